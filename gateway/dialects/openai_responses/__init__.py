@@ -6,16 +6,18 @@ from functools import partial
 from typing import Any
 
 from gateway.dialects.base import Client, Dialect, Provider, Verb
-from gateway.dialects.openai_responses.echo import read_echo
-from gateway.dialects.openai_responses.names import COMPACT, NAME
-from gateway.dialects.openai_responses.passthrough_schema import check
-from gateway.dialects.openai_responses.peek_usage import peek_usage
-from gateway.dialects.openai_responses.request_in import parse_request
-from gateway.dialects.openai_responses.request_out import render_request, token_count_body
-from gateway.dialects.openai_responses.response_out import render_response
-from gateway.dialects.openai_responses.state_tokens import drop_state, replace_tokens
-from gateway.dialects.openai_responses.stream_in import ResponsesStreamParser, parse_response
-from gateway.dialects.openai_responses.stream_out import ResponsesStreamRenderer
+from gateway.dialects.openai_responses.context import COMPACT, NAME
+from gateway.dialects.openai_responses.reasoning import drop_state, replace_tokens
+from gateway.dialects.openai_responses.request import (
+    check,
+    parse_request,
+    read_echo,
+    render_request,
+    token_count_body,
+)
+from gateway.dialects.openai_responses.response import peek_usage, render_response
+from gateway.dialects.openai_responses.stream_parser import ResponsesStreamParser, parse_response
+from gateway.dialects.openai_responses.stream_renderer import ResponsesStreamRenderer
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.openai_errors import parse_error, render_error
 from gateway.dialects.shared.token_count import count_parser

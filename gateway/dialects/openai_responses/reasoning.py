@@ -1,13 +1,28 @@
-"""Requested effort and visibility of reasoning: `reasoning`, parsed and rendered."""
+"""Reasoning: the settings of a request, and opaque state in items."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
+from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.request import Request, Thinking
-from gateway.dialects.openai_responses.names import EFFORTS, NAME, Json
-from gateway.dialects.openai_responses.render_context import ResponsesRenderContext
+from gateway.canon.signature import is_from_target, unwrap_signature
+from gateway.canon.traits import Traits
+from gateway.dialects.openai_responses.context import (
+    EFFORTS,
+    NAME,
+    STATE_KIND,
+    Json,
+    ResponsesRenderContext,
+)
+from gateway.dialects.shared import state_tokens
 from gateway.dialects.shared.fields import enum_value, mapping, text
+from gateway.dialects.shared.state_tokens import (
+    REASONING_REFUSED,
+    Fields,
+    foreign_reasoning_drop,
+    is_token,
+)
 
 _PARSED_FIELDS = frozenset({"effort", "summary", "generate_summary"})
 # Upper bound of a thinking budget -> the effort that replaces it.
@@ -140,3 +155,52 @@ def _next_lower_effort(level: str, efforts: tuple[str, ...]) -> str:
         return efforts[0]
     lower = [effort for effort in supported if EFFORTS.index(effort) < EFFORTS.index(level)]
     return lower[-1] if lower else supported[0]
+
+
+# --- state in a body that passes through ---------------------------------------------------------
+
+# Items that the provider looks up by their id, and then misses the reasoning before them.
+_LINKED_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call"})
+_LINKED_ITEM_MARKERS = (b'"reasoning"', b'"id"')
+
+
+def replace_tokens(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The body with the target's own reasoning for each token, and a report of the drops."""
+    return state_tokens.replace_tokens(fields, "input", _replace_item_token, traits)
+
+
+def _replace_item_token(
+    item: Json, path: str, traits: Traits, report: list[Adaptation]
+) -> Json | None:
+    token = item.get("encrypted_content")
+    if item.get("type") != "reasoning" or not is_token(token):
+        return item
+    state = unwrap_signature(str(token))
+    if (
+        state is None
+        or not is_from_target(state, traits)
+        or state.kind != STATE_KIND
+        or not state.value
+    ):
+        report.append(foreign_reasoning_drop(path))
+        return None
+    native_item = {**item, "encrypted_content": state.value}
+    if state.item_id:
+        return {**native_item, "id": state.item_id}
+    native_item.pop("id", None)  # an id of the gateway, which the provider does not know
+    return native_item
+
+
+def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The body without reasoning items and the ids that refer to them, and a report."""
+    return state_tokens.edit_items(fields, "input", _LINKED_ITEM_MARKERS, _drop_item_state, traits)
+
+
+def _drop_item_state(item: Json, path: str, _: Traits, report: list[Adaptation]) -> Json | None:
+    kind = item.get("type", "message")
+    if kind == "reasoning":
+        report.append(dropped(path, REASONING_REFUSED))
+        return None
+    if kind not in _LINKED_ITEM_TYPES:
+        return item
+    return {name: value for name, value in item.items() if name != "id"}

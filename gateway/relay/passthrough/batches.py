@@ -24,7 +24,7 @@ import msgspec
 from gateway.canon.response import Usage
 from gateway.dialects.anthropic_messages.response import parse_usage as of_message
 from gateway.dialects.openai_chat.response import parse_usage as of_chat
-from gateway.dialects.openai_responses.usage import usage_in as of_response
+from gateway.dialects.openai_responses.response import usage_in as of_response
 from gateway.framing.ndjson import Decoder
 from gateway.framing.sse import FrameTooLarge
 from gateway.providers.batch_prices import TIER, batch_price

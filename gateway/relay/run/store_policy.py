@@ -23,7 +23,6 @@ from urllib.parse import quote
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.dialects.openai_responses.conversation_state import response_not_found
 from gateway.dialects.openai_responses.stored_responses import (
     input_items,
     items_with_ids,
@@ -31,6 +30,7 @@ from gateway.dialects.openai_responses.stored_responses import (
     output_items,
     read_response_head,
     response_id_of_item,
+    response_not_found,
     self_contained_body,
 )
 from gateway.providers.auth import MAKERS

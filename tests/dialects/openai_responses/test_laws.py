@@ -36,7 +36,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses import DIALECT
-from gateway.dialects.openai_responses.names import NAME, STATE_KIND
+from gateway.dialects.openai_responses.context import NAME, STATE_KIND
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_responses.make import PDF, PNG, exchange
 from tests.fakes import responses_rules

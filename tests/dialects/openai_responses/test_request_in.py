@@ -18,7 +18,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Response
 from gateway.canon.signature import wrap_signature
-from gateway.dialects.openai_responses import DIALECT, conversation_state
+from gateway.dialects.openai_responses import DIALECT, stored_responses
 from tests.dialects.openai_responses.make import (
     USER,
     body,
@@ -219,11 +219,11 @@ def test_what_is_kept_nowhere_is_refused_by_name(asked: Any, param: str, code: s
 
 
 def test_what_a_request_wants_of_the_store_can_be_asked():
-    assert conversation_state.store_request(body()) == conversation_state.StoreRequest(store=True)
-    asked = conversation_state.store_request(
+    assert stored_responses.store_request(body()) == stored_responses.StoreRequest(store=True)
+    asked = stored_responses.store_request(
         body({"id": "fc_1"}, store=False, previous_response_id="resp_1")
     )
-    assert asked == conversation_state.StoreRequest(
+    assert asked == stored_responses.StoreRequest(
         store=False, previous_response_id="resp_1", references=("fc_1",)
     )
 

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses import stored_responses
-from gateway.dialects.openai_responses.output_items import item_id
+from gateway.dialects.openai_responses.response import item_id
 
 USER: dict[str, Any] = {"role": "user", "content": "hello"}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}

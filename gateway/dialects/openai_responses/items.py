@@ -1,0 +1,570 @@
+"""Items of a conversation: a client's input to canonical turns, and back for a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from hashlib import sha256
+from typing import Any, Literal, assert_never
+
+from msgspec.structs import replace
+
+from gateway.canon.adaptation import Adaptation, approximated
+from gateway.canon.arguments import parse_arguments, render_arguments
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.request import (
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Signature,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+    Turn,
+)
+from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
+from gateway.canon.turns import pair_tool_results
+from gateway.dialects.openai_responses.context import (
+    NAME,
+    STATE_KIND,
+    Json,
+    ResponsesRenderContext,
+    join_name,
+)
+from gateway.dialects.openai_responses.parts import citation_out, content_in, native_out, parts_out
+from gateway.dialects.openai_responses.tools import tools_in
+from gateway.dialects.shared import web_search
+from gateway.dialects.shared.fields import compact_json, objects, required_text, text, wrong_type
+from gateway.dialects.shared.web_search import Search, read_call, read_result
+
+# --- web searches of other providers, as items ---------------------------------------------------
+
+WEB_SEARCH_CALL = "web_search_call"
+_CONTENTS_DROPPED = "only the URLs of the result pages are sent"
+
+
+def search_item(search: Search, status: str | None = None) -> Json:
+    """The item of a search, without an id."""
+    if search.page_url:
+        action: Json = {"type": "open_page", "url": search.page_url}
+    else:
+        action = {"type": "search", "query": search.query, "queries": [search.query]}
+        if search.sources:
+            action["sources"] = [{"type": "url", "url": url} for url in search.sources]
+    final_status = "failed" if search.failed else "completed"
+    return {"type": WEB_SEARCH_CALL, "status": status or final_status, "action": action}
+
+
+def with_result(search: Search, result: Search) -> Search:
+    """The search with the sources and failure of its result."""
+    return replace(search, sources=result.sources, failed=result.failed)
+
+
+def page_contents_drop(data: Json) -> Adaptation:
+    """The report of the page contents of a result, which are dropped."""
+    return approximated(f"output.{data['type']}", _CONTENTS_DROPPED)
+
+
+def searches_out(context: ResponsesRenderContext, parts: Iterable[Part]) -> dict[int, list[Json]]:
+    """The items of a history for the parts that are another provider's searches, by `id(part)`.
+
+    A call becomes an item that contains its result. Empty if no search tool is offered, as
+    the target may then reject the item.
+    """
+    items_by_part: dict[int, list[Json]] = {}
+    natives = [part for part in parts if isinstance(part, Native) and part.dialect != NAME]
+    servers = (tool for tool in context.request.tools if tool.kind == "server")
+    if not natives or not any(web_search.parse_web_search(tool) for tool in servers):
+        return items_by_part
+    results = {
+        search_result.id: part for part in natives if (search_result := read_result(part.data))
+    }
+    for part in natives:
+        search = read_call(part.data)
+        if search is None:
+            continue
+        result_part = results.pop(search.id, None)
+        result = read_result(result_part.data) if result_part is not None else None
+        if result_part is not None and result is not None:
+            search = with_result(search, result)
+            items_by_part[id(result_part)] = []
+            if not result.failed:
+                context.approximate(result_part.path, _CONTENTS_DROPPED)
+        items_by_part[id(part)] = [{"id": _new_id(search.id), **search_item(search)}]
+    return items_by_part
+
+
+def _new_id(call_id: str) -> str:
+    """An id of this dialect: not the provider's, which may require the reasoning before it."""
+    return f"ws_{sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+
+
+# --- a client's items ----------------------------------------------------------------------------
+#
+# System and developer messages before the first other item are instructions; later ones
+# are turns of their own. Consecutive items of the model (messages, reasoning, calls) form one
+# assistant turn; consecutive results form one user turn.
+
+PathedItem = tuple[Any, str]
+
+
+class Conversation:
+    """The parsed items; filled by `conversation_in`."""
+
+    def __init__(self, items_by_id: dict[str, Json]) -> None:
+        self.instructions: list[Text] = []
+        self.turns: list[Turn] = []
+        self.tools: list[Tool] = []
+        # Fields of items that no dialect supports, by path.
+        self.unknown_fields: Json = {}
+        # Items of earlier responses by id, for references.
+        self.items_by_id = items_by_id
+        self._custom_call_ids: set[str] = set()
+        # The open turn: its role, parts and path, and the index of the first call with
+        # each id.
+        self._role: Literal["", "assistant", "user"] = ""
+        self._parts: list[Part] = []
+        self._path = ""
+        self._call_indexes: dict[str, int] = {}
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a turn."""
+        return bool(self.turns or self._parts)
+
+    def speak(self, part: Part, path: str) -> None:
+        """Add to the assistant's turn."""
+        self._open_turn("assistant", path)
+        if isinstance(part, Reasoning) and self._attach_call_state(part):
+            return
+        if isinstance(part, ToolCall):
+            self._call_indexes.setdefault(part.id, len(self._parts))
+            if part.custom:
+                self._custom_call_ids.add(part.id)
+        self._parts.append(part)
+
+    def _attach_call_state(self, reasoning: Reasoning) -> bool:
+        """Attach state that follows a call as reasoning without text to the call."""
+        state = reasoning.signature
+        if reasoning.text or state is None or not state.item_id:
+            return False
+        call_index = self._call_indexes.get(state.item_id)
+        if call_index is None:
+            return False
+        self._parts[call_index] = replace(
+            self._parts[call_index], signature=replace(state, item_id="")
+        )
+        return True
+
+    def answer(self, result: ToolResult, path: str) -> None:
+        """Add to the turn of results."""
+        self._open_turn("user", path)
+        self._parts.append(
+            replace(result, custom=result.custom or result.id in self._custom_call_ids)
+        )
+
+    def turn(self, turn: Turn) -> None:
+        """Add a complete turn."""
+        self.close()
+        self.turns.append(turn)
+
+    def _open_turn(self, role: Literal["assistant", "user"], path: str) -> None:
+        """Start a turn unless the open one has this role."""
+        if self._role != role:
+            self.close()
+            self._role, self._path = role, path
+
+    def close(self) -> None:
+        """End the open turn."""
+        if self._role:
+            self.turns.append(Turn(role=self._role, parts=tuple(self._parts), path=self._path))
+            self._role, self._parts, self._call_indexes = "", [], {}
+
+
+def pathed_items_in(body: Json) -> list[PathedItem]:
+    """The input items of a body with their paths; a string is a user's message."""
+    input_value = body.get("input")
+    if input_value is None:
+        return []
+    if type(input_value) is str:
+        return [({"role": "user", "content": input_value}, "input")]
+    if type(input_value) is not list:
+        raise wrong_type("input", "a string or a list of items", input_value)
+    return [(item, f"input[{i}]") for i, item in enumerate(input_value)]
+
+
+def conversation_in(
+    pathed_items: Iterable[PathedItem], items_by_id: dict[str, Json]
+) -> Conversation:
+    """The conversation in items. Raises GatewayError naming the item at fault."""
+    conversation = Conversation(items_by_id)
+    for item, path in pathed_items:
+        _item_in(conversation, item, path)
+    conversation.close()
+    return conversation
+
+
+def _item_in(conversation: Conversation, item: Any, path: str) -> None:
+    if type(item) is not dict:
+        raise wrong_type(path, "an object", item)
+    kind = text(item, "type", path)
+    if kind is None:
+        kind = "message" if "role" in item else "item_reference"
+    reader = _READERS.get(kind)
+    if reader is None:
+        conversation.speak(Native(dialect=NAME, data=item, path=path), path)
+    else:
+        reader(conversation, item, path)
+
+
+def _message_in(conversation: Conversation, item: Json, path: str) -> None:
+    role = item.get("role")
+    if item.get("phase") is not None:
+        conversation.unknown_fields[f"{path}.phase"] = item["phase"]
+    match role:
+        case "user":
+            conversation.turn(Turn(role="user", parts=content_in(item, "content", path), path=path))
+        case "assistant":
+            for part in content_in(item, "content", path) or (Text(text="", path=path),):
+                conversation.speak(part, path)
+        case "system" | "developer":
+            _system_in(conversation, item, path)
+        case _:
+            field_path = f"{path}.role"
+            problem = "missing" if role is None else f"not {role!r}"[:60]
+            supported_roles = "user, assistant, system, developer"
+            raise invalid(
+                f"{field_path} must be one of {supported_roles}; it is {problem}", field_path
+            )
+
+
+def _system_in(conversation: Conversation, item: Json, path: str) -> None:
+    parts = content_in(item, "content", path)
+    texts = tuple(part for part in parts if isinstance(part, Text))
+    if not conversation.begun and len(texts) == len(parts):
+        conversation.instructions += texts
+    else:
+        conversation.turn(Turn(role="system", parts=parts, path=path))
+
+
+def _reasoning_in(conversation: Conversation, item: Json, path: str) -> None:
+    """Reasoning: its summary, or else its content, which may be null."""
+    texts = [
+        part_text for key in ("summary", "content") if (part_text := _parts_text(item, key, path))
+    ]
+    value = text(item, "encrypted_content", path)
+    item_id = text(item, "id", path) or ""
+    signature = None
+    if value:
+        signature = unwrap_signature(value) or Signature(
+            kind=STATE_KIND, value=value, item_id=item_id
+        )
+    reasoning_text, signature = recover_reasoning_text(texts[0] if texts else "", signature)
+    redacted = signature is not None and signature.kind == "redacted"
+    conversation.speak(
+        Reasoning(text=reasoning_text, signature=signature, redacted=redacted, path=path), path
+    )
+
+
+def _parts_text(item: Json, key: str, path: str) -> str:
+    parts = objects(item, key, path)
+    return "\n\n".join(required_text(p, "text", f"{path}.{key}[{i}]") for i, p in enumerate(parts))
+
+
+def _call_in(conversation: Conversation, item: Json, path: str) -> None:
+    arguments, raw = _arguments_in(item, path)
+    name = join_name(text(item, "namespace", path), required_text(item, "name", path))
+    call_id = required_text(item, "call_id", path)
+    conversation.speak(
+        ToolCall(id=call_id, name=name, arguments=arguments, raw=raw, path=path), path
+    )
+
+
+def _arguments_in(item: Json, path: str) -> tuple[Json | None, str | None]:
+    """A call's arguments, which some clients send as an object instead of a string."""
+    value = item.get("arguments")
+    if value is None or type(value) is dict:
+        return value or {}, None
+    if type(value) is not str:
+        raise wrong_type(f"{path}.arguments", "a string of JSON", value)
+    return parse_arguments(value)
+
+
+def _custom_call_in(conversation: Conversation, item: Json, path: str) -> None:
+    name = join_name(text(item, "namespace", path), required_text(item, "name", path))
+    call_id, raw = required_text(item, "call_id", path), text(item, "input", path) or ""
+    conversation.speak(ToolCall(id=call_id, name=name, raw=raw, custom=True, path=path), path)
+
+
+def _result_in(conversation: Conversation, item: Json, path: str) -> None:
+    call_id = text(item, "call_id", path)
+    if call_id is None:
+        raise invalid(f"{path}.call_id is required and must be a string", f"{path}.call_id")
+    parts = () if item.get("output") == "" else content_in(item, "output", path)
+    custom = item.get("type") == "custom_tool_call_output"
+    conversation.answer(ToolResult(id=call_id, parts=parts, custom=custom, path=path), path)
+
+
+def _reference_in(conversation: Conversation, item: Json, path: str) -> None:
+    field_path = f"{path}.id"
+    referenced_item = conversation.items_by_id.get(required_text(item, "id", path))
+    if referenced_item is None or referenced_item.get("type") == "item_reference":
+        raise invalid(
+            f"{field_path}: no item with the id {item['id'][:100]!r} is stored here", field_path
+        )
+    _item_in(conversation, referenced_item, path)
+
+
+def _tools_in(conversation: Conversation, item: Json, path: str) -> None:
+    """Tools that Codex sends as an item; they are offered like any other."""
+    conversation.tools += tools_in(item, path)
+
+
+_READERS: dict[str, Callable[[Conversation, Json, str], None]] = {
+    "message": _message_in,
+    "reasoning": _reasoning_in,
+    "function_call": _call_in,
+    "custom_tool_call": _custom_call_in,
+    "function_call_output": _result_in,
+    "custom_tool_call_output": _result_in,
+    "item_reference": _reference_in,
+    "additional_tools": _tools_in,
+}
+
+
+# --- a provider's items --------------------------------------------------------------------------
+
+# Claude Code's first system block: only api.anthropic.com uses it, and its changing
+# version would invalidate every prompt cache.
+BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
+_MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
+
+
+def input_out(context: ResponsesRenderContext, body: Json) -> None:
+    """Write instructions and items into the body."""
+    context.request, report = pair_tool_results(context.request)
+    context.report += report
+    if not context.traits.mid_system:
+        context.move_system_first()
+    items = _instructions_out(context, body)
+    for index, turn in enumerate(context.request.turns):
+        if turn.name is not None:
+            context.drop(f"{turn.path}.name" if turn.path else "", "no equivalent")
+        items += _turn_out(context, turn, index)
+    _refuse_prefill(context, items)
+    if not items and "instructions" in body:
+        # The API requires an input; instructions without turns are sent as a message.
+        text = {"type": "input_text", "text": body.pop("instructions")}
+        items = [_message("developer", [text])]
+    body["input"] = _drop_orphaned_reasoning(context, items)
+
+
+def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]:
+    """Write the instructions as one text, or return them as a message item."""
+    instructions: list[Text] = []
+    for block in context.request.instructions:
+        if block.text.startswith(BILLING_HEADER_PREFIX):
+            context.drop(block.path, "attribution block: of use to api.anthropic.com only")
+        else:
+            instructions.append(block)
+    instructions += [Text(text=hint) for hint in context.hints]
+    has_cache_breakpoints = (
+        any(block.cache for block in instructions) and context.traits.cache == "breakpoints"
+    )
+    if instructions and (has_cache_breakpoints or context.all_in_items):
+        return [_message("developer", parts_out(context, instructions))]
+    for block in instructions:
+        context.drop_cache_marks(block.cache)
+    if instructions:
+        body["instructions"] = "\n\n".join(block.text for block in instructions)
+    return []
+
+
+def _message(role: str, content: list[Json]) -> Json:
+    return {"type": "message", "role": role, "content": content}
+
+
+def _turn_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:
+    match turn.role:
+        case "user":
+            return _user_out(context, turn)
+        case "assistant":
+            return _assistant_out(context, turn, turn_index)
+        case "system":
+            content = parts_out(context, turn.parts)
+            return [_message("developer", content)] if content else []
+        case _:
+            assert_never(turn.role)
+
+
+def _user_out(context: ResponsesRenderContext, turn: Turn) -> list[Json]:
+    """Results first, each as an item; then the user's other content."""
+    results = [_result_out(context, part) for part in turn.parts if isinstance(part, ToolResult)]
+    other_parts = [part for part in turn.parts if not isinstance(part, ToolResult)]
+    content = parts_out(context, other_parts)
+    return [*results, _message("user", content)] if content else results
+
+
+def _result_out(context: ResponsesRenderContext, result: ToolResult) -> Json:
+    content = parts_out(context, result.parts)
+    if content:
+        context.with_cache_breakpoint(content[-1], result.cache)
+    else:
+        context.drop_cache_marks(result.cache)
+    if result.is_error:
+        _prefix_error(context, result, content)
+    text_parts = [item for item in content if item.keys() == {"type", "text"}]
+    kind = "function_call_output"
+    if result.custom and context.traits.custom_tools:
+        kind = "custom_tool_call_output"
+    output: str | list[Json] = content
+    if not content:
+        output = ""
+    elif len(content) == len(text_parts) == 1 and text_parts[0]["text"]:
+        output = text_parts[0]["text"]
+    return {"type": kind, "call_id": context.call_id(result.id), "output": output}
+
+
+def _prefix_error(context: ResponsesRenderContext, result: ToolResult, content: list[Json]) -> None:
+    if content and content[0].get("type") == "input_text":
+        text = content[0]["text"]
+        content[0]["text"] = f"Error: {text}" if text else "Error"
+    else:
+        content.insert(0, {"type": "input_text", "text": "Error:" if content else "Error"})
+    if result.path:
+        context.approximate(f"{result.path}.is_error", "text prefixed with 'Error: '")
+
+
+# --- assistant turns ---------------------------------------------------------------------
+
+
+def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:
+    """The items of a turn in order; consecutive texts form one message."""
+    items: list[Json] = []
+    message_parts: list[Part] = []
+    searches = searches_out(context, turn.parts)
+    calls = any(isinstance(part, ToolCall) for part in turn.parts)
+    for part in turn.parts:
+        if isinstance(part, Text | Refusal):
+            if message_parts and _phase(context, part) != _phase(context, message_parts[-1]):
+                items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+                message_parts = []
+            # An empty message would separate a call from the reasoning before it.
+            if part.text or not calls:
+                message_parts.append(part)
+            continue
+        items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+        message_parts = []
+        items += searches[id(part)] if id(part) in searches else _item_out(context, part)
+    return items + _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
+
+
+def _message_out(
+    context: ResponsesRenderContext, message_parts: list[Part], item_id: str
+) -> list[Json]:
+    """A message, in the short form for a single text, as its id would be generated."""
+    content = [_content_part(context, part) for part in message_parts]
+    if not content:
+        return []
+    phase = _phase(context, message_parts[0])
+    phase_fields = {} if phase is None else {"phase": phase}
+    is_plain_text = content[0].get("type") == "output_text" and not content[0]["annotations"]
+    if len(content) == 1 and is_plain_text:
+        message = {"type": "message", "role": "assistant", "content": content[0]["text"]}
+        return [message | phase_fields]
+    return [
+        {**_message("assistant", content), "id": item_id, "status": "completed", **phase_fields}
+    ]
+
+
+def _phase(context: ResponsesRenderContext, part: Part) -> Any:
+    """The `phase` of a message, if a client of this dialect sent one."""
+    return context.request.extra.get(NAME, {}).get(f"{part.path.partition('.content')[0]}.phase")
+
+
+def _content_part(context: ResponsesRenderContext, part: Part) -> Json:
+    if isinstance(part, Refusal):
+        return {"type": "refusal", "refusal": part.text}
+    assert isinstance(part, Text)
+    context.drop_cache_marks(part.cache)
+    rendered = [citation_out(citation, 0, len(part.text)) for citation in part.citations]
+    annotations = [annotation for annotation in rendered if annotation is not None]
+    if len(annotations) < len(rendered):
+        context.drop(f"{part.path}.citations", "a message has no sources without a URL")
+    return {"type": "output_text", "text": part.text, "annotations": annotations}
+
+
+def _item_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
+    match part:
+        case ToolCall():
+            return [_call_out(context, part)]
+        case Reasoning():
+            return _reasoning_out(context, part)
+        case Native():
+            return native_out(context, part)
+        case _:
+            context.drop(part.path, "an assistant's message holds text only in OpenAI's Responses")
+            return []
+
+
+def _call_out(context: ResponsesRenderContext, call: ToolCall) -> Json:
+    context.drop_cache_marks(call.cache)
+    if call.signature is not None:
+        context.drop_signature(call)
+    sent_id = context.call_id(call.id)
+    if sent_id != call.id:
+        why = "rewritten to the form the upstream demands, mapped back"
+        context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
+    common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
+    if call.custom and context.traits.custom_tools:
+        return {"type": "custom_tool_call", **common_fields, "input": call.raw or ""}
+    arguments = compact_json({"input": call.raw or ""}) if call.custom else render_arguments(call)
+    return {"type": "function_call", **common_fields, "arguments": arguments}
+
+
+def _reasoning_out(context: ResponsesRenderContext, reasoning: Reasoning) -> list[Json]:
+    """The reasoning item, if the target's model created it; else it is dropped."""
+    state = reasoning.signature
+    if state is None or not is_from_target(state, context.traits):
+        context.drop(reasoning.path, "reasoning of another model, or without its state")
+        return []
+    if state.kind != STATE_KIND or not state.value:
+        context.drop(reasoning.path, "the provider returned no state to identify it by")
+        return []
+    summary = [{"type": "summary_text", "text": reasoning.text}] if reasoning.text else []
+    item: Json = {"type": "reasoning", "summary": summary, "encrypted_content": state.value}
+    return [{**item, "id": state.item_id} if state.item_id else item]
+
+
+def _drop_orphaned_reasoning(context: ResponsesRenderContext, items: list[Json]) -> list[Json]:
+    """The items without reasoning that is not followed by its item, which OpenAI rejects."""
+    out: list[Json] = []
+    for item in reversed(items):
+        if item.get("type") != "reasoning" or (out and _is_model_item(out[-1])):
+            out.append(item)
+        else:
+            context.drop(
+                f"{context.request.client_path('turns')}",
+                "reasoning without the item that it led to",
+            )
+    out.reverse()
+    return out
+
+
+def _is_model_item(item: Json) -> bool:
+    """Whether an item was created by a model."""
+    kind = item.get("type", "message")
+    if kind == "message":
+        return item.get("role") == "assistant"
+    return kind in _MODEL_ITEM_TYPES or kind.endswith("_call")
+
+
+def _refuse_prefill(context: ResponsesRenderContext, items: list[Json]) -> None:
+    """Refuse a last assistant message: this API cannot continue it."""
+    last_item = items[-1] if items else {}
+    if last_item.get("type") != "message" or last_item.get("role") != "assistant" or context.native:
+        return
+    path = context.request.turns[-1].path or context.request.client_path("turns")
+    why = f"{path}: {context.model} cannot continue an assistant message; end with a user message"
+    raise GatewayError(Error(kind="unsupported_param", message=why, param=path))

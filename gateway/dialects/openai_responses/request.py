@@ -1,0 +1,533 @@
+"""Requests: a client's body to the canonical request, and back for a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from gateway.canon.errors import invalid
+from gateway.canon.naming import shorten_user_id
+from gateway.canon.request import Meta, Output, Request, Sampling, Text
+from gateway.canon.schema import with_description
+from gateway.canon.traits import Traits
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.openai_responses.context import (
+    ENCRYPTED,
+    LOGPROBS,
+    NAME,
+    NESTED,
+    PATHS,
+    Json,
+    ResponsesRenderContext,
+    refused,
+)
+from gateway.dialects.openai_responses.items import (
+    Conversation,
+    conversation_in,
+    input_out,
+    pathed_items_in,
+)
+from gateway.dialects.openai_responses.reasoning import thinking_in, thinking_out
+from gateway.dialects.openai_responses.stored_responses import load_history
+from gateway.dialects.openai_responses.tools import choice_in, tools_in, tools_out
+from gateway.dialects.shared.fields import (
+    MAX_TOKENS,
+    compact_json,
+    enum_value,
+    flag,
+    integer,
+    mapping,
+    number,
+    required_mapping,
+    required_text,
+    strings,
+    text,
+)
+from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
+from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
+
+# --- a client's request --------------------------------------------------------------------------
+
+_PARSED_FIELDS = frozenset(
+    {
+        "model",
+        "input",
+        "instructions",
+        "stream",
+        "stream_options",
+        "max_output_tokens",
+        "temperature",
+        "top_p",
+        "top_logprobs",
+        "tools",
+        "tool_choice",
+        "parallel_tool_calls",
+        "reasoning",
+        "text",
+        "include",
+        "metadata",
+        "safety_identifier",
+        "user",
+        "prompt_cache_key",
+        "service_tier",
+        # The gateway stores responses itself, whichever provider created them.
+        "store",
+        "previous_response_id",
+        "background",
+    }
+)
+_TIERS = ("auto", "default", "flex", "scale", "priority", "fast", "ultrafast")
+# Default values: dropping them loses nothing where the field has no equivalent.
+_DEFAULT_VALUES = {"truncation": "disabled"}
+# State that only OpenAI stores; without it the request would have another meaning.
+_OPENAI_STATE_FIELDS = ("conversation", "prompt")
+
+
+def parse_request(
+    body: Json, headers: Mapping[str, str], stored: Mapping[str, Any] | None = None
+) -> Request:
+    """The canonical request, with the conversation of the responses in `stored`.
+
+    Raises GatewayError naming the field at fault.
+    """
+    _refuse_openai_state(body)
+    earlier_items, items_by_id = load_history(body, stored or {})
+    extra = {
+        k: v
+        for k, v in body.items()
+        if k not in _PARSED_FIELDS and v is not None and v != _DEFAULT_VALUES.get(k)
+    }
+    user = text(body, "user")
+    if user is not None and body.get("safety_identifier") not in (None, user):
+        extra["user"] = user
+    paths = dict(PATHS)
+    output = output_in(body, extra)
+    thinking = thinking_in(body, extra)
+    include = _include_in(body, extra)
+    conversation = conversation_in([*earlier_items, *pathed_items_in(body)], items_by_id)
+    tools = tools_in(body, "") + conversation.tools
+    extra |= conversation.unknown_fields
+    return Request(
+        model=required_text(body, "model"),
+        stream=bool(flag(body, "stream")),
+        instructions=_instructions_in(body, conversation),
+        turns=tuple(conversation.turns),
+        # One tool for each name: the last one counts.
+        tools=tuple({tool.name: tool for tool in tools}.values()),
+        tool_choice=choice_in(body),
+        output=output,
+        thinking=thinking,
+        max_output=integer(body, "max_output_tokens", minimum=0, maximum=MAX_TOKENS),
+        sampling=_sampling_in(body, include),
+        meta=_meta_in(body, paths),
+        extra={NAME: extra} if extra else {},
+        client_paths=paths,
+    )
+
+
+def _refuse_openai_state(body: Json) -> None:
+    """Refuse a request that continues state which only OpenAI stores."""
+    for name in _OPENAI_STATE_FIELDS:
+        if body.get(name) is not None:
+            raise refused(name, "only OpenAI stores it; send the items in input instead")
+
+
+def _instructions_in(body: Json, conversation: Conversation) -> tuple[Text, ...]:
+    instructions = text(body, "instructions")
+    first = (Text(text=instructions, path="instructions"),) if instructions else ()
+    return (*first, *conversation.instructions)
+
+
+def _include_in(body: Json, extra: Json) -> tuple[str, ...]:
+    """The `include` values; values specific to this dialect go to `extra`."""
+    include = strings(body, "include")
+    other_values = [value for value in include if value not in {ENCRYPTED, LOGPROBS}]
+    if other_values:
+        extra["include"] = other_values
+    return include
+
+
+def _sampling_in(body: Json, include: tuple[str, ...]) -> Sampling:
+    top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
+    return Sampling(
+        temperature=number(body, "temperature"),
+        top_p=number(body, "top_p"),
+        logprobs=True if LOGPROBS in include else None,
+        top_logprobs=top_logprobs,
+    )
+
+
+def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
+    user_id = text(body, "safety_identifier")
+    if user_id is None:
+        user_id = text(body, "user")
+        paths["user_id"] = "user"
+    tier = enum_value(body, "service_tier", _TIERS)
+    return Meta(
+        user_id=user_id,
+        session_key=text(body, "prompt_cache_key"),
+        metadata=mapping(body, "metadata"),
+        # `auto` equals an absent field; OpenAI answers `fast` with `priority`.
+        service_tier={"auto": None, "fast": "priority"}.get(tier or "auto", tier),
+    )
+
+
+# --- a provider's request ------------------------------------------------------------------------
+
+# OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
+_KEY_LIMIT = 64
+_MIN_OUTPUT_TOKENS = 16
+# Sampling fields that this dialect does not have.
+_UNSUPPORTED_SAMPLING = (
+    "top_k",
+    "min_p",
+    "frequency_penalty",
+    "presence_penalty",
+    "repetition_penalty",
+    "seed",
+    "logit_bias",
+)
+# The field inside an item that is restored to its item.
+_ITEM_FIELD_SUFFIX = "].phase"
+# The fields that a token count accepts; others are a 400 there.
+_TOKEN_COUNT_FIELDS = frozenset(
+    {"model", "input", "instructions", "tools", "tool_choice", "reasoning", "text", "truncation"}
+)
+
+
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send and what it could not express. Raises GatewayError."""
+    if request.sampling.n is not None and request.sampling.n > 1:
+        raise refused(request.client_path("n"), "OpenAI's Responses give one answer at a time")
+    context = ResponsesRenderContext(request, traits)
+    body: Json = {"model": traits.model or request.model}
+    if request.stream:
+        body["stream"] = True
+    # The provider stores nothing: the gateway stores responses itself, and reasoning is
+    # restored from its encrypted state.
+    body |= {"store": False, "include": [ENCRYPTED]}
+    output_out(context, body)
+    input_out(context, body)
+    tools_out(context, body)
+    thinking_out(context, body)
+    if (limit := context.clamp_max_tokens(_MIN_OUTPUT_TOKENS)) is not None:
+        body["max_output_tokens"] = limit
+    _sampling_out(context, body)
+    _meta_out(context, body)
+    _extra_out(context, body)
+    custom_tools = {
+        context.sent_names[tool.name]
+        for tool in request.tools
+        if tool.kind == "custom" and not traits.custom_tools
+    }
+    return RenderedRequest(
+        body=body,
+        report=tuple(context.report),
+        client_names={
+            sent: client_name
+            for client_name, sent in context.sent_names.items()
+            if sent != client_name
+        },
+        custom_tools=frozenset(custom_tools),
+    )
+
+
+def token_count_body(body: Json, model: str) -> Json:
+    """The body of a token count, from the body of the request."""
+    return {key: value for key, value in body.items() if key in _TOKEN_COUNT_FIELDS}
+
+
+def _sampling_out(context: ResponsesRenderContext, body: Json) -> None:
+    sampling, traits, request = context.request.sampling, context.traits, context.request
+    # OpenAI's reasoning models accept sampling fields when reasoning is off.
+    accepts_sampling = traits.sampling or body.get("reasoning", {}).get("effort") == "none"
+    rejects = f"{context.model} rejects sampling parameters"
+    _temperature_out(context, body, accepts_sampling=accepts_sampling, why=rejects)
+    _put_if_supported(
+        context, body, "top_p", sampling.top_p, supported=accepts_sampling, why=rejects
+    )
+    for name in _UNSUPPORTED_SAMPLING:
+        value = getattr(sampling, name)
+        _put_if_supported(
+            context, body, name, value, supported=False, why="no equivalent in OpenAI's Responses"
+        )
+    if sampling.stop:
+        context.drop(request.client_path("stop"), "OpenAI's Responses take no stop sequences")
+    if sampling.logprobs or sampling.top_logprobs:
+        _logprobs_out(context, body)
+
+
+def _put_if_supported(
+    context: ResponsesRenderContext, body: Json, name: str, value: Any, *, supported: bool, why: str
+) -> None:
+    """Write a field, or report it if the target does not support it."""
+    if value is None:
+        return
+    if supported:
+        body[name] = value
+    else:
+        before = value if not isinstance(value, dict) else None
+        context.drop(context.request.client_path(name), why, before=before)
+
+
+def _temperature_out(
+    context: ResponsesRenderContext, body: Json, *, accepts_sampling: bool, why: str
+) -> None:
+    value, maximum = context.request.sampling.temperature, context.traits.temperature_max
+    if value is not None and accepts_sampling and value > maximum:
+        reason = f"clamped to the largest temperature accepted, {maximum:g}"
+        context.approximate(
+            context.request.client_path("temperature"), reason, before=value, after=maximum
+        )
+        value = maximum
+    _put_if_supported(context, body, "temperature", value, supported=accepts_sampling, why=why)
+
+
+def _logprobs_out(context: ResponsesRenderContext, body: Json) -> None:
+    sampling = context.request.sampling
+    if not context.traits.logprobs or not accepts_logprobs(context.request):
+        context.drop(context.request.client_path("logprobs"), NOT_TRANSLATABLE)
+        return
+    if sampling.logprobs:
+        body["include"] = [*body["include"], LOGPROBS]
+    if sampling.top_logprobs is not None:
+        body["top_logprobs"] = sampling.top_logprobs
+
+
+def _meta_out(context: ResponsesRenderContext, body: Json) -> None:
+    meta, traits, request = context.request.meta, context.traits, context.request
+    if meta.user_id is not None:
+        if traits.user_field == "none":
+            context.drop(request.client_path("user_id"), "no equivalent")
+        else:
+            body[traits.user_field] = context.user_id(meta.user_id)
+    if meta.session_key is not None and traits.session_field != "none":
+        body[traits.session_field] = shorten_user_id(meta.session_key, _KEY_LIMIT)
+    elif meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
+    _put_if_supported(
+        context, body, "metadata", meta.metadata, supported=traits.metadata, why="no equivalent"
+    )
+    tier = meta.service_tier
+    _put_if_supported(
+        context, body, "service_tier", tier, supported=traits.service_tier, why="no equivalent"
+    )
+    if meta.store:
+        context.drop(request.client_path("store"), "the provider must not store responses")
+
+
+def _extra_out(context: ResponsesRenderContext, body: Json) -> None:
+    """Send fields without a canonical equivalent to this dialect; report all others."""
+    request = context.request
+    context.drop_cache_marks(request.cache)
+    for dialect, fields in request.extra.items():
+        for key, value in fields.items():
+            if dialect != NAME:
+                context.drop(key, "no equivalent")
+            elif key == "include":
+                body["include"] = [*body["include"], *value]
+            elif not _restore_field(body, key, value) and not key.endswith(_ITEM_FIELD_SUFFIX):
+                context.drop(key, "no equivalent")
+
+
+def _restore_field(body: Json, key: str, value: Any) -> bool:
+    """Write a field under its path; False if it was inside an item."""
+    if "[" in key:
+        return False
+    holder, _, inner = key.partition(".")
+    if inner and holder in NESTED:
+        # Fields that are already set win; `reasoning` exists only if reasoning is on.
+        if inner != "summary":
+            body.setdefault(holder, {}).setdefault(inner, value)
+        return True
+    body.setdefault(key, value)
+    return True
+
+
+# --- output formats, both ways -------------------------------------------------------------------
+
+_FORMATS = ("text", "json_object", "json_schema")
+_FORMAT_PATH = "text.format"
+_PARSED_FORMAT_FIELDS = frozenset({"format", "verbosity"})
+
+
+def output_in(body: Json, extra: Json) -> Output:
+    """The requested output format; unknown fields of `text` go to `extra`."""
+    text_options = mapping(body, "text") or {}
+    extra |= {
+        f"text.{name}": value
+        for name, value in text_options.items()
+        if name not in _PARSED_FORMAT_FIELDS and value is not None
+    }
+    verbosity = text(text_options, "verbosity", "text")
+    response_format = mapping(text_options, "format", "text")
+    if response_format is None:
+        return Output(verbosity=verbosity)
+    kind = enum_value(response_format, "type", _FORMATS, _FORMAT_PATH)
+    if kind is None:
+        path = f"{_FORMAT_PATH}.type"
+        raise invalid(f"{path} is required: one of {', '.join(_FORMATS)}", path)
+    if kind != "json_schema":
+        return Output(format="json" if kind == "json_object" else "text", verbosity=verbosity)
+    return Output(
+        format="schema",
+        name=text(response_format, "name", _FORMAT_PATH),
+        description=text(response_format, "description", _FORMAT_PATH),
+        schema=required_mapping(response_format, "schema", _FORMAT_PATH),
+        # An absent field means false; None leaves it to the target.
+        strict=bool(flag(response_format, "strict", _FORMAT_PATH)),
+        verbosity=verbosity,
+    )
+
+
+def output_out(context: ResponsesRenderContext, body: Json) -> None:
+    """Write the format into the body, or a hint to the model if there is no field for it."""
+    output, traits = context.request.output, context.traits
+    out: Json = {}
+    if output.format == "schema" and traits.structured == "schema":
+        out["format"] = _schema_out(context, output)
+    elif output.format != "text":
+        if traits.structured != "none":
+            out["format"] = {"type": "json_object"}
+        if output.format == "schema" or not out:
+            _add_format_hint(context, output)
+        if out and not context.native:
+            _require_json_mention(context)
+    if output.verbosity is not None and traits.verbosity:
+        out["verbosity"] = output.verbosity
+    elif output.verbosity is not None:
+        context.drop(
+            context.request.client_path("verbosity"), "no equivalent", before=output.verbosity
+        )
+    if out:
+        body["text"] = out
+
+
+def _require_json_mention(context: ResponsesRenderContext) -> None:
+    """Put the word JSON into the items, where the API requires it for JSON mode."""
+    request = context.request
+    context.all_in_items = not mentions_json(part for turn in request.turns for part in turn.parts)
+    if not context.all_in_items or context.hints or mentions_json(request.instructions):
+        return
+    context.hints.append("Answer with JSON.")
+    why = "the upstream requires the word JSON in the conversation: added as an instruction"
+    context.approximate(request.client_path("format"), why)
+
+
+def _add_format_hint(context: ResponsesRenderContext, output: Output) -> None:
+    """Describe the format in the instructions, for a target without a field for it."""
+    if output.schema:
+        schema = compact_json(
+            with_description(object_parameters(output.schema), output.description)
+        )
+        context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
+        why = "the upstream knows no schema: it is given as an instruction"
+        context.approximate(context.request.client_path("schema"), why)
+    else:
+        context.hints.append("Answer only with one JSON object.")
+        why = "the upstream has no JSON mode: it is given as an instruction"
+        context.approximate(context.request.client_path("format"), why)
+
+
+def _schema_out(context: ResponsesRenderContext, output: Output) -> Json:
+    schema = object_parameters(output.schema)
+    strict = output.strict
+    if strict is not False:
+        strict_result = strict_schema(schema)
+        strict = strict_result is not None
+        if strict_result is None:
+            why = "not strict: the schema's root is not an object"
+            context.approximate(context.request.client_path("schema"), why)
+        else:
+            schema, changes = strict_result
+            if changes:
+                changed_keywords = ", ".join(changes)
+                context.approximate(
+                    context.request.client_path("schema"),
+                    f"made strict; changed: {changed_keywords}",
+                )
+    out: Json = {"type": "json_schema", "name": output.name or "output", "strict": strict}
+    if output.description is not None:
+        out["description"] = output.description
+    return {**out, "schema": schema}
+
+
+# --- fields that a response repeats --------------------------------------------------------------
+
+# In the order of the official response object; the values are the API's defaults.
+_DEFAULTS: dict[str, Any] = {
+    "instructions": None,
+    "max_output_tokens": None,
+    "metadata": {},
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "store": True,
+    "temperature": None,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": [],
+    "top_p": None,
+    "truncation": "disabled",
+    "user": None,
+}
+_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def read_echo(body: bytes) -> Json:
+    """The settings of the request, as the client wrote them, for the response."""
+    fields = _decoder.decode(body)
+    return {
+        name: _value_or_default(fields.get(name), default) for name, default in _DEFAULTS.items()
+    }
+
+
+def _value_or_default(raw: msgspec.Raw | None, default: Any) -> Any:
+    value = msgspec.json.decode(raw) if raw is not None else None
+    return default if value is None else value
+
+
+# --- the schema of a request that passes through -------------------------------------------------
+
+_NonNegativeInt = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
+_BoundedFloat = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
+
+
+class Item(msgspec.Struct):
+    """One input item; vendors add types often, but not roles."""
+
+    type: str | None = None
+    role: Literal["user", "assistant", "system", "developer"] | None = None
+
+
+class Tool(msgspec.Struct):
+    """A tool on offer."""
+
+    type: str
+
+
+class PassthroughSchema(msgspec.Struct):
+    """The fields whose types are fixed."""
+
+    input: str | list[Item] | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    tools: list[Tool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    max_output_tokens: _NonNegativeInt | None = None
+    temperature: _BoundedFloat | None = None
+    top_p: _BoundedFloat | None = None
+    reasoning: dict[str, Any] | None = None
+    text: dict[str, Any] | None = None
+    include: list[str] | None = None
+    metadata: dict[str, Any] | None = None
+    store: bool | None = None
+    background: bool | None = None
+
+
+check = passthrough_checker(PassthroughSchema)

@@ -1,0 +1,522 @@
+"""Whole responses: canonical to a client's JSON; finish reasons, usage and errors, both ways."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, assert_never
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.arguments import render_arguments
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.request import (
+    Audio,
+    Document,
+    Image,
+    Native,
+    Part,
+    Reasoning,
+    Refusal,
+    Signature,
+    Text,
+    ToolCall,
+    ToolResult,
+)
+from gateway.canon.response import Finish, FinishReason, Response, Usage
+from gateway.canon.signature import hide_reasoning_text, wrap_signature
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_responses.context import NAME, Json, split_name
+from gateway.dialects.openai_responses.items import (
+    WEB_SEARCH_CALL,
+    page_contents_drop,
+    search_item,
+    with_result,
+)
+from gateway.dialects.openai_responses.parts import citation_out
+from gateway.dialects.shared.openai_errors import find_error
+from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.web_search import Search, read_call, read_result
+
+
+def render_response(
+    response: Response, context: ResponseContext
+) -> tuple[Json, tuple[Adaptation, ...]]:
+    """The response's JSON and what it could not express.
+
+    Raises GatewayError for a response that the model malformed.
+    """
+    finish = response.finish
+    if finish.reason == "malformed":
+        raise GatewayError(malformed_output_error(finish))
+    output = _OutputBuilder(context)
+    for part in response.parts:
+        output.add(part)
+    refused = any(isinstance(part, Refusal) for part in response.parts)
+    if not refused and finish.reason in {"filter", "refusal"} and finish.explanation:
+        output.add(Refusal(text=finish.explanation))
+        refused = True
+    if finish.reason == "pause":
+        output.record_loss(approximated("status", "a paused turn is shown as completed"))
+    output.add_logprobs(token_logprobs(response))
+    finish_fields = finish_out(finish, refused=refused)
+    output.close(finish_fields["status"])
+    fields: Json = {**finish_fields, "usage": usage_out(response.usage)}
+    if response.service_tier is not None:
+        fields["service_tier"] = response.service_tier
+    fields = response.extra.get(NAME, {}) | fields
+    status = fields.pop("status")
+    return response_object(context, status, output.items, **fields), tuple(output.report)
+
+
+class _OutputBuilder:
+    """Collects the output items; consecutive texts form one message."""
+
+    def __init__(self, context: ResponseContext) -> None:
+        self.items: list[Json] = []
+        self.report = AdaptationReport()
+        self._context = context
+        self._message: Json | None = None
+        # Searches without a result yet by id, with their item.
+        self._searches: dict[str, tuple[Search, Json]] = {}
+
+    def add(self, part: Part) -> None:
+        """Add one part."""
+        match part:
+            case Text():
+                self._add_text(part)
+            case Refusal():
+                self._message_content().append({"type": "refusal", "refusal": part.text})
+            case Reasoning():
+                visible = self._context.reasoning_display != "none"
+                self._add_item(
+                    reasoning_item(
+                        self._new_item_id("reasoning"), part.text, part.signature, visible=visible
+                    )
+                )
+            case ToolCall():
+                self._add_call(part)
+            case Native():
+                self._add_native(part)
+            case Image() | Document() | Audio() | ToolResult():
+                kind = type(part).__name__.lower()
+                self.record_loss(dropped(f"output.{kind}", "no equivalent in OpenAI's Responses"))
+            case _:
+                assert_never(part)
+
+    def record_loss(self, adaptation: Adaptation) -> None:
+        """Report a loss once."""
+        self.report.add(adaptation)
+
+    def add_logprobs(self, tokens: list[Json]) -> None:
+        """Put the log probabilities of the response into its first text part."""
+        contents = (item["content"] for item in self.items if item.get("type") == "message")
+        texts = (part for content in contents for part in content if "logprobs" in part)
+        if (part := next(texts, None)) is not None:
+            # `bytes` may be null in Chat, but not here.
+            part["logprobs"] = [{**token, "bytes": token.get("bytes") or []} for token in tokens]
+
+    def close(self, status: str) -> None:
+        """Set the status of the last message."""
+        if self.items and self.items[-1] is self._message:
+            self._message["status"] = status
+
+    def _new_item_id(self, kind: str) -> str:
+        return item_id(self._context, kind, len(self.items))
+
+    def _add_item(self, item: Json) -> None:
+        self.items.append(item)
+        self._message = None
+
+    def _message_content(self) -> list[Json]:
+        """The content of the open message, or of a new one."""
+        if self._message is None:
+            item = message_item(self._new_item_id("message"), [], "completed")
+            self._add_item(item)
+            self._message = item
+        content: list[Json] = self._message["content"]
+        return content
+
+    def _add_text(self, text: Text) -> None:
+        content = self._message_content()
+        if not content or content[-1]["type"] != "output_text":
+            content.append(text_part("", []))
+        part = content[-1]
+        start = len(part["text"])
+        part["text"] += text.text
+        for citation in text.citations:
+            annotation = citation_out(citation, start, len(part["text"]))
+            if annotation is not None:
+                part["annotations"].append(annotation)
+            else:
+                self.record_loss(unlinked_source_drop())
+
+    def _add_call(self, call: ToolCall) -> None:
+        arguments = call.raw or "" if call.custom else render_arguments(call)
+        kind = "custom_tool_call" if call.custom else "function_call"
+        self._add_item(
+            call_item(self._new_item_id(kind), call.id, call.name, arguments, custom=call.custom)
+        )
+        if call.signature is not None:
+            self._add_item(state_item(self._new_item_id("reasoning"), call.id, call.signature))
+
+    def _add_native(self, part: Native) -> None:
+        if part.dialect == NAME:
+            self._add_item(part.data)
+        elif (search := read_call(part.data)) is not None:
+            item = {"id": self._new_item_id(WEB_SEARCH_CALL), **search_item(search)}
+            self._searches[search.id] = search, item
+            self._add_item(item)
+        else:
+            self._add_search_result(part.data)
+
+    def _add_search_result(self, data: Json) -> None:
+        """Add the result of a search to its item."""
+        result = read_result(data)
+        if result is None or result.id not in self._searches:
+            self.record_loss(unsupported_part_drop(data))
+            return
+        search, item = self._searches.pop(result.id)
+        item |= search_item(with_result(search, result))
+        if not result.failed:
+            self.record_loss(page_contents_drop(data))
+
+
+def unsupported_part_drop(data: Json) -> Adaptation:
+    """The report of a part that exists in another dialect only."""
+    kind = data.get("type", "unknown")
+    return dropped(f"output.{kind}", "no equivalent in OpenAI's Responses")
+
+
+def unlinked_source_drop() -> Adaptation:
+    """The report of a source without a URL."""
+    return dropped("annotations", "OpenAI's Responses have no sources without a URL")
+
+
+# --- output items --------------------------------------------------------------------------------
+
+# item type -> the prefix of its id.
+_PREFIXES = {
+    "message": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "web_search_call": "ws",
+}
+
+
+def item_id(context: ResponseContext, kind: str, index: int) -> str:
+    """The id of the item with this index in the output."""
+    return f"{_PREFIXES.get(kind, 'item')}_{context.id}_{index}"
+
+
+def message_item(item_id: str, content: list[Json], status: str) -> Json:
+    """A message of the model."""
+    return {
+        "id": item_id,
+        "type": "message",
+        "role": "assistant",
+        "status": status,
+        "content": content,
+    }
+
+
+def text_part(text: str, annotations: list[Json]) -> Json:
+    """A text part of a message."""
+    return {"type": "output_text", "text": text, "annotations": annotations, "logprobs": []}
+
+
+def reasoning_item(item_id: str, text: str, signature: Signature | None, *, visible: bool) -> Json:
+    """Reasoning as a summary; its state is a token that identifies its model."""
+    state = signature or Signature(kind="text")
+    token = wrap_signature(state if visible else hide_reasoning_text(text, state))
+    summary = [{"type": "summary_text", "text": text}] if text and visible else []
+    return {"id": item_id, "type": "reasoning", "summary": summary, "encrypted_content": token}
+
+
+def call_item(item_id: str, call_id: str, name: str, arguments: str, *, custom: bool) -> Json:
+    """A tool call with its arguments or free text."""
+    namespace, tool_name = split_name(name)
+    item: Json = {
+        "id": item_id,
+        "type": "custom_tool_call" if custom else "function_call",
+        "call_id": call_id,
+        "name": tool_name,
+        ("input" if custom else "arguments"): arguments,
+        "status": "completed",
+    }
+    return {**item, "namespace": namespace} if namespace else item
+
+
+def response_object(
+    context: ResponseContext, status: str, output: list[Json], **fields: object
+) -> Json:
+    """The response object, with the echoed request fields."""
+    return {
+        "id": f"resp_{context.id}",
+        "object": "response",
+        "created_at": context.created,
+        "model": context.model,
+        "status": status,
+        "output": output,
+        "error": None,
+        "incomplete_details": None,
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        **context.echoed_fields,
+        **fields,
+    }
+
+
+def state_item(item_id: str, call_id: str, signature: Signature) -> Json:
+    """The state of a call, as a reasoning item without text after the call.
+
+    A call has no field for it. The token contains the call's id, so that its position
+    does not matter.
+    """
+    signature = replace(signature, item_id=call_id)
+    return reasoning_item(item_id, "", signature, visible=False)
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+_REASONS: dict[str, FinishReason] = {
+    "max_output_tokens": "length",
+    "max_messages": "length",
+    "content_filter": "filter",
+    "steered": "stop",
+}
+# canonical -> the reason of an incomplete response; others are completed.
+_INCOMPLETE: dict[FinishReason, str] = {
+    "length": "max_output_tokens",
+    "context": "max_output_tokens",
+    "filter": "content_filter",
+}
+
+
+def finish_in(response: Json, *, has_calls: bool, refused: bool) -> Finish:
+    """The canonical finish of a response with these properties.
+
+    A background response that is not finished counts as paused.
+    """
+    status: Any = response.get("status")
+    if status == "queued" or status == "in_progress":
+        return Finish(reason="pause")
+    if status == "incomplete":
+        details = response.get("incomplete_details")
+        incomplete_reason = details.get("reason") if isinstance(details, dict) else None
+        reason = (
+            _REASONS.get(incomplete_reason, "length")
+            if isinstance(incomplete_reason, str)
+            else "length"
+        )
+        if reason != "stop":
+            return Finish(reason=reason)
+    if has_calls:
+        return Finish(reason="tool")
+    return Finish(reason="refusal" if refused else "stop")
+
+
+def finish_out(finish: Finish, *, refused: bool) -> Json:
+    """`status` and `incomplete_details`; `refused`: whether the response has refusal text.
+
+    A refusal without text becomes `content_filter`; else it would look complete.
+    """
+    reason = finish.reason
+    if reason == "refusal" and not refused:
+        reason = "filter"
+    incomplete_reason = _INCOMPLETE.get(reason)
+    if incomplete_reason is None:
+        return {"status": "completed", "incomplete_details": None}
+    return {"status": "incomplete", "incomplete_details": {"reason": incomplete_reason}}
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+_EMPTY_OBJECT: Json = {}
+
+
+def usage_in(usage: Any) -> Usage | None:
+    """The counts in a `usage` object; None if it contains none.
+
+    `input_tokens` includes tokens read from and written to a cache.
+    """
+    if not isinstance(usage, dict):
+        return None
+    details = _object(usage, "input_tokens_details")
+    prompt, output = _token_count(usage, "input_tokens"), _token_count(usage, "output_tokens")
+    cache_read, cache_write = (
+        _token_count(details, "cached_tokens"),
+        _token_count(details, "cache_write_tokens"),
+    )
+    if prompt is None and output is None:
+        return None
+    split = _object(details, "cache_write_tokens_details")
+    return Usage(
+        input=None if prompt is None else max(0, prompt - (cache_read or 0) - (cache_write or 0)),
+        cache_read=cache_read,
+        cache_write=cache_write,
+        cache_write_1h=_token_count(split, "ttl_12h_tokens"),
+        output=output,
+        reasoning=_token_count(_object(usage, "output_tokens_details"), "reasoning_tokens"),
+        native=usage,
+    )
+
+
+def _object(holder: Json, key: str) -> Json:
+    value = holder.get(key)
+    return value if isinstance(value, dict) else _EMPTY_OBJECT
+
+
+def _token_count(counts: Json, name: str) -> int | None:
+    value = counts.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return max(0, value) if type(value) is int else None
+
+
+def usage_out(usage: Usage | None) -> Json | None:
+    """The `usage` object for a client; None if neither count is known.
+
+    The official SDK types all counts as plain integers, so missing counts are 0.
+    """
+    if usage is None or (usage.prompt_tokens is None and usage.output is None):
+        return None
+    prompt, output = usage.prompt_tokens or 0, usage.output or 0
+    details: Json = {
+        "cached_tokens": usage.cache_read or 0,
+        "cache_write_tokens": usage.cache_write or 0,
+    }
+    if usage.cache_write_1h is not None:
+        details["cache_write_tokens_details"] = {
+            "ttl_30m_tokens": max(0, (usage.cache_write or 0) - usage.cache_write_1h),
+            "ttl_12h_tokens": usage.cache_write_1h,
+        }
+    return {
+        "input_tokens": prompt,
+        "input_tokens_details": details,
+        "output_tokens": output,
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning or 0},
+        "total_tokens": prompt + output,
+    }
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+# kind -> the code of a failed response; the official SDK defines no others for these.
+_CODES = {
+    "rate_limit": "rate_limit_exceeded",
+    "quota": "rate_limit_exceeded",
+    "content_policy": "invalid_prompt",
+    "invalid_request": "invalid_prompt",
+    "unsupported_param": "invalid_prompt",
+    "context_length": "invalid_prompt",
+    "too_large": "invalid_prompt",
+}
+
+
+def failure_in(response: Any) -> Error | None:
+    """The error of a response; None if it did not fail."""
+    if not isinstance(response, dict):
+        return None
+    error = response.get("error")
+    if error:
+        return find_error({"error": error})
+    status = response.get("status")
+    if status == "failed" or status == "cancelled":
+        message = f"the upstream's answer has the status {status}"
+        return Error(kind="upstream_error", message=message)
+    return None
+
+
+def failure_or_default(response: Any) -> Error:
+    """The error of a failed response, or a default if it contains none."""
+    message = "the upstream's answer failed without a message"
+    return failure_in(response) or Error(kind="upstream_error", message=message)
+
+
+def event_error(data: Json) -> Error:
+    """The error of an `error` event, in either of its forms."""
+    inner = data.get("error")
+    if isinstance(inner, dict):
+        return find_error({"error": inner})
+    return find_error({"error": {key: value for key, value in data.items() if key != "type"}})
+
+
+def failure_out(error: Error) -> Json:
+    """The `error` field of a failed response."""
+    return {"code": _CODES.get(error.kind, "server_error"), "message": error.message}
+
+
+# --- usage and finish reason of a response that passes through -----------------------------------
+#
+# One typed decode. Any unusual response gives None, and is parsed in full.
+
+
+class _Part(msgspec.Struct):
+    type: str
+    text: str = ""
+
+
+class _Item(msgspec.Struct):
+    type: str
+    content: list[_Part] | None = None
+
+
+class _CompleteResponse(msgspec.Struct):
+    id: str
+    model: str
+    status: Literal["completed", "incomplete"]
+    output: list[_Item]
+    usage: dict[str, Any] | None = None
+    service_tier: str | None = None
+    incomplete_details: dict[str, Any] | None = None
+    error: None = None
+
+
+class _Compaction(msgspec.Struct):
+    id: str
+    object: Literal["response.compaction"]
+    model: str = ""
+    usage: dict[str, Any] | None = None
+
+
+_decoder = msgspec.json.Decoder(_CompleteResponse)
+_compaction_decoder = msgspec.json.Decoder(_Compaction)
+
+
+def peek_usage(body: bytes) -> Response | None:
+    """The response without its calls and reasoning; None if it must be parsed in full."""
+    try:
+        response = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _peek_compaction(body)
+    kinds = {item.type for item in response.output}
+    parts = [part for item in response.output for part in item.content or ()]
+    status_fields = {"status": response.status, "incomplete_details": response.incomplete_details}
+    return Response(
+        id=response.id,
+        model=response.model,
+        parts=tuple(Text(text=part.text) for part in parts if part.type == "output_text"),
+        finish=finish_in(
+            status_fields,
+            has_calls=bool(kinds & {"function_call", "custom_tool_call"}),
+            refused=any(part.type == "refusal" for part in parts),
+        ),
+        usage=usage_in(response.usage),
+        service_tier=response.service_tier,
+    )
+
+
+def _peek_compaction(body: bytes) -> Response | None:
+    """A compacted history, which has neither a status nor output items."""
+    try:
+        compaction = _compaction_decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    usage = usage_in(compaction.usage)
+    return Response(
+        id=compaction.id, model=compaction.model, finish=Finish(reason="stop"), usage=usage
+    )

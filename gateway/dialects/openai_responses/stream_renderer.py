@@ -1,0 +1,513 @@
+"""Canonical events to a client's stream."""
+
+from __future__ import annotations
+
+from typing import Any, assert_never
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated
+from gateway.canon.arguments import parse_arguments
+from gateway.canon.errors import Error
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    CitationDelta,
+    Delta,
+    End,
+    Event,
+    Failed,
+    NativeDelta,
+    SignatureDelta,
+    Start,
+    UsageUpdate,
+)
+from gateway.canon.request import Citation, Signature
+from gateway.canon.response import Finish, Usage, merge_usage
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.openai_responses.context import NAME, Json
+from gateway.dialects.openai_responses.items import (
+    WEB_SEARCH_CALL,
+    page_contents_drop,
+    search_item,
+    with_result,
+)
+from gateway.dialects.openai_responses.parts import citation_out
+from gateway.dialects.openai_responses.response import (
+    call_item,
+    failure_out,
+    finish_out,
+    item_id,
+    message_item,
+    reasoning_item,
+    response_object,
+    state_item,
+    text_part,
+    unlinked_source_drop,
+    unsupported_part_drop,
+    usage_out,
+)
+from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.web_search import Search, read_call, read_result
+
+# --- writers of output items ---------------------------------------------------------------------
+#
+# message    item.added (part.added delta* annotation* text.done part.done)* item.done
+#     reasoning  item.added [part.added delta* text.done part.done] item.done
+#     call       item.added delta* arguments.done item.done
+#
+# Consecutive texts form one part of one message, where clients expect the response.
+
+_encode = msgspec.json.Encoder().encode
+
+
+class OutputEvents:
+    """Renders numbered events, and collects the finished items."""
+
+    def __init__(self, context: ResponseContext) -> None:
+        self.context = context
+        self.output: list[Json] = []
+        self._sequence_number = 0
+
+    def event(self, name: str, **fields: object) -> bytes:
+        """One event with the next number."""
+        data = {"type": name, "sequence_number": self._sequence_number, **fields}
+        self._sequence_number += 1
+        return f"event: {name}\ndata: ".encode() + _encode(data) + b"\n\n"
+
+    def new_id(self, kind: str) -> str:
+        """The id of the current item."""
+        return item_id(self.context, kind, len(self.output))
+
+    def item_added(self, item: Json) -> bytes:
+        """The event that starts an item."""
+        index = len(self.output)
+        return self.event("response.output_item.added", output_index=index, item=item)
+
+    def item_done(self, item: Json) -> bytes:
+        """The event with the complete item."""
+        index = len(self.output)
+        self.output.append(item)
+        return self.event("response.output_item.done", output_index=index, item=item)
+
+    def item_event(self, name: str, item_id: str, **fields: object) -> bytes:
+        """An event of the current item."""
+        return self.event(name, item_id=item_id, output_index=len(self.output), **fields)
+
+    def delta_writer(self, name: str, item_id: str, **fields: object) -> DeltaWriter:
+        """A writer for delta events of the current item."""
+        common_fields = {"item_id": item_id, "output_index": len(self.output), **fields}
+        head = f'event: {name}\ndata: {{"type":"{name}","sequence_number":'.encode()
+        return DeltaWriter(self, head, b"," + _encode(common_fields)[1:-1] + b"}\n\n")
+
+    def next_number(self) -> int:
+        """The next number."""
+        self._sequence_number += 1
+        return self._sequence_number - 1
+
+
+class DeltaWriter:
+    """Writes delta events that differ in number and text only; the other bytes are cached."""
+
+    def __init__(self, events: OutputEvents, head: bytes, tail: bytes) -> None:
+        self._events, self._head, self._tail = events, head, tail
+        self.texts: list[str] = []
+        self.length = 0
+
+    def write(self, text: str) -> bytes:
+        """One delta."""
+        self.texts.append(text)
+        self.length += len(text)
+        number = b"%d" % self._events.next_number()
+        return self._head + number + b',"delta":' + _encode(text) + self._tail
+
+    @property
+    def text(self) -> str:
+        """The text written so far."""
+        return "".join(self.texts)
+
+
+class MessageWriter:
+    """A message: parts of text and refusal."""
+
+    def __init__(self, events: OutputEvents) -> None:
+        self._events = events
+        self._id = events.new_id("message")
+        self._content: list[Json] = []
+        self._deltas: DeltaWriter | None = None
+        self._kind = ""
+        self._citations: list[Citation] = []
+        self._block_start = 0
+
+    def open(self, kind: str) -> bytes:
+        """Start a block: it continues the open part, or starts one."""
+        out = b""
+        if self._deltas is not None and self._kind == kind:
+            self._block_start = self._deltas.length
+            return out
+        if self._deltas is None:
+            out = self._events.item_added(message_item(self._id, [], "in_progress"))
+        else:
+            out = self._end_part()
+        self._kind, self._block_start = kind, 0
+        content_index = len(self._content)
+        part: Json = text_part("", []) if kind == "text" else {"type": "refusal", "refusal": ""}
+        self._content.append(part)
+        delta_fields: Json = {"content_index": content_index}
+        name = "response.refusal.delta"
+        if kind == "text":
+            name, delta_fields["logprobs"] = "response.output_text.delta", []
+        self._deltas = self._events.delta_writer(name, self._id, **delta_fields)
+        added = "response.content_part.added"
+        return out + self._events.item_event(
+            added, self._id, content_index=content_index, part=part
+        )
+
+    def write(self, text: str) -> bytes:
+        """A delta of the open part."""
+        return self._deltas.write(text) if self._deltas is not None else b""
+
+    def add_citation(self, citation: Citation) -> None:
+        """Add a source of the open block, whose end position is known at its end."""
+        self._citations.append(citation)
+
+    def end_block(self) -> tuple[bytes, bool]:
+        """The sources of the block, and whether all of them could be rendered."""
+        citations, self._citations = self._citations, []
+        if not citations or self._deltas is None or self._kind != "text":
+            return b"", not citations
+        out: list[bytes] = []
+        content_index, end = len(self._content) - 1, self._deltas.length
+        annotations: list[Json] = self._content[-1]["annotations"]
+        rendered = [citation_out(citation, self._block_start, end) for citation in citations]
+        for annotation in rendered:
+            if annotation is not None:
+                annotations.append(annotation)
+                added = self._events.item_event(
+                    "response.output_text.annotation.added",
+                    self._id,
+                    content_index=content_index,
+                    annotation_index=len(annotations) - 1,
+                    annotation=annotation,
+                )
+                out.append(added)
+        return b"".join(out), None not in rendered
+
+    def close(self, status: str) -> bytes:
+        """End the message."""
+        return self._end_part() + self._events.item_done(
+            message_item(self._id, self._content, status)
+        )
+
+    def _end_part(self) -> bytes:
+        if self._deltas is None:
+            return b""
+        content_index, text, part = len(self._content) - 1, self._deltas.text, self._content[-1]
+        if self._kind == "text":
+            part["text"] = text
+            name, text_fields = "response.output_text.done", {"text": text, "logprobs": []}
+        else:
+            part["refusal"] = text
+            name, text_fields = "response.refusal.done", {"refusal": text}
+        out = self._events.item_event(name, self._id, content_index=content_index, **text_fields)
+        done = "response.content_part.done"
+        return out + self._events.item_event(done, self._id, content_index=content_index, part=part)
+
+
+class ReasoningWriter:
+    """Reasoning: a summary, if its text is visible, and its state."""
+
+    def __init__(self, events: OutputEvents) -> None:
+        self._events = events
+        self._visible = events.context.reasoning_display != "none"
+        self._id = events.new_id("reasoning")
+        self._deltas: DeltaWriter | None = None
+        self._hidden_texts: list[str] = []
+
+    def open(self) -> bytes:
+        """Start the item."""
+        return self._events.item_added({"id": self._id, "type": "reasoning", "summary": []})
+
+    def write(self, text: str) -> bytes:
+        """A delta; the first one starts the summary."""
+        if not self._visible:
+            self._hidden_texts.append(text)
+            return b""
+        out = b""
+        if self._deltas is None:
+            part = {"type": "summary_text", "text": ""}
+            added, delta = "summary_part.added", "summary_text.delta"
+            out = self._events.item_event(
+                f"response.reasoning_{added}", self._id, summary_index=0, part=part
+            )
+            name = f"response.reasoning_{delta}"
+            self._deltas = self._events.delta_writer(name, self._id, summary_index=0)
+        return out + self._deltas.write(text)
+
+    def close(self, signature: Signature | None) -> bytes:
+        """End the item with its state."""
+        out, text = b"", ""
+        if self._deltas is not None:
+            text = self._deltas.text
+            part = {"type": "summary_text", "text": text}
+            name = "response.reasoning_summary_text.done"
+            out = self._events.item_event(name, self._id, summary_index=0, text=text)
+            name = "response.reasoning_summary_part.done"
+            out += self._events.item_event(name, self._id, summary_index=0, part=part)
+        text = text or "".join(self._hidden_texts)
+        item = reasoning_item(self._id, text, signature, visible=self._visible)
+        return out + self._events.item_done(item)
+
+
+class ToolCallWriter:
+    """A call of a function or of a free-text tool."""
+
+    def __init__(self, events: OutputEvents, block: BlockStart) -> None:
+        self._events, self._block = events, block
+        self._event_stem, self._field = "function_call_arguments", "arguments"
+        if block.custom:
+            self._event_stem, self._field = "custom_tool_call_input", "input"
+        self._id = events.new_id("custom_tool_call" if block.custom else "function_call")
+        self._deltas = events.delta_writer(f"response.{self._event_stem}.delta", self._id)
+
+    def open(self) -> bytes:
+        """Start the item."""
+        return self._events.item_added({**self._item(""), "status": "in_progress"})
+
+    def write(self, text: str) -> bytes:
+        """A delta of the arguments or the free text."""
+        return self._deltas.write(text)
+
+    def close(self, signature: Signature | None) -> bytes:
+        """End the item; its state becomes a separate item."""
+        out = b""
+        if not self._deltas.texts and not self._block.custom:
+            out = self._deltas.write("{}")
+        arguments = self._deltas.text
+        argument_fields = {self._field: arguments}
+        out += self._events.item_event(
+            f"response.{self._event_stem}.done", self._id, **argument_fields
+        )
+        out += self._events.item_done(self._item(arguments))
+        if signature is not None:
+            state = state_item(self._events.new_id("reasoning"), self._block.id, signature)
+            out += self._events.item_added(state) + self._events.item_done(state)
+        return out
+
+    def _item(self, arguments: str) -> Json:
+        block = self._block
+        return call_item(self._id, block.id, block.name, arguments, custom=block.custom)
+
+
+class SearchWriter:
+    """A search in a client's stream: started when its query is known, ended by its result."""
+
+    def __init__(self, events: OutputEvents, block: Json) -> None:
+        self._events = events
+        self._block = block
+        self._input_fragments: list[str] = []
+        self._id = events.new_id(WEB_SEARCH_CALL)
+        self._search = Search()
+        self.announced = False
+
+    def add(self, delta: Json) -> None:
+        """Add a fragment of the call's input."""
+        fragment: Any = delta.get("partial_json")
+        if isinstance(fragment, str):
+            self._input_fragments.append(fragment)
+
+    def announce(self) -> bytes:
+        """Start the item."""
+        self.announced = True
+        tool_input = (
+            parse_arguments("".join(self._input_fragments))[0] if self._input_fragments else None
+        )
+        block = self._block if tool_input is None else {**self._block, "input": tool_input}
+        self._search = read_call(block) or self._search
+        item = {"id": self._id, **search_item(self._search, "in_progress")}
+        out = self._events.item_added(item)
+        out += self._events.item_event("response.web_search_call.in_progress", self._id)
+        return out + self._events.item_event("response.web_search_call.searching", self._id)
+
+    def is_answered_by(self, block: Json) -> bool:
+        """Whether a block is the result of this search."""
+        result = read_result(block)
+        return self.announced and result is not None and result.id == self._search.id
+
+    def close(self, block: Json | None) -> bytes:
+        """End the item, with the block of its result if there is one."""
+        result = read_result(block) if block is not None else None
+        if result is not None:
+            self._search = with_result(self._search, result)
+        out = self._events.item_event("response.web_search_call.completed", self._id)
+        return out + self._events.item_done({"id": self._id, **search_item(self._search)})
+
+
+# --- the stream ----------------------------------------------------------------------------------
+#
+# created in_progress (the events of an item)* completed
+#
+# It only renders: the parser defines the order. A message is closed by the block after it.
+# The last event contains the complete response.
+
+
+class ResponsesStreamRenderer:
+    """Renders one stream. `report` collects what it could not express."""
+
+    def __init__(self, context: ResponseContext) -> None:
+        self.report = AdaptationReport()
+        self._events = OutputEvents(context)
+        self._response_fields: Json = {}
+        self._usage: Usage | None = None
+        self._message: MessageWriter | None = None
+        self._item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
+        self._search: SearchWriter | None = None
+        self._signature: Signature | None = None
+        self._refused = False
+        self._ended = False
+
+    def feed(self, event: Event) -> bytes:
+        """The bytes for this event; empty after End or Failed."""
+        if type(event) is Delta:
+            return self._item.write(event.text) if self._item is not None else b""
+        if self._ended:
+            return b""
+        match event:
+            case BlockStart():
+                return self._open_block(event)
+            case BlockEnd():
+                return self._close_block()
+            case Start():
+                return self._start(event)
+            case UsageUpdate():
+                self._usage = merge_usage(self._usage, event.usage)
+                return b""
+            case SignatureDelta():
+                self._signature = event.signature
+                return b""
+            case CitationDelta():
+                if self._message is not None:
+                    self._message.add_citation(event.citation)
+                return b""
+            case NativeDelta():
+                if self._search is not None and not self._search.announced:
+                    self._search.add(event.data)
+                return b""
+            case End():
+                return self._end(event.finish)
+            case Failed():
+                return self._fail(event.error)
+            case Delta():
+                return b""
+            case _:
+                assert_never(event)
+
+    def _start(self, start: Start) -> bytes:
+        self._usage = start.usage
+        self._response_fields = dict(start.extra.get(NAME, {}))
+        if start.service_tier is not None:
+            self._response_fields["service_tier"] = start.service_tier
+        response = self._response("in_progress", usage=None)
+        created = self._events.event("response.created", response=response)
+        return created + self._events.event("response.in_progress", response=response)
+
+    def _response(self, status: str, **fields: object) -> Json:
+        events = self._events
+        return response_object(
+            events.context, status, events.output, **self._response_fields | fields
+        )
+
+    # --- blocks ------------------------------------------------------------------------
+
+    def _open_block(self, block: BlockStart) -> bytes:
+        self._signature = None
+        if self._search is not None:
+            return self._after_search(self._search, block)
+        match block.kind:
+            case "text" | "refusal":
+                return self._open_message(block.kind)
+            case "reasoning":
+                out = self._end_message()
+                reasoning = self._item = ReasoningWriter(self._events)
+                return out + reasoning.open()
+            case "tool_call":
+                out = self._end_message()
+                call = self._item = ToolCallWriter(self._events, block)
+                return out + call.open()
+            case "native":
+                return self._end_message() + self._native(block)
+            case _:
+                assert_never(block.kind)
+
+    def _open_message(self, kind: str) -> bytes:
+        if self._message is None:
+            self._message = MessageWriter(self._events)
+        self._item = self._message
+        self._refused = self._refused or kind == "refusal"
+        return self._message.open(kind)
+
+    def _native(self, block: BlockStart) -> bytes:
+        self._item = None
+        if block.dialect == NAME:
+            return self._events.item_added(block.native) + self._events.item_done(block.native)
+        if read_call(block.native) is not None:
+            self._search = SearchWriter(self._events, block.native)
+            return b""
+        self._record_loss(unsupported_part_drop(block.native))
+        return b""
+
+    def _after_search(self, search: SearchWriter, block: BlockStart) -> bytes:
+        """End a search with the block that follows it, which may be its result."""
+        self._search, self._item = None, None
+        if not search.is_answered_by(block.native):
+            return search.close(None) + self._open_block(block)
+        result = read_result(block.native)
+        if result is not None and not result.failed:
+            self._record_loss(page_contents_drop(block.native))
+        return search.close(block.native)
+
+    def _close_block(self) -> bytes:
+        item, self._item = self._item, None
+        if item is None:
+            search = self._search
+            return search.announce() if search is not None and not search.announced else b""
+        if not isinstance(item, MessageWriter):
+            return item.close(self._signature)
+        out, all_cited = item.end_block()
+        if not all_cited:
+            self._record_loss(unlinked_source_drop())
+        return out
+
+    def _end_message(self, status: str = "completed") -> bytes:
+        message, self._message = self._message, None
+        return message.close(status) if message is not None else b""
+
+    # --- the end -----------------------------------------------------------------------
+
+    def _end(self, finish: Finish) -> bytes:
+        if finish.reason == "malformed":
+            return self._fail(malformed_output_error(finish))
+        search, self._search = self._search, None
+        out = search.close(None) if search is not None else b""
+        if not self._refused and finish.explanation and finish.reason in {"filter", "refusal"}:
+            out += self._open_message("refusal") + self._write_text(finish.explanation)
+        if finish.reason == "pause":
+            self._record_loss(approximated("status", "a paused turn is shown as completed"))
+        finish_fields = finish_out(finish, refused=self._refused)
+        status = finish_fields.pop("status")
+        out += self._end_message(status)
+        response = self._response(status, **finish_fields, usage=usage_out(self._usage))
+        self._ended, self._item = True, None
+        return out + self._events.event(f"response.{status}", response=response)
+
+    def _write_text(self, text: str) -> bytes:
+        return self._item.write(text) if self._item is not None else b""
+
+    def _fail(self, error: Error) -> bytes:
+        self._ended, self._item = True, None
+        usage = usage_out(self._usage)
+        response = self._response("failed", error=failure_out(error), usage=usage)
+        return self._events.event("response.failed", response=response)
+
+    def _record_loss(self, adaptation: Adaptation) -> None:
+        self.report.add(adaptation)
