@@ -8,7 +8,7 @@ from gateway.canon.errors import GatewayError
 from gateway.dialects.anthropic_messages.request import (
     check as check_messages,
 )
-from gateway.dialects.gemini.passthrough_schema import check as check_gemini
+from gateway.dialects.gemini.request import check as check_gemini
 from gateway.dialects.openai_chat.request import check as check_chat
 
 

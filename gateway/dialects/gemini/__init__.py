@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider, Verb
+from gateway.dialects.gemini.contents import needs_bytes
+from gateway.dialects.gemini.context import NAME, resource_path, split_resource
 from gateway.dialects.gemini.embed import (
     embed_path,
     parse_embed_request,
@@ -13,15 +15,10 @@ from gateway.dialects.gemini.embed import (
     render_embed_response,
 )
 from gateway.dialects.gemini.errors import parse_error, render_error
-from gateway.dialects.gemini.names import NAME, resource_path, split_resource
-from gateway.dialects.gemini.parts_out import needs_bytes
-from gateway.dialects.gemini.passthrough_schema import check
-from gateway.dialects.gemini.request_in import parse_request
-from gateway.dialects.gemini.request_out import render_request
-from gateway.dialects.gemini.response import parse_response, render_response
-from gateway.dialects.gemini.signatures import drop_state
-from gateway.dialects.gemini.stream_in import GeminiStreamParser
-from gateway.dialects.gemini.stream_out import GeminiStreamRenderer
+from gateway.dialects.gemini.reasoning import drop_state
+from gateway.dialects.gemini.request import check, parse_request, render_request
+from gateway.dialects.gemini.response import render_response
+from gateway.dialects.gemini.stream import GeminiStreamParser, GeminiStreamRenderer, parse_response
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.token_count import count_parser
 

@@ -12,10 +12,15 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
-from gateway.dialects.gemini.casing import camel_case_keys
+from gateway.dialects.gemini.context import (
+    NAME,
+    Json,
+    camel_case_keys,
+    resource_path,
+    split_resource,
+)
 from gateway.dialects.gemini.errors import is_error, parse_error_payload
-from gateway.dialects.gemini.names import NAME, Json, resource_path, split_resource
-from gateway.dialects.gemini.usage import parse_usage
+from gateway.dialects.gemini.response import parse_usage
 from gateway.dialects.shared.fields import integer, objects, required_mapping, required_text, text
 
 _PARSED_FIELDS = frozenset({"model", "content"})

@@ -1,16 +1,21 @@
-"""A non-streaming response: a provider's JSON -> canonical, and canonical -> a client's JSON."""
+"""Whole responses: canonical to a client's JSON; finish reasons, usage, citations and log
+probabilities, both ways.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, assert_never
 
-from msgspec.structs import replace
+import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated, dropped
-from gateway.canon.errors import GatewayError, bad_upstream
-from gateway.canon.fold import fold_events
+from gateway.canon.errors import GatewayError
 from gateway.canon.request import (
     Audio,
+    Citation,
     Document,
     Image,
     Native,
@@ -22,59 +27,15 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Finish, Response
+from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import hide_reasoning_text
-from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest, ResponseContext
-from gateway.dialects.gemini.citations import GroundedText, render_grounding, utf8_length
-from gateway.dialects.gemini.errors import is_error, parse_error_payload
-from gateway.dialects.gemini.finish import render_finish
-from gateway.dialects.gemini.logprobs import parse_logprobs, render_logprobs
-from gateway.dialects.gemini.names import NAME, Json
-from gateway.dialects.gemini.signatures import is_gemini, render_signature
-from gateway.dialects.gemini.stream_in import GeminiStreamParser
-from gateway.dialects.gemini.usage import render_usage
-from gateway.dialects.shared.openai_logprobs import logprobs_extra, token_logprobs
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.gemini.context import NAME, Json
+from gateway.dialects.gemini.reasoning import is_gemini, render_signature
+from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 
-_PARSED_FIELDS = frozenset(
-    {"content", "finishReason", "finishMessage", "index", "groundingMetadata", "tokenCount"}
-)
-
-
 # --- a provider's ----------------------------------------------------------------------
-
-
-def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
-    if is_error(body):
-        raise GatewayError(parse_error_payload(body))
-    if not isinstance(body, dict) or not ("candidates" in body or "promptFeedback" in body):
-        raise bad_upstream("the upstream's answer holds no candidates")
-    parser = GeminiStreamParser(traits, rendered)
-    response = fold_events([*parser.parse_event(body), *parser.close()])
-    candidates = body.get("candidates")
-    candidates = (
-        [c for c in candidates if isinstance(c, dict)] if isinstance(candidates, list) else []
-    )
-    extra_by_index = {c.get("index", 0): _parse_extra_fields(c) for c in reversed(candidates)}
-    responses_with_index = zip(
-        response.alternatives, sorted(extra_by_index.keys() - {0}), strict=False
-    )
-    extra_choices = tuple(
-        replace(response_choice, extra=extra_by_index[index])
-        for response_choice, index in responses_with_index
-    )
-    return replace(response, extra=extra_by_index.get(0, {}), alternatives=extra_choices)
-
-
-def _parse_extra_fields(candidate: Json) -> dict[str, Json]:
-    """The extra fields of a candidate: log probabilities, and fields specific to Google."""
-    extra = logprobs_extra(parse_logprobs(candidate.get("logprobsResult")))
-    candidate_fields = {
-        k: v for k, v in candidate.items() if k not in _PARSED_FIELDS and v is not None
-    }
-    return {**extra, NAME: {"candidate": candidate_fields}} if candidate_fields else extra
 
 
 # --- a client's ------------------------------------------------------------------------
@@ -204,4 +165,376 @@ def render_function_call(call: ToolCall, path: str, report: list[Adaptation]) ->
     out: Json = {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}
     if call.signature is not None:
         out["thoughtSignature"] = render_signature(call.signature)
+    return out
+
+
+# --- citations -----------------------------------------------------------------------------------
+#
+# Google's offsets count bytes of UTF-8, canonical offsets count characters.
+
+_SOURCES = ("groundingMetadata", "citationMetadata", "urlContextMetadata")
+
+
+def extract_sources(candidate: Json) -> Json | None:
+    """The source metadata of a candidate; None if it has none."""
+    return {name: candidate[name] for name in _SOURCES if candidate.get(name)} or None
+
+
+def parse_citations(sources: Json, text: str) -> list[Citation]:
+    """The sources of a text."""
+    citations: list[Citation] = []
+    offsets = _Offsets(text)
+    metadata = sources.get("groundingMetadata")
+    if isinstance(metadata, dict):
+        chunks = _list_or_empty(metadata.get("groundingChunks"))
+        for support in _list_or_empty(metadata.get("groundingSupports")):
+            if isinstance(support, dict):
+                citations += _parse_support(support, chunks, offsets)
+    citations += _parse_recitations(sources.get("citationMetadata"), offsets)
+    cited_urls = {citation.url for citation in citations}
+    return citations + [
+        citation
+        for citation in _parse_read_pages(sources.get("urlContextMetadata"))
+        if citation.url not in cited_urls
+    ]
+
+
+def _parse_recitations(metadata: Any, offsets: _Offsets) -> list[Citation]:
+    """Citations of works that the response quotes."""
+    metadata = metadata if isinstance(metadata, dict) else {}
+    source_objects = metadata.get("citationSources") or metadata.get("citations")
+    return [
+        Citation(
+            url=_string_or_none(source.get("uri")),
+            title=_string_or_none(source.get("title")),
+            start=offsets.to_characters(source.get("startIndex", 0)),
+            end=offsets.to_characters(source.get("endIndex")),
+            dialect=NAME,
+            native={"citation": source},
+        )
+        for source in _list_or_empty(source_objects)
+        if isinstance(source, dict) and isinstance(source.get("uri"), str)
+    ]
+
+
+def _parse_read_pages(metadata: Any) -> list[Citation]:
+    """Citations of pages in the prompt that the model has read."""
+    pages = metadata.get("urlMetadata") if isinstance(metadata, dict) else None
+    return [
+        Citation(url=page["retrievedUrl"], dialect=NAME, native={"page": page})
+        for page in _list_or_empty(pages)
+        if isinstance(page, dict)
+        and isinstance(page.get("retrievedUrl"), str)
+        and str(page.get("urlRetrievalStatus")).endswith("SUCCESS")
+    ]
+
+
+def _parse_support(support: Json, chunks: list[Any], offsets: _Offsets) -> list[Citation]:
+    segment = support.get("segment")
+    segment = segment if isinstance(segment, dict) else {}
+    start = offsets.to_characters(segment.get("startIndex", 0))
+    end = offsets.to_characters(segment.get("endIndex"))
+    quote = segment.get("text")
+    citations = []
+    for chunk_index in _list_or_empty(support.get("groundingChunkIndices")):
+        chunk = (
+            chunks[chunk_index]
+            if type(chunk_index) is int and 0 <= chunk_index < len(chunks)
+            else None
+        )
+        source = _chunk_source(chunk)
+        if source is None:
+            continue
+        citations.append(
+            Citation(
+                url=_string_or_none(source.get("uri")),
+                title=_string_or_none(source.get("title")),
+                quote=_string_or_none(quote),
+                start=start,
+                end=end,
+                dialect=NAME,
+                native={"chunk": chunk, "segment": segment},
+            )
+        )
+    return citations
+
+
+def _chunk_source(chunk: Any) -> Json | None:
+    """The source in a chunk: a page, a document of the caller, a location on the map."""
+    if not isinstance(chunk, dict):
+        return None
+    return next((value for value in chunk.values() if isinstance(value, dict)), None)
+
+
+class _Offsets:
+    """Converts offsets in one text between characters and bytes of UTF-8."""
+
+    def __init__(self, text: str) -> None:
+        self._length = len(text)
+        # Byte offset of each character's end; None if the text is ASCII.
+        self._character_ends: list[int] | None = None
+        if not text.isascii():
+            sizes = (len(character.encode("utf-8", "replace")) for character in text)
+            self._character_ends = list(accumulate(sizes))
+
+    def to_characters(self, byte_offset: Any) -> int | None:
+        """The characters before a byte offset; None for an invalid offset."""
+        if type(byte_offset) is not int or byte_offset < 0:
+            return None
+        return (
+            min(byte_offset, self._length)
+            if self._character_ends is None
+            else bisect_right(self._character_ends, byte_offset)
+        )
+
+    def to_bytes(self, character_offset: int) -> int:
+        """The bytes before a character offset; a negative one counts from the end."""
+        character_offset = (
+            max(0, character_offset + self._length)
+            if character_offset < 0
+            else min(character_offset, self._length)
+        )
+        if self._character_ends is None or character_offset == 0:
+            return character_offset
+        return self._character_ends[character_offset - 1]
+
+
+def _list_or_empty(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _string_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+class GroundedText(msgspec.Struct, frozen=True):
+    """A source of a text of the answer, which begins after `before` bytes of the others."""
+
+    citation: Citation
+    text: str
+    before: int
+
+
+def render_grounding(grounded_texts: Sequence[GroundedText]) -> Json | None:
+    """The `groundingMetadata` for sources."""
+    # The chunks by what they say, each with its place.
+    chunks: dict[bytes, tuple[int, Json]] = {}
+    supports: list[Json] = []
+    offsets, measured_text = _Offsets(""), ""
+    for grounded in grounded_texts:
+        if grounded.text is not measured_text:
+            offsets, measured_text = _Offsets(grounded.text), grounded.text
+        chunk = _render_chunk(grounded.citation)
+        if chunk is None:
+            continue
+        chunk_index, _ = chunks.setdefault(msgspec.json.encode(chunk), (len(chunks), chunk))
+        support: Json = {"groundingChunkIndices": [chunk_index]}
+        if (segment := _render_segment(grounded, offsets)) is not None:
+            support["segment"] = segment
+        supports.append(support)
+    if not supports:
+        return None
+    grounding_chunks = [chunk for _, chunk in chunks.values()]
+    return {"groundingChunks": grounding_chunks, "groundingSupports": supports}
+
+
+def _render_chunk(citation: Citation) -> Json | None:
+    if citation.dialect == NAME and isinstance(citation.native.get("chunk"), dict):
+        native: Json = citation.native["chunk"]
+        return native
+    if citation.url is None:
+        return None
+    web: Json = {"uri": citation.url}
+    if citation.title is not None:
+        web["title"] = citation.title
+    return {"web": web}
+
+
+def _render_segment(grounded: GroundedText, offsets: _Offsets) -> Json | None:
+    """The segment of the response that a citation covers; all of it if it has no offsets."""
+    citation, text = grounded.citation, grounded.text
+    if citation.dialect == NAME and isinstance(citation.native.get("segment"), dict):
+        native: Json = citation.native["segment"]
+        return native
+    start = citation.start or 0
+    end = len(text) if citation.end is None else citation.end
+    if not text[start:end]:
+        return None
+    return {
+        "startIndex": grounded.before + offsets.to_bytes(start),
+        "endIndex": grounded.before + offsets.to_bytes(end),
+        "text": text[start:end],
+    }
+
+
+def utf8_length(text: str) -> int:
+    """The bytes of a text, in which Google counts."""
+    return len(text.encode("utf-8", "replace"))
+
+
+# --- log probabilities ---------------------------------------------------------------------------
+
+
+def parse_logprobs(logprobs_result: Any) -> list[Json]:
+    """The tokens of a response, each with its top alternatives."""
+    result_fields = logprobs_result if isinstance(logprobs_result, dict) else {}
+    top_candidates = [
+        _dict_items(position.get("candidates"))
+        for position in _dict_items(result_fields.get("topCandidates"))
+    ]
+    chosen = _dict_items(result_fields.get("chosenCandidates"))
+    top_candidates += [[]] * (len(chosen) - len(top_candidates))
+    return [
+        _parse_candidate(candidate, alternatives)
+        for candidate, alternatives in zip(chosen, top_candidates, strict=False)
+    ]
+
+
+def _parse_candidate(candidate: Json, alternatives: list[Json]) -> Json:
+    alternative_tokens = [_parse_candidate(alternative, []) for alternative in alternatives]
+    return token(candidate.get("token"), candidate.get("logProbability"), alternative_tokens)
+
+
+def _dict_items(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def render_logprobs(tokens: list[Json]) -> Json:
+    """The `logprobsResult` for a client."""
+    top_candidates = [
+        {
+            "candidates": [
+                _render_candidate(alternative)
+                for alternative in token_object.get("top_logprobs", [])
+            ]
+        }
+        for token_object in tokens
+    ]
+    chosen: Json = {
+        "chosenCandidates": [_render_candidate(token_object) for token_object in tokens]
+    }
+    return (
+        {**chosen, "topCandidates": top_candidates}
+        if any(token_object["candidates"] for token_object in top_candidates)
+        else chosen
+    )
+
+
+def _render_candidate(token_object: Json) -> Json:
+    return {"token": token_object.get("token"), "logProbability": token_object.get("logprob")}
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+# `finishReason` -> canonical; any other value is an ordinary stop.
+_FINISH_REASONS: dict[str, str] = {
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "CONTINUATION": "pause",
+    **dict.fromkeys(
+        (
+            "SAFETY",
+            "RECITATION",
+            "LANGUAGE",
+            "BLOCKLIST",
+            "PROHIBITED_CONTENT",
+            "SPII",
+            "MODEL_ARMOR",
+            "ESCALATION",
+            "IMAGE_SAFETY",
+            "IMAGE_PROHIBITED_CONTENT",
+            "IMAGE_RECITATION",
+        ),
+        "filter",
+    ),
+    **dict.fromkeys(
+        (
+            "MALFORMED_FUNCTION_CALL",
+            "UNEXPECTED_TOOL_CALL",
+            "TOO_MANY_TOOL_CALLS",
+            "MISSING_THOUGHT_SIGNATURE",
+            "MALFORMED_RESPONSE",
+            "NO_IMAGE",
+            "IMAGE_OTHER",
+        ),
+        "malformed",
+    ),
+}
+_GOOGLE_REASONS = {
+    "length": "MAX_TOKENS",
+    "context": "MAX_TOKENS",
+    "filter": "SAFETY",
+    "refusal": "SAFETY",
+}
+
+
+def parse_finish(
+    finish_reason: str, message: Any, *, has_tool_call: bool, is_empty: bool
+) -> Finish:
+    """The canonical reason; a stop after calls is one for their sake."""
+    reason: Any = _FINISH_REASONS.get(finish_reason, "stop")
+    if finish_reason == "OTHER" and is_empty:
+        reason = "malformed"
+    if reason == "stop" and has_tool_call:
+        reason = "tool"
+    explanation = message if isinstance(message, str) and message else None
+    if reason == "malformed" and explanation is None:
+        explanation = f"the model's answer ended with {finish_reason}"
+    category = finish_reason if reason == "filter" else None
+    return Finish(reason=reason, explanation=explanation, category=category)
+
+
+def render_finish(finish: Finish) -> str:
+    """The `finishReason`; a Google filter keeps its name."""
+    if finish.reason == "filter" and _FINISH_REASONS.get(finish.category or "") == "filter":
+        return finish.category or ""
+    return _GOOGLE_REASONS.get(finish.reason, "STOP")
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """The tokens in a `usageMetadata`; None where it counts nothing."""
+    if not isinstance(usage, dict) or not usage:
+        return None
+    prompt_tokens = _count(usage, "promptTokenCount")
+    cached_tokens = _count(usage, "cachedContentTokenCount")
+    tool_tokens = _count(usage, "toolUsePromptTokenCount")
+    reasoning_tokens = _count(usage, "thoughtsTokenCount")
+    answer_tokens = _count(usage, "candidatesTokenCount")
+    output_counts = [count for count in (answer_tokens, reasoning_tokens) if count is not None]
+    uncached_tokens = (
+        None
+        if prompt_tokens is None
+        else max(0, prompt_tokens - (cached_tokens or 0)) + (tool_tokens or 0)
+    )
+    return Usage(
+        input=uncached_tokens,
+        cache_read=cached_tokens,
+        output=sum(output_counts) if output_counts else None,
+        reasoning=reasoning_tokens,
+        native=usage,
+    )
+
+
+def _count(usage: Json, name: str) -> int | None:
+    value = usage.get(name)
+    return max(0, value) if type(value) is int else None
+
+
+def render_usage(usage: Usage | None) -> Json | None:
+    """The `usageMetadata` for a client, without unknown counts."""
+    if usage is None or (usage.prompt_tokens is None and usage.output is None):
+        return None
+    out: Json = {}
+    if usage.prompt_tokens is not None:
+        out["promptTokenCount"] = usage.prompt_tokens
+    if usage.cache_read is not None:
+        out["cachedContentTokenCount"] = usage.cache_read
+    if usage.output is not None:
+        out["candidatesTokenCount"] = max(0, usage.output - (usage.reasoning or 0))
+    if usage.reasoning is not None:
+        out["thoughtsTokenCount"] = usage.reasoning
+    out["totalTokenCount"] = (usage.prompt_tokens or 0) + (usage.output or 0)
     return out

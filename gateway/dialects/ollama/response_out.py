@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped
-from gateway.canon.arguments import render_arguments
+from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
+from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import GatewayError
-from gateway.canon.events import BlockStart
+from gateway.canon.events import (
+    BlockStart,
+)
 from gateway.canon.request import (
     Audio,
     Document,
@@ -20,10 +22,10 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Response
+from gateway.canon.response import Finish, Response
 from gateway.dialects.base import ResponseContext
+from gateway.dialects.ollama.finish import render_finish
 from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
-from gateway.dialects.ollama.stream_out import render_done_reason, render_tool_call
 from gateway.dialects.ollama.usage import render_usage
 from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
@@ -113,3 +115,26 @@ def _add_part(message: _Message, part: Part) -> None:
             )
         case _:
             assert_never(part)
+
+
+def render_tool_call(
+    block: BlockStart, arguments_text: str, index: int, report: AdaptationReport
+) -> Json:
+    """Renders a tool call; arguments that are not a JSON object are wrapped in one."""
+    arguments, raw = (
+        ({"input": arguments_text}, None) if block.custom else parse_arguments(arguments_text)
+    )
+    if arguments is None:
+        arguments = {"_raw": raw}
+        why = "the arguments are no JSON object: shown as text inside one"
+        report.add(approximated(f"message.tool_calls[{index}]", why))
+    function = {"index": index, "name": block.name, "arguments": arguments}
+    return {"id": block.id, "function": function}
+
+
+def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
+    """Renders the `done_reason`; reports what it cannot express."""
+    if finish.reason in {"pause", "filter", "refusal"}:
+        reason = f"Ollama has no word for {finish.reason}: shown as stopped"
+        report.add(approximated("done_reason", reason))
+    return render_finish(finish)

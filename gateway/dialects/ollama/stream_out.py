@@ -9,8 +9,7 @@ from typing import assert_never
 
 import msgspec
 
-from gateway.canon.adaptation import AdaptationReport, approximated, dropped
-from gateway.canon.arguments import parse_arguments
+from gateway.canon.adaptation import AdaptationReport, dropped
 from gateway.canon.errors import Error
 from gateway.canon.events import (
     BlockEnd,
@@ -28,36 +27,13 @@ from gateway.canon.events import (
 from gateway.canon.response import Finish, Usage, merge_usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.ollama.errors import render_error_body
-from gateway.dialects.ollama.finish import render_finish
 from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
+from gateway.dialects.ollama.response_out import render_done_reason, render_tool_call
 from gateway.dialects.ollama.usage import render_usage
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.framing.ndjson import encode
 
 _encode = msgspec.json.encode
-
-
-def render_tool_call(
-    block: BlockStart, arguments_text: str, index: int, report: AdaptationReport
-) -> Json:
-    """Renders a tool call; arguments that are not a JSON object are wrapped in one."""
-    arguments, raw = (
-        ({"input": arguments_text}, None) if block.custom else parse_arguments(arguments_text)
-    )
-    if arguments is None:
-        arguments = {"_raw": raw}
-        why = "the arguments are no JSON object: shown as text inside one"
-        report.add(approximated(f"message.tool_calls[{index}]", why))
-    function = {"index": index, "name": block.name, "arguments": arguments}
-    return {"id": block.id, "function": function}
-
-
-def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
-    """Renders the `done_reason`; reports what it cannot express."""
-    if finish.reason in {"pause", "filter", "refusal"}:
-        reason = f"Ollama has no word for {finish.reason}: shown as stopped"
-        report.add(approximated("done_reason", reason))
-    return render_finish(finish)
 
 
 class OllamaStreamRenderer:

@@ -16,8 +16,8 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import recover_reasoning_text
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.gemini import DIALECT
-from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
-from gateway.dialects.gemini.signatures import parse_signature
+from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
+from gateway.dialects.gemini.reasoning import parse_signature
 from gateway.dialects.shared.openai_logprobs import KEY, token_logprobs
 from tests.dialects.gemini.make import (
     STATE,

@@ -34,7 +34,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.gemini import DIALECT
-from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
+from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.framing.sse import Decoder
 from tests.dialects.gemini.make import PDF, PNG, exchange, printed, traits
 

@@ -29,9 +29,9 @@ from gateway.canon.signature import wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects import OPENAI_CHAT
 from gateway.dialects.gemini import DIALECT
-from gateway.dialects.gemini.names import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE, SKIP_SIGNATURE
-from gateway.dialects.gemini.schema import from_google_schema, to_gemini_schema
-from gateway.dialects.gemini.signatures import parse_signature, render_signature
+from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE, SKIP_SIGNATURE
+from gateway.dialects.gemini.reasoning import parse_signature, render_signature
+from gateway.dialects.gemini.tools import from_google_schema, to_gemini_schema
 from tests.dialects.gemini.make import (
     ASKED,
     PNG,

@@ -1,0 +1,180 @@
+"""Names of the dialect, the case of field names, and the state of rendering one request."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.canon.model_names import encode_segment
+from gateway.canon.naming import assign_tool_names
+from gateway.canon.request import Request, ToolCall
+from gateway.canon.traits import Traits
+from gateway.dialects.shared.render_context import BaseRenderContext
+
+NAME = "gemini"
+Json = dict[str, Any]
+# Collections of models; a tuned model's name includes its collection.
+COLLECTIONS = ("models", "tunedModels")
+
+# Gemini 3 demands a signature under the first call of each step and takes this value
+# where there is none (ai.google.dev, thought signatures).
+SKIP_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
+
+# Signature kinds: of the part after the reasoning, and of the reasoning part itself.
+NEXT_PART_SIGNATURE = "thoughtSignature@0"
+SAME_PART_SIGNATURE = "thoughtSignature"
+
+EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+THINKING_LEVELS = ("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
+
+GENERATION_CONFIG = "generationConfig"
+CALLING_CONFIG = "toolConfig.functionCallingConfig"
+
+# canonical field -> where this dialect's clients write it.
+FIELD_PATHS: dict[str, str] = {
+    "max_output": "generationConfig.maxOutputTokens",
+    "temperature": "generationConfig.temperature",
+    "top_p": "generationConfig.topP",
+    "top_k": "generationConfig.topK",
+    "frequency_penalty": "generationConfig.frequencyPenalty",
+    "presence_penalty": "generationConfig.presencePenalty",
+    "seed": "generationConfig.seed",
+    "stop": "generationConfig.stopSequences",
+    "n": "generationConfig.candidateCount",
+    "logprobs": "generationConfig.responseLogprobs",
+    "top_logprobs": "generationConfig.logprobs",
+    "tool_choice": CALLING_CONFIG,
+    "thinking": "generationConfig.thinkingConfig",
+    "budget": "generationConfig.thinkingConfig.thinkingBudget",
+    "effort": "generationConfig.thinkingConfig.thinkingLevel",
+    "visible": "generationConfig.thinkingConfig.includeThoughts",
+    "format": "generationConfig.responseMimeType",
+    "schema": "generationConfig.responseSchema",
+    "metadata": "labels",
+    "service_tier": "serviceTier",
+    "store": "store",
+    # below the part's own path
+    "signature": "thoughtSignature",
+}
+
+# `serviceTier` <-> canonical.
+SERVICE_TIERS = {"standard": "default", "priority": "priority", "flex": "flex"}
+WIRE_TIERS = {canonical_tier: wire_tier for wire_tier, canonical_tier in SERVICE_TIERS.items()}
+
+
+def split_resource(model: str) -> tuple[str, str]:
+    """The collection and the id of a model: `models` for a name that has no collection."""
+    collection, slash, name = model.partition("/")
+    return (collection, name) if slash and collection in COLLECTIONS else ("models", model)
+
+
+def resource_path(model: str) -> str:
+    """The model as two segments of a path: collection and encoded id."""
+    collection, name = split_resource(model)
+    return f"{collection}/{encode_segment(name)}"
+
+
+# --- camelCase and snake_case --------------------------------------------------------------------
+#
+# Its API reads `snake_case` as well, one object where a list of them is meant (its own
+# examples write `"parts": {"text": ...}`), and `null` as unsaid.
+
+_SNAKE = re.compile(r"_([a-z0-9])")
+# What is inside these is the client's own: arguments, results, schemas, labels.
+_CLIENT_DEFINED_FIELDS = frozenset(
+    {
+        "args",
+        "response",
+        "parameters",
+        "parametersJsonSchema",
+        "responseJsonSchema",
+        "responseSchema",
+        "labels",
+    }
+)
+_LIST_FIELDS = frozenset({"contents", "parts", "tools", "functionDeclarations", "requests"})
+_MAX_DEPTH = 40
+
+
+def camel_case_keys(value: Any, depth: int = 0) -> Any:
+    """The value with `camelCase` names, lists, and no nulls, wherever the names are Google's."""
+    if type(value) is list:
+        return [camel_case_keys(item, depth + 1) for item in value] if depth < _MAX_DEPTH else value
+    if type(value) is not dict or depth >= _MAX_DEPTH:
+        return value
+    out = {}
+    for name, item in value.items():
+        if item is None:
+            continue
+        key = camel_case(name) if "_" in name else name
+        if key in _LIST_FIELDS and type(item) is dict:
+            item = [item]
+        out[key] = item if key in _CLIENT_DEFINED_FIELDS else camel_case_keys(item, depth + 1)
+    return out
+
+
+def camel_case(name: str) -> str:
+    """One name in `camelCase`."""
+    return _SNAKE.sub(lambda match: match[1].upper(), name)
+
+
+# --- the state of rendering one request ----------------------------------------------------------
+
+# More than other dialects take, so most names stay as they are.
+_NAME_LIMIT = 128
+_VALID_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
+_VALID_FIRST_CHARACTER = re.compile(r"[A-Za-z_]")
+_INVALID_CHARACTERS = re.compile(r"[^A-Za-z0-9_.:-]")
+
+
+class RenderContext(BaseRenderContext):
+    """The request, the traits of its target, and the report as it grows.
+
+    Attributes:
+        same_dialect: whether the client uses this dialect too: what it omitted it omitted
+            on purpose, and its own values have the same meaning here.
+        sent_names: the client's tool names -> those sent.
+    """
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        super().__init__(request, traits)
+        self.same_dialect = NAME in request.extra
+        self.sent_names = _valid_tool_names(dict.fromkeys(_client_tool_names(request)))
+
+    def sent_name(self, client_name: str) -> str:
+        """The tool name to send."""
+        return (
+            self.sent_names.get(client_name) or _valid_tool_names({client_name: None})[client_name]
+        )
+
+
+def _client_tool_names(request: Request) -> Iterator[str]:
+    """All tool names: of the declared tools and of calls in the history."""
+    yield from (tool.name for tool in request.tools if tool.kind != "server")
+    for turn in request.turns:
+        yield from (part.name for part in turn.parts if isinstance(part, ToolCall))
+
+
+def _valid_tool_names(names: dict[str, None]) -> dict[str, str]:
+    """Each name -> the name to send: it begins with a letter or `_`, and is its own.
+
+    Dots and colons are legal here, so a name that has them stays as it is.
+    """
+    sent_names = {name: name for name in names if _VALID_NAME.fullmatch(name)}
+    used_names = set(sent_names)
+    for name in names:
+        if name in sent_names:
+            continue
+        valid_name = _INVALID_CHARACTERS.sub("_", name)
+        valid_name = valid_name if _VALID_FIRST_CHARACTER.match(valid_name) else f"_{valid_name}"
+        while (unique_name := _shorten_name(valid_name)) in used_names:
+            valid_name += "_"
+        used_names.add(unique_name)
+        sent_names[name] = unique_name
+    return sent_names
+
+
+def _shorten_name(name: str) -> str:
+    return name if len(name) <= _NAME_LIMIT else assign_tool_names([name], _NAME_LIMIT)[name]

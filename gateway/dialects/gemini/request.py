@@ -1,0 +1,542 @@
+"""Requests: a client's body to the canonical request, and back for a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.request import Meta, Output, Part, Request, Role, Sampling, Text, Turn
+from gateway.canon.traits import Traits
+from gateway.dialects.base import RenderedRequest
+from gateway.dialects.gemini.contents import (
+    PendingCalls,
+    parse_parts,
+    render_contents,
+    render_system,
+)
+from gateway.dialects.gemini.context import (
+    CALLING_CONFIG,
+    FIELD_PATHS,
+    GENERATION_CONFIG,
+    NAME,
+    SERVICE_TIERS,
+    WIRE_TIERS,
+    Json,
+    RenderContext,
+    camel_case_keys,
+)
+from gateway.dialects.gemini.reasoning import merge_split_reasoning, parse_thinking, render_thinking
+from gateway.dialects.gemini.tools import (
+    from_google_schema,
+    parse_tool_choice,
+    parse_tools,
+    render_tools,
+    to_gemini_schema,
+)
+from gateway.dialects.shared.fields import (
+    MAX_TOKENS,
+    flag,
+    integer,
+    mapping,
+    number,
+    objects,
+    required_text,
+    strings,
+    text,
+)
+from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
+
+# --- a client's request --------------------------------------------------------------------------
+#
+# The model and whether to stream stand in the path; the relay puts them into the body as
+# `model` and `stream` before it is read here.
+
+_PARSED_FIELDS = frozenset(
+    {
+        "model",
+        "stream",
+        "contents",
+        "systemInstruction",
+        "tools",
+        "toolConfig",
+        "generationConfig",
+        "labels",
+        "serviceTier",
+        "store",
+    }
+)
+_PARSED_CONFIG_FIELDS = frozenset(
+    {
+        "temperature",
+        "topP",
+        "topK",
+        "candidateCount",
+        "maxOutputTokens",
+        "stopSequences",
+        "seed",
+        "presencePenalty",
+        "frequencyPenalty",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "responseLogprobs",
+        "logprobs",
+        "thinkingConfig",
+    }
+)
+# Default values: dropping them loses nothing.
+_DEFAULT_CONFIG_VALUES = {"responseModalities": ["TEXT"]}
+_ROLES: dict[str | None, Role] = {
+    None: "user",
+    "": "user",
+    "user": "user",
+    "function": "user",
+    "tool": "user",
+    "model": "assistant",
+    "system": "system",
+}
+
+
+def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    body = _unwrap_counted_request(camel_case_keys(body))
+    extra = {key: value for key, value in body.items() if key not in _PARSED_FIELDS}
+    config = mapping(body, "generationConfig") or {}
+    extra |= {
+        f"{GENERATION_CONFIG}.{k}": v
+        for k, v in config.items()
+        if k not in _PARSED_CONFIG_FIELDS and v != _DEFAULT_CONFIG_VALUES.get(k)
+    }
+    pending_calls = PendingCalls()
+    turns = _parse_turns(body, pending_calls)
+    extra |= pending_calls.extra_fields
+    field_paths = dict(FIELD_PATHS)
+    return Request(
+        model=_parse_model(body),
+        stream=flag(body, "stream") or False,
+        instructions=_parse_instructions(body),
+        turns=turns,
+        tools=parse_tools(body),
+        tool_choice=parse_tool_choice(body, extra),
+        output=parse_output_format(config, field_paths, extra),
+        thinking=parse_thinking(config, extra),
+        max_output=integer(
+            config, "maxOutputTokens", minimum=0, maximum=MAX_TOKENS, path=GENERATION_CONFIG
+        ),
+        sampling=_parse_sampling(config),
+        meta=_parse_metadata(body, extra),
+        extra={NAME: extra},
+        client_paths=field_paths,
+    )
+
+
+def _unwrap_counted_request(body: Json) -> Json:
+    """The request inside a countTokens body, which may hold one instead of contents."""
+    inner = mapping(body, "generateContentRequest")
+    if inner is None:
+        return body
+    outer: Json = {key: body[key] for key in ("model", "stream") if key in body}
+    return {**inner, **outer}
+
+
+def _parse_model(body: Json) -> str:
+    model = required_text(body, "model")
+    return model.removeprefix("models/") or model
+
+
+def _parse_instructions(body: Json) -> tuple[Text, ...]:
+    value = body.get("systemInstruction")
+    if type(value) is str:
+        return (Text(text=value, path="systemInstruction"),) if value else ()
+    content = mapping(body, "systemInstruction") or {}
+    parts = parse_parts(content, "systemInstruction", PendingCalls(), model=False)
+    for part in parts:
+        if not isinstance(part, Text):
+            raise invalid(f"{part.path}: a system instruction holds text only", part.path)
+    return tuple(part for part in parts if isinstance(part, Text) and part.text)
+
+
+def _parse_turns(body: Json, pending_calls: PendingCalls) -> tuple[Turn, ...]:
+    contents = objects(body, "contents")
+    if not contents:
+        raise invalid("contents is required: give a list of at least one content", "contents")
+    turns = merge_split_reasoning(
+        [_parse_turn(item, index, pending_calls) for index, item in enumerate(contents)]
+    )
+    return tuple(_merge_split_answers(turns))
+
+
+def _merge_split_answers(turns: tuple[Turn, ...]) -> Iterator[Turn]:
+    """Joins the fragments of each answer: chats of Google's SDK store every chunk as a turn.
+
+    An empty answer is dropped.
+    """
+    for role, turn_run in groupby(turns, key=lambda turn: turn.role):
+        if role != "assistant":
+            yield from turn_run
+            continue
+        fragments = list(turn_run)
+        parts = _join_fragments(fragments)
+        if parts:
+            yield replace(fragments[0], parts=parts)
+
+
+def _join_fragments(fragments: list[Turn]) -> tuple[Part, ...]:
+    """The parts of an answer, a text that goes on in the next piece joined; no empty ones."""
+    joined_parts: list[Part] = []
+    text_fragments: list[str] = []  # of the last part, if it is a text
+    for fragment in fragments:
+        continues_text = bool(text_fragments)
+        for part in fragment.parts:
+            if not isinstance(part, Text):
+                _end_text(joined_parts, text_fragments)
+                joined_parts.append(part)
+            elif not part.text:
+                continue
+            elif continues_text:
+                text_fragments.append(part.text)
+            else:
+                _end_text(joined_parts, text_fragments)
+                joined_parts.append(part)
+                text_fragments.append(part.text)
+            continues_text = False
+    _end_text(joined_parts, text_fragments)
+    return tuple(joined_parts)
+
+
+def _end_text(joined_parts: list[Part], text_fragments: list[str]) -> None:
+    if text_fragments and isinstance(joined_parts[-1], Text):
+        joined_parts[-1] = replace(joined_parts[-1], text="".join(text_fragments))
+    text_fragments.clear()
+
+
+def _parse_turn(content: Json, index: int, pending_calls: PendingCalls) -> Turn:
+    path = f"contents[{index}]"
+    pending_calls.start_content(index)
+    role_value = text(content, "role", path)
+    role = _ROLES.get(role_value)
+    if role is None:
+        role_path = f"{path}.role"
+        raise invalid(
+            f"{role_path} must be 'user' or 'model', not {str(role_value)[:60]!r}", role_path
+        )
+    parts = parse_parts(content, path, pending_calls, model=role == "assistant")
+    return Turn(role=role, parts=parts, path=path)
+
+
+def _parse_sampling(config: Json) -> Sampling:
+    logprobs = flag(config, "responseLogprobs", GENERATION_CONFIG)
+    return Sampling(
+        temperature=number(config, "temperature", path=GENERATION_CONFIG),
+        top_p=number(config, "topP", path=GENERATION_CONFIG),
+        top_k=_round_or_none(number(config, "topK", bound=1e6, path=GENERATION_CONFIG)),
+        frequency_penalty=number(config, "frequencyPenalty", path=GENERATION_CONFIG),
+        presence_penalty=number(config, "presencePenalty", path=GENERATION_CONFIG),
+        seed=integer(config, "seed", path=GENERATION_CONFIG),
+        stop=strings(config, "stopSequences", GENERATION_CONFIG),
+        n=integer(config, "candidateCount", minimum=1, maximum=128, path=GENERATION_CONFIG),
+        logprobs=logprobs,
+        top_logprobs=integer(config, "logprobs", minimum=0, maximum=20, path=GENERATION_CONFIG),
+    )
+
+
+def _round_or_none(value: float | None) -> int | None:
+    """`topK` is a number with a point in Google's types."""
+    return None if value is None else round(value)
+
+
+def _parse_metadata(body: Json, extra: Json) -> Meta:
+    tier_value = text(body, "serviceTier")
+    tier: Any = SERVICE_TIERS.get((tier_value or "").lower().removeprefix("service_tier_"))
+    if tier_value is not None and tier is None:
+        extra["serviceTier"] = tier_value
+    labels = mapping(body, "labels")
+    return Meta(metadata=labels or None, service_tier=tier, store=flag(body, "store"))
+
+
+# --- a provider's request ------------------------------------------------------------------------
+
+# canonical sampling field -> ours, where the target's traits let it pass.
+_SAMPLING_FIELDS = {
+    "top_p": "topP",
+    "top_k": "topK",
+    "frequency_penalty": "frequencyPenalty",
+    "presence_penalty": "presencePenalty",
+    "seed": "seed",
+}
+_UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias")
+
+
+def render_request(request: Request, traits: Traits) -> RenderedRequest:
+    """The JSON to send, and its adaptations. Raises GatewayError."""
+    if request.previous_response_id is not None:
+        path = request.client_path("previous_response_id")
+        message = f"{path}: the upstream keeps no earlier answers"
+        raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
+    context = RenderContext(request, traits)
+    body: Json = {}
+    system = render_system(context)
+    body["contents"], effort = render_contents(context, system)
+    if system:
+        body["systemInstruction"] = {"parts": system}
+    render_tools(context, body)
+    config: Json = {}
+    _render_max_tokens(context, config)
+    _render_sampling(context, config)
+    render_output_format(context, config)
+    render_thinking(context, config, effort)
+    if config:
+        body[GENERATION_CONFIG] = config
+    _render_metadata(context, body)
+    context.drop_cache_marks(request.cache)
+    _render_extra_fields(context, body)
+    custom_names = (
+        context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
+    )
+    return RenderedRequest(
+        body=body,
+        report=tuple(context.report),
+        client_names={
+            sent_name: client_name
+            for client_name, sent_name in context.sent_names.items()
+            if sent_name != client_name
+        },
+        custom_tools=frozenset(custom_names),
+    )
+
+
+def _render_max_tokens(context: RenderContext, config: Json) -> None:
+    requested_tokens, max_output = context.request.max_output, context.traits.max_output
+    if requested_tokens is None:
+        return
+    if max_output is not None and requested_tokens > max_output:
+        why = f"{requested_tokens} clamped to the model's output limit {max_output}"
+        context.approximate(
+            context.request.client_path("max_output"),
+            why,
+            before=requested_tokens,
+            after=max_output,
+        )
+        requested_tokens = max_output
+    config["maxOutputTokens"] = requested_tokens
+
+
+def _render_sampling(context: RenderContext, config: Json) -> None:
+    sampling, request, traits = context.request.sampling, context.request, context.traits
+    _render_temperature(context, config)
+    supported_fields = {
+        "top_p": traits.sampling,
+        "top_k": traits.top_k,
+        "frequency_penalty": traits.penalties,
+        "presence_penalty": traits.penalties,
+        "seed": traits.seed,
+    }
+    for name, key in _SAMPLING_FIELDS.items():
+        value = getattr(sampling, name)
+        if value is not None and supported_fields[name]:
+            config[key] = value
+        elif value is not None:
+            context.drop(request.client_path(name), f"{context.model} does not take it")
+    for name in _UNSUPPORTED_SAMPLING:
+        if getattr(sampling, name) not in (None, {}):
+            context.drop(request.client_path(name), "no equivalent")
+    _render_stop(context, config)
+    _render_candidates_and_logprobs(context, config)
+
+
+def _render_temperature(context: RenderContext, config: Json) -> None:
+    value, max_temperature = context.request.sampling.temperature, context.traits.temperature_max
+    if value is None:
+        return
+    path = context.request.client_path("temperature")
+    if not context.traits.sampling:
+        context.drop(path, f"{context.model} does not take it")
+        return
+    if value > max_temperature:
+        context.approximate(
+            path, f"{value:g} clamped to {max_temperature:g}", before=value, after=max_temperature
+        )
+    config["temperature"] = min(value, max_temperature)
+
+
+def _render_stop(context: RenderContext, config: Json) -> None:
+    stop, max_stops = context.request.sampling.stop, context.traits.stop_max
+    accepted_stops = [text for text in stop if text]
+    if accepted_stops and max_stops is not None and len(accepted_stops) > max_stops:
+        why = f"only the first {max_stops} are sent"
+        context.approximate(
+            context.request.client_path("stop"), why, before=len(accepted_stops), after=max_stops
+        )
+        accepted_stops = accepted_stops[:max_stops]
+    if accepted_stops:
+        config["stopSequences"] = accepted_stops
+
+
+def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> None:
+    """How many answers, and how likely their tokens were."""
+    sampling, request, traits = context.request.sampling, context.request, context.traits
+    if sampling.n is not None:
+        sent_count = min(sampling.n, traits.n_max)
+        if sent_count != sampling.n:
+            why = f"{context.model} gives at most {sent_count} answers"
+            context.approximate(request.client_path("n"), why, before=sampling.n, after=sent_count)
+        config["candidateCount"] = sent_count
+    accepts_client_logprobs = context.same_dialect or accepts_logprobs(request)
+    if not traits.logprobs or not accepts_client_logprobs:
+        why = NOT_TRANSLATABLE if traits.logprobs else f"{context.model} does not return them"
+        for name in ("logprobs", "top_logprobs"):
+            if getattr(sampling, name):
+                context.drop(request.client_path(name), why)
+        return
+    if sampling.logprobs is not None:
+        config["responseLogprobs"] = sampling.logprobs
+    if sampling.top_logprobs is not None:
+        config["logprobs"] = sampling.top_logprobs
+
+
+# --- the rest ----------------------------------------------------------------------------
+
+
+def _render_metadata(context: RenderContext, body: Json) -> None:
+    meta, request, traits = context.request.meta, context.request, context.traits
+    if meta.user_id is not None:
+        context.drop(request.client_path("user_id"), "no equivalent")
+    if meta.session_key is not None and request.client_path("session_key") != request.client_path(
+        "user_id"
+    ):
+        context.drop(request.client_path("session_key"), "no equivalent")
+    if meta.metadata and traits.metadata:
+        body["labels"] = meta.metadata
+    elif meta.metadata:
+        context.drop(request.client_path("metadata"), "only Vertex AI takes labels")
+    if meta.store is not None and traits.store:
+        body["store"] = meta.store
+    elif meta.store:
+        context.drop(request.client_path("store"), "no equivalent")
+    if meta.service_tier is None:
+        return
+    tier = WIRE_TIERS.get(meta.service_tier)
+    if tier is None or not traits.service_tier:
+        context.drop(request.client_path("service_tier"), "no equivalent")
+    else:
+        body["serviceTier"] = tier
+
+
+def _render_extra_fields(context: RenderContext, body: Json) -> None:
+    """Renders fields without a canonical equivalent for this dialect; reports those of others."""
+    for dialect, fields in context.request.extra.items():
+        for key, value in fields.items():
+            # A key with a bracket is the path of a field inside a part.
+            if dialect == NAME and "[" not in key:
+                _set_extra_field(body, key, value)
+            else:
+                context.drop(key, "no equivalent")
+
+
+def _set_extra_field(body: Json, key: str, value: Any) -> None:
+    """Sets a field by its dotted path; an existing value stays."""
+    *parent_keys, last_key = key.split(".")
+    parent = body
+    for parent_key in parent_keys:
+        parent = parent.setdefault(parent_key, {})
+    if key == f"{CALLING_CONFIG}.mode":
+        parent[last_key] = value
+    else:
+        parent.setdefault(last_key, value)
+
+
+# --- output formats, both ways -------------------------------------------------------------------
+
+_JSON_MEDIA_TYPE = "application/json"
+
+
+def parse_output_format(config: Json, field_paths: dict[str, str], extra: Json) -> Output:
+    """The form that a client asks for, its schema in either of the two spellings."""
+    media_type = text(config, "responseMimeType", GENERATION_CONFIG)
+    schema: Any = mapping(config, "responseJsonSchema", GENERATION_CONFIG)
+    if schema is not None:
+        field_paths["schema"] = f"{GENERATION_CONFIG}.responseJsonSchema"
+    else:
+        schema = from_google_schema(mapping(config, "responseSchema", GENERATION_CONFIG))
+    if media_type not in (None, "text/plain", _JSON_MEDIA_TYPE):
+        # Other types, such as `text/x.enum`, are specific to Google.
+        extra[f"{GENERATION_CONFIG}.responseMimeType"] = media_type
+        if schema is not None:
+            extra[f"{GENERATION_CONFIG}.responseJsonSchema"] = schema
+        return Output()
+    if schema is not None:
+        return Output(format="schema", schema=schema)
+    return Output(format="json") if media_type == _JSON_MEDIA_TYPE else Output()
+
+
+def render_output_format(context: RenderContext, config: Json) -> None:
+    """Write the form into the generation config."""
+    output, request = context.request.output, context.request
+    if output.format == "schema" and output.schema is not None:
+        schema, changed = to_gemini_schema(output.schema)
+        if output.description is not None:
+            schema.setdefault("description", output.description)
+        if changed:
+            why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
+            context.approximate(request.client_path("schema"), why)
+        config["responseMimeType"] = _JSON_MEDIA_TYPE
+        config["responseJsonSchema"] = schema
+    elif output.format != "text":
+        config["responseMimeType"] = _JSON_MEDIA_TYPE
+    if output.name is not None:
+        context.drop(request.client_path("name"), "no equivalent")
+    if output.verbosity is not None:
+        context.drop(request.client_path("verbosity"), "no equivalent")
+
+
+# --- the schema of a request that passes through -------------------------------------------------
+
+# One object may stand for a list of one, as in Google's own examples.
+_ObjectOrList = list[dict[str, Any]] | dict[str, Any]
+
+
+class Content(msgspec.Struct):
+    """One content of the history."""
+
+    parts: _ObjectOrList | None = None
+    role: Literal["user", "model", "function", "tool", "system", ""] | None = None
+
+
+_Contents = Annotated[list[Content], msgspec.Meta(min_length=1)] | Content
+
+
+class CountedRequest(msgspec.Struct):
+    """The request inside a token count."""
+
+    contents: _Contents
+
+
+class PassthroughSchema(msgspec.Struct, rename="camel"):
+    """The fields whose types are fixed; a token count may hold a request instead."""
+
+    contents: _Contents | None = None
+    generate_content_request: CountedRequest | None = None
+    system_instruction: dict[str, Any] | str | None = None
+    tools: _ObjectOrList | None = None
+    tool_config: dict[str, Any] | None = None
+    safety_settings: _ObjectOrList | None = None
+    generation_config: dict[str, Any] | None = None
+    cached_content: str | None = None
+
+
+_check_schema = passthrough_checker(PassthroughSchema)
+# What a request says something in: a conversation, or texts to embed.
+_INPUT_FIELDS = (b'"contents"', b'"content"', b'"requests"')
+
+
+def check(body: bytes) -> None:
+    """Raise GatewayError naming the first field that cannot be meant."""
+    _check_schema(body)
+    if not any(field in body for field in _INPUT_FIELDS):
+        raise invalid("contents is required: give a list of at least one content", "contents")
