@@ -7,12 +7,11 @@ from typing import Any
 from urllib.parse import quote
 
 from gateway.dialects.base import Dialect, Provider, Verb
-from gateway.dialects.bedrock_converse.blocks_out import needs_bytes
+from gateway.dialects.bedrock_converse.context import NAME
 from gateway.dialects.bedrock_converse.errors import parse_error
-from gateway.dialects.bedrock_converse.names import NAME
-from gateway.dialects.bedrock_converse.request_out import render_request
-from gateway.dialects.bedrock_converse.response import parse_response
-from gateway.dialects.bedrock_converse.stream_in import ConverseStreamParser
+from gateway.dialects.bedrock_converse.messages import needs_bytes
+from gateway.dialects.bedrock_converse.request import render_request
+from gateway.dialects.bedrock_converse.response import ConverseStreamParser, parse_response
 from gateway.dialects.shared.provider_only import provider_only_client
 from gateway.dialects.shared.token_count import count_parser
 

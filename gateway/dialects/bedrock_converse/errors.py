@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error
-from gateway.dialects.bedrock_converse.names import Json
+from gateway.dialects.bedrock_converse.context import Json
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000

@@ -1,20 +1,37 @@
-"""A non-streaming response: a provider's JSON -> canonical."""
+"""Responses, whole and streamed, to canonical events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.errors import GatewayError, bad_upstream
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    CitationDelta,
+    Delta,
+    End,
+    Event,
+    Failed,
+    SignatureDelta,
+    Start,
+    UsageUpdate,
+)
 from gateway.canon.fold import fold_events
-from gateway.canon.response import Response
+from gateway.canon.request import Citation, QuoteLocation, Signature
+from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
+from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
 from gateway.dialects.bedrock_converse.errors import parse_error_payload
-from gateway.dialects.bedrock_converse.names import NAME, Json
-from gateway.dialects.bedrock_converse.stream_in import ConverseStreamParser
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
+from gateway.framing.sse import Frame
+
+# --- whole responses -----------------------------------------------------------------------------
 
 _EXTRA_FIELDS = ("trace", "additionalModelResponseFields", "performanceConfig")
 
@@ -71,3 +88,362 @@ def _citation_events(citations_content: Json) -> Iterator[tuple[str, Json]]:
                     "contentBlockDelta",
                     {"delta": item if wrapper_key is None else {wrapper_key: item}},
                 )
+
+
+# --- streams -------------------------------------------------------------------------------------
+#
+# The name of an event is the frame's; a frame without a name holds one event under its
+# name, as the SDKs show it. Text and reasoning begin with their first delta. The usage comes
+# after `messageStop`, so the response ends with `metadata`, or with the stream.
+
+_decode = msgspec.json.Decoder().decode
+
+
+class ConverseStreamParser:
+    """Parses one stream, or the equivalent events of a non-streaming response."""
+
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+        self._traits = traits
+        self._client_names = rendered.client_names if rendered is not None else {}
+        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset[str]()
+        self._started = False
+        self._ended = False
+        self._has_tool_call = False
+        self._stop_fields: Json | None = None
+        self._open_kind = ""  # the kind of the open block
+        self._open_index: int | None = None
+        # Fragments of the open reasoning block's signature, and its kind.
+        self._signature_fragments: tuple[list[str], str] | None = None
+        self._custom_input: list[str] | None = None  # of a free-text tool's JSON
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """The events this frame completes."""
+        if self._ended:
+            return []
+        try:
+            name, data = _decode_event(frame)
+            return self.parse_event(name, data)
+        except GatewayError as failure:
+            return self._fail(failure.error)
+
+    def parse_event(self, name: str, data: Json) -> list[Event]:
+        """The canonical events of one stream event. Raises GatewayError."""
+        match name:
+            case "contentBlockDelta":
+                return self._start_message() + self._block_delta(data)
+            case "contentBlockStart":
+                return self._start_message() + self._start_block(data)
+            case "contentBlockStop":
+                return self._end_block()
+            case "messageStart":
+                return self._start_message()
+            case "messageStop":
+                self._stop_fields = data
+                return self._start_message() + self._end_block()
+            case "metadata":
+                return self._end_message(data)
+            case _ if name.lower().endswith("exception") or name == "error":
+                return self._fail(parse_error_payload(name, data))
+            case _:
+                return []
+
+    def close(self) -> list[Event]:
+        """The final events: End, or Failed for a truncated stream."""
+        if self._ended:
+            return []
+        if self._stop_fields is None:
+            return self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+        return self._end_message({})
+
+    # --- the answer --------------------------------------------------------------------
+
+    def _start_message(self) -> list[Event]:
+        if self._started:
+            return []
+        self._started = True
+        return [Start()]
+
+    def _end_message(self, data: Json) -> list[Event]:
+        """The last events; some servers send the usage before the stop reason."""
+        events: list[Event] = []
+        usage = parse_usage(data.get("usage"))
+        if usage is not None:
+            events = [*self._start_message(), *self._end_block(), UsageUpdate(usage)]
+        if self._stop_fields is None:
+            return events
+        self._ended = True
+        stop_reason, model_fields = (
+            self._stop_fields.get("stopReason"),
+            self._stop_fields.get("additionalModelResponseFields"),
+        )
+        events += self._end_block()
+        return [
+            *events,
+            End(parse_finish(stop_reason, model_fields, has_tool_call=self._has_tool_call)),
+        ]
+
+    def _fail(self, error: Error) -> list[Event]:
+        self._ended = True
+        return [Failed(error)]
+
+    # --- blocks ------------------------------------------------------------------------
+
+    def _start_block(self, data: Json) -> list[Event]:
+        start = data.get("start")
+        if not isinstance(start, dict):
+            raise bad_upstream("the upstream began a content block that is no object")
+        events = self._end_block()
+        self._open_index = _block_index(data)
+        call = start.get("toolUse")
+        if isinstance(call, dict) and call.get("type") in (None, "tool_use"):
+            return [*events, self._start_tool_call(call)]
+        if not start:
+            return events
+        self._open_kind = "native"
+        return [*events, BlockStart(kind="native", dialect=NAME, native=start)]
+
+    def _start_tool_call(self, call: Json) -> Event:
+        self._has_tool_call = True
+        self._open_kind = "tool_call"
+        sent_name = _string_or_empty(call.get("name"))
+        custom = sent_name in self._custom_tools
+        self._custom_input = [] if custom else None
+        name = self._client_names.get(sent_name, sent_name)
+        id_ = _string_or_empty(call.get("toolUseId"))
+        return BlockStart(kind="tool_call", id=id_, name=name, custom=custom)
+
+    def _block_delta(self, data: Json) -> list[Event]:
+        delta = data.get("delta")
+        if not isinstance(delta, dict):
+            raise bad_upstream("the upstream sent a delta that is no object")
+        index = _block_index(data)
+        if "toolUse" in delta:
+            if self._open_kind == "native":
+                return []
+            if self._open_kind != "tool_call":
+                raise bad_upstream("the upstream sent a tool's input without the tool's block")
+            return self._tool_input_delta(delta["toolUse"])
+        if "reasoningContent" in delta:
+            return self._reasoning_delta(delta["reasoningContent"], index)
+        if "citation" in delta:
+            citation = parse_citation(delta["citation"])
+            events = self._ensure_open_block("text", index)
+            return [*events, CitationDelta(citation)] if citation is not None else events
+        if "text" in delta:
+            text = delta["text"]
+            if not isinstance(text, str):
+                raise bad_upstream("the upstream sent a delta whose text is no string")
+            return [*self._ensure_open_block("text", index), Delta(text)] if text else []
+        return []
+
+    def _tool_input_delta(self, tool_use: Any) -> list[Event]:
+        """The events of a call's input: a JSON fragment, or a complete object."""
+        fragment = tool_use.get("input") if isinstance(tool_use, dict) else None
+        if isinstance(fragment, dict):
+            fragment = msgspec.json.encode(fragment).decode() if fragment else ""
+        if not isinstance(fragment, str):
+            return []
+        if self._custom_input is not None:
+            self._custom_input.append(fragment)
+            return []
+        return [Delta(fragment)] if fragment else []
+
+    def _reasoning_delta(self, reasoning: Any, index: int | None) -> list[Event]:
+        if not isinstance(reasoning, dict):
+            raise bad_upstream("the upstream sent a thought that is no object")
+        redacted_content = reasoning.get("redactedContent")
+        events = self._ensure_open_block("reasoning", index, redacted=redacted_content is not None)
+        if isinstance(redacted_content, str):
+            fragments = self._signature_fragments[0] if self._signature_fragments else []
+            fragments.append(redacted_content)
+            self._signature_fragments = (fragments, "redacted")
+        if isinstance(reasoning.get("signature"), str):
+            self._signature_fragments = ([reasoning["signature"]], "signature")
+        text = _string_or_empty(reasoning.get("text"))
+        return [*events, Delta(text)] if text else events
+
+    def _ensure_open_block(
+        self, kind: Any, index: int | None, *, redacted: bool = False
+    ) -> list[Event]:
+        """The events that open a block of this kind; none if it is open already."""
+        if self._open_kind == kind and index == self._open_index:
+            return []
+        events = self._end_block()
+        self._open_kind, self._open_index = kind, index
+        return [*events, BlockStart(kind=kind, redacted=redacted)]
+
+    def _end_block(self) -> list[Event]:
+        if not self._open_kind:
+            return []
+        events: list[Event] = []
+        if self._open_kind == "reasoning":
+            fragments, kind = self._signature_fragments or ([], "signature")
+            signature = Signature(
+                provider=self._traits.kind,
+                model=self._traits.model,
+                kind=kind,
+                value="".join(fragments),
+            )
+            events.append(SignatureDelta(signature))
+        elif self._custom_input is not None:
+            text = _unwrap_custom_input("".join(self._custom_input))
+            events += [Delta(text)] if text else []
+        self._open_kind, self._open_index, self._signature_fragments, self._custom_input = (
+            "",
+            None,
+            None,
+            None,
+        )
+        return [*events, BlockEnd()]
+
+
+def _decode_event(frame: Frame) -> tuple[str, Json]:
+    """The name and fields of an event. Raises GatewayError for an invalid event."""
+    try:
+        data = _decode(frame.data) if frame.data else {}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise bad_upstream("the upstream sent an event that is not JSON") from None
+    if not isinstance(data, dict):
+        raise bad_upstream("the upstream sent an event that is no object")
+    if frame.event:
+        return frame.event, data
+    name, inner = next(iter(data.items()), ("", {}))
+    return name, inner if isinstance(inner, dict) else {}
+
+
+def _block_index(data: Json) -> int | None:
+    value = data.get("contentBlockIndex")
+    return value if type(value) is int else None
+
+
+def _string_or_empty(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _unwrap_custom_input(input_json: str) -> str:
+    """The input of a free-text tool that was sent as a function with one string."""
+    try:
+        value = _decode(input_json) if input_json else {}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return input_json
+    input_text = value.get("input") if isinstance(value, dict) else None
+    return input_text if isinstance(input_text, str) else input_json
+
+
+# --- citations -----------------------------------------------------------------------------------
+
+_LOCATIONS: tuple[tuple[str, str, Literal["page", "char", "block", "search_result"]], ...] = (
+    ("documentPage", "documentIndex", "page"),
+    ("documentChar", "documentIndex", "char"),
+    ("documentChunk", "documentIndex", "block"),
+    ("searchResultLocation", "searchResultIndex", "search_result"),
+)
+
+
+def parse_citation(citation: Any) -> Citation | None:
+    """The canonical citation, from a response or a stream; None if it is not an object."""
+    if not isinstance(citation, dict):
+        return None
+    location = citation.get("location")
+    location = location if isinstance(location, dict) else {}
+    web = location.get("web")
+    url = web.get("url") if isinstance(web, dict) else None
+    source = citation.get("source")
+    if url is None and isinstance(source, str) and source.startswith(("https://", "http://")):
+        url = source
+    return Citation(
+        url=url if isinstance(url, str) else None,
+        title=citation["title"] if isinstance(citation.get("title"), str) else None,
+        quote=_join_quote(citation.get("sourceContent")),
+        location=_parse_location(location),
+        dialect=NAME,
+        native=citation,
+    )
+
+
+def _parse_location(location: dict[str, Any]) -> QuoteLocation | None:
+    """The location in a document; None unless all of its numbers are present."""
+    for location_name, index_key, location_type in _LOCATIONS:
+        location_fields = location.get(location_name)
+        if isinstance(location_fields, dict):
+            numbers = [location_fields.get(key) for key in (index_key, "start", "end")]
+            if all(type(number) is int for number in numbers):
+                document_index, start, end = numbers
+                return QuoteLocation(kind=location_type, index=document_index, start=start, end=end)  # type: ignore[arg-type]
+    return None
+
+
+def _join_quote(content: Any) -> str | None:
+    rows = content if isinstance(content, list) else []
+    texts = [row["text"] for row in rows if isinstance(row, dict) and _is_text(row.get("text"))]
+    return "".join(texts) or None
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+
+def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) -> Finish:
+    """The canonical reason; `model_fields` are the model-specific fields of the response.
+
+    The tool call decides, not the reported reason.
+    """
+    reason: Any = (
+        FINISH_REASONS.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+    )
+    if reason in {"stop", "tool"}:
+        reason = "tool" if has_tool_call else "stop"
+    stop_sequence = model_fields.get("stop_sequence") if isinstance(model_fields, dict) else None
+    explanation = None
+    if reason == "malformed":
+        explanation = f"the model's answer ended with {stop_reason}"
+    return Finish(
+        reason=reason,
+        stop_sequence=stop_sequence
+        if isinstance(stop_sequence, str) and reason == "stop_sequence"
+        else None,
+        explanation=explanation,
+        category=stop_reason if reason == "filter" else None,
+    )
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """The tokens in a `usage` object; None where it counts nothing."""
+    if not isinstance(usage, dict) or not usage:
+        return None
+    return Usage(
+        input=_count(usage, "inputTokens"),
+        cache_read=_count(usage, "cacheReadInputTokens"),
+        cache_write=_count(usage, "cacheWriteInputTokens"),
+        cache_write_1h=_count_written_1h(usage.get("cacheDetails")),
+        output=_count(usage, "outputTokens"),
+        native=usage,
+    )
+
+
+def _count(usage: Json, name: str) -> int | None:
+    value = usage.get(name)
+    return max(0, value) if type(value) is int else None
+
+
+def _count_written_1h(details: Any) -> int | None:
+    """The tokens that were written for an hour."""
+    details_rows = details if isinstance(details, list) else []
+    counts = [
+        _count(row, "inputTokens") or 0
+        for row in details_rows
+        if isinstance(row, dict) and row.get("ttl") == "1h"
+    ]
+    return sum(counts) if counts else None
+
+
+def parse_service_tier(service_tier: Any) -> str | None:
+    """The canonical service tier that an answer tells."""
+    kind = service_tier.get("type") if isinstance(service_tier, dict) else None
+    return kind if isinstance(kind, str) else None

@@ -9,9 +9,8 @@ from msgspec.structs import replace
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
 from gateway.canon.schema import is_enforceable, restrict_to_anthropic
-from gateway.dialects.bedrock_converse.blocks_out import is_blank
-from gateway.dialects.bedrock_converse.names import NAME, Json
-from gateway.dialects.bedrock_converse.render_context import RenderContext
+from gateway.dialects.bedrock_converse.context import NAME, Json, RenderContext
+from gateway.dialects.bedrock_converse.messages import is_blank
 
 _EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
 _TEXT_INPUT_SCHEMA: Json = {

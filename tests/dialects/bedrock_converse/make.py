@@ -14,7 +14,7 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
-from gateway.dialects.bedrock_converse.names import FINISH_REASONS
+from gateway.dialects.bedrock_converse.context import FINISH_REASONS
 from gateway.framing.eventstream import encode
 from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for

@@ -12,7 +12,7 @@ from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, To
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse import DIALECT
-from gateway.dialects.bedrock_converse.citations import parse_citation
+from gateway.dialects.bedrock_converse.response import parse_citation
 from gateway.framing.eventstream import Decoder
 from tests.dialects.bedrock_converse.make import CLAUDE, printed, streamed, traits, whole, written
 

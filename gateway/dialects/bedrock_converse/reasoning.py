@@ -1,16 +1,11 @@
-"""Reasoning: the request fields of each model family.
-
-Claude takes `thinking` as at Anthropic and its effort in `outputConfig`, Nova a
-`reasoningConfig`, OpenAI's open models a `reasoning_effort`.
-"""
+"""Reasoning that a request asks for, as the model's own fields."""
 
 from __future__ import annotations
 
 import msgspec
 
 from gateway.canon.request import Thinking
-from gateway.dialects.bedrock_converse.names import EFFORTS, Json
-from gateway.dialects.bedrock_converse.render_context import RenderContext
+from gateway.dialects.bedrock_converse.context import EFFORTS, Json, RenderContext
 
 _MIN_BUDGET = 1024
 # Models without an effort take tokens; the numbers are wire/spec.md's (3.6).
