@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from gateway.dialects.base import Dialect, EmbedProvider, Provider, Verb
+from gateway.dialects.cohere.context import NAME
 from gateway.dialects.cohere.embed import embed_path, parse_embed_response, render_embed_request
 from gateway.dialects.cohere.errors import parse_error
-from gateway.dialects.cohere.names import NAME
-from gateway.dialects.cohere.request_out import render_request
-from gateway.dialects.cohere.response import parse_response
-from gateway.dialects.cohere.stream_in import ChatStreamParser
+from gateway.dialects.cohere.request import render_request
+from gateway.dialects.cohere.response import ChatStreamParser, parse_response
 from gateway.dialects.shared.provider_only import provider_only_client
 from gateway.dialects.shared.token_count import no_count
 

@@ -19,7 +19,7 @@ from gateway.canon.media import parse_data_url
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.cohere.names import Json
+from gateway.dialects.cohere.context import Json
 
 PATH = "/v2/embed"
 DEFAULT_TASK = "search_document"

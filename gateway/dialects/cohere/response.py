@@ -1,22 +1,38 @@
-"""A non-streaming response: a provider's JSON -> canonical."""
+"""Responses, whole and streamed, to canonical events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
-from gateway.canon.errors import GatewayError, bad_upstream
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    CitationDelta,
+    Delta,
+    End,
+    Event,
+    Failed,
+    SignatureDelta,
+    Start,
+    UsageUpdate,
+)
 from gateway.canon.fold import fold_events
-from gateway.canon.response import Response
+from gateway.canon.request import Citation, Signature
+from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
+from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message
-from gateway.dialects.cohere.finish import parse_failure
-from gateway.dialects.cohere.names import Json
-from gateway.dialects.cohere.stream_in import ChatStreamParser
 from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
+from gateway.dialects.shared.responses import TRUNCATED_STREAM
+from gateway.framing.sse import Frame
+
+# --- whole responses -----------------------------------------------------------------------------
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
@@ -99,3 +115,291 @@ def _cited_index(citation: Any, content: Any) -> int:
 def _citation_events(citations: Iterator[Any]) -> Iterator[Json]:
     for citation in citations:
         yield {"type": "citation-start", "delta": {"message": {"citations": citation}}}
+
+
+# --- streams -------------------------------------------------------------------------------------
+#
+# The plan of a model that is about to call tools is text beside the calls. Citations come
+# while their text is open or just after it, so a text stays open until something else begins.
+
+_decode = msgspec.json.Decoder().decode
+
+
+class ChatStreamParser:
+    """Parses one stream, or the equivalent events of a non-streaming response."""
+
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+        self._traits = traits
+        self._client_names = rendered.client_names if rendered is not None else {}
+        self._custom_tools = rendered.custom_tools if rendered is not None else frozenset[str]()
+        self._started = False
+        self._ended = False
+        self._has_tool_call = False
+        self._open_kind = ""  # the kind of the open block
+        self._open_index: object = None  # the stream's index of the open block
+        self._custom_input: list[str] | None = None  # of a free-text tool's JSON
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """The events this frame completes."""
+        if self._ended or frame.data.strip() in {b"[DONE]", b""}:
+            return []
+        try:
+            data = _decode(frame.data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
+        if not isinstance(data, dict):
+            return self._fail(bad_upstream("the upstream sent an event that is no object").error)
+        try:
+            return self.parse_event(data)
+        except GatewayError as failure:
+            return self._fail(failure.error)
+
+    def parse_event(self, data: Json) -> list[Event]:
+        """The events of one decoded event. Raises GatewayError."""
+        name = data.get("type")
+        if name == "message-start":
+            return self._start_message(_string_or_empty(data.get("id")))
+        if name is None and (error_message := parse_error_message(data)):
+            raise bad_upstream(error_message)
+        delta = data.get("delta")
+        delta = delta if isinstance(delta, dict) else {}
+        message = delta.get("message")
+        message = message if isinstance(message, dict) else {}
+        if name == "message-end":
+            return self._start_message("") + self._end_message(delta)
+        events = self._start_message("")
+        match name:
+            case "content-start" | "content-delta":
+                return events + self._content_delta(data.get("index"), message.get("content"))
+            case "tool-plan-delta":
+                plan = {"text": message.get("tool_plan")}
+                return events + self._content_delta("plan", plan)
+            case "tool-call-start":
+                return events + self._start_tool_call(data.get("index"), message.get("tool_calls"))
+            case "tool-call-delta":
+                return events + self._tool_input_delta(message.get("tool_calls"))
+            case "tool-call-end":
+                return events + (self._end_block() if self._open_kind == "tool_call" else [])
+            case "citation-start":
+                return events + self._citation_events(message.get("citations"))
+            case _:
+                return events
+
+    def close(self) -> list[Event]:
+        """The final events: Failed for a truncated stream."""
+        return (
+            []
+            if self._ended
+            else self._fail(Error(kind="upstream_error", message=TRUNCATED_STREAM))
+        )
+
+    # --- the answer --------------------------------------------------------------------
+
+    def _start_message(self, id_: str) -> list[Event]:
+        if self._started:
+            return []
+        self._started = True
+        return [Start(id=id_)]
+
+    def _end_message(self, delta: Json) -> list[Event]:
+        finish_reason = delta.get("finish_reason")
+        failure = parse_failure(finish_reason, delta.get("error"))
+        if failure is not None:
+            return self._fail(failure)
+        events = self._end_block()
+        self._ended = True
+        usage = parse_usage(delta.get("usage"))
+        if usage is not None:
+            events.append(UsageUpdate(usage))
+        return [*events, End(parse_finish(finish_reason, has_tool_call=self._has_tool_call))]
+
+    def _fail(self, error: Error) -> list[Event]:
+        self._ended = True
+        return [Failed(error)]
+
+    # --- blocks ------------------------------------------------------------------------
+
+    def _content_delta(self, index: object, content: Any) -> list[Event]:
+        """The events of a text or reasoning delta; the first delta opens the block."""
+        if isinstance(content, str):
+            content = {"text": content}
+        if not isinstance(content, dict):
+            return []
+        thinking = _string_or_empty(content.get("thinking"))
+        kind: Any = "reasoning" if thinking or content.get("type") == "thinking" else "text"
+        text = thinking or _string_or_empty(content.get("text"))
+        if not text:
+            return []
+        events: list[Event] = []
+        if self._open_kind != kind or self._open_index != index:
+            events = self._end_block()
+            self._open_kind, self._open_index = kind, index
+            events.append(BlockStart(kind=kind))
+        return [*events, Delta(text)]
+
+    def _start_tool_call(self, index: object, call: Any) -> list[Event]:
+        call, function = _split_call(call)
+        self._has_tool_call = True
+        events = self._end_block()
+        sent_name = _string_or_empty(function.get("name"))
+        custom = sent_name in self._custom_tools
+        self._open_kind, self._open_index = "tool_call", index
+        self._custom_input = [] if custom else None
+        name, id_ = self._client_names.get(sent_name, sent_name), _string_or_empty(call.get("id"))
+        events.append(BlockStart(kind="tool_call", id=id_, name=name, custom=custom))
+        return events + self._tool_input_delta(call)
+
+    def _tool_input_delta(self, call: Any) -> list[Event]:
+        _, function = _split_call(call)
+        arguments = function.get("arguments")
+        if arguments is None or arguments == "":
+            return []
+        if not isinstance(arguments, str):
+            raise bad_upstream("the upstream sent a tool's arguments that are no string")
+        if self._open_kind != "tool_call":
+            raise bad_upstream("the upstream sent a tool's arguments without the tool's call")
+        if self._custom_input is not None:
+            self._custom_input.append(arguments)
+            return []
+        return [Delta(arguments)]
+
+    def _citation_events(self, citations: Any) -> list[Event]:
+        if self._open_kind != "text":
+            return []
+        citation_list = citations if isinstance(citations, list) else [citations]
+        return [
+            CitationDelta(citation) for item in citation_list for citation in parse_citations(item)
+        ]
+
+    def _end_block(self) -> list[Event]:
+        if not self._open_kind:
+            return []
+        events: list[Event] = []
+        if self._open_kind == "reasoning":
+            # It has no signature: that it is this model's own is all there is to know.
+            signature = Signature(provider=self._traits.kind, model=self._traits.model, kind="text")
+            events.append(SignatureDelta(signature))
+        elif self._custom_input is not None:
+            text = _unwrap_custom_input("".join(self._custom_input))
+            events += [Delta(text)] if text else []
+        self._open_kind, self._open_index, self._custom_input = "", None, None
+        return [*events, BlockEnd()]
+
+
+def _split_call(call: Any) -> tuple[Json, Json]:
+    """A call and its function; `tool_calls` is an object in events, a list in answers."""
+    if isinstance(call, list):
+        call = call[0] if call else None
+    call = call if isinstance(call, dict) else {}
+    function = call.get("function")
+    return call, function if isinstance(function, dict) else {}
+
+
+def _string_or_empty(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _unwrap_custom_input(input_json: str) -> str:
+    """The input of a free-text tool that was sent as a function with one string."""
+    try:
+        value = _decode(input_json) if input_json else {}
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return input_json
+    input_text = value.get("input") if isinstance(value, dict) else None
+    return input_text if isinstance(input_text, str) else input_json
+
+
+# --- citations -----------------------------------------------------------------------------------
+
+
+def parse_citations(citation: Any) -> list[Citation]:
+    """The sources of a piece of text, and where in the text it stands."""
+    if not isinstance(citation, dict):
+        return []
+    sources = citation.get("sources")
+    source_objects = (
+        [s for s in sources if isinstance(s, dict)] if isinstance(sources, list) else []
+    )
+    return [_parse_source(citation, source) for source in source_objects]
+
+
+def _parse_source(citation: Json, source: Json) -> Citation:
+    document = source.get("document", source.get("tool_output"))
+    document = document if isinstance(document, dict) else {}
+    return Citation(
+        url=_string_or_none(document.get("url")),
+        title=_string_or_none(document.get("title")) or _string_or_none(source.get("id")),
+        quote=_string_or_none(citation.get("text")),
+        start=_offset_or_none(citation.get("start")),
+        end=_offset_or_none(citation.get("end")),
+        dialect=NAME,
+        native={**citation, "sources": [source]},
+    )
+
+
+def _string_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _offset_or_none(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+
+def parse_finish(finish_reason: Any, *, has_tool_call: bool) -> Finish:
+    """The canonical reason; `has_tool_call` says whether the response contains a tool call."""
+    reason: Any = (
+        FINISH_REASONS.get(finish_reason, "stop") if isinstance(finish_reason, str) else "stop"
+    )
+    if reason in {"stop", "tool"}:
+        reason = "tool" if has_tool_call else "stop"
+    return Finish(reason=reason)
+
+
+def parse_failure(finish_reason: Any, message: Any) -> Error | None:
+    """The error of a response whose finish reason is a failure."""
+    kind = FAILURE_KINDS.get(finish_reason) if isinstance(finish_reason, str) else None
+    if kind is None:
+        return None
+    error_message = message if isinstance(message, str) and message else ""
+    return Error(
+        kind=kind,
+        message=(error_message or f"the model's answer ended with {finish_reason}")[:2000],
+    )
+
+
+# --- usage ---------------------------------------------------------------------------------------
+#
+# `tokens` is what the model read and wrote, `billed_units` the part that is paid for.
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """The tokens in a `usage` object; None where it counts nothing."""
+    if not isinstance(usage, dict) or not usage:
+        return None
+    input_tokens = _count(usage, "input_tokens")
+    cached_tokens = _count_or_none(usage.get("cached_tokens"))
+    return Usage(
+        input=None if input_tokens is None else max(0, input_tokens - (cached_tokens or 0)),
+        cache_read=cached_tokens,
+        output=_count(usage, "output_tokens"),
+        native=usage,
+    )
+
+
+def _count(usage: dict[str, Any], name: str) -> int | None:
+    for counts_name in ("tokens", "billed_units"):
+        counts = usage.get(counts_name)
+        value = _count_or_none(counts.get(name)) if isinstance(counts, dict) else None
+        if value is not None:
+            return value
+    return None
+
+
+def _count_or_none(value: Any) -> int | None:
+    """Counts are typed as floats there."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return max(0, int(value)) if value == value and abs(value) < 2**53 else None

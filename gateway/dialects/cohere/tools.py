@@ -6,8 +6,7 @@ from typing import Any
 
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
-from gateway.dialects.cohere.names import Json
-from gateway.dialects.cohere.render_context import RenderContext
+from gateway.dialects.cohere.context import Json, RenderContext
 
 _TEXT_INPUT_SCHEMA: Json = {
     "type": "object",

@@ -14,7 +14,7 @@ from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from gateway.dialects.cohere.names import FINISH_REASONS
+from gateway.dialects.cohere.context import FINISH_REASONS
 from gateway.framing.sse import Frame, encode
 from gateway.providers.capabilities import traits_for
 from tests.fakes.cohere_rules import PLAIN, REASONER

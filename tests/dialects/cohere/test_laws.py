@@ -12,7 +12,7 @@ from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, To
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere import DIALECT
-from gateway.dialects.cohere.citations import parse_citations
+from gateway.dialects.cohere.response import parse_citations
 from gateway.framing.sse import Decoder
 from tests.dialects.cohere.make import REASONER, printed, streamed, traits, whole, written
 

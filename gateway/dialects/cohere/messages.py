@@ -1,8 +1,4 @@
-"""Instructions and turns -> a provider's messages.
-
-A tool result is a separate message, right after the calls. Text next to calls is the
-model's `tool_plan`. Documents are sent outside the messages, where the model may cite them.
-"""
+"""Instructions and turns as Cohere's messages and documents."""
 
 from __future__ import annotations
 
@@ -26,8 +22,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.signature import is_from_target
 from gateway.canon.turns import find_empty_texts, join_cited_texts, pair_tool_results
-from gateway.dialects.cohere.names import NAME, Json
-from gateway.dialects.cohere.render_context import RenderContext
+from gateway.dialects.cohere.context import NAME, Json, RenderContext
 from gateway.dialects.shared.fields import join_path
 
 EMPTY_PLACEHOLDER = "(empty)"

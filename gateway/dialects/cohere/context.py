@@ -1,8 +1,12 @@
-"""Constants and lookup tables that several modules of this dialect use."""
+"""Names of the dialect, and the state of rendering one request."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from gateway.canon.request import Request
+from gateway.canon.traits import Traits
+from gateway.dialects.shared.render_context import ToolNamingRenderContext
 
 NAME = "cohere"
 Json = dict[str, Any]
@@ -30,3 +34,11 @@ BUDGET_BY_EFFORT = {
     "xhigh": 24576,
     "max": 32000,
 }
+
+
+class RenderContext(ToolNamingRenderContext):
+    """The state of rendering one request; `documents` are those that the model may cite."""
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        super().__init__(request, traits)
+        self.documents: list[Json] = []

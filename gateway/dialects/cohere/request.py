@@ -1,4 +1,4 @@
-"""The canonical request -> a provider's chat request."""
+"""A canonical request as the JSON of a chat."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.cohere.messages_out import render_messages
-from gateway.dialects.cohere.names import BUDGET_BY_EFFORT, Json
-from gateway.dialects.cohere.render_context import RenderContext
+from gateway.dialects.cohere.context import BUDGET_BY_EFFORT, Json, RenderContext
+from gateway.dialects.cohere.messages import render_messages
 from gateway.dialects.cohere.tools import render_tools
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
