@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider, Verb
+from gateway.dialects.ollama.context import CHAT_PATH, EMBEDDINGS_PATH, GENERATE_PATH, NAME
 from gateway.dialects.ollama.embed import (
     embed_path,
     parse_embed_request,
@@ -17,14 +18,10 @@ from gateway.dialects.ollama.embed import (
     render_embed_response,
 )
 from gateway.dialects.ollama.errors import parse_error, render_error
-from gateway.dialects.ollama.messages_out import needs_bytes
-from gateway.dialects.ollama.names import CHAT_PATH, EMBEDDINGS_PATH, GENERATE_PATH, NAME
-from gateway.dialects.ollama.passthrough_schema import check
-from gateway.dialects.ollama.request_in import parse_request
-from gateway.dialects.ollama.request_out import render_request
-from gateway.dialects.ollama.response_out import render_empty_answer, render_response
-from gateway.dialects.ollama.stream_in import OllamaStreamParser, parse_response
-from gateway.dialects.ollama.stream_out import OllamaStreamRenderer
+from gateway.dialects.ollama.messages import needs_bytes
+from gateway.dialects.ollama.request import check, parse_request, render_request
+from gateway.dialects.ollama.response import render_empty_answer, render_response
+from gateway.dialects.ollama.stream import OllamaStreamParser, OllamaStreamRenderer, parse_response
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.token_count import no_count
 from gateway.framing.ndjson import KEEPALIVE

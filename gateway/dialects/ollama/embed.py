@@ -12,9 +12,9 @@ from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.canon.response import Usage
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.ollama.context import EMBED_PATH, EMBEDDINGS_PATH, NAME, Json
 from gateway.dialects.ollama.errors import is_error, parse_error_payload
-from gateway.dialects.ollama.names import EMBED_PATH, EMBEDDINGS_PATH, NAME, Json
-from gateway.dialects.ollama.usage import parse_usage
+from gateway.dialects.ollama.response import parse_usage
 from gateway.dialects.shared.fields import flag, integer, required_text, strings, text
 
 _PARSED_FIELDS = frozenset({"model", "input", "prompt", "dimensions", "truncate"})

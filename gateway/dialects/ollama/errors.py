@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.errors import KINDS, Error
 from gateway.dialects.base import ErrorReply
-from gateway.dialects.ollama.names import Json
+from gateway.dialects.ollama.context import Json
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool
-from gateway.dialects.ollama.names import NAME, Json
-from gateway.dialects.ollama.render_context import RenderContext
+from gateway.dialects.ollama.context import NAME, Json, RenderContext
 from gateway.dialects.shared.fields import mapping, objects, required_mapping, required_text, text
 
 _TOOL_FIELDS = frozenset({"type", "function"})

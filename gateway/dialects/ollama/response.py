@@ -1,15 +1,15 @@
-"""A whole canonical answer -> a client's object, of a chat or of a bare prompt."""
+"""Whole responses: canonical to a client's JSON; finish reasons, usage and log probabilities,
+both ways.
+"""
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Any, assert_never
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
 from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import GatewayError
-from gateway.canon.events import (
-    BlockStart,
-)
+from gateway.canon.events import BlockStart
 from gateway.canon.request import (
     Audio,
     Document,
@@ -22,12 +22,10 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.canon.response import Finish, Response
+from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.ollama.finish import render_finish
-from gateway.dialects.ollama.names import GENERATE_PATH, Json, format_timestamp
-from gateway.dialects.ollama.usage import render_usage
-from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
+from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 
 
@@ -138,3 +136,76 @@ def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
         reason = f"Ollama has no word for {finish.reason}: shown as stopped"
         report.add(approximated("done_reason", reason))
     return render_finish(finish)
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+_LOAD_EXPLANATIONS = {
+    "load": "the upstream loaded the model and did not answer",
+    "unload": "the upstream unloaded the model and did not answer",
+}
+
+
+def parse_finish(done_reason: Any, *, has_tool_call: bool) -> Finish:
+    """The canonical finish; Ollama reports `stop` for tool calls too."""
+    if isinstance(done_reason, str) and done_reason in _LOAD_EXPLANATIONS:
+        return Finish(reason="malformed", explanation=_LOAD_EXPLANATIONS[done_reason])
+    if done_reason == "length":
+        return Finish(reason="length")
+    return Finish(reason="tool" if has_tool_call else "stop")
+
+
+def render_finish(finish: Finish) -> str:
+    """The `done_reason` for a client."""
+    return "length" if finish.reason in {"length", "context"} else "stop"
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+_COUNTS = ("prompt_eval_count", "eval_count")
+
+
+def parse_usage(last_object: Json) -> Usage | None:
+    """The counts of an answer's last object; a prompt that was cached may have none."""
+    prompt, output = (_count(last_object.get(name)) for name in _COUNTS)
+    if prompt is None and output is None:
+        return None
+    native = {
+        name: last_object[name] for name in (*_COUNTS, *DURATIONS) if _count(last_object.get(name))
+    }
+    return Usage(input=prompt, output=output, native=native)
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and value >= 0 else None
+
+
+def render_usage(usage: Usage | None) -> Json:
+    """The fields of the last object; durations only where an Ollama measured them."""
+    if usage is None:
+        return {}
+    out: Json = {name: usage.native[name] for name in DURATIONS if name in usage.native}
+    for name, count in zip(_COUNTS, (usage.prompt_tokens, usage.output), strict=True):
+        if count is not None:
+            out[name] = count
+    return out
+
+
+# --- log probabilities ---------------------------------------------------------------------------
+
+
+def parse_logprobs(tokens: Any) -> list[Json]:
+    """The tokens; what the upstream leaves out of one is filled in."""
+    return [_parse_token(token_object) for token_object in _dict_items(tokens)]
+
+
+def _parse_token(token_object: Json) -> Json:
+    alternatives = [
+        token(alternative.get("token"), alternative.get("logprob"))
+        for alternative in _dict_items(token_object.get("top_logprobs"))
+    ]
+    return token(token_object.get("token"), token_object.get("logprob"), alternatives)
+
+
+def _dict_items(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []

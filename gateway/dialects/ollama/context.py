@@ -1,9 +1,13 @@
-"""Constants that several modules of this dialect use, and its timestamp format."""
+"""Names of the dialect, and the state of rendering one request for a provider."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
+
+from gateway.canon.request import Request
+from gateway.canon.traits import Traits
+from gateway.dialects.shared.render_context import DeduplicatingRenderContext
 
 NAME = "ollama"
 Json = dict[str, Any]
@@ -44,3 +48,14 @@ DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_du
 def format_timestamp(seconds: int) -> str:
     """A time as this dialect writes it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class RenderContext(DeduplicatingRenderContext):
+    """The request, the traits of its target, and the report as it grows.
+
+    `hints` are sentences for the model that stand for fields which the target does not know.
+    """
+
+    def __init__(self, request: Request, traits: Traits) -> None:
+        super().__init__(request, traits)
+        self.hints: list[str] = []

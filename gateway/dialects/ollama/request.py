@@ -1,20 +1,163 @@
-"""The canonical request -> a provider's /api/chat request."""
+"""Requests: a client's body to the canonical request, and back for a provider."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from gateway.canon.errors import Error, GatewayError
-from gateway.canon.request import Output, Request, Thinking
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.request import Output, Request, Sampling, Text, Thinking, Turn
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.ollama.messages_out import render_messages
-from gateway.dialects.ollama.names import NAME, PROMPT_ONLY_FIELDS, Json
-from gateway.dialects.ollama.render_context import RenderContext
-from gateway.dialects.ollama.tools import parameters_schema, render_tools
-from gateway.dialects.shared.fields import compact_json
+from gateway.dialects.ollama.context import (
+    FIELD_PATHS,
+    NAME,
+    PROMPT_ONLY_FIELDS,
+    Json,
+    RenderContext,
+)
+from gateway.dialects.ollama.messages import (
+    empty_request_error,
+    parse_images,
+    parse_messages,
+    render_messages,
+)
+from gateway.dialects.ollama.tools import parameters_schema, parse_tools, render_tools
+from gateway.dialects.shared.fields import (
+    MAX_TOKENS,
+    compact_json,
+    flag,
+    integer,
+    mapping,
+    number,
+    required_text,
+    strings,
+    text,
+    wrong_type,
+)
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
-_EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+# --- a client's request --------------------------------------------------------------------------
+
+_PARSED_FIELDS = frozenset(
+    {
+        *("model", "stream", "messages", "tools", "think", "format", "options"),
+        *("logprobs", "top_logprobs", "prompt", "system", "images"),
+    }
+)
+_PARSED_OPTIONS = frozenset(
+    {
+        *("num_predict", "temperature", "top_p", "top_k", "min_p", "seed", "stop"),
+        *("frequency_penalty", "presence_penalty", "repeat_penalty"),
+    }
+)
+_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+
+
+def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    options = mapping(body, "options") or {}
+    extra = _collect_extra_fields(body, options)
+    if "prompt" in body and "messages" not in body:
+        instructions, turns = _parse_prompt(body)
+    else:
+        conversation = parse_messages(body)
+        instructions, turns = conversation.instructions, conversation.turns
+        extra |= conversation.extra_fields
+    stream = flag(body, "stream")
+    return Request(
+        model=required_text(body, "model"),
+        # Left out it means yes, here alone.
+        stream=stream is not False,
+        instructions=tuple(instructions),
+        turns=tuple(turns),
+        tools=parse_tools(body),
+        output=_parse_output(body),
+        thinking=_parse_thinking(body),
+        max_output=_parse_max_tokens(options),
+        sampling=_parse_sampling(body, options),
+        extra={NAME: extra} if extra else {},
+        client_paths=dict(FIELD_PATHS),
+    )
+
+
+def _parse_prompt(body: Json) -> tuple[list[Text], list[Turn]]:
+    """The conversation of /api/generate: one prompt, and what the system says."""
+    prompt, system = text(body, "prompt"), text(body, "system")
+    images = parse_images(body)
+    if not prompt and not images:
+        raise empty_request_error("prompt is required: there is nothing to answer", "prompt")
+    text_parts = [Text(text=prompt, path="prompt")] if prompt else []
+    turn = Turn(role="user", parts=(*text_parts, *images), path="prompt")
+    return [Text(text=system, path="system")] if system else [], [turn]
+
+
+def _collect_extra_fields(body: Json, options: Json) -> Json:
+    """The fields that have no canonical place; an option's key begins with `options.`."""
+    extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
+    for key, value in options.items():
+        if key not in _PARSED_OPTIONS and value is not None:
+            extra[f"options.{key}"] = value
+    if (limit := options.get("num_predict")) == -2:
+        extra["options.num_predict"] = limit
+    return extra
+
+
+def _parse_max_tokens(options: Json) -> int | None:
+    """The most tokens; -1 means none, -2 to fill the context, which only Ollama can do."""
+    limit = integer(options, "num_predict", minimum=-2, maximum=MAX_TOKENS, path="options")
+    return limit if limit is not None and limit >= 0 else None
+
+
+def _parse_sampling(body: Json, options: Json) -> Sampling:
+    path = "options"
+    return Sampling(
+        temperature=number(options, "temperature", path=path),
+        top_p=number(options, "top_p", path=path),
+        top_k=integer(options, "top_k", minimum=-1, maximum=MAX_TOKENS, path=path),
+        min_p=number(options, "min_p", path=path),
+        frequency_penalty=number(options, "frequency_penalty", path=path),
+        presence_penalty=number(options, "presence_penalty", path=path),
+        repetition_penalty=number(options, "repeat_penalty", path=path),
+        seed=integer(options, "seed", path=path),
+        stop=strings(options, "stop", path),
+        logprobs=flag(body, "logprobs"),
+        top_logprobs=integer(body, "top_logprobs", minimum=0, maximum=1000),
+    )
+
+
+def _parse_output(body: Json) -> Output:
+    output_format = body.get("format")
+    if output_format is None or output_format == "":
+        return Output()
+    if output_format == "json" or output_format == {}:
+        return Output(format="json")
+    if type(output_format) is not dict:
+        raise wrong_type("format", "'json' or a JSON Schema", output_format)
+    return Output(format="schema", schema=output_format)
+
+
+def _parse_thinking(body: Json) -> Thinking | None:
+    think = body.get("think")
+    if think is None or think == "":
+        return None
+    if type(think) is bool:
+        return Thinking(mode="auto" if think else "off")
+    if type(think) is not str:
+        raise wrong_type("think", "true, false or an effort", think)
+    if think not in _EFFORTS:
+        effort_names = ", ".join(_EFFORTS)
+        raise invalid(
+            f"think must be true, false or one of {effort_names}, not {think[:40]!r}", "think"
+        )
+    return Thinking(mode="off") if think == "none" else Thinking(effort=think)
+
+
+# --- a provider's request ------------------------------------------------------------------------
+
+_SENT_EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 # The most tokens of a thinking budget that one effort stands for.
 _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
@@ -150,11 +293,11 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str | None:
     """The effort itself, else the next one down, else the weakest there is."""
     if effort in efforts or not efforts:
         return effort if efforts else None
-    ranked_efforts = [name for name in efforts if name in _EFFORTS]
-    if effort not in _EFFORTS or not ranked_efforts:
+    ranked_efforts = [name for name in efforts if name in _SENT_EFFORTS]
+    if effort not in _SENT_EFFORTS or not ranked_efforts:
         return efforts[0]
-    rank = _EFFORTS.index(effort)
-    lower_efforts = [name for name in ranked_efforts if _EFFORTS.index(name) < rank]
+    rank = _SENT_EFFORTS.index(effort)
+    lower_efforts = [name for name in ranked_efforts if _SENT_EFFORTS.index(name) < rank]
     return lower_efforts[-1] if lower_efforts else ranked_efforts[0]
 
 
@@ -263,3 +406,60 @@ def _render_extra_fields(context: RenderContext, body: Json, options: Json) -> N
                 options.setdefault(key.removeprefix("options."), value)
             else:
                 body.setdefault(key, value)
+
+
+# --- the schema of a request that passes through -------------------------------------------------
+
+_SamplingNumber = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
+
+
+class Function(msgspec.Struct):
+    """The function of a tool."""
+
+    name: str
+
+
+class Tool(msgspec.Struct):
+    """A tool on offer."""
+
+    function: Function | None = None
+
+
+class Message(msgspec.Struct):
+    """One message of the history."""
+
+    role: str
+    content: str | None = None
+    thinking: str | None = None
+    images: list[str] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_name: str | None = None
+
+
+class Options(msgspec.Struct):
+    """The options whose types are fixed."""
+
+    temperature: _SamplingNumber | None = None
+    top_p: _SamplingNumber | None = None
+    num_predict: float | None = None
+    num_ctx: float | None = None
+    seed: float | None = None
+
+
+class PassthroughSchema(msgspec.Struct):
+    """The fields of all three requests; which of them is there the path decides."""
+
+    messages: list[Message] | None = None
+    prompt: str | None = None
+    input: str | list[str] | None = None
+    system: str | None = None
+    suffix: str | None = None
+    images: list[str] | None = None
+    tools: list[Tool] | None = None
+    options: Options | None = None
+    think: bool | str | None = None
+    format: str | dict[str, Any] | None = None
+    keep_alive: float | str | None = None
+
+
+check = passthrough_checker(PassthroughSchema)
