@@ -6,20 +6,21 @@ from functools import partial
 from typing import Any
 
 from gateway.dialects.base import Client, Dialect, PromptSplit, Provider, Verb
-from gateway.dialects.openai_completions.names import NAME
-from gateway.dialects.openai_completions.passthrough_schema import check
-from gateway.dialects.openai_completions.prompt_split import (
+from gateway.dialects.openai_completions.request import (
+    NAME,
     MergedCompletionStream,
+    check,
     merge_responses,
+    parse_request,
+    render_request,
     split_request,
 )
-from gateway.dialects.openai_completions.request_in import parse_request
-from gateway.dialects.openai_completions.request_out import render_request
-from gateway.dialects.openai_completions.response_out import (
+from gateway.dialects.openai_completions.response import (
+    CompletionStreamParser,
     CompletionStreamRenderer,
+    parse_response,
     render_response,
 )
-from gateway.dialects.openai_completions.stream_in import CompletionStreamParser, parse_response
 from gateway.dialects.shared.openai_errors import parse_error, render_error
 from gateway.dialects.shared.token_count import no_count
 

@@ -1,0 +1,373 @@
+"""Responses, whole and streamed: a provider's to canonical, and back for a client."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, assert_never
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, AdaptationReport, dropped
+from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.events import (
+    BlockEnd,
+    BlockStart,
+    CitationDelta,
+    Delta,
+    End,
+    Event,
+    Failed,
+    NativeDelta,
+    SignatureDelta,
+    Start,
+    UsageUpdate,
+)
+from gateway.canon.fold import fold_events
+from gateway.canon.request import Reasoning, Refusal, Text
+from gateway.canon.response import Finish, Response, Usage, merge_usage
+from gateway.canon.traits import Traits
+from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.openai_completions.request import NAME, Json
+from gateway.dialects.shared.openai_errors import error_body, find_error, is_error
+from gateway.dialects.shared.openai_logprobs import token_logprobs
+from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
+from gateway.framing.sse import Frame
+
+# --- a provider's response -----------------------------------------------------------------------
+
+
+class CompletionStreamParser:
+    """One stream of chunks -> events."""
+
+    def __init__(self, traits: Traits, rendered: RenderedRequest | None) -> None:
+        self._started = False
+        self._open = False
+        self._ended = False
+        self._finish: Any = None
+        self._usage: Usage | None = None
+
+    def feed(self, frame: Frame) -> list[Event]:
+        """The events this frame completes."""
+        if self._ended:
+            return []
+        if frame.data[:6] == b"[DONE]":
+            return self._end(done_received=True)
+        if not frame.data.strip():
+            return []
+        try:
+            chunk = msgspec.json.decode(frame.data)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
+        if is_error(chunk) or frame.event == "error":
+            return self._fail(find_error(chunk))
+        return self.chunk(chunk) if isinstance(chunk, dict) else []
+
+    def close(self) -> list[Event]:
+        """End if the finish reason was received, else Failed."""
+        return [] if self._ended else self._end(done_received=False)
+
+    def chunk(self, chunk: Json) -> list[Event]:
+        """The events of one chunk."""
+        usage = parse_usage(chunk.get("usage"))
+        if usage is not None:
+            self._usage = merge_usage(self._usage, usage)
+        choices = chunk.get("choices")
+        if not isinstance(choices, list) or not choices:
+            return []
+        events: list[Event] = []
+        if not self._started:
+            self._started = True
+            events.append(_start(chunk, self._usage))
+        for choice in choices:
+            if isinstance(choice, dict) and not choice.get("index"):
+                self._choice(choice, events)
+        return events
+
+    def _choice(self, choice: Json, events: list[Event]) -> None:
+        text = _choice_text(choice)
+        if isinstance(text, str) and text:
+            if not self._open:
+                self._open = True
+                events.append(BlockStart(kind="text"))
+            events.append(Delta(text))
+        if choice.get("finish_reason") is not None:
+            self._finish = choice["finish_reason"]
+
+    def _end(self, *, done_received: bool) -> list[Event]:
+        if not self._started or (self._finish is None and not done_received):
+            return self._fail(bad_upstream(TRUNCATED_STREAM).error)
+        self._ended = True
+        events: list[Event] = [BlockEnd()] if self._open else []
+        if self._usage is not None:
+            events.append(UsageUpdate(self._usage))
+        return [*events, End(finish_in(self._finish))]
+
+    def _fail(self, error: Error) -> list[Event]:
+        self._ended = True
+        return [Failed(error)]
+
+
+def _choice_text(choice: Json) -> str | None:
+    """The text of a choice. Mistral's fill-in-the-middle returns a chat message."""
+    for holder in (choice, choice.get("delta"), choice.get("message")):
+        name = "text" if holder is choice else "content"
+        if isinstance(holder, dict) and isinstance(text := holder.get(name), str):
+            return text
+    return None
+
+
+def _start(chunk: Json, usage: Usage | None) -> Start:
+    response_id, model, created = chunk.get("id"), chunk.get("model"), chunk.get("created")
+    return Start(
+        id=response_id if isinstance(response_id, str) else "",
+        model=model if isinstance(model, str) else "",
+        created=created if type(created) is int else None,
+        prompt_tokens=usage.prompt_tokens if usage is not None else None,
+    )
+
+
+def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
+    """The canonical response. Raises GatewayError for a body that is no response."""
+    if is_error(body):
+        raise GatewayError(find_error(body))
+    choices = body.get("choices") if isinstance(body, dict) else None
+    first_choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(first_choice, dict) or _choice_text(first_choice) is None:
+        raise bad_upstream("the upstream's answer is no text completion")
+    parser = CompletionStreamParser(traits, rendered)
+    choice = {
+        **first_choice,
+        "index": 0,
+        "finish_reason": first_choice.get("finish_reason") or "stop",
+    }
+    response = fold_events([*parser.chunk({**body, "choices": [choice]}), *parser.close()])
+    logprobs = first_choice.get("logprobs")
+    if logprobs is None:
+        return response
+    return msgspec.structs.replace(response, extra={NAME: {"logprobs": logprobs}})
+
+
+# --- a client's response -------------------------------------------------------------------------
+
+_encode = msgspec.json.encode
+_DONE = b"data: [DONE]\n\n"
+_WHY = "a completion is text only"
+
+
+def _head(context: ResponseContext) -> Json:
+    return {
+        "id": f"cmpl-{context.id}",
+        "object": "text_completion",
+        "created": context.created,
+        "model": context.model,
+    }
+
+
+def render_response(
+    response: Response, context: ResponseContext
+) -> tuple[Json, tuple[Adaptation, ...]]:
+    """The response's JSON and what it could not express.
+
+    Raises GatewayError for a response that the model malformed.
+    """
+    if response.finish.reason == "malformed":
+        raise GatewayError(malformed_output_error(response.finish))
+    report = AdaptationReport()
+    responses = (response, *response.alternatives)
+    choices = [
+        _choice(choice_response, index, report) for index, choice_response in enumerate(responses)
+    ]
+    body = {**_head(context), "choices": choices}
+    if (usage := render_usage(response.usage)) is not None:
+        body["usage"] = usage
+    return body, tuple(report)
+
+
+def _choice(response: Response, index: int, report: AdaptationReport) -> Json:
+    text, refused = "", False
+    for part in response.parts:
+        match part:
+            case Text():
+                text += part.text
+            case Refusal():
+                text, refused = text + part.text, True
+            case Reasoning():
+                pass
+            case _:
+                adaptation = dropped(f"content.{type(part).__name__.lower()}", _WHY)
+                report.add(adaptation)
+    return {
+        "index": index,
+        "text": text,
+        "logprobs": response.extra.get(NAME, {}).get("logprobs") or _logprobs(response),
+        "finish_reason": finish_out(response.finish, has_refusal_text=refused),
+    }
+
+
+def _logprobs(response: Response) -> Json | None:
+    """The log probabilities in the four lists of this dialect."""
+    tokens = token_logprobs(response)
+    if not tokens:
+        return None
+    texts = [str(token.get("token")) for token in tokens]
+    ends = list(itertools.accumulate(map(len, texts)))
+    alternatives = [token.get("top_logprobs") or [] for token in tokens]
+    return {
+        "tokens": texts,
+        "token_logprobs": [token.get("logprob") for token in tokens],
+        "top_logprobs": [
+            {o.get("token"): o.get("logprob") for o in token_alternatives}
+            for token_alternatives in alternatives
+        ],
+        "text_offset": [0, *ends[:-1]],
+    }
+
+
+class CompletionStreamRenderer:
+    """Renders one response as chunks; an error is the last and no `[DONE]` follows it."""
+
+    def __init__(self, context: ResponseContext) -> None:
+        self.report = AdaptationReport()
+        self._head = b"data: " + _encode(_head(context))[:-1]
+        self._include_usage = context.include_usage
+        self._usage: Usage | None = None
+        self._kind = "text"
+        self._refused = False
+        self._ended = False
+
+    def feed(self, event: Event) -> bytes:
+        """The bytes for this event."""
+        if self._ended:
+            return b""
+        match event:
+            case Delta():
+                return self._delta(event.text)
+            case BlockStart():
+                return self._open(event)
+            case Start():
+                self._usage = event.usage
+                return b""
+            case UsageUpdate():
+                self._usage = merge_usage(self._usage, event.usage)
+                return b""
+            case End():
+                return self._end(event)
+            case Failed():
+                return self._fail(event.error)
+            case BlockEnd() | CitationDelta() | SignatureDelta() | NativeDelta():
+                return b""
+            case _:
+                assert_never(event)
+
+    def _open(self, block: BlockStart) -> bytes:
+        self._kind = block.kind
+        if block.kind in {"tool_call", "native"}:
+            adaptation = dropped(f"content.{block.kind.replace('_', '')}", _WHY)
+            self.report.add(adaptation)
+        return b""
+
+    def _delta(self, text: str) -> bytes:
+        if self._kind not in {"text", "refusal"}:
+            return b""
+        self._refused = self._refused or self._kind == "refusal"
+        return self._chunk(text, None)
+
+    def _chunk(self, text: str, finish: str | None) -> bytes:
+        return self._choice_chunk(
+            {"index": 0, "text": text, "logprobs": None, "finish_reason": finish}
+        )
+
+    def _choice_chunk(self, choice: Json) -> bytes:
+        return self._head + b',"choices":[' + _encode(choice) + b"]}\n\n"
+
+    def _end(self, event: End) -> bytes:
+        finish = event.finish
+        if finish.reason == "malformed":
+            return self._fail(malformed_output_error(finish))
+        other_choices = (
+            _choice(response, i, self.report) for i, response in enumerate(event.alternatives, 1)
+        )
+        first = self._chunk("", finish_out(finish, has_refusal_text=self._refused))
+        out = b"".join((first, *map(self._choice_chunk, other_choices)))
+        usage = render_usage(self._usage) if self._include_usage else None
+        if usage is not None:
+            out += self._head + b',"choices":[],"usage":' + _encode(usage) + b"}\n\n"
+        self._ended = True
+        return out + _DONE
+
+    def _fail(self, error: Error) -> bytes:
+        self._ended = True
+        return b"data: " + _encode(error_body(error, "prompt")) + b"\n\n"
+
+
+# --- finish reasons ------------------------------------------------------------------------------
+
+_FILTERED = frozenset({"filter", "refusal"})
+
+
+def finish_in(finish_reason: Any) -> Finish:
+    """The canonical finish."""
+    match finish_reason:
+        case "length" | "max_tokens":
+            return Finish(reason="length")
+        case "content_filter":
+            return Finish(reason="filter")
+        case "error":
+            return Finish(reason="malformed")
+        case _:
+            return Finish(reason="stop")
+
+
+def finish_out(finish: Finish, *, has_refusal_text: bool) -> str:
+    """The `finish_reason` for a client; `has_refusal_text` if it contains a refusal."""
+    if finish.reason in {"length", "context"}:
+        return "length"
+    if finish.reason == "filter" or (finish.reason == "refusal" and not has_refusal_text):
+        return "content_filter"
+    return "stop"
+
+
+# --- usage ---------------------------------------------------------------------------------------
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """The counts in a `usage` object; None if it contains none."""
+    if not isinstance(usage, dict):
+        return None
+    prompt, output = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    if prompt is None and output is None:
+        return None
+    cache_read = _count(_object(usage, "prompt_tokens_details"), "cached_tokens")
+    uncached = None if prompt is None else max(0, prompt - (cache_read or 0))
+    reasoning = _count(_object(usage, "completion_tokens_details"), "reasoning_tokens")
+    return Usage(
+        input=uncached, cache_read=cache_read, output=output, reasoning=reasoning, native=usage
+    )
+
+
+def _object(usage: Json, key: str) -> Json:
+    value = usage.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _count(counts: Json, name: str) -> int | None:
+    value = counts.get(name)
+    return max(0, value) if type(value) is int else None
+
+
+def render_usage(usage: Usage | None) -> Json | None:
+    """The `usage` object for a client; None if neither count is known."""
+    if usage is None or (usage.prompt_tokens is None and usage.output is None):
+        return None
+    # The official SDK types both as plain integers, so a missing count is 0.
+    prompt, output = usage.prompt_tokens or 0, usage.output or 0
+    out: Json = {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
+    }
+    if usage.cache_read is not None:
+        out["prompt_tokens_details"] = {"cached_tokens": usage.cache_read}
+    if usage.reasoning is not None:
+        out["completion_tokens_details"] = {"reasoning_tokens": usage.reasoning}
+    return out
