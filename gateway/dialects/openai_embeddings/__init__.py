@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider, Verb
-from gateway.dialects.openai_embeddings.names import NAME, PATH
-from gateway.dialects.openai_embeddings.passthrough_schema import check
+from gateway.dialects.openai_embeddings.request import NAME, PATH, check
 from gateway.dialects.openai_embeddings.request import parse_embed as parse_embed_request
 from gateway.dialects.openai_embeddings.request import render_embed as render_embed_request
 from gateway.dialects.openai_embeddings.response import parse_embed as parse_embed_response

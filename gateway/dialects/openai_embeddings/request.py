@@ -1,8 +1,10 @@
-"""Embeddings requests, parsed and rendered."""
+"""Requests: a client's body to the canonical request, and back for a provider."""
 
 from __future__ import annotations
 
 from typing import Any
+
+import msgspec
 
 from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.embeddings import EmbedRequest, Input
@@ -10,8 +12,13 @@ from gateway.canon.errors import invalid
 from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.openai_embeddings.names import NAME, Json
 from gateway.dialects.shared.fields import enum_value, integer, required_text, text, wrong_type
+from gateway.dialects.shared.passthrough_schema import passthrough_checker
+
+NAME = "openai_embeddings"
+PATH = "/embeddings"
+Json = dict[str, Any]
+
 
 _PARSED_FIELDS = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
 
@@ -85,3 +92,18 @@ def render_embed(request: EmbedRequest, traits: Traits) -> RenderedRequest:
             else:
                 report.append(dropped(key, "no equivalent"))
     return RenderedRequest(body=body, report=tuple(report))
+
+
+# --- the schema of a request that passes through -------------------------------------------------
+
+
+class PassthroughSchema(msgspec.Struct):
+    """The fields whose types are fixed."""
+
+    input: str | list[Any]
+    dimensions: int | None = None
+    encoding_format: str | None = None
+    user: str | None = None
+
+
+check = passthrough_checker(PassthroughSchema)

@@ -10,7 +10,7 @@ from gateway.canon.embeddings import EmbedRequest, EmbedResponse, pack_vector, u
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.response import Usage
 from gateway.dialects.base import ResponseContext
-from gateway.dialects.openai_embeddings.names import Json
+from gateway.dialects.openai_embeddings.request import Json
 from gateway.dialects.shared.openai_errors import find_error, is_error
 
 
