@@ -1,35 +1,16 @@
 #!/usr/bin/env python
+# What `uv run manage.py` installs: the product with its extras, without the tools of its tests.
+# /// script
+# requires-python = ">=3.11,<3.15"
+# dependencies = ["dragoman[aws,daphne,google,postgres,redis]"]
+#
+# [tool.uv]
+# exclude-newer = "2026-11-21T00:00:00Z"
+# sources = { dragoman = { path = ".", editable = true } }
+# ///
 """Dragoman's command line: `up` runs it, `help` lists the rest."""
 
-import os
-import sys
-from pathlib import Path
-
-
-def main() -> None:
-    """Hand over to Django's command dispatcher."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
-    early_options(sys.argv)
-    from django.core.exceptions import ImproperlyConfigured
-    from django.core.management import execute_from_command_line
-
-    try:
-        execute_from_command_line(sys.argv)
-    except ImproperlyConfigured as error:
-        sys.exit(f"Configuration error: {error}")
-
-
-def early_options(argv: list[str]) -> None:
-    """Take the options of `up` that the settings depend on before they are read."""
-    if argv[1:2] != ["up"]:
-        return
-    for position, word in enumerate(argv):
-        name, equals, value = word.partition("=")
-        if name == "--data-dir":
-            given = value if equals else "".join(argv[position + 1 : position + 2])
-            if given:
-                os.environ["DRAGOMAN_DATA_DIR"] = str(Path(given).resolve())
-
+from gateway.cli import main
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ Every variable may also be given as `NAME_FILE`, the path of a file that holds i
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import ipaddress
 import os
 import secrets
@@ -120,6 +121,14 @@ def redis_url(value: str) -> str:
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("it must begin with redis://, rediss:// or unix://")
     return value
+
+
+def require_extra(variable: str, module: str, extra: str) -> None:
+    """Raises ImproperlyConfigured where a setting needs an optional package that is missing."""
+    if importlib.util.find_spec(module) is None:
+        raise ImproperlyConfigured(
+            f"{variable} needs a package that is not installed: pip install 'dragoman[{extra}]'"
+        )
 
 
 def generated(name: str, path: Path, make: object = None) -> str:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import dj_database_url
 from cryptography.fernet import Fernet
+from platformdirs import user_data_dir
 
 from gateway.config import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
-DATA_DIR = env.data_dir("DRAGOMAN_DATA_DIR", str(BASE_DIR / "var"))
+# Installed from a wheel, there is no checkout around the packages.
+IN_CHECKOUT = (BASE_DIR / "manage.py").is_file() and (BASE_DIR / "pyproject.toml").is_file()
+ASSETS_DIR = BASE_DIR if IN_CHECKOUT else BASE_DIR / "gateway" / "assets"
+DATA_DIR = env.data_dir(
+    "DRAGOMAN_DATA_DIR",
+    str(BASE_DIR / "var") if IN_CHECKOUT else user_data_dir("dragoman", appauthor=False),
+)
 
 DEBUG = env.flag("DRAGOMAN_DEBUG", default=False)
 SECRET_KEY = env.generated("DRAGOMAN_SECRET_KEY", DATA_DIR / "secret_key")
@@ -38,7 +46,7 @@ DJANGO_ADMIN = env.flag("DRAGOMAN_DJANGO_ADMIN", default=False)
 # `daphne` replaces `runserver`, but importing it installs Twisted's reactor (30 MB,
 # 0.3 s): only the command that needs it pays for it.
 INSTALLED_APPS = [
-    *(["daphne"] if "runserver" in sys.argv[1:2] else []),
+    *(["daphne"] if "runserver" in sys.argv[1:2] and find_spec("daphne") else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -71,7 +79,7 @@ ASGI_APPLICATION = "gateway.config.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [ASSETS_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -102,6 +110,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
     env.make_private(Path(DATABASES["default"]["NAME"]))
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    env.require_extra("DATABASE_URL", "psycopg", "postgres")
     DATABASES["default"]["ENGINE"] = "gateway.database"
     # A host that is gone without a word is noticed within some 20 s, while idle or at work; one
     # that acknowledges and says nothing by DATABASE_TIMEOUT_S. The URL's own options come first.
@@ -127,7 +136,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
 STATIC_ROOT = env.directory("DRAGOMAN_DATA_DIR", DATA_DIR / "static")
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATICFILES_DIRS = [ASSETS_DIR / "static"]
 SERVESTATIC_USE_FINDERS = True
 SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
@@ -169,6 +178,8 @@ REASONING_HOURS = env.number("DRAGOMAN_REASONING_HOURS", 24)
 PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
 # Counters of limits for several machines; without it those of this machine.
 REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
+if REDIS_URL:
+    env.require_extra("REDIS_URL", "redis", "redis")
 JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, least=1))
 CACHE_BYTES = int(env.number("DRAGOMAN_CACHE_BYTES", 64 * 1024 * 1024, least=0))
 JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, least=1024))

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import runpy
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from gateway import cli
 from gateway.management.commands.makekey import lifetime
 from gateway.management.commands.probe import chosen, line
 from gateway.management.commands.routes import table
 from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
 from gateway.simulate.probe import ProbeResult
-
-ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def snapshot(**routes: list[str]) -> Snapshot:
@@ -114,7 +111,6 @@ def test_the_data_directory_is_known_before_the_settings(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DRAGOMAN_DATA_DIR")
-    manage = SimpleNamespace(**runpy.run_path(str(ROOT / "manage.py")))
-    manage.early_options(argv)
+    cli.set_data_dir(argv)
     expected = str(tmp_path / directory) if directory else None
     assert os.environ.pop("DRAGOMAN_DATA_DIR", None) == expected

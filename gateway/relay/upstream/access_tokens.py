@@ -8,6 +8,7 @@ with a key that is cached in the same way.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -51,6 +52,21 @@ class Grant(msgspec.Struct, Generic[GrantedT], frozen=True):
 
     def __repr__(self) -> str:
         return "Grant(***)"
+
+
+class MissingExtra(Exception):
+    """The library that reads this kind of credential is not installed; the message says which."""
+
+
+def require_extra(module: str, extra: str) -> None:
+    """Raises MissingExtra where the package of an optional extra is not installed."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        raise MissingExtra(
+            "the gateway lacks a package that this provider's credential needs: "
+            f"pip install 'dragoman[{extra}]'"
+        ) from None
 
 
 # --- Google ------------------------------------------------------------------------------
@@ -102,6 +118,7 @@ def google_token(fields: dict[str, Any]) -> Grant[str]:
     Other kinds of credentials may name programs to run and places to ask: those are taken
     from the machine's own configuration only.
     """
+    require_extra("google.auth", "google")
     import google.auth
     from google.oauth2 import credentials, service_account
 
@@ -158,6 +175,7 @@ def entra_token(fields: dict[str, Any]) -> Grant[str]:
 
 def aws_key(fields: dict[str, Any]) -> Grant[Key]:
     """The key that is given, or the one that AWS's chain finds: profile, role, machine."""
+    require_extra("botocore", "aws")  # signatures are botocore's too
     if fields.get("aws_access_key_id"):
         token = fields.get("aws_session_token")
         secret = str(fields["aws_secret_access_key"])
@@ -225,6 +243,9 @@ class _Source(Generic[GrantedT]):
         try:
             self._grant = await asyncio.to_thread(self._fetch)
             return self._grant
+        except MissingExtra as error:
+            self._failed_at = time.monotonic()
+            raise GatewayError(Error(kind="upstream_auth", message=str(error))) from None
         except Exception as error:
             self._failed_at = time.monotonic()
             # Its words may hold the address or the account; they are for the log.

@@ -1,0 +1,32 @@
+"""The command line: `dragoman` where the package is installed, `manage.py` in a checkout."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Run one command; `help` lists them. Wrong settings end it with one line."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
+    set_data_dir(sys.argv)
+    from django.core.exceptions import ImproperlyConfigured
+    from django.core.management import execute_from_command_line
+
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(f"Configuration error: {error}")
+
+
+def set_data_dir(argv: list[str]) -> None:
+    """Put `--data-dir` of `up` into the environment: the settings depend on it."""
+    if argv[1:2] != ["up"]:
+        return
+    for position, argument in enumerate(argv):
+        name, equals, value = argument.partition("=")
+        if name == "--data-dir":
+            directory = value if equals else "".join(argv[position + 1 : position + 2])
+            if directory:
+                os.environ["DRAGOMAN_DATA_DIR"] = str(Path(directory).resolve())
