@@ -63,14 +63,14 @@ def test_the_rough_count_is_near_the_true_one(text: str) -> None:
 
 @pytest.mark.parametrize("text", COUNTED, ids=IDS)
 def test_a_vocabulary_counts_exactly(text: str) -> None:
-    pytest.importorskip("splintr", reason="needs the dependency group `tokens`")
+    pytest.importorskip("splintr", reason="needs the extra `tokens`")
     found = count_tokens(asked(text), "gpt-5.4")
     assert found.vocabulary == "o200k_base"
     assert found.tokens == COUNTED[text] + weighing.TOKENS_PER_TURN
 
 
 def test_words_that_end_a_text_for_the_model_are_text_here() -> None:
-    pytest.importorskip("splintr", reason="needs the dependency group `tokens`")
+    pytest.importorskip("splintr", reason="needs the extra `tokens`")
     plain = count_tokens(asked("<|endoftext|>"), "gpt-5.4").tokens
     assert plain > weighing.TOKENS_PER_TURN + 1
 

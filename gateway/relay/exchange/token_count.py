@@ -1,6 +1,6 @@
 """Counts the tokens of a request, with the vocabulary of the model if it is available.
 
-The package `splintr-rs` (the optional group `tokens`) brings the vocabularies of OpenAI
+The package `splintr-rs` (the extra `tokens`) brings the vocabularies of OpenAI
 and others in its wheel, so nothing is fetched. Without it, and for families whose
 vocabulary nobody publishes, the bytes are counted by what they are: one price for each
 class of bytes, fitted to `o200k_base`. Either way it is an estimate: how a provider lays
