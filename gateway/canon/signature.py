@@ -25,6 +25,7 @@ PREFIX = "dgm1."
 FOREIGN_SEARCH = "srvtoolu_dgm_"
 # How a token begins in JSON: as it is, or in base64 where a field holds bytes; and such an id.
 TOKEN = re.compile(rb'"(?:dgm1\.|ZGdtMS|srvtoolu_dgm_)')
+MAX_TOKEN_MATCH = 14  # bytes
 _READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")
 

@@ -34,10 +34,11 @@ from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.stored_responses import empty_response
 from gateway.edge import body as request_body
 from gateway.edge import endpoints
-from gateway.edge.app import new_call, serve
+from gateway.edge.app import MAX_CHECKED_BYTES, new_call, serve
 from gateway.edge.auth import authenticate, find_route
 from gateway.framing.sse import Decoder
 from gateway.relay import runtime as relay_runtime
+from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Client, Send
 from gateway.relay.exchange.deadlines import Receive
 from gateway.relay.exchange.stored_response import StoredResponse
@@ -223,13 +224,15 @@ class _Connection:
     async def _handle_message(self, message: dict[str, Any]) -> bool:
         """Begin what a message asks for; whether the connection goes on."""
         text = message.get("text")
-        content = text.encode() if text is not None else message.get("bytes") or b""
+        data = message.get("bytes") or b""
+        size = len(data) if text is None else len(text)
+        content = data if text is None else await offload.scan(size, text.encode)
         if len(content) > self.runtime.config.max_body_bytes:
             await self._send(_close_message(self._websocket_scope, _TOO_LARGE))
             return False
         stream_id = ""
         try:
-            fields = request_body.decode(content)
+            fields = await offload.scan(size, request_body.decode, content)
             message_type = request_body.field(fields, "type", str, default="")
             stream_id = _read_stream_id(fields)
             if message_type in _IGNORED_TYPES:
@@ -270,7 +273,8 @@ class _Connection:
             if not request_body.field(fields, "generate", bool, default=True):
                 await self._answer_without_generating(stream_id, fields)
             else:
-                await _Turn(self, stream_id, fields).run()
+                body = await offload.scan(_field_bytes(fields), _request_body, fields)
+                await _Turn(self, stream_id, body).run()
         except GatewayError as failure:
             await self.send_refusal(failure, stream_id)
         finally:
@@ -287,15 +291,16 @@ class _Connection:
             raise invalid("model is required: the name of a route or `provider/model`", "model")
         find_route(runtime.snapshot, key, model)
         body = {k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS}
-        content = msgspec.json.encode(body)
-        dialect = DIALECTS[_DIALECT_NAME]
-        dialect.check_passthrough(content)
+        dialect, size = DIALECTS[_DIALECT_NAME], _field_bytes(fields)
+        content = await offload.scan(size, offload.encode_fields, body)
+        if size <= MAX_CHECKED_BYTES:
+            await offload.scan(size, dialect.check_passthrough, content)
         if request_body.field(fields, "previous_response_id", str, default=""):
             raise invalid(
                 "generate false begins a conversation; leave previous_response_id out",
                 "previous_response_id",
             )
-        echo = dialect.read_echo(content) | {"store": False}
+        echo = await offload.scan(size, dialect.read_echo, content) | {"store": False}
         exchange = ResponseContext(
             id=new_response_id(), created=int(time.time()), model=model, echoed_fields=echo
         )
@@ -360,13 +365,10 @@ class _Connection:
 class _Turn:
     """One request on its way as an HTTP request, whose answer goes out as messages."""
 
-    def __init__(
-        self, connection: _Connection, stream_id: str, fields: dict[str, msgspec.Raw]
-    ) -> None:
+    def __init__(self, connection: _Connection, stream_id: str, body: bytes) -> None:
         self.connection = connection
         self.stream_id = stream_id
-        body = {k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS}
-        self._body = msgspec.json.encode(body | {"stream": msgspec.Raw(b"true")})
+        self._body = body
         self._body_sent = False
         self._status_code = 0
         self._headers: dict[str, str] = {}
@@ -410,6 +412,17 @@ class _Turn:
         if not message.get("more_body"):
             body = msgspec.json.decode(bytes(self._error_body))
             await self.connection.send_error(self._status_code, body, self._headers, self.stream_id)
+
+
+def _field_bytes(fields: Mapping[str, msgspec.Raw]) -> int:
+    """How many bytes the values of a message take."""
+    return sum(map(len, fields.values()))
+
+
+def _request_body(fields: Mapping[str, msgspec.Raw]) -> bytes:
+    """A message as the body of a request over HTTP."""
+    body = {k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS}
+    return offload.encode_fields(body | {"stream": msgspec.Raw(b"true")})
 
 
 def _read_stream_id(fields: dict[str, msgspec.Raw]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.responses_websocket import serve_websocket
 from gateway.providers.catalog import PRESETS
 from tests.edge.test_model_names import HOSTILE, LEGITIMATE
-from tests.relay.harness import DONE, KEY, Gateway, chunk, gateway, provider, route, snapshot, sse
-from tests.waits import PATIENCE_S
+from tests.relay.harness import DONE, Gateway, chunk, gateway, provider, route, snapshot, sse
+from tests.relay.websocket import Connection
 
 AZURE = provider("az", preset="azure_openai", paths=PRESETS["azure_openai"].paths)
 REFUSED_FIELDS = [
@@ -27,42 +25,6 @@ REFUSED_FIELDS = [
     pytest.param('"model":""', id="empty"),
     pytest.param('"models":"az/gpt-4o"', id="missing"),
 ]
-
-
-class Connection:
-    """One WebSocket at the edge, without a server."""
-
-    def __init__(self) -> None:
-        self._to_gateway: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._to_gateway.put_nowait({"type": "websocket.connect"})
-        scope = {
-            "type": "websocket",
-            "path": "/v1/responses",
-            "query_string": b"",
-            "headers": [(b"authorization", f"Bearer {KEY}".encode())],
-            "extensions": {"websocket.http.response": {}},
-            "client": ("127.0.0.1", 1),
-        }
-        self._task = asyncio.create_task(
-            serve_websocket(scope, self._to_gateway.get, self._receive_event)
-        )
-
-    async def _receive_event(self, message: dict[str, Any]) -> None:
-        if message["type"] == "websocket.send":
-            self._events.put_nowait(json.loads(message["text"]))
-
-    async def ask(self, text: str) -> dict[str, Any]:
-        """Send a message; the last event of its answer."""
-        self._to_gateway.put_nowait({"type": "websocket.receive", "text": text})
-        while True:
-            event = await asyncio.wait_for(self._events.get(), PATIENCE_S)
-            if event["type"] in {"error", "response.completed"}:
-                return event
-
-    async def leave(self) -> None:
-        self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": 1000})
-        await self._task
 
 
 @asynccontextmanager

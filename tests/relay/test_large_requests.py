@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,28 @@ def test_what_is_no_utf8_is_found_in_any_piece(bad: bytes) -> None:
         patch.setattr(offload, "CHUNK_BYTES", 4)
         with pytest.raises(UnicodeDecodeError):
             offload.check_utf8("éé".encode() + b"abc" + bad)
+
+
+@given(
+    data=st.text('ab",', max_size=40).map(str.encode),
+    pattern=st.text('ab",', min_size=1, max_size=4).map(str.encode),
+)
+def test_a_search_in_pieces_is_the_search_of_the_whole(data: bytes, pattern: bytes) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(offload, "SCANNED_BYTES", 0)
+        patch.setattr(offload, "CHUNK_BYTES", 3)
+        assert offload.find(data, pattern) == data.find(pattern)
+        match = offload.search(re.compile(re.escape(pattern)), data, len(pattern))
+        assert (match.start() if match else -1) == data.find(pattern)
+        if len(pattern) == 1 or pattern[0] != pattern[1]:
+            pattern = pattern[:2]
+            assert offload.count(data, pattern, len(data)) == data.count(pattern)
+
+
+@given(fields=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5)))
+def test_encoded_fields_are_the_object(fields: dict[str, Any]) -> None:
+    raw = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in fields.items()}
+    assert offload.encode_fields(raw) == msgspec.json.encode(raw)
 
 
 def test_commas_in_texts_are_no_values() -> None:

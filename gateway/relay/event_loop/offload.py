@@ -65,6 +65,38 @@ async def scan(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     return await run(size, work, *args, **kwargs)
 
 
+def find(data: bytes, pattern: bytes) -> int:
+    """As `bytes.find`, in pieces: one look through a large body would hold everybody up."""
+    if len(data) < SCANNED_BYTES:
+        return data.find(pattern)
+    for offset in range(0, len(data), CHUNK_BYTES):
+        index = data.find(pattern, offset, offset + CHUNK_BYTES + len(pattern) - 1)
+        if index >= 0:
+            return index
+    return -1
+
+
+def search(pattern: re.Pattern[bytes], data: bytes, max_match: int) -> re.Match[bytes] | None:
+    """As `pattern.search`, in pieces; no match of the pattern has more than `max_match` bytes."""
+    if len(data) < SCANNED_BYTES:
+        return pattern.search(data)
+    for offset in range(0, len(data), CHUNK_BYTES):
+        match = pattern.search(data, offset, offset + CHUNK_BYTES + max_match - 1)
+        if match is not None:
+            return match
+    return None
+
+
+def count(data: bytes, pattern: bytes, limit: int) -> int:
+    """As `bytes.count`, in pieces, until it is more than `limit`; for patterns of two at most."""
+    total = 0
+    for offset in range(0, len(data), CHUNK_BYTES):
+        total += data.count(pattern, offset, offset + CHUNK_BYTES + len(pattern) - 1)
+        if total > limit:
+            break
+    return total
+
+
 def decode(data: bytes | msgspec.Raw, max_items: int = MAX_ITEMS) -> Any:
     """The JSON of a request's body, whatever its size, a slice at a time.
 
@@ -87,7 +119,7 @@ def check_fields(body: bytes) -> None:
 
     All of them are decoded in one call, which nobody else may interrupt.
     """
-    if len(body) < LARGE_BYTES or body.count(b'":') <= MAX_FIELDS:
+    if len(body) < LARGE_BYTES or count(body, b'":', MAX_FIELDS) <= MAX_FIELDS:
         return
     depth = fields = offset = 0
     while (token := _TOKENS.search(body, offset)) is not None:
@@ -107,17 +139,17 @@ def check_fields(body: bytes) -> None:
 
 def _has_many_values(body: bytes) -> bool:
     """Whether there are more than MAX_VALUES values; commas within strings do not count."""
-    if body.count(b",") <= MAX_VALUES:
+    if count(body, b",", MAX_VALUES) <= MAX_VALUES:
         return False
-    count = offset = 0
+    commas = offset = 0
     while (start := body.find(b'"', offset)) >= 0:
-        count += body.count(b",", offset, start)
+        commas += body.count(b",", offset, start)
         offset = _string_end(body, start + 1)
-        if count > MAX_VALUES:
+        if commas > MAX_VALUES:
             break
     else:
-        count += body.count(b",", offset)
-    return count > MAX_VALUES
+        commas += body.count(b",", offset)
+    return commas > MAX_VALUES
 
 
 def _string_end(body: bytes, offset: int) -> int:
@@ -217,6 +249,15 @@ class _BoundedDecoder:
 def too_many_items(message: str, path: str | None) -> GatewayError:
     """The error for a request of too many parts."""
     return GatewayError(Error(kind="invalid_request", message=message, param=path, code="too_many"))
+
+
+def encode_fields(fields: dict[str, msgspec.Raw]) -> bytes:
+    """The JSON object of encoded values; they are copied once."""
+    chunks: list[bytes | msgspec.Raw] = []
+    for name, value in fields.items():
+        chunks += (b"," if chunks else b"{", msgspec.json.encode(name), b":", value)
+    chunks.append(b"}" if chunks else b"{}")
+    return b"".join(chunks)
 
 
 def encode(body: Any, size: int) -> bytes:

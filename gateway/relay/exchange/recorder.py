@@ -27,6 +27,7 @@ class Recorder:
         "_client",
         "_client_chunks",
         "_client_size",
+        "_masked_requests",
         "_redactors",
         "_upstream",
         "_upstream_chunks",
@@ -46,6 +47,8 @@ class Recorder:
         self.limit = 0
         self.masks: tuple[Mask, ...] = ()
         self._redactors: tuple[Redactor, ...] = ()
+        # What `mask_requests` made, by field: of which data, with which redactors, the result.
+        self._masked_requests: dict[str, tuple[bytes, tuple[Redactor, ...], bytes]] = {}
         self.started = 0.0
         self.client_request = b""
         self.upstream_request: bytes | None = None
@@ -81,6 +84,15 @@ class Recorder:
             self._client.append(data)
             self._client_chunks.append(Chunk(self._now(), len(data)))
             self._client_size += len(data)
+
+    def mask_requests(self) -> None:
+        """Cut and mask the requests of this attempt ahead of `bodies`; for a thread."""
+        for name in ("client_request", "upstream_request"):
+            data = getattr(self, name)
+            if data and len(data) > _SMALL_BYTES:
+                masked = self._cut(name, data, self.masks, [])
+                assert masked is not None
+                self._masked_requests[name] = data, self._redactors, masked
 
     def bodies(
         self,
@@ -127,6 +139,10 @@ class Recorder:
         limit = self.limit
         if len(data) > limit:
             truncated.append(name)
+        source, redactors, masked = self._masked_requests.get(name, (None, None, None))
+        if source is data and redactors is self._redactors:
+            return masked
+        if len(data) > limit:
             data = data[: limit + _MARGIN]
         if masks is not None:
             for redactor in self._redactors:

@@ -388,6 +388,8 @@ async def _call_target(
         headers = await runtime.tokens.headers(provider, method, url, headers, content)
         if call.recorder.enabled:
             call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
+    if size >= offload.SCANNED_BYTES and call.recorder.enabled:
+        await offload.run(size, call.recorder.mask_requests)
     trace_header_items = trace_headers(call) if runtime.config.trace_headers else ()
     connect_s = timeouts.connect_s
     answer = await runtime.upstreams.send(

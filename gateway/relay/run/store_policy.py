@@ -15,7 +15,6 @@ an unknown id pass through.
 
 from __future__ import annotations
 
-import re
 import uuid
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
 # What is larger is not kept, and the log says so.
 MAX_STORED_BYTES = 8 * 1024 * 1024
 OPEN, ADMIN = "open", "admin"
-_REFERENCE = re.compile(rb'"item_reference"')
+_REFERENCE = b'"item_reference"'
 _MAX_REFERENCES = 100
 _NOT_STORED_NOTE = (
     "bodies are not kept for this key or route, so the answer can not be named by its id"
@@ -104,7 +103,7 @@ async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) ->
             message = "give either previous_response_id or conversation, not both"
             raise invalid(message, "previous_response_id")
         await _load_previous(runtime, call, policy, previous)
-    if await offload.scan(len(call.body), _REFERENCE.search, call.body):
+    if await offload.scan(len(call.body), offload.find, call.body, _REFERENCE) >= 0:
         await _load_item_references(runtime, call, policy)
 
 

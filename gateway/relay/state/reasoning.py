@@ -90,14 +90,14 @@ _decoder = msgspec.msgpack.Decoder(ReasoningState)
 
 def _may_have_calls(body: bytes) -> bool:
     """Whether calls may be in a body, whatever the dialect."""
-    # Not with `in`, which costs bytes an exception each (`recorder._may_hold_key`).
+    # Not with `in`, which costs bytes an exception each (`recorder._may_contain_key`).
     if (
-        body.find(_CALL_HINTS[0]) < 0
-        and body.find(_CALL_HINTS[2]) < 0
-        and body.find(_CALL_HINTS[1]) < 0
+        offload.find(body, _CALL_HINTS[0]) < 0
+        and offload.find(body, _CALL_HINTS[2]) < 0
+        and offload.find(body, _CALL_HINTS[1]) < 0
     ):
         return False
-    return any(marker in body for marker in _CALL_MARKERS)
+    return any(offload.find(body, marker) >= 0 for marker in _CALL_MARKERS)
 
 
 class ReasoningRow(msgspec.Struct, frozen=True):
@@ -142,14 +142,12 @@ class ReasoningStore:
 
     def should_store(self, call: Call, target: Target, dialect: Dialect) -> bool:
         """Whether the answer of this call is one to remember."""
-        if call.verb != "generate" or (
-            call.body.find(b'"tools"') < 0 and call.earlier_responses is None
-        ):
+        if call.verb != "generate" or call.dialect.carries_reasoning_state:
             return False
         traits = target.model.traits
         if not replays(dialect, traits) or (call.passthrough and not _requires_replay(traits)):
             return False
-        return not call.dialect.carries_reasoning_state
+        return call.earlier_responses is not None or offload.find(call.body, b'"tools"') >= 0
 
     def store_answer(self, call: Call, parts: Iterable[Part]) -> None:
         """Keep what the client may lose of this answer."""
@@ -385,7 +383,7 @@ def _may_lack_state(call: Call) -> bool:
     """Whether a client may have left out what it was given; surely not if it brings any."""
     return not (
         call.dialect.carries_reasoning_state
-        and any(marker in call.body for marker in _STATE_MARKERS)
+        and any(offload.find(call.body, marker) >= 0 for marker in _STATE_MARKERS)
     )
 
 

@@ -17,7 +17,7 @@ from gateway.canon import model_names
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request, Thinking
-from gateway.canon.signature import TOKEN
+from gateway.canon.signature import MAX_TOKEN_MATCH, TOKEN
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, RenderedRequest, Verb
@@ -227,7 +227,8 @@ def _uses_completions(call: Call, traits: Traits) -> bool:
 
 def _reasons_with_tools(call: Call) -> bool:
     """Whether a request has tools and is not told to do without reasoning."""
-    if call.body.find(b'"tools"') < 0 and call.body.find(b'"functions"') < 0:
+    body = call.body
+    if offload.find(body, b'"tools"') < 0 and offload.find(body, b'"functions"') < 0:
         return False
     request = call.request
     thinking = request.thinking
@@ -253,19 +254,18 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
     if not passes_through(call.dialect, dialect) or call.framing != call.dialect.framing:
         return False
     replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
-    if not replaces and _holds_tokens(call.body):
+    if not replaces and offload.search(TOKEN, call.body, MAX_TOKEN_MATCH) is not None:
         return False
     provider = target.model.provider
     return provider.passthrough and call.fields_for(provider.name) is not None
 
 
-def _holds_tokens(body: bytes) -> bool:
-    return TOKEN.search(body) is not None
-
-
 def _may_hold_tokens(call: Call) -> bool:
     """Whether state tokens may be in what passes through: the body, or stored earlier answers."""
-    return call.earlier_responses is not None or _holds_tokens(call.body)
+    return (
+        call.earlier_responses is not None
+        or offload.search(TOKEN, call.body, MAX_TOKEN_MATCH) is not None
+    )
 
 
 def _demands_thoughts(target: Target) -> bool:
@@ -355,7 +355,9 @@ def pass_through(
         path = f"{path}?{query}" if query else path
     return Prepared(
         dialect=call.dialect,
-        content=msgspec.json.encode(fields),
+        content=offload.encode_fields(fields)
+        if len(call.body) >= offload.SCANNED_BYTES
+        else msgspec.json.encode(fields),
         path=path,
         headers=passed_headers(call),
         report=report,

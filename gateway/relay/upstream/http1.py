@@ -111,6 +111,8 @@ MAX_LINES = 256
 HIGH_WATER = 256 * 1024
 # A request below this waits for the end of the loop's turn, to go out beside others.
 SMALL_BYTES = 32 * 1024
+# A larger body is written in pieces of this size.
+WRITE_BYTES = 256 * 1024
 
 CONNECT_S = 10.0
 
@@ -129,6 +131,19 @@ class Pieces(Protocol):
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Its pieces, `size` bytes together."""
         ...
+
+
+class SlicedBody:
+    """A large body in pieces: to copy or to encrypt all of it at once would stall the loop."""
+
+    def __init__(self, body: bytes) -> None:
+        self.size = len(body)
+        self._body = body
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for offset in range(0, self.size, WRITE_BYTES):
+            yield self._body[offset : offset + WRITE_BYTES]
+            await asyncio.sleep(0)
 
 
 Content = bytes | Pieces
@@ -468,10 +483,12 @@ class Transport(httpx.AsyncBaseTransport):
         self, connection: Connection, origin: Origin, head: bytes, content: Content
     ) -> Body:
         try:
-            if isinstance(content, bytes):
-                connection.send(head, content)
-            else:
+            if not isinstance(content, bytes):
                 await connection.send_pieces(head, content)
+            elif len(content) > WRITE_BYTES:
+                await connection.send_pieces(head, SlicedBody(content))
+            else:
+                connection.send(head, content)
             await connection.wait_head()
         except BaseException:
             connection.abort()

@@ -1,0 +1,47 @@
+"""A WebSocket at the edge, without a server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from gateway.edge.responses_websocket import serve_websocket
+from tests.relay.harness import KEY
+from tests.waits import PATIENCE_S
+
+
+class Connection:
+    """One WebSocket at the edge, without a server."""
+
+    def __init__(self) -> None:
+        self._to_gateway: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._to_gateway.put_nowait({"type": "websocket.connect"})
+        scope = {
+            "type": "websocket",
+            "path": "/v1/responses",
+            "query_string": b"",
+            "headers": [(b"authorization", f"Bearer {KEY}".encode())],
+            "extensions": {"websocket.http.response": {}},
+            "client": ("127.0.0.1", 1),
+        }
+        self._task = asyncio.create_task(
+            serve_websocket(scope, self._to_gateway.get, self._receive_event)
+        )
+
+    async def _receive_event(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.send":
+            self._events.put_nowait(json.loads(message["text"]))
+
+    async def ask(self, text: str) -> dict[str, Any]:
+        """Send a message; the last event of its answer."""
+        self._to_gateway.put_nowait({"type": "websocket.receive", "text": text})
+        while True:
+            event = await asyncio.wait_for(self._events.get(), PATIENCE_S)
+            if event["type"] in {"error", "response.completed"}:
+                return event
+
+    async def leave(self) -> None:
+        self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": 1000})
+        await self._task
