@@ -20,6 +20,7 @@ from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.errors import KINDS, Error, bad_upstream
 from gateway.dialects.base import Dialect, ErrorReply, Provider, Verb
 from gateway.dialects.shared import openai_errors
+from gateway.dialects.shared.error_body import decode_error_body
 from gateway.dialects.shared.provider_only import provider_only_client
 
 NAME = "rerank"
@@ -90,10 +91,7 @@ def _render_error(error: Error, request_id: str) -> ErrorReply:
 
 def _parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of any of the shapes."""
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        payload = None
+    payload = decode_error_body(body)
     if isinstance(payload, dict) and isinstance(detail := payload.get("detail"), str):
         body = msgspec.json.encode({"message": detail})
     return openai_errors.parse_error(status, headers, body)

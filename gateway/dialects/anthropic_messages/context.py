@@ -6,7 +6,8 @@ from typing import Any
 
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
-from gateway.dialects.shared.render_context import CallIds, ToolNamingRenderContext
+from gateway.dialects.shared.claude import ClaudeRenderContext
+from gateway.dialects.shared.render_context import CallIds
 
 NAME = "anthropic_messages"
 Json = dict[str, Any]
@@ -17,11 +18,6 @@ VERSION = "2023-06-01"
 # A search result is a document with a source; this media type tells the two apart.
 SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-
-# Claude Code's first system block: it means something to api.anthropic.com only, and
-# its changing version would spoil every other provider's prompt cache.
-BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 # canonical field -> where this dialect's clients write it, where the names differ.
 FIELD_PATHS: dict[str, str] = {
@@ -68,33 +64,21 @@ STOP_REASONS = {
 SERVICE_TIERS = {"standard": "default", "priority": "priority", "batch": "batch"}
 
 
-_MAX_CACHE_BREAKPOINTS = 4
-
-
-class RenderContext(ToolNamingRenderContext):
+class RenderContext(ClaudeRenderContext):
     """The request, the traits of its target, and the report as it grows.
 
     Attributes:
         same_dialect: whether the client uses this dialect too: what it omitted it omitted
             on purpose, and its own values have the same meaning here.
-        hints: sentences for the model that stand for fields the target does not know.
-        effort_override: an effort of a later turn that applies to the whole request.
         requires_older_version: whether something is sent that only the older version of the
             API accepts.
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        super().__init__(request, traits)
+        super().__init__(request, traits, CallIds(traits.tool_id_rule))
         self.same_dialect = request.version is not None
-        self.hints: list[str] = []
-        self.effort_override: str | None = None
         self.requires_older_version = False
-        self._ids = CallIds(traits.tool_id_rule)
         self._blocks_with_breakpoint: list[Json] = []
-
-    def call_id(self, client_id: str) -> str:
-        """The call id to send; equal ids stay equal in every turn."""
-        return self._ids.upstream_id(client_id)
 
     def add_cache_breakpoint(self, block: Json, cache: CacheBreakpoint | None) -> Json:
         """Adds the cache breakpoint to the block, if the target supports it."""
@@ -107,11 +91,7 @@ class RenderContext(ToolNamingRenderContext):
             self.drop_cache_marks(cache)
         return block
 
-    def _cache_drop_reason(self) -> str:
-        caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
-        return f"{self.model} {caches}"
-
-    def limit_cache_breakpoints(self, limit: int = _MAX_CACHE_BREAKPOINTS) -> None:
+    def limit_cache_breakpoints(self, limit: int) -> None:
         """Keeps the last `limit` cache breakpoints: the longest prefixes save the most."""
         surplus = self._blocks_with_breakpoint[: max(0, len(self._blocks_with_breakpoint) - limit)]
         for block in surplus:

@@ -11,6 +11,7 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.dialects.anthropic_messages.context import Json
 from gateway.dialects.base import ErrorReply
+from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -115,10 +116,7 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        payload = None
+    payload = decode_error_body(body)
     error = parse_error_payload(payload, status=status, raw=body)
     return msgspec.structs.replace(
         error,
@@ -133,7 +131,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes =
     fields = _error_fields(payload)
     code = fields.get("type") if fields.get("type") != "error" else None
     code = code if isinstance(code, str) else None
-    message = _error_message(fields, payload) or _fallback_message(raw, status)
+    message = _error_message(fields, payload) or plain_error_message(raw, status)
     details = fields.get("details")
     details = details if isinstance(details, dict) else None
     error_code = (details or {}).get("error_code")
@@ -166,16 +164,6 @@ def _error_message(fields: Json, payload: Any) -> str | None:
     error_message = payload.get("error") if isinstance(payload, dict) else None
     candidates = (fields.get("message"), detail, error_message)
     return next((message for message in candidates if isinstance(message, str) and message), None)
-
-
-def _fallback_message(raw: bytes, status: int | None) -> str:
-    text = raw[:500].decode("utf-8", "replace").strip()
-    status_text = f" {status}" if status is not None else ""
-    if not text:
-        return f"the upstream answered{status_text} without an error message"
-    if text.startswith("<"):
-        return f"the upstream answered{status_text} with an HTML page, not with its API"
-    return text
 
 
 def _classify_error(status: int | None, code: str | None, message: str) -> str:

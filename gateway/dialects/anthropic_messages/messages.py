@@ -20,7 +20,7 @@ from gateway.dialects.anthropic_messages.blocks import (
     render_blocks,
     render_text,
 )
-from gateway.dialects.anthropic_messages.context import BILLING_HEADER_PREFIX, Json, RenderContext
+from gateway.dialects.anthropic_messages.context import Json, RenderContext
 from gateway.dialects.anthropic_messages.reasoning import parse_effort
 from gateway.dialects.shared.fields import objects, text
 
@@ -80,11 +80,8 @@ class _RenderedTurn(msgspec.Struct):
 def render_system(context: RenderContext) -> list[Json]:
     """The blocks of the instructions."""
     blocks: list[Json] = []
-    for part in context.request.instructions:
-        if part.text.startswith(BILLING_HEADER_PREFIX):
-            context.drop(part.path, "attribution block: of use to api.anthropic.com only")
-        else:
-            blocks += render_text(context, part)
+    for part in context.sent_instructions():
+        blocks += render_text(context, part)
     return blocks
 
 

@@ -13,13 +13,14 @@ from gateway.canon.signature import is_from_target, recover_reasoning_text, unwr
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.context import (
     DISPLAY_BY_VISIBILITY,
-    EFFORTS,
     NAME,
     VISIBILITY_BY_DISPLAY,
     Json,
     RenderContext,
 )
 from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared.claude import MIN_BUDGET, budget_below
+from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, EFFORTS, effort_for_budget
 from gateway.dialects.shared.fields import enum_value, integer, mapping, text
 from gateway.dialects.shared.state_tokens import (
     REASONING_REFUSED,
@@ -33,18 +34,6 @@ from gateway.dialects.shared.web_search import is_foreign
 
 _THINKING_TYPES = ("adaptive", "enabled", "disabled", "between_tools")
 _PARSED_FIELDS = frozenset({"type", "budget_tokens", "display"})
-_MIN_BUDGET = 1024
-# Models without an effort take tokens; the numbers are wire/spec.md's (3.6).
-BUDGET_BY_EFFORT = {
-    "minimal": 1024,
-    "low": 2048,
-    "medium": 8192,
-    "high": 16384,
-    "xhigh": 24576,
-    "max": 32000,
-}
-# (maximum budget in tokens, effort it corresponds to).
-_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 # With this beta a budget may be larger than the limit of one answer.
 _INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
 
@@ -102,7 +91,7 @@ def _parse_visible(thinking_object: Json, extra: Json) -> str | None:
 
 def render_thinking(context: RenderContext, body: Json) -> None:
     """Renders the requested reasoning into the body, as far as the target supports it."""
-    thinking = _effective_thinking(context)
+    thinking = context.effective_thinking()
     if thinking is None:
         return
     if thinking.mode == "off":
@@ -120,27 +109,10 @@ def render_thinking(context: RenderContext, body: Json) -> None:
     _render_budget(context, body, thinking)
 
 
-def _effective_thinking(context: RenderContext) -> Thinking | None:
-    """The reasoning for the complete request; the effort of a later turn overrides it."""
-    thinking = context.request.thinking
-    effort = context.effort_override or (thinking.effort if thinking else None)
-    if effort == "none":
-        return msgspec.structs.replace(thinking or Thinking(), mode="off", effort=None)
-    if effort is None:
-        return thinking
-    return msgspec.structs.replace(thinking or Thinking(), effort=effort)
-
-
-def _thinking_path(context: RenderContext) -> str:
-    """The path of the client's field that requests reasoning."""
-    field_paths = context.request.client_paths
-    return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
-
-
 def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> None:
     modes = context.traits.thinking_modes
     if context.traits.thinking_always_on:
-        context.approximate(_thinking_path(context), f"{context.model} cannot disable reasoning")
+        context.approximate(context.thinking_path, f"{context.model} cannot disable reasoning")
     elif "adaptive" in modes or "disabled" in modes:
         body["thinking"] = {"type": "disabled"}
     if thinking.effort is None:
@@ -159,7 +131,7 @@ def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> 
 
 def _render_without_thinking(context: RenderContext, body: Json, thinking: Thinking) -> None:
     if thinking.mode is not None:
-        context.drop(_thinking_path(context), f"{context.model} has no thinking to control")
+        context.drop(context.thinking_path, f"{context.model} has no thinking to control")
     _render_effort(context, body, thinking.effort)
 
 
@@ -171,15 +143,7 @@ def _accepts_budget(context: RenderContext, thinking: Thinking) -> bool:
 def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> None:
     effort = thinking.effort
     if thinking.mode == "budget" and thinking.budget is not None:
-        level = next(
-            (
-                effort_name
-                for max_budget, effort_name in _EFFORT_BY_MAX_BUDGET
-                if thinking.budget <= max_budget
-            ),
-            "max",
-        )
-        effort = effort or level
+        effort = effort or effort_for_budget(thinking.budget)
         why = f"{context.model} takes an effort, not a number of tokens"
         context.approximate(
             context.request.client_path("budget"), why, before=thinking.budget, after=effort
@@ -207,17 +171,17 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     """Thinking with a number of tokens."""
     conflict = _budget_conflict(body)
     if conflict is not None:
-        context.drop(_thinking_path(context), conflict)
+        context.drop(context.thinking_path, conflict)
         return
     effort = thinking.effort or ("high" if thinking.mode == "auto" else "medium")
     budget = thinking.budget if thinking.mode == "budget" else BUDGET_BY_EFFORT.get(effort)
     sent_budget = _fit_budget(context, body, budget or BUDGET_BY_EFFORT["medium"])
     if sent_budget is None:
-        context.drop(_thinking_path(context), "max_tokens leaves no room for thinking")
+        context.drop(context.thinking_path, "max_tokens leaves no room for thinking")
         return
     if thinking.mode == "auto" and thinking.effort is None:
         why = f"{context.model} takes a number of tokens"
-        context.approximate(_thinking_path(context), why, before="adaptive", after=sent_budget)
+        context.approximate(context.thinking_path, why, before="adaptive", after=sent_budget)
     elif sent_budget != budget:
         name = "budget" if thinking.mode == "budget" else "effort"
         why = "at least 1024 tokens and fewer than max_tokens"
@@ -227,7 +191,7 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     body["thinking"] = {"type": "enabled", "budget_tokens": sent_budget}
     if _skips_thinking(body["messages"]):
         context.approximate(
-            _thinking_path(context),
+            context.thinking_path,
             "no reasoning in this response: that before the last calls is missing",
         )
     if thinking.visible == "none" or (thinking.visible is not None and context.same_dialect):
@@ -266,7 +230,7 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
 
     A limit that the client left out is raised to hold both the thoughts and an answer.
     """
-    budget = max(_MIN_BUDGET, budget)
+    budget = max(MIN_BUDGET, budget)
     if context.same_dialect and _INTERLEAVED_BETA in context.request.betas:
         return budget
     if budget >= body["max_tokens"] and context.request.max_output is None:
@@ -275,40 +239,16 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
         body["max_tokens"] = (
             requested_tokens if max_output is None else min(requested_tokens, max_output)
         )
-    limit: int = body["max_tokens"]
-    if budget < limit:
-        return budget
-    return None if limit < 2 * _MIN_BUDGET else max(_MIN_BUDGET, limit - _MIN_BUDGET)
+    return budget_below(body["max_tokens"], budget)
 
 
 def _render_effort(context: RenderContext, body: Json, effort: str | None) -> None:
-    """Renders the effort: itself, a documented synonym, or the next weaker supported one."""
     if effort is None:
         return
-    efforts = context.traits.efforts
-    sent_effort = context.traits.effort_map.get(effort, effort)
-    if sent_effort not in efforts:
-        if not efforts:
-            context.drop(context.request.client_path("effort"), f"{context.model} takes no effort")
-            return
-        sent_effort = _weaker_effort(effort, efforts)
-        why = f"{context.model} knows {', '.join(efforts)}"
-        context.approximate(
-            context.request.client_path("effort"), why, before=effort, after=sent_effort
-        )
-    body.setdefault("output_config", {})["effort"] = sent_effort
-
-
-def _weaker_effort(effort: str, efforts: tuple[str, ...]) -> str:
-    rank = EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")
-    weaker_efforts = [
-        e for e in efforts if e in EFFORTS and e != "none" and EFFORTS.index(e) < rank
-    ]
-    return (
-        weaker_efforts[-1]
-        if weaker_efforts
-        else next((e for e in efforts if e != "none"), efforts[0])
-    )
+    if not context.traits.efforts:
+        context.drop(context.request.client_path("effort"), f"{context.model} takes no effort")
+        return
+    body.setdefault("output_config", {})["effort"] = context.select_effort(effort)
 
 
 # --- state in a body that passes through ---------------------------------------------------------

@@ -10,12 +10,6 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.request import Meta, Output, Request, Sampling
-from gateway.canon.schema import (
-    is_enforceable,
-    restrict_to_anthropic,
-    with_description,
-    without_meta,
-)
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.blocks import parse_cache_control, parse_system
 from gateway.dialects.anthropic_messages.context import (
@@ -36,6 +30,7 @@ from gateway.dialects.anthropic_messages.tools import (
     render_tools,
 )
 from gateway.dialects.base import RenderedRequest
+from gateway.dialects.shared.claude import MAX_CACHE_BREAKPOINTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     enum_value,
@@ -161,7 +156,6 @@ def _parse_betas(headers: Mapping[str, str]) -> tuple[str, ...]:
 # --- a provider's request ------------------------------------------------------------------------
 
 _MAX_USER_ID_LENGTH = 256
-_MAX_CACHE_BREAKPOINTS = 4
 _FILES_BETA = "files-api-2025-04-14"
 # Sampling fields that this dialect never had.
 _UNSUPPORTED_SAMPLING = (
@@ -196,7 +190,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _report_max_tokens(context, body)
     _render_metadata(context, body)
     _render_extra_fields(context, body)
-    context.limit_cache_breakpoints(_MAX_CACHE_BREAKPOINTS - ("cache_control" in body))
+    context.limit_cache_breakpoints(MAX_CACHE_BREAKPOINTS - ("cache_control" in body))
     custom_names = (
         context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
     )
@@ -459,44 +453,18 @@ def render_output_format(context: RenderContext, body: Json) -> None:
     """Write the form into the body, or a hint for the model where it cannot be enforced."""
     output, request = context.request.output, context.request
     if output.format == "schema" and output.schema is not None:
-        _render_schema(context, body, output.schema)
+        schema = context.enforceable_schema(output.schema, "Anthropic cannot enforce this schema")
+        if schema is not None:
+            if output.description is not None:
+                schema.setdefault("description", output.description)
+            output_format = {"type": "json_schema", "schema": schema}
+            body.setdefault("output_config", {})["format"] = output_format
     elif output.format != "text":
-        context.hints.append("Answer only with one JSON object.")
-        context.approximate(
-            request.client_path("format"), "no JSON mode upstream: given as an instruction"
-        )
+        context.add_json_hint()
     if output.name is not None:
         context.drop(request.client_path("name"), "no equivalent")
     if output.verbosity is not None:
         context.drop(request.client_path("verbosity"), "no equivalent")
-
-
-def _render_schema(context: RenderContext, body: Json, schema: Json) -> None:
-    request, output = context.request, context.request.output
-    if context.traits.structured != "schema":
-        _add_schema_hint(context, schema, "the upstream enforces no schema")
-        return
-    if not is_enforceable(schema):
-        _add_schema_hint(context, schema, "Anthropic cannot enforce this schema")
-        return
-    strict_schema, changed = restrict_to_anthropic(schema)
-    if output.description is not None:
-        strict_schema.setdefault("description", output.description)
-    if changed:
-        context.approximate(
-            request.client_path("schema"), f"{'/'.join(changed)} moved to descriptions"
-        )
-    output_format = {"type": "json_schema", "schema": strict_schema}
-    body.setdefault("output_config", {})["format"] = output_format
-
-
-def _add_schema_hint(context: RenderContext, schema: Json, why: str) -> None:
-    described_schema = with_description(without_meta(schema), context.request.output.description)
-    schema_text = msgspec.json.encode(described_schema).decode()
-    context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
-    context.approximate(
-        context.request.client_path("schema"), f"{why}: it is given as an instruction"
-    )
 
 
 # --- the schema of a request that passes through -------------------------------------------------

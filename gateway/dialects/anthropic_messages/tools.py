@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal, assert_never
+from typing import Literal, assert_never
 
 from msgspec.structs import replace
 
 from gateway.canon.errors import invalid
-from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
-from gateway.canon.schema import is_enforceable, restrict_to_anthropic
 from gateway.dialects.anthropic_messages.blocks import parse_cache_control
 from gateway.dialects.anthropic_messages.context import NAME, Json, RenderContext
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.fields import enum_value, flag, mapping, objects, required_text, text
+from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
 _FUNCTION_FIELDS = frozenset(
     {"type", "name", "description", "input_schema", "strict", "defer_loading", "cache_control"}
 )
 _EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
-_TEXT_INPUT_SCHEMA: Json = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-    "additionalProperties": False,
-}
+_TEXT_INPUT_SCHEMA: Json = {**TEXT_INPUT_SCHEMA, "additionalProperties": False}
 _CHOICE_TYPES = ("auto", "any", "none", "tool")
 
 
@@ -150,41 +144,22 @@ def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) ->
 def _render_custom_tool(context: RenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string."""
     tool_object: Json = {"name": context.sent_name(tool.name)}
-    description = tool.description or ""
-    syntax, grammar = _parse_grammar(tool)
-    if grammar:
-        context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
-        description = (
-            f"{description}\n\nThe input must match this {syntax} grammar:\n{grammar}".strip()
-        )
-    else:
-        context.approximate(tool.path, "free-text tool sent as a function with one string")
-    if description:
+    if description := describe_free_text_tool(context, tool):
         tool_object["description"] = description
     tool_object["input_schema"] = _TEXT_INPUT_SCHEMA
     return context.add_cache_breakpoint(tool_object, tool.cache)
-
-
-def _parse_grammar(tool: Tool) -> tuple[str, str]:
-    """Syntax and definition of a tool's grammar, which Chat nests one level deeper."""
-    grammar_format: Any = tool.format or {}
-    grammar_format = (
-        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
-    )
-    if not isinstance(grammar_format, dict) or not isinstance(
-        grammar_format.get("definition"), str
-    ):
-        return "", ""
-    return str(grammar_format.get("syntax", "")), grammar_format["definition"]
 
 
 def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
     tool_object: Json = {"name": context.sent_name(tool.name)}
     if tool.description is not None:
         tool_object["description"] = tool.description
-    tool_object["input_schema"] = _render_schema(context, tool)
+    tool_object["input_schema"] = context.tool_schema(tool)
     if tool.strict:
-        _render_strict(context, tool, tool_object)
+        why = "the schema is outside Anthropic's strict subset"
+        schema = context.strict_tool_schema(tool, tool_object["input_schema"], why)
+        if schema is not None:
+            tool_object |= {"strict": True, "input_schema": schema}
     if tool.defer:
         tool_object["defer_loading"] = True
     for key, value in tool.extra.items():
@@ -193,30 +168,6 @@ def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
         else:
             context.drop(f"{tool.path}.{key}", "no equivalent")
     return context.add_cache_breakpoint(tool_object, tool.cache)
-
-
-def _render_schema(context: RenderContext, tool: Tool) -> Json:
-    """The schema as the API takes it: its root an object without alternatives."""
-    schema, changed = merge_into_object(tool.schema)
-    if changed:
-        context.approximate(tool.path, changed)
-    return schema
-
-
-def _render_strict(context: RenderContext, tool: Tool, tool_object: Json) -> None:
-    """Renders `strict` if the schema can be enforced unchanged."""
-    path = f"{tool.path}.strict"
-    if not context.traits.strict_tools:
-        context.drop(path, "the upstream has no strict tools")
-        return
-    schema, changed = restrict_to_anthropic(tool_object["input_schema"])
-    if changed or not is_enforceable(tool_object["input_schema"]):
-        context.approximate(
-            path, "the schema is outside Anthropic's strict subset", before=True, after=False
-        )
-        return
-    tool_object["strict"] = True
-    tool_object["input_schema"] = schema
 
 
 # --- tool choice ---------------------------------------------------------------------

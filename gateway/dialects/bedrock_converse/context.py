@@ -6,12 +6,12 @@ from typing import Any
 
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
-from gateway.dialects.shared.render_context import CallIds, ToolNamingRenderContext
+from gateway.dialects.shared.claude import MAX_CACHE_BREAKPOINTS, ClaudeRenderContext
+from gateway.dialects.shared.render_context import CallIds
 
 NAME = "bedrock_converse"
 Json = dict[str, Any]
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 # Fields of a model's own, which Converse hands on unread.
 MODEL_FIELDS = "additionalModelRequestFields"
@@ -82,31 +82,21 @@ SUPPORTED_BETAS = frozenset(
 
 # How much of a call id is kept before an appended number.
 _NUMBERED_ID_PREFIX_LENGTH = 60
-_MAX_CACHE_BREAKPOINTS = 4
 
 
-class RenderContext(ToolNamingRenderContext):
+class RenderContext(ClaudeRenderContext):
     """The request, the traits of its target, and the report as it grows.
 
     Attributes:
-        hints: sentences for the model that stand for fields the target does not know.
-        effort_override: an effort of a later turn that applies to the whole request.
         model_fields: `additionalModelRequestFields`.
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
-        super().__init__(request, traits)
-        self.hints: list[str] = []
-        self.effort_override: str | None = None
+        super().__init__(request, traits, CallIds("bedrock64", _NUMBERED_ID_PREFIX_LENGTH))
         self.model_fields: Json = {}
-        self._ids = CallIds("bedrock64", _NUMBERED_ID_PREFIX_LENGTH)
         self._titles: set[str] = set()
         # Title prefix -> the last number tried after it.
         self._last_numbers: dict[str, int] = {}
-
-    def call_id(self, client_id: str) -> str:
-        """The call id to send; equal ids stay equal in every turn."""
-        return self._ids.upstream_id(client_id)
 
     def unique_title(self, requested_title: str) -> str:
         """A document's name that no other document of the request has."""
@@ -131,10 +121,6 @@ class RenderContext(ToolNamingRenderContext):
             cache_point["ttl"] = cache.ttl
         blocks.append({"cachePoint": cache_point})
 
-    def _cache_drop_reason(self) -> str:
-        caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
-        return f"{self.model} {caches}"
-
     def limit_cache_breakpoints(self, body: Json) -> None:
         """Keeps the last four cache breakpoints: the longest prefixes save the most."""
         tools = body.get("toolConfig", {}).get("tools", [])
@@ -150,10 +136,10 @@ class RenderContext(ToolNamingRenderContext):
         breakpoint_ids = [
             id(item) for blocks in block_lists for item in blocks if "cachePoint" in item
         ]
-        surplus_ids = set(breakpoint_ids[:-_MAX_CACHE_BREAKPOINTS])
+        surplus_ids = set(breakpoint_ids[:-MAX_CACHE_BREAKPOINTS])
         if not surplus_ids:
             return
         for blocks in block_lists:
             blocks[:] = [item for item in blocks if id(item) not in surplus_ids]
         path = self.request.client_paths.get("cache", "cache_control")
-        self.approximate(path, f"only the last {_MAX_CACHE_BREAKPOINTS} cache marks are sent")
+        self.approximate(path, f"only the last {MAX_CACHE_BREAKPOINTS} cache marks are sent")

@@ -9,6 +9,7 @@ import msgspec
 
 from gateway.canon.errors import Error
 from gateway.dialects.bedrock_converse.context import Json
+from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -65,10 +66,7 @@ _KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        payload = None
+    payload = decode_error_body(body)
     fields = payload if isinstance(payload, dict) else {}
     exception_name = headers.get("x-amzn-errortype") or fields.get("__type")
     error = parse_error_payload(
@@ -88,7 +86,9 @@ def parse_error_payload(
     """The error of an exception; `raw` is the message if the fields have none."""
     # `ValidationException:http://…` and `com.amazon.coral#ValidationException` are equal.
     name = name.partition(":")[0].rpartition("#")[2]
-    message = _error_message(fields) or _fallback_message(raw, status)
+    message = _error_message(fields) or plain_error_message(
+        b"" if raw.strip() == b"{}" else raw, status
+    )
     # For a model failure, the model's own status is more specific.
     model_status = fields.get("originalStatusCode")
     is_model_failure = type(model_status) is int and model_status in _TRANSIENT_MODEL_STATUSES
@@ -103,16 +103,6 @@ def parse_error_payload(
 def _error_message(fields: Json) -> str:
     candidates: list[Any] = [fields.get(key) for key in ("message", "Message", "originalMessage")]
     return next((message for message in candidates if isinstance(message, str) and message), "")
-
-
-def _fallback_message(raw: bytes, status: int | None) -> str:
-    text = raw[:500].decode("utf-8", "replace").strip()
-    status_text = f" {status}" if status is not None else ""
-    if not text or text == "{}":
-        return f"the upstream answered{status_text} without an error message"
-    if text.startswith("<"):
-        return f"the upstream answered{status_text} with an HTML page, not with its API"
-    return text
 
 
 def _classify_error(status: int | None, name: str, message: str) -> str:

@@ -47,21 +47,13 @@ _DOCUMENT_CAPTION = "See the document."
 _ACKNOWLEDGEMENT = "(noted)"
 # Maximum number of blocks of a type in one message (docs.aws.amazon.com, Message, 2026).
 _MAX_PER_MESSAGE = {"document": 5, "image": 20}
-# A block of Claude Code's that changes with each version and would spoil prompt caches.
-_BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 # Block types that the API accepts from users only.
 _NOT_IN_ASSISTANT_TURNS = ("image", "document", "audio", "searchResult")
 
 
 def render_system(context: RenderContext) -> list[Json]:
     """The blocks of the instructions."""
-    sent_parts: list[Text] = []
-    for part in context.request.instructions:
-        if part.text.startswith(_BILLING_HEADER_PREFIX):
-            context.drop(part.path, "attribution block: of use to api.anthropic.com only")
-        else:
-            sent_parts.append(part)
-    return render_blocks(context, tuple(sent_parts))
+    return render_blocks(context, tuple(context.sent_instructions()))
 
 
 def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from gateway.canon.request import Thinking
-from gateway.dialects.bedrock_converse.context import EFFORTS, Json, RenderContext
+from gateway.dialects.bedrock_converse.context import Json, RenderContext
+from gateway.dialects.shared.claude import MIN_BUDGET, budget_below
+from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, effort_for_budget
 
-_MIN_BUDGET = 1024
-# Models without an effort take tokens; the numbers are wire/spec.md's (3.6).
-BUDGET_BY_EFFORT = {
-    "minimal": 1024,
-    "low": 2048,
-    "medium": 8192,
-    "high": 16384,
-    "xhigh": 24576,
-    "max": 32000,
-}
-# (maximum budget in tokens, effort it corresponds to).
-_EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 _DISPLAY_BY_VISIBILITY = {"none": "omitted", "summary": "summarized", "raw": "summarized"}
 
 
 def render_thinking(context: RenderContext, body: Json) -> None:
     """Renders the requested reasoning into the body, as far as the target supports it."""
-    thinking = _effective_thinking(context)
+    thinking = context.effective_thinking()
     if thinking is None:
         return
     match context.traits.thinking_request:
@@ -33,35 +21,18 @@ def render_thinking(context: RenderContext, body: Json) -> None:
         case "reasoning" if context.traits.reasoning:
             _render_nova(context, thinking)
         case "reasoning_effort" if context.traits.efforts:
-            effort = _select_effort(context, _requested_effort(thinking))
+            effort = context.select_effort(_requested_effort(thinking))
             if thinking.mode == "off":
                 context.approximate(
-                    _thinking_path(context),
+                    context.thinking_path,
                     f"{context.model} cannot disable reasoning",
                     after=effort,
                 )
             context.model_fields["reasoning_effort"] = effort
         case _ if thinking.mode != "off":
-            context.drop(_thinking_path(context), f"{context.model} has no thinking to control")
+            context.drop(context.thinking_path, f"{context.model} has no thinking to control")
         case _:
             pass
-
-
-def _effective_thinking(context: RenderContext) -> Thinking | None:
-    """The reasoning for the complete request; the effort of a later turn overrides it."""
-    thinking = context.request.thinking
-    effort = context.effort_override or (thinking.effort if thinking else None)
-    if effort == "none":
-        return msgspec.structs.replace(thinking or Thinking(), mode="off", effort=None)
-    if effort is None:
-        return thinking
-    return msgspec.structs.replace(thinking or Thinking(), effort=effort)
-
-
-def _thinking_path(context: RenderContext) -> str:
-    """The path of the client's field that requests reasoning."""
-    field_paths = context.request.client_paths
-    return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
 
 
 def _requested_effort(thinking: Thinking) -> str:
@@ -69,14 +40,7 @@ def _requested_effort(thinking: Thinking) -> str:
     if thinking.mode == "off":
         return "minimal"
     if thinking.effort is None and thinking.mode == "budget" and thinking.budget is not None:
-        return next(
-            (
-                effort
-                for max_budget, effort in _EFFORT_BY_MAX_BUDGET
-                if thinking.budget <= max_budget
-            ),
-            "max",
-        )
+        return effort_for_budget(thinking.budget)
     return thinking.effort or "medium"
 
 
@@ -88,7 +52,7 @@ def _render_claude(context: RenderContext, body: Json, thinking: Thinking) -> No
     if thinking.mode == "off":
         _render_disabled(context, thinking)
     elif not modes:
-        context.drop(_thinking_path(context), f"{context.model} has no thinking to control")
+        context.drop(context.thinking_path, f"{context.model} has no thinking to control")
     elif "adaptive" in modes and not (thinking.mode == "budget" and "enabled" in modes):
         _render_adaptive(context, body, thinking)
     else:
@@ -97,7 +61,7 @@ def _render_claude(context: RenderContext, body: Json, thinking: Thinking) -> No
 
 def _render_disabled(context: RenderContext, thinking: Thinking) -> None:
     if context.traits.thinking_always_on:
-        context.approximate(_thinking_path(context), f"{context.model} cannot disable reasoning")
+        context.approximate(context.thinking_path, f"{context.model} cannot disable reasoning")
     elif "adaptive" in context.traits.thinking_modes:
         context.model_fields["thinking"] = {"type": "disabled"}
 
@@ -123,21 +87,21 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     """Thinking with a number of tokens."""
     conflict = _budget_conflict(body)
     if conflict is not None:
-        context.drop(_thinking_path(context), conflict)
+        context.drop(context.thinking_path, conflict)
         return
     effort = thinking.effort or ("high" if thinking.mode == "auto" else "medium")
     requested_budget = thinking.budget if thinking.mode == "budget" else None
     requested_budget = requested_budget or BUDGET_BY_EFFORT.get(effort, BUDGET_BY_EFFORT["medium"])
     sent_budget = _fit_budget(context, body, requested_budget)
     if sent_budget is None:
-        context.drop(_thinking_path(context), "the limit leaves no room for thinking")
+        context.drop(context.thinking_path, "the limit leaves no room for thinking")
         return
     if thinking.mode == "auto" and thinking.effort is None:
         why = f"{context.model} takes a number of tokens"
-        context.approximate(_thinking_path(context), why, before="adaptive", after=sent_budget)
+        context.approximate(context.thinking_path, why, before="adaptive", after=sent_budget)
     elif sent_budget != requested_budget:
         name = "budget" if thinking.mode == "budget" else "effort"
-        why = f"at least {_MIN_BUDGET} tokens and fewer than the limit"
+        why = f"at least {MIN_BUDGET} tokens and fewer than the limit"
         context.approximate(
             context.request.client_path(name), why, before=requested_budget, after=sent_budget
         )
@@ -160,7 +124,7 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
 
     A limit that the client left out is made to hold both the thoughts and an answer.
     """
-    budget = max(_MIN_BUDGET, budget)
+    budget = max(MIN_BUDGET, budget)
     config = body.setdefault("inferenceConfig", {})
     if "maxTokens" not in config:
         max_output = context.traits.max_output
@@ -170,10 +134,7 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
         )
         why = "the reasoning budget must be less than the limit"
         context.default("max_tokens", why, after=config["maxTokens"])
-    limit: int = config["maxTokens"]
-    if budget < limit:
-        return budget
-    return None if limit < 2 * _MIN_BUDGET else max(_MIN_BUDGET, limit - _MIN_BUDGET)
+    return budget_below(config["maxTokens"], budget)
 
 
 def _render_effort(context: RenderContext, body: Json, effort: str | None) -> None:
@@ -182,28 +143,7 @@ def _render_effort(context: RenderContext, body: Json, effort: str | None) -> No
     if not context.traits.efforts:
         context.drop(context.request.client_path("effort"), f"{context.model} takes no effort")
         return
-    body.setdefault("outputConfig", {})["effort"] = _select_effort(context, effort)
-
-
-def _select_effort(context: RenderContext, effort: str) -> str:
-    """The effort itself, a documented synonym, or the next weaker supported one."""
-    efforts = context.traits.efforts
-    sent_effort = context.traits.effort_map.get(effort, effort)
-    if sent_effort in efforts:
-        return sent_effort
-    rank = EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")
-    weaker_efforts = [name for name in efforts if name in EFFORTS and EFFORTS.index(name) < rank]
-    enabled_efforts = [name for name in efforts if name != "none"]
-    sent_effort = (
-        weaker_efforts[-1]
-        if weaker_efforts and weaker_efforts[-1] != "none"
-        else (enabled_efforts or list(efforts))[0]
-    )
-    why = f"{context.model} knows {', '.join(efforts)}"
-    context.approximate(
-        context.request.client_path("effort"), why, before=effort, after=sent_effort
-    )
-    return sent_effort
+    body.setdefault("outputConfig", {})["effort"] = context.select_effort(effort)
 
 
 # --- Nova --------------------------------------------------------------------------------
@@ -213,7 +153,7 @@ def _render_nova(context: RenderContext, thinking: Thinking) -> None:
     if thinking.mode == "off":
         context.model_fields["reasoningConfig"] = {"type": "disabled"}
         return
-    effort = _select_effort(context, _requested_effort(thinking))
+    effort = context.select_effort(_requested_effort(thinking))
     if thinking.mode == "budget":
         why = f"{context.model} takes an effort, not a number of tokens"
         context.approximate(

@@ -28,6 +28,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
 from gateway.dialects.bedrock_converse.errors import parse_error_payload
+from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
@@ -286,7 +287,7 @@ class ConverseStreamParser:
             )
             events.append(SignatureDelta(signature))
         elif self._custom_input is not None:
-            text = _unwrap_custom_input("".join(self._custom_input))
+            text = parse_free_text_input("".join(self._custom_input))
             events += [Delta(text)] if text else []
         self._open_kind, self._open_index, self._signature_fragments, self._custom_input = (
             "",
@@ -318,16 +319,6 @@ def _block_index(data: Json) -> int | None:
 
 def _string_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _unwrap_custom_input(input_json: str) -> str:
-    """The input of a free-text tool that was sent as a function with one string."""
-    try:
-        value = _decode(input_json) if input_json else {}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return input_json
-    input_text = value.get("input") if isinstance(value, dict) else None
-    return input_text if isinstance(input_text, str) else input_json
 
 
 # --- citations -----------------------------------------------------------------------------------

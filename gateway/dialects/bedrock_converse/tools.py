@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import assert_never
 
 from msgspec.structs import replace
 
-from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
-from gateway.canon.schema import is_enforceable, restrict_to_anthropic
 from gateway.dialects.bedrock_converse.context import NAME, Json, RenderContext
 from gateway.dialects.bedrock_converse.messages import is_blank
+from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 
 _EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
-_TEXT_INPUT_SCHEMA: Json = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 # Fields of a search tool that ask for nothing beyond the search itself.
 _SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
@@ -72,7 +66,8 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
         case "server":
             return _render_server_tool(context, tool)
         case "custom":
-            return _render_custom_tool(context, tool)
+            description = describe_free_text_tool(context, tool)
+            return _render_tool_spec(context, tool, description, TEXT_INPUT_SCHEMA)
         case "function":
             return _render_function_tool(context, tool)
         case _:
@@ -89,37 +84,14 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     return {"systemTool": {"name": context.traits.web_search}}
 
 
-def _render_custom_tool(context: RenderContext, tool: Tool) -> Json:
-    """A free-text tool as a function with one string."""
-    description = tool.description or ""
-    syntax, grammar = _parse_grammar(tool)
-    if grammar:
-        context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
-        description = (
-            f"{description}\n\nThe input must match this {syntax} grammar:\n{grammar}".strip()
-        )
-    else:
-        context.approximate(tool.path, "free-text tool sent as a function with one string")
-    return _render_tool_spec(context, tool, description, _TEXT_INPUT_SCHEMA)
-
-
-def _parse_grammar(tool: Tool) -> tuple[str, str]:
-    """Syntax and definition of a tool's grammar, which Chat nests one level deeper."""
-    grammar_format: Any = tool.format or {}
-    grammar_format = (
-        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
-    )
-    if not isinstance(grammar_format, dict) or not isinstance(
-        grammar_format.get("definition"), str
-    ):
-        return "", ""
-    return str(grammar_format.get("syntax", "")), grammar_format["definition"]
-
-
 def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
-    out = _render_tool_spec(context, tool, tool.description or "", _render_schema(context, tool))
+    out = _render_tool_spec(context, tool, tool.description or "", context.tool_schema(tool))
     if tool.strict:
-        _render_strict(context, tool, out["toolSpec"])
+        spec = out["toolSpec"]
+        why = "the schema is outside the subset that can be enforced"
+        schema = context.strict_tool_schema(tool, spec["inputSchema"]["json"], why)
+        if schema is not None:
+            spec |= {"strict": True, "inputSchema": {"json": schema}}
     for key in tool.extra:
         context.drop(f"{tool.path}.{key}", "no equivalent")
     return out
@@ -131,29 +103,6 @@ def _render_tool_spec(context: RenderContext, tool: Tool, description: str, sche
         spec["description"] = description
     spec["inputSchema"] = {"json": schema}
     return {"toolSpec": spec}
-
-
-def _render_schema(context: RenderContext, tool: Tool) -> Json:
-    """The schema as the models take it: its root an object without alternatives."""
-    schema, changed = merge_into_object(tool.schema)
-    if changed:
-        context.approximate(tool.path, changed)
-    return schema
-
-
-def _render_strict(context: RenderContext, tool: Tool, spec: Json) -> None:
-    """Renders `strict` if the schema can be enforced unchanged."""
-    path = f"{tool.path}.strict"
-    if not context.traits.strict_tools:
-        context.drop(path, "the upstream has no strict tools")
-        return
-    schema, changed = restrict_to_anthropic(spec["inputSchema"]["json"])
-    if changed or not is_enforceable(spec["inputSchema"]["json"]):
-        why = "the schema is outside the subset that can be enforced"
-        context.approximate(path, why, before=True, after=False)
-        return
-    spec["strict"] = True
-    spec["inputSchema"] = {"json": schema}
 
 
 # --- tool choice ---------------------------------------------------------------------

@@ -25,15 +25,6 @@ FAILURE_KINDS = {
     "ERROR_LIMIT": "context_length",
     "TIMEOUT": "timeout",
 }
-# Efforts as tokens; the numbers are wire/spec.md's (3.6).
-BUDGET_BY_EFFORT = {
-    "minimal": 1024,
-    "low": 2048,
-    "medium": 8192,
-    "high": 16384,
-    "xhigh": 24576,
-    "max": 32000,
-}
 
 
 class RenderContext(ToolNamingRenderContext):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gateway.canon.errors import Error
+from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -41,12 +40,8 @@ _MONTHLY_LIMIT_PHRASES = ("calls / month", "calls per month")
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; headers have lower-case names."""
-    payload: Any
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        payload = None
-    message = parse_error_message(payload) or _fallback_message(body, status)
+    payload = decode_error_body(body)
+    message = parse_error_message(payload) or plain_error_message(body, status)
     return Error(
         kind=_classify_error(status, message),
         message=message[:_MAX_MESSAGE_LENGTH],
@@ -78,15 +73,6 @@ def parse_error_message(payload: Any) -> str:
 
 def _nested_message(value: Any) -> Any:
     return value.get("message") if isinstance(value, dict) else None
-
-
-def _fallback_message(raw: bytes, status: int) -> str:
-    text = raw[:500].decode("utf-8", "replace").strip()
-    if not text:
-        return f"the upstream answered {status} without an error message"
-    if text.startswith("<"):
-        return f"the upstream answered {status} with an HTML page, not with its API"
-    return text
 
 
 def _classify_error(status: int, message: str) -> str:

@@ -27,8 +27,6 @@ from gateway.dialects.shared.fields import join_path
 
 EMPTY_PLACEHOLDER = "(empty)"
 _DOCUMENT_CAPTION = "See the documents."
-# A block of Claude Code's that changes with each version and would spoil prompt caches.
-_BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 
 def render_messages(context: RenderContext) -> list[Json]:
@@ -69,13 +67,9 @@ def _send_system_as_user(context: RenderContext, turn: Turn, message: Json) -> N
 
 
 def _render_system(context: RenderContext) -> list[Json]:
-    texts: list[str] = []
+    texts = [part.text for part in context.sent_instructions() if part.text]
     for part in context.request.instructions:
         context.drop_cache_marks(part.cache)
-        if part.text.startswith(_BILLING_HEADER_PREFIX):
-            context.drop(part.path, "attribution block: of use to api.anthropic.com only")
-        elif part.text:
-            texts.append(part.text)
     return [{"role": "system", "content": "\n\n".join(texts)}] if texts else []
 
 

@@ -8,9 +8,10 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.cohere.context import BUDGET_BY_EFFORT, Json, RenderContext
+from gateway.dialects.cohere.context import Json, RenderContext
 from gateway.dialects.cohere.messages import render_messages
 from gateway.dialects.cohere.tools import render_tools
+from gateway.dialects.shared.effort import BUDGET_BY_EFFORT
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 _UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")

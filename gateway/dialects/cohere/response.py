@@ -28,6 +28,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message
+from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
@@ -280,7 +281,7 @@ class ChatStreamParser:
             signature = Signature(provider=self._traits.kind, model=self._traits.model, kind="text")
             events.append(SignatureDelta(signature))
         elif self._custom_input is not None:
-            text = _unwrap_custom_input("".join(self._custom_input))
+            text = parse_free_text_input("".join(self._custom_input))
             events += [Delta(text)] if text else []
         self._open_kind, self._open_index, self._custom_input = "", None, None
         return [*events, BlockEnd()]
@@ -297,16 +298,6 @@ def _split_call(call: Any) -> tuple[Json, Json]:
 
 def _string_or_empty(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _unwrap_custom_input(input_json: str) -> str:
-    """The input of a free-text tool that was sent as a function with one string."""
-    try:
-        value = _decode(input_json) if input_json else {}
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return input_json
-    input_text = value.get("input") if isinstance(value, dict) else None
-    return input_text if isinstance(input_text, str) else input_json
 
 
 # --- citations -----------------------------------------------------------------------------------

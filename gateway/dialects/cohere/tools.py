@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.cohere.context import Json, RenderContext
-
-_TEXT_INPUT_SCHEMA: Json = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
+from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
@@ -53,37 +46,17 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
         return None
     description = tool.description or ""
     if tool.kind == "custom":
-        if grammar := _describe_grammar(tool):
-            context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
-            description = f"{description}\n\n{grammar}".strip()
-        else:
-            context.approximate(tool.path, "free-text tool sent as a function with one string")
+        description = describe_free_text_tool(context, tool)
     for key in tool.extra:
         context.drop(f"{tool.path}.{key}", "no equivalent")
     function: Json = {"name": context.sent_name(tool.name)}
     if description:
         function["description"] = description
-    schema, changed = merge_into_object(
-        _TEXT_INPUT_SCHEMA if tool.kind == "custom" else tool.schema
-    )
+    schema, changed = merge_into_object(TEXT_INPUT_SCHEMA if tool.kind == "custom" else tool.schema)
     if changed:
         context.approximate(tool.path, changed)
     function["parameters"] = schema
     return {"type": "function", "function": function}
-
-
-def _describe_grammar(tool: Tool) -> str:
-    """The grammar of a free-text tool as text; Chat nests it one level deeper."""
-    grammar_format: Any = tool.format or {}
-    grammar_format = (
-        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
-    )
-    if not isinstance(grammar_format, dict) or not isinstance(
-        grammar_format.get("definition"), str
-    ):
-        return ""
-    syntax, definition = grammar_format.get("syntax", ""), grammar_format["definition"]
-    return f"The input must match this {syntax} grammar:\n{definition}"
 
 
 def _render_tool_choice(context: RenderContext, body: Json, choice: ToolChoice | None) -> None:

@@ -520,20 +520,12 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
 # since the last user turn.
 
 PLACEHOLDER_TEXT = "(conversation start)"
-# A block of Claude Code's that changes with each version and would spoil prompt caches.
-_BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 _TRAILING_INDEX = re.compile(r"\[\d+\]$")
 
 
 def render_system(context: RenderContext) -> list[Json]:
     """The parts of the instructions."""
-    parts: list[Json] = []
-    for part in context.request.instructions:
-        if part.text.startswith(_BILLING_HEADER_PREFIX):
-            context.drop(part.path, "attribution block: of use to api.anthropic.com only")
-        else:
-            parts += render_parts(context, (part,))
-    return parts
+    return render_parts(context, tuple(context.sent_instructions()))
 
 
 def render_contents(context: RenderContext, system: list[Json]) -> tuple[list[Json], str | None]:

@@ -26,7 +26,6 @@ SKIP_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
 NEXT_PART_SIGNATURE = "thoughtSignature@0"
 SAME_PART_SIGNATURE = "thoughtSignature"
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 THINKING_LEVELS = ("MINIMAL", "LOW", "MEDIUM", "HIGH", "XHIGH")
 
 GENERATION_CONFIG = "generationConfig"

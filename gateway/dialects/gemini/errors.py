@@ -10,6 +10,7 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.gemini.context import Json
+from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -80,11 +81,7 @@ _CLIENT_STATUSES: dict[str, tuple[int, str]] = {
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
-    payload: Any
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        payload = None
+    payload = decode_error_body(body)
     return msgspec.structs.replace(
         parse_error_payload(payload, status=status, raw=body),
         retry_after_s=retry_after(headers, payload),
@@ -104,7 +101,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes =
     )
     message = fields.get("message")
     if not isinstance(message, str) or not message:
-        message = _fallback_message(raw, http_status)
+        message = plain_error_message(raw, http_status)
     return Error(
         kind=_classify_error(http_status, code, message, fields.get("details")),
         message=message[:_MAX_MESSAGE_LENGTH],
@@ -131,16 +128,6 @@ def _error_fields(payload: Any) -> Json:
     if isinstance(inner, str):
         return {"message": inner}
     return inner if isinstance(inner, dict) else payload
-
-
-def _fallback_message(raw: bytes, status: int | None) -> str:
-    text = raw[:500].decode("utf-8", "replace").strip()
-    status_text = f" {status}" if status is not None else ""
-    if not text:
-        return f"the upstream answered{status_text} without an error message"
-    if text.startswith("<"):
-        return f"the upstream answered{status_text} with an HTML page, not with its API"
-    return text
 
 
 def _classify_error(status: int | None, code: str | None, message: str, details: Any) -> str:

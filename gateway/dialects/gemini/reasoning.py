@@ -15,7 +15,6 @@ from gateway.canon.request import Part, Reasoning, Signature, Thinking, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.gemini.context import (
-    EFFORTS,
     GENERATION_CONFIG,
     NEXT_PART_SIGNATURE,
     SAME_PART_SIGNATURE,
@@ -25,6 +24,7 @@ from gateway.dialects.gemini.context import (
     RenderContext,
 )
 from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared.effort import next_lower_effort
 from gateway.dialects.shared.fields import enum_value, flag, integer, mapping
 from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
@@ -101,7 +101,7 @@ def render_thinking(context: RenderContext, config: Json, effort: str | None) ->
         thinking = msgspec.structs.replace(thinking, mode="off", effort=None)
     if not context.traits.reasoning:
         if thinking.mode != "off":
-            context.drop(_thinking_path(context), f"{context.model} does not reason")
+            context.drop(context.thinking_path, f"{context.model} does not reason")
         return
     thinking_config = (
         _render_budget(context, thinking)
@@ -121,12 +121,6 @@ def render_thinking(context: RenderContext, config: Json, effort: str | None) ->
         config["thinkingConfig"] = thinking_config
 
 
-def _thinking_path(context: RenderContext) -> str:
-    """The path of the client's field that requests reasoning."""
-    field_paths = context.request.client_paths
-    return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
-
-
 def _render_budget(context: RenderContext, thinking: Thinking) -> Json:
     """A budget, clamped to the model's range."""
     min_budget, max_budget = context.traits.thinking_budgets
@@ -134,7 +128,7 @@ def _render_budget(context: RenderContext, thinking: Thinking) -> Json:
         if not context.traits.thinking_always_on:
             return {"thinkingBudget": 0}
         context.approximate(
-            _thinking_path(context),
+            context.thinking_path,
             f"{context.model} cannot disable reasoning",
             after=min_budget,
         )
@@ -163,7 +157,7 @@ def _render_level(context: RenderContext, thinking: Thinking) -> Json:
         if sent_level == "none":
             return {"thinkingBudget": 0}
         context.approximate(
-            _thinking_path(context),
+            context.thinking_path,
             f"{context.model} cannot disable reasoning",
             after=sent_level.upper(),
         )
@@ -198,11 +192,7 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str:
     enabled_efforts = [name for name in efforts if name != "none"]
     if effort in enabled_efforts or not enabled_efforts:
         return effort if effort in enabled_efforts else "low"
-    rank = EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")
-    weaker_efforts = [
-        name for name in enabled_efforts if name in EFFORTS and EFFORTS.index(name) < rank
-    ]
-    return weaker_efforts[-1] if weaker_efforts else enabled_efforts[0]
+    return next_lower_effort(effort, efforts)
 
 
 # --- state ---------------------------------------------------------------------------------------

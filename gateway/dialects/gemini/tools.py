@@ -17,6 +17,7 @@ from gateway.dialects.shared.fields import (
     strings,
     text,
 )
+from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 
 # --- schemas -------------------------------------------------------------------------------------
 #
@@ -223,11 +224,6 @@ def _order_properties(out: Json, order: Any) -> None:
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
 _DECLARATIONS = "functionDeclarations"
 _CALLING_MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
-_TEXT_INPUT_SCHEMA: Json = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 # Web search: its canonical name, and Google's.
 _WEB_SEARCH, _GOOGLE_SEARCH = "web_search", "googleSearch"
 # Fields of a search tool that ask for nothing beyond the search itself.
@@ -347,15 +343,11 @@ def _render_function(context: RenderContext, tool: Tool) -> Json:
     declaration: Json = {"name": context.sent_name(tool.name)}
     description = tool.description or ""
     if tool.kind == "custom":
-        if grammar := _describe_grammar(tool):
-            context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
-            description = f"{description}\n\n{grammar}".strip()
-        else:
-            context.approximate(tool.path, "free-text tool sent as a function with one string")
+        description = describe_free_text_tool(context, tool)
     if description:
         declaration["description"] = description
     declaration["parametersJsonSchema"] = (
-        _TEXT_INPUT_SCHEMA if tool.kind == "custom" else _render_schema(context, tool)
+        TEXT_INPUT_SCHEMA if tool.kind == "custom" else _render_schema(context, tool)
     )
     context.drop_cache_marks(tool.cache)
     for key, value in tool.extra.items():
@@ -375,20 +367,6 @@ def _render_schema(context: RenderContext, tool: Tool) -> Json:
         why = f"{'/'.join(changed)}: not in Gemini's JSON Schema, moved to descriptions"
         context.approximate(f"{tool.path}.{schema_field}" if schema_field else tool.path, why)
     return schema
-
-
-def _describe_grammar(tool: Tool) -> str:
-    """The grammar of a free-text tool as text; Chat nests it one level deeper."""
-    grammar_format: Any = tool.format or {}
-    grammar_format = (
-        grammar_format.get("grammar", grammar_format) if isinstance(grammar_format, dict) else {}
-    )
-    if not isinstance(grammar_format, dict) or not isinstance(
-        grammar_format.get("definition"), str
-    ):
-        return ""
-    syntax = grammar_format.get("syntax", "")
-    return f"The input must match this {syntax} grammar:\n{grammar_format['definition']}"
 
 
 def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:

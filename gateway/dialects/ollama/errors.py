@@ -10,6 +10,7 @@ import msgspec
 from gateway.canon.errors import KINDS, Error
 from gateway.dialects.base import ErrorReply
 from gateway.dialects.ollama.context import Json
+from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 _MAX_MESSAGE_LENGTH = 2000
@@ -42,10 +43,7 @@ _KINDS_REFINED_BY_PHRASE = frozenset({"invalid_request", "upstream_error"})
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response."""
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        payload = None
+    payload = decode_error_body(body)
     return msgspec.structs.replace(
         parse_error_payload(payload, status=status, raw=body),
         retry_after_s=retry_after(headers, payload),
@@ -71,7 +69,7 @@ def parse_error_payload(payload: Any, *, status: int | None = None, raw: bytes =
     message = (
         error_value
         if isinstance(error_value, str) and error_value
-        else _fallback_message(raw, status)
+        else plain_error_message(raw, status)
     )
     return Error(
         kind=_classify_error(status, message),
@@ -93,16 +91,6 @@ def _classify_error(status: int | None, message: str) -> str:
     return next(
         (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
     )
-
-
-def _fallback_message(raw: bytes, status: int | None) -> str:
-    text = raw[:500].decode("utf-8", "replace").strip()
-    status_text = f" {status}" if status is not None else ""
-    if not text:
-        return f"the upstream answered{status_text} without an error message"
-    if text.startswith("<"):
-        return f"the upstream answered{status_text} with an HTML page, not with its API"
-    return text
 
 
 def render_error_body(error: Error) -> Json:

@@ -246,10 +246,6 @@ _MESSAGE_PARSERS: dict[str, Callable[[Conversation, Json, int, str], None]] = {
 
 # --- a provider's messages -----------------------------------------------------------------------
 
-# Claude Code's first system block: it means something to api.anthropic.com only, and
-# its changing version would spoil every prompt cache.
-_BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
-
 
 class _MessageContent:
     """The texts and images of one message."""
@@ -294,11 +290,8 @@ def render_messages(context: RenderContext, body: Json) -> None:
 
 def _render_system(context: RenderContext) -> list[Json]:
     content = _MessageContent()
-    for block in context.request.instructions:
-        if block.text.startswith(_BILLING_HEADER_PREFIX):
-            context.drop(block.path, "attribution block: of use to api.anthropic.com only")
-        else:
-            _append_part(context, content, block)
+    for block in context.sent_instructions():
+        _append_part(context, content, block)
     content.texts += context.hints
     return [content.to_message("system")] if content.texts else []
 

@@ -25,6 +25,7 @@ from gateway.dialects.ollama.messages import (
     render_messages,
 )
 from gateway.dialects.ollama.tools import parameters_schema, parse_tools, render_tools
+from gateway.dialects.shared.effort import EFFORTS, next_lower_effort
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     compact_json,
@@ -53,7 +54,6 @@ _PARSED_OPTIONS = frozenset(
         *("frequency_penalty", "presence_penalty", "repeat_penalty"),
     }
 )
-_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
@@ -147,8 +147,8 @@ def _parse_thinking(body: Json) -> Thinking | None:
         return Thinking(mode="auto" if think else "off")
     if type(think) is not str:
         raise wrong_type("think", "true, false or an effort", think)
-    if think not in _EFFORTS:
-        effort_names = ", ".join(_EFFORTS)
+    if think not in EFFORTS:
+        effort_names = ", ".join(EFFORTS)
         raise invalid(
             f"think must be true, false or one of {effort_names}, not {think[:40]!r}", "think"
         )
@@ -157,7 +157,6 @@ def _parse_thinking(body: Json) -> Thinking | None:
 
 # --- a provider's request ------------------------------------------------------------------------
 
-_SENT_EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 # The most tokens of a thinking budget that one effort stands for.
 _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
@@ -293,12 +292,7 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str | None:
     """The effort itself, else the next one down, else the weakest there is."""
     if effort in efforts or not efforts:
         return effort if efforts else None
-    ranked_efforts = [name for name in efforts if name in _SENT_EFFORTS]
-    if effort not in _SENT_EFFORTS or not ranked_efforts:
-        return efforts[0]
-    rank = _SENT_EFFORTS.index(effort)
-    lower_efforts = [name for name in ranked_efforts if _SENT_EFFORTS.index(name) < rank]
-    return lower_efforts[-1] if lower_efforts else ranked_efforts[0]
+    return next_lower_effort(effort, efforts)
 
 
 # --- options -------------------------------------------------------------------------------

@@ -6,14 +6,10 @@ from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool
 from gateway.dialects.ollama.context import NAME, Json, RenderContext
 from gateway.dialects.shared.fields import mapping, objects, required_mapping, required_text, text
+from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA
 
 _TOOL_FIELDS = frozenset({"type", "function"})
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters"})
-_TEXT_INPUT_SCHEMA: Json = {
-    "type": "object",
-    "properties": {"input": {"type": "string"}},
-    "required": ["input"],
-}
 
 
 def parse_tools(body: Json) -> tuple[Tool, ...]:
@@ -98,7 +94,7 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     if changed:
         context.approximate(tool.path, changed)
     if tool.kind == "custom":
-        description, schema = _describe_custom_tool(context, tool), _TEXT_INPUT_SCHEMA
+        description, schema = _describe_custom_tool(context, tool), TEXT_INPUT_SCHEMA
     function: Json = {"name": tool.name}
     if description is not None:
         function["description"] = description

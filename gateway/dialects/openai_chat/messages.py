@@ -201,9 +201,6 @@ _ROLES: dict[str, Callable[[Conversation, Json, str], None]] = {
 
 # --- a provider's messages -----------------------------------------------------------------------
 
-# Claude Code's first system block: only api.anthropic.com uses it, and its changing
-# version would invalidate every prompt cache.
-BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 BRIDGE_TEXT = "I have the tool results."
 
 
@@ -236,13 +233,8 @@ def _bridge_messages(context: ChatRenderContext, turn: Turn) -> list[Json]:
 
 
 def _system_out(context: ChatRenderContext) -> list[Json]:
-    instructions: list[Part] = []
-    for block in context.request.instructions:
-        if block.text.startswith(BILLING_HEADER_PREFIX):
-            context.drop(block.path, "attribution block: of use to api.anthropic.com only")
-        else:
-            instructions.append(block)
-    items = parts_out(context, (*instructions, *(Text(text=hint) for hint in context.hints)))
+    hints = (Text(text=hint) for hint in context.hints)
+    items = parts_out(context, (*context.sent_instructions(), *hints))
     if not items:
         return []
     return [{"role": context.traits.system_role, "content": content_out(context, items)}]

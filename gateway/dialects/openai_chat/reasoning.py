@@ -11,6 +11,7 @@ from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.context import ChatRenderContext
+from gateway.dialects.shared.effort import EFFORTS, effort_for_budget, next_lower_effort
 from gateway.dialects.shared.fields import (
     compact_json,
     flag,
@@ -23,14 +24,11 @@ from gateway.dialects.shared.fields import (
 
 Json = dict[str, Any]
 DETAILS = "reasoning_details"
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Provider-specific names of efforts.
 _EFFORT_SYNONYMS = {"med": "medium", "ultra": "max", "disabled": "none"}
 # Sent for required reasoning that is missing: no text that the model might copy, but not
 # empty either, which DeepSeek may treat as absent.
 _PLACEHOLDER_TEXT = " "
-# Upper bound of a thinking budget -> the effort that replaces it.
-_MAX_BUDGET_BY_EFFORT = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
 
 # --- requested reasoning ---------------------------------------------------
@@ -191,10 +189,7 @@ def _requested_effort(context: ChatRenderContext, thinking: Thinking) -> tuple[s
         return "effort", thinking.effort
     if thinking.budget is None:
         return "effort", None
-    level = next(
-        (effort for max_budget, effort in _MAX_BUDGET_BY_EFFORT if thinking.budget <= max_budget),
-        "max",
-    )
+    level = effort_for_budget(thinking.budget)
     why = "this model takes an effort, not a number of tokens"
     context.approximate(
         context.request.client_path("budget"), why, before=thinking.budget, after=level
@@ -214,23 +209,10 @@ def _nearest_effort(context: ChatRenderContext, name: str, level: str) -> str | 
             context.request.client_path(name), f"{traits.model} takes no effort", before=level
         )
         return None
-    sent = _next_lower_effort(level, traits.efforts)
+    sent = next_lower_effort(level, traits.efforts)
     why = f"{traits.model} supports {', '.join(traits.efforts)}"
     context.approximate(context.request.client_path(name), why, before=level, after=sent)
     return sent
-
-
-def _next_lower_effort(level: str, efforts: tuple[str, ...]) -> str:
-    """The highest effort below `level`, else the lowest supported one.
-
-    `none` does not count as an effort: a little reasoning is closer to the request.
-    """
-    supported = [effort for effort in efforts if effort in EFFORTS and effort != "none"]
-    if level not in EFFORTS or not supported:
-        return efforts[0]
-    rank = EFFORTS.index(level)
-    lower = [effort for effort in supported if EFFORTS.index(effort) < rank]
-    return lower[-1] if lower else supported[0]
 
 
 def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: Thinking) -> None:

@@ -16,7 +16,6 @@ NAME = "openai_responses"
 COMPACT = "/v1/responses/compact"
 Json = dict[str, Any]
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 # Separates namespace and tool where both form one name. Tool names cannot contain it, so
 # the name can be split again.

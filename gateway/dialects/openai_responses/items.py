@@ -335,9 +335,6 @@ _READERS: dict[str, Callable[[Conversation, Json, str], None]] = {
 
 # --- a provider's items --------------------------------------------------------------------------
 
-# Claude Code's first system block: only api.anthropic.com uses it, and its changing
-# version would invalidate every prompt cache.
-BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 _MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
 
 
@@ -362,13 +359,7 @@ def input_out(context: ResponsesRenderContext, body: Json) -> None:
 
 def _instructions_out(context: ResponsesRenderContext, body: Json) -> list[Json]:
     """Write the instructions as one text, or return them as a message item."""
-    instructions: list[Text] = []
-    for block in context.request.instructions:
-        if block.text.startswith(BILLING_HEADER_PREFIX):
-            context.drop(block.path, "attribution block: of use to api.anthropic.com only")
-        else:
-            instructions.append(block)
-    instructions += [Text(text=hint) for hint in context.hints]
+    instructions = [*context.sent_instructions(), *(Text(text=hint) for hint in context.hints)]
     has_cache_breakpoints = (
         any(block.cache for block in instructions) and context.traits.cache == "breakpoints"
     )

@@ -9,13 +9,13 @@ from gateway.canon.request import Request, Thinking
 from gateway.canon.signature import is_from_target, unwrap_signature
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_responses.context import (
-    EFFORTS,
     NAME,
     STATE_KIND,
     Json,
     ResponsesRenderContext,
 )
 from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared.effort import EFFORTS, effort_for_budget, next_lower_effort
 from gateway.dialects.shared.fields import enum_value, mapping, text
 from gateway.dialects.shared.state_tokens import (
     REASONING_REFUSED,
@@ -25,8 +25,6 @@ from gateway.dialects.shared.state_tokens import (
 )
 
 _PARSED_FIELDS = frozenset({"effort", "summary", "generate_summary"})
-# Upper bound of a thinking budget -> the effort that replaces it.
-_MAX_BUDGET_BY_EFFORT = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 _SUMMARY_PATH = "reasoning.summary"
 _DEFAULT_SUMMARY = "auto"
 
@@ -116,10 +114,7 @@ def _requested_effort(
         return "effort", thinking.effort
     if thinking.budget is None:
         return "effort", None
-    level = next(
-        (effort for max_budget, effort in _MAX_BUDGET_BY_EFFORT if thinking.budget <= max_budget),
-        "max",
-    )
+    level = effort_for_budget(thinking.budget)
     why = f"{context.model} takes an effort, not a number of tokens"
     context.approximate(
         context.request.client_path("budget"), why, before=thinking.budget, after=level
@@ -138,23 +133,11 @@ def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> s
     if not traits.efforts:
         context.drop(path, f"{context.model} takes no effort", before=level)
         return None
-    sent = _next_lower_effort(level, traits.efforts)
+    sent = next_lower_effort(level, traits.efforts)
     context.approximate(
         path, f"{context.model} supports {', '.join(traits.efforts)}", before=level, after=sent
     )
     return sent
-
-
-def _next_lower_effort(level: str, efforts: tuple[str, ...]) -> str:
-    """The highest effort below `level`, else the lowest supported one.
-
-    `none` does not count as an effort: a little reasoning is closer to the request.
-    """
-    supported = [effort for effort in efforts if effort in EFFORTS and effort != "none"]
-    if level not in EFFORTS or not supported:
-        return efforts[0]
-    lower = [effort for effort in supported if EFFORTS.index(effort) < EFFORTS.index(level)]
-    return lower[-1] if lower else supported[0]
 
 
 # --- state in a body that passes through ---------------------------------------------------------

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.canon.errors import KINDS, Error
 from gateway.dialects.base import ErrorReply
+from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
 Json = dict[str, Any]
@@ -135,10 +136,7 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; header names are lower case."""
-    try:
-        payload = msgspec.json.decode(body)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        payload = None
+    payload = decode_error_body(body)
     error = find_error(payload, status=status, raw=body)
     return msgspec.structs.replace(
         error,
@@ -166,7 +164,7 @@ def is_error(payload: Any) -> bool:
 def find_error(payload: Any, *, status: int | None = None, raw: bytes = b"") -> Error:
     """The error in a payload of any supported shape; else the message is taken from `raw`."""
     fields = _error_fields(payload)
-    message = _message(fields, payload) or _message_from_bytes(raw, status)
+    message = _message(fields, payload) or plain_error_message(raw, status)
     code = fields.get("code")
     if status is None:
         status = _status_from_code(code)
@@ -213,16 +211,6 @@ def _with_origin(message: str, fields: Json) -> str:
     metadata = fields.get("metadata")
     origin = metadata.get("raw") if isinstance(metadata, dict) else None
     return f"{message}: {origin[:500]}" if isinstance(origin, str) and origin else message
-
-
-def _message_from_bytes(raw: bytes, status: int | None) -> str:
-    text = raw[:500].decode("utf-8", "replace").strip()
-    number = f" {status}" if status is not None else ""
-    if not text:
-        return f"the upstream answered{number} without an error message"
-    if text.startswith("<"):
-        return f"the upstream answered{number} with an HTML page, not with its API"
-    return text
 
 
 def _status_from_code(code: Any) -> int | None:

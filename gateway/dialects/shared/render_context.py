@@ -16,11 +16,14 @@ from gateway.canon.naming import (
     render_tool_id,
     shorten_user_id,
 )
-from gateway.canon.request import CacheBreakpoint, Request, Tool, ToolCall, ToolChoice
+from gateway.canon.request import CacheBreakpoint, Request, Text, Tool, ToolCall, ToolChoice
 from gateway.canon.system_turns import merge_system_turns
 from gateway.canon.traits import Traits
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.web_search import WebSearch
+
+# Claude Code's first system block.
+_BILLING_HEADER_PREFIX = "x-anthropic-billing-header:"
 
 
 class BaseRenderContext:
@@ -57,6 +60,12 @@ class BaseRenderContext:
             self.report.append(adaptation)
 
     @property
+    def thinking_path(self) -> str:
+        """The path of the client's field that requests reasoning."""
+        field_paths = self.request.client_paths
+        return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
+
+    @property
     def default_max_tokens(self) -> int:
         """The output limit to send where the client set none and the target requires one."""
         is_agent = self.request.stream and bool(self.request.tools)
@@ -72,6 +81,20 @@ class BaseRenderContext:
         if sent != user_id and not is_json_id(user_id):
             self.approximate(self.request.client_path("user_id"), LONG_USER_REASON, after=sent)
         return sent
+
+    def sent_instructions(self) -> list[Text]:
+        """The instructions, without Claude Code's attribution block, which is reported.
+
+        Only api.anthropic.com uses the block, and it changes with each version, which would
+        invalidate every prompt cache.
+        """
+        instructions: list[Text] = []
+        for part in self.request.instructions:
+            if part.text.startswith(_BILLING_HEADER_PREFIX):
+                self.drop(part.path, "attribution block: of use to api.anthropic.com only")
+            else:
+                instructions.append(part)
+        return instructions
 
     def move_system_first(self, *, in_results: bool = False) -> None:
         """Turn later system messages into text of the user's turns, and report that."""

@@ -1,0 +1,117 @@
+"""Rules of Anthropic's models, whichever API calls them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from gateway.canon.object_schema import merge_into_object
+from gateway.canon.request import Request, Thinking, Tool
+from gateway.canon.schema import (
+    is_enforceable,
+    restrict_to_anthropic,
+    with_description,
+    without_meta,
+)
+from gateway.canon.traits import Traits
+from gateway.dialects.shared.effort import next_lower_effort
+from gateway.dialects.shared.render_context import CallIds, ToolNamingRenderContext
+
+Json = dict[str, Any]
+
+MAX_CACHE_BREAKPOINTS = 4
+MIN_BUDGET = 1024
+
+
+class ClaudeRenderContext(ToolNamingRenderContext):
+    """The state of rendering one request for an API that serves Claude.
+
+    Attributes:
+        hints: sentences for the model that stand for fields the target does not know.
+        effort_override: an effort of a later turn that applies to the whole request.
+    """
+
+    def __init__(self, request: Request, traits: Traits, call_ids: CallIds) -> None:
+        super().__init__(request, traits)
+        self.hints: list[str] = []
+        self.effort_override: str | None = None
+        # The call id to send; equal ids stay equal in every turn.
+        self.call_id = call_ids.upstream_id
+
+    def _cache_drop_reason(self) -> str:
+        caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
+        return f"{self.model} {caches}"
+
+    def effective_thinking(self) -> Thinking | None:
+        """The reasoning for the complete request; the effort of a later turn overrides it."""
+        thinking = self.request.thinking
+        effort = self.effort_override or (thinking.effort if thinking else None)
+        if effort == "none":
+            return replace(thinking or Thinking(), mode="off", effort=None)
+        return thinking if effort is None else replace(thinking or Thinking(), effort=effort)
+
+    def select_effort(self, effort: str) -> str:
+        """The effort itself, a documented synonym, or the next weaker supported one."""
+        efforts = self.traits.efforts
+        sent_effort = self.traits.effort_map.get(effort, effort)
+        if sent_effort not in efforts:
+            sent_effort = next_lower_effort(effort, efforts)
+            why = f"{self.model} knows {', '.join(efforts)}"
+            path = self.request.client_path("effort")
+            self.approximate(path, why, before=effort, after=sent_effort)
+        return sent_effort
+
+    def add_json_hint(self) -> None:
+        """Ask for JSON in words, as the API has no JSON mode."""
+        self.hints.append("Answer only with one JSON object.")
+        path = self.request.client_path("format")
+        self.approximate(path, "no JSON mode upstream: given as an instruction")
+
+    def enforceable_schema(self, schema: Json, unenforceable_reason: str) -> Json | None:
+        """The schema that the API enforces; None where it is described in words instead."""
+        if self.traits.structured != "schema":
+            self._add_schema_hint(schema, "the upstream enforces no schema")
+            return None
+        if not is_enforceable(schema):
+            self._add_schema_hint(schema, unenforceable_reason)
+            return None
+        strict_schema, changed = restrict_to_anthropic(schema)
+        if changed:
+            why = f"{'/'.join(changed)} moved to descriptions"
+            self.approximate(self.request.client_path("schema"), why)
+        return strict_schema
+
+    def _add_schema_hint(self, schema: Json, why: str) -> None:
+        described_schema = with_description(without_meta(schema), self.request.output.description)
+        schema_text = msgspec.json.encode(described_schema).decode()
+        self.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
+        path = self.request.client_path("schema")
+        self.approximate(path, f"{why}: it is given as an instruction")
+
+    def tool_schema(self, tool: Tool) -> Json:
+        """The tool's schema with an object without alternatives as its root."""
+        schema, changed = merge_into_object(tool.schema)
+        if changed:
+            self.approximate(tool.path, changed)
+        return schema
+
+    def strict_tool_schema(self, tool: Tool, schema: Json, outside_reason: str) -> Json | None:
+        """The schema for a strict tool; None, reported, if it cannot be enforced unchanged."""
+        path = f"{tool.path}.strict"
+        if not self.traits.strict_tools:
+            self.drop(path, "the upstream has no strict tools")
+            return None
+        strict_schema, changed = restrict_to_anthropic(schema)
+        if changed or not is_enforceable(schema):
+            self.approximate(path, outside_reason, before=True, after=False)
+            return None
+        return strict_schema
+
+
+def budget_below(limit: int, budget: int) -> int | None:
+    """The budget for reasoning below the output limit; None if it leaves no room."""
+    if budget < limit:
+        return budget
+    return None if limit < 2 * MIN_BUDGET else max(MIN_BUDGET, limit - MIN_BUDGET)

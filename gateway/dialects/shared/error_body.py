@@ -1,0 +1,26 @@
+"""Bodies of error responses that are not in any API's own form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+def decode_error_body(body: bytes) -> Any:
+    """The JSON of an error response; None if it is not JSON."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return None
+
+
+def plain_error_message(raw: bytes, status: int | None) -> str:
+    """The message for a body without a known message field: its text, or what it is."""
+    text = raw[:500].decode("utf-8", "replace").strip()
+    number = f" {status}" if status is not None else ""
+    if not text:
+        return f"the upstream answered{number} without an error message"
+    if text.startswith("<"):
+        return f"the upstream answered{number} with an HTML page, not with its API"
+    return text
