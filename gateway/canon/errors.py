@@ -86,6 +86,11 @@ def invalid(message: str, param: str | None = None) -> GatewayError:
     return GatewayError(Error(kind="invalid_request", message=message, param=param))
 
 
+def unsupported(path: str, why: str) -> GatewayError:
+    """The error for a value of a request that the target does not accept in any form."""
+    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
+
+
 def bad_upstream(message: str) -> GatewayError:
     """The error for an answer that is not what its dialect promises."""
     return GatewayError(Error(kind="upstream_error", message=message))

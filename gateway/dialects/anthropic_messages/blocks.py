@@ -9,7 +9,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.media import decode_text_file, parse_data_url, resolve_media_type, sniff_base64
 from gateway.canon.request import (
     Audio,
@@ -43,6 +43,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.values import string_or_none
 from gateway.dialects.shared.web_search import is_foreign
 
 # --- citations -----------------------------------------------------------------------------------
@@ -67,16 +68,12 @@ def parse_citation(item: Any) -> Citation | None:
     if not isinstance(item, dict):
         return None
     return Citation(
-        url=_string_or_none(item.get("url")),
-        title=_string_or_none(item.get("title")) or _string_or_none(item.get("document_title")),
-        quote=_string_or_none(item.get("cited_text")),
+        url=string_or_none(item.get("url")),
+        title=string_or_none(item.get("title")) or string_or_none(item.get("document_title")),
+        quote=string_or_none(item.get("cited_text")),
         dialect=NAME,
         native=item,
     )
-
-
-def _string_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def parse_citations(value: Any) -> tuple[Citation, ...]:
@@ -448,13 +445,9 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case Native():
             return _render_native(context, part)
         case Audio():
-            raise _unsupported_part_error(part.path, "Anthropic's Messages take no audio")
+            raise unsupported(part.path, "Anthropic's Messages take no audio")
         case _:
             assert_never(part)
-
-
-def _unsupported_part_error(path: str, why: str) -> GatewayError:
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
 def render_text(context: RenderContext, part: Text) -> list[Json]:
@@ -492,7 +485,7 @@ def _render_image(context: RenderContext, image: Image) -> Json:
         media_type = resolve_media_type(image.data, image.media_type, "image/png")
         if media_type not in _IMAGE_MEDIA_TYPES:
             accepted_types = ", ".join(_IMAGE_MEDIA_TYPES)
-            raise _unsupported_part_error(
+            raise unsupported(
                 image.path, f"an image must be one of {accepted_types}, not {media_type[:60]}"
             )
         source = {"type": "base64", "media_type": media_type, "data": image.data}
@@ -514,7 +507,7 @@ def _require_web_url(url: str | None, path: str) -> str:
 def _render_file_source(context: RenderContext, file_id: str, path: str) -> Json:
     """A file by id, which only the provider that keeps it can open."""
     if not context.same_dialect:
-        raise _unsupported_part_error(
+        raise unsupported(
             path, "a file id of another provider cannot be sent; send the file's data"
         )
     return {"type": "file", "file_id": file_id}
@@ -555,7 +548,7 @@ def _render_document_source(context: RenderContext, document: Document) -> Json:
     if media_type == "application/pdf":
         return {"type": "base64", "media_type": media_type, "data": document.data}
     if not media_type.startswith("text/"):
-        raise _unsupported_part_error(
+        raise unsupported(
             document.path, f"a document must be a PDF or plain text, not {media_type[:60]}"
         )
     try:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import invalid, unsupported
 from gateway.canon.request import Meta, Output, Request, Sampling
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages.blocks import parse_cache_control, parse_system
@@ -210,17 +210,13 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
 def _check_supported(request: Request) -> None:
     """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        _raise_unsupported(
+        raise unsupported(
             request.client_path("n"), "a model of Anthropic's gives one answer at a time"
         )
     if request.previous_response_id is not None:
-        _raise_unsupported(
+        raise unsupported(
             request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
         )
-
-
-def _raise_unsupported(path: str, why: str) -> None:
-    raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
 def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:

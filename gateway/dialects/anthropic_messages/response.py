@@ -40,6 +40,7 @@ from gateway.dialects.anthropic_messages.errors import is_error, parse_error_pay
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.values import string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.web_search import read_call
 
 _PARSED_FIELDS = frozenset(
@@ -82,11 +83,6 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
         service_tier=parse_service_tier(usage),
         extra=parse_extra_fields(body),
     )
-
-
-def string_or_empty(value: Any) -> str:
-    """The value if it is a string, else an empty string."""
-    return value if isinstance(value, str) else ""
 
 
 def parse_extra_fields(message: Json) -> dict[str, Json]:
@@ -339,14 +335,10 @@ def parse_finish(stop_fields: Json, *, has_tool_call: bool) -> Finish:
     details = details if isinstance(details, dict) else {}
     return Finish(
         reason=reason,
-        stop_sequence=_string_or_none(stop_fields.get("stop_sequence")),
-        explanation=_string_or_none(details.get("explanation")),
-        category=_string_or_none(details.get("category")),
+        stop_sequence=string_or_none(stop_fields.get("stop_sequence")),
+        explanation=string_or_none(details.get("explanation")),
+        category=string_or_none(details.get("category")),
     )
-
-
-def _string_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
@@ -391,28 +383,23 @@ def parse_usage(usage: Any) -> Usage | None:
     created = usage.get("cache_creation")
     written_by_ttl = created if isinstance(created, dict) else {}
     written_5m, written_1h = (
-        _count(written_by_ttl, "ephemeral_5m_input_tokens"),
-        _count(written_by_ttl, "ephemeral_1h_input_tokens"),
+        token_count(written_by_ttl, "ephemeral_5m_input_tokens"),
+        token_count(written_by_ttl, "ephemeral_1h_input_tokens"),
     )
-    written = _count(usage, "cache_creation_input_tokens")
+    written = token_count(usage, "cache_creation_input_tokens")
     if written is None and (written_5m is not None or written_1h is not None):
         written = (written_5m or 0) + (written_1h or 0)
     details = usage.get("output_tokens_details")
     counts = Usage(
-        input=_count(usage, "input_tokens"),
-        cache_read=_count(usage, "cache_read_input_tokens"),
+        input=token_count(usage, "input_tokens"),
+        cache_read=token_count(usage, "cache_read_input_tokens"),
         cache_write=written,
         cache_write_1h=written_1h,
-        output=_count(usage, "output_tokens"),
-        reasoning=_count(details, "thinking_tokens") if isinstance(details, dict) else None,
+        output=token_count(usage, "output_tokens"),
+        reasoning=token_count(details, "thinking_tokens") if isinstance(details, dict) else None,
         native=usage,
     )
     return counts if usage else None
-
-
-def _count(usage: Json, name: str) -> int | None:
-    value = usage.get(name)
-    return max(0, value) if type(value) is int else None
 
 
 # Every event may add to it: a server that makes up names must not make it grow for ever.

@@ -42,13 +42,13 @@ from gateway.dialects.anthropic_messages.response import (
     render_finish,
     render_search_blocks,
     render_usage,
-    string_or_empty,
     tag_signature,
     unsupported_part,
     unwrap_custom_input,
 )
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
+from gateway.dialects.shared.values import string_or_empty
 from gateway.framing.sse import Frame
 
 # --- a provider's stream -------------------------------------------------------------------------

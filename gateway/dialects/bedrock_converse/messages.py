@@ -6,7 +6,7 @@ import base64
 import re
 from typing import assert_never
 
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.media import resolve_media_type, sniff_base64
 from gateway.canon.request import (
     Audio,
@@ -298,8 +298,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
 
 def unsupported_part_error(path: str, why: str) -> GatewayError:
     """The error for a part that cannot be sent at all."""
-    path = path or "messages"
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
+    return unsupported(path or "messages", why)
 
 
 def is_blank(text: str) -> bool:

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import unsupported
 from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
@@ -78,15 +78,11 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
 def _check_supported(request: Request) -> None:
     """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        _raise_unsupported(request.client_path("n"), "Bedrock gives one answer at a time")
+        raise unsupported(request.client_path("n"), "Bedrock gives one answer at a time")
     if request.previous_response_id is not None:
-        _raise_unsupported(
+        raise unsupported(
             request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
         )
-
-
-def _raise_unsupported(path: str, why: str) -> None:
-    raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
 # --- limits and sampling -------------------------------------------------------------------

@@ -30,6 +30,7 @@ from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
 from gateway.dialects.bedrock_converse.errors import parse_error_payload
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
+from gateway.dialects.shared.values import string_or_empty, token_count
 from gateway.framing.sse import Frame
 
 # --- whole responses -----------------------------------------------------------------------------
@@ -206,11 +207,11 @@ class ConverseStreamParser:
     def _start_tool_call(self, call: Json) -> Event:
         self._has_tool_call = True
         self._open_kind = "tool_call"
-        sent_name = _string_or_empty(call.get("name"))
+        sent_name = string_or_empty(call.get("name"))
         custom = sent_name in self._custom_tools
         self._custom_input = [] if custom else None
         name = self._client_names.get(sent_name, sent_name)
-        id_ = _string_or_empty(call.get("toolUseId"))
+        id_ = string_or_empty(call.get("toolUseId"))
         return BlockStart(kind="tool_call", id=id_, name=name, custom=custom)
 
     def _block_delta(self, data: Json) -> list[Event]:
@@ -260,7 +261,7 @@ class ConverseStreamParser:
             self._signature_fragments = (fragments, "redacted")
         if isinstance(reasoning.get("signature"), str):
             self._signature_fragments = ([reasoning["signature"]], "signature")
-        text = _string_or_empty(reasoning.get("text"))
+        text = string_or_empty(reasoning.get("text"))
         return [*events, Delta(text)] if text else events
 
     def _ensure_open_block(
@@ -315,10 +316,6 @@ def _decode_event(frame: Frame) -> tuple[str, Json]:
 def _block_index(data: Json) -> int | None:
     value = data.get("contentBlockIndex")
     return value if type(value) is int else None
-
-
-def _string_or_empty(value: Any) -> str:
-    return value if isinstance(value, str) else ""
 
 
 # --- citations -----------------------------------------------------------------------------------
@@ -409,25 +406,20 @@ def parse_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict) or not usage:
         return None
     return Usage(
-        input=_count(usage, "inputTokens"),
-        cache_read=_count(usage, "cacheReadInputTokens"),
-        cache_write=_count(usage, "cacheWriteInputTokens"),
+        input=token_count(usage, "inputTokens"),
+        cache_read=token_count(usage, "cacheReadInputTokens"),
+        cache_write=token_count(usage, "cacheWriteInputTokens"),
         cache_write_1h=_count_written_1h(usage.get("cacheDetails")),
-        output=_count(usage, "outputTokens"),
+        output=token_count(usage, "outputTokens"),
         native=usage,
     )
-
-
-def _count(usage: Json, name: str) -> int | None:
-    value = usage.get(name)
-    return max(0, value) if type(value) is int else None
 
 
 def _count_written_1h(details: Any) -> int | None:
     """The tokens that were written for an hour."""
     details_rows = details if isinstance(details, list) else []
     counts = [
-        _count(row, "inputTokens") or 0
+        token_count(row, "inputTokens") or 0
         for row in details_rows
         if isinstance(row, dict) and row.get("ttl") == "1h"
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from gateway.canon.arguments import render_arguments
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.media import data_url, decode_text_file, resolve_media_type
 from gateway.canon.request import (
     Audio,
@@ -153,8 +153,7 @@ def _render_user_part(context: RenderContext, part: Part) -> list[Json]:
 
 
 def _unsupported_part_error(path: str, why: str) -> GatewayError:
-    path = path or "messages"
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
+    return unsupported(path or "messages", why)
 
 
 def _render_text(context: RenderContext, part: Text) -> list[Json]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import unsupported
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
@@ -59,15 +59,11 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
 def _check_supported(request: Request) -> None:
     """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        _raise_unsupported(request.client_path("n"), "Cohere gives one answer at a time")
+        raise unsupported(request.client_path("n"), "Cohere gives one answer at a time")
     if request.previous_response_id is not None:
-        _raise_unsupported(
+        raise unsupported(
             request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
         )
-
-
-def _raise_unsupported(path: str, why: str) -> None:
-    raise GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
 
 
 def _render_output_format(context: RenderContext, body: Json) -> None:

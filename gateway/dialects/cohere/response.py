@@ -31,6 +31,7 @@ from gateway.dialects.cohere.errors import parse_error_message
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
+from gateway.dialects.shared.values import natural_or_none, string_or_empty, string_or_none
 from gateway.framing.sse import Frame
 
 # --- whole responses -----------------------------------------------------------------------------
@@ -159,7 +160,7 @@ class ChatStreamParser:
         """The events of one decoded event. Raises GatewayError."""
         name = data.get("type")
         if name == "message-start":
-            return self._start_message(_string_or_empty(data.get("id")))
+            return self._start_message(string_or_empty(data.get("id")))
         if name is None and (error_message := parse_error_message(data)):
             raise bad_upstream(error_message)
         delta = data.get("delta")
@@ -226,9 +227,9 @@ class ChatStreamParser:
             content = {"text": content}
         if not isinstance(content, dict):
             return []
-        thinking = _string_or_empty(content.get("thinking"))
+        thinking = string_or_empty(content.get("thinking"))
         kind: Any = "reasoning" if thinking or content.get("type") == "thinking" else "text"
-        text = thinking or _string_or_empty(content.get("text"))
+        text = thinking or string_or_empty(content.get("text"))
         if not text:
             return []
         events: list[Event] = []
@@ -242,11 +243,11 @@ class ChatStreamParser:
         call, function = _split_call(call)
         self._has_tool_call = True
         events = self._end_block()
-        sent_name = _string_or_empty(function.get("name"))
+        sent_name = string_or_empty(function.get("name"))
         custom = sent_name in self._custom_tools
         self._open_kind, self._open_index = "tool_call", index
         self._custom_input = [] if custom else None
-        name, id_ = self._client_names.get(sent_name, sent_name), _string_or_empty(call.get("id"))
+        name, id_ = self._client_names.get(sent_name, sent_name), string_or_empty(call.get("id"))
         events.append(BlockStart(kind="tool_call", id=id_, name=name, custom=custom))
         return events + self._tool_input_delta(call)
 
@@ -296,10 +297,6 @@ def _split_call(call: Any) -> tuple[Json, Json]:
     return call, function if isinstance(function, dict) else {}
 
 
-def _string_or_empty(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
 # --- citations -----------------------------------------------------------------------------------
 
 
@@ -318,22 +315,14 @@ def _parse_source(citation: Json, source: Json) -> Citation:
     document = source.get("document", source.get("tool_output"))
     document = document if isinstance(document, dict) else {}
     return Citation(
-        url=_string_or_none(document.get("url")),
-        title=_string_or_none(document.get("title")) or _string_or_none(source.get("id")),
-        quote=_string_or_none(citation.get("text")),
-        start=_offset_or_none(citation.get("start")),
-        end=_offset_or_none(citation.get("end")),
+        url=string_or_none(document.get("url")),
+        title=string_or_none(document.get("title")) or string_or_none(source.get("id")),
+        quote=string_or_none(citation.get("text")),
+        start=natural_or_none(citation.get("start")),
+        end=natural_or_none(citation.get("end")),
         dialect=NAME,
         native={**citation, "sources": [source]},
     )
-
-
-def _string_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _offset_or_none(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
 
 
 # --- finish reasons ------------------------------------------------------------------------------

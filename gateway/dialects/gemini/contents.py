@@ -14,7 +14,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import invalid, unsupported
 from gateway.canon.media import decode_text_file, resolve_media_type
 from gateway.canon.request import (
     Audio,
@@ -339,10 +339,6 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
             assert_never(part)
 
 
-def _unsupported_part_error(path: str, why: str) -> GatewayError:
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
-
-
 def _render_text(context: RenderContext, part: Text) -> list[Json]:
     """A text part; none for an empty text."""
     if not part.text:
@@ -408,7 +404,7 @@ def _render_file(
     if part.file_id is not None:
         if not context.same_dialect:
             why = "a file id of another provider cannot be sent; send the file's data"
-            raise _unsupported_part_error(part.path, why)
+            raise unsupported(part.path, why)
         return _render_file_data(part.file_id, media_type)
     url = part.url or ""
     if context.same_dialect or context.traits.image_urls or url.startswith(_GOOGLE_URL_PREFIXES):

@@ -34,6 +34,7 @@ from gateway.dialects.gemini.context import NAME, Json
 from gateway.dialects.gemini.reasoning import is_gemini, render_signature
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.values import list_or_empty, string_or_none, token_count
 
 # --- a provider's ----------------------------------------------------------------------
 
@@ -186,8 +187,8 @@ def parse_citations(sources: Json, text: str) -> list[Citation]:
     offsets = _Offsets(text)
     metadata = sources.get("groundingMetadata")
     if isinstance(metadata, dict):
-        chunks = _list_or_empty(metadata.get("groundingChunks"))
-        for support in _list_or_empty(metadata.get("groundingSupports")):
+        chunks = list_or_empty(metadata.get("groundingChunks"))
+        for support in list_or_empty(metadata.get("groundingSupports")):
             if isinstance(support, dict):
                 citations += _parse_support(support, chunks, offsets)
     citations += _parse_recitations(sources.get("citationMetadata"), offsets)
@@ -205,14 +206,14 @@ def _parse_recitations(metadata: Any, offsets: _Offsets) -> list[Citation]:
     source_objects = metadata.get("citationSources") or metadata.get("citations")
     return [
         Citation(
-            url=_string_or_none(source.get("uri")),
-            title=_string_or_none(source.get("title")),
+            url=string_or_none(source.get("uri")),
+            title=string_or_none(source.get("title")),
             start=offsets.to_characters(source.get("startIndex", 0)),
             end=offsets.to_characters(source.get("endIndex")),
             dialect=NAME,
             native={"citation": source},
         )
-        for source in _list_or_empty(source_objects)
+        for source in list_or_empty(source_objects)
         if isinstance(source, dict) and isinstance(source.get("uri"), str)
     ]
 
@@ -222,7 +223,7 @@ def _parse_read_pages(metadata: Any) -> list[Citation]:
     pages = metadata.get("urlMetadata") if isinstance(metadata, dict) else None
     return [
         Citation(url=page["retrievedUrl"], dialect=NAME, native={"page": page})
-        for page in _list_or_empty(pages)
+        for page in list_or_empty(pages)
         if isinstance(page, dict)
         and isinstance(page.get("retrievedUrl"), str)
         and str(page.get("urlRetrievalStatus")).endswith("SUCCESS")
@@ -236,7 +237,7 @@ def _parse_support(support: Json, chunks: list[Any], offsets: _Offsets) -> list[
     end = offsets.to_characters(segment.get("endIndex"))
     quote = segment.get("text")
     citations = []
-    for chunk_index in _list_or_empty(support.get("groundingChunkIndices")):
+    for chunk_index in list_or_empty(support.get("groundingChunkIndices")):
         chunk = (
             chunks[chunk_index]
             if type(chunk_index) is int and 0 <= chunk_index < len(chunks)
@@ -247,9 +248,9 @@ def _parse_support(support: Json, chunks: list[Any], offsets: _Offsets) -> list[
             continue
         citations.append(
             Citation(
-                url=_string_or_none(source.get("uri")),
-                title=_string_or_none(source.get("title")),
-                quote=_string_or_none(quote),
+                url=string_or_none(source.get("uri")),
+                title=string_or_none(source.get("title")),
+                quote=string_or_none(quote),
                 start=start,
                 end=end,
                 dialect=NAME,
@@ -297,14 +298,6 @@ class _Offsets:
         if self._character_ends is None or character_offset == 0:
             return character_offset
         return self._character_ends[character_offset - 1]
-
-
-def _list_or_empty(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _string_or_none(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 class GroundedText(msgspec.Struct, frozen=True):
@@ -498,11 +491,11 @@ def parse_usage(usage: Any) -> Usage | None:
     """The tokens in a `usageMetadata`; None where it counts nothing."""
     if not isinstance(usage, dict) or not usage:
         return None
-    prompt_tokens = _count(usage, "promptTokenCount")
-    cached_tokens = _count(usage, "cachedContentTokenCount")
-    tool_tokens = _count(usage, "toolUsePromptTokenCount")
-    reasoning_tokens = _count(usage, "thoughtsTokenCount")
-    answer_tokens = _count(usage, "candidatesTokenCount")
+    prompt_tokens = token_count(usage, "promptTokenCount")
+    cached_tokens = token_count(usage, "cachedContentTokenCount")
+    tool_tokens = token_count(usage, "toolUsePromptTokenCount")
+    reasoning_tokens = token_count(usage, "thoughtsTokenCount")
+    answer_tokens = token_count(usage, "candidatesTokenCount")
     output_counts = [count for count in (answer_tokens, reasoning_tokens) if count is not None]
     uncached_tokens = (
         None
@@ -516,11 +509,6 @@ def parse_usage(usage: Any) -> Usage | None:
         reasoning=reasoning_tokens,
         native=usage,
     )
-
-
-def _count(usage: Json, name: str) -> int | None:
-    value = usage.get(name)
-    return max(0, value) if type(value) is int else None
 
 
 def render_usage(usage: Usage | None) -> Json | None:

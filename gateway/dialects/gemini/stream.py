@@ -59,6 +59,7 @@ from gateway.dialects.gemini.response import (
 )
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
+from gateway.dialects.shared.values import list_or_empty, string_or_empty
 from gateway.framing.sse import Frame
 
 # --- a provider's stream -------------------------------------------------------------------------
@@ -129,7 +130,7 @@ class GeminiStreamParser:
         if isinstance(feedback, dict) and isinstance(feedback.get("blockReason"), str):
             self._block_reason = feedback["blockReason"]
             self._finish_message = feedback.get("blockReasonMessage")
-        for candidate in _list_or_empty(data.get("candidates")):
+        for candidate in list_or_empty(data.get("candidates")):
             index = candidate.get("index", 0) if isinstance(candidate, dict) else None
             if index == 0:
                 events += self._read_candidate(candidate)
@@ -175,8 +176,8 @@ class GeminiStreamParser:
         if self._started:
             return []
         self._started = True
-        self._response_id = _string_or_empty(data.get("responseId"))
-        model = _string_or_empty(data.get("modelVersion"))
+        self._response_id = string_or_empty(data.get("responseId"))
+        model = string_or_empty(data.get("modelVersion"))
         self._model = self._traits.model or model
         usage = parse_usage(self._usage)
         prompt_tokens = usage.prompt_tokens if usage is not None else None
@@ -195,7 +196,7 @@ class GeminiStreamParser:
         self._ended = True
         finish = Finish(
             reason="filter",
-            explanation=_string_or_empty(self._finish_message) or None,
+            explanation=string_or_empty(self._finish_message) or None,
             category=self._block_reason,
         )
         usage = parse_usage(self._usage) if self._has_content else None
@@ -211,7 +212,7 @@ class GeminiStreamParser:
 
     def _read_candidate(self, candidate: Json) -> list[Event]:
         content = candidate.get("content")
-        parts = _list_or_empty(content.get("parts")) if isinstance(content, dict) else []
+        parts = list_or_empty(content.get("parts")) if isinstance(content, dict) else []
         if not all(isinstance(part, dict) for part in parts):
             raise bad_upstream("the upstream sent a part that is no object")
         sources = extract_sources(candidate)
@@ -309,7 +310,7 @@ class GeminiStreamParser:
         return events + self._end_block()
 
     def _tool_call_events(self, call: Json, signature_value: str) -> list[Event]:
-        sent_name = _string_or_empty(call.get("name"))
+        sent_name = string_or_empty(call.get("name"))
         if not sent_name:
             return []  # an argument fragment, which the gateway does not request
         self._has_content = True
@@ -318,7 +319,7 @@ class GeminiStreamParser:
             events += self._ensure_open_block("reasoning")
             self._pending_signature = self._new_signature(signature_value, NEXT_PART_SIGNATURE)
         events += self._end_block()
-        call_id = _string_or_empty(call.get("id")) or self._generate_call_id()
+        call_id = string_or_empty(call.get("id")) or self._generate_call_id()
         self._call_count += 1
         custom = sent_name in self._custom_tools
         name = self._client_names.get(sent_name, sent_name)
@@ -357,15 +358,7 @@ def _argument_events(args: Any, *, custom: bool) -> list[Event]:
 
 def _is_answer_text(part: Json) -> bool:
     """Whether the part is text of the answer itself."""
-    return bool(_string_or_empty(part.get("text"))) and part.get("thought") is not True
-
-
-def _string_or_empty(value: Any) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _list_or_empty(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return bool(string_or_empty(part.get("text"))) and part.get("thought") is not True
 
 
 # --- a whole response -------------------------------------------------------------------

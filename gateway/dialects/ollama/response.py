@@ -27,6 +27,7 @@ from gateway.dialects.base import ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.values import natural_or_none
 
 
 class _Message:
@@ -167,17 +168,15 @@ _COUNTS = ("prompt_eval_count", "eval_count")
 
 def parse_usage(last_object: Json) -> Usage | None:
     """The counts of an answer's last object; a prompt that was cached may have none."""
-    prompt, output = (_count(last_object.get(name)) for name in _COUNTS)
+    prompt, output = (natural_or_none(last_object.get(name)) for name in _COUNTS)
     if prompt is None and output is None:
         return None
     native = {
-        name: last_object[name] for name in (*_COUNTS, *DURATIONS) if _count(last_object.get(name))
+        name: last_object[name]
+        for name in (*_COUNTS, *DURATIONS)
+        if natural_or_none(last_object.get(name))
     }
     return Usage(input=prompt, output=output, native=native)
-
-
-def _count(value: Any) -> int | None:
-    return value if type(value) is int and value >= 0 else None
 
 
 def render_usage(usage: Usage | None) -> Json:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, approximated
-from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.media import (
     data_url,
     decode_text_file,
@@ -35,6 +35,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.openai_chat.context import ChatRenderContext, cache_in
 from gateway.dialects.shared.fields import join_path, required_mapping, required_text, text
 from gateway.dialects.shared.fields import wrong_type as _wrong
+from gateway.dialects.shared.values import integer_or_none, list_or_empty, string_or_none
 
 # --- media for Mistral ---------------------------------------------------------------------------
 #
@@ -252,7 +253,7 @@ def _image_out(context: ChatRenderContext, image: Image) -> Json:
     if not traits.images:
         return _dropped_media_note(context, image.path, "image", "this model takes no images")
     if image.file_id is not None:
-        raise _refused(
+        raise unsupported(
             image.path, "an image by file id cannot be sent to this provider; send its data"
         )
     if image.data is not None:
@@ -332,13 +333,13 @@ def _file_out(context: ChatRenderContext, document: Document) -> Json:
         file: Json = {"file_id": document.file_id}
         return file if document.title is None else {**file, "filename": document.title}
     if document.file_id is not None:
-        raise _refused(
+        raise unsupported(
             document.path,
             "a document by file id cannot be sent to this provider; send its data",
         )
     if context.traits.document_urls:
         return {"filename": document.title or "document.pdf", "file_data": document.url}
-    raise _refused(
+    raise unsupported(
         document.path,
         "this provider takes no documents by URL; send the document as base64",
     )
@@ -409,10 +410,6 @@ def _file_as_text(part: Any, path: str, report: list[Adaptation]) -> Any:
     return {**_text_part(_with_heading(document.title or "", document_text)), **cache_fields}
 
 
-def _refused(path: str, why: str) -> GatewayError:
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))
-
-
 def content_out(
     context: ChatRenderContext, items: list[Json], *, as_list: bool = False
 ) -> str | list[Json]:
@@ -443,19 +440,17 @@ def citations_in(annotations: Any) -> tuple[Citation, ...]:
 
 def listed_citations_in(urls: Any, results: Any) -> list[Citation]:
     """The sources that Perplexity and xAI list with a response, without text positions."""
-    rows = [*_list(results), *({"url": url} for url in _list(urls))]
+    rows = [*list_or_empty(results), *({"url": url} for url in list_or_empty(urls))]
     citations: dict[str, Citation] = {}
     for row in rows:
         url = row.get("url") if isinstance(row, dict) else None
         if isinstance(url, str) and url not in citations:
             citations[url] = Citation(
-                url=url, title=_text(row.get("title")), quote=_text(row.get("snippet"))
+                url=url,
+                title=string_or_none(row.get("title")),
+                quote=string_or_none(row.get("snippet")),
             )
     return list(citations.values())
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _citation_in(item: Any) -> Citation | None:
@@ -464,21 +459,13 @@ def _citation_in(item: Any) -> Citation | None:
         return None
     return Citation(
         url=inner["url"],
-        title=_text(inner.get("title")),
-        quote=_text(inner.get("content")),
-        start=_position(inner.get("start_index")),
-        end=_position(inner.get("end_index")),
+        title=string_or_none(inner.get("title")),
+        quote=string_or_none(inner.get("content")),
+        start=integer_or_none(inner.get("start_index")),
+        end=integer_or_none(inner.get("end_index")),
         dialect=NAME,
         native=item,
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _position(value: Any) -> int | None:
-    return value if type(value) is int else None
 
 
 def citation_out(citation: Citation, start: int, end: int) -> Json | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport
-from gateway.canon.errors import Error, GatewayError
 from gateway.canon.naming import assign_tool_names, render_tool_id
 from gateway.canon.request import CacheBreakpoint, Request
 from gateway.canon.traits import Traits
@@ -146,8 +145,3 @@ def cache_in(part: Json) -> CacheBreakpoint | None:
             None,
         )
     )
-
-
-def refused(path: str, why: str) -> GatewayError:
-    """The error for a value that the target does not accept in any form."""
-    return GatewayError(Error(kind="unsupported_param", message=f"{path}: {why}", param=path))

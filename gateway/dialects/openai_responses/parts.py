@@ -7,7 +7,7 @@ from typing import Any, assert_never
 
 from msgspec.structs import replace
 
-from gateway.canon.errors import invalid
+from gateway.canon.errors import invalid, unsupported
 from gateway.canon.media import (
     data_url,
     decode_text_file,
@@ -28,13 +28,7 @@ from gateway.canon.request import (
     ToolCall,
     ToolResult,
 )
-from gateway.dialects.openai_responses.context import (
-    NAME,
-    Json,
-    ResponsesRenderContext,
-    cache_in,
-    refused,
-)
+from gateway.dialects.openai_responses.context import NAME, Json, ResponsesRenderContext, cache_in
 from gateway.dialects.shared.fields import (
     join_path,
     required_mapping,
@@ -42,6 +36,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.values import integer_or_none, string_or_none
 
 # --- citations -----------------------------------------------------------------------------------
 
@@ -51,10 +46,10 @@ def citation_in(item: Any) -> Citation | None:
     if not isinstance(item, dict):
         return None
     return Citation(
-        url=_text(item.get("url")),
-        title=_text(item.get("title")) or _text(item.get("filename")),
-        start=_position(item.get("start_index")),
-        end=_position(item.get("end_index")),
+        url=string_or_none(item.get("url")),
+        title=string_or_none(item.get("title")) or string_or_none(item.get("filename")),
+        start=integer_or_none(item.get("start_index")),
+        end=integer_or_none(item.get("end_index")),
         dialect=NAME,
         native=item,
     )
@@ -66,14 +61,6 @@ def citations_in(annotations: Any) -> tuple[Citation, ...]:
         return ()
     citations = (citation_in(item) for item in annotations)
     return tuple(citation for citation in citations if citation is not None)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _position(value: Any) -> int | None:
-    return value if type(value) is int else None
 
 
 def citation_out(citation: Citation, start: int, end: int) -> Json | None:
@@ -211,7 +198,7 @@ def _part_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
         case Native():
             return native_out(context, part)
         case Audio():
-            raise refused(part.path, "OpenAI's Responses take no audio")
+            raise unsupported(part.path, "OpenAI's Responses take no audio")
         case ToolCall() | ToolResult() | Reasoning():
             context.drop(part.path, "this part is not allowed here in OpenAI's Responses")
             return []
@@ -260,7 +247,9 @@ def _image_out(context: ResponsesRenderContext, image: Image) -> Json:
 def _checked_file_id(context: ResponsesRenderContext, file_id: str, path: str) -> str:
     """The file id. `version` is set for Anthropic clients only, whose ids do not exist here."""
     if context.request.version is not None:
-        raise refused(path, "a file id of another provider cannot be sent; send the file's data")
+        raise unsupported(
+            path, "a file id of another provider cannot be sent; send the file's data"
+        )
     return file_id
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from gateway.canon.errors import invalid
+from gateway.canon.errors import invalid, unsupported
 from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Meta, Output, Request, Sampling, Text
 from gateway.canon.schema import with_description
@@ -21,7 +21,6 @@ from gateway.dialects.openai_responses.context import (
     PATHS,
     Json,
     ResponsesRenderContext,
-    refused,
 )
 from gateway.dialects.openai_responses.items import (
     Conversation,
@@ -132,7 +131,7 @@ def _refuse_openai_state(body: Json) -> None:
     """Refuse a request that continues state which only OpenAI stores."""
     for name in _OPENAI_STATE_FIELDS:
         if body.get(name) is not None:
-            raise refused(name, "only OpenAI stores it; send the items in input instead")
+            raise unsupported(name, "only OpenAI stores it; send the items in input instead")
 
 
 def _instructions_in(body: Json, conversation: Conversation) -> tuple[Text, ...]:
@@ -201,7 +200,7 @@ _TOKEN_COUNT_FIELDS = frozenset(
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send and what it could not express. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        raise refused(request.client_path("n"), "OpenAI's Responses give one answer at a time")
+        raise unsupported(request.client_path("n"), "OpenAI's Responses give one answer at a time")
     context = ResponsesRenderContext(request, traits)
     body: Json = {"model": traits.model or request.model}
     if request.stream:

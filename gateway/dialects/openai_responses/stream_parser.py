@@ -38,6 +38,7 @@ from gateway.dialects.openai_responses.response import (
 )
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
+from gateway.dialects.shared.values import object_or_empty, string_or_empty
 from gateway.framing.sse import Frame
 
 _TEXT_DELTA = "response.output_text.delta"
@@ -140,7 +141,7 @@ class ResponsesStreamParser:
         data = _object(frame.data)
         if data is None:
             return []
-        name = text_of(data.get("type")) or frame.event
+        name = string_or_empty(data.get("type")) or frame.event
         if self._items.is_late(name, data.get("output_index")):
             return []
         if name in _TEXT_EVENTS:
@@ -167,7 +168,7 @@ class ResponsesStreamParser:
             case "response.created" | "response.in_progress" | "response.queued":
                 return self._start(data.get("response"))
             case "response.completed" | "response.incomplete":
-                response = _mapping(data.get("response"))
+                response = object_or_empty(data.get("response"))
                 return self._end({**response, "status": name.removeprefix("response.")})
             case "response.failed":
                 return self._fail(failure_or_default(data.get("response")))
@@ -182,9 +183,9 @@ class ResponsesStreamParser:
         if self._started:
             return []
         self._started = True
-        response = _mapping(response)
-        model = text_of(response.get("model"))
-        self._model, self._id = self._traits.model or model, text_of(response.get("id"))
+        response = object_or_empty(response)
+        model = string_or_empty(response.get("model"))
+        self._model, self._id = self._traits.model or model, string_or_empty(response.get("id"))
         created, tier = response.get("created_at"), response.get("service_tier")
         if isinstance(created, float) and created.is_integer():
             created = int(created)
@@ -239,10 +240,12 @@ class ResponsesStreamParser:
     def _call_start(self, item: StreamItem, item_data: Json) -> Event:
         self._has_calls = True
         item.block_kind = "tool_call"
-        sent_name = join_name(text_of(item_data.get("namespace")), text_of(item_data.get("name")))
+        sent_name = join_name(
+            string_or_empty(item_data.get("namespace")), string_or_empty(item_data.get("name"))
+        )
         rendered = self._rendered
         item.is_wrapped_custom = rendered is not None and sent_name in rendered.custom_tools
-        call_id = text_of(item_data.get("call_id")) or text_of(item_data.get("id"))
+        call_id = string_or_empty(item_data.get("call_id")) or string_or_empty(item_data.get("id"))
         return BlockStart(
             kind="tool_call",
             id=call_id or f"call_{self._id}_{self._items.count}",
@@ -309,7 +312,7 @@ class ResponsesStreamParser:
         index = self._items.index_of(data)
         item, events = self._open_item(index, kind)
         part_events = (
-            item.emit_content_part(_mapping(part), part_index)
+            item.emit_content_part(object_or_empty(part), part_index)
             if is_done
             else item.switch_block(kind, part_index)
         )
@@ -328,10 +331,6 @@ def _object(data: bytes) -> Json | None:
     if not isinstance(value, dict):
         raise bad_upstream("the upstream sent an event that is no object")
     return value
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
 
 
 def _part_index(data: Json, field: str) -> int:
@@ -413,7 +412,7 @@ class StreamItem:
     @property
     def kind(self) -> BlockKind | None:
         """The kind of block; None for an item that exists in this dialect only."""
-        return KINDS.get(text_of(self.native.get("type")))
+        return KINDS.get(string_or_empty(self.native.get("type")))
 
     def open(self, kind: BlockKind, part_index: int | None) -> list[Event]:
         """Begin a block."""
@@ -468,7 +467,7 @@ class StreamItem:
             return []
         events = self.switch_block(kind, index)
         events += self.emit_text(
-            text_of(part.get(TEXT_FIELDS[part["type"]]))[self.emitted_length :]
+            string_or_empty(part.get(TEXT_FIELDS[part["type"]]))[self.emitted_length :]
         )
         annotations = part.get("annotations")
         return events + self.emit_citations(
@@ -490,7 +489,7 @@ class StreamItem:
                 return [event for n, p in parts for event in self.emit_content_part(p, n)]
             case "tool_call":
                 field = "input" if item.get("type") == "custom_tool_call" else "arguments"
-                return self.emit_text(text_of(item.get(field))[self.emitted_length :])
+                return self.emit_text(string_or_empty(item.get(field))[self.emitted_length :])
             case "reasoning":
                 return self.emit_text(_reasoning_text(item)[self.emitted_length :])
             case _:
@@ -517,10 +516,10 @@ class StreamItem:
 
     def _signature(self, provider: str, model: str) -> Signature:
         """The state of a reasoning item; without state, only the model that created it."""
-        value = text_of(self.native.get("encrypted_content"))
+        value = string_or_empty(self.native.get("encrypted_content"))
         if not value:
             return Signature(provider=provider, model=model, kind="text")
-        item = text_of(self.native.get("id"))
+        item = string_or_empty(self.native.get("id"))
         return Signature(provider=provider, model=model, kind=STATE_KIND, value=value, item_id=item)
 
 
@@ -532,11 +531,6 @@ def part_kind(part: Any) -> BlockKind | None:
     return "refusal" if part_type == "refusal" else None
 
 
-def text_of(value: Any) -> str:
-    """The string, or an empty one for anything else."""
-    return value if isinstance(value, str) else ""
-
-
 def _text_deltas(value: Any) -> list[Event]:
     return [Delta(value)] if isinstance(value, str) and value else []
 
@@ -546,7 +540,7 @@ def _reasoning_text(item: Json) -> str:
     for field in ("summary", "content"):
         field_parts = item.get(field)
         parts = field_parts if isinstance(field_parts, list) else []
-        texts = (text_of(part.get("text")) for part in parts if isinstance(part, dict))
+        texts = (string_or_empty(part.get("text")) for part in parts if isinstance(part, dict))
         if joined_text := "\n\n".join(texts):
             return joined_text
     return ""

@@ -13,6 +13,7 @@ import msgspec
 
 from gateway.canon.request import Tool
 from gateway.canon.signature import FOREIGN_SEARCH
+from gateway.dialects.shared.values import object_or_empty, string_or_empty
 
 NAME = "web_search"
 _LOCATION_FIELDS = ("city", "region", "country", "timezone")
@@ -44,13 +45,13 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
         return None
     native = tool.native or {}
     # Chat nests the options, and the location in them, one level deeper.
-    options = _mapping(native.get("web_search_options", native))
-    location = _mapping(options.get("user_location"))
-    location = _mapping(location.get("approximate", location))
+    options = object_or_empty(native.get("web_search_options", native))
+    location = object_or_empty(options.get("user_location"))
+    location = object_or_empty(location.get("approximate", location))
     size, uses = options.get("search_context_size"), options.get("max_uses")
     return WebSearch(
         allowed=_strings(options.get("allowed_domains"))
-        or _strings(_mapping(options.get("filters")).get("allowed_domains")),
+        or _strings(object_or_empty(options.get("filters")).get("allowed_domains")),
         blocked=_strings(options.get("blocked_domains")),
         location={
             key: location[key] for key in _LOCATION_FIELDS if isinstance(location.get(key), str)
@@ -109,24 +110,30 @@ def read_call(data: Json) -> Search | None:
 
 
 def _from_tool_use(data: Json) -> Search | None:
-    tool_input = _mapping(data.get("input"))
+    tool_input = object_or_empty(data.get("input"))
     if data.get("name") == NAME:
-        return Search(id=_text(data.get("id")), query=_text(tool_input.get("query")))
+        return Search(
+            id=string_or_empty(data.get("id")), query=string_or_empty(tool_input.get("query"))
+        )
     if data.get("name") == FETCH:
-        return Search(id=_text(data.get("id")), page_url=_text(tool_input.get("url")))
+        return Search(
+            id=string_or_empty(data.get("id")), page_url=string_or_empty(tool_input.get("url"))
+        )
     return None
 
 
 def _from_web_search_call(data: Json) -> Search | None:
-    action = _mapping(data.get("action"))
-    call_id, failed = _text(data.get("id")), data.get("status") == "failed"
+    action = object_or_empty(data.get("action"))
+    call_id, failed = string_or_empty(data.get("id")), data.get("status") == "failed"
     if action.get("type") == "open_page":
-        return Search(id=call_id, page_url=_text(action.get("url")), failed=failed)
+        return Search(id=call_id, page_url=string_or_empty(action.get("url")), failed=failed)
     if action.get("type") != "search":
         return None
     queries = action.get("queries")
     query_list = queries if isinstance(queries, list) else []
-    query = _text(action.get("query")) or "; ".join(filter(None, map(_text, query_list)))
+    query = string_or_empty(action.get("query")) or "; ".join(
+        filter(None, map(string_or_empty, query_list))
+    )
     return Search(id=call_id, query=query, sources=_urls(action.get("sources")), failed=failed)
 
 
@@ -135,9 +142,9 @@ def read_result(data: Json) -> Search | None:
     if data.get("type") not in {f"{NAME}_tool_result", f"{FETCH}_tool_result"}:
         return None
     content = data.get("content")
-    kind = _text(content.get("type")) if isinstance(content, dict) else ""
+    kind = string_or_empty(content.get("type")) if isinstance(content, dict) else ""
     return Search(
-        id=_text(data.get("tool_use_id")),
+        id=string_or_empty(data.get("tool_use_id")),
         sources=_urls(content),
         failed=kind.endswith("_error"),
     )
@@ -154,12 +161,6 @@ def is_foreign(data: Json) -> bool:
 
 def _urls(sources: Any) -> tuple[str, ...]:
     items = sources if isinstance(sources, list) else []
-    return tuple(filter(None, (_text(_mapping(item).get("url")) for item in items)))
-
-
-def _mapping(value: Any) -> Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    return tuple(
+        filter(None, (string_or_empty(object_or_empty(item).get("url")) for item in items))
+    )
