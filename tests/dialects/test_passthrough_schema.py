@@ -6,10 +6,10 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.dialects.anthropic_messages.request import (
-    check as check_messages,
+    check_passthrough as check_messages,
 )
-from gateway.dialects.gemini.request import check as check_gemini
-from gateway.dialects.openai_chat.request import check as check_chat
+from gateway.dialects.gemini.request import check_passthrough as check_gemini
+from gateway.dialects.openai_chat.request import check_passthrough as check_chat
 
 
 @pytest.mark.parametrize(

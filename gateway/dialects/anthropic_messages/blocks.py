@@ -40,10 +40,10 @@ from gateway.dialects.shared.fields import (
     mapping,
     required_mapping,
     required_text,
+    string_or_none,
     text,
     wrong_type,
 )
-from gateway.dialects.shared.values import string_or_none
 from gateway.dialects.shared.web_search import is_foreign
 
 # --- citations -----------------------------------------------------------------------------------

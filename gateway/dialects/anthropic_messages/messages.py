@@ -124,13 +124,11 @@ def _render_turn(context: RenderContext, turn: Turn) -> _RenderedTurn:
     blocks = render_blocks(context, parts)
     if turn.role == "assistant":
         blocks = _filter_assistant_blocks(context, turn, blocks)
-    elif turn.role == "user" and any(block.get("citations") for block in blocks if _is_text(block)):
+    elif turn.role == "user" and any(
+        block.get("citations") for block in blocks if block.get("type") == "text"
+    ):
         context.requires_older_version = True
     return _RenderedTurn(turn, turn.role, blocks)
-
-
-def _is_text(block: Json) -> bool:
-    return block.get("type") == "text"
 
 
 def _filter_assistant_blocks(context: RenderContext, turn: Turn, blocks: list[Json]) -> list[Json]:
@@ -221,7 +219,7 @@ def _render_system_as_user(context: RenderContext, rendered: _RenderedTurn) -> l
 
 def _select_text_blocks(context: RenderContext, rendered: _RenderedTurn) -> list[Json]:
     """The text blocks of a moved system message; tool changes apply in their position only."""
-    text_blocks = [block for block in rendered.blocks if _is_text(block)]
+    text_blocks = [block for block in rendered.blocks if block.get("type") == "text"]
     if len(text_blocks) < len(rendered.blocks):
         context.drop(f"{rendered.turn.path}.content", "a change of tools counts where it stands")
     return text_blocks
@@ -266,6 +264,6 @@ def _check_prefill(context: RenderContext, turn: Turn, content: list[Json]) -> N
         path = turn.path or "messages"
         why = f"{context.model} does not continue an assistant message; end with a user message"
         raise invalid(f"{path}: {why}", path)
-    if _is_text(last_block) and last_block["text"] != last_block["text"].rstrip():
+    if last_block.get("type") == "text" and last_block["text"] != last_block["text"].rstrip():
         context.approximate(turn.path, "white space at the end of the assistant's text removed")
         last_block["text"] = last_block["text"].rstrip()

@@ -29,7 +29,7 @@ from gateway.dialects.anthropic_messages.tools import (
     render_history_tools,
     render_tools,
 )
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.shared.claude import MAX_CACHE_BREAKPOINTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
@@ -227,16 +227,12 @@ def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:
     version = VERSION if uses_older_version else request.version or context.traits.anthropic_version
     headers = {"anthropic-version": version}
     betas = dict.fromkeys(request.betas)
-    if _sends_file(body):
+    sources = (block.get("source") for message in body["messages"] for block in message["content"])
+    if any(isinstance(source, dict) and source.get("type") == "file" for source in sources):
         betas[_FILES_BETA] = None
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
     return headers
-
-
-def _sends_file(body: Json) -> bool:
-    sources = (block.get("source") for message in body["messages"] for block in message["content"])
-    return any(isinstance(source, dict) and source.get("type") == "file" for source in sources)
 
 
 # --- the limit ---------------------------------------------------------------------------
@@ -493,4 +489,34 @@ class PassthroughSchema(msgspec.Struct):
     top_k: _TokenCount | None = None
 
 
-check = passthrough_checker(PassthroughSchema)
+check_passthrough = passthrough_checker(PassthroughSchema)
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+# The fields that a token count accepts; the API rejects the others.
+_COUNTED = frozenset(
+    {
+        "model",
+        "messages",
+        "system",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "cache_control",
+        "context_management",
+        "mcp_servers",
+    }
+)
+
+
+def token_count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """The part of a request that is counted."""
+    return {name: value for name, value in body.items() if name in _COUNTED}
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    return "/v1/messages/count_tokens" if verb == "count_tokens" else "/v1/messages"

@@ -39,8 +39,8 @@ from gateway.dialects.anthropic_messages.context import (
 from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.shared import web_search
+from gateway.dialects.shared.fields import string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.responses import malformed_output_error
-from gateway.dialects.shared.values import string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.web_search import read_call
 
 _PARSED_FIELDS = frozenset(

@@ -47,8 +47,8 @@ from gateway.dialects.anthropic_messages.response import (
     unwrap_custom_input,
 )
 from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.shared.fields import string_or_empty
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
-from gateway.dialects.shared.values import string_or_empty
 from gateway.framing.sse import Frame
 
 # --- a provider's stream -------------------------------------------------------------------------

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -10,7 +12,7 @@ from gateway.canon.errors import unsupported
 from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.bedrock_converse.context import (
     MODEL_FIELDS,
     SUPPORTED_BETAS,
@@ -270,3 +272,26 @@ def _render_schema(context: RenderContext, body: Json, schema: Json) -> None:
         json_schema["description"] = output.description
     text_format = {"type": "json_schema", "structure": {"jsonSchema": json_schema}}
     body.setdefault("outputConfig", {})["textFormat"] = text_format
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+# Tokens are counted by the model itself, not by an inference profile for it.
+_INFERENCE_PROFILE_PREFIX = re.compile(r"^(?:us|us-gov|eu|apac|au|ca|jp|global)\.(?=[a-z0-9]+\.)")
+
+
+_COUNTED_FIELDS = ("messages", "system", "toolConfig")
+
+
+def token_count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """The body of a token count: messages, instructions and tools."""
+    return {"input": {"converse": {key: body[key] for key in _COUNTED_FIELDS if key in body}}}
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    if verb == "count_tokens":
+        return f"/model/{quote(_INFERENCE_PROFILE_PREFIX.sub('', model), safe='')}/count-tokens"
+    action = "converse-stream" if stream else "converse"
+    return f"/model/{quote(model, safe='')}/{action}"

@@ -28,9 +28,9 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.bedrock_converse.context import FINISH_REASONS, NAME, Json
 from gateway.dialects.bedrock_converse.errors import parse_error_payload
+from gateway.dialects.shared.fields import string_or_empty, token_count
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
-from gateway.dialects.shared.values import string_or_empty, token_count
 from gateway.framing.sse import Frame
 
 # --- whole responses -----------------------------------------------------------------------------

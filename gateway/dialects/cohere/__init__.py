@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from gateway.dialects.base import Dialect, EmbedProvider, Provider, Verb
+from gateway.dialects.base import Dialect, EmbedProvider, Provider
 from gateway.dialects.cohere.context import NAME
 from gateway.dialects.cohere.embed import embed_path, parse_embed_response, render_embed_request
 from gateway.dialects.cohere.errors import parse_error
-from gateway.dialects.cohere.request import render_request
+from gateway.dialects.cohere.request import provider_path, render_request
 from gateway.dialects.cohere.response import ChatStreamParser, parse_response
 from gateway.dialects.shared.provider_only import provider_only_client
 from gateway.dialects.shared.token_count import no_count
-
-
-def _path(model: str, *, stream: bool, verb: Verb) -> str:
-    return "/v2/chat"
-
 
 DIALECT = Dialect(
     name=NAME,
     keepalive=b"",
     client=provider_only_client(NAME),
     provider=Provider(
-        path=_path,
+        path=provider_path,
         render_request=render_request,
         parse_response=parse_response,
         stream_parser=ChatStreamParser,

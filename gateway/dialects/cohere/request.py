@@ -7,7 +7,7 @@ import msgspec
 from gateway.canon.errors import unsupported
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.cohere.context import Json, RenderContext
 from gateway.dialects.cohere.messages import render_messages
 from gateway.dialects.cohere.tools import render_tools
@@ -227,3 +227,11 @@ def _render_metadata(context: RenderContext, body: Json) -> None:
         )
     elif tier not in (None, "auto", "default"):
         context.drop(request.client_path("service_tier"), "no equivalent")
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    return "/v2/chat"

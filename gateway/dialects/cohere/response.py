@@ -28,10 +28,10 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.cohere.context import FAILURE_KINDS, FINISH_REASONS, NAME, Json
 from gateway.dialects.cohere.errors import parse_error_message
+from gateway.dialects.shared.fields import natural_or_none, string_or_empty, string_or_none
 from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
-from gateway.dialects.shared.values import natural_or_none, string_or_empty, string_or_none
 from gateway.framing.sse import Frame
 
 # --- whole responses -----------------------------------------------------------------------------

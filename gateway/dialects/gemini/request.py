@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.request import Meta, Output, Part, Request, Role, Sampling, Text, Turn
 from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.gemini.contents import (
     PendingCalls,
     parse_parts,
@@ -29,6 +29,8 @@ from gateway.dialects.gemini.context import (
     Json,
     RenderContext,
     camel_case_keys,
+    resource_path,
+    split_resource,
 )
 from gateway.dialects.gemini.reasoning import merge_split_reasoning, parse_thinking, render_thinking
 from gateway.dialects.gemini.tools import (
@@ -535,8 +537,26 @@ _check_schema = passthrough_checker(PassthroughSchema)
 _INPUT_FIELDS = (b'"contents"', b'"content"', b'"requests"')
 
 
-def check(body: bytes) -> None:
+def check_passthrough(body: bytes) -> None:
     """Raise GatewayError naming the first field that cannot be meant."""
     _check_schema(body)
     if not any(field in body for field in _INPUT_FIELDS):
         raise invalid("contents is required: give a list of at least one content", "contents")
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+_ACTIONS: dict[str, str] = {"generate": "generateContent", "count_tokens": "countTokens"}
+
+
+def token_count_body(body: dict[str, Any], model: str) -> dict[str, Any]:
+    """A count with everything that counts: instructions and tools too."""
+    return {"generateContentRequest": {"model": "/".join(split_resource(model)), **body}}
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    action = "streamGenerateContent" if stream and verb == "generate" else _ACTIONS[verb]
+    tail = "?alt=sse" if stream and verb == "generate" else ""
+    return f"/v1beta/{resource_path(model)}:{action}{tail}"

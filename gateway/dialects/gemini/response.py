@@ -32,9 +32,9 @@ from gateway.canon.signature import hide_reasoning_text
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.context import NAME, Json
 from gateway.dialects.gemini.reasoning import is_gemini, render_signature
+from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
-from gateway.dialects.shared.values import list_or_empty, string_or_none, token_count
 
 # --- a provider's ----------------------------------------------------------------------
 

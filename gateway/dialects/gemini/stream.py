@@ -57,9 +57,9 @@ from gateway.dialects.gemini.response import (
     report_pause,
     utf8_length,
 )
+from gateway.dialects.shared.fields import list_or_empty, string_or_empty
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
-from gateway.dialects.shared.values import list_or_empty, string_or_empty
 from gateway.framing.sse import Frame
 
 # --- a provider's stream -------------------------------------------------------------------------

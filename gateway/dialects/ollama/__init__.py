@@ -6,10 +6,8 @@ unchanged.
 
 from __future__ import annotations
 
-from typing import Any
-
-from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider, Verb
-from gateway.dialects.ollama.context import CHAT_PATH, EMBEDDINGS_PATH, GENERATE_PATH, NAME
+from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider
+from gateway.dialects.ollama.context import EMBEDDINGS_PATH, GENERATE_PATH, NAME
 from gateway.dialects.ollama.embed import (
     embed_path,
     parse_embed_request,
@@ -19,21 +17,17 @@ from gateway.dialects.ollama.embed import (
 )
 from gateway.dialects.ollama.errors import parse_error, render_error
 from gateway.dialects.ollama.messages import needs_bytes
-from gateway.dialects.ollama.request import check, parse_request, render_request
+from gateway.dialects.ollama.request import (
+    check_passthrough,
+    parse_request,
+    provider_path,
+    render_request,
+)
 from gateway.dialects.ollama.response import render_empty_answer, render_response
 from gateway.dialects.ollama.stream import OllamaStreamParser, OllamaStreamRenderer, parse_response
 from gateway.dialects.shared.last_user_text import last_user_text_reader
-from gateway.dialects.shared.token_count import no_count
+from gateway.dialects.shared.token_count import count_renderer, no_count
 from gateway.framing.ndjson import KEEPALIVE
-
-
-def _render_count(tokens: int) -> dict[str, Any]:
-    return {"prompt_eval_count": tokens}
-
-
-def _path(model: str, *, stream: bool, verb: Verb) -> str:
-    return CHAT_PATH
-
 
 DIALECT = Dialect(
     name=NAME,
@@ -44,10 +38,10 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=OllamaStreamRenderer,
         render_error=render_error,
-        render_count=_render_count,
+        render_count=count_renderer("prompt_eval_count"),
     ),
     provider=Provider(
-        path=_path,
+        path=provider_path,
         render_request=render_request,
         parse_response=parse_response,
         stream_parser=OllamaStreamParser,
@@ -59,7 +53,7 @@ DIALECT = Dialect(
     embed_provider=EmbedProvider(
         embed_path=embed_path, render_embed=render_embed_request, parse_embed=parse_embed_response
     ),
-    check_passthrough=check,
+    check_passthrough=check_passthrough,
     streams_by_default=True,
     render_preload=render_empty_answer,
     passthrough_paths={GENERATE_PATH: GENERATE_PATH, EMBEDDINGS_PATH: EMBEDDINGS_PATH},

@@ -10,8 +10,9 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.request import Output, Request, Sampling, Text, Thinking, Turn
 from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.ollama.context import (
+    CHAT_PATH,
     FIELD_PATHS,
     NAME,
     PROMPT_ONLY_FIELDS,
@@ -456,4 +457,12 @@ class PassthroughSchema(msgspec.Struct):
     keep_alive: float | str | None = None
 
 
-check = passthrough_checker(PassthroughSchema)
+check_passthrough = passthrough_checker(PassthroughSchema)
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    return CHAT_PATH

@@ -25,9 +25,9 @@ from gateway.canon.request import (
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
+from gateway.dialects.shared.fields import natural_or_none
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
-from gateway.dialects.shared.values import natural_or_none
 
 
 class _Message:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from gateway.dialects.base import Client, Dialect, Provider, Verb
+from gateway.dialects.base import Client, Dialect, Provider
 from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
-from gateway.dialects.openai_chat.request import check, parse_request, render_request
+from gateway.dialects.openai_chat.request import (
+    check_passthrough,
+    parse_request,
+    provider_path,
+    render_request,
+)
 from gateway.dialects.openai_chat.response import peek_usage, render_response
 from gateway.dialects.openai_chat.stream import ChatStreamParser, ChatStreamRenderer, parse_response
 from gateway.dialects.openai_chat.tools import read_functions_echo
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.openai_errors import parse_error, render_error
-from gateway.dialects.shared.token_count import no_count
-
-
-def _render_count(tokens: int) -> dict[str, Any]:
-    return {"object": "response.input_tokens", "input_tokens": tokens}
-
-
-def _path(model: str, *, stream: bool, verb: Verb) -> str:
-    return "/chat/completions"
-
+from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
     name=NAME,
@@ -31,17 +25,17 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=ChatStreamRenderer,
         render_error=render_error,
-        render_count=_render_count,
+        render_count=count_renderer("input_tokens", object="response.input_tokens"),
     ),
     provider=Provider(
-        path=_path,
+        path=provider_path,
         render_request=render_request,
         parse_response=parse_response,
         stream_parser=ChatStreamParser,
         parse_error=parse_error,
         parse_count=no_count("OpenAI Chat has no call that counts tokens"),
     ),
-    check_passthrough=check,
+    check_passthrough=check_passthrough,
     peek_usage=peek_usage,
     read_echo=read_functions_echo,
     needs_inline_media=needs_inline_media,

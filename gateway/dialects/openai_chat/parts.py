@@ -33,9 +33,16 @@ from gateway.canon.request import (
 )
 from gateway.canon.traits import Traits
 from gateway.dialects.openai_chat.context import ChatRenderContext, cache_in
-from gateway.dialects.shared.fields import join_path, required_mapping, required_text, text
+from gateway.dialects.shared.fields import (
+    integer_or_none,
+    join_path,
+    list_or_empty,
+    required_mapping,
+    required_text,
+    string_or_none,
+    text,
+)
 from gateway.dialects.shared.fields import wrong_type as _wrong
-from gateway.dialects.shared.values import integer_or_none, list_or_empty, string_or_none
 
 # --- media for Mistral ---------------------------------------------------------------------------
 #

@@ -9,10 +9,10 @@ import msgspec
 
 from gateway.canon.errors import invalid
 from gateway.canon.naming import shorten_user_id
-from gateway.canon.request import CacheBreakpoint, Meta, Output, Request, Sampling
+from gateway.canon.request import Meta, Output, Request, Sampling
 from gateway.canon.schema import with_description
 from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.openai_chat.context import ChatRenderContext, cache_control, cache_in
 from gateway.dialects.openai_chat.messages import messages_in, messages_out
 from gateway.dialects.openai_chat.parts import NAME, Json
@@ -24,13 +24,13 @@ from gateway.dialects.shared.fields import (
     enum_value,
     flag,
     integer,
+    logit_bias,
     mapping,
     number,
     required_mapping,
     required_text,
     strings,
     text,
-    wrong_type,
 )
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
@@ -132,7 +132,8 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
         max_output=_max_output(body, paths),
         sampling=_sampling_in(body),
         meta=_meta_in(body, paths),
-        cache=_cache_in(body),
+        # OpenRouter's cache breakpoint for the entire request.
+        cache=cache_in(body) if mapping(body, "cache_control") is not None else None,
         extra={NAME: extra} if extra else {},
         client_paths=paths,
     )
@@ -186,7 +187,7 @@ def _sampling_in(body: Json) -> Sampling:
         n=integer(body, "n", minimum=1, maximum=128),
         logprobs=logprobs,
         top_logprobs=top_logprobs,
-        logit_bias=_logit_bias_in(body),
+        logit_bias=logit_bias(body),
     )
 
 
@@ -197,16 +198,6 @@ def _logprobs_in(body: Json) -> tuple[bool | None, int | None]:
     if type(value) is int:
         return True, value if top_logprobs is None else top_logprobs
     return flag(body, "logprobs"), top_logprobs
-
-
-def _logit_bias_in(body: Json) -> dict[str, float] | None:
-    biases = mapping(body, "logit_bias")
-    if not biases:
-        return None
-    for token, bias in biases.items():
-        if type(bias) is not int and type(bias) is not float:
-            raise wrong_type(f"logit_bias.{token}", "a number", bias)
-    return biases
 
 
 def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
@@ -224,11 +215,6 @@ def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
         service_tier=_CANONICAL_TIERS.get(tier or "auto", tier),
         store=flag(body, "store"),
     )
-
-
-def _cache_in(body: Json) -> CacheBreakpoint | None:
-    """OpenRouter's cache breakpoint for the entire request."""
-    return cache_in(body) if mapping(body, "cache_control") is not None else None
 
 
 # --- a provider's request ------------------------------------------------------------------------
@@ -585,4 +571,12 @@ class PassthroughSchema(msgspec.Struct):
     tool_choice: str | dict[str, Any] | None = None
 
 
-check = passthrough_checker(PassthroughSchema)
+check_passthrough = passthrough_checker(PassthroughSchema)
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    return "/chat/completions"

@@ -128,7 +128,13 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
         case Text():
             start = len(builder.text or "")
             builder.text = (builder.text or "") + part.text
-            _add_citations(builder, part, start, len(builder.text))
+            for citation in part.citations:
+                annotation = citation_out(citation, start, len(builder.text))
+                if annotation is not None:
+                    builder.annotations.append(annotation)
+                else:
+                    why = "OpenAI Chat has no sources without a URL"
+                    builder.record_loss(dropped("citations", why))
         case Reasoning():
             builder.reasoning += part.text
             if part.signature is not None:
@@ -148,16 +154,6 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
             )
         case _:
             assert_never(part)
-
-
-def _add_citations(builder: _MessageBuilder, text: Text, start: int, end: int) -> None:
-    for citation in text.citations:
-        annotation = citation_out(citation, start, end)
-        if annotation is not None:
-            builder.annotations.append(annotation)
-        else:
-            why = "OpenAI Chat has no sources without a URL"
-            builder.record_loss(dropped("citations", why))
 
 
 def _tool_call(call: ToolCall) -> Json:
@@ -276,12 +272,17 @@ def parse_usage(usage: Any) -> Usage | None:
     if cache_write is None:
         cache_write = _token_count(usage.get("cache_write_tokens"))
     output = _token_count(usage.get("completion_tokens"))
-    prompt = _prompt_tokens(usage, output)
+    prompt = _token_count(usage.get("prompt_tokens"))
+    total = _token_count(usage.get("total_tokens"))
+    if prompt is None and output is not None and total is not None:
+        prompt = max(0, total - output)
     uncached = _token_count(usage.get("prompt_cache_miss_tokens"))
     if prompt is not None:
         uncached = max(0, prompt - (cache_read or 0) - (cache_write or 0))
     if uncached is None and output is None and cache_read is None:
         return None
+    cost: Any = usage.get("cost")
+    has_cost = (type(cost) is int or type(cost) is float) and cost >= 0
     reasoning = _token_count(_object(usage, "completion_tokens_details").get("reasoning_tokens"))
     return Usage(
         input=uncached,
@@ -289,18 +290,9 @@ def parse_usage(usage: Any) -> Usage | None:
         cache_write=cache_write,
         output=output,
         reasoning=_token_count(usage.get("reasoning_tokens")) if reasoning is None else reasoning,
-        provider_cost=_cost(usage.get("cost")),
+        provider_cost=float(cost) if has_cost else None,
         native=usage,
     )
-
-
-def _prompt_tokens(usage: Json, output: int | None) -> int | None:
-    """All prompt tokens, computed from the total if they are not reported."""
-    prompt = _token_count(usage.get("prompt_tokens"))
-    if prompt is None and output is not None:
-        total = _token_count(usage.get("total_tokens"))
-        return None if total is None else max(0, total - output)
-    return prompt
 
 
 def _object(usage: Json, key: str) -> Json:
@@ -314,12 +306,6 @@ def _token_count(value: Any) -> int | None:
         return value if value > 0 else 0
     if type(value) is float and value.is_integer():
         return max(0, int(value))
-    return None
-
-
-def _cost(value: Any) -> float | None:
-    if type(value) is int or type(value) is float:
-        return float(value) if value >= 0 else None
     return None
 
 

@@ -56,11 +56,6 @@ def uses_functions(context: ResponseContext) -> bool:
     return bool(context.echoed_fields.get("functions"))
 
 
-def offers_functions(body: dict[str, Any]) -> bool:
-    """Whether a decoded request offers `functions` and no `tools`."""
-    return bool(body.get("functions")) and not body.get("tools")
-
-
 # --- tools and tool choice -----------------------------------------------------------------------
 
 # OpenAI's field for web search.
@@ -290,7 +285,7 @@ def choice_in(body: Json, paths: dict[str, str]) -> ToolChoice | None:
     if value is None and body.get("function_call") is not None:
         value = _legacy_choice(body["function_call"])
         paths["tool_choice"] = "function_call"
-    if parallel is None and offers_functions(body):
+    if parallel is None and body.get("functions") and not body.get("tools"):
         # The legacy form holds one call, so parallel calls are disabled.
         parallel, paths["parallel"] = False, ""
     if value is None:

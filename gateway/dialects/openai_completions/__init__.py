@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from gateway.dialects.base import Client, Dialect, PromptSplit, Provider, Verb
+from gateway.dialects.base import Client, Dialect, PromptSplit, Provider
 from gateway.dialects.openai_completions.request import (
     NAME,
     MergedCompletionStream,
-    check,
+    check_passthrough,
     merge_responses,
     parse_request,
+    provider_path,
     render_request,
     split_request,
 )
@@ -22,16 +22,7 @@ from gateway.dialects.openai_completions.response import (
     render_response,
 )
 from gateway.dialects.shared.openai_errors import parse_error, render_error
-from gateway.dialects.shared.token_count import no_count
-
-
-def _render_count(tokens: int) -> dict[str, Any]:
-    return {"object": "response.input_tokens", "input_tokens": tokens}
-
-
-def _path(model: str, *, stream: bool, verb: Verb) -> str:
-    return "/completions"
-
+from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
     name=NAME,
@@ -41,17 +32,17 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=CompletionStreamRenderer,
         render_error=partial(render_error, prompt="prompt"),
-        render_count=_render_count,
+        render_count=count_renderer("input_tokens", object="response.input_tokens"),
     ),
     provider=Provider(
-        path=_path,
+        path=provider_path,
         render_request=render_request,
         parse_response=parse_response,
         stream_parser=CompletionStreamParser,
         parse_error=parse_error,
         parse_count=no_count("there is no call that counts a completion's tokens"),
     ),
-    check_passthrough=check,
+    check_passthrough=check_passthrough,
     prompt_split=PromptSplit(
         split_request,
         merge_responses,

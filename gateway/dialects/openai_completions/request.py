@@ -25,11 +25,12 @@ from gateway.canon.request import (
 )
 from gateway.canon.traits import Traits
 from gateway.canon.turns import join_cited_texts
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     flag,
     integer,
+    logit_bias,
     mapping,
     number,
     required_text,
@@ -90,7 +91,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
             n=integer(body, "n", minimum=1, maximum=128),
             logprobs=True if top_logprobs is not None else None,
             top_logprobs=top_logprobs,
-            logit_bias=_logit_bias_in(body),
+            logit_bias=logit_bias(body),
         ),
         meta=Meta(user_id=text(body, "user")),
         extra={NAME: extra} if extra else {},
@@ -131,16 +132,6 @@ def _extra_fields(body: Json) -> tuple[Json, bool | None]:
     if options is None:
         return extra, None
     return extra, flag(options, "include_usage", "stream_options")
-
-
-def _logit_bias_in(body: Json) -> dict[str, float] | None:
-    biases = mapping(body, "logit_bias")
-    if not biases:
-        return None
-    for token, bias in biases.items():
-        if type(bias) is not int and type(bias) is not float:
-            raise wrong_type(f"logit_bias.{token}", "a number", bias)
-    return biases
 
 
 # --- a provider's request ------------------------------------------------------------------------
@@ -426,4 +417,12 @@ class PassthroughSchema(msgspec.Struct):
     stream_options: dict[str, Any] | None = None
 
 
-check = passthrough_checker(PassthroughSchema)
+check_passthrough = passthrough_checker(PassthroughSchema)
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    return "/completions"

@@ -7,28 +7,24 @@ are refused.
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider, Verb
-from gateway.dialects.openai_embeddings.request import NAME, PATH, check
+from gateway.dialects.openai_embeddings.request import NAME, PATH, check_passthrough
 from gateway.dialects.openai_embeddings.request import parse_embed as parse_embed_request
 from gateway.dialects.openai_embeddings.request import render_embed as render_embed_request
 from gateway.dialects.openai_embeddings.response import parse_embed as parse_embed_response
 from gateway.dialects.openai_embeddings.response import peek_embed_usage
 from gateway.dialects.openai_embeddings.response import render_embed as render_embed_response
 from gateway.dialects.shared.openai_errors import parse_error, render_error
-from gateway.dialects.shared.token_count import no_count
+from gateway.dialects.shared.token_count import count_renderer, no_count
 
 
 def _refuse_generation(*_: object) -> NoReturn:
     raise GatewayError(
         Error(kind="unsupported_param", message="this provider supports embeddings only")
     )
-
-
-def _render_count(tokens: int) -> dict[str, Any]:
-    return {"object": "response.input_tokens", "input_tokens": tokens}
 
 
 def _path(model: str, *, stream: bool, verb: Verb) -> str:
@@ -47,7 +43,7 @@ DIALECT = Dialect(
         render_response=_refuse_generation,
         stream_renderer=_refuse_generation,
         render_error=partial(render_error, prompt="input"),
-        render_count=_render_count,
+        render_count=count_renderer("input_tokens", object="response.input_tokens"),
     ),
     provider=Provider(
         path=_path,
@@ -57,7 +53,7 @@ DIALECT = Dialect(
         parse_error=parse_error,
         parse_count=no_count("there is no call that counts the tokens of an embedding"),
     ),
-    check_passthrough=check,
+    check_passthrough=check_passthrough,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),
     embed_provider=EmbedProvider(
         embed_path=_embed_path,

@@ -106,4 +106,4 @@ class PassthroughSchema(msgspec.Struct):
     user: str | None = None
 
 
-check = passthrough_checker(PassthroughSchema)
+check_passthrough = passthrough_checker(PassthroughSchema)

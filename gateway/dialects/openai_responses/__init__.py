@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
-from gateway.dialects.base import Client, Dialect, Provider, Verb
+from gateway.dialects.base import Client, Dialect, Provider
 from gateway.dialects.openai_responses.context import COMPACT, NAME
 from gateway.dialects.openai_responses.reasoning import drop_state, replace_tokens
 from gateway.dialects.openai_responses.request import (
-    check,
+    check_passthrough,
     parse_request,
+    provider_path,
     read_echo,
     render_request,
     token_count_body,
@@ -20,16 +20,7 @@ from gateway.dialects.openai_responses.stream_parser import ResponsesStreamParse
 from gateway.dialects.openai_responses.stream_renderer import ResponsesStreamRenderer
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.openai_errors import parse_error, render_error
-from gateway.dialects.shared.token_count import count_parser
-
-
-def _render_count(tokens: int) -> dict[str, Any]:
-    return {"object": "response.input_tokens", "input_tokens": tokens}
-
-
-def _path(model: str, *, stream: bool, verb: Verb) -> str:
-    return "/responses/input_tokens" if verb == "count_tokens" else "/responses"
-
+from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
     name=NAME,
@@ -39,10 +30,10 @@ DIALECT = Dialect(
         render_response=render_response,
         stream_renderer=ResponsesStreamRenderer,
         render_error=partial(render_error, prompt="input"),
-        render_count=_render_count,
+        render_count=count_renderer("input_tokens", object="response.input_tokens"),
     ),
     provider=Provider(
-        path=_path,
+        path=provider_path,
         render_request=render_request,
         parse_response=parse_response,
         stream_parser=ResponsesStreamParser,
@@ -50,7 +41,7 @@ DIALECT = Dialect(
         parse_count=count_parser("input_tokens"),
     ),
     replays_reasoning=True,
-    check_passthrough=check,
+    check_passthrough=check_passthrough,
     peek_usage=peek_usage,
     token_count_body=token_count_body,
     passthrough_paths={COMPACT: "/responses/compact"},

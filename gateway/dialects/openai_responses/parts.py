@@ -30,13 +30,14 @@ from gateway.canon.request import (
 )
 from gateway.dialects.openai_responses.context import NAME, Json, ResponsesRenderContext, cache_in
 from gateway.dialects.shared.fields import (
+    integer_or_none,
     join_path,
     required_mapping,
     required_text,
+    string_or_none,
     text,
     wrong_type,
 )
-from gateway.dialects.shared.values import integer_or_none, string_or_none
 
 # --- citations -----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from gateway.canon.naming import shorten_user_id
 from gateway.canon.request import Meta, Output, Request, Sampling, Text
 from gateway.canon.schema import with_description
 from gateway.canon.traits import Traits
-from gateway.dialects.base import RenderedRequest
+from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.openai_responses.context import (
     ENCRYPTED,
     LOGPROBS,
@@ -529,4 +529,12 @@ class PassthroughSchema(msgspec.Struct):
     background: bool | None = None
 
 
-check = passthrough_checker(PassthroughSchema)
+check_passthrough = passthrough_checker(PassthroughSchema)
+
+
+# --- paths and token counts ----------------------------------------------------------------------
+
+
+def provider_path(model: str, *, stream: bool, verb: Verb) -> str:
+    """The path of a call below the provider\'s base URL."""
+    return "/responses/input_tokens" if verb == "count_tokens" else "/responses"

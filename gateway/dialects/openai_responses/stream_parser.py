@@ -36,9 +36,9 @@ from gateway.dialects.openai_responses.response import (
     finish_in,
     usage_in,
 )
+from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
-from gateway.dialects.shared.values import object_or_empty, string_or_empty
 from gateway.framing.sse import Frame
 
 _TEXT_DELTA = "response.output_text.delta"

@@ -1,7 +1,8 @@
-"""Readers of a client's JSON: the value of a field, or an error that names it.
+"""Readers of JSON: a client's fields, where a wrong type is an error that names the field, and
+a provider's values, where a wrong type counts as absent.
 
-Each takes the object, the key and the object's own path; an absent field and
-`null` both read as None.
+A reader of a client's field takes the object, the key and the object's own path; an absent
+field and `null` both read as None.
 """
 
 from __future__ import annotations
@@ -159,3 +160,53 @@ def enum_value(
 def compact_json(value: Any) -> str:
     """The value as compact JSON."""
     return msgspec.json.encode(value).decode()
+
+
+def logit_bias(body: dict[str, Any]) -> dict[str, float] | None:
+    """OpenAI's `logit_bias`: token -> number."""
+    biases = mapping(body, "logit_bias")
+    if not biases:
+        return None
+    for token, bias in biases.items():
+        if type(bias) is not int and type(bias) is not float:
+            raise wrong_type(f"logit_bias.{token}", "a number", bias)
+    return biases
+
+
+# --- a provider's values -------------------------------------------------------------------------
+
+
+def string_or_empty(value: Any) -> str:
+    """The value if it is a string, else an empty string."""
+    return value if isinstance(value, str) else ""
+
+
+def string_or_none(value: Any) -> str | None:
+    """The value if it is a string."""
+    return value if isinstance(value, str) else None
+
+
+def integer_or_none(value: Any) -> int | None:
+    """The value if it is an integer."""
+    return value if type(value) is int else None
+
+
+def natural_or_none(value: Any) -> int | None:
+    """The value if it is an integer that is not negative."""
+    return value if type(value) is int and value >= 0 else None
+
+
+def list_or_empty(value: Any) -> list[Any]:
+    """The value if it is a list, else an empty list."""
+    return value if isinstance(value, list) else []
+
+
+def object_or_empty(value: Any) -> dict[str, Any]:
+    """The value if it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def token_count(usage: dict[str, Any], name: str) -> int | None:
+    """The number of tokens in a field; None if it is not reported, and never negative."""
+    value = usage.get(name)
+    return max(0, value) if type(value) is int else None

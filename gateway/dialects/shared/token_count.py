@@ -27,3 +27,12 @@ def no_count(message: str) -> Callable[[Any], int]:
         raise bad_upstream(message)
 
     return parse_count
+
+
+def count_renderer(field: str, **constants: str) -> Callable[[int], dict[str, Any]]:
+    """A function that renders a number of tokens in `field`, beside the constant fields."""
+
+    def render_count(tokens: int) -> dict[str, Any]:
+        return {**constants, field: tokens}
+
+    return render_count

@@ -13,7 +13,7 @@ import msgspec
 
 from gateway.canon.request import Tool
 from gateway.canon.signature import FOREIGN_SEARCH
-from gateway.dialects.shared.values import object_or_empty, string_or_empty
+from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 
 NAME = "web_search"
 _LOCATION_FIELDS = ("city", "region", "country", "timezone")
