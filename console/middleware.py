@@ -1,19 +1,18 @@
-"""Headers that every page carries, above all the content security policy."""
+"""Security headers of every response, compression, and the actor of the audit log."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any, cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
 
 from console.hashing import Busy
 from gateway import audit
+from gateway.api.middleware import Middleware
 
-# No inline script or style and no eval: what a model says can not become code. Images
+# No inline script or style and no eval: model output cannot become code. Images
 # from `data:` are the playground's own uploads; from elsewhere they would be beacons.
 POLICY = "; ".join(
     (
@@ -29,9 +28,9 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-# What of our files gets smaller; fonts and pictures are compressed already.
+# Static files to compress; fonts and images are compressed already.
 _STATIC = (".css", ".js", ".svg")
-# Kinds of answers that nobody keeps, if they do not say otherwise: pages and the API's.
+# Content types that are not cached unless the view says otherwise.
 _PRIVATE = ("text/html", "application/json", "application/x-ndjson", "text/csv")
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -43,7 +42,7 @@ class Compression(GZipMiddleware):
     """Compresses pages and our static files, but no stream: events must not wait."""
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
-        """Answer; in the loop, as a page takes a millisecond and a thread's turn more."""
+        """Respond; compresses on the event loop, as a thread switch costs more than a page."""
         response = await cast("Any", self.get_response)(request)
         if response.streaming and request.path.endswith(_STATIC) and response.status_code == 200:
             response = await _read_stream(response)
@@ -52,7 +51,7 @@ class Compression(GZipMiddleware):
     def process_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """The answer, smaller where the browser can read that."""
+        """Return the response, compressed if the browser accepts that."""
         if response.streaming:
             return response
         compressed: HttpResponseBase = super().process_response(request, cast("Any", response))
@@ -60,54 +59,24 @@ class Compression(GZipMiddleware):
 
 
 async def _read_stream(response: StreamingHttpResponse) -> HttpResponse:
-    """A file's answer that has no more pieces."""
+    """Read a streamed file into a response."""
     chunks = [chunk async for chunk in cast("Any", response.streaming_content)]
     headers = dict(response.headers)
     headers.pop("Content-Length", None)
     return HttpResponse(b"".join(chunks), headers=headers)
 
 
-class _Middleware:
-    """Serves both kinds of handlers; what it is for goes into `during` and `after`."""
+class SecurityHeaders(Middleware):
+    """Sets the headers that a view has not set itself."""
 
-    sync_capable = True
-    async_capable = True
-
-    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
-        self.get_response = get_response
-        self._is_async = iscoroutinefunction(get_response)
-        if self._is_async:
-            markcoroutinefunction(self)
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Answer."""
-        if self._is_async:
-            return self._later(request)
-        with self.during(request):
-            return self.after(request, self.get_response(request))
-
-    async def _later(self, request: HttpRequest) -> HttpResponseBase:
-        with self.during(request):
-            return self.after(request, await self.get_response(request))
-
-    def during(self, request: HttpRequest) -> AbstractContextManager[None]:
-        """What holds while the request is answered."""
-        return nullcontext()
-
-    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """The answer to send."""
-        return response
-
-
-class SecurityHeaders(_Middleware):
-    """Sets them where a view has not set its own."""
-
-    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """The answer with the headers."""
+    def after(
+        self, request: HttpRequest, response: HttpResponseBase, state: Any
+    ) -> HttpResponseBase:
+        """Return the response with the headers."""
         return _with_headers(request, response)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Have somebody come back who sets a password while too many are being checked."""
+        """Respond 503 when too many passwords are being hashed at once."""
         if not isinstance(error, Busy):
             return None
         return HttpResponse(
@@ -120,7 +89,7 @@ def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
         response.headers.setdefault(name, value)
     kind = response.headers.get("Content-Type", "")
     if kind.startswith(_PRIVATE) or request.path.startswith("/api/"):
-        # What is shown is for one person; the back button after signing out shows nothing.
+        # Pages are personal: after signing out, the back button must not show them.
         response.headers.setdefault("Cache-Control", "no-store")
     if request.is_secure():
         for cookie in response.cookies.values():
@@ -128,21 +97,21 @@ def _with_headers(request: HttpRequest, response: HttpResponseBase) -> HttpRespo
     return response
 
 
-class Audited(_Middleware):
-    """Has the audit log say who is signed in, or holds the master key, beside each change."""
+class Audited(Middleware):
+    """Records in the audit log who made each change: a user, or the admin key."""
 
     def during(self, request: HttpRequest) -> AbstractContextManager[None]:
-        """Act as whoever asks."""
+        """Return the context that names the actor of all changes in it."""
         return _audit_actor(request)
 
 
 def _audit_actor(request: HttpRequest) -> AbstractContextManager[None]:
-    # LiteLLM's endpoints for keys stand at the root.
+    # LiteLLM's key endpoints are at the root.
     via: audit.Via = "api" if request.path.startswith(("/api/", "/key/")) else "console"
-    return audit.acting(lambda: _who(request), via)
+    return audit.acting(lambda: _actor(request), via)
 
 
-def _who(request: HttpRequest) -> str:
-    """The management API puts what let a request in on it."""
+def _actor(request: HttpRequest) -> str:
+    """The management API's credential, set by its authentication, or the signed-in user."""
     credential = getattr(request, "auth", None)
     return credential if isinstance(credential, str) else request.user.get_username()

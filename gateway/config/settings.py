@@ -59,7 +59,7 @@ INSTALLED_APPS = [
     "console",
 ]
 MIDDLEWARE = [
-    "gateway.api.fresh.ReadYourWrites",
+    "gateway.api.middleware.ReadYourWrites",
     "django.middleware.security.SecurityMiddleware",
     "console.middleware.SecurityHeaders",
     "console.middleware.Compression",
