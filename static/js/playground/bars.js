@@ -1,20 +1,20 @@
-// The button that runs, the strip of columns on a phone, and what a column says before its run.
+// The button that runs, the strip of columns on a phone, and what a column shows before its run.
 import { $, $$, _, el, icon } from "./dom.js";
 
 const DOTS = { ok: "ok", fallback: "warn", failed: "bad", busy: "live", lost: "warn" };
 
-/** The words on the button, and the columns to compare with. */
+/** The text on the button, and the columns to compare with. */
 export function buttons(app, columns) {
   $("#pg-run").hidden = app.busy;
   $("#pg-stop").hidden = !app.busy;
   const n = columns.length;
   const cases = app.matrix?.filled.length ?? 0;
-  const words = app.mode === "matrix" && cases ? _("Run {n} × {m}", { n: cases, m: n }) : n > 1 && app.mode === "compare" ? _("Run all {n}", { n }) : app.mode === "chat" ? _("Send") : _("Run");
+  const text = app.mode === "matrix" && cases ? _("Run {n} × {m}", { n: cases, m: n }) : n > 1 && app.mode === "compare" ? _("Run all {n}", { n }) : app.mode === "chat" ? _("Send") : _("Run");
   const label = $("#pg-run span");
-  if (label.textContent !== words) label.textContent = words;
+  if (label.textContent !== text) label.textContent = text;
   const done = columns.filter((c) => c.shown?.over);
   const pick = $("#pg-diff");
-  pick.closest("label").hidden = done.length < 2 || Boolean(app.order);
+  pick.closest("label").hidden = done.length < 2 || Boolean(app.blindOrder);
   const key = done.map((c) => c.id).join();
   if (pick.dataset.key === key) return;
   pick.dataset.key = key;
@@ -25,7 +25,7 @@ export function buttons(app, columns) {
 
 /** The strip of columns on a phone. */
 export function strip(app, columns) {
-  const order = app.order ?? columns;
+  const order = app.blindOrder ?? columns;
   const key = order.map((c) => c.letter + c.state + c.model).join();
   const host = $(".colnav");
   if (host.dataset.key === key) return;
@@ -43,25 +43,25 @@ export function strip(app, columns) {
 /** Marks the column that is in view. */
 export function current(app) {
   const middle = app.host.scrollLeft + app.host.clientWidth / 2;
-  const order = app.order ?? app.active();
+  const order = app.blindOrder ?? app.active();
   const at = order.findIndex((c) => c.root.offsetLeft <= middle && c.root.offsetLeft + c.root.offsetWidth >= middle);
   $$(".colnav a").forEach((a, i) => (i === at ? a.setAttribute("aria-current", "true") : a.removeAttribute("aria-current")));
 }
 
 /** An empty column: one sentence, and examples in the first. */
-export function emptyWords(app) {
+export function emptyText(app) {
   const samples = (app.columns.length ? [] : app.boot.samples).slice(0, 3).map((sample) => el("button.btn.sm", {
     type: "button", onclick: () => { app.composer.values = { ...sample, text: sample.prompt }; app.composer.choose("message"); app.composer.text.focus(); },
   }, sample.title));
   return el("div.pg-empty", {}, icon("message-square"), el("p", {}, _("The answer appears here, with its time, tokens and price.")), samples.length ? el("div.row.wrap", {}, samples) : null);
 }
 
-/** What a model can not do of what is asked, before it is asked. */
-export function notes(column, images, asks) {
+/** What a model does not support of the request, shown before the run. */
+export function notes(column, images, parts) {
   const { info, overrides } = column;
-  const found = [];
-  if (images && info.images === false) found.push(_("Does not support images."));
-  if ((overrides.tools ?? asks.tools) && info.tools === false) found.push(_("Does not support tools."));
-  if ((overrides.schema ?? asks.schema) && info.schema === false) found.push(_("Has no schema mode; the schema is added to the prompt."));
-  return found;
+  const texts = [];
+  if (images && info.images === false) texts.push(_("Does not support images."));
+  if ((overrides.tools ?? parts.tools) && info.tools === false) texts.push(_("Does not support tools."));
+  if ((overrides.schema ?? parts.schema) && info.schema === false) texts.push(_("Has no schema mode; the schema is added to the prompt."));
+  return texts;
 }

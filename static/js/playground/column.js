@@ -14,8 +14,9 @@ const STATES = {
 export class Column {
   constructor(id, model, app) {
     Object.assign(this, { id, model, app, overrides: {}, repetitions: [], pick: 0, run: null, blind: "", notes: [] });
-    // `history`: messages before the one asked; its last `live` are the answer that is shown.
-    Object.assign(this, { history: [], asked: null, live: 0, grown: false });
+    // `userMessage` is the message of the current run. `history` has the messages before it; once
+    // the answer is part of it, its last `answerLength` messages are that answer.
+    Object.assign(this, { history: [], userMessage: null, answerLength: 0, answerInHistory: false });
     this.#build();
     this.name();
   }
@@ -37,13 +38,13 @@ export class Column {
   }
 
   get figures() {
-    const found = this.app.live?.figures(this.repetitions) ?? {};
-    if (!this.busy || known(found.cost)) return found;
+    const figures = this.app.live?.figures(this.repetitions) ?? {};
+    if (!this.busy || known(figures.cost)) return figures;
     // While it is written the cost is an estimate by the list price.
-    const { price_in: into, price_out: out } = this.info;
-    if (!known(into) || !known(out)) return found;
-    const tokens = found.input ?? this.app.composer.promptTokens(this);
-    return { ...found, cost: (tokens * into + (found.output ?? 0) * out) / 1e6, estimatedCost: true };
+    const { price_in: inputPrice, price_out: outputPrice } = this.info;
+    if (!known(inputPrice) || !known(outputPrice)) return figures;
+    const tokens = figures.input ?? this.app.composer.promptTokens(this);
+    return { ...figures, cost: (tokens * inputPrice + (figures.output ?? 0) * outputPrice) / 1e6, estimatedCost: true };
   }
 
   get state() {
@@ -55,9 +56,15 @@ export class Column {
     return this.repetitions.some((t) => t.failedAttempts.length || t.end?.fallback) ? "fallback" : "ok";
   }
 
+  /** The state that a refused run restores. */
+  snapshot() {
+    const { repetitions, run, pick, userMessage, answerLength, answerInHistory } = this;
+    return { repetitions, run, pick, userMessage, answerLength, answerInHistory };
+  }
+
   /** Ready for a new run. */
   begin(run) {
-    Object.assign(this, { repetitions: [], pick: 0, run, live: 0, asked: null, grown: false });
+    Object.assign(this, { repetitions: [], pick: 0, run, answerLength: 0, userMessage: null, answerInHistory: false });
     const { Answer, Stats } = this.app.live;
     if (!this.answer) {
       this.answer = new Answer(this.content, {

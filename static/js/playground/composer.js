@@ -177,7 +177,7 @@ export class Composer {
   promptTokens(column) {
     const tools = JSON.stringify(this.tools.values).length + this.schemaBox.value.length;
     const shared = tokensOf(this.text.value) + Math.ceil(tools / 4) + this.images.list.length * IMAGE_TOKENS;
-    return shared + this.app.earlier(column) + tokensOf(column.overrides.system ?? this.system.value);
+    return shared + this.app.earlierTokens(column) + tokensOf(column.overrides.system ?? this.system.value);
   }
 
   /** "about $0.009" for all columns and repetitions, before anything is spent. */
@@ -193,7 +193,7 @@ export class Composer {
       }
       const input = this.promptTokens(column);
       const output = Math.min((column.overrides.params ?? params).max_tokens ?? GUESSED_OUTPUT, GUESSED_OUTPUT * 4);
-      sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat * this.app.cases();
+      sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat * this.app.caseCount();
     }
     const known_ = unknown.length < this.app.active().length;
     const parts = known_ ? [sum ? _("about {cost}", { cost: roughly(sum) }) : _("free")] : [];

@@ -2,6 +2,7 @@
 import { _, call, el, icon, notice, place } from "./dom.js";
 import { language, usd } from "./format.js";
 import { dialog, menu } from "./overlay.js";
+import { restore, setPreset, snapshot } from "./settings.js";
 
 const time = (value) =>
   new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
@@ -75,10 +76,10 @@ export function presetMenu(anchor, app) {
 /** `id` is that of a version; the preset stays the one of its newest. */
 async function load(preset, app, id = preset.id) {
   try {
-    const found = await call(`/presets/${id}`);
-    await app.restore(found.settings);
-    app.setPreset(preset.id);
-    notice(_("Loaded {name} v{n}.", { name: found.name, n: found.version }), "ok");
+    const stored = await call(`/presets/${id}`);
+    await restore(app, stored.settings);
+    setPreset(app, preset.id);
+    notice(_("Loaded {name} v{n}.", { name: stored.name, n: stored.version }), "ok");
   } catch (error) {
     notice(error.message, "bad");
   }
@@ -86,13 +87,13 @@ async function load(preset, app, id = preset.id) {
 
 async function save(title, app) {
   try {
-    const made = await call("/presets", { method: "POST", body: { name: title, settings: app.snapshot() } });
+    const saved = await call("/presets", { method: "POST", body: { name: title, settings: snapshot(app) } });
     const { presets } = app.boot;
-    const old = presets.findIndex((p) => p.name === made.name);
-    if (old >= 0) presets.splice(old, 1, made);
-    else presets.push(made);
-    app.setPreset(made.id);
-    notice(_("Saved as {name} v{n}.", { name: made.name, n: made.version }), "ok");
+    const old = presets.findIndex((p) => p.name === saved.name);
+    if (old >= 0) presets.splice(old, 1, saved);
+    else presets.push(saved);
+    setPreset(app, saved.id);
+    notice(_("Saved as {name} v{n}.", { name: saved.name, n: saved.version }), "ok");
   } catch (error) {
     notice(error.message, "bad");
   }
@@ -120,7 +121,7 @@ async function remove(preset, app) {
     try {
       await call(`/presets/${preset.id}`, { method: "DELETE" });
       app.boot.presets.splice(app.boot.presets.indexOf(preset), 1);
-      app.setPreset(null);
+      setPreset(app, null);
       notice(_("{name} deleted.", { name: preset.name }), "ok");
     } catch (error) {
       notice(error.message, "bad");

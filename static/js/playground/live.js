@@ -4,5 +4,6 @@ export { Rendering } from "./markdown.js";
 export { Refused, Run } from "./run.js";
 export { Stats, figures, ranking } from "./stats.js";
 export { Repetition } from "./repetition.js";
+export { Runs } from "./runs.js";
 export { draw, result } from "./timeline.js";
 export * from "./turns.js";

@@ -50,7 +50,7 @@ export class Matrix {
         notice(_("Case {n}: the expected call is not valid JSON. {why}", { n: i + 1, why: error.message }), "bad");
         return null;
       }
-      found.push({ name: c.name.trim() || _("Case {n}", { n: i + 1 }), messages: [...this.app.carried, { role: "user", content: [{ type: "text", text: c.text }] }], ...(expected ? { expected } : {}) });
+      found.push({ name: c.name.trim() || _("Case {n}", { n: i + 1 }), messages: [...this.app.sharedMessages, { role: "user", content: [{ type: "text", text: c.text }] }], ...(expected ? { expected } : {}) });
     }
     if (!found.length) notice(_("Add a case first."), "warn");
     return found.length ? found : null;

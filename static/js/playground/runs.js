@@ -1,0 +1,191 @@
+// Runs: asks columns or cases, follows the events of each run, and opens stored runs again.
+import { $, _, say } from "./dom.js";
+import { seconds } from "./format.js";
+import { lazy } from "./lazy.js";
+import { saveDraftOf } from "./settings.js";
+
+export class Runs {
+  constructor(app) {
+    this.app = app;
+    this.list = new Set();
+    this.startedCount = 0;
+    // The columns of an open blind vote, in their shuffled order.
+    this.blindOrder = null;
+    this.vote = null;
+  }
+
+  get busy() {
+    return [...this.list].some((run) => !run.done && !run.lost);
+  }
+
+  get latest() {
+    return [...this.list].at(-1);
+  }
+
+  /** Asks some columns, or all of the mode. */
+  async start(columns = this.app.active()) {
+    const { app } = this;
+    const matrix = app.mode === "matrix";
+    const input = matrix ? this.#matrixInput() : this.#chatInput();
+    if (!input || !columns.length) return;
+    const blind = app.mode === "compare" && $("#pg-blind").checked && columns.length > 1 && columns.length === app.columns.length;
+    const { message, ...shared } = input;
+    const columnSettings = columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides, ...this.#columnMessages(c, message) }));
+    const run = this.#newRun(columns, input.expected);
+    run.before = columns.map((column) => [column, column.snapshot()]);
+    for (const column of columns) {
+      // A column that is still writing is asked anew: its old answer would go on costing.
+      if (column.busy) column.run.stop(column.id);
+      if (!matrix) column.begin(run);
+      column.userMessage = message;
+    }
+    if (matrix) app.matrix.begin(run);
+    await this.#hideNames(blind, columns);
+    this.list.add(run);
+    $("#pg").dataset.runs = this.startedCount += 1;
+    app.compareWith("");
+    app.layout();
+    say(_("Running {n} columns.", { n: columns.length }));
+    const body = { ...shared, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}) };
+    await this.#follow(run, run.start(matrix ? "/matrix" : "/runs", body));
+  }
+
+  /** Opens a shared or past run by replaying its events. */
+  async reopen(stored) {
+    const { app } = this;
+    const run = this.#newRun(app.columns, stored.settings.expected);
+    Object.assign(run, { id: stored.id, last: "0" });
+    if (run.matrix) app.matrix.begin(run);
+    else for (const column of app.columns) column.begin(run);
+    const message = app.composer.filled ? { role: "user", content: app.composer.content } : null;
+    for (const column of app.columns) column.userMessage = message;
+    app.layout();
+    this.list.add(run);
+    this.#follow(run, run.resume());
+  }
+
+  /** Continues all runs whose connection was lost. */
+  resume() {
+    for (const run of this.list) if (run.lost && !run.done) this.#follow(run, run.resume());
+  }
+
+  async stop() {
+    await Promise.all([...this.list].filter((run) => !run.done).map((run) => run.stop()));
+  }
+
+  #newRun(columns, expected) {
+    const { app } = this;
+    const run = new app.live.Run((event, source) => this.#handleEvent(event, source));
+    return Object.assign(run, { columns, matrix: app.mode === "matrix", expected });
+  }
+
+  async #follow(run, reading) {
+    const { app } = this;
+    $("#pg-lost").hidden = true;
+    try {
+      await reading;
+    } catch (error) {
+      if (!(error instanceof app.live.Refused)) throw error;
+      this.#refused(run, error);
+    }
+    $("#pg-lost").hidden = !run.lost;
+    if (run.lost) for (const repetition of this.#repetitionsOf(run)) repetition.disconnect();
+    if (run.lost) say(_("The connection was lost. The received text is shown."));
+    if (run.done) this.#finish(run);
+    app.refresh(true);
+  }
+
+  /** The server refused the run: restores the previous answers and shows the errors. */
+  #refused(run, error) {
+    run.done = true;
+    this.list.delete(run);
+    for (const [column, before] of run.before ?? []) {
+      column.begin(null);
+      Object.assign(column, before);
+    }
+    if (error.signIn) {
+      saveDraftOf(this.app);
+      location.assign(error.signIn);
+    }
+    this.app.composer.errors(error.fields);
+  }
+
+  #handleEvent(event, run) {
+    if (run.matrix) this.app.matrix.apply(event);
+    else if (event.col) {
+      const column = run.columns.find((c) => c.id === event.col);
+      if (column?.run === run) column.apply(event);
+      if (event.type === "end" && column && !column.blind) {
+        say(event.status === "ok"
+          ? _("{letter} finished after {s} s.", { letter: column.letter, s: seconds(event.total_ms) })
+          : _("{letter} ended: {status}.", { letter: column.letter, status: event.status }));
+      }
+    }
+    this.app.refresh();
+  }
+
+  #repetitionsOf(run) {
+    if (run.matrix) return [...this.app.matrix.cells.values()].flat();
+    return run.columns.filter((c) => c.run === run).flatMap((c) => c.repetitions);
+  }
+
+  #finish(run) {
+    const { app } = this;
+    // Answers without an end were interrupted together with the server process.
+    for (const repetition of this.#repetitionsOf(run)) repetition.interrupt();
+    if (run.matrix || !run.columns.some((c) => c.run === run)) return;
+    if (app.mode === "chat") this.#appendTurn(run.columns[0]);
+    app.layout();
+    if (this.blindOrder && !this.busy) this.#askForVote(run);
+    const done = app.columns.filter((c) => c.state === "ok" || c.state === "fallback").length;
+    if (run.columns.length > 1) say(_("{n} of {m} answers finished.", { n: done, m: run.columns.length }));
+  }
+
+  #askForVote(run) {
+    this.vote.ask(this.blindOrder, run, () => {
+      this.blindOrder = null;
+      this.vote.reveal(this.app.columns);
+      this.app.layout();
+    });
+  }
+
+  /** In a chat, the answer becomes part of the next request. */
+  #appendTurn(column) {
+    if (!this.app.live.hasContent(column.shown)) return;
+    this.app.live.appendAnswer(column);
+    this.app.composer.clear();
+  }
+
+  /** Hides the names of the columns for a blind vote, or shows them again. */
+  async #hideNames(blind, columns) {
+    if (!blind && !this.vote) return;
+    const { app } = this;
+    this.vote ??= await lazy.vote();
+    this.vote.reveal(app.columns);
+    $("#pg-vote").hidden = true;
+    this.blindOrder = blind ? this.vote.hide(columns) : null;
+    for (const column of this.blindOrder ?? app.columns) app.addButton.before(column.root);
+  }
+
+  #chatInput() {
+    const { composer, sharedMessages } = this.app;
+    const input = composer.input();
+    if (!input) return null;
+    const message = composer.filled ? { role: "user", content: composer.content } : null;
+    return { ...input, message, messages: [...sharedMessages, ...(message ? [message] : [])] };
+  }
+
+  #matrixInput() {
+    const cases = this.app.matrix.input();
+    if (!cases) return null;
+    const input = this.app.composer.input({ message: false });
+    return input && { ...input, cases };
+  }
+
+  /** A column's conversation where it differs from the one that all columns share. */
+  #columnMessages(column, message) {
+    const { mode, sharedMessages } = this.app;
+    if (mode === "matrix" || JSON.stringify(column.history) === JSON.stringify(sharedMessages)) return {};
+    return { messages: [...column.history, ...(message ? [message] : [])] };
+  }
+}
