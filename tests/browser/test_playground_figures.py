@@ -147,6 +147,22 @@ def test_a_lost_connection_stops_clocks_and_says_so(playground: Playground) -> N
     playground.done()
 
 
+def test_a_long_answer_ends_with_its_beginning_in_view(playground: Playground) -> None:
+    """Columns ended scrolled to the bottom and had to be scrolled up alone: second.md, fault 20."""
+    playground.open(*THREE[:2]).write("Hello")
+    long_text = "\n\n".join(f"Paragraph {n}." for n in range(200))
+    unfinished = [event for event in text("A", long_text) if event[0] != "end"]
+    given(playground, *unfinished, *text("B", "Hi"))
+    playground.run()
+    playground.becomes("A", "lost")
+    top = "element => element.scrollTop"
+    assert playground.answer("A").evaluate(top) > 0, "it follows the text while it is written"
+    given(playground, text("A", long_text)[-1], DONE, path="/events")
+    playground.page.get_by_role("button", name="Continue").click()
+    playground.becomes("A", "ok")
+    assert playground.answer("A").evaluate(top) == 0
+
+
 def test_tools_without_expected_calls_are_counted_where_called(playground: Playground) -> None:
     playground.open(*THREE[:2]).write("Hello")
     verdict = ("verdict", {"col": "A", "n": 0, "check": "tools", "ok": True, "final": True})

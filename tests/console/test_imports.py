@@ -16,6 +16,7 @@ from django.urls import reverse
 from gateway import store
 from gateway.compat.litellm.config.upload import import_config, preview, read_upload
 from gateway.models import Alias, Model, Provider, Registry, Route, Source, Target
+from tests.store import factories
 
 pytestmark = pytest.mark.django_db
 
@@ -61,6 +62,17 @@ def tables() -> dict[str, list[str]]:
 
 def previewed(admin: Client, text: str = TEXT) -> Any:
     return admin.post(reverse("import"), {"text": text})
+
+
+def test_the_import_is_linked_from_the_providers_page_for_admins(admin: Client) -> None:
+    """After the first run there was no way to it: second.md, fault 13."""
+    link = f'href="{reverse("import")}"'
+    assert link in admin.get(reverse("providers")).content.decode()
+    factories.provider("one")
+    assert link in admin.get(reverse("providers")).content.decode()
+    viewer = Client()
+    viewer.force_login(User.objects.create_user("vic"))
+    assert link not in viewer.get(reverse("providers")).content.decode()
 
 
 def test_a_preview_changes_nothing(admin: Client) -> None:
