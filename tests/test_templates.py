@@ -15,6 +15,8 @@ TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 SCRIPTS = sorted(p for p in (ROOT / "static/js").rglob("*.js"))
 STYLES = sorted((ROOT / "static/css").rglob("*.css"))
 FIRST_LOAD_BYTES = 150_000
+MAX_TEMPLATE_LINE = 160
+MAX_SCRIPT_LINES = 400
 
 # What the content security policy would refuse, or what lets text become markup.
 FORBIDDEN = {
@@ -58,6 +60,16 @@ def test_the_lint_finds_what_it_is_for(line: str) -> None:
     assert any(re.search(pattern, line, re.I) for pattern in FORBIDDEN)
 
 
+def test_template_lines_are_short_enough_to_read() -> None:
+    long_lines = [
+        f"{path.relative_to(ROOT)}:{number}: {len(line)} characters"
+        for path in TEMPLATES
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
+        if len(line) > MAX_TEMPLATE_LINE
+    ]
+    assert long_lines == []
+
+
 @each("path", SCRIPTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_a_script_makes_no_markup_of_text(path: Path) -> None:
     text = path.read_text()
@@ -70,6 +82,14 @@ def test_a_script_makes_no_markup_of_text(path: Path) -> None:
         "new Function",
     ):
         assert word not in re.sub(r"//.*", "", text), word
+
+
+def test_scripts_are_short_enough_to_read() -> None:
+    sizes = {
+        str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in SCRIPTS
+    }
+    assert {name: n for name, n in sizes.items() if n > MAX_SCRIPT_LINES} == {}
 
 
 def test_no_htmx_2_idiom_is_left() -> None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import Promise
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
@@ -100,13 +101,14 @@ def changes(request: HttpRequest) -> HttpResponse:
             kind=filters["kind"], name=filters["name"], actor=filters["actor"]
         ).page(cursor, PAGE_SIZE + 1)
     )
+    more = len(rows) > PAGE_SIZE
     teams = dict(Team.objects.values_list("pk", "name"))
     entries = [_entry(row, teams) for row in rows[:PAGE_SIZE]]
     context = {
         "page": PAGE,
         "entries": entries,
-        "next": rows[PAGE_SIZE - 1].pk if len(rows) > PAGE_SIZE else None,
-        "more": cursor is not None,
+        "earlier": urlencode({"before": str(rows[PAGE_SIZE - 1].pk), **filters}) if more else "",
+        "continues": cursor is not None,
         "filters": filters,
         "filtered": any(filters.values()),
         "kinds": KINDS,

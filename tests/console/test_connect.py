@@ -21,6 +21,7 @@ from gateway import store
 from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey
 from gateway.store.keys import digest
+from tests.markup import squeeze
 from tests.store.factories import entry, model, route
 
 pytestmark = pytest.mark.django_db
@@ -194,7 +195,7 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer: Client) -> None:
     store.write([entry("first", route="fast", duration_ms=712.0)])
     green = light(viewer, since.group(1))
     assert 'data-state="ok"' in green
-    assert "fast · 200 · 0.71 s" in green
+    assert "fast · 200 · 0.71 s" in squeeze(green)
     assert "data-poll" not in green
 
 

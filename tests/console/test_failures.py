@@ -51,7 +51,7 @@ def test_a_fault_has_a_page_without_the_database(
     def fault(*_: Any) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(overview, "render", fault)
+    monkeypatch.setattr(overview, "render_page_or_part", fault)
     answer = ada.get("/console/")
     assert answer.status_code == 500
     html = answer.content.decode()

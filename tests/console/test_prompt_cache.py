@@ -20,6 +20,7 @@ from console.prompt_cache.prefix import common_prefix, prompt_segments, text_dif
 from gateway import store
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies
+from tests.markup import squeeze
 from tests.store.factories import entry, model, provider
 
 MODEL = "claude-sonnet-4-5"
@@ -327,7 +328,7 @@ def test_the_page_tells_it_in_words_to_those_who_may_read_bodies(
     vic.force_login(people.create_user("vic"))
     text = ada.get(page).content.decode()
     assert "The system prompt changed" in text
-    assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in text
+    assert "<del>2026-11-20</del><ins>2026-11-21</ins>" in squeeze(text)
     assert "18,004 were billed in full" in text
     hidden = vic.get(page).content.decode()
     assert "The system prompt changed" not in hidden

@@ -26,6 +26,7 @@ from gateway.management.seed_requests import seed
 from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.simulate import translate
+from tests.markup import squeeze
 from tests.store.factories import asked, bodies, entry
 from tests.store.test_lost import hedged
 
@@ -512,7 +513,7 @@ ANSWERED = Attempt(target="p/m", provider="p", model="m", dialect="openai_chat",
 
 def test_a_rejected_request_has_no_translation_mode(ada: Client) -> None:
     answered = logged("req_answered", attempts=[ANSWERED])
-    assert "non-streaming, translated" in detail(ada, answered, "tab=overview")
+    assert "non-streaming, translated" in squeeze(detail(ada, answered, "tab=overview"))
     rejected = detail(
         ada, logged("req_rejected", attempts=[], bodies_omitted="rejected"), "tab=overview"
     )
@@ -682,7 +683,7 @@ def test_what_was_given_up_for_a_faster_target_is_told_with_its_cost(ada: Client
     assert "about $0.04" in text and "about 100 tokens read" in text
     assert re.search(r"cancelled after [\d.]+ s, another target was faster", text)
     assert 'class="err"' not in text and 'class="bad"' not in text, "it is no failure"
-    assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", text)
+    assert re.search(r"Hedge loser.{0,60}\$0\.080? extra, estimated", squeeze(text))
     assert "Hedge loser" not in detail(ada, logged("req_b"))
 
 
@@ -690,7 +691,7 @@ def test_how_tokens_were_counted_is_told(ada: Client):
     told = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
     told |= {"estimated_size": "estimated from size", "": "unknown"}
     for number, (source, words) in enumerate(told.items()):
-        assert words in detail(ada, logged(f"req_{number}", usage_source=source))
+        assert words in squeeze(detail(ada, logged(f"req_{number}", usage_source=source)))
 
 
 def test_a_kept_answer_says_how_old_it_was_and_what_it_saved(ada: Client):

@@ -200,7 +200,8 @@ TabContext = Callable[[HttpRequest, RequestLog, Bodies | None], dict[str, Any]]
 
 def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
     adapted = [item for item in row.adaptations if isinstance(item, dict)]
-    return {"adapted": adapted}
+    summary = labels.response_cache_summary(row) if row.cache else ""
+    return {"adapted": adapted, "cache_summary": summary}
 
 
 def _translation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.conf import settings
+from django.template.defaultfilters import floatformat
 from django.utils import timezone
 from django.utils.formats import date_format, number_format
 from django.utils.functional import Promise
@@ -14,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from console.dialects import title
 from console.error_labels import error_label
+from console.templatetags.ui import seconds, usd
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 
@@ -37,6 +39,11 @@ _INTERNAL_ENDPOINTS: dict[str, Promise] = {
     "shadow": gettext_lazy("Shadow request"),
     "console": gettext_lazy("Console"),
     "cache": gettext_lazy("Response cache lookup"),
+}
+_CACHE_RESULTS: dict[str, Promise] = {
+    "hit": gettext_lazy("hit"),
+    "semantic": gettext_lazy("semantic hit"),
+    "miss": gettext_lazy("miss"),
 }
 # Endpoint of the batch whose responses a row sums up.
 _BATCH_PATHS = {"openai_chat": "/v1/batches", "anthropic_messages": "/v1/messages/batches"}
@@ -131,6 +138,7 @@ def attempt_bars(row: RequestLog) -> list[dict[str, Any]]:
                 "failed": failed,
                 "hedge_loser": attempt.get("error_kind") == HEDGE_LOSER,
                 "text": _attempt_text(attempt, end - start),
+                "outcome": _attempt_outcome(attempt, end - start),
                 "x": _share(start, total_ms),
                 "wait": _share(wait_end - start, total_ms),
                 "write_x": _share(wait_end, total_ms),
@@ -155,6 +163,26 @@ def _attempt_text(attempt: dict[str, Any], took_ms: float) -> str:
     kind = error_label(str(attempt["error_kind"]))
     status = f"{attempt['status']} " if attempt.get("status") else ""
     return f"{status}{kind}, {_rounded(took_ms / 1000, 2)} s"
+
+
+def _attempt_outcome(attempt: dict[str, Any], took_ms: float) -> str:
+    text = _attempt_text(attempt, took_ms)
+    if attempt.get("error_kind") != HEDGE_LOSER:
+        return text
+    return _("%(text)s, another target was faster") % {"text": text}
+
+
+def response_cache_summary(row: RequestLog) -> str:
+    """Result of the response cache lookup, with age, similarity and saved cost if known."""
+    parts = [str(_CACHE_RESULTS.get(row.cache, _("bypassed")))]
+    if row.cache_age_s is not None:
+        parts.append(_("%(age)s old") % {"age": seconds(row.cache_age_s)})
+    if row.cache_similarity is not None:
+        number = floatformat(row.cache_similarity, 3)
+        parts.append(_("similarity %(number)s") % {"number": number})
+    if row.saved_usd is not None:
+        parts.append(_("%(usd)s saved") % {"usd": usd(row.saved_usd)})
+    return ", ".join(parts)
 
 
 def _share(part: float, total: float) -> float:

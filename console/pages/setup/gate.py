@@ -12,6 +12,8 @@ from typing import Any, cast
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -61,6 +63,14 @@ def locked(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
     return render(request, "console/setup/locked.html", context, status=403)
 
 
+_TITLES: dict[setup_progress.Step, Promise] = {
+    "account": gettext_lazy("Account"),
+    "provider": gettext_lazy("Provider"),
+    "key": gettext_lazy("Key"),
+    "connect": gettext_lazy("Client"),
+}
+
+
 def during(step: setup_progress.Step) -> Callable[[View], View]:
     """A later step: for admins, and only while the first run is not finished."""
 
@@ -86,11 +96,16 @@ def during(step: setup_progress.Step) -> Callable[[View], View]:
 
 
 def steps(current: setup_progress.Step) -> dict[str, Any]:
-    """What the pages show above: where one is."""
+    """The steps that the pages of the first run list above, with the current one."""
     reached = setup_progress.STEPS.index(current)
     return {
         "steps": [
-            {"name": name, "number": number, "current": name == current, "past": number <= reached}
+            {
+                "title": _TITLES[name],
+                "number": number,
+                "current": name == current,
+                "past": number <= reached,
+            }
             for number, name in enumerate(setup_progress.STEPS, start=1)
         ]
     }
