@@ -688,14 +688,13 @@ def test_what_was_given_up_for_a_faster_target_is_told_with_its_cost(ada: Client
 
 
 def test_how_tokens_were_counted_is_told(ada: Client):
-    told = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
-    told |= {"estimated_size": "estimated from size", "": "unknown"}
-    for number, (source, words) in enumerate(told.items()):
-        assert words in squeeze(detail(ada, logged(f"req_{number}", usage_source=source)))
+    labels = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
+    labels |= {"estimated_size": "estimated from size", "": "unknown"}
+    for source, label in labels.items():
+        assert label in squeeze(detail(ada, logged(f"req_{source}", usage_source=source)))
 
 
 def test_a_kept_answer_says_how_old_it_was_and_what_it_saved(ada: Client):
     row = logged(cache="hit", cache_age_s=420, saved_usd=Decimal("0.5"))
     assert "hit, 7\xa0minutes old, $0.50 saved" in detail(ada, row)
-    for number, (cache, words) in enumerate({"miss": "miss", "bypass": "bypassed"}.items()):
-        assert words in detail(ada, logged(f"req_{number}", cache=cache))
+    assert "bypassed" in detail(ada, logged("req_1", cache="bypass"))
