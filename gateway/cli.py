@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 
 def main() -> None:
     """Run one command; `help` lists them. Wrong settings end it with one line."""
+    if sys.argv[1:] in (["--version"], ["version"]):
+        # Django's dispatcher would print its own.
+        print(f"dragoman {version('dragoman')}")  # noqa: T201 - the command's output
+        return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
     set_data_dir(sys.argv)
     from django.core.exceptions import ImproperlyConfigured

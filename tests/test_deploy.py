@@ -5,24 +5,55 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from gateway.config import settings
 from gateway.management.commands.up import Command
 
-DEPLOY = Path(__file__).resolve().parent.parent / "deploy"
+ROOT = Path(__file__).resolve().parent.parent
+DEPLOY = ROOT / "deploy"
+DOCKERFILE = (DEPLOY / "Dockerfile").read_text()
 
 
-@pytest.mark.parametrize("name", ["dragoman.service", "Dockerfile"])
-def test_the_command_has_only_options_that_there_are(name: str) -> None:
+@pytest.mark.parametrize("name", ["dragoman.service", "Dockerfile", "compose.yml"])
+def test_the_command_has_only_options_that_exist(name: str) -> None:
     text = (DEPLOY / name).read_text()
-    (line,) = re.findall(r"^(?:ExecStart=|CMD ).*", text, re.M)
-    words = re.findall(r"[^\s\[\]\",]+", line)
-    arguments = words[words.index("manage.py") + 2 :]
-    given = Command().create_parser("manage.py", "up").parse_args(arguments)
-    assert given.port == 4000
+    (line,) = re.findall(r"^ *(?:ExecStart=|CMD |command: ).*", text, re.M)
+    arguments = re.findall(r"[^\s\[\]\",]+", line)
+    options = (
+        Command()
+        .create_parser("manage.py", "up")
+        .parse_args(arguments[arguments.index("up") + 1 :])
+    )
+    assert options.port == 4000
+
+
+def test_the_image_holds_every_package_that_the_wheel_needs() -> None:
+    """Each path of the wheel is copied into the build, and nothing that is not there."""
+    copied = set(" ".join(re.findall(r"^COPY ([^-].*) \S+$", DOCKERFILE, re.M)).split())
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    wheel = wheel["targets"]["wheel"]
+    assert set(wheel["packages"]) | set(wheel["force-include"]) <= copied
+    assert [name for name in copied if not (ROOT / name).exists()] == []
+
+
+def test_every_setting_of_the_samples_exists() -> None:
+    known = (ROOT / "docs/settings.md").read_text()
+    for sample in DEPLOY.iterdir():
+        for name in re.findall(r"\bDRAGOMAN_[A-Z_]+[A-Z]\b", sample.read_text()):
+            assert f"`{name.removesuffix('_FILE')}`" in known, (sample.name, name)
+
+
+def test_the_composed_node_keeps_its_data_and_has_time_to_drain() -> None:
+    node = yaml.safe_load((DEPLOY / "compose.yml").read_text())["services"]["dragoman"]
+    assert node["volumes"] == ["data:/data"]
+    assert "VOLUME /data" in DOCKERFILE
+    (wait,) = re.findall(r"DRAGOMAN_DRAIN_WAIT=(\d+)$", DOCKERFILE, re.M)
+    assert int(node["stop_grace_period"].removesuffix("s")) > settings.DRAIN_S + int(wait)
 
 
 def test_the_service_manager_waits_longer_than_a_drain() -> None:

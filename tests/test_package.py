@@ -162,6 +162,12 @@ def test_the_checkouts_command_installs_what_the_project_names() -> None:
     assert extras == set(project["project"]["optional-dependencies"]) - {"tokens"}
 
 
+def test_it_says_its_version(installed: Path, tmp_path: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    done = run(installed / "dragoman", "--version", cwd=tmp_path)
+    assert done.stdout == f"dragoman {project['version']}\n"
+
+
 def test_bash_completes_commands(installed: Path, tmp_path: Path) -> None:
     script = (
         'eval "$(dragoman completion bash)"; COMP_WORDS=(dragoman rout); COMP_CWORD=1; '

@@ -160,6 +160,8 @@ MAX_UPLOAD_BYTES = int(env.number("DRAGOMAN_MAX_UPLOAD_BYTES", 128 * 1024 * 1024
 BODY_TIMEOUT_S = env.number("DRAGOMAN_BODY_TIMEOUT", 30, least=1)
 # How long a request's head may take to arrive, and a connection to begin one.
 HEAD_TIMEOUT_S = env.number("DRAGOMAN_HEAD_TIMEOUT", 15, least=0.1)
+# Where `up` listens unless `--port` says otherwise.
+PORT = int(env.number("DRAGOMAN_PORT", 4000))
 # Of each process. 0: from what the machine has (capacity.py).
 MAX_CONNECTIONS = int(env.number("DRAGOMAN_MAX_CONNECTIONS", 0))
 MAX_REQUESTS = int(env.number("DRAGOMAN_MAX_REQUESTS", 0))

@@ -40,7 +40,7 @@ class Command(BaseCommand):
             "--config", metavar="FILE", help="a file as `export` writes it, or LiteLLM's"
         )
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-        parser.add_argument("--port", type=int, default=4000)
+        parser.add_argument("--port", type=int, default=settings.PORT)
         parser.add_argument("--workers", type=int, default=1, help="processes to serve with")
         # Read by manage.py, as the settings depend on it.
         parser.add_argument("--data-dir", help="where everything is kept (default: var)")
