@@ -17,10 +17,10 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One departure from what the client sent.
 
     Attributes:
-        path: where it stands in the client's own body, dotted, with list
+        path: the path of the field in the client's body, dotted, with list
             indexes in brackets: `messages[2].content[0].content[1]`.
-        action: `dropped` (not sent), `approximated` (sent as something near it)
-            or `defaulted` (the upstream demands a value the client left out).
+        action: `dropped` (not sent), `approximated` (sent as an approximation)
+            or `defaulted` (the upstream requires a value that the client omitted).
         why: one sentence for a person.
         before: the value in the client's body, where it is short.
         after: the value sent instead, where it is short.
@@ -34,14 +34,14 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class AdaptationReport(list[Adaptation]):
-    """Adaptations in order, each of them once."""
+    """A list of adaptations without duplicates."""
 
     def __init__(self) -> None:
         super().__init__()
         self._keys: set[tuple[str, str, str, str]] = set()
 
     def add(self, adaptation: Adaptation) -> None:
-        """Append an adaptation unless it is there."""
+        """Append an adaptation unless the list contains it."""
         key = (
             adaptation.path,
             adaptation.action,
@@ -59,12 +59,12 @@ def dropped(path: str, why: str, *, before: Any = None) -> Adaptation:
 
 
 def approximated(path: str, why: str, *, before: Any = None, after: Any = None) -> Adaptation:
-    """The record of a field that was sent as something near it."""
+    """The record of a field that was sent as an approximation."""
     return Adaptation(path=path, action="approximated", why=why, before=before, after=after)
 
 
 def defaulted(path: str, why: str, *, after: Any = None) -> Adaptation:
-    """The record of a value that the upstream demands and the client left out."""
+    """The record of a value that the upstream requires and the client omitted."""
     return Adaptation(path=path, action="defaulted", why=why, after=after)
 
 

@@ -1,7 +1,6 @@
-"""Further answers in one stream, where a request asked for several.
+"""Several responses in one stream (`n` > 1).
 
-A client hears one answer after the other, so all but the first are kept until the end.
-Those that nobody asked for are not read at all.
+The first response is streamed; the alternatives are buffered and sent when it has ended.
 """
 
 from __future__ import annotations
@@ -20,22 +19,22 @@ Parser = TypeVar("Parser")
 
 
 class AlternativeParsers(Generic[Parser]):
-    """The further answers, by their place in the provider's list."""
+    """The parsers of alternative responses, by their index in the provider's list."""
 
     def __init__(self, new_parser: Callable[[], Parser]) -> None:
         self._new_parser = new_parser
         self._streams: dict[int, tuple[Parser, list[Event]]] = {}
 
     def parser_for(self, index: int) -> tuple[Parser, list[Event]]:
-        """The parser of the answer at this place, and where its events are gathered."""
+        """The parser of the alternative with this index, and the list of its events."""
         if index not in self._streams:
             self._streams[index] = self._new_parser(), []
         return self._streams[index]
 
     def close(self, close_parser: Callable[[Parser], list[Event]]) -> tuple[Response, ...]:
-        """The answers in order; `end` gives what a parser still owes.
+        """The alternatives in order; `close_parser` returns the last events of a parser.
 
-        Raises GatewayError for one that is cut or garbled.
+        Raises GatewayError for one that is truncated or malformed.
         """
         streams = (self._streams[index] for index in sorted(self._streams))
         return tuple(

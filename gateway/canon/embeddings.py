@@ -1,4 +1,4 @@
-"""Embeddings in no dialect: texts in, one vector for each out."""
+"""Canonical embeddings: requests with texts, responses with one vector for each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.canon.response import Usage
 
-# What one vector is made of: a text, or the numbers of its tokens.
+# The input of one vector: a text, or the ids of its tokens.
 Input = str | tuple[int, ...]
 Encoding = Literal["float", "base64"]
 
@@ -21,15 +21,15 @@ class EmbedRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request for vectors.
 
     Attributes:
-        model: the name the client asked for.
+        model: the model name that the client requested.
         inputs: what to embed, in order.
-        dimensions: the length of a vector, where the client wants another than the model's.
-        encoding: how the client wants a vector written; None leaves it to the dialect.
-        truncate: whether an input that is too long is cut; None leaves it to the upstream.
+        dimensions: the requested length of a vector; None for the model's own.
+        encoding: the requested encoding of a vector; None for the dialect's default.
+        truncate: whether an input that is too long is truncated; None for the upstream's default.
         task: what the vectors are for (`search_query`, `search_document`, ...).
         user_id: the end user's opaque id.
-        extra: per dialect, fields that have no place here. One with `[]` in its name holds
-            a value for each input, in their order.
+        extra: per dialect, fields without a canonical equivalent. One with `[]` in its name
+            has a value for each input, in their order.
         client_paths: per canonical name, the client's path for it, for reports.
     """
 
@@ -74,7 +74,7 @@ def pack_vector(vector: list[float]) -> str:
 
 
 def unpack_vector(text: str) -> list[float] | None:
-    """The vector in base64 text; None for text that holds none."""
+    """The vector in base64 text; None for any other text."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):

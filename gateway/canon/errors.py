@@ -1,9 +1,9 @@
-"""The small taxonomy of failures; each dialect renders a kind in its own words.
+"""The kinds of failures; each dialect renders them in its own form.
 
     GatewayError (raised)  carries one  Error (value) of one kind of KINDS
 
-What callers act on is on the value: `retryable` says whether another target
-may be tried, `retry_after_s` when the client may come back.
+Callers act on fields of the value: `retryable` is whether another target may be tried,
+`retry_after_s` is when the client may retry.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import msgspec
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A class of failure: the status it has by default and whether to try elsewhere."""
+    """A kind of failure: its default status, and whether to try another target."""
 
     status: int
     retryable: bool
@@ -42,15 +42,15 @@ KINDS: dict[str, Kind] = {
 
 
 class Error(msgspec.Struct, frozen=True, kw_only=True):
-    """One failure, in no dialect.
+    """One failure, independent of any dialect.
 
     Attributes:
         kind: a key of KINDS.
-        message: words that may be shown to the client; never a secret or an address.
+        message: text that may be shown to the client; never contains a secret or an address.
         param: the client's field at fault, dotted path.
         code: the upstream's own code, where it has one.
         status: the upstream's HTTP status; None when the failure is the gateway's own.
-        retry_after_s: whole seconds to wait, where somebody said so.
+        retry_after_s: whole seconds to wait before a retry; None if unknown.
         should_retry: the upstream's `x-should-retry`, or None.
         upstream_id: the upstream's request id, for the log only.
         details: Anthropic's machine-readable cause (`error_code` and its fields), for clients
@@ -74,7 +74,7 @@ class Error(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewayError(Exception):
-    """Raised inside the gateway for a failure that the client is to see."""
+    """Raised inside the gateway for a failure that is reported to the client."""
 
     def __init__(self, error: Error) -> None:
         super().__init__(error.message)
@@ -92,5 +92,5 @@ def unsupported(path: str, why: str) -> GatewayError:
 
 
 def bad_upstream(message: str) -> GatewayError:
-    """The error for an answer that is not what its dialect promises."""
+    """The error for an upstream response that violates its dialect."""
     return GatewayError(Error(kind="upstream_error", message=message))

@@ -1,9 +1,9 @@
 """The canonical stream: `Start (BlockStart Delta* BlockEnd)* UsageUpdate* End`.
 
-One block is open at a time. A parser makes these from a provider's frames and
-carries all the state; a renderer prints them for a client and only prints.
-`Failed` may stand anywhere and ends the stream in place of `End`.
-`GRAMMAR` says which event may follow which; tests check every parse by it.
+One block is open at a time. A parser creates the events from a provider's frames and has
+all the state; a renderer writes them for a client. `Failed` may occur anywhere and ends the
+stream instead of `End`. `GRAMMAR` defines which event may follow which; tests check every
+parser against it.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ BlockKind = Literal["text", "reasoning", "tool_call", "refusal", "native"]
 
 
 class Start(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer has begun; `usage` where the provider counts the prompt up front.
+    """The response has begun; `usage` if the provider reports the prompt's tokens first.
 
-    `prompt_tokens` is a first count that a later `UsageUpdate` replaces.
+    `prompt_tokens` is an early count that a later `UsageUpdate` replaces.
     """
 
     id: str = ""
@@ -35,7 +35,7 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BlockStart(msgspec.Struct, frozen=True, kw_only=True):
-    """A block opens. `id`, `name`, `custom` are a tool call's; `native` a native block's."""
+    """A block opens. `id`, `name`, `custom` are set for tool calls, `native` for native blocks."""
 
     kind: BlockKind
     id: str = ""
@@ -47,7 +47,7 @@ class BlockStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Delta(msgspec.Struct, frozen=True):
-    """More of the open block: text, reasoning, refusal words or argument JSON. Never empty."""
+    """Text of the open block: text, reasoning, refusal or argument JSON. Never empty."""
 
     text: str
 
@@ -81,14 +81,14 @@ class UsageUpdate(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """The answer is complete, and so are the `others` that were asked for beside it."""
+    """The response is complete, and so are its `alternatives`."""
 
     finish: Finish
     alternatives: tuple[Response, ...] = ()
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """The stream broke; nothing follows."""
+    """The stream failed; no event follows."""
 
     error: Error
 

@@ -1,6 +1,6 @@
-"""A whole answer <-> its stream of events, and the check that a stream is well formed.
+"""A complete response <-> its stream of events, and the check that a stream is well formed.
 
-fold(unfold(response)) == response      for every answer that a model can give
+fold(unfold(response)) == response      for every response of a model
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from gateway.canon.response import Finish, Response, Usage, merge_usage
 
 
 def fold_events(events: Iterable[Event]) -> Response:
-    """The whole answer. Raises GatewayError if the stream failed or has no end."""
+    """The complete response. Raises GatewayError if the stream failed or has no end."""
     builder = ResponseBuilder()
     for event in events:
         builder.feed(event)
@@ -47,7 +47,7 @@ def fold_events(events: Iterable[Event]) -> Response:
 
 
 class ResponseBuilder:
-    """Collects the events of one answer as they pass."""
+    """Collects the events of one response."""
 
     def __init__(self) -> None:
         self._start = Start()
@@ -89,7 +89,7 @@ class ResponseBuilder:
                 assert_never(event)
 
     def close(self) -> Response:
-        """The answer. Raises GatewayError if its end has not come."""
+        """The response. Raises GatewayError if it has not ended."""
         if self._finish is None:
             raise bad_upstream("the upstream's stream broke off before the answer was complete")
         return Response(
@@ -134,7 +134,7 @@ class ResponseBuilder:
                 assert_never(block.kind)
 
 
-# Where the pieces of a native block's `input` are kept until the block ends.
+# The key under which fragments of a native block's `input` are collected.
 _PARTIAL_JSON = "partial_json"
 
 
@@ -170,7 +170,7 @@ class _NativeBlock:
 
 
 def unfold_response(response: Response) -> list[Event]:
-    """The events that tell the same answer, one Delta a block."""
+    """The events of the response, with one Delta for each block."""
     events: list[Event] = [
         Start(
             id=response.id,

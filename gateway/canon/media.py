@@ -1,4 +1,4 @@
-"""Media in JSON: data URLs, and what kind of file base64 text holds."""
+"""Media in JSON: data URLs, and the type of a file in base64."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ISO = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif", b"a
 
 
 def registered_media_type(media_type: str | None) -> str | None:
-    """A media type by its registered name, which providers demand."""
+    """A media type by its registered name, which providers require."""
     return _REGISTERED.get(media_type, media_type) if media_type is not None else None
 
 
@@ -65,7 +65,7 @@ def sniff_bytes(head: bytes) -> str | None:
 
 
 def guess_file_type(data: str, declared_type: str | None, file_name: str | None) -> str:
-    """The media type of a file: as told, by its bytes, by its name, else that of a PDF."""
+    """The media type of a file: as declared, by its bytes, by its name, else that of a PDF."""
     if declared_type is not None and declared_type != "application/octet-stream":
         return declared_type
     type_by_name = mimetypes.guess_type(file_name)[0] if file_name else None
@@ -73,12 +73,12 @@ def guess_file_type(data: str, declared_type: str | None, file_name: str | None)
 
 
 def resolve_media_type(data: str, declared_type: str | None, default: str) -> str:
-    """The media type to send: what the bytes show, else what was told, else `otherwise`."""
+    """The media type to send: by the bytes, else as declared, else `otherwise`."""
     return sniff_base64(data) or registered_media_type(declared_type) or default
 
 
 def decode_text_file(data: str | None, declared_type: str | None) -> str | None:
-    """The words of a file of plain text; None for another file, and for what is no UTF-8."""
+    """The text of a plain text file; None for another type, or if it is not UTF-8."""
     if data is None or not (sniff_base64(data) or declared_type or "").startswith("text/"):
         return None
     try:

@@ -66,7 +66,7 @@ def _with_hash(legal_name: str, salt: str, limit: int) -> str:
 def render_tool_id(rule: str, id: str) -> str:  # noqa: A002 - the word of the wire
     """The call id to send under a rule of `Traits.tool_id_rule`.
 
-    `any` keeps it, `word` wants letters, digits, `_` and `-`, `bedrock64` the same
+    `any` keeps it, `word` accepts letters, digits, `_` and `-`, `bedrock64` the same
     with `.` and `:` in at most 64 characters, `any64` any 64, `any40` any 40, `mistral9`
     exactly nine letters or digits.
     """
@@ -104,9 +104,9 @@ def is_json_id(value: str) -> bool:
 
 
 def shorten_user_id(value: str, limit: int) -> str:
-    """The id itself, or its hash where it is too long or holds structure of its own.
+    """The id itself, or its hash if it is too long or structured.
 
-    Claude Code's is a JSON object with a device id in it, which is nobody else's business.
+    Claude Code's is a JSON object with a device id, which is not disclosed to others.
     """
     if len(value) <= limit and not is_json_id(value):
         return value

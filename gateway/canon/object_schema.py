@@ -22,7 +22,7 @@ _Members = tuple[dict[str, list[Any]], list[str]]
 
 
 def merge_into_object(schema: Schema | None) -> tuple[Schema, str]:
-    """The schema as an object with properties, and what was changed for that, in words."""
+    """The schema as an object with properties, and a description of the changes made."""
     if not schema:
         return dict(_EMPTY), ""
     merged_keywords = [key for key in _NOT_AT_ROOT if key in schema]

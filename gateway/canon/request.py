@@ -1,8 +1,8 @@
-"""The canonical request: what a client asks of a model, in no dialect.
+"""The canonical request: what a client requests from a model, independent of any dialect.
 
-`at` on a value is the place it came from in the client's body (dotted path),
-so that a renderer which cannot carry it can say so in the client's own words.
-`at` takes no part in meaning: compare values after `without_paths`.
+`path` of a value is its dotted path in the client's body, so that a renderer that cannot
+express the value reports it by the client's own name. It is not part of the value's meaning:
+compare values after `without_paths`.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ Role = Literal["user", "assistant", "system"]
 
 
 class CacheBreakpoint(msgspec.Struct, frozen=True):
-    """A prompt-cache mark after the value that carries it; `ttl` is '5m', '1h' or None."""
+    """A prompt-cache breakpoint after the value that has it; `ttl` is '5m', '1h' or None."""
 
     ttl: str | None = None
 
 
 class Signature(msgspec.Struct, frozen=True, kw_only=True):
-    """Opaque provider state that must come back unchanged to the model that made it.
+    """Opaque provider state that must be sent back unchanged to the model that created it.
 
     Attributes:
-        provider: the preset name of the maker (`anthropic`, `deepseek`), empty when
-            a client sent a native value that the gateway did not wrap.
-        model: the upstream model that made it.
-        kind: what it is there: `signature`, `redacted`, `text`, `encrypted_content`, ...
+        provider: the preset name of the provider that created it (`anthropic`, `deepseek`);
+            empty when a client sent a native value that the gateway did not wrap.
+        model: the upstream model that created it.
+        kind: its type at that provider: `signature`, `redacted`, `text`, `encrypted_content`, ...
         value: the provider's value, verbatim.
         item_id: the provider's item id, where it has one.
-        reasoning_text: the reasoning, where the client that carries the state is not shown it.
+        reasoning_text: the reasoning, if the client that carries the state does not see it.
     """
 
     provider: str = ""
@@ -42,10 +42,10 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuoteLocation(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in a document or search result of the request a quotation stands.
+    """The location of a quotation in a document or search result of the request.
 
-    `index` is the document's or result's number, `start` and `end` count pages, characters
-    or blocks, as the `kind` says.
+    `index` is the index of the document or result; `start` and `end` count pages, characters
+    or blocks, depending on `kind`.
     """
 
     kind: Literal["page", "char", "block", "search_result"]
@@ -55,7 +55,7 @@ class QuoteLocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Citation(msgspec.Struct, frozen=True, kw_only=True):
-    """A source of a piece of text. `native` is the block as the `dialect` wrote it."""
+    """A source of a text. `native` is the block as the `dialect` wrote it."""
 
     url: str | None = None
     title: str | None = None
@@ -77,7 +77,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture: exactly one of `data` (base64), `url`, `file_id`."""
+    """An image: exactly one of `data` (base64), `url`, `file_id`."""
 
     data: str | None = None
     url: str | None = None
@@ -105,7 +105,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audio(msgspec.Struct, frozen=True, kw_only=True):
-    """Recorded sound, base64; `format` is `wav`, `mp3`, ..."""
+    """Audio in base64; `format` is `wav`, `mp3`, ..."""
 
     data: str
     format: str
@@ -113,10 +113,10 @@ class Audio(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
-    """A call the model made.
+    """A tool call of the model.
 
-    `arguments` is the parsed object. Where the string did not parse, or the tool
-    takes free text (`custom`), `arguments` is None and `raw` holds the string.
+    `arguments` is the parsed object. If the string is not JSON, or the tool accepts free
+    text (`custom`), `arguments` is None and `raw` is the string.
     """
 
     id: str
@@ -130,7 +130,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tool gave back; `id` is the call's. An empty result has no parts."""
+    """The result of a tool call; `id` is the id of the call. An empty result has no parts."""
 
     id: str
     parts: tuple[Part, ...] = ()
@@ -142,7 +142,7 @@ class ToolResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
-    """Thinking that a model showed; `redacted` means only the signature stands for it."""
+    """Reasoning of a model; if it is `redacted`, there is only its signature."""
 
     text: str = ""
     signature: Signature | None = None
@@ -152,14 +152,14 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """The model's words for saying no."""
+    """The text of a refusal."""
 
     text: str
     path: str = ""
 
 
 class Native(msgspec.Struct, frozen=True, kw_only=True):
-    """A part that only its own dialect knows; carried there verbatim, reported elsewhere."""
+    """A part that only one dialect supports; sent to it unchanged, reported to others."""
 
     dialect: str
     data: dict[str, Any]
@@ -170,9 +170,9 @@ Part = Text | Image | Document | Audio | ToolCall | ToolResult | Reasoning | Ref
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """One message. Tool results are parts of a user turn, whatever the dialect calls them.
+    """One message. Tool results are parts of a user turn in every dialect.
 
-    `effort` is a reasoning effort that holds from this turn on (Anthropic's
+    `effort` is a reasoning effort that applies from this turn on (Anthropic's
     mid-conversation system messages carry one).
     """
 
@@ -184,16 +184,16 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
-    """A tool on offer.
+    """A tool that the model may call.
 
     Attributes:
         kind: `function`, `custom` (free-text input) or `server` (the provider runs it).
-        schema: JSON Schema of the arguments; None where the client gave none.
+        schema: JSON Schema of the arguments; None if the client sent none.
         format: the grammar of a custom tool, as OpenAI writes it.
         native: a server tool as its `dialect` writes it.
         defer: whether it is loaded only when a tool search finds it.
         group_description: the description of the client's group of tools that it is in.
-        extra: fields only its dialect knows.
+        extra: fields that only its dialect supports.
     """
 
     name: str
@@ -214,8 +214,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
     """Which tools the model may or must call.
 
-    `mode` is None when the client said only `parallel`. `allowed` restricts to
-    `names`; `required` then says whether one of them must be called.
+    `mode` is None if the client set only `parallel`. `allowed` restricts the choice to
+    `names`; `required` is then whether one of them must be called.
     """
 
     mode: Literal["auto", "any", "none", "named", "allowed"] | None = None
@@ -225,7 +225,7 @@ class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Output(msgspec.Struct, frozen=True, kw_only=True):
-    """The form of the answer: free text, any JSON, or JSON of a schema."""
+    """The format of the response: free text, any JSON, or JSON that follows a schema."""
 
     format: Literal["text", "json", "schema"] = "text"
     name: str | None = None
@@ -236,13 +236,13 @@ class Output(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the model is asked to reason, and how much of it is shown.
+    """How much the model should reason, and how much of it the client sees.
 
     Attributes:
         mode: `off`, `auto` (the model decides), `budget` (`budget` tokens) or
-            None when the client gave only an `effort`.
+            None if the client set only an `effort`.
         effort: none, minimal, low, medium, high, xhigh or max.
-        visible: `none` (signature only), `summary`, `raw`, or None where unsaid.
+        visible: `none` (signature only), `summary`, `raw`, or None if not set.
     """
 
     mode: Literal["off", "auto", "budget"] | None = None
@@ -252,7 +252,7 @@ class Thinking(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True):
-    """How tokens are drawn; None where the client said nothing."""
+    """Sampling parameters; None if the client did not set them."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -270,7 +270,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Meta(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, and what the provider may do with it.
+    """Who sends the request, and how the provider may process it.
 
     `user_id` is the end user's opaque id; `session_key` groups requests that
     share a prompt prefix; `service_tier` is default, priority or flex.
@@ -284,17 +284,17 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request for an answer.
+    """One request for a response.
 
     Attributes:
-        model: the name the client asked for.
-        include_usage: whether a streaming Chat client asked for the usage chunk.
+        model: the model name that the client requested.
+        include_usage: whether a streaming Chat client requested the usage chunk.
         instructions: the system text before the first turn.
-        max_output: the most tokens to generate, thinking included.
+        max_output: the maximum number of tokens to generate, reasoning included.
         version: the client's `anthropic-version`; None for other dialects.
         betas: the client's `anthropic-beta` values.
-        extra: per dialect, top-level fields that this model of a request has no
-            place for; sent again to the same dialect, otherwise reported.
+        extra: per dialect, top-level fields without a canonical equivalent; sent to the
+            same dialect, reported to others.
         client_paths: per canonical name, the client's path for it (`max_output` ->
             `max_completion_tokens`), for reports. The names are field names: `max_output`,
             `temperature`, `stop`, `tool_choice`, `parallel`, `effort`, `thinking`,
@@ -327,7 +327,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def without_paths(value: Any) -> Any:
-    """The same value with every `at` emptied: what two requests are compared by."""
+    """The value with every `path` emptied, for comparisons."""
     if isinstance(value, tuple):
         return tuple(without_paths(item) for item in value)
     if not isinstance(value, msgspec.Struct):

@@ -1,4 +1,4 @@
-"""The canonical answer, and the two ways between it and a stream of events."""
+"""The canonical response, its usage and its finish reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FinishReason = Literal[
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens of one call; None means the provider did not say, never 0.
+    """Tokens of one call; None if the provider did not report a count, never 0.
 
     Attributes:
         input: prompt tokens that were neither read from nor written to a cache.
@@ -53,7 +53,7 @@ MAX_COST_USD = 10.0**9
 
 
 def merge_usage(old: Usage | None, new: Usage) -> Usage:
-    """The later counts field by field; what the later report leaves out keeps its value."""
+    """The later counts field by field; a count missing in the later report is kept."""
     if old is None:
         return new
     reported = {
@@ -96,8 +96,8 @@ _COUNTS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "re
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """Why generation ended.
 
-    `stop_sequence` is the string that ended it, where known; `explanation` are a
-    provider's words about a refusal or filter, `category` its class.
+    `stop_sequence` is the string that ended it, if known; `explanation` is a provider's text
+    about a refusal or filter, `category` its class.
     """
 
     reason: FinishReason
@@ -107,10 +107,10 @@ class Finish(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole answer.
+    """A complete response.
 
-    `extra` holds, per dialect, fields that only it knows; `others` the further answers of
-    a request that asked for several (`Sampling.n`), whose tokens `usage` counts too.
+    `extra` has, per dialect, fields that only it supports; `alternatives` are the other
+    responses of a request for several (`Sampling.n`); `usage` includes their tokens.
     """
 
     id: str = ""

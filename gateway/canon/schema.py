@@ -36,7 +36,7 @@ class Subset(msgspec.Struct, frozen=True, kw_only=True):
         unsupported_keywords: keywords that it rejects.
         formats: the string formats it supports; None means all.
         largest_min_items: the largest `minItems` it accepts; None means any.
-        refs_in_all_of: whether an `allOf` may hold references.
+        refs_in_all_of: whether an `allOf` may contain references.
         all_required: whether every property must be required.
     """
 

@@ -1,11 +1,10 @@
-"""Opaque provider state, wrapped so that a foreign client can carry it.
+"""Opaque provider state, wrapped so that a client of another dialect can carry it.
 
 A token is `dgm1.` + base64url(JSON {p, m, k, v, i, t}) without padding: provider
-preset, upstream model, kind, value, item id, and the thought's words where the client
-does not see them (its maker wants them back as they were). The readable spelling
+preset, upstream model, kind, value, item id, and the reasoning text if the client does not
+see it (the provider requires it back unchanged). The readable spelling
 `dgm1.{p,m,k,v}` of the wire documentation is understood too, never written.
-Deterministic: the same state gives the same token in every turn, or prompt
-caches would miss.
+Deterministic: the same state gives the same token in every turn, so that prompt caches hit.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from gateway.canon.request import Signature
 from gateway.canon.traits import Traits
 
 PREFIX = "dgm1."
-# How the ids of Messages blocks begin that stand for a search which another provider ran.
+# The prefix of ids of Messages blocks that represent a search by another provider.
 FOREIGN_SEARCH = "srvtoolu_dgm_"
-# How a token begins in JSON: as it is, or in base64 where a field holds bytes; and such an id.
+# The beginning of a token in JSON: plain, in base64 (for fields with bytes), and of such an id.
 TOKEN = re.compile(rb'"(?:dgm1\.|ZGdtMS|srvtoolu_dgm_)')
 MAX_TOKEN_MATCH = 14  # bytes
 _READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
@@ -40,7 +39,7 @@ class _Token(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def wrap_signature(signature: Signature) -> str:
-    """The token that stands for `signature` towards a client of another dialect."""
+    """The token that represents `signature` to a client of another dialect."""
     token = _Token(
         p=signature.provider,
         m=signature.model,
@@ -53,14 +52,14 @@ def wrap_signature(signature: Signature) -> str:
 
 
 def unwrap_signature(text: str) -> Signature | None:
-    """The state in a token; None for anything that is not one of ours."""
+    """The state in a token; None for anything that is not a token of the gateway."""
     if not text.startswith(PREFIX):
         return None
     payload = text[len(PREFIX) :]
     readable = _READABLE.match(payload)
     if readable:
         provider, model, kind, value = readable.groups()
-        if kind.startswith("rs_"):  # a reasoning item of OpenAI's, told by its id
+        if kind.startswith("rs_"):  # a reasoning item of OpenAI, recognized by its id
             kind, item = "encrypted_content", kind
         else:
             item = ""
@@ -81,7 +80,7 @@ def unwrap_signature(text: str) -> Signature | None:
 
 
 def hide_reasoning_text(reasoning_text: str, signature: Signature) -> Signature:
-    """The state of a thought whose words the client is not shown: they travel in the token."""
+    """The state with the reasoning text in it, for a client that does not see the text."""
     return (
         replace(signature, reasoning_text=reasoning_text)
         if reasoning_text and signature.provider
@@ -92,19 +91,19 @@ def hide_reasoning_text(reasoning_text: str, signature: Signature) -> Signature:
 def recover_reasoning_text(
     reasoning_text: str, signature: Signature | None
 ) -> tuple[str, Signature | None]:
-    """A thought's words and state, the words taken from the token where they travelled there."""
+    """The reasoning text and its state; the text is taken out of the state if it is in it."""
     if signature is None or not signature.reasoning_text:
         return reasoning_text, signature
     return reasoning_text or signature.reasoning_text, replace(signature, reasoning_text="")
 
 
 def model_family(model: str) -> str:
-    """A model id without its vendor path and snapshot date: what state is bound to."""
+    """A model id without its vendor path and snapshot date; state is bound to it."""
     return _SNAPSHOT_DATE.sub("", model.rpartition("/")[2].lower())
 
 
 def is_from_target(signature: Signature | None, traits: Traits) -> bool:
-    """Whether the chosen upstream made this state and so may see it again."""
+    """Whether the target created this state, so that it may be sent to it."""
     if signature is None or not signature.provider:
         return False
     return signature.provider == traits.kind and model_family(signature.model) == model_family(

@@ -56,7 +56,7 @@ def _group_runs(turns: Iterable[Turn], report: list[Adaptation]) -> list[list[Tu
 
 
 def _merge_run(run: list[Turn], *, in_results: bool) -> Turn:
-    """One turn in place of a group that may hold system turns."""
+    """One turn for a group of turns that may contain system turns."""
     if len(run) == 1 and run[0].role != "system":
         return run[0]
     users = [turn for turn in run if turn.role == "user"]

@@ -1,8 +1,8 @@
-"""What one model at one provider can do, as data that dialects consult.
+"""Capabilities of one model at one provider, as data for the dialects.
 
-Never a branch on a provider's name: a difference between providers is a value here
-or an edit in `gateway.providers`. Filled from the capability table, the provider's
-own model list, an operator's edit, or learned from a refusal.
+No code branches on a provider's name: a difference between providers is a value here or
+an edit in `gateway.providers`. The values come from the capability table, the provider's
+model list, an operator's edit, or an upstream's error.
 """
 
 from __future__ import annotations
@@ -16,93 +16,92 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     """The capability flags of a target; the defaults are a plain, current Chat model.
 
     Attributes:
-        kind: the provider preset's name; the `p` of opaque tokens.
+        kind: the provider preset's name; the `p` of state tokens.
         model: the upstream model id.
-        reasoning: whether it is a reasoning model at all.
+        reasoning: whether it is a reasoning model.
         sampling: whether temperature, top_p and top_k may be sent.
         temperature_max: the largest temperature accepted.
         penalties: whether frequency and presence penalties may be sent.
         thinking_modes: Anthropic `thinking.type` values accepted.
-        thinking_always_on: whether thinking can not be turned off.
-        efforts: reasoning efforts accepted, weakest first; empty: none at all.
-        effort_default: the effort that holds where a request names none; empty where unknown.
-        effort_map: canonical effort -> the provider's word, where the provider
+        thinking_always_on: whether reasoning cannot be turned off.
+        efforts: reasoning efforts accepted, weakest first; empty if none.
+        effort_default: the effort of a request without one; empty if unknown.
+        effort_map: canonical effort -> the provider's value, where the provider
             documents a coarser scale; such a mapping is not reported.
-        thinking_request: how a Chat-speaking provider is told to reason:
+        thinking_request: the field that requests reasoning from a Chat provider:
             `reasoning_effort`, `thinking` (`{type}` object and effort),
             `reasoning` (OpenRouter's object), `none`.
-        thinking_budgets: the least and most tokens of Gemini's `thinkingBudget`; empty
-            for models that take a level.
+        thinking_budgets: minimum and maximum of Gemini's `thinkingBudget`; empty for models
+            that accept a level.
         prefill: whether the last turn may be the assistant's.
-        mid_system: whether a system turn may stand between other turns. A body that passes
-            through in its own dialect keeps them: many operators serve other chat templates
-            than the model's own, and who writes OpenAI's Chat to such a server means it.
-        user_after_tool: whether a user turn may follow a tool's result at once.
-        structured: the strongest output form: `schema`, `json` or `none`.
-        strict_tools: whether `strict` is understood on tools.
+        mid_system: whether a system turn is accepted between other turns. Passthrough keeps
+            them, as many operators serve other chat templates than the model's own.
+        user_after_tool: whether a user turn may directly follow a tool result.
+        structured: the strictest output format: `schema`, `json` or `none`.
+        strict_tools: whether tools may be `strict`.
         forced_tools: whether tool_choice may force a call.
-        parallel_toggle: whether parallel calls can be switched off.
-        tool_result_images: whether a tool result may hold images.
-        tool_result_status: whether a tool result of Converse may say that it failed.
-        mixed_results: whether a turn of Converse may hold words beside tool results.
-        cache: the prompt-cache marks understood: `none`, `implicit`,
+        parallel_toggle: whether parallel calls can be disabled.
+        tool_result_images: whether a tool result may contain images.
+        tool_result_status: whether a tool result of Converse may have a status.
+        mixed_results: whether a turn of Converse may contain text besides tool results.
+        cache: the prompt-cache breakpoints accepted: `none`, `implicit`,
             `breakpoints` (OpenAI), `cache_control`, `cachePoint`.
-        stop_max: the most stop sequences; 0 means none are accepted, None no limit.
-        n_max: the most choices.
-        top_k, min_p, repetition_penalty: whether that field is understood.
-        max_output: the most tokens it can generate; None where unknown.
-        context_window: the most tokens in and out together; None where unknown.
-        embeddings: `only` for a model that makes vectors and does not chat.
-        embed_max: the most inputs of one call for embeddings; None where there is no limit.
-        embed_form: how Vertex AI is asked for a vector: as a `predict`ion, or by `content`, one
-            at a time.
-        count_form: `bare` where a token count takes the request's own body.
-        default_max_output: what to send where the wire demands a limit.
-        agent_max_output: the same for an agent's turn: a streamed answer that may call tools.
+        stop_max: the maximum number of stop sequences; None for no limit.
+        n_max: the maximum number of choices.
+        top_k, min_p, repetition_penalty: whether that field is accepted.
+        max_output: the maximum number of output tokens; None if unknown.
+        context_window: the maximum of input and output tokens together; None if unknown.
+        embeddings: `only` for a model that creates vectors and cannot chat.
+        embed_max: the maximum number of inputs of one embeddings call; None for no limit.
+        embed_form: how vectors are requested from Vertex AI: as a `predict`ion, or by
+            `content`, one at a time.
+        count_form: `bare` if a token count accepts the request's own body.
+        default_max_output: the limit to send where the API requires one.
+        agent_max_output: the same for an agent's turn: a streamed response that may call tools.
         max_tokens_field: the Chat name of the output limit.
         responses: whether the provider also serves the model in OpenAI's Responses, at
             the same base URL.
         completions: whether it serves the model in OpenAI's text completions, at the same
-            base URL: `none`, `too`, or `only` (the model does not chat).
+            base URL: `none`, `too`, or `only` (the model cannot chat).
         responses_required_with_tools: whether tools need OpenAI's Responses API.
-        reasoning_field: where Chat answers and history carry reasoning:
+        reasoning_field: the field for reasoning in Chat responses and histories:
             `reasoning_content`, `reasoning`, `reasoning_details`, `none`; `thinking`:
             chunks of the content (Mistral).
-        replay_reasoning: what a replayed thought means: `required_on_tools`,
+        replay_reasoning: how reasoning in a history is treated: `required_on_tools`,
             `ignored` or `native`.
-        reasoning_summaries: whether OpenAI's Responses may be asked for summaries of thoughts
-            by clients that expect them unasked; not every account may have them.
+        reasoning_summaries: whether reasoning summaries are requested from OpenAI's Responses for
+            clients that expect them without a request; not every account may use them.
         tool_id_rule: the ids accepted: `any`, `word`, `bedrock64`, `any64`, `mistral9`.
         count_tokens: `endpoint` or `estimate`.
         system_role: the Chat role of instructions: `system` or `developer`.
-        stream_options: whether `stream_options.include_usage` is understood.
+        stream_options: whether `stream_options.include_usage` is accepted.
         user_field: the Chat field of the end user's id: `safety_identifier`,
             `user`, `none`.
         session_field: the Chat field of the session: `prompt_cache_key` or `none`.
-        metadata: whether a `metadata` map is understood.
-        store: whether `store` is understood.
-        verbosity: whether `verbosity` is understood.
-        prefill_field: the Chat flag that says the last assistant turn is to be
-            continued: `prefix` (on the message), `continue_final_message`, `none`.
-        tool_choice_any: the Chat word for "some tool must be called".
-        tool_result_name: whether Chat tool messages carry the tool's `name`.
+        metadata: whether a `metadata` map is accepted.
+        store: whether `store` is accepted.
+        verbosity: whether `verbosity` is accepted.
+        prefill_field: the Chat flag that requests the continuation of the last assistant
+            turn: `prefix` (on the message), `continue_final_message`, `none`.
+        tool_choice_any: the Chat value for "some tool must be called".
+        tool_result_name: whether Chat tool messages have the tool's `name`.
         empty_content: Chat `content` of an assistant turn with only tool calls:
             `null`, `empty` (an empty string) or `omit`.
         text_parts: whether Chat `content` may be a list of text parts; else texts are
-            joined into one string (DeepSeek answers 400 to a list).
-        media_chunks: whether files and sound in Chat `content` are chunks of one string
-            each (`document_url`, `input_audio`), as Mistral has them.
-        no_name_or_refusal: whether Chat messages take neither `name` nor `refusal`.
+            joined into one string (DeepSeek rejects a list with 400).
+        media_chunks: whether files and audio in Chat `content` are chunks of one string
+            each (`document_url`, `input_audio`), as in Mistral's API.
+        no_name_or_refusal: whether Chat messages accept neither `name` nor `refusal`.
         allowed_tools: whether `tool_choice` may name a subset of the tools; else the
-            other tools are left out.
-        document_urls: whether a Chat `file` may be given by URL.
+            other tools are not sent.
+        document_urls: whether a Chat `file` may be a URL.
         anthropic_version: the version to send when translating.
         web_search: the server tool that searches the web, as its dialect writes it
-            (`web_search_20260318`, `googleSearch`; for Chat the field that asks for it,
-            or the type of a tool); empty where there is none.
-        built_in_with_functions: whether Gemini takes its built-in tools beside function
+            (`web_search_20260318`, `googleSearch`; for Chat the field that requests it,
+            or the type of a tool); empty if there is none.
+        built_in_with_functions: whether Gemini accepts its built-in tools together with function
             declarations: `none`, `flag` (with `includeServerSideToolInvocations`, which
-            Vertex AI does not know) or `plain`.
+            Vertex AI does not support) or `plain`.
     """
 
     kind: str = ""

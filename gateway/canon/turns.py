@@ -1,4 +1,4 @@
-"""Turns of a conversation put into the order that every provider demands.
+"""Turns of a conversation in the order that every provider requires.
 
 After `repaired`: the turn after an assistant turn with calls is a user turn that
 begins with exactly one result for each of them; no other results are left; no two
@@ -43,7 +43,7 @@ def merge_turns(turns: Iterable[Turn]) -> tuple[Turn, ...]:
 
 
 def _join_turns(turns: list[Turn]) -> Turn:
-    """One turn of all parts; of several efforts the last one holds."""
+    """One turn of all parts; of several efforts, the last one applies."""
     if len(turns) == 1:
         return turns[0]
     effort = next((turn.effort for turn in reversed(turns) if turn.effort), turns[0].effort)
@@ -74,7 +74,7 @@ def _split_exchanges(turns: tuple[Turn, ...]) -> Iterator[tuple[list[Turn], list
 
 
 def _merge_call_turns(assistant_turns: list[Turn]) -> list[Turn]:
-    """Assistant turns such that only the last holds calls, as results must follow at once."""
+    """Assistant turns of which only the last has calls, as results must follow at once."""
     if any(_calls(assistant_turns[:-1])):
         return list(merge_turns(assistant_turns))
     return assistant_turns
@@ -186,7 +186,7 @@ def _missing_result(call: ToolCall, report: list[Adaptation]) -> ToolResult:
 
 
 def join_cited_texts(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts of an answer with texts joined that stand apart only by their sources.
+    """The parts of a response, with texts joined that are separate only for their citations.
 
     Claude begins a new block in mid-sentence where a source is cited.
     """
