@@ -275,7 +275,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             count, where that is not the request itself.
         framing: how its streams are framed (`gateway.framing.formats`).
         serves_clients: whether clients may use it; else only providers do.
-        streams_by_default: whether a request without `stream` is answered with a stream.
+        streams_by_default: whether a request without `stream` gets a streamed response.
         passthrough_paths: endpoint name -> the upstream's path of a passthrough request,
             where it differs from the path of a chat request.
         passthrough_only: names of the endpoints that are never translated.

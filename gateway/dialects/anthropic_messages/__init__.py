@@ -1,4 +1,4 @@
-"""Anthropic Messages, and the providers that speak it too."""
+"""Anthropic Messages, and the providers with the same API."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ Json = dict[str, Any]
 # The two versions of the API; the newer one refuses sampling fields.
 VERSION = "2023-06-01"
 
-# A search result is a document with a source; this media type tells the two apart.
+# A search result is a document with a source; this media type distinguishes the two.
 SEARCH_RESULT_MEDIA_TYPE = "application/x-search-result"
 
 
@@ -38,7 +38,7 @@ FIELD_PATHS: dict[str, str] = {
     "tool_schema": "input_schema",
 }
 
-# Fields of an inner object that have no canonical place are kept under a dotted key
+# Fields of an inner object without a canonical equivalent are stored under a dotted key
 # (`output_config.task_budget`), so that a report can name them.
 NESTED_OBJECTS = ("output_config", "metadata", "thinking")
 

@@ -150,7 +150,7 @@ def is_error(payload: Any) -> bool:
 
 
 def _error_fields(payload: Any) -> Json:
-    """The object that holds type and message."""
+    """The object with type and message."""
     if not isinstance(payload, dict):
         return {}
     inner = payload.get("error")
@@ -220,7 +220,7 @@ def _client_status_and_type(error: Error) -> tuple[int, str]:
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
-    """The error before the first byte of an answer."""
+    """The error before the first byte of a response."""
     headers = {"request-id": request_id}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)

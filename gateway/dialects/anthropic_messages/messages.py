@@ -57,10 +57,6 @@ def _parse_turn(message: Json, path: str, extra: Json) -> Turn:
 
 
 # --- a provider's messages -----------------------------------------------------------------------
-#
-# The API requires that the first message is the user's, no text is empty, roles alternate,
-# tool results come first in the turn after their calls, and a system message comes only
-# between a user turn and an assistant turn.
 
 PLACEHOLDER_TEXT = "(conversation start)"
 # A last assistant message that ends with one of these is a prefill.
@@ -86,7 +82,7 @@ def render_system(context: RenderContext) -> list[Json]:
 
 
 def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:
-    """The messages; instructions that may not stand among them are added to `system`."""
+    """The messages; instructions that are not accepted among them are added to `system`."""
     context.request, report = pair_tool_results(context.request)
     context.report += report
     rendered_turns = [_render_turn(context, turn) for turn in context.request.turns]
@@ -149,7 +145,7 @@ def _filter_assistant_blocks(context: RenderContext, turn: Turn, blocks: list[Js
 def _arrange_system_messages(
     context: RenderContext, rendered_turns: list[_RenderedTurn], system: list[Json]
 ) -> list[_RenderedTurn]:
-    """The turns without those system messages that may not stand where they are."""
+    """The turns without those system messages that are not accepted in their position."""
     if all(rendered.role != "system" for rendered in rendered_turns):
         return rendered_turns
     remaining_turns: list[_RenderedTurn] = []

@@ -34,7 +34,7 @@ from gateway.dialects.shared.web_search import is_foreign
 
 _THINKING_TYPES = ("adaptive", "enabled", "disabled", "between_tools")
 _PARSED_FIELDS = frozenset({"type", "budget_tokens", "display"})
-# With this beta a budget may be larger than the limit of one answer.
+# With this beta a budget may be larger than the limit of one response.
 _INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
 
 
@@ -228,7 +228,7 @@ def _budget_conflict(body: Json) -> str | None:
 def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
     """The budget between 1024 and the limit; None where that leaves nothing.
 
-    A limit that the client left out is raised to hold both the thoughts and an answer.
+    A limit that the client omitted is raised to leave room for reasoning and response.
     """
     budget = max(MIN_BUDGET, budget)
     if context.same_dialect and _INTERLEAVED_BETA in context.request.betas:
@@ -253,7 +253,7 @@ def _render_effort(context: RenderContext, body: Json, effort: str | None) -> No
 
 # --- state in a body that passes through ---------------------------------------------------------
 #
-# So is all thinking where the provider refuses what it holds.
+# All reasoning is dropped if the provider refuses its state.
 
 _REASONING_BLOCK_TYPES = frozenset({"thinking", "redacted_thinking"})
 _THINKING_MARKERS = (b'"thinking"', b'"redacted_thinking"')

@@ -69,7 +69,7 @@ _PARSED_FIELDS = frozenset(
     }
 )
 _PARSED_OUTPUT_CONFIG = frozenset({"effort", "format"})
-# The relay names the verb in a header of its own, as the path is not ours to see.
+# The relay names the verb in a header of its own, as dialects do not see the path.
 _VERB_HEADER = "x-dragoman-verb"
 
 
@@ -427,7 +427,7 @@ def _set_extra_field(body: Json, key: str, value: object) -> bool:
 
 
 def parse_output_format(body: Json, field_paths: dict[str, str]) -> Output:
-    """The schema of the answer, in `output_config` or the older `output_format`."""
+    """The schema of the response, in `output_config` or the older `output_format`."""
     config = mapping(body, "output_config") or {}
     output_format, path = mapping(config, "format", "output_config"), "output_config.format"
     if output_format is None:

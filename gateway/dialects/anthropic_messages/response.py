@@ -62,7 +62,7 @@ _PARSED_FIELDS = frozenset(
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
+    """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     content = body.get("content") if isinstance(body, dict) else None
@@ -284,7 +284,7 @@ _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 def render_search_blocks(data: Json) -> list[Json]:
     """The call and the result for a search; empty for any other part.
 
-    A page that was opened has no block: its result would have to hold the page.
+    A page that was opened has no block: its result would have to contain the page.
     """
     search = read_call(data)
     if search is None or search.page_url:

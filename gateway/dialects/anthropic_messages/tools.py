@@ -98,7 +98,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
 
 
 def render_history_tools(context: RenderContext, body: Json) -> None:
-    """Declare the tools of calls in the history where none are offered: the API demands it."""
+    """Declare the tools of calls in the history where none are offered: the API requires it."""
     if "tools" in body:
         return
     blocks = (block for message in body["messages"] for block in message["content"])

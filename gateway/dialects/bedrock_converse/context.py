@@ -80,7 +80,7 @@ SUPPORTED_BETAS = frozenset(
 )
 
 
-# How much of a call id is kept before an appended number.
+# The length of a call id before an appended number.
 _NUMBERED_ID_PREFIX_LENGTH = 60
 
 

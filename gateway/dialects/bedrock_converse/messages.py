@@ -57,7 +57,7 @@ def render_system(context: RenderContext) -> list[Json]:
 
 
 def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:
-    """The messages; instructions that stand among them are added to `system`."""
+    """The messages; instructions among them are added to `system`."""
     context.request, report = pair_tool_results(context.request)
     context.report += report
     messages: list[Json] = []
@@ -245,7 +245,7 @@ EMPTY_PLACEHOLDER = "(empty)"
 _INVALID_TITLE_CHARACTERS = re.compile(r"[^a-zA-Z0-9()\[\] -]+")
 _SPACES = re.compile(r"\s{2,}")
 _S3_PREFIX = "s3://"
-# Blocks that may stand in a tool's result.
+# Blocks that are accepted in a tool result.
 _RESULT_BLOCK_TYPES = frozenset({"text", "image", "document", "searchResult"})
 
 
@@ -465,7 +465,7 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
 
 
 def _render_tool_result(context: RenderContext, result: ToolResult) -> list[Json]:
-    """A result; media stand inside it where the model takes them, else after it."""
+    """A result with its media inside if the model accepts them, else after it."""
     content, following_blocks = _split_result_blocks(context, result)
     is_failure = bool(result.is_error)
     if not content:
@@ -490,7 +490,7 @@ def _content_path(path: str) -> str:
 def _split_result_blocks(
     context: RenderContext, result: ToolResult
 ) -> tuple[list[Json], list[Json]]:
-    """The blocks of a result, and those that can only stand after it."""
+    """The blocks of a result, and those that are accepted only after it."""
     blocks = [block for part in result.parts for block in _render_part(context, part)]
     if context.traits.tool_result_images:
         nested_blocks = [block for block in blocks if block.keys() <= _RESULT_BLOCK_TYPES]

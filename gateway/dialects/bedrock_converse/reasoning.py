@@ -1,4 +1,4 @@
-"""Reasoning that a request asks for, as the model's own fields."""
+"""The requested reasoning, as the model's own fields."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _budget_conflict(body: Json) -> str | None:
 def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
     """The budget between 1024 and the limit; None where that leaves nothing.
 
-    A limit that the client left out is made to hold both the thoughts and an answer.
+    A limit that the client omitted is set so that reasoning and response fit.
     """
     budget = max(MIN_BUDGET, budget)
     config = body.setdefault("inferenceConfig", {})

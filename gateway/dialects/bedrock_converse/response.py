@@ -39,7 +39,7 @@ _EXTRA_FIELDS = ("trace", "additionalModelResponseFields", "performanceConfig")
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
+    """The canonical response. Raises GatewayError for a body that is no response."""
     output = body.get("output") if isinstance(body, dict) else None
     message = output.get("message") if isinstance(output, dict) else None
     content = message.get("content") if isinstance(message, dict) else None
@@ -94,7 +94,7 @@ def _citation_events(citations_content: Json) -> Iterator[tuple[str, Json]]:
 
 # --- streams -------------------------------------------------------------------------------------
 #
-# The name of an event is the frame's; a frame without a name holds one event under its
+# The name of an event is the frame's; a frame without a name contains one event under its
 # name, as the SDKs show it. Text and reasoning begin with their first delta. The usage comes
 # after `messageStop`, so the response ends with `metadata`, or with the stream.
 
@@ -427,6 +427,6 @@ def _count_written_1h(details: Any) -> int | None:
 
 
 def parse_service_tier(service_tier: Any) -> str | None:
-    """The canonical service tier that an answer tells."""
+    """The canonical service tier in a response."""
     kind = service_tier.get("type") if isinstance(service_tier, dict) else None
     return kind if isinstance(kind, str) else None

@@ -12,14 +12,14 @@ from gateway.dialects.bedrock_converse.messages import is_blank
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 
 _EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
-# Fields of a search tool that ask for nothing beyond the search itself.
+# Fields of a search tool that request nothing besides the search.
 _SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
     """Renders the tools and the tool choice into the body.
 
-    The messages must stand there already: calls in the history demand their tools.
+    The body must contain the messages: calls in the history require their tools.
     """
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:

@@ -27,7 +27,7 @@ IMAGE_TASK = "image"
 _TASKS = frozenset({"search_document", "search_query", "classification", "clustering", IMAGE_TASK})
 # The service's own fields that go on to it, whatever dialect the client wrote them in.
 _NATIVE_FIELDS = frozenset({"truncate", "max_tokens", "priority"})
-# The only form a canonical answer has; clients that want base64 get it from these.
+# The only form a canonical response has; base64 is made from these.
 _EMBEDDING_TYPES = ["float"]
 _TRUNCATE_MODES = {True: "END", False: "NONE"}
 
@@ -61,7 +61,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
 
 
 def parse_embed_response(body: Any) -> EmbedResponse:
-    """The vectors. Raises GatewayError for a shape that is no answer."""
+    """The vectors. Raises GatewayError for a body that is no response."""
     try:
         answer = msgspec.convert(body, _Answer)
     except (msgspec.ValidationError, RecursionError):

@@ -198,7 +198,7 @@ def _requested_budget(thinking: Thinking) -> int | None:
 
 
 def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int | None) -> int:
-    """The budget, reduced so that the limit leaves room for an answer; `name` is its field."""
+    """The budget, reduced so that the limit leaves room for a response; `name` is its field."""
     if max_tokens is None or budget <= max_tokens - _MIN_ANSWER_TOKENS:
         return budget
     sent_budget = max(1, max_tokens - _MIN_ANSWER_TOKENS)

@@ -38,7 +38,7 @@ from gateway.framing.sse import Frame
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
+    """The canonical response. Raises GatewayError for a body that is no response."""
     message = body.get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):
         raise bad_upstream(parse_error_message(body) or "the upstream's answer holds no message")
@@ -289,7 +289,7 @@ class ChatStreamParser:
 
 
 def _split_call(call: Any) -> tuple[Json, Json]:
-    """A call and its function; `tool_calls` is an object in events, a list in answers."""
+    """A call and its function; `tool_calls` is an object in events, a list in responses."""
     if isinstance(call, list):
         call = call[0] if call else None
     call = call if isinstance(call, dict) else {}
@@ -301,7 +301,7 @@ def _split_call(call: Any) -> tuple[Json, Json]:
 
 
 def parse_citations(citation: Any) -> list[Citation]:
-    """The sources of a piece of text, and where in the text it stands."""
+    """The sources of a text, and their position in it."""
     if not isinstance(citation, dict):
         return []
     sources = citation.get("sources")

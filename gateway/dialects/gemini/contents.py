@@ -54,7 +54,7 @@ from gateway.dialects.shared.fields import (
 # --- a client's contents -------------------------------------------------------------------------
 #
 # Calls and results may have no ids: a call gets one from the indexes of its content and of
-# the call in it, stable across requests, and a result the id of the call that it answers.
+# the call in it, stable across requests, and a result the id of its call.
 
 _AUDIO_FORMATS = {"wav": "wav", "x-wav": "wav", "mp3": "mp3", "mpeg": "mp3"}
 # Addresses that only Google can open.
@@ -108,9 +108,9 @@ class PendingCalls:
         }
 
     def match_result(self, call_id: str | None, name: str) -> str | None:
-        """The id of the call that a result answers; None if no call has this name.
+        """The id of the call of a result; None if no call has this name.
 
-        A result without an id answers a call without one first.
+        A result without an id belongs to a call without one first.
         """
         if call_id is None:
             candidate_ids = self._ids_without_client_id.get(name) or self._ids_from_client.get(name)
@@ -456,7 +456,7 @@ def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
 
 
 def _render_function_response(context: RenderContext, result: ToolResult) -> list[Json]:
-    """A result; media stand inside it where the model takes them, else after it."""
+    """A result with its media inside if the model accepts them, else after it."""
     context.drop_cache_marks(result.cache)
     texts = [part.text for part in result.parts if isinstance(part, Text) and part.text]
     media_parts = [part for part in result.parts if not isinstance(part, Text)]
@@ -510,10 +510,6 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
 
 
 # --- a provider's contents -----------------------------------------------------------------------
-#
-# The API requires that roles alternate and the user begins, results come after the turn with
-# their calls and in its order, and, for Gemini 3, a signature on the first call of each step
-# since the last user turn.
 
 PLACEHOLDER_TEXT = "(conversation start)"
 _TRAILING_INDEX = re.compile(r"\[\d+\]$")

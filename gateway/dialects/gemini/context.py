@@ -18,7 +18,7 @@ Json = dict[str, Any]
 # Collections of models; a tuned model's name includes its collection.
 COLLECTIONS = ("models", "tunedModels")
 
-# Gemini 3 demands a signature under the first call of each step and takes this value
+# Gemini 3 requires a signature on the first call of each step and accepts this value
 # where there is none (ai.google.dev, thought signatures).
 SKIP_SIGNATURE = base64.b64encode(b"skip_thought_signature_validator").decode()
 
@@ -159,7 +159,7 @@ def _client_tool_names(request: Request) -> Iterator[str]:
 def _valid_tool_names(names: dict[str, None]) -> dict[str, str]:
     """Each name -> the name to send: it begins with a letter or `_`, and is its own.
 
-    Dots and colons are legal here, so a name that has them stays as it is.
+    Dots and colons are legal here, so a name with them stays unchanged.
     """
     sent_names = {name: name for name in names if _VALID_NAME.fullmatch(name)}
     used_names = set(sent_names)

@@ -81,7 +81,7 @@ def parse_embed_request(body: Json) -> EmbedRequest:
 def render_embed_response(
     response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
 ) -> Json:
-    """The answer's JSON, in the shape of the path that was called."""
+    """The response's JSON, in the shape of the path that was called."""
     if exchange.endpoint.endswith(":embedContent"):
         return {"embedding": {"values": response.vectors[0]}}
     return {"embeddings": [{"values": vector} for vector in response.vectors]}
@@ -166,7 +166,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
 
 
 def parse_embed_response(body: Any) -> EmbedResponse:
-    """The vectors. Raises GatewayError for a shape that is no answer."""
+    """The vectors. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     if isinstance(body, dict) and "predictions" in body:

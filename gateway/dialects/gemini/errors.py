@@ -160,7 +160,7 @@ def _is_daily_quota(details: Any) -> bool:
 
 
 def render_error_body(error: Error) -> Json:
-    """The JSON of an error, before the answer or in the middle of a stream."""
+    """The JSON of an error, before the response or in the middle of a stream."""
     status, status_name = _client_status(error)
     inner: Json = {"code": status, "message": error.message, "status": status_name}
     details: list[Json] = []
@@ -183,9 +183,9 @@ def _client_status(error: Error) -> tuple[int, str]:
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
-    """The error before the first byte of an answer.
+    """The error before the first byte of a response.
 
-    A prompt that a provider's policy refuses is an answer here: one without candidates.
+    A prompt that a policy refuses gets a response here, without candidates.
     """
     headers: dict[str, str] = {}
     if error.kind == "content_policy":
@@ -197,6 +197,6 @@ def render_error(error: Error, request_id: str) -> ErrorReply:
 
 
 def render_blocked_prompt(message: str) -> Json:
-    """The answer to a prompt that was refused."""
+    """The response to a prompt that was refused."""
     feedback = {"blockReason": "PROHIBITED_CONTENT", "blockReasonMessage": message}
     return {"promptFeedback": feedback}

@@ -223,7 +223,7 @@ def _decode_base64_text(value: str) -> str:
 
 
 def render_signature(signature: Signature) -> str:
-    """The token that stands for the state towards a client."""
+    """The token that represents the state to a client."""
     return base64.b64encode(wrap_signature(signature).encode()).decode()
 
 
@@ -245,7 +245,7 @@ def can_be_replayed(signature: Signature | None, traits: Traits, *, native: bool
 def merge_split_reasoning(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """Joins reasoning that a client stored as the fragments of a stream.
 
-    The last piece of a thought of another dialect's model has no words, but the token that
+    The last fragment of another dialect's reasoning has no text, but the token that
     all of them are signed by; chats of Google's SDK keep every chunk as a content of its own.
     """
     merged_turns: list[Turn] = []

@@ -56,7 +56,7 @@ from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # --- a client's request --------------------------------------------------------------------------
 #
-# The model and whether to stream stand in the path; the relay puts them into the body as
+# The path contains the model and whether to stream; the relay puts them into the body as
 # `model` and `stream` before it is read here.
 
 _PARSED_FIELDS = frozenset(
@@ -139,7 +139,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
 
 
 def _unwrap_counted_request(body: Json) -> Json:
-    """The request inside a countTokens body, which may hold one instead of contents."""
+    """The request inside a countTokens body, which may contain one instead of contents."""
     inner = mapping(body, "generateContentRequest")
     if inner is None:
         return body
@@ -175,9 +175,9 @@ def _parse_turns(body: Json, pending_calls: PendingCalls) -> tuple[Turn, ...]:
 
 
 def _merge_split_answers(turns: tuple[Turn, ...]) -> Iterator[Turn]:
-    """Joins the fragments of each answer: chats of Google's SDK store every chunk as a turn.
+    """Joins the fragments of each response: chats of Google's SDK store every chunk as a turn.
 
-    An empty answer is dropped.
+    An empty response is dropped.
     """
     for role, turn_run in groupby(turns, key=lambda turn: turn.role):
         if role != "assistant":
@@ -190,7 +190,7 @@ def _merge_split_answers(turns: tuple[Turn, ...]) -> Iterator[Turn]:
 
 
 def _join_fragments(fragments: list[Turn]) -> tuple[Part, ...]:
-    """The parts of an answer, a text that goes on in the next piece joined; no empty ones."""
+    """The parts of a response, with fragments of a text joined; no empty parts."""
     joined_parts: list[Part] = []
     text_fragments: list[str] = []  # of the last part, if it is a text
     for fragment in fragments:
@@ -264,7 +264,7 @@ def _parse_metadata(body: Json, extra: Json) -> Meta:
 
 # --- a provider's request ------------------------------------------------------------------------
 
-# canonical sampling field -> ours, where the target's traits let it pass.
+# canonical sampling field -> Gemini's, where the traits accept it.
 _SAMPLING_FIELDS = {
     "top_p": "topP",
     "top_k": "topK",
@@ -381,7 +381,7 @@ def _render_stop(context: RenderContext, config: Json) -> None:
 
 
 def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> None:
-    """How many answers, and how likely their tokens were."""
+    """How many responses, and their log probabilities."""
     sampling, request, traits = context.request.sampling, context.request, context.traits
     if sampling.n is not None:
         sent_count = min(sampling.n, traits.n_max)
@@ -459,7 +459,7 @@ _JSON_MEDIA_TYPE = "application/json"
 
 
 def parse_output_format(config: Json, field_paths: dict[str, str], extra: Json) -> Output:
-    """The form that a client asks for, its schema in either of the two spellings."""
+    """The requested output format, with its schema in either of the two fields."""
     media_type = text(config, "responseMimeType", GENERATION_CONFIG)
     schema: Any = mapping(config, "responseJsonSchema", GENERATION_CONFIG)
     if schema is not None:
@@ -499,7 +499,7 @@ def render_output_format(context: RenderContext, config: Json) -> None:
 
 # --- the schema of a request that passes through -------------------------------------------------
 
-# One object may stand for a list of one, as in Google's own examples.
+# One object may replace a list of one, as in Google's own examples.
 _ObjectOrList = list[dict[str, Any]] | dict[str, Any]
 
 
@@ -520,7 +520,7 @@ class CountedRequest(msgspec.Struct):
 
 
 class PassthroughSchema(msgspec.Struct, rename="camel"):
-    """The fields whose types are fixed; a token count may hold a request instead."""
+    """The fields whose types are fixed; a token count may contain a request instead."""
 
     contents: _Contents | None = None
     generate_content_request: CountedRequest | None = None

@@ -108,7 +108,7 @@ def render_identifiers(context: ResponseContext) -> Json:
 def render_part(
     part: Part, path: str, context: ResponseContext, report: list[Adaptation]
 ) -> list[Json]:
-    """The parts that tell a client of one part of the answer."""
+    """A client's parts for one part of the response."""
     match part:
         case Text() | Refusal():
             return [{"text": part.text}] if part.text else []
@@ -301,7 +301,7 @@ class _Offsets:
 
 
 class GroundedText(msgspec.Struct, frozen=True):
-    """A source of a text of the answer, which begins after `before` bytes of the others."""
+    """A source of a text of the response, which begins after `before` bytes of the others."""
 
     citation: Citation
     text: str

@@ -117,7 +117,7 @@ class GeminiStreamParser:
             return self._fail(failure.error)
 
     def parse_event(self, data: Any) -> list[Event]:
-        """The events of one decoded answer. Raises GatewayError for what is none."""
+        """The events of one decoded chunk. Raises GatewayError for any other shape."""
         if is_error(data):
             raise GatewayError(parse_error_payload(data))
         if not isinstance(data, dict):
@@ -357,7 +357,7 @@ def _argument_events(args: Any, *, custom: bool) -> list[Event]:
 
 
 def _is_answer_text(part: Json) -> bool:
-    """Whether the part is text of the answer itself."""
+    """Whether the part is text of the response itself."""
     return bool(string_or_empty(part.get("text"))) and part.get("thought") is not True
 
 
@@ -369,7 +369,7 @@ _PARSED_FIELDS = frozenset(
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
+    """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     if not isinstance(body, dict) or not ("candidates" in body or "promptFeedback" in body):

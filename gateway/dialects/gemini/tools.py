@@ -140,7 +140,7 @@ def _is_unsupported(key: str, value: Any) -> bool:
 
 
 def _is_enum_value(value: Any) -> bool:
-    """Whether an enum may hold it: strings and numbers only."""
+    """Whether an enum may contain it: strings and numbers only."""
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
@@ -212,7 +212,7 @@ def _make_nullable(out: Json) -> None:
 
 
 def _order_properties(out: Json, order: Any) -> None:
-    """Put the properties into the order that was asked for: JSON keeps it."""
+    """Put the properties into the requested order."""
     properties = out.get("properties")
     if isinstance(order, list) and isinstance(properties, dict):
         first = {name: properties[name] for name in order if name in properties}
@@ -226,7 +226,7 @@ _DECLARATIONS = "functionDeclarations"
 _CALLING_MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
 # Web search: its canonical name, and Google's.
 _WEB_SEARCH, _GOOGLE_SEARCH = "web_search", "googleSearch"
-# Fields of a search tool that ask for nothing beyond the search itself.
+# Fields of a search tool that request nothing besides the search.
 _SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
 
@@ -380,7 +380,7 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
 
 
 def _render_tool_choice(context: RenderContext, declared: set[str]) -> Json | None:
-    """The calling config; None where the default holds. `declared` are the functions sent."""
+    """The calling config; None if the default applies. `declared` are the functions sent."""
     choice, request = context.request.tool_choice, context.request
     strict = [tool for tool in request.tools if tool.strict]
     if choice is not None and choice.parallel is False:

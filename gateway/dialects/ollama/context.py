@@ -41,7 +41,7 @@ FIELD_PATHS: dict[str, str] = {
 }
 # Fields of /api/generate that a chat has no place for.
 PROMPT_ONLY_FIELDS = frozenset({"suffix", "template", "context", "raw", "width", "height", "steps"})
-# The figures at the end of an answer, in nanoseconds.
+# The durations at the end of a response, in nanoseconds.
 DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
 
 
@@ -53,7 +53,7 @@ def format_timestamp(seconds: int) -> str:
 class RenderContext(DeduplicatingRenderContext):
     """The request, the traits of its target, and the report as it grows.
 
-    `hints` are sentences for the model that stand for fields which the target does not know.
+    `hints` are sentences for the model in place of fields that the target does not support.
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:

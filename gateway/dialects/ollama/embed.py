@@ -40,7 +40,7 @@ def parse_embed_request(body: Json) -> EmbedRequest:
 def render_embed_response(
     response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
 ) -> Json:
-    """The answer's JSON, in the shape of the path that was called."""
+    """The response's JSON, in the shape of the path that was called."""
     if exchange.endpoint == EMBEDDINGS_PATH:
         return {"embedding": response.vectors[0]}
     body: Json = {"model": exchange.model, "embeddings": list(response.vectors)}
@@ -84,7 +84,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
 
 
 def parse_embed_response(body: Any) -> EmbedResponse:
-    """The vectors. Raises GatewayError for a shape that is no answer."""
+    """The vectors. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     if isinstance(body, dict) and "embedding" in body:
@@ -103,7 +103,7 @@ def parse_embed_response(body: Any) -> EmbedResponse:
 
 
 def peek_embed_usage(data: bytes) -> EmbedResponse | None:
-    """Model and counts of an answer that passes through; None to have it parsed in full."""
+    """Model and counts of a passthrough response; None if it must be parsed in full."""
     try:
         answer = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -99,7 +99,7 @@ def render_error_body(error: Error) -> Json:
 
 
 def render_error(error: Error, request_id: str) -> ErrorReply:
-    """The error before the first byte of an answer."""
+    """The error before the first byte of a response."""
     headers = {"x-request-id": request_id}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)

@@ -158,7 +158,7 @@ def _parse_thinking(body: Json) -> Thinking | None:
 
 # --- a provider's request ------------------------------------------------------------------------
 
-# The most tokens of a thinking budget that one effort stands for.
+# The maximum thinking budget, in tokens, of each effort.
 _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
 
 

@@ -167,7 +167,7 @@ _COUNTS = ("prompt_eval_count", "eval_count")
 
 
 def parse_usage(last_object: Json) -> Usage | None:
-    """The counts of an answer's last object; a prompt that was cached may have none."""
+    """The counts of a response's last object; a prompt that was cached may have none."""
     prompt, output = (natural_or_none(last_object.get(name)) for name in _COUNTS)
     if prompt is None and output is None:
         return None

@@ -45,7 +45,7 @@ from gateway.framing.sse import Frame
 
 # --- a provider's stream -------------------------------------------------------------------------
 #
-# A line holds fragments of the text and of the thought, and calls in one piece. What is
+# A line contains fragments of text and reasoning, and complete calls. What is
 # no such line ends the stream as Failed: never an exception, never a clean end.
 
 
@@ -77,7 +77,7 @@ class OllamaStreamParser:
         return [] if self._ended else self._fail(bad_upstream(TRUNCATED_STREAM).error)
 
     def parse_line(self, line: Any) -> list[Event]:
-        """The events of one object of the answer."""
+        """The events of one object of the response."""
         if not isinstance(line, dict):
             return self._fail(bad_upstream("the upstream sent a line that is no object").error)
         if is_error(line):
@@ -180,7 +180,7 @@ def _render_arguments(value: Any, *, custom: bool) -> str:
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
-    """The canonical answer. Raises GatewayError for a shape that is no answer."""
+    """The canonical response. Raises GatewayError for a body that is no response."""
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     if not isinstance(body, dict) or _line_message(body) is None:

@@ -61,7 +61,7 @@ def _drop_tool_choice(context: RenderContext) -> None:
 
 
 def _select_tools(context: RenderContext) -> list[Tool]:
-    """The tools to send: the choice can only be kept by leaving others out."""
+    """The tools to send: a choice is only possible by not sending the others."""
     tools, choice = context.load_deferred_tools(), context.function_choice()
     path = context.request.client_path("tool_choice")
     match choice.mode if choice is not None else None:

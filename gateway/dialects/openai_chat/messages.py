@@ -334,7 +334,7 @@ def _assistant_out(context: ChatRenderContext, turn: Turn) -> list[Json]:
     elif items:
         message["content"] = content_out(context, items)
     elif not message.keys() & _CONTENT_FIELDS:
-        # All parts of the turn were dropped; a turn that was sent empty is kept.
+        # All parts of the turn were dropped; a turn that the client sent empty stays.
         if turn.parts:
             return []
         message["content"] = ""
@@ -362,7 +362,7 @@ def _render_empty_content(context: ChatRenderContext, message: Json) -> None:
 
 
 def _continue_last(context: ChatRenderContext, messages: list[Json], body: Json) -> None:
-    """Ask for a last assistant message to be continued, where the target can do that."""
+    """Request the continuation of a last assistant message, where the target supports it."""
     if not messages or messages[-1]["role"] != "assistant":
         return
     if not context.traits.prefill:

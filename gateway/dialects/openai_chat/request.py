@@ -94,7 +94,7 @@ _TIERS = (
     "on_demand",
     "performance",
 )
-# `auto` equals an absent field; OpenAI answers `fast` with `priority`; Groq has two values
+# `auto` equals an absent field; OpenAI responds to `fast` with `priority`; Groq has two values
 # of its own.
 _CANONICAL_TIERS = {
     "auto": None,

@@ -553,7 +553,7 @@ class ChatStreamRenderer:
         return self._chunk({"tool_calls": [call]})
 
     def _function_call(self, call: Json) -> bytes:
-        """A call or a fragment of one in the legacy form, which holds the first call only."""
+        """A call or a fragment of one in the legacy form, which has only the first call."""
         if self._call_count > 1:
             self._record_loss(ONLY_FIRST_CALL)
             return b""

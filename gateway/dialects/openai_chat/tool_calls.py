@@ -88,7 +88,7 @@ def signature_in(call: Json) -> Signature | None:
 
 
 def extra_content_of(value: str) -> Json:
-    """The `extra_content` that holds a call's state."""
+    """The `extra_content` with a call's state."""
     return {"google": {THOUGHT_SIGNATURE: value}}
 
 
@@ -125,7 +125,7 @@ def wrapped_extra_content(signature: Signature) -> Json:
 
 
 def result_in(message: Json, path: str, calls: dict[str, ToolCall]) -> ToolResult:
-    """The result in a tool message; `calls` holds the calls before it, by id."""
+    """The result in a tool message; `calls` are the calls before it, by id."""
     call_id = required_text(message, "tool_call_id", path)
     call = calls.get(call_id)
     return ToolResult(
@@ -313,7 +313,7 @@ class JsonObjectScanner:
 
 
 class ToolCallStream:
-    """All calls of one answer."""
+    """All calls of one response."""
 
     def __init__(self, rendered: RenderedRequest | None) -> None:
         self._client_names = rendered.client_names if rendered is not None else {}
@@ -327,7 +327,7 @@ class ToolCallStream:
 
     @property
     def has_calls(self) -> bool:
-        """Whether the answer holds a call."""
+        """Whether the response contains a call."""
         return self._count > 0
 
     @property

@@ -30,7 +30,7 @@ from gateway.dialects.shared.web_search import WebSearch, user_location
 
 # --- legacy functions ----------------------------------------------------------------------------
 #
-# It holds one call, without an id.
+# The legacy form has one call, without an id.
 
 FUNCTION_CALL = "function_call"
 # Reported once, for all calls after the first.
@@ -68,7 +68,7 @@ _TOOL_FIELDS = frozenset({"type", "function", "cache_control", "defer_loading"})
 
 
 def tools_in(body: Json) -> tuple[Tool, ...]:
-    """The offered tools, from all three fields that hold tools."""
+    """The offered tools, from all three fields for tools."""
     tools = [_tool_in(item, f"tools[{i}]") for i, item in enumerate(objects(body, "tools"))]
     for i, item in enumerate(objects(body, "functions")):
         tools.append(_function_in({"function": item}, item, f"functions[{i}]", f"functions[{i}]"))
@@ -286,7 +286,7 @@ def choice_in(body: Json, paths: dict[str, str]) -> ToolChoice | None:
         value = _legacy_choice(body["function_call"])
         paths["tool_choice"] = "function_call"
     if parallel is None and body.get("functions") and not body.get("tools"):
-        # The legacy form holds one call, so parallel calls are disabled.
+        # The legacy form has one call, so parallel calls are disabled.
         parallel, paths["parallel"] = False, ""
     if value is None:
         return None if parallel is None else ToolChoice(parallel=parallel)

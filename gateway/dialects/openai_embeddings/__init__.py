@@ -1,6 +1,6 @@
 """OpenAI's embeddings, and the many providers with the same API.
 
-`request` and `response` hold both directions. The dialect cannot generate: such requests
+The dialect cannot generate: such requests
 are refused.
 """
 

@@ -76,7 +76,7 @@ class ResponsesRenderContext(BaseRenderContext):
 
     Attributes:
         native: whether the client uses this dialect too: absent fields are intentional,
-            and namespaces are kept.
+            and namespaces stay unchanged.
         sent_names: the client's tool names -> those sent.
         hints: instructions to the model in place of fields that the target lacks.
         all_in_items: whether the instructions must be sent as an item.

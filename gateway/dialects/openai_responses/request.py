@@ -169,7 +169,7 @@ def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
         user_id=user_id,
         session_key=text(body, "prompt_cache_key"),
         metadata=mapping(body, "metadata"),
-        # `auto` equals an absent field; OpenAI answers `fast` with `priority`.
+        # `auto` equals an absent field; OpenAI responds to `fast` with `priority`.
         service_tier={"auto": None, "fast": "priority"}.get(tier or "auto", tier),
     )
 

@@ -382,7 +382,7 @@ class StreamItem:
     Attributes:
         native: the item's JSON; the last version counts.
         block_kind: the kind of the open block; None if none is open.
-        part_index: the index of the part that the open block stands for.
+        part_index: the index of the part of the open block.
         is_wrapped_custom: whether it calls a free-text tool that was sent as a function.
     """
 

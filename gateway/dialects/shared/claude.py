@@ -29,7 +29,7 @@ class ClaudeRenderContext(ToolNamingRenderContext):
     """The state of rendering one request for an API that serves Claude.
 
     Attributes:
-        hints: sentences for the model that stand for fields the target does not know.
+        hints: sentences for the model in place of fields that the target does not support.
         effort_override: an effort of a later turn that applies to the whole request.
     """
 
@@ -64,13 +64,13 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         return sent_effort
 
     def add_json_hint(self) -> None:
-        """Ask for JSON in words, as the API has no JSON mode."""
+        """Request JSON in the instructions, as the API has no JSON mode."""
         self.hints.append("Answer only with one JSON object.")
         path = self.request.client_path("format")
         self.approximate(path, "no JSON mode upstream: given as an instruction")
 
     def enforceable_schema(self, schema: Json, unenforceable_reason: str) -> Json | None:
-        """The schema that the API enforces; None where it is described in words instead."""
+        """The schema that the API enforces; None if it is described in the instructions instead."""
         if self.traits.structured != "schema":
             self._add_schema_hint(schema, "the upstream enforces no schema")
             return None

@@ -35,7 +35,7 @@ _message_decoder = msgspec.json.Decoder(_Message)
 def last_user_text_reader(field: str, kind: str | None) -> LastUserText:
     """A reader for the last user text in `field`, whose text parts have the type `kind`.
 
-    The field holds a list of messages, or one string.
+    The field is a list of messages, or one string.
     """
 
     def read_text(fields: Mapping[str, msgspec.Raw]) -> str:

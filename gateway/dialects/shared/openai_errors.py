@@ -179,7 +179,7 @@ def find_error(payload: Any, *, status: int | None = None, raw: bytes = b"") -> 
 
 
 def _error_fields(payload: Any) -> Json:
-    """The object that holds the message, unwrapped."""
+    """The object with the message."""
     if isinstance(payload, list) and payload:
         payload = payload[0]
     if not isinstance(payload, dict):
@@ -261,7 +261,7 @@ def _param(fields: Json) -> str | None:
 def error_body(error: Error, prompt: str = "messages") -> Json:
     """The JSON of an error, before the first byte and within a Chat stream alike.
 
-    `prompt` is the field that holds the conversation.
+    `prompt` is the name of the field with the conversation.
     """
     _, kind, code = _CLIENT_ERRORS[error.kind]
     if error.code is not None and (error.kind == "not_allowed" or error.code in _GATEWAY_CODES):

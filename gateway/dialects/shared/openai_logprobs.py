@@ -1,6 +1,6 @@
 """Log probabilities of a complete response, in the form of OpenAI's Chat and Responses.
 
-Other dialects convert theirs to this form and back; a response holds them in `extra` under
+Other dialects convert theirs to this form and back; a response has them in `extra` under
 `KEY`. Translated streams carry none.
 """
 

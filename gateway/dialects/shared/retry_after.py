@@ -27,7 +27,7 @@ def retry_after(headers: Mapping[str, str], payload: Any) -> int | None:
     """Whole seconds to wait, rounded up; None if not reported.
 
     In this order: `retry-after-ms`, `retry-after` (seconds, or a date, measured from
-    the answer's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
+    the response's own `date`), a used-up `x-ratelimit-*` or `anthropic-ratelimit-*`
     window (a window that reports only its reset counts as used up), Google's RetryInfo.
     """
     millis = _number(headers.get("retry-after-ms"))

@@ -151,7 +151,7 @@ def read_result(data: Json) -> Search | None:
 
 
 def is_foreign(data: Json) -> bool:
-    """Whether an Anthropic block stands for a search that another provider ran.
+    """Whether an Anthropic block represents a search by another provider.
 
     Anthropic does not know its id, so the block is not sent to it.
     """
