@@ -1,4 +1,4 @@
-"""Who may see what: two roles and one grant.
+"""Access control: two roles and one permission.
 
 An admin is `is_staff`; any other signed-in person is a viewer, who sees no credentials,
 and bodies of requests only with the permission `gateway.view_requestbody`.
@@ -25,22 +25,22 @@ MAY_READ_BODIES = "gateway.view_requestbody"
 
 
 def is_admin(user: Person) -> bool:
-    """Whether this person may change things and see credentials' last characters."""
+    """Whether a user may change settings and see the last characters of credentials."""
     return bool(user.is_authenticated and user.is_active and getattr(user, "is_staff", False))
 
 
 def may_read_bodies(user: Person) -> bool:
-    """Whether this person may read what clients and models said; asks the database."""
+    """Whether a user may read request and response bodies; queries the database."""
     return is_admin(user) or bool(cast("Any", user).has_perm(MAY_READ_BODIES))
 
 
 def viewer(view: View) -> View:
-    """For everybody who is signed in."""
+    """Restrict a view to signed-in users."""
     return _guarded(view, lambda user: bool(user.is_authenticated))
 
 
 def admin(view: View) -> View:
-    """For admins only."""
+    """Restrict a view to admins."""
     return _guarded(view, is_admin)
 
 
@@ -66,31 +66,30 @@ def _guarded(view: View, allowed: Callable[[Person], bool]) -> View:
 
 
 def refused(request: HttpRequest) -> HttpResponse:
-    """The page that says that only admins may see this."""
+    """Respond 403 with the "Admins only" page."""
     return render(request, "console/failures/refused.html", {"page": ""}, status=403)
 
 
 def _refused(request: HttpRequest, user: Person) -> HttpResponse:
-    """The way to the sign-in page, or a page that says what is missing."""
+    """Redirect to the sign-in page, or respond 403 to a signed-in user."""
     return refused(request) if user.is_authenticated else to_sign_in(request)
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:
-    """The way to the sign-in page, for pages and for parts of them."""
+    """Redirect to the sign-in page, from a page or from a part of one."""
     url = sign_in_url(request)
     if is_partial(request):
-        # A redirect would put the sign-in page into a corner of this one.
+        # A plain redirect would load the sign-in page into a part of this page.
         return HttpResponse(status=401, headers={"HX-Redirect": url})
     return HttpResponseRedirect(url)
 
 
 def sign_in_url(request: HttpRequest) -> str:
-    """The sign-in page, which leads back to where the person is now."""
+    """URL of the sign-in page, which returns to the current page afterwards."""
     back = request.get_full_path()
     part = is_partial(request)
     if part or request.method not in {"GET", "HEAD"}:
-        # A part of a page, or what a form is sent to, is no place to come back to; the page
-        # that it was on is.
+        # Return to the page that sent the request, not to a part of it or a form's action.
         url = (htmx_details(request).current_url if part else request.headers.get("Referer")) or ""
         base = f"{request.scheme}://{request.get_host()}"
         back = url.removeprefix(base) if url.startswith(base + "/") else reverse("overview")

@@ -1,4 +1,4 @@
-"""People's accounts: who is what, and the changes that must not go wrong.
+"""User accounts: roles, and the changes to them that need checks.
 
 Admin is `is_staff` and `is_superuser`, viewer is neither; the grant to read bodies is a
 permission of the viewer's own.
@@ -20,7 +20,7 @@ from gateway import audit, store
 
 
 class LastAdmin(ValueError):
-    """The change would leave nobody who may change things."""
+    """The change would leave no active admin."""
 
 
 class AdminExists(ValueError):
@@ -33,7 +33,7 @@ def people() -> QuerySet[User]:
 
 
 def admins() -> QuerySet[User]:
-    """Everybody who may change things now."""
+    """Return the active admins."""
     return User.objects.filter(is_superuser=True, is_active=True)
 
 
@@ -43,7 +43,7 @@ def admin_exists() -> bool:
 
 
 def granted() -> set[int]:
-    """The ids of those who have the grant to read bodies of their own."""
+    """Return the ids of users with their own permission to read bodies."""
     return set(_grant().user_set.values_list("pk", flat=True))
 
 

@@ -63,7 +63,7 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def spark(values: Sequence[Value], *, width: int = 120, height: int = 32) -> Spark:
-    """A line from the first to the last value; what is None is left out of it.
+    """A line from the first to the last value; None is a gap.
 
     The scale begins at zero, so that a wiggle on a high level looks like one.
     """

@@ -77,7 +77,7 @@ def headers_of(name: str, key: str) -> tuple[str, ...]:
 
 
 def as_read(name: str, body: Json, model: str, *, stream: bool) -> Json:
-    """A client's body as its dialect reads it: with what stands in the path beside it."""
+    """Merge a client's body with the fields that its dialect has in the URL path."""
     if not DIALECTS[name].model_in_path:
         return body
     return {**body, "model": model, "stream": stream}

@@ -1,4 +1,4 @@
-"""Passwords are hashed one at a time, aside from what serves requests.
+"""Hashes passwords one at a time, off the threads that serve requests.
 
 One hash takes 100 MB and all processors for a fifth of a second. Strangers may have as many
 made as they sign in: so there is one thread for it, with a low priority where the system has

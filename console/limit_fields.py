@@ -47,7 +47,7 @@ class LimitFields(forms.ModelForm):  # type: ignore[type-arg]
 
 
 def margin_field() -> forms.DecimalField:
-    """The markup: what a dollar of cost is charged as."""
+    """Form field of the markup: the factor from cost to charge."""
     return forms.DecimalField(
         label=_("Markup (x cost)"),
         required=False,

@@ -79,7 +79,7 @@ def rate_of(fact: Fact) -> str:
 
 
 class Value(NamedTuple):
-    """What holds of a fact and who says so; `default` is what it would be without changes."""
+    """Value of a model property with its source; `default` is the value without overrides."""
 
     fact: Fact
     value: Any

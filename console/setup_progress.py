@@ -1,7 +1,7 @@
-"""How far the first run has come, so that it can be left and taken up again.
+"""Progress of the first-run setup, so that it can be resumed.
 
-It is kept as a setting. A gateway whose admin was made in another way (a management
-command) has no such row, and is taken as set up.
+It is stored as a setting. A gateway whose admin was created by a management command has no
+such row and counts as set up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NAME = "first_run"
 
 
 def state() -> dict[str, Any]:
-    """The step that comes next, as `step`, and what earlier ones left for later ones."""
+    """Return the next step as `step`, and the values that earlier steps stored."""
     row = Setting.objects.filter(name=_NAME).first()
     return dict(row.value) if row is not None and isinstance(row.value, dict) else {}
 

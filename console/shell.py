@@ -6,7 +6,7 @@ import shlex
 
 
 def quote(text: str) -> str:
-    """The text as one word of bash, zsh and ksh, whatever stands in it.
+    """Quote a text as one word of bash, zsh and ksh, whatever it contains.
 
     Control characters are escaped: in a terminal they could end a paste, or hide what is
     pasted. NUL cannot be in a word of a shell and is left out.

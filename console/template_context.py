@@ -1,4 +1,4 @@
-"""What every page of the console needs in its template."""
+"""Template context of every console page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ THEMES = ("light", "dark")
 
 
 def console(request: HttpRequest) -> dict[str, Any]:
-    """`nav`, `theme`, `admin`, `first_run`; the database is asked only for the shell."""
+    """Return `nav`, `theme`, `admin` and `first_run`; lazy, as only full pages query them."""
     return {
         "nav": SimpleLazyObject(lambda: _nav(request)),
         "theme": theme_of(request),
@@ -27,7 +27,7 @@ def console(request: HttpRequest) -> dict[str, Any]:
 
 
 def theme_of(request: HttpRequest) -> str:
-    """The theme that a person chose; empty for that of the system."""
+    """The selected theme; empty for the theme of the system."""
     theme = request.COOKIES.get("theme", "")
     return theme if theme in THEMES else ""
 

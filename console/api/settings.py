@@ -40,7 +40,7 @@ class SettingOut(Schema):
 
 
 class SettingsOut(Schema):
-    """All settings, those that can be changed first."""
+    """Return all settings, editable ones first."""
 
     items: list[SettingOut]
 

@@ -21,7 +21,7 @@ STALE_AFTER = dt.timedelta(seconds=15)
 
 
 class RunQuerySet(models.QuerySet["PlaygroundRun"]):
-    """Runs, without what is large unless it is asked for."""
+    """Runs; large columns are deferred."""
 
     def visible_to(self, user: Any) -> Self:
         """Those that a person may see: the own ones, and for admins all."""
@@ -51,7 +51,7 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
 
 
 class PlaygroundRun(models.Model):
-    """One run: what was sent, everything that came, and what it came to.
+    """One run: its request, its events, and its totals.
 
     `document` is the page's JSON; `events` the stream (`console.playground.events`),
     empty while the run is at work; `stops` are columns that another process is asked to
@@ -80,7 +80,7 @@ class PlaygroundRun(models.Model):
 
     @property
     def interrupted(self) -> bool:
-        """Whether it has no end and its process is gone."""
+        """Whether the run has not ended and its process no longer exists."""
         last = self.heartbeat_at or self.created_at
         return self.ended_at is None and timezone.now() - last > STALE_AFTER
 

@@ -35,7 +35,7 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
         return None
 
     def clear(self, names: Iterable[str]) -> None:
-        """Forget the attempts of somebody who signed in."""
+        """Delete the attempts of a user who has signed in."""
         self.filter(pk__in=[_key(name) for name in names]).delete()
 
     def _row(self, name: str, now: dt.datetime) -> Throttle:
@@ -51,7 +51,7 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
 
 
 class Throttle(models.Model):
-    """Attempts since a moment. `key` is a digest: what was typed may be a password."""
+    """Failed sign-ins since a time. `key` is a digest: the typed name may be a password."""
 
     key = models.CharField(max_length=64, primary_key=True)
     attempts = models.PositiveIntegerField(default=0)

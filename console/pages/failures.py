@@ -19,7 +19,7 @@ _API = ("/api/", "/key/", "/model/", "/team/", "/user/", "/spend/", "/v1/")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """404. The shell is around it for those who are signed in."""
+    """404; with navigation for signed-in users."""
     message = _("There is no page at this address. It may have been moved or deleted.")
     reason = exception.args[0] if exception.args else ""
     # `get_object_or_404` writes for developers: "No Team matches the given query."
@@ -56,7 +56,7 @@ def no_csrf(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500. It needs no database: that may be what is broken."""
+    """500; without the database, as that may have failed."""
     message = _(
         "The gateway could not show this page. The error is in its log. "
         "Requests of clients are not affected by errors of the console."

@@ -1,4 +1,4 @@
-"""`/`: the way into the console."""
+"""`/`: redirects to the console."""
 
 from __future__ import annotations
 

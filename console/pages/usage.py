@@ -97,7 +97,7 @@ def _usage(request: HttpRequest, *, everything: bool = False) -> series.Usage:
 
 
 def _charts(usage_data: series.Usage) -> list[dict[str, Any]]:
-    """The two charts: their title, what the script draws, and the table below."""
+    """The two charts: title, data and table of each."""
     per = {"hour": _("hour"), "day": _("day"), "month": _("month")}[usage_data.span.step]
     titles = {
         "cost": _("Cost per %(step)s") % {"step": per},

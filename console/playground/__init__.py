@@ -1,4 +1,4 @@
-"""The playground: what a run is and does, without HTTP.
+"""The playground: plans, runs and results, without HTTP.
 
     plan_parser      page JSON -> Plan (module plan)
     client_request   Plan -> client requests; translation: an answer in another dialect

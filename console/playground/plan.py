@@ -68,7 +68,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a matrix. `expected` and `schema` override those of the columns."""
+    """One row of a matrix; `expected` and `schema` override the values of the columns."""
 
     name: str
     turns: tuple[Turn, ...]

@@ -52,7 +52,7 @@ def visible_leaves(value: Any, pointer: Pointer = ()) -> Iterator[Pointer]:
 
 
 def _visible_indexes(items: list[Any]) -> list[int | None]:
-    """Indexes of the visible items; None stands for folded ones."""
+    """Indexes of the visible items; None marks collapsed ones."""
     if len(items) <= MAX_ITEMS:
         return list(range(len(items)))
     return [0, 1, None, len(items) - 1]

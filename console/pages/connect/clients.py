@@ -67,7 +67,7 @@ def with_key(text: str, variable: str, key: str) -> str:
 
 
 def _quote_for_language(language: str, substitutions: dict[str, str]) -> dict[str, str]:
-    """In a shell the JSON stands between single quotes."""
+    """Quote JSON for a shell command, in single quotes."""
     if language != "bash":
         return substitutions
     return {**substitutions, "route_json": substitutions["route_json"].replace("'", "'\\''")}

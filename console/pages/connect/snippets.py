@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 
 class Client(NamedTuple):
-    """A client: its id, name, what its text is, the text, and what to install before.
+    """A client: id, name, language of the example, the example, and the install command.
 
     `speaks` is the dialect that it uses.
     """

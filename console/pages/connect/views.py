@@ -1,4 +1,4 @@
-"""Connect a client: what to set in each, and a light that turns green at its first call."""
+"""Connect a client: settings of each client, and a status of its first request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MAX_NAME_LENGTH = 200
 @require_safe
 @viewer
 def connect(request: HttpRequest) -> HttpResponse:
-    """All panels, for the route that is chosen."""
+    """The panels of all clients, for the selected route."""
     context = {
         "page": PAGE,
         **connect_context(request),
@@ -40,13 +40,13 @@ def connect(request: HttpRequest) -> HttpResponse:
 @require_POST
 @admin
 def connect_key(request: HttpRequest) -> HttpResponse:
-    """Make a key for the chosen route and show it in the examples, this once.
+    """Create a key for the selected route and show it in the examples, once.
 
-    It is put nowhere: no page can show it again. Scripts that want JSON get the key alone.
+    It is not stored, so no page can show it again. Scripts that accept JSON get the key alone.
     """
     requested_route = request.POST.get("route", "")[:_MAX_NAME_LENGTH]
     context = connect_context(request, requested_route)
-    # The playground's columns may be models by their own name, which are no rows.
+    # Columns of the playground may be models by full name, which have no route row.
     route = requested_route if store.load_snapshot().route(requested_route) else context["route"]
     name = f"{request.user.get_username()}, {route}"[:_MAX_NAME_LENGTH]
     row, secret = store.make_key(name, routes=[route])
@@ -65,7 +65,7 @@ def connect_key(request: HttpRequest) -> HttpResponse:
 @require_safe
 @viewer
 def connect_light(request: HttpRequest) -> HttpResponse:
-    """The light alone: waiting, or what the first call after `since` was."""
+    """The status alone: waiting, or the first request after `since`."""
     since = request.GET.get("since", "")
     number = (
         int(since) if since.isascii() and since.isdigit() and len(since) < 19 else newest_row_id()
@@ -75,10 +75,10 @@ def connect_light(request: HttpRequest) -> HttpResponse:
 
 
 def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]:
-    """What the panels need: address, routes, the one that is chosen, each client's text."""
+    """Context of the panels: base URL, routes, the selected route, each client's example."""
     routes = [route.name for route in Route.objects.live() if "*" not in route.name]
     requested_route = request.GET.get("route") or preferred
-    # The demo comes last: who has made another route means that one.
+    # The demo comes last: another route is more likely to be meant.
     routes.sort(key=lambda name: (name == DEMO, name))
     route = requested_route if requested_route in routes else next(iter(routes), "provider/model")
     base = f"{request.scheme}://{request.get_host()}"
@@ -93,10 +93,10 @@ def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]
 
 
 def light_context(since: int) -> dict[str, Any]:
-    """The first call after a row of the log, if there is one."""
+    """The first client request after a row of the log, if there is one."""
     return {"since": since, "call": RequestLog.objects.first_client_call(since)}
 
 
 def newest_row_id() -> int:
-    """The id of the newest row of the log, after which a first call is waited for."""
+    """The id of the newest row of the log."""
     return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0

@@ -1,1 +1,1 @@
-"""Cost: what providers bill beside what was computed, newer prices, and the export."""
+"""Cost: bills compared with computed cost, price updates, and the export."""

@@ -1,4 +1,4 @@
-"""Bills: for a provider and some days, what it charges beside what was computed here."""
+"""Bills: charges of a provider compared with computed cost, by day and model."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ DOUBT_LABELS: dict[str, tuple[Promise, Promise]] = {
 @require_safe
 @viewer
 def cost(request: HttpRequest) -> HttpResponse:
-    """The comparison of a provider's days."""
+    """The comparison of a provider and a period."""
     return _page(request, None)
 
 
 @require_POST
 @admin
 def bill_enter(request: HttpRequest) -> HttpResponse:
-    """Take in a sum or a file."""
+    """Store an entered amount or the lines of a file."""
     provider = request.POST.get("provider", "")
     if provider not in _providers():
         raise Http404
@@ -94,7 +94,7 @@ def bill_enter(request: HttpRequest) -> HttpResponse:
 @require_POST
 @admin
 def margin_set(request: HttpRequest) -> HttpResponse:
-    """Set the margin of all who have none of their own."""
+    """Set the default markup."""
     form = MarginForm(request.POST)
     if not form.is_valid():
         messages.error(request, " ".join(str(why) for why in form.errors["margin"]))
@@ -137,7 +137,7 @@ def _period(request: HttpRequest) -> tuple[dt.datetime, dt.datetime]:
 
 
 def _providers() -> dict[str, int]:
-    """Those of the registry, and those that were used before, by name; each with its cost."""
+    """Current and earlier providers by name, each with its cost."""
     names = Provider.objects.values_list("name", flat=True)
     return dict(sorted((dict.fromkeys(names, 0) | UsageHour.objects.cost_by_provider()).items()))
 
@@ -173,5 +173,5 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
 
 
 def _most_expensive(costs: dict[str, int]) -> str:
-    """The provider of whom most is used: the one whose bill one asks for first."""
+    """The provider with the highest cost, which the page shows first."""
     return max(costs, key=lambda name: costs[name], default="")

@@ -82,7 +82,7 @@ def _read_bill_upload(upload: Any) -> list[Line]:
 
 
 class MarginForm(forms.Form):
-    """The default markup: what a dollar of cost is charged as."""
+    """The default markup: the factor from cost to charge."""
 
     margin = margin_field()
 

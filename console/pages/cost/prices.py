@@ -47,7 +47,7 @@ def prices(request: HttpRequest) -> HttpResponse:
 @require_safe
 @admin
 def price_update(request: HttpRequest, pk: int) -> HttpResponse:
-    """The changes of one list, old and new, and what they mean for models in use."""
+    """Changes of a price list, and their effect on the cost of models in use."""
     row = get_object_or_404(PriceUpdate, pk=pk)
     changes = changes_of(row)
     used = effects(changes)

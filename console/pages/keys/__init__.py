@@ -1,1 +1,1 @@
-"""API keys: who may call, which routes, for how much and until when."""
+"""API keys: routes, limits, budgets and expiry of each."""

@@ -76,7 +76,7 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
 
 
 def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[Gauge]]:
-    """The same of each provider: what was charged for all that it answered."""
+    """Budget gauge of each provider, from the charges of its responses."""
     spent = {}
     for span, _label in SPANS:
         sums = UsageHour.objects.between(began(now.timestamp(), span)).by("provider")
@@ -85,7 +85,7 @@ def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[G
 
 
 def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
-    """The same of all requests together, whoever asked for what."""
+    """Budget gauges of all requests together."""
     return [
         Gauge(
             span,

@@ -26,7 +26,7 @@ _SLACK_S = 5
 @require_safe
 @viewer
 def keys(request: HttpRequest) -> HttpResponse:
-    """All keys, those that were revoked apart."""
+    """All active keys, or all revoked ones."""
     show_revoked = request.GET.get("show") == "revoked"
     selected = (
         ApiKey.objects.revoked() if show_revoked else ApiKey.objects.live().order_by("name", "pk")
@@ -104,7 +104,7 @@ def fixed(row: ApiKey) -> bool:
 @require_POST
 @admin
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
-    """Refuse a key from now on; the page that follows offers the way back."""
+    """Revoke a key; the next page offers to undo it."""
     get_object_or_404(ApiKey, pk=pk)
     ApiKey.objects.only_row(pk).revoke()
     response = redirect("keys")

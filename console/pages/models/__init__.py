@@ -1,1 +1,1 @@
-"""Models: what each can do and costs, who says so, and what was changed here."""
+"""Models: capabilities and prices of each, with their sources and overrides."""

@@ -150,7 +150,7 @@ def _lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
 @require_POST
 @admin
 def reset(request: HttpRequest, pk: int) -> HttpResponse:
-    """Back to what the tables say: one fact, or all of them."""
+    """Reset one property, or all of them, to the value of the capability tables."""
     row = get_object_or_404(Model, pk=pk)
     if fixed(row):
         return _page(request, row, FactsForm(model=row), status=409)

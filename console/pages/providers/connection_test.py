@@ -49,7 +49,7 @@ class ConnectionTest(msgspec.Struct, frozen=True, kw_only=True):
 @require_POST
 @admin
 async def test(request: HttpRequest, pk: int) -> HttpResponse:
-    """Test a provider as its form stands now, saved or not."""
+    """Test a provider with the values in its form, saved or not."""
     row = await sync_to_async(get_object_or_404)(Provider, pk=pk)
     return await _run_test(request, preset_name=preset_of(row).name, row=row)
 

@@ -1,4 +1,4 @@
-"""Hints beside the fields of a provider: what to enter as its key and base URL.
+"""Help texts of the provider form: which key and base URL to enter.
 
 They depend on the kind of credential and on the placeholders in capitals in the example
 of the base URL. A new preset with a supported kind of credential needs no entry here.

@@ -79,7 +79,7 @@ def _change(row: Model, listed: ListedModel, preset: str) -> Change | None:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 async def fetch(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask for the list and show the difference; POST takes over what was ticked."""
+    """Fetch the model list and show the difference; POST imports the selected models."""
     if request.method == "POST":
         return await sync_to_async(_apply_selection)(request, pk)
     row = await sync_to_async(get_object_or_404)(Provider, pk=pk)
@@ -112,7 +112,7 @@ def _page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpR
 
 
 def _new_model_view(preset: str, listed: ListedModel) -> dict[str, Any]:
-    """A model that we have not, with what the tables know where the list is silent."""
+    """A model of the list that has no row yet, completed from the capability tables."""
     list_price = price_for(preset, listed.name)
     traits = traits_for(preset, listed.name)
     return {
@@ -124,7 +124,7 @@ def _new_model_view(preset: str, listed: ListedModel) -> dict[str, Any]:
 
 
 def _sign_list(row: Provider, models: tuple[ListedModel, ...]) -> str:
-    """The list for the way through the browser, so that what comes back is what was shown."""
+    """Sign the list for its round trip through the form, so that it cannot be changed."""
     entries = [
         [m.name, m.context_window, {name: str(price) for name, price in m.prices.items()}]
         for m in models
@@ -163,7 +163,7 @@ def _apply_selection(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def add_listed(row: Provider, listed: list[ListedModel]) -> int:
-    """New rows; what the tables know is left to them, so that it stays current."""
+    """Create rows; values that the capability tables have are not copied and stay current."""
     existing = set(row.models.values_list("name", flat=True))
     new_models = [model for model in listed if model.name not in existing]
     Model.objects.bulk_create([_new_row(row, model) for model in new_models])

@@ -37,7 +37,7 @@ class Credential(NamedTuple):
 
 
 def healths(rows: Iterable[Provider]) -> dict[int, Health]:
-    """The state of each provider by row id: what was left out, what rests, what failed."""
+    """State of each provider by row id: configuration problems, cooldowns, failures."""
     warnings = _warnings()
     calls = RequestLog.objects.outcomes_by_provider(timezone.now() - WINDOW)
     cooldowns = _models_in_cooldown()
@@ -80,7 +80,7 @@ def _warnings() -> dict[str, Health]:
 
 
 def _models_in_cooldown() -> dict[str, int]:
-    """Provider -> how many of its models rest, as this process sees it."""
+    """Number of models in cooldown in this process, by provider name."""
     live = runtime.current()
     counts: dict[str, int] = {}
     if live is None:

@@ -135,7 +135,7 @@ def _variable(name: str) -> dict[str, Any]:
 @require_safe
 @admin
 def variable(request: HttpRequest) -> HttpResponse:
-    """Whether a variable is set in the environment of this process; never what it holds."""
+    """Whether a variable is set in the environment of this process; never its value."""
     name = request.GET.get("credential_env", "").strip()[:200]
     return render(request, "console/providers/_variable.html", {"variable": _variable(name)})
 
@@ -143,7 +143,7 @@ def variable(request: HttpRequest) -> HttpResponse:
 @require_POST
 @admin
 def enable(request: HttpRequest, pk: int) -> HttpResponse:
-    """Switch a provider on or off. Also one of a file: it is a stop, not a change of what it is."""
+    """Enable or disable a provider, also one that a configuration file manages."""
     row = get_object_or_404(Provider, pk=pk)
     row.enabled = request.POST.get("on") == "yes"
     row.save()
@@ -169,7 +169,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove a provider with its models, after saying what stands on it."""
+    """Delete a provider with its models, after a page that lists what depends on it."""
     row = get_object_or_404(Provider, pk=pk)
     if fixed(row):
         return form_page(request, ProviderForm(instance=row, preset=preset_of(row)), status=409)

@@ -43,7 +43,7 @@ _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 @viewer
 @require_safe
 def requests_export(request: HttpRequest, kind: str) -> HttpResponseBase:
-    """The file. It holds what the list shows and the fields behind it, never bodies."""
+    """The list as a file, with all fields of its rows but without bodies."""
     writer = {"jsonl": _jsonl, "csv": _csv}.get(kind)
     if writer is None:
         return HttpResponseBadRequest()

@@ -1,4 +1,4 @@
-"""`/console/requests`: the list, its live tail, and the export of what it shows."""
+"""`/console/requests`: the list and its live tail."""
 
 from __future__ import annotations
 

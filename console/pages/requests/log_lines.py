@@ -1,4 +1,4 @@
-"""A row of the log as the list shows it: two lines, a tone, and what to say of it."""
+"""A row of the log as the list shows it: two lines, a tone and a note."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def line(row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str]) -> L
 
 
 def tone(row: RequestLog) -> str:
-    """`ok`, `warn` for what may pass or was wanted, `bad` for the rest."""
+    """`ok`; `warn` for temporary or intended outcomes; `bad` for other failures."""
     if row.status in _SOFT or row.outcome == "client_closed":
         return "warn"
     succeeded = _SUCCESS <= row.status < _REDIRECT and row.outcome == "ok"

@@ -184,7 +184,7 @@ def _filter_term(rows: Rows, term: Term) -> Rows:
 
 
 def _expand_keys(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Public prefixes of keys, which may also be given by a part of their names."""
+    """Public prefixes of keys; a value may also be a part of a key's name."""
     prefixes = ApiKey.objects.naming(names).values_list("prefix", flat=True)
     return (*names, *prefixes[:_MAX_KEYS])
 

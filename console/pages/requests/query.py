@@ -93,7 +93,7 @@ def amount_of(name: str, text: str) -> Decimal | None:
 
 
 class Search(msgspec.Struct, frozen=True):
-    """A search as understood. `unrecognized` names what was typed and means nothing.
+    """A parsed search; `unrecognized` lists the words that are no filter.
 
     `text_refused` says that words were typed by somebody who may not read bodies: they are
     not looked up, as the rows that they find would tell what stands in the bodies.
@@ -162,7 +162,7 @@ def _tokens(text: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _term(name: str, operator: str, value: str) -> Term | None:
-    """The filter of a token; None for what is none, or says nothing."""
+    """The filter of a token; None if it is not one, or has no value."""
     negated, op = operator.startswith("!"), operator.lstrip("!")
     if op or (name in AMOUNTS and name not in COLUMNS):
         # A number without an operator is a lower bound: nobody knows the exact cost.
@@ -222,6 +222,6 @@ class State(msgspec.Struct, frozen=True):
     cursor: int | None = None
 
     def address(self, **changes: str | int | None) -> str:
-        """The query string with changes; where the list begins is kept only if asked for."""
+        """The query string with changes; the cursor is dropped unless it is one of them."""
         values = {"q": self.q, "range": self.span, "group": self.group, **changes}
         return urlencode({name: value for name, value in values.items() if value})

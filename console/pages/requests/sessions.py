@@ -15,7 +15,7 @@ MAX_STEPS = 200
 
 
 class Group(msgspec.Struct):
-    """A session in the list: its newest found row, and how many were seen of it."""
+    """A session in the list: its newest matching row, and the number of matching rows read."""
 
     newest: RequestLog
     count: int

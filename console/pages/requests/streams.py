@@ -1,4 +1,4 @@
-"""The Stream tab's two lists of events, and what the model said in the end."""
+"""The Stream tab: upstream and client events side by side, and the model output."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _axis(events: list[Event], last_ms: float) -> list[dict[str, float]]:
 
 
 def answer(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
-    """What the model said, part by part; empty where that can not be read."""
+    """Model output as parts; empty if the response cannot be parsed."""
     data = bodies.upstream_response
     translators = translators_of(row, bodies)
     if translators is None or not data:

@@ -69,7 +69,7 @@ def translators_of(row: RequestLog, bodies: Bodies | None) -> TranslationPath | 
 
 
 def verb_of(row: RequestLog) -> Verb:
-    """The operation of a row: `generate` too for those that the gateway made itself."""
+    """The operation of a row; `generate` also for requests of the gateway itself."""
     path = row.endpoint.rpartition(" ")[2]
     endpoint = find_endpoint(path) if path.startswith("/") else None
     return _VERBS.get(endpoint.action, "generate") if endpoint is not None else "generate"
@@ -97,7 +97,7 @@ def decoded(data: bytes | None) -> Any:
 
 
 def client_request_of(row: RequestLog, bodies: Bodies) -> Any:
-    """The client's JSON as its dialect reads it, with what stood in the path; None if unknown."""
+    """The client's JSON with the fields of its path; None if it cannot be read."""
     body = decoded(bodies.client_request)
     if body is None or row.passthrough or row.client_dialect not in DIALECTS:
         return body

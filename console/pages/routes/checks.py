@@ -31,7 +31,7 @@ class Fix(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One finding; `title` is the sentence in bold, `field` where it stands in the form.
+    """One finding; `title` is the sentence in bold, `field` the form field it is about.
 
     `missing` is for what is not there, which a new route need not have from the start.
     """
@@ -69,7 +69,7 @@ def blocks(checks: list[Check]) -> bool:
 
 
 def soften_new_route(checks: list[Check], submitted_fields: Collection[str]) -> list[Check]:
-    """The findings of a new route: what is missing is yet to do, unless its field was `left`."""
+    """Soften findings of a new route: a missing value is a to-do until its field was left."""
     return [
         finding._replace(level=INCOMPLETE)
         if finding.missing and finding.field not in submitted_fields

@@ -195,7 +195,7 @@ def _conflict(request: HttpRequest, state: EditorState, current_version: Current
 
 
 def render_editor(request: HttpRequest, state: EditorState) -> HttpResponse:
-    """The page; with htmx its form alone, and for a check while typing what depends on it."""
+    """Render the page, or its form for htmx; for a check while typing only the results."""
     live = request.GET.get("live") == "1"
     part = "console/routes/_live.html" if live else "console/routes/_form.html"
     values = context(request, state, live=live)

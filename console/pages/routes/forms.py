@@ -40,7 +40,7 @@ WITH, WITHOUT = "with", "without"
 
 @dataclass(slots=True)
 class TargetDraft:
-    """A target as entered; `kept` is JSON of what the editor does not show."""
+    """A target as entered; `extra_json` has the fields that the editor does not show."""
 
     key: str
     model: str

@@ -93,7 +93,7 @@ def request_conditions(step: StepDoc) -> list[str]:
 
 
 def target_options(step: StepDoc) -> list[str]:
-    """How the step goes about its targets."""
+    """Description of how the step selects among its targets."""
     options = (
         [_("targets that do not support the request are skipped")]
         if step.require_capabilities
@@ -204,7 +204,7 @@ def _move_changes(
     old: dict[str, tuple[int, int, TargetDoc]],
     new: dict[str, tuple[int, int, TargetDoc]],
 ) -> Iterator[str]:
-    """Targets in another step, and those whose order among the rest is another, the fewest."""
+    """Moved targets: into another step, or reordered; the smallest set that explains it."""
     for label in common:
         if old[label][0] != new[label][0]:
             yield _("moved %(name)s to step %(step)d") % {

@@ -41,7 +41,7 @@ _QUESTION = "What is the weather in Bergen?"
 
 
 class Sample(NamedTuple):
-    """An example: its title, and what makes it special."""
+    """An example request: its title and its features."""
 
     title: Promise
     text: str = _QUESTION

@@ -133,7 +133,7 @@ def cached_responses(request: HttpRequest, name: str) -> HttpResponse:
 
 
 class Version(NamedTuple):
-    """A version in the list; `changes` are those that made it."""
+    """A version in the list; `changes` lists the differences from the one before."""
 
     number: int
     row: models.RouteVersion | None

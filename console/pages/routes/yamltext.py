@@ -26,7 +26,7 @@ class Line(NamedTuple):
 
 
 def text(document: Document) -> str:
-    """The document without what is as usual."""
+    """The document without default values."""
     values = _without_defaults(as_json(document), Document)
     values["steps"] = [_step(step) for step in as_json(document)["steps"]]
     yaml_text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
@@ -49,7 +49,7 @@ def _without_defaults(fields: dict[str, Any], kind: type) -> dict[str, Any]:
 
 
 def _differing(value: Any, default: Any) -> Any:
-    """A value without what of it is as usual: limits say what they limit only."""
+    """A value without its own defaults: limits list only the bounds that are set."""
     if not isinstance(value, dict) or not isinstance(default, dict):
         return value
     return {
@@ -60,7 +60,7 @@ def _differing(value: Any, default: Any) -> Any:
 
 
 def difference(before: Document, after: Document) -> list[Line]:
-    """The lines that only one of them has, marked, with those around them."""
+    """Unified diff of two documents: changed lines, with context lines around them."""
     old, new = text(before).splitlines(), text(after).splitlines()
     kinds = {"+": "add", "-": "drop", " ": "", "@": "gap"}
     diff_lines = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]

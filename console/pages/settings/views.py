@@ -1,4 +1,4 @@
-"""Settings: those of the log are editable, all others are displayed with their source."""
+"""Settings: the ones of the log are editable, all others are shown with their source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGE = "settings"
 
 
 class Row(NamedTuple):
-    """A setting of the environment: its variable, what it is, and its setting in Django.
+    """A setting of the environment: its variable, its description, and its Django setting.
 
     A value that is `secret`, or may hold one, is hidden; not so its default where that is
     `public_default`. Where a `generated` one is not set, the gateway has made one, in a file of the

@@ -1,4 +1,4 @@
-"""Step 1: the first account, and what the log keeps."""
+"""Step 1: the first account, and what the log stores."""
 
 from __future__ import annotations
 

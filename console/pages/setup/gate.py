@@ -1,4 +1,4 @@
-"""The way in: the one-time token of the first start, until there is an admin."""
+"""Access to the setup: by the one-time token of the first start, until an admin exists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SESSION_KEY = "setup"
 @never_cache
 @require_safe
 def setup(request: HttpRequest) -> HttpResponse:
-    """To the step that comes next; with a token in the URL, first take it out of there."""
+    """Redirect to the next step; a token in the URL is moved into the session first."""
     if admin_exists():
         return cast("HttpResponse", _resume(request))
     token = request.GET.get("setup", "")
@@ -72,7 +72,7 @@ _TITLES: dict[setup_progress.Step, Promise] = {
 
 
 def during(step: setup_progress.Step) -> Callable[[View], View]:
-    """A later step: for admins, and only while the first run is not finished."""
+    """Restrict a later step to admins, and to the time before the setup is finished."""
 
     def guard(view: View) -> View:
         @wraps(view)
@@ -85,7 +85,7 @@ def during(step: setup_progress.Step) -> Callable[[View], View]:
         def run_view(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             current_step = setup_progress.step()
             order = [*setup_progress.STEPS, "done"]
-            # One may go back and look, never ahead of what is done.
+            # Earlier steps may be revisited, later ones not.
             if current_step == "done" or order.index(step) > order.index(current_step):
                 return redirect("setup")
             return cast("HttpResponse", view(request, *args, **kwargs))

@@ -1,4 +1,4 @@
-"""Step 2: somebody to call. A preset, a key found in the environment, or the demo."""
+"""Step 2: the first provider: a preset, a key in the environment, or the demo."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ LISTED_KINDS = ("route", "provider")
 @require_safe
 @admin
 def teams(request: HttpRequest) -> HttpResponse:
-    """All teams, with what they have spent; below them what else has limits."""
+    """All teams with their spend, and below them everything else that has limits."""
     now = timezone.now()
     rows: list[Any] = list(Team.objects.with_member_count())
     spent = team_gauges(rows, now)
@@ -73,14 +73,14 @@ def teams(request: HttpRequest) -> HttpResponse:
 
 
 def _global_limits(now: datetime) -> dict[str, Any]:
-    """The limits of all requests together as a row has them, and what all have spent."""
+    """The limits and the spend of all requests together, as a row."""
     options = store.load_options()
     limits = {name: getattr(options.limits, limit) for name, limit in LIMITS.items()}
     return {"limits": limits, "gauge": tightest(global_gauges(options.budget, now))}
 
 
 def _owners(now: datetime) -> Iterator[dict[str, Any]]:
-    """Routes and providers; of those with a budget also what is spent of it."""
+    """Routes and providers with their limits; with a budget also its spend."""
     providers = provider_gauges(list(Provider.objects.all()), now)
     for kind in LISTED_KINDS:
         for row in OWNERS[kind].model.objects.order_by("name"):
