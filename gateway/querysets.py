@@ -16,7 +16,7 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.models import F, Q, Value
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce, Concat
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
 from gateway import audit
@@ -319,6 +319,21 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def doubtful(self) -> Self:
         """Rows whose cost may not be what is billed; by the index of that condition."""
         return self.filter(RawSQL(_DOUBTFUL, (), models.BooleanField()))  # noqa: S611
+
+    def with_failed_attempts_of(self, provider: str) -> Self:
+        """Rows with an attempt at a provider that failed or lost a hedge.
+
+        On SQLite also a few rows in which another provider's attempt failed.
+        """
+        if connections[self.db].vendor == "postgresql":
+            # The binary JSON is searched as it is: turning it into text takes twice as long.
+            failed = RawSQL(
+                "jsonb_path_exists(attempts, '$[*].error_kind')", (), models.BooleanField()
+            )
+            return self.filter(failed, attempts__contains=[{"provider": provider}])
+        rows = self.alias(attempts_text=Cast("attempts", models.TextField()))
+        rows = rows.filter(attempts_text__contains="error_kind")
+        return rows.filter(attempts_text__contains=f'"{provider}"')
 
     def comparing(self, column: str, op: str, amount: Decimal) -> Self:
         """Rows whose number is above or below `amount`; unknown numbers are neither.

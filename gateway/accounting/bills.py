@@ -15,8 +15,7 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 from django.db import transaction
-from django.db.models import Sum, TextField
-from django.db.models.functions import Cast
+from django.db.models import Sum
 
 from gateway import audit
 from gateway.models import BillLine, RequestLog, UsageHour
@@ -284,8 +283,7 @@ def _doubt(why: str, costs: list[Decimal | None]) -> Doubt:
 
 def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Doubt]:
     """Attempts at it that another answered for: given up for a faster one, or broken off."""
-    rows = RequestLog.objects.started(since, until).annotate(told=Cast("attempts", TextField()))
-    rows = rows.filter(told__contains="error_kind").filter(told__contains=f'"{provider}"')
+    rows = RequestLog.objects.started(since, until).with_failed_attempts_of(provider)
     hedged, late, usd = 0, 0, Decimal(0)
     for attempts in rows.values_list("attempts", flat=True)[:MOST_READ].iterator():
         for attempt in attempts:
