@@ -54,7 +54,7 @@ def make_first_admin(name: str, password: str) -> User:
         if admin_exists():
             raise AdminExists
         user = User.objects.create_superuser(name, password=password)
-        audit.note("user", user.pk, name, None, _audit_snapshot(user))
+        audit.record_change("user", user.pk, name, None, _audit_snapshot(user))
     return user
 
 
@@ -63,7 +63,7 @@ def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
     with transaction.atomic():
         user = User.objects.create_user(name, password=password, is_staff=admin, is_superuser=admin)
         _set_grant(user, granted=bodies and not admin)
-        audit.note("user", user.pk, name, None, _audit_snapshot(user))
+        audit.record_change("user", user.pk, name, None, _audit_snapshot(user))
     return user
 
 
@@ -97,7 +97,7 @@ def delete(user: User) -> None:
     """Remove an account with the playground's runs and presets of theirs. Raises LastAdmin."""
     with transaction.atomic():
         _check_other_admins(user)
-        audit.note("user", user.pk, user.get_username(), _audit_snapshot(user), None)
+        audit.record_change("user", user.pk, user.get_username(), _audit_snapshot(user), None)
         user.delete()
 
 
@@ -115,7 +115,7 @@ def audited() -> Iterator[None]:
         for pk in before.keys() | after.keys():
             name = (after.get(pk) or before[pk])[0]
             old, new = (accounts[pk][1] if pk in accounts else None for accounts in (before, after))
-            audit.note("user", pk, name, old, new)
+            audit.record_change("user", pk, name, old, new)
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def _audit_changes(user: User) -> Iterator[None]:
         before = _audit_snapshot(User.objects.get(pk=user.pk))
         yield
         after = _audit_snapshot(User.objects.get(pk=user.pk))
-        audit.note("user", user.pk, user.get_username(), before, after)
+        audit.record_change("user", user.pk, user.get_username(), before, after)
 
 
 def _audit_snapshot(user: User) -> dict[str, Any]:

@@ -28,7 +28,7 @@ TITLES: dict[str, str | Promise] = {
     "bedrock_converse": "Bedrock Converse",
     "cohere": "Cohere",
     "ollama": "Ollama",
-    "forward": _("Pass-through"),
+    "passthrough": _("Passthrough"),
 }
 OFFERED: dict[str, Dialect] = {
     name: CLIENT_DIALECTS[name]

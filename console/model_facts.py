@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from gateway.models import Model
-from gateway.providers.prices import book, price_for
-from gateway.providers.provenance import Told, layer, told
+from gateway.providers.prices import price_book, price_for
+from gateway.providers.provenance import OriginatedValue, layer, traits_with_origin
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -83,8 +83,8 @@ class Value(NamedTuple):
 
     fact: Fact
     value: Any
-    source: Told
-    default: Told
+    source: OriginatedValue
+    default: OriginatedValue
 
     @property
     def supported(self) -> bool:
@@ -106,7 +106,7 @@ class Value(NamedTuple):
 
 def facts_of(row: Model) -> dict[str, Value]:
     """Every fact of a model by its name."""
-    base = told(row.provider.preset, row.name)
+    base = traits_with_origin(row.provider.preset, row.name)
     learned = layer(_mapping(row.learned), "learned")
     custom = layer(_mapping(row.traits), "own")
     facts = {}
@@ -123,22 +123,24 @@ def _prices(row: Model) -> dict[str, Value]:
     for fact in PRICES:
         price: Decimal | None = getattr(listed, rate_of(fact))
         default = (
-            Told(value=None, origin="assumed")
+            OriginatedValue(value=None, origin="assumed")
             if price is None
-            else Told(value=price, origin="price list", ref=_day_of(listed.source))
+            else OriginatedValue(value=price, origin="price list", ref=_day_of(listed.source))
         )
         custom_price = getattr(row, f"price_{rate_of(fact)}")
-        source = default if custom_price is None else Told(value=custom_price, origin="own")
+        source = (
+            default if custom_price is None else OriginatedValue(value=custom_price, origin="own")
+        )
         prices[fact.name] = Value(fact, source.value, source, default)
     return prices
 
 
 def _day_of(source: str) -> str:
     """The day of the list that a price is from: a newer one names its own."""
-    return source.rpartition(" of ")[2] if " of " in source else book().taken
+    return source.rpartition(" of ")[2] if " of " in source else price_book().fetched_on
 
 
-def source_label(source: Told) -> str:
+def source_label(source: OriginatedValue) -> str:
     """Label of the source."""
     match source.origin:
         case "own":

@@ -89,7 +89,7 @@ class RouteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Keys: to limit, revoke and delete. `manage.py makekey` makes them."""
+    """Keys: to limit, revoke and delete. `manage.py create_key` makes them."""
 
     list_display = ("name", "prefix", "expires_at", "revoked_at", "last_used_at")
     readonly_fields = ("prefix", "last_used_at")

@@ -19,7 +19,7 @@ from django.db import models
 
 Values = dict[str, Any]
 # Columns that are no news: clocks, and what identifies a row anyway.
-_SILENT = frozenset({"id", "created_at", "updated_at", "last_used_at"})
+_IGNORED_COLUMNS = frozenset({"id", "created_at", "updated_at", "last_used_at"})
 # Columns that hold a secret, or what could be checked against one.
 _SECRET = frozenset({"credential", "digest", "previous_digest", "password"})
 # Columns whose values may be secrets, by name.
@@ -66,39 +66,41 @@ def acting(who: str | Callable[[], str], via: Via) -> Iterator[None]:
         _current.reset(token)
 
 
-def read(table: type[models.Model], keys: Iterable[Any]) -> dict[Any, Values]:
+def read_rows(table: type[models.Model], keys: Iterable[Any]) -> dict[Any, Values]:
     """What rows say now, by primary key."""
-    found = table._base_manager.filter(pk__in=list(keys)).values()
-    return {row[table._meta.pk.name]: row for row in found}
+    rows = table._base_manager.filter(pk__in=list(keys)).values()
+    return {row[table._meta.pk.name]: row for row in rows}
 
 
-def read_all(rows: models.QuerySet[Any]) -> dict[Any, Values]:
+def read_queryset(rows: models.QuerySet[Any]) -> dict[Any, Values]:
     """What the rows of a query say now, by primary key."""
     keys = list(rows.order_by().values_list("pk", flat=True))
-    return read(rows.model, keys)
+    return read_rows(rows.model, keys)
 
 
-def note_all(table: type[models.Model], before: Mapping[Any, Values]) -> None:
+def record_changes(table: type[models.Model], before: Mapping[Any, Values]) -> None:
     """Write down what became of rows that were changed at once."""
     if not before:
         return
-    after = read(table, before)
+    after = read_rows(table, before)
     rows = table._base_manager.filter(pk__in=list(before))
     for row in rows:
-        note(table._meta.model_name or "", row.pk, str(row), before[row.pk], after.get(row.pk))
+        record_change(
+            table._meta.model_name or "", row.pk, str(row), before[row.pk], after.get(row.pk)
+        )
 
 
-def said(row: models.Model) -> Values:
+def row_values(row: models.Model) -> Values:
     """What a row in hand says."""
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
-def only_silent(names: Iterable[str]) -> bool:
+def ignores_change(names: Iterable[str]) -> bool:
     """Whether a change of these columns is no news."""
-    return _SILENT.issuperset(names)
+    return _IGNORED_COLUMNS.issuperset(names)
 
 
-def note(
+def record_change(
     kind: str,
     key: Any,
     name: str,
@@ -106,7 +108,7 @@ def note(
     after: Mapping[str, Any] | None,
 ) -> None:
     """Write one change down, if it is one. None stands for a row that is not there."""
-    old, new = _shown(before), _shown(after)
+    old, new = _public_values(before), _public_values(after)
     if old is not None and new is not None:
         differ = {
             column for column in old.keys() | new.keys() if old.get(column) != new.get(column)
@@ -131,15 +133,17 @@ def note(
     )
 
 
-def _shown(values: Mapping[str, Any] | None) -> Values | None:
+def _public_values(values: Mapping[str, Any] | None) -> Values | None:
     if values is None:
         return None
-    return {name: _value(name, value) for name, value in values.items() if name not in _SILENT}
+    return {
+        name: _value(name, value) for name, value in values.items() if name not in _IGNORED_COLUMNS
+    }
 
 
 def _value(name: str, value: Any) -> Any:
     if name in _SECRET:
-        return _mark(value)
+        return _secret_digest(value)
     if name in _PAIRS and isinstance(value, dict):
         return {key: _pair(text) for key, text in value.items()}
     if isinstance(value, Decimal):
@@ -149,10 +153,12 @@ def _value(name: str, value: Any) -> Any:
 
 def _pair(value: Any) -> Any:
     """A header's value: a variable's name may be seen, anything else may be a secret."""
-    return value if isinstance(value, str) and value.startswith(_REFERENCE) else _mark(value)
+    return (
+        value if isinstance(value, str) and value.startswith(_REFERENCE) else _secret_digest(value)
+    )
 
 
-def _mark(value: Any) -> str:
+def _secret_digest(value: Any) -> str:
     """Stands for a secret: empty if there is none, another for each other one.
 
     The few bits tell that it was replaced, and are too few to find it by.

@@ -11,7 +11,7 @@ import re
 import unicodedata
 
 # Longer runs are hashes and base64, which nobody searches for.
-MAX_WORD = 64
+MAX_TERM = 64
 MAX_PHRASES = 16
 
 # ASCII by itself, which most text is: a table takes a fifth of the time.
@@ -24,30 +24,30 @@ _SPACELESS = re.compile(r"([\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff
 _QUERY = re.compile(r'"([^"]*)"|(\S+)')
 
 
-def words(text: str) -> list[str]:
+def split_terms(text: str) -> list[str]:
     """The words of `text`, normalised, in order."""
     if text.isascii():
-        found = text.encode().translate(_ASCII).decode().split()
+        terms = text.encode().translate(_ASCII).decode().split()
     else:
         # Twice: a letter in another font (NFKD) has its case only afterwards.
         folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-        plain = "".join(c for c in folded if not unicodedata.combining(c))
-        found = _WORD.findall(_SPACELESS.sub(r" \1 ", plain))
-    if max(map(len, found), default=0) > MAX_WORD:
-        return [word for word in found if len(word) <= MAX_WORD]
-    return found
+        stripped = "".join(c for c in folded if not unicodedata.combining(c))
+        terms = _WORD.findall(_SPACELESS.sub(r" \1 ", stripped))
+    if max(map(len, terms), default=0) > MAX_TERM:
+        return [term for term in terms if len(term) <= MAX_TERM]
+    return terms
 
 
-def document(text: str) -> str:
+def index_text(text: str) -> str:
     """The text as it is handed to the index."""
-    return " ".join(words(text))
+    return " ".join(split_terms(text))
 
 
-def phrases(query: str) -> list[str]:
+def parse_phrases(query: str) -> list[str]:
     """What a person typed, as phrases that must all occur.
 
     `"..."` is a phrase, and so is a run such as `gateway/models.py` that the index
     holds as several words.
     """
-    found = (document(quoted or plain) for quoted, plain in _QUERY.findall(query))
-    return list(dict.fromkeys(phrase for phrase in found if phrase))[:MAX_PHRASES]
+    documents = (index_text(quoted or bare) for quoted, bare in _QUERY.findall(query))
+    return list(dict.fromkeys(phrase for phrase in documents if phrase))[:MAX_PHRASES]

@@ -20,7 +20,7 @@ from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
 from gateway import audit
-from gateway.fulltext import phrases
+from gateway.fulltext import parse_phrases
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 Row = TypeVar("Row", bound=models.Model)
@@ -29,9 +29,9 @@ PRUNE_ROWS = 1000
 # Digits that every database's row ids can hold.
 _ID_DIGITS = 19
 # What the log shows as the key of calls that no client made.
-_INSIDE = ("playground", "replay", "shadow", HEALTH_CHECK_KEY)
+_INTERNAL_KEYS = ("playground", "replay", "shadow", HEALTH_CHECK_KEY)
 # The condition of the index `gateway_request_doubtful`, in literals.
-_DOUBTFUL = (
+_UNCERTAIN_COST = (
     "cost_usd IS NULL OR NOT (outcome = 'ok') OR NOT (shadow_of = '') "
     "OR NOT (service_tier = '') OR usage_source IN ('estimated', 'estimated_size')"
 )
@@ -69,7 +69,7 @@ def _note_commit() -> None:
     _committed += 1
 
 
-def committed() -> int:
+def committed_changes() -> int:
     """How many changes of the registry this process has committed."""
     return _committed
 
@@ -93,10 +93,10 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
     def update(self, **values: Any) -> int:
         """Change all rows; the version moves if there were any."""
         with transaction.atomic(using=self.db):
-            before = {} if audit.only_silent(values) else audit.read_all(self)
+            before = {} if audit.ignores_change(values) else audit.read_queryset(self)
             count = super().update(**values)
             if count:
-                audit.note_all(self.model, before)
+                audit.record_changes(self.model, before)
                 bump()
         return count
 
@@ -118,8 +118,8 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
         with transaction.atomic(using=self.db):
             rows = super().bulk_create(objs, *args, **kwargs)
             for row in rows:
-                audit.note(
-                    self.model._meta.model_name or "", row.pk, str(row), None, audit.said(row)
+                audit.record_change(
+                    self.model._meta.model_name or "", row.pk, str(row), None, audit.row_values(row)
                 )
             bump()
         return rows
@@ -130,10 +130,10 @@ class ModelQuerySet(RegistryRowQuerySet[Row]):
 
     def first_of(self, provider_id: int) -> str:
         """The name of a model of a provider that may be called; empty if there is none."""
-        found = self.live().filter(provider_id=provider_id).exclude(name__contains="*")
-        return found.values_list("name", flat=True).first() or ""
+        rows = self.live().filter(provider_id=provider_id).exclude(name__contains="*")
+        return rows.values_list("name", flat=True).first() or ""
 
-    def named(self, name: str) -> Self:
+    def with_name(self, name: str) -> Self:
         """Those of this name, one for each provider."""
         return self.filter(name=name)
 
@@ -141,14 +141,14 @@ class ModelQuerySet(RegistryRowQuerySet[Row]):
         """Those with `text` in `provider/model`, of a provider, `on` or `off`; empty is any."""
         if any("\0" in value for value in (text, provider)):
             return self.none()
-        found = self.filter(provider__name=provider) if provider else self
+        rows = self.filter(provider__name=provider) if provider else self
         if state in {"on", "off"}:
             on = Q(enabled=True, provider__enabled=True)
-            found = found.filter(on if state == "on" else ~on)
+            rows = rows.filter(on if state == "on" else ~on)
         label = Concat("provider__name", Value("/"), "name")
-        for word in text.split():
-            found = found.annotate(label=label).filter(label__icontains=word)
-        return found
+        for term in text.split():
+            rows = rows.annotate(label=label).filter(label__icontains=term)
+        return rows
 
 
 class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
@@ -158,25 +158,25 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         """Those that have not been revoked. Expired ones stay: the client is told so."""
         return self.filter(revoked_at=None).order_by("pk")
 
-    def named(self, names: Sequence[str]) -> Self:
+    def with_names(self, names: Sequence[str]) -> Self:
         """Those with one of these names."""
         return self.filter(name__in=[name for name in names if "\0" not in name])
 
-    def naming(self, parts: Sequence[str]) -> Self:
+    def name_contains(self, parts: Sequence[str]) -> Self:
         """Those whose name has one of these parts, whatever their case."""
         usable = [part for part in parts if part and "\0" not in part]
-        wanted = reduce(or_, (Q(name__icontains=part) for part in usable), Q(pk=None))
-        return self.filter(wanted)
+        condition = reduce(or_, (Q(name__icontains=part) for part in usable), Q(pk=None))
+        return self.filter(condition)
 
-    def only_row(self, pk: int) -> Self:
+    def with_pk(self, pk: int) -> Self:
         """The one with this row id."""
         return self.filter(pk=pk)
 
     def memberships(self) -> dict[int, list[int]]:
         """The row ids of keys that belong to a team: those of their project and team."""
         rows = self.exclude(team=None).order_by()
-        found = rows.values_list("pk", "team_id", "team__parent_id")
-        return {pk: [team for team in teams if team is not None] for pk, *teams in found}
+        teams_by_key = rows.values_list("pk", "team_id", "team__parent_id")
+        return {pk: [team for team in teams if team is not None] for pk, *teams in teams_by_key}
 
     def of_team(self, team_id: int) -> Self:
         """The keys of a team that have not been revoked."""
@@ -222,9 +222,9 @@ class TeamQuerySet(RegistryRowQuerySet[Row]):
 
     def with_member_count(self) -> Self:
         """All by name, with `members`: how many keys each has that are not revoked."""
-        kept = Q(keys__revoked_at=None)
-        found = self.select_related("parent").annotate(members=models.Count("keys", filter=kept))
-        return found.order_by("name")
+        active = Q(keys__revoked_at=None)
+        teams = self.select_related("parent").annotate(members=models.Count("keys", filter=active))
+        return teams.order_by("name")
 
 
 class RouteVersionQuerySet(models.QuerySet[Row]):
@@ -283,32 +283,34 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         }
         if any("\0" in value for value in (*equal.values(), key, status) if isinstance(value, str)):
             return self.none()  # PostgreSQL refuses to compare with it, and no row has it
-        found = self.filter(**{name: value for name, value in equal.items() if value})
+        rows = self.filter(**{name: value for name, value in equal.items() if value})
         for name, usual in _PARTIAL.items():
             if equal[name] and equal[name] != usual:
-                found = found.exclude(**{name: usual})
-        found = found.filter(_key(key), _status(status))
+                rows = rows.exclude(**{name: usual})
+        rows = rows.filter(_key(key), _status(status))
         if since is not None:
-            found = found.filter(started_at__gte=since)
+            rows = rows.filter(started_at__gte=since)
         if until is not None:
-            found = found.filter(started_at__lt=until)
-        return found.containing(text) if text else found
+            rows = rows.filter(started_at__lt=until)
+        return rows.containing(text) if text else rows
 
-    def having(self, column: str, values: Sequence[str], *, negated: bool = False) -> Self:
+    def column_in(self, column: str, values: Sequence[str], *, negated: bool = False) -> Self:
         """Rows whose column holds one of `values`, or none of them. `status` takes classes."""
         if any("\0" in value for value in values):
             return self if negated else self.none()
         if column == "status":
-            wanted = reduce(or_, (_status(value) for value in values))
+            condition = reduce(or_, (_status(value) for value in values))
         else:
-            wanted = Q(**{f"{column}__in": values}) if len(values) > 1 else Q(**{column: values[0]})
+            condition = (
+                Q(**{f"{column}__in": values}) if len(values) > 1 else Q(**{column: values[0]})
+            )
         if negated:
-            return self.filter(~wanted)
-        found = self.filter(wanted)
+            return self.filter(~condition)
+        rows = self.filter(condition)
         usual = {**_PARTIAL, "status": 200}.get(column)
         if usual is not None and not {str(usual), "2xx"} & {value.lower() for value in values}:
-            found = found.exclude(**{column: usual})
-        return found
+            rows = rows.exclude(**{column: usual})
+        return rows
 
     def not_empty(self, column: str) -> Self:
         """Rows whose column, usually empty, holds something; by the column's partial index."""
@@ -316,9 +318,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         # takes another index of which it knows the size.
         return self.exclude(**{column: RawSQL("''", ())}).filter(**{f"{column}__gt": ""})
 
-    def doubtful(self) -> Self:
+    def with_uncertain_cost(self) -> Self:
         """Rows whose cost may not be what is billed; by the index of that condition."""
-        return self.filter(RawSQL(_DOUBTFUL, (), models.BooleanField()))  # noqa: S611
+        return self.filter(RawSQL(_UNCERTAIN_COST, (), models.BooleanField()))  # noqa: S611
 
     def with_failed_attempts_of(self, provider: str) -> Self:
         """Rows with an attempt at a provider that failed or lost a hedge.
@@ -335,7 +337,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         rows = rows.filter(attempts_text__contains="error_kind")
         return rows.filter(attempts_text__contains=f'"{provider}"')
 
-    def comparing(self, column: str, op: str, amount: Decimal) -> Self:
+    def compare_number(self, column: str, op: str, amount: Decimal) -> Self:
         """Rows whose number is above or below `amount`; unknown numbers are neither.
 
         `column` is a column of the log, or `tokens` for all tokens of prompt and answer.
@@ -347,19 +349,19 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             rows = self.alias(tokens=total)
         return rows.filter(**{f"{column}__{_LOOKUPS[op]}": amount})
 
-    def identified(self, text: str) -> Self:
+    def with_any_id(self, text: str) -> Self:
         """The rows that go by this id: the row's, the gateway's, or the one its client chose.
 
         These may be several, as clients choose freely: `addressed` finds the one of a link.
         """
         if "\0" in text:
             return self.none()
-        named = Q(request_id=text) | (Q(client_request_id=text) & ~Q(client_request_id=""))
+        condition = Q(request_id=text) | (Q(client_request_id=text) & ~Q(client_request_id=""))
         if text.isdecimal() and len(text) < _ID_DIGITS:
-            named |= Q(pk=int(text))
-        return self.filter(named)
+            condition |= Q(pk=int(text))
+        return self.filter(condition)
 
-    def addressed(self, text: str) -> Row | None:
+    def by_id(self, text: str) -> Row | None:
         """The one row that a link means: by row id, the gateway's own id, the client's newest.
 
         An id of digits is a row's. No client can put its request in another one's place.
@@ -368,9 +370,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             return None
         if text.isdecimal():
             return self.filter(pk=int(text)).first() if len(text) < _ID_DIGITS else None
-        own = self.filter(request_id=text).newest(1).first()
-        if own is not None or not text:
-            return own
+        row = self.filter(request_id=text).newest(1).first()
+        if row is not None or not text:
+            return row
         chosen = Q(client_request_id=text) & ~Q(client_request_id="")
         return self.filter(chosen).newest(1).first()
 
@@ -382,10 +384,10 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         """The rows with row ids from `low` to `high`, both included."""
         return self.filter(pk__gte=low, pk__lte=high)
 
-    def started(self, since: datetime | None, until: datetime | None) -> Self:
+    def started_between(self, since: datetime | None, until: datetime | None) -> Self:
         """Rows that started at or after `since` and before `until`; None means no bound."""
-        found = self if since is None else self.filter(started_at__gte=since)
-        return found if until is None else found.filter(started_at__lt=until)
+        rows = self if since is None else self.filter(started_at__gte=since)
+        return rows if until is None else rows.filter(started_at__lt=until)
 
     def earliest_start(self) -> datetime | None:
         """When the first of them started."""
@@ -394,14 +396,14 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def outcomes_by_provider(self, since: datetime) -> dict[str, tuple[int, int]]:
         """Provider -> how many requests it answered last since then, and how many failed."""
         failed = Q(outcome__in=("error", "cut"))
-        found = (
+        rows = (
             self.filter(started_at__gte=since)
             .exclude(provider="")
             .order_by()
             .values_list("provider")
             .annotate(calls=models.Count("pk"), bad=models.Count("pk", filter=failed))
         )
-        return {name: (calls, bad) for name, calls, bad in found}
+        return {name: (calls, bad) for name, calls, bad in rows}
 
     def failed(self) -> Self:
         """Rows that did not end well, by the index that holds only those."""
@@ -409,12 +411,12 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
     def containing(self, text: str) -> Self:
         """Rows whose bodies or error contain all words and "phrases" of `text`."""
-        wanted = phrases(text)
-        if not wanted:
+        required_phrases = parse_phrases(text)
+        if not required_phrases:
             return self.none()
-        found = self.filter(text__document__matches=wanted)
-        found._searched = True
-        return found
+        rows = self.filter(text__document__matches=required_phrases)
+        rows._searched = True
+        return rows
 
     def before(self, cursor: int | None) -> Self:
         """Rows older than the one the last page ended with."""
@@ -424,11 +426,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         """Rows newer than that one, for pages that are live."""
         return self.filter(pk__gt=cursor)
 
-    def asked(self) -> Self:
+    def without_health_checks(self) -> Self:
         """Those that somebody asked for: all but the gateway's own checks of targets."""
         return self.exclude(key_prefix=HEALTH_CHECK_KEY)
 
-    def any_asked(self) -> bool:
+    def has_client_requests(self) -> bool:
         """Whether there is one of these; a glance at the index, however many checks there are."""
         return self.filter(
             Q(key_prefix__lt=HEALTH_CHECK_KEY) | Q(key_prefix__gt=HEALTH_CHECK_KEY)
@@ -436,7 +438,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
     def first_client_call(self, cursor: int) -> Row | None:
         """The first call after that row which came from outside, not from the gateway itself."""
-        return self.after(cursor).exclude(key_prefix__in=_INSIDE).order_by("pk").first()
+        return self.after(cursor).exclude(key_prefix__in=_INTERNAL_KEYS).order_by("pk").first()
 
     def newest(self, count: int) -> Self:
         """The `count` newest rows, newest first."""
@@ -509,14 +511,14 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
 
     def of_key(self, provider: str, key_id: int, ids: Sequence[str]) -> set[str]:
         """Those of these ids that are the key's."""
-        found: set[str] = set()
+        ids_of_key: set[str] = set()
         # In pieces: a database takes so many parameters and no more.
         for start in range(0, len(ids), 500):
-            some = self.filter(
+            rows = self.filter(
                 provider=provider, key_id=key_id, upstream_id__in=ids[start : start + 500]
             )
-            found.update(some.values_list("upstream_id", flat=True))
-        return found
+            ids_of_key.update(rows.values_list("upstream_id", flat=True))
+        return ids_of_key
 
     def has_results(self, provider: str, file: str, batch: str, key_id: int) -> None:
         """Note that a file of a provider has the results of a batch."""
@@ -525,8 +527,8 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
 
     def batch_of(self, provider: str, file: str) -> str:
         """The batch whose results a file has; empty for none."""
-        found = self.filter(provider=provider, upstream_id=file).exclude(batch_id="")
-        return found.values_list("batch_id", flat=True).first() or ""
+        rows = self.filter(provider=provider, upstream_id=file).exclude(batch_id="")
+        return rows.values_list("batch_id", flat=True).first() or ""
 
     def claim(self, provider: str, batch: str, key_id: int) -> int | None:
         """Mark a batch as counted; the key that made it, or None if it was marked before.
@@ -537,11 +539,11 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
         """
         self.remember(provider, key_id, [batch])
         rows = self.filter(provider=provider, upstream_id=batch)
-        made = rows.order_by("pk").first()
-        assert made is not None
-        if not rows.filter(pk=made.pk, settled_at=None).update(settled_at=timezone.now()):
+        resource = rows.order_by("pk").first()
+        assert resource is not None
+        if not rows.filter(pk=resource.pk, settled_at=None).update(settled_at=timezone.now()):
             return None
-        return int(made.key_id)  # type: ignore[attr-defined]
+        return int(resource.key_id)  # type: ignore[attr-defined]
 
 
 def _key(key: str | int | None) -> Q:

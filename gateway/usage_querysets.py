@@ -35,7 +35,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
 }
 
 # What counts requests, of which checks are none.
-_ASKED = frozenset({"requests", "errors", "client_closed"})
+_CLIENT_COUNTS = frozenset({"requests", "errors", "client_closed"})
 _SUMS = (
     "requests",
     "errors",
@@ -126,13 +126,13 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
 
     Within its bucket the times are taken as evenly spread, on the buckets' own scale.
     """
-    wanted = sum(counts.values()) * share
-    if not counts or wanted <= 0:
+    remaining = sum(counts.values()) * share
+    if not counts or remaining <= 0:
         return None
     for bucket in sorted(counts):
-        if wanted <= counts[bucket]:
-            return float(2 ** ((bucket + wanted / counts[bucket]) / PER_DOUBLING))
-        wanted -= counts[bucket]
+        if remaining <= counts[bucket]:
+            return float(2 ** ((bucket + remaining / counts[bucket]) / PER_DOUBLING))
+        remaining -= counts[bucket]
     return float(2 ** ((max(counts) + 1) / PER_DOUBLING))
 
 
@@ -165,8 +165,8 @@ class HourQuerySet(models.QuerySet[Row]):
 
     def between(self, since: datetime | None, until: datetime | None = None) -> Self:
         """Rows of hours that begin at or after `since` and before `until`."""
-        found = self if since is None else self.filter(hour__gte=since)
-        return found if until is None else found.filter(hour__lt=until)
+        rows = self if since is None else self.filter(hour__gte=since)
+        return rows if until is None else rows.filter(hour__lt=until)
 
 
 class UsageHourQuerySet(HourQuerySet[Row]):
@@ -244,11 +244,11 @@ class TargetHourQuerySet(HourQuerySet[Row]):
     def by_target_and_hour(self) -> dict[tuple[str, str], dict[datetime, dict[str, int]]]:
         """The same by hour."""
         rows = self.order_by("hour").values("provider", "model", "hour").annotate(**_target_sums())
-        found: dict[tuple[str, str], dict[datetime, dict[str, int]]] = {}
+        hours_by_target: dict[tuple[str, str], dict[datetime, dict[str, int]]] = {}
         for row in rows:
-            hours = found.setdefault((row.pop("provider"), row.pop("model")), {})
+            hours = hours_by_target.setdefault((row.pop("provider"), row.pop("model")), {})
             hours[row.pop("hour")] = row
-        return found
+        return hours_by_target
 
 
 class LatencyHourQuerySet(HourQuerySet[Row]):
@@ -266,23 +266,26 @@ class LatencyHourQuerySet(HourQuerySet[Row]):
     def by_target(self) -> dict[tuple[str, str], dict[int, int]]:
         """The histogram of each provider and model."""
         rows = self.order_by().values_list("provider", "model", "bucket").annotate(Sum("count"))
-        found: dict[tuple[str, str], dict[int, int]] = {}
+        histograms: dict[tuple[str, str], dict[int, int]] = {}
         for provider, model, bucket, count in rows:
-            found.setdefault((provider, model), {})[bucket] = count
-        return found
+            histograms.setdefault((provider, model), {})[bucket] = count
+        return histograms
 
     def by_hour(self) -> dict[datetime, dict[int, int]]:
         """The histogram of each hour."""
         rows = self.order_by("hour").values_list("hour", "bucket").annotate(Sum("count"))
-        found: dict[datetime, dict[int, int]] = {}
+        histograms: dict[datetime, dict[int, int]] = {}
         for hour, bucket, count in rows:
-            found.setdefault(hour, {})[bucket] = count
-        return found
+            histograms.setdefault(hour, {})[bucket] = count
+        return histograms
 
 
 def _sums() -> dict[str, Any]:
-    asked = ~Q(key_prefix=HEALTH_CHECK_KEY)
-    return {name: Sum(name, filter=asked if name in _ASKED else None, default=0) for name in _SUMS}
+    client_requests = ~Q(key_prefix=HEALTH_CHECK_KEY)
+    return {
+        name: Sum(name, filter=client_requests if name in _CLIENT_COUNTS else None, default=0)
+        for name in _SUMS
+    }
 
 
 def _target_sums() -> dict[str, Any]:
@@ -294,7 +297,7 @@ def _totals(row: Mapping[str, Any]) -> Totals:
     return Totals(**{name: int(row[name]) for name in _SUMS})
 
 
-def added(parts: Iterable[Totals]) -> Totals:
+def sum_totals(parts: Iterable[Totals]) -> Totals:
     """Sums of sums."""
     rows = [msgspec.structs.astuple(part) for part in parts]
     return (

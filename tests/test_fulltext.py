@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.fulltext import MAX_PHRASES, MAX_WORD, document, phrases, words
+from gateway.fulltext import MAX_PHRASES, MAX_TERM, index_text, parse_phrases, split_terms
 
 
 @pytest.mark.parametrize(
@@ -17,19 +17,19 @@ from gateway.fulltext import MAX_PHRASES, MAX_WORD, document, phrases, words
         ("snake_case", ["snake", "case"]),
         ("Crème", ["creme"]),
         ("天気", ["天", "気"]),
-        ("x" * (MAX_WORD + 1) + " y", ["y"]),
+        ("x" * (MAX_TERM + 1) + " y", ["y"]),
         ("", []),
         ("\0 \ud800", []),
     ],
     ids=ascii,
 )
 def test_words_are_lower_case_and_plain(text: str, expected: list[str]) -> None:
-    assert words(text) == expected
+    assert split_terms(text) == expected
 
 
 @given(st.text(st.characters(max_codepoint=127)))
 def test_ascii_has_the_words_that_it_has_beside_other_letters(text: str) -> None:
-    assert [*words(text), "ж"] == words(f"{text} ж")
+    assert [*split_terms(text), "ж"] == split_terms(f"{text} ж")
 
 
 @pytest.mark.parametrize(
@@ -46,15 +46,17 @@ def test_ascii_has_the_words_that_it_has_beside_other_letters(text: str) -> None
     ids=str,
 )
 def test_a_query_is_phrases_that_must_all_occur(query: str, expected: list[str]) -> None:
-    assert phrases(query) == expected
+    assert parse_phrases(query) == expected
 
 
 @given(st.text())
 def test_what_is_normal_stays_as_it_is(text: str) -> None:
-    assert document(document(text)) == document(text)
+    assert index_text(index_text(text)) == index_text(text)
 
 
 @given(st.text(max_size=40))
 def test_a_text_is_found_by_its_own_words(text: str) -> None:
-    held = f" {document(text)} "
-    assert all(f" {phrase} " in held for phrase in phrases(text.replace('"', " "))[:MAX_PHRASES])
+    held = f" {index_text(text)} "
+    assert all(
+        f" {phrase} " in held for phrase in parse_phrases(text.replace('"', " "))[:MAX_PHRASES]
+    )

@@ -117,7 +117,7 @@ def test_every_icon_is_in_the_sprite() -> None:
     sprite = (ROOT / "static/vendor/icons/icons.svg").read_text()
     there = set(re.findall(r'<symbol id="([^"]+)"', sprite))
     assert sorted(used - there) == []
-    assert sorted(there - used) == [], "icons that no page uses; run manage.py buildicons"
+    assert sorted(there - used) == [], "icons that no page uses; run manage.py build_icons"
 
 
 def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:

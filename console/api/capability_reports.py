@@ -14,15 +14,15 @@ from ninja import Router, Schema
 from gateway import store
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
-from gateway.api.idempotency import once
+from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
-from gateway.api.resources import guarded, missing, reply
+from gateway.api.resources import missing, reply, run_guarded
 from gateway.doctor import PROBES, Advice
 from gateway.models import CapabilityReport, Model
 from gateway.routing.snapshot import Target
 from gateway.store import doctor
-from gateway.store.compile import is_pattern
 from gateway.store.documents import KINDS, Owned, Refused
+from gateway.store.field_values import is_pattern
 
 log = logging.getLogger(__name__)
 router = Router(tags=["doctor"])
@@ -123,7 +123,7 @@ def list_capability_reports(
 @router.post("/capability-reports", response={201: ReportOut})
 def create_capability_report(request: HttpRequest, payload: CapabilityReportIn) -> HttpResponse:
     """Start a report. It sends about thirty billed requests to the model."""
-    return once(request, lambda: _start_report(request, payload.model))
+    return run_once(request, lambda: _start_report(request, payload.model))
 
 
 @router.get("/capability-reports/{int:number}", auth=Reader(), response=ReportDetailOut)
@@ -145,7 +145,7 @@ def stop_capability_report(request: HttpRequest, number: int) -> Any:
 @router.post("/capability-reports/{int:number}/apply", response=AppliedOut)
 def apply_capability_report(request: HttpRequest, number: int, payload: ApplyIn) -> HttpResponse:
     """Apply proposed corrections to the model. Traits set by an operator take precedence."""
-    return once(request, lambda: guarded(lambda: _apply_advice(number, payload.traits)))
+    return run_once(request, lambda: run_guarded(lambda: _apply_advice(number, payload.traits)))
 
 
 def _start_report(request: HttpRequest, label: str) -> HttpResponse:
@@ -160,7 +160,7 @@ def _start_report(request: HttpRequest, label: str) -> HttpResponse:
     by = getattr(request.auth, "pk", None)  # type: ignore[attr-defined]
     try:
         report = doctor.begin(row.provider, row.name, by=by)
-    except doctor.Busy:
+    except doctor.AlreadyRunning:
         return failure(409, "checks are already running", "model")
     async_to_sync(_launch)(report, target)
     return reply(201, _report_out(report))
@@ -191,7 +191,7 @@ def _apply_advice(number: int, traits: list[str]) -> HttpResponse:
         raise Refused("traits", "must contain at least one trait")
     try:
         row = doctor.learn(report.provider, report.model, [offered[trait] for trait in traits])
-    except doctor.Fixed:
+    except doctor.ReadOnlyModel:
         raise Owned(
             "", "the model is managed by a file or the environment: adopt it first"
         ) from None
@@ -256,7 +256,7 @@ def _finding_out(finding: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": finding["name"],
         "verdict": finding["verdict"],
-        "message": finding.get("words", ""),
+        "message": finding.get("message", ""),
         "ms": finding.get("ms", 0),
         "cost_usd": finding.get("cost_usd"),
     }

@@ -9,8 +9,8 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.debug import sensitive_variables
 from ninja import Router, Schema
 
-from gateway.api.idempotency import once
-from gateway.api.resources import guarded, reply
+from gateway.api.idempotency import run_once
+from gateway.api.resources import reply, run_guarded
 from gateway.compat.litellm import config as litellm_config
 from gateway.compat.litellm.config.rows import Config
 from gateway.compat.litellm.config.upload import import_config, preview, read_upload
@@ -28,13 +28,13 @@ class ImportIn(Schema):
 class ImportLine(Schema):
     """The outcome of one entry of the file, and its position there.
 
-    `fate` is `taken`, `changed` (taken over with a difference) or `left`.
+    `outcome` is `imported`, `changed` (imported with a difference) or `skipped`.
     """
 
-    fate: str
-    what: str
-    place: str
-    why: str
+    outcome: str
+    entry: str
+    location: str
+    reason: str
 
 
 class PreviewOut(Schema):
@@ -62,13 +62,13 @@ def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
         items: list[Any] = [msgspec.structs.asdict(line) for line in lines]
         return reply(200, {"items": items})
 
-    return guarded(act)
+    return run_guarded(act)
 
 
 @router.post("/imports/litellm", response={201: ImportOut})
 def make_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
     """Import providers, models, routes and aliases into the database."""
-    return once(request, lambda: guarded(lambda: _import_text(payload.text)))
+    return run_once(request, lambda: run_guarded(lambda: _import_text(payload.text)))
 
 
 @sensitive_variables()

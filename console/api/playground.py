@@ -13,9 +13,9 @@ from ninja import Router, Schema
 from console.models import PlaygroundPreset, PlaygroundRun
 from gateway.api.auth import Person, Reader
 from gateway.api.failures import failure
-from gateway.api.idempotency import once
+from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
-from gateway.api.resources import guarded, reply
+from gateway.api.resources import reply, run_guarded
 from gateway.store.documents import Refused
 
 router = Router(tags=["playground"])
@@ -89,7 +89,7 @@ def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 5
 @router.post("/playground/presets", auth=Person(), response={201: PresetDocument})
 def create_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
     """Save the next version of a preset of one's own."""
-    return once(request, lambda: guarded(lambda: _save_preset(request, payload)))
+    return run_once(request, lambda: run_guarded(lambda: _save_preset(request, payload)))
 
 
 @router.get("/playground/presets/{int:number}", auth=Reader(), response=PresetDocument)

@@ -15,8 +15,8 @@ from console.pages.providers.connection_test import ConnectionTest, run_connecti
 from console.pages.providers.fetch import PRICES, add_listed, compare, take_prices
 from gateway import store
 from gateway.api.failures import Problem, failure
-from gateway.api.idempotency import once
-from gateway.api.resources import guarded, missing, reply
+from gateway.api.idempotency import run_once
+from gateway.api.resources import missing, reply, run_guarded
 from gateway.models import Provider
 from gateway.relay.passthrough.model_catalog import ListedModel, ModelCatalog, list_models
 from gateway.relay.upstream.client import Upstreams
@@ -118,7 +118,7 @@ def test_new_provider(request: HttpRequest, payload: NewTestIn) -> HttpResponse:
         transaction.set_rollback(True)
         return HttpResponse()
 
-    answer = guarded(act)
+    answer = run_guarded(act)
     if not values:
         return answer
     return _run_test(values[0], payload.model)
@@ -150,7 +150,9 @@ def _with_provider(name: str, act: Callable[[Provider], HttpResponse]) -> HttpRe
 @router.post("/providers/{path:name}/import-models", response={200: ModelImportOut, 502: Problem})
 def import_provider_models(request: HttpRequest, name: str, payload: ModelImportIn) -> HttpResponse:
     """Fetch the list again and apply the selection to the registry, all or nothing."""
-    return once(request, lambda: _with_provider(name, lambda row: _import_selection(row, payload)))
+    return run_once(
+        request, lambda: _with_provider(name, lambda row: _import_selection(row, payload))
+    )
 
 
 def _import_selection(row: Provider, selection: ModelImportIn) -> HttpResponse:
@@ -158,7 +160,7 @@ def _import_selection(row: Provider, selection: ModelImportIn) -> HttpResponse:
     if not catalogue.ok:
         return failure(502, f"the provider's list could not be read: {catalogue.detail}")
     listed = {model.name: model for model in catalogue.models}
-    return guarded(lambda: _apply_selection(row, listed, selection))
+    return run_guarded(lambda: _apply_selection(row, listed, selection))
 
 
 def _apply_selection(

@@ -11,9 +11,9 @@ from ninja import Router, Schema
 from console.pages.settings.pattern_speed import is_slow
 from console.pages.settings.views import ROWS
 from gateway import store
-from gateway.api.resources import body_of, guarded, reply
+from gateway.api.resources import body_of, reply, run_guarded
 from gateway.models import Setting
-from gateway.providers.masks import mask
+from gateway.providers.masks import compile_mask
 from gateway.store.documents import Owned, Refused
 from gateway.store.options import OPTIONS, origin_of
 
@@ -73,15 +73,15 @@ _BODY = {
 @router.patch("/settings", response=SettingsOut, openapi_extra=_BODY)
 def change_settings(request: HttpRequest) -> HttpResponse:
     """Change some (a JSON merge patch). Every process uses it within a second."""
-    return guarded(lambda: _apply_changes(body_of(request)))
+    return run_guarded(lambda: _apply_changes(body_of(request)))
 
 
 def _apply_changes(changes: dict[str, Any]) -> HttpResponse:
-    options = store.load_options().held
+    options = store.load_options().values
     for name, value in changes.items():
         if name not in OPTIONS:
             raise Refused(name[:200], "there is no such setting, or only the environment sets it")
-        if not options[name].open:
+        if not options[name].editable:
             raise Owned(name, f"{options[name].ref} sets it: change it there")
         if value is not None:
             _check(name, value)
@@ -99,7 +99,7 @@ def _check(name: str, value: Any) -> None:
     except ValueError as error:
         raise Refused(name, str(error)) from None
     for index, pattern in enumerate(value if name == "masks" else ()):
-        if is_slow(mask(pattern)):
+        if is_slow(compile_mask(pattern)):
             raise Refused(f"masks[{index}]", "too slow on long bodies; use a more specific pattern")
 
 
@@ -110,10 +110,10 @@ def _all() -> dict[str, Any]:
             "value": list(option.value) if isinstance(option.value, tuple) else option.value,
             "origin": option.origin,
             "ref": option.ref,
-            "open": option.open,
+            "open": option.editable,
             "problem": option.problem,
         }
-        for name, option in store.load_options().held.items()
+        for name, option in store.load_options().values.items()
     ]
     option_variables = {setting.variable for setting in OPTIONS.values()}
     return {

@@ -15,9 +15,9 @@ from ninja import Router, Schema
 
 from console import accounts
 from gateway.api.failures import failure
-from gateway.api.idempotency import once
+from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
-from gateway.api.resources import guarded, reply
+from gateway.api.resources import reply, run_guarded
 from gateway.store.documents import Refused
 
 router = Router(tags=["users"])
@@ -79,7 +79,7 @@ def list_users(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
 @router.post("/users", response={201: UserOut})
 def create_user(request: HttpRequest, payload: UserIn) -> HttpResponse:
     """Create an account; once per `Idempotency-Key`."""
-    return once(request, lambda: guarded(lambda: _create_user(payload)))
+    return run_once(request, lambda: run_guarded(lambda: _create_user(payload)))
 
 
 @router.get("/users/{name}", response=UserOut)
@@ -112,7 +112,7 @@ def _with_user(name: str, act: Any) -> HttpResponse:
     if row is None:
         return _missing(name)
     try:
-        return guarded(lambda: act(row))
+        return run_guarded(lambda: act(row))
     except accounts.LastAdmin:
         return failure(409, "this is the only admin: make another user an admin first", "role")
 

@@ -18,7 +18,7 @@ from console.insight.spans import Span, caption, previous_start, step_start, ste
 from console.templatetags.ui import count, tokens, usd
 from gateway.accounting.spend import parts
 from gateway.models import ApiKey, Provider, UsageHour
-from gateway.usage_querysets import Name, Totals, added
+from gateway.usage_querysets import Name, Totals, sum_totals
 
 DIMENSIONS: dict[str, str | Promise] = {
     "model": gettext_lazy("Model"),
@@ -99,7 +99,7 @@ class Usage(msgspec.Struct, frozen=True):
         """Totals of each step."""
         if not self.series:
             return [Totals()] * len(self.starts)
-        return [added(column) for column in zip(*(s.totals for s in self.series), strict=True)]
+        return [sum_totals(column) for column in zip(*(s.totals for s in self.series), strict=True)]
 
 
 def usage(
@@ -116,10 +116,10 @@ def usage(
             step_of[hour] = step_start(span.step, hour)
         cells.setdefault(name, {}).setdefault(step_of[hour], []).append(totals)
     sums = {
-        name: {step: added(hour_totals) for step, hour_totals in steps.items()}
+        name: {step: sum_totals(hour_totals) for step, hour_totals in steps.items()}
         for name, steps in cells.items()
     }
-    totals_by_name = {name: added(steps.values()) for name, steps in sums.items()}
+    totals_by_name = {name: sum_totals(steps.values()) for name, steps in sums.items()}
     ranked = _rank_names(totals_by_name)
     previous = UsageHour.objects.between(previous_start(span, starts[0]), starts[0]).totals()
     return Usage(
@@ -128,7 +128,7 @@ def usage(
         starts=tuple(starts),
         rows=_usage_rows(dimension, ranked, totals_by_name),
         series=_series(dimension, ranked, sums, starts, combine_small=combine_small),
-        total=added(totals_by_name.values()),
+        total=sum_totals(totals_by_name.values()),
         previous=previous,
     )
 
@@ -218,7 +218,7 @@ def _series(
         else:
             small_rows.append(row)
     if small_rows:
-        combined = tuple(added(column) for column in zip(*small_rows, strict=True))
+        combined = tuple(sum_totals(column) for column in zip(*small_rows, strict=True))
         series.append(Series(_("%(n)d others") % {"n": len(small_rows)}, 0, combined))
     return tuple(series)
 

@@ -221,11 +221,13 @@ def _add_older_failures(
     """
     missing = [name for name in _last_failed_hours(calls) if name not in failures]
     for provider, model in missing[:_MAX_MISSING]:
-        target_rows = RequestLog.objects.having("model", [model]).having("provider", [provider])
+        target_rows = RequestLog.objects.column_in("model", [model]).column_in(
+            "provider", [provider]
+        )
         _collect_failures(failures, target_rows.failed().newest(1).values_list(*_COLUMNS))
     begins = {hour for name, hour in _last_failed_hours(calls).items() if name not in failures}
     for begin in sorted(begins, reverse=True)[:_MAX_HOURS]:
-        rows = RequestLog.objects.started(begin, begin + dt.timedelta(hours=1))
+        rows = RequestLog.objects.started_between(begin, begin + dt.timedelta(hours=1))
         _collect_failures(failures, rows.newest(_MAX_ROWS_PER_HOUR).values_list(*_COLUMNS))
     return failures
 

@@ -16,7 +16,7 @@ from console import charts
 from console.insight.spans import hour_starts, step_start
 from console.templatetags.ui import count, ms, percent, tokens, usd
 from gateway.models import LatencyHour, UsageHour
-from gateway.usage_querysets import Totals, added, quantile
+from gateway.usage_querysets import Totals, quantile, sum_totals
 
 HOURS = 24
 MAX_ROUTES = 7
@@ -67,7 +67,7 @@ def today(now: dt.datetime | None = None) -> Today:
     by_hour, none = UsageHour.objects.between(min(all_hours[0], midnight)).by_hour(), Totals()
     row = [(begin, by_hour.get(begin, none)) for begin in starts]
     complete_row = [(begin, by_hour.get(begin, none)) for begin in complete_hours]
-    total = added(totals for hour, totals in by_hour.items() if hour >= midnight)
+    total = sum_totals(totals for hour, totals in by_hour.items() if hour >= midnight)
     day = dt.timedelta(days=1)
     # Yesterday up to the same hour.
     yesterday = UsageHour.objects.between(midnight - day, starts[-1] - day + dt.timedelta(hours=1))
@@ -179,6 +179,6 @@ def _routes(midnight: dt.datetime) -> tuple[RouteShare, ...]:
     ]
     if len(ranked) > len(displayed_routes):
         label = _("%(n)d others") % {"n": len(ranked) - len(displayed_routes)}
-        remaining = added(totals for _name, totals in ranked[len(displayed_routes) :])
+        remaining = sum_totals(totals for _name, totals in ranked[len(displayed_routes) :])
         rows.append(RouteShare(label, remaining, charts.percent(remaining.requests, max_requests)))
     return tuple(rows)

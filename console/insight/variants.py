@@ -42,7 +42,7 @@ class VariantRow(NamedTuple):
 
 def compare_variants(since: dt.datetime) -> list[VariantRow]:
     """Variants by route, then shadows with their originals, since a time."""
-    recent = RequestLog.objects.asked().filter(started_at__gte=since)
+    recent = RequestLog.objects.without_health_checks().filter(started_at__gte=since)
     lines: list[VariantRow] = []
     # Most installations have neither: checking an index avoids a scan of the log.
     if RequestLog.objects.not_empty("variant").exists():

@@ -25,7 +25,7 @@ from gateway.models import CapabilityReport, Model, Provider
 from gateway.models.capability import MAX_REPORTS
 from gateway.routing.snapshot import Target
 from gateway.store import doctor
-from gateway.store.compile import is_pattern
+from gateway.store.field_values import is_pattern
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def _page(
         "estimate": estimate(target.model) if target else None,
         "groups": _groups(report, target, advised),
         "advised": advised,
-        "fixed": doctor.fixed(row),
+        "fixed": doctor.is_read_only(row),
         "stands_for_many": is_pattern(row.name),
         "problem": problem,
         "can_edit": is_admin(request.user),
@@ -229,7 +229,7 @@ def _create_report(pk: int, by: int | None) -> tuple[CapabilityReport | None, Ta
         return None, None, _("This entry is a wildcard. Add a specific model first.")
     try:
         return doctor.begin(row.provider, row.name, by=by), target, ""
-    except doctor.Busy:
+    except doctor.AlreadyRunning:
         return None, None, _("Checks are already running.")
 
 
@@ -268,7 +268,7 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
         return _page(request, row, report, status=422, problem=_("Select at least one property."))
     try:
         doctor.learn(row.provider, row.name, chosen)
-    except doctor.Fixed:
+    except doctor.ReadOnlyModel:
         problem = _(
             "This model is managed by a file or the environment. Copy it to the database first."
         )

@@ -44,10 +44,12 @@ def _context(request: HttpRequest) -> dict[str, Any]:
         "journal": process.journal_status(),
         "base": f"{request.scheme}://{request.get_host()}",
         "route": next(iter(sorted(registry.routes)), "demo/echo"),
-        "used": RequestLog.objects.any_asked(),
+        "used": RequestLog.objects.has_client_requests(),
     }
     if context["used"]:
         context["today"] = today()
         context["newest"] = lines(page(Search(), size=NEWEST).rows)
-        context["errors"] = lines(RequestLog.objects.asked().failed().newest(ERRORS))
+        context["errors"] = lines(
+            RequestLog.objects.without_health_checks().failed().newest(ERRORS)
+        )
     return context

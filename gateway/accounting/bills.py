@@ -19,18 +19,18 @@ from django.db.models import Sum
 
 from gateway import audit
 from gateway.models import BillLine, RequestLog, UsageHour
-from gateway.usage_querysets import Totals, added
+from gateway.usage_querysets import Totals, sum_totals
 
-MOST_LINES = 20_000
+MAX_LINES = 20_000
 # Rows whose attempts are looked into; there are few that failed.
-MOST_READ = 50_000
+MAX_ROWS = 50_000
 _DAYS = ("day", "date", "start_date", "usage_date", "start_time", "timestamp", "start")
 _MODELS = ("model", "model_name", "line_item", "sku", "description")
 _AMOUNTS = ("usd", "cost_usd", "amount_usd", "cost", "amount", "amount_value", "total")
-_MOST_USD = Decimal(10) ** 9
+_MAX_USD = Decimal(10) ** 9
 
 
-class Line(msgspec.Struct, frozen=True):
+class BilledLine(msgspec.Struct, frozen=True):
     """What a bill says of one or several days, both ends part of it; of all models if none."""
 
     since: dt.date
@@ -53,19 +53,19 @@ class Day(msgspec.Struct, frozen=True):
         return None if self.billed is None else self.billed - (self.totals.cost or Decimal(0))
 
 
-class Doubt(msgspec.Struct, frozen=True):
+class Uncertainty(msgspec.Struct, frozen=True):
     """Requests whose cost is not certain, or not in the sum: why, how many, US dollars.
 
     `query` finds them in the log.
     """
 
-    why: str
+    reason: str
     requests: int
     usd: Decimal | None
     query: str = ""
 
 
-class Reconciled(msgspec.Struct, frozen=True):
+class Reconciliation(msgspec.Struct, frozen=True):
     """A provider's days: lines by day and model, sums, and what may explain a difference.
 
     `covered` is what was computed for the days that a bill is of.
@@ -76,7 +76,7 @@ class Reconciled(msgspec.Struct, frozen=True):
     covered: Totals
     billed: Decimal | None
     spans: list[BillLine]
-    doubts: list[Doubt]
+    uncertainties: list[Uncertainty]
 
     @property
     def difference(self) -> Decimal | None:
@@ -84,7 +84,7 @@ class Reconciled(msgspec.Struct, frozen=True):
         return None if self.billed is None else self.billed - (self.covered.cost or Decimal(0))
 
     @property
-    def partly(self) -> bool:
+    def partially_covered(self) -> bool:
         """Whether some of what was computed is of days that no bill is of."""
         return self.billed is not None and self.covered != self.totals
 
@@ -92,7 +92,7 @@ class Reconciled(msgspec.Struct, frozen=True):
 # -- taken in -------------------------------------------------------------------------
 
 
-def read_csv(text: str) -> list[Line]:
+def read_csv(text: str) -> list[BilledLine]:
     """The lines of a bill. Raises ValueError with the line that is wrong.
 
     One column is a day (date, start_time, ...), one an amount in US dollars (cost,
@@ -100,32 +100,32 @@ def read_csv(text: str) -> list[Line]:
     """
     rows = csv.reader(io.StringIO(text.lstrip("\ufeff")))
     head = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
-    at_day, at_usd = _column(head, _DAYS), _column(head, _AMOUNTS)
-    at_model = _column(head, _MODELS)
-    if at_day is None or at_usd is None:
+    day_column, usd_column = _column(head, _DAYS), _column(head, _AMOUNTS)
+    model_column = _column(head, _MODELS)
+    if day_column is None or usd_column is None:
         raise ValueError(
             "the first line must name the columns: one `date`, one `cost` in US dollars, "
             "and `model` if there is one"
         )
-    found: dict[tuple[dt.date, str], Decimal] = {}
+    usd_by_line: dict[tuple[dt.date, str], Decimal] = {}
     for number, row in enumerate(rows, start=2):
         if not any(cell.strip() for cell in row):
             continue
-        if number > MOST_LINES:
-            raise ValueError(f"the file has more than {MOST_LINES} lines")
-        day = _date(_cell(row, at_day), number)
-        name = "" if at_model is None else _cell(row, at_model)[:200]
-        usd = _amount(_cell(row, at_usd), number)
-        found[day, name] = found.get((day, name), Decimal(0)) + usd
-    return [Line(day, day, usd, name) for (day, name), usd in sorted(found.items())]
+        if number > MAX_LINES:
+            raise ValueError(f"the file has more than {MAX_LINES} lines")
+        day = _date(_cell(row, day_column), number)
+        name = "" if model_column is None else _cell(row, model_column)[:200]
+        usd = _amount(_cell(row, usd_column), number)
+        usd_by_line[day, name] = usd_by_line.get((day, name), Decimal(0)) + usd
+    return [BilledLine(day, day, usd, name) for (day, name), usd in sorted(usd_by_line.items())]
 
 
 def _column(head: Sequence[str], names: Iterable[str]) -> int | None:
     return next((head.index(name) for name in names if name in head), None)
 
 
-def _cell(row: Sequence[str], at: int) -> str:
-    return row[at].strip().replace("\0", "") if at < len(row) else ""
+def _cell(row: Sequence[str], column: int) -> str:
+    return row[column].strip().replace("\0", "") if column < len(row) else ""
 
 
 def _date(text: str, number: int) -> dt.date:
@@ -138,15 +138,15 @@ def _date(text: str, number: int) -> dt.date:
 
 def _amount(text: str, number: int) -> Decimal:
     try:
-        found = Decimal(text.replace("$", "").replace(",", "").strip())
+        amount = Decimal(text.replace("$", "").replace(",", "").strip())
     except InvalidOperation:
         raise ValueError(f"line {number}: `{text[:40]}` is no amount in US dollars") from None
-    if not found.is_finite() or abs(found) > _MOST_USD:
+    if not amount.is_finite() or abs(amount) > _MAX_USD:
         raise ValueError(f"line {number}: `{text[:40]}` is no amount in US dollars")
-    return found
+    return amount
 
 
-def enter(provider: str, lines: Sequence[Line], *, origin: str, who: str) -> int:
+def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, who: str) -> int:
     """Keep the lines of a bill; those of the same days that were there go. How many went."""
     if not lines:
         raise ValueError("the bill has no line")
@@ -154,8 +154,8 @@ def enter(provider: str, lines: Sequence[Line], *, origin: str, who: str) -> int
     with transaction.atomic():
         old = BillLine.objects.filter(provider=provider, since__lte=last, until__gte=first)
         before = old.aggregate(usd=Sum("usd"))["usd"]
-        gone, _ = old.delete()
-        made = BillLine.objects.bulk_create(
+        deleted, _ = old.delete()
+        created = BillLine.objects.bulk_create(
             BillLine(
                 provider=provider,
                 since=line.since,
@@ -169,48 +169,48 @@ def enter(provider: str, lines: Sequence[Line], *, origin: str, who: str) -> int
         )
         days = {"provider": provider, "since": first.isoformat(), "until": last.isoformat()}
         usd = sum((line.usd for line in lines), Decimal(0))
-        audit.note(
+        audit.record_change(
             "billline",
-            made[0].pk,
+            created[0].pk,
             f"{provider} {first} to {last}",
-            {**days, "usd": before, "lines": gone} if gone else None,
+            {**days, "usd": before, "lines": deleted} if deleted else None,
             {**days, "usd": usd, "lines": len(lines), "origin": origin},
         )
-    return gone
+    return deleted
 
 
 # -- beside what was computed -------------------------------------------------------
 
 
-def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconciled:
+def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconciliation:
     """A provider's whole days from `since` to before `until` (UTC)."""
-    used = _computed(provider, since, until)
+    used = _computed_totals(provider, since, until)
     first, last = since.date(), (until - dt.timedelta(days=1)).date()
     rows = list(BillLine.objects.filter(provider=provider, since__gte=first, until__lte=last))
     billed: dict[tuple[dt.date, str], Decimal] = {}
     for row in rows:
         if row.since == row.until:
-            name = (row.since, _known(row.model, {model for _, model in used}))
+            name = (row.since, _match_model(row.model, {model for _, model in used}))
             billed[name] = billed.get(name, Decimal(0)) + row.usd
     days = [
         Day(day, model, used.get((day, model), Totals()), billed.get((day, model)))
         for day, model in sorted(used.keys() | billed.keys(), key=lambda name: (name[0], name[1]))
     ]
-    return Reconciled(
+    return Reconciliation(
         days=days,
-        totals=added(used.values()),
-        covered=added(
+        totals=sum_totals(used.values()),
+        covered=sum_totals(
             totals
             for (day, _model), totals in used.items()
             if any(row.since <= day <= row.until for row in rows)
         ),
         billed=sum((row.usd for row in rows), Decimal(0)) if rows else None,
         spans=[row for row in rows if row.since != row.until],
-        doubts=_doubts(provider, since, until),
+        uncertainties=_find_uncertainties(provider, since, until),
     )
 
 
-def _known(name: str, models: set[str]) -> str:
+def _match_model(name: str, models: set[str]) -> str:
     """A bill's name of a model as the log has it, where one plainly means the other."""
     if name in models:
         return name
@@ -219,29 +219,33 @@ def _known(name: str, models: set[str]) -> str:
     return max(near, key=len) if near else name
 
 
-def _computed(
+def _computed_totals(
     provider: str, since: dt.datetime, until: dt.datetime
 ) -> dict[tuple[dt.date, str], Totals]:
     parts: dict[tuple[dt.date, str], list[Totals]] = {}
     rows = UsageHour.objects.between(since, until).filter(provider=provider)
     for day, name, totals in rows.by_step_and("day", "model"):
         parts.setdefault((day.astimezone(dt.UTC).date(), name[1]), []).append(totals)
-    return {name: added(found) for name, found in parts.items()}
+    return {name: sum_totals(totals) for name, totals in parts.items()}
 
 
-def _doubts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Doubt]:
-    rows = RequestLog.objects.started(since, until).filter(provider=provider).doubtful()
-    costs: dict[str, list[Decimal | None]] = {why: [] for why in _WHYS}
+def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -> list[Uncertainty]:
+    rows = (
+        RequestLog.objects.started_between(since, until)
+        .filter(provider=provider)
+        .with_uncertain_cost()
+    )
+    costs: dict[str, list[Decimal | None]] = {reason: [] for reason in _REASONS}
     # One walk for all; SQLite adds decimals as floating point, so they are added here.
-    for row in rows.values_list(*_DOUBT_FIELDS).order_by()[:MOST_READ].iterator():
-        for why in _whys(*row):
+    for row in rows.values_list(*_UNCERTAINTY_COLUMNS).order_by()[:MAX_ROWS].iterator():
+        for why in _reasons(*row):
             costs[why].append(row[0])
-    found = [_doubt(why, listed) for why, listed in costs.items()]
-    found += _attempts(provider, since, until)
-    return [doubt for doubt in found if doubt.requests]
+    uncertainties = [_uncertainty(why, listed) for why, listed in costs.items()]
+    uncertainties += _attempts(provider, since, until)
+    return [doubt for doubt in uncertainties if doubt.requests]
 
 
-_DOUBT_FIELDS = (
+_UNCERTAINTY_COLUMNS = (
     "cost_usd",
     "outcome",
     "usage_source",
@@ -251,10 +255,10 @@ _DOUBT_FIELDS = (
     "output_tokens",
 )
 _OUTCOMES = {"cut": "cut", "client_closed": "closed", "error": "failed"}
-_WHYS = ("unknown", "estimated", "tier", *_OUTCOMES.values(), "shadow")
+_REASONS = ("unknown", "estimated", "tier", *_OUTCOMES.values(), "shadow")
 
 
-def _whys(
+def _reasons(
     cost: Decimal | None,
     outcome: str,
     usage_source: str,
@@ -276,16 +280,16 @@ def _whys(
         yield "shadow"
 
 
-def _doubt(why: str, costs: list[Decimal | None]) -> Doubt:
-    known = [usd for usd in costs if usd is not None]
-    return Doubt(why, len(costs), sum(known, Decimal(0)) if known else None)
+def _uncertainty(reason: str, costs: list[Decimal | None]) -> Uncertainty:
+    known_costs = [usd for usd in costs if usd is not None]
+    return Uncertainty(reason, len(costs), sum(known_costs, Decimal(0)) if known_costs else None)
 
 
-def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Doubt]:
+def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Uncertainty]:
     """Attempts at it that another answered for: given up for a faster one, or broken off."""
-    rows = RequestLog.objects.started(since, until).with_failed_attempts_of(provider)
+    rows = RequestLog.objects.started_between(since, until).with_failed_attempts_of(provider)
     hedged, late, usd = 0, 0, Decimal(0)
-    for attempts in rows.values_list("attempts", flat=True)[:MOST_READ].iterator():
+    for attempts in rows.values_list("attempts", flat=True)[:MAX_ROWS].iterator():
         for attempt in attempts:
             if attempt.get("provider") != provider or not attempt.get("error_kind"):
                 continue
@@ -293,4 +297,4 @@ def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Dou
                 hedged, usd = hedged + 1, usd + Decimal(str(attempt["cost_usd"]))
             elif attempt.get("first_byte_ms") is not None and attempt.get("status") == 200:
                 late += 1
-    return [Doubt("hedged", hedged, usd), Doubt("broken", late, None)]
+    return [Uncertainty("hedged", hedged, usd), Uncertainty("broken", late, None)]

@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 
 from gateway.models import ApiKey, RequestLog, Team, UsageHour
-from gateway.store.lost import counts as lost_counts
-from gateway.store.lost import lost_in
+from gateway.store.hedge_losers import counts as lost_counts
+from gateway.store.hedge_losers import hedge_losers_in
 from gateway.usage_querysets import UNITS, dollars
 
 DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag")
@@ -37,7 +37,7 @@ _COUNTS = (
     "unpriced_requests",
 )
 COLUMNS = (*_COUNTS[:-1], "cost_usd", "charged_usd", "requests_without_price")
-_FACTS = (
+_COLUMNS = (
     "started_at",
     "key_id",
     "key_prefix",
@@ -59,7 +59,7 @@ _FACTS = (
 Row = dict[str, Any]
 
 
-class _Used(msgspec.Struct):
+class _UsageItem(msgspec.Struct):
     """What one thing was used for: who and what, the counts, and units of dollars."""
 
     where: Row
@@ -86,12 +86,12 @@ def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row
     sums: dict[tuple[Any, ...], list[int]] = {}
     for used in _by_tag(since, until) if "tag" in by else _by_hour(since, until):
         for tag in used.tags:
-            found = sums.setdefault(
+            line_sums = sums.setdefault(
                 tuple(tag if name == "tag" else used.where[name] for name in by),
                 [0] * (len(_COUNTS) + 2),
             )
             for index, value in enumerate((*used.counts, used.cost, used.charged)):
-                found[index] += value
+                line_sums[index] += value
     return [_row(by, name, sums[name]) for name in sorted(sums)]
 
 
@@ -106,35 +106,37 @@ def _row(by: Sequence[str], name: tuple[Any, ...], sums: list[int]) -> Row:
     }
 
 
-def _by_hour(since: dt.datetime, until: dt.datetime) -> Iterator[_Used]:
+def _by_hour(since: dt.datetime, until: dt.datetime) -> Iterator[_UsageItem]:
     names = _Names()
     fields = (*UsageHour.KEYS, *_COUNTS, "cost_units", "charged_units")
     rows = UsageHour.objects.between(since, until).values_list(*fields)
     for hour, key_id, prefix, route, provider, model, *counts, cost, charged in rows.iterator():
         where = names.where(hour, key_id, prefix, route, provider, model)
-        yield _Used(where, tuple(counts), cost, charged)
+        yield _UsageItem(where, tuple(counts), cost, charged)
 
 
-def _by_tag(since: dt.datetime, until: dt.datetime) -> Iterator[_Used]:
+def _by_tag(since: dt.datetime, until: dt.datetime) -> Iterator[_UsageItem]:
     names = _Names()
-    rows = RequestLog.objects.started(since, until).values_list(*_FACTS)
+    rows = RequestLog.objects.started_between(since, until).values_list(*_COLUMNS)
     for row in rows.iterator():
-        at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged = row[:-2]
+        started_at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged = row[
+            :-2
+        ]
         tags, attempts = tuple(row[-2]) or ("",), row[-1]
         used = [token or 0 for token in tokens]
         unpriced = int(cost is None and (any(used) or outcome == "ok"))
         counts = (1, int(outcome in ("error", "cut")), *used, unpriced)
-        where = names.where(at, key_id or 0, prefix, route, provider, model)
+        where = names.where(started_at, key_id or 0, prefix, route, provider, model)
         units = _units(cost)
         charge = units if charged is None else _units(charged)
-        yield _Used(where, counts, units, charge, tags)
-        for one in lost_in(attempts):
-            where = names.where(at, key_id or 0, prefix, route, one.provider, one.model)
-            into, read, written, out = lost_counts(one)
-            counts = (0, 0, into, read, written, out, 0, int(one.cost_usd is None))
-            units = _units(one.cost_usd)
-            charge = units if one.charged_usd is None else _units(one.charged_usd)
-            yield _Used(where, counts, units, charge, tags)
+        yield _UsageItem(where, counts, units, charge, tags)
+        for loser in hedge_losers_in(attempts):
+            where = names.where(started_at, key_id or 0, prefix, route, loser.provider, loser.model)
+            into, read, written, out = lost_counts(loser)
+            counts = (0, 0, into, read, written, out, 0, int(loser.cost_usd is None))
+            units = _units(loser.cost_usd)
+            charge = units if loser.charged_usd is None else _units(loser.charged_usd)
+            yield _UsageItem(where, counts, units, charge, tags)
 
 
 def _units(usd: Decimal | None) -> int:
@@ -149,13 +151,19 @@ class _Names:
         self.keys = {row.pk: row for row in rows}
 
     def where(
-        self, at: dt.datetime, key_id: int, prefix: str, route: str, provider: str, model: str
+        self,
+        started_at: dt.datetime,
+        key_id: int,
+        prefix: str,
+        route: str,
+        provider: str,
+        model: str,
     ) -> Row:
         """The dimensions of one row but for its tags."""
         key = self.keys.get(key_id)
         project, team = parts(key.team) if key is not None else ("", "")
         return {
-            "day": at.astimezone(dt.UTC).date().isoformat(),
+            "day": started_at.astimezone(dt.UTC).date().isoformat(),
             "team": team,
             "project": project,
             "key": key.name if key is not None else prefix,
@@ -205,9 +213,9 @@ def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.da
 
 def _day(text: str, name: str) -> dt.date:
     try:
-        found = dt.date.fromisoformat(text)
+        day = dt.date.fromisoformat(text)
     except ValueError:
         raise ValueError(f"{name}: a day is written as 2026-11-21") from None
-    if not 2000 <= found.year <= 2200:
+    if not 2000 <= day.year <= 2200:
         raise ValueError(f"{name}: the year is out of range")
-    return found
+    return day

@@ -1,4 +1,4 @@
-"""The NinjaAPI: routers, auth, and one document for them and for the gateway's endpoints.
+"""The NinjaAPI: routers, authentication, and one OpenAPI document that includes the edge.
 
 A router of a layer above (`console.api`) is added where the site is put together.
 """
@@ -16,15 +16,15 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from gateway.api import (
-    adopt,
     cache,
     changes,
-    document,
+    dry_run,
     failures,
     key_state,
     openapi,
+    openapi_operations,
+    ownership,
     registry,
-    rehearsal,
     requests,
     resources,
     spend,
@@ -36,28 +36,28 @@ from gateway.api.auth import Admin
 
 
 class _Api(NinjaAPI):
-    """Adds what the edge serves to the document, and to each operation what all have.
+    """Adds the endpoints of the edge to the OpenAPI document, and the errors to each operation.
 
     Attributes:
-        other_documents: give the OpenAPI documents of other management APIs, to be merged.
+        mounted_schemas: functions that return OpenAPI schemas of other APIs, to be merged.
     """
 
-    other_documents: ClassVar[list[Callable[[], dict[str, Any]]]] = []
+    mounted_schemas: ClassVar[list[Callable[[], dict[str, Any]]]] = []
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """The whole document."""
+        """The whole OpenAPI document."""
         schema = super().get_openapi_schema(**kwargs)
         for item in schema["paths"].values():
             for method, operation in item.items():
-                document.finish(method, operation)
+                openapi_operations.complete_operation(method, operation)
         schema["paths"] = {**openapi.gateway_paths(), **schema["paths"]}
-        others = [document() for document in self.other_documents]
-        for other in others:
-            schema["paths"] |= other["paths"]
+        mounted = [build_schema() for build_schema in self.mounted_schemas]
+        for mounted_schema in mounted:
+            schema["paths"] |= mounted_schema["paths"]
         components = schema.setdefault("components", {})
         components.setdefault("schemas", {}).update(resources.SCHEMAS)
-        for other in others:
-            components["schemas"] |= other["components"]["schemas"]
+        for mounted_schema in mounted:
+            components["schemas"] |= mounted_schema["components"]["schemas"]
         components["schemas"]["Problem"] = failures.Problem.model_json_schema()
         components.setdefault("securitySchemes", {}).update(openapi.security_schemes())
         return schema
@@ -71,16 +71,16 @@ class _Api(NinjaAPI):
 
         A name may hold slashes: what takes a name and nothing after it comes last.
         """
-        found = sorted(
+        patterns = sorted(
             super()._get_urls(), key=lambda url: str(url.pattern).endswith("<path:name>")
         )
-        for pattern in found:
+        for pattern in patterns:
             if isinstance(pattern, URLPattern):
-                pattern.callback = _bounded(pattern.callback)
-        return [*found, re_path(r"^.*$", failures.unknown)]
+                pattern.callback = _with_body_limit(pattern.callback)
+        return [*patterns, re_path(r"^.*$", failures.unknown_path)]
 
 
-def _bounded(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def _with_body_limit(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """The view behind the limit of bodies, its refusals in the API's own shape."""
 
     @wraps(view)
@@ -109,9 +109,9 @@ for router in (
     requests.router,
     registry.router,
     versions.router,
-    rehearsal.router,
+    dry_run.router,
     key_state.router,
-    adopt.router,
+    ownership.router,
     *resources.ROUTERS,
     usage.router,
     changes.router,

@@ -87,9 +87,9 @@ def reads_bodies(who: Any) -> bool:
 
 def is_admin_credential(token: str) -> bool:
     """Whether a token is the master key or the generated admin key; constant time."""
-    given = token.encode()
-    known = [key for key in (settings.MASTER_KEY, settings.ADMIN_KEY) if key]
-    return any(hmac.compare_digest(given, key.encode()) for key in known)
+    token_bytes = token.encode()
+    admin_keys = [key for key in (settings.MASTER_KEY, settings.ADMIN_KEY) if key]
+    return any(hmac.compare_digest(token_bytes, key.encode()) for key in admin_keys)
 
 
 def token_of(request: HttpRequest) -> str:

@@ -1,4 +1,4 @@
-"""Kept answers over the API: how much each route has, and to throw it away."""
+"""The response cache over the API: entries by route, and clearing them."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ router = Router(tags=["cache"])
 
 
 class CacheOut(Schema):
-    """What a route keeps. `answers` and `bytes` are those in the database.
+    """The response cache of a route. `entries` and `bytes` are those in the database.
 
-    `policy` are the fields of `gateway.routing.cache_policy.CachePolicy`; empty keeps nothing.
+    `policy` are the fields of `gateway.routing.cache_policy.CachePolicy`; empty is no cache.
     """
 
     route: str
     policy: dict[str, Any]
-    answers: int
+    entries: int
     bytes: int
 
 
-class PurgedOut(Schema):
-    """How many answers were deleted from the database; what else there was ends with them."""
+class CacheClearedOut(Schema):
+    """How many entries were deleted from the database; copies elsewhere are invalidated too."""
 
     deleted: int
 
@@ -42,25 +42,27 @@ class CachePage(Schema):
 
 @router.get("/cache", response=CachePage)
 def list_cache(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
-    """The routes that keep answers, or have some."""
-    held = CachedResponse.objects.by_route()
+    """Routes with a response cache, or with entries left in it."""
+    sizes_by_route = CachedResponse.objects.by_route()
     rows = Route.objects.order_by("name")
-    kept = [_told(row, held) for row in rows if row.cache or row.pk in held]
-    return page(kept, cursor, limit)
+    items = [
+        _cache_item(row, sizes_by_route) for row in rows if row.cache or row.pk in sizes_by_route
+    ]
+    return page(items, cursor, limit)
 
 
-def _told(row: Route, held: dict[int, tuple[int, int]]) -> dict[str, Any]:
-    answers, size = held.get(row.pk, (0, 0))
+def _cache_item(row: Route, sizes_by_route: dict[int, tuple[int, int]]) -> dict[str, Any]:
+    entries, size = sizes_by_route.get(row.pk, (0, 0))
     policy = row.cache if isinstance(row.cache, dict) else {}
-    return {"route": row.name, "policy": policy, "answers": answers, "bytes": size}
+    return {"route": row.name, "policy": policy, "entries": entries, "bytes": size}
 
 
-@router.delete("/cache", response=PurgedOut)
-def purge_cache(request: HttpRequest, route: str = "") -> dict[str, int]:
-    """Throw away what a route has kept; without `route`, what all have.
+@router.delete("/cache", response=CacheClearedOut)
+def clear_cache(request: HttpRequest, route: str = "") -> dict[str, int]:
+    """Clear the response cache of a route; without `route`, of all routes.
 
-    No process gives it again after a second.
+    After one second no process returns a cleared response.
     """
     if route and ("\0" in route or not Route.objects.filter(name=route).exists()):
         raise HttpError(404, f"there is no route `{route[:200]}`")
-    return {"deleted": store.purge_answers(route)}
+    return {"deleted": store.clear_cache(route)}

@@ -58,10 +58,10 @@ def list_changes(request: HttpRequest, filters: Query[ChangeFilters]) -> dict[st
     since = filters.since
     if since is not None and since.tzinfo is None:
         since = since.replace(tzinfo=dt.UTC)
-    found = Change.objects.matching(
+    changes = Change.objects.matching(
         kind=filters.kind, name=filters.name, actor=filters.actor, since=since
     )
-    items = list(found.page(filters.cursor, size + 1))
+    items = list(changes.page(filters.cursor, size + 1))
     more = len(items) > size
     items = items[:size]
     return {"items": items, "next": items[-1].pk if more else None}

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 # Larger than any document or file that is meant; Django itself reads up to 2.5 MB.
 MAX_BODY = 2 * 1024 * 1024
 # Where a value was found, and the arguments that only gather others.
-_PLACES = frozenset({"query", "path", "body", "header", "cookie", "form"})
-_GATHERED = frozenset({"filters", "payload"})
+_LOCATIONS = frozenset({"query", "path", "body", "header", "cookie", "form"})
+_GROUP_ARGUMENTS = frozenset({"filters", "payload"})
 
 
 class Problem(Schema):
@@ -47,31 +47,31 @@ def too_large() -> HttpResponse:
 def not_allowed(answer: HttpResponse, method: str) -> HttpResponse:
     """A 405 in the shape of the others, which says as before what is allowed."""
     allowed = ", ".join(sorted(answer.headers.get("Allow", "").split(", ")))
-    said = failure(405, f"{method} is not for this path; it takes {allowed}")
-    said["Allow"] = allowed
-    return said
+    response = failure(405, f"{method} is not for this path; it takes {allowed}")
+    response["Allow"] = allowed
+    return response
 
 
-def unknown(request: HttpRequest, **_parts: str) -> HttpResponse:
+def unknown_path(request: HttpRequest, **_parts: str) -> HttpResponse:
     """The answer at a path where nothing is."""
     return failure(404, "there is no such operation; /docs lists them")
 
 
-unknown.csrf_exempt = True  # type: ignore[attr-defined]
+unknown_path.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def _invalid(_request: HttpRequest, error: Any) -> HttpResponse:
     """The first thing wrong in a query or body, by its field."""
     first = error.errors[0] if error.errors else {}
     where = [str(part) for part in first.get("loc", ())]
-    if where and where[0] in _PLACES:
+    if where and where[0] in _LOCATIONS:
         where = where[1:]
-    if where and where[0] in _GATHERED:
+    if where and where[0] in _GROUP_ARGUMENTS:
         where = where[1:]
     return failure(422, str(first.get("msg", "it is not valid")), ".".join(where))
 
 
-def _refused(_request: HttpRequest, error: Any) -> HttpResponse:
+def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:
     if error.status_code == 400:  # ninja's, for a body that it can not read
         return failure(422, "the body is not valid JSON")
     return failure(error.status_code, error.message)
@@ -84,26 +84,26 @@ def _no_database(_request: HttpRequest, error: Any) -> HttpResponse:
     return answer
 
 
-def _fault(_request: HttpRequest, error: Any) -> HttpResponse:
+def _internal_error(_request: HttpRequest, error: Any) -> HttpResponse:
     """A fault of ours: told to the log, and to the client only that it was one."""
     log.error("an operation of the management API failed", exc_info=error)
     return failure(500, "this is a fault of the gateway; its log says more")
 
 
-_SAID: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
+_HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     ValidationError: _invalid,
-    HttpError: _refused,
+    HttpError: _http_error,
     Http404: lambda _request, error: failure(404, str(error) or "there is no such thing"),
     RequestDataTooBig: lambda _request, _error: too_large(),
     OperationalError: _no_database,
-    Exception: _fault,
+    Exception: _internal_error,
 }
 
 
 def install(api: NinjaAPI) -> None:
     """Have the API answer every failure in the one shape."""
-    for kind, said in _SAID.items():
-        api.add_exception_handler(kind, partial(said))
+    for kind, handler in _HANDLERS.items():
+        api.add_exception_handler(kind, partial(handler))
 
 
 def oversized(request: HttpRequest) -> bool:

@@ -18,26 +18,28 @@ from gateway.api.failures import failure
 from gateway.models import IdempotentResponse
 from gateway.models.sealed import seal_for, unseal_for
 
-_MOST = 255
+_MAX_KEY_LENGTH = 255
 # A request that has not ended by then died with its process.
-_LOST_AFTER = dt.timedelta(seconds=60)
+_STALE_AFTER = dt.timedelta(seconds=60)
 
 
-def once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpResponse:
+def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpResponse:
     """What `act` answers, or what it answered when the request was sent before."""
     key = request.headers.get("idempotency-key", "")
     if not key:
         return act()
-    if len(key) > _MOST:
-        return failure(422, f"must have at most {_MOST} characters", "Idempotency-Key")
+    if len(key) > _MAX_KEY_LENGTH:
+        return failure(422, f"must have at most {_MAX_KEY_LENGTH} characters", "Idempotency-Key")
     IdempotentResponse.objects.stale().delete()
-    digest, asked = _digest(request, key), hashlib.sha256(request.body).hexdigest()
+    digest, request_digest = _digest(request, key), hashlib.sha256(request.body).hexdigest()
     try:
         with transaction.atomic():
-            row = IdempotentResponse.objects.create(key_digest=digest, request_digest=asked)
+            row = IdempotentResponse.objects.create(
+                key_digest=digest, request_digest=request_digest
+            )
     except IntegrityError:
-        return _again(digest, asked, act)
-    return _kept(row, act)
+        return _replay(digest, request_digest, act)
+    return _run_and_store(row, act)
 
 
 def _digest(request: HttpRequest, key: str) -> str:
@@ -47,7 +49,7 @@ def _digest(request: HttpRequest, key: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _kept(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> HttpResponse:
+def _run_and_store(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> HttpResponse:
     """Answer, and keep it; a fault of ours may be tried again."""
     try:
         answer = act()
@@ -58,28 +60,28 @@ def _kept(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> HttpRespo
         row.delete()
         return answer
     row.status = answer.status_code
-    row.body = seal_for(_place(row.key_digest), answer.content.decode())
+    row.body = seal_for(_seal_context(row.key_digest), answer.content.decode())
     row.save()
     return answer
 
 
-def _again(digest: str, asked: str, act: Callable[[], HttpResponse]) -> HttpResponse:
+def _replay(digest: str, request_digest: str, act: Callable[[], HttpResponse]) -> HttpResponse:
     row = IdempotentResponse.objects.filter(key_digest=digest).first()
     if row is None:
         return act()
-    if row.request_digest != asked:
+    if row.request_digest != request_digest:
         return failure(422, "was used for another request", "Idempotency-Key")
     if row.status == 0:
-        if row.created_at > timezone.now() - _LOST_AFTER:
+        if row.created_at > timezone.now() - _STALE_AFTER:
             return failure(409, "the same request is under way; try again", "Idempotency-Key")
         row.created_at = timezone.now()
         row.save()
-        return _kept(row, act)
-    body = unseal_for(_place(digest), row.body)
+        return _run_and_store(row, act)
+    body = unseal_for(_seal_context(digest), row.body)
     answer = HttpResponse(body, status=row.status, content_type="application/json")
     answer["Idempotency-Replayed"] = "true"
     return answer
 
 
-def _place(digest: str) -> str:
+def _seal_context(digest: str) -> str:
     return f"answer:{digest}"

@@ -1,4 +1,4 @@
-"""How a key stands: what it spent, what its limits and budgets leave, and until when."""
+"""State of a key: its spending, and what its limits and budgets leave."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from gateway.api.auth import Reader
 from gateway.api.resources import missing, reply
 from gateway.models import ApiKey, RequestLog, Team, UsageHour
 from gateway.models.limits import BUDGETS, LIMITS
-from gateway.routing.limits import CALENDAR, SPANS, began, calendar
+from gateway.routing.limits import CALENDAR, SPANS, calendar_window, window_start
 from gateway.store.documents import KINDS
-from gateway.store.lost import counts, lost_of
+from gateway.store.hedge_losers import counts, hedge_losers_of
 
 router = Router(tags=["keys"])
 _KEYS = KINDS["keys"]
@@ -28,34 +28,34 @@ _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_to
 class BudgetState(Schema):
     """A span's spending of a key, project or team in US dollars, by UTC's calendar.
 
-    `budget` and `left` are null without a budget; `ends_at` is null for `total`.
+    `budget` and `remaining` are null without a budget; `ends_at` is null for `total`.
     """
 
     owner: str
     span: Literal["day", "week", "month", "total"]
     spent: Decimal
     budget: Decimal | None
-    left: Decimal | None
+    remaining: Decimal | None
     ends_at: dt.datetime | None
 
 
 class LimitState(Schema):
-    """A limit of a key, project or team, and what the log has of its sliding window.
+    """A limit of a key, project or team, and its usage in the sliding window by the log.
 
     Requests under way are not in the log yet: the gateway itself may have counted more.
-    `used` and `left` are null for `concurrency`, whose count is each process's own.
+    `used` and `remaining` are null for `concurrency`, whose count is each process's own.
     """
 
     owner: str
-    what: Literal["requests", "tokens", "concurrency"]
+    metric: Literal["requests", "tokens", "concurrency"]
     span: str
-    most: int
+    limit: int
     used: int | None
-    left: int | None
+    remaining: int | None
 
 
 class KeyStateOut(Schema):
-    """How a key stands. `usable` is whether it is let in at all: neither revoked nor expired."""
+    """State of a key. `usable` is false once it is revoked or expired."""
 
     name: str
     prefix: str
@@ -70,7 +70,7 @@ class KeyStateOut(Schema):
 
 @router.get("/keys/{path:name}/state", auth=Reader(), response=KeyStateOut)
 def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
-    """What the key spent, and what is left to it by its own limits and those of its team."""
+    """Spending of the key, and what its own limits and those of its team leave."""
     row: ApiKey | None = _KEYS.find(name)
     if row is None:
         return missing(_KEYS, name)
@@ -104,42 +104,42 @@ def _budgets(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterato
     columns = {span: f"budget_{span}_usd" for span in CALENDAR}
     assert BUDGETS.keys() >= set(columns.values())
     for span, column in columns.items():
-        by_key = UsageHour.objects.spend_by_key(since=began(now.timestamp(), span))
+        by_key = UsageHour.objects.spend_by_key(since=window_start(now.timestamp(), span))
         spent = sum((by_key.get(key, Decimal(0)) for key in keys), Decimal(0))
         budget: Decimal | None = getattr(row, column)
-        ends = calendar(now.timestamp(), span)[1]
+        ends = calendar_window(now.timestamp(), span)[1]
         yield {
             "owner": owner,
             "span": span,
             "spent": spent,
             "budget": budget,
-            "left": None if budget is None else max(budget - spent, Decimal(0)),
+            "remaining": None if budget is None else max(budget - spent, Decimal(0)),
             "ends_at": None if ends is None else dt.datetime.fromtimestamp(ends, dt.UTC),
         }
 
 
 def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator[dict[str, Any]]:
     for column, name in LIMITS.items():
-        most: int | None = getattr(row, column)
-        if most is None:
+        limit: int | None = getattr(row, column)
+        if limit is None:
             continue
-        what, _, span = name.partition("_per_")
-        used = None if not span else _used(what, keys, now - dt.timedelta(seconds=SPANS[span]))
+        metric, _, span = name.partition("_per_")
+        used = None if not span else _used(metric, keys, now - dt.timedelta(seconds=SPANS[span]))
         yield {
             "owner": owner,
-            "what": what,
+            "metric": metric,
             "span": span,
-            "most": most,
+            "limit": limit,
             "used": used,
-            "left": None if used is None else max(most - used, 0),
+            "remaining": None if used is None else max(limit - used, 0),
         }
 
 
-def _used(what: str, keys: list[int], since: dt.datetime) -> int:
+def _used(metric: str, keys: list[int], since: dt.datetime) -> int:
     """The requests or tokens of these keys since then."""
     rows = RequestLog.objects.filter(key_id__in=keys, started_at__gte=since)
-    if what == "requests":
-        return int(rows.aggregate(found=Count("pk"))["found"])
+    if metric == "requests":
+        return int(rows.aggregate(requests=Count("pk"))["requests"])
     sums = rows.aggregate(**{name: Sum(name) for name in _TOKENS})
-    given_up = sum(sum(counts(one)) for one in lost_of(rows))
-    return given_up + sum(found or 0 for found in sums.values())
+    hedge_loser_tokens = sum(sum(counts(attempt)) for attempt in hedge_losers_of(rows))
+    return hedge_loser_tokens + sum(tokens or 0 for tokens in sums.values())

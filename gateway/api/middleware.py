@@ -10,7 +10,7 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 
-from gateway.querysets import committed
+from gateway.querysets import committed_changes
 from gateway.relay import runtime
 
 
@@ -65,15 +65,15 @@ class ReadYourWrites(Middleware):
     """Loads the registry in this process and its siblings after a request has changed it."""
 
     def before(self, request: HttpRequest) -> int:
-        """Return the number of changes that were committed before the view."""
-        return committed()
+        """Return the number of changes that were committed_changes before the view."""
+        return committed_changes()
 
     def after(
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
         """Return the response once the registry is loaded."""
         live = runtime.current()
-        if live is not None and committed() != state:
+        if live is not None and committed_changes() != state:
             live.registry.refresh()
         return response
 
@@ -81,6 +81,6 @@ class ReadYourWrites(Middleware):
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
         """Return the response once a thread has loaded the registry: the loop must go on."""
-        if committed() != state:
+        if committed_changes() != state:
             return await asyncio.to_thread(self.after, request, response, state)
         return response

@@ -83,12 +83,12 @@ def security_schemes() -> dict[str, Any]:
 
 
 def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]:
-    words = "the answer, as the dialect of the path has it"
+    description = "the answer, as the dialect of the path has it"
     operation: dict[str, Any] = {
         "summary": summary,
         "operationId": re.sub(r"[^a-z0-9]+", "_", summary.lower()),
         "tags": [tag],
-        "responses": {"200": {"description": words, "content": _answer(path, tag)}},
+        "responses": {"200": {"description": description, "content": _response_content(path, tag)}},
         "security": _KEY if tag == "gateway" else [],
     }
     if "{id}" in path:
@@ -103,11 +103,13 @@ def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]
     return operation
 
 
-def _answer(path: str, tag: str) -> dict[str, Any]:
+def _response_content(path: str, tag: str) -> dict[str, Any]:
     if path == "/metrics":
         return {"text/plain": {"schema": {"type": "string"}}}
-    words = "a page of the gateway's state" if tag == "operations" else "see the dialect's own"
-    content = {"application/json": {"schema": {"type": "object", "description": words}}}
+    description = (
+        "a page of the gateway's state" if tag == "operations" else "see the dialect's own"
+    )
+    content = {"application/json": {"schema": {"type": "object", "description": description}}}
     if _STREAMS.search(path):
         stream = {"schema": {"type": "string", "description": "events, if it is to stream"}}
         content["text/event-stream"] = stream

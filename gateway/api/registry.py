@@ -18,7 +18,7 @@ class WarningOut(Schema):
     """A row that was left out of the registry in use, and why."""
 
     row: str
-    why: str
+    reason: str
 
 
 class WarningPage(Schema):
@@ -31,5 +31,5 @@ class WarningPage(Schema):
 @router.get("/warnings", auth=Reader(), response=WarningPage)
 def list_warnings(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
     """Rows that are left out, and why."""
-    found = [{"row": w.row, "why": w.why} for w in store.load_snapshot().warnings]
-    return page(found, cursor, limit)
+    warnings = [{"row": w.row, "reason": w.why} for w in store.load_snapshot().warnings]
+    return page(warnings, cursor, limit)

@@ -131,10 +131,10 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     if filters.q and not reads_bodies(request.auth):  # type: ignore[attr-defined]
         raise HttpError(403, BodyReader.why)
     limit = min(max(filters.limit, 1), MAX_PAGE)
-    wanted = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
+    columns = filters.dict(exclude={"cursor", "limit", "q", "since", "until"})
     cursor = min(filters.cursor, MAX_ID) if filters.cursor is not None else None
     rows = RequestLog.objects.matching(
-        **wanted, since=_aware(filters.since), until=_aware(filters.until), text=filters.q
+        **columns, since=_aware(filters.since), until=_aware(filters.until), text=filters.q
     ).before(cursor)
     items = list(rows.newest(limit + 1))
     more = len(items) > limit
@@ -152,13 +152,13 @@ def _aware(moment: dt.datetime | None) -> dt.datetime | None:
 @router.get("/requests/{request_id}", auth=Reader(), response=RequestOut)
 def get_request(request: HttpRequest, request_id: str) -> RequestLog:
     """One request, by its row id, by its own id, or the newest by the id its client chose."""
-    return _found(request_id)
+    return _find_request(request_id)
 
 
 @router.get("/requests/{request_id}/bodies", auth=BodyReader(), response=BodiesOut)
 def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
     """What the client sent, the upstream got, the upstream answered, the client got."""
-    row = _found(request_id)
+    row = _find_request(request_id)
     try:
         bodies = store.load_bodies(row.pk)
     except ValueError as error:
@@ -166,17 +166,17 @@ def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
     if bodies is None:
         why = NO_BODIES.get(row.bodies_omitted, NO_BODIES[""])
         return {"stored": False, "reason": f"the bodies of this request are not stored: {why}"}
-    return _shown(bodies)
+    return _bodies_item(bodies)
 
 
-def _found(request_id: str) -> RequestLog:
-    row = RequestLog.objects.addressed(request_id)
+def _find_request(request_id: str) -> RequestLog:
+    row = RequestLog.objects.by_id(request_id)
     if row is None:
         raise HttpError(404, "there is no such request in the log")
     return row
 
 
-def _shown(bodies: Bodies) -> dict[str, Any]:
+def _bodies_item(bodies: Bodies) -> dict[str, Any]:
     def text(data: bytes | None) -> str | None:
         return None if data is None else data.decode("utf-8", "replace")
 

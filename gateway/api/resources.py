@@ -26,15 +26,15 @@ from ninja import Router
 
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
-from gateway.api.idempotency import once
+from gateway.api.idempotency import run_once
 from gateway.models import ApiKey
 from gateway.store import end_grace, rotate_key
-from gateway.store.documents import KINDS, Document, Kind, Owned, Refused, merged, owned
-from gateway.store.keys import fresh_row
+from gateway.store.documents import KINDS, Document, Kind, Owned, Refused, merge_patch, owned
+from gateway.store.keys import new_key_row
 
 MAX_PAGE = 200
 # What a row tells beside its document.
-TOLD = (
+METADATA_FIELDS = (
     "id",
     "source",
     "source_ref",
@@ -44,14 +44,14 @@ TOLD = (
     "revoked_at",
     "last_used_at",
 )
-MOST_GRACE_S = 366 * 86_400
+MAX_GRACE_S = 366 * 86_400
 
 
-def told(kind: Kind, row: Any) -> Document:
+def row_item(kind: Kind, row: Any) -> Document:
     """A row as the API tells it."""
-    beside = {"id": row.pk}
-    beside |= {name: getattr(row, name) for name in TOLD[1:] if hasattr(row, name)}
-    return {**kind.read(row), **beside}
+    metadata = {"id": row.pk}
+    metadata |= {name: getattr(row, name) for name in METADATA_FIELDS[1:] if hasattr(row, name)}
+    return {**kind.read(row), **metadata}
 
 
 def reply(status: int, value: Any) -> HttpResponse:
@@ -62,15 +62,15 @@ def reply(status: int, value: Any) -> HttpResponse:
 def body_of(request: HttpRequest) -> Document:
     """The request's JSON object without what is only told. Raises Refused."""
     try:
-        found = msgspec.json.decode(request.body)
+        body = msgspec.json.decode(request.body)
     except msgspec.DecodeError as error:
         raise Refused("", f"the body is not valid JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(body, dict):
         raise Refused("", "the body must be a JSON object")
-    return {name: value for name, value in found.items() if name not in TOLD}
+    return {name: value for name, value in body.items() if name not in METADATA_FIELDS}
 
 
-def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
+def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
     """What `act` answers, or why it would not, as JSON with the field's name."""
     try:
         with transaction.atomic():
@@ -87,127 +87,138 @@ def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
 def resource(kind: Kind) -> Router:
     """The router of a kind."""
     router = Router(tags=[kind.name])
-    one, many = f"/{kind.name}/{{path:name}}", f"/{kind.name}"
+    row_path, list_path = f"/{kind.name}/{{path:name}}", f"/{kind.name}"
     if kind.name == "keys":
-        _secrets(router, kind)
+        _add_secret_operations(router, kind)
 
     @router.get(
-        many, auth=Reader(), operation_id=f"list_{kind.name}", openapi_extra=_gives_page(kind)
+        list_path,
+        auth=Reader(),
+        operation_id=f"list_{kind.name}",
+        openapi_extra=_page_response(kind),
     )
     def list_rows(request: HttpRequest, cursor: int = 0, limit: int = 50) -> HttpResponse:
         """A page of them, oldest first; `next` is the cursor of the next, null at the end."""
         size = min(max(limit, 1), MAX_PAGE)
         rows = list(kind.rows().filter(pk__gt=max(cursor, 0)).order_by("pk")[: size + 1])
         more = len(rows) > size
-        items = [told(kind, row) for row in rows[:size]]
+        items = [row_item(kind, row) for row in rows[:size]]
         return reply(200, {"items": items, "next": rows[size - 1].pk if more else None})
 
-    @router.post(many, operation_id=f"make_{kind.name}", openapi_extra=_wants(kind, 201))
+    @router.post(list_path, operation_id=f"make_{kind.name}", openapi_extra=_row_request(kind, 201))
     def make(request: HttpRequest) -> HttpResponse:
         """Make one. With an `Idempotency-Key`, only once, however often it is sent."""
-        return once(request, lambda: guarded(lambda: _made(kind, body_of(request))))
+        return run_once(request, lambda: run_guarded(lambda: _create(kind, body_of(request))))
 
-    @router.get(one, auth=Reader(), operation_id=f"get_{kind.name}", openapi_extra=gives_one(kind))
+    @router.get(
+        row_path, auth=Reader(), operation_id=f"get_{kind.name}", openapi_extra=row_response(kind)
+    )
     def get(request: HttpRequest, name: str) -> HttpResponse:
         """One, by its name."""
         row = kind.find(name)
-        return missing(kind, name) if row is None else reply(200, told(kind, row))
+        return missing(kind, name) if row is None else reply(200, row_item(kind, row))
 
-    @router.put(one, operation_id=f"replace_{kind.name}", openapi_extra=_wants(kind))
+    @router.put(row_path, operation_id=f"replace_{kind.name}", openapi_extra=_row_request(kind))
     def replace(request: HttpRequest, name: str) -> HttpResponse:
         """All of it anew: what is not said is as usual. What is hidden as `***` stays."""
-        return _change(request, kind, name, lambda _held, given: given)
+        return _change(request, kind, name, lambda _stored, body: body)
 
-    @router.patch(one, operation_id=f"change_{kind.name}", openapi_extra=_patches(kind))
+    @router.patch(row_path, operation_id=f"change_{kind.name}", openapi_extra=_patch_request(kind))
     def change(request: HttpRequest, name: str) -> HttpResponse:
         """Some of it (RFC 7396): null sets back to the usual."""
-        return _change(request, kind, name, merged)
+        return _change(request, kind, name, merge_patch)
 
-    @router.delete(one, operation_id=f"delete_{kind.name}", openapi_extra=_GONE)
+    @router.delete(row_path, operation_id=f"delete_{kind.name}", openapi_extra=_NO_CONTENT)
     def delete(request: HttpRequest, name: str) -> HttpResponse:
         """Remove it, with what can not be without it."""
         row = kind.find(name)
         if row is None:
             return missing(kind, name)
-        return guarded(lambda: _deleted(row))
+        return run_guarded(lambda: _delete(row))
 
     return router
 
 
-def _made(kind: Kind, document: Document) -> HttpResponse:
+def _create(kind: Kind, document: Document) -> HttpResponse:
     if kind.name != "keys":
-        return reply(201, told(kind, kind.write(document, None)))
-    row, plain = fresh_row()
-    return reply(201, {**told(kind, kind.write(document, row)), "key": plain})
+        return reply(201, row_item(kind, kind.write(document, None)))
+    row, secret = new_key_row()
+    return reply(201, {**row_item(kind, kind.write(document, row)), "key": secret})
 
 
 def _change(
     request: HttpRequest,
     kind: Kind,
     name: str,
-    meant: Callable[[Document, Document], Document],
+    merge: Callable[[Document, Document], Document],
 ) -> HttpResponse:
     row = kind.find(name)
     if row is None:
         return missing(kind, name)
 
     def act() -> HttpResponse:
-        document = {"name": kind.read(row)["name"], **meant(kind.read(row), body_of(request))}
-        return reply(200, told(kind, kind.write(document, row)))
+        document = {"name": kind.read(row)["name"], **merge(kind.read(row), body_of(request))}
+        return reply(200, row_item(kind, kind.write(document, row)))
 
-    return guarded(act)
+    return run_guarded(act)
 
 
-def _deleted(row: Any) -> HttpResponse:
-    if place := owned(row):
-        raise Owned("", f"{row} is owned by {place}: take it out there")
+def _delete(row: Any) -> HttpResponse:
+    if owner_ref := owned(row):
+        raise Owned("", f"{row} is owned by {owner_ref}: take it out there")
     row.delete()
     return HttpResponse(status=204)
 
 
 def missing(kind: Kind, name: str) -> HttpResponse:
     """The answer for a name that no row has."""
-    return failure(404, f"there is no {kind.one} `{name[:200]}`")
+    return failure(404, f"there is no {kind.label} `{name[:200]}`")
 
 
-def _secrets(router: Router, kind: Kind) -> None:
+def _add_secret_operations(router: Router, kind: Kind) -> None:
     """What keys have beside the others."""
 
     @router.post(
         "/keys/{path:name}/rotate",
         operation_id="rotate_key",
-        openapi_extra=gives_one(kind, secret=True),
+        openapi_extra=row_response(kind, secret=True),
     )
     def rotate(request: HttpRequest, name: str, grace_s: int = 0) -> HttpResponse:
         """Give it a new secret; the old one stays good for `grace_s` seconds.
 
         Its identity stays, and so does what it spent and how far its windows are.
         """
-        return once(
+        return run_once(
             request,
-            lambda: guarded(lambda: _with_key(kind, name, lambda row: _rotated(row, grace_s))),
+            lambda: run_guarded(lambda: _with_key(kind, name, lambda row: _rotate(row, grace_s))),
         )
 
     @router.post(
-        "/keys/{path:name}/revoke", operation_id="revoke_key", openapi_extra=gives_one(kind)
+        "/keys/{path:name}/revoke", operation_id="revoke_key", openapi_extra=row_response(kind)
     )
     def revoke(request: HttpRequest, name: str) -> HttpResponse:
         """Refuse it from now on, within a second. It can be restored."""
-        return guarded(lambda: _with_key(kind, name, lambda row: _revoked(row, gone=True)))
+        return run_guarded(
+            lambda: _with_key(kind, name, lambda row: _set_revoked(row, revoke=True))
+        )
 
     @router.post(
-        "/keys/{path:name}/restore", operation_id="restore_key", openapi_extra=gives_one(kind)
+        "/keys/{path:name}/restore", operation_id="restore_key", openapi_extra=row_response(kind)
     )
     def restore(request: HttpRequest, name: str) -> HttpResponse:
         """Let a revoked key in again."""
-        return guarded(lambda: _with_key(kind, name, lambda row: _revoked(row, gone=False)))
+        return run_guarded(
+            lambda: _with_key(kind, name, lambda row: _set_revoked(row, revoke=False))
+        )
 
     @router.post(
-        "/keys/{path:name}/end-grace", operation_id="end_key_grace", openapi_extra=gives_one(kind)
+        "/keys/{path:name}/end-grace",
+        operation_id="end_key_grace",
+        openapi_extra=row_response(kind),
     )
     def end(request: HttpRequest, name: str) -> HttpResponse:
         """Refuse the secret from before the last rotation, though its grace goes on."""
-        return guarded(lambda: _with_key(kind, name, _graceless))
+        return run_guarded(lambda: _with_key(kind, name, _end_grace))
 
 
 def _with_key(kind: Kind, name: str, act: Callable[[ApiKey], Document]) -> HttpResponse:
@@ -215,37 +226,37 @@ def _with_key(kind: Kind, name: str, act: Callable[[ApiKey], Document]) -> HttpR
     row: ApiKey | None = kind.find(name)
     if row is None:
         return missing(kind, name)
-    beside = act(row)
-    return reply(200, {**told(kind, row), **beside})
+    extra = act(row)
+    return reply(200, {**row_item(kind, row), **extra})
 
 
-def _graceless(row: ApiKey) -> Document:
+def _end_grace(row: ApiKey) -> Document:
     end_grace(row)
     return {}
 
 
-def _rotated(row: ApiKey, grace_s: int) -> Document:
-    if not 0 <= grace_s <= MOST_GRACE_S:
-        raise Refused("grace_s", f"must be 0 to {MOST_GRACE_S} seconds")
+def _rotate(row: ApiKey, grace_s: int) -> Document:
+    if not 0 <= grace_s <= MAX_GRACE_S:
+        raise Refused("grace_s", f"must be 0 to {MAX_GRACE_S} seconds")
     try:
         return {"key": rotate_key(row, grace=timedelta(seconds=grace_s))}
     except ValueError as error:
         raise Refused("", str(error)) from None
 
 
-def _revoked(row: ApiKey, *, gone: bool) -> Document:
-    if gone:
+def _set_revoked(row: ApiKey, *, revoke: bool) -> Document:
+    if revoke:
         end_grace(row)
-    row.revoked_at = (row.revoked_at or timezone.now()) if gone else None
+    row.revoked_at = (row.revoked_at or timezone.now()) if revoke else None
     row.save()
     return {}
 
 
 # The shapes that the operations refer to; `app` puts them into the document.
 SCHEMAS: dict[str, Any] = {
-    "Told": {
-        "title": "Told",
-        "description": "What a row tells beside its document; ignored where it is written.",
+    "RowMetadata": {
+        "title": "RowMetadata",
+        "description": "Metadata of a row; ignored in requests.",
         "type": "object",
         "properties": {
             "id": {"type": "integer"},
@@ -261,7 +272,7 @@ SCHEMAS: dict[str, Any] = {
     },
     "Secret": {
         "title": "Secret",
-        "description": "A key's secret, which is told this once.",
+        "description": "The secret of a key, returned only once.",
         "type": "object",
         "properties": {"key": {"type": "string"}},
         "required": ["key"],
@@ -285,23 +296,23 @@ def _schema(kind: Kind) -> dict[str, Any]:
 def _row(kind: Kind) -> dict[str, Any]:
     """A row as it is told."""
     name = f"{kind.shape.__name__.removesuffix('Doc')}Row"
-    SCHEMAS[name] = {"title": name, "allOf": [_schema(kind), _ref("Told")]}
+    SCHEMAS[name] = {"title": name, "allOf": [_schema(kind), _ref("RowMetadata")]}
     return _ref(name)
 
 
-def _said(status: int, words: str, schema: dict[str, Any]) -> dict[str, Any]:
+def _responses(status: int, description: str, schema: dict[str, Any]) -> dict[str, Any]:
     content = {"application/json": {"schema": schema}}
-    return {"responses": {str(status): {"description": words, "content": content}}}
+    return {"responses": {str(status): {"description": description, "content": content}}}
 
 
-def gives_one(kind: Kind, status: int = 200, *, secret: bool = False) -> dict[str, Any]:
+def row_response(kind: Kind, status: int = 200, *, secret: bool = False) -> dict[str, Any]:
     """What the document says of an operation that answers with a row."""
     row = _row(kind)
-    words = "the row, and its secret" if secret else "the row"
-    return _said(status, words, {"allOf": [row, _ref("Secret")]} if secret else row)
+    description = "the row, and its secret" if secret else "the row"
+    return _responses(status, description, {"allOf": [row, _ref("Secret")]} if secret else row)
 
 
-def _gives_page(kind: Kind) -> dict[str, Any]:
+def _page_response(kind: Kind) -> dict[str, Any]:
     page = {
         "type": "object",
         "properties": {
@@ -310,33 +321,35 @@ def _gives_page(kind: Kind) -> dict[str, Any]:
         },
         "required": ["items", "next"],
     }
-    return _said(200, "a page of rows", page)
+    return _responses(200, "a page of rows", page)
 
 
-def _wants(kind: Kind, status: int = 200) -> dict[str, Any]:
+def _row_request(kind: Kind, status: int = 200) -> dict[str, Any]:
     content = {"application/json": {"schema": _schema(kind)}}
     secret = status == 201 and kind.name == "keys"
     return {
         "requestBody": {"required": True, "content": content},
-        **gives_one(kind, status, secret=secret),
+        **row_response(kind, status, secret=secret),
     }
 
 
-def _patches(kind: Kind) -> dict[str, Any]:
+def _patch_request(kind: Kind) -> dict[str, Any]:
     """A merge patch: any part of the document, null for what is to be as usual."""
-    words = f"any fields of {kind.shape.__name__}; null sets one back to the usual"
-    schema = {"type": "object", "description": words, "minProperties": 0}
-    named = _schema(kind)["$ref"].rpartition("/")[2]
-    fields = SCHEMAS[named].get("properties", {})
+    description = f"any fields of {kind.shape.__name__}; null sets one back to the usual"
+    schema = {"type": "object", "description": description, "minProperties": 0}
+    schema_name = _schema(kind)["$ref"].rpartition("/")[2]
+    fields = SCHEMAS[schema_name].get("properties", {})
     schema["properties"] = {
-        name: {"anyOf": [{k: v for k, v in told.items() if k != "default"}, {"type": "null"}]}
-        for name, told in fields.items()
+        name: {
+            "anyOf": [{k: v for k, v in field_schema.items() if k != "default"}, {"type": "null"}]
+        }
+        for name, field_schema in fields.items()
     }
     types = ("application/json", "application/merge-patch+json")
     content = {name: {"schema": schema} for name in types}
-    return {"requestBody": {"required": True, "content": content}, **gives_one(kind)}
+    return {"requestBody": {"required": True, "content": content}, **row_response(kind)}
 
 
-_GONE = {"responses": {"204": {"description": "it is gone"}}}
+_NO_CONTENT = {"responses": {"204": {"description": "it is gone"}}}
 
 ROUTERS = tuple(resource(kind) for kind in KINDS.values())

@@ -58,7 +58,7 @@ class TranslateIn(Schema):
     files: dict[str, FileIn] = {}
 
 
-class LiveOut(Schema):
+class RuntimeInputOut(Schema):
     """Something that only live traffic has, and where it belongs in the client's body."""
 
     field: str
@@ -73,7 +73,7 @@ class TranslatedOut(Schema):
         events: of a stream.
         status, headers, body: of an error.
         report: what could not be carried exactly.
-        live: what live traffic would add, and this does not show: `field` and `note`.
+        runtime_inputs: what live traffic would add, and this does not show: `field` and `note`.
     """
 
     body: Any = None
@@ -84,7 +84,7 @@ class TranslatedOut(Schema):
     events: list[Any] = []
     status: int = 200
     report: list[dict[str, Any]] = []
-    live: list[LiveOut] = []
+    runtime_inputs: list[RuntimeInputOut] = []
 
 
 class RefusalOut(Schema):
@@ -97,15 +97,17 @@ class RefusalOut(Schema):
 def translate_example(request: HttpRequest, payload: TranslateIn) -> HttpResponse:
     """Translate one example and say what could not be carried exactly."""
     try:
-        return reply(200, _translated(payload))
+        return reply(200, _translate(payload))
     except GatewayError as failure:
-        return failed(payload, failure.error)
+        return error_response(payload, failure.error)
 
 
-def _translated(payload: TranslateIn) -> dict[str, Any]:
-    given = [name for name in ("request", "stream", "error") if getattr(payload, name) is not None]
-    if len(given) != 1:
-        raise invalid("give exactly one of request, stream and error", given[0] if given else None)
+def _translate(payload: TranslateIn) -> dict[str, Any]:
+    inputs = [name for name in ("request", "stream", "error") if getattr(payload, name) is not None]
+    if len(inputs) != 1:
+        raise invalid(
+            "give exactly one of request, stream and error", inputs[0] if inputs else None
+        )
     error = payload.request if "status" in (payload.request or {}) else payload.error
     if payload.request is not None and error is None:
         body, headers = _parts(payload.request)
@@ -116,7 +118,7 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
             headers,
             payload.model,
             payload.stored,
-            _lent(payload),
+            _simulation_inputs(payload),
         )
     if payload.stream is not None:
         return translate.stream(
@@ -135,7 +137,7 @@ def _translated(payload: TranslateIn) -> dict[str, Any]:
     )
 
 
-def _lent(payload: TranslateIn) -> SimulationInputs:
+def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
     """What is given beside the request. Raises GatewayError for a file that is no base64."""
     files = {}
     for url, file in payload.files.items():
@@ -146,7 +148,7 @@ def _lent(payload: TranslateIn) -> SimulationInputs:
         kind = sniff_bytes(data) or file.media_type
         files[url] = Fetched(data=file.data, media_type=kind, size=len(data))
     return SimulationInputs(
-        answers=tuple(payload.answers), files=files, fetches=settings.FETCH_MEDIA
+        answers=tuple(payload.answers), files=files, fetch_media=settings.FETCH_MEDIA
     )
 
 
@@ -169,9 +171,9 @@ def _strings(headers: dict[str, Any]) -> dict[str, str]:
     return {str(name): str(value) for name, value in headers.items()}
 
 
-def failed(payload: TranslateIn, error: Error) -> HttpResponse:
+def error_response(payload: TranslateIn, error: Error) -> HttpResponse:
     """The error as the client of the example would see it."""
     preset = resolve(translate.without_verb(payload.source))
     dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
-    said = dialect.client.render_error(error, translate.REQUEST_ID)
-    return reply(400, {**said.body, "status": said.status})
+    response = dialect.client.render_error(error, translate.REQUEST_ID)
+    return reply(400, {**response.body, "status": response.status})

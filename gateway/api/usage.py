@@ -18,13 +18,13 @@ from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.pages import page
 from gateway.models import ApiKey, Team, UsageHour
-from gateway.usage_querysets import Totals, added
+from gateway.usage_querysets import Totals, sum_totals
 
 router = Router(tags=["usage"])
 
 MAX_LINES = 1000
 # The longest range of each step: it bounds what one answer may have to add up.
-MOST_DAYS = {"hour": 31, "day": 366, "all": 366}
+MAX_DAYS = {"hour": 31, "day": 366, "all": 366}
 _HOUR = dt.timedelta(hours=1)
 
 
@@ -88,24 +88,27 @@ def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
     """Sums of requests, tokens and cost; `cursor` is the `next` of the page before."""
     until = _hour(_aware(filters.until) or timezone.now(), up=True)
     since = _hour(_aware(filters.since) or until - dt.timedelta(days=30))
-    if (refusal := _wrong(since, until, filters.step)) is not None:
+    if (refusal := _range_error(since, until, filters.step)) is not None:
         return refusal
     sums: dict[tuple[dt.datetime, Line], list[Totals]] = {}
     rows = UsageHour.objects.between(since, until)
     for hour, line, totals in _lines(rows, filters.by):
         sums.setdefault((_start(hour, filters.step, since), line), []).append(totals)
-    found = sorted(sums.items(), key=lambda item: (item[0][0], item[0][1][0], item[0][1][1] or 0))
-    shown = page(found, filters.cursor, filters.limit, MAX_LINES)
-    items = [_told(start, line, added(held)) for (start, line), held in shown["items"]]
-    return {"since": since, "until": until, "items": items, "next": shown["next"]}
+    lines = sorted(sums.items(), key=lambda item: (item[0][0], item[0][1][0], item[0][1][1] or 0))
+    lines_page = page(lines, filters.cursor, filters.limit, MAX_LINES)
+    items = [
+        _usage_item(start, line, sum_totals(totals))
+        for (start, line), totals in lines_page["items"]
+    ]
+    return {"since": since, "until": until, "items": items, "next": lines_page["next"]}
 
 
-def _wrong(since: dt.datetime, until: dt.datetime, step: str) -> HttpResponse | None:
+def _range_error(since: dt.datetime, until: dt.datetime, step: str) -> HttpResponse | None:
     if since >= until:
         return failure(422, "must be before `until`", "since")
-    if until - since > dt.timedelta(days=MOST_DAYS[step]):
-        words = f"with the step `{step}` a range has at most {MOST_DAYS[step]} days"
-        return failure(422, words, "since")
+    if until - since > dt.timedelta(days=MAX_DAYS[step]):
+        message = f"with the step `{step}` a range has at most {MAX_DAYS[step]} days"
+        return failure(422, message, "since")
     return None
 
 
@@ -134,14 +137,16 @@ def _start(hour: dt.datetime, step: str, since: dt.datetime) -> dt.datetime:
     return moment if step == "hour" else moment.replace(hour=0)
 
 
-def _told(start: dt.datetime, line: Line, totals: Totals) -> dict[str, Any]:
-    plain = {name: getattr(totals, name) for name in UsageOut.model_fields if hasattr(totals, name)}
-    return {"start": start, "name": line[0], "id": line[1], **plain}
+def _usage_item(start: dt.datetime, line: Line, totals: Totals) -> dict[str, Any]:
+    counts = {
+        name: getattr(totals, name) for name in UsageOut.model_fields if hasattr(totals, name)
+    }
+    return {"start": start, "name": line[0], "id": line[1], **counts}
 
 
 def _hour(moment: dt.datetime, *, up: bool = False) -> dt.datetime:
-    whole = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
-    return whole + _HOUR if up and whole != moment else whole
+    floor = moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
+    return floor + _HOUR if up and floor != moment else floor
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:

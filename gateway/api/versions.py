@@ -10,14 +10,14 @@ from ninja import Router, Schema
 
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
-from gateway.api.idempotency import once
+from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
-from gateway.api.resources import body_of, gives_one, guarded, missing, reply, told
+from gateway.api.resources import body_of, missing, reply, row_item, row_response, run_guarded
 from gateway.audit import actor
 from gateway.models import Route, RouteVersion
-from gateway.routing.document import as_json
+from gateway.routing.route_spec import as_json
 from gateway.store.documents import KINDS, Owned, Refused, owned
-from gateway.store.routes import Conflict, current, restored, save_route
+from gateway.store.routes import Conflict, current_state, restore_spec, save_route
 
 router = Router(tags=["route versions"])
 _ROUTES = KINDS["routes"]
@@ -44,10 +44,10 @@ class VersionPage(Schema):
     next: int | None
 
 
-class VersionDocument(VersionOut):
+class VersionDetail(VersionOut):
     """A version with the route as it was then."""
 
-    document: dict[str, Any]
+    route: dict[str, Any]
 
 
 class DifferenceOut(Schema):
@@ -84,20 +84,23 @@ def list_route_versions(
     if row is None:
         return missing(_ROUTES, name)
     size = min(max(limit, 1), MAX_PAGE)
-    found = RouteVersion.objects.of(row)
+    versions = RouteVersion.objects.of(row)
     if cursor is not None:
-        found = found.filter(number__lt=_within(cursor))
-    kept = list(found[: size + 1])
-    after = kept[size - 1].number if len(kept) > size else None
-    return {"current": current(row).number, "items": kept[:size], "next": after}
+        versions = versions.filter(number__lt=_clamp_number(cursor))
+    rows = list(versions[: size + 1])
+    after = rows[size - 1].number if len(rows) > size else None
+    return {"current": current_state(row).number, "items": rows[:size], "next": after}
 
 
-@router.get("/routes/{path:name}/versions/{int:number}", auth=Reader(), response=VersionDocument)
+@router.get("/routes/{path:name}/versions/{int:number}", auth=Reader(), response=VersionDetail)
 def get_route_version(request: HttpRequest, name: str, number: int) -> Any:
     """One version, with the route as it was."""
     row = _ROUTES.find(name)
-    found = RouteVersion.objects.numbered(row, _within(number)) if row is not None else None
-    return _no_version(name, number) if found is None else found
+    version = RouteVersion.objects.numbered(row, _clamp_number(number)) if row is not None else None
+    if version is None:
+        return _no_version(name, number)
+    fields = {field: getattr(version, field) for field in VersionOut.model_fields}
+    return {**fields, "route": version.spec}
 
 
 @router.get(
@@ -108,13 +111,17 @@ def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | 
     row = _ROUTES.find(name)
     if row is None:
         return missing(_ROUTES, name)
-    now = current(row)
+    now = current_state(row)
     sides = []
-    for wanted in (number, now.number if to is None else to):
-        document = now.document if wanted == now.number else restored(row, _within(wanted))
-        if document is None:
-            return _no_version(name, wanted)
-        sides.append((wanted, as_json(document)))
+    for version_number in (number, now.number if to is None else to):
+        spec = (
+            now.spec
+            if version_number == now.number
+            else restore_spec(row, _clamp_number(version_number))
+        )
+        if spec is None:
+            return _no_version(name, version_number)
+        sides.append((version_number, as_json(spec)))
     (before, old), (after, new) = sides
     changes = [
         {"path": path, "before": was, "after": becomes}
@@ -126,7 +133,7 @@ def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | 
 @router.post(
     "/routes/{path:name}/versions/{int:number}/restore",
     operation_id="restore_route_version",
-    openapi_extra=gives_one(_ROUTES)
+    openapi_extra=row_response(_ROUTES)
     | {
         "requestBody": {
             "required": False,
@@ -136,42 +143,44 @@ def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | 
 )
 def restore_route_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
     """Make an earlier version the present one, as a new version."""
-    return once(request, lambda: guarded(lambda: _restored(request, name, number)))
+    return run_once(request, lambda: run_guarded(lambda: _restore(request, name, number)))
 
 
-def _restored(request: HttpRequest, name: str, number: int) -> HttpResponse:
+def _restore(request: HttpRequest, name: str, number: int) -> HttpResponse:
     row: Route | None = _ROUTES.find(name)
     if row is None:
         return missing(_ROUTES, name)
-    if place := owned(row):
-        raise Owned("", f"{row} is owned by {place}: change it there, or adopt it")
-    had = body_of(request).get("version") if request.body else None
-    if had is not None and (isinstance(had, bool) or not isinstance(had, int)):
+    if owner_ref := owned(row):
+        raise Owned("", f"{row} is owned by {owner_ref}: change it there, or adopt it")
+    expected_version = body_of(request).get("version") if request.body else None
+    if expected_version is not None and (
+        isinstance(expected_version, bool) or not isinstance(expected_version, int)
+    ):
         raise Refused("version", "must be a whole number")
     try:
-        document = restored(row, _within(number))
-        if document is None:
+        spec = restore_spec(row, _clamp_number(number))
+        if spec is None:
             return _no_version(name, number)
-        now = current(row).number
+        now = current_state(row).number
         saved = save_route(
-            document,
+            spec,
             route=row,
-            number=now if had is None else had,
+            number=now if expected_version is None else expected_version,
             who=actor()[0],
             note=f"back to version {number}",
         )
-    except Conflict as other:
-        return failure(409, f"it is at version {other.current.number} by now", "version")
+    except Conflict as conflict:
+        return failure(409, f"it is at version {conflict.current.number} by now", "version")
     except ValueError as error:
         raise Refused("", f"version {number} can not come back: {error}") from None
-    return reply(200, told(_ROUTES, Route.objects.get(pk=saved.route_id)))
+    return reply(200, row_item(_ROUTES, Route.objects.get(pk=saved.route_id)))
 
 
 def _no_version(name: str, number: int) -> HttpResponse:
     return failure(404, f"there is no version {number} of a route `{name[:200]}`")
 
 
-def _within(number: int) -> int:
+def _clamp_number(number: int) -> int:
     """A number that the column can be asked for."""
     return min(max(number, 0), 2**31 - 1)
 
@@ -182,15 +191,15 @@ def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]
     Lists of different length differ as a whole: which of their items went is a guess.
     """
     if isinstance(old, dict) and isinstance(new, dict):
-        found = []
+        changes = []
         for name in sorted(old.keys() | new.keys()):
             inner = f"{path}.{name}" if path else name
-            found += differences(old.get(name), new.get(name), inner)
-        return found
+            changes += differences(old.get(name), new.get(name), inner)
+        return changes
     if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
         return [
             change
-            for place, pair in enumerate(zip(old, new, strict=True))
-            for change in differences(*pair, f"{path}[{place}]")
+            for index, pair in enumerate(zip(old, new, strict=True))
+            for change in differences(*pair, f"{path}[{index}]")
         ]
     return [] if old == new else [(path, old, new)]

@@ -79,7 +79,7 @@ def _config() -> Config:
     )
 
 
-def _drain_at_signals(live: runtime.Runtime, state: dict[str, Any]) -> None:
+def _drain_on_signals(live: runtime.Runtime, state: dict[str, Any]) -> None:
     """At SIGTERM and SIGINT tell the relay first, then do what the server set up.
 
     After a SIGTERM the listener stays open for a while: whoever balances the load sees that
@@ -134,7 +134,7 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
                 why = f"the gateway can not start: {type(error).__name__}: {error}"
                 await send({"type": "lifespan.startup.failed", "message": why})
                 return
-            _drain_at_signals(live, scope.get("state", {}))
+            _drain_on_signals(live, scope.get("state", {}))
             await send({"type": "lifespan.startup.complete"})
         else:
             current = runtime.current()
@@ -161,27 +161,27 @@ runtime.install(
         checkpoint=store.checkpoint_when_due,
         idle=store.index_pending,
         close=connections.close_all,
-        recorded_spend=store.spent,
+        recorded_spend=store.recorded_spend,
         response_backend=ResponseBackend(
             load=store.load_response,
             save=store.save_response,
             cancel=store.cancel_response,
-            heartbeat=store.beat_responses,
+            heartbeat=store.refresh_heartbeats,
             close=connections.close_all,
         ),
-        record_resources=store.keep,
-        owned_resources=store.kept,
+        record_resources=store.remember_owner,
+        owned_resources=store.owned_ids,
         batch_ledger=BatchLedger(store.has_results, store.batch_of, store.settle_batch),
         find_reasoning=store.find_reasoning,
-        write_reasoning=store.keep_reasoning,
+        write_reasoning=store.store_reasoning,
         upkeep=_prune,
         on_started=health_checks.begin,
-        read_cached=store.read_answer,
-        write_cached=store.write_answers,
-        cache_changes_since=store.new_answers,
+        read_cached=store.read_cached_response,
+        write_cached=store.write_cached_responses,
+        cache_changes_since=store.new_cache_keys,
         abandon_idle_connections=database.abandon,
         store_snapshot=store.store_snapshot,
-        read_stored_snapshot=store.stored_snapshot,
+        read_stored_snapshot=store.load_stored_snapshot,
     ),
 )
 

@@ -70,11 +70,11 @@ def _bounded(receive: Receive, limit: int) -> Receive:
     """The same messages, until there is too much of the body or it takes too long."""
     due = asyncio.get_running_loop().time() + settings.BODY_TIMEOUT_S
     size = 0
-    whole = False
+    complete = False
 
     async def bounded() -> Message:
-        nonlocal size, whole
-        if whole:  # what follows is that the client leaves
+        nonlocal size, complete
+        if complete:  # what follows is that the client leaves
             return await receive()
         try:
             async with asyncio.timeout_at(due):
@@ -85,7 +85,7 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         size += len(message.get("body", b""))
         if size > limit:
             raise _too_large(limit)
-        whole = not message.get("more_body", False)
+        complete = not message.get("more_body", False)
         return message
 
     return bounded

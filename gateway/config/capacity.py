@@ -12,10 +12,10 @@ except ImportError:  # Windows has no such limits
     resource = None  # type: ignore[assignment]
 
 # What is asked for where the operating system allows it.
-WANTED_DESCRIPTORS = 65_536
+MAX_DESCRIPTORS = 65_536
 # What a request may take on average, body and answer included (a 1 MB body takes 2.2 MB).
 REQUEST_BYTES = 5 * 1024 * 1024 // 2
-LEAST_REQUESTS, MOST_REQUESTS = 16, 10_000
+MIN_REQUESTS, MAX_REQUESTS = 16, 10_000
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -24,14 +24,14 @@ def descriptors() -> int:
     if resource is None:
         return 8192
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = WANTED_DESCRIPTORS
+    limit = MAX_DESCRIPTORS
     if hard != resource.RLIM_INFINITY:
-        wanted = min(hard, wanted)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return wanted
+        limit = min(hard, limit)
+    if soft == resource.RLIM_INFINITY or soft >= limit:
+        return limit
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        return wanted
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        return limit
     return soft
 
 
@@ -47,23 +47,23 @@ def requests() -> int:
     Each has a connection to an upstream beside its client's.
     """
     by_memory = memory() // 2 // workers() // REQUEST_BYTES
-    most = min(_available() // 3, max(LEAST_REQUESTS, by_memory), MOST_REQUESTS)
-    return max(1, most)
+    limit = min(_available() // 3, max(MIN_REQUESTS, by_memory), MAX_REQUESTS)
+    return max(1, limit)
 
 
 def workers() -> int:
     """The processes that share the machine's memory; `up` says how many it starts."""
-    given = os.environ.get("WEB_CONCURRENCY", "")
-    return max(1, int(given)) if given.isdecimal() else 1
+    concurrency = os.environ.get("WEB_CONCURRENCY", "")
+    return max(1, int(concurrency)) if concurrency.isdecimal() else 1
 
 
 def memory() -> int:
     """The bytes of memory of this machine, or of its container."""
-    found = [_physical()]
+    limits = [_physical()]
     for path in _CGROUPS:
         with contextlib.suppress(OSError, ValueError):
-            found.append(int(Path(path).read_text(encoding="ascii")))
-    return min(found)
+            limits.append(int(Path(path).read_text(encoding="ascii")))
+    return min(limits)
 
 
 def _physical() -> int:

@@ -48,7 +48,7 @@ def flag(name: str, *, default: bool) -> bool:
     raise ImproperlyConfigured(f"{name} must be true or false, not {value!r}")
 
 
-def number(name: str, default: float, *, least: float = 0) -> float:
+def number(name: str, default: float, *, min_value: float = 0) -> float:
     """A number of at least `least`."""
     value = text(name).strip()
     if not value:
@@ -57,8 +57,8 @@ def number(name: str, default: float, *, least: float = 0) -> float:
         parsed = float(value)
     except ValueError:
         raise ImproperlyConfigured(f"{name} must be a number, not {value!r}") from None
-    if not parsed >= least:
-        raise ImproperlyConfigured(f"{name} must be at least {least:g}, not {value}")
+    if not parsed >= min_value:
+        raise ImproperlyConfigured(f"{name} must be at least {min_value:g}, not {value}")
     return parsed
 
 
@@ -69,14 +69,14 @@ def names(name: str, default: str = "") -> list[str]:
 
 def networks(value: str) -> list[str]:
     """A comma-separated list of IP addresses and networks. Raises ValueError."""
-    found = [item.strip() for item in value.split(",") if item.strip()]
-    for item in found:
+    items = [item.strip() for item in value.split(",") if item.strip()]
+    for item in items:
         try:
             ipaddress.ip_network(item)
         except ValueError:
             message = f"it must hold IP addresses or networks such as 10.0.0.0/8, not {item!r}"
             raise ValueError(message) from None
-    return found
+    return items
 
 
 def data_dir(name: str, default: str) -> Path:
@@ -156,8 +156,8 @@ def _create(path: Path, value: str) -> None:
     """Write a new file whole or not at all: one without its value would be taken for a secret."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        held = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(held, "w", encoding="utf-8") as file:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(value)
             file.flush()
             os.fsync(file.fileno())

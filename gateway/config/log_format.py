@@ -15,17 +15,19 @@ class KeyValueFormatter(logging.Formatter):
         """The line without a traceback."""
         line = super().formatMessage(record)
         pairs = [
-            f"{name}={_value(value)}" for name, value in vars(record).items() if _shown(name, value)
+            f"{name}={_value(value)}"
+            for name, value in vars(record).items()
+            if _is_extra_field(name, value)
         ]
         return " ".join([line, *pairs])
 
 
-def _shown(name: str, value: object) -> bool:
+def _is_extra_field(name: str, value: object) -> bool:
     return name not in _STANDARD and isinstance(value, str | int | float | bool)
 
 
 def _value(value: object) -> str:
     """A value in one word or in quotes; never a line break."""
     text = str(value)[:MAX_VALUE_CHARS]
-    plain = text.isprintable() and not any(mark in text for mark in " =\"'")
-    return text if plain and text else repr(text)
+    unquoted = text.isprintable() and not any(character in text for character in " =\"'")
+    return text if unquoted and text else repr(text)

@@ -123,7 +123,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         **DATABASES["default"].get("OPTIONS", {}),
     }
 # How long the serving processes wait for an answer of PostgreSQL.
-DATABASE_TIMEOUT_S = env.number("DRAGOMAN_DATABASE_TIMEOUT", 30, least=1)
+DATABASE_TIMEOUT_S = env.number("DRAGOMAN_DATABASE_TIMEOUT", 30, min_value=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["console.hashing.QueuedArgon2"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -143,7 +143,7 @@ SERVESTATIC_ALLOW_ALL_ORIGINS = False
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
 SESSION_ENGINE = "console.sessions"
-SESSION_IDLE_HOURS = env.number("DRAGOMAN_SESSION_IDLE_HOURS", 24, least=0.1)
+SESSION_IDLE_HOURS = env.number("DRAGOMAN_SESSION_IDLE_HOURS", 24, min_value=0.1)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -154,12 +154,12 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
 # The relay. Bytes and seconds; the README says what each is for.
-MAX_BODY_BYTES = int(env.number("DRAGOMAN_MAX_BODY_BYTES", 32 * 1024 * 1024, least=1024))
-MAX_REQUEST_ITEMS = int(env.number("DRAGOMAN_MAX_REQUEST_ITEMS", 20_000, least=100))
-MAX_UPLOAD_BYTES = int(env.number("DRAGOMAN_MAX_UPLOAD_BYTES", 128 * 1024 * 1024, least=1024))
-BODY_TIMEOUT_S = env.number("DRAGOMAN_BODY_TIMEOUT", 30, least=1)
+MAX_BODY_BYTES = int(env.number("DRAGOMAN_MAX_BODY_BYTES", 32 * 1024 * 1024, min_value=1024))
+MAX_REQUEST_ITEMS = int(env.number("DRAGOMAN_MAX_REQUEST_ITEMS", 20_000, min_value=100))
+MAX_UPLOAD_BYTES = int(env.number("DRAGOMAN_MAX_UPLOAD_BYTES", 128 * 1024 * 1024, min_value=1024))
+BODY_TIMEOUT_S = env.number("DRAGOMAN_BODY_TIMEOUT", 30, min_value=1)
 # How long a request's head may take to arrive, and a connection to begin one.
-HEAD_TIMEOUT_S = env.number("DRAGOMAN_HEAD_TIMEOUT", 15, least=0.1)
+HEAD_TIMEOUT_S = env.number("DRAGOMAN_HEAD_TIMEOUT", 15, min_value=0.1)
 # Where `up` listens unless `--port` says otherwise.
 PORT = int(env.number("DRAGOMAN_PORT", 4000))
 # Of each process. 0: from what the machine has (capacity.py).
@@ -182,9 +182,9 @@ PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
 REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
 if REDIS_URL:
     env.require_extra("REDIS_URL", "redis", "redis")
-JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, least=1))
-CACHE_BYTES = int(env.number("DRAGOMAN_CACHE_BYTES", 64 * 1024 * 1024, least=0))
-JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, least=1024))
+JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, min_value=1))
+CACHE_BYTES = int(env.number("DRAGOMAN_CACHE_BYTES", 64 * 1024 * 1024, min_value=0))
+JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, min_value=1024))
 JOURNAL_DISK_BYTES = int(env.number("DRAGOMAN_JOURNAL_DISK_BYTES", 1024 * 1024 * 1024))
 JOURNAL_RESERVE_BYTES = int(env.number("DRAGOMAN_JOURNAL_RESERVE_BYTES", 16 * 1024 * 1024))
 

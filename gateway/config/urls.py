@@ -11,10 +11,10 @@ from console.api import ROUTERS
 from console.pages.docs import docs
 from console.pages.home import home
 from gateway.api import api
-from gateway.compat.litellm.api.routes import document as litellm_document
 from gateway.compat.litellm.api.routes import litellm_api
+from gateway.compat.litellm.api.routes import openapi_schema as litellm_document
 
-api.other_documents.append(litellm_document)
+api.mounted_schemas.append(litellm_document)
 for router in ROUTERS:
     api.add_router("", router)
 

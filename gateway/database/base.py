@@ -50,15 +50,15 @@ class BoundedConnection(psycopg.Connection[Any]):
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """Wait for the server. Raises OperationalError if it does not answer in time."""
-        most_s = deadline.current() if timeout is None else None
+        deadline_s = deadline.current() if timeout is None else None
         self.waits_since = time.monotonic()
         try:
-            return super().wait(gen, interval, timeout if most_s is None else most_s)
+            return super().wait(gen, interval, timeout if deadline_s is None else deadline_s)
         except _WaitTimeout:
-            if most_s is None:
+            if deadline_s is None:
                 raise
-            self._give_up(most_s)
-            why = f"the database did not answer within {most_s:g} s"
+            self._give_up(deadline_s)
+            why = f"the database did not answer within {deadline_s:g} s"
             raise psycopg.OperationalError(why) from None
         finally:
             self.waits_since = None
@@ -73,17 +73,17 @@ class BoundedConnection(psycopg.Connection[Any]):
         """End the wait that is under way, from another thread: it fails as a lost connection."""
         with (
             contextlib.suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(self.pgconn.socket)) as held,
+            socket.socket(fileno=os.dup(self.pgconn.socket)) as duplicate,
         ):
-            held.shutdown(socket.SHUT_RDWR)
+            duplicate.shutdown(socket.SHUT_RDWR)
 
 
 def abandon(waiting_s: float) -> None:
     """Distrust all connections: end waits that last so long, use no idle one again."""
     with _lock:
-        found = list(_open)
+        connections = list(_open)
     now = time.monotonic()
-    for connection in found:
+    for connection in connections:
         connection.suspect = True
         since = connection.waits_since
         if since is not None and now - since >= waiting_s:

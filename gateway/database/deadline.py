@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_own: ContextVar[float | None] = ContextVar("database_deadline_s", default=None)
+_block_deadline_s: ContextVar[float | None] = ContextVar("database_deadline_s", default=None)
 # None waits for as long as the connection lives: commands may take their time.
 _default_s: float | None = None
 
@@ -20,14 +20,14 @@ def set_default(seconds: float | None) -> None:
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
     """Bound the waits of a block, more or less than those of the process are."""
-    token = _own.set(seconds)
+    token = _block_deadline_s.set(seconds)
     try:
         yield
     finally:
-        _own.reset(token)
+        _block_deadline_s.reset(token)
 
 
 def current() -> float | None:
     """The bound that holds here; None is no bound."""
-    own = _own.get()
-    return _default_s if own is None else own
+    block_deadline_s = _block_deadline_s.get()
+    return _default_s if block_deadline_s is None else block_deadline_s

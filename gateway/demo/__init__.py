@@ -39,62 +39,64 @@ class DemoTransport(httpx.AsyncBaseTransport):
         if request.method == "GET" and request.url.path.endswith("/models"):
             return _json(200, wire.models())
         if not request.url.path.endswith("/chat/completions"):
-            return _refused(_unknown(f"Unknown request URL: {request.url.path}", "unknown_url"))
+            return _refusal_response(
+                _unknown(f"Unknown request URL: {request.url.path}", "unknown_url")
+            )
         content = await request.aread()
         body = _decoded(content)
         if body is None:
-            return _refused(_invalid("We could not parse the JSON body of your request."))
+            return _refusal_response(_invalid("We could not parse the JSON body of your request."))
         if not isinstance(body.get("messages"), list) or not body["messages"]:
-            return _refused(_invalid("'messages' must be a list of at least one message."))
+            return _refusal_response(_invalid("'messages' must be a list of at least one message."))
         model = str(body.get("model", ""))
-        told = body.get("mock_response")
-        script = mocked(told) if isinstance(told, str) else script_for(model)
+        mock_response = body.get("mock_response")
+        script = mocked(mock_response) if isinstance(mock_response, str) else script_for(model)
         if script is None:
-            return _refused(
+            return _refusal_response(
                 _unknown(f"The model `{model[:100]}` does not exist", "model_not_found")
             )
         await asyncio.sleep(script.first_ms / 1000)
-        return await _answered(body, content, model, script)
+        return await _respond(body, content, model, script)
 
 
-async def _answered(
+async def _respond(
     body: dict[str, Any], content: bytes, model: str, script: Script
 ) -> httpx.Response:
     if script.refusal is not None:
-        return _refused(script.refusal)
+        return _refusal_response(script.refusal)
     if script.says == "html":
         return _reply(200, "text/html; charset=utf-8", httpx.ByteStream(_HTML))
-    said = answer(body, script)
+    demo_answer = answer(body, script)
     id_ = wire.answer_id(content)
     if body.get("stream") is True:
         options = body.get("stream_options")
         usage = isinstance(options, dict) and options.get("include_usage") is True
-        events = wire.stream(said, model, id_, include_usage=usage)
-        return _reply(200, "text/event-stream; charset=utf-8", _Paced(list(events), script))
-    await asyncio.sleep(min(_pieces(said) * script.pace_ms / 1000, UNARY_WAIT_S))
+        events = wire.stream_events(demo_answer, model, id_, include_usage=usage)
+        return _reply(200, "text/event-stream; charset=utf-8", _PacedStream(list(events), script))
+    await asyncio.sleep(min(_count_chunks(demo_answer) * script.pace_ms / 1000, UNARY_WAIT_S))
     if script.breaks == "error":
-        return _refused(_MIDWAY)
-    data = wire.whole(said, model, id_)
+        return _refusal_response(_MIDWAY)
+    data = wire.completion(demo_answer, model, id_)
     if not script.breaks:
         return _json(200, data)
-    return _reply(200, "application/json", _Paced([data[: len(data) // 2]] * 2, script))
+    return _reply(200, "application/json", _PacedStream([data[: len(data) // 2]] * 2, script))
 
 
-def _pieces(said: DemoAnswer) -> int:
-    return len(said.reasoning) + len(said.text) + 4 * len(said.calls)
+def _count_chunks(demo_answer: DemoAnswer) -> int:
+    return len(demo_answer.reasoning) + len(demo_answer.text) + 4 * len(demo_answer.calls)
 
 
-class _Paced(httpx.AsyncByteStream):
+class _PacedStream(httpx.AsyncByteStream):
     """A body that comes piece by piece, and breaks where its script says so."""
 
-    def __init__(self, pieces: list[bytes], script: Script) -> None:
-        self._pieces = pieces
+    def __init__(self, chunks: list[bytes], script: Script) -> None:
+        self._pieces = chunks
         self._script = script
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         breaks = self._script.breaks
-        for piece in self._sent():
-            yield piece
+        for chunk in self._chunks_until_break():
+            yield chunk
             await asyncio.sleep(self._script.pace_ms / 1000)
         if not breaks:
             yield wire.DONE
@@ -105,7 +107,7 @@ class _Paced(httpx.AsyncByteStream):
         else:
             raise httpx.RemoteProtocolError("the connection closed in the middle of the answer")
 
-    def _sent(self) -> Iterator[bytes]:
+    def _chunks_until_break(self) -> Iterator[bytes]:
         count = len(self._pieces)
         return iter(self._pieces[: count // 2] if self._script.breaks else self._pieces)
 
@@ -125,7 +127,7 @@ def _unknown(message: str, code: str) -> Refusal:
     return Refusal(status=404, type="invalid_request_error", message=message, code=code)
 
 
-def _refused(refusal: Refusal) -> httpx.Response:
+def _refusal_response(refusal: Refusal) -> httpx.Response:
     headers = {} if refusal.retry_after_s is None else {"retry-after": str(refusal.retry_after_s)}
     return _json(refusal.status, wire.error(refusal), headers)
 

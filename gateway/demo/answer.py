@@ -19,7 +19,7 @@ _PIECE = re.compile(r"\s*\S{1,7}|\s+$")
 _QUOTED = re.compile(r"`([^`\n]{1,500})`|\"([^\"\n]{1,500})\"|“([^“”\n]{1,500})”")
 _WANTS_TOOL = re.compile(r"\b(tools?|functions?)\b", re.IGNORECASE)
 # What a prompt asks for without naming a tool -> the property that such a tool has.
-_DEEDS = (
+_ACTIONS = (
     (re.compile(r"\b(run|execute)\b", re.IGNORECASE), "command"),
     (re.compile(r"\b(search|look up)\b", re.IGNORECASE), "query"),
     (re.compile(r"\b(weather|temperature)\b", re.IGNORECASE), "city"),
@@ -28,7 +28,7 @@ _WANTS_SEVERAL = re.compile(r"\b(parallel|both|twice|two|each|several)\b", re.IG
 _SUMMARY_CHARS = 160
 # Properties whose text in a prompt's quotes is meant, the likeliest first.
 _MAIN = ("command", "cmd", "query", "q", "expression", "path", "file_path", "url", "text", "input")
-_PLACES = ("Paris", "Rome", "Oslo", "Lima", "Kyoto")
+_CITIES = ("Paris", "Rome", "Oslo", "Lima", "Kyoto")
 
 _CLOSINGS = (
     "What you see took the same way as any other answer: translated, streamed, counted, logged.",
@@ -60,23 +60,27 @@ class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
     """What the model of this script says to a Chat request."""
-    if script.says == "told":
-        pieces = _pieces(script.told)
+    if script.says == "mock_response":
+        pieces = _split_tokens(script.mock_response)
         tokens = prompt_tokens(body)
         return DemoAnswer(text=pieces, prompt_tokens=tokens, completion_tokens=len(pieces))
     messages = [m for m in body["messages"] if isinstance(m, Mapping) and _in_dialogue(m)]
     prompt = last_prompt(messages)
     seed = zlib.crc32(msgspec.json.encode([script.name, prompt, len(messages)]))
-    reasoning = _pieces(_thoughts(prompt, seed)) if _reasons(body, script) else ()
+    reasoning = _split_tokens(_thoughts(prompt, seed)) if _reasons(body, script) else ()
     calls = _calls(body, messages, prompt, script, seed)
-    said = DemoAnswer(reasoning=reasoning, calls=calls, finish="tool_calls" if calls else "stop")
+    demo_answer = DemoAnswer(
+        reasoning=reasoning, calls=calls, finish="tool_calls" if calls else "stop"
+    )
     if not calls:
-        said = _spoken(body, messages, prompt, script, said, seed)
-    said = _limited(said, body)
+        demo_answer = _with_text(body, messages, prompt, script, demo_answer, seed)
+    demo_answer = _apply_limits(demo_answer, body)
     return msgspec.structs.replace(
-        said,
+        demo_answer,
         prompt_tokens=prompt_tokens(body),
-        completion_tokens=len(said.reasoning) + len(said.text) + sum(map(_weight, said.calls)),
+        completion_tokens=len(demo_answer.reasoning)
+        + len(demo_answer.text)
+        + sum(map(_call_tokens, demo_answer.calls)),
     )
 
 
@@ -134,25 +138,29 @@ def _thoughts(prompt: str, seed: int) -> str:
     )
 
 
-def _spoken(
+def _with_text(
     body: Mapping[str, Any],
     messages: list[Mapping[str, Any]],
     prompt: str,
     script: Script,
-    said: DemoAnswer,
+    demo_answer: DemoAnswer,
     seed: int,
 ) -> DemoAnswer:
     if script.says == "nothing":
-        return said
+        return demo_answer
     if script.says == "refusal":
-        return msgspec.structs.replace(said, refusal="I am a demo model, and I decline to answer.")
-    text = _structured(body, script, seed)
+        return msgspec.structs.replace(
+            demo_answer, refusal="I am a demo model, and I decline to answer."
+        )
+    text = _structured_text(body, script, seed)
     if text is None:
         text = _demo_text(messages, prompt, script, seed)
-    pieces = _pieces(text)
+    pieces = _split_tokens(text)
     if script.says == "half":
-        return msgspec.structs.replace(said, text=pieces[: len(pieces) // 2], finish="length")
-    return msgspec.structs.replace(said, text=pieces)
+        return msgspec.structs.replace(
+            demo_answer, text=pieces[: len(pieces) // 2], finish="length"
+        )
+    return msgspec.structs.replace(demo_answer, text=pieces)
 
 
 def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, seed: int) -> str:
@@ -186,7 +194,7 @@ def _summary(text: str) -> str:
     return line if len(line) <= _SUMMARY_CHARS else line[: _SUMMARY_CHARS - 1].rstrip() + "…"
 
 
-def _structured(body: Mapping[str, Any], script: Script, seed: int) -> str | None:
+def _structured_text(body: Mapping[str, Any], script: Script, seed: int) -> str | None:
     """The JSON text of structured output; None where none was asked for."""
     form = body.get("response_format")
     kind = form.get("type") if isinstance(form, Mapping) else None
@@ -196,8 +204,8 @@ def _structured(body: Mapping[str, Any], script: Script, seed: int) -> str | Non
         return None
     if script.schema == "broken":
         return '{"this_field_is_not_in_the_schema":[null]}'
-    named = form.get("json_schema")
-    schema = named.get("schema") if isinstance(named, Mapping) else None
+    format_schema = form.get("json_schema")
+    schema = format_schema.get("schema") if isinstance(format_schema, Mapping) else None
     return msgspec.json.encode(instance(schema or {}, seed)).decode()
 
 
@@ -208,7 +216,7 @@ def _calls(
     script: Script,
     seed: int,
 ) -> tuple[ToolCall, ...]:
-    chosen = _chosen(body, messages, prompt, script)
+    chosen = _select_tools(body, messages, prompt, script)
     if len(chosen) == 1 and _WANTS_SEVERAL.search(prompt):
         chosen = chosen * 2
     if body.get("parallel_tool_calls") is False:
@@ -223,7 +231,7 @@ def _calls(
     )
 
 
-def _chosen(
+def _select_tools(
     body: Mapping[str, Any], messages: list[Mapping[str, Any]], prompt: str, script: Script
 ) -> list[Mapping[str, Any]]:
     """The tools to call now: those forced, else those the last message asks for."""
@@ -232,18 +240,18 @@ def _chosen(
     if not tools or choice == "none":
         return []
     if isinstance(choice, Mapping):
-        wanted = choice.get("function")
-        name = wanted.get("name") if isinstance(wanted, Mapping) else None
+        forced_function = choice.get("function")
+        name = forced_function.get("name") if isinstance(forced_function, Mapping) else None
         return [tool for tool in tools if tool["name"] == name] or tools[:1]
-    asked = messages[-1].get("role") != "tool"
-    named = [tool for tool in tools if asked and _mentions(prompt, tool["name"])]
-    if named:
-        return named[:8]
-    suited = [tool for tool in tools if asked and _suits(prompt, tool)]
+    is_user_turn = messages[-1].get("role") != "tool"
+    mentioned = [tool for tool in tools if is_user_turn and _mentions(prompt, tool["name"])]
+    if mentioned:
+        return mentioned[:8]
+    suited = [tool for tool in tools if is_user_turn and _suits(prompt, tool)]
     if suited:
         return suited[:1]
     wants = script.tools != "well" or _WANTS_TOOL.search(prompt) is not None
-    return tools[:1] if choice in {"required", "any"} or (asked and wants) else []
+    return tools[:1] if choice in {"required", "any"} or (is_user_turn and wants) else []
 
 
 def _is_function(tool: Any) -> bool:
@@ -260,7 +268,7 @@ def _suits(prompt: str, tool: Mapping[str, Any]) -> bool:
     schema = tool.get("parameters")
     properties = schema.get("properties") if isinstance(schema, Mapping) else None
     names = properties if isinstance(properties, Mapping) else {}
-    return any(name in names and deed.search(prompt) for deed, name in _DEEDS)
+    return any(name in names and deed.search(prompt) for deed, name in _ACTIONS)
 
 
 def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: int) -> str:
@@ -287,7 +295,7 @@ def _usual(name: str, number: int) -> str | None:
     """A plausible text for a property by its name."""
     match name.lower():
         case "city" | "location" | "place":
-            return _PLACES[number % len(_PLACES)]
+            return _CITIES[number % len(_CITIES)]
         case "command" | "cmd":
             return "echo hello from the demo model"
         case "query" | "q":
@@ -298,29 +306,34 @@ def _usual(name: str, number: int) -> str | None:
             return None
 
 
-def _limited(said: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswer:
+def _apply_limits(demo_answer: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswer:
     """The answer cut at a stop sequence, and at the limit of output tokens."""
-    text = "".join(said.text)
+    text = "".join(demo_answer.text)
     stop = body.get("stop")
-    for word in [stop] if isinstance(stop, str) else stop or ():
-        if isinstance(word, str) and word and word in text:
-            text = text.partition(word)[0]
-            said = msgspec.structs.replace(said, text=_pieces(text), finish="stop")
+    for stop_sequence in [stop] if isinstance(stop, str) else stop or ():
+        if isinstance(stop_sequence, str) and stop_sequence and stop_sequence in text:
+            text = text.partition(stop_sequence)[0]
+            demo_answer = msgspec.structs.replace(
+                demo_answer, text=_split_tokens(text), finish="stop"
+            )
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
-    if not isinstance(limit, int) or said.calls:
-        return said
-    left = max(limit - len(said.reasoning), 0)
-    if left >= len(said.text):
-        return said
+    if not isinstance(limit, int) or demo_answer.calls:
+        return demo_answer
+    remaining = max(limit - len(demo_answer.reasoning), 0)
+    if remaining >= len(demo_answer.text):
+        return demo_answer
     return msgspec.structs.replace(
-        said, reasoning=said.reasoning[:limit], text=said.text[:left], finish="length"
+        demo_answer,
+        reasoning=demo_answer.reasoning[:limit],
+        text=demo_answer.text[:remaining],
+        finish="length",
     )
 
 
-def _pieces(text: str) -> tuple[str, ...]:
+def _split_tokens(text: str) -> tuple[str, ...]:
     """The text in pieces of about a token each; joined they are the text."""
     return tuple(_PIECE.findall(text))
 
 
-def _weight(call: ToolCall) -> int:
+def _call_tokens(call: ToolCall) -> int:
     return 4 + len(call.arguments) // 4

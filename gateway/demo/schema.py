@@ -118,13 +118,13 @@ class _InstanceBuilder:
         """The schema with `$ref`, allOf, anyOf and oneOf resolved into one object."""
         for _ in range(_MAX_DEPTH):
             if isinstance(schema.get("$ref"), str):
-                other_keys = {key: item for key, item in schema.items() if key != "$ref"}
-                schema = {**self._dereference(schema["$ref"]), **other_keys}
+                sibling_keys = {key: item for key, item in schema.items() if key != "$ref"}
+                schema = {**self._dereference(schema["$ref"]), **sibling_keys}
                 continue
             branches = schema.get("anyOf") or schema.get("oneOf")
             if isinstance(branches, list) and branches:
-                other_keys = {k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}
-                schema = _merged(other_keys, self._branch(branches, depth))
+                sibling_keys = {k: v for k, v in schema.items() if k not in {"anyOf", "oneOf"}}
+                schema = _merged(sibling_keys, self._branch(branches, depth))
                 continue
             if isinstance(schema.get("allOf"), list):
                 parts = [part for part in schema["allOf"] if isinstance(part, Mapping)]

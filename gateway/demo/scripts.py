@@ -36,8 +36,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
         breaks: what goes wrong in the middle of the answer: `cut` closes the
             connection, `error` sends an error event, `stall` goes silent for an hour.
         says: what the text is: the usual demo text, nothing, HTML in place of JSON,
-            half an answer (finish `length`), a refusal by the model, or what it is told.
-        told: that text.
+            half an answer (finish `length`), a refusal by the model, or `mock_response`.
+        mock_response: that text.
         tools: how it calls tools: as it should, with arguments that are no JSON, with
             arguments against the schema, or by a name that was not offered.
         schema: whether structured output follows the schema.
@@ -50,8 +50,8 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     reasons: bool = False
     refusal: Refusal | None = None
     breaks: Literal["", "cut", "error", "stall"] = ""
-    says: Literal["demo", "nothing", "html", "half", "refusal", "told"] = "demo"
-    told: str = ""
+    says: Literal["demo", "nothing", "html", "half", "refusal", "mock_response"] = "demo"
+    mock_response: str = ""
     tools: Literal["well", "malformed", "against_schema", "unknown"] = "well"
     schema: Literal["well", "broken"] = "well"
 
@@ -180,4 +180,10 @@ def mocked(text: str) -> Script:
     """The behaviour of a model that is told what to say, whatever it is asked."""
     if (name := _MOCKED.get(text)) is not None:
         return SCRIPTS[name]
-    return Script(name="mock", about="Says what it is told.", pace_ms=0.0, says="told", told=text)
+    return Script(
+        name="mock",
+        about="Says what it is told.",
+        pace_ms=0.0,
+        says="mock_response",
+        mock_response=text,
+    )

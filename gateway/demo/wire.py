@@ -24,17 +24,19 @@ def answer_id(content: bytes) -> str:
     return f"chatcmpl-demo{zlib.crc32(content):08x}"
 
 
-def whole(said: DemoAnswer, model: str, id_: str) -> bytes:
+def completion(demo_answer: DemoAnswer, model: str, id_: str) -> bytes:
     """The answer as one JSON object."""
-    message: dict[str, Any] = {"role": "assistant", "content": "".join(said.text)}
-    if said.reasoning:
-        message["reasoning_content"] = "".join(said.reasoning)
-    if said.refusal is not None:
-        message.update(content=None, refusal=said.refusal)
-    if said.calls:
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(demo_answer.text)}
+    if demo_answer.reasoning:
+        message["reasoning_content"] = "".join(demo_answer.reasoning)
+    if demo_answer.refusal is not None:
+        message.update(content=None, refusal=demo_answer.refusal)
+    if demo_answer.calls:
         message["content"] = None
-        message["tool_calls"] = [_call(call.id, call.name, call.arguments) for call in said.calls]
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": said.finish}
+        message["tool_calls"] = [
+            _call(call.id, call.name, call.arguments) for call in demo_answer.calls
+        ]
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": demo_answer.finish}
     return msgspec.json.encode(
         {
             "id": id_,
@@ -42,12 +44,14 @@ def whole(said: DemoAnswer, model: str, id_: str) -> bytes:
             "created": CREATED,
             "model": model,
             "choices": [choice],
-            "usage": _usage(said),
+            "usage": _usage(demo_answer),
         }
     )
 
 
-def stream(said: DemoAnswer, model: str, id_: str, *, include_usage: bool) -> Iterator[bytes]:
+def stream_events(
+    demo_answer: DemoAnswer, model: str, id_: str, *, include_usage: bool
+) -> Iterator[bytes]:
     """The answer as events, without the final `[DONE]`."""
 
     def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
@@ -55,22 +59,22 @@ def stream(said: DemoAnswer, model: str, id_: str, *, include_usage: bool) -> It
         return encode(msgspec.json.encode({**head, "choices": choices, **more}))
 
     more = {"usage": None} if include_usage else {}
-    for delta in _deltas(said):
+    for delta in _deltas(demo_answer):
         yield chunk([{"index": 0, "delta": delta, "finish_reason": None}], **more)
-    yield chunk([{"index": 0, "delta": {}, "finish_reason": said.finish}], **more)
+    yield chunk([{"index": 0, "delta": {}, "finish_reason": demo_answer.finish}], **more)
     if include_usage:
-        yield chunk([], usage=_usage(said))
+        yield chunk([], usage=_usage(demo_answer))
 
 
-def _deltas(said: DemoAnswer) -> Iterator[dict[str, Any]]:
+def _deltas(demo_answer: DemoAnswer) -> Iterator[dict[str, Any]]:
     yield {"role": "assistant", "content": ""}
-    for piece in said.reasoning:
-        yield {"reasoning_content": piece}
-    for piece in said.text:
-        yield {"content": piece}
-    if said.refusal is not None:
-        yield {"refusal": said.refusal}
-    for index, call in enumerate(said.calls):
+    for chunk in demo_answer.reasoning:
+        yield {"reasoning_content": chunk}
+    for chunk in demo_answer.text:
+        yield {"content": chunk}
+    if demo_answer.refusal is not None:
+        yield {"refusal": demo_answer.refusal}
+    for index, call in enumerate(demo_answer.calls):
         yield {"tool_calls": [{"index": index, **_call(call.id, call.name, "")}]}
         for start in range(0, len(call.arguments), _ARGUMENT_PIECE):
             part = call.arguments[start : start + _ARGUMENT_PIECE]
@@ -79,8 +83,13 @@ def _deltas(said: DemoAnswer) -> Iterator[dict[str, Any]]:
 
 def error(refusal: Refusal) -> bytes:
     """An error object, as the answer of a refused request or as a stream's last data."""
-    told = {"message": refusal.message, "type": refusal.type, "param": None, "code": refusal.code}
-    return msgspec.json.encode({"error": told})
+    error_object = {
+        "message": refusal.message,
+        "type": refusal.type,
+        "param": None,
+        "code": refusal.code,
+    }
+    return msgspec.json.encode({"error": error_object})
 
 
 def models() -> bytes:
@@ -96,10 +105,10 @@ def _call(id_: str, name: str, arguments: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _usage(said: DemoAnswer) -> dict[str, Any]:
+def _usage(demo_answer: DemoAnswer) -> dict[str, Any]:
     return {
-        "prompt_tokens": said.prompt_tokens,
-        "completion_tokens": said.completion_tokens,
-        "total_tokens": said.prompt_tokens + said.completion_tokens,
-        "completion_tokens_details": {"reasoning_tokens": len(said.reasoning)},
+        "prompt_tokens": demo_answer.prompt_tokens,
+        "completion_tokens": demo_answer.completion_tokens,
+        "total_tokens": demo_answer.prompt_tokens + demo_answer.completion_tokens,
+        "completion_tokens_details": {"reasoning_tokens": len(demo_answer.reasoning)},
     }

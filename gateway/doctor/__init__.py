@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from gateway.doctor.advice import TRAIT_OF, Advice, advice
 from gateway.doctor.estimate import Estimate, estimate
+from gateway.doctor.probes import BY_NAME, PROBES
 from gateway.doctor.run import examine
-from gateway.doctor.table import BY_NAME, PROBES
 from gateway.doctor.values import VERDICTS, Examination, Finding, Probe, Verdict
 
 __all__ = [

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.traits import Traits
-from gateway.doctor.asked import assume_reasoning
+from gateway.doctor.request_parts import assume_reasoning
 from gateway.doctor.values import Verdict
 
 Verdicts = Mapping[str, Verdict]

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.request import Image, Request, without_paths
 from gateway.canon.response import Usage
-from gateway.doctor.table import PROBES
+from gateway.doctor.probes import PROBES
 from gateway.doctor.values import Probe
 from gateway.relay.exchange.request_features import TOKENS_PER_IMAGE
 from gateway.relay.exchange.usage import BYTES_PER_TOKEN

@@ -132,11 +132,11 @@ def says(*terms: str) -> Judge:
 
 def says_any(*terms: str) -> Judge:
     """One of these words in the answer."""
-    word = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
+    pattern = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
-        matches = word.search(text) is not None
+        matches = pattern.search(text) is not None
         return Judgement("supported" if matches else "wrong", _quoted(text))
 
     return judged
@@ -178,13 +178,13 @@ def stays_within(limit: int) -> Judge:
     return judged
 
 
-def stops_before(word: str, after: str) -> Judge:
+def stops_before(term: str, after: str) -> Judge:
     """Text that has come as far as `after` and ends before `word`."""
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
-        if word in text:
-            return Judgement("wrong", f"it went past “{word}”: {_quoted(text)}")
+        if term in text:
+            return Judgement("wrong", f"it went past “{term}”: {_quoted(text)}")
         if after not in text:
             return Judgement("unclear", f"it wrote something else: {_quoted(text)}")
         return Judgement("supported", _quoted(text, after))
@@ -199,7 +199,7 @@ def preserves(*terms: str) -> Judge:
         text = reply_text(reply)
         if "\ufffd" in text:
             return Judgement("wrong", f"broken characters: {_quoted(text)}")
-        complete = all(word in text for word in terms)
+        complete = all(term in text for term in terms)
         return Judgement("supported" if complete else "unclear", _quoted(text, terms[0]))
 
     return judged
@@ -273,7 +273,7 @@ def calls_once(name: str) -> Judge:
         judgement, tool_calls = called(reply), calls_of(reply)
         if judgement.verdict == "supported" and len(tool_calls) > 1:
             return Judgement("wrong", f"{len(tool_calls)} calls at once, though it was told not to")
-        return judgement if tool_calls else Judgement("unclear", judgement.words)
+        return judgement if tool_calls else Judgement("unclear", judgement.message)
 
     return judged
 
@@ -356,7 +356,7 @@ def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
         fits = set(parsed) == set(fields) and all(
             isinstance(parsed[name], kind) for name, kind in fields.items()
         )
-        fits = fits and all(parsed[name] in words for name, words in choices.items())
+        fits = fits and all(parsed[name] in allowed for name, allowed in choices.items())
         return Judgement("supported" if fits else "wrong", _quoted(text))
 
     return judged

@@ -15,10 +15,10 @@ from decimal import Decimal
 from msgspec.structs import replace
 
 from gateway.canon.response import Usage
-from gateway.doctor.ask import ProbeClient
 from gateway.doctor.judges import judge
-from gateway.doctor.sayings import PLAIN
-from gateway.doctor.table import PROBES
+from gateway.doctor.probe_call import ProbeClient
+from gateway.doctor.probes import PROBES
+from gateway.doctor.text_probes import PLAIN
 from gateway.doctor.values import Examination, Finding, Probe, ProbeReply
 from gateway.relay.upstream.client import Upstreams
 from gateway.routing.pricing import cost
@@ -91,7 +91,7 @@ class _Examiner:
         detail = _NOT_ASKED_REASONS.get(ended, "")
         names = dict.fromkeys([PLAIN.name, *(probe.name for probe in probes)])
         return tuple(
-            self._findings.get(name) or Finding(name=name, verdict="unclear", words=detail)
+            self._findings.get(name) or Finding(name=name, verdict="unclear", message=detail)
             for name in names
         )
 
@@ -105,12 +105,12 @@ class _Examiner:
             finding = await self._judge_probe(probe)
         except TimeoutError:
             detail = f"no answer within {probe.deadline_s:g} s"
-            finding = Finding(name=probe.name, verdict="unclear", words=detail)
+            finding = Finding(name=probe.name, verdict="unclear", message=detail)
         except Exception as error:
             # A fault of ours must not take the other findings with it.
             log.exception("a probe of the doctor failed", extra={"probe": probe.name})
             detail = f"the gateway itself failed: {type(error).__name__}; see its log"
-            finding = Finding(name=probe.name, verdict="unclear", words=detail)
+            finding = Finding(name=probe.name, verdict="unclear", message=detail)
         finding = replace(finding, ms=_elapsed_ms(started))
         self._findings[probe.name] = finding
         self._on_finding(finding)
@@ -120,8 +120,8 @@ class _Examiner:
         async with asyncio.timeout(probe.deadline_s):
             reply = await self._ask_with_retry(probe)
         judged = judge(probe, reply)
-        detail = self._client.scrub(judged.words)[:MAX_DETAIL_CHARS]
-        finding = Finding(name=probe.name, verdict=judged.verdict, words=detail)
+        detail = self._client.scrub(judged.message)[:MAX_DETAIL_CHARS]
+        finding = Finding(name=probe.name, verdict=judged.verdict, message=detail)
         return self._with_usage(finding, reply.spent)
 
     async def _ask_with_retry(self, probe: Probe) -> ProbeReply:
@@ -137,12 +137,12 @@ class _Examiner:
 
     def _with_usage(self, finding: Finding, spent: tuple[Usage, ...]) -> Finding:
         costs = [cost(usage, self._model.price) for usage in spent]
-        known_costs = [c for c in costs if c is not None]
+        costs_usd = [c for c in costs if c is not None]
         return replace(
             finding,
             input=sum(usage.prompt_tokens or 0 for usage in spent),
             output=sum(usage.output or 0 for usage in spent),
-            cost_usd=float(sum(known_costs, Decimal(0))) if known_costs else None,
+            cost_usd=float(sum(costs_usd, Decimal(0))) if costs_usd else None,
         )
 
 

@@ -47,7 +47,7 @@ class Judgement(msgspec.Struct, frozen=True):
     """A verdict and the words for it: the upstream's own, where there are any."""
 
     verdict: Verdict
-    words: str = ""
+    message: str = ""
 
 
 Judge = Callable[[ProbeReply], Judgement]
@@ -102,7 +102,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     verdict: Verdict
-    words: str = ""
+    message: str = ""
     ms: float = 0.0
     input: int = 0
     output: int = 0

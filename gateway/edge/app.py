@@ -57,7 +57,7 @@ _VERBS: dict[str, Verb] = {
     "generate": "generate",
     "count_tokens": "count_tokens",
     "embed": "embed",
-    "forward": "passthrough",
+    "passthrough": "passthrough",
 }
 # The check of a body is one call: of a larger one its provider says what is wrong.
 MAX_CHECKED_BYTES = 4 * 1024 * 1024
@@ -112,7 +112,7 @@ def new_call(
         call.model, call.stream = endpoint.model, endpoint.stream
         call.framing = "array" if endpoint.stream and b"alt=sse" not in call.query else "sse"
     call.client_ip = (scope.get("client") or ("",))[0]
-    if endpoint.action == "forward":
+    if endpoint.action == "passthrough":
         passthrough.begin_call(call, scope["path"], scope["method"])
     return call
 

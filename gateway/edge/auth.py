@@ -172,7 +172,7 @@ def authenticate(
     if snapshot.open:
         check_site(runtime.config, headers)
         return None
-    raise _auth_error("this API key is not known; check it, or make one with `manage.py makekey`")
+    raise _auth_error("this API key is not known; create one with `manage.py create_key`")
 
 
 def is_admin(runtime: Runtime, digest: bytes) -> bool:

@@ -21,7 +21,7 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.edge import body as request_body
 from gateway.edge.auth import find_route, may_use
 from gateway.framing.multipart import ByteRange, Part
-from gateway.providers.prices import lists
+from gateway.providers.prices import lists_model
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.spool import Spool
 from gateway.relay.passthrough.request import provider_path, state_of
@@ -255,7 +255,7 @@ class _ModelNames:
                 self._check_access(name, line_number)
                 return target.model.name
         qualified_name = f"{provider_name}/{name}"
-        if qualified_name in snapshot.models or lists(self._provider.preset, name):
+        if qualified_name in snapshot.models or lists_model(self._provider.preset, name):
             self._check_access(qualified_name, line_number)
             return name
         location = f"line {line_number} of the file: body.model: `{name[:200]}`"

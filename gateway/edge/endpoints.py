@@ -18,7 +18,7 @@ Action = Literal[
     "generate",
     "count_tokens",
     "embed",
-    "forward",
+    "passthrough",
     "models",
     "model",
     "facts",
@@ -130,7 +130,7 @@ _MODEL_ENDPOINT = Endpoint(
 )
 # Which of the operations it is, the method and the headers say too.
 _PASSTHROUGH_ENDPOINT = Endpoint(
-    name="forward", action="forward", dialect="openai_chat", methods=()
+    name="passthrough", action="passthrough", dialect="openai_chat", methods=()
 )
 _RESPONSE_PATH = re.compile(r"responses/([^/]+)(?:/(cancel|input_items))?")
 # What may be asked of one response, by the end of its path.

@@ -23,8 +23,8 @@ from gateway.edge import body as request_body
 from gateway.edge.auth import authenticate, find_route, may_use
 from gateway.framing import multipart
 from gateway.framing.multipart import MalformedForm, Part
-from gateway.providers import offers
-from gateway.providers.offers import Operation
+from gateway.providers import passthrough_catalog
+from gateway.providers.passthrough_catalog import Operation
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.deadlines import Deadlines, Receive, stop_error
 from gateway.relay.exchange.passthrough import PassthroughState
@@ -57,7 +57,8 @@ def has_operation(path: str) -> bool:
         return False
     operation_path = _split_version(path)[1]
     return any(
-        offers.match(operation.path, operation_path) is not None for operation in offers.OPERATIONS
+        passthrough_catalog.match_path(operation.path, operation_path) is not None
+        for operation in passthrough_catalog.OPERATIONS
     )
 
 
@@ -72,7 +73,9 @@ def begin_call(call: Call, path: str, method: str) -> None:
     version, operation_path = _split_version(path)
     is_anthropic = "anthropic-version" in call.headers or path.startswith("/anthropic/")
     dialect = "anthropic_messages" if is_anthropic else "openai_chat"
-    operation, resource_id, allowed_methods = offers.find(method, operation_path, dialect)
+    operation, resource_id, allowed_methods = passthrough_catalog.find_operation(
+        method, operation_path, dialect
+    )
     call.passthrough_state = PassthroughState(operation, allowed_methods, version)
     call.passthrough_state.resource_id = resource_id
     if operation is None:
@@ -95,7 +98,7 @@ async def accept_call(
     state, operation = state_of(call)
     call.key = authenticate(runtime, call.snapshot, scope["headers"], call.query)
     state.owner_key_id = call.key.id if call.key is not None and call.key.id else None
-    if operation.takes != "none":
+    if operation.body_type != "none":
         await _read_body(runtime, call, receive, deadlines)
     if operation.family == "rerank":
         state.rerank_format = rerank.shape_of(call.fields, state.version)
@@ -103,7 +106,7 @@ async def accept_call(
     provider_name = call.headers.get(PROVIDER_HEADER) or query.get("provider", "")
     if operation.model and call.model:
         call.route = _route_for_model(call, operation)
-    elif operation.models_at:
+    elif operation.batch_model_path:
         call.route = _route_for_models(call, operation)
     else:
         batch_part = batch_file.find_batch_part(call)
@@ -123,9 +126,9 @@ async def _read_body(runtime: Runtime, call: Call, receive: Receive, deadlines: 
     state, operation = state_of(call)
     content_type = call.headers.get("content-type", "")
     is_form = content_type.lower().lstrip().startswith("multipart/")
-    if is_form and operation.takes == "json":
+    if is_form and operation.body_type == "json":
         raise invalid(f"{call.endpoint} takes a JSON body, not a form")
-    if not is_form and operation.takes == "form":
+    if not is_form and operation.body_type == "form":
         raise invalid(f"{call.endpoint} takes a form (multipart/form-data), not JSON")
     config = runtime.config
 
@@ -140,7 +143,7 @@ async def _read_body(runtime: Runtime, call: Call, receive: Receive, deadlines: 
 
     if not is_form:
         call.body = await request_body.read(receive, call.headers, config.max_body_bytes)
-        if call.body or operation.rest == "":
+        if call.body or operation.path_suffix == "":
             call.fields = request_body.decode(call.body)
         call.model = request_body.field(call.fields, "model", str, default="")
         call.stream = bool(request_body.field(call.fields, "stream", bool, default=False))
@@ -219,7 +222,7 @@ def _route_for_model(call: Call, operation: Operation) -> Route:
 
 def _route_for_models(call: Call, operation: Operation) -> Route:
     """The provider of the models in a batch, which must be one; each gets its name there."""
-    list_field, params_field = operation.models_at
+    list_field, params_field = operation.batch_model_path
     requests = msgspec.json.decode(call.fields.get(list_field, b"null"))
     if not isinstance(requests, list) or not requests:
         raise invalid(f"{list_field} is required: give a list", list_field)
@@ -332,7 +335,9 @@ def _provider_hint(call: Call, family: str) -> str:
     names = [provider.name for provider in _providers_with(call, family)]
     if names:
         return f"these providers here have it: {', '.join(names)}"
-    vendors = [name for name, offered in offers.OFFERS.items() if family in offered]
+    vendors = [
+        name for name, offered in passthrough_catalog.PASSTHROUGH_PATHS.items() if family in offered
+    ]
     return f"add a provider that has it ({', '.join(vendors[:8])})"
 
 
@@ -358,7 +363,7 @@ def _set_query(runtime: Runtime, call: Call, query: dict[str, str]) -> None:
             params[name], runtime.config.pepper
         ):
             params[name] = resolve_owned_id(runtime, call, params[name], name).id
-    listing = operation.ids and operation.method == "GET" and not operation.rest
+    listing = operation.has_resource_ids and operation.method == "GET" and not operation.path_suffix
     if listing and state.owner_key_id is not None:
         # Others' things are left out of the answer, so there may be few of the key's in it.
         params["limit"] = _MAX_PAGE_SIZE[operation.family]

@@ -34,15 +34,18 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
 
     `names` are the lists to take; those they fall back to are taken as well.
     """
-    known = {provider.id: provider for provider in providers}
-    wanted = set(names) & set(known)
-    fallback = {name: list(known[name].fallback_model_providers or ()) for name in sorted(wanted)}
+    providers_by_id = {provider.id: provider for provider in providers}
+    provider_ids = set(names) & set(providers_by_id)
+    fallback = {
+        name: list(providers_by_id[name].fallback_model_providers or ())
+        for name in sorted(provider_ids)
+    }
     fallback = {name: others for name, others in fallback.items() if others}
-    wanted.update(other for others in fallback.values() for other in others)
-    head = {"source": source, "licence": "MIT", "taken": day.isoformat(), "fallback": fallback}
+    provider_ids.update(fallback_id for others in fallback.values() for fallback_id in others)
+    head = {"source": source, "licence": "MIT", "fetched_on": day.isoformat(), "fallback": fallback}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
-    for name in sorted(wanted):
-        rows = [row for model in known[name].models if (row := _row(model, day))]
+    for name in sorted(provider_ids):
+        rows = [row for model in providers_by_id[name].models if (row := _row(model, day))]
         text = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
         lines.append(f"{json.dumps(name)}: [\n{text}\n],")
     lines[-1] = lines[-1].removesuffix(",")
@@ -52,21 +55,23 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
 def _row(model: Any, day: date) -> list[Any] | None:
     """The entry of a model; None for one that is not priced by tokens."""
     prices, note = standing(model.prices, day)
-    told = [getattr(prices, name, None) if prices else None for name in PRICES]
-    usd = _listed(told)
+    prices_by_rate = [getattr(prices, name, None) if prices else None for name in PRICES]
+    usd = _listed(prices_by_rate)
     if usd[0] is None and usd[1] is None:
         return None
-    starts = sorted({tier.start for price in told for tier in getattr(price, "tiers", ())})
+    starts = sorted(
+        {tier.start for price in prices_by_rate for tier in getattr(price, "tiers", ())}
+    )
     row = [clauses(model.match), usd, model.context_window, note]
-    return [*row, [[start, _listed(told, start)] for start in starts]] if starts else row
+    return [*row, [[start, _listed(prices_by_rate, start)] for start in starts]] if starts else row
 
 
-def _listed(told: list[Any], start: int | None = None) -> list[str | None]:
+def _listed(amounts: list[Any], start: int | None = None) -> list[str | None]:
     """The prices of prompts longer than `start` tokens, or else of short ones."""
-    found = [None if price is None else _amount(price, start) for price in told]
-    while len(found) > _ALWAYS and found[-1] is None:
-        found.pop()
-    return found
+    texts = [None if price is None else _amount(price, start) for price in amounts]
+    while len(texts) > _ALWAYS and texts[-1] is None:
+        texts.pop()
+    return texts
 
 
 def _amount(price: Any, start: int | None) -> str:
@@ -85,13 +90,13 @@ def standing(prices: Any, day: date) -> tuple[Any, str]:
     if not isinstance(prices, list):
         return prices, ""
     noon = datetime.combine(day, time(12), tzinfo=UTC)
-    found, note = prices[0].prices, ""
+    rates, note = prices[0].prices, ""
     for item in prices:
         if hasattr(item.constraint, "start_time"):
             note = "base price; another one at some hours"
         elif item.constraint is None or item.constraint.active(noon):
-            found = item.prices
-    return found, note
+            rates = item.prices
+    return rates, note
 
 
 def clauses(match: Any) -> list[Any]:

@@ -15,7 +15,7 @@ import msgspec
 from django.db import connection, transaction
 
 from gateway import store
-from gateway.fulltext import document
+from gateway.fulltext import index_text
 from gateway.models import RequestLog, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 
@@ -58,7 +58,7 @@ def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> 
     while done < count:
         size = min(BATCH, count - done)
         first = until - span_s + done * step
-        _write([_entry(random_, done + n, first + n * step) for n in range(size)], random_)
+        _write([_random_record(random_, done + n, first + n * step) for n in range(size)], random_)
         done += size
         yield done
 
@@ -68,7 +68,7 @@ def _write(entries: list[LogRecord], random_: random.Random) -> None:
         last = RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         store.write(entries)
         ids = RequestLog.objects.after(last).order_by("pk").values_list("pk", flat=True)
-        rows = [(pk, document(_words(random_))) for pk in ids]
+        rows = [(pk, index_text(_random_text(random_))) for pk in ids]
         value = "to_tsvector('simple', %s)" if connection.vendor == "postgresql" else "%s"
         with connection.cursor() as cursor:
             cursor.executemany(
@@ -78,15 +78,15 @@ def _write(entries: list[LogRecord], random_: random.Random) -> None:
         UnindexedRequest.objects.filter(pk__gt=last).delete()
 
 
-def _words(random_: random.Random) -> str:
-    found = random_.choices(COMMON, k=12)
-    found.append(RARE[int(random_.random() ** 3 * len(RARE))])
-    return " ".join(found)
+def _random_text(random_: random.Random) -> str:
+    terms = random_.choices(COMMON, k=12)
+    terms.append(RARE[int(random_.random() ** 3 * len(RARE))])
+    return " ".join(terms)
 
 
-def _entry(random_: random.Random, number: int, at: float) -> LogRecord:
+def _random_record(random_: random.Random, number: int, timestamp: float) -> LogRecord:
     target = random_.choices(TARGETS, weights=_WEIGHTS)[0]
-    entry = _answered(random_, number, at, target)
+    entry = _successful_record(random_, number, timestamp, target)
     roll = random_.random() * 1000
     for status, outcome, kind, share in FAILURES:
         roll -= share
@@ -98,7 +98,9 @@ def _entry(random_: random.Random, number: int, at: float) -> LogRecord:
 _WEIGHTS = [share for *_, share in TARGETS]
 
 
-def _answered(random_: random.Random, number: int, at: float, target: Any) -> LogRecord:
+def _successful_record(
+    random_: random.Random, number: int, timestamp: float, target: Any
+) -> LogRecord:
     provider, dialect, model, _ = target
     first = 150 + random_.expovariate(1 / 450)
     tokens_in, tokens_out = int(random_.expovariate(1 / 4000)) + 20, random_.randrange(20, 900)
@@ -119,7 +121,7 @@ def _answered(random_: random.Random, number: int, at: float, target: Any) -> Lo
     )
     return LogRecord(
         id=f"req_seed{number:08d}",
-        started_at=at,
+        started_at=timestamp,
         endpoint="/v1/messages" if claude else "/v1/chat/completions",
         client_dialect="anthropic_messages" if claude else "openai_chat",
         upstream_dialect=dialect,

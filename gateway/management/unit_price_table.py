@@ -13,9 +13,9 @@ from gateway.providers.unit_prices import UNITS
 
 def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date) -> str:
     """The snapshot's JSON text, one model a line, with the prices that hold on `day`."""
-    wanted = set(names)
-    lists = {p.id: _rows(p.models, day) for p in providers if p.id in wanted}
-    head = {"source": source, "licence": "MIT", "taken": day.isoformat()}
+    provider_ids = set(names)
+    lists = {p.id: _rows(p.models, day) for p in providers if p.id in provider_ids}
+    head = {"source": source, "licence": "MIT", "fetched_on": day.isoformat()}
     lines = [json.dumps(head)[:-1] + ', "providers": {']
     for name, rows in sorted(lists.items()):
         if rows:
@@ -26,15 +26,15 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
 
 
 def _rows(models: Iterable[Any], day: date) -> list[list[Any]]:
-    found = []
+    rows = []
     for model in models:
         prices, _ = standing(model.prices, day)
         usd = {}
         for ours, theirs in UNITS.items():
-            told = (getattr(prices, name, None) for name in theirs) if prices else ()
-            price = next((value for value in told if value is not None), None)
+            amounts = (getattr(prices, name, None) for name in theirs) if prices else ()
+            price = next((value for value in amounts if value is not None), None)
             if price is not None and not hasattr(price, "tiers"):
                 usd[ours] = format(price.normalize(), "f")
         if usd:
-            found.append([clauses(model.match), usd])
-    return found
+            rows.append([clauses(model.match), usd])
+    return rows

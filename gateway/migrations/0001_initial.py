@@ -350,7 +350,7 @@ class Migration(migrations.Migration):
                 ("started_at", models.DateTimeField(auto_now_add=True)),
                 ("heartbeat_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("stop_requested", models.BooleanField(default=False)),
-                ("document", models.JSONField(default=dict)),
+                ("results", models.JSONField(default=dict)),
             ],
             options={
                 "ordering": ("-started_at", "-pk"),
@@ -1016,7 +1016,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("number", models.PositiveIntegerField()),
-                ("document", models.JSONField()),
+                ("spec", models.JSONField()),
                 ("saved_by", models.CharField(blank=True, max_length=150)),
                 ("note", models.CharField(blank=True, max_length=300)),
                 ("saved_at", models.DateTimeField(auto_now_add=True)),

@@ -17,8 +17,8 @@ class ChangeQuerySet(models.QuerySet[Row]):
 
     def page(self, before: int | None = None, size: int = 50) -> Self:
         """At most `size`, of those older than the one with the id `before`."""
-        found = self if before is None else self.filter(pk__lt=before)
-        return found.order_by("-pk")[:size]
+        changes = self if before is None else self.filter(pk__lt=before)
+        return changes.order_by("-pk")[:size]
 
     def matching(
         self,
@@ -29,18 +29,18 @@ class ChangeQuerySet(models.QuerySet[Row]):
         since: dt.datetime | None = None,
     ) -> Self:
         """Those of a kind of row, of names with `name` in them, by somebody; empty is any."""
-        found = self
+        changes = self
         if any("\0" in text for text in (kind, name, actor)):
             return self.none()
         if kind:
-            found = found.filter(kind=kind)
+            changes = changes.filter(kind=kind)
         if name:
-            found = found.filter(name__icontains=name)
+            changes = changes.filter(name__icontains=name)
         if actor:
-            found = found.filter(actor=actor)
+            changes = changes.filter(actor=actor)
         if since is not None:
-            found = found.filter(changed_at__gte=since)
-        return found
+            changes = changes.filter(changed_at__gte=since)
+        return changes
 
     def actors(self) -> list[str]:
         """Everybody who has changed something, by name."""

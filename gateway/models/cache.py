@@ -25,8 +25,8 @@ class CachedResponseQuerySet(models.QuerySet[Row]):
 
     def by_route(self) -> dict[int, tuple[int, int]]:
         """How many each route has, and their bytes, by the route's row id."""
-        found = self.order_by().values("route_id").annotate(n=Count("pk"), bytes=Sum("size_bytes"))
-        return {row["route_id"]: (row["n"], row["bytes"]) for row in found}
+        rows = self.order_by().values("route_id").annotate(n=Count("pk"), bytes=Sum("size_bytes"))
+        return {row["route_id"]: (row["n"], row["bytes"]) for row in rows}
 
 
 class CachedResponse(models.Model):

@@ -42,8 +42,8 @@ class CapabilityReportQuerySet(models.QuerySet[Row]):
 
     def prune(self, provider: Provider, model: str) -> None:
         """Forget all of a model but the newest."""
-        kept = self.of(provider, model).values_list("pk", flat=True)[:MAX_REPORTS]
-        self.of(provider, model).exclude(pk__in=list(kept)).delete()
+        newest = self.of(provider, model).values_list("pk", flat=True)[:MAX_REPORTS]
+        self.of(provider, model).exclude(pk__in=list(newest)).delete()
 
 
 class CapabilityReport(models.Model):
@@ -72,7 +72,7 @@ class CapabilityReport(models.Model):
     started_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
-    document = models.JSONField(default=dict)
+    results = models.JSONField(default=dict)
 
     objects = CapabilityReportQuerySet["CapabilityReport"].as_manager()
 
@@ -90,14 +90,14 @@ class CapabilityReport(models.Model):
     @property
     def running(self) -> bool:
         """Whether it goes on."""
-        lost = timezone.now() - self.heartbeat_at > STALE_AFTER
-        return self.state == self.State.RUNNING and not lost
+        stale = timezone.now() - self.heartbeat_at > STALE_AFTER
+        return self.state == self.State.RUNNING and not stale
 
     @property
     def findings(self) -> list[dict[str, Any]]:
         """The findings so far, whatever the row holds."""
-        found = self.document.get("findings") if isinstance(self.document, dict) else None
-        rows = found if isinstance(found, list) else []
+        findings = self.results.get("findings") if isinstance(self.results, dict) else None
+        rows = findings if isinstance(findings, list) else []
         return [row for row in rows if isinstance(row, dict) and "name" in row and "verdict" in row]
 
     @property

@@ -92,9 +92,9 @@ class PriceUpdate(RegistryRow):
     def __str__(self) -> str:
         return self.name
 
-    def accept(self, places: list[int], who: str, moment: dt.datetime | None = None) -> None:
+    def accept(self, indexes: list[int], who: str, moment: dt.datetime | None = None) -> None:
         """Let these of its changes hold from now on; none takes all of them back."""
-        self.accepted = sorted(place for place in set(places) if 0 <= place < len(self.changes))
+        self.accepted = sorted(index for index in set(indexes) if 0 <= index < len(self.changes))
         self.accepted_at = (moment or timezone.now()) if self.accepted else None
         self.accepted_by = who if self.accepted else ""
         self.save()

@@ -22,7 +22,7 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
     `user` is whoever it was given to, as a label: a person, an agent, a service.
     `previous_*` is the secret before the last rotation, which is good until its time.
     Limits and budgets of `team` hold beside its own.
-    `last_used_at` is coarse, at most an hour behind. `store.make_key` makes one.
+    `last_used_at` is coarse, at most an hour behind. `store.create_key` makes one.
     """
 
     name = models.CharField(max_length=200)

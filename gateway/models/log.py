@@ -138,8 +138,8 @@ class RequestLog(models.Model):
     @property
     def hedge_loser_usd(self) -> Decimal | None:
         """What is charged beside it for targets that were given up; None if nothing known."""
-        found = [one["charged_usd"] for one in self.attempts if "charged_usd" in one]
-        return sum(map(Decimal, found), Decimal(0)) if found else None
+        amounts = [attempt["charged_usd"] for attempt in self.attempts if "charged_usd" in attempt]
+        return sum(map(Decimal, amounts), Decimal(0)) if amounts else None
 
 
 class RequestBody(models.Model):

@@ -59,7 +59,7 @@ class RegistryRow(models.Model):
         with transaction.atomic(using=kwargs.get("using")):
             before = self._current_values() if self.pk else None
             super().save(*args, **kwargs)
-            audit.note(
+            audit.record_change(
                 self._meta.model_name or "", self.pk, str(self), before, self._current_values()
             )
             bump()
@@ -72,19 +72,23 @@ class RegistryRow(models.Model):
         return result
 
     @property
-    def fixed(self) -> bool:
+    def read_only(self) -> bool:
         """Whether a file or the environment owns it, so that only a copy is changed here."""
         return self.source in {Source.FILE, Source.ENVIRONMENT, Source.CODE}
 
     def _current_values(self) -> audit.Values | None:
         """What the table says of this row."""
-        return audit.read(type(self), [self.pk]).get(self.pk)
+        return audit.read_rows(type(self), [self.pk]).get(self.pk)
 
 
 @receiver(pre_delete)
 def note_deletion(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
     """Write down that a row goes, also where it goes because of another."""
     if isinstance(instance, RegistryRow):
-        audit.note(
-            instance._meta.model_name or "", instance.pk, str(instance), audit.said(instance), None
+        audit.record_change(
+            instance._meta.model_name or "",
+            instance.pk,
+            str(instance),
+            audit.row_values(instance),
+            None,
         )

@@ -142,7 +142,7 @@ class RouteVersion(models.Model):
 
     route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="versions")
     number = models.PositiveIntegerField()
-    document = models.JSONField()
+    spec = models.JSONField()
     saved_by = models.CharField(max_length=150, blank=True)
     note = models.CharField(max_length=300, blank=True)
     saved_at = models.DateTimeField(auto_now_add=True)

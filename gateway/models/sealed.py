@@ -20,7 +20,7 @@ REFERENCE = "os.environ/"
 _SEALED_PREFIX = "sealed:"
 
 
-class Undecryptable(ValueError):
+class UndecryptableError(ValueError):
     """A sealed text that no encryption key opens, or that belongs to another place."""
 
 
@@ -29,38 +29,38 @@ def key_id(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
-def seal_for(place: str, plain: str) -> str:
+def seal_for(context: str, text: str) -> str:
     """A text, encrypted for one place, which `unseal_for` must name again."""
-    token = _cipher().encrypt(f"{place}\n{plain}".encode()).decode()
+    token = _cipher().encrypt(f"{context}\n{text}".encode()).decode()
     return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
 
-def unseal_for(wanted: str, sealed: str) -> str:
+def unseal_for(expected_context: str, sealed: str) -> str:
     """The text that was sealed for this place. Raises Undecryptable."""
     sealed_with, _, token = sealed.rpartition(":")
     try:
-        place, _, plain = _cipher().decrypt(token.encode()).decode().partition("\n")
+        context, _, text = _cipher().decrypt(token.encode()).decode().partition("\n")
     except (InvalidToken, ValueError):
-        known = sealed_with in {key_id(key) for key in settings.ENCRYPTION_KEYS}
-        why = "is damaged" if known else f"was sealed with another encryption key ({sealed_with})"
-        raise Undecryptable(f"the credential {why}; enter it again") from None
-    if place != wanted:
-        raise Undecryptable("the credential was sealed for another row; enter it again")
-    return plain
+        has_key = sealed_with in {key_id(key) for key in settings.ENCRYPTION_KEYS}
+        why = "is damaged" if has_key else f"was sealed with another encryption key ({sealed_with})"
+        raise UndecryptableError(f"the credential {why}; enter it again") from None
+    if context != expected_context:
+        raise UndecryptableError("the credential was sealed for another row; enter it again")
+    return text
 
 
 def _cipher() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
 
 
-def is_sealed_with(column: str, wanted: str) -> bool:
+def is_sealed_with(column: str, key_id: str) -> bool:
     """Whether all sealed values of a column's text were sealed with the key of this id."""
-    return column.count(_SEALED_PREFIX) == column.count(f"{_SEALED_PREFIX}{wanted}:")
+    return column.count(_SEALED_PREFIX) == column.count(f"{_SEALED_PREFIX}{key_id}:")
 
 
-def is_sealed_without(column: str, wanted: str) -> bool:
+def is_sealed_without(column: str, key_id: str) -> bool:
     """Whether no sealed value of a column's text was sealed with the key of this id."""
-    return f"{_SEALED_PREFIX}{wanted}:" not in column
+    return f"{_SEALED_PREFIX}{key_id}:" not in column
 
 
 class SealedPairs(models.JSONField):
@@ -71,39 +71,39 @@ class SealedPairs(models.JSONField):
 
     def get_prep_value(self, value: Any) -> Any:
         """The pairs as the database has them."""
-        return super().get_prep_value(self._mapped(value, self._sealed))
+        return super().get_prep_value(self._map_values(value, self._seal))
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
         """The pairs as they are used."""
-        return self._mapped(super().from_db_value(value, expression, connection), self._opened)
+        return self._map_values(super().from_db_value(value, expression, connection), self._unseal)
 
     def value_to_string(self, obj: models.Model) -> Any:
         """For serializers, which write files: sealed."""
-        return self._mapped(self.value_from_object(obj), self._sealed)
+        return self._map_values(self.value_from_object(obj), self._seal)
 
-    def _mapped(self, value: Any, change: Any) -> Any:
+    def _map_values(self, value: Any, change: Any) -> Any:
         if not isinstance(value, dict):
             return value
         return {name: change(name, text) for name, text in value.items()}
 
-    def _place(self, name: str) -> str:
+    def _context(self, name: str) -> str:
         return f"provider:{self.name}:{name}"
 
-    def _sealed(self, name: str, text: Any) -> Any:
+    def _seal(self, name: str, text: Any) -> Any:
         if not isinstance(text, str) or text.startswith((REFERENCE, _SEALED_PREFIX)):
             return text
-        return _SEALED_PREFIX + seal_for(self._place(name), text)
+        return _SEALED_PREFIX + seal_for(self._context(name), text)
 
-    def _opened(self, name: str, text: Any) -> Any:
+    def _unseal(self, name: str, text: Any) -> Any:
         if not isinstance(text, str) or not text.startswith(_SEALED_PREFIX):
             return text
         try:
-            return unseal_for(self._place(name), text.removeprefix(_SEALED_PREFIX))
-        except Undecryptable:
+            return unseal_for(self._context(name), text.removeprefix(_SEALED_PREFIX))
+        except UndecryptableError:
             return text
 
 
 def refuse_sealed(text: str) -> None:
     """Raise Undecryptable for a value that could not be opened."""
     if text.startswith(_SEALED_PREFIX):
-        raise Undecryptable("it was sealed with another encryption key; enter it again")
+        raise UndecryptableError("it was sealed with another encryption key; enter it again")

@@ -37,15 +37,15 @@ _FILES, _PAIRS = frozenset({"google"}), frozenset({"sigv4"})
 
 _AWS_KEY = re.compile(r"(?P<id>[A-Z0-9]{16,128}):(?P<secret>[^:\s]+)(?::(?P<token>\S+))?")
 # What an object must hold to be a credential of a kind: all of one of these.
-_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+_REQUIRED_FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "sigv4": (("aws_access_key_id", "aws_secret_access_key"), ("aws_profile_name",)),
     "google": (("type",),),
     "entra": (("tenant_id", "client_id", "client_secret"),),
 }
-_LEAST_SECRET = 8
+_MIN_SECRET_LENGTH = 8
 
 
-def is_made(auth: str, credential: Secret) -> bool:
+def derives_header(auth: str, credential: Secret) -> bool:
     """Whether the header is made from the credential, not the credential itself."""
     if auth not in MAKERS:
         return False
@@ -70,7 +70,7 @@ def headers_for(auth: str, credential: Secret) -> Headers:
         raise ValueError(f"auth `{auth}` is not one of {', '.join(AUTH)}")
     kind = AUTH[auth]
     value = credential.reveal().strip()
-    if is_made(auth, credential):
+    if derives_header(auth, credential):
         fields_of(auth, value)
         return ()
     if kind is None or not value:
@@ -93,38 +93,38 @@ def fields_of(auth: str, value: str) -> dict[str, Any]:
     """
     value = value.strip()
     if auth == "sigv4" and (match := _AWS_KEY.fullmatch(value)) is not None:
-        told = {
+        aws_key = {
             "aws_access_key_id": match["id"],
             "aws_secret_access_key": match["secret"],
             "aws_session_token": match["token"],
         }
-        return {name: text for name, text in told.items() if text}
+        return {name: text for name, text in aws_key.items() if text}
     if not value.startswith("{"):
         return {"file": value} if value else {}
     try:
-        found = msgspec.json.decode(value, type=dict[str, Any])
+        fields = msgspec.json.decode(value, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise ValueError("the credential is no JSON object") from None
-    ways = _NEEDED[auth]
-    if not any(all(found.get(name) for name in names) for names in ways):
-        wanted = " or ".join(", ".join(names) for names in ways)
-        raise ValueError(f"the credential must hold {wanted}")
-    return found
+    ways = _REQUIRED_FIELDS[auth]
+    if not any(all(fields.get(name) for name in names) for names in ways):
+        expected = " or ".join(", ".join(names) for names in ways)
+        raise ValueError(f"the credential must hold {expected}")
+    return fields
 
 
 def secrets_of(value: str) -> tuple[str, ...]:
     """What of a credential no message may show: all of it, and the secrets inside it."""
-    whole = (value,) if len(value) >= _LEAST_SECRET else ()
+    whole_secret = (value,) if len(value) >= _MIN_SECRET_LENGTH else ()
     if (match := _AWS_KEY.fullmatch(value.strip())) is not None:
-        return (*whole, *(part for part in match.groups() if part))
+        return (*whole_secret, *(part for part in match.groups() if part))
     if not value.lstrip().startswith("{"):
-        return whole
+        return whole_secret
     try:
-        found = msgspec.json.decode(value, type=dict[str, Any])
+        fields = msgspec.json.decode(value, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return whole
-    inner = (found[name] for name in _SECRET_FIELDS if isinstance(found.get(name), str))
-    return (*whole, *(text for text in inner if len(text) >= _LEAST_SECRET))
+        return whole_secret
+    inner = (fields[name] for name in _SECRET_FIELDS if isinstance(fields.get(name), str))
+    return (*whole_secret, *(text for text in inner if len(text) >= _MIN_SECRET_LENGTH))
 
 
 _SECRET_FIELDS = (

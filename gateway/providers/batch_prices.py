@@ -37,26 +37,27 @@ def batch_price(price: Price, preset: str) -> Price:
     """The price of a model's requests in a batch."""
     if price.input is None:
         return price
-    if (told := price.tiers.get(TIER)) is not None:
-        return told
+    if (listed_price := price.tiers.get(TIER)) is not None:
+        return listed_price
     share = SHARES.get(preset)
     if share is None:
         source = f"{price.source}; standard price, none known for the tier {TIER}"
         return msgspec.structs.replace(price, source=source, tiers={})
-    kept = frozenset({"cache_read"}) if preset in _CACHE_AS_IT_IS else frozenset()
-    return times(price, share, f"{price.source}; tier {TIER}", kept=kept)
+    unchanged = frozenset({"cache_read"}) if preset in _CACHE_AS_IT_IS else frozenset()
+    return times(price, share, f"{price.source}; tier {TIER}", unchanged=unchanged)
 
 
 def times(
-    price: Price, factor: Decimal, source: str, *, kept: frozenset[str] = frozenset()
+    price: Price, factor: Decimal, source: str, *, unchanged: frozenset[str] = frozenset()
 ) -> Price:
     """All of a price's rates but those `kept` times a factor, for long prompts too."""
     rates = {
-        rate: value if rate in kept else value * factor
+        rate: value if rate in unchanged else value * factor
         for rate in RATES
         if (value := getattr(price, rate)) is not None
     }
     above = tuple(
-        (tokens, times(other, factor, source, kept=kept)) for tokens, other in price.above
+        (tokens, times(long_prompt_price, factor, source, unchanged=unchanged))
+        for tokens, long_prompt_price in price.above
     )
     return Price(**rates, above=above, source=source)

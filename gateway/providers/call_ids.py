@@ -30,20 +30,20 @@ def shorten_call_ids(
     messages = fields.get("messages")
     if messages is None or traits.tool_id_rule != "any64" or "tools" not in fields:
         return fields, ()
-    if not _has_long_one(memoryview(messages).tobytes()):
+    if not _has_long_id(memoryview(messages).tobytes()):
         return fields, ()
     fields, report = apply_raw(_EDITS, fields)
     return fields, tuple(report)
 
 
-def _has_long_one(text: bytes) -> bool:
-    at = text.find(_RESULT)
-    while at >= 0:
-        start = text.find(b'"', at + len(_RESULT)) + 1
+def _has_long_id(text: bytes) -> bool:
+    position = text.find(_RESULT)
+    while position >= 0:
+        start = text.find(b'"', position + len(_RESULT)) + 1
         end = text.find(b'"', start)
         if start == 0 or end < 0:
             return False
         if end - start > _LIMIT:
             return True
-        at = text.find(_RESULT, end)
+        position = text.find(_RESULT, end)
     return False

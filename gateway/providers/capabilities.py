@@ -69,18 +69,18 @@ def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
 
 
 def _value(name: str, value: Any) -> Any:
-    wanted = _TYPES.get(name)
-    if wanted is None:
+    expected_type = _TYPES.get(name)
+    if expected_type is None:
         raise ValueError(f"`{name}` is no trait")
     try:
-        return msgspec.convert(value, wanted)
+        return msgspec.convert(value, expected_type)
     except msgspec.ValidationError as error:
         raise ValueError(f"trait `{name}`: {error}") from None
 
 
 def families_of(preset: str, model: str) -> list[Family]:
     """The rows of the family table that hold for a model, the strongest last."""
-    name = plain_name(model)
+    name = normalize_model_name(model)
     row = PRESETS.get(preset)
     dialect = row.dialect if row else ""
     return [
@@ -92,7 +92,7 @@ def families_of(preset: str, model: str) -> list[Family]:
     ]
 
 
-def plain_name(model: str) -> str:
+def normalize_model_name(model: str) -> str:
     """A model's name as the table writes it, whoever serves it.
 
     Lower case; without vendor path, Bedrock's prefix and a fine-tune's tail; `4.5` as

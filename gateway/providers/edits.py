@@ -20,7 +20,7 @@ Object = dict[str, Any]
 Raw = msgspec.Raw
 
 _MISSING: Any = object()
-_UNTOLD = "the provider does not take this field"
+_DEFAULT_REASON = "the provider does not take this field"
 # A longer value would only bloat the report.
 _SHORT = 80
 
@@ -43,10 +43,10 @@ class _Step(msgspec.Struct, frozen=True):
     each: bool
 
 
-class Found(msgspec.Struct, frozen=True):
+class EditChange(msgspec.Struct, frozen=True):
     """A change an edit made: where, and the values around it."""
 
-    at: str
+    path: str
     before: Any = None
     after: Any = None
 
@@ -60,20 +60,20 @@ def check(edit: Edit) -> None:
     keys = [step.key for step in _steps(edit.path)]
     if not all(keys) or any("[" in key or "]" in key for key in keys):
         raise ValueError(f"edit path `{edit.path}` is not names joined by dots")
-    wanted, words = _VALUES[edit.op]
-    if not isinstance(edit.value, wanted) or (
-        isinstance(edit.value, bool) and wanted is not object
+    expected_type, label = _VALUES[edit.op]
+    if not isinstance(edit.value, expected_type) or (
+        isinstance(edit.value, bool) and expected_type is not object
     ):
-        raise ValueError(f"edit `{edit.op}` of `{edit.path}` needs {words} as its value")
+        raise ValueError(f"edit `{edit.op}` of `{edit.path}` needs {label} as its value")
 
 
 def apply(edits: Sequence[Edit], body: Object) -> tuple[Object, list[Adaptation]]:
     """The body after all edits, in order, and what they changed. `body` is not altered."""
     report: list[Adaptation] = []
     for edit in edits:
-        found: list[Found] = []
-        body = _walk(body, _steps(edit.path), edit, "", found)
-        report += _told(edit, found)
+        changes: list[EditChange] = []
+        body = _walk(body, _steps(edit.path), edit, "", changes)
+        report += _adaptations(edit, changes)
     return body, report
 
 
@@ -93,11 +93,11 @@ def apply_raw(
             continue
         names = {top, edit.value} if edit.op == "rename" and len(steps) == 1 else {top}
         part = {name: _decoded(fields[name]) for name in names if name in fields}
-        found: list[Found] = []
-        changed = _walk(part, steps, edit, "", found)
+        changes: list[EditChange] = []
+        changed = _walk(part, steps, edit, "", changes)
         if changed is part:
             continue
-        report += _told(edit, found)
+        report += _adaptations(edit, changes)
         fields = _merged(fields, part, changed)
         texts.clear()
     return fields, report
@@ -105,11 +105,11 @@ def apply_raw(
 
 def _merged(fields: dict[str, Raw], before: Object, after: Object) -> dict[str, Raw]:
     """The fields with what changed between `before` and `after`, in the old order."""
-    kept = {name: raw for name, raw in fields.items() if name not in before or name in after}
+    merged = {name: raw for name, raw in fields.items() if name not in before or name in after}
     for name, value in after.items():
         if name not in before or before[name] is not value:
-            kept[name] = Raw(msgspec.json.encode(value))
-    return kept
+            merged[name] = Raw(msgspec.json.encode(value))
+    return merged
 
 
 def _decoded(raw: Raw) -> Any:
@@ -147,108 +147,114 @@ def _steps(path: str) -> tuple[_Step, ...]:
     return tuple(_Step(part.removesuffix("[]"), part.endswith("[]")) for part in path.split("."))
 
 
-def _walk(node: Any, steps: tuple[_Step, ...], edit: Edit, at: str, found: list[Found]) -> Any:
+def _walk(
+    node: Any, steps: tuple[_Step, ...], edit: Edit, prefix: str, changes: list[EditChange]
+) -> Any:
     """The node with the edit carried out below it; the same object if nothing changed."""
     if not isinstance(node, dict):
         return node
-    step, rest = steps[0], steps[1:]
-    here = f"{at}.{step.key}" if at else step.key
-    if not rest and not step.each:
-        return _OPS[edit.op](node, step.key, edit, here, found)
+    step, remaining_steps = steps[0], steps[1:]
+    path = f"{prefix}.{step.key}" if prefix else step.key
+    if not remaining_steps and not step.each:
+        return _OPS[edit.op](node, step.key, edit, path, changes)
     child = node.get(step.key, _MISSING)
     if child is _MISSING:
         if edit.op not in ("default", "set") or step.each:
             return node
         child = {}
     if step.each:
-        changed = _walk_list(child, rest, edit, here, found)
+        changed = _walk_list(child, remaining_steps, edit, path, changes)
     else:
-        changed = _walk(child, rest, edit, here, found)
+        changed = _walk(child, remaining_steps, edit, path, changes)
     return node if changed is child else {**node, step.key: changed}
 
 
 def _walk_list(
-    items: Any, steps: tuple[_Step, ...], edit: Edit, at: str, found: list[Found]
+    items: Any, steps: tuple[_Step, ...], edit: Edit, path: str, changes: list[EditChange]
 ) -> Any:
     if not isinstance(items, list):
         return items
     if not steps:
-        return _each_value(items, edit, at, found)
-    changed = [_walk(item, steps, edit, f"{at}[{i}]", found) for i, item in enumerate(items)]
+        return _each_value(items, edit, path, changes)
+    changed = [_walk(item, steps, edit, f"{path}[{i}]", changes) for i, item in enumerate(items)]
     same = all(new is old for new, old in zip(changed, items, strict=True))
     return items if same else changed
 
 
-def _each_value(items: list[Any], edit: Edit, at: str, found: list[Found]) -> list[Any]:
+def _each_value(items: list[Any], edit: Edit, path: str, changes: list[EditChange]) -> list[Any]:
     """A path that ends in `[]`: the edit is for the list's own values."""
     holders = [{"value": item} for item in items]
-    changed = [_OPS[edit.op](h, "value", edit, f"{at}[{i}]", found) for i, h in enumerate(holders)]
+    changed = [
+        _OPS[edit.op](h, "value", edit, f"{path}[{i}]", changes) for i, h in enumerate(holders)
+    ]
     if all(new is old for new, old in zip(changed, holders, strict=True)):
         return items
     return [holder["value"] for holder in changed if "value" in holder]
 
 
-def _drop(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+def _drop(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     if key not in node:
         return node
-    found.append(Found(at, before=node[key]))
+    changes.append(EditChange(path, before=node[key]))
     return {name: value for name, value in node.items() if name != key}
 
 
-def _rename(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+def _rename(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     if key not in node:
         return node
     if edit.value in node:
         # Both names at once: the provider's own counts, the other one is lost.
-        found.append(Found(at, before=node[key]))
+        changes.append(EditChange(path, before=node[key]))
         return {name: value for name, value in node.items() if name != key}
     return {edit.value if name == key else name: value for name, value in node.items()}
 
 
-def _default(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+def _default(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     if key in node:
         return node
-    found.append(Found(at, after=edit.value))
+    changes.append(EditChange(path, after=edit.value))
     return {**node, key: edit.value}
 
 
-def _set(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+def _set(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     before = node.get(key, _MISSING)
     if before is not _MISSING and before == edit.value and type(before) is type(edit.value):
         return node
-    found.append(Found(at, before=None if before is _MISSING else before, after=edit.value))
+    changes.append(
+        EditChange(path, before=None if before is _MISSING else before, after=edit.value)
+    )
     return {**node, key: edit.value}
 
 
-def _clamp(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+def _clamp(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     before = node.get(key)
     if isinstance(before, bool) or not isinstance(before, int | float):
         return node
     after = max(before, edit.value) if edit.op == "min" else min(before, edit.value)
     if after == before:
         return node
-    found.append(Found(at, before=before, after=after))
+    changes.append(EditChange(path, before=before, after=after))
     return {**node, key: after}
 
 
-def _map(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+def _map(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     before = node.get(key)
     if not isinstance(before, str) or before not in edit.value:
         return node
-    found.append(Found(at, before=before, after=edit.value[before]))
+    changes.append(EditChange(path, before=before, after=edit.value[before]))
     return {**node, key: edit.value[before]}
 
 
-def _shorten(node: Object, key: str, edit: Edit, at: str, found: list[Found]) -> Object:
+def _shorten(node: Object, key: str, edit: Edit, path: str, changes: list[EditChange]) -> Object:
     before = node.get(key)
     if not isinstance(before, str) or len(before) <= edit.value:
         return node
     after = shorten_with_hash(before, edit.value)
-    found.append(Found(at, before=before, after=after))
+    changes.append(EditChange(path, before=before, after=after))
     return {**node, key: after}
 
 
-_OPS: dict[str, Callable[[Object, str, Edit, str, list[Found]], Object]] = {
+_OPS: dict[str, Callable[[Object, str, Edit, str, list[EditChange]], Object]] = {
     "drop": _drop,
     "rename": _rename,
     "default": _default,
@@ -260,16 +266,16 @@ _OPS: dict[str, Callable[[Object, str, Edit, str, list[Found]], Object]] = {
 }
 
 
-def _told(edit: Edit, found: list[Found]) -> list[Adaptation]:
+def _adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]:
     """What the report says: one line an edit, however many items of a list it touched."""
-    if not found:
+    if not changes:
         return []
-    first = found[0]
-    path = first.at if len(found) == 1 else edit.path
+    first = changes[0]
+    path = first.path if len(changes) == 1 else edit.path
     before, after = _short(first.before), _short(first.after)
     match edit.op:
         case "drop" | "rename":
-            return [dropped(path, edit.why or _UNTOLD, before=before)]
+            return [dropped(path, edit.why or _DEFAULT_REASON, before=before)]
         case "default":
             return [defaulted(path, edit.why or "set by the provider's profile", after=after)]
         case "set" if first.before is None:

@@ -6,7 +6,7 @@ Update it: `python -m gateway.providers.listing > docs/providers.md`.
 from __future__ import annotations
 
 from gateway.providers.catalog import PRESETS
-from gateway.providers.offers import OFFERS
+from gateway.providers.passthrough_catalog import PASSTHROUGH_PATHS
 from gateway.providers.profile import Preset
 
 _HEAD = """\
@@ -48,7 +48,7 @@ def _row(preset: Preset) -> str:
     url = preset.base_url or f"yours, e.g. {preset.url_example}"
     key = f"`{preset.env[0]}`" if preset.env else "none"
     litellm = ", ".join(f"`{name}`" for name in preset.litellm) or "none"
-    offered = ", ".join(OFFERS.get(preset.name, {})) or "none"
+    offered = ", ".join(PASSTHROUGH_PATHS.get(preset.name, {})) or "none"
     cells = (f"`{preset.name}`", title, f"`{preset.dialect}`", url, key, litellm, offered)
     return "| " + " | ".join(cells) + " |\n"
 

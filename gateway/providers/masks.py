@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from typing import Any
 
 MAX_CHARS = 500
-MAX_WAYS = 4096
+MAX_MATCH_PATHS = 4096
 # Less would mask ordinary words.
-LEAST_WIDTH = 3
+MIN_WIDTH = 3
 
 Mask = re.Pattern[bytes]
 
@@ -28,7 +28,7 @@ _CONTENT = re.compile(rb'(\\(?:u[0-9a-fA-F]{0,4}|.)?|["{}\[\],:\s])|.', re.DOTAL
 _CUT = re.compile(rb"u[0-9a-fA-F]{0,4}|.", re.DOTALL)
 
 
-def mask(text: str) -> Mask:
+def compile_mask(text: str) -> Mask:
     """The pattern, ready for bodies.
 
     Raises:
@@ -43,62 +43,62 @@ def mask(text: str) -> Mask:
         compiled = re.compile(text.encode())
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
-    if parsed.getwidth()[0] < LEAST_WIDTH:
-        raise ValueError(f"it must match at least {LEAST_WIDTH} characters")
-    if _ways(parsed, last=True) > MAX_WAYS:
+    if parsed.getwidth()[0] < MIN_WIDTH:
+        raise ValueError(f"it must match at least {MIN_WIDTH} characters")
+    if _count_paths(parsed, last=True) > MAX_MATCH_PATHS:
         raise ValueError("it can match in too many ways; use fewer or shorter repetitions")
     return compiled
 
 
-def masked(data: bytes, masks: Iterable[Mask]) -> bytes:
+def apply_masks(data: bytes, masks: Iterable[Mask]) -> bytes:
     """The body with every match as asterisks; its length and its form stay."""
-    for found in masks:
-        data = found.sub(_stars, data)
+    for mask in masks:
+        data = mask.sub(_stars, data)
     return data
 
 
-def masked_text(text: str, masks: Iterable[Mask]) -> str:
+def mask_text(text: str, masks: Iterable[Mask]) -> str:
     """The same for a line of text."""
-    return masked(text.encode(errors="replace"), masks).decode(errors="replace")
+    return apply_masks(text.encode(errors="replace"), masks).decode(errors="replace")
 
 
 def _stars(match: re.Match[bytes]) -> bytes:
     # Of the same length, as the log knows the pieces of a stream by their lengths.
-    found, kept = match.group(), b""
+    secret, prefix = match.group(), b""
     before = match.string[max(0, match.start() - 64) : match.start()]
-    if (len(before) - len(before.rstrip(b"\\"))) % 2 and (cut := _CUT.match(found)):
-        kept = cut.group()
-    return kept + _CONTENT.sub(lambda part: part.group(1) or b"*", found[len(kept) :])
+    if (len(before) - len(before.rstrip(b"\\"))) % 2 and (cut := _CUT.match(secret)):
+        prefix = cut.group()
+    return prefix + _CONTENT.sub(lambda part: part.group(1) or b"*", secret[len(prefix) :])
 
 
-def _ways(sequence: Any, *, last: bool) -> int:
+def _count_paths(sequence: Any, *, last: bool) -> int:
     """In how many ways a sequence can match at one place, at most."""
     total, items = 1, list(sequence)
     for position, (code, value) in enumerate(items):
-        at_end = last and position == len(items) - 1
-        total *= _ways_of(str(code), value, last=at_end)
-        if total > MAX_WAYS:
+        is_last_item = last and position == len(items) - 1
+        total *= _count_item_paths(str(code), value, last=is_last_item)
+        if total > MAX_MATCH_PATHS:
             break
     return total
 
 
-def _ways_of(code: str, value: Any, *, last: bool) -> int:
+def _count_item_paths(code: str, value: Any, *, last: bool) -> int:
     if code in _PLAIN:
         return 1
     if code == "SUBPATTERN":
-        return _ways(value[-1], last=last)
+        return _count_paths(value[-1], last=last)
     if code == "BRANCH":
-        return sum(_ways(choice, last=last) for choice in value[1])
+        return sum(_count_paths(choice, last=last) for choice in value[1])
     if code in _REPEATS:
-        return _repeated(*value, last=last)
+        return _count_repeat_paths(*value, last=last)
     raise ValueError("look-around, back-references and conditions are not for masks")
 
 
-def _repeated(least: int, most: Any, body: Any, *, last: bool) -> int:
-    inner = _ways(body, last=False)
-    if int(most) <= MAX_WAYS:
-        ways: int = min(inner ** min(int(most), 64), MAX_WAYS + 1)
-        return ways * (int(most) - int(least) + 1)
+def _count_repeat_paths(min_count: int, max_count: Any, body: Any, *, last: bool) -> int:
+    inner = _count_paths(body, last=False)
+    if int(max_count) <= MAX_MATCH_PATHS:
+        paths: int = min(inner ** min(int(max_count), 64), MAX_MATCH_PATHS + 1)
+        return paths * (int(max_count) - int(min_count) + 1)
     if last and inner == 1 and len(body) == 1:
         return 1  # nothing follows that could fail
     raise ValueError("say how often at most, as in {1,64}; + and * may only stand at the end")

@@ -83,29 +83,29 @@ def drop_refused(
     suspects = [
         name
         for name in fields
-        if (known := table.get(name)) is not None
-        and known.trait in stated
-        and _refused(known.trait, traits)
+        if (parameter := table.get(name)) is not None
+        and parameter.trait in stated
+        and _refused(parameter.trait, traits)
     ]
     if not suspects:
         return fields, ()
     if any(table[name].sampling for name in suspects) and _is_free(fields, dialect, traits):
         suspects = [name for name in suspects if not table[name].sampling]
-    kept, report = dict(fields), []
+    remaining, report = dict(fields), []
     for name in sorted(suspects):
         value = _value(fields, name)
         if name == "stop" and traits.stop_max:
             if not isinstance(value, list) or len(value) <= traits.stop_max:
                 continue
-            kept[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
+            remaining[name] = msgspec.Raw(msgspec.json.encode(value[: traits.stop_max]))
             why = f"only the first {traits.stop_max} are sent"
             report.append(approximated(name, why, before=len(value), after=traits.stop_max))
             continue
-        del kept[name]
+        del remaining[name]
         if value not in table[name].neutral:
             before = value if isinstance(value, int | float | str) else None
             report.append(dropped(name, f"{traits.model} does not take it", before=before))
-    return kept, tuple(report)
+    return remaining, tuple(report)
 
 
 def _refused(trait: str, traits: Traits) -> bool:

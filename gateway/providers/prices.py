@@ -1,7 +1,7 @@
 """List prices of models: a snapshot that the project carries, read when first asked.
 
 The data come from genai-prices (MIT, github.com/pydantic/genai-prices), compacted by
-`manage.py buildprices`. The package itself is needed only for that: imported, it costs
+`manage.py build_prices`. The package itself is needed only for that: imported, it costs
 0.45 s and 20 MB, and 10 MB more at its first price (measured 2026-11); this file costs
 a few milliseconds and 1 MB.
 """
@@ -53,20 +53,20 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
         return first if isinstance(first, str) else "&".join(first)
 
 
-class Book(msgspec.Struct, frozen=True):
+class PriceBook(msgspec.Struct, frozen=True):
     """The file: where it is from, and the lists by provider, each decoded when asked for."""
 
     source: str
     licence: str
-    taken: str
+    fetched_on: str
     fallback: dict[str, list[str]]
     providers: dict[str, msgspec.Raw]
 
 
 @lru_cache(maxsize=1)
-def book() -> Book:
+def price_book() -> PriceBook:
     """The price snapshot."""
-    return msgspec.json.decode(FILE.read_bytes(), type=Book)
+    return msgspec.json.decode(FILE.read_bytes(), type=PriceBook)
 
 
 class Update(msgspec.Struct, frozen=True):
@@ -84,7 +84,7 @@ class Update(msgspec.Struct, frozen=True):
 _updates: dict[str, tuple[Update, ...]] = {}
 
 
-def use(updates: dict[str, tuple[Update, ...]]) -> bool:
+def apply_updates(updates: dict[str, tuple[Update, ...]]) -> bool:
     """Let these entries hold before the snapshot's, in this process; whether that is news."""
     global _updates
     if updates == _updates:
@@ -98,26 +98,26 @@ def use(updates: dict[str, tuple[Update, ...]]) -> bool:
 @lru_cache(maxsize=64)
 def entries(name: str) -> list[Entry]:
     """A provider's price list as it holds now; empty if there is none."""
-    return updated(listed(name), _updates.get(name, ()))
+    return merge_entries(snapshot_entries(name), _updates.get(name, ()))
 
 
-def listed(name: str) -> list[Entry]:
+def snapshot_entries(name: str) -> list[Entry]:
     """A provider's price list as the snapshot has it."""
-    raw = book().providers.get(name)
+    raw = price_book().providers.get(name)
     return msgspec.json.decode(raw, type=list[Entry]) if raw is not None else []
 
 
-def updated(old: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
+def merge_entries(old: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
     """A list with newer entries in their places."""
-    found = list(old)
+    entries = list(old)
     for update in updates:
-        keys = [entry.key for entry in found]
+        keys = [entry.key for entry in entries]
         if update.entry.key in keys:
-            found[keys.index(update.entry.key)] = update.entry
+            entries[keys.index(update.entry.key)] = update.entry
         else:
-            place = keys.index(update.before) if update.before in keys else len(found)
-            found.insert(place, update.entry)
-    return found
+            index = keys.index(update.before) if update.before in keys else len(entries)
+            entries.insert(index, update.entry)
+    return entries
 
 
 _NOTHING = Decimal(0)
@@ -137,7 +137,7 @@ def price_for(preset: str, model: str) -> Price:
 
     Where a price changes by the hour it is the base one, and `source` says so.
     """
-    entry = _find(preset, model)
+    entry = _entry_for(preset, model)
     if entry is None:
         return _FREE if _is_local(preset, model) else Price()
     return price_of(entry)
@@ -145,15 +145,15 @@ def price_for(preset: str, model: str) -> Price:
 
 def price_of(entry: Entry) -> Price:
     """The price that an entry tells."""
-    base = entry.source or book().source
+    base = entry.source or price_book().source
     source = f"{base} ({entry.note})" if entry.note else base
     above = ((tokens, _price(usd, source=source)) for tokens, usd in entry.above)
     return _price(entry.usd, source=source, above=tuple(above))
 
 
-def _price(usd: list[Decimal | None], **rest: Any) -> Price:
+def _price(usd: list[Decimal | None], **fields: Any) -> Price:
     rates: dict[str, Any] = dict(zip(RATES, usd, strict=False))
-    return Price(**rates, **rest)
+    return Price(**rates, **fields)
 
 
 def _is_local(preset: str, model: str) -> bool:
@@ -165,56 +165,58 @@ def _is_local(preset: str, model: str) -> bool:
 @lru_cache(maxsize=4096)
 def context_window(preset: str, model: str) -> int | None:
     """The tokens that fit into the model's context, as its price list says."""
-    entry = _find(preset, model)
+    entry = _entry_for(preset, model)
     return entry.window if entry is not None else None
 
 
-def _find(preset: str, model: str) -> Entry | None:
-    found = found_in(preset, model)
-    return None if found is None else found[1]
+def _entry_for(preset: str, model: str) -> Entry | None:
+    match = find_entry(preset, model)
+    return None if match is None else match[1]
 
 
-def found_in(preset: str, model: str) -> tuple[str, Entry] | None:
+def find_entry(preset: str, model: str) -> tuple[str, Entry] | None:
     """The list that a model's price stands in, and its entry; None if none has it."""
     row = PRESETS.get(preset)
     if row is None or not row.prices or not model:
         return None
     name = model.lower()
-    lists = (row.prices, *book().fallback.get(row.prices, ()))
+    lists = (row.prices, *price_book().fallback.get(row.prices, ()))
     # As named; with the date as the lists write it; without the path of a deployment.
     for text in dict.fromkeys((name, _COMPACT_DATE.sub(r"-\1-\2-\3", name), _last(name))):
         for provider in lists:
             for entry in entries(provider):
-                if any(holds(clause, text) for clause in entry.match):
+                if any(matches_clause(clause, text) for clause in entry.match):
                     return provider, entry
     return None
 
 
-def lists(preset: str, model: str) -> bool:
+def lists_model(preset: str, model: str) -> bool:
     """Whether a preset's own price list has a model under just this name."""
     row = PRESETS.get(preset)
     if row is None or not row.prices:
         return False
     name = model.lower()
-    return any(holds(clause, name) for entry in entries(row.prices) for clause in entry.match)
+    return any(
+        matches_clause(clause, name) for entry in entries(row.prices) for clause in entry.match
+    )
 
 
 def _last(name: str) -> str:
     return name.rpartition("/")[2]
 
 
-def holds(clause: str | list[str], text: str) -> bool:
+def matches_clause(clause: str | list[str], text: str) -> bool:
     """Whether a clause of a price list (`Entry.match`) means this name."""
     if isinstance(clause, list):
-        return all(holds(part, text) for part in clause)
-    kind, wanted = clause[0], clause[1:]
+        return all(matches_clause(part, text) for part in clause)
+    kind, operand = clause[0], clause[1:]
     match kind:
         case "=":
-            return text == wanted
+            return text == operand
         case "^":
-            return text.startswith(wanted)
+            return text.startswith(operand)
         case "$":
-            return text.endswith(wanted)
+            return text.endswith(operand)
         case "~":
-            return wanted in text
-    return re.search(wanted, text) is not None
+            return operand in text
+    return re.search(operand, text) is not None

@@ -10,12 +10,12 @@ import msgspec
 from gateway.canon.traits import Traits
 from gateway.providers.capabilities import families_of
 from gateway.providers.catalog import PRESETS
-from gateway.providers.prices import book, context_window
+from gateway.providers.prices import context_window, price_book
 
 Origin = Literal["assumed", "preset", "family", "price list", "learned", "own"]
 
 
-class Told(msgspec.Struct, frozen=True, kw_only=True):
+class OriginatedValue(msgspec.Struct, frozen=True, kw_only=True):
     """A value and who says so; `ref` is the row of the table, where it has one."""
 
     value: Any
@@ -23,24 +23,26 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     ref: str = ""
 
 
-def told(preset: str, model: str) -> dict[str, Told]:
+def traits_with_origin(preset: str, model: str) -> dict[str, OriginatedValue]:
     """Every trait of a model, as the tables have it."""
-    found = {
-        field.name: Told(value=field.default, origin="assumed")
+    traits = {
+        field.name: OriginatedValue(value=field.default, origin="assumed")
         for field in msgspec.structs.fields(Traits)
         if field.default is not msgspec.NODEFAULT
     }
     row = PRESETS.get(preset)
     if row is not None:
-        found |= layer(row.traits, "preset", row.title)
+        traits |= layer(row.traits, "preset", row.title)
     for family in families_of(preset, model):
-        found |= layer(family.traits, "family", family.model)
+        traits |= layer(family.traits, "family", family.model)
     window = context_window(preset, model)
-    if found["context_window"].value is None and window is not None:
-        found |= layer({"context_window": window}, "price list", book().taken)
-    return found
+    if traits["context_window"].value is None and window is not None:
+        traits |= layer({"context_window": window}, "price list", price_book().fetched_on)
+    return traits
 
 
-def layer(values: Mapping[str, Any], origin: Origin, ref: str = "") -> dict[str, Told]:
+def layer(values: Mapping[str, Any], origin: Origin, ref: str = "") -> dict[str, OriginatedValue]:
     """What one source says; later layers go over earlier ones."""
-    return {name: Told(value=value, origin=origin, ref=ref) for name, value in values.items()}
+    return {
+        name: OriginatedValue(value=value, origin=origin, ref=ref) for name, value in values.items()
+    }

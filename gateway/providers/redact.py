@@ -113,11 +113,11 @@ class Redactor:
     __slots__ = ("forms", "longest")
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        found = {form.encode() for secret in secrets for form in forms_of(secret)}
-        self.forms = tuple(sorted(found, key=len, reverse=True))
+        secrets_bytes = {form.encode() for secret in secrets for form in forms_of(secret)}
+        self.forms = tuple(sorted(secrets_bytes, key=len, reverse=True))
         self.longest = max(map(len, self.forms), default=0)
 
-    def finds(self, data: bytes) -> bool:
+    def contains_secret(self, data: bytes) -> bool:
         """Whether a secret stands in the data."""
         return any(data.find(form) >= 0 for form in self.forms)
 
@@ -125,7 +125,7 @@ class Redactor:
         """The data with asterisks in the place of each secret; its length stays."""
         return scrub_bytes(data, self.forms)
 
-    def held_back(self, data: bytes) -> int:
+    def partial_match_length(self, data: bytes) -> int:
         """How many of the last bytes may be the begin of a secret that is not whole yet."""
         longest = 0
         for form in self.forms:
@@ -141,7 +141,7 @@ class Redactor:
 def is_secret_name(name: str) -> bool:
     """Whether a header or parameter of this name carries a credential, by its words."""
     lower = name.lower()
-    return lower in _SECRET_NAMES or any(word in lower for word in _SECRET_WORDS)
+    return lower in _SECRET_NAMES or any(part in lower for part in _SECRET_WORDS)
 
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:

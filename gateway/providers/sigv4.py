@@ -31,10 +31,10 @@ class Key(msgspec.Struct, frozen=True):
         return "Key(***)"
 
 
-def region_of(host: str, told: str | None = None) -> str:
+def region_of(host: str, declared_region: str | None = None) -> str:
     """The region that a host is in; the one told where the host does not say."""
-    found = _REGION.search(host)
-    return found[1] if found else told or REGION
+    match = _REGION.search(host)
+    return match[1] if match else declared_region or REGION
 
 
 def in_region(url: str, region: str | None) -> str:
@@ -47,7 +47,7 @@ def service_of(host: str) -> str:
     return _MANTLE if _MANTLE in host else _SERVICE
 
 
-def signed(
+def sign_headers(
     key: Key, region: str, method: str, url: str, headers: dict[str, str], body: bytes
 ) -> list[tuple[bytes, bytes]]:
     """The headers that a request needs beside its own: signature, time, session.
@@ -58,8 +58,8 @@ def signed(
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import Credentials
 
-    told = {name: value for name, value in headers.items() if name.lower() in _SIGNED}
-    request: Any = AWSRequest(method=method, url=url, headers=told, data=body)
+    signed_headers = {name: value for name, value in headers.items() if name.lower() in _SIGNED}
+    request: Any = AWSRequest(method=method, url=url, headers=signed_headers, data=body)
     host = url.split("/", 3)[2]
     credentials = Credentials(key.id, key.secret, key.token)
     SigV4Auth(credentials, service_of(host), region).add_auth(request)

@@ -1,7 +1,7 @@
 """List prices of what is not plain text: pictures, sound, characters.
 
 A snapshot that the project carries, from genai-prices (MIT), made by `manage.py
-buildprices`. What stands in no list here is unknown: it is never taken for free.
+build_prices`. What stands in no list here is unknown: it is never taken for free.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from gateway.providers.catalog import PRESETS
-from gateway.providers.prices import book, holds
+from gateway.providers.prices import matches_clause, price_book
 
 FILE = Path(__file__).parent / "data" / "units.json"
 
@@ -71,8 +71,8 @@ def unit_price_for(preset: str, model: str) -> UnitPrice:
         return UnitPrice()
     name = model.lower()
     for text in dict.fromkeys((name, name.rpartition("/")[2])):
-        for provider in (row.prices, *book().fallback.get(row.prices, ())):
+        for provider in (row.prices, *price_book().fallback.get(row.prices, ())):
             for entry in _book().providers.get(provider, ()):
-                if any(holds(clause, text) for clause in entry.match):
+                if any(matches_clause(clause, text) for clause in entry.match):
                     return UnitPrice(**entry.usd, source=_book().source)
     return UnitPrice()

@@ -51,11 +51,11 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.95
 
 
-def policy(said: Any) -> CachePolicy | None:
+def parse_cache_policy(value: Any) -> CachePolicy | None:
     """What a row's JSON says; None where it is empty. Raises ValueError naming the field."""
-    if said in ({}, None):
+    if value in ({}, None):
         return None
     try:
-        return msgspec.convert(said, CachePolicy)
+        return msgspec.convert(value, CachePolicy)
     except msgspec.ValidationError as error:
         raise ValueError(f"cache: {error}") from None

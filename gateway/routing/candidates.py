@@ -17,7 +17,7 @@ import msgspec
 
 from gateway.canon.errors import KINDS
 from gateway.canon.request import Image, Request, ToolResult
-from gateway.routing.active_hours import hours
+from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.circuit_breaker import CircuitState, allows_call, cooldown_reason
 from gateway.routing.latency import LatencyByTarget
 from gateway.routing.retry_plan import CLASSES, Candidate, Decision, RetryPlan, Skip
@@ -30,7 +30,7 @@ FEATURES = {"tools": "tools", "images": "images", "schema": "a JSON schema"}
 DEFAULT = "default"
 
 
-_RETRYABLE = frozenset(kind for kind, known in KINDS.items() if known.retryable)
+_RETRYABLE = frozenset(kind for kind, kind_info in KINDS.items() if kind_info.retryable)
 _NO_LOAD: dict[str, int] = {}
 
 
@@ -59,8 +59,8 @@ def with_fallbacks(snapshot: Snapshot, route: Route) -> list[Route]:
     if not route.fallbacks and not route.fallbacks_by_kind:
         return [route]
     names = dict.fromkeys(name for names in route.fallbacks_by_kind.values() for name in names)
-    found = (snapshot.route(name) for name in (names | dict.fromkeys(route.fallbacks)))
-    return [route, *(r for r in found if r is not None and r.name != route.name)]
+    routes = (snapshot.route(name) for name in (names | dict.fromkeys(route.fallbacks)))
+    return [route, *(r for r in routes if r is not None and r.name != route.name)]
 
 
 def depends_on_content(routes: Iterable[Route]) -> bool:
@@ -194,16 +194,16 @@ def _entry_kinds(first: Route, route: Route) -> frozenset[str] | None:
     """The kinds of failure on which `route` is fallen back to; None if on any."""
     if not first.fallbacks_by_kind or route is first:
         return None
-    named = [CLASSES[name] for name, to in first.fallbacks_by_kind.items() if route.name in to]
-    if not named:
+    kind_sets = [CLASSES[name] for name, to in first.fallbacks_by_kind.items() if route.name in to]
+    if not kind_sets:
         return None
-    kinds = frozenset().union(*named)
+    kinds = frozenset().union(*kind_sets)
     return kinds | _RETRYABLE if route.name in first.fallbacks else kinds
 
 
 def _targets_barred_by_tags(routes: Sequence[Route], features: RequestFeatures) -> set[int]:
     """The targets (by `id()`) whose tags are not the request's."""
-    found: set[int] = set()
+    barred_ids: set[int] = set()
     for route in routes:
         if not any(target.tags for target in route.targets):
             continue
@@ -212,9 +212,9 @@ def _targets_barred_by_tags(routes: Sequence[Route], features: RequestFeatures) 
             chosen = [t for t in route.targets if DEFAULT in t.tags]
         if not chosen and not features.tags:
             continue
-        meant = {id(target) for target in chosen}
-        found |= {id(target) for target in route.targets if id(target) not in meant}
-    return found
+        chosen_ids = {id(target) for target in chosen}
+        barred_ids |= {id(target) for target in route.targets if id(target) not in chosen_ids}
+    return barred_ids
 
 
 def _matches_tags(target: Target, tags: frozenset[str], match: str) -> bool:
@@ -227,12 +227,12 @@ def _stages(route: Route) -> Iterator[tuple[Step | None, Sequence[Target]]]:
     if not route.steps:
         yield None, route.targets
         return
-    known = {step.order: step for step in route.steps}
+    steps_by_order = {step.order: step for step in route.steps}
     groups: dict[int, list[Target]] = {}
     for target in route.targets:
         groups.setdefault(target.order, []).append(target)
     for order in sorted(groups):
-        step = known.get(order)
+        step = steps_by_order.get(order)
         yield step or Step(order=order, strategy=route.strategy), groups[order]
 
 
@@ -260,7 +260,7 @@ def _step_mismatch_reason(step: Step, features: RequestFeatures) -> str | None:
         return f"the step is for requests of at most {step.max_context:,} tokens"
     if step.tags and features.tags.isdisjoint(step.tags):
         return f"the step is for requests with the tag {' or '.join(step.tags)} only"
-    if step.active_hours and not hours(step.active_hours).open(features.requested_at):
+    if step.active_hours and not parse_active_hours(step.active_hours).open(features.requested_at):
         return f"the step is open {step.active_hours} only"
     return None
 

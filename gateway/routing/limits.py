@@ -1,9 +1,9 @@
-"""Limits and budgets: rules, and pure functions over the words that count for them.
+"""Limits and budgets: rules, and pure functions over their counters.
 
-Each rule has a cell of WORDS whole numbers in each process's lane of counters, which only
-that process writes and all may read; what a rule has counted is the sum over the lanes:
+Each rule has a counter of COUNTER_SIZE integers in the slot of each process, which only
+that process writes and all may read; the count of a rule is the sum over the processes:
 
-    HEAD      the newest slot of time that the cell has counted in
+    HEAD      the newest slot of time that was counted in
     RESERVED  what requests under way may still use, or how many there are
     FIRST...  one bucket for each of the last BUCKETS slots; a budget has but one
     SUM       of the buckets
@@ -27,25 +27,25 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 if TYPE_CHECKING:
-    Words = MutableSequence[int] | memoryview[int]
-What = Literal["requests", "tokens", "concurrency", "usd"]
+    CounterArray = MutableSequence[int] | memoryview[int]
+Metric = Literal["requests", "tokens", "concurrency", "usd"]
 
 SLICES = 12
 BUCKETS = SLICES + 1
 HEAD, RESERVED, FIRST = 0, 1, 2
 SUM = FIRST + BUCKETS
-WORDS = 16
+COUNTER_SIZE = 16
 # Dollars are counted in whole units, so that no sum is rounded.
 UNITS = 10**10
 _UNITS = Decimal(UNITS)
-# The most that fits into a word, with room for sums over lanes.
-MOST = 2**53
+# The largest count, with room for sums over processes.
+MAX_COUNT = 2**53
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SPANS: dict[str, int] = {"minute": MINUTE, "hour": HOUR, "day": DAY}
 CALENDAR = ("day", "week", "month", "total")
 # When a request that others keep out should ask again: they may end at any time.
-SOON_S = 1.0
+RETRY_SOON_S = 1.0
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,51 +79,51 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         owner: whose it is, such as `key:7`: what is counted for it outlives its name.
         label: the same in words for a client.
-        what: what is counted.
+        metric: what is counted.
         span: a key of SPANS, one of CALENDAR for `usd`, empty for `concurrency`.
-        most: what must not be passed; UNITS of dollars for `usd`.
+        limit: the maximum; in UNITS of dollars for `usd`.
         soft: from where on there is a warning.
     """
 
     owner: str
     label: str
-    what: What
+    metric: Metric
     span: str
-    most: int
+    limit: int
     soft: int | None = None
 
     @property
     def name(self) -> str:
         """What its counters are known by."""
-        return f"{self.owner}/{self.what}/{self.span}"
+        return f"{self.owner}/{self.metric}/{self.span}"
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """A rule and where its cell is; the rest are the rule's own, at hand.
+    """A rule with the offset of its counter; the other fields repeat the rule's.
 
-    `span_s` is that of a sliding window, in seconds; 0 for others. `told` is `most` as
-    headers have it.
+    `span_s` is that of a sliding window, in seconds; 0 for others. `limit_text` is `limit`
+    as response headers have it.
     """
 
     rule: Rule
-    at: int
-    what: What
-    most: int
+    offset: int
+    metric: Metric
+    limit: int
     span_s: int
-    told: bytes
+    limit_text: bytes
 
 
-# A bound at a time, as plain numbers: what it counts (a place in KINDS), its most, its cell,
-# the slot or the calendar's window that is counted in, and of the cell's words the one that
-# holds the count, the one of that slot, and the one of what is reserved.
-Line = tuple[int, int, int, int, int, int, int]
-KINDS: tuple[What, ...] = ("requests", "tokens", "usd", "concurrency")
+# The current window of a bound as integers: its metric (an index of METRICS), its limit, the
+# offset of its counter, the current slot or calendar window, and the indexes of the count, of
+# the current slot's bucket, and of what is reserved.
+BoundWindow = tuple[int, int, int, int, int, int, int]
+METRICS: tuple[Metric, ...] = ("requests", "tokens", "usd", "concurrency")
 REQUESTS, TOKENS, USD, CONCURRENCY = range(4)
-# So long all lines of a bound are the same, from one multiple of it to the next.
+# The current windows of a bound change only at multiples of this.
 TICK_S = MINUTE / SLICES
 
 
-class Want(msgspec.Struct, frozen=True):
+class Estimate(msgspec.Struct, frozen=True):
     """The most that a request may use: tokens, and units of dollars."""
 
     tokens: int = 0
@@ -142,7 +142,7 @@ class Moment(msgspec.Struct, frozen=True):
     windows: dict[str, int]
 
 
-def rules(
+def build_rules(
     owner: str, label: str, limits: Limits | None = None, budget: Budget | None = None
 ) -> tuple[Rule, ...]:
     """The rules of one owner."""
@@ -150,15 +150,17 @@ def rules(
 
 
 def _limits(owner: str, label: str, limits: Limits) -> Iterator[Rule]:
-    whats: tuple[What, What] = ("requests", "tokens")
-    for what in whats:
+    metrics: tuple[Metric, Metric] = ("requests", "tokens")
+    for metric in metrics:
         for span in SPANS:
-            most = getattr(limits, f"{what}_per_{span}")
-            if most is not None:
-                yield Rule(owner=owner, label=label, what=what, span=span, most=min(most, MOST))
+            limit = getattr(limits, f"{metric}_per_{span}")
+            if limit is not None:
+                yield Rule(
+                    owner=owner, label=label, metric=metric, span=span, limit=min(limit, MAX_COUNT)
+                )
     if limits.concurrency is not None:
-        most = min(limits.concurrency, MOST)
-        yield Rule(owner=owner, label=label, what="concurrency", span="", most=most)
+        limit = min(limits.concurrency, MAX_COUNT)
+        yield Rule(owner=owner, label=label, metric="concurrency", span="", limit=limit)
 
 
 def _budgets(owner: str, label: str, budget: Budget) -> Iterator[Rule]:
@@ -166,9 +168,9 @@ def _budgets(owner: str, label: str, budget: Budget) -> Iterator[Rule]:
         usd: Decimal | None = getattr(budget, f"{span}_usd")
         if usd is None:
             continue
-        most = min(int(usd * UNITS), 2**62)
-        soft = most * budget.soft_percent // 100 if budget.soft_percent is not None else None
-        yield Rule(owner=owner, label=label, what="usd", span=span, most=most, soft=soft)
+        limit = min(int(usd * UNITS), 2**62)
+        soft = limit * budget.soft_percent // 100 if budget.soft_percent is not None else None
+        yield Rule(owner=owner, label=label, metric="usd", span=span, limit=limit, soft=soft)
 
 
 def units(usd: Decimal | None) -> int:
@@ -179,12 +181,12 @@ def units(usd: Decimal | None) -> int:
 # --- time ------------------------------------------------------------------------------
 
 
-def slot(now: float, span_s: int) -> int:
+def slot_number(now: float, span_s: int) -> int:
     """The slice of time that `now` (unix seconds) lies in."""
     return int(now * SLICES // span_s)
 
 
-def calendar(now: float, span: str) -> tuple[int, float | None]:
+def calendar_window(now: float, span: str) -> tuple[int, float | None]:
     """The number of the calendar's window that `now` lies in, and when it ends, if ever."""
     days = int(now // DAY)
     if span == "day":
@@ -200,7 +202,7 @@ def calendar(now: float, span: str) -> tuple[int, float | None]:
     return 1, None
 
 
-def began(now: float, span: str) -> datetime | None:
+def window_start(now: float, span: str) -> datetime | None:
     """When the calendar's window of `now` began; None for one without a beginning."""
     day = datetime.fromtimestamp(now // DAY * DAY, UTC)
     if span == "day":
@@ -210,206 +212,220 @@ def began(now: float, span: str) -> datetime | None:
     return day.replace(day=1) if span == "month" else None
 
 
-# --- a sliding window in one lane ------------------------------------------------------
+# --- a sliding window of one process ------------------------------------------------------
 
 
-def total(words: Sequence[int], at: int, current: int) -> int:
-    """What the cell at `at` has counted in the span that ends with the slot `current`."""
-    age = current - words[at]
+def sliding_total(counters: Sequence[int], offset: int, current: int) -> int:
+    """The count of the span that ends with the slot `current`."""
+    age = current - counters[offset]
     if age <= 0:  # a clock that was set back must not hide what was counted
-        return words[at + SUM]
+        return counters[offset + SUM]
     if age >= BUCKETS:
         return 0
-    head = words[at]
+    head = counters[offset]
     slots = range(head - SLICES + age, head + 1)
-    return sum(words[at + FIRST + number % BUCKETS] for number in slots)
+    return sum(counters[offset + FIRST + number % BUCKETS] for number in slots)
 
 
-def add(words: Words, at: int, current: int, amount: int) -> None:
+def add_to_slot(counters: CounterArray, offset: int, current: int, amount: int) -> None:
     """Count `amount` in the slot `current`."""
-    head = words[at]
+    head = counters[offset]
     if current > head:
-        _turn(words, at, head, current)
+        _advance(counters, offset, head, current)
     else:
         current = head  # also where the clock was set back
-    words[at + FIRST + current % BUCKETS] += amount
-    words[at + SUM] += amount
+    counters[offset + FIRST + current % BUCKETS] += amount
+    counters[offset + SUM] += amount
 
 
-def _turn(words: Words, at: int, head: int, current: int) -> None:
-    """Make the cell ready for a later slot. A reader sees the old head until all is done."""
+def _advance(counters: CounterArray, offset: int, head: int, current: int) -> None:
+    """Advance the counter to a later slot. A reader sees the old head until all is done."""
     for number in range(max(head + 1, current - SLICES), current + 1):
-        words[at + FIRST + number % BUCKETS] = 0
-    left = sum(words[at + FIRST : at + SUM])
-    words[at] = current
-    words[at + SUM] = left
+        counters[offset + FIRST + number % BUCKETS] = 0
+    remaining = sum(counters[offset + FIRST : offset + SUM])
+    counters[offset] = current
+    counters[offset + SUM] = remaining
 
 
-def by_slot(words: Sequence[int], at: int, current: int) -> list[int]:
+def counts_by_slot(counters: Sequence[int], offset: int, current: int) -> list[int]:
     """What was counted in each of the last BUCKETS slots, the oldest first."""
-    head = words[at]
+    head = counters[offset]
     return [
-        words[at + FIRST + number % BUCKETS] if head - BUCKETS < number <= head else 0
+        counters[offset + FIRST + number % BUCKETS] if head - BUCKETS < number <= head else 0
         for number in range(current - SLICES, current + 1)
     ]
 
 
-def frees_in(counts: Sequence[int], most: int, now: float, span_s: int) -> float:
-    """Seconds until what `by_slot` counted, over all lanes, is below `most`."""
-    left = sum(counts)
-    oldest = slot(now, span_s) - SLICES
+def seconds_until_below(counts: Sequence[int], limit: int, now: float, span_s: int) -> float:
+    """Seconds until the sum of `counts_by_slot`, over all processes, is below `limit`."""
+    remaining = sum(counts)
+    oldest = slot_number(now, span_s) - SLICES
     for number, count in enumerate(counts, oldest):
-        left -= count
-        if left < most:
+        remaining -= count
+        if remaining < limit:
             return max(0.0, (number + BUCKETS) * span_s / SLICES - now)
     return float(span_s)
 
 
-# --- a window of the calendar in one lane ----------------------------------------------
+# --- a window of the calendar of one process ----------------------------------------------
 
 
-def spent(words: Sequence[int], at: int, window: int) -> int:
-    """What the cell has counted in a window of the calendar."""
-    return words[at + FIRST] if words[at] == window else 0
+def window_spend(counters: Sequence[int], offset: int, window: int) -> int:
+    """The spending in a window of the calendar."""
+    return counters[offset + FIRST] if counters[offset] == window else 0
 
 
-def spend(words: Words, at: int, window: int, amount: int) -> None:
+def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> None:
     """Count `amount` in a window of the calendar; one that is over is not counted in any more."""
-    head = words[at]
+    head = counters[offset]
     if window < head:
         return
     if window > head:
-        words[at + FIRST] = 0
-        words[at] = window
-    words[at + FIRST] += amount
+        counters[offset + FIRST] = 0
+        counters[offset] = window
+    counters[offset + FIRST] += amount
 
 
 # --- what is let in --------------------------------------------------------------------
 
 
-def bound(rule: Rule, at: int) -> Bound:
-    """A rule and its cell."""
-    span_s = SPANS.get(rule.span, 0) if rule.what != "usd" else 0
-    return Bound(rule, at, rule.what, rule.most, span_s, b"%d" % rule.most)
+def bind_rule(rule: Rule, offset: int) -> Bound:
+    """The rule with the offset of its counter."""
+    span_s = SPANS.get(rule.span, 0) if rule.metric != "usd" else 0
+    return Bound(rule, offset, rule.metric, rule.limit, span_s, b"%d" % rule.limit)
 
 
-def fits(used: int, reserved: int, want: int, most: int) -> bool:
+def fits(used: int, reserved: int, estimated: int, limit: int) -> bool:
     """Whether a request that may use up to `want` is let in."""
-    if used + reserved + want <= most:
+    if used + reserved + estimated <= limit:
         return True
-    return reserved == 0 and used < most
+    return reserved == 0 and used < limit
 
 
-def lines(bounds: Iterable[Bound], moment: Moment) -> tuple[Line, ...]:
-    """What is counted where at a moment; the same for all moments of TICK_S and of a day."""
-    return tuple(_line(one, moment) for one in bounds)
+def current_windows(bounds: Iterable[Bound], moment: Moment) -> tuple[BoundWindow, ...]:
+    """The windows of bounds at a moment; the same for all moments of TICK_S and of a day."""
+    return tuple(_current_window(bound, moment) for bound in bounds)
 
 
-def _line(one: Bound, moment: Moment) -> Line:
-    kind, at = KINDS.index(one.what), one.at
-    if one.span_s:
-        current = slot(moment.now, one.span_s)
-        bucket_at = at + FIRST + current % BUCKETS
-        return kind, one.most, at, current, at + SUM, bucket_at, at + RESERVED
-    window = moment.windows[one.rule.span] if kind == USD else 0
-    return kind, one.most, at, window, at + FIRST, at + FIRST, at + RESERVED
+def _current_window(bound: Bound, moment: Moment) -> BoundWindow:
+    metric, offset = METRICS.index(bound.metric), bound.offset
+    if bound.span_s:
+        current = slot_number(moment.now, bound.span_s)
+        bucket_index = offset + FIRST + current % BUCKETS
+        return metric, bound.limit, offset, current, offset + SUM, bucket_index, offset + RESERVED
+    window = moment.windows[bound.rule.span] if metric == USD else 0
+    return metric, bound.limit, offset, window, offset + FIRST, offset + FIRST, offset + RESERVED
 
 
-def look(
-    found: Iterable[Line],
-    mine: Sequence[int] | memoryview[int],
-    others: Sequence[Sequence[int] | memoryview[int]],
-    want: Want,
+def check_limits(
+    windows: Iterable[BoundWindow],
+    local: Sequence[int] | memoryview[int],
+    peers: Sequence[Sequence[int] | memoryview[int]],
+    estimate: Estimate,
 ) -> tuple[int, list[int]]:
     """The number of the rule that refuses, from 1, or 0; and what was counted before.
 
     The counts are, of each rule that was looked at, what was used and what is reserved.
     """
     counts: list[int] = []
-    for kind, most, at, current, count_at, _, held_at in found:
+    for metric, limit, offset, current, count_index, _, reserved_index in windows:
         used = reserved = 0
-        if kind <= TOKENS:
-            # Most cells have counted in this slot already: their sum is all there is to read.
-            used = mine[count_at] if mine[at] == current else total(mine, at, current)
-        elif kind == USD and mine[at] == current:
-            used = mine[count_at]
-        if kind:
-            reserved = mine[held_at]
-        if others:
-            more = _of_others(others, kind, at, current)
-            used, reserved = used + more[0], reserved + more[1]
+        if metric <= TOKENS:
+            # Most counters have counted in this slot already: their sum is all there is to read.
+            used = (
+                local[count_index]
+                if local[offset] == current
+                else sliding_total(local, offset, current)
+            )
+        elif metric == USD and local[offset] == current:
+            used = local[count_index]
+        if metric:
+            reserved = local[reserved_index]
+        if peers:
+            peer_counts = _peer_counts(peers, metric, offset, current)
+            used, reserved = used + peer_counts[0], reserved + peer_counts[1]
         counts += (used, reserved)
-        if kind == REQUESTS:
-            if used < most:
+        if metric == REQUESTS:
+            if used < limit:
                 continue
-        elif kind == CONCURRENCY:
-            if reserved < most:
+        elif metric == CONCURRENCY:
+            if reserved < limit:
                 continue
         else:
-            asked = want.tokens if kind == TOKENS else want.units
-            if used + reserved + asked <= most or fits(used, reserved, asked, most):
+            estimated = estimate.tokens if metric == TOKENS else estimate.units
+            if used + reserved + estimated <= limit or fits(used, reserved, estimated, limit):
                 continue
         return len(counts) // 2, counts
     return 0, counts
 
 
-def _of_others(
-    lanes: Iterable[Sequence[int] | memoryview[int]], kind: int, at: int, current: int
+def _peer_counts(
+    peers: Iterable[Sequence[int] | memoryview[int]], metric: int, offset: int, current: int
 ) -> tuple[int, int]:
     """What other processes count of a rule: used, and reserved."""
     used = reserved = 0
-    for words in lanes:
-        if kind <= TOKENS:
-            used += words[at + SUM] if words[at] == current else total(words, at, current)
-        elif kind == USD:
-            used += spent(words, at, current)
-        if kind != REQUESTS:
-            reserved += words[at + RESERVED]
+    for counters in peers:
+        if metric <= TOKENS:
+            used += (
+                counters[offset + SUM]
+                if counters[offset] == current
+                else sliding_total(counters, offset, current)
+            )
+        elif metric == USD:
+            used += window_spend(counters, offset, current)
+        if metric != REQUESTS:
+            reserved += counters[offset + RESERVED]
     return used, reserved
 
 
-def take(found: Iterable[Line], mine: Words, want: Want) -> None:
+def reserve(windows: Iterable[BoundWindow], local: CounterArray, estimate: Estimate) -> None:
     """Count a request, and reserve what it may use."""
-    for kind, _, at, current, count_at, bucket_at, held_at in found:
-        if kind == TOKENS:
-            mine[held_at] += want.tokens
-        elif kind != REQUESTS:
-            mine[held_at] += want.units if kind == USD else 1
-        elif mine[at] == current:
-            mine[bucket_at] += 1
-            mine[count_at] += 1
+    for metric, _, offset, current, count_index, bucket_index, reserved_index in windows:
+        if metric == TOKENS:
+            local[reserved_index] += estimate.tokens
+        elif metric != REQUESTS:
+            local[reserved_index] += estimate.units if metric == USD else 1
+        elif local[offset] == current:
+            local[bucket_index] += 1
+            local[count_index] += 1
         else:
-            add(mine, at, current, 1)
+            add_to_slot(local, offset, current, 1)
 
 
-def put_back(found: Iterable[Line], mine: Words, want: Want, tokens: int, spent_: int) -> None:
-    """End what `take` reserved, and count what was used: tokens, and units of dollars."""
-    for kind, _, at, current, count_at, bucket_at, held_at in found:
-        if kind == REQUESTS:
+def settle(
+    windows: Iterable[BoundWindow],
+    local: CounterArray,
+    estimate: Estimate,
+    tokens: int,
+    spent_units: int,
+) -> None:
+    """Release what `reserve` took, and count what was used: tokens, and units of dollars."""
+    for metric, _, offset, current, count_index, bucket_index, reserved_index in windows:
+        if metric == REQUESTS:
             continue
-        held = want.tokens if kind == TOKENS else want.units if kind == USD else 1
-        left = mine[held_at] - held
-        mine[held_at] = left if left > 0 else 0
-        if kind == TOKENS and tokens > 0:
-            if mine[at] == current:
-                mine[bucket_at] += tokens
-                mine[count_at] += tokens
+        estimated = estimate.tokens if metric == TOKENS else estimate.units if metric == USD else 1
+        remaining = local[reserved_index] - estimated
+        local[reserved_index] = remaining if remaining > 0 else 0
+        if metric == TOKENS and tokens > 0:
+            if local[offset] == current:
+                local[bucket_index] += tokens
+                local[count_index] += tokens
             else:
-                add(mine, at, current, tokens)
-        elif kind == USD and spent_ > 0:
-            if mine[at] == current:
-                mine[count_at] += spent_
+                add_to_slot(local, offset, current, tokens)
+        elif metric == USD and spent_units > 0:
+            if local[offset] == current:
+                local[count_index] += spent_units
             else:
-                spend(mine, at, current, spent_)
+                add_spend(local, offset, current, spent_units)
 
 
-def wanted(rule: Rule, want: Want) -> int:
+def estimated_use(rule: Rule, estimate: Estimate) -> int:
     """What a request may use of a rule."""
-    if rule.what == "tokens":
-        return want.tokens
-    return want.units if rule.what == "usd" else 1
+    if rule.metric == "tokens":
+        return estimate.tokens
+    return estimate.units if rule.metric == "usd" else 1
 
 
-def needs(found: Iterable[Bound]) -> bool:
-    """Whether any of the rules asks how much a request may use."""
-    return any(one.what in ("tokens", "usd") for one in found)
+def needs_estimate(bounds: Iterable[Bound]) -> bool:
+    """Whether any of the rules needs an estimate of what a request may use."""
+    return any(bound.metric in ("tokens", "usd") for bound in bounds)

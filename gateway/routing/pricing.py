@@ -30,7 +30,7 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
     if usage.input is None or usage.output is None:
         return None
     if price.above:
-        price = _for_prompt(usage, price)
+        price = _price_for_prompt(usage, price)
     if price.input is None or price.output is None:
         return None
     written = max(usage.cache_write or 0, 0)
@@ -43,7 +43,7 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
         (usage.output, price.output),
     )
     if price.special:
-        lines = (*_special(usage, price), *lines[1:4])
+        lines = (*_special_lines(usage, price), *lines[1:4])
     total = Decimal(0)
     for tokens, per_million in lines:
         if tokens <= 0:
@@ -63,14 +63,14 @@ def tier_price(price: Price, tier: str | None) -> Price:
     if tier in STANDARD or price.input is None:
         return price
     assert tier is not None
-    found = price.tiers.get(tier)
-    if found is not None:
-        return found
-    told = f"{price.source}; standard price, none known for the tier {tier[:20]}"
-    return msgspec.structs.replace(price, source=told)
+    special_price = price.tiers.get(tier)
+    if special_price is not None:
+        return special_price
+    source = f"{price.source}; standard price, none known for the tier {tier[:20]}"
+    return msgspec.structs.replace(price, source=source)
 
 
-def charged(usd: Decimal | None, *margins: Decimal | None) -> Decimal | None:
+def charge_of(usd: Decimal | None, *margins: Decimal | None) -> Decimal | None:
     """What is charged for a call that cost `usd`: times the first margin that is set."""
     if usd is None:
         return None
@@ -80,44 +80,44 @@ def charged(usd: Decimal | None, *margins: Decimal | None) -> Decimal | None:
     return usd
 
 
-def _for_prompt(usage: Usage, price: Price) -> Price:
+def _price_for_prompt(usage: Usage, price: Price) -> Price:
     prompt = usage.prompt_tokens or 0
-    for tokens, other in reversed(price.above):
+    for tokens, long_prompt_price in reversed(price.above):
         if prompt > tokens:
-            return other
+            return long_prompt_price
     return price
 
 
-def _special(usage: Usage, price: Price) -> tuple[tuple[int, Decimal | None], ...]:
+def _special_lines(usage: Usage, price: Price) -> tuple[tuple[int, Decimal | None], ...]:
     """The lines of input and output, with reasoning and sound on lines of their own."""
-    read, said = max(usage.input or 0, 0), max(usage.output or 0, 0)
-    heard, spoken = audio(usage.native)
-    heard, spoken = min(heard, read), min(spoken, said)
-    thought = min(max(usage.reasoning or 0, 0), said - spoken)
+    input_tokens, output_tokens = max(usage.input or 0, 0), max(usage.output or 0, 0)
+    audio_input, audio_output = audio_tokens(usage.native)
+    audio_input, audio_output = min(audio_input, input_tokens), min(audio_output, output_tokens)
+    reasoning_tokens = min(max(usage.reasoning or 0, 0), output_tokens - audio_output)
     return (
-        (read - heard, price.input),
-        (heard, price.input if price.input_audio is None else price.input_audio),
-        (said - spoken - thought, price.output),
-        (spoken, price.output if price.output_audio is None else price.output_audio),
-        (thought, price.output if price.reasoning is None else price.reasoning),
+        (input_tokens - audio_input, price.input),
+        (audio_input, price.input if price.input_audio is None else price.input_audio),
+        (output_tokens - audio_output - reasoning_tokens, price.output),
+        (audio_output, price.output if price.output_audio is None else price.output_audio),
+        (reasoning_tokens, price.output if price.reasoning is None else price.reasoning),
     )
 
 
-def audio(native: dict[str, Any]) -> tuple[int, int]:
+def audio_tokens(native: dict[str, Any]) -> tuple[int, int]:
     """Tokens of sound in the prompt and in the answer, as a provider's own counts tell.
 
     By OpenAI's names (`*_tokens_details`) and Gemini's (`*TokensDetails`); 0 where it
     tells none. Sound that was read from a cache is not told apart.
     """
     return (
-        _named(native, "prompt_tokens_details", "input_tokens_details")
-        or _modal(native, "promptTokensDetails"),
-        _named(native, "completion_tokens_details", "output_tokens_details")
-        or _modal(native, "candidatesTokensDetails"),
+        _openai_audio_tokens(native, "prompt_tokens_details", "input_tokens_details")
+        or _gemini_audio_tokens(native, "promptTokensDetails"),
+        _openai_audio_tokens(native, "completion_tokens_details", "output_tokens_details")
+        or _gemini_audio_tokens(native, "candidatesTokensDetails"),
     )
 
 
-def _named(native: dict[str, Any], *names: str) -> int:
+def _openai_audio_tokens(native: dict[str, Any], *names: str) -> int:
     for name in names:
         details = native.get(name)
         count = details.get("audio_tokens") if isinstance(details, dict) else None
@@ -126,7 +126,7 @@ def _named(native: dict[str, Any], *names: str) -> int:
     return 0
 
 
-def _modal(native: dict[str, Any], name: str) -> int:
+def _gemini_audio_tokens(native: dict[str, Any], name: str) -> int:
     rows = native.get(name)
     counts = [
         row.get("tokenCount")

@@ -16,7 +16,7 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.traits import Traits
 from gateway.providers.capabilities import edits_for, stated_traits, traits_for
-from gateway.providers.catalog.spelling import meant
+from gateway.providers.catalog.spelling import match_prefix
 from gateway.providers.masks import Mask
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
@@ -246,11 +246,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def strategies(self) -> frozenset[str]:
         """Those of all of its steps."""
-        named = {step.strategy for step in self.steps}
-        known = {step.order for step in self.steps}
-        if not known.issuperset(target.order for target in self.targets):
-            named.add(self.strategy)
-        return frozenset(named)
+        step_strategies = {step.strategy for step in self.steps}
+        step_orders = {step.order for step in self.steps}
+        if not step_orders.issuperset(target.order for target in self.targets):
+            step_strategies.add(self.strategy)
+        return frozenset(step_strategies)
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
@@ -316,7 +316,7 @@ def model_of(provider: Provider, name: str, *, id: int = 0) -> Model:  # noqa: A
     )
 
 
-def _named(model: Model, name: str) -> Model:
+def _renamed_model(model: Model, name: str) -> Model:
     """The model of a wildcard under its real name.
 
     What an operator set on the wildcard stays; what came from the tables is looked up
@@ -324,16 +324,16 @@ def _named(model: Model, name: str) -> Model:
     """
     if name == model.name:
         return model
-    told = model_of(model.provider, model.name)
+    stated_model = model_of(model.provider, model.name)
     real = model_of(model.provider, name, id=model.id)
     return Model(
         id=model.id,
         provider=model.provider,
         name=name,
-        traits=real.traits if model.traits in (told.traits, Traits()) else model.traits,
-        stated=real.stated if model.stated in (told.stated, frozenset()) else model.stated,
-        price=real.price if model.price in (told.price, Price()) else model.price,
-        edits=real.edits if model.edits in (told.edits, ()) else model.edits,
+        traits=real.traits if model.traits in (stated_model.traits, Traits()) else model.traits,
+        stated=real.stated if model.stated in (stated_model.stated, frozenset()) else model.stated,
+        price=real.price if model.price in (stated_model.price, Price()) else model.price,
+        edits=real.edits if model.edits in (stated_model.edits, ()) else model.edits,
     )
 
 
@@ -377,9 +377,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         None also for a name that may not become an upstream's (`model_names.fault_of`).
         """
         name = model_names.normalize_model_name(name)
-        found = self.routes.get(name)
-        if found is not None:
-            return found
+        route = self.routes.get(name)
+        if route is not None:
+            return route
         alias = self.aliases.get(name)
         if alias is not None:
             return self.routes.get(alias)
@@ -398,7 +398,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         if any(model_names.find_name_fault(t.model.name.replace("*", tail)) for t in route.targets):
             return None
         targets = tuple(
-            msgspec.structs.replace(t, model=_named(t.model, t.model.name.replace("*", tail)))
+            msgspec.structs.replace(
+                t, model=_renamed_model(t.model, t.model.name.replace("*", tail))
+            )
             for t in route.targets
         )
         return msgspec.structs.replace(route, name=name, targets=targets)
@@ -408,17 +410,17 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         A prefix of LiteLLM's stands for the provider that bears its preset's name.
         """
-        prefix, _, rest = name.partition("/")
-        if not rest:
+        prefix, _, model_name = name.partition("/")
+        if not model_name:
             return None
         provider = self.providers.get(prefix)
-        found = meant(prefix, rest)
+        resolution = match_prefix(prefix, model_name)
         if provider is not None:
-            same = found is not None and found.preset.name == provider.preset
-            return provider, found.model if same and found is not None else rest
-        if found is None or (provider := self.providers.get(found.preset.name)) is None:
+            same = resolution is not None and resolution.preset.name == provider.preset
+            return provider, resolution.model if same and resolution is not None else model_name
+        if resolution is None or (provider := self.providers.get(resolution.preset.name)) is None:
             return None
-        return provider, found.model
+        return provider, resolution.model
 
     def _direct_route(self, name: str) -> Route | None:
         """A one-target route for `provider/model`, whether or not the model has a row.
@@ -428,10 +430,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """
         model, alternate_name = self.models.get(name), ""
         if model is None:
-            found = self._provider_of(name)
-            if found is None or model_names.find_name_fault(found[1]) is not None:
+            provider_and_name = self._provider_of(name)
+            if (
+                provider_and_name is None
+                or model_names.find_name_fault(provider_and_name[1]) is not None
+            ):
                 return None
-            provider, model_name = found
+            provider, model_name = provider_and_name
             model = self._model_row(provider, model_name) or model_of(provider, model_name)
             prefix = name.partition("/")[0]
             if prefix != provider.name:
@@ -452,14 +457,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     @cached_property
     def _rows_by_folded_label(self) -> dict[str, Model]:
         """Models with rows by folded label; those that differ only in spelling are left out."""
-        found: dict[str, Model] = {}
+        models: dict[str, Model] = {}
         ambiguous = set[str]()
         for label, model in self.models.items():
             key = _folded(label)
-            if key in found:
+            if key in models:
                 ambiguous.add(key)
-            found[key] = model
-        return {key: model for key, model in found.items() if key not in ambiguous}
+            models[key] = model
+        return {key: model for key, model in models.items() if key not in ambiguous}
 
 
 def _folded(label: str) -> str:

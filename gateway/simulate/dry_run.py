@@ -27,7 +27,7 @@ from gateway.routing.latency import LatencyByTarget
 from gateway.routing.retry_plan import Candidate, Skip, retry_plan_for
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.routing.strategies import Draw
-from gateway.simulate.inputs import LiveAddition, SimulationInputs, apply_inputs
+from gateway.simulate.inputs import RuntimeInput, SimulationInputs, apply_inputs
 
 # What a target may be pretended to do: a status it answers, or that it never does.
 SIMULATED_FAILURES: dict[str, int | None] = {
@@ -39,7 +39,7 @@ SIMULATED_FAILURES: dict[str, int | None] = {
     "content_policy": 400,
 }
 # What the client is told by those of them that are about the request itself.
-_REFUSED = {
+_REFUSAL_MESSAGES = {
     "context_length": "the request is longer than the model's context",
     "content_policy": "the request was refused by a content filter",
 }
@@ -50,22 +50,22 @@ class TargetOutcome(msgspec.Struct, frozen=True):
 
     outcome: Literal["skipped", "failed", "chosen"]
     candidate: Candidate
-    why: str = ""
+    reason: str = ""
     error: Error | None = None
 
 
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     """The result. `chosen` and `prepared` are None if the client gets `error`.
 
-    `live` is what live traffic adds to what was prepared.
+    `runtime_inputs` are what live traffic adds to what was prepared.
     """
 
     call: Call
-    turns: tuple[TargetOutcome, ...]
+    targets: tuple[TargetOutcome, ...]
     chosen: Candidate | None = None
     prepared: Prepared | None = None
     error: Error | None = None
-    live: tuple[LiveAddition, ...] = ()
+    runtime_inputs: tuple[RuntimeInput, ...] = ()
 
     @property
     def report(self) -> tuple[Adaptation, ...]:
@@ -74,11 +74,11 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoutingState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a way depends on beside the request: the registry, and the state of the line.
+    """What routing depends on beside the request: the registry and the state of targets.
 
-    `pretended` are keys of FAILURES by `provider/model`; `key` is whose request it is.
-    `busy` are requests under way; `at` is the time of day as unix seconds, None is now.
-    `fetches`: whether live traffic opens URLs.
+    `simulated_failures` are keys of SIMULATED_FAILURES by `provider/model`; `key` is the key
+    of the request. `busy` are running requests; `time_of_day` is unix seconds, None is now.
+    `fetch_media`: whether live traffic fetches URLs.
     """
 
     snapshot: Snapshot
@@ -86,11 +86,11 @@ class RoutingState(msgspec.Struct, frozen=True, kw_only=True):
     latency_by_target: LatencyByTarget
     now: float
     draw: Draw
-    pretended: Mapping[str, str] = {}
+    simulated_failures: Mapping[str, str] = {}
     key: ApiKey | None = None
     busy: Mapping[str, int] = {}
     time_of_day: float | None = None
-    fetches: bool = False
+    fetch_media: bool = False
 
 
 def build_call(
@@ -106,8 +106,8 @@ def build_call(
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     call = Call(
-        request_id="req_rehearsal",
-        endpoint="rehearsal",
+        request_id="req_dry_run",
+        endpoint="dry_run",
         verb="generate",
         dialect=DIALECTS[dialect],
         snapshot=snapshot,
@@ -129,34 +129,40 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
     call.key, call.route = state.key, route
     if state.time_of_day is not None:
         call.started_at = state.time_of_day
-    turns: list[TargetOutcome] = []
+    targets: list[TargetOutcome] = []
     try:
         call.dialect.check_passthrough(call.body)
         decision = select_for_call(
             call, route, state.health, state.latency_by_target, state.now, state.draw, state.busy
         )
     except GatewayError as refusal:
-        return DryRun(call=call, turns=(), error=refusal.error)
-    turns += [_skipped(skip) for skip in decision.skipped]
+        return DryRun(call=call, targets=(), error=refusal.error)
+    targets += [_skipped(skip) for skip in decision.skipped]
     retry_plan = retry_plan_for(decision, route)
     error: Error | None = None
     while (candidate := retry_plan.next_candidate()) is not None:
-        turns += [_skipped(skip) for skip in retry_plan.bypassed]
+        targets += [_skipped(skip) for skip in retry_plan.bypassed]
         retry_plan.bypassed.clear()
         try:
-            prepared, live = _attempt(state, call, candidate)
+            prepared, runtime_inputs = _attempt(state, call, candidate)
         except GatewayError as failure:
             error = failure.error
-            turns.append(TargetOutcome("failed", candidate, error.message, error))
+            targets.append(TargetOutcome("failed", candidate, error.message, error))
             if not retry_plan.record_failure(error):
-                return DryRun(call=call, turns=tuple(turns), error=error)
+                return DryRun(call=call, targets=tuple(targets), error=error)
         else:
-            turns.append(TargetOutcome("chosen", candidate))
+            targets.append(TargetOutcome("chosen", candidate))
             return DryRun(
-                call=call, turns=tuple(turns), chosen=candidate, prepared=prepared, live=live
+                call=call,
+                targets=tuple(targets),
+                chosen=candidate,
+                prepared=prepared,
+                runtime_inputs=runtime_inputs,
             )
-    turns += [_skipped(skip) for skip in retry_plan.bypassed]
-    return DryRun(call=call, turns=tuple(turns), error=error or no_candidate_error(route, decision))
+    targets += [_skipped(skip) for skip in retry_plan.bypassed]
+    return DryRun(
+        call=call, targets=tuple(targets), error=error or no_candidate_error(route, decision)
+    )
 
 
 def _skipped(skip: Skip) -> TargetOutcome:
@@ -165,23 +171,23 @@ def _skipped(skip: Skip) -> TargetOutcome:
 
 def _attempt(
     state: RoutingState, call: Call, candidate: Candidate
-) -> tuple[Prepared, tuple[LiveAddition, ...]]:
+) -> tuple[Prepared, tuple[RuntimeInput, ...]]:
     """What would be sent. Raises GatewayError if it cannot be translated, or as simulated."""
-    live = apply_inputs(
-        call, candidate.route, candidate.target, SimulationInputs(fetches=state.fetches)
+    runtime_inputs = apply_inputs(
+        call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )
     prepared = prepare(call, candidate.route, candidate.target)
-    pretended = state.pretended.get(candidate.target.model.label)
-    if pretended is not None:
-        raise GatewayError(_simulated_error(candidate, pretended))
-    return prepared, live
+    failure = state.simulated_failures.get(candidate.target.model.label)
+    if failure is not None:
+        raise GatewayError(_simulated_error(candidate, failure))
+    return prepared, runtime_inputs
 
 
 def _simulated_error(candidate: Candidate, failure: str) -> Error:
     status = SIMULATED_FAILURES[failure]
     if status is None:
         return stop_error("first_byte")
-    if failure in _REFUSED:
-        return Error(kind=failure, message=_REFUSED[failure], status=status)
+    if failure in _REFUSAL_MESSAGES:
+        return Error(kind=failure, message=_REFUSAL_MESSAGES[failure], status=status)
     half = DIALECTS[candidate.target.model.provider.dialect].provider
     return half.parse_error(status, {}, b'{"error": {"message": "pretended"}}')

@@ -40,15 +40,15 @@ class SimulationInputs(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         answers: the target's own answers, in its words, that the history goes back to.
         files: what URLs in the request lead to.
-        fetches: whether live traffic opens URLs that it is not lent.
+        fetch_media: whether live traffic fetches URLs.
     """
 
     answers: tuple[Any, ...] = ()
     files: Mapping[str, Fetched] = {}
-    fetches: bool = False
+    fetch_media: bool = False
 
 
-class LiveAddition(msgspec.Struct, frozen=True):
+class RuntimeInput(msgspec.Struct, frozen=True):
     """An addition of live traffic: its field in the client's body, and a note."""
 
     field: str
@@ -60,7 +60,7 @@ NO_INPUTS = SimulationInputs()
 
 def apply_inputs(
     call: Call, route: Route, target: Target, inputs: SimulationInputs
-) -> tuple[LiveAddition, ...]:
+) -> tuple[RuntimeInput, ...]:
     """Apply the inputs to a call; returns what live traffic would add.
 
     Raises GatewayError for what does not belong to the request.
@@ -74,7 +74,7 @@ def apply_inputs(
     )
     call.recalled_reasoning = recalled if turn_indexes else None
     missing = [
-        LiveAddition(call.request.turns[p].path, _REASONING)
+        RuntimeInput(call.request.turns[p].path, _REASONING)
         for p in turn_indexes
         if p not in recalled
     ]
@@ -122,18 +122,18 @@ def _parts(
 
 def _media(
     call: Call, route: Route, target: Target, dialect: Dialect, inputs: SimulationInputs
-) -> tuple[LiveAddition, ...]:
+) -> tuple[RuntimeInput, ...]:
     """Put lent files where fetched ones would be; those that live traffic would fetch."""
     if call.verb not in {"generate", "count_tokens"} or route.strict:
         return ()
-    if not (inputs.files or inputs.fetches) or passes_unparsed(call, target, dialect):
+    if not (inputs.files or inputs.fetch_media) or passes_unparsed(call, target, dialect):
         return ()
-    missing: list[LiveAddition] = []
+    missing: list[RuntimeInput] = []
     for part in parts_to_fetch(call.request, dialect, target.model.traits):
         fetched = inputs.files.get(part.url or "")
         if fetched is None:
-            if inputs.fetches:
-                missing.append(LiveAddition(part.path, _FETCHED))
+            if inputs.fetch_media:
+                missing.append(RuntimeInput(part.path, _FETCHED))
             continue
         if mismatch := type_mismatch(part, fetched):
             raise fetch_error(part, mismatch)

@@ -105,7 +105,7 @@ def request(
         "headers": {**auth_headers, **prepared.headers},
         "report": adaptation_rows(prepared.report),
         "passthrough": prepared.rendered is None,
-        "live": [msgspec.to_builtins(addition) for addition in live_additions],
+        "runtime_inputs": [msgspec.to_builtins(addition) for addition in live_additions],
     }
 
 

@@ -6,15 +6,15 @@ be called from any thread.
 
 from __future__ import annotations
 
-from gateway.models.sealed import Undecryptable
+from gateway.models.sealed import UndecryptableError
 from gateway.store.batches import batch_of, has_results, settle_batch
 from gateway.store.bodies import load_bodies
 from gateway.store.cache import (
-    new_answers,
-    prune_answers,
-    purge_answers,
-    read_answer,
-    write_answers,
+    clear_cache,
+    new_cache_keys,
+    prune_cache,
+    read_cached_response,
+    write_cached_responses,
 )
 from gateway.store.checkpoint import checkpoint_when_due
 from gateway.store.credentials import (
@@ -24,35 +24,36 @@ from gateway.store.credentials import (
     set_credential,
 )
 from gateway.store.fingerprints import WrongSecrets, accept_secrets, check_secrets
-from gateway.store.keys import digest, end_grace, make_key, pepper, rotate_key
-from gateway.store.last import Unusable, store_snapshot, stored_snapshot
+from gateway.store.keys import create_key, digest, end_grace, pepper, rotate_key
 from gateway.store.options import load_options, set_options
-from gateway.store.reasoning import find_reasoning, keep_reasoning
+from gateway.store.reasoning import find_reasoning, store_reasoning
+from gateway.store.resource_owners import owned_ids, remember_owner
 from gateway.store.responses import (
-    beat_responses,
     cancel_response,
     load_response,
+    refresh_heartbeats,
     save_response,
 )
 from gateway.store.retention import prune
 from gateway.store.rows import write
 from gateway.store.search import index_pending
 from gateway.store.snapshot import load_snapshot, provider_value
-from gateway.store.spending import spent
-from gateway.store.uploads import keep, kept
+from gateway.store.snapshot_file import Unusable, load_stored_snapshot, store_snapshot
+from gateway.store.spending import recorded_spend
 from gateway.store.version import bump, current_version
 
 __all__ = [
-    "Undecryptable",
+    "UndecryptableError",
     "Unusable",
     "WrongSecrets",
     "accept_secrets",
     "batch_of",
-    "beat_responses",
     "bump",
     "cancel_response",
     "check_secrets",
     "checkpoint_when_due",
+    "clear_cache",
+    "create_key",
     "credential_hint",
     "credential_of",
     "current_version",
@@ -61,30 +62,29 @@ __all__ = [
     "find_reasoning",
     "has_results",
     "index_pending",
-    "keep",
-    "keep_reasoning",
-    "kept",
     "load_bodies",
     "load_options",
     "load_response",
     "load_snapshot",
-    "make_key",
-    "new_answers",
+    "load_stored_snapshot",
+    "new_cache_keys",
+    "owned_ids",
     "pepper",
     "provider_value",
     "prune",
-    "prune_answers",
-    "purge_answers",
-    "read_answer",
+    "prune_cache",
+    "read_cached_response",
+    "recorded_spend",
+    "refresh_heartbeats",
+    "remember_owner",
     "rotate_credentials",
     "rotate_key",
     "save_response",
     "set_credential",
     "set_options",
     "settle_batch",
-    "spent",
+    "store_reasoning",
     "store_snapshot",
-    "stored_snapshot",
     "write",
-    "write_answers",
+    "write_cached_responses",
 ]

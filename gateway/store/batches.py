@@ -34,6 +34,6 @@ def settle_batch(provider: str, batch: str, owner: int, rows: BuildRows) -> list
         key_id = ProviderResource.objects.claim(provider, batch, owner)
         if key_id is None:
             return []
-        found = rows(key_id)
-        write(found)
-    return found
+        records = rows(key_id)
+        write(records)
+    return records

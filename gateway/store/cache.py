@@ -16,37 +16,37 @@ from gateway.relay.cache.backend import CacheRow
 from gateway.store import thread
 
 # What all answers together may take; the oldest go first.
-MOST_BYTES = 1024 * 1024 * 1024
+MAX_BYTES = 1024 * 1024 * 1024
 PRUNE_S = 300.0
 _PRUNE_ROWS = 500
 _UPDATED = ("route_id", "blob", "size_bytes", "created_at", "expires_at")
 
 
-class _Next:
+class _NextPrune:
     """When the table is looked through again; one writer a process does it."""
 
     lock = threading.Lock()
-    at = 0.0
+    due_at = 0.0
 
 
-def read_answer(key: str) -> bytes | None:
+def read_cached_response(key: str) -> bytes | None:
     """The blob of a key, if its time is not over."""
     thread.refresh()
-    found = CachedResponse.objects.filter(pk=key, expires_at__gt=timezone.now())
-    blob = found.values_list("blob", flat=True).first()
+    rows = CachedResponse.objects.filter(pk=key, expires_at__gt=timezone.now())
+    blob = rows.values_list("blob", flat=True).first()
     return None if blob is None else bytes(blob)
 
 
-def new_answers(since: float, most: int) -> list[str]:
+def new_cache_keys(since: float, limit: int) -> list[str]:
     """The keys of answers made since (unix seconds), but for those whose time is over."""
     thread.refresh()
-    found = CachedResponse.objects.filter(
+    rows = CachedResponse.objects.filter(
         created_at__gt=_moment(since), expires_at__gt=timezone.now()
     )
-    return list(found.order_by("-created_at").values_list("pk", flat=True)[:most])
+    return list(rows.order_by("-created_at").values_list("pk", flat=True)[:limit])
 
 
-def write_answers(rows: Sequence[CacheRow]) -> None:
+def write_cached_responses(rows: Sequence[CacheRow]) -> None:
     """Write answers over older ones of the same keys; now and then delete what is over."""
     thread.refresh()
     CachedResponse.objects.bulk_create(
@@ -65,39 +65,39 @@ def write_answers(rows: Sequence[CacheRow]) -> None:
         unique_fields=["key"],
         update_fields=_UPDATED,
     )
-    with _Next.lock:
-        due = time.monotonic() >= _Next.at
+    with _NextPrune.lock:
+        due = time.monotonic() >= _NextPrune.due_at
         if due:
-            _Next.at = time.monotonic() + PRUNE_S
+            _NextPrune.due_at = time.monotonic() + PRUNE_S
     if due:
-        prune_answers()
+        prune_cache()
 
 
 def _moment(seconds: float) -> dt.datetime:
     return dt.datetime.fromtimestamp(seconds, dt.UTC)
 
 
-def prune_answers(most_bytes: int = MOST_BYTES) -> int:
+def prune_cache(max_bytes: int = MAX_BYTES) -> int:
     """Delete what is over, and the oldest of what is too much; how many."""
-    gone, _ = CachedResponse.objects.expired(timezone.now()).delete()
+    deleted, _ = CachedResponse.objects.expired(timezone.now()).delete()
     total = CachedResponse.objects.aggregate(all=models.Sum("size_bytes"))["all"] or 0
-    while total > most_bytes:
+    while total > max_bytes:
         oldest = list(
             CachedResponse.objects.order_by("created_at").values("pk", "size_bytes")[:_PRUNE_ROWS]
         )
         chosen = []
         for row in oldest:
-            if total <= most_bytes:
+            if total <= max_bytes:
                 break
             total -= row["size_bytes"]
             chosen.append(row["pk"])
         if not chosen:
             break
-        gone += CachedResponse.objects.filter(pk__in=chosen).delete()[0]
-    return gone
+        deleted += CachedResponse.objects.filter(pk__in=chosen).delete()[0]
+    return deleted
 
 
-def purge_answers(route: str = "") -> int:
+def clear_cache(route: str = "") -> int:
     """Throw away what a route has kept (an empty name: all routes); how many rows that were.
 
     Every process learns of it with the registry's version, within a second: what is in its
@@ -107,5 +107,5 @@ def purge_answers(route: str = "") -> int:
         routes = Route.objects.filter(name=route) if route else Route.objects.all()
         ids = list(routes.values_list("pk", flat=True))
         routes.update(cache_generation=F("cache_generation") + 1)
-        gone = CachedResponse.objects.of_routes(ids) if route else CachedResponse.objects.all()
-        return gone.delete()[0]
+        rows = CachedResponse.objects.of_routes(ids) if route else CachedResponse.objects.all()
+        return rows.delete()[0]

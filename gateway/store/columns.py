@@ -22,7 +22,7 @@ from gateway.relay.exchange.log_record import LogRecord
 
 Row = list[Any]
 
-_MOST_USD = Decimal(10) ** 10
+_MAX_USD = Decimal(10) ** 10
 _INT32, _INT64 = 2**31 - 1, 2**63 - 1
 _json = msgspec.json.Encoder()
 _RENAMED = {"request_id": "id"}
@@ -64,26 +64,26 @@ def columns() -> Columns:
     )
 
 
-def row_of(entry: LogRecord, *, textual: bool) -> Row:
+def row_of(record: LogRecord, *, textual: bool) -> Row:
     """An entry's row. `textual` gives times and costs as SQLite keeps them."""
-    known = columns()
-    row = list(known.values(entry))
-    for index, most in known.texts:
+    table = columns()
+    row = list(table.values(record))
+    for index, max_length in table.texts:
         text = row[index]
-        if text and (len(text) > most or "\0" in text):
-            row[index] = text.replace("\0", "")[:most]
-    for index in known.json:
+        if text and (len(text) > max_length or "\0" in text):
+            row[index] = text.replace("\0", "")[:max_length]
+    for index in table.json:
         row[index] = json_text(row[index]) if row[index] else "[]"
-    moment = datetime.fromtimestamp(row[known.started], UTC)
-    for index in known.costs:
+    moment = datetime.fromtimestamp(row[table.started], UTC)
+    for index in table.costs:
         cost = row[index]
         if cost is not None:
-            cost = cost if cost.is_finite() and abs(cost) < _MOST_USD else None
+            cost = cost if cost.is_finite() and abs(cost) < _MAX_USD else None
             row[index] = str(cost) if textual and cost is not None else cost
     if textual:
-        row[known.started] = moment.isoformat(" ")[:-6]  # without +00:00, as Django writes it
+        row[table.started] = moment.isoformat(" ")[:-6]  # without +00:00, as Django writes it
     else:
-        row[known.started] = moment
+        row[table.started] = moment
     return row
 
 
@@ -106,21 +106,21 @@ def _without_nul(value: Any) -> Any:
     return value
 
 
-def mended(row: Row) -> Row:
+def repair_row(row: Row) -> Row:
     """A row that the database refused, with what it may have stumbled on taken out."""
-    known = columns()
-    return [_mended(value, field) for value, field in zip(row, known.fields, strict=True)]
+    table = columns()
+    return [_repair_value(value, field) for value, field in zip(row, table.fields, strict=True)]
 
 
-def _mended(value: Any, field: Any) -> Any:
+def _repair_value(value: Any, field: Any) -> Any:
     match value:
         case str():
             return value.encode("utf-8", "replace").decode()
         case bool():
             return value
         case int():
-            most = _INT64 if isinstance(field, models.BigIntegerField) else _INT32
-            return max(-most, min(value, most))
+            limit = _INT64 if isinstance(field, models.BigIntegerField) else _INT32
+            return max(-limit, min(value, limit))
         case float() if not isfinite(value):
             return None if field.null else 0.0
     return value

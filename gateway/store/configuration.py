@@ -17,23 +17,23 @@ from django.db import transaction
 from django.db.models import ProtectedError
 
 from gateway.models import ApiKey, Setting, Source
-from gateway.routing.document import StepDoc, TargetDoc
+from gateway.routing.route_spec import StepSpec, TargetSpec
 from gateway.store.documents import KINDS, Kind, Owner, Refused, as_json, owning
-from gateway.store.documents.shape import shaped
-from gateway.store.keys import fresh_row
+from gateway.store.documents.shape import convert_document
+from gateway.store.keys import new_key_row
 from gateway.store.options import OPTIONS, load_options
 from gateway.store.price_documents import read_prices, write_prices
 
 VERSION = 1
 Document = dict[str, Any]
 # The place of something in the file, by its path such as `providers[0].base_url`.
-Place = Callable[[str], str]
+SourceRefOf = Callable[[str], str]
 
 
-class Line(NamedTuple):
+class ChangeLine(NamedTuple):
     """One thing that is done: `+`, `-` or `~` a row, and of a `~` which field, from and to."""
 
-    mark: str
+    action: str
     kind: str
     name: str
     field: str = ""
@@ -44,15 +44,15 @@ class Line(NamedTuple):
 class Outcome(NamedTuple):
     """What was done, and the secrets of keys that were made, which are kept nowhere."""
 
-    lines: list[Line]
+    lines: list[ChangeLine]
     keys: list[tuple[str, str]]
 
 
-class Undone(Exception):
+class _Rollback(Exception):
     """Ends a transaction that was only tried."""
 
 
-class Unfit(ValueError):
+class InvalidDocument(ValueError):
     """Something in the document is wrong: `path` says where, as in `routes[2].name`."""
 
     def __init__(self, path: str, why: str) -> None:
@@ -67,20 +67,22 @@ def export() -> Document:
     Credentials that are stored read as `***`: they stay where they are when it is applied
     to the same database, and must be put in (best as `$VARIABLE`) for another one.
     """
-    found: Document = {"dragoman": VERSION}
+    document: Document = {"dragoman": VERSION}
     for kind in KINDS.values():
         rows: Iterable[Any] = kind.rows().order_by(*_order(kind))
         if kind.name == "teams":  # a project stands on its team
             rows = sorted(rows, key=lambda row: row.parent_id is not None)
-        usual = _usual(kind)
-        said = [_without(kind.read(row), usual) for row in rows if _exported(row)]
-        if said:
-            found[kind.name] = said
+        defaults = _defaults(kind)
+        rows_of_kind = [
+            _without_defaults(kind.read(row), defaults) for row in rows if _exported(row)
+        ]
+        if rows_of_kind:
+            document[kind.name] = rows_of_kind
     if prices := list(read_prices().values()):
-        found["prices"] = prices
-    held = load_options().held
-    settings = {name: as_json(o.value) for name, o in held.items() if o.origin in {"database"}}
-    return {**found, "settings": settings} if settings else found
+        document["prices"] = prices
+    options = load_options().values
+    settings = {name: as_json(o.value) for name, o in options.items() if o.origin in {"database"}}
+    return {**document, "settings": settings} if settings else document
 
 
 def _exported(row: Any) -> bool:
@@ -94,37 +96,39 @@ def _order(kind: Kind) -> tuple[str, ...]:
     return ("provider__name", "name") if kind.name == "models" else ("name", "pk")
 
 
-def _usual(kind: Kind) -> Document:
+def _defaults(kind: Kind) -> Document:
     """What a document of this kind says where nothing is set."""
-    made: Document = as_json(kind.shape(name=""))
-    return made
+    defaults: Document = as_json(kind.shape(name=""))
+    return defaults
 
 
-def _without(document: Document, usual: Mapping[str, Any]) -> Document:
+def _without_defaults(document: Document, defaults: Mapping[str, Any]) -> Document:
     """The document without what is as usual, nested ones too."""
-    found: Document = {}
+    remaining: Document = {}
     for name, value in document.items():
-        other = usual.get(name)
-        if value == other and name != "name":
+        default = defaults.get(name)
+        if value == default and name != "name":
             continue
-        both = isinstance(value, Mapping) and isinstance(other, Mapping) and other
-        found[name] = _without(dict(value), other) if both else value  # type: ignore[arg-type]
-    if "steps" in found:
-        found["steps"] = [_step(step) for step in found["steps"]]
-    return found
+        both = isinstance(value, Mapping) and isinstance(default, Mapping) and default
+        remaining[name] = _without_defaults(dict(value), default) if both else value  # type: ignore[arg-type]
+    if "steps" in remaining:
+        remaining["steps"] = [_step(step) for step in remaining["steps"]]
+    return remaining
 
 
 def _step(step: Document) -> Document:
-    said = _without({k: v for k, v in step.items() if k != "targets"}, as_json(StepDoc()))
-    usual = as_json(TargetDoc(model=""))
-    targets = [_without(target, usual) for target in step.get("targets", ())]
-    return {**said, "targets": targets}
+    fields = _without_defaults(
+        {k: v for k, v in step.items() if k != "targets"}, as_json(StepSpec())
+    )
+    target_defaults = as_json(TargetSpec(model=""))
+    targets = [_without_defaults(target, target_defaults) for target in step.get("targets", ())]
+    return {**fields, "targets": targets}
 
 
 def apply(
     document: Mapping[str, Any],
     file: str,
-    place: Place,
+    source_ref_of: SourceRefOf,
     *,
     take: bool = False,
     dry_run: bool = False,
@@ -136,26 +140,28 @@ def apply(
 
     Raises Unfit; nothing is written then.
     """
-    work = _Work(document, file, place, take=take)
+    work = _Application(document, file, source_ref_of, take=take)
     try:
         with transaction.atomic():
             outcome = work.run()
             if dry_run:
-                raise Undone
-    except Undone:
+                raise _Rollback
+    except _Rollback:
         return Outcome(outcome.lines, [])
     return outcome
 
 
-class _Work:
+class _Application:
     """One application: what was written so far, by kind."""
 
-    def __init__(self, document: Mapping[str, Any], file: str, place: Place, *, take: bool) -> None:
+    def __init__(
+        self, document: Mapping[str, Any], file: str, source_ref_of: SourceRefOf, *, take: bool
+    ) -> None:
         self._document = document
-        self._file, self._place, self._take = file, place, take
-        self._lines: list[Line] = []
+        self._file, self._source_ref_of, self._take = file, source_ref_of, take
+        self._lines: list[ChangeLine] = []
         self._keys: list[tuple[str, str]] = []
-        self._kept: dict[str, set[int]] = {name: set() for name in KINDS}
+        self._written_pks: dict[str, set[int]] = {name: set() for name in KINDS}
 
     def run(self) -> Outcome:
         self._check()
@@ -169,107 +175,109 @@ class _Work:
 
     def _check(self) -> None:
         if self._document.get("dragoman") != VERSION:
-            raise Unfit("dragoman", f"must be {VERSION}: the version of this format")
+            raise InvalidDocument("dragoman", f"must be {VERSION}: the version of this format")
         for name, value in self._document.items():
             if name == "settings":
                 if not isinstance(value, Mapping):
-                    raise Unfit(name, "must be a mapping")
+                    raise InvalidDocument(name, "must be a mapping")
             elif name in KINDS or name == "prices":
                 if not isinstance(value, list):
-                    raise Unfit(name, "must be a list")
+                    raise InvalidDocument(name, "must be a list")
             elif name != "dragoman":
-                known = ", ".join((*KINDS, "prices", "settings"))
-                raise Unfit(name, f"there is no such section; there are {known}")
+                sections = ", ".join((*KINDS, "prices", "settings"))
+                raise InvalidDocument(name, f"there is no such section; there are {sections}")
 
     def _write_all(self, kind: Kind) -> None:
         seen: set[str] = set()
         for number, document in enumerate(self._document.get(kind.name) or ()):
             path = f"{kind.name}[{number}]"
             if not isinstance(document, dict) or not isinstance(document.get("name"), str):
-                raise Unfit(path, "must be a mapping with a name")
+                raise InvalidDocument(path, "must be a mapping with a name")
             name = str(document.get("prefix") or document["name"])
             if name in seen:
-                raise Unfit(f"{path}.name", f"{document['name']} stands twice")
+                raise InvalidDocument(f"{path}.name", f"{document['name']} stands twice")
             seen.add(name)
-            owner = Owner(self._file, self._place(path), self._take)
+            owner = Owner(self._file, self._source_ref_of(path), self._take)
             try:
                 with owning(owner):
                     self._write(kind, document)
             except Refused as refused:
-                raise Unfit(f"{path}.{refused.field}".rstrip("."), refused.why) from None
+                raise InvalidDocument(f"{path}.{refused.field}".rstrip("."), refused.why) from None
 
     def _write(self, kind: Kind, document: Document) -> None:
         row = kind.find(str(document.get("prefix", ""))) or kind.find(document["name"])
         before = kind.read(row) if row is not None else None
-        full = {**_usual(kind), **document}
+        full = {**_defaults(kind), **document}
         if before is not None and kind.name == "providers" and "credential" not in document:
             full["credential"] = before["credential"]
         if row is None and kind.name == "keys":
-            row, plain = fresh_row()
-            self._keys.append((document["name"], plain))
-        if row is not None and row.pk and before == as_json(shaped(full, kind.shape)):
+            row, secret = new_key_row()
+            self._keys.append((document["name"], secret))
+        if row is not None and row.pk and before == as_json(convert_document(full, kind.shape)):
             owner = Owner(self._file)
             if owner.has(row):  # each write is a version, and news to every process
-                self._kept[kind.name].add(row.pk)
+                self._written_pks[kind.name].add(row.pk)
                 return
         written = kind.write(full, row)
-        self._kept[kind.name].add(written.pk)
+        self._written_pks[kind.name].add(written.pk)
         self._tell(kind, document["name"], before, kind.read(written))
 
     def _tell(self, kind: Kind, name: str, before: Document | None, after: Document) -> None:
         if before is None:
-            self._lines.append(Line("+", kind.one, name))
+            self._lines.append(ChangeLine("+", kind.label, name))
             return
         for field, old, new in _differences(before, after):
-            self._lines.append(Line("~", kind.one, name, field, old, new))
+            self._lines.append(ChangeLine("~", kind.label, name, field, old, new))
 
     def _settings(self) -> None:
-        held = load_options().held
+        options = load_options().values
         for name, value in (self._document.get("settings") or {}).items():
             option = OPTIONS.get(name)
             path = f"settings.{name}"
             if option is None:
-                raise Unfit(path, f"there is no such setting; there are {', '.join(OPTIONS)}")
+                raise InvalidDocument(
+                    path, f"there is no such setting; there are {', '.join(OPTIONS)}"
+                )
             try:
                 checked = as_json(option.check(value))
             except ValueError as error:
-                raise Unfit(path, str(error)) from None
-            if held[name].origin == "environment":
-                raise Unfit(path, f"the environment decides it ({held[name].ref})")
-            old = as_json(held[name].value)
+                raise InvalidDocument(path, str(error)) from None
+            if options[name].origin == "environment":
+                raise InvalidDocument(path, f"the environment decides it ({options[name].ref})")
+            old = as_json(options[name].value)
             row = Setting.objects.filter(name=name).first()
             if row is not None and old == checked:
                 continue
-            place = {"source": Source.CODE, "source_ref": self._place(path)}
-            Setting.objects.update_or_create(name=name, defaults={"value": checked, **place})
+            source = {"source": Source.CODE, "source_ref": self._source_ref_of(path)}
+            Setting.objects.update_or_create(name=name, defaults={"value": checked, **source})
             if old != checked:
-                self._lines.append(Line("~", "setting", name, "value", old, checked))
+                self._lines.append(ChangeLine("~", "setting", name, "value", old, checked))
 
     def _prices(self) -> None:
-        owner = Owner(self._file, self._place("prices"), self._take)
+        owner = Owner(self._file, self._source_ref_of("prices"), self._take)
         try:
             written = list(write_prices(self._document.get("prices") or [], owner))
         except Refused as refused:
-            raise Unfit(refused.field, refused.why) from None
-        for mark, name, before, after in written:
-            if mark == "~":
+            raise InvalidDocument(refused.field, refused.why) from None
+        for action, name, before, after in written:
+            if action == "~":
                 for field, old, new in _differences(before or {}, after or {}):
-                    self._lines.append(Line(mark, "price", name, field, old, new))
+                    self._lines.append(ChangeLine(action, "price", name, field, old, new))
             else:
-                self._lines.append(Line(mark, "price", name))
+                self._lines.append(ChangeLine(action, "price", name))
 
     def _remove(self, kind: Kind) -> None:
         """What this file made before and does not say any more."""
-        rows = kind.rows().filter(source=Source.CODE).exclude(pk__in=self._kept[kind.name])
+        rows = kind.rows().filter(source=Source.CODE).exclude(pk__in=self._written_pks[kind.name])
         # What stands on another goes first: projects before their teams.
         for row in sorted(rows, key=lambda row: getattr(row, "parent_id", None) is None):
             if not Owner(self._file).has(row):
                 continue
-            self._lines.append(Line("-", kind.one, kind.read(row)["name"]))
+            self._lines.append(ChangeLine("-", kind.label, kind.read(row)["name"]))
             try:
                 row.delete()
             except ProtectedError:
-                raise Unfit(kind.name, f"{row} is gone, but others stand on it") from None
+                raise InvalidDocument(kind.name, f"{row} is gone, but others stand on it") from None
 
 
 def _differences(

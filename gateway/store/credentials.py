@@ -12,7 +12,7 @@ from django.db.models.functions import Cast
 
 from gateway.models import Provider
 from gateway.models.sealed import (
-    Undecryptable,
+    UndecryptableError,
     is_sealed_with,
     is_sealed_without,
     key_id,
@@ -21,21 +21,21 @@ from gateway.models.sealed import (
 )
 
 # Dragoman's own secrets are no provider's credentials, whatever a row says.
-_OWN = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL")
+_RESERVED_PREFIXES = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL")
 _HINT_CHARS = 4
 # The sealed columns as they are in the database, by the name they are read under.
 _RAW = {"raw_headers": "headers", "raw_query": "query"}
 # Of a shorter credential four characters would tell too much.
-_HINT_LEAST = 16
+_HINT_MIN_LENGTH = 16
 
 
-def _place(provider_id: int) -> str:
+def _seal_context(provider_id: int) -> str:
     return f"provider:{provider_id}:credential"
 
 
-def seal(provider_id: int, plain: str) -> str:
+def seal(provider_id: int, credential: str) -> str:
     """The credential, encrypted for this row."""
-    return seal_for(_place(provider_id), plain)
+    return seal_for(_seal_context(provider_id), credential)
 
 
 def unseal(provider_id: int, sealed: str) -> str:
@@ -44,15 +44,15 @@ def unseal(provider_id: int, sealed: str) -> str:
     Raises:
         Undecryptable: no key opens it, or it was sealed for another row.
     """
-    return unseal_for(_place(provider_id), sealed)
+    return unseal_for(_seal_context(provider_id), sealed)
 
 
-def set_credential(provider: Provider, plain: str) -> None:
+def set_credential(provider: Provider, credential: str) -> None:
     """Seal a credential into a provider's row, and save it; empty removes it."""
     with transaction.atomic():
         if provider.pk is None:
             provider.save()
-        provider.credential = seal(provider.pk, plain) if plain else ""
+        provider.credential = seal(provider.pk, credential) if credential else ""
         provider.save()
 
 
@@ -74,7 +74,7 @@ def variable_value(name: str) -> str:
     Raises:
         LookupError: it is not set, or is one of Dragoman's own.
     """
-    if name.upper().startswith(_OWN):
+    if name.upper().startswith(_RESERVED_PREFIXES):
         raise LookupError(f"the variable {name} is Dragoman's own and is given to no provider")
     value = os.environ.get(name, "").strip()
     path = os.environ.get(f"{name}_FILE")
@@ -85,15 +85,20 @@ def variable_value(name: str) -> str:
             raise LookupError(f"the file that {name}_FILE names can not be read") from None
     if not value:
         raise LookupError(f"the variable {name} is not set")
-    if value in _own_secrets():
+    if value in _gateway_secrets():
         raise LookupError(f"the variable {name} holds a secret of Dragoman's own")
     return value
 
 
-def _own_secrets() -> set[str]:
+def _gateway_secrets() -> set[str]:
     """What no provider is ever sent, whatever the variable is called that holds it."""
-    own = {settings.SECRET_KEY, settings.MASTER_KEY, settings.ADMIN_KEY, *settings.ENCRYPTION_KEYS}
-    return (own | {settings.DATABASE_URL, settings.REDIS_URL}) - {""}
+    secrets = {
+        settings.SECRET_KEY,
+        settings.MASTER_KEY,
+        settings.ADMIN_KEY,
+        *settings.ENCRYPTION_KEYS,
+    }
+    return (secrets | {settings.DATABASE_URL, settings.REDIS_URL}) - {""}
 
 
 def credential_hint(provider: Provider) -> str:
@@ -101,10 +106,10 @@ def credential_hint(provider: Provider) -> str:
     if not provider.credential:
         return ""
     try:
-        plain = unseal(provider.pk, provider.credential)
-    except Undecryptable:
+        credential = unseal(provider.pk, provider.credential)
+    except UndecryptableError:
         return "unreadable"
-    return f"...{plain[-_HINT_CHARS:]}" if len(plain) >= _HINT_LEAST else "set"
+    return f"...{credential[-_HINT_CHARS:]}" if len(credential) >= _HINT_MIN_LENGTH else "set"
 
 
 def rotate_credentials() -> int:
@@ -118,10 +123,10 @@ def rotate_credentials() -> int:
         if provider.credential.startswith(f"{newest}:"):
             continue
         try:
-            plain = unseal(provider.pk, provider.credential)
-        except Undecryptable:
+            credential = unseal(provider.pk, provider.credential)
+        except UndecryptableError:
             continue
-        set_credential(provider, plain)
+        set_credential(provider, credential)
         renewed += 1
     return renewed + _rotate_pairs(newest)
 

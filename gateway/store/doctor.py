@@ -14,7 +14,7 @@ from gateway import models
 from gateway.canon.traits import Traits
 from gateway.doctor import Advice, Examination, Finding, advice, examine
 from gateway.routing.snapshot import Snapshot, Target, model_of
-from gateway.store.compile import is_pattern
+from gateway.store.field_values import is_pattern
 
 Result = TypeVar("Result")
 Report = models.CapabilityReport
@@ -25,21 +25,21 @@ BEAT_S = 0.5
 _FIXED = frozenset({models.Source.FILE.value, models.Source.ENVIRONMENT.value})
 
 
-class Busy(Exception):
+class AlreadyRunning(Exception):
     """This model is being examined already."""
 
 
-class Fixed(Exception):
+class ReadOnlyModel(Exception):
     """A file or the environment owns the model, so nothing can be learned of it here."""
 
 
 def target_of(snapshot: Snapshot, provider: str, model: str) -> Target | None:
     """The target to examine, with or without a row of the model; None without its provider."""
-    known = snapshot.models.get(f"{provider}/{model}")
-    if known is None:
+    model_value = snapshot.models.get(f"{provider}/{model}")
+    if model_value is None:
         value = snapshot.providers.get(provider)
-        known = model_of(value, model) if value is not None else None
-    return Target(id=0, model=known) if known is not None else None
+        model_value = model_of(value, model) if value is not None else None
+    return Target(id=0, model=model_value) if model_value is not None else None
 
 
 def models_of(provider: models.Provider) -> list[str]:
@@ -53,7 +53,7 @@ def begin(provider: models.Provider, model: str, *, by: int | None = None) -> Re
     with transaction.atomic():
         models.Provider.objects.select_for_update().get(pk=provider.pk)
         if Report.objects.of(provider, model).running().exists():
-            raise Busy
+            raise AlreadyRunning
         row = Report.objects.create(provider=provider, model=model, started_by_id=by)
     Report.objects.prune(provider, model)
     return row
@@ -64,62 +64,64 @@ class _Stopped(Exception):
 
 
 async def run(
-    report: Report, target: Target, *, told: Callable[[Finding], None] = lambda finding: None
+    report: Report, target: Target, *, on_finding: Callable[[Finding], None] = lambda finding: None
 ) -> Examination:
     """Examine, writing findings down as they come. It ends when the row asks for it.
 
     Raises CancelledError, once the row says that it was stopped.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     dialect = target.model.provider.dialect
 
-    def heard(finding: Finding) -> None:
-        found.append(finding)
-        told(finding)
+    def record_finding(finding: Finding) -> None:
+        findings.append(finding)
+        on_finding(finding)
 
-    beating = asyncio.create_task(_beat(report.pk, dialect, found))
-    asking = asyncio.create_task(examine(target, on_finding=heard))
-    partly = Examination(target=target.model.label, dialect=dialect, ended="stopped")
-    result = partly
+    heartbeat_task = asyncio.create_task(_write_progress(report.pk, dialect, findings))
+    examine_task = asyncio.create_task(examine(target, on_finding=record_finding))
+    partial_result = Examination(target=target.model.label, dialect=dialect, ended="stopped")
+    result = partial_result
     try:
-        await asyncio.wait({beating, asking}, return_when=asyncio.FIRST_COMPLETED)
-        if asking.done():
-            result = asking.result()
+        await asyncio.wait({heartbeat_task, examine_task}, return_when=asyncio.FIRST_COMPLETED)
+        if examine_task.done():
+            result = examine_task.result()
         return result
     finally:
-        await _over(beating, asking)
-        if result is partly:
-            result = msgspec.structs.replace(partly, findings=tuple(found))
+        await _cancel_tasks(heartbeat_task, examine_task)
+        if result is partial_result:
+            result = msgspec.structs.replace(partial_result, findings=tuple(findings))
         # Shielded: a process that goes down should still leave the row as it is.
-        await asyncio.shield(asyncio.to_thread(_alone, lambda: _end(report.pk, result)))
+        await asyncio.shield(asyncio.to_thread(_in_own_connection, lambda: _end(report.pk, result)))
 
 
-async def _over(*tasks: asyncio.Task[Any]) -> None:
+async def _cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _beat(pk: int, dialect: str, found: list[Finding]) -> None:
+async def _write_progress(pk: int, dialect: str, findings: list[Finding]) -> None:
     """Write the findings so far, until the row asks for the end or is gone."""
     while True:
         await asyncio.sleep(BEAT_S)
-        document = _document(dialect, found)
-        if await asyncio.to_thread(_alone, lambda document=document: _told(pk, document)):
+        document = _document(dialect, findings)
+        if await asyncio.to_thread(
+            _in_own_connection, lambda document=document: _save_progress(pk, document)
+        ):
             return
 
 
-def _told(pk: int, document: dict[str, Any]) -> bool:
+def _save_progress(pk: int, document: dict[str, Any]) -> bool:
     """Keep the findings; whether that is to be the end."""
     rows = Report.objects.filter(pk=pk)
-    rows.update(document=document, heartbeat_at=timezone.now())
+    rows.update(results=document, heartbeat_at=timezone.now())
     return rows.values_list("stop_requested", flat=True).first() is not False
 
 
 def _end(pk: int, result: Examination) -> None:
     document = _document(result.dialect, result.findings) | {"ms": result.ms}
     Report.objects.filter(pk=pk).update(
-        state=result.ended, document=document, heartbeat_at=timezone.now(), stop_requested=False
+        state=result.ended, results=document, heartbeat_at=timezone.now(), stop_requested=False
     )
 
 
@@ -127,7 +129,7 @@ def _document(dialect: str, findings: Iterable[Finding]) -> dict[str, Any]:
     return {"dialect": dialect, "findings": [msgspec.to_builtins(f) for f in findings]}
 
 
-def _alone(work: Callable[[], Result]) -> Result:
+def _in_own_connection(work: Callable[[], Result]) -> Result:
     """Work in a thread that Django does not know, and so nobody else ends its connection."""
     try:
         return work()
@@ -139,7 +141,7 @@ def _alone(work: Callable[[], Result]) -> Result:
 # --- what is learned --------------------------------------------------------------------
 
 
-def fixed(row: models.Model) -> bool:
+def is_read_only(row: models.Model) -> bool:
     """Whether a file or the environment owns it, so that nothing can be learned of it."""
     return row.source in _FIXED
 
@@ -160,9 +162,9 @@ def learn(provider: models.Provider, model: str, advised: Iterable[Advice]) -> m
         row = rows.filter(provider=provider, name=model).first()
         if row is None:
             return models.Model.objects.create(provider=provider, name=model, learned=learned)
-        if fixed(row):
-            raise Fixed
-        held = row.learned if isinstance(row.learned, dict) else {}
-        row.learned = {**held, **learned}
+        if is_read_only(row):
+            raise ReadOnlyModel
+        learned_before = row.learned if isinstance(row.learned, dict) else {}
+        row.learned = {**learned_before, **learned}
         row.save()
     return row

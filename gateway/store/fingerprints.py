@@ -21,13 +21,13 @@ _KEY_DIFFERS = (
     "DRAGOMAN_SECRET_KEY of this node is not the one that this database is used with: it would "
     "refuse every API key. Give all nodes the same value (the file `secret_key` of the data "
     "directory of a node that works has it). To change it on purpose, stop all nodes and run "
-    "`manage.py acceptsecrets`: all API keys have to be made anew then"
+    "`manage.py accept_secrets`: all API keys have to be made anew then"
 )
 _ENCRYPTION_DIFFERS = (
     "DRAGOMAN_ENCRYPTION_KEYS of this node has none of the keys that this database is used with: "
     "it could not open the providers' credentials. Give all nodes the same value (the file "
     "`encryption_key` of the data directory of a node that works has it); to rotate, set "
-    "`NEW,OLD`. If the old key is lost, run `manage.py acceptsecrets` and enter the credentials "
+    "`NEW,OLD`. If the old key is lost, run `manage.py accept_secrets` and enter the credentials "
     "again"
 )
 
@@ -46,18 +46,20 @@ def check_secrets() -> None:
         WrongSecrets: they differ; says what to do.
     """
     with transaction.atomic():
-        own = _secret_key()
-        row, _ = Fingerprint.objects.get_or_create(purpose=_SECRET_KEY, defaults={"values": [own]})
-        if own not in row.values:
-            raise WrongSecrets(_KEY_DIFFERS)
-        known = [key_id(key) for key in settings.ENCRYPTION_KEYS]
+        secret_key = _secret_key()
         row, _ = Fingerprint.objects.get_or_create(
-            purpose=_ENCRYPTION, defaults={"values": known[:1]}
+            purpose=_SECRET_KEY, defaults={"values": [secret_key]}
         )
-        if not set(known) & set(row.values):
+        if secret_key not in row.values:
+            raise WrongSecrets(_KEY_DIFFERS)
+        key_ids = [key_id(key) for key in settings.ENCRYPTION_KEYS]
+        row, _ = Fingerprint.objects.get_or_create(
+            purpose=_ENCRYPTION, defaults={"values": key_ids[:1]}
+        )
+        if not set(key_ids) & set(row.values):
             raise WrongSecrets(_ENCRYPTION_DIFFERS)
-        kept = [key for key in row.values if key in known or is_sealing_key_used(key)]
-        values = list(dict.fromkeys([known[0], *kept]))
+        used_elsewhere = [key for key in row.values if key in key_ids or is_sealing_key_used(key)]
+        values = list(dict.fromkeys([key_ids[0], *used_elsewhere]))
         if values != row.values:
             row.values = values
             row.save()

@@ -12,22 +12,25 @@ from gateway import models
 from gateway.models.limits import BUDGETS, LIMITS, Budgeted, Limited
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.snapshot import ApiKey, Team
-from gateway.store import compile as made
+from gateway.store import field_values
 
-MOST_USD = 10**10
+MAX_USD = 10**10
 
 
 def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> ApiKey:
     """A key as its row says. Raises ValueError."""
     team = (teams or {}).get(row.team_id or 0)
-    margins = (row.margin, *(one.margin for one in (team.line if team is not None else ())))
+    margins = (
+        row.margin,
+        *(ancestor.margin for ancestor in (team.line if team is not None else ())),
+    )
     return ApiKey(
         id=row.pk,
         prefix=row.prefix,
         name=row.name,
         digest=bytes(row.digest),
-        routes=made.texts(row.routes, "routes"),
-        tags=made.tags(row.tags),
+        routes=field_values.texts(row.routes, "routes"),
+        tags=field_values.tags(row.tags),
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         log_bodies=row.log_bodies,
         budget=budget_value(row),
@@ -50,11 +53,11 @@ def team_value(row: models.Team) -> Team:
 
 def with_parents(rows: Iterable[models.Team], teams: Mapping[int, Team]) -> dict[int, Team]:
     """The teams, projects with the team that they are a part of."""
-    found = dict(teams)
+    linked = dict(teams)
     for row in rows:
         if row.pk in teams and (parent := teams.get(row.parent_id or 0)) is not None:
-            found[row.pk] = msgspec.structs.replace(teams[row.pk], parent=parent)
-    return found
+            linked[row.pk] = msgspec.structs.replace(teams[row.pk], parent=parent)
+    return linked
 
 
 def limits_value(row: Limited) -> Limits:
@@ -70,49 +73,51 @@ def budget_value(row: Budgeted) -> Budget:
 def key_limits_value(row: models.Route) -> Limits:
     """What each key may use of a route. Raises ValueError for what is no limit."""
     try:
-        found = msgspec.convert(row.key_limits, Limits)
+        limits = msgspec.convert(row.key_limits, Limits)
     except msgspec.ValidationError as error:
         raise ValueError(f"key_limits: {error}") from None
-    return sound(found, "key_limits: ")
+    return validate_limits(limits, "key_limits: ")
 
 
-def sound(limits: Limits, place: str = "") -> Limits:
+def validate_limits(limits: Limits, prefix: str = "") -> Limits:
     """The limits, if nothing is less than one. Raises ValueError."""
     for name in LIMITS.values():
-        most = getattr(limits, name)
-        if most is not None and not 1 <= most < 2**63:
-            raise ValueError(f"{place}{name} must be at least 1; null is no limit")
+        limit = getattr(limits, name)
+        if limit is not None and not 1 <= limit < 2**63:
+            raise ValueError(f"{prefix}{name} must be at least 1; null is no limit")
     return limits
 
 
-def within(budget: Budget, place: str = "") -> Budget:
+def validate_budget(budget: Budget, prefix: str = "") -> Budget:
     """The budget, if its columns can hold it. Raises ValueError."""
     for column, name in BUDGETS.items():
-        said = getattr(budget, name)
+        value = getattr(budget, name)
         if column == "budget_soft_percent":
-            if said is not None and not 1 <= said <= 100:
-                raise ValueError(f"{place}{name} must be a whole number from 1 to 100")
-        elif said is not None and not (said.is_finite() and 0 <= said < MOST_USD):
-            raise ValueError(f"{place}{name} must be US dollars from 0 to below {MOST_USD}")
+            if value is not None and not 1 <= value <= 100:
+                raise ValueError(f"{prefix}{name} must be a whole number from 1 to 100")
+        elif value is not None and not (value.is_finite() and 0 <= value < MAX_USD):
+            raise ValueError(f"{prefix}{name} must be US dollars from 0 to below {MAX_USD}")
     return budget
 
 
-def without_none(said: Limits | Budget) -> dict[str, Any]:
+def non_null_fields(values: Limits | Budget) -> dict[str, Any]:
     """What is said of them, as plain JSON; dollars are texts, so that none loses a digit."""
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(said))
-    return {name: value for name, value in found.items() if value is not None}
+    fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def tidy(value: Decimal | None) -> Decimal | None:
+def strip_trailing_zeros(value: Decimal | None) -> Decimal | None:
     """The same without the zeros that its column adds."""
     return value if value is None else Decimal(f"{value.normalize():f}")
 
 
 def budget_of(row: Budgeted) -> Budget:
     """The budget of a row, as a person would write it."""
-    found: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
-    tidied: dict[str, Any] = {n: tidy(v) if isinstance(v, Decimal) else v for n, v in found.items()}
-    return Budget(**tidied)
+    values: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
+    normalized: dict[str, Any] = {
+        n: strip_trailing_zeros(v) if isinstance(v, Decimal) else v for n, v in values.items()
+    }
+    return Budget(**normalized)
 
 
 def set_limits(row: Limited, limits: Limits) -> None:

@@ -33,7 +33,7 @@ def digest(token: str) -> bytes:
     return auth.key_digest(token, pepper())
 
 
-def make_key(
+def create_key(
     name: str,
     *,
     routes: Iterable[str] = (),
@@ -47,7 +47,7 @@ def make_key(
 
     `limits` are the row's `budget_*` and `limit_*` fields.
     """
-    row, plain = fresh_row(
+    row, secret = new_key_row(
         name=name,
         routes=list(routes),
         expires_at=expires_at,
@@ -57,13 +57,13 @@ def make_key(
         **limits,
     )
     row.save()
-    return row, plain
+    return row, secret
 
 
-def fresh_row(**values: Any) -> tuple[ApiKey, str]:
+def new_key_row(**values: Any) -> tuple[ApiKey, str]:
     """A key's row that is not saved yet, and the secret it was made for."""
-    plain = auth.generate_key()
-    return ApiKey(prefix=auth.public_prefix(plain), digest=digest(plain), **values), plain
+    secret = auth.generate_key()
+    return ApiKey(prefix=auth.public_prefix(secret), digest=digest(secret), **values), secret
 
 
 def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
@@ -75,19 +75,19 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
     Raises:
         ValueError: the key has been revoked.
     """
-    plain = auth.generate_key()
+    secret = auth.generate_key()
     with transaction.atomic():
-        held = ApiKey.objects.select_for_update().get(pk=row.pk)
-        if held.revoked_at is not None:
+        locked = ApiKey.objects.select_for_update().get(pk=row.pk)
+        if locked.revoked_at is not None:
             raise ValueError("the key has been revoked")
-        kept = grace > timedelta()
-        held.previous_prefix = held.prefix if kept else ""
-        held.previous_digest = bytes(held.digest) if kept else None
-        held.previous_expires_at = timezone.now() + grace if kept else None
-        held.prefix, held.digest = auth.public_prefix(plain), digest(plain)
-        held.save()
+        has_grace = grace > timedelta()
+        locked.previous_prefix = locked.prefix if has_grace else ""
+        locked.previous_digest = bytes(locked.digest) if has_grace else None
+        locked.previous_expires_at = timezone.now() + grace if has_grace else None
+        locked.prefix, locked.digest = auth.public_prefix(secret), digest(secret)
+        locked.save()
     row.refresh_from_db()
-    return plain
+    return secret
 
 
 def end_grace(row: ApiKey) -> None:

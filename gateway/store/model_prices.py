@@ -16,84 +16,88 @@ import msgspec
 from gateway.models import Model
 from gateway.providers.batch_prices import times
 from gateway.providers.profile import RATES, Price
-from gateway.store.compile import InvalidField
+from gateway.store.field_values import InvalidField
 
-MOST_TIERS = 20
-_MOST_NAME = 20
+MAX_TIERS = 20
+_MAX_TIER_NAME = 20
 
 
 def price_value(listed: Price, row: Model) -> Price:
     """The list price with what the row says in its place. Raises ValueError."""
-    own = {name: value for name in RATES if (value := getattr(row, f"price_{name}")) is not None}
-    if any(value < 0 for value in own.values()):
+    row_rates = {
+        name: value for name in RATES if (value := getattr(row, f"price_{name}")) is not None
+    }
+    if any(value < 0 for value in row_rates.values()):
         raise InvalidField("prices", "a price must not be negative")
-    if not own and row.price_above is None and not row.price_tiers:
+    if not row_rates and row.price_above is None and not row.price_tiers:
         return listed
-    rest = any(getattr(listed, name) is not None for name in RATES if name not in own)
-    source = f"set here, else {listed.source}" if rest else "set here"
-    if not own:
+    uses_list_price = any(
+        getattr(listed, name) is not None for name in RATES if name not in row_rates
+    )
+    source = f"set here, else {listed.source}" if uses_list_price else "set here"
+    if not row_rates:
         source = listed.source
-    found = msgspec.structs.replace(listed, **own, source=source)
+    price = msgspec.structs.replace(listed, **row_rates, source=source)
     # Who sets the price of a prompt has set that of a long one too, unless he says another.
-    given = [] if row.price_above is None else row.price_above
-    if row.price_above is not None or {"input", "output"} & own.keys():
-        found = msgspec.structs.replace(found, above=above_value(given, found))
-    return msgspec.structs.replace(found, tiers=tiers_value(row.price_tiers or {}, found))
+    long_prompts = [] if row.price_above is None else row.price_above
+    if row.price_above is not None or {"input", "output"} & row_rates.keys():
+        price = msgspec.structs.replace(price, above=above_value(long_prompts, price))
+    return msgspec.structs.replace(price, tiers=tiers_value(row.price_tiers or {}, price))
 
 
-def above_value(given: Any, base: Price) -> tuple[tuple[int, Price], ...]:
+def above_value(value: Any, base: Price) -> tuple[tuple[int, Price], ...]:
     """Prices of long prompts; what one does not say is as `base`. Raises ValueError."""
-    if not isinstance(given, list):
+    if not isinstance(value, list):
         raise _invalid("prices.above", "it must be a list")
-    found: dict[int, Price] = {}
-    for number, item in enumerate(given):
-        place = f"prices.above[{number}]"
+    prices: dict[int, Price] = {}
+    for number, item in enumerate(value):
+        path = f"prices.above[{number}]"
         if not isinstance(item, Mapping):
-            raise _invalid(place, "it must be an object with `tokens` and prices")
+            raise _invalid(path, "it must be an object with `tokens` and prices")
         rates = dict(item)
         tokens = rates.pop("tokens", None)
-        if type(tokens) is not int or tokens < 1 or tokens in found:
-            raise _invalid(f"{place}.tokens", "it must be a whole number above 0, each one once")
-        told = {name: getattr(base, name) for name in RATES} | _rates(rates, place)
-        found[tokens] = Price(**told, source=base.source)
-    return tuple(sorted(found.items(), key=lambda pair: pair[0]))
+        if type(tokens) is not int or tokens < 1 or tokens in prices:
+            raise _invalid(f"{path}.tokens", "it must be a whole number above 0, each one once")
+        merged_rates = {name: getattr(base, name) for name in RATES} | _rates(rates, path)
+        prices[tokens] = Price(**merged_rates, source=base.source)
+    return tuple(sorted(prices.items(), key=lambda pair: pair[0]))
 
 
-def tiers_value(given: Any, base: Price) -> dict[str, Price]:
+def tiers_value(value: Any, base: Price) -> dict[str, Price]:
     """Prices of service tiers, from factors or prices. Raises ValueError."""
-    if not isinstance(given, Mapping) or len(given) > MOST_TIERS:
-        raise _invalid("prices.tiers", f"it must be an object of at most {MOST_TIERS} tiers")
-    found = {}
-    for name, told in given.items():
-        place = f"prices.tiers.{name}"
-        if not isinstance(name, str) or not 0 < len(name) <= _MOST_NAME:
-            raise _invalid("prices.tiers", f"a name has 1 to {_MOST_NAME} characters")
+    if not isinstance(value, Mapping) or len(value) > MAX_TIERS:
+        raise _invalid("prices.tiers", f"it must be an object of at most {MAX_TIERS} tiers")
+    prices = {}
+    for name, tier_value in value.items():
+        path = f"prices.tiers.{name}"
+        if not isinstance(name, str) or not 0 < len(name) <= _MAX_TIER_NAME:
+            raise _invalid("prices.tiers", f"a name has 1 to {_MAX_TIER_NAME} characters")
         source = f"{base.source}; tier {name}"
-        if isinstance(told, Mapping):
-            rates = {rate: getattr(base, rate) for rate in RATES} | _rates(told, place)
-            found[name] = Price(**rates, source=source)
+        if isinstance(tier_value, Mapping):
+            rates = {rate: getattr(base, rate) for rate in RATES} | _rates(tier_value, path)
+            prices[name] = Price(**rates, source=source)
         else:
-            found[name] = times(base, _number(told, place), source)
-    return found
+            prices[name] = times(base, _number(tier_value, path), source)
+    return prices
 
 
-def _rates(given: Mapping[str, Any], place: str) -> dict[str, Decimal]:
-    for name in given:
+def _rates(values: Mapping[str, Any], path: str) -> dict[str, Decimal]:
+    for name in values:
         if name not in RATES:
-            raise _invalid(f"{place}.{name}", f"there is no such price; {', '.join(RATES)}")
-    return {n: _number(v, f"{place}.{n}") for n, v in given.items() if v is not None}
+            raise _invalid(f"{path}.{name}", f"there is no such price; {', '.join(RATES)}")
+    return {n: _number(v, f"{path}.{n}") for n, v in values.items() if v is not None}
 
 
-def _number(value: Any, place: str) -> Decimal:
+def _number(value: Any, path: str) -> Decimal:
     try:
         if isinstance(value, bool):
             raise InvalidOperation
-        found = Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation:
-        raise _invalid(place, "it must be a number") from None
-    if not found.is_finite() or not 0 <= found < 10**8:
-        raise _invalid(place, "it must be a number that is not negative")
-    return found
+        raise _invalid(path, "it must be a number") from None
+    if not number.is_finite() or not 0 <= number < 10**8:
+        raise _invalid(path, "it must be a number that is not negative")
+    return number
 
 
 def _invalid(field: str, why: str) -> InvalidField:

@@ -17,9 +17,9 @@ from django.db import transaction
 
 from gateway.models import Setting, Source
 from gateway.models.cost import MAX_MARGIN
-from gateway.providers.masks import Mask, mask
+from gateway.providers.masks import Mask, compile_mask
 from gateway.routing.limits import Budget, Limits
-from gateway.store.key_values import sound, within, without_none
+from gateway.store.key_values import non_null_fields, validate_budget, validate_limits
 
 Origin = Literal["environment", "file", "database", "default"]
 
@@ -40,7 +40,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     default: Callable[[], Any]
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class OptionValue(msgspec.Struct, frozen=True, kw_only=True):
     """A value and where it is from; `ref` names the variable or the place in a file."""
 
     value: Any
@@ -49,7 +49,7 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     problem: str = ""
 
     @property
-    def open(self) -> bool:
+    def editable(self) -> bool:
         """Whether the console may change it."""
         return self.origin in {"database", "default"}
 
@@ -76,7 +76,7 @@ def _masks(value: Any) -> tuple[str, ...]:
     for text in value:
         if not isinstance(text, str):
             raise ValueError("a pattern must be text")
-        mask(text)
+        compile_mask(text)
     return tuple(value)
 
 
@@ -85,29 +85,29 @@ def _margin(value: Any) -> str | None:
     if value is None or value == "":
         return None
     try:
-        found = Decimal(str(value))
+        margin = Decimal(str(value))
     except InvalidOperation:
-        found = Decimal("nan")
-    if isinstance(value, bool) or not found.is_finite() or not 0 <= found <= MAX_MARGIN:
+        margin = Decimal("nan")
+    if isinstance(value, bool) or not margin.is_finite() or not 0 <= margin <= MAX_MARGIN:
         raise ValueError(f"must be a number from 0 to {MAX_MARGIN}, such as 1.2")
-    return f"{found.normalize():f}"
+    return f"{margin.normalize():f}"
 
 
 def _limits(value: Any) -> dict[str, Any]:
-    return without_none(sound(_shaped(value, Limits)))
+    return non_null_fields(validate_limits(_convert_object(value, Limits)))
 
 
 def _budget(value: Any) -> dict[str, Any]:
-    return without_none(within(_shaped(value, Budget)))
+    return non_null_fields(validate_budget(_convert_object(value, Budget)))
 
 
-def _shaped(value: Any, shape: type[Shape]) -> Shape:
-    known = shape.__struct_fields__
+def _convert_object(value: Any, shape: type[Shape]) -> Shape:
+    field_names = shape.__struct_fields__
     if not isinstance(value, Mapping):
-        raise ValueError(f"must be an object of {', '.join(known)}")
+        raise ValueError(f"must be an object of {', '.join(field_names)}")
     for name in value:
-        if name not in known:
-            raise ValueError(f"there is no `{str(name)[:80]}`; there are {', '.join(known)}")
+        if name not in field_names:
+            raise ValueError(f"there is no `{str(name)[:80]}`; there are {', '.join(field_names)}")
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
@@ -137,65 +137,65 @@ OPTIONS: dict[str, Option] = {
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """All of them, as they hold now."""
 
-    held: dict[str, Held]
+    values: dict[str, OptionValue]
 
     @property
     def log_bodies(self) -> bool:
         """Whether bodies are stored where neither key nor route says otherwise."""
-        return bool(self.held["log_bodies"].value)
+        return bool(self.values["log_bodies"].value)
 
     @property
     def row_days(self) -> int:
         """Days that rows of the log are kept."""
-        return int(self.held["row_days"].value)
+        return int(self.values["row_days"].value)
 
     @property
     def body_days(self) -> int:
         """Days that bodies are kept; never longer than their rows."""
-        own = self.held["body_days"].value
-        return self.row_days if own is None else min(int(own), self.row_days)
+        days = self.values["body_days"].value
+        return self.row_days if days is None else min(int(days), self.row_days)
 
     @property
     def margin(self) -> Decimal | None:
         """What a dollar of cost is charged as; None is as it is."""
-        value = self.held["margin"].value
+        value = self.values["margin"].value
         return None if value is None else Decimal(value)
 
     @property
     def limits(self) -> Limits:
         """What all requests together may use."""
-        return msgspec.convert(self.held["limits"].value, Limits)
+        return msgspec.convert(self.values["limits"].value, Limits)
 
     @property
     def budget(self) -> Budget:
         """What all requests together may cost."""
-        return msgspec.convert(self.held["budget"].value, Budget)
+        return msgspec.convert(self.values["budget"].value, Budget)
 
     @property
     def masks(self) -> tuple[Mask, ...]:
         """What is masked before anything is stored."""
-        return tuple(mask(text) for text in self.held["masks"].value)
+        return tuple(compile_mask(text) for text in self.values["masks"].value)
 
 
 def load_options() -> Options:
     """What holds now, read from environment and database."""
     rows = {row.name: row for row in Setting.objects.all()}
-    return Options(held={name: _held(o, rows.get(name)) for name, o in OPTIONS.items()})
+    return Options(values={name: _option_value(o, rows.get(name)) for name, o in OPTIONS.items()})
 
 
-def _held(option: Option, row: Setting | None) -> Held:
+def _option_value(option: Option, row: Setting | None) -> OptionValue:
     origin = origin_of(option.variable)
     if origin != "default":
         suffix = "_FILE" if origin == "file" else ""
-        return Held(value=option.default(), origin=origin, ref=f"{option.variable}{suffix}")
+        return OptionValue(value=option.default(), origin=origin, ref=f"{option.variable}{suffix}")
     if row is None:
-        return Held(value=option.default(), origin="default")
+        return OptionValue(value=option.default(), origin="default")
     from_file = row.source == Source.FILE
     try:
         value = option.check(row.value)
     except ValueError as error:
-        return Held(value=option.default(), origin="default", problem=str(error))
-    return Held(value=value, origin="file" if from_file else "database", ref=row.source_ref)
+        return OptionValue(value=option.default(), origin="default", problem=str(error))
+    return OptionValue(value=value, origin="file" if from_file else "database", ref=row.source_ref)
 
 
 def origin_of(variable: str) -> Origin:
@@ -213,13 +213,13 @@ def set_options(values: dict[str, Any]) -> None:
     """
     checked = {name: OPTIONS[name].check(value) for name, value in values.items()}
     with transaction.atomic():
-        held = load_options().held
+        current = load_options().values
         for name, value in checked.items():
-            if held[name].open and (held[name].value != value or held[name].problem):
-                _keep(name, list(value) if isinstance(value, tuple) else value)
+            if current[name].editable and (current[name].value != value or current[name].problem):
+                _save_option(name, list(value) if isinstance(value, tuple) else value)
 
 
-def _keep(name: str, value: Any) -> None:
+def _save_option(name: str, value: Any) -> None:
     if value is not None and value != {}:
         Setting.objects.update_or_create(name=name, defaults={"value": value})
         return

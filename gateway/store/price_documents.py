@@ -20,10 +20,10 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from gateway.models import PriceUpdate, Source
-from gateway.providers.prices import Entry, Update, book, listed
+from gateway.providers.prices import Entry, Update, price_book, snapshot_entries
 from gateway.providers.profile import RATES
-from gateway.store.documents.shape import Owned, Owner, Refused, as_json, shaped
-from gateway.store.price_updates import Change, accepted, check_entry, name_of
+from gateway.store.documents.shape import Owned, Owner, Refused, as_json, convert_document
+from gateway.store.price_updates import Change, accepted_updates, check_entry, name_of
 
 Document = dict[str, Any]
 # A list, and what tells an entry from the others of it.
@@ -71,10 +71,10 @@ class PriceDoc(Rates, frozen=True, kw_only=True):
     origin: str = ""
 
 
-class Written(NamedTuple):
+class PriceChange(NamedTuple):
     """What became of an override: `+`, `-` or `~`, its name, and its documents."""
 
-    mark: str
+    action: str
     name: str
     before: Document | None
     after: Document | None
@@ -82,18 +82,21 @@ class Written(NamedTuple):
 
 def read_prices(rows: QuerySet[PriceUpdate] | None = None) -> dict[Key, Document]:
     """The overrides that hold, by list and entry; of all rows, or of these."""
-    return {(name, update.entry.key): _said(name, update) for name, update in accepted(rows)}
+    return {
+        (name, update.entry.key): _price_document(name, update)
+        for name, update in accepted_updates(rows)
+    }
 
 
-def write_prices(documents: list[Any], owner: Owner) -> Iterator[Written]:
+def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
     """Make these the file's overrides, and tell what differs. Raises Refused.
 
     The field of a refusal is a path such as `prices[2].list`.
     """
-    mine = [r for r in PriceUpdate.objects.filter(source=Source.CODE) if owner.has(r)]
-    pks = [row.pk for row in mine]
+    file_rows = [r for r in PriceUpdate.objects.filter(source=Source.CODE) if owner.has(r)]
+    pks = [row.pk for row in file_rows]
     before = read_prices(PriceUpdate.objects.filter(pk__in=pks))
-    held = read_prices(PriceUpdate.objects.exclude(pk__in=pks))
+    other_prices = read_prices(PriceUpdate.objects.exclude(pk__in=pks))
     updates: dict[Key, tuple[str, Update]] = {}
     for number, document in enumerate(documents):
         path = f"prices[{number}]"
@@ -102,28 +105,28 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[Written]:
         if key in updates:
             raise Refused(f"{path}.match", f"{name}/{name_of(update.entry)} stands twice")
         if (
-            key in held
-            and held[key] != _said(name, update)
+            key in other_prices
+            and other_prices[key] != _price_document(name, update)
             and not owner.take
             and key not in before
         ):
             why = f"{name}/{name_of(update.entry)} was accepted here with another price"
             raise Owned(path, f"{why}; `--take` makes it this file's")
         updates[key] = name, update
-    after = {key: _said(*pair) for key, pair in updates.items()}
+    after = {key: _price_document(*pair) for key, pair in updates.items()}
     if after != before:
-        _save(list(updates.values()), mine, owner)
+        _save(list(updates.values()), file_rows, owner)
     for key in dict.fromkeys((*before, *after)):
-        old, new = before.get(key, held.get(key)), after.get(key)
+        old, new = before.get(key, other_prices.get(key)), after.get(key)
         if old != new and (key in before or new is not None):
-            mark = "+" if old is None else "~" if new is not None else "-"
-            yield Written(mark, f"{key[0]}/{key[1].split('&')[0][1:]}", old, new)
+            action = "+" if old is None else "~" if new is not None else "-"
+            yield PriceChange(action, f"{key[0]}/{key[1].split('&')[0][1:]}", old, new)
 
 
-def _save(pairs: list[tuple[str, Update]], mine: list[PriceUpdate], owner: Owner) -> None:
-    row, *others = mine or [PriceUpdate(list_date=timezone.now().date())]
-    for other in others:
-        other.delete()
+def _save(pairs: list[tuple[str, Update]], file_rows: list[PriceUpdate], owner: Owner) -> None:
+    row, *duplicates = file_rows or [PriceUpdate(list_date=timezone.now().date())]
+    for duplicate in duplicates:
+        duplicate.delete()
     if not pairs:
         if row.pk:
             row.delete()
@@ -136,11 +139,14 @@ def _save(pairs: list[tuple[str, Update]], mine: list[PriceUpdate], owner: Owner
 
 def _change(name: str, update: Update) -> Change:
     entry = update.entry
-    old = next((one for one in listed(name) if one.key == entry.key), None)
+    old = next(
+        (listed_entry for listed_entry in snapshot_entries(name) if listed_entry.key == entry.key),
+        None,
+    )
     return Change(
         list=name,
         name=name_of(entry),
-        what="new" if old is None else "changed",
+        kind="new" if old is None else "changed",
         old=old,
         new=entry,
         before=update.before,
@@ -150,10 +156,10 @@ def _change(name: str, update: Update) -> Change:
 # --- one override ---------------------------------------------------------------------------
 
 
-def _said(name: str, update: Update) -> Document:
+def _price_document(name: str, update: Update) -> Document:
     """An override's document, without what it does not say."""
     entry = update.entry
-    found = PriceDoc(
+    values = PriceDoc(
         of=name,
         match=entry.match,
         before=update.before,
@@ -163,14 +169,14 @@ def _said(name: str, update: Update) -> Document:
         origin=entry.source,
         **_rates(entry.usd),
     )
-    said: Document = _spoken(as_json(found))
-    return said
+    document: Document = _without_empty(as_json(values))
+    return document
 
 
-def _spoken(value: Any) -> Any:
+def _without_empty(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _spoken(v) for k, v in value.items() if v not in (None, "", [])}
-    return [_spoken(one) for one in value] if isinstance(value, list) else value
+        return {k: _without_empty(v) for k, v in value.items() if v not in (None, "", [])}
+    return [_without_empty(item) for item in value] if isinstance(value, list) else value
 
 
 def _rates(usd: list[Decimal | None]) -> dict[str, Any]:
@@ -181,25 +187,25 @@ def _update(document: Any, path: str) -> tuple[str, Update]:
     if not isinstance(document, dict):
         raise Refused(path, "must be a mapping with a list, names to match and prices")
     try:
-        given = shaped(document, PriceDoc)
+        values = convert_document(document, PriceDoc)
     except Refused as refused:
         raise Refused(f"{path}.{refused.field}".rstrip("."), refused.why) from None
-    if given.of not in book().providers:
-        known = ", ".join(sorted(book().providers))
-        raise Refused(f"{path}.list", f"there is no such list; there are {known}")
+    if values.of not in price_book().providers:
+        list_names = ", ".join(sorted(price_book().providers))
+        raise Refused(f"{path}.list", f"there is no such list; there are {list_names}")
     entry = Entry(
-        match=given.match,
-        usd=_usd(given),
-        window=given.window,
-        note=given.note,
-        above=[(one.tokens, _usd(one)) for one in given.above],
-        source=given.origin,
+        match=values.match,
+        usd=_usd(values),
+        window=values.window,
+        note=values.note,
+        above=[(above.tokens, _usd(above)) for above in values.above],
+        source=values.origin,
     )
     try:
-        check_entry(given.of, entry)
+        check_entry(values.of, entry)
     except ValueError as error:
         raise Refused(path, str(error).partition(": ")[2]) from None
-    return given.of, Update(entry, given.before)
+    return values.of, Update(entry, values.before)
 
 
 def _usd(rates: Rates) -> list[Decimal | None]:

@@ -1,6 +1,6 @@
 """Newer price lists: compared with what holds, looked at, and accepted as data.
 
-read_book(bytes)          -> Book          the format of the snapshot (`manage.py buildprices`)
+read_book(bytes)          -> Book          the format of the snapshot (`manage.py build_prices`)
 compared(book)            -> [Change]      what differs from the prices in use
 propose(book, name)       -> PriceUpdate   kept for a person to look at
 PriceUpdate.accept(...)                    a change of the registry: live within a second
@@ -21,15 +21,15 @@ from django.utils import timezone
 from gateway.canon.response import Usage
 from gateway.models import Model, PriceUpdate, UsageHour
 from gateway.providers.prices import (
-    Book,
     Entry,
+    PriceBook,
     Update,
-    book,
+    apply_updates,
     entries,
-    found_in,
-    holds,
+    find_entry,
+    matches_clause,
+    price_book,
     price_of,
-    use,
 )
 from gateway.providers.profile import RATES, Price
 from gateway.routing.pricing import cost
@@ -37,13 +37,13 @@ from gateway.store.model_prices import price_value
 from gateway.usage_querysets import Totals
 
 # What a list may weigh; the snapshot has 150 kB.
-MOST_BYTES = 8 * 1024 * 1024
-MOST_ENTRIES = 50_000
+MAX_BYTES = 8 * 1024 * 1024
+MAX_ENTRIES = 50_000
 # What was used of a model in so many days says what a new price means.
 EFFECT_DAYS = 30
-_MOST_USD = Decimal(10) ** 8
+_MAX_USD = Decimal(10) ** 8
 
-What = Literal["changed", "new", "gone"]
+ChangeKind = Literal["changed", "new", "gone"]
 
 
 class Change(msgspec.Struct, kw_only=True):
@@ -56,13 +56,13 @@ class Change(msgspec.Struct, kw_only=True):
 
     list: str
     name: str
-    what: What
+    kind: ChangeKind
     old: Entry | None = None
     new: Entry | None = None
     before: str = ""
 
 
-class Line(msgspec.Struct, frozen=True):
+class RateChange(msgspec.Struct, frozen=True):
     """One price of a change: dollars per million tokens, in words what of."""
 
     name: str
@@ -87,44 +87,44 @@ class Effect(msgspec.Struct, frozen=True):
     model: str
     old: Decimal | None
     new: Decimal | None
-    own: bool = False
+    has_row_prices: bool = False
 
 
-def read_book(data: bytes) -> Book:
+def read_book(data: bytes) -> PriceBook:
     """A price list. Raises ValueError with what is wrong, for a person."""
-    if len(data) > MOST_BYTES:
-        raise ValueError(f"the file is larger than {MOST_BYTES // 1024 // 1024} MB")
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"the file is larger than {MAX_BYTES // 1024 // 1024} MB")
     try:
-        found = msgspec.json.decode(data, type=Book)
+        price_book = msgspec.json.decode(data, type=PriceBook)
         lists = {
             name: msgspec.json.decode(raw, type=list[Entry])
-            for name, raw in found.providers.items()
+            for name, raw in price_book.providers.items()
         }
-        dt.date.fromisoformat(found.taken)
+        dt.date.fromisoformat(price_book.fetched_on)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ValueError(f"this is no price list: {error}") from None
-    if sum(map(len, lists.values())) > MOST_ENTRIES:
-        raise ValueError(f"the file has more than {MOST_ENTRIES} models")
+    if sum(map(len, lists.values())) > MAX_ENTRIES:
+        raise ValueError(f"the file has more than {MAX_ENTRIES} models")
     for name, rows in lists.items():
         for entry in rows:
             check_entry(name, entry)
-    return found
+    return price_book
 
 
 def check_entry(name: str, entry: Entry) -> None:
     """Raise ValueError for an entry that can not be used, with its list and name."""
-    place = f"{name}, {entry.key or 'a model without a clause'}"
+    label = f"{name}, {entry.key or 'a model without a clause'}"
     if not entry.match or not all(_clause(clause) for clause in entry.match):
-        raise ValueError(f"{place}: its clauses can not be read")
+        raise ValueError(f"{label}: its clauses can not be read")
     prices = [*entry.usd, *(price for _, usd in entry.above for price in usd)]
-    if any(p is not None and (not p.is_finite() or not 0 <= p < _MOST_USD) for p in prices):
-        raise ValueError(f"{place}: a price must be a number that is not negative")
+    if any(p is not None and (not p.is_finite() or not 0 <= p < _MAX_USD) for p in prices):
+        raise ValueError(f"{label}: a price must be a number that is not negative")
 
 
 def _clause(clause: str | list[str]) -> bool:
     """Whether a clause can be asked; a broken regular expression can not."""
     try:
-        holds(clause, "model")
+        matches_clause(clause, "model")
     except Exception:
         return False
     return bool(clause)
@@ -133,40 +133,40 @@ def _clause(clause: str | list[str]) -> bool:
 # -- what differs ---------------------------------------------------------------------
 
 
-def compared(new: Book) -> list[Change]:
+def compare_prices(new: PriceBook) -> list[Change]:
     """What a list would change of the prices that hold now, by list and name.
 
     Lists that nobody here reads are left out; one that is missing in it stays as it is.
     """
-    found: list[Change] = []
-    for name in sorted(set(new.providers) & set(book().providers)):
+    changes: list[Change] = []
+    for name in sorted(set(new.providers) & set(price_book().providers)):
         rows = msgspec.json.decode(new.providers[name], type=list[Entry])
-        found += _of_list(name, rows, source=f"{new.source} of {new.taken}")
-    return found
+        changes += _compare_list(name, rows, source=f"{new.source} of {new.fetched_on}")
+    return changes
 
 
-def _of_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
-    held = {entry.key: entry for entry in entries(name)}
-    found: list[Change] = []
+def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
+    current = {entry.key: entry for entry in entries(name)}
+    changes: list[Change] = []
     following = ""
     for entry in reversed(rows):
-        old = held.get(entry.key)
+        old = current.get(entry.key)
         if old is None or _facts(old) != _facts(entry):
-            found.append(
+            changes.append(
                 Change(
                     list=name,
                     name=name_of(entry),
-                    what="new" if old is None else "changed",
+                    kind="new" if old is None else "changed",
                     old=old,
                     new=msgspec.structs.replace(entry, source=source),
                     before=following,
                 )
             )
         following = entry.key
-    found.reverse()
-    kept = {entry.key for entry in rows}
-    gone = (entry for key, entry in held.items() if key not in kept)
-    return found + [Change(list=name, name=name_of(e), what="gone", old=e) for e in gone]
+    changes.reverse()
+    listed_keys = {entry.key for entry in rows}
+    gone = (entry for key, entry in current.items() if key not in listed_keys)
+    return changes + [Change(list=name, name=name_of(e), kind="gone", old=e) for e in gone]
 
 
 def _facts(entry: Entry) -> Any:
@@ -185,25 +185,25 @@ def name_of(entry: Entry) -> str:
     return entry.key.split("&")[0][1:] if entry.key else ""
 
 
-def lines_of(change: Change) -> list[Line]:
+def rate_changes(change: Change) -> list[RateChange]:
     """The prices that differ, each on a line."""
     if change.new is None:
         return []
     old = price_of(change.old) if change.old is not None else Price()
-    return _lines(old, price_of(change.new))
+    return _rate_changes(old, price_of(change.new))
 
 
-def _lines(old: Price, new: Price, where: str = "") -> list[Line]:
-    found = [
-        Line(f"{rate}{where}", getattr(old, rate), getattr(new, rate))
+def _rate_changes(old: Price, new: Price, where: str = "") -> list[RateChange]:
+    lines = [
+        RateChange(f"{rate}{where}", getattr(old, rate), getattr(new, rate))
         for rate in RATES
         if getattr(old, rate) != getattr(new, rate)
     ]
     before, after = dict(old.above), dict(new.above)
     for tokens in sorted(before.keys() | after.keys()):
-        words = f", prompts above {tokens}"
-        found += _lines(before.get(tokens, Price()), after.get(tokens, Price()), words)
-    return found
+        suffix = f", prompts above {tokens}"
+        lines += _rate_changes(before.get(tokens, Price()), after.get(tokens, Price()), suffix)
+    return lines
 
 
 # -- what it means --------------------------------------------------------------------
@@ -214,32 +214,37 @@ def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, 
     since = (now or timezone.now()) - dt.timedelta(days=EFFECT_DAYS)
     used = UsageHour.objects.between(since).by("model")
     rows = list(Model.objects.live().select_related("provider"))
-    found: dict[int, list[Effect]] = {}
+    effects_by_change: dict[int, list[Effect]] = {}
     by_key = {(c.list, c.old.key): n for n, c in enumerate(changes) if c.old and c.new}
     for row in rows:
-        place = _place(row, by_key)
-        if place is None:
+        change_index = _change_index(row, by_key)
+        if change_index is None:
             continue
-        change = changes[place]
+        change = changes[change_index]
         assert change.old is not None
         assert change.new is not None
         totals = used.get((row.provider.name, row.name), Totals())
         old, new = (price_value(price_of(e), row) for e in (change.old, change.new))
-        effect = Effect(str(row), _worth(totals, old), _worth(totals, new), own=_has_own(row))
-        found.setdefault(place, []).append(effect)
-    return found
+        effect = Effect(
+            str(row),
+            _usage_cost(totals, old),
+            _usage_cost(totals, new),
+            has_row_prices=_has_row_prices(row),
+        )
+        effects_by_change.setdefault(change_index, []).append(effect)
+    return effects_by_change
 
 
-def _place(row: Model, by_key: dict[tuple[str, str], int]) -> int | None:
-    hit = found_in(row.provider.preset, row.name)
+def _change_index(row: Model, by_key: dict[tuple[str, str], int]) -> int | None:
+    hit = find_entry(row.provider.preset, row.name)
     return None if hit is None else by_key.get((hit[0], hit[1].key))
 
 
-def _has_own(row: Model) -> bool:
+def _has_row_prices(row: Model) -> bool:
     return any(getattr(row, f"price_{rate}") is not None for rate in RATES)
 
 
-def _worth(totals: Totals, price: Price) -> Decimal | None:
+def _usage_cost(totals: Totals, price: Price) -> Decimal | None:
     """What all of it together would cost, each request taken for a short one."""
     if not totals.tokens:
         return None
@@ -256,15 +261,15 @@ def _worth(totals: Totals, price: Price) -> Decimal | None:
 # -- kept, accepted, used -------------------------------------------------------------
 
 
-def propose(found: Book, name: str) -> PriceUpdate:
+def propose(price_book: PriceBook, name: str) -> PriceUpdate:
     """Keep what a list would change, for a person to look at. Raises ValueError: nothing would."""
-    changes = compared(found)
+    changes = compare_prices(price_book)
     if not any(change.new for change in changes):
         raise ValueError("all of its prices are those in use")
     row = PriceUpdate(
-        name=name[:200] or found.source[:200],
-        origin=found.source[:200],
-        list_date=dt.date.fromisoformat(found.taken),
+        name=name[:200] or price_book.source[:200],
+        origin=price_book.source[:200],
+        list_date=dt.date.fromisoformat(price_book.fetched_on),
         changes=msgspec.to_builtins(changes),
     )
     row.save()
@@ -273,30 +278,30 @@ def propose(found: Book, name: str) -> PriceUpdate:
 
 def changes_of(row: PriceUpdate) -> list[Change]:
     """The changes of a row."""
-    found: list[Change] = msgspec.convert(row.changes, list[Change], strict=False)
-    return found
+    changes: list[Change] = msgspec.convert(row.changes, list[Change], strict=False)
+    return changes
 
 
-def accepted(rows: QuerySet[PriceUpdate] | None = None) -> Iterator[tuple[str, Update]]:
+def accepted_updates(rows: QuerySet[PriceUpdate] | None = None) -> Iterator[tuple[str, Update]]:
     """What is accepted, with its list, in the order in which it holds; of all rows, or these.
 
     A row that can not be read is left out: the prices before it hold.
     """
-    found = PriceUpdate.objects.all() if rows is None else rows
-    for row in found.exclude(accepted=[]).order_by("accepted_at", "pk"):
+    updates = PriceUpdate.objects.all() if rows is None else rows
+    for row in updates.exclude(accepted=[]).order_by("accepted_at", "pk"):
         try:
             changes = changes_of(row)
         except msgspec.ValidationError:
             continue
-        for place in row.accepted:
-            change = changes[place] if 0 <= place < len(changes) else None
+        for change_index in row.accepted:
+            change = changes[change_index] if 0 <= change_index < len(changes) else None
             if change is not None and change.new is not None:
                 yield change.list, Update(change.new, change.before)
 
 
-def use_updates() -> bool:
+def apply_accepted_updates() -> bool:
     """Let the accepted changes hold in this process; whether that is news."""
-    found: dict[str, list[Update]] = {}
-    for name, update in accepted():
-        found.setdefault(name, []).append(update)
-    return use({name: tuple(updates) for name, updates in found.items()})
+    updates_by_list: dict[str, list[Update]] = {}
+    for name, update in accepted_updates():
+        updates_by_list.setdefault(name, []).append(update)
+    return apply_updates({name: tuple(updates) for name, updates in updates_by_list.items()})

@@ -18,16 +18,16 @@ log = logging.getLogger(__name__)
 
 PRUNE_S = 600.0
 # SQLite takes so many values in one query that two keys a turn always fit.
-MOST_TURNS = 400
+MAX_TURNS = 400
 
 
-class _Pruned:
+class _LastPrune:
     """When old rows were last deleted, on this process's clock."""
 
-    at = 0.0
+    monotonic_s = 0.0
 
 
-def keep_reasoning(rows: list[ReasoningRow]) -> None:
+def store_reasoning(rows: list[ReasoningRow]) -> None:
     """Write kept turns, and delete old ones now and then. Nothing if none are to be kept."""
     if not settings.REASONING_HOURS:
         return
@@ -39,8 +39,8 @@ def keep_reasoning(rows: list[ReasoningRow]) -> None:
         )
         for row in rows
     )
-    if time.monotonic() - _Pruned.at > PRUNE_S:
-        _Pruned.at = time.monotonic()
+    if time.monotonic() - _LastPrune.monotonic_s > PRUNE_S:
+        _LastPrune.monotonic_s = time.monotonic()
         ReasoningState.objects.all().prune(_age())
 
 
@@ -52,12 +52,12 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
     if not settings.REASONING_HOURS:
         return []
     thread.refresh()
-    keys = keys[-MOST_TURNS:]
+    keys = keys[-MAX_TURNS:]
     cipher = _cipher()
-    found = ReasoningState.objects.matching_digests((k.turn for k in keys), (k.call for k in keys))
+    stored = ReasoningState.objects.matching_digests((k.turn for k in keys), (k.call for k in keys))
     rows: list[ReasoningRow] = []
     columns = ("turn_digest", "call_digest", "ciphertext")
-    for turn, call, ciphertext in found.younger_than(_age()).values_list(*columns):
+    for turn, call, ciphertext in stored.younger_than(_age()).values_list(*columns):
         try:
             rows.append(ReasoningRow(turn, call, cipher.decrypt(bytes(ciphertext))))
         except InvalidToken:

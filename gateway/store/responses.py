@@ -21,7 +21,7 @@ from django.utils import timezone
 from gateway.models import StoredResponse as ResponseRow
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.store import thread
-from gateway.store.bodies import COMPRESS_BYTES, UNPACK_BYTES
+from gateway.store.bodies import MAX_UNPACKED_BYTES, MIN_COMPRESS_BYTES
 from gateway.store.refusals import is_refusal
 
 log = logging.getLogger(__name__)
@@ -41,25 +41,25 @@ _COLUMNS = (
 _encoder = msgspec.msgpack.Encoder()
 
 
-class _Said(msgspec.Struct, omit_defaults=True):
+class _Content(msgspec.Struct, omit_defaults=True):
     """What is in the blob."""
 
-    earlier: bytes = b""
+    previous_items: bytes = b""
     input: bytes = b""
     response: bytes = b""
     events: list[bytes] = []
 
 
-_decoder = msgspec.msgpack.Decoder(_Said)
+_decoder = msgspec.msgpack.Decoder(_Content)
 
 
-def keep_responses(responses: Iterable[StoredResponse]) -> None:
+def write_responses(responses: Iterable[StoredResponse]) -> None:
     """Write what a batch of the journal holds of them.
 
     Raises:
         Exception: the database can not be written. One that it refuses is given up.
     """
-    rows = [_row(kept) for kept in responses]
+    rows = [_row(response) for response in responses]
     if not rows:
         return
     try:
@@ -68,10 +68,10 @@ def keep_responses(responses: Iterable[StoredResponse]) -> None:
         if not is_refusal(error):
             raise
         for row in rows:
-            _alone(row)
+            _write_one(row)
 
 
-def _alone(row: list[Any]) -> None:
+def _write_one(row: list[Any]) -> None:
     try:
         _write([row])
     except Exception as error:
@@ -104,18 +104,18 @@ def _sql() -> str:
     )
 
 
-def _row(kept: StoredResponse) -> list[Any]:
-    created, heard = kept.created_at, kept.heartbeat_at or kept.created_at
+def _row(response: StoredResponse) -> list[Any]:
+    created_at, heartbeat_at = response.created_at, response.heartbeat_at or response.created_at
     return [
-        kept.owner,
-        kept.id.replace("\0", "")[:200],
-        _moment(created),
-        _moment(heard),
-        kept.status,
-        kept.provider,
-        kept.native_provider,
-        kept.deleted,
-        b"" if kept.deleted else _packed(kept),
+        response.owner,
+        response.id.replace("\0", "")[:200],
+        _moment(created_at),
+        _moment(heartbeat_at),
+        response.status,
+        response.provider,
+        response.native_provider,
+        response.deleted,
+        b"" if response.deleted else _pack(response),
     ]
 
 
@@ -123,19 +123,21 @@ def _moment(seconds: float) -> Any:
     return connection.ops.adapt_datetimefield_value(datetime.fromtimestamp(seconds, UTC))
 
 
-def _packed(kept: StoredResponse) -> bytes:
-    plain = _encoder.encode(_Said(kept.previous_items, kept.input, kept.response, kept.events))
-    return b"z" + zlib.compress(plain, 1) if len(plain) > COMPRESS_BYTES else b"p" + plain
+def _pack(response: StoredResponse) -> bytes:
+    encoded = _encoder.encode(
+        _Content(response.previous_items, response.input, response.response, response.events)
+    )
+    return b"z" + zlib.compress(encoded, 1) if len(encoded) > MIN_COMPRESS_BYTES else b"p" + encoded
 
 
-def _unpacked(blob: bytes) -> _Said:
+def _unpack(blob: bytes) -> _Content:
     if blob[:1] != b"z":
-        return _decoder.decode(blob[1:]) if blob else _Said()
+        return _decoder.decode(blob[1:]) if blob else _Content()
     inflater = zlib.decompressobj()
-    plain = inflater.decompress(blob[1:], UNPACK_BYTES)
+    inflated = inflater.decompress(blob[1:], MAX_UNPACKED_BYTES)
     if not inflater.eof:
         raise ValueError("a stored response is cut short or too large")
-    return _decoder.decode(plain)
+    return _decoder.decode(inflated)
 
 
 def load_response(owner: str, response_id: str) -> StoredResponse | None:
@@ -144,7 +146,7 @@ def load_response(owner: str, response_id: str) -> StoredResponse | None:
     row = ResponseRow.objects.of(owner, response_id[:200]).first()
     if row is None:
         return None
-    said = _unpacked(bytes(row.blob))
+    content = _unpack(bytes(row.blob))
     return StoredResponse(
         id=row.response_id,
         owner=row.owner,
@@ -153,18 +155,18 @@ def load_response(owner: str, response_id: str) -> StoredResponse | None:
         status=row.status,
         provider=row.provider,
         native_provider=row.native_provider,
-        previous_items=said.earlier,
-        input=said.input,
-        response=said.response,
-        events=said.events,
+        previous_items=content.previous_items,
+        input=content.input,
+        response=content.response,
+        events=content.events,
         deleted=row.deleted,
     )
 
 
-def save_response(kept: StoredResponse) -> None:
+def save_response(response: StoredResponse) -> None:
     """Write one at once, not by way of the journal."""
     thread.refresh()
-    _write([_row(kept)])
+    _write([_row(response)])
 
 
 def cancel_response(owner: str, response_id: str) -> None:
@@ -173,13 +175,13 @@ def cancel_response(owner: str, response_id: str) -> None:
     ResponseRow.objects.of(owner, response_id).running().update(status="cancelled")
 
 
-def beat_responses(running: list[tuple[str, str]]) -> list[str]:
+def refresh_heartbeats(running: list[tuple[str, str]]) -> list[str]:
     """Note that these still run; the ids of those that have been cancelled or deleted."""
     thread.refresh()
-    named = Q(pk__in=())
+    identities = Q(pk__in=())
     for owner, response_id in running:
-        named |= Q(owner=owner, response_id=response_id)
-    mine = ResponseRow.objects.filter(named)
+        identities |= Q(owner=owner, response_id=response_id)
+    mine = ResponseRow.objects.filter(identities)
     mine.running().update(heartbeat_at=timezone.now())
     stopped = mine.filter(Q(status="cancelled") | Q(deleted=True))
     return list(stopped.values_list("response_id", flat=True))

@@ -19,10 +19,10 @@ def prune(row_days: int | None = None) -> tuple[int, int]:
     `row_days` is instead of what the settings say. Several processes may do this at once.
     """
     thread.refresh()
-    kept = load_options()
+    options = load_options()
     now = timezone.now()
-    days = kept.row_days if row_days is None else row_days
+    days = options.row_days if row_days is None else row_days
     rows = RequestLog.objects.prune(now - dt.timedelta(days=days))
-    oldest = now - dt.timedelta(days=kept.body_days)
+    oldest = now - dt.timedelta(days=options.body_days)
     StoredResponse.objects.prune(oldest)
     return rows, RequestBody.objects.prune(oldest)

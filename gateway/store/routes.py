@@ -16,20 +16,20 @@ from django.db import IntegrityError, transaction
 from gateway.models import Alias, Model, Route, RouteVersion, Source, Step, Target
 from gateway.providers.profile import Edit
 from gateway.routing import snapshot as values
-from gateway.routing.cache_policy import policy
-from gateway.routing.document import Document, StepDoc, TargetDoc, as_json, from_json
+from gateway.routing.cache_policy import parse_cache_policy
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec, as_json, from_json
 from gateway.routing.snapshot import Snapshot, Timeouts
-from gateway.store import compile as made
+from gateway.store import field_values
 from gateway.store.key_values import (
     budget_of,
     limits_value,
     set_budget,
     set_limits,
-    sound,
-    within,
+    validate_budget,
+    validate_limits,
 )
 
-PLAIN = (
+COPIED_FIELDS = (
     "strict",
     "enabled",
     "hidden",
@@ -39,60 +39,62 @@ PLAIN = (
     "default_max_output",
     "reasoning_field",
     "cache",
-    *made.WAY_FIELDS,
+    *field_values.POLICY_FIELDS,
 )
 
 
-class Current(NamedTuple):
+class RouteState(NamedTuple):
     """What a route says now. `number` is that of its version, written yet or not."""
 
     number: int
-    document: Document
+    spec: RouteSpec
 
 
 class Conflict(Exception):
     """Somebody saved the route meanwhile; `current` is what it says now."""
 
-    def __init__(self, current: Current) -> None:
+    def __init__(self, current: RouteState) -> None:
         super().__init__("the route was changed meanwhile")
         self.current = current
 
 
-def document_of(route: Route) -> Document:
+def spec_of(route: Route) -> RouteSpec:
     """What the rows of a route say."""
-    plain = {name: getattr(route, name) for name in PLAIN}
-    plain["fallbacks_by_kind"] = {name: tuple(to) for name, to in route.fallbacks_by_kind.items()}
-    return Document(
+    copied = {name: getattr(route, name) for name in COPIED_FIELDS}
+    copied["fallbacks_by_kind"] = {name: tuple(to) for name, to in route.fallbacks_by_kind.items()}
+    return RouteSpec(
         name=route.name,
         aliases=tuple(alias.pattern for alias in route.aliases.order_by("pk") if alias.enabled),
         steps=_steps(route),
-        fallbacks=made.texts(route.fallbacks, "fallbacks"),
-        **plain,
+        fallbacks=field_values.texts(route.fallbacks, "fallbacks"),
+        **copied,
     )
 
 
-def _steps(route: Route) -> tuple[StepDoc, ...]:
+def _steps(route: Route) -> tuple[StepSpec, ...]:
     rows = route.targets.select_related("model__provider").order_by("order", "position", "pk")
-    groups: dict[int, list[TargetDoc]] = defaultdict(list)
+    groups: dict[int, list[TargetSpec]] = defaultdict(list)
     # Without steps, targets tried in order are one list, whatever their numbers.
     steps = {step.order: step for step in route.steps.all()}
-    one = not steps and route.strategy == "ordered"
+    single_group = not steps and route.strategy == "ordered"
     for row in rows:
-        groups[0 if one else row.order].append(_target(row))
+        groups[0 if single_group else row.order].append(_target(row))
     orders = sorted({*groups, *steps})
     return tuple(_step(steps.get(order), route, tuple(groups[order])) for order in orders)
 
 
-def _step(row: Step | None, route: Route, targets: tuple[TargetDoc, ...]) -> StepDoc:
+def _step(row: Step | None, route: Route, targets: tuple[TargetSpec, ...]) -> StepSpec:
     if row is None:
-        return StepDoc(strategy=route.strategy, targets=targets)
-    said: dict[str, Any] = {name: getattr(row, name) for name in made.STEP_FIELDS}
-    said |= {name: tuple(said[name]) for name in ("fallback_on", "requires", "excludes", "tags")}
-    return StepDoc(targets=targets, **said)
+        return StepSpec(strategy=route.strategy, targets=targets)
+    fields: dict[str, Any] = {name: getattr(row, name) for name in field_values.STEP_FIELDS}
+    fields |= {
+        name: tuple(fields[name]) for name in ("fallback_on", "requires", "excludes", "tags")
+    }
+    return StepSpec(targets=targets, **fields)
 
 
-def _target(row: Target) -> TargetDoc:
-    return TargetDoc(
+def _target(row: Target) -> TargetSpec:
+    return TargetSpec(
         model=str(row.model),
         weight=row.weight,
         enabled=row.enabled,
@@ -105,28 +107,28 @@ def _target(row: Target) -> TargetDoc:
     )
 
 
-def current(route: Route) -> Current:
+def current_state(route: Route) -> RouteState:
     """What the route says now, and under which number.
 
     Where something else than a save changed it, that is a version of its own, which is
     written with the next save.
     """
-    document = document_of(route)
+    document = spec_of(route)
     last = RouteVersion.objects.latest_of(route)
     if last is None:
-        return Current(1, document)
-    return Current(last.number + (not _says(last, document)), document)
+        return RouteState(1, document)
+    return RouteState(last.number + (not _matches_version(last, document)), document)
 
 
-def _says(version: RouteVersion, document: Document) -> bool:
+def _matches_version(version: RouteVersion, document: RouteSpec) -> bool:
     try:
-        return from_json(version.document) == document
+        return from_json(version.spec) == document
     except ValueError:  # of an older shape
         return False
 
 
 def save_route(
-    document: Document, *, route: Route | None, number: int, who: str, note: str = ""
+    document: RouteSpec, *, route: Route | None, number: int, who: str, note: str = ""
 ) -> RouteVersion:
     """Write the document over `route`, or as a new route; its new version.
 
@@ -135,38 +137,38 @@ def save_route(
     """
     try:
         with transaction.atomic():
-            row = _locked(route, number)
+            row = _lock_row(route, number)
             _write(row, document)
-            version = _kept(row, number if route is not None else 0, who, note)
+            version = _create_version(row, number if route is not None else 0, who, note)
     except IntegrityError:
         raise ValueError("another route or alias has one of these names already") from None
     return version
 
 
-def _locked(route: Route | None, number: int) -> Route:
+def _lock_row(route: Route | None, number: int) -> Route:
     if route is None:
         return Route()
     row = Route.objects.select_for_update().get(pk=route.pk)
-    now = current(row)
+    now = current_state(row)
     if now.number != number:
         raise Conflict(now)
     if RouteVersion.objects.numbered(row, number) is None:
-        RouteVersion.objects.create(route=row, number=number, document=as_json(now.document))
+        RouteVersion.objects.create(route=row, number=number, spec=as_json(now.spec))
     return row
 
 
-def _kept(row: Route, number: int, who: str, note: str) -> RouteVersion:
-    document = as_json(document_of(row))
+def _create_version(row: Route, number: int, who: str, note: str) -> RouteVersion:
+    spec = as_json(spec_of(row))
     return RouteVersion.objects.create(
-        route=row, number=number + 1, document=document, saved_by=who, note=note
+        route=row, number=number + 1, spec=spec, saved_by=who, note=note
     )
 
 
-def _write(row: Route, document: Document) -> None:
+def _write(row: Route, document: RouteSpec) -> None:
     if row.pk and row.name != document.name:
         _rename_in_others(row.name, document.name)
     row.name = document.name
-    for name in PLAIN:
+    for name in COPIED_FIELDS:
         setattr(row, name, getattr(document, name))
     row.fallbacks = list(document.fallbacks)
     row.strategy = document.steps[0].strategy if document.steps else "ordered"
@@ -174,30 +176,30 @@ def _write(row: Route, document: Document) -> None:
     row.save()
     _write_aliases(row, document)
     row.steps.all().delete()
-    left = list(row.targets.all())
+    unmatched = list(row.targets.all())
     for order, step in enumerate(document.steps, start=1):
         Step.objects.create(route=row, order=order, **_condition_values(step))
         for position, target in enumerate(step.targets):
-            _write_target(row, order, position, target, left)
-    for gone in left:
+            _write_target(row, order, position, target, unmatched)
+    for gone in unmatched:
         gone.delete()
 
 
 def _rename_in_others(old: str, new: str) -> None:
     """Other routes that fall back to this one still mean it."""
-    for other in Route.objects.all():
-        before = (other.fallbacks, other.fallbacks_by_kind, other.shadow)
-        other.fallbacks = [new if name == old else name for name in other.fallbacks]
-        other.fallbacks_by_kind = {
+    for route in Route.objects.all():
+        before = (route.fallbacks, route.fallbacks_by_kind, route.shadow)
+        route.fallbacks = [new if name == old else name for name in route.fallbacks]
+        route.fallbacks_by_kind = {
             kind: [new if name == old else name for name in names]
-            for kind, names in other.fallbacks_by_kind.items()
+            for kind, names in route.fallbacks_by_kind.items()
         }
-        other.shadow = new if other.shadow == old else other.shadow
-        if (other.fallbacks, other.fallbacks_by_kind, other.shadow) != before:
-            other.save()
+        route.shadow = new if route.shadow == old else route.shadow
+        if (route.fallbacks, route.fallbacks_by_kind, route.shadow) != before:
+            route.save()
 
 
-def _write_aliases(row: Route, document: Document) -> None:
+def _write_aliases(row: Route, document: RouteSpec) -> None:
     for alias in row.aliases.all():
         if alias.enabled and alias.pattern not in document.aliases:
             alias.delete()
@@ -207,19 +209,19 @@ def _write_aliases(row: Route, document: Document) -> None:
         )
 
 
-def _condition_values(step: StepDoc) -> dict[str, Any]:
-    found = {name: getattr(step, name) for name in made.STEP_FIELDS}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+def _condition_values(step: StepSpec) -> dict[str, Any]:
+    values = {name: getattr(step, name) for name in field_values.STEP_FIELDS}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
 def _write_target(
-    row: Route, order: int, position: int, target: TargetDoc, left: list[Target]
+    row: Route, order: int, position: int, target: TargetSpec, unmatched: list[Target]
 ) -> None:
     """A target keeps its row, and with it its id in the log, as long as its model does."""
     model = _model(target.model)
-    old = next((other for other in left if other.model_id == model.pk), None)
+    old = next((candidate for candidate in unmatched if candidate.model_id == model.pk), None)
     if old is not None:
-        left.remove(old)
+        unmatched.remove(old)
     new = old or Target(route=row, model=model)
     new.order, new.position = order, position
     new.weight, new.enabled = target.weight, target.enabled
@@ -233,19 +235,19 @@ def _write_target(
 
 def _model(label: str) -> Model:
     provider, _, name = label.partition("/")
-    found = Model.objects.filter(provider__name=provider, name=name).first()
-    if found is None:
+    model = Model.objects.filter(provider__name=provider, name=name).first()
+    if model is None:
         raise ValueError(f"there is no model `{label[:200]}`")
-    return found
+    return model
 
 
-def restored(route: Route, number: int) -> Document | None:
+def restore_spec(route: Route, number: int) -> RouteSpec | None:
     """The document of an earlier version; None if there is no such version."""
     version = RouteVersion.objects.numbered(route, number)
-    return from_json(version.document) if version is not None else None
+    return from_json(version.spec) if version is not None else None
 
 
-def compiled(document: Document, snapshot: Snapshot) -> values.Route:
+def compile_route(document: RouteSpec, snapshot: Snapshot) -> values.Route:
     """The document as the hot path would read it. Raises ValueError where it can not be.
 
     Targets that are switched off or whose model can not be used are left out, as they are
@@ -253,14 +255,14 @@ def compiled(document: Document, snapshot: Snapshot) -> values.Route:
     """
     steps, targets = [], []
     for order, step in enumerate(document.steps, start=1):
-        steps.append(made.step(order, _condition_values(step)))
-        targets += [t for doc in step.targets if (t := _compiled(doc, order, snapshot))]
-    plain = {name: getattr(document, name) for name in PLAIN if name != "enabled"}
-    plain |= made.way(plain)
-    plain["shadow"] = plain["shadow"] if plain["shadow"] in snapshot.routes else ""
-    plain["fallbacks_by_kind"] = {
+        steps.append(field_values.step(order, _condition_values(step)))
+        targets += [t for doc in step.targets if (t := _compile_target(doc, order, snapshot))]
+    fields = {name: getattr(document, name) for name in COPIED_FIELDS if name != "enabled"}
+    fields |= field_values.policy_fields(fields)
+    fields["shadow"] = fields["shadow"] if fields["shadow"] in snapshot.routes else ""
+    fields["fallbacks_by_kind"] = {
         kind: tuple(name for name in names if name in snapshot.routes)
-        for kind, names in plain["fallbacks_by_kind"].items()
+        for kind, names in fields["fallbacks_by_kind"].items()
     }
     return values.Route(
         id=0,
@@ -269,41 +271,41 @@ def compiled(document: Document, snapshot: Snapshot) -> values.Route:
         strategy=document.steps[0].strategy if document.steps else "ordered",
         steps=tuple(steps),
         fallbacks=tuple(name for name in document.fallbacks if name in snapshot.routes),
-        **plain | {"cache": policy(document.cache)},
+        **fields | {"cache": parse_cache_policy(document.cache)},
     )
 
 
-def _compiled(doc: TargetDoc, order: int, snapshot: Snapshot) -> values.Target | None:
+def _compile_target(doc: TargetSpec, order: int, snapshot: Snapshot) -> values.Target | None:
     model = snapshot.models.get(doc.model)
     if model is None or not doc.enabled:
         return None
-    limits: Timeouts | None = None
+    timeouts: Timeouts | None = None
     if doc.timeouts:
-        limits = made.timeouts(model.provider.timeouts, doc.timeouts)
-    edits: tuple[Edit, ...] = made.edits(list(doc.edits))
+        timeouts = field_values.timeouts(model.provider.timeouts, doc.timeouts)
+    edits: tuple[Edit, ...] = field_values.edits(list(doc.edits))
     return values.Target(
         id=0,
         model=model,
         weight=doc.weight,
         order=order,
-        timeouts=limits,
+        timeouts=timeouts,
         edits=edits,
-        tags=made.tags(list(doc.tags)),
+        tags=field_values.tags(list(doc.tags)),
         variant=doc.variant,
-        limits=sound(doc.limits, f"limits of {doc.model}: "),
-        budget=within(doc.budget, f"budget of {doc.model}: "),
+        limits=validate_limits(doc.limits, f"limits of {doc.model}: "),
+        budget=validate_budget(doc.budget, f"budget of {doc.model}: "),
     )
 
 
-def with_document(snapshot: Snapshot, document: Document, replaces: str = "") -> Snapshot:
+def with_spec(snapshot: Snapshot, document: RouteSpec, replaces: str = "") -> Snapshot:
     """The registry as it would be if the document were saved. Raises ValueError."""
-    route = compiled(document, snapshot)
+    route = compile_route(document, snapshot)
     routes = {name: r for name, r in snapshot.routes.items() if name != replaces}
     routes[document.name] = route
     aliases = {a: name for a, name in snapshot.aliases.items() if name != replaces}
     wildcards = [pair for pair in snapshot.wildcards if pair[1] != replaces]
     for pattern in document.aliases:
-        if made.is_pattern(pattern):
+        if field_values.is_pattern(pattern):
             wildcards.append((pattern, document.name))
         else:
             aliases[pattern] = document.name
@@ -311,5 +313,5 @@ def with_document(snapshot: Snapshot, document: Document, replaces: str = "") ->
         snapshot,
         routes=routes,
         aliases=aliases,
-        wildcards=tuple(sorted(wildcards, key=lambda pair: made.specificity(pair[0]))),
+        wildcards=tuple(sorted(wildcards, key=lambda pair: field_values.specificity(pair[0]))),
     )

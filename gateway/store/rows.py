@@ -23,10 +23,10 @@ from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.journal.segments import drop_details, make_storable
 from gateway.store import thread, usage
-from gateway.store.bodies import packed
-from gateway.store.columns import Row, columns, mended, row_of
+from gateway.store.bodies import pack_bodies
+from gateway.store.columns import Row, columns, repair_row, row_of
 from gateway.store.refusals import is_refusal
-from gateway.store.responses import keep_responses
+from gateway.store.responses import write_responses
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +36,12 @@ KEY_USED = timedelta(hours=1)
 # Rows in one statement on SQLite, within what its oldest versions bind (999 values). For each
 # statement Python gives its lock away, and a busy event loop gives it back late: that cost
 # more than the insertion.
-AT_ONCE = 16
+ROWS_PER_STATEMENT = 16
 
 # A row, its bodies, and its attempts as they were before they became JSON.
-Written = tuple[Row, bytes | None, list[Attempt]]
+NewRow = tuple[Row, bytes | None, list[Attempt]]
 # What a row is known by: its id and time.
-Known = tuple[str, Any]
+RowIdentity = tuple[str, Any]
 
 
 def write(entries: list[LogRecord]) -> int:
@@ -66,29 +66,29 @@ def _write(entries: list[LogRecord]) -> int:
             raise
         RequestLog.objects.exists()  # raises if it is not the rows' fault
         log.warning("a batch of the request log was refused; writing it row by row")
-        refused = _one_by_one(entries)
-    keep_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
+        refused = _write_row_by_row(entries)
+    write_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
     return refused
 
 
-def _rows(entries: list[LogRecord]) -> list[Written]:
+def _rows(entries: list[LogRecord]) -> list[NewRow]:
     textual = connection.vendor == "sqlite"
     return [
         (
             row_of(entry, textual=textual),
-            packed(entry.bodies) if entry.bodies else None,
+            pack_bodies(entry.bodies) if entry.bodies else None,
             entry.attempts,
         )
         for entry in entries
     ]
 
 
-def _one_by_one(entries: list[LogRecord]) -> int:
+def _write_row_by_row(entries: list[LogRecord]) -> int:
     """Write each entry in a transaction of its own; how many were refused."""
     refused = 0
     for entry in entries:
         try:
-            _alone(entry)
+            _write_one(entry)
         except Exception as error:
             if not is_refusal(error):
                 raise
@@ -100,18 +100,18 @@ def _one_by_one(entries: list[LogRecord]) -> int:
     return refused
 
 
-def _alone(entry: LogRecord) -> None:
+def _write_one(entry: LogRecord) -> None:
     """Write one entry; what the database refuses in it is left out bit by bit."""
-    if _accepted(_rows, entry):
+    if _try_insert(_rows, entry):
         return
     make_storable(entry)
-    if _accepted(_mended_rows, entry):
+    if _try_insert(_repaired_rows, entry):
         return
     drop_details(entry)
-    _insert(_mended_rows([entry]))
+    _insert(_repaired_rows([entry]))
 
 
-def _accepted(rows: Callable[[list[LogRecord]], list[Written]], entry: LogRecord) -> bool:
+def _try_insert(rows: Callable[[list[LogRecord]], list[NewRow]], entry: LogRecord) -> bool:
     try:
         _insert(rows([entry]))
     except Exception as error:
@@ -121,25 +121,29 @@ def _accepted(rows: Callable[[list[LogRecord]], list[Written]], entry: LogRecord
     return True
 
 
-def _mended_rows(entries: list[LogRecord]) -> list[Written]:
-    return [(mended(row), blob, attempts) for row, blob, attempts in _rows(entries)]
+def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
+    return [(repair_row(row), blob, attempts) for row, blob, attempts in _rows(entries)]
 
 
-def _insert(rows: list[Written]) -> None:
+def _insert(rows: list[NewRow]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        fresh = _copy(cursor, rows) if connection.vendor == "postgresql" else _many(cursor, rows)
-        _note_keys(cursor, rows)
+        fresh = (
+            _insert_postgresql(cursor, rows)
+            if connection.vendor == "postgresql"
+            else _insert_sqlite(cursor, rows)
+        )
+        _update_last_used(cursor, rows)
         # Last: what it locks, all writers want.
         usage.count(cursor, ((row, attempts) for row, _, attempts in fresh))
 
 
-def _only(rows: list[Written], inserted: set[Known]) -> list[Written]:
+def _inserted_rows(rows: list[NewRow], inserted: set[RowIdentity]) -> list[NewRow]:
     """The rows that were inserted: the first of those that say the same."""
     started, fresh = columns().started, []
     for written in rows:
-        known = (written[0][0], written[0][started])
-        if known in inserted:
-            inserted.remove(known)
+        identity = (written[0][0], written[0][started])
+        if identity in inserted:
+            inserted.remove(identity)
             fresh.append(written)
     return fresh
 
@@ -156,13 +160,13 @@ def _names() -> str:
 # -- SQLite: a prepared statement for many rows at a time ----------------------------
 
 
-def _itself(value: Any) -> Any:
+def _unchanged(value: Any) -> Any:
     return value
 
 
 # Asked how to keep a None, a bool or bytes, sqlite3 looks in vain for each value's own way, with
 # an exception (0.2 us, and a row of the log has ten): so they are told to be kept as they are.
-sqlite3.register_adapter(type(None), _itself)
+sqlite3.register_adapter(type(None), _unchanged)
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(bool, int)
 
@@ -201,33 +205,40 @@ def _last_sql() -> str:
     )
 
 
-def _all_of(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> int:
+def _execute_batched(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> int:
     """Run a statement for all rows, AT_ONCE of them at a time; how many it changed."""
-    changed, whole = 0, len(rows) // AT_ONCE * AT_ONCE
-    if whole:
-        parts = (rows[at : at + AT_ONCE] for at in range(0, whole, AT_ONCE))
-        cursor.executemany(sql(AT_ONCE), [[*chain.from_iterable(part)] for part in parts])
+    changed, batched = 0, len(rows) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
+    if batched:
+        parts = (
+            rows[start : start + ROWS_PER_STATEMENT]
+            for start in range(0, batched, ROWS_PER_STATEMENT)
+        )
+        cursor.executemany(
+            sql(ROWS_PER_STATEMENT), [[*chain.from_iterable(part)] for part in parts]
+        )
         changed += cursor.rowcount
-    if whole < len(rows):
-        cursor.executemany(sql(1), rows[whole:])
+    if batched < len(rows):
+        cursor.executemany(sql(1), rows[batched:])
         changed += cursor.rowcount
     return changed
 
 
-def _many(cursor: Any, rows: list[Written]) -> list[Written]:
+def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     # The transaction holds SQLite's only write lock: nobody else gives ids meanwhile.
     cursor.execute(_last_sql())
     first = cursor.fetchone()[0] + 1
     numbered = list(enumerate(rows, first))
-    if _all_of(cursor, _insert_sql, [[pk, *row] for pk, (row, *_) in numbered]) != len(rows):
+    if _execute_batched(cursor, _insert_sql, [[pk, *row] for pk, (row, *_) in numbered]) != len(
+        rows
+    ):
         cursor.execute(f"SELECT id FROM {_table(RequestLog)} WHERE id >= %s", [first])  # noqa: S608
         fresh = {pk for (pk,) in cursor.fetchall()}
-        numbered = [one for one in numbered if one[0] in fresh]
+        numbered = [numbered_row for numbered_row in numbered if numbered_row[0] in fresh]
     error = columns().names.index("error")
     bodies = [(pk, blob) for pk, (_, blob, _) in numbered if blob is not None]
-    _all_of(cursor, _body_sql, bodies)
+    _execute_batched(cursor, _body_sql, bodies)
     waiting = [(pk,) for pk, (row, blob, _) in numbered if blob is not None or row[error]]
-    _all_of(cursor, _queue_sql, waiting)
+    _execute_batched(cursor, _queue_sql, waiting)
     return [written for _, written in numbered]
 
 
@@ -251,7 +262,7 @@ def _fresh_sql() -> str:
     )
 
 
-def _copy(cursor: Any, rows: list[Written]) -> list[Written]:
+def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     cursor.execute(
         f"CREATE TEMP TABLE gateway_batch AS SELECT {_names()}, ''::bytea AS blob "  # noqa: S608
         f"FROM {_table(RequestLog)} WITH NO DATA"
@@ -262,7 +273,7 @@ def _copy(cursor: Any, rows: list[Written]) -> list[Written]:
     cursor.execute(_fresh_sql())
     inserted = set(cursor.fetchall())
     cursor.execute("DROP TABLE gateway_batch")
-    return rows if len(inserted) == len(rows) else _only(rows, inserted)
+    return rows if len(inserted) == len(rows) else _inserted_rows(rows, inserted)
 
 
 # -- both -----------------------------------------------------------------------------
@@ -276,7 +287,7 @@ def _key_sql() -> str:
     )
 
 
-def _note_keys(cursor: Any, rows: list[Written]) -> None:
+def _update_last_used(cursor: Any, rows: list[NewRow]) -> None:
     """Note when each key was last used, in steps. No change of the registry."""
     started, key = columns().started, columns().names.index("key_id")
     used = {row[key]: row[started] for row, *_ in rows if row[key]}

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from gateway.fulltext import document
+from gateway.fulltext import index_text
 from gateway.models import RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.store import thread
-from gateway.store.bodies import unpacked
-from gateway.store.words import searchable
+from gateway.store.bodies import unpack_bodies
+from gateway.store.search_text import search_text
 
 log = logging.getLogger(__name__)
 
 # A transaction holds SQLite's only write lock: it takes so many rows at first, and then as many
 # as fit in the time. What is written together costs a third less.
-AT_FIRST = 40
-AT_MOST = 640
+INITIAL_ROWS = 40
+MAX_ROWS = 640
 TARGET_S = 0.05
 
 
@@ -34,7 +34,7 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
     SQLite one after the other.
     """
     thread.refresh()
-    done, size = 0, AT_FIRST
+    done, size = 0, INITIAL_ROWS
     started = time.monotonic()
     until = started + budget_s
     while done < limit and started < until and UnindexedRequest.objects.exists():
@@ -43,7 +43,7 @@ def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
             break
         done += count
         ended = time.monotonic()
-        size = min(AT_MOST, max(1, int(size * TARGET_S / (ended - started + 1e-9))), 4 * size)
+        size = min(MAX_ROWS, max(1, int(size * TARGET_S / (ended - started + 1e-9))), 4 * size)
         started = ended
     return done
 
@@ -55,7 +55,7 @@ def _index(limit: int) -> int:
         rows = cursor.fetchall()
         ids = sql.among([pk for pk, _, _ in rows])
         cursor.execute(sql.forget, [ids])
-        cursor.executemany(sql.insert, [(pk, _document(pk, *rest)) for pk, *rest in rows])
+        cursor.executemany(sql.insert, [(pk, _document(pk, *columns)) for pk, *columns in rows])
         cursor.execute(sql.done, [ids])
     return len(rows)
 
@@ -92,9 +92,9 @@ def _statements() -> _Statements:
 
 def _document(pk: int, error: str, blob: Any) -> str:
     try:
-        bodies = unpacked(bytes(blob)) if blob is not None else None
-        return document(searchable(bodies, error))
+        bodies = unpack_bodies(bytes(blob)) if blob is not None else None
+        return index_text(search_text(bodies, error))
     except Exception:
         # It must leave the queue all the same, or it would block the rows behind it.
         log.exception("the text of a request could not be indexed", extra={"log_id": pk})
-        return document(error)
+        return index_text(error)

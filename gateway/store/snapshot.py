@@ -15,13 +15,13 @@ from django.conf import settings
 
 from gateway import models
 from gateway.dialects import DIALECTS
-from gateway.models.sealed import Undecryptable
+from gateway.models.sealed import UndecryptableError
 from gateway.providers.auth import AUTH
 from gateway.providers.capabilities import edits_for, merge, stated_traits, traits_for
 from gateway.providers.catalog import resolve
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Preset, Secret
-from gateway.routing.cache_policy import CachePolicy, policy
+from gateway.routing.cache_policy import CachePolicy, parse_cache_policy
 from gateway.routing.snapshot import (
     Model,
     Provider,
@@ -33,8 +33,7 @@ from gateway.routing.snapshot import (
 )
 from gateway.routing.snapshot import Warning as LeftOut
 from gateway.routing.strategies import STRATEGIES
-from gateway.store import compile as made
-from gateway.store import thread
+from gateway.store import field_values, thread
 from gateway.store.credentials import credential_of
 from gateway.store.key_values import (
     budget_value,
@@ -47,7 +46,7 @@ from gateway.store.key_values import (
 )
 from gateway.store.model_prices import price_value
 from gateway.store.options import Options, load_options
-from gateway.store.price_updates import use_updates
+from gateway.store.price_updates import apply_accepted_updates
 from gateway.store.version import current_version
 
 log = logging.getLogger(__name__)
@@ -65,15 +64,15 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
     """
     thread.refresh()
     compiler = _Compiler(current_version())
-    use_updates()
+    apply_accepted_updates()
     options = load_options()
     compiler.options(options)
-    found = compiler.snapshot(
+    snapshot = compiler.snapshot(
         open_to_all=settings.OPEN if open_to_all is None else open_to_all,
         log_bodies=options.log_bodies if log_bodies is None else log_bodies,
     )
     return msgspec.structs.replace(
-        found,
+        snapshot,
         masks=options.masks,
         margin=options.margin,
         limits=options.limits,
@@ -106,27 +105,27 @@ class _Compiler:
     def options(self, options: Options) -> None:
         """Warn of settings that can not be used."""
         self.warnings += [
-            LeftOut(row=f"setting `{name}`", why=held.problem)
-            for name, held in options.held.items()
-            if held.problem
+            LeftOut(row=f"setting `{name}`", why=value.problem)
+            for name, value in options.values.items()
+            if value.problem
         ]
 
     def snapshot(self, *, open_to_all: bool, log_bodies: bool) -> Snapshot:
-        self.providers = self._each(models.Provider.objects.live(), self._provider)
+        self.providers = self._compile_rows(models.Provider.objects.live(), self._provider)
         with_provider = models.Model.objects.live().select_related("provider")
-        self.models = self._each(with_provider, self._model)
+        self.models = self._compile_rows(with_provider, self._model)
         self._targets()
         self._steps()
-        self.routes = self._each(models.Route.objects.live(), self._route)
+        self.routes = self._compile_rows(models.Route.objects.live(), self._route)
         routes = {route.name: route for route in self.routes.values()}
         aliases, wildcards = self._aliases()
         rows = models.ApiKey.objects.live()
         team_rows = list(models.Team.objects.all())
-        teams = with_parents(team_rows, self._each(team_rows, team_value))
-        keys = self._each(rows, lambda row: key_value(row, teams))
+        teams = with_parents(team_rows, self._compile_rows(team_rows, team_value))
+        keys = self._compile_rows(rows, lambda row: key_value(row, teams))
         return Snapshot(
             version=self.version,
-            routes={name: self._with_known_fallbacks(r, routes) for name, r in routes.items()},
+            routes={name: self._drop_unknown_routes(r, routes) for name, r in routes.items()},
             aliases=aliases,
             wildcards=wildcards,
             models={model.label: model for model in self.models.values()},
@@ -137,17 +136,17 @@ class _Compiler:
             warnings=tuple(self.warnings),
         )
 
-    def _each(
+    def _compile_rows(
         self, rows: Iterable[Row], compile_row: Callable[[Any], Value | None]
     ) -> dict[int, Value]:
-        found = {}
+        values = {}
         for row in rows:
-            value = self._tried(row, compile_row)
+            value = self._try_compile(row, compile_row)
             if value is not None:
-                found[row.pk] = value
-        return found
+                values[row.pk] = value
+        return values
 
-    def _tried(self, row: Row, compile_row: Callable[[Any], Value | None]) -> Value | None:
+    def _try_compile(self, row: Row, compile_row: Callable[[Any], Value | None]) -> Value | None:
         try:
             return compile_row(row)
         except ValueError as error:
@@ -163,32 +162,32 @@ class _Compiler:
 
     def _warn(self, row: models.RegistryRow, why: str) -> None:
         kind = str(row._meta.verbose_name)
-        place = f" ({row.source_ref})" if row.source_ref else ""
-        self.warnings.append(LeftOut(row=f"{kind} `{row}`{place}", why=why))
+        ref = f" ({row.source_ref})" if row.source_ref else ""
+        self.warnings.append(LeftOut(row=f"{kind} `{row}`{ref}", why=why))
 
     def _provider(self, row: models.Provider, entered: str | None = None) -> Provider:
         preset = _preset_of(row)
-        made.check_provider_name(row.name)
-        auth = made.one_of(row.auth or preset.auth, AUTH, "auth")
+        field_values.check_provider_name(row.name)
+        auth = field_values.check_choice(row.auth or preset.auth, AUTH, "auth")
         credential = self._credential(row) if entered is None else Secret(entered)
-        made.check_credential(auth, credential)
-        query = preset.query if row.query is None else made.query(row.query)
+        field_values.check_credential(auth, credential)
+        query = preset.query if row.query is None else field_values.query(row.query)
         return Provider(
             id=row.pk or 0,
             name=row.name,
             preset=preset.name,
-            dialect=made.one_of(row.dialect or preset.dialect, DIALECTS, "dialect"),
-            base_url=made.base_url(row.base_url or preset.base_url),
+            dialect=field_values.check_choice(row.dialect or preset.dialect, DIALECTS, "dialect"),
+            base_url=field_values.base_url(row.base_url or preset.base_url),
             auth=auth,
             credential=credential,
-            headers=made.headers(preset.headers, row.headers),
+            headers=field_values.headers(preset.headers, row.headers),
             query=query,
-            paths=made.paths(preset.paths, row.paths),
+            paths=field_values.paths(preset.paths, row.paths),
             model_in_path=preset.model_in_path,
             body=preset.body,
             passthrough=_passthrough(row, preset),
-            edits=(*preset.edits, *made.edits(row.edits)),
-            timeouts=made.timeouts(Timeouts(), row.timeouts),
+            edits=(*preset.edits, *field_values.edits(row.edits)),
+            timeouts=field_values.timeouts(Timeouts(), row.timeouts),
             drop_params=row.drop_params,
             limits=limits_value(row),
             budget=budget_value(row),
@@ -199,7 +198,7 @@ class _Compiler:
         """A missing variable is only warned of: the provider may be open, or come later."""
         try:
             return Secret(credential_of(row))
-        except Undecryptable:
+        except UndecryptableError:
             raise
         except LookupError as error:
             self._warn(row, f"{error.args[0]}; it is called without a credential")
@@ -208,7 +207,7 @@ class _Compiler:
     def _model(self, row: models.Model) -> Model | None:
         provider = self.providers.get(row.provider_id)
         if provider is None:
-            self._stands_on(row, row.provider)
+            self._leave_out_dependent(row, row.provider)
             return None
         if not row.name:
             raise ValueError("it has no name")
@@ -219,10 +218,10 @@ class _Compiler:
             traits=merge(merge(traits_for(provider.preset, row.name), row.learned), row.traits),
             stated=stated_traits(provider.preset, row.name).union(row.learned, row.traits),
             price=price_value(price_for(provider.preset, row.name), row),
-            edits=(*edits_for(provider.preset, row.name), *made.edits(row.edits)),
+            edits=(*edits_for(provider.preset, row.name), *field_values.edits(row.edits)),
         )
 
-    def _stands_on(self, row: models.RegistryRow, base: models.RegistryRow) -> None:
+    def _leave_out_dependent(self, row: models.RegistryRow, base: models.RegistryRow) -> None:
         """Leave out a row whose base is not there; if that is switched off, unsaid."""
         if (type(base), base.pk) in self.broken:
             self._leave_out(row, f"its {base._meta.verbose_name} `{base}` was left out")
@@ -230,14 +229,14 @@ class _Compiler:
     def _targets(self) -> None:
         rows = models.Target.objects.live().select_related("route", "model__provider")
         for row in rows.order_by("order", "position", "pk"):
-            target = self._tried(row, self._target)
+            target = self._try_compile(row, self._target)
             if target is not None:
                 self.targets.setdefault(row.route_id, []).append(target)
 
     def _target(self, row: models.Target) -> Target | None:
         model = self.models.get(row.model_id)
         if model is None:
-            self._stands_on(row, row.model)
+            self._leave_out_dependent(row, row.model)
             return None
         if not row.weight >= 0:
             raise ValueError("its weight must not be negative")
@@ -246,9 +245,11 @@ class _Compiler:
             model=model,
             weight=row.weight,
             order=row.order,
-            timeouts=made.timeouts(model.provider.timeouts, row.timeouts) if row.timeouts else None,
-            edits=made.edits(row.edits),
-            tags=made.tags(row.tags),
+            timeouts=field_values.timeouts(model.provider.timeouts, row.timeouts)
+            if row.timeouts
+            else None,
+            edits=field_values.edits(row.edits),
+            tags=field_values.tags(row.tags),
             variant=row.variant,
             limits=limits_value(row),
             budget=budget_value(row),
@@ -257,16 +258,16 @@ class _Compiler:
     def _steps(self) -> None:
         """A step that can not be understood takes its targets with it."""
         for row in models.Step.objects.select_related("route").order_by("order"):
-            step = self._tried(row, _step)
+            step = self._try_compile(row, _step)
             if step is not None:
                 self.steps.setdefault(row.route_id, []).append(step)
             elif row.route_id in self.targets:
-                rest = [t for t in self.targets[row.route_id] if t.order != row.order]
-                self.targets[row.route_id] = rest
+                remaining = [t for t in self.targets[row.route_id] if t.order != row.order]
+                self.targets[row.route_id] = remaining
 
     def _route(self, row: models.Route) -> Route:
         targets = tuple(self.targets.get(row.pk, ()))
-        fallbacks = made.texts(row.fallbacks, "fallbacks")
+        fallbacks = field_values.texts(row.fallbacks, "fallbacks")
         if not row.name:
             raise ValueError("it has no name")
         if not targets and not fallbacks:
@@ -275,7 +276,7 @@ class _Compiler:
             id=row.pk,
             name=row.name,
             targets=targets,
-            strategy=made.one_of(row.strategy, STRATEGIES, "the strategy"),
+            strategy=field_values.check_choice(row.strategy, STRATEGIES, "the strategy"),
             steps=tuple(self.steps.get(row.pk, ())),
             retries=row.retries,
             fallbacks=fallbacks,
@@ -283,13 +284,15 @@ class _Compiler:
             log_bodies=row.log_bodies,
             cooldown_s=max(row.cooldown_s, 0.0),
             default_max_output=row.default_max_output,
-            reasoning_field=made.one_of(
+            reasoning_field=field_values.check_choice(
                 row.reasoning_field, REASONING_FIELDS, "the reasoning field"
             ),
             hidden=row.hidden,
             limits=limits_value(row),
             key_limits=key_limits_value(row),
-            **made.way({name: getattr(row, name) for name in made.WAY_FIELDS}),
+            **field_values.policy_fields(
+                {name: getattr(row, name) for name in field_values.POLICY_FIELDS}
+            ),
             cache=self._cache(row),
             cache_generation=row.cache_generation,
         )
@@ -297,36 +300,37 @@ class _Compiler:
     def _cache(self, row: models.Route) -> CachePolicy | None:
         """A route whose way of keeping answers can not be read keeps none."""
         try:
-            return policy(row.cache)
+            return parse_cache_policy(row.cache)
         except ValueError as error:
             self._warn(row, f"{error}; it keeps no answers")
             return None
 
-    def _with_known_fallbacks(self, route: Route, routes: dict[str, Route]) -> Route:
-        named = [
+    def _drop_unknown_routes(self, route: Route, routes: dict[str, Route]) -> Route:
+        fallback_names = [
             *route.fallbacks,
             *(n for names in route.fallbacks_by_kind.values() for n in names),
         ]
-        unknown = [name for name in dict.fromkeys(named) if name not in routes]
-        lost = bool(route.shadow) and route.shadow not in routes
-        if not unknown and not lost:
+        unknown = [name for name in dict.fromkeys(fallback_names) if name not in routes]
+        shadow_missing = bool(route.shadow) and route.shadow not in routes
+        if not unknown and not shadow_missing:
             return route
-        place = f"route `{route.name}`"
+        route_label = f"route `{route.name}`"
         self.warnings += [
-            LeftOut(row=place, why=f"its fallback `{name}` is not a route") for name in unknown
+            LeftOut(row=route_label, why=f"its fallback `{name}` is not a route")
+            for name in unknown
         ]
-        if lost:
+        if shadow_missing:
             why = f"its shadow `{route.shadow}` is not a route"
-            self.warnings.append(LeftOut(row=place, why=why))
-        on = {
+            self.warnings.append(LeftOut(row=route_label, why=why))
+        by_kind = {
             name: tuple(n for n in names if n in routes)
             for name, names in route.fallbacks_by_kind.items()
         }
         return msgspec.structs.replace(
             route,
             fallbacks=tuple(name for name in route.fallbacks if name in routes),
-            fallbacks_by_kind={name: names for name, names in on.items() if names},
-            shadow="" if lost else route.shadow,
+            fallbacks_by_kind={name: names for name, names in by_kind.items() if names},
+            shadow="" if shadow_missing else route.shadow,
         )
 
     def _aliases(self) -> tuple[dict[str, str], tuple[tuple[str, str], ...]]:
@@ -335,22 +339,26 @@ class _Compiler:
         for row in models.Alias.objects.live().select_related("route"):
             route = self.routes.get(row.route_id)
             if route is None:
-                self._stands_on(row, row.route)
-            elif made.is_pattern(row.pattern):
+                self._leave_out_dependent(row, row.route)
+            elif field_values.is_pattern(row.pattern):
                 wildcards.append((row.pattern, route.name))
             else:
                 exact[row.pattern] = route.name
-        return exact, tuple(sorted(wildcards, key=lambda pair: made.specificity(pair[0])))
+        return exact, tuple(sorted(wildcards, key=lambda pair: field_values.specificity(pair[0])))
 
 
 def _step(row: models.Step) -> Step:
-    return made.step(row.order, {name: getattr(row, name) for name in made.STEP_FIELDS})
+    return field_values.step(
+        row.order, {name: getattr(row, name) for name in field_values.STEP_FIELDS}
+    )
 
 
 def _preset_of(row: models.Provider) -> Preset:
     preset = resolve(row.preset)
     if preset is None:
-        raise made.InvalidField("preset", f"the preset `{row.preset}` is not in the catalogue")
+        raise field_values.InvalidField(
+            "preset", f"the preset `{row.preset}` is not in the catalogue"
+        )
     return preset
 
 

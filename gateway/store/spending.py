@@ -9,54 +9,58 @@ from decimal import Decimal
 from django.utils import timezone
 
 from gateway.models import ApiKey, UsageHour
-from gateway.routing.limits import CALENDAR, Rule, began, calendar, rules, units
+from gateway.routing.limits import CALENDAR, Rule, build_rules, calendar_window, units, window_start
 from gateway.routing.snapshot import Snapshot
 from gateway.store import thread
 
 # (name of the rule, number of its window, units)
-Spent = list[tuple[str, int, int]]
+RecordedSpend = list[tuple[str, int, int]]
 # What an owner of budgets was charged for since a moment.
 Sums = Callable[[datetime | None], dict[str, Decimal]]
 
 
-def spent(snapshot: Snapshot, now: datetime | None = None) -> Spent:
+def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedSpend:
     """For each budget what is spent in its window, where that is anything."""
-    asked = list(_asked(snapshot))
-    targeted = list(_targeted(snapshot))
-    if not asked and not targeted:
+    caller_budgets = list(_caller_budgets(snapshot))
+    target_budgets = list(_target_budgets(snapshot))
+    if not caller_budgets and not target_budgets:
         return []
     thread.refresh()
     moment = (now or timezone.now()).astimezone(UTC).timestamp()
-    found: Spent = []
-    for budgets, sums in ((asked, _by_key), (targeted, _by_target(snapshot))):
+    recorded: RecordedSpend = []
+    for budgets, sums in ((caller_budgets, _by_key), (target_budgets, _by_target(snapshot))):
         for span in CALENDAR:
-            wanted = [rule for rule in budgets if rule.span == span]
-            if wanted:
-                of = sums(began(moment, span))
-                window, _ = calendar(moment, span)
-                found += [(r.name, window, units(of[r.owner])) for r in wanted if of.get(r.owner)]
-    return found
+            span_rules = [rule for rule in budgets if rule.span == span]
+            if span_rules:
+                spend_by_owner = sums(window_start(moment, span))
+                window, _ = calendar_window(moment, span)
+                recorded += [
+                    (r.name, window, units(spend_by_owner[r.owner]))
+                    for r in span_rules
+                    if spend_by_owner.get(r.owner)
+                ]
+    return recorded
 
 
-def _asked(snapshot: Snapshot) -> Iterator[Rule]:
+def _caller_budgets(snapshot: Snapshot) -> Iterator[Rule]:
     """The budgets of those who ask: keys, projects and teams."""
     keys = {key.id: key for key in snapshot.keys.values()}
     for key in keys.values():
-        yield from rules(f"key:{key.id}", key.name, budget=key.budget)
+        yield from build_rules(f"key:{key.id}", key.name, budget=key.budget)
     direct = [key.team for key in keys.values() if key.team is not None]
-    teams = {team.id: team for one in direct for team in one.line}
+    teams = {team.id: team for member in direct for team in member.line}
     for team in teams.values():
-        yield from rules(f"team:{team.id}", team.name, budget=team.budget)
+        yield from build_rules(f"team:{team.id}", team.name, budget=team.budget)
 
 
-def _targeted(snapshot: Snapshot) -> Iterator[Rule]:
+def _target_budgets(snapshot: Snapshot) -> Iterator[Rule]:
     """Those of all requests together, and of what answers: providers and targets."""
-    yield from rules("all", "", budget=snapshot.budget)
+    yield from build_rules("all", "", budget=snapshot.budget)
     for provider in snapshot.providers.values():
-        yield from rules(f"provider:{provider.id}", provider.name, budget=provider.budget)
+        yield from build_rules(f"provider:{provider.id}", provider.name, budget=provider.budget)
     for route in snapshot.routes.values():
         for target in route.targets:
-            yield from rules(f"target:{target.id}", target.model.label, budget=target.budget)
+            yield from build_rules(f"target:{target.id}", target.model.label, budget=target.budget)
 
 
 def _by_key(since: datetime | None) -> dict[str, Decimal]:
@@ -78,20 +82,20 @@ def _by_target(snapshot: Snapshot) -> Sums:
     route, and otherwise for that of the route.
     """
     providers = {name: provider.id for name, provider in snapshot.providers.items()}
-    places: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    targets_by_label: dict[tuple[str, str], list[tuple[str, int]]] = {}
     for route in snapshot.routes.values():
         for target in route.targets:
             label = target.model.provider.name, target.model.name
-            places.setdefault(label, []).append((route.name, target.id))
+            targets_by_label.setdefault(label, []).append((route.name, target.id))
 
     def sums(since: datetime | None) -> dict[str, Decimal]:
-        found: dict[str, Decimal] = {}
+        spend: dict[str, Decimal] = {}
         for (route, provider, model), usd in UsageHour.objects.spend_by_target(since=since).items():
-            known = places.get((provider, model), [])
-            own = [target for name, target in known if name == route or len(known) == 1]
+            targets = targets_by_label.get((provider, model), [])
+            matching = [target for name, target in targets if name == route or len(targets) == 1]
             owners = ["all", f"provider:{providers.get(provider, 0)}"]
-            for owner in (*owners, *(f"target:{target}" for target in own[:1])):
-                found[owner] = found.get(owner, Decimal(0)) + usd
-        return found
+            for owner in (*owners, *(f"target:{target}" for target in matching[:1])):
+                spend[owner] = spend.get(owner, Decimal(0)) + usd
+        return spend
 
     return sums

@@ -21,8 +21,8 @@ from gateway.models import LatencyHour, RequestLog, TargetHour, UsageHour
 from gateway.relay.exchange.log_record import Attempt
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.store.columns import Row, columns
-from gateway.store.lost import counts as lost_counts
-from gateway.store.lost import lost
+from gateway.store.hedge_losers import counts as lost_counts
+from gateway.store.hedge_losers import hedge_losers
 from gateway.usage_querysets import UNITS, bucket_of
 
 Hour = datetime | str
@@ -41,10 +41,10 @@ FAULTS = frozenset(
     }
 )
 # What one request may add. More is nonsense, and would overflow a sum for all others.
-MOST_TOKENS = 10**9
-MOST_UNITS = 100_000 * UNITS
+MAX_TOKENS = 10**9
+MAX_UNITS = 100_000 * UNITS
 
-_FACTS = (
+_COLUMNS = (
     "started_at",
     "key_id",
     "key_prefix",
@@ -72,12 +72,12 @@ class Tally:
     def __init__(self) -> None:
         self.usage: Sums = {}
         self.targets: Sums = {}
-        self.pace: Sums = {}
+        self.latency: Sums = {}
 
-    def add(self, facts: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
+    def add(self, values: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
         """Count one row: its columns in the order of _FACTS, and its attempts."""
-        started, key_id, prefix, route, provider, model, outcome = facts[:7]
-        *counts, cost, charged, first, whole = facts[7:]
+        started, key_id, prefix, route, provider, model, outcome = values[:7]
+        *counts, cost, charged, first_token_ms, duration_ms = values[7:]
         hour = _hour(started)
         who = (hour, key_id or 0, prefix, route)
         sums = self.usage.setdefault((*who, provider, model), [0] * 12)
@@ -87,15 +87,15 @@ class Tally:
         elif outcome == "client_closed":
             sums[2] += 1
         _add(sums, counts, cost, charged, used=outcome == "ok")
-        for one in lost(attempts):
-            name = (*who, _clean(one.provider, 63), _clean(one.model, 200))
+        for attempt in hedge_losers(attempts):
+            name = (*who, _clean(attempt.provider, 63), _clean(attempt.model, 200))
             sums = self.usage.setdefault(name, [0] * 12)
-            _add(sums, lost_counts(one), one.cost_usd, one.charged_usd)
+            _add(sums, lost_counts(attempt), attempt.cost_usd, attempt.charged_usd)
         if provider:
             # One word, asked by nobody, says nothing of how long answers take.
             if prefix == HEALTH_CHECK_KEY:
-                first = whole = None
-            self._target(hour, provider, model, outcome, first, whole, attempts)
+                first_token_ms = duration_ms = None
+            self._target(hour, provider, model, outcome, first_token_ms, duration_ms, attempts)
 
     def _target(
         self,
@@ -103,11 +103,11 @@ class Tally:
         provider: str,
         model: str,
         outcome: str,
-        first: float | None,
-        whole: float | None,
+        first_token_ms: float | None,
+        duration_ms: float | None,
         attempts: Iterable[Attempt],
     ) -> None:
-        began, called = 0.0, False
+        started_ms, called = 0.0, False
         for attempt in attempts:
             if attempt.skipped is None:
                 called = True
@@ -115,16 +115,16 @@ class Tally:
                 sums = self.targets.setdefault(name, [0, 0, 0])
                 sums[0] += 1
                 sums[1] += attempt.error_kind in FAULTS
-                began = attempt.started_ms
+                started_ms = attempt.started_ms
         # A kept answer says nothing of a target.
         if outcome != "ok" or not called:
             return
         self.targets.setdefault((hour, provider, model), [0, 0, 0])[2] += 1
         # As the target took: what earlier tries cost is not its doing.
-        for measure, ms in (("first_token", first), ("total", whole)):
+        for measure, ms in (("first_token", first_token_ms), ("total", duration_ms)):
             if ms is not None and isfinite(ms):
-                bucket = bucket_of(ms - began)
-                self.pace.setdefault((hour, provider, model, measure, bucket), [0])[0] += 1
+                bucket = bucket_of(ms - started_ms)
+                self.latency.setdefault((hour, provider, model, measure, bucket), [0])[0] += 1
 
 
 def _add(
@@ -137,7 +137,7 @@ def _add(
 ) -> None:
     """Count tokens and cost; `used` is whether something was, even if no token was counted."""
     for index, count in enumerate(counts, 3):
-        if count and 0 < count <= MOST_TOKENS:
+        if count and 0 < count <= MAX_TOKENS:
             sums[index] += count
             used = True
     units = _units(cost)
@@ -161,33 +161,33 @@ def _units(cost: Decimal | str | None) -> int | None:
     if cost is None:
         return None
     units = int((Decimal(cost) * UNITS).to_integral_value())
-    return units if abs(units) <= MOST_UNITS else None
+    return units if abs(units) <= MAX_UNITS else None
 
 
 @lru_cache(maxsize=4096)
-def _clean(text: str, most: int) -> str:
-    return text.replace("\0", "").encode("utf-8", "replace").decode()[:most]
+def _clean(text: str, max_length: int) -> str:
+    return text.replace("\0", "").encode("utf-8", "replace").decode()[:max_length]
 
 
 # -- with the rows --------------------------------------------------------------------
 
 
 @lru_cache(maxsize=1)
-def _facts() -> Any:
+def _column_values() -> Any:
     names = columns().names
-    return itemgetter(*(names.index(name) for name in _FACTS))
+    return itemgetter(*(names.index(name) for name in _COLUMNS))
 
 
 def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
     """Add rows that were inserted just now, in the transaction of their insertion."""
-    tally, facts = Tally(), _facts()
+    tally, facts = Tally(), _column_values()
     for row, attempts in rows:
         tally.add(facts(row), attempts)
     _save(cursor, tally)
 
 
 def _save(cursor: Any, tally: Tally) -> None:
-    tables = ((UsageHour, tally.usage), (TargetHour, tally.targets), (LatencyHour, tally.pace))
+    tables = ((UsageHour, tally.usage), (TargetHour, tally.targets), (LatencyHour, tally.latency))
     for model, sums in tables:
         if sums:  # sorted: in one order, or two writers could deadlock
             rows = [(_stored(name[0]), *name[1:], *sums[name]) for name in sorted(sums)]
@@ -203,11 +203,13 @@ def _add_sql(model: type[UsageHour | TargetHour | LatencyHour]) -> str:
     table, names = model._meta.db_table, (*model.KEYS, *model.SUMS)
     listed = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join(["%s"] * len(names))
-    known_by = ", ".join(f'"{name}"' for name in model.KEYS)
-    grown = ", ".join(f'"{name}" = {table}."{name}" + excluded."{name}"' for name in model.SUMS)
+    key_columns = ", ".join(f'"{name}"' for name in model.KEYS)
+    increments = ", ".join(
+        f'"{name}" = {table}."{name}" + excluded."{name}"' for name in model.SUMS
+    )
     return (
         f"INSERT INTO {table} ({listed}) VALUES ({marks}) "  # noqa: S608
-        f"ON CONFLICT ({known_by}) DO UPDATE SET {grown}"
+        f"ON CONFLICT ({key_columns}) DO UPDATE SET {increments}"
     )
 
 
@@ -221,13 +223,13 @@ def rebuild() -> tuple[int, int]:
     rows have been pruned.
     """
     first = RequestLog.objects.earliest_start()
-    made = kept = 0
+    rebuilt = unchanged = 0
     for hour in _hours(first) if first else ():
         if _rebuild_hour(hour):
-            made += 1
+            rebuilt += 1
         else:
-            kept += 1
-    return made, kept
+            unchanged += 1
+    return rebuilt, unchanged
 
 
 def _hours(first: datetime) -> Iterator[datetime]:
@@ -242,8 +244,8 @@ def _rebuild_hour(hour: datetime) -> bool:
     until = hour + _HOUR
     tally = Tally()
     with transaction.atomic(), connection.cursor() as cursor:
-        _keep_writers_out(cursor)
-        rows = RequestLog.objects.started(hour, until).values_list(*_FACTS, "attempts")
+        _lock_tables(cursor)
+        rows = RequestLog.objects.started_between(hour, until).values_list(*_COLUMNS, "attempts")
         for *facts, attempts in rows.iterator():
             tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
         logged = sum(sums[0] for sums in tally.usage.values())
@@ -255,7 +257,7 @@ def _rebuild_hour(hour: datetime) -> bool:
     return True
 
 
-def _keep_writers_out(cursor: Any) -> None:
+def _lock_tables(cursor: Any) -> None:
     # SQLite's transaction is the only writer anyway. On PostgreSQL a writer adds its sums
     # last: one that waits here has rows that are not visible to us yet.
     if connection.vendor == "postgresql":

@@ -7,13 +7,13 @@ from gateway.models import Registry
 from gateway.store import thread
 
 # The look by which a process finds out that its connection is dead, in seconds.
-LOOK_S = 3.0
+POLL_TIMEOUT_S = 3.0
 
 
 def current_version() -> int:
     """The number of changes of the registry so far."""
     thread.refresh()
-    with deadline.within(LOOK_S):
+    with deadline.within(POLL_TIMEOUT_S):
         return Registry.objects.version()
 
 

@@ -75,7 +75,7 @@ def test_no_empty_credential_opens_it_where_none_is_set(client: Client, settings
 
 
 def test_a_clients_key_is_no_admins(client: Client) -> None:
-    _, plain = store.make_key("a client")
+    _, plain = store.create_key("a client")
     assert client.get("/api/routes", headers={"x-api-key": plain}).status_code == 401
 
 

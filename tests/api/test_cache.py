@@ -16,13 +16,13 @@ def fill() -> None:
     first = route("first", one, cache={"ttl_s": 60})
     route("second", one)
     now = time.time()
-    store.write_answers([CacheRow("a", first.pk, b"blob", now, now + 60)])
+    store.write_cached_responses([CacheRow("a", first.pk, b"blob", now, now + 60)])
 
 
 def test_it_tells_who_keeps_what(api: Client) -> None:
     fill()
     assert api.get("/api/cache").json() == {
-        "items": [{"route": "first", "policy": {"ttl_s": 60}, "answers": 1, "bytes": 4}],
+        "items": [{"route": "first", "policy": {"ttl_s": 60}, "entries": 1, "bytes": 4}],
         "next": None,
     }
 
@@ -31,7 +31,7 @@ def test_it_throws_away_what_a_route_kept(api: Client) -> None:
     fill()
     assert api.delete("/api/cache?route=first").json() == {"deleted": 1}
     assert api.delete("/api/cache").json() == {"deleted": 0}
-    assert api.get("/api/cache").json()["items"][0]["answers"] == 0
+    assert api.get("/api/cache").json()["items"][0]["entries"] == 0
 
 
 def test_a_route_that_is_not_there_is_told(api: Client) -> None:

@@ -15,7 +15,7 @@ from gateway.models import ApiKey, Team
 from gateway.relay.exchange.log_record import Attempt
 from tests.api.test_resources import send
 from tests.store.factories import entry, model, provider, route
-from tests.store.test_lost import hedged
+from tests.store.test_hedge_losers import hedged
 
 
 def spend(*rows: tuple[str, int, str, float], name: str = "r") -> None:
@@ -43,7 +43,7 @@ def spend(*rows: tuple[str, int, str, float], name: str = "r") -> None:
 def team_key(db: None) -> ApiKey:
     crew = Team.objects.create(name="crew", budget_month_usd=Decimal(10))
     part = Team.objects.create(name="part", parent=crew)
-    row, _plain = store.make_key("agent")
+    row, _plain = store.create_key("agent")
     row.team, row.limit_rpm, row.limit_tpd = part, 2, 100
     row.budget_total_usd = Decimal(2)
     row.save()
@@ -96,13 +96,16 @@ def test_a_key_tells_what_is_left(api: Client, team_key: ApiKey) -> None:
     told = send(api, "GET", "keys/agent/state").json()
     assert told["usable"]
     budgets = {(row["owner"], row["span"]): row for row in told["budgets"]}
-    assert Decimal(budgets["key", "total"]["left"]) == Decimal("1.5")
-    assert Decimal(budgets["team crew", "month"]["left"]) == Decimal("9.5")
-    assert budgets["team part", "month"]["left"] is None
+    assert Decimal(budgets["key", "total"]["remaining"]) == Decimal("1.5")
+    assert Decimal(budgets["team crew", "month"]["remaining"]) == Decimal("9.5")
+    assert budgets["team part", "month"]["remaining"] is None
     assert budgets["key", "total"]["ends_at"] is None
-    limits = {(row["what"], row["span"]): row for row in told["limits"]}
-    assert (limits["requests", "minute"]["used"], limits["requests", "minute"]["left"]) == (1, 1)
-    assert limits["tokens", "day"]["left"] == 85
+    limits = {(row["metric"], row["span"]): row for row in told["limits"]}
+    assert (limits["requests", "minute"]["used"], limits["requests", "minute"]["remaining"]) == (
+        1,
+        1,
+    )
+    assert limits["tokens", "day"]["remaining"] == 85
 
     send(api, "POST", "keys/agent/revoke")
     assert not send(api, "GET", "keys/agent/state").json()["usable"]
@@ -148,7 +151,7 @@ def test_the_process_tells_facts(api: Client) -> None:
 def test_what_was_given_up_for_a_faster_target_is_used_too(api: Client, team_key: ApiKey) -> None:
     store.write([hedged(key_id=team_key.pk, started=timezone.now().timestamp())])
     state = send(api, "GET", "keys/agent/state").json()
-    assert [one["used"] for one in state["limits"] if one["what"] == "tokens"] == [220]
+    assert [one["used"] for one in state["limits"] if one["metric"] == "tokens"] == [220]
     (row,) = send(api, "GET", "requests").json()["items"]
     assert Decimal(row["attempts"][0]["charged_usd"]) == Decimal("0.08")
     (told,) = api.get("/spend/logs", {"request_id": "r1"}).json()

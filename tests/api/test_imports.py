@@ -29,9 +29,9 @@ def count() -> int:
 
 def test_a_preview_writes_nothing_and_an_import_all(api: Client) -> None:
     told = send(api, "POST", "imports/litellm/preview", {"text": TEXT})
-    fates = {line["what"]: line["fate"] for line in told.json()["items"]}
-    assert fates["route fast"] == "taken"
-    assert "left" in fates.values()
+    outcomes = {line["entry"]: line["outcome"] for line in told.json()["items"]}
+    assert outcomes["route fast"] == "imported"
+    assert "skipped" in outcomes.values()
     assert "sk-literal" not in told.content.decode()
     assert count() == 0
 

@@ -40,7 +40,7 @@ def filled(api: Client) -> Client:
 
 
 def as_key(**values: Any) -> Client:
-    return Client(headers={"authorization": f"Bearer {store.make_key('c', **values)[1]}"})
+    return Client(headers={"authorization": f"Bearer {store.create_key('c', **values)[1]}"})
 
 
 @pytest.mark.parametrize("path", ["/model/info", "/v1/model/info"])
@@ -104,7 +104,7 @@ def test_an_expired_key_is_told_so(filled: Client) -> None:
 
 @pytest.fixture
 def spent(api: Client) -> Client:
-    row, _ = store.make_key("ci", user="ann")
+    row, _ = store.create_key("ci", user="ann")
     for number, (day, usd) in enumerate(((1, "0.5"), (1, None), (3, "0.25"))):
         start = dt.datetime(2026, 11, day, 12, tzinfo=dt.UTC)
         cost = Decimal(usd) if usd else None

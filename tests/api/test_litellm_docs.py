@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from gateway.compat.litellm.api.fields import REFUSED, UNDERSTOOD, USUAL
-from gateway.compat.litellm.api.routes import document
+from gateway.compat.litellm.api.routes import openapi_schema
 from tests.each import each
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "litellm.md").read_text(encoding="utf-8")
 
 
-@each("path", sorted(document()["paths"]))
+@each("path", sorted(openapi_schema()["paths"]))
 def test_every_endpoint_is_told(path: str) -> None:
     assert f"{path}`" in TEXT
 

@@ -237,7 +237,7 @@ def test_keys_are_deleted_by_alias(api: Client) -> None:
 
 @pytest.mark.parametrize("path", ["/key/update", "/key/delete"])
 def test_a_files_key_is_the_files(api: Client, path: str) -> None:
-    row, key = store.make_key("ci", source=Source.CODE, source_ref="gateway.yaml:3")
+    row, key = store.create_key("ci", source=Source.CODE, source_ref="gateway.yaml:3")
     body = {"keys": [key]} if path == "/key/delete" else {"key": key, "rpm_limit": 1}
     answer = post(api, path, body)
     assert answer.status_code == 409
@@ -314,7 +314,7 @@ def test_a_list_that_can_not_be_had_is_refused(api: Client, query: Any, param: s
 def test_keys_are_listed_by_state(api: Client) -> None:
     made(api, key_alias="live")
     post(api, "/key/update", {"key": made(api, key_alias="gone")["key"], "blocked": True})
-    old = ApiKey.objects.get(pk=store.make_key("old", expires_at=timezone.now())[0].pk)
+    old = ApiKey.objects.get(pk=store.create_key("old", expires_at=timezone.now())[0].pk)
     for status, alias in (("active", "live"), ("revoked", "gone"), ("expired", old.name)):
         query = {"status": status, "return_full_object": "true"}
         keys = api.get("/key/list", query).json()["keys"]
@@ -335,7 +335,7 @@ def test_keys_are_listed_by_state(api: Client) -> None:
 @pytest.mark.parametrize("token", ["", "sk-nobody", "a client's"])
 def test_only_an_admin_manages(api: Client, method: str, path: str, token: str) -> None:
     if token == "a client's":
-        token = store.make_key("client")[1]
+        token = store.create_key("client")[1]
     client = Client(headers={"authorization": f"Bearer {token}"} if token else {})
     answer = getattr(client, method)(path)
     assert answer.status_code == 401

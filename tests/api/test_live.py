@@ -92,11 +92,11 @@ def test_a_list_that_can_not_be_read_is_told(api: Client) -> None:
 
 def report(row: Model, state: str = "done", **verdicts: str) -> CapabilityReport:
     findings = [
-        {"name": name, "verdict": verdict, "words": "w", "ms": 12.0, "cost_usd": None}
+        {"name": name, "verdict": verdict, "message": "w", "ms": 12.0, "cost_usd": None}
         for name, verdict in {"plain": "supported", **verdicts}.items()
     ]
     return CapabilityReport.objects.create(
-        provider=row.provider, model=row.name, state=state, document={"findings": findings}
+        provider=row.provider, model=row.name, state=state, results={"findings": findings}
     )
 
 

@@ -13,7 +13,7 @@ from gateway.api import api as ninja
 from gateway.edge.endpoints import is_edge_path
 from gateway.models import Alias, CapabilityReport, Provider, Route, Team
 from gateway.relay.exchange.log_record import Bodies
-from gateway.store.routes import document_of, save_route
+from gateway.store.routes import save_route, spec_of
 from tests.store.factories import entry, model, provider, route
 
 SECRET = "sk-canary-0123456789abcdef"
@@ -26,7 +26,7 @@ def fill() -> str:
     row = route("fast", model("gpt-5", own, price_input=Decimal("0.5")), fallbacks=["other"])
     Alias.objects.create(pattern="claude-*", route=row)
     Provider.objects.create(name="bad", preset="nope", source="file", source_ref="x.yaml:3")
-    _, plain = store.make_key("a key")
+    _, plain = store.create_key("a key")
     Team.objects.create(name="crew")
     store.write([entry("req_x", bodies=Bodies(client_request=b"{}"))])
     return plain
@@ -52,7 +52,7 @@ def test_models_tell_what_was_changed(api: Client) -> None:
 
 def test_warnings_name_what_was_left_out(api: Client) -> None:
     fill()
-    rows = {told["row"]: told["why"] for told in api.get("/api/warnings").json()["items"]}
+    rows = {told["row"]: told["reason"] for told in api.get("/api/warnings").json()["items"]}
     assert "nope" in rows["provider `bad` (x.yaml:3)"]
     assert rows["route `fast`"] == "its fallback `other` is not a route"
 
@@ -66,7 +66,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
     found = Provider.objects.get(name="openai")
     report = CapabilityReport.objects.create(provider=found, model="gpt-5", state="done")
     row = Route.objects.get()
-    save_route(document_of(row), route=row, number=1, who="ada")
+    save_route(spec_of(row), route=row, number=1, who="ada")
     sealed = Provider.objects.get(name="openai").credential
     paths = [path for path, item in ninja.get_openapi_schema()["paths"].items() if "get" in item]
     names = {

@@ -199,7 +199,7 @@ def test_a_viewer_reads_and_changes_nothing(filled: Client) -> None:
 
 
 def test_a_gateway_key_opens_nothing_here(filled: Client) -> None:
-    _, plain = store.make_key("agent")
+    _, plain = store.create_key("agent")
     answer = Client(headers={"authorization": f"Bearer {plain}"}).get("/api/providers")
     assert answer.status_code == 401
 

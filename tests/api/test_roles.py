@@ -78,7 +78,7 @@ def _bearer(token: str) -> Client:
 
 CLIENTS: dict[str, Callable[[], Client]] = {
     "nobody": lambda: Client(enforce_csrf_checks=True),
-    "gateway key": lambda: _bearer(store.make_key("agent")[1]),
+    "gateway key": lambda: _bearer(store.create_key("agent")[1]),
     "viewer": lambda: _with_token(_session()),
     "granted": _granted,
     "admin, no token": lambda: _session(is_staff=True),

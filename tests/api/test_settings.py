@@ -43,7 +43,7 @@ def test_what_may_hold_a_secret_is_told_only_where_it_is_not_set(
 def test_an_open_one_is_changed_and_set_back(api: Client) -> None:
     answer = send(api, "PATCH", "settings", {"body_days": 3, "masks": ["secret-[0-9]+"]})
     assert answer.status_code == 200, answer.content
-    assert store.load_options().held["body_days"].value == 3
+    assert store.load_options().values["body_days"].value == 3
     assert told(api)["masks"]["value"] == ["secret-[0-9]+"]
     assert Change.objects.filter(kind="setting", via="api").count() == 2
     send(api, "PATCH", "settings", {"body_days": None, "masks": None})

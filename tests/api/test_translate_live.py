@@ -31,7 +31,7 @@ def test_a_golden_case_gets_the_state_that_live_traffic_remembers(api: Client) -
     bare = ask(api, told["from"], told["to"], told["request"], model="gemini-3.8-flash").json()
     turns = [turn for turn in bare["body"]["contents"] if turn["role"] == "model"]
     (calls,) = [[p for p in turn["parts"] if "functionCall" in p] for turn in turns]
-    assert [entry["field"] for entry in bare["live"]] == ["messages[2]"]
+    assert [entry["field"] for entry in bare["runtime_inputs"]] == ["messages[2]"]
     # The answer as Gemini gave it: its own state on the first call.
     given = [{"functionCall": call["functionCall"]} for call in calls]
     given[0]["thoughtSignature"] = "c2lnbmF0dXJl"
@@ -44,7 +44,7 @@ def test_a_golden_case_gets_the_state_that_live_traffic_remembers(api: Client) -
         model="gemini-3.8-flash",
         answers=[answer],
     ).json()
-    assert whole["live"] == []
+    assert whole["runtime_inputs"] == []
     kept = [p for t in whole["body"]["contents"] for p in t["parts"] if "functionCall" in p]
     assert kept[0]["thoughtSignature"] == "c2lnbmF0dXJl"
 
@@ -68,7 +68,9 @@ def test_without_it_the_answer_says_what_live_traffic_does(
 ) -> None:
     settings.FETCH_MEDIA = on
     told = ask(api, "openai_chat", "gemini", picture()).json()
-    assert [row["field"] for row in told["live"]] == (["messages[0].content[0]"] if on else [])
+    assert [row["field"] for row in told["runtime_inputs"]] == (
+        ["messages[0].content[0]"] if on else []
+    )
 
 
 @pytest.mark.parametrize(

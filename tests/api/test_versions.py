@@ -28,7 +28,7 @@ def test_versions_come_newest_first_in_pages(saved: Client) -> None:
     assert (numbers, first["current"], second["next"]) == ([3, 2, 1], 3, None)
     assert {row["saved_by"] for row in first["items"]} == {"master key"}
     one = send(saved, "GET", "routes/fast/versions/2").json()
-    assert one["document"]["retries"] == 3
+    assert one["route"]["retries"] == 3
 
 
 def test_what_differs_is_told_by_its_place(saved: Client) -> None:
@@ -98,20 +98,20 @@ def test_what_a_file_owns_can_be_stopped(filled: Client, path: str) -> None:
     assert send(filled, "POST", f"{path}-none/switch", {"enabled": True}).status_code == 404
 
 
-def rehearse(api: Client, **asked: Any) -> Any:
-    return send(api, "POST", "routes/fast/rehearse", asked)
+def dry_run(api: Client, **asked: Any) -> Any:
+    return send(api, "POST", "routes/fast/dry-run", asked)
 
 
 def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(filled: Client) -> None:
     asked = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
-    told = rehearse(filled, dialect="anthropic_messages", request=asked).json()
-    (turn,) = told["turns"]
+    told = dry_run(filled, dialect="anthropic_messages", request=asked).json()
+    (turn,) = told["targets"]
     assert (turn["target"], turn["outcome"]) == ("one/org/m", "chosen")
-    assert told["sent"]["url"].startswith("http://127.0.0.1:9/v1")
-    assert told["sent"]["body"]["model"] == "org/m"
-    assert told["sent"]["body"]["messages"] == [{"role": "user", "content": "Hi"}]
+    assert told["upstream_request"]["url"].startswith("http://127.0.0.1:9/v1")
+    assert told["upstream_request"]["body"]["model"] == "org/m"
+    assert told["upstream_request"]["body"]["messages"] == [{"role": "user", "content": "Hi"}]
     assert "canary" not in str(told)
-    assert told["refused"] is None
+    assert told["error"] is None
     assert not RequestLog.objects.exists()
 
 
@@ -120,14 +120,14 @@ def test_a_pretended_failure_goes_to_the_next_target_of_a_draft(filled: Client) 
     draft = {
         "steps": [{"targets": [{"model": "one/org/m"}]}, {"targets": [{"model": "one/spare"}]}]
     }
-    told = rehearse(filled, route=draft, failures={"one/org/m": "429"}).json()
-    turns = [(turn["target"], turn["outcome"], turn["status"]) for turn in told["turns"]]
+    told = dry_run(filled, route=draft, failures={"one/org/m": "429"}).json()
+    turns = [(turn["target"], turn["outcome"], turn["status"]) for turn in told["targets"]]
     assert turns == [("one/org/m", "failed", 429), ("one/spare", "chosen", None)]
     assert len(send(filled, "GET", "routes/fast").json()["steps"]) == 1
 
-    alone = rehearse(filled, failures={"*": "500"}, key="agent").json()
-    assert alone["sent"] is None
-    assert alone["refused"]["error_kind"]
+    alone = dry_run(filled, failures={"*": "500"}, key="agent").json()
+    assert alone["upstream_request"] is None
+    assert alone["error"]["error_kind"]
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,5 @@ def test_a_pretended_failure_goes_to_the_next_target_of_a_draft(filled: Client) 
     ],
 )
 def test_a_dry_run_names_what_is_wrong(filled: Client, asked: dict[str, Any], field: str) -> None:
-    answer = rehearse(filled, **asked)
+    answer = dry_run(filled, **asked)
     assert (answer.status_code, answer.json()["field"]) == (422, field)

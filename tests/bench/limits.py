@@ -54,7 +54,7 @@ for name in ("mock", "mock-anthropic"):
     kept = {"own": {"dialects": "own", "max_bytes": 1}, "all": {"dialects": "all", "max_bytes": 1}}
     for suffix, cache in {"off": {}, **kept}.items():
         routes.write({**found, "name": f"{name}-{suffix}", "cache": cache}, None)
-print(json.dumps([store.make_key(f"bench-{n}", **x)[1] for n, x in enumerate(%r)]))
+print(json.dumps([store.create_key(f"bench-{n}", **x)[1] for n, x in enumerate(%r)]))
 """
 
 

@@ -49,7 +49,7 @@ def registry() -> dict[str, Any]:
     team.save()
     project = Team(name="Search", parent=team, budget_week_usd=20, budget_soft_percent=50)
     project.save()
-    key, _plain = store.make_key(
+    key, _plain = store.create_key(
         "search agent",
         routes=["coding"],
         budget_month_usd=40,
@@ -59,7 +59,7 @@ def registry() -> dict[str, Any]:
     )
     key.team, key.user, key.tags = project, "mira", ["paid", "eu"]
     key.save()
-    revoked, _plain = store.make_key("old laptop")
+    revoked, _plain = store.create_key("old laptop")
     ApiKey.objects.filter(pk=revoked.pk).update(
         revoked_at=dt.datetime.now(dt.UTC) - dt.timedelta(days=3)
     )
@@ -81,34 +81,34 @@ def registry() -> dict[str, Any]:
 def routes() -> None:
     """One that uses all there is, in two versions, and one to fall back to."""
     from gateway.models import Route
-    from gateway.routing.document import Document, StepDoc, TargetDoc
     from gateway.routing.limits import Budget, Limits
+    from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
     from gateway.store.routes import save_route
 
-    spare = Document(
+    spare = RouteSpec(
         name="spare",
-        steps=(StepDoc(targets=(TargetDoc(model="openai/gpt-5"),)),),
+        steps=(StepSpec(targets=(TargetSpec(model="openai/gpt-5"),)),),
         cache={"ttl_s": 3600, "scope": "team"},
     )
     save_route(spare, route=None, number=0, who="ada")
     capped = Limits(requests_per_minute=100)
-    first = StepDoc(
+    first = StepSpec(
         name="Primary",
         strategy="split",
         targets=(
-            TargetDoc(model=f"claude/{PRIMARY}", weight=80, variant="now", limits=capped),
-            TargetDoc(
+            TargetSpec(model=f"claude/{PRIMARY}", weight=80, variant="now", limits=capped),
+            TargetSpec(
                 model="openai/gpt-5", weight=20, variant="next", budget=Budget(day_usd=Decimal(5))
             ),
         ),
         first_token_s=8,
     )
-    last = StepDoc(
+    last = StepSpec(
         name="Last resort",
         fallback_on=("rate_limit", "upstream_error", "timeout"),
-        targets=(TargetDoc(model="openai/house-model", tags=("eu",)),),
+        targets=(TargetSpec(model="openai/house-model", tags=("eu",)),),
     )
-    coding = Document(
+    coding = RouteSpec(
         name="coding",
         aliases=("claude-*",),
         steps=(first, last),
@@ -121,7 +121,7 @@ def routes() -> None:
         shadow_share=0.1,
         cache={"ttl_s": 600, "scope": "key"},
     )
-    save_route(Document(name="coding", steps=(first,)), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, who="ada")
     row = Route.objects.get(name="coding")
     save_route(coding, route=row, number=1, who="ada", note="a fallback")
 
@@ -309,16 +309,16 @@ def checks() -> Iterator[Any]:
 
 def money() -> dict[str, Any]:
     """A bill that differs from what was computed, and a newer list of prices."""
-    from gateway.accounting.bills import Line, enter
+    from gateway.accounting.bills import BilledLine, import_bill
     from gateway.providers.prices import FILE
     from gateway.store.price_updates import propose, read_book
 
     today = dt.datetime.now(dt.UTC).date()
     days = [today - dt.timedelta(days=number) for number in range(6)]
-    lines = [Line(day, day, Decimal("1.31"), PRIMARY) for day in days]
-    enter("claude", lines, origin="october.csv", who="ada")
+    lines = [BilledLine(day, day, Decimal("1.31"), PRIMARY) for day in days]
+    import_bill("claude", lines, origin="october.csv", who="ada")
     book = json.loads(FILE.read_bytes())
-    book["source"], book["taken"] = "a newer list", today.isoformat()
+    book["source"], book["fetched_on"] = "a newer list", today.isoformat()
     for row in book["providers"]["anthropic"]:
         if row[0][0].startswith(f"^{PRIMARY}"):
             row[1] = ["2.5", "12.5", *row[1][2:]]

@@ -20,7 +20,7 @@ PAGES = {"overview": "/console/", "usage": "/console/usage", "health": "/console
 @pytest.fixture(scope="module")
 def busy(site: Site) -> Site:
     """The site after two busy days."""
-    site.manage("seedrequests", "3000", "--days", "2")
+    site.manage("seed_requests", "3000", "--days", "2")
     return site
 
 

@@ -24,7 +24,7 @@ provider = factories.provider("p" + long[:60], "custom", base_url="http://127.0.
 model = factories.model(long, provider, price_input="1.25", price_output="10")
 factories.route("r" + long, model)
 team = Team.objects.create(name="t" + long[:90], budget_month_usd=100)
-key, _plain = store.make_key(long[:90])
+key, _plain = store.create_key(long[:90])
 store.write([LogRecord(
     id=f"req_long_{{n}}", started_at=time.time() - n, endpoint="/v1/chat/completions",
     client_dialect="openai_chat", upstream_dialect="openai_chat", provider=provider.name, model=long,

@@ -21,7 +21,7 @@ from gateway.relay.exchange.log_record import Bodies, LogRecord
 
 sent = msgspec.json.encode({"model": "a-route-with-a-long-name", "messages": [{"role": "user", "content": "Hi"}]})
 got = msgspec.json.encode({"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]})
-labels = ["console", "check", "shadow", "batch", "cache", "translate", "rehearsal", "forward",
+labels = ["console", "check", "shadow", "batch", "cache", "translate", "dry_run", "passthrough",
           "GET /v1/files/{id}/content", "POST /v1/messages/batches", "/v2/rerank",
           "/v1beta/models/{id}:generateContent", "/v1beta/models/{id}:streamGenerateContent"]
 ids = []

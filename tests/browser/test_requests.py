@@ -18,7 +18,7 @@ TABS = ("overview", "translation", "response", "stream", "headers", "session")
 
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
-    return site.known(site.manage("makekey", "browser-test").strip().splitlines()[-1])
+    return site.known(site.manage("create_key", "browser-test").strip().splitlines()[-1])
 
 
 def ask(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:

@@ -14,15 +14,15 @@ from tests.waits import until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
-from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
 provider = Provider.objects.get(preset="demo")
 for name in ["demo", "demo-a", "demo-b"]:
     Model.objects.get_or_create(provider=provider, name=name)
 Route.objects.filter(name__in=["way", "spare", "shade"]).delete()
-T = lambda name: TargetDoc(model=f"{provider.name}/{name}")
+T = lambda name: TargetSpec(model=f"{provider.name}/{name}")
 for name in ["spare", "shade", "way"]:
-    save_route(Document(name=name, steps=(StepDoc(name="One", targets=(T("demo-a"), T("demo-b"))),)),
+    save_route(RouteSpec(name=name, steps=(StepSpec(name="One", targets=(T("demo-a"), T("demo-b"))),)),
                route=None, number=0, who="ada")
 """
 ROUTE = "/console/routes/way"

@@ -14,17 +14,17 @@ from tests.waits import until
 
 MAKE = """
 from gateway.models import Model, Provider, Route
-from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
 provider = Provider.objects.get(preset="demo")
 names = ["demo", "demo-a", "demo-b", "demo-c"]
 for name in names:
     Model.objects.get_or_create(provider=provider, name=name)
 Route.objects.filter(name__in=["story", "made"]).delete()
-T = lambda name, weight=1: TargetDoc(model=f"{provider.name}/{name}", weight=weight)
-save_route(Document(name="story", aliases=("claude-*",), steps=(
-    StepDoc(name="Primary", strategy="weighted", targets=(T("demo-a", 60), T("demo-b", 40))),
-    StepDoc(name="Fallback", fallback_on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
+T = lambda name, weight=1: TargetSpec(model=f"{provider.name}/{name}", weight=weight)
+save_route(RouteSpec(name="story", aliases=("claude-*",), steps=(
+    StepSpec(name="Primary", strategy="weighted", targets=(T("demo-a", 60), T("demo-b", 40))),
+    StepSpec(name="Fallback", fallback_on=("rate_limit", "timeout"), targets=(T("demo-c"),)),
 )), route=None, number=0, who="ada")
 """
 STORY = "/console/routes/story"

@@ -80,7 +80,7 @@ def test_columns_and_values_are_told_in_words(admin: Client) -> None:
         row.retries_by_kind = {"rate_limit": 2}
         row.health_check_interval_s = 60.0
         row.save()
-        key, _ = store.make_key("agents")
+        key, _ = store.create_key("agents")
         key.team = team
         key.tags = ["paid", "eu"]
         key.save()

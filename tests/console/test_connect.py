@@ -173,7 +173,7 @@ def test_a_key_that_needs_quoting_is_not_put_in() -> None:
 
 
 def test_no_key_is_on_the_page(viewer: Client) -> None:
-    _, plain = store.make_key("x")
+    _, plain = store.create_key("x")
     page = viewer.get(reverse("connect")).content.decode()
     assert plain not in page
     assert "DRAGOMAN_API_KEY" in page

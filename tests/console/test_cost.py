@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 @pytest.fixture(autouse=True)
 def _as_it_came() -> Iterator[None]:
     yield
-    prices.use({})
+    prices.apply_updates({})
 
 
 @pytest.fixture

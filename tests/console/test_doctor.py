@@ -50,14 +50,14 @@ def demo(name: str = "demo-fast", **values: Any) -> Model:
 def report(row: Model, **verdicts: str) -> CapabilityReport:
     """A finished examination with these verdicts."""
     findings = [
-        {"name": name, "verdict": verdict, "words": f"words of {name}", "ms": 12.0}
+        {"name": name, "verdict": verdict, "message": f"message of {name}", "ms": 12.0}
         for name, verdict in {"plain": "supported", **verdicts}.items()
     ]
     return CapabilityReport.objects.create(
         provider=row.provider,
         model=row.name,
         state="done",
-        document={"dialect": "openai_chat", "findings": findings, "ms": 800},
+        results={"dialect": "openai_chat", "findings": findings, "ms": 800},
     )
 
 
@@ -90,7 +90,7 @@ def test_findings_stand_beside_what_the_tables_say(admin: Client) -> None:
     row = demo()
     report(row, image="refused", seed="supported")
     page = text(admin.get(at(row)))
-    assert "words of image" in page
+    assert "message of image" in page
     assert "Refused 1" in page
     assert "differs" in page
     assert "expected yes, got no" in page
@@ -99,7 +99,7 @@ def test_findings_stand_beside_what_the_tables_say(admin: Client) -> None:
 def test_words_of_an_upstream_are_no_markup(admin: Client) -> None:
     row = demo()
     kept = report(row)
-    kept.document["findings"][0]["words"] = "<script>alert(1)</script>"
+    kept.results["findings"][0]["message"] = "<script>alert(1)</script>"
     kept.save()
     assert "<script>alert(1)" not in text(admin.get(at(row)))
 
@@ -108,7 +108,7 @@ def test_what_is_in_a_row_may_be_anything(admin: Client) -> None:
     row = demo(traits=["no", "object"])
     kept = report(row)
     for document in ([], {"findings": 7}, {"findings": [1, {"name": "plain"}]}):
-        kept.document = document
+        kept.results = document
         kept.save()
         assert admin.get(at(row)).status_code == 200
 
@@ -158,7 +158,7 @@ def test_viewers_read_and_change_nothing(viewer: Client) -> None:
     row = demo()
     report(row, image="refused")
     page = text(viewer.get(at(row)))
-    assert "words of image" in page
+    assert "message of image" in page
     assert "Run checks again" not in page
     assert "Apply selected" not in page
     for name in ("doctor-start", "doctor-stop", "doctor-apply"):
@@ -275,7 +275,7 @@ def test_only_the_newest_examinations_are_kept() -> None:
 def test_a_model_is_examined_once_at_a_time() -> None:
     row = demo()
     first = doctor.begin(row.provider, row.name)
-    with pytest.raises(doctor.Busy):
+    with pytest.raises(doctor.AlreadyRunning):
         doctor.begin(row.provider, row.name)
     CapabilityReport.objects.filter(pk=first.pk).update(
         heartbeat_at=timezone.now() - STALE_AFTER - dt.timedelta(seconds=1)

@@ -84,8 +84,8 @@ def test_a_preview_changes_nothing(admin: Client) -> None:
 
 def test_a_preview_says_what_becomes_of_everything() -> None:
     lines = preview(read_upload(TEXT), TEXT)
-    fates = {line.what: line.fate for line in lines}
-    taken = {what for what, fate in fates.items() if fate == "taken"}
+    outcomes = {line.entry: line.outcome for line in lines}
+    taken = {what for what, outcome in outcomes.items() if outcome == "imported"}
     assert len([what for what in taken if what.startswith("provider ")]) == 2
     assert {what for what in taken if not what.startswith("provider ")} == {
         "route fast",
@@ -94,12 +94,12 @@ def test_a_preview_says_what_becomes_of_everything() -> None:
         "alias claude-*",
         "turn_off_message_logging",
     }
-    assert fates["litellm_params.rpm"] == "changed"
-    left = {line.what: line for line in lines if line.fate == "left"}
+    assert outcomes["litellm_params.rpm"] == "changed"
+    left = {line.entry: line for line in lines if line.outcome == "skipped"}
     assert {"router_settings.redis_host", "litellm_settings.callbacks"} <= set(left)
     assert "general_settings.master_key" in left
-    assert all(line.why for line in left.values()), "each with its reason"
-    assert left["router_settings.redis_host"].spot == "16"
+    assert all(line.reason for line in left.values()), "each with its reason"
+    assert left["router_settings.redis_host"].line_number == "16"
 
 
 def test_the_import_makes_rows_that_people_may_change(admin: Client) -> None:
@@ -189,8 +189,8 @@ def test_what_people_made_stays(admin: Client) -> None:
     Route.objects.create(name="fast", strategy="ordered")
     file_row = Provider.objects.create(name="openai", preset="groq", source=Source.FILE)
     config = read_upload(TEXT)
-    (line,) = [line for line in preview(config, TEXT) if line.what == "route fast"]
-    assert line.fate == "left"
+    (line,) = [line for line in preview(config, TEXT) if line.entry == "route fast"]
+    assert line.outcome == "skipped"
     import_config(read_upload(TEXT))
     assert Route.objects.get(name="fast").targets.count() == 0
     file_row.refresh_from_db()

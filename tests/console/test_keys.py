@@ -129,7 +129,7 @@ def test_what_is_wrong_is_said_beside_its_field_and_the_rest_is_kept(
 
 
 def test_an_expired_key_can_be_edited_without_a_new_time(admin: Client) -> None:
-    row, _ = store.make_key(
+    row, _ = store.create_key(
         "old", expires_at=timezone.now().replace(second=0, microsecond=0) - timedelta(days=1)
     )
     assert row.expires_at is not None
@@ -139,7 +139,7 @@ def test_an_expired_key_can_be_edited_without_a_new_time(admin: Client) -> None:
 
 
 def test_rotating_keeps_identity_and_spending(admin: Client) -> None:
-    row, old = store.make_key("ci", budget_month_usd=Decimal(10))
+    row, old = store.create_key("ci", budget_month_usd=Decimal(10))
     store.write(
         [entry(key_id=row.pk, cost_usd=Decimal("2.5"), started_at=timezone.now().timestamp())]
     )
@@ -157,19 +157,19 @@ def test_rotating_keeps_identity_and_spending(admin: Client) -> None:
 
 
 def test_rotating_without_grace_ends_the_old_secret(admin: Client) -> None:
-    row, old = store.make_key("ci")
+    row, old = store.create_key("ci")
     admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "none"})
     assert admitted(old) is None
 
 
 def test_an_unknown_grace_rotates_nothing(admin: Client) -> None:
-    row, old = store.make_key("ci")
+    row, old = store.create_key("ci")
     assert admin.post(reverse("key-rotate", args=[row.pk]), {"grace": "years"}).status_code == 422
     assert admitted(old) is not None
 
 
 def test_a_revocation_can_be_undone_for_ten_seconds(admin: Client) -> None:
-    row, plain = store.make_key("ci")
+    row, plain = store.create_key("ci")
     answer = admin.post(reverse("key-revoke", args=[row.pk]))
     assert admitted(plain) is None
     assert reverse("key-restore", args=[row.pk]) in text(admin.get(answer["Location"]))
@@ -178,7 +178,7 @@ def test_a_revocation_can_be_undone_for_ten_seconds(admin: Client) -> None:
 
 
 def test_after_that_a_key_stays_revoked(admin: Client) -> None:
-    row, plain = store.make_key("ci")
+    row, plain = store.create_key("ci")
     ApiKey.objects.update(revoked_at=timezone.now() - timedelta(seconds=16))
     page = text(admin.get(reverse("keys") + f"?revoked={row.pk}"))
     assert reverse("key-restore", args=[row.pk]) not in page
@@ -188,7 +188,7 @@ def test_after_that_a_key_stays_revoked(admin: Client) -> None:
 
 
 def test_a_revoked_key_can_only_be_deleted(admin: Client) -> None:
-    row, _ = store.make_key("ci")
+    row, _ = store.create_key("ci")
     delete = reverse("key-delete", args=[row.pk])
     assert admin.post(delete).status_code == 409
     ApiKey.objects.revoke()
@@ -203,7 +203,7 @@ def test_a_revoked_key_can_only_be_deleted(admin: Client) -> None:
 
 
 def test_a_key_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
-    row, _ = store.make_key("ci", source=Source.FILE, source_ref="keys.yaml:3")
+    row, _ = store.create_key("ci", source=Source.FILE, source_ref="keys.yaml:3")
     edit = reverse("key-edit", args=[row.pk])
     assert "keys.yaml:3" in text(admin.get(edit))
     assert admin.post(edit, {**FORM, "name": "new"}).status_code == 409
@@ -214,7 +214,7 @@ def test_a_key_of_a_file_is_read_only_until_it_is_copied(admin: Client) -> None:
 
 
 def test_the_list_shows_the_budget_that_ends_first(admin: Client) -> None:
-    row, _ = store.make_key("ci", budget_day_usd=Decimal(4), budget_total_usd=Decimal(100))
+    row, _ = store.create_key("ci", budget_day_usd=Decimal(4), budget_total_usd=Decimal(100))
     store.write([entry(key_id=row.pk, cost_usd=Decimal(3), started_at=timezone.now().timestamp())])
     page = text(admin.get(reverse("keys")))
     assert "$3.00" in page
@@ -223,7 +223,7 @@ def test_the_list_shows_the_budget_that_ends_first(admin: Client) -> None:
 
 
 def test_spans_are_days_and_months_of_utc(admin: Client) -> None:
-    row, _ = store.make_key("ci")
+    row, _ = store.create_key("ci")
     now = datetime.fromisoformat("2026-03-15T12:00:00+00:00")
     for n, moment in enumerate(
         ("2026-03-15T00:00:00", "2026-03-14T23:59:59", "2026-02-28T23:59:59")
@@ -234,7 +234,7 @@ def test_spans_are_days_and_months_of_utc(admin: Client) -> None:
 
 
 def test_a_viewer_sees_the_list_and_changes_nothing(viewer: Client) -> None:
-    row, plain = store.make_key("ci")
+    row, plain = store.create_key("ci")
     page = text(viewer.get(reverse("keys")))
     assert "ci" in page
     assert "Revoke" not in page
@@ -256,7 +256,7 @@ def test_no_key_yet_says_what_to_do(admin: Client) -> None:
 
 
 def test_spending_outlives_the_log_and_a_rotation(admin: Client) -> None:
-    row, _ = store.make_key("ci")
+    row, _ = store.create_key("ci")
     past = timezone.now() - timedelta(days=400)
     store.write(
         [
@@ -298,7 +298,7 @@ def test_a_bar_warns_from_where_its_owner_says() -> None:
 
 
 def test_the_list_names_the_team_and_the_user_of_a_key(admin: Client) -> None:
-    row, _plain = store.make_key("agents")
+    row, _plain = store.create_key("agents")
     row.team, row.user = Team.objects.create(name="blue"), "mira"
     row.save()
     assert "· blue · mira" in text(admin.get(reverse("keys")))

@@ -14,7 +14,7 @@ from django.urls import reverse
 from console.model_facts import FACTS, facts_of, rate_of
 from gateway import store
 from gateway.models import Model, Source
-from gateway.providers.prices import book
+from gateway.providers.prices import price_book
 from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def test_each_fact_names_its_source() -> None:
     assert facts["max_output"].default.value != 1000
     assert facts["reasoning"].source.origin == "family"
     assert facts["output"].label == "custom"
-    assert facts["input"].label == f"price list of {book().taken}"
+    assert facts["input"].label == f"price list of {price_book().fetched_on}"
 
 
 def test_a_fact_of_the_preset_and_one_that_nobody_told() -> None:

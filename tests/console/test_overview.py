@@ -186,7 +186,7 @@ def test_the_list_of_what_to_do_follows_the_registry() -> None:
     real = provider("openai")
     assert done()["providers"]
     route("fast", model(provided_by=real))
-    store.make_key("a key")
+    store.create_key("a key")
     store.write([used()])
     assert all(done().values())
 

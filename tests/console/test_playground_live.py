@@ -52,7 +52,7 @@ def _signed_in(site: Site, who: str) -> Json:
 @pytest.fixture(scope="module")
 def key(site: Site) -> str:
     """A key of the gateway, once the server knows it."""
-    words = site.manage("makekey", "code").split()
+    words = site.manage("create_key", "code").split()
     found = next(word for word in words if word.startswith("sk-dgm-"))
     return site.known(found)
 

@@ -311,7 +311,7 @@ def test_a_body_that_is_not_understood_is_passed_over(
     log(claude_code(2), 20_000, 0)
     log(claude_code(3), 400, 20_004)
     row = RequestLog.objects.get(request_id="req_1")
-    row.body.blob = store.bodies.packed(Bodies(upstream_request=body))
+    row.body.blob = store.bodies.pack_bodies(Bodies(upstream_request=body))
     row.body.save()
     assert found() == []
 

@@ -28,7 +28,7 @@ from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.simulate import translate
 from tests.markup import squeeze
 from tests.store.factories import asked, bodies, entry
-from tests.store.test_lost import hedged
+from tests.store.test_hedge_losers import hedged
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_filters_combine(db: None, query: str, wanted: list[str]):
 
 
 def test_a_key_is_found_by_its_name(db: None):
-    key, _ = store.make_key("notebook")
+    key, _ = store.create_key("notebook")
     logged("a", key_prefix=key.prefix)
     assert found("key:notebook") == ["a"]
 

@@ -135,7 +135,7 @@ def test_the_histogram_leaves_checks_out(monkeypatch: Any, few: int):
     ],
 )
 def test_filters_by_amount_dialect_and_part_of_a_name(query: str, wanted: list[str]):
-    key, _plain = store.make_key("search Agent of Ada")
+    key, _plain = store.create_key("search Agent of Ada")
     logged(
         "req_cheap",
         key_prefix=key.prefix,
@@ -218,8 +218,8 @@ def test_the_detail_says_where_the_client_asked(
 ENDPOINTS = sorted(
     {one.name for one in endpoints.ENDPOINTS.values()}
     | {"/v1beta/models/{id}:streamGenerateContent", "/v1/responses/{id}", "/v2/rerank"}
-    | {"GET /v1/files/{id}/content", "POST /v1/messages/batches", "forward", ""}
-    | {"console", "check", "shadow", "batch", "cache", "translate", "rehearsal"}
+    | {"GET /v1/files/{id}/content", "POST /v1/messages/batches", "passthrough", ""}
+    | {"console", "check", "shadow", "batch", "cache", "translate", "dry_run"}
 )
 TABS_WITH_BODIES = ("overview", "translation", "response", "stream")
 

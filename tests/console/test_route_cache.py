@@ -14,7 +14,7 @@ from console.pages.routes.cache_fields import parse_cache
 from console.pages.routes.forms import document_from, draft_from_document
 from gateway import models, store
 from gateway.relay.cache.backend import CacheRow
-from gateway.routing.document import Document
+from gateway.routing.route_spec import RouteSpec
 from tests.store.factories import entry, model, provider, route
 
 
@@ -27,7 +27,7 @@ from tests.store.factories import entry, model, provider, route
     ],
 )
 def test_a_draft_says_what_the_document_says(cache: dict) -> None:
-    draft = draft_from_document(Document(name="r", cache=cache))
+    draft = draft_from_document(RouteSpec(name="r", cache=cache))
     assert document_from(draft).cache == cache
     assert not draft.errors
 
@@ -42,7 +42,7 @@ def test_seconds_are_read_as_they_are_typed(seconds: str, found: dict) -> None:
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "1.5", "99999999999999", "²"])
 def test_what_is_no_number_of_seconds_is_told_beside_the_field(seconds: str) -> None:
-    draft = draft_from_document(Document(name="r"))
+    draft = draft_from_document(RouteSpec(name="r"))
     draft.cache_ttl = seconds
     document_from(draft)
     assert "a number from 1" in draft.errors["cache_ttl"]
@@ -50,7 +50,7 @@ def test_what_is_no_number_of_seconds_is_told_beside_the_field(seconds: str) -> 
 
 @pytest.mark.parametrize("kept", ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}'])
 def test_what_was_sent_along_can_not_break_the_route(kept: str) -> None:
-    draft = draft_from_document(Document(name="r"))
+    draft = draft_from_document(RouteSpec(name="r"))
     draft.cache_ttl, draft.cache_extra_json = "60", kept
     cache = document_from(draft).cache
     assert cache in ({"ttl_s": 60, "scope": "key"}, {})
@@ -58,7 +58,7 @@ def test_what_was_sent_along_can_not_break_the_route(kept: str) -> None:
 
 
 def test_a_change_has_words() -> None:
-    before, after = Document(name="r"), Document(name="r", cache={"ttl_s": 60, "scope": "key"})
+    before, after = RouteSpec(name="r"), RouteSpec(name="r", cache={"ttl_s": 60, "scope": "key"})
     assert labels.changes(before, after) == ["response cache: none → seconds: 60, shared by: key"]
 
 
@@ -73,11 +73,11 @@ def test_an_admin_sets_and_throws_away(client: Client, row: models.Route) -> Non
     assert 'name="cache_ttl" inputmode="numeric" value="60"' in html
     assert 'href="/console/route-cache/smart"' in html
     now = time.time()
-    store.write_answers([CacheRow("a", row.pk, b"x" * 2048, now, now + 60)])
+    store.write_cached_responses([CacheRow("a", row.pk, b"x" * 2048, now, now + 60)])
     page = client.get("/console/route-cache/smart").content.decode()
     assert "1 response is cached in the database, 2.0" in page
     assert client.post("/console/route-cache/smart").status_code == 302
-    assert store.read_answer("a") is None
+    assert store.read_cached_response("a") is None
     row.refresh_from_db()
     assert row.cache_generation == 1
 

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from gateway import models, store
-from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store.routes import save_route
 from tests.console.test_routes import _known, ada, press, saved, smart
 from tests.store.factories import entry
@@ -21,8 +21,8 @@ __all__ = ["_known", "ada", "smart"]
 
 
 def spare() -> None:
-    steps = (StepDoc(targets=(TargetDoc(model="openai/gpt-4.1"),)),)
-    save_route(Document(name="spare", steps=steps), route=None, number=0, who="ada")
+    steps = (StepSpec(targets=(TargetSpec(model="openai/gpt-4.1"),)),)
+    save_route(RouteSpec(name="spare", steps=steps), route=None, number=0, who="ada")
 
 
 def test_the_form_as_it_stands_changes_nothing(ada: Client) -> None:
@@ -157,7 +157,7 @@ def test_the_dry_run_pretends_a_context_that_is_too_long(ada: Client) -> None:
 
 
 def test_a_key_has_tags(ada: Client) -> None:
-    key, _ = store.make_key("agents")
+    key, _ = store.create_key("agents")
     ada.post(
         reverse("key-edit", args=[key.pk]),
         {"name": "agents", "scope": "all", "tags": "paid, eu , paid", "bodies": ""},

@@ -15,20 +15,20 @@ from django.urls import reverse
 
 from console.dialects import OFFERED, title
 from gateway import models
-from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store import set_credential
-from gateway.store.routes import current, document_of, save_route
+from gateway.store.routes import current_state, save_route, spec_of
 
 pytestmark = pytest.mark.django_db
 
 SMART = "/console/routes/smart"
 STEPS = (
-    StepDoc(
+    StepSpec(
         name="Primary",
         strategy="weighted",
-        targets=(TargetDoc(model="openai/gpt-4.1", weight=60), TargetDoc(model="deepseek/deepseek-chat", weight=40)),
+        targets=(TargetSpec(model="openai/gpt-4.1", weight=60), TargetSpec(model="deepseek/deepseek-chat", weight=40)),
     ),
-    StepDoc(fallback_on=("rate_limit",), targets=(TargetDoc(model="openai/gpt-4.1-mini"),)),
+    StepSpec(fallback_on=("rate_limit",), targets=(TargetSpec(model="openai/gpt-4.1-mini"),)),
 )  # fmt: skip
 
 
@@ -47,12 +47,12 @@ def _known() -> Iterator[None]:
 
 
 def smart() -> models.Route:
-    document = Document(name="smart", aliases=("claude-*", "gpt-4o"), steps=STEPS)
+    document = RouteSpec(name="smart", aliases=("claude-*", "gpt-4o"), steps=STEPS)
     return save_route(document, route=None, number=0, who="ada").route
 
 
-def saved(name: str = "smart") -> Document:
-    return document_of(models.Route.objects.get(name=name))
+def saved(name: str = "smart") -> RouteSpec:
+    return spec_of(models.Route.objects.get(name=name))
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_without_a_route_the_page_says_how_to_make_one(ada: Client) -> None:
 
 
 def test_a_name_with_a_slash_has_a_page(ada: Client) -> None:
-    save_route(Document(name="a/b c?", steps=STEPS), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="a/b c?", steps=STEPS), route=None, number=0, who="ada")
     url = reverse("route", args=["a/b c?"])
     assert "a/b c?" in ada.get(url).content.decode()
 
@@ -400,7 +400,7 @@ def leads(page: Any, level: str) -> str:
     ],
 )
 def test_checks(ada: Client, typed: dict[str, Any], level: str, lead: str) -> None:
-    other = Document(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
+    other = RouteSpec(name="other", aliases=("taken", "wild-*"), fallbacks=("smart",), steps=STEPS)
     save_route(other, route=None, number=0, who="ada")
     assert lead in leads(press(ada, "check", **typed), level)
 
@@ -430,7 +430,7 @@ def test_versions_tell_what_changed_and_one_click_goes_back(ada: Client) -> None
     answer = ada.post("/console/route-restore/smart", {"number": "1", "version": "2"})
     assert answer.headers["location"] == SMART
     assert saved().steps == STEPS
-    assert current(models.Route.objects.get(name="smart")).number == 3
+    assert current_state(models.Route.objects.get(name="smart")).number == 3
 
 
 def test_going_back_does_not_overwrite_what_came_meanwhile(ada: Client) -> None:
@@ -457,7 +457,7 @@ def test_yaml_is_to_read(ada: Client) -> None:
 
 
 def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
-    save_route(Document(name="other", fallbacks=("smart",)), route=None, number=0, who="ada")
+    save_route(RouteSpec(name="other", fallbacks=("smart",)), route=None, number=0, who="ada")
     page = ada.get("/console/route-delete/smart").content.decode()
     assert "These routes fall back to it: other" in page
     assert models.Route.objects.filter(name="smart").exists()
@@ -488,8 +488,8 @@ def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: 
 def test_a_dry_run_says_what_only_live_traffic_has(ada: Client) -> None:
     """No sample could show reasoning that the gateway has kept of a turn."""
     models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
-    steps = (StepDoc(targets=(TargetDoc(model="deepseek/deepseek-v4-pro"),)),)
-    save_route(Document(name="thinks", steps=steps), route=None, number=0, who="ada")
+    steps = (StepSpec(targets=(TargetSpec(model="deepseek/deepseek-v4-pro"),)),)
+    save_route(RouteSpec(name="thinks", steps=steps), route=None, number=0, who="ada")
     asked = {"dry-dialect": "openai_chat", "dry-sample": "result"}
     page = press(ada, "dry-run", SMART.replace("smart", "thinks"), **asked)
     (told,) = page.context["dry_run_panel"].live_only

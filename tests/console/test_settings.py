@@ -32,7 +32,7 @@ def admin(client: Client) -> Client:
 
 
 def origins() -> dict[str, str]:
-    return {name: held.origin for name, held in load_options().held.items()}
+    return {name: held.origin for name, held in load_options().values.items()}
 
 
 def test_nothing_set_is_the_default() -> None:
@@ -132,7 +132,7 @@ def test_prunelogs_keeps_bodies_and_rows_as_the_settings_say(capsys: Any) -> Non
     log("older", 10, error="the upstream said plum", error_kind="upstream_error")
     log("oldest", 30)
     store.index_pending()
-    call_command("prunelogs")
+    call_command("prune_logs")
     assert set(RequestLog.objects.values_list("request_id", flat=True)) == {"new", "older"}
     assert list(RequestBody.objects.values_list("log__request_id", flat=True)) == ["new"]
     assert RequestLog.objects.get(request_id="older").bodies_omitted == "expired"
@@ -144,7 +144,7 @@ def test_the_words_of_a_deleted_body_leave_the_index_and_an_errors_stay() -> Non
     log("older", 10, error="the upstream said plum", error_kind="upstream_error")
     store.index_pending()
     assert RequestLog.objects.containing("words").count() == 1
-    call_command("prunelogs", verbosity=0)
+    call_command("prune_logs", verbosity=0)
     store.index_pending()
     assert RequestLog.objects.containing("words").count() == 0
     assert RequestLog.objects.containing("plum").count() == 1

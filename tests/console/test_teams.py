@@ -18,9 +18,9 @@ from console.pages.routes import yamltext
 from console.pages.routes.forms import document_from, draft_from_document
 from gateway import store
 from gateway.models import ApiKey, Provider, Route, Setting, Source, Target, Team
-from gateway.routing.limits import UNITS, Budget, Limits, calendar
+from gateway.routing.limits import UNITS, Budget, Limits, calendar_window
 from gateway.routing.snapshot import Snapshot
-from gateway.store.routes import current
+from gateway.store.routes import current_state
 from tests.store.factories import entry, model, provider, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -49,7 +49,7 @@ def test_only_admins_see_teams() -> None:
 
 
 def test_a_team_is_made_with_its_keys_and_the_hot_path_knows_it(admin: Client) -> None:
-    key, plain = store.make_key("one")
+    key, plain = store.create_key("one")
     made = admin.post(
         reverse("team-add"),
         {"name": "blue", "members": [key.pk], "budget_week_usd": "2.5", "limit_tph": "9000",
@@ -65,8 +65,8 @@ def test_a_team_is_made_with_its_keys_and_the_hot_path_knows_it(admin: Client) -
 
 
 def test_a_key_leaves_its_team_and_is_free_for_another(admin: Client) -> None:
-    key, plain = store.make_key("solo key")
-    other, _ = store.make_key("two")
+    key, plain = store.create_key("solo key")
+    other, _ = store.create_key("two")
     team = Team.objects.create(name="blue")
     ApiKey.objects.join(team.pk, [key.pk, other.pk])
     assert "solo key" not in text(admin.get(reverse("team-add")))
@@ -89,18 +89,18 @@ def test_what_is_wrong_is_said_beside_the_field_and_kept(admin: Client) -> None:
 
 
 def test_a_deleted_team_leaves_its_keys(admin: Client) -> None:
-    key, plain = store.make_key("one")
-    gone, _ = store.make_key("two")
+    key, plain = store.create_key("one")
+    gone, _ = store.create_key("two")
     team = Team.objects.create(name="blue")
     ApiKey.objects.join(team.pk, [key.pk, gone.pk])
-    ApiKey.objects.only_row(gone.pk).revoke()
+    ApiKey.objects.with_pk(gone.pk).revoke()
     admin.post(reverse("team-delete", args=[team.pk]))
     assert not Team.objects.exists()
     assert value_of(plain).team is None
 
 
 def test_a_key_chooses_its_team_and_all_its_limits(admin: Client) -> None:
-    key, plain = store.make_key("one")
+    key, plain = store.create_key("one")
     team = Team.objects.create(name="blue")
     form = {"name": "one", "scope": "all", "bodies": "", "team": team.pk, "limit_rpd": "5"}
     page = text(admin.get(reverse("key-edit", args=[key.pk])))
@@ -156,7 +156,7 @@ def test_the_limits_of_a_target_are_in_its_routes_next_version(admin: Client) ->
     made = route("r", model("m", provider("p")))
     url = reverse("limits", args=["target", Target.objects.get().pk])
     admin.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
-    document = current(made).document
+    document = current_state(made).spec
     assert document_from(draft_from_document(document)) == document
     (said,) = yaml.safe_load(yamltext.text(document))["steps"][0]["targets"]
     assert said["limits"] == {"requests_per_minute": 30}
@@ -199,7 +199,7 @@ def test_limits_of_a_row_that_a_file_owns_are_read_only(admin: Client) -> None:
 
 def test_a_team_has_spent_what_its_keys_have(admin: Client) -> None:
     now = timezone.now()
-    keys = [store.make_key(name)[0] for name in ("one", "two", "three")]
+    keys = [store.create_key(name)[0] for name in ("one", "two", "three")]
     team = Team.objects.create(name="blue", budget_total_usd=Decimal(10))
     ApiKey.objects.join(team.pk, [key.pk for key in keys[:2]])
     store.write(
@@ -215,8 +215,8 @@ def test_a_team_has_spent_what_its_keys_have(admin: Client) -> None:
 
 def test_the_limiter_begins_with_what_the_sums_say() -> None:
     now = timezone.now()
-    key, _ = store.make_key("one", budget_day_usd=Decimal(5), budget_total_usd=Decimal(9))
-    mate, _ = store.make_key("two")
+    key, _ = store.create_key("one", budget_day_usd=Decimal(5), budget_total_usd=Decimal(9))
+    mate, _ = store.create_key("two")
     team = Team.objects.create(name="blue", budget_month_usd=Decimal(50))
     ApiKey.objects.join(team.pk, [key.pk, mate.pk])
     store.write(
@@ -225,13 +225,13 @@ def test_the_limiter_begins_with_what_the_sums_say() -> None:
             entry("b", key_id=mate.pk, cost_usd=Decimal("0.25"), started_at=now.timestamp()),
         ]
     )
-    found = store.spent(store.load_snapshot(), now)
+    found = store.recorded_spend(store.load_snapshot(), now)
     at = now.timestamp()
     assert sorted(found) == sorted(
         [
-            (f"key:{key.pk}/usd/day", calendar(at, "day")[0], UNITS * 3 // 2),
+            (f"key:{key.pk}/usd/day", calendar_window(at, "day")[0], UNITS * 3 // 2),
             (f"key:{key.pk}/usd/total", 1, UNITS * 3 // 2),
-            (f"team:{team.pk}/usd/month", calendar(at, "month")[0], UNITS * 7 // 4),
+            (f"team:{team.pk}/usd/month", calendar_window(at, "month")[0], UNITS * 7 // 4),
         ]
     )
 
@@ -252,7 +252,9 @@ def test_the_limiter_begins_with_what_providers_and_targets_have_cost() -> None:
             for r, p, m, usd in calls
         ]
     )
-    found = {name: units // UNITS for name, _, units in store.spent(store.load_snapshot(), now)}
+    found = {
+        name: units // UNITS for name, _, units in store.recorded_spend(store.load_snapshot(), now)
+    }
     of = {str(target): target.pk for target in Target.objects.all()}
     assert found == {
         "all/usd/total": 15,
@@ -267,7 +269,7 @@ def test_the_limiter_begins_with_what_providers_and_targets_have_cost() -> None:
 
 def test_a_project_is_made_of_a_team_and_holds_with_it(admin: Client) -> None:
     team = Team.objects.create(name="blue", limit_rpm=9)
-    key, plain = store.make_key("one")
+    key, plain = store.create_key("one")
     form = {"name": "app", "parent": team.pk, "members": [key.pk], "limit_rpm": "5"}
     admin.post(reverse("team-add"), form)
     value = value_of(plain).team
@@ -291,7 +293,7 @@ def test_a_deleted_team_leaves_its_projects(admin: Client) -> None:
 
 
 def test_a_key_says_whom_it_was_given_to(admin: Client) -> None:
-    key, _ = store.make_key("one")
+    key, _ = store.create_key("one")
     edit = reverse("key-edit", args=[key.pk])
     admin.post(edit, {"name": "one", "scope": "all", "bodies": "", "user": "mira"})
     assert "mira" in text(admin.get(reverse("keys")))
@@ -304,7 +306,7 @@ def test_a_team_has_spent_what_its_projects_have() -> None:
     now = timezone.now()
     team = Team.objects.create(name="blue", budget_total_usd=Decimal(10))
     app = Team.objects.create(name="app", parent=team, budget_total_usd=Decimal(4))
-    keys = [store.make_key(name, team=owner)[0] for name, owner in (("one", team), ("two", app))]
+    keys = [store.create_key(name, team=owner)[0] for name, owner in (("one", team), ("two", app))]
     store.write(
         [
             entry(f"p{n}", key_id=key.pk, cost_usd=Decimal(n), started_at=now.timestamp())
@@ -313,7 +315,7 @@ def test_a_team_has_spent_what_its_projects_have() -> None:
     )
     found = {pk: gauges[-1].spent for pk, gauges in team_gauges([team, app], now).items()}
     assert found == {team.pk: 3, app.pk: 2}
-    assert sorted(store.spent(store.load_snapshot(), now)) == sorted(
+    assert sorted(store.recorded_spend(store.load_snapshot(), now)) == sorted(
         [(f"team:{team.pk}/usd/total", 1, 3 * UNITS), (f"team:{app.pk}/usd/total", 1, 2 * UNITS)]
     )
 
@@ -336,6 +338,6 @@ def test_the_list_tells_what_all_and_each_provider_spent_of_their_budgets(admin:
 def test_a_team_tells_how_many_keys_its_projects_have(admin: Client) -> None:
     team = Team.objects.create(name="blue")
     project = Team.objects.create(name="search", parent=team)
-    key, _ = store.make_key("one")
+    key, _ = store.create_key("one")
     ApiKey.objects.join(project.pk, [key.pk])
     assert "and 1 in projects" in text(admin.get(reverse("teams")))

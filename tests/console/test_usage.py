@@ -24,7 +24,7 @@ from gateway.relay.exchange.log_record import LogRecord
 from gateway.usage_querysets import Totals
 from tests.markup import squeeze
 from tests.store.factories import entry
-from tests.store.test_lost import hedged
+from tests.store.test_hedge_losers import hedged
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -129,7 +129,7 @@ def test_it_is_split_by_what_is_chosen(viewer: Client, by: str, name: str) -> No
 
 
 def test_a_key_of_the_registry_is_shown_by_its_name(viewer: Client) -> None:
-    key, _ = store.make_key("agents of Mira")
+    key, _ = store.create_key("agents of Mira")
     store.write([used(key_id=key.pk, key_prefix=key.prefix)])
     assert chart(page(viewer, by="key"), "cost")["series"][0]["name"] == "agents of Mira"
 
@@ -246,7 +246,7 @@ def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer: Client) -> 
 
 def test_it_is_split_by_the_team_project_and_user_of_the_key(viewer: Client) -> None:
     team = Team.objects.create(name="blue")
-    key, _ = store.make_key("agents")
+    key, _ = store.create_key("agents")
     key.team, key.user = Team.objects.create(name="search", parent=team), "mira"
     key.save()
     store.write([used(key_id=key.pk, cost_usd=Decimal(1)), used("req_2")])

@@ -40,7 +40,7 @@ class Keepers:
 
     def new_key(self, **more: Any) -> str:
         """A key of its own."""
-        made = self.run(f"print(store.make_key('e2e', **{more!r})[1])")
+        made = self.run(f"print(store.create_key('e2e', **{more!r})[1])")
         self.await_key(made)
         return made
 

@@ -80,7 +80,7 @@ def billed_key(stand: Stand) -> str:
 def key_of(stand: Stand, name: str) -> str:
     environment = stand.gateway.environment()
     environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
-    command = [sys.executable, "manage.py", "makekey", name]
+    command = [sys.executable, "manage.py", "create_key", name]
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
     return stand.gateway.known(made.stdout.decode().strip())
 

@@ -61,7 +61,7 @@ class Limited(Gateway):
         return done.stdout.strip()
 
     def new_key(self, **limits: Any) -> str:
-        code = f"from gateway import store; print(store.make_key('e2e', **{limits!r})[1])"
+        code = f"from gateway import store; print(store.create_key('e2e', **{limits!r})[1])"
         return self.known(self.run(code))
 
     def known(self, made: str) -> str:
@@ -226,7 +226,7 @@ def _check_project(gateway: Limited) -> None:
         "from gateway import store; from gateway.models import Team;"
         "team = Team.objects.create(name='blue', limit_rph=50);"
         "app = Team.objects.create(name='app', parent=team, limit_rph=30);"
-        "print(*(store.make_key('k', team=t)[1] for t in (team, app, app)))"
+        "print(*(store.create_key('k', team=t)[1] for t in (team, app, app)))"
     )
     keys = [gateway.known(key) for key in made.split()]
     found: dict[str, Counter[int]] = {}

@@ -259,7 +259,7 @@ PAIRS = [
 def another_key(gateway: Gateway) -> str:
     """A key that is no admin's, made as an operator makes one."""
     environment = {**gateway.environment(), "DRAGOMAN_DATA_DIR": str(gateway.data_dir)}
-    command = [sys.executable, "manage.py", "makekey", "another"]
+    command = [sys.executable, "manage.py", "create_key", "another"]
     made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
     return gateway.known(made.stdout.decode().strip())
 

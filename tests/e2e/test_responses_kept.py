@@ -194,7 +194,7 @@ def test_a_response_is_for_its_key_alone(site: Keepers, client: openai.OpenAI) -
 def test_keys_of_one_team_share_their_responses(site: Keepers) -> None:
     code = (
         "from gateway.models import Team, ApiKey; t = Team.objects.create(name='readers');"
-        "made = [store.make_key('e2e') for _ in range(2)];"
+        "made = [store.create_key('e2e') for _ in range(2)];"
         "[setattr(k, 'team', t) or k.save() for k, _ in made]; store.bump();"
         "print(' '.join(plain for _, plain in made))"
     )

@@ -18,7 +18,7 @@ from gateway.canon import model_names
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
 from gateway.edge.auth import find_route
-from gateway.providers import offers
+from gateway.providers import passthrough_catalog
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price
 from gateway.relay.run import embeddings, playground_calls
@@ -84,7 +84,7 @@ def _templates() -> list[tuple[str, str, str]]:
     """(preset, verb, what the path begins with) for each path that holds the model's name."""
     found = []
     for name, preset in PRESETS.items():
-        paths = {**offers.OFFERS.get(name, {}), **preset.paths}
+        paths = {**passthrough_catalog.PASSTHROUGH_PATHS.get(name, {}), **preset.paths}
         found += [
             (name, verb, template.partition("{model}")[0])
             for verb, template in paths.items()
@@ -114,8 +114,8 @@ def _path(preset: str, verb: str, name: str) -> tuple[Provider, str]:
     target = Target(id=0, model=model_of(at, name))
     if verb == "embed" or verb == "embed_content":
         return at, embeddings.url_path(embeddings.embed_adapter(at), target)
-    if verb in offers.OFFERS.get(preset, {}):
-        template = offers.path_of(preset, row.paths, verb)
+    if verb in passthrough_catalog.PASSTHROUGH_PATHS.get(preset, {}):
+        template = passthrough_catalog.path_of(preset, row.paths, verb)
         assert template is not None
         return at, model_names.expand_path_template(template, name)
     if verb in ("generate", "stream", "count_tokens"):

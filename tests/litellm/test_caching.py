@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.compat.litellm.config.reader import Mistake
-from gateway.routing.cache_policy import policy
+from gateway.routing.cache_policy import parse_cache_policy
 from tests.litellm.make import entries, route
 
 
@@ -47,7 +47,7 @@ def test_it_says_how_routes_keep_answers(
     more = {} if params is None else {"cache_params": params}
     found = route(read(tmp_path, cache=True, **more)).cache
     assert found == cache
-    policy(found)  # the hot path can read it
+    parse_cache_policy(found)  # the hot path can read it
 
 
 def test_without_the_switch_nothing_is_kept(tmp_path: Path) -> None:

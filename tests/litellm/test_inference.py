@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.compat.litellm.config.inference import NotYet, families, named
+from gateway.compat.litellm.config.inference import NotYet, families, resolve_model
 from gateway.compat.litellm.config.reader import Node
 from tests.each import each
 
@@ -58,23 +58,23 @@ def text(value: str) -> Node:
     ],
 )
 def test_a_model_names_its_provider(model: str, preset: str, name: str) -> None:
-    found = named(model, None, "")
+    found = resolve_model(model, None, "")
     assert (found.preset.name, found.model) == (preset, name)
 
 
 def test_the_provider_may_be_said_apart() -> None:
     for model in ("x/y", "groq/x/y"):
-        found = named(model, text("groq"), "")
+        found = resolve_model(model, text("groq"), "")
         assert (found.preset.name, found.model) == ("groq", "x/y")
 
 
 def test_a_known_host_names_its_provider() -> None:
-    found = named("deepseek-chat", None, "https://api.deepseek.com/v1")
+    found = resolve_model("deepseek-chat", None, "https://api.deepseek.com/v1")
     assert (found.preset.name, found.model) == ("deepseek", "deepseek-chat")
 
 
 def test_a_server_of_ones_own_needs_no_prefix() -> None:
-    assert named("my-model", None, "http://localhost:8000/v1").preset.name == "custom"
+    assert resolve_model("my-model", None, "http://localhost:8000/v1").preset.name == "custom"
 
 
 @each(
@@ -89,7 +89,7 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
 )
 def test_what_can_not_run_says_why(model: str, why: str) -> None:
     with pytest.raises(NotYet, match=why):
-        named(model, None, "")
+        resolve_model(model, None, "")
 
 
 def test_everything_is_what_there_is_a_key_for() -> None:

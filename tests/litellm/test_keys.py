@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from gateway.compat.litellm.config import keys
-from gateway.compat.litellm.config.deployment import _ABLE, _COSTS, DEFAULTS, LIMITS, SHARES
-from gateway.compat.litellm.config.keys import SECTIONS, known, near
+from gateway.compat.litellm.config.deployment import _CAPABILITIES, _COSTS, DEFAULTS, LIMITS, SHARES
+from gateway.compat.litellm.config.keys import SECTIONS, find_key, suggest_key
 from gateway.compat.litellm.config.table import markdown
 from tests.e2e.test_litellm_files import KEPT, RELIABLE, RESTING, RETRIED
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
@@ -63,7 +63,7 @@ def test_no_key_is_in_a_section_twice(section: str) -> None:
 def test_all_that_is_read_is_in_the_table() -> None:
     read = {*SHARES, *LIMITS, *_COSTS, *(name for names in DEFAULTS.values() for name in names)}
     assert read - set(SECTIONS["litellm_params"]) == set()
-    assert {*_ABLE, "base_model", "mode"} - set(SECTIONS["model_info"]) == set()
+    assert {*_CAPABILITIES, "base_model", "mode"} - set(SECTIONS["model_info"]) == set()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_all_that_is_read_is_in_the_table() -> None:
     ],
 )
 def test_an_unknown_key_is_told_what_it_may_have_meant(section: str, name: str, meant: str) -> None:
-    assert near(section, name) == meant
+    assert suggest_key(section, name) == meant
 
 
 def _written(node: Any, section: str) -> Iterator[tuple[str, str]]:
@@ -100,7 +100,9 @@ def _written(node: Any, section: str) -> Iterator[tuple[str, str]]:
 def test_every_key_of_the_files_is_in_the_table(text: str) -> None:
     fields = dict.fromkeys(("one", "two", "primary", "backup", "larger", "tolerant", "key"), "x")
     found = yaml.safe_load(dedent(text.format(**fields) if "{key}" in text else text))
-    unknown = [(where, name) for where, name in _written(found, "") if known(where, name) is None]
+    unknown = [
+        (where, name) for where, name in _written(found, "") if find_key(where, name) is None
+    ]
     assert unknown == []
 
 
@@ -129,9 +131,9 @@ def test_every_key_that_the_reader_asks_for_is_in_the_table() -> None:
     ],
 )
 def test_a_key_is_same_different_not_yet_or_no(section: str, name: str, word: str) -> None:
-    found = known(section, name)
+    found = find_key(section, name)
     assert found is not None
-    assert found.word == word
+    assert found.status == word
 
 
 def test_what_differs_says_how() -> None:

@@ -151,7 +151,7 @@ def test_a_providers_budget_is_that_of_its_row(tmp_path: Path) -> None:
     budgets = {name: row.budget for name, row in found.providers.items()}
     assert budgets == {"openai": {"day_usd": Decimal(100)}, "anthropic": {}}
     # The environment's own row can not have it.
-    assert [row.plain for row in found.providers.values()] == [False, True]
+    assert [row.shareable for row in found.providers.values()] == [False, True]
     assert [note.split(": ", 1)[1] for note in found.notes] == [
         "router_settings.provider_budget_config.gemini: no model of `gemini` is in this file"
     ]

@@ -6,14 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from gateway.compat.litellm.config.reader import MAX_BYTES, Mistake, Unset, read_file, resolved
+from gateway.compat.litellm.config.reader import (
+    MAX_BYTES,
+    Mistake,
+    Unset,
+    read_file,
+    resolve_variables,
+)
 from tests.litellm.make import written
 
 
 def test_a_value_knows_its_file_line_and_path(tmp_path: Path) -> None:
     root = read_file(written(tmp_path, "a:\n  b:\n  - c: 1\n    d: 2\n")).root
     node = root.get("a").get("b").list()[0].get("d")
-    assert (node.place, node.path, node.value) == ("litellm_config.yaml:4", "a.b[0].d", 2)
+    assert (node.location, node.path, node.value) == ("litellm_config.yaml:4", "a.b[0].d", 2)
 
 
 def test_a_mapping_stands_where_its_key_does(tmp_path: Path) -> None:
@@ -85,7 +91,7 @@ def test_an_empty_file_and_a_byte_order_mark_are_fine(tmp_path: Path, text: str)
 
 def test_what_is_written_wins_over_what_a_merge_brings(tmp_path: Path) -> None:
     text = "a: &a {x: 1, y: 1}\nb: &b {x: 2, z: 2}\nc:\n  x: 3\n  <<: [*a, *b]\n"
-    assert read_file(written(tmp_path, text)).root.get("c").plain() == {"x": 3, "y": 1, "z": 2}
+    assert read_file(written(tmp_path, text)).root.get("c").to_python() == {"x": 3, "y": 1, "z": 2}
 
 
 def test_a_key_that_stands_twice_is_told_and_the_last_counts(tmp_path: Path) -> None:
@@ -130,7 +136,7 @@ def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None
 )
 def test_a_whole_number_is_one_and_fits(tmp_path: Path, value: str, why: str) -> None:
     with pytest.raises(Mistake, match=why):
-        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").whole()
+        read_file(written(tmp_path, f"a: {value}\n")).root.get("a").integer()
 
 
 @pytest.mark.parametrize(
@@ -147,13 +153,13 @@ def test_a_flag_is_not_a_number(tmp_path: Path) -> None:
 
 def test_a_reference_is_looked_up_and_remembered(tmp_path: Path) -> None:
     root = read_file(written(tmp_path, "a: [{b: os.environ/NAME}]\n")).root
-    node = resolved(root, {"NAME": "value"}).get("a").list()[0].get("b")
+    node = resolve_variables(root, {"NAME": "value"}).get("a").list()[0].get("b")
     assert (node.text(), node.variable) == ("value", "NAME")
 
 
 @pytest.mark.parametrize("environ", [{}, {"NAME": ""}], ids=["missing", "empty"])
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
-    root = resolved(read_file(written(tmp_path, "a: os.environ/NAME\n")).root, environ)
+    root = resolve_variables(read_file(written(tmp_path, "a: os.environ/NAME\n")).root, environ)
     for take in ("text", "number", "flag", "plain"):
         with pytest.raises(Unset, match="a: names the environment variable NAME, which is not set"):
             getattr(root.get("a"), take)()
@@ -162,4 +168,4 @@ def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, 
 @pytest.mark.parametrize("value", [".inf", ".nan", "-.inf", "9" * 30])
 def test_a_number_that_json_does_not_have_is_refused(tmp_path: Path, value: str) -> None:
     with pytest.raises(Mistake, match="JSON does not have"):
-        read_file(written(tmp_path, f"a: {{b: [{value}]}}\n")).root.get("a").plain()
+        read_file(written(tmp_path, f"a: {{b: [{value}]}}\n")).root.get("a").to_python()

@@ -44,7 +44,7 @@ def test_fallbacks_by_kind_of_error(tmp_path: Path, section: str) -> None:
     }
     found = entries(tmp_path, A, B, **{section: said})
     expected = {"context_length": ["b"], "content_policy": ["b"]}
-    assert route(found, "a").ways["fallbacks_by_kind"] == expected
+    assert route(found, "a").policy["fallbacks_by_kind"] == expected
     assert route(found, "a").fallbacks == []
     assert any("nobody" in note for note in found.notes)
 
@@ -60,14 +60,14 @@ def test_retries_by_kind_of_error(tmp_path: Path) -> None:
             "model_group_retry_policy": {"b": {"InternalServerErrorRetries": 4}},
         },
     )
-    assert route(found, "a").ways["retries_by_kind"] == {"rate_limit": 2, "timeout": 0}
-    assert route(found, "b").ways["retries_by_kind"] == {"upstream_error": 4}
+    assert route(found, "a").policy["retries_by_kind"] == {"rate_limit": 2, "timeout": 0}
+    assert route(found, "b").policy["retries_by_kind"] == {"upstream_error": 4}
     assert any("BadRequestErrorRetries" in note for note in found.notes)
 
 
 def test_a_deployment_rests_with_the_failure_after_those_allowed(tmp_path: Path) -> None:
     found = made(tmp_path, allowed_fails=2, allowed_fails_policy={"RateLimitErrorAllowedFails": 9})
-    assert (found.ways["cooldown_after"], found.ways["cooldown_after_by_kind"]) == (
+    assert (found.policy["cooldown_after"], found.policy["cooldown_after_by_kind"]) == (
         3,
         {"rate_limit": 10},
     )
@@ -81,7 +81,7 @@ def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
         max_fallbacks=1,
         fallbacks=[{"a": ["b", "c"]}],
     )
-    assert (found.ways["backoff_s"], found.ways["require_capabilities"], found.fallbacks) == (
+    assert (found.policy["backoff_s"], found.policy["require_capabilities"], found.fallbacks) == (
         2.0,
         True,
         ["b"],
@@ -100,7 +100,7 @@ def test_tags_choose_where_that_is_switched_on(
     tmp_path: Path, router: dict[str, Any], tags: tuple[str, ...], match: str | None
 ) -> None:
     found = made(tmp_path, {**A, "tags": ["paid"]}, **router)
-    assert (found.targets[0].tags, found.ways.get("tag_match")) == (tags, match)
+    assert (found.targets[0].tags, found.policy.get("tag_match")) == (tags, match)
 
 
 @pytest.mark.parametrize("check", ["session_affinity", "prompt_caching"])
@@ -111,11 +111,11 @@ def test_sessions_stick_where_that_is_checked(tmp_path: Path, check: str) -> Non
 def test_background_health_checks(tmp_path: Path) -> None:
     said = {"background_health_checks": True, "health_check_interval": 60}
     assert (
-        route(entries(tmp_path, A, general_settings=said), "a").ways["health_check_interval_s"]
+        route(entries(tmp_path, A, general_settings=said), "a").policy["health_check_interval_s"]
         == 60
     )
-    assert "health_check_interval_s" not in route(entries(tmp_path, A), "a").ways
+    assert "health_check_interval_s" not in route(entries(tmp_path, A), "a").policy
 
 
 def test_a_model_is_retried_before_its_fallbacks(tmp_path: Path) -> None:
-    assert made(tmp_path).ways["retry_before_fallback"] is True
+    assert made(tmp_path).policy["retry_before_fallback"] is True

@@ -48,7 +48,9 @@ def test_the_report_comes_first() -> None:
 
 
 def test_providers_of_the_environment_are_named() -> None:
-    text = banner(Started(found=("openai (OPENAI_API_KEY)",)), BASE, notes=[], open_mode=False)
+    text = banner(
+        Started(environment_providers=("openai (OPENAI_API_KEY)",)), BASE, notes=[], open_mode=False
+    )
     assert "openai (OPENAI_API_KEY)" in text
 
 

@@ -11,8 +11,8 @@ from django.core.management.base import CommandError
 from django.utils import timezone
 
 from gateway import cli
-from gateway.management.commands.makekey import lifetime
-from gateway.management.commands.probe import chosen, line
+from gateway.management.commands.create_key import parse_expiry
+from gateway.management.commands.probe import line, select_targets
 from gateway.management.commands.routes import table
 from gateway.routing.snapshot import Model, Provider, Route, Snapshot, Target
 from gateway.simulate.probe import ProbeResult
@@ -52,19 +52,19 @@ def test_routes_are_a_table() -> None:
 
 
 def test_a_probe_calls_each_model_once() -> None:
-    targets, patterns = chosen(snapshot(fast=["a", "b"], slow=["b", "w-*"]), [])
+    targets, patterns = select_targets(snapshot(fast=["a", "b"], slow=["b", "w-*"]), [])
     assert [target.model.name for target in targets] == ["a", "b"]
     assert patterns == ["p/w-*"]
 
 
 def test_a_probe_takes_other_names_and_models_without_a_row() -> None:
-    targets, _ = chosen(snapshot(fast=["a"]), ["quick", "p/new"])
+    targets, _ = select_targets(snapshot(fast=["a"]), ["quick", "p/new"])
     assert [target.model.label for target in targets] == ["p/a", "p/new"]
 
 
 def test_a_probe_of_nothing_says_so() -> None:
     with pytest.raises(CommandError, match="there is no route `gone`"):
-        chosen(snapshot(fast=["a"]), ["gone"])
+        select_targets(snapshot(fast=["a"]), ["gone"])
 
 
 def test_a_failure_is_told_on_one_line() -> None:
@@ -81,19 +81,19 @@ def test_a_failure_is_told_on_one_line() -> None:
     ],
 )
 def test_a_key_expires_after_the_time_given(text: str, span: dt.timedelta) -> None:
-    found = lifetime(text)
+    found = parse_expiry(text)
     assert found is not None
     assert abs(found - timezone.now() - span) < dt.timedelta(seconds=5)
 
 
 def test_a_key_need_not_expire() -> None:
-    assert lifetime("") is None
+    assert parse_expiry("") is None
 
 
 @pytest.mark.parametrize("text", ["0d", "30", "d", "-1d", "30y", "999999d"])
 def test_a_lifetime_that_makes_no_sense_is_refused(text: str) -> None:
     with pytest.raises(CommandError, match="such as 30d"):
-        lifetime(text)
+        parse_expiry(text)
 
 
 @pytest.mark.parametrize(

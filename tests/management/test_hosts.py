@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import socket
 
-from gateway.management.start.hosts import allowed
+from gateway.management.start.hosts import allowed_hosts
 
 
 def test_on_loopback_only_its_names() -> None:
-    assert allowed("127.0.0.1") == ["localhost", "127.0.0.1", "[::1]"]
+    assert allowed_hosts("127.0.0.1") == ["localhost", "127.0.0.1", "[::1]"]
 
 
 def test_an_address_is_a_name() -> None:
-    assert "192.168.1.9" in allowed("192.168.1.9")
-    assert "[fd00::9]" in allowed("fd00::9")
+    assert "192.168.1.9" in allowed_hosts("192.168.1.9")
+    assert "[fd00::9]" in allowed_hosts("fd00::9")
 
 
 def test_everywhere_is_this_machine_and_not_everybody() -> None:
-    found = allowed("0.0.0.0")
+    found = allowed_hosts("0.0.0.0")
     assert socket.gethostname().lower() in found
     assert "*" not in found
     assert {"localhost", "127.0.0.1"} <= set(found)

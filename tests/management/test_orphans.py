@@ -16,7 +16,7 @@ def test_a_process_whose_parent_is_gone_is_told_to_end(
     monkeypatch: pytest.MonkeyPatch, *, told: bool
 ) -> None:
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(orphans, "_told_by_the_kernel", lambda: told)
+    monkeypatch.setattr(orphans, "_signal_on_parent_death", lambda: told)
     monkeypatch.setattr(orphans, "_LOOK_S", 0.001)
     monkeypatch.setattr(orphans.os, "kill", lambda *signal_: sent.append(signal_))
     parent = os.getppid()

@@ -16,8 +16,8 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from gateway.models import BillLine, PriceUpdate, Source
-from gateway.providers.prices import price_for, use
-from gateway.store.price_updates import propose, read_book, use_updates
+from gateway.providers.prices import apply_updates, price_for
+from gateway.store.price_updates import apply_accepted_updates, propose, read_book
 
 pytestmark = pytest.mark.django_db
 
@@ -25,9 +25,9 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def as_carried() -> Iterator[None]:
     """The prices of a process that has accepted nothing, before and after."""
-    use({})
+    apply_updates({})
     yield
-    use({})
+    apply_updates({})
 
 
 def said(*args: str, **options: Any) -> str:
@@ -64,7 +64,7 @@ def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
     book = {
         "source": "a list",
         "licence": "MIT",
-        "taken": "2026-11-20",
+        "fetched_on": "2026-11-20",
         "fallback": {},
         "providers": {"openai": rows},
     }
@@ -75,7 +75,7 @@ def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
 
 
 def now(model: str = "gpt-5") -> Decimal | None:
-    use_updates()
+    apply_accepted_updates()
     return price_for("openai", model).input
 
 
@@ -87,7 +87,7 @@ def test_what_was_accepted_is_exported_and_makes_the_same_prices_elsewhere(
 ) -> None:
     accept("2.5")
     told = {
-        model: (use_updates(), price_for("openai", model))[1]
+        model: (apply_accepted_updates(), price_for("openai", model))[1]
         for model in ("gpt-5", "gpt-of-tomorrow")
     }
     prices = exported()["prices"]
@@ -103,10 +103,10 @@ def test_what_was_accepted_is_exported_and_makes_the_same_prices_elsewhere(
         "cache_read": "0.1",
     }
     PriceUpdate.objects.all().delete()
-    use({})
+    apply_updates({})
     lines = applied(tmp_path, *prices)
     assert lines[:2] == ["+ price openai/gpt-5", "+ price openai/gpt-of-tomorrow"]
-    use_updates()
+    apply_accepted_updates()
     assert {model: price_for("openai", model) for model in told} == told
     assert exported()["prices"] == prices
     assert PriceUpdate.objects.get().source == Source.CODE

@@ -10,7 +10,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from gateway.management.start.protocol import Corked, Protocol
+from gateway.management.start.protocol import CoalescingTransport, Protocol
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n"
 
@@ -41,9 +41,9 @@ class Wire:
     def set_protocol(self, protocol: object) -> None: ...
 
 
-def corked() -> tuple[Corked, Wire]:
+def corked() -> tuple[CoalescingTransport, Wire]:
     wire: Any = Wire()
-    return Corked(wire, asyncio.get_running_loop()), wire
+    return CoalescingTransport(wire, asyncio.get_running_loop()), wire
 
 
 async def test_what_is_written_in_one_turn_is_one_write() -> None:
@@ -60,7 +60,7 @@ async def test_what_is_written_in_one_turn_is_one_write() -> None:
 
 async def test_a_head_that_is_held_waits_for_its_body() -> None:
     cork, wire = corked()
-    cork.hold(HEAD)
+    cork.buffer(HEAD)
     await asyncio.sleep(0)
     assert wire.writes == []
     cork.write(b"ok")
@@ -233,7 +233,7 @@ async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> 
     while not idle.closed:
         # A request whose end has not come: nothing is idle.
         working.data_received(
-            b"POST / HTTP/1.1\r\n" if working._idle_at is not None else b"a: b\r\n"
+            b"POST / HTTP/1.1\r\n" if working._idle_since is not None else b"a: b\r\n"
         )
         await asyncio.sleep(0.05)
     assert not busy.closed

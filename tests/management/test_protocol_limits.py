@@ -9,9 +9,9 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from gateway.management.start import timed
+from gateway.management.start import connection_deadlines
+from gateway.management.start.connection_deadlines import ConnectionLimits
 from gateway.management.start.protocol import Protocol
-from gateway.management.start.timed import Limits
 from tests.waits import until_in_loop
 
 K = 1024
@@ -60,7 +60,7 @@ class Stand:
         self.bodies: list[bytes] = []
         self.hold = asyncio.Event()
         self.hold.set()
-        self.limits = Limits(**limits)
+        self.limits = ConnectionLimits(**limits)
 
         async def app(scope: Any, receive: Any, send: Any) -> None:
             self.scopes.append(scope)
@@ -245,7 +245,7 @@ async def test_those_that_wait_longest_make_room_and_callers_are_answered() -> N
 async def test_a_caller_that_is_idle_for_long_makes_room_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(timed, "FRESH_CALLER_S", 0.05)
+    monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
     stand = Stand(connections=2)
     first, second = await stand.send(GET), await stand.send(GET)
     refused = await stand.send(GET)
@@ -261,7 +261,7 @@ async def test_a_caller_that_is_idle_for_long_makes_room_too(
 async def test_who_does_not_read_makes_room(
     monkeypatch: pytest.MonkeyPatch, *, closed: bool
 ) -> None:
-    monkeypatch.setattr(timed, "FRESH_CALLER_S", 0.05)
+    monkeypatch.setattr(connection_deadlines, "FRESH_CALLER_S", 0.05)
     stand = Stand(connections=1)
     stand.hold.clear()
     slow, wire = stand.connect()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.providers.auth import fields_of, headers_for, is_made, secrets_of
+from gateway.providers.auth import derives_header, fields_of, headers_for, secrets_of
 from gateway.providers.profile import Secret
 
 
@@ -69,7 +69,7 @@ AWS_KEY = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG"
     ],
 )
 def test_a_header_is_made_or_sent_as_it_is(auth: str, credential: str, made: bool) -> None:
-    assert is_made(auth, Secret(credential)) is made
+    assert derives_header(auth, Secret(credential)) is made
     sent = headers_for(auth, Secret(credential))
     assert bool(sent) is (not made and bool(credential))
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.canon.traits import Traits
-from gateway.providers.capabilities import edits_for, merge, plain_name, traits_for
+from gateway.providers.capabilities import edits_for, merge, normalize_model_name, traits_for
 from gateway.providers.families import FAMILIES
 from tests.each import each
 
@@ -336,7 +336,7 @@ def test_a_router_maps_every_effort_itself() -> None:
     ],
 )
 def test_a_name_is_the_same_whoever_serves_it(written: str, plain: str) -> None:
-    assert plain_name(written) == plain
+    assert normalize_model_name(written) == plain
 
 
 @each("family", FAMILIES, ids=lambda family: family.model or "any")

@@ -10,7 +10,7 @@ from gateway.dialects import DIALECTS
 from gateway.providers.auth import AUTH
 from gateway.providers.capabilities import merge
 from gateway.providers.catalog import PRESETS, resolve
-from gateway.providers.catalog.spelling import meant
+from gateway.providers.catalog.spelling import match_prefix
 from gateway.providers.edits import apply, check
 from gateway.providers.listing import markdown
 from gateway.providers.prices import entries
@@ -183,13 +183,13 @@ def test_there_are_many_that_speak_openais_chat() -> None:
 )
 def test_names_as_litellm_writes_them(written: str, preset: str, model: str, region: str) -> None:
     prefix, _, name = written.partition("/")
-    found = meant(prefix, name)
+    found = match_prefix(prefix, name)
     assert found is not None
     assert (found.preset.name, found.model, found.region) == (preset, model, region)
 
 
 def test_an_unknown_prefix_means_nothing() -> None:
-    assert meant("no_such_prefix", "m") is None
+    assert match_prefix("no_such_prefix", "m") is None
 
 
 @each("name", ["groq", "fireworks"])

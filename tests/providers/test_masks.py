@@ -7,30 +7,30 @@ import time
 
 import pytest
 
-from gateway.providers.masks import mask, masked, masked_text
+from gateway.providers.masks import apply_masks, compile_mask, mask_text
 
 
 def test_what_matches_becomes_asterisks_of_the_same_length() -> None:
     body = b'{"content":"call acme-4711 now"}'
-    found = masked(body, [mask(r"acme-\d{1,9}")])
+    found = apply_masks(body, [compile_mask(r"acme-\d{1,9}")])
     assert found == b'{"content":"call ********* now"}'
     assert len(found) == len(body)
 
 
 def test_a_greedy_pattern_leaves_the_form_of_the_body() -> None:
     body = json.dumps({"password": "hunter2", "next": ["a", "b"]}).encode()
-    found = json.loads(masked(body, [mask(r"password.+")]))
+    found = json.loads(apply_masks(body, [compile_mask(r"password.+")]))
     assert list(found.values()) == ["*******", ["*", "*"]]
 
 
 def test_an_escape_in_a_body_stays_an_escape() -> None:
     body = json.dumps({"content": 'name "Ada"\nLovelacé'}).encode()
     for pattern in (r"Ada.{1,30}", r"nLovelac", r"Lovelac.{2}", r"nLovelac.{3}"):
-        assert set(json.loads(masked(body, [mask(pattern)]))) == {"content"}
+        assert set(json.loads(apply_masks(body, [compile_mask(pattern)]))) == {"content"}
 
 
 def test_text_is_masked_too() -> None:
-    assert masked_text("bill acme-1 é", [mask(r"acme-\w")]) == "bill ****** é"
+    assert mask_text("bill acme-1 é", [compile_mask(r"acme-\w")]) == "bill ****** é"
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_text_is_masked_too() -> None:
     [r"\b\d{3}-\d{2}-\d{4}\b", r"(?:\d{4}[- ]?){3}\d{4}", r"acme-\w+", r"(?i)bearer [a-z]{8,64}"],
 )
 def test_usual_patterns_are_taken(pattern: str) -> None:
-    assert mask(pattern)
+    assert compile_mask(pattern)
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,21 @@ def test_usual_patterns_are_taken(pattern: str) -> None:
 )
 def test_what_could_run_for_ever_is_refused(pattern: str, why: str) -> None:
     if pattern.startswith("((("):
-        assert mask(pattern)
+        assert compile_mask(pattern)
         return
     with pytest.raises(ValueError, match=why):
-        mask(pattern)
+        compile_mask(pattern)
 
 
 def test_the_time_grows_with_the_body_and_no_faster() -> None:
-    patterns = [mask(r"[a-z]{1,60}[a-z0-9]{1,60}!"), mask(r"(?:\d{4}[- ]?){3}\d{4}")]
+    patterns = [
+        compile_mask(r"[a-z]{1,60}[a-z0-9]{1,60}!"),
+        compile_mask(r"(?:\d{4}[- ]?){3}\d{4}"),
+    ]
 
     def seconds(size: int) -> float:
         start = time.thread_time()
-        masked(b"a1" * size, patterns)
+        apply_masks(b"a1" * size, patterns)
         return time.thread_time() - start
 
     small, large = min(seconds(4_000) for _ in range(5)), min(seconds(32_000) for _ in range(5))

@@ -14,7 +14,7 @@ import pytest
 
 from gateway.management.price_table import PRICES, table
 from gateway.providers.catalog import PRESETS
-from gateway.providers.prices import FILE, book, context_window, price_for
+from gateway.providers.prices import FILE, context_window, price_book, price_for
 from gateway.providers.profile import RATES, Price
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +41,7 @@ def test_a_known_model_has_its_list_price(
 
 
 def test_a_price_says_who_said_so() -> None:
-    assert price_for("openai", "gpt-4o").source == book().source
+    assert price_for("openai", "gpt-4o").source == price_book().source
 
 
 def test_a_long_prompt_has_the_prices_of_long_prompts() -> None:
@@ -100,7 +100,7 @@ def installed() -> str:
 
 def source() -> Any:
     """genai-prices' providers, by id, if it is the version that the snapshot is of."""
-    if book().source != f"genai-prices {installed()}":
+    if price_book().source != f"genai-prices {installed()}":
         pytest.skip("another version of genai-prices is installed")
     from genai_prices.data import providers
 
@@ -109,15 +109,17 @@ def source() -> Any:
 
 def test_the_snapshot_is_what_its_source_gives() -> None:
     names = {preset.prices for preset in PRESETS.values() if preset.prices}
-    day = date.fromisoformat(book().taken)
-    assert table(source().values(), names, book().source, day) == FILE.read_text(encoding="utf-8")
+    day = date.fromisoformat(price_book().fetched_on)
+    assert table(source().values(), names, price_book().source, day) == FILE.read_text(
+        encoding="utf-8"
+    )
 
 
 @pytest.mark.parametrize("preset", ["openai", "anthropic", "mistral", "groq", "together", "xai"])
 def test_prices_are_those_that_the_source_computes(preset: str) -> None:
     """The oracle: genai-prices' own look-up of each of its models, at the snapshot's noon."""
     provider = source()[PRESETS[preset].prices]
-    noon = datetime.combine(date.fromisoformat(book().taken), time(12), tzinfo=UTC)
+    noon = datetime.combine(date.fromisoformat(price_book().fetched_on), time(12), tzinfo=UTC)
     for model in provider.models:
         if not model.is_match(model.id):
             continue

@@ -40,7 +40,7 @@ def test_the_service_is_the_hosts() -> None:
 @pytest.mark.parametrize("token", [None, "a-session"])
 def test_a_signature_holds_for_body_and_url(token: str | None) -> None:
     key = sigv4.Key(KEY.id, KEY.secret, token)
-    made = dict(sigv4.signed(key, "eu-central-1", "POST", URL, HEADERS, b'{"a":1}'))
+    made = dict(sigv4.sign_headers(key, "eu-central-1", "POST", URL, HEADERS, b'{"a":1}'))
     assert made.get(b"x-amz-security-token") == (token.encode() if token else None)
     theirs = _expected(key, URL, b'{"a":1}', made[b"x-amz-date"].decode())
     assert made[b"authorization"].decode() == theirs

@@ -12,7 +12,7 @@ import pytest
 
 from gateway.relay.limits import shared_counters
 from gateway.relay.limits.shared_counters import SharedCounters
-from gateway.routing.limits import RESERVED, add, total
+from gateway.routing.limits import RESERVED, add_to_slot, sliding_total
 
 ROOT = Path(__file__).resolve().parents[2]
 # A process that counts, reserves and then waits to be killed.
@@ -20,10 +20,10 @@ OTHER = """
 import sys
 from pathlib import Path
 from gateway.relay.limits.shared_counters import SharedCounters
-from gateway.routing.limits import RESERVED, add
+from gateway.routing.limits import RESERVED, add_to_slot
 counters = SharedCounters(Path(sys.argv[1]))
 at = counters.counter_offset("key:1/requests/minute")
-add(counters.local_slot, at, 100, 7)
+add_to_slot(counters.local_slot, at, 100, 7)
 counters.local_slot[at + RESERVED] = 5
 print("ready", flush=True)
 sys.stdin.read()
@@ -49,9 +49,9 @@ def other(tmp_path: Path):
 def test_what_another_process_counts_is_seen(tmp_path: Path, other: subprocess.Popen[str]) -> None:
     mine = SharedCounters(tmp_path)
     at = mine.counter_offset("key:1/requests/minute")
-    assert [total(words, at, 100) for words in mine.peer_slots] == [7]
+    assert [sliding_total(words, at, 100) for words in mine.peer_slots] == [7]
     assert [words[at + RESERVED] for words in mine.peer_slots] == [5]
-    assert total(mine.local_slot, at, 100) == 0
+    assert sliding_total(mine.local_slot, at, 100) == 0
     mine.close()
 
 
@@ -65,7 +65,9 @@ def test_a_killed_process_leaves_its_counts_and_no_reservation(
     os.kill(other.pid, signal.SIGKILL)
     other.wait(10)
     assert mine.release_dead_processes() == 1
-    assert [(total(words, at, 100), words[at + RESERVED]) for words in mine.peer_slots] == [(7, 0)]
+    assert [(sliding_total(words, at, 100), words[at + RESERVED]) for words in mine.peer_slots] == [
+        (7, 0)
+    ]
     mine.close()
 
 
@@ -76,7 +78,7 @@ def test_the_next_process_goes_on_where_a_killed_one_was(
     other.wait(10)
     mine = SharedCounters(tmp_path)
     at = mine.counter_offset("key:1/requests/minute")
-    assert (total(mine.local_slot, at, 100), mine.local_slot[at + RESERVED]) == (7, 0)
+    assert (sliding_total(mine.local_slot, at, 100), mine.local_slot[at + RESERVED]) == (7, 0)
     assert mine.peer_slots == ()
     mine.close()
 
@@ -85,12 +87,12 @@ def test_a_process_that_comes_later_is_noticed(tmp_path: Path) -> None:
     first = SharedCounters(tmp_path)
     second = SharedCounters(tmp_path)
     at = second.counter_offset("team:1/tokens/hour")
-    add(second.local_slot, at, 5, 3)
+    add_to_slot(second.local_slot, at, 5, 3)
     assert first.peer_slots == ()
     first.map_new_slots()
     assert first.counter_offset("team:1/tokens/hour") == at
-    assert [total(words, at, 5) for words in first.peer_slots] == [3]
-    assert [total(words, at, 5) for words in second.peer_slots] == [0]
+    assert [sliding_total(words, at, 5) for words in first.peer_slots] == [3]
+    assert [sliding_total(words, at, 5) for words in second.peer_slots] == [0]
     first.close()
     second.close()
 
@@ -134,9 +136,13 @@ def test_without_a_place_for_files_a_process_counts_alone(
     (tmp_path / "limits").write_text("in the way")
     alone = SharedCounters(tmp_path / "limits")
     at = alone.counter_offset("key:1/requests/minute")
-    add(alone.local_slot, at, 1, 1)
+    add_to_slot(alone.local_slot, at, 1, 1)
     alone.map_new_slots()
-    assert (total(alone.local_slot, at, 1), alone.peer_slots, alone.release_dead_processes()) == (
+    assert (
+        sliding_total(alone.local_slot, at, 1),
+        alone.peer_slots,
+        alone.release_dead_processes(),
+    ) == (
         1,
         (),
         0,

@@ -28,7 +28,7 @@ from gateway.doctor import (
     examine,
 )
 from gateway.doctor.judges import judge
-from gateway.doctor.sayings import PLAIN
+from gateway.doctor.text_probes import PLAIN
 from gateway.doctor.values import Judgement, ProbeReply
 from gateway.providers.capabilities import merge
 from gateway.providers.catalog import PRESETS
@@ -181,7 +181,7 @@ async def test_without_a_plain_answer_nothing_else_is_asked(
     assert found.ended == "silent"
     assert [finding.name for finding in reply] == ["plain"]
     assert reply[0].verdict == verdict
-    assert words in reply[0].words
+    assert words in reply[0].message
     assert len(found.findings) == len(PROBES)
     assert {f.verdict for f in found.findings[1:]} == {"unclear"}
     assert advice(found.verdicts, target("demo", model).model.traits) == []
@@ -350,8 +350,8 @@ async def test_a_refusal_is_told_in_the_upstreams_words() -> None:
         found = await examined(
             target("openai", "o4-mini", url=f"{upstream.url}/v1", key=upstream.key)
         )
-    assert "'stop' is not supported with this model" in found["stop"].words
-    assert "(HTTP 400)" in found["stop"].words
+    assert "'stop' is not supported with this model" in found["stop"].message
+    assert "(HTTP 400)" in found["stop"].message
 
 
 async def test_what_the_tables_deny_is_asked_all_the_same() -> None:
@@ -396,7 +396,7 @@ async def test_no_secret_is_in_a_report() -> None:
         key = "sk-mine-0123456789abcdef"
         found = await examine(target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=key))
     assert found.ended == "silent"
-    assert "Incorrect API key" in found.findings[0].words
+    assert "Incorrect API key" in found.findings[0].message
     assert key not in str(found)
 
 
@@ -410,7 +410,7 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         found = await examine(to, probes=probes)
     assert [f.verdict for f in found.findings] == ["supported", "unclear"]
-    assert found.findings[1].words == "no answer within 0.05 s"
+    assert found.findings[1].message == "no answer within 0.05 s"
 
 
 async def test_all_of_it_ends_in_time() -> None:
@@ -422,7 +422,7 @@ async def test_all_of_it_ends_in_time() -> None:
     assert time.perf_counter() - started < 15
     assert found.ended == "late"
     assert len(found.findings) == len(PROBES)
-    assert "the time for all probes was over" in found.findings[-1].words
+    assert "the time for all probes was over" in found.findings[-1].message
 
 
 async def test_no_more_than_so_many_are_asked_at_once() -> None:
@@ -594,10 +594,10 @@ async def test_a_fault_of_the_gateway_takes_no_other_finding_with_it(caplog: Any
     probes = [replace(BY_NAME["seed"], judge=broken), BY_NAME["temperature"]]
     found = await examine(target("demo", "demo-fast"), probes=probes)
     assert [f.verdict for f in found.findings] == ["supported", "unclear", "supported"]
-    assert "KeyError" in found.findings[1].words
+    assert "KeyError" in found.findings[1].message
     assert "a probe of the doctor failed" in caplog.text
 
 
 async def test_a_quote_shows_what_was_looked_for() -> None:
     found = await examine(target("demo", "demo-fast"), probes=[BY_NAME["unicode"]])
-    assert "漢字" in found.findings[1].words
+    assert "漢字" in found.findings[1].message

@@ -128,14 +128,14 @@ def with_picture(model: str) -> Json:
 def test_a_url_shows_what_it_leads_to() -> None:
     body = with_picture("gemini-3.8-flash")
     file = Fetched(data=PIXEL, media_type="image/png", size=8)
-    lent = SimulationInputs(files={URL: file}, fetches=True)
+    lent = SimulationInputs(files={URL: file}, fetch_media=True)
     found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
     (part,) = found["body"]["contents"][0]["parts"]
     assert part == {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
     assert found["live"] == []
     assert "secret" not in json.dumps(found["report"])
     bare = translate.request(
-        "openai_chat", "gemini", body, {}, "", None, SimulationInputs(fetches=True)
+        "openai_chat", "gemini", body, {}, "", None, SimulationInputs(fetch_media=True)
     )
     assert [told["field"] for told in bare["live"]] == ["messages[0].content[0]"]
     off = translate.request("openai_chat", "gemini", body, {}, "", None, SimulationInputs())

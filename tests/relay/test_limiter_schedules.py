@@ -33,8 +33,8 @@ from gateway.routing.limits import (
     Budget,
     Limits,
     Rule,
-    calendar,
-    rules,
+    build_rules,
+    calendar_window,
 )
 from gateway.routing.snapshot import ApiKey, Provider, Route, Snapshot, Team
 from tests.relay.harness import provider, snapshot
@@ -78,12 +78,12 @@ class Ledger:
         self.spent: dict[tuple[str, int], list[int]] = {}
 
     def counted(self, rule: Rule, now: float, back_s: float) -> int:
-        events = (self.requests if rule.what == "requests" else self.tokens).get(rule.name, [])
+        events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
         return sum(amount for at, amount in events if at > now - back_s)
 
     def busiest(self, rule: Rule) -> int:
         """The most that any span of the rule's length had, wherever it begins."""
-        events = (self.requests if rule.what == "requests" else self.tokens).get(rule.name, [])
+        events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
         span_s, found = SPANS[rule.span], 0
         for end, _ in events:
             found = max(found, sum(n for at, n in events if end - span_s < at <= end))
@@ -136,7 +136,7 @@ class Story:
         self.key, self.route, self.registry = self._registry(1 + number * 4)
         self.own = rules_for(self.key, self.route)
         self.of_providers = [
-            rules(f"provider:{t.model.provider.id}", "", t.model.provider.limits)
+            build_rules(f"provider:{t.model.provider.id}", "", t.model.provider.limits)
             for t in self.route.targets
         ]
         office.now = self.draw.choice(STARTS) + self.draw.random() * 30
@@ -262,7 +262,7 @@ class Story:
 
     def _count_requests(self, found: Any) -> None:
         for rule in found:
-            if rule.what == "requests":
+            if rule.metric == "requests":
                 self.ledger.requests.setdefault(rule.name, []).append((self.office.now, 1))
 
     def end(self, one: Running) -> None:
@@ -273,10 +273,10 @@ class Story:
         for rule in self._all():
             if rule.name not in one.rules:
                 continue
-            if rule.what == "tokens" and tokens:
+            if rule.metric == "tokens" and tokens:
                 self.ledger.tokens.setdefault(rule.name, []).append((self.office.now, tokens))
-            elif rule.what == "usd":
-                window = calendar(one.call.started_at, rule.span)[0]
+            elif rule.metric == "usd":
+                window = calendar_window(one.call.started_at, rule.span)[0]
                 if units and not self._over(rule.name, window, one.worker):
                     self.ledger.spent.setdefault((rule.name, window), []).append(units)
 
@@ -298,21 +298,21 @@ class Story:
 
     def _held(self, rule: Rule) -> list[int]:
         of = [one for one in self.running if rule.name in one.rules]
-        if rule.what == "tokens":
+        if rule.metric == "tokens":
             return [one.tokens for one in of]
-        return [one.units if rule.what == "usd" else 1 for one in of]
+        return [one.units if rule.metric == "usd" else 1 for one in of]
 
     def check(self) -> None:
         for rule in self._all():
-            if rule.what == "requests":
-                assert self.ledger.busiest(rule) <= rule.most
+            if rule.metric == "requests":
+                assert self.ledger.busiest(rule) <= rule.limit
                 continue
             held = self._held(rule)
             assert self.office.reserved(rule.name) == sum(held), "a phantom, or one forgotten"
-            if rule.what == "concurrency":
-                assert len(held) <= rule.most
-            elif rule.what == "usd":
-                window = calendar(self.office.now, rule.span)[0]
+            if rule.metric == "concurrency":
+                assert len(held) <= rule.limit
+            elif rule.metric == "usd":
+                window = calendar_window(self.office.now, rule.span)[0]
                 spent = self.ledger.spent.get((rule.name, window), [])
                 assert self.office.spent(rule.name, window) == sum(spent), "not exact"
 
@@ -320,10 +320,10 @@ class Story:
         """Limits are passed by no more than the one request that was alone."""
         for rule in self._all():
             assert self.office.reserved(rule.name) == 0
-            if rule.what == "tokens":
+            if rule.metric == "tokens":
                 largest = max((n for _, n in self.ledger.tokens.get(rule.name, [])), default=0)
-                assert self.ledger.busiest(rule) <= rule.most + largest
-        budgets = {rule.name: rule.most for rule in self._all() if rule.what == "usd"}
+                assert self.ledger.busiest(rule) <= rule.limit + largest
+        budgets = {rule.name: rule.limit for rule in self._all() if rule.metric == "usd"}
         for (name, _), spent in self.ledger.spent.items():
             assert sum(spent) <= budgets[name] + max(spent)
 
@@ -333,18 +333,18 @@ class Story:
 
     def _is_full(self, rule: Rule, want: int, mine: set[str]) -> bool:
         under_way = sum(self._held(rule))
-        if rule.what == "concurrency":
-            return under_way >= rule.most
-        if rule.what == "usd":
-            window = calendar(self.office.now, rule.span)[0]
+        if rule.metric == "concurrency":
+            return under_way >= rule.limit
+        if rule.metric == "usd":
+            window = calendar_window(self.office.now, rule.span)[0]
             used = sum(self.ledger.spent.get((rule.name, window), []))
             wish = (1 + 2 * want) * UNITS // 10**6
         else:
             # A bucket leaves when all of it is older than the span.
             back_s = SPANS[rule.span] * BUCKETS / SLICES
             used = self.ledger.counted(rule, self.office.now, back_s)
-            wish = 1 if rule.what == "requests" else 1 + want
-        return used >= rule.most or (under_way > 0 and used + under_way + wish > rule.most)
+            wish = 1 if rule.metric == "requests" else 1 + want
+        return used >= rule.limit or (under_way > 0 and used + under_way + wish > rule.limit)
 
 
 @pytest.fixture(scope="module")
@@ -372,7 +372,7 @@ def test_whoever_waits_as_long_as_told_has_a_turn(office: Office) -> None:
         story = Story(office, number)
         draw = story.draw
         waiting = [(office.now + n / 10, 1 + draw.randrange(60), 0) for n in range(6)]
-        usable = all(rule.most > 0 for rule in story._all())
+        usable = all(rule.limit > 0 for rule in story._all())
         while waiting and usable:
             waiting.sort()
             due, want, turns = waiting.pop(0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gateway.providers.masks import mask
+from gateway.providers.masks import compile_mask
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.run.playground_calls import run_playground_call
 from tests.relay.harness import (
@@ -23,7 +23,7 @@ from tests.relay.harness import (
 )
 
 SECRET = "acme-4711"
-MASKS = (mask(r"acme-\d{4}"),)
+MASKS = (compile_mask(r"acme-\d{4}"),)
 ASKED = {"model": "m", "messages": [{"role": "user", "content": f"I am {SECRET}."}]}
 
 

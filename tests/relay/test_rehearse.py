@@ -78,7 +78,7 @@ def dry(live: Gateway, registry: Snapshot, dialect: str, asked: Any, failing: An
         latency_by_target=latency_by_target,
         now=time.monotonic(),
         draw=lambda: 0.5,
-        pretended=failing,
+        simulated_failures=failing,
     )
     return dry_run(stage, call, find_route(registry, None, call.model))
 
@@ -132,9 +132,9 @@ async def test_dry_run_and_live_traffic_agree(
 
 
 def agrees(found: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord) -> None:
-    told = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.turns]
+    told = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.targets]
     assert told == [(a.target, a.skipped is not None) for a in row.attempts]
-    kinds = [t.error.kind for t in found.turns if t.error is not None]
+    kinds = [t.error.kind for t in found.targets if t.error is not None]
     assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
     if found.prepared is None:
         assert found.error is not None

@@ -182,16 +182,22 @@ def test_simulation_and_live_traffic_agree(
                 latency_by_target=known,
                 now=now,
                 draw=random.Random(seed).random,
-                pretended={f"{name}/gpt-4.1": failure for name, failure in failing.items()},
+                simulated_failures={
+                    f"{name}/gpt-4.1": failure for name, failure in failing.items()
+                },
                 key=next(iter(registry.keys.values())),
                 time_of_day=row.started_at,
             )
             found = dry_run(stage, build_call(registry, "openai_chat", body), registry.routes["m"])
-        simulated = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.turns]
+        simulated = [
+            (t.candidate.target.model.label, t.outcome == "skipped") for t in found.targets
+        ]
         assert simulated == [(a.target, a.skipped is not None) for a in row.attempts]
-        whys = [t.why for t in found.turns if t.outcome == "skipped" and "rests" not in t.why]
+        whys = [
+            t.reason for t in found.targets if t.outcome == "skipped" and "rests" not in t.reason
+        ]
         assert whys == [a.skipped for a in row.attempts if a.skipped and "rests" not in a.skipped]
-        kinds = [t.error.kind for t in found.turns if t.error is not None]
+        kinds = [t.error.kind for t in found.targets if t.error is not None]
         assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
         assert (found.chosen is not None) == (reply.status == 200)
         if found.chosen is not None:

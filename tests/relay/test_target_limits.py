@@ -224,4 +224,4 @@ async def spent(rig: Gateway, name: str, span: str) -> Decimal:
     at = board.counter_offset(name)
     assert at is not None
     window = limiter.windows(limiter.now())[span]
-    return Decimal(counting.spent(board.local_slot, at, window)) / UNITS
+    return Decimal(counting.window_spend(board.local_slot, at, window)) / UNITS

@@ -13,6 +13,7 @@ from gateway import usage_querysets
 from gateway.routing import limits
 from gateway.routing.limits import (
     BUCKETS,
+    COUNTER_SIZE,
     DAY,
     FIRST,
     HEAD,
@@ -21,30 +22,29 @@ from gateway.routing.limits import (
     RESERVED,
     SLICES,
     UNITS,
-    WORDS,
+    BoundWindow,
     Budget,
+    Estimate,
     Limits,
-    Line,
     Moment,
     Rule,
-    Want,
-    add,
-    began,
-    bound,
-    by_slot,
-    calendar,
+    add_spend,
+    add_to_slot,
+    bind_rule,
+    build_rules,
+    calendar_window,
+    check_limits,
+    counts_by_slot,
+    current_windows,
     fits,
-    frees_in,
-    lines,
-    look,
-    put_back,
-    rules,
-    slot,
-    spend,
-    spent,
-    take,
-    total,
+    reserve,
+    seconds_until_below,
+    settle,
+    sliding_total,
+    slot_number,
     units,
+    window_spend,
+    window_start,
 )
 
 NOW = 1_800_000_000.0
@@ -53,7 +53,7 @@ SPANS = [MINUTE, HOUR, DAY]
 
 def lane() -> list[int]:
     """The words of one cell of one process."""
-    return [0] * WORDS
+    return [0] * COUNTER_SIZE
 
 
 class Gate:
@@ -61,17 +61,17 @@ class Gate:
 
     def __init__(self, rule: Rule, lanes: int = 1) -> None:
         self.rule = rule
-        self.bounds = [bound(rule, 0)]
+        self.bounds = [bind_rule(rule, 0)]
         self.lanes = [lane() for _ in range(lanes)]
         self.span_s = self.bounds[0].span_s
 
     def look(self, now: float, want: int = 0, who: int = 0) -> tuple[int, list[int]]:
         others = [words for number, words in enumerate(self.lanes) if number != who]
-        return look(self.at(now), self.lanes[who], others, Want(want, want))
+        return check_limits(self.at(now), self.lanes[who], others, Estimate(want, want))
 
-    def at(self, now: float, began: float = 0.0) -> tuple[Line, ...]:
+    def at(self, now: float, began: float = 0.0) -> tuple[BoundWindow, ...]:
         """The rule at a time, for a request that began then or before."""
-        return lines(self.bounds, Moment(now, moment(began or now).windows))
+        return current_windows(self.bounds, Moment(now, moment(began or now).windows))
 
     def used(self, now: float) -> int:
         return self.look(now)[1][0]
@@ -83,24 +83,24 @@ class Gate:
     def enter(self, now: float, want: int, who: int = 0) -> bool:
         refused, _ = self.look(now, want, who)
         if not refused:
-            take(self.at(now), self.lanes[who], Want(want, want))
+            reserve(self.at(now), self.lanes[who], Estimate(want, want))
         return not refused
 
     def leave(self, now: float, want: int, used: int, who: int = 0, began: float = 0.0) -> None:
-        put_back(self.at(now, began), self.lanes[who], Want(want, want), used, used)
+        settle(self.at(now, began), self.lanes[who], Estimate(want, want), used, used)
 
     def counts(self, now: float) -> list[int]:
-        rows = [by_slot(words, 0, slot(now, self.span_s)) for words in self.lanes]
+        rows = [counts_by_slot(words, 0, slot_number(now, self.span_s)) for words in self.lanes]
         return [sum(column) for column in zip(*rows, strict=True)]
 
 
 def moment(now: float) -> Moment:
     """A moment for a request that begins then."""
-    return Moment(now, {span: calendar(now, span)[0] for span in limits.CALENDAR})
+    return Moment(now, {span: calendar_window(now, span)[0] for span in limits.CALENDAR})
 
 
 def rule(what: str, span: str, most: int) -> Rule:
-    return Rule(owner="key:1", label="this API key", what=what, span=span, most=most)  # type: ignore[arg-type]
+    return Rule(owner="key:1", label="this API key", metric=what, span=span, limit=most)  # type: ignore[arg-type]
 
 
 def busiest(events: list[tuple[float, int]], span_s: int) -> int:
@@ -142,7 +142,7 @@ def test_no_span_of_time_ever_has_more_requests_than_the_limit(
         if gate.enter(now, 0, who % lanes):
             let_in.append((now, 1))
         else:
-            wait = frees_in(gate.counts(now), most, now, gate.span_s)
+            wait = seconds_until_below(gate.counts(now), most, now, gate.span_s)
             assert 0 < wait <= gate.span_s * BUCKETS / SLICES
             # Whoever waits as long as told is let in, if nobody else was.
             assert total_after(gate, now + wait + 0.001) < most
@@ -215,11 +215,11 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
             running.remove(request)
             _, who_, want_, used, began_ = request
             gate.leave(now, want_, used, who_, began_)
-            window = calendar(began_, span)[0]
+            window = calendar_window(began_, span)[0]
             if all(w <= window for w in told):  # one that ends late counts in no later window
                 told[window] = told.get(window, 0) + used
                 costs.setdefault(window, []).append(used)
-        window = calendar(now, span)[0]
+        window = calendar_window(now, span)[0]
         if window in told or not told:
             assert gate.used(now) <= told.get(window, 0)
         if gate.enter(now, want, who % 3):
@@ -264,18 +264,18 @@ def test_concurrency_is_what_runs_now() -> None:
 
 def test_a_clock_that_is_set_back_hides_nothing() -> None:
     words = lane()
-    add(words, 0, slot(NOW, MINUTE), 5)
-    assert total(words, 0, slot(NOW - 1000, MINUTE)) == 5
-    add(words, 0, slot(NOW - 1000, MINUTE), 2)
-    assert total(words, 0, slot(NOW, MINUTE)) == 7
+    add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
+    assert sliding_total(words, 0, slot_number(NOW - 1000, MINUTE)) == 5
+    add_to_slot(words, 0, slot_number(NOW - 1000, MINUTE), 2)
+    assert sliding_total(words, 0, slot_number(NOW, MINUTE)) == 7
 
 
 def test_what_is_older_than_the_span_is_forgotten() -> None:
     words = lane()
-    add(words, 0, slot(NOW, MINUTE), 5)
-    assert total(words, 0, slot(NOW + MINUTE, MINUTE)) == 5
-    assert total(words, 0, slot(NOW + MINUTE + 5, MINUTE)) == 0
-    add(words, 0, slot(NOW + 10 * MINUTE, MINUTE), 1)
+    add_to_slot(words, 0, slot_number(NOW, MINUTE), 5)
+    assert sliding_total(words, 0, slot_number(NOW + MINUTE, MINUTE)) == 5
+    assert sliding_total(words, 0, slot_number(NOW + MINUTE + 5, MINUTE)) == 0
+    add_to_slot(words, 0, slot_number(NOW + 10 * MINUTE, MINUTE), 1)
     assert words[FIRST : FIRST + BUCKETS].count(0) == BUCKETS - 1
 
 
@@ -284,8 +284,8 @@ def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int
     words, at = lane(), 1000
     for gap, amount in adds:
         at += gap
-        add(words, 0, at, amount)
-    assert sum(by_slot(words, 0, at + later)) == total(words, 0, at + later)
+        add_to_slot(words, 0, at, amount)
+    assert sum(counts_by_slot(words, 0, at + later)) == sliding_total(words, 0, at + later)
 
 
 @pytest.mark.parametrize(
@@ -299,24 +299,24 @@ def test_the_buckets_add_up_to_the_total(adds: list[tuple[int, int]], later: int
 def test_windows_of_the_calendar_are_utcs(span: str, first: str, last: str, later: str) -> None:
     at = {name: datetime.fromisoformat(f"{text}+00:00").timestamp() for name, text in
           (("first", first), ("last", last), ("later", later))}  # fmt: skip
-    window, ends = calendar(at["first"], span)
-    assert calendar(at["last"], span) == (window, ends)
+    window, ends = calendar_window(at["first"], span)
+    assert calendar_window(at["last"], span) == (window, ends)
     assert ends == at["later"]
-    assert calendar(at["later"], span)[0] == window + 1
-    assert began(at["last"], span) == datetime.fromtimestamp(at["first"], UTC)
+    assert calendar_window(at["later"], span)[0] == window + 1
+    assert window_start(at["last"], span) == datetime.fromtimestamp(at["first"], UTC)
 
 
 def test_what_is_in_all_never_begins_anew() -> None:
-    assert calendar(NOW, "total") == calendar(NOW + 1000 * DAY, "total") == (1, None)
-    assert began(NOW, "total") is None
+    assert calendar_window(NOW, "total") == calendar_window(NOW + 1000 * DAY, "total") == (1, None)
+    assert window_start(NOW, "total") is None
 
 
 def test_a_late_request_is_not_counted_in_the_next_window() -> None:
     words = lane()
-    spend(words, 0, 10, 5)
-    spend(words, 0, 11, 1)
-    spend(words, 0, 10, 7)
-    assert (spent(words, 0, 11), words[HEAD]) == (1, 11)
+    add_spend(words, 0, 10, 5)
+    add_spend(words, 0, 11, 1)
+    add_spend(words, 0, 10, 7)
+    assert (window_spend(words, 0, 11), words[HEAD]) == (1, 11)
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))
@@ -328,13 +328,13 @@ def test_only_a_lone_request_may_pass_a_limit(used: int, held: int, want: int, m
 
 
 def test_rules_are_those_that_are_set() -> None:
-    found = rules(
+    found = build_rules(
         "key:7",
         "this API key",
         Limits(requests_per_minute=60, tokens_per_day=9, concurrency=3),
         Budget(day_usd=Decimal("0.5"), total_usd=Decimal(10), soft_percent=80),
     )
-    assert [(r.name, r.most, r.soft) for r in found] == [
+    assert [(r.name, r.limit, r.soft) for r in found] == [
         ("key:7/requests/minute", 60, None),
         ("key:7/tokens/day", 9, None),
         ("key:7/concurrency/", 3, None),

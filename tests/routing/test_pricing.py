@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.response import Usage
 from gateway.providers.profile import Price
-from gateway.routing.pricing import charged, cost, tier_price
+from gateway.routing.pricing import charge_of, cost, tier_price
 
 FULL = Price(
     input=Decimal(3),
@@ -170,7 +170,7 @@ def test_an_unknown_price_is_unknown_in_every_tier() -> None:
 
 def test_the_first_margin_that_is_set_holds() -> None:
     usd = Decimal("0.0000012345")
-    assert charged(usd, None, Decimal("1.2"), Decimal(9)) == Decimal("0.00000148140")
-    assert charged(usd, Decimal(0), Decimal(9)) == 0
-    assert charged(usd, None, None) == usd
-    assert charged(None, Decimal(2)) is None
+    assert charge_of(usd, None, Decimal("1.2"), Decimal(9)) == Decimal("0.00000148140")
+    assert charge_of(usd, Decimal(0), Decimal(9)) == 0
+    assert charge_of(usd, None, None) == usd
+    assert charge_of(None, Decimal(2)) is None

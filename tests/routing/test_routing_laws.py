@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from gateway.canon.errors import KINDS, Error
 from gateway.routing import circuit_breaker
-from gateway.routing.active_hours import hours
+from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import RequestFeatures, select_candidates
 from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, CircuitState
 from gateway.routing.latency import LatencyStats
@@ -340,7 +340,7 @@ WED_NOON_UTC = 1_795_003_200.0  # 2026-11-18 12:00
     ],
 )
 def test_hours_are_those_of_their_zone(text: str, open_: bool) -> None:
-    assert hours(text).open(WED_NOON_UTC) is open_
+    assert parse_active_hours(text).open(WED_NOON_UTC) is open_
 
 
 @pytest.mark.parametrize(
@@ -360,7 +360,7 @@ def test_hours_are_those_of_their_zone(text: str, open_: bool) -> None:
 )
 def test_hours_that_can_not_be_read_are_refused_in_words(text: str) -> None:
     with pytest.raises(ValueError, match=r"write it as|must be two times"):
-        hours(text)
+        parse_active_hours(text)
 
 
 @given(
@@ -377,4 +377,4 @@ def test_hours_agree_with_a_list_of_all_minutes(day: int, opens: int, closes: in
     length = (closes - opens) % 1440
     minutes = {(day * 1440 + opens + n) % 10080 for n in range(length)}
     monday = 1_794_787_200 - 0.0  # 2026-11-16 00:00 UTC
-    assert hours(text).open(monday + at * 60) is (at in minutes)
+    assert parse_active_hours(text).open(monday + at * 60) is (at in minutes)

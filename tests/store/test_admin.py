@@ -31,7 +31,7 @@ def fill() -> None:
     own = provider()
     store.set_credential(own, SECRET)
     route("fast", model(provided_by=own))
-    store.make_key("a key")
+    store.create_key("a key")
     store.write([entry()])
 
 

@@ -107,7 +107,7 @@ def test_no_secret_is_written_down(dump: Callable[[], str]) -> None:
     sealed = row.credential
     store.set_credential(row, "sk-other-secret")
     row.save()
-    key, plain = store.make_key("agent")
+    key, plain = store.create_key("agent")
 
     text = "\n".join(f"{change.before} {change.after}" for change in changes())
     for secret in ("sk-first-secret", "sk-other-secret", sealed, "plain-header-secret", plain):

@@ -50,7 +50,7 @@ def settle(batch: str = "batch_1", owner: int = 1, name: str = "r") -> list[LogR
 
 @pytest.mark.django_db
 def test_a_batch_is_counted_once() -> None:
-    store.keep("up", 5, ["batch_1"])
+    store.remember_owner("up", 5, ["batch_1"])
     assert [entry.key_id for entry in settle(name="a")] == [5], "the key that made it pays"
     assert settle(name="b") == []
     assert settle("batch_2", owner=9)[0].key_id == 9
@@ -76,7 +76,7 @@ def test_without_its_rows_there_is_no_mark() -> None:
 
 @pytest.mark.django_db
 def test_a_file_is_known_as_the_results_of_a_batch() -> None:
-    store.keep("up", 1, ["file-out", "file-in"])
+    store.remember_owner("up", 1, ["file-out", "file-in"])
     store.has_results("up", "file-out", "batch_1", 1)
     store.has_results("up", "file-out", "batch_1", 1)
     store.has_results("up", "file-of-nobody", "batch_2", 0)
@@ -95,7 +95,7 @@ def test_budgets_and_reports_have_it() -> None:
     assert isinstance(found, Snapshot)
     now = timezone.now()
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    assert (f"team:{team.pk}/usd/total", 1, UNITS // 50) in store.spent(found, now)
+    assert (f"team:{team.pk}/usd/total", 1, UNITS // 50) in store.recorded_spend(found, now)
     (line,) = spend(day - dt.timedelta(days=1), now + dt.timedelta(days=1), ("team", "key"))
     assert (line["team"], line["key"], line["charged_usd"]) == ("t", "k", Decimal("0.02"))
     assert Budget().total_usd is None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gateway import store
-from gateway.accounting.bills import Line, enter, read_csv, reconcile
+from gateway.accounting.bills import BilledLine, import_bill, read_csv, reconcile
 from gateway.models import BillLine, Change
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from tests.store.factories import entry
@@ -34,13 +34,13 @@ def used(id: str, **values: Any) -> LogRecord:
     return entry(id, **(given | values))
 
 
-def billed(*lines: Line, provider: str = "openai") -> int:
-    return enter(provider, lines, origin="bill.csv", who="ada")
+def billed(*lines: BilledLine, provider: str = "openai") -> int:
+    return import_bill(provider, lines, origin="bill.csv", who="ada")
 
 
 def test_a_file_is_read_by_the_names_of_its_columns() -> None:
     text = "\ufeffDate,Model,Amount\n2026-11-20,gpt-5,$1.10\n2026-11-20T00:00:00Z,gpt-5,0.4\n\n"
-    assert read_csv(text) == [Line(TODAY, TODAY, Decimal("1.50"), "gpt-5")]
+    assert read_csv(text) == [BilledLine(TODAY, TODAY, Decimal("1.50"), "gpt-5")]
 
 
 @pytest.mark.parametrize(
@@ -62,8 +62,8 @@ def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, why: str) ->
 def test_each_day_and_model_stands_beside_its_line_of_the_bill() -> None:
     store.write([used("r1"), used("r2", model="gpt-5-mini", cost_usd=Decimal("0.1"))])
     billed(
-        Line(TODAY, TODAY, Decimal("0.6"), "gpt-5-2026-08-01"),
-        Line(TODAY, TODAY, Decimal(2), "dall-e-3"),
+        BilledLine(TODAY, TODAY, Decimal("0.6"), "gpt-5-2026-08-01"),
+        BilledLine(TODAY, TODAY, Decimal(2), "dall-e-3"),
     )
     found = reconcile("openai", DAY, NEXT)
     assert [(d.model, d.totals.cost, d.billed, d.difference) for d in found.days] == [
@@ -86,21 +86,21 @@ def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
 
 def test_one_sum_for_several_days_counts_as_a_whole() -> None:
     store.write([used("r1")])
-    billed(Line(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
+    billed(BilledLine(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
     found = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
     assert (found.billed, len(found.spans), found.days[0].billed) == (3, 1, None)
 
 
 def test_other_providers_and_days_are_left_out() -> None:
     store.write([used("r1", provider="other"), used("r2", started_at=NEXT.timestamp())])
-    billed(Line(TODAY, TODAY, Decimal(1)), provider="other")
+    billed(BilledLine(TODAY, TODAY, Decimal(1)), provider="other")
     found = reconcile("openai", DAY, NEXT)
-    assert (found.days, found.billed, found.doubts) == ([], None, [])
+    assert (found.days, found.billed, found.uncertainties) == ([], None, [])
 
 
 def test_a_second_bill_takes_the_place_of_the_first() -> None:
-    billed(Line(TODAY, TODAY, Decimal(1)))
-    assert billed(Line(TODAY, TODAY, Decimal(2))) == 1
+    billed(BilledLine(TODAY, TODAY, Decimal(1)))
+    assert billed(BilledLine(TODAY, TODAY, Decimal(2))) == 1
     assert [row.usd for row in BillLine.objects.all()] == [2]
     assert Change.objects.filter(kind="billline").count() == 2
 
@@ -134,7 +134,7 @@ def test_what_may_explain_a_difference_is_counted() -> None:
             used("late", provider="other", attempts=[broken]),
         ]
     )
-    doubts = {d.why: (d.requests, d.usd) for d in reconcile("openai", DAY, NEXT).doubts}
+    doubts = {d.reason: (d.requests, d.usd) for d in reconcile("openai", DAY, NEXT).uncertainties}
     assert doubts == {
         "unknown": (1, None),
         "estimated": (1, Decimal("0.5")),
@@ -148,8 +148,8 @@ def test_what_may_explain_a_difference_is_counted() -> None:
 
 def test_days_without_a_bill_are_not_part_of_the_difference() -> None:
     store.write([used("r1"), used("r2", started_at=NEXT.timestamp())])
-    billed(Line(TODAY, TODAY, Decimal("0.6")))
+    billed(BilledLine(TODAY, TODAY, Decimal("0.6")))
     found = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
     assert (found.totals.cost, found.covered.cost) == (Decimal("1.0"), Decimal("0.5"))
-    assert (found.difference, found.partly) == (Decimal("0.1"), True)
-    assert not reconcile("openai", DAY, NEXT).partly
+    assert (found.difference, found.partially_covered) == (Decimal("0.1"), True)
+    assert not reconcile("openai", DAY, NEXT).partially_covered

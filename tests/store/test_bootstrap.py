@@ -75,7 +75,7 @@ def test_keys_of_the_environment_become_providers_that_hold_a_name_only(
         "OPENAI_API_KEY",
         "",
     )
-    assert started.found == ("openai (OPENAI_API_KEY)",)
+    assert started.environment_providers == ("openai (OPENAI_API_KEY)",)
 
 
 def test_the_setup_token_is_kept_as_a_hash_until_there_is_an_admin(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_a_mistake_in_the_file_ends_the_start(tmp_path: Path) -> None:
 
 def test_makekey_prints_a_key_that_works_once(capsys: pytest.CaptureFixture[str]) -> None:
     bootstrap.ensure_demo()
-    call_command("makekey", "ci", "--routes", "demo, gone", "--expires", "30d")
+    call_command("create_key", "ci", "--routes", "demo, gone", "--expires", "30d")
     output = capsys.readouterr()
     key = store.load_snapshot().keys[store.digest(output.out.strip())]
     assert (key.name, key.routes) == ("ci", ("demo", "gone"))
@@ -169,7 +169,7 @@ def test_makekey_prints_a_key_that_works_once(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize("name", ["", " ", "x" * 201])
 def test_a_key_needs_a_name(name: str) -> None:
     with pytest.raises(CommandError, match="1 to 200 characters"):
-        call_command("makekey", name)
+        call_command("create_key", name)
 
 
 def test_routes_says_where_they_are_from(capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,7 +195,7 @@ def test_prunelogs_deletes_what_is_old(capsys: pytest.CaptureFixture[str]) -> No
     from tests.store.factories import entry
 
     store.write([entry("req_old", started_at=1_000_000_000.0)])
-    call_command("prunelogs", "--days", "30")
+    call_command("prune_logs", "--days", "30")
     assert capsys.readouterr().out.strip() == "requests deleted: 1"
     with pytest.raises(CommandError, match="must not be negative"):
-        call_command("prunelogs", "--days", "-1")
+        call_command("prune_logs", "--days", "-1")

@@ -24,17 +24,17 @@ def row(key: str = "k", blob: bytes = b"blob", **more: Any) -> CacheRow:
 
 
 def test_the_newest_of_a_key_is_read() -> None:
-    store.write_answers([row(blob=b"old"), row("other")])
-    store.write_answers([row(blob=b"new")])
-    assert store.read_answer("k") == b"new"
-    assert store.read_answer("nobody") is None
+    store.write_cached_responses([row(blob=b"old"), row("other")])
+    store.write_cached_responses([row(blob=b"new")])
+    assert store.read_cached_response("k") == b"new"
+    assert store.read_cached_response("nobody") is None
     assert CachedResponse.objects.count() == 2
 
 
 def test_what_is_over_is_not_read_and_is_deleted() -> None:
-    store.write_answers([row(expires_at=time.time() - 1), row("good")])
-    assert store.read_answer("k") is None
-    store.prune_answers()
+    store.write_cached_responses([row(expires_at=time.time() - 1), row("good")])
+    assert store.read_cached_response("k") is None
+    store.prune_cache()
     assert list(CachedResponse.objects.values_list("pk", flat=True)) == ["good"]
 
 
@@ -43,8 +43,8 @@ def test_the_oldest_go_where_there_is_too_much() -> None:
     rows = [
         row(f"k{n:03}", b"x" * 100, created_at=now + n, expires_at=now + 900) for n in range(50)
     ]
-    store.write_answers(rows)
-    store.prune_answers(most_bytes=1000)
+    store.write_cached_responses(rows)
+    store.prune_cache(max_bytes=1000)
     kept = list(CachedResponse.objects.order_by("pk").values_list("pk", flat=True))
     assert kept == [f"k{n:03}" for n in range(40, 50)]
 
@@ -52,16 +52,16 @@ def test_the_oldest_go_where_there_is_too_much() -> None:
 def two_routes() -> tuple[Route, Route]:
     one = model("m", provider("p"))
     first, second = route("first", one), route("second", one)
-    store.write_answers([row("a", route_id=first.pk), row("b", route_id=second.pk)])
+    store.write_cached_responses([row("a", route_id=first.pk), row("b", route_id=second.pk)])
     return first, second
 
 
 def test_a_purge_is_of_one_route_and_news_for_every_process() -> None:
     first, second = two_routes()
     version = store.current_version()
-    assert store.purge_answers("first") == 1
-    assert store.read_answer("a") is None
-    assert store.read_answer("b") == b"blob"
+    assert store.clear_cache("first") == 1
+    assert store.read_cached_response("a") is None
+    assert store.read_cached_response("b") == b"blob"
     assert store.current_version() > version
     routes = store.load_snapshot().routes
     assert (routes["first"].cache_generation, routes["second"].cache_generation) == (1, 0)
@@ -69,11 +69,11 @@ def test_a_purge_is_of_one_route_and_news_for_every_process() -> None:
 
 def test_the_command_purges_one_or_all(capsys: pytest.CaptureFixture[str]) -> None:
     two_routes()
-    call_command("purgecache", "first")
-    call_command("purgecache")
+    call_command("clear_cache", "first")
+    call_command("clear_cache")
     assert capsys.readouterr().out == "answers deleted: 1\nanswers deleted: 1\n"
     with pytest.raises(CommandError, match="there is no route nobody"):
-        call_command("purgecache", "nobody")
+        call_command("clear_cache", "nobody")
 
 
 def test_a_kept_answer_has_its_tokens_in_usage_and_no_say_in_a_targets_pace() -> None:

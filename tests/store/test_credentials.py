@@ -33,7 +33,7 @@ def test_a_credential_reaches_the_snapshot_and_shows_itself_nowhere() -> None:
 
 def test_no_secret_stands_in_a_dump_of_the_database(dump: Callable[[], str]) -> None:
     sealed()
-    _, plain = store.make_key("a key")
+    _, plain = store.create_key("a key")
     everything = dump()
     assert "openai" in everything
     for secret in (SECRET, SECRET[:12], plain, plain[15:], plain[20:40]):
@@ -52,7 +52,7 @@ def test_a_credential_copied_to_another_row_opens_nothing() -> None:
 def test_a_lost_encryption_key_is_told_by_its_id(settings: Any) -> None:
     row = sealed()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
-    with pytest.raises(store.Undecryptable, match=row.credential.split(":")[0]):
+    with pytest.raises(store.UndecryptableError, match=row.credential.split(":")[0]):
         store.credential_of(row)
 
 

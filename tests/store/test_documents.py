@@ -10,7 +10,7 @@ import pytest
 from gateway import store
 from gateway.models import ApiKey, Model, Provider, Route, RouteVersion, Source, Target, Team
 from gateway.routing.limits import Budget, Limits
-from gateway.store.documents import KINDS, Owned, Refused, merged
+from gateway.store.documents import KINDS, Owned, Refused, merge_patch
 
 pytestmark = pytest.mark.django_db
 
@@ -95,7 +95,7 @@ def test_no_secret_can_be_read(registry: None) -> None:
 
 def test_a_hidden_value_is_the_one_that_is_there(registry: None) -> None:
     row = Provider.objects.get()
-    write("providers", merged(read("providers", "one"), {"drop_params": True}), row)
+    write("providers", merge_patch(read("providers", "one"), {"drop_params": True}), row)
     row.refresh_from_db()
     assert row.headers == {"x-org": "secret-value"}
     assert store.credential_of(row) == "sk-a-secret-of-one"
@@ -103,7 +103,7 @@ def test_a_hidden_value_is_the_one_that_is_there(registry: None) -> None:
 
 
 def test_a_stored_key_never_goes_to_another_server(registry: None) -> None:
-    moved = merged(read("providers", "one"), {"base_url": "http://127.0.0.1:10/v1"})
+    moved = merge_patch(read("providers", "one"), {"base_url": "http://127.0.0.1:10/v1"})
     with pytest.raises(Refused) as refused:
         write("providers", moved, Provider.objects.get())
     assert refused.value.field == "credential"
@@ -187,13 +187,15 @@ def test_a_row_of_a_file_is_not_changed_here(registry: None) -> None:
 
 
 def test_each_write_of_a_route_is_a_version(registry: None) -> None:
-    write("routes", merged(read("routes", "r"), {"retries": 3}), Route.objects.get())
+    write("routes", merge_patch(read("routes", "r"), {"retries": 3}), Route.objects.get())
     assert [version.number for version in RouteVersion.objects.order_by("number")] == [1, 2]
-    assert RouteVersion.objects.order_by("-number")[0].document["retries"] == 3
+    assert RouteVersion.objects.order_by("-number")[0].spec["retries"] == 3
 
 
 def test_a_merge_patch_sets_back_with_null() -> None:
-    found = merged({"a": 1, "limits": {"x": 1, "y": 2}}, {"a": None, "limits": {"x": None, "z": 3}})
+    found = merge_patch(
+        {"a": 1, "limits": {"x": 1, "y": 2}}, {"a": None, "limits": {"x": None, "z": 3}}
+    )
     assert found == {"limits": {"y": 2, "z": 3}}
 
 

@@ -35,10 +35,10 @@ def test_a_node_with_other_secrets_is_refused_and_told_what_to_do(name: str, set
     store.check_secrets()
     other = Fernet.generate_key().decode()
     setattr(settings, name, other if name == "SECRET_KEY" else [other])
-    with pytest.raises(store.WrongSecrets, match=f"DRAGOMAN_{name}.*acceptsecrets"):
+    with pytest.raises(store.WrongSecrets, match=f"DRAGOMAN_{name}.*accept_secrets"):
         store.check_secrets()
     with pytest.raises(CommandError, match=f"DRAGOMAN_{name}"):
-        call_command("makekey", "x")
+        call_command("create_key", "x")
     assert not ApiKey.objects.exists()
 
 
@@ -51,7 +51,7 @@ def test_the_encryption_key_can_be_rotated(settings: Any) -> None:
     for keys in ([old, new], [new, old], [old, new], [new, old]):
         settings.ENCRYPTION_KEYS = keys
         store.check_secrets()
-    call_command("acceptsecrets", verbosity=0)
+    call_command("accept_secrets", verbosity=0)
     settings.ENCRYPTION_KEYS = [new]
     store.check_secrets()
     row = Provider.objects.get()
@@ -66,7 +66,7 @@ def test_lost_secrets_can_be_replaced(settings: Any) -> None:
     store.check_secrets()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     settings.SECRET_KEY = "another-secret-key"
-    call_command("acceptsecrets", verbosity=0)
+    call_command("accept_secrets", verbosity=0)
     store.check_secrets()
 
 

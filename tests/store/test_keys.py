@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_key_is_shown_once_and_kept_as_a_hash() -> None:
-    row, plain = store.make_key("ci", routes=["fast"], source_ref="x")
+    row, plain = store.create_key("ci", routes=["fast"], source_ref="x")
     kept = ApiKey.objects.get()
     assert plain.startswith(auth.PREFIX)
     assert plain.startswith(kept.prefix)
@@ -28,7 +28,7 @@ def test_a_key_is_shown_once_and_kept_as_a_hash() -> None:
 
 
 def test_the_digest_is_keyed() -> None:
-    _, plain = store.make_key("ci")
+    _, plain = store.create_key("ci")
     assert auth.key_digest(plain, store.pepper()) != auth.key_digest(plain, b"another pepper")
 
 
@@ -41,11 +41,11 @@ def test_the_pepper_is_a_key_of_its_own(settings: object) -> None:
 
 
 def test_no_two_keys_are_alike() -> None:
-    assert len({store.make_key(f"key {n}")[1] for n in range(20)}) == 20
+    assert len({store.create_key(f"key {n}")[1] for n in range(20)}) == 20
 
 
 def test_revoking_counts_what_it_revoked() -> None:
-    store.make_key("a")
+    store.create_key("a")
     assert ApiKey.objects.revoke() == 1
     assert ApiKey.objects.revoke() == 0
 
@@ -59,7 +59,7 @@ def admitted(token: str, at: float) -> int | None:
 
 
 def test_a_rotated_key_is_the_same_key_with_two_secrets_until_the_grace_ends() -> None:
-    row, old = store.make_key("ci", routes=["fast"], budget_day_usd=Decimal(5))
+    row, old = store.create_key("ci", routes=["fast"], budget_day_usd=Decimal(5))
     now = time.time()
     new = store.rotate_key(row, grace=timedelta(hours=1))
     assert (admitted(old, now), admitted(new, now)) == (row.pk, row.pk)
@@ -70,14 +70,14 @@ def test_a_rotated_key_is_the_same_key_with_two_secrets_until_the_grace_ends() -
 
 
 def test_without_a_grace_the_old_secret_is_unknown_at_once() -> None:
-    row, old = store.make_key("ci")
+    row, old = store.create_key("ci")
     new = store.rotate_key(row, grace=timedelta())
     assert admitted(old, 0) is None
     assert admitted(new, 0) == row.pk
 
 
 def test_a_second_rotation_ends_the_first_grace() -> None:
-    row, first = store.make_key("ci")
+    row, first = store.create_key("ci")
     second = store.rotate_key(row, grace=timedelta(hours=1))
     store.rotate_key(row, grace=timedelta(hours=1))
     assert admitted(first, 0) is None
@@ -86,20 +86,20 @@ def test_a_second_rotation_ends_the_first_grace() -> None:
 
 def test_a_grace_never_outlives_the_key() -> None:
     ends = timezone.now() + timedelta(minutes=1)
-    row, old = store.make_key("ci", expires_at=ends)
+    row, old = store.create_key("ci", expires_at=ends)
     store.rotate_key(row, grace=timedelta(days=1))
     assert store.load_snapshot().keys[store.digest(old)].expires_at == ends.timestamp()
 
 
 def test_a_grace_may_be_ended_early() -> None:
-    row, old = store.make_key("ci")
+    row, old = store.create_key("ci")
     store.rotate_key(row, grace=timedelta(hours=1))
     store.end_grace(row)
     assert admitted(old, 0) is None
 
 
 def test_a_revoked_key_has_no_good_secret_and_is_not_rotated() -> None:
-    row, old = store.make_key("ci")
+    row, old = store.create_key("ci")
     new = store.rotate_key(row, grace=timedelta(hours=1))
     ApiKey.objects.filter(pk=row.pk).revoke()
     assert admitted(old, 0) is None
@@ -109,7 +109,7 @@ def test_a_revoked_key_has_no_good_secret_and_is_not_rotated() -> None:
 
 
 def test_budgets_and_limits_reach_the_snapshot() -> None:
-    _, plain = store.make_key(
+    _, plain = store.create_key(
         "ci", budget_total_usd=Decimal("10.5"), limit_rpm=60, limit_tpm=1000, limit_concurrency=2
     )
     key = store.load_snapshot().keys[store.digest(plain)]
@@ -118,7 +118,7 @@ def test_budgets_and_limits_reach_the_snapshot() -> None:
 
 
 def test_only_what_was_revoked_lately_can_be_restored() -> None:
-    row, plain = store.make_key("ci")
+    row, plain = store.create_key("ci")
     ApiKey.objects.filter(pk=row.pk).revoke()
     assert not ApiKey.objects.restore(revoked_since=timezone.now() + timedelta(seconds=1))
     assert ApiKey.objects.restore(revoked_since=timezone.now() - timedelta(seconds=10))

@@ -239,7 +239,7 @@ def test_limits_and_budgets_of_a_file_hold_for_whom_it_says(tmp_path: Path) -> N
     assert (made.key_limits, made.retry_before_fallback) == (Limits(requests_per_minute=3), True)
     assert snapshot.limits == Limits(concurrency=50)
     assert snapshot.budget == Budget(month_usd=Decimal(100))
-    assert store.load_options().held["budget"].origin == "file"
+    assert store.load_options().values["budget"].origin == "file"
 
     apply(entries(tmp_path, GPT))
     snapshot = store.load_snapshot()

@@ -18,13 +18,13 @@ from gateway.models import Change, PriceUpdate
 from gateway.providers import prices
 from gateway.providers.prices import FILE, price_for
 from gateway.store.price_updates import (
+    apply_accepted_updates,
     changes_of,
-    compared,
+    compare_prices,
     effects,
-    lines_of,
     propose,
+    rate_changes,
     read_book,
-    use_updates,
 )
 from tests.store.factories import entry, model, provider
 
@@ -36,13 +36,13 @@ SONNET = "claude-sonnet-4-5"
 @pytest.fixture(autouse=True)
 def _as_it_came() -> Iterator[None]:
     yield
-    prices.use({})
+    prices.apply_updates({})
 
 
 def newer(**changes: Any) -> bytes:
     """The snapshot as a newer version might write it: `changes` by the first clause."""
     book = json.loads(FILE.read_bytes())
-    book["source"], book["taken"] = "genai-prices 9.9", "2027-01-02"
+    book["source"], book["fetched_on"] = "genai-prices 9.9", "2027-01-02"
     rows = book["providers"]["anthropic"]
     for row in rows:
         if row[0][0] == f"^{SONNET}" and "usd" in changes:
@@ -55,20 +55,20 @@ def newer(**changes: Any) -> bytes:
 
 
 def test_the_list_in_use_changes_nothing() -> None:
-    assert compared(read_book(FILE.read_bytes())) == []
+    assert compare_prices(read_book(FILE.read_bytes())) == []
 
 
 def test_a_change_names_each_price_old_and_new() -> None:
     usd = ["4", "15", "0.3", "3.75", "6"]
-    (change,) = compared(read_book(newer(usd=usd)))
-    assert (change.list, change.name, change.what) == ("anthropic", SONNET, "changed")
-    (line,) = lines_of(change)
+    (change,) = compare_prices(read_book(newer(usd=usd)))
+    assert (change.list, change.name, change.kind) == ("anthropic", SONNET, "changed")
+    (line,) = rate_changes(change)
     assert (line.name, line.old, line.new, line.percent) == ("input", 3, 4, Decimal("33.3"))
 
 
 def test_new_models_are_told_and_those_that_went_too() -> None:
-    found = compared(read_book(newer(new=True, gone="=claude-v1")))
-    assert [(change.what, change.name) for change in found] == [
+    found = compare_prices(read_book(newer(new=True, gone="=claude-v1")))
+    assert [(change.kind, change.name) for change in found] == [
         ("new", "claude-next"),
         ("gone", "claude-v1"),
     ]
@@ -95,9 +95,9 @@ def test_what_is_accepted_holds_with_the_next_snapshot_and_says_where_it_is_from
 
 def test_only_what_is_accepted_holds() -> None:
     row = propose(read_book(newer(usd=["4", "15"], new=True)), "prices.json")
-    places = [n for n, change in enumerate(changes_of(row)) if change.what == "new"]
+    places = [n for n, change in enumerate(changes_of(row)) if change.kind == "new"]
     row.accept(places, "ada")
-    use_updates()
+    apply_accepted_updates()
     assert price_for("anthropic", "claude-next").input == 7
     assert price_for("anthropic", SONNET).input == 3
 
@@ -105,9 +105,9 @@ def test_only_what_is_accepted_holds() -> None:
 def test_taken_back_the_prices_before_hold_again() -> None:
     row = propose(read_book(newer(usd=["4", "15"])), "prices.json")
     row.accept([0], "ada")
-    use_updates()
+    apply_accepted_updates()
     row.accept([], "ada")
-    use_updates()
+    apply_accepted_updates()
     assert price_for("anthropic", SONNET).input == 3
 
 
@@ -118,7 +118,7 @@ def test_a_new_models_clause_stands_before_the_wider_ones_behind_it() -> None:
     at = next(n for n, row in enumerate(rows) if row[0][0] == f"^{SONNET}")
     rows.insert(at, [[f"={SONNET}-turbo"], ["1", "2"], None, ""])
     propose(read_book(json.dumps(book).encode()), "x").accept([0], "ada")
-    use_updates()
+    apply_accepted_updates()
     assert price_for("anthropic", f"{SONNET}-turbo").input == 1
     assert price_for("anthropic", f"{SONNET}-20250929").input == 3
 
@@ -139,7 +139,7 @@ def test_a_change_says_what_it_means_for_models_in_use() -> None:
             )
         ]
     )
-    changes = compared(read_book(newer(usd=["4", "15", "0.3", "3.75", "6"])))
+    changes = compare_prices(read_book(newer(usd=["4", "15", "0.3", "3.75", "6"])))
     ((effect,),) = effects(changes).values()
     assert (effect.model, effect.old, effect.new) == (
         f"claude/{SONNET}",
@@ -187,7 +187,7 @@ def test_the_command_shows_and_accepts(tmp_path: Path, capsys: Any) -> None:
     assert f"in use: claude/{SONNET}" in said
     assert "2 changes, 1 of models in use" in said
     call_command("prices", accept=str(file), only=[f"anthropic/{SONNET}"])
-    use_updates()
+    apply_accepted_updates()
     assert price_for("anthropic", SONNET).input == 4
     assert price_for("anthropic", "claude-next").input is None
     with pytest.raises(CommandError, match="does not change anthropic/none"):

@@ -20,7 +20,7 @@ ROW = ReasoningRow("t" * 32, "c" * 32, b"what a model thought")
 
 
 def test_a_turn_is_found_by_either_key():
-    store.keep_reasoning([ROW])
+    store.store_reasoning([ROW])
     assert store.find_reasoning([TurnKeys(ROW.turn, "x")]) == [ROW]
     assert store.find_reasoning([TurnKeys("x", ROW.call)]) == [ROW]
     assert store.find_reasoning([TurnKeys("x", "x")]) == []
@@ -28,24 +28,24 @@ def test_a_turn_is_found_by_either_key():
 
 def test_the_oldest_comes_first():
     second = ReasoningRow(ROW.turn, "d" * 32, b"later")
-    store.keep_reasoning([ROW, second])
+    store.store_reasoning([ROW, second])
     assert store.find_reasoning([TurnKeys(ROW.turn, "x")]) == [ROW, second]
 
 
 def test_thoughts_are_sealed_at_rest():
-    store.keep_reasoning([ROW])
+    store.store_reasoning([ROW])
     assert b"thought" not in bytes(ReasoningState.objects.get().ciphertext)
 
 
 def test_thoughts_of_a_lost_encryption_key_are_left_out(settings: Any):
-    store.keep_reasoning([ROW])
+    store.store_reasoning([ROW])
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     assert store.find_reasoning([TurnKeys(ROW.turn, ROW.call)]) == []
 
 
 def test_old_thoughts_are_not_found_and_deleted(settings: Any):
     settings.REASONING_HOURS = 2
-    store.keep_reasoning([ROW])
+    store.store_reasoning([ROW])
     ReasoningState.objects.update(created_at=timezone.now() - dt.timedelta(hours=3))
     assert store.find_reasoning([TurnKeys(ROW.turn, ROW.call)]) == []
     assert ReasoningState.objects.all().prune(dt.timedelta(hours=2)) == 1
@@ -53,6 +53,6 @@ def test_old_thoughts_are_not_found_and_deleted(settings: Any):
 
 def test_nothing_is_kept_where_nothing_is_to_be(settings: Any):
     settings.REASONING_HOURS = 0
-    store.keep_reasoning([ROW])
+    store.store_reasoning([ROW])
     assert not ReasoningState.objects.exists()
     assert store.find_reasoning([TurnKeys(ROW.turn, ROW.call)]) == []

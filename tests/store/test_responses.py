@@ -84,7 +84,7 @@ def test_what_is_deleted_stays_deleted_whoever_still_writes() -> None:
 def test_what_is_cancelled_stays_cancelled_but_can_be_deleted() -> None:
     store.save_response(kept(status="in_progress"))
     store.cancel_response("key:1", "resp_1")
-    assert store.beat_responses([("key:1", "resp_1")]) == ["resp_1"]
+    assert store.refresh_heartbeats([("key:1", "resp_1")]) == ["resp_1"]
     store.save_response(kept(status="completed"))
     found = store.load_response("key:1", "resp_1")
     assert found is not None
@@ -98,7 +98,7 @@ def test_what_is_cancelled_stays_cancelled_but_can_be_deleted() -> None:
 def test_what_is_over_is_not_cancelled() -> None:
     store.save_response(kept())
     store.cancel_response("key:1", "resp_1")
-    assert store.beat_responses([("key:1", "resp_1")]) == []
+    assert store.refresh_heartbeats([("key:1", "resp_1")]) == []
     found = store.load_response("key:1", "resp_1")
     assert found is not None
     assert found.status == "completed"
@@ -107,7 +107,7 @@ def test_what_is_over_is_not_cancelled() -> None:
 def test_a_beat_is_a_sign_of_life() -> None:
     long_ago = time.time() - 1000
     store.save_response(kept(status="in_progress", heartbeat_at=long_ago))
-    assert store.beat_responses([("key:1", "resp_1")]) == []
+    assert store.refresh_heartbeats([("key:1", "resp_1")]) == []
     found = store.load_response("key:1", "resp_1")
     assert found is not None
     assert time.time() - found.heartbeat_at < 60

@@ -6,38 +6,38 @@ import msgspec
 import pytest
 
 from gateway import models
-from gateway.routing.document import Document, StepDoc, TargetDoc, as_json, from_json
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec, as_json, from_json
 from gateway.store import load_snapshot
 from gateway.store.routes import (
     Conflict,
-    compiled,
-    current,
-    document_of,
-    restored,
+    compile_route,
+    current_state,
+    restore_spec,
     save_route,
-    with_document,
+    spec_of,
+    with_spec,
 )
 from tests.store import factories
 
 pytestmark = pytest.mark.django_db
 
 STEPS = (
-    StepDoc(
+    StepSpec(
         name="Primary",
         strategy="weighted",
         excludes=("images",),
         first_token_s=20.0,
         targets=(
-            TargetDoc(model="openai/gpt-5", weight=70),
-            TargetDoc(model="openai/gpt-5-mini", weight=30, timeouts={"idle_s": 5.0}),
+            TargetSpec(model="openai/gpt-5", weight=70),
+            TargetSpec(model="openai/gpt-5-mini", weight=30, timeouts={"idle_s": 5.0}),
         ),
     ),
-    StepDoc(
+    StepSpec(
         name="Fallback",
         fallback_on=("rate_limit", "context_length"),
         require_capabilities=True,
         max_context=1000,
-        targets=(TargetDoc(model="openai/gpt-5", edits=({"op": "drop", "path": "seed"},)),),
+        targets=(TargetSpec(model="openai/gpt-5", edits=({"op": "drop", "path": "seed"},)),),
     ),
 )
 
@@ -49,13 +49,13 @@ def _known() -> None:
         factories.model(name, provider)
 
 
-def document(**changes: object) -> Document:
-    base = Document(name="smart", aliases=("claude-*", "gpt-4o"), steps=STEPS, strict=True)
+def document(**changes: object) -> RouteSpec:
+    base = RouteSpec(name="smart", aliases=("claude-*", "gpt-4o"), steps=STEPS, strict=True)
     return msgspec.structs.replace(base, **changes)
 
 
 def number(row: models.Route) -> int:
-    return current(models.Route.objects.get(pk=row.pk)).number
+    return current_state(models.Route.objects.get(pk=row.pk)).number
 
 
 def saved(row: models.Route | None = None, **changes: object) -> models.Route:
@@ -64,7 +64,7 @@ def saved(row: models.Route | None = None, **changes: object) -> models.Route:
 
 
 def test_a_saved_document_is_read_as_it_was() -> None:
-    assert document_of(saved()) == document()
+    assert spec_of(saved()) == document()
 
 
 def test_a_document_survives_json() -> None:
@@ -75,7 +75,7 @@ def test_the_snapshot_has_what_the_document_compiles_to() -> None:
     saved()
     snapshot = load_snapshot()
     live = snapshot.routes["smart"]
-    draft = compiled(document(), snapshot)
+    draft = compile_route(document(), snapshot)
     targets = tuple(msgspec.structs.replace(t, id=0) for t in live.targets)
     assert msgspec.structs.replace(live, id=0, targets=targets) == draft
     assert not snapshot.warnings
@@ -84,7 +84,7 @@ def test_the_snapshot_has_what_the_document_compiles_to() -> None:
 def test_a_draft_in_the_snapshot_answers_to_its_names() -> None:
     row = saved()
     draft = document(name="other", aliases=("o-*",))
-    found = with_document(load_snapshot(), draft, replaces=row.name)
+    found = with_spec(load_snapshot(), draft, replaces=row.name)
     assert found.route("o-1") is found.routes["other"]
     assert found.route("smart") is None
     assert found.route("gpt-4o") is None
@@ -95,7 +95,7 @@ def test_a_route_without_steps_reads_as_before_and_as_one_step() -> None:
     row = factories.route("plain", mini)
     models.Target.objects.create(route=row, model=gpt, order=2)
     assert load_snapshot().routes["plain"].steps == ()
-    (step,) = document_of(row).steps
+    (step,) = spec_of(row).steps
     assert [t.model for t in step.targets] == ["openai/gpt-5-mini", "openai/gpt-5"]
 
 
@@ -103,7 +103,7 @@ def test_groups_of_a_weighted_route_are_steps() -> None:
     gpt, mini = models.Model.objects.order_by("pk")
     row = factories.route("plain", mini, strategy="weighted")
     models.Target.objects.create(route=row, model=gpt, order=2)
-    assert [step.strategy for step in document_of(row).steps] == ["weighted", "weighted"]
+    assert [step.strategy for step in spec_of(row).steps] == ["weighted", "weighted"]
 
 
 def test_the_order_within_a_step_is_kept_when_it_is_turned_round() -> None:
@@ -120,10 +120,10 @@ def test_every_save_is_a_version_and_one_can_go_back() -> None:
     row = saved()
     saved(row, strict=False)
     assert number(row) == 2
-    back = restored(row, 1)
+    back = restore_spec(row, 1)
     assert back == document()
     save_route(back, route=row, number=2, who="ada", note="back to 1")
-    assert document_of(models.Route.objects.get(pk=row.pk)).strict
+    assert spec_of(models.Route.objects.get(pk=row.pk)).strict
     assert [v.number for v in models.RouteVersion.objects.of(row)] == [3, 2, 1]
 
 
@@ -133,8 +133,8 @@ def test_two_who_edit_the_same_do_not_overwrite_each_other() -> None:
     with pytest.raises(Conflict) as met:
         save_route(document(retries=5), route=row, number=1, who="vic")
     assert met.value.current.number == 2
-    assert not met.value.current.document.strict
-    assert document_of(models.Route.objects.get(pk=row.pk)).retries == 1
+    assert not met.value.current.spec.strict
+    assert spec_of(models.Route.objects.get(pk=row.pk)).retries == 1
 
 
 def test_a_change_from_elsewhere_is_a_version_of_its_own() -> None:
@@ -152,7 +152,7 @@ def test_a_name_that_is_taken_is_refused_and_nothing_is_written() -> None:
     factories.route("taken")
     with pytest.raises(ValueError, match="has one of these names already"):
         saved(row, name="taken", steps=())
-    assert document_of(models.Route.objects.get(pk=row.pk)) == document()
+    assert spec_of(models.Route.objects.get(pk=row.pk)) == document()
 
 
 def test_a_new_name_is_followed_by_the_routes_that_fall_back_to_it() -> None:
@@ -163,7 +163,7 @@ def test_a_new_name_is_followed_by_the_routes_that_fall_back_to_it() -> None:
 
 
 def test_a_model_that_is_gone_can_not_be_saved() -> None:
-    steps = (StepDoc(targets=(TargetDoc(model="openai/gone"),)),)
+    steps = (StepSpec(targets=(TargetSpec(model="openai/gone"),)),)
     with pytest.raises(ValueError, match="openai/gone"):
         saved(steps=steps)
     assert not models.Route.objects.all()

@@ -25,8 +25,8 @@ from gateway import store
 from gateway.models import ApiKey, RequestBody, RequestLog, UnindexedRequest
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk, LogRecord
 from gateway.store import rows
-from gateway.store.bodies import COMPRESS_BYTES, packed, unpacked
-from gateway.store.rows import AT_ONCE
+from gateway.store.bodies import MIN_COMPRESS_BYTES, pack_bodies, unpack_bodies
+from gateway.store.rows import ROWS_PER_STATEMENT
 from tests.store.factories import STARTED, entry
 
 pytestmark = pytest.mark.django_db
@@ -126,7 +126,16 @@ def test_an_entry_twice_in_one_batch_is_one_row() -> None:
     assert ids() == ["same", "other"]
 
 
-@pytest.mark.parametrize("size", [1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 5])
+@pytest.mark.parametrize(
+    "size",
+    [
+        1,
+        ROWS_PER_STATEMENT - 1,
+        ROWS_PER_STATEMENT,
+        ROWS_PER_STATEMENT + 1,
+        3 * ROWS_PER_STATEMENT + 5,
+    ],
+)
 def test_a_batch_of_any_size_is_written_whole(size: int) -> None:
     names = [f"req_{n}" for n in range(size)]
     body = {name: Bodies(client_request=name.encode()) for name in names[::2]}
@@ -226,7 +235,7 @@ def test_a_row_is_refused_for_its_values_alone(
 ) -> None:
     """A database that takes no row at present gets all of them later."""
 
-    def insert(rows_: list[rows.Written]) -> None:
+    def insert(rows_: list[rows.NewRow]) -> None:
         if any(row[0] == "poison" for row, *_ in rows_):
             raise raised("no") from (PostgresError(sqlstate) if sqlstate else None)
 
@@ -250,15 +259,15 @@ def bodies_of(size: int) -> Bodies:
     )
 
 
-@pytest.mark.parametrize("size", [1, COMPRESS_BYTES * 50], ids=["small", "large"])
+@pytest.mark.parametrize("size", [1, MIN_COMPRESS_BYTES * 50], ids=["small", "large"])
 def test_bodies_come_back_as_they_were(size: int) -> None:
     store.write([entry(bodies=bodies_of(size))])
     assert store.load_bodies(RequestLog.objects.get().pk) == bodies_of(size)
 
 
 def test_large_bodies_are_compressed() -> None:
-    assert len(packed(bodies_of(100_000))) < 2_000
-    assert packed(bodies_of(10)) == msgspec.msgpack.encode(bodies_of(10))
+    assert len(pack_bodies(bodies_of(100_000))) < 2_000
+    assert pack_bodies(bodies_of(10)) == msgspec.msgpack.encode(bodies_of(10))
 
 
 def test_a_request_without_bodies_has_none() -> None:
@@ -268,12 +277,12 @@ def test_a_request_without_bodies_has_none() -> None:
 
 @pytest.mark.parametrize(
     "blob",
-    [b"\x78\x01nonsense", b"\xc1", packed(bodies_of(5000))[:-9]],
+    [b"\x78\x01nonsense", b"\xc1", pack_bodies(bodies_of(5000))[:-9]],
     ids=["zlib", "msgpack", "cut"],
 )
 def test_a_damaged_blob_is_a_value_error(blob: bytes) -> None:
     with pytest.raises(ValueError, match="stored bodies"):
-        unpacked(blob)
+        unpack_bodies(blob)
 
 
 def test_a_lists_page_reads_no_body(django_assert_num_queries: Any) -> None:
@@ -289,7 +298,7 @@ def used(key: ApiKey) -> float | None:
 
 
 def test_the_last_use_of_a_key_is_noted_in_steps_of_an_hour() -> None:
-    key, _ = store.make_key("a key")
+    key, _ = store.create_key("a key")
     seen = []
     for later in (0, 60, 3700):
         store.write([entry(f"req_{later}", key_id=key.pk, started_at=STARTED + later)])
@@ -298,7 +307,7 @@ def test_the_last_use_of_a_key_is_noted_in_steps_of_an_hour() -> None:
 
 
 def test_the_last_use_of_a_key_is_no_change_of_the_registry() -> None:
-    key, _ = store.make_key("a key")
+    key, _ = store.create_key("a key")
     before = store.current_version()
     store.write([entry(key_id=key.pk)])
     assert store.current_version() == before

@@ -11,7 +11,7 @@ from django.db import connection
 from gateway import store
 from gateway.models import RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.relay.exchange.log_record import Bodies
-from gateway.store.words import MAX_CHARS, searchable
+from gateway.store.search_text import MAX_CHARS, search_text
 from tests.store.factories import STARTED, asked, bodies, entry
 
 pytestmark = pytest.mark.django_db
@@ -138,7 +138,7 @@ def test_a_body_that_is_no_json_is_found_by_its_end() -> None:
 
 def test_of_a_long_conversation_the_end_is_indexed() -> None:
     turns = [{"role": "user", "content": f"turn{n} " + "word " * 2000} for n in range(50)]
-    text = searchable(bodies({"messages": turns, "system": "system prompt"}, {}), "")
+    text = search_text(bodies({"messages": turns, "system": "system prompt"}, {}), "")
     assert "turn49" in text
     assert "turn0 " not in text
     assert len(text) <= MAX_CHARS + 2
@@ -146,7 +146,7 @@ def test_of_a_long_conversation_the_end_is_indexed() -> None:
 
 def test_base64_is_not_indexed() -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "iVBOR" * 5000}}
-    text = searchable(bodies({"messages": [{"content": [image, {"text": "a cat"}]}]}, {}), "")
+    text = search_text(bodies({"messages": [{"content": [image, {"text": "a cat"}]}]}, {}), "")
     assert "a cat" in text
     assert "iVBOR" not in text
 

@@ -12,9 +12,9 @@ from django.test import Client
 
 from gateway import store
 from gateway.models import Provider
-from gateway.store.compile import InvalidField
 from gateway.store.documents import Refused
 from gateway.store.documents.provider import field_of, read_provider, write_provider
+from gateway.store.field_values import InvalidField
 from tests.store.factories import provider
 
 pytestmark = pytest.mark.django_db

@@ -134,16 +134,16 @@ def test_aliases_are_exact_or_wildcards_most_specific_first() -> None:
 
 def test_a_revoked_key_is_gone_and_an_expired_one_is_known() -> None:
     past = timezone.now() - timedelta(days=1)
-    revoked, _ = store.make_key("revoked")
+    revoked, _ = store.create_key("revoked")
     ApiKey.objects.filter(pk=revoked.pk).revoke()
-    store.make_key("expired", expires_at=past, routes=["a", "b-*"], log_bodies=False)
+    store.create_key("expired", expires_at=past, routes=["a", "b-*"], log_bodies=False)
     (key,) = snapshot().keys.values()
     assert (key.name, key.expires_at) == ("expired", past.timestamp())
     assert (key.routes, key.log_bodies) == (("a", "b-*"), False)
 
 
 def test_a_key_is_found_by_the_digest_of_its_token() -> None:
-    row, plain = store.make_key("a key")
+    row, plain = store.create_key("a key")
     assert snapshot().keys[store.digest(plain)].id == row.pk
 
 
@@ -275,7 +275,7 @@ BROKEN: dict[str, tuple[Callable[[], Any], str, str]] = {
         "weight",
     ),
     "routes of a key that are a number": (
-        lambda: (store.make_key("k"), ApiKey.objects.update(routes=5)),
+        lambda: (store.create_key("k"), ApiKey.objects.update(routes=5)),
         "API key `k",
         "routes",
     ),

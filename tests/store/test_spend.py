@@ -76,7 +76,9 @@ def test_a_teams_line_has_its_projects_as_its_budget_has() -> None:
     assert by("team", "project") == [("", "", one), ("search", "", one), ("search", "agents", one)]
     assert by("project") == [("", two), ("agents", one)]
     moment = DAY + dt.timedelta(hours=2)
-    budgets = {name: units for name, _, units in store.spent(store.load_snapshot(), moment)}
+    budgets = {
+        name: units for name, _, units in store.recorded_spend(store.load_snapshot(), moment)
+    }
     assert budgets[f"team:{team.pk}/usd/total"] == int(two * UNITS)
     assert budgets[f"team:{project.pk}/usd/total"] == int(one * UNITS)
 

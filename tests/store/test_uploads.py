@@ -10,15 +10,18 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_key_knows_its_own_again() -> None:
-    store.keep("openai", 1, ["file-a", "file-b"])
-    store.keep("openai", 1, ["file-a"])
-    store.keep("openai", 2, ["file-c"])
-    store.keep("azure", 1, ["file-d"])
-    assert store.kept("openai", 1, ["file-a", "file-b", "file-c", "file-d"]) == {"file-a", "file-b"}
+    store.remember_owner("openai", 1, ["file-a", "file-b"])
+    store.remember_owner("openai", 1, ["file-a"])
+    store.remember_owner("openai", 2, ["file-c"])
+    store.remember_owner("azure", 1, ["file-d"])
+    assert store.owned_ids("openai", 1, ["file-a", "file-b", "file-c", "file-d"]) == {
+        "file-a",
+        "file-b",
+    }
 
 
 def test_a_long_list_is_asked_in_pieces() -> None:
     ids = [f"file-{n}" for n in range(1200)]
-    store.keep("openai", 1, ids)
-    assert store.kept("openai", 1, [*ids, "file-x"]) == set(ids)
-    assert store.kept("openai", 1, []) == set()
+    store.remember_owner("openai", 1, ids)
+    assert store.owned_ids("openai", 1, [*ids, "file-x"]) == set(ids)
+    assert store.owned_ids("openai", 1, []) == set()

@@ -28,7 +28,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
     "rows changed at once": lambda: Route.objects.bulk_update(Route.objects.all(), ["strict"]),
     "get_or_create": lambda: Alias.objects.get_or_create(pattern="x-*", route=Route.objects.get()),
     "through a relation": lambda: Route.objects.get().targets.all().delete(),
-    "a key made": lambda: store.make_key("new"),
+    "a key made": lambda: store.create_key("new"),
     "a key revoked": lambda: ApiKey.objects.revoke(),
     "a credential": lambda: store.set_credential(Provider.objects.get(), "secret-credential"),
     "bump": store.bump,
@@ -38,7 +38,7 @@ CHANGES: dict[str, Callable[[], Any]] = {
 @pytest.fixture
 def registry() -> None:
     route("fast", model(provided_by=provider()))
-    store.make_key("a key")
+    store.create_key("a key")
 
 
 @pytest.mark.usefixtures("registry")

@@ -49,7 +49,7 @@ def connect_key(request: HttpRequest) -> HttpResponse:
     # Columns of the playground may be models by full name, which have no route row.
     route = requested_route if store.load_snapshot().route(requested_route) else context["route"]
     name = f"{request.user.get_username()}, {route}"[:_MAX_NAME_LENGTH]
-    row, secret = store.make_key(name, routes=[route])
+    row, secret = store.create_key(name, routes=[route])
     if "application/json" in request.headers.get("Accept", ""):
         return JsonResponse({"key": secret, "name": row.name, "route": route})
     context |= {

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from console.access import admin, is_admin, viewer
 from console.pages.cost.forms import BillForm, MarginForm
 from gateway import store
-from gateway.accounting.bills import enter, reconcile
+from gateway.accounting.bills import import_bill, reconcile
 from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
 from gateway.models import Provider, UsageHour
 
@@ -78,7 +78,7 @@ def bill_enter(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _page(request, form, status=422)
     lines = form.cleaned_data["lines"]
-    replaced = enter(provider, lines, origin=form.file_name, who=request.user.get_username())
+    replaced = import_bill(provider, lines, origin=form.file_name, who=request.user.get_username())
     message = ngettext("%(n)d line imported.", "%(n)d lines imported.", len(lines))
     messages.success(request, message % {"n": len(lines)})
     if replaced:
@@ -164,7 +164,7 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
         "since": first.isoformat(),
         "until": last.isoformat(),
         "reconciliation": reconciliation,
-        "doubts": [(*DOUBT_LABELS[doubt.why], doubt) for doubt in reconciliation.doubts],
+        "doubts": [(*DOUBT_LABELS[doubt.reason], doubt) for doubt in reconciliation.uncertainties],
         "dimensions": DIMENSIONS,
         "may_change": is_admin(request.user),
         "margin_form": MarginForm(initial={"margin": store.load_options().margin}),

@@ -8,9 +8,9 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.limit_fields import margin_field
-from gateway.accounting.bills import Line, read_csv
-from gateway.providers.prices import Book
-from gateway.store.price_updates import MOST_BYTES, read_book
+from gateway.accounting.bills import BilledLine, read_csv
+from gateway.providers.prices import PriceBook
+from gateway.store.price_updates import MAX_BYTES, read_book
 
 _MAX_CSV_BYTES = 4 * 1024 * 1024
 
@@ -49,7 +49,7 @@ class BillForm(forms.Form):
             self.add_error("file" if upload else "usd", str(error))
         return cleaned_data
 
-    def _entered_line(self, cleaned_data: dict[str, Any]) -> list[Line]:
+    def _entered_line(self, cleaned_data: dict[str, Any]) -> list[BilledLine]:
         since, until, usd = (
             cleaned_data.get("since"),
             cleaned_data.get("until"),
@@ -59,7 +59,7 @@ class BillForm(forms.Form):
             raise ValueError(_("Enter both dates and the amount, or choose a file."))
         if until < since:
             raise ValueError(_("The end date is before the start date."))
-        return [Line(since, until, usd)]
+        return [BilledLine(since, until, usd)]
 
     @property
     def file_name(self) -> str:
@@ -68,7 +68,7 @@ class BillForm(forms.Form):
         return str(upload.name)[:200] if upload else ""
 
 
-def _read_bill_upload(upload: Any) -> list[Line]:
+def _read_bill_upload(upload: Any) -> list[BilledLine]:
     if upload.size > _MAX_CSV_BYTES:
         raise ValueError(_("The file is larger than 4 MB."))
     try:
@@ -88,11 +88,11 @@ class MarginForm(forms.Form):
 
 
 class PriceListForm(forms.Form):
-    """A price list as `manage.py buildprices` writes it."""
+    """A price list as `manage.py build_prices` writes it."""
 
     file = forms.FileField(
         label=_("Price list"),
-        help_text=_("A prices.json file written by buildprices of a newer version."),
+        help_text=_("A prices.json file written by build_prices of a newer version."),
     )
 
     @property
@@ -100,10 +100,10 @@ class PriceListForm(forms.Form):
         """The name of the file."""
         return str(getattr(self.files.get("file"), "name", ""))
 
-    def clean_file(self) -> Book:
+    def clean_file(self) -> PriceBook:
         """The parsed price list."""
         upload = self.cleaned_data["file"]
-        if upload.size > MOST_BYTES:
+        if upload.size > MAX_BYTES:
             raise forms.ValidationError(_("The file is larger than 8 MB."))
         try:
             return read_book(upload.read())

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.access import admin
 from console.pages.cost.forms import PriceListForm
 from gateway.models import PriceUpdate
-from gateway.providers.prices import book
-from gateway.store.price_updates import EFFECT_DAYS, changes_of, effects, lines_of, propose
+from gateway.providers.prices import price_book
+from gateway.store.price_updates import EFFECT_DAYS, changes_of, effects, propose, rate_changes
 
 PAGE = "cost"
 # Changes that are shown at once; those of models in use come first.
@@ -37,7 +37,7 @@ def prices(request: HttpRequest) -> HttpResponse:
     context = {
         "page": PAGE,
         "form": form,
-        "book": book(),
+        "book": price_book(),
         "rows": [(row, len(row.changes)) for row in PriceUpdate.objects.order_by("-pk")],
     }
     status = 422 if request.method == "POST" else 200
@@ -66,7 +66,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
             {
                 "index": n,
                 "change": changes[n],
-                "lines": lines_of(changes[n]),
+                "lines": rate_changes(changes[n]),
                 "used": used.get(n, []),
                 "accepted": n in row.accepted,
             }
@@ -81,7 +81,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
 def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Let all of them hold, or the chosen ones, or none."""
     row = get_object_or_404(PriceUpdate, pk=pk)
-    if row.fixed:
+    if row.read_only:
         messages.error(request, _("Managed by %(ref)s. Change it there.") % {"ref": row.source_ref})
         return redirect("price-update", pk=pk)
     who = request.user.get_username()

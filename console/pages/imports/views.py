@@ -14,7 +14,7 @@ from console import setup_progress
 from console.access import admin
 from console.pages.imports.forms import ImportForm, seal, unseal
 from gateway.compat.litellm import config as litellm_config
-from gateway.compat.litellm.config.upload import Line, import_config, preview, read_upload
+from gateway.compat.litellm.config.upload import ImportLine, import_config, preview, read_upload
 
 PAGE = "providers"
 
@@ -68,19 +68,19 @@ def _import(request: HttpRequest, draft: str) -> HttpResponse:
     return redirect("providers")
 
 
-def _groups(lines: list[Line]) -> list[dict[str, object]]:
+def _groups(lines: list[ImportLine]) -> list[dict[str, object]]:
     """The preview lines grouped by outcome."""
     titles = {
-        "taken": (_("Imported"), _("Result"), "ok"),
+        "imported": (_("Imported"), _("Result"), "ok"),
         "changed": (_("Imported with changes"), _("Change"), "warn"),
-        "left": (_("Not imported"), _("Reason"), "bad"),
+        "skipped": (_("Not imported"), _("Reason"), "bad"),
     }
     return [
         {
             "title": title,
             "column": column,
             "kind": kind,
-            "lines": [line for line in lines if line.fate == fate],
+            "lines": [line for line in lines if line.outcome == outcome],
         }
-        for fate, (title, column, kind) in titles.items()
+        for outcome, (title, column, kind) in titles.items()
     ]

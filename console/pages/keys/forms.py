@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from console.limit_fields import BudgetFields, LimitFields, trim_decimals
 from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
-from gateway.store.compile import MAX_TAG, MAX_TAGS
+from gateway.store.field_values import MAX_TAG, MAX_TAGS
 
 GRACE: dict[str, timedelta] = {
     "none": timedelta(),

@@ -21,7 +21,7 @@ def add(request: HttpRequest) -> HttpResponse:
     """Make a key."""
     form = KeyForm(request.POST or None)
     if form.is_valid():
-        row, secret = store.make_key(form.cleaned_data["name"], **form.row_values)
+        row, secret = store.create_key(form.cleaned_data["name"], **form.row_values)
         return _secret_page(request, row, secret)
     status = 422 if request.method == "POST" else 200
     return render(request, "console/keys/add.html", {"page": PAGE, "form": form}, status=status)

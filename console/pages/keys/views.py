@@ -98,7 +98,7 @@ def key_page(
 
 def fixed(row: ApiKey) -> bool:
     """Whether a file or the environment owns it, so that only a copy can be changed."""
-    return row.fixed
+    return row.read_only
 
 
 @require_POST
@@ -106,7 +106,7 @@ def fixed(row: ApiKey) -> bool:
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """Revoke a key; the next page offers to undo it."""
     get_object_or_404(ApiKey, pk=pk)
-    ApiKey.objects.only_row(pk).revoke()
+    ApiKey.objects.with_pk(pk).revoke()
     response = redirect("keys")
     response["Location"] += f"?revoked={pk}"
     return response
@@ -118,7 +118,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
     """Take a revocation back, if it was a moment ago."""
     row = get_object_or_404(ApiKey, pk=pk)
     since = timezone.now() - timedelta(seconds=UNDO_S + _SLACK_S)
-    if ApiKey.objects.only_row(pk).restore(revoked_since=since):
+    if ApiKey.objects.with_pk(pk).restore(revoked_since=since):
         messages.success(request, _("%(name)s restored.") % {"name": row.name})
     else:
         message = _("Too late: %(name)s stays revoked. Create a new key instead.")

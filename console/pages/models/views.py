@@ -112,7 +112,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 def fixed(row: Model) -> bool:
     """Whether a file or the environment owns it, so that only a copy can be changed."""
-    return row.fixed
+    return row.read_only
 
 
 def _page(request: HttpRequest, row: Model, form: FactsForm, *, status: int = 200) -> HttpResponse:

@@ -187,7 +187,7 @@ def take_prices(row: Provider, listed: list[ListedModel]) -> int:
     """Take over their prices."""
     count = 0
     for model in listed:
-        for model_row in row.models.named(model.name):
+        for model_row in row.models.with_name(model.name):
             for name, price in model.prices.items():
                 setattr(model_row, f"price_{name}", price)
             model_row.save()

@@ -125,7 +125,7 @@ def form_page(
 
 def fixed(row: Provider) -> bool:
     """Whether a file or the environment owns it, so that only a copy can be changed."""
-    return row.fixed
+    return row.read_only
 
 
 def _variable(name: str) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def _tabs(row: RequestLog, tab: str, address: str, bodies: Bodies | None) -> lis
     dropped = sum(1 for item in row.adaptations if item.get("action") == "dropped")
     pills = {"translation": (_("%(n)d dropped") % {"n": dropped}, "warn") if dropped else None}
     if row.session:
-        count = RequestLog.objects.having("session", [row.session]).count()
+        count = RequestLog.objects.column_in("session", [row.session]).count()
         pills["session"] = (str(count), "")
     tabs = [
         (name, title)

@@ -76,7 +76,7 @@ def _rows(search: Search) -> Iterator[Any]:
     remaining = MAX_ROWS
     values: Any = RequestLog.objects.values_list(*FIELDS, named=True)
     if search.id:
-        yield from values.identified(search.id).newest(remaining)
+        yield from values.with_any_id(search.id).newest(remaining)
         return
     for rows, _ in walk(search, None, values):
         yield from rows[:remaining]

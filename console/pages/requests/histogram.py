@@ -63,7 +63,7 @@ def histogram(search: Search, now: dt.datetime) -> Histogram | None:
     if search.id:
         return None
     until = min(search.until or now, now)
-    since = search.since or RequestLog.objects.started(None, until).earliest_start()
+    since = search.since or RequestLog.objects.started_between(None, until).earliest_start()
     if since is None or since >= until:
         return None
     slices = _slices(since, until)
@@ -92,7 +92,9 @@ def _slice_index(edges: list[dt.datetime], moment: dt.datetime) -> int:
 
 
 def _count_rows(slices: list[Slice], edges: list[dt.datetime]) -> None:
-    rows = RequestLog.objects.asked().started(slices[0].since, slices[-1].until)
+    rows = RequestLog.objects.without_health_checks().started_between(
+        slices[0].since, slices[-1].until
+    )
     for moment, outcome in rows.values_list("started_at", "outcome")[: 2 * _MAX_COUNTED_ROWS]:
         _add(slices, edges, moment, outcome)
 
@@ -117,7 +119,12 @@ def _count_by_ids(slices: list[Slice]) -> None:
     checks = _count_checks(pairs)
     for part, (low, high), check_count in zip(slices, pairs, checks, strict=True):
         part.count = max(0, high - low - check_count)
-    rows = RequestLog.objects.asked().failed().of_range(edges[0], edges[-1]).order_by("-pk")
+    rows = (
+        RequestLog.objects.without_health_checks()
+        .failed()
+        .of_range(edges[0], edges[-1])
+        .order_by("-pk")
+    )
     for pk in rows.values_list("pk", flat=True)[:_MAX_FAILED_ROWS]:
         index = bisect.bisect_right(edges, pk) - 1
         if 0 <= index < len(slices):
@@ -126,7 +133,7 @@ def _count_by_ids(slices: list[Slice]) -> None:
 
 def _count_checks(pairs: list[tuple[int, int]]) -> list[int]:
     """How many checks of targets have their row ids in each range, end excluded; by an index."""
-    if not RequestLog.objects.having("key_prefix", [HEALTH_CHECK_KEY]).exists():
+    if not RequestLog.objects.column_in("key_prefix", [HEALTH_CHECK_KEY]).exists():
         return [0] * len(pairs)
     query = "(SELECT count(*) FROM {log} WHERE key_prefix = %s AND id >= %s AND id < %s)"
     return _run_scalars(query, [[HEALTH_CHECK_KEY, low, high] for low, high in pairs])

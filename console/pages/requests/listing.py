@@ -111,7 +111,7 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
         "dated": _shows_dates(state),
         "may_read_bodies": may_read_bodies(request.user),
         "selected": selected,
-        "empty_log": not (RequestLog.objects.any_asked() or search.includes_checks),
+        "empty_log": not (RequestLog.objects.has_client_requests() or search.includes_checks),
     }
     if state.group:
         sessions_page, cursor = sessions.groups(search, state.cursor)

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 
 from console.dialects import TITLES
 from console.pages.requests.query import AMOUNTS, COLUMNS, Search, Term
-from gateway.fulltext import phrases
+from gateway.fulltext import parse_phrases
 from gateway.models import ApiKey, RequestLog, RequestText
 from gateway.querysets import RequestLogQuerySet
 
@@ -68,7 +68,7 @@ class Bounds(msgspec.Struct, frozen=True):
 
 def find_request(request_id: str) -> RequestLog:
     """The row by its id or by the id in the client's response. Raises Http404."""
-    row = RequestLog.objects.addressed(request_id)
+    row = RequestLog.objects.by_id(request_id)
     if row is None:
         raise Http404(_("This request is not in the log."))
     return row
@@ -77,7 +77,7 @@ def find_request(request_id: str) -> RequestLog:
 def page(search: Search, cursor: int | None = None, size: int = PAGE) -> Page:
     """The newest rows that the search finds, older than `cursor`."""
     if search.id:
-        rows = list(_list_rows().identified(search.id).before(cursor).newest(size))
+        rows = list(_list_rows().with_any_id(search.id).before(cursor).newest(size))
         return Page(rows)
     until = time.monotonic() + BUDGET_S
     matches: list[RequestLog] = []
@@ -94,7 +94,7 @@ def newer(search: Search, cursor: int, size: int = PAGE) -> list[RequestLog]:
     """Rows that came after `cursor`, newest first, at most `size` of them."""
     rows = _list_rows().after(max(cursor, _last_id() - _WINDOW_IDS))
     if search.id:
-        return list(rows.identified(search.id).newest(size))
+        return list(rows.with_any_id(search.id).newest(size))
     return list(_filter_rows(rows, search).newest(size))
 
 
@@ -138,14 +138,16 @@ def bounds_of(search: Search) -> Bounds:
     """The ids between which the rows of the search's time range must be."""
     low, high = 0, _last_id()
     if search.since is not None:
-        edge = RequestLog.objects.started(None, search.since - _MAX_DURATION).order_by(
+        edge = RequestLog.objects.started_between(None, search.since - _MAX_DURATION).order_by(
             "-started_at"
         )
         older = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
         # A short log is read whole: there an odd row out of order costs nothing to find.
         low = min(older) if len(older) == _EDGE_ROWS else 0
     if search.until is not None:
-        edge = RequestLog.objects.started(search.until + _MAX_DURATION, None).order_by("started_at")
+        edge = RequestLog.objects.started_between(search.until + _MAX_DURATION, None).order_by(
+            "started_at"
+        )
         later = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
         high = max(later) if len(later) == _EDGE_ROWS else high
     return Bounds(low, high)
@@ -168,24 +170,24 @@ def _list_rows() -> Rows:
 def _filter_rows(rows: Rows, search: Search) -> Rows:
     """The rows for which all that the search says holds; checks only if it asks for them."""
     if not search.includes_checks:
-        rows = rows.asked()
+        rows = rows.without_health_checks()
     for term in search.terms:
         rows = _filter_term(rows, term)
-    rows = rows.started(search.since, search.until)
+    rows = rows.started_between(search.since, search.until)
     return rows.containing(search.text) if search.text else rows
 
 
 def _filter_term(rows: Rows, term: Term) -> Rows:
     if term.op:
-        return rows.comparing(AMOUNTS[term.name], term.op, term.amount)
+        return rows.compare_number(AMOUNTS[term.name], term.op, term.amount)
     expand = _EXPANDERS.get(term.name)
     values = expand(term.values) if expand is not None else term.values
-    return rows.having(COLUMNS[term.name], values, negated=term.negated)
+    return rows.column_in(COLUMNS[term.name], values, negated=term.negated)
 
 
 def _expand_keys(names: tuple[str, ...]) -> tuple[str, ...]:
     """Public prefixes of keys; a value may also be a part of a key's name."""
-    prefixes = ApiKey.objects.naming(names).values_list("prefix", flat=True)
+    prefixes = ApiKey.objects.name_contains(names).values_list("prefix", flat=True)
     return (*names, *prefixes[:_MAX_KEYS])
 
 
@@ -268,7 +270,7 @@ class _Walk:
 
     def by_text(self, low: int, high: int) -> Batches:
         """Along the hits of the full-text index."""
-        query = phrases(self.search.text)
+        query = parse_phrases(self.search.text)
         if not query:
             return
         postgresql = connection.vendor == "postgresql"
@@ -314,7 +316,7 @@ class _Walk:
 
 def _ids_containing(ids: list[int], text: str) -> list[int]:
     """Those of the rows that hold the words; SQLite by itself would walk all hits instead."""
-    query = " ".join(f'"{phrase}"' for phrase in phrases(text))
+    query = " ".join(f'"{phrase}"' for phrase in parse_phrases(text))
     placeholders = ", ".join(["%s"] * len(ids))
     sql = (  # only marks are put in
         "SELECT log.id FROM gateway_requestlog AS log CROSS JOIN gateway_requesttext AS text "  # noqa: S608

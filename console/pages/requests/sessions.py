@@ -48,7 +48,7 @@ def groups(search: Search, cursor: int | None) -> tuple[list[Group], int | None]
 def _count_groups(sessions: dict[str, Group], cursor: int | None) -> list[Group]:
     counted = []
     for name, group in sessions.items():
-        rows = RequestLog.objects.having("session", [name])
+        rows = RequestLog.objects.column_in("session", [name])
         if cursor is not None and rows.after(cursor - 1).exists():
             continue
         group.total = rows.count()
@@ -97,7 +97,7 @@ class Session(msgspec.Struct, frozen=True):
 
 def session(name: str) -> Session:
     """The session's newest requests. `input` counts cached tokens too."""
-    rows = list(RequestLog.objects.having("session", [name]).newest(MAX_STEPS + 1))
+    rows = list(RequestLog.objects.column_in("session", [name]).newest(MAX_STEPS + 1))
     earlier = len(rows) > MAX_STEPS
     steps: list[Step] = []
     previous_input: int | None = None

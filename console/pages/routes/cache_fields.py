@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway.routing.cache_policy import MAX_TTL_S, TTL_S, policy
+from gateway.routing.cache_policy import MAX_TTL_S, TTL_S, parse_cache_policy
 
 SCOPES: dict[str, str | Promise] = {
     "key": gettext_lazy("Per key"),
@@ -44,5 +44,5 @@ def parse_cache(seconds: str, scope: str, extra_json: str) -> dict[str, Any]:
         extra = {}
     cache = extra if isinstance(extra, dict) else {}
     cache |= {"ttl_s": int(digits), "scope": scope if scope in SCOPES else "key"}
-    policy(cache)
+    parse_cache_policy(cache)
     return cache

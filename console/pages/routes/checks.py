@@ -12,10 +12,10 @@ from console.pages.routes.forms import Draft
 from console.pages.routes.labels import FEATURES
 from gateway.providers.catalog import resolve
 from gateway.routing.candidates import supports_feature
-from gateway.routing.document import Document, StepDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec
 from gateway.routing.snapshot import Model, Snapshot, Target
-from gateway.store.compile import is_pattern, specificity
-from gateway.store.routes import compiled
+from gateway.store.field_values import is_pattern, specificity
+from gateway.store.routes import compile_route
 
 Level = Literal["bad", "warn", "todo"]
 BAD: Level = "bad"
@@ -48,7 +48,7 @@ class Case(NamedTuple):
     """What is checked: a draft as typed and as read, the registry, the route's saved name."""
 
     draft: Draft
-    document: Document
+    document: RouteSpec
     snapshot: Snapshot
     saved_name: str
 
@@ -209,7 +209,7 @@ def _gaps(case: Case) -> Iterator[Check]:
                 yield from _gap(step, draft.key, model)
 
 
-def _gap(step: StepDoc, key: str, model: Model) -> Iterator[Check]:
+def _gap(step: StepSpec, key: str, model: Model) -> Iterator[Check]:
     target = Target(id=0, model=model)
     missing = [f for f in FEATURES if f not in step.excludes and not supports_feature(target, f)]
     if not missing:
@@ -260,7 +260,7 @@ def _conditions(case: Case) -> Iterator[Check]:
         detail = _("There is no step before it that could fail.")
         yield Check(WARN, _("The first step has error conditions."), detail)
     try:
-        compiled(case.document, case.snapshot)
+        compile_route(case.document, case.snapshot)
     except ValueError as error:
         yield Check(BAD, _("This route is invalid:"), str(error))
 

@@ -24,7 +24,7 @@ from gateway.edge.auth import find_route
 from gateway.relay import runtime
 from gateway.relay.exchange.call import Call
 from gateway.routing.candidates import with_fallbacks
-from gateway.routing.document import Document
+from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.simulate.dry_run import (
     SIMULATED_FAILURES,
@@ -34,8 +34,8 @@ from gateway.simulate.dry_run import (
     build_call,
     dry_run,
 )
-from gateway.simulate.inputs import LiveAddition
-from gateway.store.routes import with_document
+from gateway.simulate.inputs import RuntimeInput
+from gateway.store.routes import with_spec
 
 FAILURE_TITLES: dict[str, str | Promise] = {
     "429": gettext_lazy("429 rate limit"),
@@ -76,7 +76,7 @@ class DryRunPanel:
     upstream_body: str = ""
     headers: str = ""
     adaptations: tuple[Adaptation, ...] = ()
-    live_only: tuple[LiveAddition, ...] = ()
+    live_only: tuple[RuntimeInput, ...] = ()
     passthrough: bool = False
     error_body: str = ""
 
@@ -106,11 +106,11 @@ def _choice(name: str, table: Container[str], otherwise: str) -> str:
     return name if name in table else otherwise
 
 
-def run(panel: DryRunPanel, document: Document, snapshot: Snapshot, saved_name: str) -> None:
+def run(panel: DryRunPanel, document: RouteSpec, snapshot: Snapshot, saved_name: str) -> None:
     """Compute the result. Uses no tokens and no network."""
     model = panel.model or document.name
     try:
-        draft_snapshot = with_document(snapshot, document, saved_name)
+        draft_snapshot = with_spec(snapshot, document, saved_name)
         key = next((k for k in draft_snapshot.keys.values() if str(k.id) == panel.key), None)
         sample_body = body(panel.dialect, panel.sample, model)
         call = build_call(draft_snapshot, panel.dialect, sample_body, _headers(panel))
@@ -125,7 +125,7 @@ def run(panel: DryRunPanel, document: Document, snapshot: Snapshot, saved_name: 
     panel.lines.append(_match_line(document, route, model))
     panel.lines.append(_key_line(key))
     result = _simulate(panel, draft_snapshot, route, key, call)
-    panel.lines += [_turn_line(turn, result) for turn in result.turns]
+    panel.lines += [_turn_line(turn, result) for turn in result.targets]
     _add_result(panel, result)
 
 
@@ -141,7 +141,7 @@ def _simulate(
     first_result = None
     for seed in range(_MAX_SEEDS if panel.failure and panel.target else 1):
         result = dry_run(_simulation_inputs(panel, snapshot, route, key, seed), call, route)
-        if any(turn.outcome == "failed" for turn in result.turns):
+        if any(turn.outcome == "failed" for turn in result.targets):
             return result
         first_result = first_result or result
     assert first_result is not None
@@ -161,14 +161,14 @@ def _simulation_inputs(
         latency_by_target={} if live is None else dict(live.latency_stats),
         now=time.monotonic(),
         draw=random.Random(seed).random,  # noqa: S311 - a repeatable draw, no secret
-        pretended=dict.fromkeys(labels, panel.failure) if panel.failure else {},
+        simulated_failures=dict.fromkeys(labels, panel.failure) if panel.failure else {},
         key=key,
         busy={} if live is None else dict(live.load.in_flight),
-        fetches=settings.FETCH_MEDIA,
+        fetch_media=settings.FETCH_MEDIA,
     )
 
 
-def _match_line(document: Document, route: Route, model: str) -> Line:
+def _match_line(document: RouteSpec, route: Route, model: str) -> Line:
     if model == route.name:
         text = _("%s, by name") % route.name
     elif model in document.aliases:
@@ -195,7 +195,7 @@ def _turn_line(turn: TargetOutcome, result: DryRun) -> Line:
     if turn.outcome == "chosen":
         text = _("selected") + (f" · {location}" if location else "")
         return Line("pick", "arrow-right", name, text)
-    text = turn.why if turn.error is None else _failure(turn)
+    text = turn.reason if turn.error is None else _failure(turn)
     icon = "minus" if turn.outcome == "skipped" else "x"
     return Line(turn.outcome, icon, name, text + (f" · {location}" if location else ""))
 
@@ -209,7 +209,7 @@ def _failure(turn: TargetOutcome) -> str:
         }
     if turn.error.kind == "timeout":
         return _("simulated timeout")
-    return _("could not be called: %s") % turn.why
+    return _("could not be called: %s") % turn.reason
 
 
 def _add_result(panel: DryRunPanel, result: DryRun) -> None:
@@ -225,7 +225,7 @@ def _add_result(panel: DryRunPanel, result: DryRun) -> None:
         return
     provider = result.chosen.target.model.provider
     panel.adaptations, panel.passthrough = result.report, result.prepared.rendered is None
-    panel.live_only = result.live
+    panel.live_only = result.runtime_inputs
     panel.url = provider.base_url + result.prepared.path
     panel.headers = "\n".join(f"{k}: {v}" for k, v in sorted(result.prepared.headers.items()))
     panel.upstream_body = _pretty(msgspec.json.decode(result.prepared.content))

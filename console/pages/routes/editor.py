@@ -29,14 +29,14 @@ from console.pages.routes.forms import (
 )
 from console.pages.routes.metrics import target_metrics, traffic
 from gateway import models
-from gateway.routing.document import Document, StepDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec
 from gateway.routing.snapshot import Snapshot
 from gateway.store import load_snapshot
-from gateway.store.routes import Conflict, Current, current, restored, save_route
+from gateway.store.routes import Conflict, RouteState, current_state, restore_spec, save_route
 
 SAVE_OVER = "save-over"
 # What a new route begins with.
-EMPTY = Document(name="", steps=(StepDoc(),))
+EMPTY = RouteSpec(name="", steps=(StepSpec(),))
 # What it can not be without.
 REQUIRED_FIELDS = ("name", "targets")
 
@@ -51,11 +51,11 @@ class EditorState:
 
     row: models.Route | None
     number: int
-    base: Document
+    base: RouteSpec
     draft: Draft
     dry_run: DryRunPanel
     snapshot: Snapshot
-    document: Document
+    document: RouteSpec
     checks: list[Check] = field(default_factory=list)
     status_message: str = ""
     review: bool = False
@@ -72,7 +72,7 @@ class EditorState:
     @property
     def fixed(self) -> bool:
         """Whether a file or the environment owns the route, so that it is read-only here."""
-        return self.row is not None and self.row.fixed
+        return self.row is not None and self.row.read_only
 
     @property
     def findings(self) -> list[Check]:
@@ -86,14 +86,14 @@ class EditorState:
 
 def open_editor(row: models.Route | None) -> EditorState:
     """The editor as it is before anything has been typed."""
-    current_version = current(row) if row is not None else Current(0, EMPTY)
-    draft = draft_from_document(current_version.document)
-    return _build_state(row, current_version.number, current_version.document, draft, DryRunPanel())
+    current_version = current_state(row) if row is not None else RouteState(0, EMPTY)
+    draft = draft_from_document(current_version.spec)
+    return _build_state(row, current_version.number, current_version.spec, draft, DryRunPanel())
 
 
 def copy_route(row: models.Route) -> EditorState:
     """A new route with the steps and options of `row`; its aliases stay with the original."""
-    document = current(row).document
+    document = current_state(row).spec
     name = _free_name(row.name)
     draft = draft_from_document(msgspec.structs.replace(document, name=name, aliases=()))
     return _build_state(None, 0, EMPTY, draft, DryRunPanel())
@@ -140,7 +140,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
 
 
 def _build_state(
-    row: models.Route | None, number: int, base: Document, draft: Draft, panel: DryRunPanel
+    row: models.Route | None, number: int, base: RouteSpec, draft: Draft, panel: DryRunPanel
 ) -> EditorState:
     snapshot = load_snapshot()
     document = document_from(draft)
@@ -153,13 +153,13 @@ def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
 
 
-def _base_document(row: models.Route | None, number: int) -> Document:
+def _base_document(row: models.Route | None, number: int) -> RouteSpec:
     if row is None:
         return EMPTY
-    current_version = current(row)
+    current_version = current_state(row)
     if current_version.number == number:
-        return current_version.document
-    return restored(row, number) or current_version.document
+        return current_version.spec
+    return restore_spec(row, number) or current_version.spec
 
 
 def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
@@ -187,8 +187,10 @@ def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
     return redirect_to(request, reverse("route", args=[version.route.name]))
 
 
-def _conflict(request: HttpRequest, state: EditorState, current_version: Current) -> HttpResponse:
-    state.conflicting_changes = labels.changes(state.base, current_version.document)
+def _conflict(
+    request: HttpRequest, state: EditorState, current_version: RouteState
+) -> HttpResponse:
+    state.conflicting_changes = labels.changes(state.base, current_version.spec)
     state.conflicting_version = current_version.number
     state.status = 409
     return render_editor(request, state)

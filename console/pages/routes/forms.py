@@ -26,13 +26,13 @@ from console.pages.routes.policy_fields import (
     policy_values,
 )
 from gateway.routing.candidates import FEATURES
-from gateway.routing.document import Document, StepDoc, TargetDoc
 from gateway.routing.retry_plan import CLASSES
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 
 MAX_STEPS, MAX_TARGETS = 20, 60
 # Fields of a target that the editor does not display, with their defaults.
 _EXTRA_DEFAULTS: dict[str, Any] = {
-    name: msgspec.to_builtins(getattr(TargetDoc(model=""), name))
+    name: msgspec.to_builtins(getattr(TargetSpec(model=""), name))
     for name in ("timeouts", "edits", "limits", "budget")
 }
 WITH, WITHOUT = "with", "without"
@@ -108,7 +108,7 @@ class Draft:
 # From a document
 
 
-def draft_from_document(document: Document) -> Draft:
+def draft_from_document(document: RouteSpec) -> Draft:
     """The draft of a document."""
     draft = Draft(
         name=document.name,
@@ -132,7 +132,7 @@ def draft_from_document(document: Document) -> Draft:
     return draft
 
 
-def _step_draft(key: str, step: StepDoc) -> StepDraft:
+def _step_draft(key: str, step: StepSpec) -> StepDraft:
     needs = dict.fromkeys(step.requires, WITH) | dict.fromkeys(step.excludes, WITHOUT)
     return StepDraft(
         key=key,
@@ -149,7 +149,7 @@ def _step_draft(key: str, step: StepDoc) -> StepDraft:
     )
 
 
-def _target_draft(key: str, target: TargetDoc) -> TargetDraft:
+def _target_draft(key: str, target: TargetSpec) -> TargetDraft:
     extra = {name: getattr(target, name) for name in _EXTRA_DEFAULTS}
     json_values = {name: msgspec.to_builtins(value) for name, value in extra.items()}
     changed = {name: value for name, value in json_values.items() if value != _EXTRA_DEFAULTS[name]}
@@ -241,10 +241,10 @@ def _target_from_form(data: QueryDict, key: str) -> TargetDraft:
 # To a document
 
 
-def document_from(draft: Draft) -> Document:
+def document_from(draft: Draft) -> RouteSpec:
     """The document of a draft; invalid fields are reported in `draft.errors`."""
     draft.errors = {}
-    return Document(
+    return RouteSpec(
         name=draft.name,
         aliases=tuple(draft.aliases),
         steps=tuple(_step_doc(draft, step) for step in draft.steps),
@@ -270,12 +270,12 @@ def _cache(draft: Draft) -> dict[str, Any]:
         return {}
 
 
-def _step_doc(draft: Draft, step: StepDraft) -> StepDoc:
+def _step_doc(draft: Draft, step: StepDraft) -> StepSpec:
     def context(name: str) -> int | None:
         return _integer(draft, f"{step.key}-{name}", getattr(step, name))
 
     seconds = _number(draft, f"{step.key}-first_token_s", step.first_token_s, minimum=0.1)
-    return StepDoc(
+    return StepSpec(
         name=step.name,
         strategy=step.strategy,
         fallback_on=tuple(step.fallback_on),
@@ -291,7 +291,7 @@ def _step_doc(draft: Draft, step: StepDraft) -> StepDoc:
     )
 
 
-def _target_doc(draft: Draft, target: TargetDraft) -> TargetDoc:
+def _target_doc(draft: Draft, target: TargetDraft) -> TargetSpec:
     weight = _number(draft, f"{target.key}-weight", target.weight)
     return msgspec.structs.replace(
         _parse_extra(target.extra_json),
@@ -303,14 +303,14 @@ def _target_doc(draft: Draft, target: TargetDraft) -> TargetDoc:
     )
 
 
-def _parse_extra(text: str) -> TargetDoc:
+def _parse_extra(text: str) -> TargetSpec:
     """Fields of a target that the editor does not display; defaults if they are invalid."""
     try:
         extra = msgspec.json.decode(text, type=dict[str, Any])
         fields = {name: value for name, value in extra.items() if name in _EXTRA_DEFAULTS}
-        return msgspec.convert({"model": "", **fields}, TargetDoc)
+        return msgspec.convert({"model": "", **fields}, TargetSpec)
     except msgspec.MsgspecError:
-        return TargetDoc(model="")
+        return TargetSpec(model="")
 
 
 def _integer(draft: Draft, name: str, text: str) -> int | None:

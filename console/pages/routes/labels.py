@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from gateway.routing.document import Document, StepDoc, TargetDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 
 STRATEGIES = {
     "ordered": gettext_lazy("In order"),
@@ -72,12 +72,12 @@ OPTION_LABELS = {
 }
 
 
-def entry_conditions(step: StepDoc) -> list[str]:
+def entry_conditions(step: StepSpec) -> list[str]:
     """When the step is entry_conditions, by how the step above failed; empty is "any failure"."""
     return [str(CLASSES[name]) for name in step.fallback_on]
 
 
-def request_conditions(step: StepDoc) -> list[str]:
+def request_conditions(step: StepSpec) -> list[str]:
     """For which requests the step is."""
     conditions = [_("with %(feature)s") % {"feature": FEATURES[name]} for name in step.requires]
     conditions += [_("without %(feature)s") % {"feature": FEATURES[name]} for name in step.excludes]
@@ -92,7 +92,7 @@ def request_conditions(step: StepDoc) -> list[str]:
     return conditions
 
 
-def target_options(step: StepDoc) -> list[str]:
+def target_options(step: StepSpec) -> list[str]:
     """Description of how the step selects among its targets."""
     options = (
         [_("targets that do not support the request are skipped")]
@@ -104,7 +104,7 @@ def target_options(step: StepDoc) -> list[str]:
     return options
 
 
-def changes(before: Document, after: Document) -> list[str]:
+def changes(before: RouteSpec, after: RouteSpec) -> list[str]:
     """What was done to get from one document to the other."""
     descriptions = [
         *_option_changes(before, after),
@@ -115,7 +115,7 @@ def changes(before: Document, after: Document) -> list[str]:
     return descriptions or ([_("changed the targets")] if before != after else [])
 
 
-def _option_changes(before: Document, after: Document) -> Iterator[str]:
+def _option_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     for name, label in OPTION_LABELS.items():
         old, new = getattr(before, name), getattr(after, name)
         if old != new:
@@ -147,7 +147,7 @@ def _value_text(column: str, value: object) -> str:
     return f"{text} s" if column.endswith("_s") else text
 
 
-def _name_changes(before: Document, after: Document) -> Iterator[str]:
+def _name_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     for old, new, added, removed in (
         (before.aliases, after.aliases, _("added alias %s"), _("removed alias %s")),
         (before.fallbacks, after.fallbacks, _("added fallback %s"), _("removed fallback %s")),
@@ -156,7 +156,7 @@ def _name_changes(before: Document, after: Document) -> Iterator[str]:
         yield from (removed % name for name in old if name not in new)
 
 
-def _step_changes(before: Document, after: Document) -> Iterator[str]:
+def _step_changes(before: RouteSpec, after: RouteSpec) -> Iterator[str]:
     old = {target.model: (n, p, target) for n, p, target in _targets(before)}
     new = {target.model: (n, p, target) for n, p, target in _targets(after)}
     yield from (_("added %s") % _short(label) for label in new if label not in old)
@@ -168,7 +168,7 @@ def _step_changes(before: Document, after: Document) -> Iterator[str]:
     yield from _condition_changes(before.steps, after.steps)
 
 
-def _targets(document: Document) -> Iterator[tuple[int, int, TargetDoc]]:
+def _targets(document: RouteSpec) -> Iterator[tuple[int, int, TargetSpec]]:
     for number, step in enumerate(document.steps):
         for position, target in enumerate(step.targets):
             yield number, position, target
@@ -178,7 +178,7 @@ def _short(label: str) -> str:
     return label.partition("/")[2]
 
 
-def _target_changes(name: str, old: TargetDoc, new: TargetDoc) -> Iterator[str]:
+def _target_changes(name: str, old: TargetSpec, new: TargetSpec) -> Iterator[str]:
     if old.weight != new.weight:
         yield _("%(name)s weight %(old)g to %(new)g") % {
             "name": name,
@@ -201,8 +201,8 @@ def _target_changes(name: str, old: TargetDoc, new: TargetDoc) -> Iterator[str]:
 
 def _move_changes(
     common: list[str],
-    old: dict[str, tuple[int, int, TargetDoc]],
-    new: dict[str, tuple[int, int, TargetDoc]],
+    old: dict[str, tuple[int, int, TargetSpec]],
+    new: dict[str, tuple[int, int, TargetSpec]],
 ) -> Iterator[str]:
     """Moved targets: into another step, or reordered; the smallest set that explains it."""
     for label in common:
@@ -223,7 +223,7 @@ def _move_changes(
         new_order.remove(moved)
 
 
-def _condition_changes(before: tuple[StepDoc, ...], after: tuple[StepDoc, ...]) -> Iterator[str]:
+def _condition_changes(before: tuple[StepSpec, ...], after: tuple[StepSpec, ...]) -> Iterator[str]:
     for number in range(len(before), len(after)):
         yield _("added step %d") % (number + 1)
     for number in range(len(after), len(before)):
@@ -244,5 +244,5 @@ def _condition_changes(before: tuple[StepDoc, ...], after: tuple[StepDoc, ...]) 
             }
 
 
-def _condition_labels(step: StepDoc) -> tuple[list[str], ...]:
+def _condition_labels(step: StepSpec) -> tuple[list[str], ...]:
     return entry_conditions(step), request_conditions(step), target_options(step)

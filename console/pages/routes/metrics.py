@@ -44,7 +44,7 @@ def traffic() -> dict[str, int]:
 
 
 def _traffic() -> dict[str, int]:
-    rows = RequestLog.objects.asked().matching(since=timezone.now() - WINDOW)
+    rows = RequestLog.objects.without_health_checks().matching(since=timezone.now() - WINDOW)
     counted = rows.order_by().values_list("route").annotate(count=Count("pk"))
     return dict(counted)
 

@@ -8,11 +8,11 @@ from typing import Any
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from gateway.routing.active_hours import hours
-from gateway.routing.document import Document
+from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.retry_plan import CLASSES
+from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S
-from gateway.store.compile import MAX_TAG, MAX_TAGS
+from gateway.store.field_values import MAX_TAG, MAX_TAGS
 
 Errors = dict[str, str]
 
@@ -42,7 +42,7 @@ class PolicyDraft:
     shadow: str = ""
 
 
-def policy_draft(document: Document) -> PolicyDraft:
+def policy_draft(document: RouteSpec) -> PolicyDraft:
     """The draft of a document's reliability options."""
     numbers = {
         name: "" if (value := getattr(document, name)) is None else f"{value:.10g}"
@@ -133,7 +133,7 @@ def parse_hours(text: str, name: str, errors: Errors) -> str:
     if not text:
         return ""
     try:
-        hours(text)
+        parse_active_hours(text)
     except ValueError as error:
         errors[name] = str(error)
         return ""

@@ -22,7 +22,7 @@ from console.pages.routes.policy_fields import COUNTS_BY_CLASS, NUMBER_DEFAULTS
 from console.pages.routes.samples import SAMPLES
 from gateway import models
 from gateway.routing.candidates import supports_feature
-from gateway.routing.document import Document, StepDoc
+from gateway.routing.route_spec import RouteSpec, StepSpec
 from gateway.routing.snapshot import Model, Snapshot, Target
 from gateway.store.snapshot import REASONING_FIELDS
 
@@ -90,7 +90,7 @@ class StepView(NamedTuple):
 
 def steps(
     draft: Draft,
-    document: Document,
+    document: RouteSpec,
     snapshot: Snapshot,
     metrics_by_target: dict[str, TargetMetrics],
 ) -> list[StepView]:
@@ -106,7 +106,7 @@ def steps(
 def _step(
     draft: Draft,
     step_draft: StepDraft,
-    step_doc: StepDoc,
+    step_doc: StepSpec,
     number: int,
     snapshot: Snapshot,
     metrics_by_target: dict[str, TargetMetrics],
@@ -147,7 +147,7 @@ def _default_name(number: int) -> str:
     return _("Primary") if number == 1 else _("Fallback")
 
 
-def _split(step: StepDoc) -> list[Share]:
+def _split(step: StepSpec) -> list[Share]:
     total = sum(target.weight for target in step.targets if target.enabled)
     shares = []
     for target in step.targets:
@@ -294,7 +294,7 @@ def entries(
     """All routes, the busiest first."""
     route_entries = [
         _entry(row, snapshot, traffic)._replace(origin=row.source_ref or row.source)
-        if row.fixed
+        if row.read_only
         else _entry(row, snapshot, traffic)
         for row in rows
     ]

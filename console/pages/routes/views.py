@@ -17,10 +17,10 @@ from console.htmx import redirect_to
 from console.pages.routes import editor, labels, presentation, yamltext
 from console.pages.routes.metrics import traffic
 from gateway import models
-from gateway.api.adopt import own
-from gateway.routing.document import Document, from_json
-from gateway.store import load_snapshot, purge_answers
-from gateway.store.routes import Conflict, current, restored, save_route
+from gateway.api.ownership import adopt_row
+from gateway.routing.route_spec import RouteSpec, from_json
+from gateway.store import clear_cache, load_snapshot
+from gateway.store.routes import Conflict, current_state, restore_spec, save_route
 
 
 @viewer
@@ -48,7 +48,7 @@ def _show_editor(request: HttpRequest, name: str) -> HttpResponse:
 @admin
 def _submit_editor(request: HttpRequest, name: str) -> HttpResponse:
     row = _row(name)
-    if row.fixed:
+    if row.read_only:
         return _read_only(request, row)
     return _respond(request, editor.submit(request, row))
 
@@ -80,7 +80,7 @@ def adopt(request: HttpRequest, name: str) -> HttpResponse:
     """Make a route that a file or the environment owns the database's."""
     row = _row(name)
     with transaction.atomic():
-        adopted = own(row)
+        adopted = adopt_row(row)
     if adopted:
         messages.success(request, _("%s was copied to the database and can be edited.") % name)
     return redirect_to(request, reverse("route", args=[name]))
@@ -101,14 +101,14 @@ def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """Ask once more, then delete."""
     row = _row(name)
-    if row.fixed:
+    if row.read_only:
         return _read_only(request, row)
     if request.method == "POST":
         row.delete()
         messages.success(request, _("%s deleted") % name)
         return redirect_to(request, reverse("routes"))
     dependents = [r.name for r in models.Route.objects.order_by("name") if name in r.fallbacks]
-    document = current(row).document
+    document = current_state(row).spec
     context = {
         "page": "routes",
         "name": name,
@@ -124,7 +124,7 @@ def cached_responses(request: HttpRequest, name: str) -> HttpResponse:
     """Size of the route's response cache; a POST clears it."""
     row = _row(name)
     if request.method == "POST":
-        purge_answers(name)
+        clear_cache(name)
         messages.success(request, _("The response cache of %s was cleared") % name)
         return redirect_to(request, reverse("route", args=[name]))
     count, size = models.CachedResponse.objects.by_route().get(row.pk, (0, 0))
@@ -146,21 +146,21 @@ class Version(NamedTuple):
 def versions(request: HttpRequest, name: str) -> HttpResponse:
     """The versions of a route and their changes."""
     row = _row(name)
-    current_version = current(row)
+    current_version = current_state(row)
     stored_versions = list(models.RouteVersion.objects.of(row)[:200])
     version_entries = [
         _version(stored_versions, index, current_version.number)
         for index in range(len(stored_versions))
     ]
     if not stored_versions or stored_versions[0].number != current_version.number:
-        newest_document = from_json(stored_versions[0].document) if stored_versions else None
-        changes = (
-            labels.changes(newest_document, current_version.document) if newest_document else []
-        )
+        newest_document = from_json(stored_versions[0].spec) if stored_versions else None
+        changes = labels.changes(newest_document, current_version.spec) if newest_document else []
         version_entries.insert(0, Version(current_version.number, None, changes, latest=True))
     selected = request.GET.get("show", "")
-    document = restored(row, int(selected)) if selected.isdigit() and len(selected) < 9 else None
-    lines = yamltext.difference(document, current_version.document) if document else []
+    document = (
+        restore_spec(row, int(selected)) if selected.isdigit() and len(selected) < 9 else None
+    )
+    lines = yamltext.difference(document, current_version.spec) if document else []
     context: dict[str, object] = {
         "page": "routes",
         "name": name,
@@ -168,7 +168,7 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         "lines": lines,
         "selected": selected,
     }
-    context |= {"now": current_version.number, "fixed": row.fixed}
+    context |= {"now": current_version.number, "fixed": row.read_only}
     return render(request, "console/routes/versions.html", context)
 
 
@@ -183,8 +183,8 @@ def _version(stored_versions: list[models.RouteVersion], index: int, newest: int
     return Version(version.number, version, changes, latest=version.number == newest)
 
 
-def _document_of(version: models.RouteVersion) -> Document:
-    return from_json(version.document)
+def _document_of(version: models.RouteVersion) -> RouteSpec:
+    return from_json(version.spec)
 
 
 @admin
@@ -192,12 +192,12 @@ def _document_of(version: models.RouteVersion) -> Document:
 def restore(request: HttpRequest, name: str) -> HttpResponse:
     """Make an earlier version the present one, as a new version."""
     row = _row(name)
-    if row.fixed:
+    if row.read_only:
         return _read_only(request, row)
     number, expected = request.POST.get("number", ""), request.POST.get("version", "")
     if not (number.isdigit() and expected.isdigit()):
         raise Http404
-    document = restored(row, int(number))
+    document = restore_spec(row, int(number))
     if document is None:
         raise Http404
     who, note = request.user.get_username(), _("restored version %s") % number
@@ -221,7 +221,7 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
 @require_safe
 def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
     """The route as YAML, to read."""
-    yaml_document = yamltext.text(current(_row(name)).document)
+    yaml_document = yamltext.text(current_state(_row(name)).spec)
     return render(
         request, "console/routes/yaml.html", {"page": "routes", "name": name, "text": yaml_document}
     )

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from gateway.routing.document import Document, StepDoc, TargetDoc, as_json
+from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec, as_json
 
 _DEFAULTS: dict[Any, dict[str, Any]] = {
-    Document: as_json(Document(name="")),
-    StepDoc: as_json(Document(name="", steps=(StepDoc(),)))["steps"][0],
-    TargetDoc: as_json(
-        Document(name="", steps=(StepDoc(targets=(TargetDoc(model=""),)),))
+    RouteSpec: as_json(RouteSpec(name="")),
+    StepSpec: as_json(RouteSpec(name="", steps=(StepSpec(),)))["steps"][0],
+    TargetSpec: as_json(
+        RouteSpec(name="", steps=(StepSpec(targets=(TargetSpec(model=""),)),))
     )["steps"][0]["targets"][0],
 }  # fmt: skip
 
@@ -25,17 +25,17 @@ class Line(NamedTuple):
     text: str
 
 
-def text(document: Document) -> str:
+def text(document: RouteSpec) -> str:
     """The document without default values."""
-    values = _without_defaults(as_json(document), Document)
+    values = _without_defaults(as_json(document), RouteSpec)
     values["steps"] = [_step(step) for step in as_json(document)["steps"]]
     yaml_text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
     return yaml_text
 
 
 def _step(step: dict[str, Any]) -> dict[str, Any]:
-    fields = _without_defaults(step, StepDoc)
-    targets = [_without_defaults(target, TargetDoc) for target in step["targets"]]
+    fields = _without_defaults(step, StepSpec)
+    targets = [_without_defaults(target, TargetSpec) for target in step["targets"]]
     return {**fields, "targets": targets}
 
 
@@ -59,7 +59,7 @@ def _differing(value: Any, default: Any) -> Any:
     }
 
 
-def difference(before: Document, after: Document) -> list[Line]:
+def difference(before: RouteSpec, after: RouteSpec) -> list[Line]:
     """Unified diff of two documents: changed lines, with context lines around them."""
     old, new = text(before).splitlines(), text(after).splitlines()
     kinds = {"+": "add", "-": "drop", " ": "", "@": "gap"}

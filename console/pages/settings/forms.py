@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from console.pages.settings.pattern_speed import is_slow
-from gateway.providers.masks import mask
+from gateway.providers.masks import compile_mask
 from gateway.store.options import MAX_DAYS, MAX_MASKS, Options
 
 DAYS = {"class": "input", "inputmode": "numeric", "min": 0, "max": MAX_DAYS}
@@ -55,7 +55,7 @@ class LogForm(forms.Form):
         kwargs.setdefault("initial", _initial(options))
         super().__init__(*args, **kwargs)
         for name, field in self.fields.items():
-            field.disabled = not options.held[name].open
+            field.disabled = not options.values[name].editable
 
     def clean_masks(self) -> tuple[str, ...]:
         """Parse the patterns and measure each; an error names the line."""
@@ -66,7 +66,7 @@ class LogForm(forms.Form):
             if not line.strip():
                 continue
             try:
-                too_slow = is_slow(mask(line))
+                too_slow = is_slow(compile_mask(line))
             except ValueError as error:
                 raise forms.ValidationError(
                     _("Line %(number)s: %(why)s"), params={"number": number, "why": error}
@@ -93,7 +93,7 @@ class LogForm(forms.Form):
 
 
 def _initial(options: Options) -> dict[str, Any]:
-    values = {name: option.value for name, option in options.held.items()}
+    values = {name: option.value for name, option in options.values.items()}
     return {**values, "masks": "\n".join(values["masks"])}
 
 

@@ -40,7 +40,7 @@ def account(request: HttpRequest) -> HttpResponse:
         return _create_account(request, person, log)
     context = {
         "person": person,
-        "log": [(log[name], options.held[name]) for name in log.fields],
+        "log": [(log[name], options.values[name]) for name in log.fields],
         **steps("account"),
     }
     return render(

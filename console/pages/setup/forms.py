@@ -14,7 +14,7 @@ from console.pages.session.forms import NewPasswordForm
 from gateway.models.provider import variable_name
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
-from gateway.store.compile import base_url
+from gateway.store.field_values import base_url
 
 DEMO = "demo"
 

@@ -23,7 +23,7 @@ def key(request: HttpRequest) -> HttpResponse:
     form = KeyForm(request.POST if request.method == "POST" else None)
     context = {"form": form, "secret": "", "variable": KEY, **steps("key")}
     if form.is_valid():
-        _, context["secret"] = store.make_key(form.cleaned_data["name"])
+        _, context["secret"] = store.create_key(form.cleaned_data["name"])
         setup_progress.advance("connect", since=newest_row_id())
     status = 422 if request.method == "POST" and not form.is_valid() else 200
     return render(request, "console/setup/key.html", context, status=status)

@@ -120,8 +120,8 @@ class AllLimitsForm(forms.Form):
         fields = {**LimitFields.base_fields, **BudgetFields.base_fields}
         for name in (*LIMITS, *BUDGETS):
             self.fields[name] = deepcopy(fields[name])
-            option = options.held["limits" if name in LIMITS else "budget"]
-            self.fields[name].disabled = not option.open
+            option = options.values["limits" if name in LIMITS else "budget"]
+            self.fields[name].disabled = not option.editable
 
     @property
     def limit_fields(self) -> list[forms.BoundField]:
@@ -148,6 +148,6 @@ class AllLimitsForm(forms.Form):
 def _initial_limits(options: Options) -> dict[str, Any]:
     initial: dict[str, Any] = {}
     for setting, columns in (("limits", LIMITS), ("budget", BUDGETS)):
-        limits = options.held[setting].value
+        limits = options.values[setting].value
         initial |= {name: limits.get(limit) for name, limit in columns.items()}
     return initial

@@ -141,7 +141,7 @@ def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     if owner is None:
         raise Http404
     row: Any = get_object_or_404(owner.model, pk=pk)
-    fixed = row.fixed
+    fixed = row.read_only
     form = owner.form(None if fixed else request.POST or None, instance=row)
     if request.method == "POST" and not fixed and form.is_valid():
         form.save()
@@ -169,9 +169,9 @@ def all_limits(request: HttpRequest) -> HttpResponse:
         store.set_options(form.values())
         messages.success(request, _("Saved. Takes effect within a second."))
         return redirect("all-limits")
-    limit_options = [options.held[name] for name in ("limits", "budget")]
+    limit_options = [options.values[name] for name in ("limits", "budget")]
     context = {"page": PAGE, "form": form, "kind": "all", "row": _("all requests")}
-    context["fixed"] = not any(option.open for option in limit_options)
-    context["ref"] = next((option.ref for option in limit_options if not option.open), "")
+    context["fixed"] = not any(option.editable for option in limit_options)
+    context["ref"] = next((option.ref for option in limit_options if not option.editable), "")
     status = 422 if form.is_bound else 200
     return render(request, "console/teams/limits.html", context, status=status)

@@ -9,10 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from gateway.compat.litellm.config.reader import Mistake
-from gateway.management.declared import declare
-from gateway.store.configuration import Line
+from gateway.management.configuration_file import apply_file
+from gateway.store.configuration import ChangeLine
 
-_MOST = 200
+_MAX_VALUE_CHARS = 200
 
 
 class Command(BaseCommand):
@@ -34,7 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Apply it."""
         try:
-            outcome = declare(
+            outcome = apply_file(
                 Path(options["file"]), take=options["take"], dry_run=options["dry_run"]
             )
         except Mistake as mistake:
@@ -43,17 +43,17 @@ class Command(BaseCommand):
             self.stdout.write(_text(line))
         if not outcome.lines:
             self.stdout.write("nothing to change")
-        for name, plain in outcome.keys:
-            self.stdout.write(f"the key of {name}, shown once: {plain}")
+        for name, secret in outcome.keys:
+            self.stdout.write(f"the key of {name}, shown once: {secret}")
 
 
-def _text(line: Line) -> str:
-    head = f"{line.mark} {line.kind} {line.name}"
-    if line.mark != "~":
+def _text(line: ChangeLine) -> str:
+    head = f"{line.action} {line.kind} {line.name}"
+    if line.action != "~":
         return head
     return f"{head}: {line.field}: {_value(line.before)} -> {_value(line.after)}"
 
 
 def _value(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
+    return text if len(text) <= _MAX_VALUE_CHARS else f"{text[:_MAX_VALUE_CHARS]}..."

@@ -18,7 +18,12 @@ from gateway.models import Provider
 from gateway.routing.snapshot import Snapshot, Target
 from gateway.store import doctor
 
-MARKS = {"supported": "yes    ", "refused": "refused", "wrong": "wrong  ", "unclear": "?      "}
+VERDICT_LABELS = {
+    "supported": "yes    ",
+    "refused": "refused",
+    "wrong": "wrong  ",
+    "unclear": "?      ",
+}
 
 
 class Command(BaseCommand):
@@ -36,47 +41,55 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Examine."""
         snapshot = store.load_snapshot()
-        provider, targets = _chosen(snapshot, options["name"])
+        provider, targets = _select_targets(snapshot, options["name"])
         for target in targets:
-            self.stderr.write(f"{target.model.label}: {costs(estimate(target.model))}")
+            self.stderr.write(f"{target.model.label}: {describe_cost(estimate(target.model))}")
         if options["estimate"]:
             return
-        told = [self._examined(provider, target, options) for target in targets]
+        results = [self._examine(provider, target, options) for target in targets]
         if options["json"]:
-            self.stdout.write(json.dumps(told, indent=2, ensure_ascii=False))
-        if any(row["ended"] != "done" for row in told):
+            self.stdout.write(json.dumps(results, indent=2, ensure_ascii=False))
+        if any(row["ended"] != "done" for row in results):
             raise CommandError("not every model could be examined to the end")
 
-    def _examined(
+    def _examine(
         self, provider: Provider, target: Target, options: dict[str, Any]
     ) -> dict[str, Any]:
         name = target.model.name
         try:
             report = doctor.begin(provider, name)
-        except doctor.Busy:
+        except doctor.AlreadyRunning:
             raise CommandError(f"{target.model.label} is being examined already") from None
-        plain = not options["json"]
-        found = asyncio.run(_run(report, target, self._say if plain else _quiet))
+        print_text = not options["json"]
+        examination = asyncio.run(
+            _run(report, target, self._print_finding if print_text else _quiet)
+        )
         report.refresh_from_db()
         advised = doctor.differences(report, target.model.traits)
-        if plain:
-            self._sum_up(found, advised, applied=options["apply"])
+        if print_text:
+            self._print_summary(examination, advised, applied=options["apply"])
         if options["apply"]:
             self._apply(provider, name, [item for item in advised if item.sure])
-        return {**msgspec.to_builtins(found), "advice": msgspec.to_builtins(advised)}
+        return {**msgspec.to_builtins(examination), "advice": msgspec.to_builtins(advised)}
 
-    def _say(self, finding: Finding) -> None:
-        words = " ".join(finding.words.split())
+    def _print_finding(self, finding: Finding) -> None:
+        message = " ".join(finding.message.split())
         title = BY_NAME[finding.name].title
-        self.stdout.write(f"{MARKS[finding.verdict]}  {title:<34} {words}")
+        self.stdout.write(f"{VERDICT_LABELS[finding.verdict]}  {title:<34} {message}")
 
-    def _sum_up(self, found: Examination, advised: list[Advice], *, applied: bool) -> None:
-        spent = "unknown" if found.cost_usd is None else f"${found.cost_usd:.4f}"
-        self.stdout.write(f"{found.target}: {found.ended}, {found.ms / 1000:.1f} s, cost {spent}")
+    def _print_summary(
+        self, examination: Examination, advised: list[Advice], *, applied: bool
+    ) -> None:
+        spent = "unknown" if examination.cost_usd is None else f"${examination.cost_usd:.4f}"
+        seconds = examination.ms / 1000
+        ended = f"{examination.ended}, {seconds:.1f} s, cost {spent}"
+        self.stdout.write(f"{examination.target}: {ended}")
         for item in advised:
             sure = "" if item.sure else "  (not proven; look first)"
-            asked = ", ".join(item.because)
-            line = f"differs: {item.trait} is {item.now}, found {item.proposed} by {asked}{sure}"
+            probe_names = ", ".join(item.because)
+            line = (
+                f"differs: {item.trait} is {item.now}, found {item.proposed} by {probe_names}{sure}"
+            )
             self.stdout.write(line)
         if advised and not applied:
             self.stdout.write("--apply writes what is proven; the console writes what you choose")
@@ -86,7 +99,7 @@ class Command(BaseCommand):
             return
         try:
             doctor.learn(provider, model, proven)
-        except doctor.Fixed:
+        except doctor.ReadOnlyModel:
             message = "a file or the environment owns this model; copy it to the database first"
             raise CommandError(message) from None
         names = ", ".join(item.trait for item in proven)
@@ -95,7 +108,7 @@ class Command(BaseCommand):
 
 async def _run(report: Any, target: Target, say: Any) -> Examination:
     """The examination; Ctrl-C ends it in an orderly way."""
-    running = asyncio.ensure_future(doctor.run(report, target, told=say))
+    running = asyncio.ensure_future(doctor.run(report, target, on_finding=say))
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
     try:
         return await running
@@ -107,7 +120,7 @@ def _quiet(finding: Finding) -> None:
     """Say nothing while it runs."""
 
 
-def _chosen(snapshot: Snapshot, name: str) -> tuple[Provider, list[Target]]:
+def _select_targets(snapshot: Snapshot, name: str) -> tuple[Provider, list[Target]]:
     """The provider's row and the targets to examine. Raises CommandError."""
     provider_name, _, model = name.partition("/")
     row = Provider.objects.filter(name=provider_name).first()
@@ -116,16 +129,16 @@ def _chosen(snapshot: Snapshot, name: str) -> tuple[Provider, list[Target]]:
     names = [model] if model else doctor.models_of(row)
     if not names:
         raise CommandError(f"`{provider_name}` has no models yet; name one: {provider_name}/MODEL")
-    found = (doctor.target_of(snapshot, provider_name, each) for each in names)
-    return row, [target for target in found if target is not None]
+    targets = (doctor.target_of(snapshot, provider_name, each) for each in names)
+    return row, [target for target in targets if target is not None]
 
 
-def costs(expected: Estimate) -> str:
+def describe_cost(expected: Estimate) -> str:
     """What an examination may cost, for a person."""
-    asked = f"{expected.requests} requests, about {expected.input:,} tokens in"
+    volume = f"{expected.requests} requests, about {expected.input:,} tokens in"
     if expected.usd is None or expected.max_usd is None:
-        return f"{asked}; its price is unknown"
-    return f"{asked}; about {_usd(expected.usd)}, at most {_usd(expected.max_usd)}"
+        return f"{volume}; its price is unknown"
+    return f"{volume}; about {_usd(expected.usd)}, at most {_usd(expected.max_usd)}"
 
 
 def _usd(amount: Decimal) -> str:

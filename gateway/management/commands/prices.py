@@ -9,25 +9,25 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from gateway import audit
 from gateway.models import PriceUpdate
-from gateway.providers.prices import Book
+from gateway.providers.prices import PriceBook
 from gateway.store.price_updates import (
     EFFECT_DAYS,
     Change,
     Effect,
+    apply_accepted_updates,
     changes_of,
-    compared,
+    compare_prices,
     effects,
-    lines_of,
     propose,
+    rate_changes,
     read_book,
-    use_updates,
 )
 
 
 class Command(BaseCommand):
     """A thin shell around `store.price_updates`."""
 
-    help = "Compare a price list (as buildprices writes it) with the prices in use; accept it."
+    help = "Compare a price list (as build_prices writes it) with the prices in use; accept it."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The options of `prices`."""
@@ -43,33 +43,33 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Say it, or do it."""
-        use_updates()
+        apply_accepted_updates()
         if options["diff"]:
             self._diff(_read(options["diff"]), used=options["used"])
         elif options["accept"]:
             self._accept(Path(options["accept"]), options["only"])
         else:
-            self._held()
+            self._list_updates()
 
-    def _diff(self, found: Book, *, used: bool) -> None:
-        changes = compared(found)
+    def _diff(self, price_book: PriceBook, *, used: bool) -> None:
+        changes = compare_prices(price_book)
         in_use = effects(changes)
-        for place, change in enumerate(changes):
-            if not used or place in in_use:
-                self._say(change, in_use.get(place, []))
+        for index, change in enumerate(changes):
+            if not used or index in in_use:
+                self._say(change, in_use.get(index, []))
         self.stdout.write(f"{len(changes)} changes, {len(in_use)} of models in use")
 
     def _say(self, change: Change, used: list[Effect]) -> None:
-        self.stdout.write(f"{change.what} {change.list}/{change.name}")
-        for line in lines_of(change):
+        self.stdout.write(f"{change.kind} {change.list}/{change.name}")
+        for line in rate_changes(change):
             percent = "" if line.percent is None else f" ({line.percent:+}%)"
             self.stdout.write(f"  {line.name}: {_usd(line.old)} -> {_usd(line.new)}{percent}")
         for effect in used:
-            own = "; has prices of its own" if effect.own else ""
-            words = f"{_usd(effect.old)} -> {_usd(effect.new)} for the last {EFFECT_DAYS} days"
+            suffix = "; has prices of its own" if effect.has_row_prices else ""
+            text = f"{_usd(effect.old)} -> {_usd(effect.new)} for the last {EFFECT_DAYS} days"
             if effect.old is None and effect.new is None:
-                words = f"nothing known of its last {EFFECT_DAYS} days"
-            self.stdout.write(f"  in use: {effect.model}: {words}{own}")
+                text = f"nothing known of its last {EFFECT_DAYS} days"
+            self.stdout.write(f"  in use: {effect.model}: {text}{suffix}")
 
     def _accept(self, path: Path, only: list[str] | None) -> None:
         with audit.acting("prices", "command"):
@@ -78,26 +78,26 @@ class Command(BaseCommand):
             except ValueError as error:
                 raise CommandError(str(error)) from None
             changes = changes_of(row)
-            wanted = set(only or ())
-            places = [
-                place
-                for place, change in enumerate(changes)
-                if change.new and (not wanted or f"{change.list}/{change.name}" in wanted)
+            names = set(only or ())
+            indexes = [
+                index
+                for index, change in enumerate(changes)
+                if change.new and (not names or f"{change.list}/{change.name}" in names)
             ]
-            missing = wanted - {f"{c.list}/{c.name}" for c in changes}
+            missing = names - {f"{c.list}/{c.name}" for c in changes}
             if missing:
                 row.delete()
                 raise CommandError(f"the list does not change {', '.join(sorted(missing))}")
-            row.accept(places, "prices")
-        self.stdout.write(f"accepted: {len(places)}; they hold from now on")
+            row.accept(indexes, "prices")
+        self.stdout.write(f"accepted: {len(indexes)}; they hold from now on")
 
-    def _held(self) -> None:
+    def _list_updates(self) -> None:
         for row in PriceUpdate.objects.order_by("pk"):
-            words = f"{len(row.accepted)} of {len(row.changes)} accepted"
-            self.stdout.write(f"{row.name}: {row.origin} of {row.list_date}, {words}")
+            summary = f"{len(row.accepted)} of {len(row.changes)} accepted"
+            self.stdout.write(f"{row.name}: {row.origin} of {row.list_date}, {summary}")
 
 
-def _read(name: str) -> Book:
+def _read(name: str) -> PriceBook:
     try:
         return read_book(Path(name).read_bytes())
     except OSError as error:

@@ -28,7 +28,7 @@ class Command(BaseCommand):
         if not options["timeout"] > 0:
             raise CommandError("--timeout must be above 0")
         snapshot = store.load_snapshot()
-        targets, patterns = chosen(snapshot, options["routes"])
+        targets, patterns = select_targets(snapshot, options["routes"])
         for label in patterns:
             self.stderr.write(f"skipped  {label}  it stands for many models; name one of them")
         results = asyncio.run(probe_all(snapshot, targets, timeout_s=options["timeout"]))
@@ -40,20 +40,20 @@ class Command(BaseCommand):
 
 def line(result: ProbeResult) -> str:
     """What a person reads of one call."""
-    mark = "ok    " if result.ok else "failed"
-    return f"{mark}  {result.target}  {result.ms:.0f} ms  {' '.join(result.detail.split())}"
+    status = "ok    " if result.ok else "failed"
+    return f"{status}  {result.target}  {result.ms:.0f} ms  {' '.join(result.detail.split())}"
 
 
-def chosen(snapshot: Snapshot, names: list[str]) -> tuple[list[Target], list[str]]:
+def select_targets(snapshot: Snapshot, names: list[str]) -> tuple[list[Target], list[str]]:
     """The targets of these routes, of all if none is named, each model once; wildcards apart.
 
     Raises CommandError for a name that means nothing.
     """
-    found: dict[str, Target] = {}
+    targets: dict[str, Target] = {}
     for name in names or sorted(snapshot.routes):
         route = snapshot.route(name)
         if route is None:
             raise CommandError(f"there is no route `{name}`; `manage.py routes` lists them")
-        found.update({target.model.label: target for target in route.targets})
-    patterns = [label for label in found if "*" in label]
-    return [target for label, target in found.items() if label not in patterns], patterns
+        targets.update({target.model.label: target for target in route.targets})
+    patterns = [label for label in targets if "*" in label]
+    return [target for label, target in targets.items() if label not in patterns], patterns

@@ -16,8 +16,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rebuild; running it twice gives the same."""
-        made, kept = usage.rebuild()
+        rebuilt, unchanged = usage.rebuild()
         if options["verbosity"] > 0:
-            self.stdout.write(f"hours counted: {made}")
-            if kept:
-                self.stdout.write(f"hours kept as they are, since their rows were pruned: {kept}")
+            self.stdout.write(f"hours counted: {rebuilt}")
+            if unchanged:
+                self.stdout.write(
+                    f"hours kept as they are, since their rows were pruned: {unchanged}"
+                )

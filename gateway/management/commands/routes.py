@@ -36,9 +36,9 @@ def sources() -> dict[str, str]:
 def table(snapshot: Snapshot, sources: dict[str, str]) -> list[str]:
     """The routes as aligned lines, a heading first."""
     also: dict[str, list[str]] = {name: [] for name in snapshot.routes}
-    for pattern, named in [*snapshot.aliases.items(), *snapshot.wildcards]:
-        if pattern != named:
-            also.setdefault(named, []).append(pattern)
+    for pattern, route_name in [*snapshot.aliases.items(), *snapshot.wildcards]:
+        if pattern != route_name:
+            also.setdefault(route_name, []).append(pattern)
     rows = [HEADING]
     for name, route in sorted(snapshot.routes.items()):
         targets = ", ".join(target.model.label for target in route.targets) or "-"

@@ -16,7 +16,7 @@ from gateway import audit, store
 from gateway.compat.litellm import config as litellm_config
 from gateway.compat.litellm.config.apply import apply
 from gateway.database import deadline
-from gateway.management import declared
+from gateway.management import configuration_file
 from gateway.management.start import hosts, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import Started, prepare
@@ -50,16 +50,16 @@ class Command(BaseCommand):
         host, workers = options["host"], options["workers"]
         if workers < 1:
             raise CommandError("--workers must be at least 1")
-        own = own_file(options["config"])
+        dragoman_file = dragoman_format_file(options["config"])
         # Each worker has its part of the machine (capacity.py).
         os.environ["WEB_CONCURRENCY"] = str(workers)
-        config = read(options["config"]) if own is None else None
+        config = read(options["config"]) if dragoman_file is None else None
         notes = configure(config, host)
         listener = listen(host, options["port"])
         try:
             _reach_database()
-            started, more = _make(config, own)
-        except _Away as away:
+            started, more = _prepare(config, dragoman_file)
+        except _DatabaseAway as away:
             started, more = Started(), [away.note]
         except store.WrongSecrets as error:
             raise CommandError(str(error), returncode=2) from None
@@ -75,7 +75,7 @@ class Command(BaseCommand):
         serve(listener, workers=workers, drain_s=settings.DRAIN_S)
 
 
-class _Away(Exception):
+class _DatabaseAway(Exception):
     """The database can not be reached, and there is a stored registry to start with."""
 
     def __init__(self, note: str) -> None:
@@ -93,12 +93,12 @@ def _reach_database() -> None:
     except OperationalError as error:
         connection.close()
         try:
-            _, at = store.stored_snapshot()
+            _, stored_at_s = store.load_stored_snapshot()
         except store.Unusable as unusable:
             raise OperationalError(f"{error}; {unusable}") from None
         why = str(error).strip().partition("\n")[0]
-        stored_at = dt.datetime.fromtimestamp(at, dt.UTC)
-        raise _Away(
+        stored_at = dt.datetime.fromtimestamp(stored_at_s, dt.UTC)
+        raise _DatabaseAway(
             f"warning: the database is away ({why}). Requests are answered with the registry that "
             f"was stored here at {stored_at:%Y-%m-%d %H:%M:%S} UTC. The "
             "console and the management API come back with the database. What a configuration "
@@ -134,7 +134,7 @@ def configure(config: litellm_config.Config | None, host: str) -> list[str]:
     os.environ["DRAGOMAN_OPEN"] = "true" if chosen.open else "false"
     os.environ.pop("DRAGOMAN_OPEN_FILE", None)
     if "DRAGOMAN_ALLOWED_HOSTS" not in os.environ and not settings.DEBUG:
-        settings.ALLOWED_HOSTS = hosts.allowed(host)
+        settings.ALLOWED_HOSTS = hosts.allowed_hosts(host)
         os.environ["DRAGOMAN_ALLOWED_HOSTS"] = ",".join(settings.ALLOWED_HOSTS)
     for name, value in (config.environment if config else {}).items():
         os.environ.setdefault(name, value)
@@ -151,15 +151,21 @@ def configure(config: litellm_config.Config | None, host: str) -> list[str]:
     return list(chosen.warnings)
 
 
-def own_file(path: str | None) -> Path | None:
+def dragoman_format_file(path: str | None) -> Path | None:
     """The configuration file if it is in our own format. Raises CommandError."""
     try:
-        return Path(path) if path is not None and declared.is_own(Path(path)) else None
+        return (
+            Path(path)
+            if path is not None and configuration_file.is_dragoman_format(Path(path))
+            else None
+        )
     except litellm_config.Mistake as mistake:
         raise CommandError(str(mistake), returncode=2) from None
 
 
-def _make(config: litellm_config.Config | None, own: Path | None) -> tuple[Started, list[str]]:
+def _prepare(
+    config: litellm_config.Config | None, dragoman_file: Path | None
+) -> tuple[Started, list[str]]:
     """Bring database and registry up to date; what there is to say about them.
 
     Raises CommandError for a mistake in our own file, which can be told only now.
@@ -167,15 +173,17 @@ def _make(config: litellm_config.Config | None, own: Path | None) -> tuple[Start
     with audit.acting("up", "start"):
         started = prepare()
         notes = [*config.notes, *apply(config)] if config else []
-        notes += declare(own) if own else []
-    notes += [f"warning: {found.row}: {found.why}" for found in store.load_snapshot().warnings]
+        notes += apply_dragoman_file(dragoman_file) if dragoman_file else []
+    notes += [
+        f"warning: {warning.row}: {warning.why}" for warning in store.load_snapshot().warnings
+    ]
     return started, notes
 
 
-def declare(path: Path) -> list[str]:
+def apply_dragoman_file(path: Path) -> list[str]:
     """Apply our own file; the keys that it made. Raises CommandError."""
     try:
-        made = declared.declare(path).keys
+        keys = configuration_file.apply_file(path).keys
     except litellm_config.Mistake as mistake:
         raise CommandError(str(mistake), returncode=2) from None
-    return [f"the key of {name}, shown once: {plain}" for name, plain in made]
+    return [f"the key of {name}, shown once: {secret}" for name, secret in keys]

@@ -32,8 +32,8 @@ def banner(started: Started, base: str, *, notes: Sequence[str], open_mode: bool
         lines.append(_line("Keys", "none needed: any token is accepted on this machine"))
     if started.admin_key_file:
         lines.append(_line("Admin key", f"in {started.admin_key_file}"))
-    if started.found:
-        lines.append(_line("Providers", ", ".join(started.found)))
+    if started.environment_providers:
+        lines.append(_line("Providers", ", ".join(started.environment_providers)))
     lines += ["", "Try it:", f"  {curl(started, base, open_mode=open_mode)}", ""]
     return "\n".join(lines)
 

@@ -27,18 +27,18 @@ DEMO = "demo"
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """What the banner tells.
+    """Results of the preparation that the banner shows.
 
     Attributes:
         first_key, setup_token: only when they are new.
         admin_key_file: where the credential of the management API is, if none is configured.
-        found: providers whose key is in the environment, with its variable.
+        environment_providers: providers whose key is in the environment, with its variable.
     """
 
     first_key: str | None = None
     setup_token: str | None = None
     admin_key_file: str | None = None
-    found: tuple[str, ...] = ()
+    environment_providers: tuple[str, ...] = ()
 
 
 def prepare() -> Started:
@@ -47,10 +47,10 @@ def prepare() -> Started:
     store.check_secrets()
     with transaction.atomic():
         ensure_demo()
-        found = ensure_environment()
+        environment_providers = ensure_environment()
         first_key = ensure_key()
     return Started(
-        found=tuple(found),
+        environment_providers=tuple(environment_providers),
         first_key=first_key,
         setup_token=setup_token(),
         admin_key_file=admin_key_file(),
@@ -69,17 +69,17 @@ def ensure_demo() -> None:
 
     Once: what people delete or change stays so.
     """
-    provider, made = Provider.objects.get_or_create(
+    provider, created = Provider.objects.get_or_create(
         name=DEMO, defaults={"preset": DEMO, "source": Source.BUILTIN}
     )
-    if not made:
+    if not created:
         return
     models = {
         name: Model.objects.create(provider=provider, name=name, source=Source.BUILTIN)
         for name in demo.MODELS
     }
-    route, made = Route.objects.get_or_create(name=DEMO, defaults={"source": Source.BUILTIN})
-    if made:
+    route, created = Route.objects.get_or_create(name=DEMO, defaults={"source": Source.BUILTIN})
+    if created:
         Target.objects.create(route=route, model=models[DEMO], source=Source.BUILTIN)
 
 
@@ -88,28 +88,28 @@ def ensure_environment() -> list[str]:
 
     One for each key: the first preset that names it, not its other surfaces.
     """
-    found = []
-    taken: set[str] = set()
+    providers = []
+    used_variables: set[str] = set()
     for preset in PRESETS.values():
         variable = next((name for name in preset.env if os.environ.get(name)), None)
-        if variable is None or not preset.base_url or variable in taken:
+        if variable is None or not preset.base_url or variable in used_variables:
             continue
-        taken.add(variable)
+        used_variables.add(variable)
         Provider.objects.get_or_create(
             name=preset.name,
             defaults={
                 "preset": preset.name,
-                "base_url": _own_region(preset),
+                "base_url": _regional_base_url(preset),
                 "credential_env": variable,
                 "source": Source.ENVIRONMENT,
                 "source_ref": variable,
             },
         )
-        found.append(f"{preset.name} ({variable})")
-    return found
+        providers.append(f"{preset.name} ({variable})")
+    return providers
 
 
-def _own_region(preset: Preset) -> str:
+def _regional_base_url(preset: Preset) -> str:
     """The base URL in the region of this machine's AWS settings; empty for the preset's own."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if preset.auth != "sigv4" or not region:
@@ -121,8 +121,8 @@ def ensure_key() -> str | None:
     """The first gateway key, where there is none yet."""
     if ApiKey.objects.exists():
         return None
-    _, plain = store.make_key("first key")
-    return plain
+    _, secret = store.create_key("first key")
+    return secret
 
 
 def admin_key_file() -> str | None:

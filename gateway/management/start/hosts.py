@@ -9,33 +9,33 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound
 
 
-def allowed(host: str) -> list[str]:
+def allowed_hosts(host: str) -> list[str]:
     """`ALLOWED_HOSTS` for a server that listens on `host`.
 
     A page called by any other name is refused: a stranger's name that points here could
     use a signed-in browser.
     """
     if host in _EVERYWHERE:
-        return list(dict.fromkeys([*LOOPBACK, *_own_names(), *_own_addresses()]))
+        return list(dict.fromkeys([*LOOPBACK, *_machine_names(), *_machine_addresses()]))
     return list(dict.fromkeys([*LOOPBACK, _bracketed(host)]))
 
 
-def _own_names() -> list[str]:
+def _machine_names() -> list[str]:
     name = socket.gethostname().lower()
     return [name, f"{name}.local"] if name and "." not in name else [name] if name else []
 
 
-def _own_addresses() -> list[str]:
-    found: list[str] = []
+def _machine_addresses() -> list[str]:
+    addresses: list[str] = []
     with contextlib.suppress(OSError):
         infos = socket.getaddrinfo(socket.gethostname(), None)
-        found += [_bracketed(str(info[4][0]).partition("%")[0]) for info in infos]
+        addresses += [_bracketed(str(info[4][0]).partition("%")[0]) for info in infos]
     # The address of the way out; connecting a datagram socket sends nothing.
     for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((far, 9))
-            found.append(_bracketed(str(probe.getsockname()[0]).partition("%")[0]))
-    return found
+            addresses.append(_bracketed(str(probe.getsockname()[0]).partition("%")[0]))
+    return addresses
 
 
 def _bracketed(host: str) -> str:

@@ -21,13 +21,13 @@ _LOOK_S = 1.0
 
 def end_with(parent: int) -> None:
     """Have this process sent a signal to end by when its parent, `parent`, is gone."""
-    if not _told_by_the_kernel():
+    if not _signal_on_parent_death():
         threading.Thread(target=_watch, args=(parent,), name="orphan", daemon=True).start()
     elif os.getppid() != parent:  # it went before the kernel was asked
         os.kill(os.getpid(), _END)
 
 
-def _told_by_the_kernel() -> bool:
+def _signal_on_parent_death() -> bool:
     if sys.platform != "linux":
         return False
     try:

@@ -28,51 +28,55 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from gateway.canon.errors import Error
 from gateway.edge.auth import CREDENTIAL_HEADERS
 from gateway.edge.refusals import send_refusal
-from gateway.management.start.timed import TimedProtocol, configured, make_room
+from gateway.management.start.connection_deadlines import (
+    TimedProtocol,
+    configured_limits,
+    make_room,
+)
 from gateway.relay.upstream.http1 import coalescer_for
 
 # Up to here the head of an answer of known length waits for its body, however long that
 # takes; and up to here what is written waits for the end of the turn.
 _SMALL_BYTES = 64 * 1024
 # All that a header's value may hold.
-_FINE = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
+_VALUE_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
 # Names that need no look: those seen that are well-formed and mean nothing to the protocol.
-_PLAIN: set[bytes] = set()
-_MOST_NAMES = 1024
+_HARMLESS_NAMES: set[bytes] = set()
+_MAX_HARMLESS_NAMES = 1024
 _BODY = "http.response.body"
-_MEANT = frozenset({b"connection", b"transfer-encoding"})
+_PROTOCOL_HEADERS = frozenset({b"connection", b"transfer-encoding"})
 _BODILESS = frozenset({204, 304})
 
 
-class Corked:
+class CoalescingTransport:
     """A transport that gathers what is written in one turn of the loop into one write."""
 
-    __slots__ = ("_held", "_outbox", "_queued", "_transport")
+    __slots__ = ("_buffer", "_outbox", "_queued", "_transport")
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._outbox = coalescer_for(loop)
-        self._held = b""
+        self._buffer = b""
         self._queued = False
 
     def write(self, data: bytes) -> None:
         """Send at the end of the turn; at once if it is much, so that its reader is waited for."""
-        self._held = self._held + data if self._held else data
-        if len(self._held) > _SMALL_BYTES:
+        self._buffer = self._buffer + data if self._buffer else data
+        if len(self._buffer) > _SMALL_BYTES:
             self.flush()
         elif not self._queued:
             self._queued = True
             self._outbox.add(self)
 
-    def hold(self, head: bytes) -> None:
+    def buffer(self, head: bytes) -> None:
         """Hold a head back until the next write, however long that takes."""
-        self._held += head
+        self._buffer += head
 
     def flush(self) -> None:
         """Send what is held."""
         self._queued = False
-        if self._held:
-            data, self._held = self._held, b""
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
             if not self._transport.is_closing():
                 self._transport.write(data)
 
@@ -94,10 +98,12 @@ class Cycle(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Send the head, or a piece of the body."""
-        if not (self._went(message) if self.response_started else self._begun(message)):
+        if not (
+            self._try_send_body(message) if self.response_started else self._try_send_head(message)
+        ):
             await super().send(message)
 
-    def _went(self, message: Any) -> bool:
+    def _try_send_body(self, message: Any) -> bool:
         """Whether a piece of the body was ordinary, and is sent; the last one never is."""
         if not self._chunked or self.response_complete or not message.get("more_body"):
             return False
@@ -107,20 +113,20 @@ class Cycle(RequestResponseCycle):
             self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
         return True
 
-    def _begun(self, message: Any) -> bool:
+    def _try_send_head(self, message: Any) -> bool:
         """Whether the head was ordinary, and is sent."""
         if message["type"] != "http.response.start" or self.disconnected or self.access_log:
             return False
         headers = [*self.default_headers, *message.get("headers", ())]
         length = None
         for name, value in headers:
-            if name not in _PLAIN:
+            if name not in _HARMLESS_NAMES:
                 if name == b"content-length" and length is None and value.isdigit():
                     length = int(value)
-                elif not _is_plain(name):
+                elif not _is_known_harmless(name):
                     return False
         lines = [b"%b: %b\r\n" % header for header in headers]
-        if b"".join(lines).translate(None, _FINE) != b"\r\n" * len(lines):
+        if b"".join(lines).translate(None, _VALUE_BYTES) != b"\r\n" * len(lines):
             return False
         status, method = message["status"], self.scope["method"]
         if method == "HEAD":
@@ -135,17 +141,17 @@ class Cycle(RequestResponseCycle):
         self.expected_content_length = length or 0
         head = b"".join([STATUS_LINE[status], *lines, b"\r\n"])
         if length is not None and length <= _SMALL_BYTES:
-            self.transport.hold(head)  # type: ignore[attr-defined]
+            self.transport.buffer(head)  # type: ignore[attr-defined]
         else:
             self.transport.write(head)
         return True
 
 
-def _is_plain(name: bytes) -> bool:
-    if name in _MEANT or name != name.lower() or HEADER_RE.search(name):
+def _is_known_harmless(name: bytes) -> bool:
+    if name in _PROTOCOL_HEADERS or name != name.lower() or HEADER_RE.search(name):
         return False
-    if len(_PLAIN) < _MOST_NAMES and name != b"content-length":
-        _PLAIN.add(name)
+    if len(_HARMLESS_NAMES) < _MAX_HARMLESS_NAMES and name != b"content-length":
+        _HARMLESS_NAMES.add(name)
     return name != b"content-length"
 
 
@@ -165,32 +171,32 @@ class Protocol(TimedProtocol):
     # Bytes received since the parser last found the end of a head or a piece of a body.
     _unparsed = 0
     # Whether all connections were busy when this one came: it is refused as soon as it asks.
-    _excess = False
+    _over_limit = False
     # Whether another protocol has the connection.
     _upgraded = False
 
     def connection_made(self, transport: Any) -> None:
         """Put the cork between uvicorn and the socket, and allow a time for the first head."""
-        super().connection_made(Corked(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
+        super().connection_made(CoalescingTransport(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
         if self.limits is None:
-            self.limits = configured()
-        self._idle_at = self.loop.time()
-        self._look_by(self._idle_at + self.limits.head_s)
+            self.limits = configured_limits()
+        self._idle_since = self.loop.time()
+        self._set_timer(self._idle_since + self.limits.head_s)
         if len(self.connections) > self.limits.connections:
-            self._excess = not make_room(self)
+            self._over_limit = not make_room(self)
 
     def data_received(self, data: bytes) -> None:
         """Take in some of a request."""
         if len(data) <= _SMALL_BYTES:
-            self._take(data)
+            self._feed(data)
             return
         # Much at once may be a head that is far too large: it is not parsed to its end.
         for start in range(0, len(data), _SMALL_BYTES):
             if self._upgraded or self.parser is None or self.transport.is_closing():
                 return
-            self._take(data[start : start + _SMALL_BYTES])
+            self._feed(data[start : start + _SMALL_BYTES])
 
-    def _take(self, data: bytes) -> None:
+    def _feed(self, data: bytes) -> None:
         self._unparsed += len(data)
         try:
             self.parser.feed_data(data)
@@ -200,21 +206,21 @@ class Protocol(TimedProtocol):
             self._refuse(error, data)
         else:
             if self._unparsed and not self.transport.is_closing():
-                self._look_at_rest()
+                self._check_unparsed()
 
-    def _look_at_rest(self) -> None:
+    def _check_unparsed(self) -> None:
         """Bound what the parser holds back: a head, the size of a chunk, or trailers."""
         assert self.limits is not None
         if self._unparsed > self.limits.head_bytes:
             self.refuse_head(431, TOO_LARGE, "too_large")
-        elif not self._in_body and self._head_at is None:
-            self._idle_at, self._head_at = None, self.loop.time()
-            self._look_by(self._head_at + self.limits.head_s)
+        elif not self._in_body and self._head_since is None:
+            self._idle_since, self._head_since = None, self.loop.time()
+            self._set_timer(self._head_since + self.limits.head_s)
 
     def _upgrade(self) -> None:
         if self._should_upgrade():
             self._upgraded = True
-            self._cancel_look()
+            self._cancel_timer()
             self.handle_websocket_upgrade()
         # Any other upgrade is not made, and the request is answered as it is (RFC 9110, 7.8).
 
@@ -224,7 +230,7 @@ class Protocol(TimedProtocol):
         if self._unparsed > self.limits.head_bytes:
             self._check_size(len(self.url))
         self._unparsed, self._in_body = 0, True
-        self._idle_at = self._head_at = None
+        self._idle_since = self._head_since = None
         super().on_headers_complete()
         if not self.parser.should_upgrade():
             self.headers = []  # of the trailers: they are no part of the request's headers
@@ -277,27 +283,27 @@ class Protocol(TimedProtocol):
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             return
-        self._idle_at = now = self.loop.time()
-        if self._head_at is not None:  # the next one's, which had to wait for this answer
-            self._head_at = now
+        self._idle_since = now = self.loop.time()
+        if self._head_since is not None:  # the next one's, which had to wait for this answer
+            self._head_since = now
         due = now + self.timeout_keep_alive
-        if self._in_body or self._head_at is not None:
+        if self._in_body or self._head_since is not None:
             due = self._due() or now
-        if self._look is None or self._look_at > due:
-            self._look_by(due)
+        if self._timer is None or self._timer_at > due:
+            self._set_timer(due)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = Cycle
         # The application says in the lifespan's state that it is about to end.
         if self._leaving or "draining" in self.app_state:
             cycle.keep_alive = False
-        if self._excess:
+        if self._over_limit:
             cycle.keep_alive = False
-            app = no_connection_left
+            app = refuse_connection
         super()._start_asgi_task(cycle, app)
 
 
-async def no_connection_left(scope: Any, receive: Any, send: Any) -> None:
+async def refuse_connection(scope: Any, receive: Any, send: Any) -> None:
     """Refuse a request for which there is no connection to spare, in its dialect."""
     error = Error(
         kind="overloaded",
@@ -309,10 +315,10 @@ async def no_connection_left(scope: Any, receive: Any, send: Any) -> None:
 
 def faulty_header(data: bytes) -> bytes:
     """The name of the first header with a character that none may hold; empty if there is none."""
-    found = _CONTROL.search(data)
-    if found is None:
+    match = _CONTROL.search(data)
+    if match is None:
         return b""
-    line = data[data.rfind(b"\n", 0, found.start()) + 1 : found.start()]
+    line = data[data.rfind(b"\n", 0, match.start()) + 1 : match.start()]
     name, colon, _ = line.partition(b":")
     return name.lower() if colon else b""
 

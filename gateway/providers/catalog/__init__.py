@@ -31,18 +31,18 @@ PRESETS: dict[str, Preset] = {
 }
 
 
-def _plain(name: str) -> str:
+def _normalize(name: str) -> str:
     return name.strip().lower().replace("-", "_")
 
 
 def _index() -> dict[str, Preset]:
     """Every name a preset goes by; its own name beats an alias, an alias a prefix."""
-    found: dict[str, Preset] = {}
+    presets: dict[str, Preset] = {}
     for names in (lambda p: (p.name,), lambda p: p.aliases, lambda p: p.litellm):
         for preset in PRESETS.values():
             for name in names(preset):
-                found.setdefault(_plain(name), preset)
-    return found
+                presets.setdefault(_normalize(name), preset)
+    return presets
 
 
 _BY_NAME = _index()
@@ -53,4 +53,4 @@ def resolve(name: str) -> Preset | None:
 
     A dialect's bare name gives the plain preset of that dialect; `-` and `_` are one.
     """
-    return _BY_NAME.get(_plain(name))
+    return _BY_NAME.get(_normalize(name))

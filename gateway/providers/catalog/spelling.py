@@ -32,7 +32,7 @@ _WORDS: dict[str, tuple[str, ...]] = {
 _REGION = re.compile(r"(?P<region>[a-z]{2}(?:-gov)?-[a-z]+-\d)/")
 
 
-class Meant(msgspec.Struct, frozen=True):
+class PrefixMatch(msgspec.Struct, frozen=True):
     """A preset, and the upstream's name of the model; `region` where the name told one."""
 
     preset: Preset
@@ -48,18 +48,18 @@ def presets_of(prefix: str) -> frozenset[str]:
     return frozenset({preset.name, *(name for _, name in _BY_MODEL.get(prefix, ()))})
 
 
-def meant(prefix: str, name: str) -> Meant | None:
+def match_prefix(prefix: str, name: str) -> PrefixMatch | None:
     """What LiteLLM's `prefix/name` means; None for a prefix that is not known."""
     preset = PREFIXES.get(prefix)
     if preset is None:
         return None
-    for word in (*_WORDS[""], *_WORDS.get(prefix, ())):
-        name = name.removeprefix(word)
-    for pattern, other in _BY_MODEL.get(prefix, ()):
+    for alias in (*_WORDS[""], *_WORDS.get(prefix, ())):
+        name = name.removeprefix(alias)
+    for pattern, preset_name in _BY_MODEL.get(prefix, ()):
         if fnmatch.fnmatchcase(name.lower(), pattern):
-            preset = PRESETS[other]
+            preset = PRESETS[preset_name]
             break
     region = ""
     if preset.auth == "sigv4" and (match := _REGION.match(name)) is not None:
         region, name = match["region"], name[match.end() :]
-    return Meant(preset, name, region)
+    return PrefixMatch(preset, name, region)

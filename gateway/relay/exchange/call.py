@@ -22,11 +22,11 @@ from gateway.relay.exchange.stored_response import NativeRequest, StorePolicy
 from gateway.relay.exchange.stored_response import StoredResponse as Response
 from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.upstream.media_fetch import Fetched
-from gateway.routing.limits import Want
+from gateway.routing.limits import Estimate
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
 # `Call.hedge_loss` is what a target used that was given up for a faster one, beside the call's own.
-NO_HEDGE_LOSS = Want()
+NO_HEDGE_LOSS = Estimate()
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 # No browser is to take an answer for anything else than it says.

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.canon.response import Usage
 from gateway.framing.multipart import Part
-from gateway.providers.offers import Operation
+from gateway.providers.passthrough_catalog import Operation
 from gateway.providers.profile import Price
 from gateway.providers.unit_prices import UnitPrice
 from gateway.relay.exchange.spool import Spool

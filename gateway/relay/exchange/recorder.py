@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from gateway.providers.masks import Mask
-from gateway.providers.masks import masked as without
+from gateway.providers.masks import apply_masks as without
 from gateway.providers.redact import Redactor, mask_headers
 from gateway.relay.exchange.log_record import Bodies, Chunk
 
@@ -161,13 +161,15 @@ class Recorder:
         return chunks
 
     def _may_contain_secret(self, data: bytes) -> bool:
-        return _may_contain_key(data) or any(redactor.finds(data) for redactor in self._redactors)
+        return _may_contain_key(data) or any(
+            redactor.contains_secret(data) for redactor in self._redactors
+        )
 
     def _headers(self, headers: dict[str, str]) -> dict[str, str]:
         for redactor in self._redactors:
             for name, value in headers.items():
                 data = value.encode("utf-8", "replace")
-                if redactor.finds(data):
+                if redactor.contains_secret(data):
                     headers[name] = redactor.clean(data).decode("utf-8", "replace")
         return headers
 

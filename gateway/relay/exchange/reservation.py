@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.routing.limits import Bound, Rule, Want
+from gateway.routing.limits import Bound, Estimate, Rule
 
 Bounds = tuple[Bound, ...]
 
@@ -19,7 +19,7 @@ class Reservation(msgspec.Struct, frozen=True):
     """
 
     bounds: Bounds
-    estimate: Want
+    estimate: Estimate
     started_at: float
     attempt: bool = False
     lease_name: str = ""
@@ -29,9 +29,9 @@ class ReservationRequest(msgspec.Struct, frozen=True):
     """What a request asks of its rules: those of its own, and those of an attempt."""
 
     request_bounds: Bounds
-    request_estimate: Want
+    request_estimate: Estimate
     attempt_bounds: Bounds
-    attempt_estimate: Want
+    attempt_estimate: Estimate
 
 
 class LimitRefusal(msgspec.Struct, frozen=True):

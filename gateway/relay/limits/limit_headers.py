@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from gateway.routing.limits import BUCKETS, SLICES, UNITS, Bound, What
+from gateway.routing.limits import BUCKETS, SLICES, UNITS, Bound, Metric
 
 Header = tuple[bytes, bytes]
 
@@ -53,13 +53,13 @@ class LimitHeaders:
 
     def __init__(self, bounds: Sequence[Bound], now: float) -> None:
         # By what is counted: the place of a bound, its most, the same as told, when it ends.
-        self._bounds_by_kind: dict[What, list[tuple[int, int, bytes, float]]] = {}
+        self._bounds_by_kind: dict[Metric, list[tuple[int, int, bytes, float]]] = {}
         for number, bound in enumerate(bounds):
             if span_s := bound.span_s:
                 ends = (now * SLICES // span_s + BUCKETS) * span_s / SLICES
-                max_used = bound.most - 1 if bound.what == "requests" else bound.most
-                of_kind = self._bounds_by_kind.setdefault(bound.what, [])
-                of_kind.append((2 * number, max_used, bound.told, ends))
+                max_used = bound.limit - 1 if bound.metric == "requests" else bound.limit
+                of_kind = self._bounds_by_kind.setdefault(bound.metric, [])
+                of_kind.append((2 * number, max_used, bound.limit_text, ends))
         soft = ((2 * n, b) for n, b in enumerate(bounds) if b.rule.soft is not None)
         self._soft_bounds = tuple(soft)
         self._second = 0
@@ -138,6 +138,6 @@ def format_duration(seconds: int) -> str:
 
 def _budget_warning(bound: Bound, used: int) -> str:
     rule = bound.rule
-    share = used * 100 // rule.most if rule.most else 100
-    usd = f"{rule.most / UNITS:.6f}".rstrip("0").rstrip(".")
+    share = used * 100 // rule.limit if rule.limit else 100
+    usd = f"{rule.limit / UNITS:.6f}".rstrip("0").rstrip(".")
     return f"{rule.owner.partition(':')[0]} {rule.span} {share}% of {usd} USD"

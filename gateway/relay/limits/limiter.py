@@ -33,7 +33,7 @@ from gateway.relay.limits.max_rates import (
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
 from gateway.routing.candidates import with_fallbacks
-from gateway.routing.limits import Bound, Line, Moment, Rule, Want
+from gateway.routing.limits import Bound, BoundWindow, Estimate, Moment, Rule
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,7 @@ _MAX_CACHED_RULES = 8192
 MAX_BUDGETS = 1000
 # (owner and span, window, units): what the database says was spent.
 RecordedSpend = Sequence[tuple[str, int, int]]
-Lines = tuple[Line, ...]
+Lines = tuple[BoundWindow, ...]
 
 
 class _ActiveBounds(msgspec.Struct, frozen=True):
@@ -71,7 +71,7 @@ class _RuleSet(msgspec.Struct, frozen=True):
 
 
 _NO_RULES = _RuleSet((), needs_estimate=False)
-_NO_USAGE = Want()
+_NO_USAGE = Estimate()
 _NO_RATES: Rates = (0, 0)
 
 
@@ -111,22 +111,24 @@ class Limiter:
         if not bounds:
             return _NO_RULES
         targets = all_targets(with_fallbacks(snapshot, route))
-        needs_estimate = limits.needs(bounds)
+        needs_estimate = limits.needs_estimate(bounds)
         rates = max_rates(targets, key, snapshot.margin)
         return _RuleSet(bounds, needs_estimate, max_output=max_output_tokens(targets), rates=rates)
 
     def _bind(self, rules: Iterable[Rule]) -> Bounds:
         offsets = ((rule, self.counters.counter_offset(rule.name)) for rule in rules)
-        return tuple(limits.bound(rule, offset) for rule, offset in offsets if offset is not None)
+        return tuple(
+            limits.bind_rule(rule, offset) for rule, offset in offsets if offset is not None
+        )
 
     def _attempt_rules(self, target: Target) -> _RuleSet:
         cache_key = target.model.provider.id, target.id
         rules = self._rules_by_target.get(cache_key)
         if rules is None:
             bounds = self._bind(target_rules(target))
-            needs_cost = any(bound.what == "usd" for bound in bounds)
+            needs_cost = any(bound.metric == "usd" for bound in bounds)
             rules = self._rules_by_target[cache_key] = _RuleSet(
-                bounds, limits.needs(bounds), needs_cost
+                bounds, limits.needs_estimate(bounds), needs_cost
             )
         return rules
 
@@ -194,24 +196,24 @@ class Limiter:
     def count_refusal(self, refused: LimitRefusal) -> Error:
         """The error for a refusal, which is counted."""
         rule = refused.rule
-        self.on_refused(rule.owner.partition(":")[0], rule.what)
+        self.on_refused(rule.owner.partition(":")[0], rule.metric)
         return refusal_error(refused)
 
     def _reserve(
-        self, call: Call, bounds: Bounds, estimate: Want, *, attempt: bool = False
+        self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
         """Count in all of the bounds, unless one refuses; the client is told of its own."""
         now, counters = self._clock(), self.counters
         current = self._active(bounds, now, call.started_at)
         counters.map_new_slots()
-        number, counts = limits.look(
+        number, counts = limits.check_limits(
             current.lines, counters.local_slot, counters.peer_slots, estimate
         )
         if not attempt:
             call.limit_headers = current.headers.render(call.dialect.name, counts, now)
         if number:
             return self._limit_refusal(bounds[number - 1], counts[-2], now)
-        limits.take(current.lines, counters.local_slot, estimate)
+        limits.reserve(current.lines, counters.local_slot, estimate)
         call.reservations.append(Reservation(bounds, estimate, call.started_at, attempt=attempt))
         return None
 
@@ -242,7 +244,7 @@ class Limiter:
             self._active_bounds.clear()
         active = self._active_bounds.get(id(bounds))
         if active is None:
-            lines = limits.lines(bounds, Moment(now, self.windows(started)))
+            lines = limits.current_windows(bounds, Moment(now, self.windows(started)))
             soft = tuple(bound for bound in bounds if bound.rule.soft is not None)
             headers = LimitHeaders(bounds, now)
             active = self._active_bounds[id(bounds)] = _ActiveBounds(bounds, lines, headers, soft)
@@ -252,7 +254,7 @@ class Limiter:
         """The calendar's windows that a request belongs to."""
         day = started // limits.DAY
         if day != self._day:
-            spans = {span: limits.calendar(started, span)[0] for span in limits.CALENDAR}
+            spans = {span: limits.calendar_window(started, span)[0] for span in limits.CALENDAR}
             self._day, self._windows = day, spans
         return self._windows
 
@@ -266,30 +268,32 @@ class Limiter:
 
     def _limit_refusal(self, bound: Bound, used: int, now: float) -> LimitRefusal:
         rule = bound.rule
-        if used < rule.most:
-            return LimitRefusal(rule, used, limits.SOON_S)
-        if rule.what == "usd":
+        if used < rule.limit:
+            return LimitRefusal(rule, used, limits.RETRY_SOON_S)
+        if rule.metric == "usd":
             return self.budget_refusal(rule, used, now)
-        slot = limits.slot(now, bound.span_s)
+        slot = limits.slot_number(now, bound.span_s)
         slots = [self.counters.local_slot, *self.counters.peer_slots]
-        rows = (limits.by_slot(process_slot, bound.at, slot) for process_slot in slots)
+        rows = (limits.counts_by_slot(process_slot, bound.offset, slot) for process_slot in slots)
         counts = [sum(column) for column in zip(*rows, strict=True)]
-        return LimitRefusal(rule, used, limits.frees_in(counts, rule.most, now, bound.span_s))
+        return LimitRefusal(
+            rule, used, limits.seconds_until_below(counts, rule.limit, now, bound.span_s)
+        )
 
     def budget_refusal(self, rule: Rule, used: int, now: float) -> LimitRefusal:
         """The refusal of a budget that is spent."""
-        _, ends = limits.calendar(now, rule.span)
+        _, ends = limits.calendar_window(now, rule.span)
         return LimitRefusal(rule, used, None if ends is None else max(ends - now, 0.0))
 
     # --- out ----------------------------------------------------------------------------
 
-    def release_attempt(self, call: Call, usage: Want = _NO_USAGE) -> None:
+    def release_attempt(self, call: Call, usage: Estimate = _NO_USAGE) -> None:
         """An attempt is over: what it reserved at its provider is free, but what it used."""
         if call.reservations and call.reservations[-1].attempt:
             self.release(call.reservations.pop(), usage.tokens, usage.units)
 
     def settle(
-        self, call: Call, tokens: int, units: int, hedge_loser_usage: Want = _NO_USAGE
+        self, call: Call, tokens: int, units: int, hedge_loser_usage: Estimate = _NO_USAGE
     ) -> None:
         """Put what a call used in the place of what it had reserved. Once.
 
@@ -308,9 +312,7 @@ class Limiter:
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
         """Settle one hold."""
         current = self._active(reservation.bounds, self._clock(), reservation.started_at)
-        limits.put_back(
-            current.lines, self.counters.local_slot, reservation.estimate, tokens, units
-        )
+        limits.settle(current.lines, self.counters.local_slot, reservation.estimate, tokens, units)
         if units > 0:
             for bound in current.soft:
                 self._check_soft_limit(bound, self.windows(reservation.started_at)[bound.rule.span])
@@ -319,7 +321,9 @@ class Limiter:
         """Say once in each window that a budget's soft limit is passed."""
         rule = bound.rule
         slots = (self.counters.local_slot, *self.counters.peer_slots)
-        used = sum(limits.spent(process_slot, bound.at, window) for process_slot in slots)
+        used = sum(
+            limits.window_spend(process_slot, bound.offset, window) for process_slot in slots
+        )
         self.log_soft_limit(rule, used, window)
 
     def log_soft_limit(self, rule: Rule, used: int, window: int) -> None:
@@ -348,20 +352,20 @@ class Limiter:
                     continue
                 slots = (self.counters.local_slot, *self.counters.peer_slots)
                 missing = units - sum(
-                    limits.spent(process_slot, offset, window) for process_slot in slots
+                    limits.window_spend(process_slot, offset, window) for process_slot in slots
                 )
                 if missing > 0:
-                    limits.spend(self.counters.local_slot, offset, window, missing)
+                    limits.add_spend(self.counters.local_slot, offset, window, missing)
 
 
-def _request_estimate(call: Call, rules: _RuleSet) -> Want:
+def _request_estimate(call: Call, rules: _RuleSet) -> Estimate:
     """The most that a call may use, as far as its own rules ask for it."""
     return (
         estimate_usage(call, rules.max_output, rules.rates) if rules.needs_estimate else _NO_USAGE
     )
 
 
-def _attempt_estimate(call: Call, rules: _RuleSet, target: Target) -> Want:
+def _attempt_estimate(call: Call, rules: _RuleSet, target: Target) -> Estimate:
     """The same of an attempt at a target."""
     if not rules.needs_estimate:
         return _NO_USAGE
@@ -374,18 +378,18 @@ def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None
     """The rules of a key, its project and team, a route, and of all requests together."""
     rules: list[Rule] = []
     if key is not None and key.id:
-        rules += limits.rules(f"key:{key.id}", "this API key", key.limits, key.budget)
+        rules += limits.build_rules(f"key:{key.id}", "this API key", key.limits, key.budget)
         for team in key.team.line if key.team is not None else ():
             label = f"the {'team' if team.parent is None else 'project'} {team.name}"
-            rules += limits.rules(f"team:{team.id}", label, team.limits, team.budget)
+            rules += limits.build_rules(f"team:{team.id}", label, team.limits, team.budget)
     if route.id:
         model = f"the model {route.name}"
-        rules += limits.rules(f"route:{route.id}", model, route.limits)
+        rules += limits.build_rules(f"route:{route.id}", model, route.limits)
         if key is not None and key.id:
             owner, label = f"route:{route.id}/key:{key.id}", f"this API key on {model}"
-            rules += limits.rules(owner, label, route.key_limits)
+            rules += limits.build_rules(owner, label, route.key_limits)
     if snapshot is not None:
-        rules += limits.rules("all", "the gateway", snapshot.limits, snapshot.budget)
+        rules += limits.build_rules("all", "the gateway", snapshot.limits, snapshot.budget)
     return rules
 
 
@@ -396,20 +400,20 @@ def budget_rules(snapshot: Snapshot) -> list[Rule]:
 
 def _budget_rules(snapshot: Snapshot) -> Iterator[Rule]:
     """Those of the gateway, providers, targets, teams and keys, in this order."""
-    yield from limits.rules("all", "", None, snapshot.budget)
+    yield from limits.build_rules("all", "", None, snapshot.budget)
     for provider in snapshot.providers.values():
-        yield from limits.rules(f"provider:{provider.id}", "", None, provider.budget)
+        yield from limits.build_rules(f"provider:{provider.id}", "", None, provider.budget)
     for route in snapshot.routes.values():
         for target in route.targets:
             if target.id:
-                yield from limits.rules(f"target:{target.id}", "", None, target.budget)
+                yield from limits.build_rules(f"target:{target.id}", "", None, target.budget)
     teams: dict[int, Team] = {}
     for key in snapshot.keys.values():
         teams.update((team.id, team) for team in (key.team.line if key.team is not None else ()))
     for team in teams.values():
-        yield from limits.rules(f"team:{team.id}", "", None, team.budget)
+        yield from limits.build_rules(f"team:{team.id}", "", None, team.budget)
     for key in snapshot.keys.values():
-        yield from limits.rules(f"key:{key.id}", "", None, key.budget)
+        yield from limits.build_rules(f"key:{key.id}", "", None, key.budget)
 
 
 def remaining_budgets(
@@ -420,14 +424,14 @@ def remaining_budgets(
     slots = (counters.local_slot, *counters.peer_slots)
     remaining: dict[tuple[str, str], float] = {}
     for rule in rules:
-        window, _ = limits.calendar(now, rule.span)
+        window, _ = limits.calendar_window(now, rule.span)
         offset = counters.counter_offset(rule.name)
         used = (
-            sum(limits.spent(process_slot, offset, window) for process_slot in slots)
+            sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
             if offset is not None
             else 0
         )
-        remaining[rule.owner, rule.span] = (rule.most - used) / limits.UNITS
+        remaining[rule.owner, rule.span] = (rule.limit - used) / limits.UNITS
     return remaining
 
 
@@ -437,9 +441,9 @@ def target_rules(target: Target) -> list[Rule]:
     provider = target.model.provider
     if target.id:
         owner, label = f"target:{target.id}", f"the target {target.model.label}"
-        rules += limits.rules(owner, label, target.limits, target.budget)
+        rules += limits.build_rules(owner, label, target.limits, target.budget)
     owner, label = f"provider:{provider.id}", f"the provider {provider.name}"
-    rules += limits.rules(owner, label, provider.limits, provider.budget)
+    rules += limits.build_rules(owner, label, provider.limits, provider.budget)
     return rules
 
 
@@ -447,23 +451,23 @@ def refusal_error(refused: LimitRefusal) -> Error:
     """What a client is told."""
     rule = refused.rule
     wait = None if refused.retry_after_s is None else max(1, ceil(refused.retry_after_s))
-    if rule.what != "usd":
+    if rule.metric != "usd":
         message = f"{_describe(rule)}; try again in {wait} s"
         return Error(kind="rate_limit", message=message, retry_after_s=wait)
-    if refused.used < rule.most:
+    if refused.used < rule.limit:
         message = f"the rest of {_describe(rule)} is reserved by requests under way"
         return Error(kind="rate_limit", message=message, retry_after_s=wait)
     return Error(kind="quota", message=f"{_describe(rule)} is spent", retry_after_s=wait)
 
 
 def _describe(rule: Rule) -> str:
-    if rule.what == "usd":
-        usd = f"{rule.most / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
+    if rule.metric == "usd":
+        usd = f"{rule.limit / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
         period = "in all" if rule.span == "total" else f"a {rule.span}"
         return f"the budget of {rule.label} of {usd} USD {period}"
-    if rule.what == "concurrency":
-        return f"{rule.label} may have {_count(rule.most, 'requests')} at a time"
-    return f"{rule.label} may have {_count(rule.most, rule.what)} a {rule.span}"
+    if rule.metric == "concurrency":
+        return f"{rule.label} may have {_count(rule.limit, 'requests')} at a time"
+    return f"{rule.label} may have {_count(rule.limit, rule.metric)} a {rule.span}"
 
 
 def _count(number: int, what: str) -> str:

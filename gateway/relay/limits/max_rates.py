@@ -16,8 +16,8 @@ from gateway.canon.errors import GatewayError
 from gateway.providers.profile import Price
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.request_features import estimate_tokens
-from gateway.routing.limits import UNITS, Want
-from gateway.routing.pricing import charged
+from gateway.routing.limits import UNITS, Estimate
+from gateway.routing.pricing import charge_of
 from gateway.routing.snapshot import ApiKey, Route, Target
 
 # What an answer may have where neither the request nor the model's row says.
@@ -38,7 +38,7 @@ _int_decoder = msgspec.json.Decoder(int | None)
 Rates = tuple[int, int]
 
 
-def estimate_usage(call: Call, model_max_output: int, rates: Rates) -> Want:
+def estimate_usage(call: Call, model_max_output: int, rates: Rates) -> Estimate:
     """What to reserve for a call that targets of such prices may answer.
 
     `able` is how long their answers may be at most, as `most_output` says.
@@ -49,7 +49,7 @@ def estimate_usage(call: Call, model_max_output: int, rates: Rates) -> Want:
         output = _max_output(call, model_max_output)
         if size > PARSED_BYTES:
             prompt = _estimate_prompt(call, prompt)
-    return Want(prompt + output, prompt * rates[0] + output * rates[1])
+    return Estimate(prompt + output, prompt * rates[0] + output * rates[1])
 
 
 def _estimate_prompt(call: Call, size_estimate: int) -> int:
@@ -146,7 +146,7 @@ def _max_units_per_token(
 ) -> int:
     """The highest of the rates, in units of dollars for a token, rounded up."""
     highest = max((rate for rate in rates if rate is not None), default=Decimal(0))
-    return -int(-(charged(highest, *margins) or 0) * UNITS // _MILLION)
+    return -int(-(charge_of(highest, *margins) or 0) * UNITS // _MILLION)
 
 
 def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:

@@ -32,7 +32,7 @@ from gateway.relay.limits.limiter import Limiter, RecordedSpend
 from gateway.relay.limits.redis_client import CacheWrite, RedisClient, RedisUnavailable
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
-from gateway.routing.limits import Bound, Rule, Want
+from gateway.routing.limits import Bound, Estimate, Rule
 from gateway.routing.snapshot import Route, Target
 
 log = logging.getLogger(__name__)
@@ -230,7 +230,7 @@ class RedisLimiter(Limiter):
         return _RedisReservation(reservations, request_counts, None, refused, blob)
 
     def _refusal(self, rule: Rule, used: int, retry_after_s: float) -> LimitRefusal:
-        if rule.what == "usd" and used >= rule.most:
+        if rule.metric == "usd" and used >= rule.limit:
             return self.budget_refusal(rule, used, self.now())
         return LimitRefusal(rule, used, max(retry_after_s, 0.0))
 
@@ -247,7 +247,7 @@ class RedisLimiter(Limiter):
         if not reservation.lease_name:
             super().release(reservation, tokens, units)
             for bound in reservation.bounds if units > 0 else ():
-                if bound.what == "usd":
+                if bound.metric == "usd":
                     # Counted here while Redis was away; Redis reserved nothing for it.
                     row = _row(bound, reservation.estimate, reservation.started_at)
                     row |= {"amount": 0, "used": clamp_int(units), "lease_name": self.lease_name}
@@ -256,14 +256,14 @@ class RedisLimiter(Limiter):
             return
         used = {"tokens": tokens, "usd": units}
         for bound in reservation.bounds:
-            if bound.what == "requests":
+            if bound.metric == "requests":
                 continue
             row = _row(bound, reservation.estimate, reservation.started_at)
-            row["used"] = clamp_int(max(0, used.get(bound.what, 0)))
+            row["used"] = clamp_int(max(0, used.get(bound.metric, 0)))
             row["lease_name"] = reservation.lease_name
             self.settlements.waiting.append(row)
-            if bound.what == "usd" and units > 0:
-                limits.spend(self.counters.local_slot, bound.at, row["window"], units)
+            if bound.metric == "usd" and units > 0:
+                limits.add_spend(self.counters.local_slot, bound.offset, row["window"], units)
                 self.spend_sync.windows[bound.rule.name] = row["window"]
         self._flush_soon()
 
@@ -340,12 +340,12 @@ def _loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _row(bound: Bound, estimate: Want, started: float) -> Row:
+def _row(bound: Bound, estimate: Estimate, started: float) -> Row:
     rule = bound.rule
-    row: Row = {"name": rule.name, "what": rule.what, "limit": rule.most}
-    row["amount"] = clamp_int(limits.wanted(rule, estimate))
-    if rule.what == "usd":
-        row["window"], ends = limits.calendar(started, rule.span)
+    row: Row = {"name": rule.name, "what": rule.metric, "limit": rule.limit}
+    row["amount"] = clamp_int(limits.estimated_use(rule, estimate))
+    if rule.metric == "usd":
+        row["window"], ends = limits.calendar_window(started, rule.span)
         row["ttl"] = 0 if ends is None else max(60, int(ends - started) + 86400)
     else:
         row["span"] = bound.span_s
@@ -471,7 +471,7 @@ class SpendSync:
         for name, window in self.windows.items():
             offset = self._counters.counter_offset(name)
             used = (
-                sum(limits.spent(process_slot, offset, window) for process_slot in slots)
+                sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
                 if offset is not None
                 else 0
             )

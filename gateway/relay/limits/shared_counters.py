@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from itertools import compress
 from pathlib import Path
 
-from gateway.routing.limits import RESERVED, WORDS
+from gateway.routing.limits import COUNTER_SIZE, RESERVED
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ _SLOTS_CREATED, _COUNTERS_USED = 0, 1
 _MAX_USED = MAX_COUNTERS * 7 // 8
 # From so many on, a process that is alone begins anew: most are of keys long gone.
 _RESET_USED = MAX_COUNTERS // 2
-_SLOT_BYTES = MAX_COUNTERS * WORDS * _INT_BYTES
+_SLOT_BYTES = MAX_COUNTERS * COUNTER_SIZE * _INT_BYTES
 _TABLE_BYTES = (_HEADER_INTS + MAX_COUNTERS) * _INT_BYTES
 
 
@@ -178,7 +178,7 @@ class SharedCounters:
         """The same for who has already seen to being alone."""
         offset = self._offsets.get(name)
         if offset is None and (index := self._find_index(name)) is not None:
-            offset = index * WORDS
+            offset = index * COUNTER_SIZE
             self._reserve(offset)
             self._offsets[name] = offset
         return offset
@@ -194,8 +194,8 @@ class SharedCounters:
             log.error("limits are counted by each process alone from now on: %s", error.strerror)
             local_slot = memoryview(bytearray(_SLOT_BYTES)).cast("q")
             for existing in self._offsets.values():
-                local_slot[existing : existing + WORDS] = self.local_slot[
-                    existing : existing + WORDS
+                local_slot[existing : existing + COUNTER_SIZE] = self.local_slot[
+                    existing : existing + COUNTER_SIZE
                 ]
             self.local_slot = local_slot
 
@@ -255,8 +255,8 @@ class SharedCounters:
 
     def _clear_reserved(self, slot: memoryview) -> None:
         for index in compress(range(MAX_COUNTERS), self._table[_HEADER_INTS:].tolist()):
-            if slot[index * WORDS + RESERVED]:
-                slot[index * WORDS + RESERVED] = 0
+            if slot[index * COUNTER_SIZE + RESERVED]:
+                slot[index * COUNTER_SIZE + RESERVED] = 0
 
     def close(self) -> None:
         """Give up the lane; what it counted stays for the next process."""

@@ -33,7 +33,7 @@ from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.usage_estimate import REPORTED
 from gateway.relay.passthrough.request import state_of
-from gateway.routing.pricing import charged, cost
+from gateway.routing.pricing import charge_of, cost
 from gateway.routing.snapshot import ApiKey, Model, Provider, Snapshot, model_of
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ async def result_reader(
     """A reader for the response of a call, if that is the results of a batch."""
     state, operation = state_of(call)
     ledger = runtime.ledger
-    if ledger is None or not operation.raw or operation.method != "GET":
+    if ledger is None or not operation.binary_response or operation.method != "GET":
         return None
     batch: str | None = None
     if operation.family == "anthropic/batches":
@@ -297,7 +297,7 @@ def _log_record(
         usage_source=REPORTED,
         cost_usd=model_usage.usd,
         price_source=model_usage.price.source if model_usage.usd is not None else "",
-        charged_usd=charged(model_usage.usd, margin, provider.margin, snapshot.margin),
+        charged_usd=charge_of(model_usage.usd, margin, provider.margin, snapshot.margin),
         service_tier=TIER,
         tags=sorted(key.tags) if key is not None else [],
         upstream_id=batch,

@@ -23,8 +23,8 @@ from gateway.dialects.base import RenderedRequest
 from gateway.framing import multipart
 from gateway.framing.multipart import Part
 from gateway.providers import edits as profile_edits
-from gateway.providers import offers
-from gateway.providers.offers import Operation
+from gateway.providers import passthrough_catalog
+from gateway.providers.passthrough_catalog import Operation
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.deadlines import Deadlines
 from gateway.relay.exchange.passthrough import PassthroughState, PassthroughUsage
@@ -56,7 +56,7 @@ def state_of(call: Call) -> tuple[PassthroughState, Operation]:
 
 def provider_path(provider: Provider, family: str) -> str | None:
     """The path of a family at a provider; None where it does not serve it."""
-    return offers.path_of(provider.preset, provider.paths, family)
+    return passthrough_catalog.path_of(provider.preset, provider.paths, family)
 
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
@@ -70,7 +70,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     content, report = _content(call, target)
     path = model_names.expand_path_template(path_template, target.model.name)
     state.sent_bytes = len(content)
-    path += operation.rest.replace("{id}", quote(state.resource_id, safe=""))
+    path += operation.path_suffix.replace("{id}", quote(state.resource_id, safe=""))
     provider_params = {name.casefold() for name, _ in provider.query}
     if query := [
         (name, value) for name, value in state.query if name.casefold() not in provider_params

@@ -19,7 +19,7 @@ from gateway.relay.exchange.deadlines import Deadlines, StopReason
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 from gateway.relay.exchange.usage_estimate import BY_TEXT, REPORTED, usage_of
 from gateway.relay.run.settle import charge_for, price_usage
-from gateway.routing.limits import Want, units
+from gateway.routing.limits import Estimate, units
 from gateway.routing.retry_plan import Candidate, RetryPlan
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class _Race:
                 self.runtime.limiter.release_attempt(loser.call, used)
                 loser.task.cancel()
                 tokens, spent = tokens + used.tokens, spent + used.units
-        racer.call.hedge_loss = Want(tokens, spent)
+        racer.call.hedge_loss = Estimate(tokens, spent)
         records = [record for loser in losers for record in loser.call.attempts]
         racer.call.attempts[:0] = [*self._earlier_attempts, *records]
         racer.call.reservations[:0] = self.call.reservations
@@ -264,7 +264,7 @@ def _no_answer() -> Error:
     return Error(kind="upstream_error", message="no target has answered")
 
 
-def _mark_loser(call: Call) -> Want:
+def _mark_loser(call: Call) -> Estimate:
     """Mark the last attempt of a hedge loser; returns its estimated usage."""
     if not call.attempts:
         return NO_HEDGE_LOSS
@@ -281,4 +281,4 @@ def _mark_loser(call: Call) -> Want:
     record.cost_usd, record.price_source, _ = price_usage(call, usage)
     record.charged_usd = charge_for(call, record.cost_usd)
     tokens = max(usage.prompt_tokens or 0, 0) + max(usage.output or 0, 0)
-    return Want(tokens, units(record.charged_usd))
+    return Estimate(tokens, units(record.charged_usd))

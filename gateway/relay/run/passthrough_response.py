@@ -47,7 +47,7 @@ async def reply(
     """Send an answer on. Raises GatewayError only before the first byte."""
     _, operation = state_of(call)
     kind = answer.kind.partition(";")[0].strip().lower()
-    if not operation.raw and (kind == "application/json" or kind.endswith("+json")):
+    if not operation.binary_response and (kind == "application/json" or kind.endswith("+json")):
         await _reply_complete(runtime, call, client, target, answer)
         return
     await _PassthroughStream(runtime, call, client, deadlines, target, answer).run()
@@ -84,7 +84,7 @@ async def _reply_complete(
 async def _rewrite_ids(runtime: Runtime, call: Call, target: Target, data: bytes) -> bytes:
     """The answer as this client gets it; the same bytes where nothing differs."""
     state, operation = state_of(call)
-    if operation.ids:
+    if operation.has_resource_ids:
         body = decode(data)
         provider = target.model.provider.name
         if isinstance(body, dict):
@@ -144,7 +144,7 @@ class _PassthroughStream:
         self.target, self.answer = target, answer
         self.state, self.operation = state_of(call)
         self.is_event_stream = "text/event-stream" in answer.kind
-        self.is_text = not self.operation.raw and answer.kind.startswith("text/")
+        self.is_text = not self.operation.binary_response and answer.kind.startswith("text/")
         self.decoder = Decoder(MAX_EVENT_BYTES) if self.is_event_stream else None
         self.results: batches.BatchResultReader | None = None
         provider = target.model.provider
@@ -187,7 +187,7 @@ class _PassthroughStream:
         if self.redactor is None:
             return data
         data = self.redactor.clean(self.tail + data)
-        cut = len(data) - self.redactor.held_back(data)
+        cut = len(data) - self.redactor.partial_match_length(data)
         self.tail = data[cut:]
         return data[:cut]
 

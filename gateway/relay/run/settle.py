@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.canon.response import Usage
-from gateway.providers.masks import masked_text
+from gateway.providers.masks import mask_text
 from gateway.providers.unit_prices import unit_price_for
 from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.log_record import LogRecord
@@ -18,7 +18,7 @@ from gateway.relay.exchange.request_features import SESSION_HEADERS, tags_of
 from gateway.relay.exchange.usage_estimate import REPORTED, usage_of
 from gateway.relay.run import store_policy
 from gateway.routing.limits import units
-from gateway.routing.pricing import STANDARD, charged, cost, tier_price
+from gateway.routing.pricing import STANDARD, charge_of, cost, tier_price
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -132,10 +132,10 @@ def _mask(entry: LogRecord, call: Call) -> None:
     masks = call.recorder.masks
     if not masks:
         return
-    entry.error = masked_text(entry.error, masks)
+    entry.error = mask_text(entry.error, masks)
     for attempt in entry.attempts:
         if attempt.error:
-            attempt.error = masked_text(attempt.error, masks)
+            attempt.error = mask_text(attempt.error, masks)
 
 
 def _bill(entry: LogRecord, call: Call) -> None:
@@ -191,7 +191,7 @@ def _charge(entry: LogRecord, call: Call) -> None:
 def charge_for(call: Call, usd: Decimal | None) -> Decimal | None:
     """What is charged for a cost of the call: with the margin of key, provider or settings."""
     key, target = call.key, call.target
-    return charged(
+    return charge_of(
         usd,
         key.margin if key is not None else None,
         target.model.provider.margin if target is not None else None,

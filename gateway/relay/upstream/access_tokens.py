@@ -21,7 +21,7 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.providers import sigv4
-from gateway.providers.auth import fields_of, is_made
+from gateway.providers.auth import derives_header, fields_of
 from gateway.providers.sigv4 import Key
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
@@ -277,7 +277,7 @@ class AccessTokens:
         content: Content,
     ) -> httpx.Headers:
         """The headers with those that this request is let in by. Raises GatewayError."""
-        if not is_made(provider.auth, provider.credential):
+        if not derives_header(provider.auth, provider.credential):
             return headers
         source = self._source(provider)
         secret = await source.get()
@@ -296,7 +296,7 @@ class AccessTokens:
         signed_headers = {
             name: headers[name] for name in ("host", "content-type") if name in headers
         }
-        auth_headers = sigv4.signed(secret, region, method, str(url), signed_headers, content)
+        auth_headers = sigv4.sign_headers(secret, region, method, str(url), signed_headers, content)
         return httpx.Headers([*headers.raw, *auth_headers])
 
     def secrets(self) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ from gateway.store.documents.shape import (
     RouteDoc,
     TeamDoc,
     as_json,
-    merged,
+    merge_patch,
     owned,
     owning,
 )
@@ -48,7 +48,7 @@ class Kind(NamedTuple):
     """
 
     name: str
-    one: str
+    label: str
     shape: type[Any]
     rows: Callable[[], QuerySet[Any]]
     find: Callable[[str], Any | None]
@@ -121,7 +121,7 @@ __all__ = [
     "Owner",
     "Refused",
     "as_json",
-    "merged",
+    "merge_patch",
     "owned",
     "owning",
 ]

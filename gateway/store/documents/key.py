@@ -11,17 +11,23 @@ from typing import Any
 from django.utils import timezone
 
 from gateway.models import ApiKey, Team
-from gateway.store import compile as made
+from gateway.store import field_values
 from gateway.store.documents.shape import (
     KeyDoc,
     Refused,
     as_json,
-    checked,
+    check_row,
     claim,
-    shaped,
+    convert_document,
 )
-from gateway.store.key_values import budget_of, limits_value, set_budget, set_limits, tidy
-from gateway.store.keys import fresh_row
+from gateway.store.key_values import (
+    budget_of,
+    limits_value,
+    set_budget,
+    set_limits,
+    strip_trailing_zeros,
+)
+from gateway.store.keys import new_key_row
 
 
 def find_key(name: str) -> ApiKey | None:
@@ -29,16 +35,16 @@ def find_key(name: str) -> ApiKey | None:
     if "\0" in name:
         return None
     rows = ApiKey.objects.select_related("team")
-    found = rows.filter(prefix=name).first()
-    if found is not None:
-        return found
-    named = list(rows.filter(name=name)[:2])
-    return named[0] if len(named) == 1 else None
+    row = rows.filter(prefix=name).first()
+    if row is not None:
+        return row
+    matches = list(rows.filter(name=name)[:2])
+    return matches[0] if len(matches) == 1 else None
 
 
 def read_key(row: ApiKey) -> dict[str, Any]:
     """The key as a document."""
-    found: dict[str, Any] = as_json(
+    document: dict[str, Any] = as_json(
         KeyDoc(
             name=row.name,
             prefix=row.prefix,
@@ -50,10 +56,10 @@ def read_key(row: ApiKey) -> dict[str, Any]:
             log_bodies=row.log_bodies,
             limits=limits_value(row),
             budget=budget_of(row),
-            margin=tidy(row.margin),
+            margin=strip_trailing_zeros(row.margin),
         )
     )
-    return found
+    return document
 
 
 def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
@@ -61,22 +67,22 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
 
     Raises Refused.
     """
-    given = shaped(document, KeyDoc)
-    row = row if row is not None else fresh_row()[0]
+    values = convert_document(document, KeyDoc)
+    row = row if row is not None else new_key_row()[0]
     claim(row)
-    row.name, row.routes, row.log_bodies = given.name, given.routes, given.log_bodies
-    row.tags = given.tags
-    row.team, row.user = _team(given.team), given.user
-    row.expires_at = _aware(given.expires_at)
-    set_limits(row, given.limits)
-    set_budget(row, given.budget)
-    row.margin = given.margin
+    row.name, row.routes, row.log_bodies = values.name, values.routes, values.log_bodies
+    row.tags = values.tags
+    row.team, row.user = _team(values.team), values.user
+    row.expires_at = _aware(values.expires_at)
+    set_limits(row, values.limits)
+    set_budget(row, values.budget)
+    row.margin = values.margin
     for field in ("routes", "tags"):
         try:
-            made.texts(getattr(row, field), field)
+            field_values.texts(getattr(row, field), field)
         except ValueError as error:
             raise Refused(field, str(error)) from None
-    checked(row)
+    check_row(row)
     row.save()
     return row
 
@@ -84,10 +90,10 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
 def _team(name: str) -> Team | None:
     if not name:
         return None
-    found = Team.objects.filter(name=name).first() if "\0" not in name else None
-    if found is None:
+    team = Team.objects.filter(name=name).first() if "\0" not in name else None
+    if team is None:
         raise Refused("team", f"there is no team `{name[:200]}`")
-    return found
+    return team
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:

@@ -8,18 +8,18 @@ from gateway.models import Model, Provider
 from gateway.providers.capabilities import merge, traits_for
 from gateway.providers.prices import price_for
 from gateway.providers.profile import RATES
-from gateway.store import compile as made
-from gateway.store.compile import InvalidField
+from gateway.store import field_values
 from gateway.store.documents.shape import (
     ModelDoc,
     Prices,
     Refused,
     as_json,
-    checked,
+    check_row,
     claim,
-    shaped,
+    convert_document,
 )
-from gateway.store.key_values import tidy
+from gateway.store.field_values import InvalidField
+from gateway.store.key_values import strip_trailing_zeros
 from gateway.store.model_prices import price_value
 
 
@@ -34,51 +34,51 @@ def find_model(name: str) -> Model | None:
 
 def read_model(row: Model) -> dict[str, Any]:
     """The model as a document."""
-    prices = {name: tidy(getattr(row, f"price_{name}")) for name in RATES}
-    document = ModelDoc(
+    prices = {name: strip_trailing_zeros(getattr(row, f"price_{name}")) for name in RATES}
+    values = ModelDoc(
         name=str(row),
         traits=row.traits,
         edits=row.edits,
         prices=Prices(**prices, above=row.price_above, tiers=row.price_tiers),
         enabled=row.enabled,
     )
-    found: dict[str, Any] = as_json(document)
-    return found
+    document: dict[str, Any] = as_json(values)
+    return document
 
 
 def write_model(document: dict[str, Any], row: Model | None) -> Model:
     """Make or change a model. Raises Refused."""
-    given = shaped(document, ModelDoc)
-    provider_name, _, name = given.name.partition("/")
+    values = convert_document(document, ModelDoc)
+    provider_name, _, name = values.name.partition("/")
     provider = Provider.objects.filter(name=provider_name).first()
     if provider is None or not name:
         raise Refused("name", "a model's name is `provider/model`, of a provider that is there")
     row = row or Model()
     claim(row)
     row.provider, row.name = provider, name
-    row.traits, row.edits, row.enabled = given.traits, given.edits, given.enabled
-    row.price_above, row.price_tiers = given.prices.above, given.prices.tiers
+    row.traits, row.edits, row.enabled = values.traits, values.edits, values.enabled
+    row.price_above, row.price_tiers = values.prices.above, values.prices.tiers
     for price in RATES:
-        setattr(row, f"price_{price}", getattr(given.prices, price))
-    _compiles(row)
-    checked(row)
-    _priced(row)
+        setattr(row, f"price_{price}", getattr(values.prices, price))
+    _check_compiles(row)
+    check_row(row)
+    _check_prices(row)
     row.save()
     return row
 
 
-def _compiles(row: Model) -> None:
+def _check_compiles(row: Model) -> None:
     try:
         merge(traits_for(row.provider.preset, row.name), row.traits)
     except ValueError as error:
         raise Refused("traits", str(error)) from None
     try:
-        made.edits(row.edits)
+        field_values.edits(row.edits)
     except ValueError as error:
         raise Refused("edits", str(error)) from None
 
 
-def _priced(row: Model) -> None:
+def _check_prices(row: Model) -> None:
     try:
         price_value(price_for(row.provider.preset, row.name), row)
     except InvalidField as error:

@@ -8,25 +8,31 @@ from urllib.parse import urlsplit
 from django.db import transaction
 
 from gateway.models import Provider
-from gateway.models.sealed import Undecryptable
+from gateway.models.sealed import UndecryptableError
 from gateway.providers.catalog import resolve
-from gateway.store.compile import InvalidField
 from gateway.store.credentials import set_credential
 from gateway.store.documents.shape import (
     HIDDEN,
     ProviderDoc,
     Refused,
     as_json,
-    checked,
+    check_row,
     claim,
-    shaped,
-    with_values,
-    without_values,
+    convert_document,
+    hide_values,
+    restore_hidden_values,
 )
-from gateway.store.key_values import budget_of, limits_value, set_budget, set_limits, tidy
+from gateway.store.field_values import InvalidField
+from gateway.store.key_values import (
+    budget_of,
+    limits_value,
+    set_budget,
+    set_limits,
+    strip_trailing_zeros,
+)
 from gateway.store.snapshot import provider_value
 
-_PLAIN = (
+_COPIED_FIELDS = (
     "name",
     "preset",
     "dialect",
@@ -46,39 +52,39 @@ def read_provider(row: Provider) -> dict[str, Any]:
     credential = HIDDEN if row.credential else ""
     if row.credential_env and not row.credential:
         credential = f"${row.credential_env}"
-    plain = {name: getattr(row, name) for name in _PLAIN}
-    document = ProviderDoc(
+    copied = {name: getattr(row, name) for name in _COPIED_FIELDS}
+    values = ProviderDoc(
         credential=credential,
-        headers=without_values(row.headers),
-        query=None if row.query is None else without_values(row.query),
+        headers=hide_values(row.headers),
+        query=None if row.query is None else hide_values(row.query),
         limits=limits_value(row),
         budget=budget_of(row),
-        margin=tidy(row.margin),
-        **plain,
+        margin=strip_trailing_zeros(row.margin),
+        **copied,
     )
-    found: dict[str, Any] = as_json(document)
-    return found
+    document: dict[str, Any] = as_json(values)
+    return document
 
 
 def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     """Make or change a provider. Raises Refused."""
-    given = shaped(document, ProviderDoc)
+    values = convert_document(document, ProviderDoc)
     row = row or Provider()
     claim(row)
-    was = origin_of(row) if row.pk else None
-    for name in _PLAIN:
-        setattr(row, name, getattr(given, name))
-    entered = _credential(row, given.credential, was)
-    moved = was is not None and origin_of(row) != was
-    row.headers = with_values(given.headers, row.headers or {}, "headers", moved=moved)
-    held = row.query or {}
+    previous_origin = origin_of(row) if row.pk else None
+    for name in _COPIED_FIELDS:
+        setattr(row, name, getattr(values, name))
+    entered = _credential(row, values.credential, previous_origin)
+    moved = previous_origin is not None and origin_of(row) != previous_origin
+    row.headers = restore_hidden_values(values.headers, row.headers or {}, "headers", moved=moved)
+    stored_query = row.query or {}
     row.query = None
-    if given.query is not None:
-        row.query = with_values(given.query, held, "query", moved=moved)
-    set_limits(row, given.limits)
-    set_budget(row, given.budget)
-    row.margin = given.margin
-    checked(row)
+    if values.query is not None:
+        row.query = restore_hidden_values(values.query, stored_query, "query", moved=moved)
+    set_limits(row, values.limits)
+    set_budget(row, values.budget)
+    row.margin = values.margin
+    check_row(row)
     try:
         provider_value(row, entered)
     except ValueError as error:
@@ -90,24 +96,24 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     return row
 
 
-def _credential(row: Provider, given: str, was: tuple[str, str] | None) -> str | None:
+def _credential(row: Provider, entered: str, previous_origin: tuple[str, str] | None) -> str | None:
     """Set where the credential is from; the one that is to be stored, if it is new."""
-    if given == HIDDEN:
+    if entered == HIDDEN:
         if not row.credential:
             raise Refused("credential", f"{HIDDEN} stands for a key that is stored; none is")
-        if origin_of(row) != was:
+        if origin_of(row) != previous_origin:
             raise Refused(
                 "credential", "the server is another one now: give the key again, meant for it"
             )
         return None
     row.credential = ""
-    row.credential_env = given[1:] if given.startswith("$") else ""
-    return given if given and not given.startswith("$") else None
+    row.credential_env = entered[1:] if entered.startswith("$") else ""
+    return entered if entered and not entered.startswith("$") else None
 
 
 def field_of(error: ValueError) -> str:
     """The field of a provider that an error of `provider_value` is about; empty for none."""
-    if isinstance(error, Undecryptable):
+    if isinstance(error, UndecryptableError):
         return "credential"
     return error.field if isinstance(error, InvalidField) else ""
 

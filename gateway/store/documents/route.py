@@ -9,17 +9,17 @@ from django.db import transaction
 
 from gateway.audit import actor
 from gateway.models import Route
-from gateway.routing.document import Document, as_json
+from gateway.routing.route_spec import RouteSpec, as_json
 from gateway.store.documents.model import find_model
-from gateway.store.documents.shape import Refused, RouteDoc, claim, shaped
+from gateway.store.documents.shape import Refused, RouteDoc, claim, convert_document
 from gateway.store.key_values import (
     key_limits_value,
     limits_value,
+    non_null_fields,
     set_limits,
-    sound,
-    without_none,
+    validate_limits,
 )
-from gateway.store.routes import Conflict, compiled, current, document_of, save_route
+from gateway.store.routes import Conflict, compile_route, current_state, save_route, spec_of
 from gateway.store.snapshot import load_snapshot
 
 
@@ -27,33 +27,33 @@ def read_route(row: Route) -> dict[str, Any]:
     """The route as a document."""
     limits: dict[str, Any] = msgspec.to_builtins(limits_value(row))
     each: dict[str, Any] = msgspec.to_builtins(key_limits_value(row))
-    return {**as_json(document_of(row)), "limits": limits, "key_limits": each}
+    return {**as_json(spec_of(row)), "limits": limits, "key_limits": each}
 
 
 def write_route(document: dict[str, Any], row: Route | None) -> Route:
     """Make or change a route. Raises Refused."""
-    given = shaped(document, RouteDoc)
+    values = convert_document(document, RouteDoc)
     owned = row or Route()
     claim(owned)
-    if not given.name.strip() or len(given.name) > 200:
+    if not values.name.strip() or len(values.name) > 200:
         raise Refused("name", "a route has a name of 1 to 200 characters")
     for field in ("limits", "key_limits"):
         try:
-            sound(getattr(given, field))
+            validate_limits(getattr(values, field))
         except ValueError as error:
             raise Refused(field, str(error)) from None
-    way = Document(**{name: getattr(given, name) for name in Document.__struct_fields__})
-    _compiles(way)
-    number = current(row).number if row is not None else 0
+    spec = RouteSpec(**{name: getattr(values, name) for name in RouteSpec.__struct_fields__})
+    _check_compiles(spec)
+    number = current_state(row).number if row is not None else 0
     try:
         with transaction.atomic():
-            version = save_route(way, route=row, number=number, who=actor()[0])
+            version = save_route(spec, route=row, number=number, who=actor()[0])
             saved = Route.objects.get(pk=version.route_id)
-            before = _beside(saved)
+            before = _fields_beside_spec(saved)
             saved.source, saved.source_ref = owned.source, owned.source_ref
-            set_limits(saved, given.limits)
-            saved.key_limits = without_none(given.key_limits)
-            if _beside(saved) != before:
+            set_limits(saved, values.limits)
+            saved.key_limits = non_null_fields(values.key_limits)
+            if _fields_beside_spec(saved) != before:
                 saved.save()
     except Conflict:
         raise Refused("", "it was changed by somebody else at the same time; try again") from None
@@ -62,23 +62,23 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
     return saved
 
 
-def _beside(row: Route) -> tuple[Any, ...]:
+def _fields_beside_spec(row: Route) -> tuple[Any, ...]:
     """What a route's document says beside its way."""
     return limits_value(row), key_limits_value(row), row.source, row.source_ref
 
 
-def _compiles(way: Document) -> None:
+def _check_compiles(spec: RouteSpec) -> None:
     snapshot = load_snapshot()
-    known = set(snapshot.routes) | {way.name}
-    for name in way.fallbacks:
-        if name not in known and not Route.objects.filter(name=name).exists():
+    route_names = set(snapshot.routes) | {spec.name}
+    for name in spec.fallbacks:
+        if name not in route_names and not Route.objects.filter(name=name).exists():
             raise Refused("fallbacks", f"there is no route `{name[:200]}`")
-    for step, found in enumerate(way.steps):
-        for place, target in enumerate(found.targets):
+    for step_index, step in enumerate(spec.steps):
+        for target_index, target in enumerate(step.targets):
             if target.model not in snapshot.models and find_model(target.model) is None:
-                field = f"steps[{step}].targets[{place}].model"
+                field = f"steps[{step_index}].targets[{target_index}].model"
                 raise Refused(field, f"there is no model `{target.model[:200]}`")
     try:
-        compiled(way, snapshot)
+        compile_route(spec, snapshot)
     except ValueError as error:
         raise Refused("", str(error)) from None

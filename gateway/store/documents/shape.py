@@ -16,8 +16,8 @@ from django.db import models
 from gateway.models import RegistryRow, Source
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.models.sealed import REFERENCE
-from gateway.routing.document import Document as RouteWay
 from gateway.routing.limits import Budget, Limits
+from gateway.routing.route_spec import RouteSpec as RouteSpec
 
 HIDDEN = "***"
 
@@ -98,7 +98,7 @@ class ModelDoc(msgspec.Struct, kw_only=True):
     enabled: bool = True
 
 
-class RouteDoc(RouteWay, frozen=True, kw_only=True):
+class RouteDoc(RouteSpec, frozen=True, kw_only=True):
     """A route, with its limits: of all who call it, and of each key (`key_limits`)."""
 
     limits: Limits = Limits()
@@ -162,7 +162,7 @@ def owning(owner: Owner) -> Iterator[None]:
 
 def owned(row: RegistryRow) -> str:
     """Where a row must be changed if not here; empty if it may be changed here."""
-    if not row.fixed:
+    if not row.read_only:
         return ""
     return row.source_ref or Source(row.source).label
 
@@ -171,41 +171,41 @@ def claim(row: RegistryRow) -> None:
     """Put down whose the row is from now on. Raises Owned if it is somebody else's."""
     owner = _owner.get()
     if owner is None:
-        if row.pk and (place := owned(row)):
-            raise Owned("", f"{row} is owned by {place}: change it there, or make it your own")
+        if row.pk and (owner_ref := owned(row)):
+            raise Owned("", f"{row} is owned by {owner_ref}: change it there, or make it your own")
         row.source, row.source_ref = Source.DATABASE, ""
         return
     free = row.source == Source.ENVIRONMENT  # found by itself; who names it may have it
     if row.pk and not owner.has(row) and not free and not owner.take:
-        place = owned(row) or "the console or the API"
-        raise Owned("", f"{row} is owned by {place}; `--take` makes it this file's")
+        owner_ref = owned(row) or "the console or the API"
+        raise Owned("", f"{row} is owned by {owner_ref}; `--take` makes it this file's")
     row.source, row.source_ref = Source.CODE, owner.ref
 
 
-def shaped(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
+def convert_document(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
     """The document in its shape. Raises Refused for an unknown field or a wrong value."""
     try:
-        found = msgspec.convert(document, shape, strict=True)
+        values = msgspec.convert(document, shape, strict=True)
     except msgspec.ValidationError as error:
-        why, _, place = str(error).partition(" - at `$")
-        raise Refused(place.rstrip("`").lstrip("."), why) from None
-    _refuse_unknown(document, as_json(found), "")
-    return found
+        why, _, path = str(error).partition(" - at `$")
+        raise Refused(path.rstrip("`").lstrip("."), why) from None
+    _refuse_unknown(document, as_json(values), "")
+    return values
 
 
-def _refuse_unknown(given: Any, understood: Any, place: str) -> None:
+def _refuse_unknown(document: Any, converted: Any, path: str) -> None:
     """Raise Refused for a field that was read past, however deep, and for what no text holds."""
-    if isinstance(given, str) and "\0" in given:
-        raise Refused(place, "must not hold the character NUL")
-    if isinstance(given, Mapping) and isinstance(understood, Mapping):
-        for name, value in given.items():
-            inner = f"{place}.{name}" if place else name
-            if name not in understood:
+    if isinstance(document, str) and "\0" in document:
+        raise Refused(path, "must not hold the character NUL")
+    if isinstance(document, Mapping) and isinstance(converted, Mapping):
+        for name, value in document.items():
+            inner = f"{path}.{name}" if path else name
+            if name not in converted:
                 raise Refused(inner, "there is no such field")
-            _refuse_unknown(value, understood[name], inner)
-    elif isinstance(given, list) and isinstance(understood, list):
-        for number, (value, other) in enumerate(zip(given, understood, strict=False)):
-            _refuse_unknown(value, other, f"{place}[{number}]")
+            _refuse_unknown(value, converted[name], inner)
+    elif isinstance(document, list) and isinstance(converted, list):
+        for number, (value, converted_value) in enumerate(zip(document, converted, strict=False)):
+            _refuse_unknown(value, converted_value, f"{path}[{number}]")
 
 
 def as_json(value: Any) -> Any:
@@ -213,31 +213,31 @@ def as_json(value: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
-def merged(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def merge_patch(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """A document with a JSON merge patch (RFC 7396): null stands for the default."""
-    found = dict(document)
+    merged = dict(document)
     for name, value in change.items():
         if value is None:
-            found.pop(name, None)
+            merged.pop(name, None)
         elif isinstance(value, Mapping):
-            inner = found.get(name)
-            found[name] = merged(inner if isinstance(inner, Mapping) else {}, value)
+            inner = merged.get(name)
+            merged[name] = merge_patch(inner if isinstance(inner, Mapping) else {}, value)
         else:
-            found[name] = value
-    return found
+            merged[name] = value
+    return merged
 
 
-def checked(row: models.Model) -> None:
+def check_row(row: models.Model) -> None:
     """Raise Refused for what the columns can not hold."""
     try:
         row.full_clean(validate_constraints=True)
     except ValidationError as error:
-        for field, messages in error.message_dict.items():
-            place = "" if field == "__all__" else field
-            raise Refused(_said(place), " ".join(messages)) from None
+        for column, messages in error.message_dict.items():
+            field = "" if column == "__all__" else _document_field(column)
+            raise Refused(field, " ".join(messages)) from None
 
 
-def _said(column: str) -> str:
+def _document_field(column: str) -> str:
     """A column as documents call it."""
     if column in LIMITS:
         return f"limits.{LIMITS[column]}"
@@ -246,7 +246,7 @@ def _said(column: str) -> str:
     return column.replace("price_", "prices.", 1) if column.startswith("price_") else column
 
 
-def without_values(pairs: Mapping[str, str]) -> dict[str, str]:
+def hide_values(pairs: Mapping[str, str]) -> dict[str, str]:
     """Pairs whose values can not be read, but for references to variables."""
     return {
         name: value if isinstance(value, str) and value.startswith(REFERENCE) else HIDDEN
@@ -254,8 +254,8 @@ def without_values(pairs: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def with_values(
-    given: Mapping[str, str], held: Mapping[str, str], field: str, *, moved: bool = False
+def restore_hidden_values(
+    pairs: Mapping[str, str], stored: Mapping[str, str], field: str, *, moved: bool = False
 ) -> dict[str, str]:
     """Pairs as written, a hidden value being the one that is held.
 
@@ -264,11 +264,11 @@ def with_values(
     Raises:
         Refused: there is no such hidden value, or it was meant for another server.
     """
-    found = {}
-    for name, value in given.items():
-        if value == HIDDEN and name not in held:
+    restored = {}
+    for name, value in pairs.items():
+        if value == HIDDEN and name not in stored:
             raise Refused(f"{field}.{name}", f"{HIDDEN} stands for a value that is there; none is")
         if value == HIDDEN and moved:
             raise Refused(f"{field}.{name}", "the server is another one now: give the value again")
-        found[name] = held[name] if value == HIDDEN else value
-    return found
+        restored[name] = stored[name] if value == HIDDEN else value
+    return restored

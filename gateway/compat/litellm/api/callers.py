@@ -58,5 +58,5 @@ def _key(snapshot: Snapshot, token: str) -> ApiKey | None:
 
 def caller_of(request: HttpRequest) -> Caller:
     """Who asks, as `Holder` put it down."""
-    found: Caller = request.auth  # type: ignore[attr-defined]
-    return found
+    caller: Caller = request.auth  # type: ignore[attr-defined]
+    return caller

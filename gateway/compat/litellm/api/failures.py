@@ -46,13 +46,13 @@ def reply(value: Any, status: int = 200) -> HttpResponse:
 
 def failure(wrong: Wrong) -> HttpResponse:
     """The refusal as LiteLLM would tell it."""
-    said = {
+    body = {
         "message": wrong.why,
         "type": wrong.type,
         "param": wrong.param or None,
         "code": str(wrong.status),
     }
-    return reply({"error": said}, wrong.status)
+    return reply({"error": body}, wrong.status)
 
 
 def body_of(request: HttpRequest) -> dict[str, Any]:
@@ -60,12 +60,12 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
     if len(request.body) > MAX_BODY:
         raise Wrong(413, f"the body is larger than {MAX_BODY} bytes")
     try:
-        found = msgspec.json.decode(request.body or b"{}")
+        body = msgspec.json.decode(request.body or b"{}")
     except msgspec.DecodeError as error:
         raise Wrong(400, f"the body is not valid JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(body, dict):
         raise Wrong(400, "the body must be a JSON object")
-    return found
+    return body
 
 
 def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
@@ -88,8 +88,8 @@ def reshaped(answer: HttpResponse) -> HttpResponse:
     """An answer of `idempotency.once`: its own refusals in LiteLLM's shape too."""
     if answer.status_code < 400:
         return answer
-    said = msgspec.json.decode(answer.content)
-    if "detail" not in said:
+    body = msgspec.json.decode(answer.content)
+    if "detail" not in body:
         return answer
     status = 400 if answer.status_code == 422 else answer.status_code
-    return failure(Wrong(status, said["detail"], said.get("field", "")))
+    return failure(Wrong(status, body["detail"], body.get("field", "")))

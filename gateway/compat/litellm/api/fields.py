@@ -141,8 +141,10 @@ def _metadata_notes(metadata: Any) -> list[str]:
         if name in _EFFECTIVE and value not in _NOTHING:
             why = REFUSED.get(name, "it has no meaning here")
             raise Wrong(400, f"metadata.{name}: {why}", "metadata")
-    left = sorted(name for name in metadata if name != "tags" and metadata[name] not in _NOTHING)
-    return [f"metadata.{name}: is not kept: keys have a name and tags" for name in left]
+    unsupported = sorted(
+        name for name in metadata if name != "tags" and metadata[name] not in _NOTHING
+    )
+    return [f"metadata.{name}: is not kept: keys have a name and tags" for name in unsupported]
 
 
 def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
@@ -187,27 +189,27 @@ def _months_on(now: dt.datetime, count: int) -> dt.datetime:
     return now.replace(year=year, month=month + 1, day=min(now.day, last))
 
 
-def _models(given: Any) -> list[str]:
-    if given is None:
+def _models(value: Any) -> list[str]:
+    if value is None:
         return []
-    if not _are_texts(given):
+    if not _are_texts(value):
         raise Wrong(400, "models: must be a list of names", "models")
-    for name in given:
+    for name in value:
         if _SPECIAL.get(name):
             raise Wrong(400, f"models: {name}: {_SPECIAL[name]}", "models")
-    return [] if "all-proxy-models" in given else list(dict.fromkeys(given))
+    return [] if "all-proxy-models" in value else list(dict.fromkeys(value))
 
 
 def _tags(fields: Fields) -> list[str]:
     """`tags`, or those of `metadata`, where LiteLLM keeps them."""
-    given = fields.get("tags")
-    if given is None:
-        given = (fields.get("metadata") or {}).get("tags")
-    if given is None:
+    tags = fields.get("tags")
+    if tags is None:
+        tags = (fields.get("metadata") or {}).get("tags")
+    if tags is None:
         return []
-    if not _are_texts(given):
+    if not _are_texts(tags):
         raise Wrong(400, "tags: must be a list of words", "tags")
-    return list(given)
+    return list(tags)
 
 
 def _are_texts(value: Any) -> bool:
@@ -237,28 +239,28 @@ def _count(fields: Fields, name: str) -> int | None:
 
 
 def _budget(fields: Fields) -> tuple[dict[str, Any], list[str]]:
-    found: dict[str, Any] = {}
+    budget: dict[str, Any] = {}
     top = money(fields, "max_budget")
     span = _span(fields.get("budget_duration"), "budget_duration")
     if top is not None:
-        found[f"{span}_usd"] = f"{top:f}"
+        budget[f"{span}_usd"] = f"{top:f}"
     elif fields.get("budget_duration") is not None:
         raise Wrong(400, "budget_duration: needs a max_budget", "budget_duration")
     for window, usd in _windows(fields.get("budget_limits")):
-        if f"{window}_usd" in found:
+        if f"{window}_usd" in budget:
             raise Wrong(400, f"budget_limits: says the budget of a {window} twice", "budget_limits")
-        found[f"{window}_usd"] = f"{usd:f}"
+        budget[f"{window}_usd"] = f"{usd:f}"
     soft = money(fields, "soft_budget")
     if soft is None:
-        return found, []
+        return budget, []
     if not top:
         raise Wrong(400, "soft_budget: needs a max_budget, of which it is a part", "soft_budget")
     percent = math.floor(soft * 100 / top)
     if not 1 <= percent <= 100:
         raise Wrong(400, "soft_budget: must be 1 to 100 percent of max_budget", "soft_budget")
-    found["soft_percent"] = percent
+    budget["soft_percent"] = percent
     exact = soft * 100 == top * percent
-    return found, [] if exact else [f"soft_budget: is kept as {percent} percent of max_budget"]
+    return budget, [] if exact else [f"soft_budget: is kept as {percent} percent of max_budget"]
 
 
 def _span(duration: Any, param: str) -> str:
@@ -272,21 +274,21 @@ def _span(duration: Any, param: str) -> str:
     return span
 
 
-def _windows(given: Any) -> list[tuple[str, Decimal]]:
-    if given is None:
+def _windows(value: Any) -> list[tuple[str, Decimal]]:
+    if value is None:
         return []
-    if not isinstance(given, list) or not all(isinstance(item, dict) for item in given):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise Wrong(400, "budget_limits: must be a list of objects", "budget_limits")
-    found = []
-    for item in given:
+    windows = []
+    for item in value:
         if unknown := set(item) - {"budget_duration", "max_budget", "reset_at"}:
             raise Wrong(400, f"budget_limits: there is no `{min(unknown)}`", "budget_limits")
         usd = money(item, "max_budget", "budget_limits")
         if usd is None or item.get("budget_duration") is None:
             why = "each needs a budget_duration and a max_budget"
             raise Wrong(400, f"budget_limits: {why}", "budget_limits")
-        found.append((_span(item["budget_duration"], "budget_limits"), usd))
-    return found
+        windows.append((_span(item["budget_duration"], "budget_limits"), usd))
+    return windows
 
 
 def money(fields: Mapping[str, Any], name: str, param: str = "") -> Decimal | None:

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from gateway.compat.litellm.api.fields import LIMITS, SPANS, TOLD_WINDOWS
 from gateway.models import ApiKey, UsageHour
-from gateway.routing.limits import began, calendar
+from gateway.routing.limits import calendar_window, window_start
 from gateway.store.documents import KINDS
 
 _KEYS = KINDS["keys"]
@@ -30,13 +30,13 @@ class Spending:
     def of(self, row: ApiKey, span: str) -> float:
         """US dollars, as far as known."""
         if span not in self._sums:
-            since = began(self._now, span) if span != "total" else None
+            since = window_start(self._now, span) if span != "total" else None
             self._sums[span] = UsageHour.objects.spend_by_key(since=since)
         return float(self._sums[span].get(row.pk, Decimal(0)))
 
     def resets_at(self, span: str) -> dt.datetime | None:
         """When a window of a budget ends; None for all time."""
-        ends = calendar(self._now, span)[1]
+        ends = calendar_window(self._now, span)[1]
         return dt.datetime.fromtimestamp(ends, dt.UTC) if ends is not None else None
 
 
@@ -64,25 +64,27 @@ def settings_of(row: ApiKey) -> dict[str, Any]:
     }
 
 
-def told(row: ApiKey, spending: Spending) -> dict[str, Any]:
+def key_info(row: ApiKey, spending: Spending) -> dict[str, Any]:
     """All that is told of a key."""
-    said = settings_of(row)
-    span = next((s for s, word in TOLD_WINDOWS.items() if word == said["budget_duration"]), "total")
-    for item in said["budget_limits"] or ():
+    settings = settings_of(row)
+    span = next(
+        (s for s, label in TOLD_WINDOWS.items() if label == settings["budget_duration"]), "total"
+    )
+    for item in settings["budget_limits"] or ():
         window = next(s for s, word in TOLD_WINDOWS.items() if word == item["budget_duration"])
         item["reset_at"] = spending.resets_at(window)
     return {
         "token": row.prefix,
         "token_id": row.prefix,
         "key_name": f"{row.prefix}...",
-        **said,
+        **settings,
         "spend": spending.of(row, span),
         "total_spend": spending.of(row, "total"),
         "budget_reset_at": spending.resets_at(span),
         "expires": row.expires_at,
         "blocked": row.revoked_at is not None,
         "status": status_of(row),
-        "metadata": {"tags": said["tags"]} if said["tags"] else {},
+        "metadata": {"tags": settings["tags"]} if settings["tags"] else {},
         "aliases": {},
         "config": {},
         "permissions": {},

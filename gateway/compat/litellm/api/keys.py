@@ -17,15 +17,15 @@ from ninja import Query, Router, Schema
 
 from gateway import store
 from gateway.api.auth import Admin, Reader
-from gateway.api.idempotency import once
+from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api.callers import Caller, Holder
 from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
 from gateway.compat.litellm.api.fields import LIMITS, SPANS, check, expires_at, to_document
-from gateway.compat.litellm.api.key_view import Spending, settings_of, told
+from gateway.compat.litellm.api.key_view import Spending, key_info, settings_of
 from gateway.models import Alias, ApiKey
 from gateway.routing.snapshot import ApiKey as Key
-from gateway.store.documents import KINDS, Owned, Refused, merged, owned
-from gateway.store.keys import fresh_row
+from gateway.store.documents import KINDS, Owned, Refused, merge_patch, owned
+from gateway.store.keys import new_key_row
 
 router = Router(tags=["litellm"])
 
@@ -87,7 +87,7 @@ def _wants(schema: dict[str, Any]) -> dict[str, Any]:
 )
 def generate(request: HttpRequest) -> HttpResponse:
     """Make a key. `key` in the answer is told this once; `notes` say what is not kept."""
-    return reshaped(once(request, lambda: guarded(lambda: _generated(body_of(request)))))
+    return reshaped(run_once(request, lambda: guarded(lambda: _generate(body_of(request)))))
 
 
 @router.post(
@@ -95,7 +95,7 @@ def generate(request: HttpRequest) -> HttpResponse:
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change what is said of a key, `key` or `key_alias`; null is no limit."""
-    return guarded(lambda: _updated(body_of(request)))
+    return guarded(lambda: _update(body_of(request)))
 
 
 @router.post(
@@ -103,52 +103,58 @@ def update(request: HttpRequest) -> HttpResponse:
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete all of `keys`, or of `key_aliases`; none of them if one is not there."""
-    return guarded(lambda: _deleted(body_of(request)))
+    return guarded(lambda: _delete(body_of(request)))
 
 
-def _generated(given: dict[str, Any]) -> HttpResponse:
-    if given.get("key") not in (None, ""):
+def _generate(fields: dict[str, Any]) -> HttpResponse:
+    if fields.get("key") not in (None, ""):
         raise Wrong(400, "key: keys are made here, so that nobody can guess one", "key")
-    row, plain = fresh_row()
-    notes = check(given)
-    document, more = to_document(given)
+    row, secret = new_key_row()
+    notes = check(fields)
+    document, more = to_document(fields)
     document.setdefault("name", row.prefix)
-    _write(document, row, given)
-    answer = {"key": plain, **told(row, Spending())}
+    _write(document, row, fields)
+    answer = {"key": secret, **key_info(row, Spending())}
     return reply({**answer, "notes": [*notes, *more]})
 
 
-def _updated(given: dict[str, Any]) -> HttpResponse:
-    named = given.get("key") or given.get("key_alias")
-    if not isinstance(named, str) or not named:
+def _update(fields: dict[str, Any]) -> HttpResponse:
+    key_or_alias = fields.get("key") or fields.get("key_alias")
+    if not isinstance(key_or_alias, str) or not key_or_alias:
         raise Wrong(400, "key: says which key is meant; or its key_alias", "key")
-    row = found_by(named) if given.get("key") else _aliased(named)
-    notes = check(given)
+    row = find_key(key_or_alias) if fields.get("key") else _aliased(key_or_alias)
+    notes = check(fields)
     # LiteLLM takes an empty team for one that is not said.
-    said = {name: value for name, value in given.items() if (name, value) != ("team_id", "")}
-    if "metadata" in said and "tags" not in said and said["metadata"] is not None:
-        held = settings_of(row)["tags"]
-        said["tags"] = said["metadata"].get("tags", held)
-    document, more = to_document({**_held(row, said), **said})
-    if said.get("key_alias", "-") in (None, ""):
+    changed_fields = {
+        name: value for name, value in fields.items() if (name, value) != ("team_id", "")
+    }
+    if (
+        "metadata" in changed_fields
+        and "tags" not in changed_fields
+        and changed_fields["metadata"] is not None
+    ):
+        stored_tags = settings_of(row)["tags"]
+        changed_fields["tags"] = changed_fields["metadata"].get("tags", stored_tags)
+    document, more = to_document({**_with_stored_settings(row, changed_fields), **changed_fields})
+    if changed_fields.get("key_alias", "-") in (None, ""):
         document["name"] = row.prefix
     unchanged = _KEYS.read(row)
     # Budgets are said as a whole; of limits there are more here than LiteLLM has words for.
     budget = document.pop("budget")
-    whole = {**merged(unchanged, document), "budget": budget}
-    _write(whole, row, said)
-    return reply({"key": named, **told(row, Spending()), "notes": [*notes, *more]})
+    merged_document = {**merge_patch(unchanged, document), "budget": budget}
+    _write(merged_document, row, changed_fields)
+    return reply({"key": key_or_alias, **key_info(row, Spending()), "notes": [*notes, *more]})
 
 
-def _held(row: ApiKey, said: dict[str, Any]) -> dict[str, Any]:
+def _with_stored_settings(row: ApiKey, changes: dict[str, Any]) -> dict[str, Any]:
     """What a key says now; its soft budget goes where its budget goes."""
-    held = settings_of(row)
-    if said.get("max_budget", 0) is None:
-        held |= {"budget_duration": None, "soft_budget": None}
-    return held
+    stored = settings_of(row)
+    if changes.get("max_budget", 0) is None:
+        stored |= {"budget_duration": None, "soft_budget": None}
+    return stored
 
 
-def _write(document: dict[str, Any], row: ApiKey, given: dict[str, Any]) -> None:
+def _write(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> None:
     """Write a key, its end and whether it is blocked. Raises Wrong."""
     _check_names(document, row)
     try:
@@ -158,12 +164,12 @@ def _write(document: dict[str, Any], row: ApiKey, given: dict[str, Any]) -> None
     except Refused as error:
         param = _PARAMS.get(error.field, error.field)
         raise Wrong(400, f"{param}: {error.why}" if param else error.why, param) from None
-    blocked = given.get("blocked")
+    blocked = fields.get("blocked")
     if blocked is not None and not isinstance(blocked, bool):
         raise Wrong(400, "blocked: must be true or false", "blocked")
     before = (row.expires_at, row.revoked_at)
-    if "duration" in given:
-        row.expires_at = expires_at(given["duration"], timezone.now())
+    if "duration" in fields:
+        row.expires_at = expires_at(fields["duration"], timezone.now())
     if blocked is not None:
         row.revoked_at = (row.revoked_at or timezone.now()) if blocked else None
     if (row.expires_at, row.revoked_at) == before:
@@ -176,58 +182,58 @@ def _write(document: dict[str, Any], row: ApiKey, given: dict[str, Any]) -> None
 def _check_names(document: dict[str, Any], row: ApiKey) -> None:
     """Raise Wrong for a name that is taken, and for models that are other names."""
     name = document.get("name", "")
-    if ApiKey.objects.named([name]).exclude(pk=row.pk).exists():
+    if ApiKey.objects.with_names([name]).exclude(pk=row.pk).exists():
         raise Wrong(400, f"key_alias: `{name[:200]}` is the name of another key", "key_alias")
     routes = [route for route in document["routes"] if "\0" not in route]
-    other = Alias.objects.filter(pattern__in=routes).select_related("route").first()
-    if other is not None and other.route.name not in routes:
-        why = f"`{other.pattern}` is another name of `{other.route.name}`: name that"
+    alias = Alias.objects.filter(pattern__in=routes).select_related("route").first()
+    if alias is not None and alias.route.name not in routes:
+        why = f"`{alias.pattern}` is another name of `{alias.route.name}`: name that"
         raise Wrong(400, f"models: {why}", "models")
 
 
-def _deleted(given: dict[str, Any]) -> HttpResponse:
-    if unknown := set(given) - {"keys", "key_aliases"}:
+def _delete(fields: dict[str, Any]) -> HttpResponse:
+    if unknown := set(fields) - {"keys", "key_aliases"}:
         raise Wrong(400, f"{min(unknown)}: there is no such field", min(unknown))
-    keys, aliases = _names(given, "keys"), _names(given, "key_aliases")
+    keys, aliases = _names(fields, "keys"), _names(fields, "key_aliases")
     if not keys and not aliases:
         raise Wrong(400, "keys: at least one of keys and key_aliases must be given", "keys")
     # As LiteLLM has it: aliases count only where no keys are named.
-    rows = [found_by(name) for name in keys] or [_aliased(name) for name in aliases]
+    rows = [find_key(name) for name in keys] or [_aliased(name) for name in aliases]
     for row in {row.pk: row for row in rows}.values():
-        if place := owned(row):
-            raise Owned("", f"{row} is owned by {place}: take it out there")
+        if owner_ref := owned(row):
+            raise Owned("", f"{row} is owned by {owner_ref}: take it out there")
         row.delete()
     return reply({"deleted_keys": keys or aliases})
 
 
-def _names(given: dict[str, Any], field: str) -> list[str]:
-    names = given.get(field) or []
+def _names(fields: dict[str, Any], field: str) -> list[str]:
+    names = fields.get(field) or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise Wrong(400, f"{field}: must be a list of texts", field)
     return names
 
 
-def found_by(name: str) -> ApiKey:
+def find_key(name: str) -> ApiKey:
     """The key that this is, whole or by its public part. Raises Wrong (404)."""
     rows = ApiKey.objects.select_related("team")
     if "\0" not in name:
         digest = store.digest(name)
-        found = rows.filter(Q(prefix=name) | Q(digest=digest) | Q(previous_digest=digest)).first()
-        if found is not None:
-            return found
+        row = rows.filter(Q(prefix=name) | Q(digest=digest) | Q(previous_digest=digest)).first()
+        if row is not None:
+            return row
     raise Wrong(404, "there is no such key", "key", "token_not_found_in_db")
 
 
 def token_of_key(name: str) -> str:
     """The public part of a key, by which the log knows it, be the key gone by now."""
     try:
-        return found_by(name).prefix
+        return find_key(name).prefix
     except Wrong:
         return name
 
 
 def _aliased(name: str) -> ApiKey:
-    rows = list(ApiKey.objects.named([name]).select_related("team")[:2])
+    rows = list(ApiKey.objects.with_names([name]).select_related("team")[:2])
     if not rows:
         raise Wrong(404, f"there is no key with the alias `{name[:200]}`", "key_alias")
     if len(rows) > 1:
@@ -243,25 +249,29 @@ def _aliased(name: str) -> ApiKey:
 @router.get("/key/info", auth=Holder(), operation_id="litellm_key_info")
 def info(request: HttpRequest, key: str = "") -> HttpResponse:
     """A key by `key`; without it the one that asks. Another's is told to admins only."""
-    return guarded(lambda: _informed(request.auth, key))  # type: ignore[attr-defined]
+    return guarded(lambda: _info(request.auth, key))  # type: ignore[attr-defined]
 
 
-def _informed(caller: Caller, named: str) -> HttpResponse:
-    if not named and caller.key is None:
+def _info(caller: Caller, key_or_alias: str) -> HttpResponse:
+    if not key_or_alias and caller.key is None:
         raise Wrong(400, "key: says which key is meant", "key")
     if caller.admin:
-        row = found_by(named)
+        row = find_key(key_or_alias)
     elif caller.key is None:
         raise Wrong(403, "key: only an admin may read keys", "key", "auth_error")
     else:
-        row = _own(caller.key, named)
-    return reply({"key": named or row.prefix, "info": told(row, Spending())})
+        row = _caller_key(caller.key, key_or_alias)
+    return reply({"key": key_or_alias or row.prefix, "info": key_info(row, Spending())})
 
 
-def _own(key: Key, named: str) -> ApiKey:
+def _caller_key(key: Key, key_or_alias: str) -> ApiKey:
     """The row of the key that asks. Raises Wrong where another is named."""
     row = ApiKey.objects.select_related("team").get(pk=key.id)
-    if named and named not in (row.prefix, key.prefix) and store.digest(named) != key.digest:
+    if (
+        key_or_alias
+        and key_or_alias not in (row.prefix, key.prefix)
+        and store.digest(key_or_alias) != key.digest
+    ):
         raise Wrong(403, "key: another key is told to admins only", "key", "auth_error")
     return row
 
@@ -303,7 +313,7 @@ def _listed(filters: KeyFilters, unknown: Iterable[str]) -> HttpResponse:
     start = (filters.page - 1) * filters.size
     page = list(rows[start : start + filters.size])
     spending = Spending()
-    keys = [told(row, spending) if filters.return_full_object else row.prefix for row in page]
+    keys = [key_info(row, spending) if filters.return_full_object else row.prefix for row in page]
     return reply(
         {
             "keys": keys,
@@ -353,8 +363,8 @@ def _in_state(rows: QuerySet[ApiKey], state: str, param: str) -> QuerySet[ApiKey
             return rows.exclude(over)
         case "expired":
             return rows.filter(over)
-    known = "active or expired" + (" or revoked" if param == "status" else "")
-    raise Wrong(400, f"{param}: must be {known}; deleted keys are not kept", param)
+    allowed_states = "active or expired" + (" or revoked" if param == "status" else "")
+    raise Wrong(400, f"{param}: must be {allowed_states}; deleted keys are not kept", param)
 
 
 def _sorted(rows: QuerySet[ApiKey], filters: KeyFilters) -> QuerySet[ApiKey]:

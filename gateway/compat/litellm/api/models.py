@@ -92,26 +92,26 @@ def model_group_info(request: HttpRequest, model_group: str = "") -> HttpRespons
     return guarded(lambda: _groups(caller_of(request), model_group))
 
 
-def _models(caller: Caller, wanted: str) -> HttpResponse:
+def _models(caller: Caller, model_name: str) -> HttpResponse:
     rows = [
         _entry(name, target, admin=caller.admin)
         for name, route in _routes(caller)
         for target in route.targets
     ]
-    if wanted:
-        rows = [row for row in rows if row["model_info"]["id"] == wanted]
+    if model_name:
+        rows = [row for row in rows if row["model_info"]["id"] == model_name]
         if not rows:
-            why = f"there is no model with the id `{wanted[:200]}`"
+            why = f"there is no model with the id `{model_name[:200]}`"
             raise Wrong(400, why, "litellm_model_id")
     return reply({"data": rows})
 
 
-def _groups(caller: Caller, wanted: str) -> HttpResponse:
-    if not wanted:
+def _groups(caller: Caller, group_name: str) -> HttpResponse:
+    if not group_name:
         return reply({"data": [_group(name, route) for name, route in _routes(caller)]})
-    route = caller.snapshot.route(wanted)
-    found = [_group(wanted, route)] if route is not None and caller.may(route) else []
-    return reply({"data": found})
+    route = caller.snapshot.route(group_name)
+    groups = [_group(group_name, route)] if route is not None and caller.may(route) else []
+    return reply({"data": groups})
 
 
 def _routes(caller: Caller) -> Iterable[tuple[str, Route]]:
@@ -182,9 +182,9 @@ def _group(name: str, route: Route) -> dict[str, Any]:
     return {
         "model_group": name,
         "providers": sorted({prefix_of(model) for model in models}),
-        "max_input_tokens": _most(each.context_window for each in traits),
-        "max_output_tokens": _most(each.max_output for each in traits),
-        **{cost: _most(price[cost] for price in prices) for cost in _COSTS},
+        "max_input_tokens": _largest(each.context_window for each in traits),
+        "max_output_tokens": _largest(each.max_output for each in traits),
+        **{cost: _largest(price[cost] for price in prices) for cost in _COSTS},
         "mode": "embedding" if all(t.embeddings == "only" for t in traits) else "chat",
         "tpm": route.limits.tokens_per_minute,
         "rpm": route.limits.requests_per_minute,
@@ -195,10 +195,10 @@ def _group(name: str, route: Route) -> dict[str, Any]:
     }
 
 
-def _most(numbers: Iterable[Any]) -> Any:
+def _largest(numbers: Iterable[Any]) -> Any:
     return max((number for number in numbers if number is not None), default=None)
 
 
 def _efforts(traits: Iterable[Traits]) -> list[str] | None:
-    found = dict.fromkeys(effort for each in traits for effort in each.efforts)
-    return list(found) or None
+    efforts = dict.fromkeys(effort for each in traits for effort in each.efforts)
+    return list(efforts) or None

@@ -84,30 +84,30 @@ def _wants(schema: dict[str, Any]) -> dict[str, Any]:
 def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResponse:  # noqa: FBT001, FBT002 - a query parameter
     """About how many tokens `messages`, a `prompt` or `contents` are for a model."""
     return guarded(
-        lambda: _counted(caller_of(request), body_of(request), call_endpoint=call_endpoint)
+        lambda: _count_tokens(caller_of(request), body_of(request), call_endpoint=call_endpoint)
     )
 
 
-def _counted(caller: Caller, given: dict[str, Any], *, call_endpoint: bool) -> HttpResponse:
+def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool) -> HttpResponse:
     if call_endpoint:
         why = "counts are made here; POST /v1/messages/count_tokens asks the provider"
         raise Wrong(400, f"call_endpoint: {why}", "call_endpoint")
-    for name in sorted(set(given) - _COUNTED):
+    for name in sorted(set(fields) - _COUNTED):
         raise Wrong(400, f"{name}: is not counted; there is no such field", name)
-    model = given.get("model")
+    model = fields.get("model")
     if not isinstance(model, str) or not model:
         raise Wrong(400, "model: is required", "model")
     used = _used(caller, model)
     try:
-        found = count_tokens(_question(caller.snapshot, given).request, used)
+        count = count_tokens(_build_call(caller.snapshot, fields).request, used)
     except GatewayError as error:
         raise Wrong(400, error.error.message, error.error.param or "") from None
     return reply(
         {
-            "total_tokens": found.tokens,
+            "total_tokens": count.tokens,
             "request_model": model,
             "model_used": used,
-            "tokenizer_type": found.vocabulary or "estimate",
+            "tokenizer_type": count.vocabulary or "estimate",
             "count_source": "local",
             "original_response": None,
             "error": False,
@@ -127,13 +127,13 @@ def _used(caller: Caller, name: str) -> str:
     return route.targets[0].model.name
 
 
-def _question(snapshot: Snapshot, given: dict[str, Any]) -> Call:
+def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
     """The text to count as a request, in the dialect that its fields are of. Raises Wrong."""
-    asked = [name for name in ("messages", "prompt", "contents") if given.get(name) is not None]
-    if len(asked) != 1:
+    inputs = [name for name in ("messages", "prompt", "contents") if fields.get(name) is not None]
+    if len(inputs) != 1:
         raise Wrong(400, "give one of messages, prompt and contents", "messages")
-    body = {name: value for name, value in given.items() if value is not None}
-    match asked[0]:
+    body = {name: value for name, value in fields.items() if value is not None}
+    match inputs[0]:
         case "contents":
             if "system" in body:
                 body["systemInstruction"] = body.pop("system")
@@ -166,12 +166,12 @@ def _anthropic(tools: Any) -> bool:
 )
 def transform_request(request: HttpRequest) -> HttpResponse:
     """The URL, body and headers for the first target of a model; nobody is called."""
-    return guarded(lambda: _transformed(body_of(request)))
+    return guarded(lambda: _transform(body_of(request)))
 
 
-def _transformed(given: dict[str, Any]) -> HttpResponse:
-    body, kind = given.get("request_body"), given.get("call_type")
-    for name in sorted(set(given) - {"request_body", "call_type"}):
+def _transform(fields: dict[str, Any]) -> HttpResponse:
+    body, kind = fields.get("request_body"), fields.get("call_type")
+    for name in sorted(set(fields) - {"request_body", "call_type"}):
         raise Wrong(400, f"{name}: there is no such field", name)
     if not isinstance(body, dict):
         raise Wrong(400, "request_body: must be an object", "request_body")
@@ -180,7 +180,7 @@ def _transformed(given: dict[str, Any]) -> HttpResponse:
     dialect, verb = _CALLS[kind]
     snapshot = store.load_snapshot()
     try:
-        provider, prepared = _prepared(snapshot, dialect, verb, body)
+        provider, prepared = _prepare(snapshot, dialect, verb, body)
     except GatewayError as error:
         # LiteLLM answers 200 here, with nothing but the reason.
         empty = {"raw_request_api_base": None, "raw_request_body": None}
@@ -195,7 +195,7 @@ def _transformed(given: dict[str, Any]) -> HttpResponse:
     )
 
 
-def _prepared(
+def _prepare(
     snapshot: Snapshot, dialect: str, verb: Verb, body: dict[str, Any]
 ) -> tuple[Provider, Prepared]:
     """What the first target is sent, and its provider. Raises GatewayError, Wrong."""
@@ -208,8 +208,8 @@ def _prepared(
     call.route = route
     call.dialect.check_passthrough(call.body)
     target = route.targets[0]
-    made = embeddings.prepare if verb == "embed" else prepare
-    return target.model.provider, made(call, route, target)
+    prepare_request = embeddings.prepare if verb == "embed" else prepare
+    return target.model.provider, prepare_request(call, route, target)
 
 
 def _url(provider: Provider, path: str) -> str:
@@ -217,14 +217,14 @@ def _url(provider: Provider, path: str) -> str:
     url = provider.base_url + path
     preset = PRESETS.get(provider.preset)
     public = {name for name, _ in preset.query} if preset is not None else set()
-    shown = [(name, value if name in public else MASK) for name, value in provider.query]
-    query = urlencode(shown, safe="*")
+    pairs = [(name, value if name in public else MASK) for name, value in provider.query]
+    query = urlencode(pairs, safe="*")
     return f"{url}{'&' if '?' in url else '?'}{query}" if query else url
 
 
 def _headers(provider: Provider, prepared: Prepared) -> dict[str, str]:
     """What is sent, credentials hidden; an operator's own headers may be some."""
-    shown = {name: MASK for name, _ in provider.headers}
+    headers = {name: MASK for name, _ in provider.headers}
     secret = headers_for(provider.auth, Secret(MASK)) if provider.credential else ()
-    shown |= {name.decode(): value.decode() for name, value in secret}
-    return {"content-type": "application/json", **shown, **prepared.headers}
+    headers |= {name.decode(): value.decode() for name, value in secret}
+    return {"content-type": "application/json", **headers, **prepared.headers}

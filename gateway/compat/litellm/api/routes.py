@@ -37,10 +37,10 @@ _NO_KEY = (
 )
 
 
-def document() -> dict[str, Any]:
+def openapi_schema() -> dict[str, Any]:
     """Paths and schemas of the OpenAPI document."""
-    found: dict[str, Any] = litellm_api.get_openapi_schema(path_prefix="")
-    return found
+    schema: dict[str, Any] = litellm_api.get_openapi_schema(path_prefix="")
+    return schema
 
 
 @litellm_api.exception_handler(Wrong)

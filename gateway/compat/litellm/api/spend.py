@@ -21,7 +21,7 @@ from gateway.models import ApiKey, RequestLog, UsageHour
 
 router = Router(tags=["litellm"])
 
-MOST = 10_000
+MAX_ROWS = 10_000
 _TRUNCATED = "x-litellm-spend-logs-truncated"
 _DAYS = 366
 # What an endpoint is called there.
@@ -65,13 +65,13 @@ def _answer(filters: SpendFilters, unknown: list[str]) -> HttpResponse:
     key = token_of_key(filters.api_key) if filters.api_key else None
     rows = RequestLog.objects.matching(since=since, until=until, key=key)
     if filters.request_id:
-        rows = rows.identified(filters.request_id)
+        rows = rows.with_any_id(filters.request_id)
     owners = _owners()
     if filters.user_id:
         rows = rows.filter(key_id__in=_keys_of(filters.user_id, owners))
-    found = list(rows.newest(MOST + 1))
-    answer = reply([_row(row, owners) for row in found[:MOST]])
-    if len(found) > MOST:
+    records = list(rows.newest(MAX_ROWS + 1))
+    answer = reply([_row(row, owners) for row in records[:MAX_ROWS]])
+    if len(records) > MAX_ROWS:
         answer[_TRUNCATED] = "true"
     return answer
 
@@ -178,10 +178,13 @@ def _row(row: RequestLog, owners: Owners) -> dict[str, Any]:
 
 
 def _metadata(row: RequestLog) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "spend_known": row.cost_usd is not None or row.charged_usd is not None,
         "usage_known": row.output_tokens is not None or row.input_tokens is not None,
     }
     if row.error_kind:
-        found["error_information"] = {"error_class": row.error_kind, "error_code": str(row.status)}
-    return found
+        metadata["error_information"] = {
+            "error_class": row.error_kind,
+            "error_code": str(row.status),
+        }
+    return metadata

@@ -24,13 +24,13 @@ from gateway.compat.litellm.config.rows import (
 )
 from gateway.models import Alias, Model, Provider, RegistryRow, Route, Setting, Source, Target
 from gateway.models.limits import BUDGETS, LIMITS
-from gateway.routing.document import Document
-from gateway.store.compile import WAY_FIELDS
+from gateway.routing.route_spec import RouteSpec
+from gateway.store.field_values import POLICY_FIELDS
 
 Row = TypeVar("Row", bound=RegistryRow)
 
 # What may stand on a row of each table, and so keep it.
-_STANDS_ON: dict[type[RegistryRow], tuple[str, ...]] = {
+_DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
     Setting: (),
     Alias: (),
     Target: (),
@@ -39,7 +39,7 @@ _STANDS_ON: dict[type[RegistryRow], tuple[str, ...]] = {
     Provider: ("models",),
 }
 # What a route does where the file says nothing.
-_USUAL = Document(name="")
+_DEFAULTS = RouteSpec(name="")
 _PRICES = (
     *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
     *("reasoning", "input_audio", "output_audio"),
@@ -63,7 +63,9 @@ class _Writer:
         self._providers: dict[str, Provider] = {}
         self._models: dict[tuple[str, str], Model] = {}
         self._routes: dict[str, Route] = {}
-        self._kept: dict[type[RegistryRow], set[int]] = {table: set() for table in _STANDS_ON}
+        self._written_pks: dict[type[RegistryRow], set[int]] = {
+            table: set() for table in _DEPENDENTS
+        }
 
     def write(self) -> list[str]:
         for name, provider in self._config.providers.items():
@@ -76,59 +78,63 @@ class _Writer:
             self._alias(alias)
         for setting in self._config.settings.values():
             self._setting(setting)
-        for table in _STANDS_ON if self._owns else ():
+        for table in _DEPENDENTS if self._owns else ():
             self._remove(table)
         return self._notes
 
     # --- one row -------------------------------------------------------------------
 
-    def _put(
+    def _write_row(
         self, table: type[Row], key: dict[str, Any], values: dict[str, Any], ref: str
     ) -> Row | None:
         """The row with this key, as the file says; None if it is somebody else's."""
         row = table._default_manager.filter(**key).first()
         if row is not None and not (self._owns and row.source == Source.FILE):
             return None
-        return self._saved(row or table(**key, source=self._source), values, ref)
+        return self._save_if_changed(row or table(**key, source=self._source), values, ref)
 
-    def _saved(self, row: Row, values: dict[str, Any], ref: str) -> Row:
+    def _save_if_changed(self, row: Row, values: dict[str, Any], ref: str) -> Row:
         """The row with these values, written only if it had others: each write is news."""
         values = {**values, "source_ref": ref}
         if row.pk is None or any(getattr(row, name) != value for name, value in values.items()):
             for name, value in values.items():
                 setattr(row, name, value)
             row.save()
-        self._kept[type(row)].add(row.pk)
+        self._written_pks[type(row)].add(row.pk)
         return row
 
-    def _say(self, ref: str, text: str) -> None:
+    def _note(self, ref: str, text: str) -> None:
         self._notes.append(f"{ref}: {text}")
 
     # --- providers and models --------------------------------------------------------
 
-    def _provider(self, name: str, given: ProviderRow) -> Provider:
+    def _provider(self, name: str, provider: ProviderRow) -> Provider:
         values = {
-            "preset": given.preset,
-            "base_url": given.base_url,
-            "credential_env": given.key_env,
-            "auth": given.auth,
-            "headers": given.headers,
-            "query": given.query or None,
-            "drop_params": given.drop_params,
-            **_budget(given.budget),
+            "preset": provider.preset,
+            "base_url": provider.base_url,
+            "credential_env": provider.key_env,
+            "auth": provider.auth,
+            "headers": provider.headers,
+            "query": provider.query or None,
+            "drop_params": provider.drop_params,
+            **_budget(provider.budget),
         }
-        row = self._put(Provider, {"name": name}, values, given.ref)
+        row = self._write_row(Provider, {"name": name}, values, provider.ref)
         if row is None:
-            held = Provider.objects.get(name=name)
-            if _does_the_same(held, given) or (not self._owns and _equals(held, given)):
-                return held
-            other = f"{name}-{given.identity[:6]}"
-            self._say(given.ref, f"the provider {name} is not from this file; here it is {other}")
-            row = self._put(Provider, {"name": other}, values, given.ref)
+            existing = Provider.objects.get(name=name)
+            if _calls_same_endpoint(existing, provider) or (
+                not self._owns and _matches_file(existing, provider)
+            ):
+                return existing
+            free_name = f"{name}-{provider.identity[:6]}"
+            self._note(
+                provider.ref, f"the provider {name} is not from this file; here it is {free_name}"
+            )
+            row = self._write_row(Provider, {"name": free_name}, values, provider.ref)
             if row is None:  # the name has a digest of all that it says: it was imported before
-                return Provider.objects.get(name=other)
-        if given.key:
-            self._set_key(row, given.key)
+                return Provider.objects.get(name=free_name)
+        if provider.key:
+            self._set_key(row, provider.key)
         elif row.credential:
             row.credential = ""
             row.save()
@@ -137,7 +143,7 @@ class _Writer:
     def _set_key(self, row: Provider, key: str) -> None:
         try:
             same = bool(row.credential) and store.credential_of(row) == key
-        except store.Undecryptable:
+        except store.UndecryptableError:
             same = False
         if not same:
             store.set_credential(row, key)
@@ -146,32 +152,34 @@ class _Writer:
         provider = self._providers[given.provider]
         values: dict[str, Any] = {"traits": given.traits}
         values |= {f"price_{name}": given.prices.get(name) for name in _PRICES}
-        row = self._put(Model, {"provider": provider, "name": given.name}, values, given.ref)
+        row = self._write_row(Model, {"provider": provider, "name": given.name}, values, given.ref)
         if row is not None:
             return row
         if given.traits or given.prices:
-            self._say(given.ref, f"the model {provider.name}/{given.name} is not from this file")
+            self._note(given.ref, f"the model {provider.name}/{given.name} is not from this file")
         return Model.objects.get(provider=provider, name=given.name)
 
     # --- routes ----------------------------------------------------------------------
 
     def _route(self, given: RouteRow) -> None:
-        usual = {name: getattr(_USUAL, name) for name in WAY_FIELDS}
+        usual = {name: getattr(_DEFAULTS, name) for name in POLICY_FIELDS}
         values = {
             "strategy": given.strategy,
             "retries": given.retries,
             "cooldown_s": given.cooldown_s,
             "fallbacks": given.fallbacks,
             **usual,
-            **given.ways,
+            **given.policy,
             "default_max_output": given.default_max_output,
             "hidden": given.hidden,
             "cache": given.cache,
             "key_limits": given.key_limits,
         }
-        row = self._put(Route, {"name": given.name}, values, given.ref)
+        row = self._write_row(Route, {"name": given.name}, values, given.ref)
         if row is None:
-            self._say(given.ref, f"the route {given.name} is not from this file; it stays as it is")
+            self._note(
+                given.ref, f"the route {given.name} is not from this file; it stays as it is"
+            )
             return
         self._routes[given.name] = row
         old = list(Target.objects.filter(route=row, source=Source.FILE).order_by("pk"))
@@ -189,29 +197,31 @@ class _Writer:
             **{column: given.limits.get(name) for column, name in LIMITS.items()},
             **_budget(given.budget),
         }
-        self._saved(row or Target(route=route, source=self._source), values, given.ref)
+        self._save_if_changed(row or Target(route=route, source=self._source), values, given.ref)
 
     def _alias(self, given: AliasRow) -> None:
         route = self._routes.get(given.route)
         if route is None:
-            self._say(given.ref, f"{given.pattern} is left out, as its route is")
+            self._note(given.ref, f"{given.pattern} is left out, as its route is")
             return
-        if self._put(Alias, {"pattern": given.pattern}, {"route": route}, given.ref) is None:
-            self._say(given.ref, f"the alias {given.pattern} is not from this file; it stays")
+        if self._write_row(Alias, {"pattern": given.pattern}, {"route": route}, given.ref) is None:
+            self._note(given.ref, f"the alias {given.pattern} is not from this file; it stays")
 
     def _setting(self, given: SettingRow) -> None:
-        row = self._put(Setting, {"name": given.name}, {"value": given.value}, given.ref)
+        row = self._write_row(Setting, {"name": given.name}, {"value": given.value}, given.ref)
         if row is None:
-            self._say(given.ref, f"the setting {given.name} is not from this file; it stays")
+            self._note(given.ref, f"the setting {given.name} is not from this file; it stays")
 
     # --- what the file no longer says --------------------------------------------------
 
     def _remove(self, table: type[Row]) -> None:
-        gone = table._default_manager.filter(source=Source.FILE).exclude(pk__in=self._kept[table])
+        gone = table._default_manager.filter(source=Source.FILE).exclude(
+            pk__in=self._written_pks[table]
+        )
         for row in gone:
-            if any(getattr(row, name).exists() for name in _STANDS_ON[table]):
+            if any(getattr(row, name).exists() for name in _DEPENDENTS[table]):
                 kind = row._meta.verbose_name
-                self._say(
+                self._note(
                     row.source_ref,
                     f"the {kind} {row} is no longer there; it stays, as others need it",
                 )
@@ -219,36 +229,36 @@ class _Writer:
                 row.delete()
 
 
-def _budget(said: dict[str, Decimal]) -> dict[str, Decimal | None]:
-    return {column: said.get(name) for column, name in BUDGETS.items()}
+def _budget(budget: dict[str, Decimal]) -> dict[str, Decimal | None]:
+    return {column: budget.get(name) for column, name in BUDGETS.items()}
 
 
-def _does_the_same(row: Provider, given: ProviderRow) -> bool:
+def _calls_same_endpoint(row: Provider, provider: ProviderRow) -> bool:
     """Whether a row of somebody else calls the same place with the same credential."""
     return (
-        given.plain
+        provider.shareable
         and row.enabled
-        and row.preset == given.preset
-        and row.credential_env == given.key_env
+        and row.preset == provider.preset
+        and row.credential_env == provider.key_env
         and row.drop_params
         and not (row.base_url or row.headers or row.query or row.credential or row.auth)
     )
 
 
-def _equals(row: Provider, given: ProviderRow) -> bool:
+def _matches_file(row: Provider, provider: ProviderRow) -> bool:
     """Whether a row says all that the file says, its credential too."""
     if (row.preset, row.base_url, row.credential_env, row.auth) != (
-        given.preset,
-        given.base_url,
-        given.key_env,
-        given.auth,
+        provider.preset,
+        provider.base_url,
+        provider.key_env,
+        provider.auth,
     ):
         return False
-    if row.headers != given.headers or row.query != (given.query or None):
+    if row.headers != provider.headers or row.query != (provider.query or None):
         return False
-    if row.drop_params != given.drop_params:
+    if row.drop_params != provider.drop_params:
         return False
     try:
-        return given.key == (store.credential_of(row) if row.credential else "")
-    except store.Undecryptable:
+        return provider.key == (store.credential_of(row) if row.credential else "")
+    except store.UndecryptableError:
         return False

@@ -48,52 +48,52 @@ def read_cache(config: Config, files: list[Node], report: Report) -> None:
         if section is None or switch is None:
             continue
         params = section.get("cache_params")
-        said = _policy(params, report) if params is not None else {"ttl_s": 600}
-        if switch.flag() and said is not None:
+        policy = _policy(params, report) if params is not None else {"ttl_s": 600}
+        if switch.flag() and policy is not None:
             for route in config.routes.values():
-                route.cache = dict(said)
+                route.cache = dict(policy)
         return
 
 
 def _policy(params: Node, report: Report) -> dict[str, Any] | None:
     """The fields of a `routing.cache_policy.CachePolicy`; None if no call is to be kept."""
     report.keys(params, "cache_params")
-    said: dict[str, Any] = {"ttl_s": _ttl(params)}
+    policy: dict[str, Any] = {"ttl_s": _ttl(params)}
     if (namespace := params.get("namespace")) is not None:
-        said["namespace"] = namespace.text(most=100)
+        policy["namespace"] = namespace.text(max_length=100)
     if (mode := params.get("mode")) is not None:
         if mode.text() not in _MODES:
-            raise mode.wrong("must be default_on or default_off")
+            raise mode.mistake("must be default_on or default_off")
         if _MODES[mode.text()]:
-            said["opt_in"] = True
+            policy["opt_in"] = True
     if (calls := params.get("supported_call_types")) is not None:
         names = {item.text() for item in calls.list()}
-        verbs = [verb for verb, known in _CALLS.items() if names & known]
+        verbs = [verb for verb, call_types in _CALLS.items() if names & call_types]
         if not verbs:
-            report.say(calls, "names no call that is answered here; nothing is kept")
+            report.add(calls, "names no call that is answered here; nothing is kept")
             return None
         if len(verbs) < len(_CALLS):
-            said["verbs"] = verbs
-    _semantic(params, said, report)
-    return said
+            policy["verbs"] = verbs
+    _semantic(params, policy, report)
+    return policy
 
 
 def _ttl(params: Node) -> int:
     node = params.get(*_TTLS)
     if node is None:
         return 600
-    return max(1, node.whole(most=MAX_TTL_S))
+    return max(1, node.integer(max_value=MAX_TTL_S))
 
 
-def _semantic(params: Node, said: dict[str, Any], report: Report) -> None:
+def _semantic(params: Node, policy: dict[str, Any], report: Report) -> None:
     kind, threshold = params.get("type"), params.get("similarity_threshold")
     if kind is None or not kind.text().endswith(_SEMANTIC):
         return
     model = params.get(*_EMBEDDING)
-    said["semantic"] = model.text() if model is not None else _USUAL_EMBEDDING
+    policy["semantic"] = model.text() if model is not None else _USUAL_EMBEDDING
     if threshold is not None:
         number = threshold.number()
         if not 0 < number <= 1:
-            raise threshold.wrong("must be a number above 0 and at most 1")
-        said["threshold"] = number
-    report.say(kind, "questions are compared in each process, and only in the same context")
+            raise threshold.mistake("must be a number above 0 and at most 1")
+        policy["threshold"] = number
+    report.add(kind, "questions are compared in each process, and only in the same context")

@@ -8,13 +8,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.compat.litellm.config.inference import Named
+from gateway.compat.litellm.config.inference import ResolvedModel
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.providers.catalog import PRESETS
 from gateway.providers.sigv4 import in_region
 
-MAX_WORD = 200
+MAX_TEXT = 200
 _AWS_KEYS = (
     "aws_access_key_id",
     "aws_secret_access_key",
@@ -56,109 +56,113 @@ class Access(msgspec.Struct, frozen=True):
     auth: str = ""
 
 
-def settled(found: Named, base: str) -> Named:
+def resolve_preset(model: ResolvedModel, base: str) -> ResolvedModel:
     """The model under the preset that its base URL asks for: Azure has an older surface."""
-    if found.preset.name in _ON_AZURE and base.endswith(_V1):
-        return msgspec.structs.replace(found, preset=PRESETS["azure-openai-v1"])
-    return found
+    if model.preset.name in _ON_AZURE and base.endswith(_V1):
+        return msgspec.structs.replace(model, preset=PRESETS["azure-openai-v1"])
+    return model
 
 
-def base_of(params: Node, found: Named, environ: Mapping[str, str]) -> str:
+def base_url_for(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
     """The base URL that a region, a project or an account makes; empty where none is told."""
-    preset = found.preset
+    preset = model.preset
     if preset.auth == "sigv4":
-        return _aws_base(params, found, environ)
+        return _aws_base(params, model, environ)
     if preset.name in _VERTEX:
-        return _vertex_base(params, found, environ)
+        return _vertex_base(params, model, environ)
     variable, base = _BY_ACCOUNT.get(preset.name, ("", ""))
     account = environ.get(variable, "")
     return base.format(account) if account else ""
 
 
-def completed(base: str, found: Named) -> str:
+def complete_base_url(base: str, model: ResolvedModel) -> str:
     """The base URL with the path that LiteLLM adds to what it is given."""
     path = urlsplit(base).path.rstrip("/")
-    for tail, whole in _TAILS.get(found.preset.name, ()):
+    for tail, full_path in _TAILS.get(model.preset.name, ()):
         if path == tail or (tail and path.endswith(tail)):
-            return base.rstrip("/").removesuffix(tail) + whole
+            return base.rstrip("/").removesuffix(tail) + full_path
     return base
 
 
-def access(params: Node, found: Named, environ: Mapping[str, str], report: Report) -> Access | None:
+def access(
+    params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
+) -> Access | None:
     """How a cloud is let in with; None where an `api_key` says it, or nothing does."""
     if params.get("api_key") is not None:
         return None
-    preset = found.preset
-    way = _ACCESS.get(preset.auth)
-    if way is not None:
-        return way(params, found, environ, report)
+    preset = model.preset
+    read_access = _ACCESS.get(preset.auth)
+    if read_access is not None:
+        return read_access(params, model, environ, report)
     return _azure_access(params, report) if preset.name in _WITH_ENTRA else None
 
 
 # --- Amazon ------------------------------------------------------------------------------
 
 
-def _aws_base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
+def _aws_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
     node = params.get("aws_bedrock_runtime_endpoint")
     if node is not None:
-        return node.text(most=400).rstrip("/")
+        return node.text(max_length=400).rstrip("/")
     node = params.get("aws_region_name", "region_name")
-    told = node.text(most=MAX_WORD) if node is not None else found.region
-    region = told or next((environ[name] for name in _AWS_REGIONS if environ.get(name)), "")
-    return in_region(found.preset.base_url, region) if region else ""
+    region = node.text(max_length=MAX_TEXT) if node is not None else model.region
+    region = region or next((environ[name] for name in _AWS_REGIONS if environ.get(name)), "")
+    return in_region(model.preset.base_url, region) if region else ""
 
 
 def _aws_access(
-    params: Node, found: Named, environ: Mapping[str, str], report: Report
+    params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> Access | None:
-    given = {name: node for name in _AWS_KEYS if (node := params.get(name)) is not None}
+    nodes = {name: node for name in _AWS_KEYS if (node := params.get(name)) is not None}
     # The variables that AWS's own chain reads need not be kept here.
-    own = all(node.variable == name.upper() for name, node in given.items())
-    if not given or own:
-        return None if any(environ.get(name) for name in found.preset.env) else Access()
-    values = {name: node.text() for name, node in given.items()}
+    uses_standard_variables = all(node.variable == name.upper() for name, node in nodes.items())
+    if not nodes or uses_standard_variables:
+        return None if any(environ.get(name) for name in model.preset.env) else Access()
+    values = {name: node.text() for name, node in nodes.items()}
     if not values.keys() >= {"aws_access_key_id", "aws_secret_access_key"} and (
         "aws_profile_name" not in values
     ):
-        raise next(iter(given.values())).wrong("needs both halves of an AWS key")
-    return _kept(next(iter(given.values())), values, "", report)
+        raise next(iter(nodes.values())).mistake("needs both halves of an AWS key")
+    return _stored_access(next(iter(nodes.values())), values, "", report)
 
 
 # --- Google ------------------------------------------------------------------------------
 
 
-def _vertex_base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
-    project = _word(params, environ, "vertex_project", "vertex_ai_project")
+def _vertex_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
+    project = _short_text(params, environ, "vertex_project", "vertex_ai_project")
     if not project:
         return ""
-    place = _word(params, environ, "vertex_location", "vertex_ai_location") or "us-central1"
+    location = (
+        _short_text(params, environ, "vertex_location", "vertex_ai_location") or "us-central1"
+    )
     host = "aiplatform.googleapis.com"
-    host = host if place == "global" else f"{place}-{host}"
-    version, below = _VERTEX[found.preset.name]
-    return f"https://{host}/{version}/projects/{project}/locations/{place}{below}"
+    host = host if location == "global" else f"{location}-{host}"
+    version, below = _VERTEX[model.preset.name]
+    return f"https://{host}/{version}/projects/{project}/locations/{location}{below}"
 
 
-def _word(params: Node, environ: Mapping[str, str], *names: str) -> str:
+def _short_text(params: Node, environ: Mapping[str, str], *names: str) -> str:
     node = params.get(*names)
     if node is not None:
-        return node.text(most=MAX_WORD).strip("/ ")
+        return node.text(max_length=MAX_TEXT).strip("/ ")
     short = names[0].removeprefix("vertex_").upper()
     variables = (f"VERTEXAI_{short}", f"VERTEX_{short}")
     return next((environ[name] for name in variables if environ.get(name)), "")
 
 
 def _google_access(
-    params: Node, found: Named, environ: Mapping[str, str], report: Report
+    params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> Access | None:
     node = params.get("vertex_credentials", "vertex_ai_credentials")
     if node is None:
-        return None if any(environ.get(name) for name in found.preset.env) else Access()
+        return None if any(environ.get(name) for name in model.preset.env) else Access()
     if node.variable:
         return Access(key_env=node.variable)
-    value = node.plain()
+    value = node.to_python()
     if isinstance(value, dict):
-        return _kept(node, value, "", report)
-    return Access(key=node.text(most=20_000))
+        return _stored_access(node, value, "", report)
+    return Access(key=node.text(max_length=20_000))
 
 
 # --- Microsoft ---------------------------------------------------------------------------
@@ -170,28 +174,28 @@ def _azure_access(params: Node, report: Report) -> Access | None:
         if token.variable:
             return Access(key_env=token.variable, auth="bearer")
         return Access(key=token.text(), auth="bearer")
-    given = {name: node for name in _ENTRA_KEYS if (node := params.get(name)) is not None}
-    if not given:
+    nodes = {name: node for name in _ENTRA_KEYS if (node := params.get(name)) is not None}
+    if not nodes:
         return None
-    if len(given) < len(_ENTRA_KEYS):
-        raise next(iter(given.values())).wrong(f"needs {', '.join(_ENTRA_KEYS)}, all of them")
-    values = {name: node.text() for name, node in given.items()}
+    if len(nodes) < len(_ENTRA_KEYS):
+        raise next(iter(nodes.values())).mistake(f"needs {', '.join(_ENTRA_KEYS)}, all of them")
+    values = {name: node.text() for name, node in nodes.items()}
     if (scope := params.get("azure_scope")) is not None:
         values["scope"] = scope.text()
-    return _kept(given["client_secret"], values, "entra", report)
+    return _stored_access(nodes["client_secret"], values, "entra", report)
 
 
-def _kept(node: Node, values: Mapping[str, Any], auth: str, report: Report) -> Access:
+def _stored_access(node: Node, values: Mapping[str, Any], auth: str, report: Report) -> Access:
     if node.variable:
-        report.say(node, "is kept in the database, encrypted, together with what belongs to it")
+        report.add(node, "is kept in the database, encrypted, together with what belongs to it")
     return Access(key=msgspec.json.encode(values, order="deterministic").decode(), auth=auth)
 
 
-def needed(found: Named) -> str:
+def required_key(model: ResolvedModel) -> str:
     """What an entry lacks that has no base URL of its own."""
-    if found.preset.name in _VERTEX:
+    if model.preset.name in _VERTEX:
         return "a vertex_project"
-    return f"an api_base (or {found.prefix.upper()}_API_BASE)"
+    return f"an api_base (or {model.prefix.upper()}_API_BASE)"
 
 
 _ACCESS = {"sigv4": _aws_access, "google": _google_access}

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from gateway.canon.traits import Traits
-from gateway.compat.litellm.config.clouds import settled
-from gateway.compat.litellm.config.endpoint import endpoint, own_base
-from gateway.compat.litellm.config.inference import ELSEWHERE, Named, NotYet, named
+from gateway.compat.litellm.config.clouds import resolve_preset
+from gateway.compat.litellm.config.endpoint import endpoint, explicit_base_url
+from gateway.compat.litellm.config.inference import ELSEWHERE, NotYet, ResolvedModel, resolve_model
 from gateway.compat.litellm.config.limits import budget, deployment_limits
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
@@ -31,7 +31,7 @@ MOCK = "demo"
 MAX_PRICE = Decimal(10_000_000)
 
 _MILLION = Decimal(1_000_000)
-_PLACES = Decimal("1e-8")
+_PRICE_QUANTUM = Decimal("1e-8")
 _COSTS = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
@@ -42,7 +42,7 @@ _COSTS = {
     "input_cost_per_audio_token": "input_audio",
     "output_cost_per_audio_token": "output_audio",
 }
-_ABLE = {
+_CAPABILITIES = {
     "supports_vision": "images",
     "supports_function_calling": "tools",
     "supports_reasoning": "reasoning",
@@ -144,40 +144,42 @@ def read_deployment(
     """The deployment of an entry. Raises Mistake, or NotYet where it can not run here."""
     model = params.get("model")
     if model is None:
-        raise params.wrong("needs a model")
+        raise params.mistake("needs a model")
     _served(info)
-    base = own_base(params)
-    found = named(model.text(most=MAX_NAME), params.get("custom_llm_provider"), base)
-    found = settled(found, base)
-    if not found.model:
-        raise model.wrong("names a provider but no model")
-    if found.guessed and found.prefix in ELSEWHERE:
-        report.say(model, ELSEWHERE[found.prefix])
-    told = _mock(params, report)
-    if told is None:
-        provider = endpoint(params, found, environ, report)
-        edits = _edits(params, found, report)
+    base = explicit_base_url(params)
+    resolved = resolve_model(
+        model.text(max_length=MAX_NAME), params.get("custom_llm_provider"), base
+    )
+    resolved = resolve_preset(resolved, base)
+    if not resolved.model:
+        raise model.mistake("names a provider but no model")
+    if resolved.guessed and resolved.prefix in ELSEWHERE:
+        report.add(model, ELSEWHERE[resolved.prefix])
+    mock_response = _mock(params, report)
+    if mock_response is None:
+        provider = endpoint(params, resolved, environ, report)
+        edits = _edits(params, resolved, report)
     else:
-        provider = ProviderRow(preset=MOCK, ref=params.place, plain=True)
-        edits = [{"op": "set", "path": "mock_response", "value": told}]
-    traits, prices = _known_as(info, found)
-    if told is not None:
-        prices = {**_list_prices(found.preset.name, found.model), **prices}
+        provider = ProviderRow(preset=MOCK, ref=params.location, shareable=True)
+        edits = [{"op": "set", "path": "mock_response", "value": mock_response}]
+    traits, prices = _base_model_facts(info, resolved)
+    if mock_response is not None:
+        prices = {**_list_prices(resolved.preset.name, resolved.model), **prices}
     limits, rates = deployment_limits(params, info)
     return Deployment(
         provider=provider,
         model=ModelRow(
             provider=provider.identity,
-            name=found.model,
-            ref=params.place,
+            name=resolved.model,
+            ref=params.location,
             traits={**traits, **_traits(info)},
             prices={**prices, **_prices(params, info)},
         ),
         target=TargetRow(
             provider=provider.identity,
-            model=found.model,
-            ref=params.place,
-            order=node.whole() if (node := params.get("order")) is not None else 1,
+            model=resolved.model,
+            ref=params.location,
+            order=node.integer() if (node := params.get("order")) is not None else 1,
             shares={n: node.number() for n in SHARES if (node := params.get(n)) is not None},
             timeouts=timeouts(params),
             edits=edits,
@@ -194,14 +196,14 @@ def _mock(params: Node, report: Report) -> str | None:
     node = params.get("mock_response")
     if node is None or isinstance(node.value, str):
         return node.text() if node is not None else None
-    report.say(node, "is left out: only a text is said")
+    report.add(node, "is left out: only a text is said")
     return None
 
 
 def _tags(params: Node) -> tuple[str, ...]:
     node = params.get("tags")
-    named = (item.text(most=128).strip() for item in node.list()) if node is not None else ()
-    return tuple(dict.fromkeys(tag for tag in named if tag))
+    tags = (item.text(max_length=128).strip() for item in node.list()) if node is not None else ()
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
 def _served(info: Node | None) -> None:
@@ -216,23 +218,23 @@ def timeouts(node: Node) -> dict[str, float]:
     `timeout` bounds the wait for the answer and, in a stream, for its next piece: a
     stream that flows is never cut by it. `stream_timeout` is the wait between pieces.
     """
-    found: dict[str, float] = {}
-    whole, piece = node.get("timeout", "request_timeout"), node.get("stream_timeout")
-    if whole is not None:
-        found["first_byte_s"] = found["idle_s"] = whole.number()
-        found["total_s"] = max(Timeouts().total_s, whole.number())
-    if piece is not None:
-        found["idle_s"] = piece.number()
-    for name, seconds in found.items():
+    timeouts: dict[str, float] = {}
+    total_node, stream_node = node.get("timeout", "request_timeout"), node.get("stream_timeout")
+    if total_node is not None:
+        timeouts["first_byte_s"] = timeouts["idle_s"] = total_node.number()
+        timeouts["total_s"] = max(Timeouts().total_s, total_node.number())
+    if stream_node is not None:
+        timeouts["idle_s"] = stream_node.number()
+    for name, seconds in timeouts.items():
         if seconds <= 0:
-            raise (whole or piece or node).wrong(f"must be above 0 ({name})")
-    return found
+            raise (total_node or stream_node or node).mistake(f"must be above 0 ({name})")
+    return timeouts
 
 
-def _edits(params: Node, found: Named, report: Report) -> list[dict[str, Any]]:
-    edits = list(_defaults(params, found, report))
+def _edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
+    edits = list(_defaults(params, model, report))
     if (node := params.get("extra_body")) is not None:
-        edits += [{"op": "set", "path": n, "value": v.plain()} for n, v in node.items()]
+        edits += [{"op": "set", "path": n, "value": v.to_python()} for n, v in node.items()]
     if (node := params.get("additional_drop_params")) is not None:
         # LiteLLM writes `tools[*].strict`, an edit `tools[].strict`.
         paths = [item.text().replace("[*]", "[]") for item in node.list()]
@@ -240,45 +242,47 @@ def _edits(params: Node, found: Named, report: Report) -> list[dict[str, Any]]:
     return edits
 
 
-def _defaults(params: Node, found: Named, report: Report) -> list[dict[str, Any]]:
+def _defaults(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
     """Parameters that stand in for those that a client leaves out."""
-    known = DEFAULTS.get(found.preset.dialect, {})
+    parameters = DEFAULTS.get(model.preset.dialect, {})
     edits: list[dict[str, Any]] = []
     for name in _ALL_DEFAULTS:
         node = params.get(name)
         if node is None:
             continue
-        if name not in known:
-            report.say(node, "is left out: the provider has no such parameter")
+        if name not in parameters:
+            report.add(node, "is left out: the provider has no such parameter")
             continue
-        value = node.plain()
-        if known[name] in _LISTS and isinstance(value, str):
+        value = node.to_python()
+        if parameters[name] in _LISTS and isinstance(value, str):
             value = [value]
-        edits.append({"op": "default", "path": known[name], "value": value})
+        edits.append({"op": "default", "path": parameters[name], "value": value})
     limit = params.get(*LIMITS)
     if limit is not None:
         # Chat has two names for it, and each model takes one of them.
-        field = known.get("max_tokens") or _traits_of(found).max_tokens_field
-        edits.append({"op": "default", "path": field, "value": limit.whole()})
+        field = parameters.get("max_tokens") or _traits_of(model).max_tokens_field
+        edits.append({"op": "default", "path": field, "value": limit.integer()})
     return edits
 
 
-def _traits_of(found: Named) -> Traits:
-    return traits_for(found.preset.name, found.model)
+def _traits_of(model: ResolvedModel) -> Traits:
+    return traits_for(model.preset.name, model.model)
 
 
-def _known_as(info: Node | None, found: Named) -> tuple[dict[str, Any], dict[str, Decimal]]:
+def _base_model_facts(
+    info: Node | None, model: ResolvedModel
+) -> tuple[dict[str, Any], dict[str, Decimal]]:
     """What the tables know of `base_model` and would not of a deployment's name."""
     node = info.get("base_model") if info is not None else None
     if node is None:
         return {}, {}
-    base = node.text().removeprefix(f"{found.prefix}/")
-    preset = found.preset.name
-    told, own = traits_for(preset, base), _traits_of(found)
+    base = node.text().removeprefix(f"{model.prefix}/")
+    preset = model.preset.name
+    base_traits, model_traits = traits_for(preset, base), _traits_of(model)
     traits = {
         name: value
-        for name in told.__struct_fields__
-        if name != "model" and (value := getattr(told, name)) != getattr(own, name)
+        for name in base_traits.__struct_fields__
+        if name != "model" and (value := getattr(base_traits, name)) != getattr(model_traits, name)
     }
     return msgspec.to_builtins(traits), _list_prices(preset, base)
 
@@ -302,8 +306,8 @@ def _price(node: Node) -> Decimal:
     """Dollars for a million tokens, exactly, from dollars for one."""
     price = Decimal(str(node.number())) * _MILLION
     if price > MAX_PRICE:
-        raise node.wrong("is the price of one token, in dollars, and can not be so high")
-    return price.quantize(_PLACES)
+        raise node.mistake("is the price of one token, in dollars, and can not be so high")
+    return price.quantize(_PRICE_QUANTUM)
 
 
 def _traits(info: Node | None) -> dict[str, Any]:
@@ -311,10 +315,10 @@ def _traits(info: Node | None) -> dict[str, Any]:
         return {}
     traits: dict[str, Any] = {}
     if (node := info.get("max_output_tokens", "max_tokens")) is not None:
-        traits["max_output"] = node.whole()
+        traits["max_output"] = node.integer()
     if (node := info.get("max_input_tokens")) is not None:
-        traits["context_window"] = node.whole()
-    for key, trait in _ABLE.items():
+        traits["context_window"] = node.integer()
+    for key, trait in _CAPABILITIES.items():
         if (node := info.get(key)) is not None:
             traits[trait] = node.flag()
     if (node := info.get("supports_response_schema")) is not None and not node.flag():

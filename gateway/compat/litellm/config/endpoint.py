@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from gateway.compat.litellm.config import clouds
-from gateway.compat.litellm.config.inference import Named, NotYet
+from gateway.compat.litellm.config.inference import NotYet, ResolvedModel
 from gateway.compat.litellm.config.reader import REFERENCE, Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import ProviderRow
@@ -23,22 +23,24 @@ MAX_NAME = 200
 _HOST_CHARS = 36
 
 
-def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Report) -> ProviderRow:
+def endpoint(
+    params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
+) -> ProviderRow:
     """The provider of an entry. Raises Mistake or NotYet."""
-    preset = found.preset
-    let_in = clouds.access(params, found, environ, report)
+    preset = model.preset
+    let_in = clouds.access(params, model, environ, report)
     if let_in is None:
         let_in = clouds.Access(*_credential(params, preset, environ))
     key, key_env = let_in.key, let_in.key_env
-    base = _base(params, found, environ)
+    base = _base(params, model, environ)
     headers = _headers(params, report)
-    query = _query(params, found, environ, report)
+    query = _query(params, model, environ, report)
     usual = key_env in preset.env or not (key or key_env)
     dropping = params.get("drop_params")
     drop_params = dropping is None or dropping.flag()
     return ProviderRow(
         preset=preset.name,
-        ref=params.place,
+        ref=params.location,
         base_url="" if base == preset.base_url else base,
         key=key,
         key_env=key_env,
@@ -46,7 +48,7 @@ def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Rep
         headers=headers,
         query=query,
         drop_params=drop_params,
-        plain=usual
+        shareable=usual
         and drop_params
         and not let_in.auth
         and base in ("", preset.base_url)
@@ -55,10 +57,10 @@ def endpoint(params: Node, found: Named, environ: Mapping[str, str], report: Rep
     )
 
 
-def own_base(params: Node) -> str:
+def explicit_base_url(params: Node) -> str:
     """The `api_base` of an entry, or an empty text. Raises NotYet where it is not set."""
     node = params.get("api_base", "base_url")
-    return node.text(most=MAX_URL).strip().rstrip("/") if node is not None else ""
+    return node.text(max_length=MAX_URL).strip().rstrip("/") if node is not None else ""
 
 
 def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:
@@ -66,7 +68,7 @@ def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tup
     node = params.get("api_key")
     if node is not None and node.variable:
         if len(node.variable) > MAX_NAME:
-            raise node.wrong("names no variable")
+            raise node.mistake("names no variable")
         return "", node.variable
     if node is not None:
         return node.text(), ""
@@ -75,19 +77,23 @@ def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tup
     return "", usual or ("" if preset.local or not preset.env else preset.env[0])
 
 
-def _base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
+def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
     """The base URL as it is kept here: without the path that the dialect appends."""
-    preset = found.preset
-    base = own_base(params)
+    preset = model.preset
+    base = explicit_base_url(params)
     # As LiteLLM; not its PREFIX_BASE_URL, by which clients' SDKs are pointed at a gateway:
     # it would be called by itself.
-    base = base or environ.get(f"{found.prefix.upper()}_API_BASE", "").rstrip("/")
-    base = clouds.completed(base, found) if base else clouds.base_of(params, found, environ)
+    base = base or environ.get(f"{model.prefix.upper()}_API_BASE", "").rstrip("/")
+    base = (
+        clouds.complete_base_url(base, model)
+        if base
+        else clouds.base_url_for(params, model, environ)
+    )
     if not base and not preset.base_url:
-        raise NotYet(f"it needs {clouds.needed(found)}")
+        raise NotYet(f"it needs {clouds.required_key(model)}")
     if not base:
         return preset.base_url
-    path = DIALECTS[preset.dialect].provider.path(found.model, stream=False, verb="generate")
+    path = DIALECTS[preset.dialect].provider.path(model.model, stream=False, verb="generate")
     base = base.removesuffix(path).rstrip("/")
     if DIALECTS[preset.dialect].model_in_path:
         # LiteLLM's base holds the version, which is part of the path here.
@@ -99,17 +105,17 @@ def _base(params: Node, found: Named, environ: Mapping[str, str]) -> str:
 
 
 def _headers(params: Node, report: Report) -> dict[str, str]:
-    given = dict(node.items()) if (node := params.get("extra_headers", "headers")) else {}
+    nodes = dict(node.items()) if (node := params.get("extra_headers", "headers")) else {}
     if (node := params.get("organization")) is not None:
-        given["OpenAI-Organization"] = node
+        nodes["OpenAI-Organization"] = node
     headers: dict[str, str] = {}
-    for name, value in given.items():
+    for name, value in nodes.items():
         if value.variable and value.value is None:
-            report.say(value, f"is not sent: the variable {value.variable} is not set")
+            report.add(value, f"is not sent: the variable {value.variable} is not set")
             continue
         headers[name] = _reference(value)
         if not value.variable and _SECRET.search(name):
-            report.say(value, "is kept in the database as written; os.environ/NAME keeps a name")
+            report.add(value, "is kept in the database as written; os.environ/NAME keeps a name")
     return headers
 
 
@@ -119,15 +125,15 @@ def _reference(node: Node) -> str:
 
 
 def _query(
-    params: Node, found: Named, environ: Mapping[str, str], report: Report
+    params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> dict[str, str]:
-    usual = dict(found.preset.query)
+    usual = dict(model.preset.query)
     node = params.get("api_version")
     if "api-version" not in usual:
         if node is not None:
-            report.say(node, "is not sent: this provider has no API versions")
+            report.add(node, "is not sent: this provider has no API versions")
         return {}
-    variable = f"{found.prefix.upper()}_API_VERSION"
+    variable = f"{model.prefix.upper()}_API_VERSION"
     version = node.text() if node is not None else environ.get(variable, "")
     if not version or version == usual["api-version"]:
         return {}
@@ -136,10 +142,10 @@ def _query(
 
 def label(row: ProviderRow) -> str:
     """What a person would call it: the preset, and what sets it apart."""
-    if row.plain:
+    if row.shareable:
         return row.preset
     host = urlsplit(row.base_url).netloc.rpartition("@")[2] if row.base_url else ""
-    own_key = row.key_env if row.key_env not in PRESETS[row.preset].env else ""
-    apart = host or own_key or row.identity[:6]
-    word = re.sub(r"[^a-z0-9._]+", "-", apart.lower()).strip("-.")[:_HOST_CHARS]
-    return f"{row.preset}-{word}"
+    key_variable = row.key_env if row.key_env not in PRESETS[row.preset].env else ""
+    apart = host or key_variable or row.identity[:6]
+    slug = re.sub(r"[^a-z0-9._]+", "-", apart.lower()).strip("-.")[:_HOST_CHARS]
+    return f"{row.preset}-{slug}"

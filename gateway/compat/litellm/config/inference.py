@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.compat.litellm.config.reader import Node
 from gateway.providers.catalog import PRESETS
-from gateway.providers.catalog.spelling import PREFIXES, meant
+from gateway.providers.catalog.spelling import PREFIXES, match_prefix
 from gateway.providers.profile import Preset
 
 # What LiteLLM takes a bare name for (get_llm_provider, 2026-11). It asks its price list;
@@ -48,7 +48,7 @@ class NotYet(Exception):
     """The entry can not run here: it is left out, the rest runs."""
 
 
-class Named(msgspec.Struct, frozen=True):
+class ResolvedModel(msgspec.Struct, frozen=True):
     """A preset, LiteLLM's prefix for it, the upstream's model name; `guessed` if inferred.
 
     `region` is AWS's, where the name tells one.
@@ -61,25 +61,25 @@ class Named(msgspec.Struct, frozen=True):
     region: str = ""
 
 
-def named(model: str, provider: Node | None, base: str) -> Named:
+def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel:
     """What a `model` means. `provider` is `custom_llm_provider`. Raises NotYet."""
     if provider is not None:
         prefix = provider.text()
-        return _known(prefix, model.removeprefix(f"{prefix}/"))
-    prefix, slash, rest = model.partition("/")
+        return _resolve_prefix(prefix, model.removeprefix(f"{prefix}/"))
+    prefix, slash, model_name = model.partition("/")
     if slash and prefix in PREFIXES:
-        return _known(prefix, rest)
+        return _resolve_prefix(prefix, model_name)
     hosted = _by_host(base)
     if hosted is not None:
-        return Named(hosted, hosted.litellm[0], model)
+        return ResolvedModel(hosted, hosted.litellm[0], model)
     if model == "*":
-        return _known("openai", model)
+        return _resolve_prefix("openai", model)
     prefix = _family(model)
     if prefix:
-        found = _known(prefix, model)
-        return msgspec.structs.replace(found, guessed=True)
+        resolved = _resolve_prefix(prefix, model)
+        return msgspec.structs.replace(resolved, guessed=True)
     if base and not slash:
-        return Named(PRESETS["custom"], "custom_openai", model)
+        return ResolvedModel(PRESETS["custom"], "custom_openai", model)
     raise NotYet(_unknown(model))
 
 
@@ -94,11 +94,11 @@ def families(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     ]
 
 
-def _known(prefix: str, model: str) -> Named:
-    found = meant(prefix, model)
-    if found is None:
+def _resolve_prefix(prefix: str, model: str) -> ResolvedModel:
+    match = match_prefix(prefix, model)
+    if match is None:
         raise NotYet(f"the provider `{prefix}` is not supported yet")
-    return Named(found.preset, prefix, found.model, region=found.region)
+    return ResolvedModel(match.preset, prefix, match.model, region=match.region)
 
 
 def _family(model: str) -> str:
@@ -128,6 +128,6 @@ def _unknown(model: str) -> str:
             f"`{prefix}/` is no provider that is known here; a server of your own that speaks "
             f"OpenAI's API is written openai/{model} with its api_base"
         )
-    word = model.partition("-")[0]
-    example = f"{word}/{model}" if word in PREFIXES else "provider/model"
+    vendor = model.partition("-")[0]
+    example = f"{vendor}/{model}" if vendor in PREFIXES else "provider/model"
     return f"LiteLLM knows no provider for `{model}` either; write it as {example}"

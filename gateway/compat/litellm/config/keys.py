@@ -26,7 +26,7 @@ class Key(msgspec.Struct, frozen=True):
     differs: bool = False
 
     @property
-    def word(self) -> str:
+    def status_label(self) -> str:
         """The status as the documentation has it."""
         if self.status == "supported":
             return "different" if self.differs else "same"
@@ -425,7 +425,7 @@ GENERAL: dict[str, Key] = {
     **_never(
         """maximum_spend_logs_retention_period maximum_spend_logs_retention_interval
         maximum_spend_logs_cleanup_cron""",
-        "DRAGOMAN_LOG_RETENTION_DAYS says it; `manage.py prunelogs` does it",
+        "DRAGOMAN_LOG_RETENTION_DAYS says it; `manage.py prune_logs` does it",
     ),
     **_never("max_request_size_mb", "DRAGOMAN_MAX_BODY_BYTES says it"),
     **_never("max_response_size_mb", "answers are streamed on"),
@@ -561,7 +561,7 @@ GENERAL: dict[str, Key] = {
         maximum_spend_logs_cleanup_max_batches maximum_spend_logs_cleanup_run_budget
         maximum_daily_tag_spend_retention_period maximum_health_check_retention_period
         use_spend_logs_partitioning""",
-        "DRAGOMAN_LOG_RETENTION_DAYS says it; `manage.py prunelogs` does it",
+        "DRAGOMAN_LOG_RETENTION_DAYS says it; `manage.py prune_logs` does it",
     ),
     **_never("maximum_autorouter_session_retention_period", _ROUTERS),
     **_never("database_max_idle_connection_lifetime", _DATABASE),
@@ -665,13 +665,16 @@ FAMILIES: dict[str, dict[str, Key]] = {
 }
 
 
-def known(section: str, name: str) -> Key | None:
+def find_key(section: str, name: str) -> Key | None:
     """What becomes of a key; None for one that nobody knows."""
-    found = SECTIONS[section].get(name)
-    if found is not None:
-        return found
+    key = SECTIONS[section].get(name)
+    if key is not None:
+        return key
     families = FAMILIES.get(section, {})
-    return next((key for form, key in families.items() if fnmatch.fnmatchcase(name, form)), None)
+    matches = (
+        family_key for form, family_key in families.items() if fnmatch.fnmatchcase(name, form)
+    )
+    return next(matches, None)
 
 
 # Where an unknown key is looked for: settings of all models before those of one.
@@ -685,13 +688,13 @@ _ELSEWHERE = (
 )
 
 
-def near(section: str, name: str) -> str:
+def suggest_key(section: str, name: str) -> str:
     """The known key that an unknown one may have meant; empty if none is like it.
 
     A key that belongs into another section is told as `section.key`.
     """
-    for place in _ELSEWHERE:
-        if name in SECTIONS[place]:
-            return f"{place}.{name}".lstrip(".")
-    found = difflib.get_close_matches(name, SECTIONS[section], n=1, cutoff=0.75)
-    return found[0] if found else ""
+    for section_name in _ELSEWHERE:
+        if name in SECTIONS[section_name]:
+            return f"{section_name}.{name}".lstrip(".")
+    matches = difflib.get_close_matches(name, SECTIONS[section], n=1, cutoff=0.75)
+    return matches[0] if matches else ""

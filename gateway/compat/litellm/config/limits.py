@@ -51,58 +51,58 @@ _LEAST_USD, _MOST_USD = Decimal("0.000001"), Decimal(10**10)
 def read_limits(config: Config, files: list[Node], sections: list[Node], report: Report) -> None:
     """Apply what general_settings and the other sections say. Raises Mistake."""
     general = [node for file in files if (node := file.get("general_settings")) is not None]
-    rates, most = _enforced(sections), _parallel(sections, general)
+    rates, max_parallel = _enforced(sections), _parallel(sections, general)
     for route in config.routes.values():
-        route.targets = [_limited(target, rates, most) for target in route.targets]
+        route.targets = [_with_limits(target, rates, max_parallel) for target in route.targets]
     for section in sections:
         if (node := section.get("provider_budget_config")) is not None:
             _provider_budgets(config, node, report)
-    _of_all(config, sections, general, report)
+    _read_global_limits(config, sections, general, report)
 
 
 def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], dict[str, int]]:
     """The limits of an entry that always hold, and the rates that may be limits."""
     limits = {}
-    if (most := _count(params.get("max_parallel_requests"))) is not None:
-        limits["concurrency"] = most
+    if (count := _count(params.get("max_parallel_requests"))) is not None:
+        limits["concurrency"] = count
     rates = {}
     for name, limit in RATES.items():
         node = params.get(name) or (info.get(name) if info is not None else None)
-        if (most := _count(node)) is not None:
-            rates[limit] = most
+        if (count := _count(node)) is not None:
+            rates[limit] = count
     return limits, rates
 
 
 def note_key_limits(route: RouteRow, params: Node) -> None:
     """What each key may use of a model: the lowest that its entries say."""
     for name, limit in KEY_RATES.items():
-        if (most := _count(params.get(name))) is not None:
-            route.key_limits[limit] = min(most, route.key_limits.get(limit, most))
+        if (count := _count(params.get(name))) is not None:
+            route.key_limits[limit] = min(count, route.key_limits.get(limit, count))
 
 
-def budget(section: Node, report: Report, most: str, window: str) -> Budget:
+def budget(section: Node, report: Report, amount_key: str, window_key: str) -> Budget:
     """The budget that two keys of a section say, by the field of `routing.limits.Budget`."""
-    amount, duration = section.get(most), section.get(window)
+    amount, duration = section.get(amount_key), section.get(window_key)
     if amount is None:
         return {}
     usd = Decimal(str(amount.number())).quantize(_LEAST_USD, ROUND_UP)
     if usd >= _MOST_USD:
-        raise amount.wrong(f"must be below {_MOST_USD} US dollars")
+        raise amount.mistake(f"must be below {_MOST_USD} US dollars")
     span = "total" if duration is None else _span(duration, report)
     return {f"{span}_usd": usd} if span else {}
 
 
 def _span(node: Node, report: Report) -> str:
     """The window of a budget; empty, and reported, for one that no window stands for."""
-    found = _DURATION.fullmatch(node.text().strip().lower())
-    if found is None:
-        raise node.wrong("must be a time such as 1d, 7d or 30d")
-    seconds = int(found[1]) * _SECONDS[found[2]]
-    span = next((name for name, most in _SPANS if 0 < seconds <= most), "")
+    match = _DURATION.fullmatch(node.text().strip().lower())
+    if match is None:
+        raise node.mistake("must be a time such as 1d, 7d or 30d")
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    span = next((name for name, max_seconds in _SPANS if 0 < seconds <= max_seconds), "")
     if not span:
-        report.say(node, "the budget is left out: windows are days, weeks and months")
+        report.add(node, "the budget is left out: windows are days, weeks and months")
     elif seconds not in _EXACT:
-        report.say(node, f"budgets are of days, weeks and months: this one holds for a {span}")
+        report.add(node, f"budgets are of days, weeks and months: this one holds for a {span}")
     return span
 
 
@@ -115,8 +115,8 @@ def _enforced(sections: list[Node]) -> frozenset[str]:
     """Which rates are limits."""
     strategy = _first(sections, "routing_strategy")
     checks = _first(sections, "optional_pre_call_checks")
-    named = {item.text() for item in checks.list()} if checks is not None else set()
-    if ENFORCED in named or (strategy is not None and strategy.text() in _LIMITING):
+    check_names = {item.text() for item in checks.list()} if checks is not None else set()
+    if ENFORCED in check_names or (strategy is not None and strategy.text() in _LIMITING):
         return frozenset(RATES.values())
     before = (_first(sections, name) for name in _CHECKS)
     if any(node is not None and node.flag() for node in before):
@@ -130,45 +130,49 @@ def _parallel(sections: list[Node], general: list[Node]) -> int | None:
     return router or _count(_first(general, "max_parallel_requests"))
 
 
-def _limited(target: TargetRow, rates: frozenset[str], most: int | None) -> TargetRow:
+def _with_limits(target: TargetRow, rates: frozenset[str], max_parallel: int | None) -> TargetRow:
     limits = {name: count for name, count in target.rates.items() if name in rates}
-    if most is not None:
-        limits["concurrency"] = most
+    if max_parallel is not None:
+        limits["concurrency"] = max_parallel
     return msgspec.structs.replace(target, limits={**limits, **target.limits})
 
 
 def _provider_budgets(config: Config, node: Node, report: Report) -> None:
-    for prefix, said in node.items():
-        found = budget(said, report, "budget_limit", "time_period")
+    for prefix, section in node.items():
+        provider_budget = budget(section, report, "budget_limit", "time_period")
         presets = presets_of(prefix)
         names = [name for name, row in config.providers.items() if row.preset in presets]
         if not names:
-            report.say(said, f"no model of `{prefix}` is in this file")
+            report.add(section, f"no model of `{prefix}` is in this file")
         elif len(names) > 1:
-            report.say(said, f"each of {', '.join(sorted(names))} has a budget of its own")
+            report.add(section, f"each of {', '.join(sorted(names))} has a budget of its own")
         for name in names:
             row = config.providers[name]
             # A row that is shared with what the environment made could not have it.
-            config.providers[name] = msgspec.structs.replace(row, budget=found, plain=False)
+            config.providers[name] = msgspec.structs.replace(
+                row, budget=provider_budget, plain=False
+            )
 
 
-def _of_all(config: Config, sections: list[Node], general: list[Node], report: Report) -> None:
+def _read_global_limits(
+    config: Config, sections: list[Node], general: list[Node], report: Report
+) -> None:
     at_once = _first(general, "global_max_parallel_requests")
-    if at_once is not None and (most := _count(at_once)) is not None:
-        _set(config, "limits", {"concurrency": most}, at_once)
+    if at_once is not None and (count := _count(at_once)) is not None:
+        _set(config, "limits", {"concurrency": count}, at_once)
     for section in sections:
         amount = section.get("max_budget")
         if amount is None:
             continue
         if not amount.number():
-            report.say(amount, "0 is no budget")
-        elif found := budget(section, report, "max_budget", "budget_duration"):
-            said = {name: f"{usd.normalize():f}" for name, usd in found.items()}
-            _set(config, "budget", said, amount)
+            report.add(amount, "0 is no budget")
+        elif total_budget := budget(section, report, "max_budget", "budget_duration"):
+            amounts = {name: f"{usd.normalize():f}" for name, usd in total_budget.items()}
+            _set(config, "budget", amounts, amount)
 
 
 def _set(config: Config, name: str, value: dict[str, Any], node: Node) -> None:
-    config.settings.setdefault(name, SettingRow(name=name, value=value, ref=node.place))
+    config.settings.setdefault(name, SettingRow(name=name, value=value, ref=node.location))
 
 
 def _first(sections: list[Node], name: str) -> Node | None:

@@ -18,7 +18,14 @@ from gateway.compat.litellm.config.deployment import (
 from gateway.compat.litellm.config.endpoint import label
 from gateway.compat.litellm.config.inference import NotYet, families
 from gateway.compat.litellm.config.limits import note_key_limits
-from gateway.compat.litellm.config.reader import File, Mistake, Node, Unset, read_file, resolved
+from gateway.compat.litellm.config.reader import (
+    File,
+    Mistake,
+    Node,
+    Unset,
+    read_file,
+    resolve_variables,
+)
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow, TargetRow
 from gateway.compat.litellm.config.settings import MAX_RETRIES, read_settings
@@ -37,11 +44,11 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     config = Config(file=root.name)
     environ = dict(os.environ if environ is None else environ)
     config.environment = _variables(files, environ)
-    sections = [resolved(file.root, {**config.environment, **environ}) for file in files]
-    reading = _Reading(config, {**config.environment, **environ})
+    sections = [resolve_variables(file.root, {**config.environment, **environ}) for file in files]
+    reading = _Parser(config, {**config.environment, **environ})
     for file in files:
         for node in file.repeated:
-            reading.report.say(node, "stands twice; only the last one counts")
+            reading.report.add(node, "stands twice; only the last one counts")
     for section in sections:
         reading.report.keys(section, "")
         reading.shared(section)
@@ -72,16 +79,18 @@ def _files(root: Path) -> list[File]:
 
 def _variables(files: list[File], environ: Mapping[str, str]) -> dict[str, str]:
     """What `environment_variables` sets; a variable that is set already stays."""
-    found: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for file in files:
         section = file.root.get("environment_variables")
-        for name, node in resolved(section, environ).items() if section is not None else ():
+        for name, node in (
+            resolve_variables(section, environ).items() if section is not None else ()
+        ):
             if node.value is not None:
-                found[name] = str(node.flag()) if isinstance(node.value, bool) else node.text()
-    return found
+                variables[name] = str(node.flag()) if isinstance(node.value, bool) else node.text()
+    return variables
 
 
-class _Reading:
+class _Parser:
     """One pass over model_list."""
 
     def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
@@ -99,7 +108,7 @@ class _Reading:
         for item in listed.list() if listed is not None else ():
             name, values = item.get("credential_name"), item.get("credential_values")
             if name is None or values is None:
-                raise item.wrong("needs a credential_name and credential_values")
+                raise item.mistake("needs a credential_name and credential_values")
             self.report.keys(values, "litellm_params")
             self._credentials.setdefault(name.text(), values)
         router = root.get("router_settings")
@@ -118,78 +127,82 @@ class _Reading:
             self.report.keys(entry, "model_list[]")
             name, params = entry.get("model_name"), entry.get("litellm_params")
             if name is None:
-                raise entry.wrong("needs a model_name")
+                raise entry.mistake("needs a model_name")
             if params is None:
-                raise entry.wrong("needs litellm_params")
+                raise entry.mistake("needs litellm_params")
             info = entry.get("model_info")
             self.report.keys(params, "litellm_params")
-            params = self._whole(params)
+            params = self._with_credential(params)
             if info is not None:
                 self.report.keys(info, "model_info")
             self._entry(name, params, info)
 
-    def _whole(self, params: Node) -> Node:
+    def _with_credential(self, params: Node) -> Node:
         """An entry with what it leaves to others; its own words win."""
-        found = dict(params.items())
-        named = params.get("litellm_credential_name")
-        if named is not None:
-            credential = self._credentials.get(named.text())
+        merged = dict(params.items())
+        credential_name = params.get("litellm_credential_name")
+        if credential_name is not None:
+            credential = self._credentials.get(credential_name.text())
             if credential is not None:
-                found = {**dict(credential.items()), **found}
+                merged = {**dict(credential.items()), **merged}
             else:
-                self.report.say(named, f"there is no `{named.text()}` in credential_list")
+                self.report.add(
+                    credential_name, f"there is no `{credential_name.text()}` in credential_list"
+                )
         if self._usual is not None:
-            found = {**dict(self._usual.items()), **found}
+            merged = {**dict(self._usual.items()), **merged}
         # True for all is true for each, as there: an entry cannot switch it off.
         if (dropping := self._drop_params) is not None and (
-            dropping.flag() or "drop_params" not in found
+            dropping.flag() or "drop_params" not in merged
         ):
-            found["drop_params"] = dropping
-        return msgspec.structs.replace(params, value=found)
+            merged["drop_params"] = dropping
+        return msgspec.structs.replace(params, value=merged)
 
     def _entry(self, name: Node, params: Node, info: Node | None) -> None:
-        if _means_everything(params):
+        if _is_catch_all(params):
             self._everything.append((name, params, info))
             return
         try:
-            self._deploy(name.text(most=MAX_NAME), name, params, info)
+            self._deploy(name.text(max_length=MAX_NAME), name, params, info)
         except (NotYet, Unset) as reason:
             why = reason.why if isinstance(reason, Unset) else str(reason)
-            self.report.say(name, f"{name.text()} is left out: {why}")
+            self.report.add(name, f"{name.text()} is left out: {why}")
 
-    def _deploy(self, public: str, at: Node, params: Node, info: Node | None) -> None:
-        found = read_deployment(params, info, self._environ, self.report)
+    def _deploy(self, public: str, name_node: Node, params: Node, info: Node | None) -> None:
+        deployment = read_deployment(params, info, self._environ, self.report)
         if not public:
-            raise at.wrong("must not be empty")
-        route = self._config.routes.setdefault(public, RouteRow(name=public, ref=at.place))
-        self._add(found, params)
-        route.targets.append(found.target)
+            raise name_node.mistake("must not be empty")
+        ref = name_node.location
+        route = self._config.routes.setdefault(public, RouteRow(name=public, ref=ref))
+        self._add(deployment, params)
+        route.targets.append(deployment.target)
         retries = params.get("num_retries", "max_retries")
         if retries is not None:
-            route.retries = max(route.retries or 0, retries.whole(most=MAX_RETRIES))
+            route.retries = max(route.retries or 0, retries.integer(max_value=MAX_RETRIES))
         if (node := params.get("cooldown_time")) is not None:
             route.cooldown_s = max(route.cooldown_s or 0.0, node.number())
         if (limit := params.get(*LIMITS)) is not None:
-            route.default_max_output = limit.whole()
+            route.default_max_output = limit.integer()
         note_key_limits(route, params)
         if "*" in public:
             route.hidden = True
-            self._config.aliases[public] = AliasRow(pattern=public, route=public, ref=at.place)
+            self._config.aliases[public] = AliasRow(pattern=public, route=public, ref=ref)
 
-    def _add(self, found: Deployment, params: Node) -> None:
-        config, provider = self._config, found.provider
+    def _add(self, deployment: Deployment, params: Node) -> None:
+        config, provider = self._config, deployment.provider
         if provider.identity not in config.names:
             name = label(provider)
             if name in config.providers:
                 name = f"{name}-{provider.identity[:6]}"
             config.names[provider.identity] = name
             config.providers[name] = provider
-        key = (provider.identity, found.model.name)
-        known = config.models.setdefault(key, found.model)
-        changed = (known.traits, known.prices) != (found.model.traits, found.model.prices)
-        if changed and (found.model.traits or found.model.prices):
-            self.report.say(
-                params, f"says other things of {found.model.name} than {known.ref}, which counts"
+        key = (provider.identity, deployment.model.name)
+        model = config.models.setdefault(key, deployment.model)
+        changed = (model.traits, model.prices) != (deployment.model.traits, deployment.model.prices)
+        if changed and (deployment.model.traits or deployment.model.prices):
+            self.report.add(
+                params,
+                f"says other things of {deployment.model.name} than {model.ref}, which counts",
             )
 
     def finish(self) -> None:
@@ -204,20 +217,20 @@ class _Reading:
         LiteLLM sends such a request to whoever its model's name means. `provider/model`
         needs no route for that here.
         """
-        found = families(self._environ)
-        if not found:
-            self.report.say(name, "is left out: no key of a provider is in the environment")
-        for prefix, pattern in found:
+        families_found = families(self._environ)
+        if not families_found:
+            self.report.add(name, "is left out: no key of a provider is in the environment")
+        for prefix, pattern in families_found:
             if pattern not in self._config.routes:
                 model = _with_model(params, f"{prefix}/{pattern}")
                 self._deploy(pattern, name, model, info)
 
 
-def _means_everything(params: Node) -> bool:
+def _is_catch_all(params: Node) -> bool:
     """Whether the model is `*` and nothing says whose."""
     model = params.get("model")
-    own = params.get("api_key", "api_base", "base_url", "custom_llm_provider")
-    return model is not None and model.value == "*" and own is None
+    endpoint_keys = params.get("api_key", "api_base", "base_url", "custom_llm_provider")
+    return model is not None and model.value == "*" and endpoint_keys is None
 
 
 def _with_model(params: Node, model: str) -> Node:

@@ -17,7 +17,7 @@ MAX_NODES = 200_000
 MAX_DEPTH = 60
 REFERENCE = "os.environ/"
 # More digits than 64 bits hold are no number to most readers of JSON.
-_JSON_MOST = 2**63
+_JSON_MAX = 2**63
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
@@ -25,8 +25,8 @@ _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 class Mistake(ValueError):
     """Something the operator has to mend; `str` of it names file, line and field."""
 
-    def __init__(self, place: str, field: str, why: str) -> None:
-        super().__init__(f"{place}: {field}: {why}" if field else f"{place}: {why}")
+    def __init__(self, location: str, field: str, why: str) -> None:
+        super().__init__(f"{location}: {field}: {why}" if field else f"{location}: {why}")
         self.why = why
 
 
@@ -51,7 +51,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     variable: str = ""
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """`file:line`."""
         return f"{self.file}:{self.line}"
 
@@ -60,7 +60,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         if self.value is None:
             return iter(())
         if not isinstance(self.value, dict):
-            raise self.wrong("must be a mapping")
+            raise self.mistake("must be a mapping")
         return iter(self.value.items())
 
     def list(self) -> tuple[Node, ...]:
@@ -68,84 +68,84 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         if self.value is None:
             return ()
         if not isinstance(self.value, tuple):
-            raise self.wrong("must be a list")
+            raise self.mistake("must be a list")
         return self.value
 
     def get(self, *names: str) -> Node | None:
         """The value of the first of these keys that is there and not null."""
         if self.value is not None and not isinstance(self.value, dict):
-            raise self.wrong("must be a mapping")
-        held: dict[str, Node] = self.value or {}
+            raise self.mistake("must be a mapping")
+        mapping: dict[str, Node] = self.value or {}
         for name in names:
-            found = held.get(name)
-            if found is not None and (found.value is not None or found.variable):
-                return found
+            node = mapping.get(name)
+            if node is not None and (node.value is not None or node.variable):
+                return node
         return None
 
-    def text(self, *, most: int = 10_000) -> str:
+    def text(self, *, max_length: int = 10_000) -> str:
         """A string; numbers and dates are taken as written. Raises Mistake."""
-        value = self._known()
+        value = self._require_value()
         if isinstance(value, bool) or not isinstance(value, str | int | float | dt.date):
-            raise self.wrong("must be a string")
+            raise self.mistake("must be a string")
         text = value if isinstance(value, str) else self.raw
-        if len(text) > most:
-            raise self.wrong(f"must have at most {most} characters")
+        if len(text) > max_length:
+            raise self.mistake(f"must have at most {max_length} characters")
         return text
 
     def number(self) -> float:
         """A number that is not negative. Raises Mistake."""
-        value = self._known()
+        value = self._require_value()
         if isinstance(value, bool) or not isinstance(value, int | float | str):
-            raise self.wrong("must be a number")
+            raise self.mistake("must be a number")
         try:
             number = float(value)  # YAML 1.1 reads 1e-6 as text
         except (ValueError, OverflowError):
-            raise self.wrong("must be a number") from None
+            raise self.mistake("must be a number") from None
         if not (math.isfinite(number) and number >= 0):
-            raise self.wrong("must be a number that is not negative")
+            raise self.mistake("must be a number that is not negative")
         return number
 
-    def whole(self, *, most: int = 2**31 - 1) -> int:
+    def integer(self, *, max_value: int = 2**31 - 1) -> int:
         """A whole number that is not negative. Raises Mistake."""
         number = self.number()
         if number != int(number):
-            raise self.wrong("must be a whole number")
-        if number > most:
-            raise self.wrong(f"must be at most {most}")
+            raise self.mistake("must be a whole number")
+        if number > max_value:
+            raise self.mistake(f"must be at most {max_value}")
         return int(number)
 
     def flag(self) -> bool:
         """True or false, as such or in words. Raises Mistake."""
-        value = self._known()
+        value = self._require_value()
         if isinstance(value, bool):
             return value
-        word = value.strip().lower() if isinstance(value, str) else ""
-        if word not in _TRUE | _FALSE:
-            raise self.wrong("must be true or false")
-        return word in _TRUE
+        text = value.strip().lower() if isinstance(value, str) else ""
+        if text not in _TRUE | _FALSE:
+            raise self.mistake("must be true or false")
+        return text in _TRUE
 
-    def plain(self) -> Any:
+    def to_python(self) -> Any:
         """The value without places, as JSON knows it."""
-        value = self._known()
+        value = self._require_value()
         if isinstance(value, dict):
             return {name: node.plain() for name, node in value.items()}
         if isinstance(value, tuple):
             return [node.plain() for node in value]
         if isinstance(value, dt.date):
             return self.raw
-        if isinstance(value, int | float) and not (abs(value) < _JSON_MOST):
-            raise self.wrong("is a number that JSON does not have")
+        if isinstance(value, int | float) and not (abs(value) < _JSON_MAX):
+            raise self.mistake("is a number that JSON does not have")
         return value
 
-    def _known(self) -> Any:
+    def _require_value(self) -> Any:
         if self.variable and self.value is None:
             why = f"names the environment variable {self.variable}, which is not set"
-            raise Unset(self.place, self.path, why)
+            raise Unset(self.location, self.path, why)
         return self.value
 
-    def wrong(self, why: str) -> Mistake:
+    def mistake(self, why: str) -> Mistake:
         """A Mistake at this place."""
-        return Mistake(self.place, self.path, why)
+        return Mistake(self.location, self.path, why)
 
 
 class File(msgspec.Struct, frozen=True):
@@ -155,13 +155,13 @@ class File(msgspec.Struct, frozen=True):
     repeated: list[Node]
 
 
-def resolved(node: Node, environ: Mapping[str, str]) -> Node:
+def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
     """The node with every `os.environ/NAME` below it looked up."""
     value = node.value
     if isinstance(value, dict):
-        below: Any = {name: resolved(child, environ) for name, child in value.items()}
+        below: Any = {name: resolve_variables(child, environ) for name, child in value.items()}
     elif isinstance(value, tuple):
-        below = tuple(resolved(child, environ) for child in value)
+        below = tuple(resolve_variables(child, environ) for child in value)
     elif isinstance(value, str) and value.startswith(REFERENCE):
         name = value.removeprefix(REFERENCE).strip()
         # An empty variable is how many shells and compose files say "not set".
@@ -192,22 +192,22 @@ def read_file(path: Path) -> File:
     converter = _Converter(path.name)
     node = converter.convert(root, "", 0, root.start_mark.line + 1)
     if not isinstance(node.value, dict):
-        raise Mistake(node.place, "", "the file must be a mapping with model_list and the like")
+        raise Mistake(node.location, "", "the file must be a mapping with model_list and the like")
     return File(node, converter.repeated)
 
 
 def _bad_yaml(name: str, error: yaml.YAMLError) -> Mistake:
-    mark = getattr(error, "problem_mark", None)
-    place = f"{name}:{mark.line + 1}" if mark else name
+    problem_mark = getattr(error, "problem_mark", None)
+    location = f"{name}:{problem_mark.line + 1}" if problem_mark else name
     why = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
     hint = "; YAML is indented with spaces, never tabs" if "'\\t'" in why else ""
-    return Mistake(place, "", f"is not valid YAML: {why}{hint}")
+    return Mistake(location, "", f"is not valid YAML: {why}{hint}")
 
 
-def _check_text(text: str, place: str, path: str) -> None:
+def _check_text(text: str, location: str, path: str) -> None:
     """Refuse what an escape can make and no database and no wire can hold."""
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise Mistake(place, path, "has a character that is no text")
+        raise Mistake(location, path, "has a character that is no text")
 
 
 class _Converter:
@@ -235,15 +235,15 @@ class _Converter:
                 self.convert(item, f"{path}[{position}]", depth + 1, item.start_mark.line + 1)
                 for position, item in enumerate(node.value)
             )
-        place = f"{self._file}:{line}"
-        _check_text(node.value, place, path)
+        location = f"{self._file}:{line}"
+        _check_text(node.value, location, path)
         try:
             return self._scalars.construct_object(node)
         except (yaml.YAMLError, ValueError):
-            raise Mistake(place, path, "has a value that is not plain YAML") from None
+            raise Mistake(location, path, "has a value that is not plain YAML") from None
 
     def _mapping(self, node: yaml.MappingNode, path: str, depth: int) -> dict[str, Node]:
-        found: dict[str, Node] = {}
+        mapping: dict[str, Node] = {}
         merged: dict[str, Node] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -256,19 +256,19 @@ class _Converter:
             _check_text(name, f"{self._file}:{line}", path)
             below = f"{path}.{name}" if path else name
             child = self.convert(value, below, depth + 1, line)
-            if name in found:
+            if name in mapping:
                 self.repeated.append(child)
-            found[name] = child
+            mapping[name] = child
         # What is written here wins over what `<<` brings, wherever that stands.
-        return {**merged, **found}
+        return {**merged, **mapping}
 
     def _merged(self, value: yaml.Node, path: str, depth: int) -> dict[str, Node]:
         parts = value.value if isinstance(value, yaml.SequenceNode) else [value]
-        found: dict[str, Node] = {}
+        mapping: dict[str, Node] = {}
         self._count += 1
         if depth > MAX_DEPTH or self._count > MAX_NODES:
             raise Mistake(self._file, path[:200], "is nested or repeated too much")
         for part in reversed(parts):
             if isinstance(part, yaml.MappingNode):
-                found |= self._mapping(part, path, depth + 1)
-        return found
+                mapping |= self._mapping(part, path, depth + 1)
+        return mapping

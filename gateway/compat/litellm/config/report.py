@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.compat.litellm.config.keys import known, near
+from gateway.compat.litellm.config.keys import find_key, suggest_key
 from gateway.compat.litellm.config.reader import Node
 
 _WHEN = {"later": "not supported yet", "never": "not supported"}
@@ -12,20 +12,20 @@ class Report:
     """Collects remarks; a key that stands in many places makes one line."""
 
     def __init__(self) -> None:
-        self._said: dict[tuple[str, str], list[Node]] = {}
+        self._nodes_by_message: dict[tuple[str, str], list[Node]] = {}
         self._files: list[str] = []
 
-    def say(self, node: Node, text: str) -> None:
+    def add(self, node: Node, text: str) -> None:
         """Remark something about this node."""
         self._add(node, node.path, text)
 
     def keys(self, node: Node, section: str) -> None:
         """Look up every key of a section; what is not supported is remarked."""
         for name, value in node.items():
-            key = known(section, name)
+            key = find_key(section, name)
             where = f"{section}.{name}" if section else name
             if key is None:
-                guess = near(section, name)
+                guess = suggest_key(section, name)
                 self._add(value, where, f"unknown key{f'; did you mean {guess}?' if guess else ''}")
             elif key.status != "supported":
                 self._add(value, where, f"{_WHEN[key.status]}: {key.why}")
@@ -33,7 +33,7 @@ class Report:
     def _add(self, node: Node, where: str, text: str) -> None:
         if node.file not in self._files:
             self._files.append(node.file)
-        self._said.setdefault((where, text), []).append(node)
+        self._nodes_by_message.setdefault((where, text), []).append(node)
 
     def lines(self) -> list[str]:
         """One line for each remark, in the order of the files."""
@@ -41,9 +41,9 @@ class Report:
         def position(nodes: list[Node]) -> tuple[int, int]:
             return self._files.index(nodes[0].file), nodes[0].line
 
-        ordered = sorted(self._said.items(), key=lambda pair: position(pair[1]))
+        ordered = sorted(self._nodes_by_message.items(), key=lambda pair: position(pair[1]))
         return [
-            f"{nodes[0].place}: {where}: {text}{_also(nodes[1:])}"
+            f"{nodes[0].location}: {where}: {text}{_also(nodes[1:])}"
             for (where, text), nodes in ordered
         ]
 

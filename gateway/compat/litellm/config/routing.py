@@ -40,7 +40,7 @@ _FALLBACKS = {
 # Checks before a call that keep a conversation at its target.
 _AFFINITY = frozenset({"prompt_caching", "session_affinity", "deployment_affinity"})
 _CHECK_S = 300.0
-_MOST = 100
+_MAX_FALLBACKS = 100
 
 
 def read_routing(config: Config, sections: list[Node], report: Report) -> None:
@@ -55,7 +55,7 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
             _numbers(route, section)
     for route in routes:
         # LiteLLM retries among the deployments of a model before it falls back to another.
-        route.ways["retry_before_fallback"] = True
+        route.policy["retry_before_fallback"] = True
     _strategy(routes, _first(sections, "routing_strategy"), report)
     _affinity(routes, _first(sections, "optional_pre_call_checks"), report)
     _tags(routes, sections)
@@ -63,12 +63,17 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
 
 def read_checks(config: Config, general: Node) -> None:
     """`background_health_checks` of general_settings. Raises Mistake."""
-    wanted, every = general.get("background_health_checks"), general.get("health_check_interval")
-    if wanted is None or not wanted.flag():
+    enabled, interval = (
+        general.get("background_health_checks"),
+        general.get("health_check_interval"),
+    )
+    if enabled is None or not enabled.flag():
         return
-    seconds = max(MIN_HEALTH_CHECK_INTERVAL_S, every.number() if every is not None else _CHECK_S)
+    seconds = max(
+        MIN_HEALTH_CHECK_INTERVAL_S, interval.number() if interval is not None else _CHECK_S
+    )
     for route in config.routes.values():
-        route.ways.setdefault("health_check_interval_s", seconds)
+        route.policy.setdefault("health_check_interval_s", seconds)
 
 
 def _first(sections: list[Node], name: str) -> Node | None:
@@ -78,22 +83,22 @@ def _first(sections: list[Node], name: str) -> Node | None:
 def _numbers(route: RouteRow, section: Node) -> None:
     if (node := section.get("allowed_fails")) is not None:
         # LiteLLM rests a deployment with the failure after those.
-        route.ways.setdefault("cooldown_after", node.whole(most=_MOST) + 1)
+        route.policy.setdefault("cooldown_after", node.integer(max_value=_MAX_FALLBACKS) + 1)
     if (node := section.get("retry_after")) is not None:
         # The shortest pause is half of the usual one.
-        route.ways.setdefault("backoff_s", 2 * node.number())
+        route.policy.setdefault("backoff_s", 2 * node.number())
     for name in ("enable_pre_call_checks", "enable_pre_call_check"):
         if (node := section.get(name)) is not None:
-            route.ways.setdefault("require_capabilities", node.flag())
+            route.policy.setdefault("require_capabilities", node.flag())
 
 
 def limit_fallbacks(config: Config, sections: list[Node]) -> None:
     """`max_fallbacks`, when all fallbacks are known. Raises Mistake."""
     node = _first(sections, "max_fallbacks")
     if node is not None:
-        most = node.whole(most=_MOST)
+        limit = node.integer(max_value=_MAX_FALLBACKS)
         for route in config.routes.values():
-            route.fallbacks = route.fallbacks[:most]
+            route.fallbacks = route.fallbacks[:limit]
 
 
 def _policies(config: Config, section: Node, report: Report) -> None:
@@ -101,31 +106,31 @@ def _policies(config: Config, section: Node, report: Report) -> None:
     for name, policy in groups.items() if groups is not None else ():
         route = config.routes.get(name)
         if route is None:
-            report.say(policy, f"there is no model_name `{name}`")
+            report.add(policy, f"there is no model_name `{name}`")
             continue
-        route.ways.setdefault("retries_by_kind", _counts(policy, "Retries", report))
-    for key, ending, way, more in (
+        route.policy.setdefault("retries_by_kind", _counts(policy, "Retries", report))
+    for key, ending, field, more in (
         ("retry_policy", "Retries", "retries_by_kind", 0),
         ("allowed_fails_policy", "AllowedFails", "cooldown_after_by_kind", 1),
     ):
         if (node := section.get(key)) is None:
             continue
-        found = {kind: count + more for kind, count in _counts(node, ending, report).items()}
+        counts = {kind: count + more for kind, count in _counts(node, ending, report).items()}
         for route in config.routes.values():
-            route.ways.setdefault(way, found)
+            route.policy.setdefault(field, counts)
 
 
 def _counts(policy: Node, ending: str, report: Report) -> dict[str, int]:
-    found = {}
+    counts = {}
     for name, node in policy.items():
         kind = ERRORS.get(name.removesuffix(ending))
         if kind is None or not name.endswith(ending):
-            report.say(node, "does nothing: such a failure is the request's, and stays the same")
+            report.add(node, "does nothing: such a failure is the request's, and stays the same")
         elif ending == "AllowedFails" and kind == "content_policy":
-            report.say(node, "does nothing: a refused content says nothing of a target")
+            report.add(node, "does nothing: a refused content says nothing of a target")
         elif node.value is not None:
-            found[kind] = node.whole(most=_MOST)
-    return found
+            counts[kind] = node.integer(max_value=_MAX_FALLBACKS)
+    return counts
 
 
 def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None:
@@ -134,11 +139,11 @@ def _fallbacks_on(config: Config, node: Node, kind: str, report: Report) -> None
             alias = config.aliases.get(name)
             route = config.routes.get(name) or (config.routes.get(alias.route) if alias else None)
             if route is None:
-                report.say(targets, f"there is no model_name `{name}`")
+                report.add(targets, f"there is no model_name `{name}`")
                 continue
             names = [to.text() for to in targets.list() if to.text() != route.name]
-            held: dict[str, Any] = route.ways.setdefault("fallbacks_by_kind", {})
-            held.setdefault(kind, names)
+            fallbacks: dict[str, Any] = route.policy.setdefault("fallbacks_by_kind", {})
+            fallbacks.setdefault(kind, names)
 
 
 def _strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None:
@@ -146,7 +151,7 @@ def _strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None
         return
     strategy = STRATEGIES.get(node.text())
     if strategy is None:
-        report.say(node, f"`{node.text()}` is not supported yet; targets are drawn by weight")
+        report.add(node, f"`{node.text()}` is not supported yet; targets are drawn by weight")
         return
     for route in routes:
         route.strategy = strategy
@@ -161,8 +166,8 @@ def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None
         if item.text() == ENFORCED:
             continue
         if item.text() not in _AFFINITY:
-            known = ", ".join(sorted({*_AFFINITY, ENFORCED}))
-            report.say(item, f"`{item.text()}` is not one of {known}")
+            check_names = ", ".join(sorted({*_AFFINITY, ENFORCED}))
+            report.add(item, f"`{item.text()}` is not one of {check_names}")
             continue
         for route in routes:
             if route.strategy == "weighted":
@@ -171,10 +176,10 @@ def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None
 
 def _tags(routes: list[RouteRow], sections: list[Node]) -> None:
     """Deployments' tags choose only where that is switched on."""
-    wanted = _first(sections, "enable_tag_filtering")
+    enabled = _first(sections, "enable_tag_filtering")
     match = _first(sections, "tag_filtering_match_any")
     for route in routes:
-        if wanted is None or not wanted.flag():
+        if enabled is None or not enabled.flag():
             route.targets = [msgspec.structs.replace(t, tags=()) for t in route.targets]
         elif match is not None and not match.flag():
-            route.ways.setdefault("tag_match", "all")
+            route.policy.setdefault("tag_match", "all")

@@ -28,7 +28,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     drop_params: bool = True
-    plain: bool = False
+    shareable: bool = False
     budget: dict[str, Decimal] = {}
 
     @property
@@ -82,7 +82,7 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
 class RouteRow(msgspec.Struct, kw_only=True):
     """A model_name with all its deployments. None is what no entry has said.
 
-    `ways` are columns of the route (`store.compile.WAY_FIELDS`) that the file sets.
+    `ways` are columns of the route (`store.field_values.WAY_FIELDS`) that the file sets.
     """
 
     name: str
@@ -92,7 +92,7 @@ class RouteRow(msgspec.Struct, kw_only=True):
     retries: int | None = None
     cooldown_s: float | None = None
     fallbacks: list[str] = []
-    ways: dict[str, Any] = {}
+    policy: dict[str, Any] = {}
     default_max_output: int | None = None
     hidden: bool = False
     cache: dict[str, Any] = {}

@@ -28,24 +28,24 @@ def read_settings(config: Config, files: list[Node], report: Report) -> None:
         if (general := file.get("general_settings")) is not None:
             report.keys(general, "general_settings")
             _general(config, general)
-    found: list[Node] = []
+    nodes: list[Node] = []
     for name in _SECTIONS:
         for file in files:
             if (section := file.get(name)) is not None:
                 report.keys(section, name)
-                found.append(section)
-    for section in found:
+                nodes.append(section)
+    for section in nodes:
         _aliases(config, section, report)
-    for section in found:
+    for section in nodes:
         _numbers(config, section)
         _times(config, section)
         _fallbacks(config, section, report)
         _switches(config, section)
-    for section in found:
+    for section in nodes:
         _default_fallbacks(config, section)
-    read_routing(config, found, report)
-    limit_fallbacks(config, found)
-    read_limits(config, files, found, report)
+    read_routing(config, nodes, report)
+    limit_fallbacks(config, nodes)
+    read_limits(config, files, nodes, report)
     for file in files:
         if (general := file.get("general_settings")) is not None:
             read_checks(config, general)
@@ -60,7 +60,7 @@ def _general(config: Config, section: Node) -> None:
     if node is not None:
         config.master_key = node.text().strip()
     if (limit := section.get("max_in_flight_requests_per_worker")) is not None:
-        config.max_requests = limit.whole()
+        config.max_requests = limit.integer()
 
 
 def _numbers(config: Config, section: Node) -> None:
@@ -68,7 +68,7 @@ def _numbers(config: Config, section: Node) -> None:
     off = section.get("disable_cooldowns")
     for route in config.routes.values():
         if retries is not None and route.retries is None:
-            route.retries = retries.whole(most=MAX_RETRIES)
+            route.retries = retries.integer(max_value=MAX_RETRIES)
         if off is not None and off.flag():
             route.cooldown_s = 0.0
         if cooldown is not None and route.cooldown_s is None:
@@ -103,7 +103,7 @@ def _fallbacks(config: Config, section: Node, report: Report) -> None:
                 continue
             route = _route(config, name)
             if route is None:
-                report.say(targets, f"there is no model_name `{name}`")
+                report.add(targets, f"there is no model_name `{name}`")
             elif not route.fallbacks:
                 route.fallbacks = _names(targets, route, report)
 
@@ -113,8 +113,8 @@ def _default_fallbacks(config: Config, section: Node) -> None:
     nodes = [section.get("default_fallbacks")]
     if (node := section.get("fallbacks")) is not None:
         nodes += [item.get("*") for item in node.list()]
-    for found in nodes:
-        names = [item.text() for item in found.list()] if found is not None else []
+    for entry in nodes:
+        names = [item.text() for item in entry.list()] if entry is not None else []
         for route in config.routes.values():
             if not route.fallbacks and route.name not in names:
                 route.fallbacks = names
@@ -124,7 +124,7 @@ def _names(node: Node, route: RouteRow, report: Report) -> list[str]:
     names = []
     for item in node.list():
         if isinstance(item.value, dict):
-            report.say(item, "is left out: a fallback with parameters of its own is not there yet")
+            report.add(item, "is left out: a fallback with parameters of its own is not there yet")
         elif item.text() != route.name:
             names.append(item.text())
     return names
@@ -144,19 +144,19 @@ def _aliases(config: Config, section: Node, report: Report) -> None:
             if isinstance(target.value, dict):
                 model, hidden = target.get("model"), target.get("hidden")
             if model is None:
-                raise target.wrong("needs a model")
+                raise target.mistake("needs a model")
             if hidden is not None and hidden.flag():
-                report.say(hidden, "does nothing: an alias is listed with its model")
+                report.add(hidden, "does nothing: an alias is listed with its model")
             _alias(config, name, model, report)
 
 
 def _alias(config: Config, name: str, model: Node, report: Report) -> None:
     route = model.text()
     if len(name) > MAX_NAME:
-        raise model.wrong(f"is another name with more than {MAX_NAME} characters")
+        raise model.mistake(f"is another name with more than {MAX_NAME} characters")
     if name in config.routes:
-        report.say(model, f"does nothing: `{name}` is a model_name too, which comes first")
+        report.add(model, f"does nothing: `{name}` is a model_name too, which comes first")
     elif route not in config.routes:
-        report.say(model, f"there is no model_name `{route}`")
+        report.add(model, f"there is no model_name `{route}`")
     else:
-        config.aliases.setdefault(name, AliasRow(pattern=name, route=route, ref=model.place))
+        config.aliases.setdefault(name, AliasRow(pattern=name, route=route, ref=model.location))

@@ -27,7 +27,7 @@ _OWN = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
 _QUIET = {("model_list[]", "model_name")} | {
     ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
 }
-_LEFT = ("not supported", "unknown key", "left out", "stays as it is", "it stays")
+_UNSUPPORTED_TERMS = ("not supported", "unknown key", "left out", "stays as it is", "it stays")
 
 # What only a start can apply -> the setting that does it.
 _MASTER_KEY, _MAX_REQUESTS = "master_key", "max_in_flight_requests_per_worker"
@@ -35,21 +35,21 @@ _READ_AT_START = {_MASTER_KEY: "DRAGOMAN_MASTER_KEY", _MAX_REQUESTS: "DRAGOMAN_M
 
 _NAMED = re.compile(r"the (provider|model|route|alias) (\S+) ")
 
-Fate = Literal["taken", "changed", "left"]
+ImportOutcome = Literal["imported", "changed", "skipped"]
 
 
-class Line(msgspec.Struct, frozen=True, kw_only=True):
+class ImportLine(msgspec.Struct, frozen=True, kw_only=True):
     """What becomes of one thing in the file: what it is, where it stands, and a sentence."""
 
-    fate: Fate
-    what: str
-    place: str
-    why: str = ""
+    outcome: ImportOutcome
+    entry: str
+    location: str
+    reason: str = ""
 
     @property
-    def spot(self) -> str:
+    def line_number(self) -> str:
         """The line's number alone: there is one file."""
-        return self.place.rpartition(":")[2]
+        return self.location.rpartition(":")[2]
 
 
 def read_upload(text: str) -> Config:
@@ -61,11 +61,11 @@ def read_upload(text: str) -> Config:
         path.write_text(text, encoding="utf-8")
         include = read_file(path).root.get("include")
         if include is not None:
-            raise Mistake(include.place, "include", "put what it includes into this file")
+            raise Mistake(include.location, "include", "put what it includes into this file")
         open_to_it = {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN)}
         config = read(path, open_to_it)
         config.notes += _remarks(config, path)
-    return _with_own_variables(config)
+    return _resolve_own_variables(config)
 
 
 def _remarks(config: Config, path: Path) -> list[str]:
@@ -75,20 +75,20 @@ def _remarks(config: Config, path: Path) -> list[str]:
         return []
     in_force = {_MASTER_KEY: config.master_key, _MAX_REQUESTS: config.max_requests}
     return [
-        f"{node.place}: general_settings.{name}: not supported in an import: it is {variable}, "
+        f"{node.location}: general_settings.{name}: not supported in an import: it is {variable}, "
         "read at the start"
         for name, variable in _READ_AT_START.items()
         if in_force[name] and (node := general.get(name)) is not None
     ]
 
 
-def _with_own_variables(config: Config) -> Config:
+def _resolve_own_variables(config: Config) -> Config:
     """Keys that stand in the file's `environment_variables` become credentials: sealed."""
-    own = {n: v for n, v in config.environment.items() if not os.environ.get(n)}
+    variables = {n: v for n, v in config.environment.items() if not os.environ.get(n)}
     for name, row in config.providers.items():
-        if row.key_env in own:
+        if row.key_env in variables:
             identity = row.identity
-            changed = msgspec.structs.replace(row, key=own[row.key_env], key_env="")
+            changed = msgspec.structs.replace(row, key=variables[row.key_env], key_env="")
             config.providers[name] = changed
             config.names[changed.identity] = config.names.pop(identity)
             _renamed(config, identity, changed.identity)
@@ -116,63 +116,74 @@ def import_config(config: Config) -> list[str]:
     return notes
 
 
-def preview(config: Config, text: str) -> list[Line]:
+def preview(config: Config, text: str) -> list[ImportLine]:
     """What an import would do, found by doing it and undoing it."""
     with transaction.atomic():
         notes = import_config(config)
         transaction.set_rollback(True)
-    held = {line.what for line in map(_noted, notes)}
-    lines = [line for line in _taken(config) if line.what not in held]
-    lines += [_noted(note) for note in [*config.notes, *notes]]
-    return lines + [line for line in _different(text) if line.what not in held]
+    setting_names = {line.entry for line in map(_note_line, notes)}
+    lines = [line for line in _applied_lines(config) if line.entry not in setting_names]
+    lines += [_note_line(note) for note in [*config.notes, *notes]]
+    return lines + [line for line in _different(text) if line.entry not in setting_names]
 
 
-def _taken(config: Config) -> Iterator[Line]:
+def _applied_lines(config: Config) -> Iterator[ImportLine]:
     for name, provider in config.providers.items():
         key = f"${provider.key_env}" if provider.key_env else "with its key" if provider.key else ""
         what = f"provider {name}"
-        yield Line(fate="taken", what=what, place=provider.ref, why=provider.base_url or key)
+        yield ImportLine(
+            outcome="imported", entry=what, location=provider.ref, reason=provider.base_url or key
+        )
     for route in config.routes.values():
         targets = ", ".join(
             f"{config.names.get(target.provider, '')}/{target.model}" for target in route.targets
         )
-        yield Line(fate="taken", what=f"route {route.name}", place=route.ref, why=targets)
+        yield ImportLine(
+            outcome="imported", entry=f"route {route.name}", location=route.ref, reason=targets
+        )
     for alias in config.aliases.values():
         what = f"alias {alias.pattern}"
-        yield Line(fate="taken", what=what, place=alias.ref, why=alias.route)
+        yield ImportLine(outcome="imported", entry=what, location=alias.ref, reason=alias.route)
     if config.log_bodies is False:
         why = "bodies are not stored from now on"
-        yield Line(fate="taken", what="turn_off_message_logging", place="", why=why)
+        yield ImportLine(
+            outcome="imported", entry="turn_off_message_logging", location="", reason=why
+        )
 
 
-def _noted(note: str) -> Line:
-    place, _, rest = note.partition(": ")
-    what, colon, why = rest.partition(": ")
+def _note_line(note: str) -> ImportLine:
+    location, _, message = note.partition(": ")
+    what, colon, why = message.partition(": ")
     if not colon:
-        named = _NAMED.match(rest)
-        what, why = f"{named[1]} {named[2]}" if named else "", rest
-    fate: Fate = "left" if any(word in rest for word in _LEFT) else "changed"
-    return Line(fate=fate, what=what, place=place, why=why)
+        key_match = _NAMED.match(message)
+        what, why = f"{key_match[1]} {key_match[2]}" if key_match else "", message
+    outcome: ImportOutcome = (
+        "skipped" if any(term in message for term in _UNSUPPORTED_TERMS) else "changed"
+    )
+    return ImportLine(outcome=outcome, entry=what, location=location, reason=why)
 
 
-def _different(text: str) -> list[Line]:
+def _different(text: str) -> list[ImportLine]:
     """Keys that are supported with a difference; each is told once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NAME
         path.write_text(text, encoding="utf-8")
         root = read_file(path).root
-    found: dict[str, Line] = {}
+    lines: dict[str, ImportLine] = {}
     for section, node in _sections(root):
         for name, value in node.items():
-            known = SECTIONS[section].get(name)
-            if (section, name) in _QUIET or known is None:
+            key = SECTIONS[section].get(name)
+            if (section, name) in _QUIET or key is None:
                 continue
-            if known.status == "supported" and known.why:
+            if key.status == "supported" and key.why:
                 what = f"{section}.{name}" if section else name
-                found.setdefault(
-                    what, Line(fate="changed", what=what, place=value.place, why=known.why)
+                lines.setdefault(
+                    what,
+                    ImportLine(
+                        outcome="changed", entry=what, location=value.location, reason=key.why
+                    ),
                 )
-    return list(found.values())
+    return list(lines.values())
 
 
 def _sections(root: Node) -> Iterator[tuple[str, Node]]:

@@ -26,16 +26,16 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = "last-registry"
 
 
-class Stored(msgspec.Struct, frozen=True):
+class StoredSnapshot(msgspec.Struct, frozen=True):
     """A snapshot as it was stored.
 
     Attributes:
-        form: which version of the program stored it.
-        at: unix seconds.
+        format: identifies the version of the program that stored it.
+        stored_at: unix seconds.
     """
 
-    form: str
-    at: float
+    format: str
+    stored_at: float
     snapshot: Snapshot
 
 
@@ -45,30 +45,30 @@ class Unusable(Exception):
 
 def store_snapshot(snapshot: Snapshot) -> None:
     """Store a snapshot in place of the last one. Raises OSError."""
-    stored = Stored(_form(), time.time(), snapshot)
-    sealed = _cipher().encrypt(msgspec.msgpack.encode(stored, enc_hook=_plain))
+    stored = StoredSnapshot(_form(), time.time(), snapshot)
+    sealed = _cipher().encrypt(msgspec.msgpack.encode(stored, enc_hook=_to_builtin))
     path = _path()
     new = path.with_name(f".{NAME}.{secrets.token_hex(8)}")
     try:
-        held = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(held, "wb") as file:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(sealed)
         new.replace(path)
     finally:
         new.unlink(missing_ok=True)
 
 
-def stored_snapshot() -> tuple[Snapshot, float]:
+def load_stored_snapshot() -> tuple[Snapshot, float]:
     """The last snapshot that was stored, and when in unix seconds. Raises Unusable.
 
     Who is let in without a key is for the present settings to say.
     """
     try:
-        plain = _cipher().decrypt(_path().read_bytes())
-        form = msgspec.msgpack.decode(plain, type=_Form).form
+        data = _cipher().decrypt(_path().read_bytes())
+        form = msgspec.msgpack.decode(data, type=_StoredFormat).format
         if form != _form():
             raise Unusable("the registry in the data directory is of another version")
-        stored = msgspec.msgpack.decode(plain, type=Stored, dec_hook=_typed)
+        stored = msgspec.msgpack.decode(data, type=StoredSnapshot, dec_hook=_from_builtin)
     except FileNotFoundError:
         raise Unusable("there is no registry in the data directory") from None
     except OSError as error:
@@ -79,11 +79,11 @@ def stored_snapshot() -> tuple[Snapshot, float]:
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unusable(f"the registry in the data directory can not be read: {error}") from None
-    return msgspec.structs.replace(stored.snapshot, open=settings.OPEN), stored.at
+    return msgspec.structs.replace(stored.snapshot, open=settings.OPEN), stored.stored_at
 
 
-class _Form(msgspec.Struct, frozen=True):
-    form: str
+class _StoredFormat(msgspec.Struct, frozen=True):
+    format: str
 
 
 # Where the types of a snapshot are.
@@ -114,7 +114,7 @@ def _path() -> Path:
     return Path(settings.DATA_DIR) / NAME
 
 
-def _plain(value: Any) -> Any:
+def _to_builtin(value: Any) -> Any:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, re.Pattern):
@@ -122,7 +122,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a snapshot has a {type(value).__name__}")
 
 
-def _typed(kind: Any, value: Any) -> Any:
+def _from_builtin(kind: Any, value: Any) -> Any:
     if kind is Secret:
         return Secret(value)
     if re.Pattern in (kind, get_origin(kind)):

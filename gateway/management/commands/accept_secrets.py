@@ -10,7 +10,7 @@ from gateway import store
 
 
 class Command(BaseCommand):
-    """`manage.py acceptsecrets`."""
+    """`manage.py accept_secrets`."""
 
     help = (
         "Seal all credentials with the newest encryption key, and take this node's secret key and "

@@ -27,7 +27,7 @@ GRACE_S = 0.25
 FRESH_CALLER_S, FRESH_STRANGER_S = 10.0, 1.0
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may take before its request is the application's. Bytes and seconds.
 
     Attributes:
@@ -44,9 +44,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @functools.cache
-def configured() -> Limits:
+def configured_limits() -> ConnectionLimits:
     """The limits of this process."""
-    return Limits(
+    return ConnectionLimits(
         head_s=settings.HEAD_TIMEOUT_S,
         connections=settings.MAX_CONNECTIONS or capacity.connections(),
     )
@@ -55,59 +55,59 @@ def configured() -> Limits:
 class TimedProtocol(HttpToolsProtocol):
     """uvicorn's protocol with a deadline for whatever a connection waits for."""
 
-    limits: Limits | None = None
+    limits: ConnectionLimits | None = None
     # When a wait for a request's first byte (or for the rest of an answered body) began.
-    _idle_at: float | None = None
+    _idle_since: float | None = None
     # When the first byte of a head that is not whole yet arrived.
-    _head_at: float | None = None
+    _head_since: float | None = None
     _in_body = False
     _leaving = False
     # When the client stopped to read what it is sent.
-    _stalled_at: float | None = None
-    _look: asyncio.TimerHandle | None = None
-    _look_at = 0.0
+    _stalled_since: float | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _timer_at = 0.0
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        self._cancel_look()
+        self._cancel_timer()
         super().connection_lost(exc)
 
     def _due(self) -> float | None:
         """When the connection is to be closed as it is now; None while a request is answered."""
         assert self.limits is not None
-        if self._head_at is not None:
-            return self._head_at + self.limits.head_s
-        if self._idle_at is None:
+        if self._head_since is not None:
+            return self._head_since + self.limits.head_s
+        if self._idle_since is None:
             return None
         if self._in_body:
-            return self._idle_at + self.limits.linger_s
+            return self._idle_since + self.limits.linger_s
         wait = self.limits.head_s if self.cycle is None else self.timeout_keep_alive
-        return self._idle_at + wait
+        return self._idle_since + wait
 
-    def _look_by(self, when: float) -> None:
+    def _set_timer(self, deadline: float) -> None:
         """Look at the deadline at this time, or before."""
-        if self._look is not None:
-            if self._look_at <= when:
+        if self._timer is not None:
+            if self._timer_at <= deadline:
                 return
-            self._look.cancel()
-        self._look_at = when
-        self._look = self.loop.call_at(when, self._close_if_due)
+            self._timer.cancel()
+        self._timer_at = deadline
+        self._timer = self.loop.call_at(deadline, self._close_if_due)
 
-    def _cancel_look(self) -> None:
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _close_if_due(self) -> None:
-        self._look = None
+        self._timer = None
         if self.transport.is_closing() or self.cycle_runs:
             return  # the end of the answer looks again
         due = self._due()
         if due is None:
             return
         if due > self.loop.time():
-            self._look_by(due)
-        elif self._head_at is not None:
+            self._set_timer(due)
+        elif self._head_since is not None:
             self.refuse_head(408, "the request's headers did not arrive in time")
         else:
             self.transport.close()
@@ -117,7 +117,7 @@ class TimedProtocol(HttpToolsProtocol):
         """Whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def waits_since(self, now: float) -> tuple[int, float] | None:
+    def eviction_rank(self, now: float) -> tuple[int, float] | None:
         """Its place among those that make room; None for one that does not.
 
         First those that are closed but for what their client does not read, then those that
@@ -126,23 +126,23 @@ class TimedProtocol(HttpToolsProtocol):
         """
         if self.transport.is_closing():
             return 0, 0.0
-        if self._stalled_at is not None:
-            return (2, self._stalled_at) if now - self._stalled_at >= FRESH_CALLER_S else None
-        since = self._head_at if self._head_at is not None else self._idle_at
+        if self._stalled_since is not None:
+            return (2, self._stalled_since) if now - self._stalled_since >= FRESH_CALLER_S else None
+        since = self._head_since if self._head_since is not None else self._idle_since
         if since is None or self.cycle_runs:
             return None
-        known = self.cycle is not None
-        fresh = now - since < (FRESH_CALLER_S if known else FRESH_STRANGER_S)
-        return None if known and fresh else (1 + 2 * fresh + known, since)
+        had_request = self.cycle is not None
+        fresh = now - since < (FRESH_CALLER_S if had_request else FRESH_STRANGER_S)
+        return None if had_request and fresh else (1 + 2 * fresh + had_request, since)
 
     def pause_writing(self) -> None:
         """The client reads more slowly than it is answered."""
-        self._stalled_at = self.loop.time()
+        self._stalled_since = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """The client has read."""
-        self._stalled_at = None
+        self._stalled_since = None
         super().resume_writing()
 
     def shutdown(self) -> None:
@@ -175,9 +175,9 @@ class TimedProtocol(HttpToolsProtocol):
     def _refusal(self, status: int, message: str, kind: str) -> bytes:
         path = self.url.partition(b"?")[0].decode("latin-1") if self.headers is not None else ""
         if not kind or not is_edge_path(path):
-            return whole_answer(status, [_TEXT], message.encode("ascii"))
+            return render_response(status, [_TEXT], message.encode("ascii"))
         _, lines, body = render_refusal(path, self.headers, Error(kind=kind, message=message))
-        return whole_answer(status, lines, body)
+        return render_response(status, lines, body)
 
 
 def make_room(newest: TimedProtocol) -> bool:
@@ -188,11 +188,11 @@ def make_room(newest: TimedProtocol) -> bool:
     assert newest.limits is not None
     now = newest.loop.time()
     waiting = [
-        (place, id(connection), connection)
+        (rank, id(connection), connection)
         for connection in newest.connections
         if isinstance(connection, TimedProtocol)
         and connection is not newest
-        and (place := connection.waits_since(now)) is not None
+        and (rank := connection.eviction_rank(now)) is not None
     ]
     for _, _, connection in heapq.nsmallest(max(1, newest.limits.connections // 16), waiting):
         connection.transport.abort()
@@ -200,8 +200,8 @@ def make_room(newest: TimedProtocol) -> bool:
     return bool(waiting)
 
 
-def whole_answer(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
+def render_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
     """An answer that needs no application; it closes the connection."""
     lines = [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
-    told = [b"%b: %b\r\n" % line for line in lines]
-    return b"".join([STATUS_LINE[status], *told, b"\r\n", body])
+    header_lines = [b"%b: %b\r\n" % line for line in lines]
+    return b"".join([STATUS_LINE[status], *header_lines, b"\r\n", body])

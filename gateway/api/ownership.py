@@ -7,54 +7,54 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
-from gateway.api.idempotency import once
-from gateway.api.resources import gives_one, guarded, missing, reply, told
+from gateway.api.idempotency import run_once
+from gateway.api.resources import missing, reply, row_item, row_response, run_guarded
 from gateway.models import Provider, RegistryRow, Source
 from gateway.store.documents import KINDS, Kind
 
 router = Router(tags=["ownership"])
 
 
-def own(row: Any) -> bool:
+def adopt_row(row: Any) -> bool:
     """Make a row the database's, with what stands below it; False if it was already.
 
     A start with the same file leaves it alone from then on.
     """
-    if not row.fixed:
+    if not row.read_only:
         return False
     if isinstance(row, Provider):
         row.models.from_source(row.source).update(source=Source.DATABASE, source_ref="")
     for below in ("steps", "targets", "aliases"):
         for part in getattr(row, below).all() if hasattr(row, below) else ():
-            _free(part)
-    _free(row)
+            _release_row(part)
+    _release_row(row)
     return True
 
 
-def _free(row: RegistryRow) -> None:
+def _release_row(row: RegistryRow) -> None:
     """One row by its own save, so that the audit log tells of it."""
-    if row.fixed:
+    if row.read_only:
         row.source, row.source_ref = Source.DATABASE, ""
         row.save()
 
 
-def _add(kind: Kind) -> None:
+def _add_adopt_operation(kind: Kind) -> None:
     @router.post(
         f"/{kind.name}/{{path:name}}/adopt",
-        operation_id=f"adopt_{kind.one.replace('API ', '')}",
-        openapi_extra=gives_one(kind),
+        operation_id=f"adopt_{kind.label.replace('API ', '')}",
+        openapi_extra=row_response(kind),
     )
     def adopt(request: HttpRequest, name: str) -> HttpResponse:
         """Make it one that may be changed here, if a file or the environment owns it."""
-        return once(request, lambda: guarded(lambda: _adopted(kind, name)))
+        return run_once(request, lambda: run_guarded(lambda: _adopt(kind, name)))
 
 
-def _adopted(kind: Kind, name: str) -> HttpResponse:
+def _adopt(kind: Kind, name: str) -> HttpResponse:
     row = kind.find(name)
     if row is None:
         return missing(kind, name)
-    own(row)
-    return reply(200, told(kind, row))
+    adopt_row(row)
+    return reply(200, row_item(kind, row))
 
 
 class SwitchIn(Schema):
@@ -63,27 +63,27 @@ class SwitchIn(Schema):
     enabled: bool
 
 
-def _add_switch(kind: Kind) -> None:
+def _add_switch_operation(kind: Kind) -> None:
     @router.post(
         f"/{kind.name}/{{path:name}}/switch",
-        operation_id=f"switch_{kind.one}",
-        openapi_extra=gives_one(kind),
+        operation_id=f"switch_{kind.label}",
+        openapi_extra=row_response(kind),
     )
     def switch(request: HttpRequest, name: str, payload: SwitchIn) -> HttpResponse:
         """Switch it on or off, whoever owns it: that is a stop, and no change of what it is."""
-        return guarded(lambda: _switched(kind, name, on=payload.enabled))
+        return run_guarded(lambda: _switch(kind, name, on=payload.enabled))
 
 
-def _switched(kind: Kind, name: str, *, on: bool) -> HttpResponse:
+def _switch(kind: Kind, name: str, *, on: bool) -> HttpResponse:
     row = kind.find(name)
     if row is None:
         return missing(kind, name)
     row.enabled = on
     row.save()
-    return reply(200, told(kind, row))
+    return reply(200, row_item(kind, row))
 
 
 for _kind in KINDS.values():
-    _add(_kind)
+    _add_adopt_operation(_kind)
 for _name in ("providers", "models"):
-    _add_switch(KINDS[_name])
+    _add_switch_operation(KINDS[_name])

@@ -13,7 +13,7 @@ from django.conf import settings as configured
 
 from gateway import store
 from gateway.providers.profile import Secret
-from gateway.store import last
+from gateway.store import snapshot_file
 from tests.store.factories import model, provider, route
 
 pytestmark = pytest.mark.django_db
@@ -29,7 +29,7 @@ def registry() -> Any:
     store.set_credential(made, "sk-upstream-credential")
     made.save()
     route("fast", model("gpt-5", made))
-    store.make_key("mine", limit_rph=5, budget_total_usd="1.50")
+    store.create_key("mine", limit_rph=5, budget_total_usd="1.50")
     store.set_options({"masks": ["AB[0-9]{6}"]})
     return store.load_snapshot()
 
@@ -44,7 +44,7 @@ def as_text(value: Any) -> str:
 def test_a_snapshot_comes_back_whole() -> None:
     snapshot = registry()
     store.store_snapshot(snapshot)
-    found, at = store.stored_snapshot()
+    found, at = store.load_stored_snapshot()
     assert at > 0
     assert {found.providers["openai"].credential.reveal()} == {"sk-upstream-credential"}
     assert isinstance(found.providers["openai"].credential, Secret)
@@ -65,11 +65,11 @@ def test_who_is_let_in_without_a_key_is_for_the_settings(settings: Any) -> None:
     settings.OPEN = True
     store.store_snapshot(store.load_snapshot())
     settings.OPEN = False
-    assert not store.stored_snapshot()[0].open
+    assert not store.load_stored_snapshot()[0].open
 
 
 def _of_another_version(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
-    monkeypatch.setattr(last, "_form", lambda: "another")
+    monkeypatch.setattr(snapshot_file, "_form", lambda: "another")
 
 
 def _with_another_key(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
@@ -99,4 +99,4 @@ def test_one_that_can_not_be_used_says_why(
     store.store_snapshot(store.load_snapshot())
     spoil(Path(configured.DATA_DIR) / "last-registry", monkeypatch, settings)
     with pytest.raises(store.Unusable, match=told):
-        store.stored_snapshot()
+        store.load_stored_snapshot()

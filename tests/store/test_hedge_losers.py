@@ -95,7 +95,9 @@ def test_a_bill_of_the_loser_is_compared_with_it() -> None:
     store.write([hedged()])
     found = reconcile("slow", DAY, NEXT)
     assert found.totals.cost == Decimal("0.04")
-    assert [(d.why, d.requests, d.usd) for d in found.doubts] == [("hedged", 1, Decimal("0.04"))]
+    assert [(d.reason, d.requests, d.usd) for d in found.uncertainties] == [
+        ("hedged", 1, Decimal("0.04"))
+    ]
 
 
 def test_budgets_of_key_and_team_count_both() -> None:
@@ -103,6 +105,6 @@ def test_budgets_of_key_and_team_count_both() -> None:
     key = ApiKey.objects.create(name="k", prefix="sk-k", digest=b"k", team=team, budget_total_usd=5)
     store.write([hedged(key_id=key.pk, key_prefix="sk-k")])
     moment = DAY + dt.timedelta(hours=2)
-    found = {name: units for name, _, units in store.spent(store.load_snapshot(), moment)}
+    found = {name: units for name, _, units in store.recorded_spend(store.load_snapshot(), moment)}
     both = int(Decimal("0.28") * UNITS)
     assert (found[f"key:{key.pk}/usd/total"], found[f"team:{team.pk}/usd/total"]) == (both, both)

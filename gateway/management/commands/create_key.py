@@ -19,12 +19,12 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Command(BaseCommand):
-    """`manage.py makekey`."""
+    """`manage.py create_key`."""
 
     help = "Make a gateway key and print it; it is not kept and can not be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `makekey`."""
+        """The options of `create_key`."""
         parser.add_argument("name", help="who or what will use it")
         parser.add_argument("--routes", default="", help="routes it may use, comma-separated")
         parser.add_argument("--expires", default="", help="a time from now: 12h, 30d, 4w")
@@ -35,25 +35,25 @@ class Command(BaseCommand):
         if not 0 < len(name) <= MAX_NAME:
             raise CommandError(f"a name has 1 to {MAX_NAME} characters")
         routes = [route.strip() for route in options["routes"].split(",") if route.strip()]
-        expires_at = lifetime(options["expires"])
+        expires_at = parse_expiry(options["expires"])
         try:
             store.check_secrets()
         except store.WrongSecrets as error:
             raise CommandError(str(error)) from None
-        for route in unknown(routes):
+        for route in unmatched_routes(routes):
             self.stderr.write(f"warning: there is no route `{route}` yet")
-        with audit.acting("makekey", "command"):
-            _, plain = store.make_key(name, routes=routes, expires_at=expires_at)
-        self.stdout.write(plain)
+        with audit.acting("create_key", "command"):
+            _, secret = store.create_key(name, routes=routes, expires_at=expires_at)
+        self.stdout.write(secret)
 
 
-def unknown(routes: list[str]) -> list[str]:
+def unmatched_routes(routes: list[str]) -> list[str]:
     """Those that are no route's name or pattern now; they may become one."""
-    known = Route.objects.values_list("name", flat=True)
-    return [route for route in routes if not any(fnmatchcase(name, route) for name in known)]
+    route_names = Route.objects.values_list("name", flat=True)
+    return [route for route in routes if not any(fnmatchcase(name, route) for name in route_names)]
 
 
-def lifetime(text: str) -> dt.datetime | None:
+def parse_expiry(text: str) -> dt.datetime | None:
     """The moment that is `text` (30d, 12h, ...) from now. Raises CommandError."""
     if not text:
         return None

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.models.sealed import REFERENCE, Undecryptable, refuse_sealed
+from gateway.models.sealed import REFERENCE, UndecryptableError, refuse_sealed
 from gateway.providers import edits as edit_rules
 from gateway.providers.auth import headers_for
 from gateway.providers.profile import Edit, Secret
-from gateway.routing.active_hours import hours
+from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import FEATURES
 from gateway.routing.retry_plan import CLASSES
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S, Step, Timeouts
@@ -38,7 +38,7 @@ class InvalidField(ValueError):
 # What a step says of itself, in its row as in a document.
 STEP_FIELDS = tuple(name for name in Step.__struct_fields__ if name != "order")
 # What a route says of its retries and the like, in its row as in a document.
-WAY_FIELDS = (
+POLICY_FIELDS = (
     "retries_by_kind",
     "retry_before_fallback",
     "backoff_s",
@@ -53,7 +53,7 @@ WAY_FIELDS = (
     "shadow_share",
     "health_check_interval_s",
 )
-MOST_TIMES = 100
+MAX_TIMES = 100
 TAG_MATCHES = ("any", "all")
 MAX_TAGS, MAX_TAG = 50, 128
 
@@ -116,12 +116,12 @@ def pairs(value: Any, field: str) -> Pairs:
     """An object of texts, as pairs; numbers are taken as text."""
     if not isinstance(value, dict):
         raise InvalidField(field, f"{field} must be an object")
-    found = []
+    pairs = []
     for name, content in value.items():
         if isinstance(content, bool) or not isinstance(content, str | int | float):
             raise InvalidField(field, f"{field}: the value of `{name}` must be a text")
-        found.append((str(name), str(content)))
-    return tuple(found)
+        pairs.append((str(name), str(content)))
+    return tuple(pairs)
 
 
 def headers(base: Pairs, value: Any) -> Pairs:
@@ -129,32 +129,32 @@ def headers(base: Pairs, value: Any) -> Pairs:
 
     `os.environ/NAME` as a value is looked up, so that a secret need not be in the row.
     """
-    own = looked_up(pairs(value, "headers"), "headers")
-    for name, content in own:
+    row_headers = resolve_references(pairs(value, "headers"), "headers")
+    for name, content in row_headers:
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
             raise InvalidField("headers", f"headers: `{name[:80]}` may not be set")
         if not content.isascii() or not content.isprintable():
             message = f"headers: the value of `{name}` has characters not allowed there"
             raise InvalidField("headers", message)
-    named = {name.lower() for name, _ in own}
-    return (*(pair for pair in base if pair[0].lower() not in named), *own)
+    row_names = {name.lower() for name, _ in row_headers}
+    return (*(pair for pair in base if pair[0].lower() not in row_names), *row_headers)
 
 
 def query(value: Any) -> Pairs:
     """The parameters of a query; `os.environ/NAME` as a value is looked up."""
-    return looked_up(pairs(value, "query"), "query")
+    return resolve_references(pairs(value, "query"), "query")
 
 
-def looked_up(given: Pairs, field: str) -> Pairs:
+def resolve_references(pairs: Pairs, field: str) -> Pairs:
     """The pairs with the values of the variables that they refer to.
 
     Raises:
         InvalidField: a variable is not set, or is the gateway's own.
     """
-    return tuple((name, _looked_up(name, content, field)) for name, content in given)
+    return tuple((name, _resolve_reference(name, content, field)) for name, content in pairs)
 
 
-def _looked_up(name: str, content: str, field: str) -> str:
+def _resolve_reference(name: str, content: str, field: str) -> str:
     try:
         refuse_sealed(content)
         if not content.startswith(REFERENCE):
@@ -162,7 +162,7 @@ def _looked_up(name: str, content: str, field: str) -> str:
         return variable_value(content.removeprefix(REFERENCE))
     except LookupError as error:
         raise InvalidField(field, f"{field}: `{name[:80]}`: {error.args[0]}") from None
-    except Undecryptable as error:
+    except UndecryptableError as error:
         raise InvalidField(field, f"{field}: `{name[:80]}`: {error}") from None
 
 
@@ -170,35 +170,37 @@ def paths(base: dict[str, str], value: Any) -> dict[str, str]:
     """Path templates by verb; null means the preset's."""
     if value is None:
         return base
-    found = dict(pairs(value, "paths"))
-    for verb, path in found.items():
+    templates = dict(pairs(value, "paths"))
+    for verb, path in templates.items():
         if not path.startswith("/") or _BAD_URL.search(path):
             raise InvalidField("paths", f"paths: `{verb}` must start with a slash")
-    return found
+    return templates
 
 
 def edits(value: Any) -> tuple[Edit, ...]:
     """The edits of a row, each one checked."""
     try:
-        found = msgspec.convert(value, tuple[Edit, ...])
+        edits = msgspec.convert(value, tuple[Edit, ...])
     except msgspec.ValidationError as error:
         raise InvalidField("edits", f"edits: {error}") from None
-    for edit in found:
+    for edit in edits:
         try:
             edit_rules.check(edit)
         except ValueError as error:
             raise InvalidField("edits", str(error)) from None
-    return found
+    return edits
 
 
 def timeouts(base: Timeouts, value: Any) -> Timeouts:
     """The timeouts with some of them changed."""
     if not isinstance(value, dict):
         raise InvalidField("timeouts", "timeouts must be an object")
-    known = set(Timeouts.__struct_fields__)
+    field_names = set(Timeouts.__struct_fields__)
     for name, seconds in value.items():
-        if name not in known:
-            raise InvalidField("timeouts", f"timeouts: `{name}` is not one of {_listed(known)}")
+        if name not in field_names:
+            raise InvalidField(
+                "timeouts", f"timeouts: `{name}` is not one of {_listed(field_names)}"
+            )
         if not _positive(seconds):
             raise InvalidField(
                 "timeouts", f"timeouts: `{name}` must be a number of seconds above 0"
@@ -207,91 +209,95 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
     return msgspec.structs.replace(base, **changes)
 
 
-def step(order: int, said: Mapping[str, Any]) -> Step:
+def step(order: int, values: Mapping[str, Any]) -> Step:
     """A step whose conditions (STEP_FIELDS) are all known ones."""
-    requires, excludes = (_all_of(said[name], FEATURES, name) for name in ("requires", "excludes"))
+    requires, excludes = (
+        _check_choices(values[name], FEATURES, name) for name in ("requires", "excludes")
+    )
     both = set(requires) & set(excludes)
     if both:
         raise ValueError(f"it can not be both for and without {_listed(both)}")
-    seconds = said["first_token_s"]
+    seconds = values["first_token_s"]
     if seconds is not None and not _positive(seconds):
         raise ValueError("first_token_s must be a number of seconds above 0")
-    if said["active_hours"]:
-        hours(said["active_hours"])
-    fewest, most = said["min_context"], said["max_context"]
-    if fewest is not None and most is not None and fewest > most:
+    if values["active_hours"]:
+        parse_active_hours(values["active_hours"])
+    min_context, max_context = values["min_context"], values["max_context"]
+    if min_context is not None and max_context is not None and min_context > max_context:
         raise ValueError("its fewest tokens are more than its most")
     return Step(
         order=order,
-        name=said["name"],
-        strategy=one_of(said["strategy"], STRATEGIES, "the strategy"),
-        fallback_on=_all_of(said["fallback_on"], CLASSES, "fallback_on"),
+        name=values["name"],
+        strategy=check_choice(values["strategy"], STRATEGIES, "the strategy"),
+        fallback_on=_check_choices(values["fallback_on"], CLASSES, "fallback_on"),
         requires=requires,
         excludes=excludes,
-        min_context=fewest,
-        max_context=most,
-        require_capabilities=said["require_capabilities"],
+        min_context=min_context,
+        max_context=max_context,
+        require_capabilities=values["require_capabilities"],
         first_token_s=seconds,
-        tags=tags(said["tags"]),
-        active_hours=said["active_hours"],
+        tags=tags(values["tags"]),
+        active_hours=values["active_hours"],
     )
 
 
 def tags(value: Any) -> tuple[str, ...]:
     """Some tags, none of them empty."""
-    found = texts(value, "tags")
-    if len(found) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG for tag in found):
+    tags = texts(value, "tags")
+    if len(tags) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG for tag in tags):
         raise ValueError(f"tags must be at most {MAX_TAGS} texts of 1 to {MAX_TAG} characters")
-    return found
+    return tags
 
 
-def way(said: Mapping[str, Any]) -> dict[str, Any]:
+def policy_fields(values: Mapping[str, Any]) -> dict[str, Any]:
     """What a route says of retries, hedging, shadows and checks (WAY_FIELDS), all checked."""
-    found = {name: said[name] for name in WAY_FIELDS}
+    policy = {name: values[name] for name in POLICY_FIELDS}
     for name in ("retries_by_kind", "cooldown_after_by_kind"):
-        found[name] = _times(said[name], name)
-    found["fallbacks_by_kind"] = fallbacks_by_kind(said["fallbacks_by_kind"])
-    one_of(said["tag_match"], TAG_MATCHES, "tag_match")
+        policy[name] = _times(values[name], name)
+    policy["fallbacks_by_kind"] = fallbacks_by_kind(values["fallbacks_by_kind"])
+    check_choice(values["tag_match"], TAG_MATCHES, "tag_match")
     for name in ("backoff_s", "max_wait_s"):
-        if said[name] != 0 and not _positive(said[name]):
+        if values[name] != 0 and not _positive(values[name]):
             raise ValueError(f"{name} must be a number of seconds, 0 or above")
-    if said["hedge_after_s"] is not None and not _positive(said["hedge_after_s"]):
+    if values["hedge_after_s"] is not None and not _positive(values["hedge_after_s"]):
         raise ValueError("hedge_after_s must be a number of seconds above 0")
-    if not 0 <= said["shadow_share"] <= 1:
+    if not 0 <= values["shadow_share"] <= 1:
         raise ValueError("shadow_share must be a part of the requests, from 0 to 1")
-    every = said["health_check_interval_s"]
-    if every is not None and not (_positive(every) and every >= MIN_HEALTH_CHECK_INTERVAL_S):
+    interval_s = values["health_check_interval_s"]
+    if interval_s is not None and not (
+        _positive(interval_s) and interval_s >= MIN_HEALTH_CHECK_INTERVAL_S
+    ):
         raise ValueError(
             f"health_check_interval_s must be at least {MIN_HEALTH_CHECK_INTERVAL_S:g} seconds"
         )
-    return found
+    return policy
 
 
 def fallbacks_by_kind(value: Any) -> dict[str, tuple[str, ...]]:
     """Names of routes by the class of a failure."""
     if not isinstance(value, dict):
         raise ValueError("fallbacks_by_kind must be an object of lists")
-    found = {}
+    names_by_kind = {}
     for name, routes in value.items():
-        one_of(name, CLASSES, "fallbacks_by_kind")
-        named = list(routes) if isinstance(routes, tuple) else routes
-        found[name] = texts(named, f"fallbacks_by_kind.{name}")
-    return {name: routes for name, routes in found.items() if routes}
+        check_choice(name, CLASSES, "fallbacks_by_kind")
+        names = list(routes) if isinstance(routes, tuple) else routes
+        names_by_kind[name] = texts(names, f"fallbacks_by_kind.{name}")
+    return {name: routes for name, routes in names_by_kind.items() if routes}
 
 
 def _times(value: Any, field: str) -> dict[str, int]:
     if not isinstance(value, dict):
         raise ValueError(f"{field} must be an object of numbers")
     for name, times in value.items():
-        one_of(name, CLASSES, field)
-        whole = isinstance(times, int) and not isinstance(times, bool)
-        if not whole or not 0 <= times <= MOST_TIMES:
-            raise ValueError(f"{field}: `{name}` must be a whole number from 0 to {MOST_TIMES}")
+        check_choice(name, CLASSES, field)
+        is_integer = isinstance(times, int) and not isinstance(times, bool)
+        if not is_integer or not 0 <= times <= MAX_TIMES:
+            raise ValueError(f"{field}: `{name}` must be a whole number from 0 to {MAX_TIMES}")
     return dict(value)
 
 
-def _all_of(value: Any, known: Iterable[str], field: str) -> tuple[str, ...]:
-    return tuple(one_of(name, known, field) for name in texts(value, field))
+def _check_choices(value: Any, choices: Iterable[str], field: str) -> tuple[str, ...]:
+    return tuple(check_choice(name, choices, field) for name in texts(value, field))
 
 
 def _positive(number: Any) -> bool:
@@ -304,10 +310,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names))
 
 
-def one_of(value: str, known: Iterable[str], field: str) -> str:
+def check_choice(value: str, choices: Iterable[str], field: str) -> str:
     """The value, if it is a known one."""
-    if value not in known:
-        message = f"{field} `{value[:80]}` is not one of {_listed(known)}"
+    if value not in choices:
+        message = f"{field} `{value[:80]}` is not one of {_listed(choices)}"
         raise InvalidField(field.removeprefix("the ").replace(" ", "_"), message)
     return value
 
@@ -320,4 +326,4 @@ def specificity(pattern: str) -> tuple[int, int, str]:
 
 def is_pattern(name: str) -> bool:
     """Whether an alias is a wildcard."""
-    return any(mark in name for mark in "*?[")
+    return any(wildcard in name for wildcard in "*?[")

@@ -13,12 +13,12 @@ from gateway.management.seed_requests import SPAN_S, seed
 
 
 class Command(BaseCommand):
-    """`manage.py seedrequests`."""
+    """`manage.py seed_requests`."""
 
     help = "Write many made-up requests into the log. Not for a database that matters."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `seedrequests`."""
+        """The options of `seed_requests`."""
         parser.add_argument("count", type=int, help="how many rows")
         parser.add_argument("--days", type=float, default=SPAN_S / 86400, help="over how long")
 

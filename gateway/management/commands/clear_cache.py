@@ -12,12 +12,12 @@ from gateway.models import Route
 
 
 class Command(BaseCommand):
-    """`manage.py purgecache`."""
+    """`manage.py clear_cache`."""
 
     help = "Throw away the answers that a route has kept, or that all have."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `purgecache`."""
+        """The options of `clear_cache`."""
         parser.add_argument("route", nargs="?", default="", help="its name; without it, all")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -25,6 +25,6 @@ class Command(BaseCommand):
         name = options["route"]
         if name and not Route.objects.filter(name=name).exists():
             raise CommandError(f"there is no route {name}; `manage.py routes` lists them")
-        gone = store.purge_answers(name)
+        gone = store.clear_cache(name)
         if options["verbosity"] > 0:
             self.stdout.write(f"answers deleted: {gone}")

@@ -7,33 +7,35 @@ from pathlib import Path
 
 from gateway import audit
 from gateway.compat.litellm.config.reader import Mistake, Node, read_file
-from gateway.store.configuration import Outcome, Place, Unfit, apply
+from gateway.store.configuration import InvalidDocument, Outcome, SourceRefOf, apply
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def is_own(path: Path) -> bool:
+def is_dragoman_format(path: Path) -> bool:
     """Whether a file says that it is in this format. Raises Mistake where it can not be read."""
     return "dragoman" in dict(read_file(path).root.items())
 
 
-def declare(path: Path, *, take: bool = False, dry_run: bool = False) -> Outcome:
+def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> Outcome:
     """Apply a file. Raises Mistake, which names file, line and field."""
-    found = read_file(path)
-    for node in found.repeated:
-        raise node.wrong("stands twice")
-    place = _places(found.root)
+    file = read_file(path)
+    for node in file.repeated:
+        raise node.mistake("stands twice")
+    source_ref_of = _source_refs(file.root)
     with audit.acting(f"apply {path.name}", "command"):
         try:
-            return apply(found.root.plain(), path.name, place, take=take, dry_run=dry_run)
-        except Unfit as unfit:
-            raise Mistake(place(unfit.path), unfit.path, unfit.why) from None
+            return apply(
+                file.root.to_python(), path.name, source_ref_of, take=take, dry_run=dry_run
+            )
+        except InvalidDocument as unfit:
+            raise Mistake(source_ref_of(unfit.path), unfit.path, unfit.why) from None
 
 
-def _places(root: Node) -> Place:
+def _source_refs(root: Node) -> SourceRefOf:
     """Where a path stands: at its own line, or at that of what it would stand in."""
 
-    def place(path: str) -> str:
+    def source_ref(path: str) -> str:
         node = root
         for name, number in _STEP.findall(path):
             value = node.value
@@ -43,6 +45,6 @@ def _places(root: Node) -> Place:
                 node = value[int(number)]
             else:
                 break
-        return node.place
+        return node.location
 
-    return place
+    return source_ref

@@ -8,7 +8,7 @@ Operation = dict[str, Any]
 
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _UNSAFE = frozenset({"post", "put", "patch", "delete"})
-_WORDS = {
+_DESCRIPTIONS = {
     401: "no credential, or one that does not open this",
     403: "who asks may not, or the session's CSRF token is missing",
     404: "there is no such thing",
@@ -27,10 +27,10 @@ _KEY = {
     "schema": {"type": "string", "maxLength": 255},
 }
 # Operations that ask and make nothing: to send them twice is harmless anyway.
-ASKING = frozenset(
+IDEMPOTENT_OPERATIONS = frozenset(
     {
         "translate_example",
-        "rehearse_route",
+        "dry_run_route",
         "test_provider",
         "test_new_provider",
         "list_upstream_models",
@@ -46,29 +46,29 @@ ASKING = frozenset(
 )
 
 
-def refusals(method: str) -> dict[str, Any]:
+def error_responses(method: str) -> dict[str, Any]:
     """The `responses` of an operation that it shares with its like."""
-    wanted = [401, 403, 404, 422, 500, 503]
+    statuses = [401, 403, 404, 422, 500, 503]
     if method in _UNSAFE:
-        wanted += [409, 413]
+        statuses += [409, 413]
     content = {"application/json": {"schema": _PROBLEM}}
     return {
-        str(status): {"description": _WORDS[status], "content": content}
-        for status in sorted(wanted)
+        str(status): {"description": _DESCRIPTIONS[status], "content": content}
+        for status in sorted(statuses)
     }
 
 
-def finish(method: str, operation: Operation) -> None:
+def complete_operation(method: str, operation: Operation) -> None:
     """Put into an operation what is true of all."""
-    own = operation.setdefault("responses", {})
+    responses = operation.setdefault("responses", {})
     # What ninja says where a function declares nothing.
-    for status in [key for key, told in own.items() if set(told) == {"description"}]:
-        if len(own) > 1 and str(status) == "200":
-            del own[status]
-    operation["responses"] = {str(key): value for key, value in own.items()}
-    for status, told in refusals(method).items():
+    for status in [key for key, response in responses.items() if set(response) == {"description"}]:
+        if len(responses) > 1 and str(status) == "200":
+            del responses[status]
+    operation["responses"] = {str(key): value for key, value in responses.items()}
+    for status, told in error_responses(method).items():
         operation["responses"].setdefault(status, told)
-    if method == "post" and operation["operationId"] not in ASKING:
+    if method == "post" and operation["operationId"] not in IDEMPOTENT_OPERATIONS:
         names = {parameter["name"] for parameter in operation.setdefault("parameters", [])}
         if _KEY["name"] not in names:
             operation["parameters"] = [*operation["parameters"], _KEY]

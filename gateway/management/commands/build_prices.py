@@ -1,4 +1,4 @@
-"""`manage.py buildprices`: renew the price snapshot from the installed genai-prices."""
+"""`manage.py build_prices`: renew the price snapshot from the installed genai-prices."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.canon.request import Sampling, Text, Turn
 from gateway.doctor import judges as on
-from gateway.doctor.asked import assume_stops, assume_traits, request_of, user
+from gateway.doctor.request_parts import assume_stops, assume_traits, request_of, user
 from gateway.doctor.values import Probe
 
 ANSWERS, INSTRUCTIONS, SAMPLING, ERRORS = "Answers", "Instructions", "Sampling", "Errors"
@@ -25,7 +25,7 @@ PLAIN = Probe(
     request=request_of(_HELLO),
     judge=on.answered,
 )
-WORDS = (
+TEXT_PROBES = (
     PLAIN,
     Probe(
         name="stream",

@@ -16,7 +16,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Response
 from gateway.doctor import judges as on
-from gateway.doctor.asked import (
+from gateway.doctor.request_parts import (
     CLOCK,
     IN_TURN,
     NO_ROOM,

@@ -11,12 +11,12 @@ from gateway import store
 
 
 class Command(BaseCommand):
-    """`manage.py prunelogs`."""
+    """`manage.py prune_logs`."""
 
     help = "Delete requests and bodies older than the retention."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `prunelogs`."""
+        """The options of `prune_logs`."""
         parser.add_argument("--days", type=int, help="instead of what the settings say")
 
     def handle(self, *args: Any, **options: Any) -> None:

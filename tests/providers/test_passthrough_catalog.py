@@ -6,7 +6,15 @@ from gateway.dialects import DIALECTS
 from gateway.edge.endpoints import find_endpoint as endpoint_at
 from gateway.edge.endpoints import is_edge_path
 from gateway.providers.catalog import PRESETS
-from gateway.providers.offers import ANY, FAMILIES, OFFERS, OPERATIONS, Operation, find, path_of
+from gateway.providers.passthrough_catalog import (
+    ANY_SERVER,
+    FAMILIES,
+    OPERATIONS,
+    PASSTHROUGH_PATHS,
+    Operation,
+    find_operation,
+    path_of,
+)
 from tests.each import each
 
 operations = each(
@@ -15,12 +23,12 @@ operations = each(
 
 
 def test_every_preset_has_a_row_and_every_row_a_preset() -> None:
-    assert OFFERS.keys() == PRESETS.keys()
+    assert PASSTHROUGH_PATHS.keys() == PRESETS.keys()
 
 
-@each("name", OFFERS)
+@each("name", PASSTHROUGH_PATHS)
 def test_a_row_has_families_and_paths(name: str) -> None:
-    for family, path in OFFERS[name].items():
+    for family, path in PASSTHROUGH_PATHS[name].items():
         assert family in FAMILIES
         assert path.startswith("/")
         assert not path.endswith("/")
@@ -28,11 +36,11 @@ def test_a_row_has_families_and_paths(name: str) -> None:
 
 
 def test_a_preset_that_stands_for_any_server_offers_something() -> None:
-    assert all(OFFERS[name] for name in ANY)
+    assert all(PASSTHROUGH_PATHS[name] for name in ANY_SERVER)
 
 
 def test_claudes_things_are_at_providers_that_speak_as_it_does() -> None:
-    for name, offered in OFFERS.items():
+    for name, offered in PASSTHROUGH_PATHS.items():
         if any(family.startswith("anthropic/") for family in offered):
             assert PRESETS[name].dialect == "anthropic_messages"
 
@@ -44,9 +52,9 @@ def test_an_operation_is_found_at_its_path(operation: Operation, prefix: str) ->
     assert is_edge_path(path)
     endpoint = endpoint_at(path)
     assert endpoint is not None
-    assert endpoint.action == "forward"
+    assert endpoint.action == "passthrough"
     asked = operation.path.replace("{id}", "file-1")
-    found, id_, _ = find(operation.method, asked, operation.dialect)
+    found, id_, _ = find_operation(operation.method, asked, operation.dialect)
     assert (found, id_) == (operation, "file-1" if "{id}" in operation.path else "")
 
 
@@ -63,4 +71,4 @@ def test_a_row_of_an_operator_comes_first() -> None:
 
 @each("path", ["files/a/b", "files//content", "images/nothing", "rerank/x"])
 def test_nothing_is_found_elsewhere(path: str) -> None:
-    assert find("GET", path, "openai_chat")[0] is None
+    assert find_operation("GET", path, "openai_chat")[0] is None

@@ -17,7 +17,7 @@ from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt
 
 
-def lost(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
+def hedge_losers(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
     """Those of a row's attempts that used something in vain."""
     for attempt in attempts:
         if attempt.error_kind == HEDGE_LOSER and (
@@ -26,19 +26,19 @@ def lost(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
             yield attempt
 
 
-def lost_in(stored: list[dict[str, Any]]) -> list[Attempt]:
+def hedge_losers_in(stored: list[dict[str, Any]]) -> list[Attempt]:
     """The same of attempts as the log's column has them."""
-    mine = [one for one in stored if one.get("error_kind") == HEDGE_LOSER]
-    return list(lost(msgspec.convert(mine, list[Attempt]))) if mine else []
+    losers = [attempt for attempt in stored if attempt.get("error_kind") == HEDGE_LOSER]
+    return list(hedge_losers(msgspec.convert(losers, list[Attempt]))) if losers else []
 
 
-def lost_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
+def hedge_losers_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
     """The same of some rows of the log; those without any are not read."""
-    told = rows.annotate(told=Cast("attempts", TextField())).filter(
+    candidates = rows.annotate(told=Cast("attempts", TextField())).filter(
         told__contains=f'"{HEDGE_LOSER}"'
     )
-    for stored in told.values_list("attempts", flat=True).iterator():
-        yield from lost_in(stored)
+    for stored in candidates.values_list("attempts", flat=True).iterator():
+        yield from hedge_losers_in(stored)
 
 
 def counts(attempt: Attempt) -> tuple[int, int, int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.canon.request import CacheBreakpoint, Output, Text, Thinking
 from gateway.canon.traits import Traits
 from gateway.doctor import judges as on
-from gateway.doctor.asked import RED, assume_reasoning, assume_traits, request_of
+from gateway.doctor.request_parts import RED, assume_reasoning, assume_traits, request_of
 from gateway.doctor.values import Probe
 
 FORMS = "Pictures, JSON, thinking"

@@ -13,7 +13,7 @@ import msgspec
 from gateway.routing.limits import Budget, Limits
 
 
-class TargetDoc(msgspec.Struct, frozen=True, kw_only=True):
+class TargetSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A target: `model` is `provider/model`; the rest as on `routing.snapshot.Target`."""
 
     model: str
@@ -27,7 +27,7 @@ class TargetDoc(msgspec.Struct, frozen=True, kw_only=True):
     budget: Budget = Budget()
 
 
-class StepDoc(msgspec.Struct, frozen=True, kw_only=True):
+class StepSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A step: the fields are those of `routing.snapshot.Step`, in order of the document."""
 
     name: str = ""
@@ -41,15 +41,15 @@ class StepDoc(msgspec.Struct, frozen=True, kw_only=True):
     first_token_s: float | None = None
     tags: tuple[str, ...] = ()
     active_hours: str = ""
-    targets: tuple[TargetDoc, ...] = ()
+    targets: tuple[TargetSpec, ...] = ()
 
 
-class Document(msgspec.Struct, frozen=True, kw_only=True):
+class RouteSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A route with its other names and its steps."""
 
     name: str
     aliases: tuple[str, ...] = ()
-    steps: tuple[StepDoc, ...] = ()
+    steps: tuple[StepSpec, ...] = ()
     fallbacks: tuple[str, ...] = ()
     strict: bool = False
     enabled: bool = True
@@ -75,14 +75,14 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     cache: dict[str, Any] = {}
 
 
-def as_json(document: Document) -> dict[str, Any]:
+def as_json(spec: RouteSpec) -> dict[str, Any]:
     """The document as plain JSON values."""
-    return msgspec.json.decode(msgspec.json.encode(document), type=dict[str, Any])
+    return msgspec.json.decode(msgspec.json.encode(spec), type=dict[str, Any])
 
 
-def from_json(value: Any) -> Document:
+def from_json(value: Any) -> RouteSpec:
     """A document from JSON. Raises ValueError where it is none."""
     try:
-        return msgspec.convert(value, Document)
+        return msgspec.convert(value, RouteSpec)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from None

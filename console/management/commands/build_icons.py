@@ -1,4 +1,4 @@
-"""`manage.py buildicons`: write the icon and logo sprites from unpacked packages."""
+"""`manage.py build_icons`: write the icon and logo sprites from unpacked packages."""
 
 from __future__ import annotations
 

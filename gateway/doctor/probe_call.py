@@ -100,11 +100,11 @@ class ProbeClient:
 def _dialect_for(target: Target, request: Request, traits: Traits, verb: Verb) -> Dialect:
     """The provider's own dialect, or the one beside it where live traffic takes that."""
     dialect = DIALECTS[target.model.provider.dialect]
-    other_name = ALSO.get(dialect.name)
-    if other_name is None or not traits.responses or verb in target.model.provider.paths:
+    sibling_name = ALSO.get(dialect.name)
+    if sibling_name is None or not traits.responses or verb in target.model.provider.paths:
         return dialect
     is_required = traits.responses_required_with_tools and bool(request.tools)
-    return DIALECTS[other_name] if is_required or verb == "count_tokens" else dialect
+    return DIALECTS[sibling_name] if is_required or verb == "count_tokens" else dialect
 
 
 def _has_call(dialect: Dialect, target: Target, verb: Verb) -> bool:

@@ -45,29 +45,29 @@ _DELTAS = frozenset(
 )
 
 
-def searchable(bodies: Bodies | None, error: str) -> str:
+def search_text(bodies: Bodies | None, error: str) -> str:
     """The text of a request and its answer, newest first, at most MAX_CHARS."""
     if bodies is None:
         return error[:MAX_CHARS]
     answer = bodies.upstream_response if bodies.same_response else bodies.client_response
-    first = _joined([error, *_answer(answer or b"")], MAX_CHARS // 2)
-    rest = _joined(_request(bodies.client_request or b""), MAX_CHARS - len(first))
-    return f"{first} {rest}"
+    response_text = _join([error, *_answer(answer or b"")], MAX_CHARS // 2)
+    request_text = _join(_request(bodies.client_request or b""), MAX_CHARS - len(response_text))
+    return f"{response_text} {request_text}"
 
 
-def _joined(texts: Iterable[str], most: int) -> str:
-    found: list[str] = []
+def _join(texts: Iterable[str], max_length: int) -> str:
+    parts: list[str] = []
     size = 0
     for text in texts:
-        if size >= most:
+        if size >= max_length:
             break
-        plain = _plain(text[: 4 * most])[: most - size]
-        found.append(plain)
-        size += len(plain) + 1
-    return " ".join(found)
+        part = _clean(text[: 4 * max_length])[: max_length - size]
+        parts.append(part)
+        size += len(part) + 1
+    return " ".join(parts)
 
 
-def _plain(text: str) -> str:
+def _clean(text: str) -> str:
     if len(text) > _LONGEST_RUN:
         text = _RUN.sub(" ", text)
     return _ESCAPED.sub(" ", text) if "\\" in text else text
@@ -84,15 +84,15 @@ def _request(body: bytes) -> Iterator[str]:
     decoded = _decoded(body)
     if not isinstance(decoded, dict):
         # Cut at the limit of what is stored, or no JSON: its end is the newest part.
-        yield from reversed(_pieces(body[-MAX_CHARS:].decode("utf-8", "replace")))
+        yield from reversed(_split(body[-MAX_CHARS:].decode("utf-8", "replace")))
         return
     for name in _CONVERSATION:
         yield from reversed(_strings(decoded.pop(name, None)))
     yield from _strings(decoded)
 
 
-def _pieces(text: str) -> list[str]:
-    return [text[at : at + _PIECE] for at in range(0, len(text), _PIECE)]
+def _split(text: str) -> list[str]:
+    return [text[start : start + _PIECE] for start in range(0, len(text), _PIECE)]
 
 
 def _answer(body: bytes) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _answer(body: bytes) -> Iterator[str]:
     pieces: dict[str, list[str]] = {}
     for line in body.split(b"\n"):
         if line.startswith(b"data:"):
-            _gather(_decoded(line[5:]), "", pieces)
+            _collect_deltas(_decoded(line[5:]), "", pieces)
     if pieces:
         yield from ("".join(texts) for texts in pieces.values())
     else:
@@ -111,25 +111,25 @@ def _answer(body: bytes) -> Iterator[str]:
 
 
 def _strings(value: Any) -> list[str]:
-    found: list[str] = []
-    _collect(value, found)
-    return found
+    strings: list[str] = []
+    _collect(value, strings)
+    return strings
 
 
-def _collect(value: Any, found: list[str]) -> None:
+def _collect(value: Any, strings: list[str]) -> None:
     """All texts within, in order. Generators of generators would take twice the time."""
     if type(value) is str:
-        found.append(value)
+        strings.append(value)
     elif type(value) is list:
         for item in value:
-            _collect(item, found)
+            _collect(item, strings)
     elif type(value) is dict:
         for name, item in value.items():
             if name not in _SKIPPED:
-                _collect(item, found)
+                _collect(item, strings)
 
 
-def _gather(value: Any, name: str, pieces: dict[str, list[str]]) -> None:
+def _collect_deltas(value: Any, name: str, pieces: dict[str, list[str]]) -> None:
     """Add the texts of a piece of a stream to those that came before, by name."""
     if type(value) is dict:
         for key, item in value.items():
@@ -137,9 +137,9 @@ def _gather(value: Any, name: str, pieces: dict[str, list[str]]) -> None:
                 if key in _DELTAS:
                     pieces.setdefault(key, []).append(item)
             elif type(item) is dict or type(item) is list:
-                _gather(item, key, pieces)
+                _collect_deltas(item, key, pieces)
     elif type(value) is list:
         for item in value:
-            _gather(item, name, pieces)
+            _collect_deltas(item, name, pieces)
     elif type(value) is str and name in _DELTAS:
         pieces.setdefault(name, []).append(value)

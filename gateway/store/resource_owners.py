@@ -6,13 +6,13 @@ from gateway.models import ProviderResource
 from gateway.store import thread
 
 
-def keep(provider: str, owner: int, ids: list[str]) -> None:
+def remember_owner(provider: str, owner: int, ids: list[str]) -> None:
     """Remember that these ids of a provider are a key's; known ones stay as they are."""
     thread.refresh()
     ProviderResource.objects.remember(provider, owner, ids)
 
 
-def kept(provider: str, owner: int, ids: list[str]) -> set[str]:
+def owned_ids(provider: str, owner: int, ids: list[str]) -> set[str]:
     """Those of these ids of a provider that are the key's."""
     thread.refresh()
     return ProviderResource.objects.of_key(provider, owner, ids)

@@ -1,0 +1,285 @@
+"""Passthrough endpoints, which are not translated, and the providers that have them.
+
+    OPERATIONS          what a client may call: method, path, and how its body is read
+    PASSTHROUGH_PATHS   preset -> family of operations -> path below the base URL
+
+The `paths` of a provider row override and extend this, by the name of a family. A preset
+without a row has none; one for any server (`ANY_SERVER`) has all that OpenAI has, and the
+upstream itself answers for those it lacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+BodyType = Literal["json", "form", "either", "none"]
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One call.
+
+    Attributes:
+        family: the key in PASSTHROUGH_PATHS and in a provider's `paths`.
+        method: the HTTP method.
+        path: below `/v1`, with `{id}` for one thing of a family.
+        dialect: the format of its errors: `openai_chat`, `anthropic_messages`, `rerank`.
+        body_type: the type of body it accepts.
+        model: whether the body names a model (it may be left out where the upstream has a
+            model of its own).
+        batch_model_path: where a body names a model in each item of a list.
+        has_resource_ids: whether its responses have ids of resources, which are replaced by
+            gateway ids and back.
+        binary_response: whether the response is a file, which is not parsed.
+    """
+
+    family: str
+    method: str = "POST"
+    path: str
+    dialect: str = "openai_chat"
+    body_type: BodyType = "none"
+    model: bool = False
+    batch_model_path: tuple[str, ...] = ()
+    has_resource_ids: bool = False
+    binary_response: bool = False
+
+    @property
+    def path_suffix(self) -> str:
+        """The path after that of the family."""
+        start = _FAMILY_PATHS.get(self.family, self.family)
+        return self.path.removeprefix(start)
+
+
+# The path of a family, where it is not its name.
+_FAMILY_PATHS = {"anthropic/files": "files", "anthropic/batches": "messages/batches"}
+
+
+def _model_operation(family: str, body_type: BodyType) -> Operation:
+    return Operation(family=family, path=family, body_type=body_type, model=True)
+
+
+def _resource_operation(
+    family: str, dialect: str, method: str, suffix: str = "", **fields: object
+) -> Operation:
+    path = _FAMILY_PATHS.get(family, family) + suffix
+    return Operation(
+        family=family,
+        method=method,
+        path=path,
+        dialect=dialect,
+        has_resource_ids=True,
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+_OPENAI, _ANTHROPIC = "openai_chat", "anthropic_messages"
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(family="rerank", path="rerank", dialect="rerank", body_type="json", model=True),
+    _model_operation("images/generations", "json"),
+    _model_operation("images/edits", "either"),
+    _model_operation("images/variations", "form"),
+    Operation(
+        family="audio/speech",
+        path="audio/speech",
+        body_type="json",
+        model=True,
+        binary_response=True,
+    ),
+    _model_operation("audio/transcriptions", "form"),
+    _model_operation("audio/translations", "form"),
+    _model_operation("moderations", "json"),
+    _resource_operation("files", _OPENAI, "POST", body_type="form"),
+    _resource_operation("files", _OPENAI, "GET"),
+    _resource_operation("files", _OPENAI, "GET", "/{id}"),
+    _resource_operation("files", _OPENAI, "DELETE", "/{id}"),
+    _resource_operation("files", _OPENAI, "GET", "/{id}/content", binary_response=True),
+    _resource_operation("batches", _OPENAI, "POST", body_type="json"),
+    _resource_operation("batches", _OPENAI, "GET"),
+    _resource_operation("batches", _OPENAI, "GET", "/{id}"),
+    _resource_operation("batches", _OPENAI, "POST", "/{id}/cancel"),
+    _resource_operation("anthropic/files", _ANTHROPIC, "POST", body_type="form"),
+    _resource_operation("anthropic/files", _ANTHROPIC, "GET"),
+    _resource_operation("anthropic/files", _ANTHROPIC, "GET", "/{id}"),
+    _resource_operation("anthropic/files", _ANTHROPIC, "DELETE", "/{id}"),
+    _resource_operation(
+        "anthropic/files", _ANTHROPIC, "GET", "/{id}/content", binary_response=True
+    ),
+    _resource_operation(
+        "anthropic/batches",
+        _ANTHROPIC,
+        "POST",
+        body_type="json",
+        batch_model_path=("requests", "params"),
+    ),
+    _resource_operation("anthropic/batches", _ANTHROPIC, "GET"),
+    _resource_operation("anthropic/batches", _ANTHROPIC, "GET", "/{id}"),
+    _resource_operation("anthropic/batches", _ANTHROPIC, "DELETE", "/{id}"),
+    _resource_operation("anthropic/batches", _ANTHROPIC, "POST", "/{id}/cancel"),
+    _resource_operation(
+        "anthropic/batches", _ANTHROPIC, "GET", "/{id}/results", binary_response=True
+    ),
+)
+FAMILIES = tuple(dict.fromkeys(operation.family for operation in OPERATIONS))
+# Paths that two dialects have.
+_SHARED_PATHS = frozenset(
+    one.path
+    for one in OPERATIONS
+    for other in OPERATIONS
+    if one.path == other.path and one.dialect != other.dialect
+)
+# What of them OpenAI serves.
+OPENAI_FAMILIES = tuple(dict.fromkeys(o.family for o in OPERATIONS if o.dialect == _OPENAI))
+
+
+def _paths(*families: str, before: str = "") -> dict[str, str]:
+    """These families below `before` and their own path."""
+    return {name: f"{before}/{_FAMILY_PATHS.get(name, name)}" for name in families}
+
+
+_IMAGES = ("images/generations", "images/edits")
+_TRANSCRIPTION = ("audio/transcriptions", "audio/translations")
+_AUDIO = ("audio/speech", *_TRANSCRIPTION)
+_FILES_AND_BATCHES = ("files", "batches")
+_ANTHROPIC_FAMILIES = ("anthropic/files", "anthropic/batches")
+_DEPLOYMENT = "/openai/deployments/{model}"
+# Presets that stand for any server of a format.
+ANY_SERVER = frozenset({"custom", "custom-completions", "custom-embeddings"})
+
+# Every preset has a row (a test sees to it), most of them an empty one: nothing of this is
+# in their documentation, or in another format than OpenAI's, Anthropic's or Cohere's.
+PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
+    "openai": _paths(*OPENAI_FAMILIES),
+    "openai_responses": _paths(*OPENAI_FAMILIES),
+    # Reference of the data plane, 2024-10-21; files and batches have no deployment.
+    "azure_openai": {
+        **_paths("images/generations", *_AUDIO, before=_DEPLOYMENT),
+        **_paths(*_FILES_AND_BATCHES, before="/openai"),
+    },
+    "azure-openai-v1": _paths(*_IMAGES, *_AUDIO, *_FILES_AND_BATCHES),
+    "azure_ai": {},
+    "deepseek": {},
+    "groq": _paths(*_AUDIO, *_FILES_AND_BATCHES),
+    "openrouter": {},
+    # Its batches and files are OpenAI's but for what a batch's body says.
+    "together": _paths("rerank", "images/generations", *_AUDIO, *_FILES_AND_BATCHES),
+    # Its batches are jobs of another shape (`/batch/jobs`).
+    "mistral": _paths("audio/transcriptions", "moderations", "files"),
+    "fireworks": _paths("rerank"),
+    "gemini-openai": _paths("images/generations", *_FILES_AND_BATCHES),
+    "xai": _paths(*_IMAGES, "files"),
+    "cerebras": _paths(*_FILES_AND_BATCHES),
+    "perplexity": {},
+    "moonshot": _paths(*_FILES_AND_BATCHES),
+    "zai": _paths("images/generations"),
+    "dashscope": _paths(*_FILES_AND_BATCHES),
+    "nvidia": {},
+    "sambanova": _paths("audio/transcriptions", "audio/translations"),
+    "huggingface": {},
+    "github": {},
+    "deepinfra": _paths("images/generations", *_AUDIO),
+    "novita": _paths("rerank", *_FILES_AND_BATCHES),
+    "hyperbolic": {},
+    "nebius": _paths("images/generations", *_FILES_AND_BATCHES),
+    "baseten": {},
+    "featherless": {},
+    "friendli": {},
+    "lambda": {},
+    "siliconflow": _paths("rerank", "images/generations", "audio/speech", "audio/transcriptions"),
+    "nscale": _paths("images/generations"),
+    "ovhcloud": _paths("audio/transcriptions"),
+    "scaleway": _paths("rerank", "audio/transcriptions", *_FILES_AND_BATCHES),
+    "wandb": {},
+    "digitalocean": _paths("images/generations"),
+    "chutes": {},
+    "vercel": {},
+    "aiml": _paths("images/generations", "audio/speech"),
+    "aihubmix": _paths("rerank", *_IMAGES, *_AUDIO, "moderations"),
+    "poe": {},
+    "cloudflare": {},
+    "databricks": {},
+    "snowflake": {},
+    "cohere": _paths("rerank", before="/v2"),
+    "ai21": {},
+    "minimax-openai": {},
+    "minimax": {},
+    "zhipu": _paths("rerank", "images/generations", "audio/transcriptions", *_FILES_AND_BATCHES),
+    "volcengine": _paths("images/generations", "files"),
+    "stepfun": _paths("images/generations", "audio/speech", "audio/transcriptions", "files"),
+    "upstage": {},
+    "inception": {},
+    "meta_llama": _paths("moderations"),
+    "xiaomi": {},
+    "dashscope-cn": _paths(*_FILES_AND_BATCHES),
+    "voyage": _paths("rerank"),
+    "jina": _paths("rerank"),
+    "anthropic": _paths(*_ANTHROPIC_FAMILIES, before="/v1"),
+    "deepseek-anthropic": {},
+    "ollama-anthropic": {},
+    "moonshot-anthropic": {},
+    "zai-anthropic": {},
+    "custom-anthropic": _paths(*_ANTHROPIC_FAMILIES, before="/v1"),
+    "gemini": {},
+    "vertex": {},
+    "bedrock": {},
+    "bedrock-anthropic": {},
+    "azure-anthropic": _paths("anthropic/files", before="/v1"),
+    "vertex-anthropic": {},
+    "vertex-openai": {},
+    "ollama": {},
+    "ollama-openai": {},
+    "vllm": _paths("rerank", *_TRANSCRIPTION),
+    "lmstudio": {},
+    "llamacpp": _paths("rerank"),
+    "sglang": _paths("rerank"),
+    "localai": _paths("rerank", "images/generations", "audio/speech", "audio/transcriptions"),
+    "llamafile": {},
+    "jan": {},
+    "koboldcpp": _paths("images/generations", "audio/speech", "audio/transcriptions"),
+    "lemonade": _paths("rerank", "images/generations", "audio/speech", "audio/transcriptions"),
+    "xinference": _paths("rerank", *_IMAGES, "images/variations", *_AUDIO),
+    "demo": {},
+    "custom": _paths("rerank", *OPENAI_FAMILIES),
+    "custom-completions": _paths(*_FILES_AND_BATCHES),
+    "custom-embeddings": _paths("rerank"),
+}
+
+
+def path_of(preset: str, paths: Mapping[str, str], family: str) -> str | None:
+    """The path of a family below a provider's base URL, with `{model}` where a name belongs.
+
+    None where the provider does not serve it. A row's own `paths` come first.
+    """
+    row_path = paths.get(family)
+    return row_path if row_path is not None else PASSTHROUGH_PATHS.get(preset, {}).get(family)
+
+
+def find_operation(method: str, path: str, dialect: str) -> tuple[Operation | None, str, str]:
+    """The operation at a path below `/v1`, the id in it, and the methods that are allowed.
+
+    `dialect` says whose client asks, where two have the same path. The methods are empty
+    where there is nothing at the path at all.
+    """
+    allowed: list[str] = []
+    for operation in OPERATIONS:
+        resource_id = match_path(operation.path, path)
+        if resource_id is None or (
+            operation.path in _SHARED_PATHS and operation.dialect != dialect
+        ):
+            continue
+        allowed.append(operation.method)
+        if operation.method == method:
+            return operation, resource_id, operation.method
+    return None, "", ", ".join(allowed)
+
+
+def match_path(template: str, path: str) -> str | None:
+    """The id in a path, empty where the template has none; None for another path."""
+    before, placeholder, after = template.partition("{id}")
+    if not placeholder:
+        return "" if path == template else None
+    if not path.startswith(before) or not path.endswith(after):
+        return None
+    resource_id = path[len(before) : len(path) - len(after)] if after else path[len(before) :]
+    return resource_id if resource_id and "/" not in resource_id else None
