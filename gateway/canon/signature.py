@@ -23,8 +23,8 @@ PREFIX = "dgm1."
 # The prefix of ids of Messages blocks that represent a search by another provider.
 FOREIGN_SEARCH = "srvtoolu_dgm_"
 # The beginning of a token in JSON: plain, in base64 (for fields with bytes), and of such an id.
-TOKEN = re.compile(rb'"(?:dgm1\.|ZGdtMS|srvtoolu_dgm_)')
-MAX_TOKEN_MATCH = 14  # bytes
+TOKEN_STARTS = (b'"dgm1.', b'"ZGdtMS', b'"srvtoolu_dgm_')
+TOKEN = re.compile(b"|".join(map(re.escape, TOKEN_STARTS)))
 _READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")
 

@@ -65,26 +65,22 @@ async def scan(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     return await run(size, work, *args, **kwargs)
 
 
-def find(data: bytes, pattern: bytes) -> int:
-    """As `bytes.find`, in pieces: one look through a large body would hold everybody up."""
-    if len(data) < SCANNED_BYTES:
-        return data.find(pattern)
-    for offset in range(0, len(data), CHUNK_BYTES):
-        index = data.find(pattern, offset, offset + CHUNK_BYTES + len(pattern) - 1)
-        if index >= 0:
-            return index
-    return -1
+def contains(data: bytes, *patterns: bytes) -> bool:
+    """Whether one of the patterns is in the data.
 
-
-def search(pattern: re.Pattern[bytes], data: bytes, max_match: int) -> re.Match[bytes] | None:
-    """As `pattern.search`, in pieces; no match of the pattern has more than `max_match` bytes."""
+    In pieces: one look through a large body would hold everybody up. And not with `in`, which
+    costs bytes an exception each.
+    """
     if len(data) < SCANNED_BYTES:
-        return pattern.search(data)
-    for offset in range(0, len(data), CHUNK_BYTES):
-        match = pattern.search(data, offset, offset + CHUNK_BYTES + max_match - 1)
-        if match is not None:
-            return match
-    return None
+        for pattern in patterns:  # noqa: SIM110 - a generator takes longer than the search
+            if data.find(pattern) >= 0:
+                return True
+        return False
+    return any(
+        data.find(pattern, offset, offset + CHUNK_BYTES + len(pattern) - 1) >= 0
+        for offset in range(0, len(data), CHUNK_BYTES)
+        for pattern in patterns
+    )
 
 
 def count(data: bytes, pattern: bytes, limit: int) -> int:

@@ -103,7 +103,7 @@ async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) ->
             message = "give either previous_response_id or conversation, not both"
             raise invalid(message, "previous_response_id")
         await _load_previous(runtime, call, policy, previous)
-    if await offload.scan(len(call.body), offload.find, call.body, _REFERENCE) >= 0:
+    if await offload.scan(len(call.body), offload.contains, call.body, _REFERENCE):
         await _load_item_references(runtime, call, policy)
 
 

@@ -17,7 +17,7 @@ from gateway.canon import model_names
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request, Thinking
-from gateway.canon.signature import MAX_TOKEN_MATCH, TOKEN
+from gateway.canon.signature import TOKEN_STARTS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, RenderedRequest, Verb
@@ -227,8 +227,7 @@ def _uses_completions(call: Call, traits: Traits) -> bool:
 
 def _reasons_with_tools(call: Call) -> bool:
     """Whether a request has tools and is not told to do without reasoning."""
-    body = call.body
-    if offload.find(body, b'"tools"') < 0 and offload.find(body, b'"functions"') < 0:
+    if not offload.contains(call.body, b'"tools"', b'"functions"'):
         return False
     request = call.request
     thinking = request.thinking
@@ -254,7 +253,7 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
     if not passes_through(call.dialect, dialect) or call.framing != call.dialect.framing:
         return False
     replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
-    if not replaces and offload.search(TOKEN, call.body, MAX_TOKEN_MATCH) is not None:
+    if not replaces and offload.contains(call.body, *TOKEN_STARTS):
         return False
     provider = target.model.provider
     return provider.passthrough and call.fields_for(provider.name) is not None
@@ -262,10 +261,7 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
 
 def _may_hold_tokens(call: Call) -> bool:
     """Whether state tokens may be in what passes through: the body, or stored earlier answers."""
-    return (
-        call.earlier_responses is not None
-        or offload.search(TOKEN, call.body, MAX_TOKEN_MATCH) is not None
-    )
+    return call.earlier_responses is not None or offload.contains(call.body, *TOKEN_STARTS)
 
 
 def _demands_thoughts(target: Target) -> bool:
