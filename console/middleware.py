@@ -32,6 +32,8 @@ POLICY = "; ".join(
 _STATIC = (".css", ".js", ".svg")
 # Content types that are not cached unless the view says otherwise.
 _PRIVATE = ("text/html", "application/json", "application/x-ndjson", "text/csv")
+# Set in the scope of a request whose credential was accepted, for the server.
+AUTHENTICATED = "dragoman.authenticated"
 HEADERS = {
     "Content-Security-Policy": POLICY,
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -103,6 +105,19 @@ class Audited(Middleware):
     def during(self, request: HttpRequest) -> AbstractContextManager[None]:
         """Return the context that names the actor of all changes in it."""
         return _audit_actor(request)
+
+    def after(
+        self, request: HttpRequest, response: HttpResponseBase, state: Any
+    ) -> HttpResponseBase:
+        """Tell the server whether the request's credential was accepted."""
+        scope = getattr(request, "scope", None)
+        # Not `request.user`, which would ask the database on behalf of anybody.
+        user = getattr(request, "_cached_user", None) or getattr(request, "_acached_user", None)
+        if scope is not None and (
+            getattr(request, "auth", None) or (user is not None and user.is_authenticated)
+        ):
+            scope[AUTHENTICATED] = True
+        return response
 
 
 def _audit_actor(request: HttpRequest) -> AbstractContextManager[None]:

@@ -1,16 +1,22 @@
-"""Bounds the bodies of requests to Django, which would spool any of them to disk.
+"""Bounds requests to Django: their bodies, and how many anonymous ones are answered at a time.
 
-Before a view, a session or CSRF protection is asked: by path, and in time.
+Before a view, a session or CSRF protection is asked. Django would spool any body to disk, and
+takes a thread for each request: callers that nobody knows must not take all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
 from django.conf import settings
+
+from console.middleware import AUTHENTICATED
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -30,6 +36,11 @@ LIMITS: tuple[tuple[str, int], ...] = (
     ("/api/", 2 * _MIB),
 )
 OTHERS = _MIB
+# Requests at a time whose credential was not accepted lately; static files count, too.
+MAX_ANONYMOUS = 64
+# For so long, and of so many callers, it is remembered that a credential was accepted.
+REMEMBERED_S, MAX_REMEMBERED = 600.0, 10_000
+_CREDENTIALS = (b"cookie", b"authorization", b"x-api-key", b"api-key")
 
 
 def limit_of(path: str) -> int:
@@ -38,23 +49,66 @@ def limit_of(path: str) -> int:
 
 
 class _Refused(Exception):
-    """The body is not taken: `status` and why."""
+    """The request is not answered: `status` and why."""
 
-    def __init__(self, status: int, why: str) -> None:
+    def __init__(self, status: int, why: str, *, retry_after_s: int = 0) -> None:
         super().__init__(why)
         self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class AcceptedCredentials:
+    """Digests of the credentials that Django accepted lately."""
+
+    def __init__(self) -> None:
+        self._until: OrderedDict[bytes, float] = OrderedDict()
+
+    def __contains__(self, digest: bytes) -> bool:
+        return self._until.get(digest, 0.0) > time.monotonic()
+
+    def add(self, digest: bytes) -> None:
+        """Remember one, the newest last."""
+        self._until[digest] = time.monotonic() + REMEMBERED_S
+        self._until.move_to_end(digest)
+        if len(self._until) > MAX_REMEMBERED:
+            self._until.popitem(last=False)
+
+
+def credential_digest(headers: Mapping[bytes, bytes]) -> bytes:
+    """What stands for all credentials of a request; empty if it has none."""
+    values = [headers.get(name, b"") for name in _CREDENTIALS]
+    return hashlib.sha256(b"\0".join(values)).digest() if any(values) else b""
 
 
 class Bounded:
-    """An ASGI application that is given bodies of bounded size and time only."""
+    """An ASGI application that is given bounded requests only."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
+        self._accepted = AcceptedCredentials()
+        self._anonymous = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; 413 and 408 without the application."""
-        limit = limit_of(scope["path"])
+        """Answer a request; 413, 408 and 503 without the application."""
         headers = dict(scope["headers"])
+        digest = credential_digest(headers)
+        known = digest in self._accepted
+        if not known and self._anonymous >= MAX_ANONYMOUS:
+            why = "too many requests of anonymous callers are being answered; try again shortly"
+            await _tell(scope, send, _Refused(503, why, retry_after_s=1))
+            return
+        self._anonymous += not known
+        try:
+            await self._answer(scope, headers, receive, send)
+        finally:
+            self._anonymous -= not known
+            if digest and scope.get(AUTHENTICATED):
+                self._accepted.add(digest)
+
+    async def _answer(
+        self, scope: Scope, headers: Mapping[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        limit = limit_of(scope["path"])
         declared = headers.get(b"content-length", b"")
         try:
             if declared.isdigit() and int(declared[:20]) > limit:
@@ -107,5 +161,7 @@ async def _tell(scope: Scope, send: Send, refusal: _Refused) -> None:
         (b"cache-control", b"no-store"),
         (b"x-content-type-options", b"nosniff"),
     ]
+    if refusal.retry_after_s:
+        headers.append((b"retry-after", b"%d" % refusal.retry_after_s))
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

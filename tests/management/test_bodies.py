@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httpx
 import pytest
+from django.contrib.auth.models import User
+from django.core.asgi import get_asgi_application
+from django.test import Client
 
+from console.middleware import AUTHENTICATED
 from gateway.config import bodies
 from gateway.config.bodies import Bounded, limit_of
 
@@ -88,3 +93,102 @@ async def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
 
     await Bounded(application)(scope, receive, send)
     assert told[0]["status"] == 408
+
+
+class Site:
+    """An application that waits until it is let go; it may accept a caller's credential."""
+
+    def __init__(self) -> None:
+        self.go_on = asyncio.Event()
+        self.bounded = Bounded(self._application)
+
+    async def _application(self, scope: Any, receive: Any, send: Any) -> None:
+        scope[AUTHENTICATED] = b"good" in dict(scope["headers"]).get(b"cookie", b"")
+        await self.go_on.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def ask(self, path: str = "/console/sign-in", **headers: str) -> tuple[int, Any]:
+        """Status and headers of the answer."""
+        told: list[dict[str, Any]] = []
+
+        async def send(message: dict[str, Any]) -> None:
+            told.append(message)
+
+        given = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self.bounded({"path": path, "headers": given}, asyncio.Event().wait, send)
+        return told[0]["status"], dict(told[0]["headers"])
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"cookie": "sessionid=made-up"}, {"authorization": "Bearer made-up"}]
+)
+async def test_anonymous_callers_do_not_take_all_threads(headers: dict[str, str]) -> None:
+    site = Site()
+    waiting = [asyncio.create_task(site.ask(**headers)) for _ in range(bodies.MAX_ANONYMOUS)]
+    await asyncio.sleep(0)
+    status, told = await site.ask("/api/routes", **headers)
+    assert (status, told[b"retry-after"]) == (503, b"1")
+    site.go_on.set()
+    assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
+    assert (await site.ask(**headers))[0] == 200
+
+
+async def test_a_caller_who_is_signed_in_has_room_beside_anonymous_ones() -> None:
+    site = Site()
+    site.go_on.set()
+    await site.ask(cookie="sessionid=good")
+    site.go_on.clear()
+    waiting = [asyncio.create_task(site.ask()) for _ in range(bodies.MAX_ANONYMOUS)]
+    mine = asyncio.create_task(site.ask("/console/", cookie="sessionid=good"))
+    await asyncio.sleep(0)
+    assert (await site.ask())[0] == 503
+    site.go_on.set()
+    assert (await mine)[0] == 200
+    await asyncio.gather(*waiting)
+
+
+async def test_an_accepted_credential_is_forgotten_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bodies, "REMEMBERED_S", 0.0)
+    monkeypatch.setattr(bodies, "MAX_ANONYMOUS", 0)
+    assert (await Site().ask(cookie="sessionid=good"))[0] == 503
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("token", "accepted"), [("sk-the-master-key-of-tests", True), ("sk-another", False)]
+)
+async def test_django_says_whose_credential_it_accepted(
+    settings: Any, token: str, *, accepted: bool
+) -> None:
+    settings.MASTER_KEY = "sk-the-master-key-of-tests"
+    headers = {"authorization": f"Bearer {token}"}
+    assert await accepts("/api/warnings", headers) is accepted
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("signed_in", [True, False])
+def test_django_says_whose_session_it_accepted(*, signed_in: bool) -> None:
+    client = Client()
+    if signed_in:
+        client.force_login(User.objects.create_superuser("ada", password="x"))
+    cookies = client.cookies.output(attrs=[], header="", sep=";").strip()
+    headers = {"cookie": cookies or "sessionid=made-up"}
+    assert asyncio.run(accepts("/console/settings", headers)) is signed_in
+
+
+async def accepts(path: str, headers: dict[str, str]) -> bool:
+    """Whether Django accepts the credential of a request."""
+    scopes: list[Any] = []
+    application = get_asgi_application()
+
+    async def noted(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await application(scope, receive, send)
+
+    transport = httpx.ASGITransport(noted)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        await client.get(path, headers=headers)
+    return bool(scopes[0].get(AUTHENTICATED))
