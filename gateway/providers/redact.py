@@ -88,14 +88,17 @@ def scrub_bytes(body: bytes, secrets: Iterable[bytes]) -> bytes:
 def forms_of(secret: str) -> tuple[str, ...]:
     """The forms in which an upstream may echo a secret, the longest first.
 
-    As it is, URL-encoded, escaped in JSON, and in base64 of either alphabet: where it
-    stands in the middle of what was encoded (`user:secret`), its first and last characters
-    depend on what is beside it and are not a part of the form.
+    As it is, URL-encoded, escaped in JSON (once or twice), and in base64 of either alphabet:
+    where it stands in the middle of what was encoded (`user:secret`), its first and last
+    characters depend on what is beside it and are not a part of the form.
     """
     if len(secret) < MIN_SECRET:
         return ()
     escaped = msgspec.json.encode(secret).decode()[1:-1]
+    # A tool call's arguments are JSON within JSON.
+    twice = msgspec.json.encode(escaped).decode()[1:-1]
     forms = {secret, quote(secret, safe=""), quote(secret), escaped, escaped.replace("/", "\\/")}
+    forms.add(twice)
     for before in range(3):
         data = b"\0" * before + secret.encode()
         text = base64.b64encode(data).decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -97,6 +98,54 @@ async def test_an_error_in_a_stream_does_not_repeat_the_key(
         assert b"bad key" in reply.body
         assert not _leaks(reply.body.decode())
         assert not _leaks(_stored(await served.entry()))
+
+
+def _texts(stream: bytes) -> str:
+    """All that the deltas of a stream say, joined: what a reader would put together."""
+    texts: list[str] = []
+
+    def collect(fields: dict[str, Any]) -> dict[str, Any]:
+        texts.extend(fields[name] for name in _TEXT_FIELDS & fields.keys() if fields[name])
+        return fields
+
+    for line in stream.split(b"\n"):
+        if line.startswith(b"data: {"):
+            json.loads(line[6:], object_hook=collect)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+_TEXT_FIELDS = {"content", "arguments", "text", "partial_json"}
+
+
+def _in_arguments(text: str) -> bytes:
+    call = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": ""}}
+    call["function"] = {**call["function"], "arguments": text}
+    delta = {"delta": {"tool_calls": [call]}, "index": 0, "finish_reason": None}
+    return chunk(None, choices=[delta])
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 11])
+@pytest.mark.parametrize("write", [chunk, _in_arguments], ids=["text", "arguments"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_a_key_in_pieces_is_not_stored(
+    tmp_path: Path, path: str, write: Callable[[str], bytes], size: int
+) -> None:
+    """The client has them already, as a stream waits for nothing; the log has asterisks."""
+    said = f"my task-list: {SECRET}."
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    stream = [*map(write, pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
+    async with gateway(
+        tmp_path, snapshot(route("r", _up()), log_bodies=True), up=lambda _: sse(*stream)
+    ) as served:
+        reply = await served.post(path, {**BODY, "max_tokens": 9, "stream": True})
+        assert _leaks(_texts(reply.body))
+        bodies = (await served.entry()).bodies
+    assert bodies is not None
+    assert b"".join(stream).count(b"data: ") == (bodies.upstream_response or b"").count(b"data: ")
+    for stored in (bodies.upstream_response, bodies.client_response):
+        if stored is not None:
+            assert not _leaks(_texts(stored))
+            assert "*" * (len(SECRET) - 2) in _texts(stored)
 
 
 async def test_an_answer_that_is_passed_on_unread_does_not_repeat_the_key(tmp_path: Path) -> None:
