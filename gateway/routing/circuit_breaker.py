@@ -12,11 +12,7 @@ client never count against a target.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import msgspec
-
-from gateway.routing.snapshot import Target
 
 # The key prefix in the log of health checks (`relay.run.health_checks`).
 HEALTH_CHECK_KEY = "check"
@@ -140,27 +136,6 @@ def without_trial(state: CircuitState) -> CircuitState:
         if state.trial_until
         else state
     )
-
-
-def split_targets(
-    targets: Sequence[Target], states: Mapping[str, CircuitState], now: float
-) -> tuple[list[Target], list[tuple[Target, str]]]:
-    """The targets to call, in order, and those left out with the reason.
-
-    `states` are by `Model.label`. If all rest, all are candidates: a call that may
-    fail is better than none at all.
-    """
-    allowed: list[Target] = []
-    skipped: list[tuple[Target, str]] = []
-    for target in targets:
-        state = states.get(target.model.label)
-        if allows_call(state, now):
-            allowed.append(target)
-        elif state is not None:
-            skipped.append((target, cooldown_reason(state, now)))
-    if not allowed:
-        return list(targets), []
-    return allowed, skipped
 
 
 def cooldown_reason(state: CircuitState, now: float) -> str:

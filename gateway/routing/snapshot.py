@@ -22,6 +22,7 @@ from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import Budget, Limits
+from gateway.routing.route_spec import RouteOptions, StepOptions, TargetOptions
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,59 +96,20 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.provider.name}/{self.name}"
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A model as one step of a route. Lower `order` first; `weight` splits equals.
-
-    Attributes:
-        tags: requests with one of them are for it; `default` is for those of no other.
-        variant: the label under which its answers are compared with others'.
-    """
+class Target(TargetOptions, frozen=True, kw_only=True):
+    """A model as one step of a route. Lower `order` first; `weight` splits equals."""
 
     id: int
     model: Model
-    weight: float = 1.0
     order: int = 1
     timeouts: Timeouts | None = None
     edits: tuple[Edit, ...] = ()
-    tags: tuple[str, ...] = ()
-    variant: str = ""
-    limits: Limits = Limits()
-    budget: Budget = Budget()
 
 
-class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """The targets of one `order` as a step: when it is entered, and what it does then.
-
-    Attributes:
-        order: the `Target.order` that its targets have.
-        name: for people.
-        strategy: a key of STRATEGIES.
-        fallback_on: keys of `retry_plan.CLASSES`: the errors of the step above that activate it;
-            empty is every error that another target may not have.
-        requires: keys of `candidates.FEATURES` that a request must use.
-        excludes: keys of `candidates.FEATURES` that a request must not use.
-        min_context: the fewest tokens of a request, by estimate.
-        max_context: the most.
-        require_capabilities: leave out targets that can not do what the request uses.
-        first_token_s: the time until the first token before the next target is tried;
-            None leaves it to the target's timeouts.
-        tags: one of which the request or its key must have.
-        active_hours: when the step is active, as `mon-fri 08:00-18:00 Europe/Berlin`
-            (`routing.active_hours`).
-    """
+class Step(StepOptions, frozen=True, kw_only=True):
+    """The targets of one `order` as a step."""
 
     order: int
-    name: str = ""
-    strategy: str = "ordered"
-    fallback_on: tuple[str, ...] = ()
-    requires: tuple[str, ...] = ()
-    excludes: tuple[str, ...] = ()
-    min_context: int | None = None
-    max_context: int | None = None
-    require_capabilities: bool = False
-    first_token_s: float | None = None
-    tags: tuple[str, ...] = ()
-    active_hours: str = ""
 
     @property
     def depends_on_content(self) -> bool:
@@ -165,35 +127,17 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 MIN_HEALTH_CHECK_INTERVAL_S = 10.0
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Route(RouteOptions, frozen=True, kw_only=True, dict=True):
     """The public name of a model, and the targets behind it.
 
     Attributes:
         strategy: a key of STRATEGIES (`ordered`, `weighted`), for a route without steps.
-        steps: what its groups of targets do; empty is a plain route.
-        retries: how often a target is called again after a failure that may pass.
-        retries_by_kind: retries by class of the error (keys of `retry_plan.CLASSES`).
-        retry_before_fallback: whether a step's retries come before the next step, not after all.
-        backoff_s: the pause before the first retry; it doubles with each further one.
-        max_wait_s: the longest Retry-After that is waited for, not passed on.
-        cooldown_after: failures in a row before the cooldown of a target.
-        cooldown_after_by_kind: failures before a cooldown, by class of the error.
-        fallbacks: names of routes to try after its own targets.
-        fallbacks_by_kind: fallback routes for one class of error, tried before `fallbacks`.
-        require_capabilities: leave out targets that can not do what the request uses.
-        tag_match: whether a target needs `any` or `all` of a request's tags.
-        hedge_after_s: when a second target is asked too, if the first has not begun.
-        shadow: the route on which a share (`shadow_share`) of requests is repeated.
-        health_check_interval_s: interval of health checks of its targets; None is never.
-        strict: refuse with 400 what translation can not carry exactly.
-        log_bodies: None follows the global setting.
-        default_max_output: overrides the model's for dialects that demand a limit.
-        reasoning_field: the Chat field in which reasoning is shown.
-        limits: what all who call it may use together; `key_limits` what each key may.
-        cache: how it keeps answers; None keeps none.
-        cache_generation: answers of an earlier one have been thrown away.
+        steps: options of its groups of targets; empty is a plain route.
+        limits: what all callers may use together; `key_limits` what each key may use.
+        cache: the policy of its response cache; None is no cache.
+        cache_generation: responses of an earlier one are no longer valid.
         alternate_name: `prefix/model` with the prefix that the client wrote, where that is
-            another word for the provider; rules of keys may name either.
+            another name of the provider; rules of keys may name either.
     """
 
     id: int
@@ -201,27 +145,6 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     targets: tuple[Target, ...]
     strategy: str = "ordered"
     steps: tuple[Step, ...] = ()
-    retries: int = 1
-    retries_by_kind: dict[str, int] = {}
-    retry_before_fallback: bool = False
-    backoff_s: float = 0.25
-    max_wait_s: float = 2.0
-    cooldown_after: int = 3
-    cooldown_after_by_kind: dict[str, int] = {}
-    fallbacks: tuple[str, ...] = ()
-    fallbacks_by_kind: dict[str, tuple[str, ...]] = {}
-    require_capabilities: bool = False
-    tag_match: str = "any"
-    hedge_after_s: float | None = None
-    shadow: str = ""
-    shadow_share: float = 0.0
-    health_check_interval_s: float | None = None
-    strict: bool = False
-    log_bodies: bool | None = None
-    cooldown_s: float = 5.0
-    default_max_output: int | None = None
-    reasoning_field: str = "reasoning_content"
-    hidden: bool = False
     limits: Limits = Limits()
     key_limits: Limits = Limits()
     cache: CachePolicy | None = None

@@ -59,10 +59,6 @@ def begin(provider: models.Provider, model: str, *, by: int | None = None) -> Re
     return row
 
 
-class _Stopped(Exception):
-    """Somebody asked for the end."""
-
-
 async def run(
     report: Report, target: Target, *, on_finding: Callable[[Finding], None] = lambda finding: None
 ) -> Examination:

@@ -20,6 +20,7 @@ from gateway.providers.profile import Edit, Secret
 from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import FEATURES
 from gateway.routing.retry_plan import CLASSES
+from gateway.routing.route_spec import RouteOptions, StepOptions
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S, Step, Timeouts
 from gateway.routing.strategies import STRATEGIES
 from gateway.store.credentials import variable_value
@@ -35,24 +36,9 @@ class InvalidField(ValueError):
         self.field = field
 
 
-# What a step says of itself, in its row as in a document.
-STEP_FIELDS = tuple(name for name in Step.__struct_fields__ if name != "order")
-# What a route says of its retries and the like, in its row as in a document.
-POLICY_FIELDS = (
-    "retries_by_kind",
-    "retry_before_fallback",
-    "backoff_s",
-    "max_wait_s",
-    "cooldown_after",
-    "cooldown_after_by_kind",
-    "fallbacks_by_kind",
-    "require_capabilities",
-    "tag_match",
-    "hedge_after_s",
-    "shadow",
-    "shadow_share",
-    "health_check_interval_s",
-)
+# Options that have the same name and kind of value in a row, a spec and a snapshot.
+STEP_OPTIONS = StepOptions.__struct_fields__
+ROUTE_OPTIONS = tuple(name for name in RouteOptions.__struct_fields__ if name != "fallbacks")
 MAX_TIMES = 100
 TAG_MATCHES = ("any", "all")
 MAX_TAGS, MAX_TAG = 50, 128
@@ -210,7 +196,7 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
 
 
 def step(order: int, values: Mapping[str, Any]) -> Step:
-    """A step whose conditions (STEP_FIELDS) are all known ones."""
+    """A step whose conditions (STEP_OPTIONS) are all known ones."""
     requires, excludes = (
         _check_choices(values[name], FEATURES, name) for name in ("requires", "excludes")
     )
@@ -249,12 +235,12 @@ def tags(value: Any) -> tuple[str, ...]:
     return tags
 
 
-def policy_fields(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What a route says of retries, hedging, shadows and checks (WAY_FIELDS), all checked."""
-    policy = {name: values[name] for name in POLICY_FIELDS}
+def route_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a route (ROUTE_OPTIONS), validated."""
+    options = {name: values[name] for name in ROUTE_OPTIONS}
     for name in ("retries_by_kind", "cooldown_after_by_kind"):
-        policy[name] = _times(values[name], name)
-    policy["fallbacks_by_kind"] = fallbacks_by_kind(values["fallbacks_by_kind"])
+        options[name] = _times(values[name], name)
+    options["fallbacks_by_kind"] = fallbacks_by_kind(values["fallbacks_by_kind"])
     check_choice(values["tag_match"], TAG_MATCHES, "tag_match")
     for name in ("backoff_s", "max_wait_s"):
         if values[name] != 0 and not _positive(values[name]):
@@ -270,7 +256,7 @@ def policy_fields(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(
             f"health_check_interval_s must be at least {MIN_HEALTH_CHECK_INTERVAL_S:g} seconds"
         )
-    return policy
+    return options
 
 
 def fallbacks_by_kind(value: Any) -> dict[str, tuple[str, ...]]:

@@ -29,18 +29,7 @@ from gateway.store.key_values import (
     validate_limits,
 )
 
-COPIED_FIELDS = (
-    "strict",
-    "enabled",
-    "hidden",
-    "log_bodies",
-    "retries",
-    "cooldown_s",
-    "default_max_output",
-    "reasoning_field",
-    "cache",
-    *field_values.POLICY_FIELDS,
-)
+COPIED_FIELDS = (*field_values.ROUTE_OPTIONS, "enabled", "cache")
 
 
 class RouteState(NamedTuple):
@@ -86,7 +75,7 @@ def _steps(route: Route) -> tuple[StepSpec, ...]:
 def _step(row: Step | None, route: Route, targets: tuple[TargetSpec, ...]) -> StepSpec:
     if row is None:
         return StepSpec(strategy=route.strategy, targets=targets)
-    fields: dict[str, Any] = {name: getattr(row, name) for name in field_values.STEP_FIELDS}
+    fields: dict[str, Any] = {name: getattr(row, name) for name in field_values.STEP_OPTIONS}
     fields |= {
         name: tuple(fields[name]) for name in ("fallback_on", "requires", "excludes", "tags")
     }
@@ -210,7 +199,7 @@ def _write_aliases(row: Route, document: RouteSpec) -> None:
 
 
 def _condition_values(step: StepSpec) -> dict[str, Any]:
-    values = {name: getattr(step, name) for name in field_values.STEP_FIELDS}
+    values = {name: getattr(step, name) for name in field_values.STEP_OPTIONS}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in values.items()}
 
 
@@ -258,7 +247,7 @@ def compile_route(document: RouteSpec, snapshot: Snapshot) -> values.Route:
         steps.append(field_values.step(order, _condition_values(step)))
         targets += [t for doc in step.targets if (t := _compile_target(doc, order, snapshot))]
     fields = {name: getattr(document, name) for name in COPIED_FIELDS if name != "enabled"}
-    fields |= field_values.policy_fields(fields)
+    fields |= field_values.route_options(fields)
     fields["shadow"] = fields["shadow"] if fields["shadow"] in snapshot.routes else ""
     fields["fallbacks_by_kind"] = {
         kind: tuple(name for name in names if name in snapshot.routes)

@@ -272,27 +272,20 @@ class _Compiler:
             raise ValueError("it has no name")
         if not targets and not fallbacks:
             raise ValueError("it has no target that can be used")
+        options = {name: getattr(row, name) for name in field_values.ROUTE_OPTIONS}
+        options = field_values.route_options(options)
+        options["cooldown_s"] = max(row.cooldown_s, 0.0)
+        field_values.check_choice(row.reasoning_field, REASONING_FIELDS, "the reasoning field")
         return Route(
             id=row.pk,
             name=row.name,
             targets=targets,
             strategy=field_values.check_choice(row.strategy, STRATEGIES, "the strategy"),
             steps=tuple(self.steps.get(row.pk, ())),
-            retries=row.retries,
             fallbacks=fallbacks,
-            strict=row.strict,
-            log_bodies=row.log_bodies,
-            cooldown_s=max(row.cooldown_s, 0.0),
-            default_max_output=row.default_max_output,
-            reasoning_field=field_values.check_choice(
-                row.reasoning_field, REASONING_FIELDS, "the reasoning field"
-            ),
-            hidden=row.hidden,
             limits=limits_value(row),
             key_limits=key_limits_value(row),
-            **field_values.policy_fields(
-                {name: getattr(row, name) for name in field_values.POLICY_FIELDS}
-            ),
+            **options,
             cache=self._cache(row),
             cache_generation=row.cache_generation,
         )
@@ -349,7 +342,7 @@ class _Compiler:
 
 def _step(row: models.Step) -> Step:
     return field_values.step(
-        row.order, {name: getattr(row, name) for name in field_values.STEP_FIELDS}
+        row.order, {name: getattr(row, name) for name in field_values.STEP_OPTIONS}
     )
 
 

@@ -133,7 +133,7 @@ def test_every_key_that_the_reader_asks_for_is_in_the_table() -> None:
 def test_a_key_is_same_different_not_yet_or_no(section: str, name: str, word: str) -> None:
     found = find_key(section, name)
     assert found is not None
-    assert found.status == word
+    assert found.status_label == word
 
 
 def test_what_differs_says_how() -> None:

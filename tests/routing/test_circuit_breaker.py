@@ -16,7 +16,6 @@ from gateway.routing.circuit_breaker import (
     allows_call,
     cooldown_reason,
     record_outcome,
-    split_targets,
 )
 from gateway.routing.snapshot import Model, Provider, Target
 
@@ -112,18 +111,6 @@ def test_a_rest_ends_by_itself() -> None:
     assert allows_call(state, NOW + 5.0)
 
 
-def test_resting_targets_are_left_out_with_the_reason() -> None:
-    a, b = target("a"), target("b")
-    states = {"p/a": after("rate_limit", retry_after=12)}
-    assert split_targets([a, b], states, NOW) == ([b], [(a, "rate limited, rests 12 s more")])
-
-
-def test_if_all_rest_all_are_tried_in_order() -> None:
-    a, b = target("a"), target("b")
-    states = {"p/a": after("rate_limit"), "p/b": after("upstream_auth")}
-    assert split_targets([a, b], states, NOW) == ([a, b], [])
-
-
 def test_a_reason_is_for_a_person() -> None:
     assert cooldown_reason(after("upstream_auth"), NOW) == "credential refused, rests 60 s more"
 
@@ -141,17 +128,3 @@ def test_no_history_makes_a_rest_longer_than_the_cap(
         now += passed
         state = record_outcome(state, kind, retry_after, now, 5.0)
         assert state.open_until <= now + MAX_COOLDOWN_S
-
-
-@given(names=st.lists(st.sampled_from("abcdef"), min_size=1, unique=True), data=st.data())
-def test_there_is_always_a_candidate_and_nobody_is_lost(
-    names: list[str], data: st.DataObject
-) -> None:
-    targets = [target(name) for name in names]
-    states = {
-        f"p/{name}": CircuitState(0, data.draw(st.sampled_from([0.0, NOW + 1])), "timeout")
-        for name in names
-    }
-    found, skipped = split_targets(targets, states, NOW)
-    assert found
-    assert sorted(t.model.name for t in [*found, *(t for t, _ in skipped)]) == sorted(names)

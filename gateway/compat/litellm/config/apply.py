@@ -25,7 +25,7 @@ from gateway.compat.litellm.config.rows import (
 from gateway.models import Alias, Model, Provider, RegistryRow, Route, Setting, Source, Target
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.route_spec import RouteSpec
-from gateway.store.field_values import POLICY_FIELDS
+from gateway.store.field_values import ROUTE_OPTIONS
 
 Row = TypeVar("Row", bound=RegistryRow)
 
@@ -38,7 +38,9 @@ _DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
     Model: ("targets",),
     Provider: ("models",),
 }
-# What a route does where the file says nothing.
+# Options of a route that no key of a file sets; applying a file leaves them alone.
+_NOT_IN_FILE = frozenset({"strict", "log_bodies", "reasoning_field"})
+# Options of a route where the file sets none.
 _DEFAULTS = RouteSpec(name="")
 _PRICES = (
     *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
@@ -162,13 +164,15 @@ class _Writer:
     # --- routes ----------------------------------------------------------------------
 
     def _route(self, given: RouteRow) -> None:
-        usual = {name: getattr(_DEFAULTS, name) for name in POLICY_FIELDS}
+        defaults = {
+            name: getattr(_DEFAULTS, name) for name in ROUTE_OPTIONS if name not in _NOT_IN_FILE
+        }
         values = {
+            **defaults,
             "strategy": given.strategy,
             "retries": given.retries,
             "cooldown_s": given.cooldown_s,
             "fallbacks": given.fallbacks,
-            **usual,
             **given.policy,
             "default_max_output": given.default_max_output,
             "hidden": given.hidden,

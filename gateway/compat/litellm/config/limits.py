@@ -150,7 +150,7 @@ def _provider_budgets(config: Config, node: Node, report: Report) -> None:
             row = config.providers[name]
             # A row that is shared with what the environment made could not have it.
             config.providers[name] = msgspec.structs.replace(
-                row, budget=provider_budget, plain=False
+                row, budget=provider_budget, shareable=False
             )
 
 

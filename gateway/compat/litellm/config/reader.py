@@ -128,9 +128,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         """The value without places, as JSON knows it."""
         value = self._require_value()
         if isinstance(value, dict):
-            return {name: node.plain() for name, node in value.items()}
+            return {name: node.to_python() for name, node in value.items()}
         if isinstance(value, tuple):
-            return [node.plain() for node in value]
+            return [node.to_python() for node in value]
         if isinstance(value, dt.date):
             return self.raw
         if isinstance(value, int | float) and not (abs(value) < _JSON_MAX):
