@@ -160,7 +160,7 @@ def test_a_reference_is_looked_up_and_remembered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("environ", [{}, {"NAME": ""}], ids=["missing", "empty"])
 def test_a_variable_that_is_not_set_is_named(tmp_path: Path, environ: dict[str, str]) -> None:
     root = resolve_variables(read_file(written(tmp_path, "a: os.environ/NAME\n")).root, environ)
-    for take in ("text", "number", "flag", "plain"):
+    for take in ("text", "number", "flag", "to_python"):
         with pytest.raises(Unset, match="a: names the environment variable NAME, which is not set"):
             getattr(root.get("a"), take)()
 
