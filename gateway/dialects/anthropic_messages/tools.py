@@ -196,8 +196,7 @@ def _render_tool_choice(context: RenderContext, sent_tools: list[Json]) -> Json 
     if choice is None:
         return None
     if not sent_tools:
-        if choice.mode in {"any", "named", "allowed"}:
-            context.drop(request.client_path("tool_choice"), "no tools are sent")
+        context.drop_tool_choice()
         return None
     if choice.mode == "named" and _is_not_sent(context, choice.names[0], sent_tools):
         context.drop(request.client_path("tool_choice"), "the tool that it names is not sent")

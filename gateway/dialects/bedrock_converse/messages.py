@@ -323,8 +323,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
 
 def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
     """A text note that replaces media the target does not accept."""
-    context.drop(path, f"{why}; a note stands in its place")
-    return {"text": f"[{media_name} left out: {why}]"}
+    return {"text": context.media_note(path, media_name, why)}
 
 
 def _render_image(context: RenderContext, image: Image) -> Json:

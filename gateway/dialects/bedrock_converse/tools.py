@@ -43,7 +43,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
         tools = [_render_undeclared_tool(name) for name in called_tools]
         context.approximate("tools", "the history holds calls: their tools are named")
     if not tools:
-        _drop_tool_choice(context)
+        context.drop_tool_choice()
         return
     config: Json = {"tools": tools}
     if not forbids_calls and (sent := _render_tool_choice(context, tools)) is not None:
@@ -106,12 +106,6 @@ def _render_tool_spec(context: RenderContext, tool: Tool, description: str, sche
 
 
 # --- tool choice ---------------------------------------------------------------------
-
-
-def _drop_tool_choice(context: RenderContext) -> None:
-    choice = context.request.tool_choice
-    if choice is not None and choice.mode in {"any", "named", "allowed"}:
-        context.drop(context.request.client_path("tool_choice"), "no tools are sent")
 
 
 def _render_tool_choice(context: RenderContext, tools: list[Json]) -> Json | None:

@@ -170,8 +170,7 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
 
 def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
     """A text note that replaces media the target does not accept."""
-    context.drop(path, f"{why}; a note stands in its place")
-    return {"type": "text", "text": f"[{media_name} left out: {why}]"}
+    return {"type": "text", "text": context.media_note(path, media_name, why)}
 
 
 def _render_image(context: RenderContext, image: Image) -> Json:

@@ -386,8 +386,7 @@ def _render_tool_choice(context: RenderContext, declared: set[str]) -> Json | No
     if choice is not None and choice.parallel is False:
         context.drop(request.client_path("parallel"), "parallel calls cannot be switched off")
     if not declared:
-        if choice is not None and choice.mode in {"any", "named", "allowed"}:
-            context.drop(request.client_path("tool_choice"), "no tools are sent")
+        context.drop_tool_choice()
         return None
     calling_config = _render_choice_mode(context, _restrict_choice(context, choice, declared))
     if strict and (calling_config is None or calling_config["mode"] == "AUTO"):

@@ -419,9 +419,7 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
             context.drop_cache_marks(part.cache)
             _append_document(context, content, part)
         case Audio():
-            content.texts.append(
-                _render_media_note(context, part.path, "audio", "Ollama takes no audio")
-            )
+            content.texts.append(context.media_note(part.path, "audio", "Ollama takes no audio"))
         case Refusal():
             context.approximate(part.path, "a refusal is sent as text")
             content.texts += [part.text] if part.text else []
@@ -434,12 +432,6 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
             assert_never(part)
 
 
-def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> str:
-    """A text note that replaces media the target does not accept."""
-    context.drop(path, f"{why}; a note stands in its place")
-    return f"[{media_name} left out: {why}]"
-
-
 def needs_bytes(part: Image | Document, traits: Traits) -> bool:
     """Whether a file must be sent as bytes: only images are supported."""
     return isinstance(part, Image) and traits.images
@@ -447,9 +439,7 @@ def needs_bytes(part: Image | Document, traits: Traits) -> bool:
 
 def _append_image(context: RenderContext, content: _MessageContent, image: Image) -> None:
     if not context.traits.images:
-        content.texts.append(
-            _render_media_note(context, image.path, "image", "this model takes no images")
-        )
+        content.texts.append(context.media_note(image.path, "image", "this model takes no images"))
     elif image.data is not None:
         content.images.append(image.data)
         if image.detail is not None:
@@ -457,7 +447,7 @@ def _append_image(context: RenderContext, content: _MessageContent, image: Image
             context.drop(join_path(image.path, path), "no equivalent in Ollama")
     else:
         content.texts.append(
-            _render_media_note(context, image.path, "image", "Ollama takes image data only")
+            context.media_note(image.path, "image", "Ollama takes image data only")
         )
 
 
@@ -469,9 +459,7 @@ def _append_document(context: RenderContext, content: _MessageContent, document:
     if text is None:
         text = decode_text_file(document.data, document.media_type)
     if text is None and document.parts is None:
-        content.texts.append(
-            _render_media_note(context, document.path, "document", "Ollama reads no files")
-        )
+        content.texts.append(context.media_note(document.path, "document", "Ollama reads no files"))
         return
     context.approximate(document.path, "sent as text: Ollama has no text documents")
     document_texts = [document.title, document.context, text]

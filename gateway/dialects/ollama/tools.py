@@ -36,7 +36,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """Renders the tools that the tool choice allows into the body."""
     request = context.request
     if not request.tools:
-        _drop_tool_choice(context)
+        context.drop_tool_choice()
     elif not context.traits.tools:
         context.drop("tools", f"{context.model} takes no tools")
     else:
@@ -52,12 +52,6 @@ def render_tools(context: RenderContext, body: Json) -> None:
         context.drop(
             request.client_path("parallel"), "the upstream cannot switch parallel calls off"
         )
-
-
-def _drop_tool_choice(context: RenderContext) -> None:
-    choice = context.request.tool_choice
-    if choice is not None and choice.mode in {"any", "named", "allowed"}:
-        context.drop(context.request.client_path("tool_choice"), "no tools are sent")
 
 
 def _select_tools(context: RenderContext) -> list[Tool]:

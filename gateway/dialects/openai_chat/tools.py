@@ -145,7 +145,7 @@ def tools_out(context: ChatRenderContext, body: Json) -> None:
     """Write the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if not request.tools:
-        _choice_without_tools(context)
+        context.drop_tool_choice()
         return
     if not traits.tools:
         context.drop("tools", f"{traits.model or 'this model'} takes no tools")
@@ -155,7 +155,7 @@ def tools_out(context: ChatRenderContext, body: Json) -> None:
         offered = context.filter_allowed_tools(offered)
     out = [item for tool in offered if (item := _tool_out(context, tool, body)) is not None]
     if not out:
-        _choice_without_tools(context)
+        context.drop_tool_choice()
         return
     body["tools"] = out
     _choice_out(context, body)
@@ -319,12 +319,6 @@ def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:
     tool_refs = objects(allowed, "tools", path)
     names = tuple(_tool_name_in(item, f"{path}.tools[{i}]") for i, item in enumerate(tool_refs))
     return ToolChoice(mode="allowed", names=names, required=mode == "required", parallel=parallel)
-
-
-def _choice_without_tools(context: ChatRenderContext) -> None:
-    choice = context.request.tool_choice
-    if choice is not None and choice.mode in {"any", "named", "allowed"}:
-        context.drop(context.request.client_path("tool_choice"), "no tools are sent")
 
 
 def _choice_out(context: ChatRenderContext, body: Json) -> None:

@@ -187,9 +187,7 @@ def tools_out(context: ResponsesRenderContext, body: Json) -> None:
         if item is not None:
             sent.append((tool, item))
     if not sent:
-        choice = request.tool_choice
-        if choice is not None and choice.mode in {"any", "named", "allowed"}:
-            context.drop(request.client_path("tool_choice"), "no tools are sent")
+        context.drop_tool_choice()
         return
     body["tools"] = _in_namespaces(context, sent)
     _choice_out(context, body, {tool.name: item for tool, item in sent})

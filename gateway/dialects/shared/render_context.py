@@ -171,6 +171,17 @@ class BaseRenderContext:
         names = frozenset(choice.names)
         return [tool for tool in tools if tool.name in names]
 
+    def drop_tool_choice(self) -> None:
+        """Report a tool choice that requires a tool, where no tools are sent."""
+        choice = self.request.tool_choice
+        if choice is not None and choice.mode in {"any", "named", "allowed"}:
+            self.drop(self.request.client_path("tool_choice"), "no tools are sent")
+
+    def media_note(self, path: str, media_name: str, why: str) -> str:
+        """The text that replaces media which the target does not accept; this is reported."""
+        self.drop(path, f"{why}; a note stands in its place")
+        return f"[{media_name} left out: {why}]"
+
     def function_choice(self) -> ToolChoice | None:
         """The tool choice for a target that accepts functions only.
 
