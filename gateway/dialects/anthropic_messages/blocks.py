@@ -46,7 +46,7 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.web_search import is_foreign
 
-# --- citations -----------------------------------------------------------------------------------
+# --- citations ------------------------------------------------------------------------------------
 
 _WEB_LOCATION = "web_search_result_location"
 _LOCATION_TYPES = {
@@ -129,7 +129,7 @@ def can_be_replayed(block: Json) -> bool:
     return block.get("type") != _WEB_LOCATION or bool(block.get("encrypted_index"))
 
 
-# --- a client's blocks ---------------------------------------------------------------------------
+# --- a client's blocks ----------------------------------------------------------------------------
 #
 # `extra` collects the fields without a canonical equivalent by path, so that they can be
 # reported.
@@ -415,7 +415,7 @@ _MESSAGE_CONTENT_PARSERS: dict[str, BlockParser] = {
 }
 
 
-# --- a provider's blocks -------------------------------------------------------------------------
+# --- a provider's blocks --------------------------------------------------------------------------
 
 _IMAGE_MEDIA_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 

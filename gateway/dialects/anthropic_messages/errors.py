@@ -111,7 +111,7 @@ _CLIENT_STATUS_AND_TYPE: dict[str, tuple[int, str]] = {
 _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 
 
-# --- a provider's ----------------------------------------------------------------------
+# --- a provider's error ---------------------------------------------------------------------------
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
@@ -182,7 +182,7 @@ def _classify_error(status: int | None, code: str | None, message: str) -> str:
     )
 
 
-# --- a client's ------------------------------------------------------------------------
+# --- a client's error -----------------------------------------------------------------------------
 
 
 def render_error_body(error: Error) -> Json:

@@ -24,7 +24,7 @@ from gateway.dialects.anthropic_messages.context import Json, RenderContext
 from gateway.dialects.anthropic_messages.reasoning import parse_effort
 from gateway.dialects.shared.fields import objects, text
 
-# --- a client's messages -------------------------------------------------------------------------
+# --- a client's messages --------------------------------------------------------------------------
 
 _ROLES = get_args(Role)
 _SYSTEM_FIELDS = frozenset({"role", "content", "output_config"})
@@ -56,7 +56,7 @@ def _parse_turn(message: Json, path: str, extra: Json) -> Turn:
     return Turn(role=role, parts=parts, effort=parse_effort(message, path), path=path)
 
 
-# --- a provider's messages -----------------------------------------------------------------------
+# --- a provider's messages ------------------------------------------------------------------------
 
 PLACEHOLDER_TEXT = "(conversation start)"
 # A last assistant message that ends with one of these is a prefill.
@@ -139,7 +139,7 @@ def _filter_assistant_blocks(context: RenderContext, turn: Turn, blocks: list[Js
     return allowed_blocks
 
 
-# --- system messages -------------------------------------------------------------------
+# --- system messages ------------------------------------------------------------------------------
 
 
 def _arrange_system_messages(
@@ -227,7 +227,7 @@ def _apply_effort_to_request(context: RenderContext, turn: Turn) -> None:
         context.approximate(f"{turn.path}.output_config.effort", "holds for the whole request")
 
 
-# --- messages --------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 
 
 def _merge_messages(context: RenderContext, rendered_turns: list[_RenderedTurn]) -> list[Json]:

@@ -30,7 +30,7 @@ from gateway.dialects.shared.state_tokens import (
 )
 from gateway.dialects.shared.web_search import is_foreign
 
-# --- settings of a request -----------------------------------------------------------------------
+# --- settings of a request ------------------------------------------------------------------------
 
 _THINKING_TYPES = ("adaptive", "enabled", "disabled", "between_tools")
 _PARSED_FIELDS = frozenset({"type", "budget_tokens", "display"})
@@ -38,7 +38,7 @@ _PARSED_FIELDS = frozenset({"type", "budget_tokens", "display"})
 _INTERLEAVED_BETA = "interleaved-thinking-2025-05-14"
 
 
-# --- parsing a client's request-----------------------------------------------------------
+# --- parsing a client's request -------------------------------------------------------------------
 
 
 def parse_thinking(body: Json, extra: Json) -> Thinking | None:
@@ -86,7 +86,7 @@ def _parse_visible(thinking_object: Json, extra: Json) -> str | None:
     return "summary"
 
 
-# --- rendering for a provider-----------------------------------------------------
+# --- rendering for a provider ---------------------------------------------------------------------
 
 
 def render_thinking(context: RenderContext, body: Json) -> None:
@@ -251,7 +251,7 @@ def _render_effort(context: RenderContext, body: Json, effort: str | None) -> No
     body.setdefault("output_config", {})["effort"] = context.select_effort(effort)
 
 
-# --- state in a body that passes through ---------------------------------------------------------
+# --- state in a body that passes through ----------------------------------------------------------
 #
 # All reasoning is dropped if the provider refuses its state.
 

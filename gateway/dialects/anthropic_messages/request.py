@@ -45,7 +45,7 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
-# --- a client's request --------------------------------------------------------------------------
+# --- a client's request ---------------------------------------------------------------------------
 
 _PARSED_FIELDS = frozenset(
     {
@@ -153,7 +153,7 @@ def _parse_betas(headers: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(beta for item in header.split(",") if (beta := item.strip()))
 
 
-# --- a provider's request ------------------------------------------------------------------------
+# --- a provider's request -------------------------------------------------------------------------
 
 _MAX_USER_ID_LENGTH = 256
 _FILES_BETA = "files-api-2025-04-14"
@@ -235,7 +235,7 @@ def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:
     return headers
 
 
-# --- the limit ---------------------------------------------------------------------------
+# --- the output limit -----------------------------------------------------------------------------
 
 
 def _max_tokens(context: RenderContext) -> int:
@@ -263,7 +263,7 @@ def _report_max_tokens(context: RenderContext, body: Json) -> None:
         )
 
 
-# --- sampling ----------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------
 
 
 def _render_sampling(context: RenderContext, body: Json) -> None:
@@ -349,7 +349,7 @@ def _render_stop(context: RenderContext, body: Json) -> None:
         body["stop_sequences"] = accepted_stops
 
 
-# --- the rest ------------------------------------------------------------------------------
+# --- metadata and extra fields --------------------------------------------------------------------
 
 
 def _render_metadata(context: RenderContext, body: Json) -> None:
@@ -423,7 +423,7 @@ def _set_extra_field(body: Json, key: str, value: object) -> bool:
     return True
 
 
-# --- output formats, both ways -------------------------------------------------------------------
+# --- output formats, both ways --------------------------------------------------------------------
 
 
 def parse_output_format(body: Json, field_paths: dict[str, str]) -> Output:
@@ -459,7 +459,7 @@ def render_output_format(context: RenderContext, body: Json) -> None:
         context.drop(request.client_path("verbosity"), "no equivalent")
 
 
-# --- the schema of a request that passes through -------------------------------------------------
+# --- the schema of a request that passes through --------------------------------------------------
 
 _TokenCount = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 _SamplingNumber = Annotated[float, msgspec.Meta(ge=0, le=1000)]
@@ -492,7 +492,7 @@ class PassthroughSchema(msgspec.Struct):
 check_passthrough = passthrough_checker(PassthroughSchema)
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 # The fields that a token count accepts; the API rejects the others.

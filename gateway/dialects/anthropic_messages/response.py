@@ -58,7 +58,7 @@ _PARSED_FIELDS = frozenset(
 )
 
 
-# --- a provider's ----------------------------------------------------------------------
+# --- a provider's response ------------------------------------------------------------------------
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
@@ -141,7 +141,7 @@ def unwrap_custom_input(arguments: Any, raw: str | None) -> str:
     return input_text if isinstance(input_text, str) else raw or ""
 
 
-# --- a client's ------------------------------------------------------------------------
+# --- a client's response --------------------------------------------------------------------------
 
 
 def render_response(
@@ -276,7 +276,7 @@ def render_call_id(upstream_id: str) -> str:
     return render_tool_id("word", upstream_id)
 
 
-# --- searches that another provider ran ----------------------------------------------------------
+# --- searches that another provider ran -----------------------------------------------------------
 
 _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 
@@ -315,7 +315,7 @@ def render_search_blocks(data: Json) -> list[Json]:
     return [call, result]
 
 
-# --- finish reasons ------------------------------------------------------------------------------
+# --- finish reasons -------------------------------------------------------------------------------
 
 _CATEGORIES = frozenset({"cyber", "bio", "frontier_llm", "reasoning_extraction", "general_harms"})
 
@@ -364,7 +364,7 @@ def render_finish(finish: Finish, *, has_refusal: bool) -> Json:
     return out
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 # Fields of `usage` that only this dialect knows, and their types.
 _NATIVE_FIELDS: dict[str, type] = {
@@ -455,7 +455,7 @@ def render_service_tier(tier: str | None) -> str | None:
     return _WIRE_TIERS.get(tier or "")
 
 
-# --- usage and finish reason of a response that passes through -----------------------------------
+# --- usage and finish reason of a response that passes through ------------------------------------
 #
 # One typed decode instead of a full parse. Unexpected shapes return None and are then
 # parsed in full.

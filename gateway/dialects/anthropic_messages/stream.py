@@ -51,7 +51,7 @@ from gateway.dialects.shared.fields import string_or_empty
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
-# --- a provider's stream -------------------------------------------------------------------------
+# --- a provider's stream --------------------------------------------------------------------------
 #
 # The wire says which block a delta belongs to by its index; canonically one block is
 # open at a time, so events of the others are buffered (`_Block.pending_events`).
@@ -409,7 +409,7 @@ def _citation_events(items: list[Any]) -> list[Event]:
     return [CitationDelta(citation) for citation in citations if citation is not None]
 
 
-# --- a client's stream ---------------------------------------------------------------------------
+# --- a client's stream ----------------------------------------------------------------------------
 #
 # message_start (content_block_start delta* content_block_stop)* message_delta message_stop
 #

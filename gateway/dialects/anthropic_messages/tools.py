@@ -24,7 +24,7 @@ _TEXT_INPUT_SCHEMA: Json = {**TEXT_INPUT_SCHEMA, "additionalProperties": False}
 _CHOICE_TYPES = ("auto", "any", "none", "tool")
 
 
-# --- tools ---------------------------------------------------------------------------
+# --- tools ----------------------------------------------------------------------------------------
 
 
 def parse_tools(body: Json, turns: tuple[Turn, ...]) -> tuple[Tool, ...]:
@@ -170,7 +170,7 @@ def _render_function_tool(context: RenderContext, tool: Tool) -> Json:
     return context.add_cache_breakpoint(tool_object, tool.cache)
 
 
-# --- tool choice ---------------------------------------------------------------------
+# --- tool choice ----------------------------------------------------------------------------------
 
 
 def parse_tool_choice(body: Json) -> ToolChoice | None:

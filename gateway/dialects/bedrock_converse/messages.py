@@ -36,7 +36,7 @@ from gateway.dialects.bedrock_converse.context import (
 )
 from gateway.dialects.shared.fields import join_path
 
-# --- messages ------------------------------------------------------------------------------------
+# --- messages -------------------------------------------------------------------------------------
 #
 # The API requires that roles alternate and the user begins, no text is blank, a document has
 # text next to it, a message has few documents and images, and tool results come in the turn
@@ -239,7 +239,7 @@ def _check_prefill(context: RenderContext, last_turn: Turn | None, content: list
         last_block["text"] = last_block["text"].rstrip()
 
 
-# --- content blocks ------------------------------------------------------------------------------
+# --- content blocks -------------------------------------------------------------------------------
 
 EMPTY_PLACEHOLDER = "(empty)"
 _INVALID_TITLE_CHARACTERS = re.compile(r"[^a-zA-Z0-9()\[\] -]+")
@@ -318,7 +318,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
     return [{"text": part.text}]
 
 
-# --- media -------------------------------------------------------------------------------
+# --- media ----------------------------------------------------------------------------------------
 
 
 def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
@@ -442,7 +442,7 @@ def _render_audio(context: RenderContext, audio: Audio) -> Json:
     return {"audio": {"format": audio.format, "source": {"bytes": audio.data}}}
 
 
-# --- calls, results, reasoning---------------------------------------------------------
+# --- calls, results, reasoning --------------------------------------------------------------------
 
 
 def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:

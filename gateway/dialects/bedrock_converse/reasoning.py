@@ -44,7 +44,7 @@ def _requested_effort(thinking: Thinking) -> str:
     return thinking.effort or "medium"
 
 
-# --- Claude ------------------------------------------------------------------------------
+# --- Claude ---------------------------------------------------------------------------------------
 
 
 def _render_claude(context: RenderContext, body: Json, thinking: Thinking) -> None:
@@ -146,7 +146,7 @@ def _render_effort(context: RenderContext, body: Json, effort: str | None) -> No
     body.setdefault("outputConfig", {})["effort"] = context.select_effort(effort)
 
 
-# --- Nova --------------------------------------------------------------------------------
+# --- Nova -----------------------------------------------------------------------------------------
 
 
 def _render_nova(context: RenderContext, thinking: Thinking) -> None:

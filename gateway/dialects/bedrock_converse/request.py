@@ -87,7 +87,7 @@ def _check_supported(request: Request) -> None:
         )
 
 
-# --- limits and sampling -------------------------------------------------------------------
+# --- limits and sampling --------------------------------------------------------------------------
 
 
 def _render_max_tokens(context: RenderContext, body: Json) -> None:
@@ -176,7 +176,7 @@ def _render_stop(context: RenderContext, config: Json) -> None:
         config["stopSequences"] = accepted_stops
 
 
-# --- the rest ------------------------------------------------------------------------------
+# --- metadata and extra fields --------------------------------------------------------------------
 
 
 def _render_metadata(context: RenderContext, body: Json) -> None:
@@ -243,7 +243,7 @@ def _render_extra_fields(context: RenderContext) -> None:
             context.drop(key, "no equivalent")
 
 
-# --- output formats ------------------------------------------------------------------------------
+# --- output formats -------------------------------------------------------------------------------
 
 _INVALID_NAME_CHARACTERS = re.compile(r"[^a-zA-Z0-9_-]")
 
@@ -274,7 +274,7 @@ def _render_schema(context: RenderContext, body: Json, schema: Json) -> None:
     body.setdefault("outputConfig", {})["textFormat"] = text_format
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 # Tokens are counted by the model itself, not by an inference profile for it.

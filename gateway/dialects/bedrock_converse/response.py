@@ -33,7 +33,7 @@ from gateway.dialects.shared.free_text_tools import parse_free_text_input
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
-# --- whole responses -----------------------------------------------------------------------------
+# --- whole responses ------------------------------------------------------------------------------
 
 _EXTRA_FIELDS = ("trace", "additionalModelResponseFields", "performanceConfig")
 
@@ -92,7 +92,7 @@ def _citation_events(citations_content: Json) -> Iterator[tuple[str, Json]]:
                 )
 
 
-# --- streams -------------------------------------------------------------------------------------
+# --- streams --------------------------------------------------------------------------------------
 #
 # The name of an event is the frame's; a frame without a name contains one event under its
 # name, as the SDKs show it. Text and reasoning begin with their first delta. The usage comes
@@ -318,7 +318,7 @@ def _block_index(data: Json) -> int | None:
     return value if type(value) is int else None
 
 
-# --- citations -----------------------------------------------------------------------------------
+# --- citations ------------------------------------------------------------------------------------
 
 _LOCATIONS: tuple[tuple[str, str, Literal["page", "char", "block", "search_result"]], ...] = (
     ("documentPage", "documentIndex", "page"),
@@ -371,7 +371,7 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
-# --- finish reasons ------------------------------------------------------------------------------
+# --- finish reasons -------------------------------------------------------------------------------
 
 
 def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) -> Finish:
@@ -398,7 +398,7 @@ def parse_finish(stop_reason: Any, model_fields: Any, *, has_tool_call: bool) ->
     )
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 
 def parse_usage(usage: Any) -> Usage | None:

@@ -105,7 +105,7 @@ def _render_tool_spec(context: RenderContext, tool: Tool, description: str, sche
     return {"toolSpec": spec}
 
 
-# --- tool choice ---------------------------------------------------------------------
+# --- tool choice ----------------------------------------------------------------------------------
 
 
 def _render_tool_choice(context: RenderContext, tools: list[Json]) -> Json | None:

@@ -102,7 +102,7 @@ def _system_text(context: RenderContext, turn: Turn) -> str:
     return "\n\n".join(text for text in texts if text)
 
 
-# --- the user's --------------------------------------------------------------------------
+# --- user turns -----------------------------------------------------------------------------------
 
 
 def _render_user_turn(context: RenderContext, turn: Turn) -> list[Json]:
@@ -224,7 +224,7 @@ def _render_document(context: RenderContext, document: Document) -> Json:
     return {"id": f"doc_{len(context.documents)}", "data": data}
 
 
-# --- the model's -------------------------------------------------------------------------
+# --- assistant turns ------------------------------------------------------------------------------
 
 
 def _render_assistant_turn(context: RenderContext, turn: Turn) -> list[Json]:

@@ -104,7 +104,7 @@ def _render_max_tokens(context: RenderContext, body: Json) -> None:
     body["max_tokens"] = sent_tokens
 
 
-# --- sampling ----------------------------------------------------------------------------
+# --- sampling -------------------------------------------------------------------------------------
 
 
 def _render_sampling(context: RenderContext, body: Json) -> None:
@@ -159,7 +159,7 @@ def _render_stop(context: RenderContext, body: Json) -> None:
         body["stop_sequences"] = accepted_stops
 
 
-# --- the rest ----------------------------------------------------------------------------
+# --- metadata and extra fields --------------------------------------------------------------------
 
 
 def _render_thinking(context: RenderContext, body: Json) -> None:
@@ -229,7 +229,7 @@ def _render_metadata(context: RenderContext, body: Json) -> None:
         context.drop(request.client_path("service_tier"), "no equivalent")
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 def provider_path(model: str, *, stream: bool, verb: Verb) -> str:

@@ -34,7 +34,7 @@ from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.dialects.shared.responses import TRUNCATED_STREAM
 from gateway.framing.sse import Frame
 
-# --- whole responses -----------------------------------------------------------------------------
+# --- whole responses ------------------------------------------------------------------------------
 
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
@@ -119,7 +119,7 @@ def _citation_events(citations: Iterator[Any]) -> Iterator[Json]:
         yield {"type": "citation-start", "delta": {"message": {"citations": citation}}}
 
 
-# --- streams -------------------------------------------------------------------------------------
+# --- streams --------------------------------------------------------------------------------------
 #
 # The plan of a model that is about to call tools is text beside the calls. Citations come
 # while their text is open or just after it, so a text stays open until something else begins.
@@ -297,7 +297,7 @@ def _split_call(call: Any) -> tuple[Json, Json]:
     return call, function if isinstance(function, dict) else {}
 
 
-# --- citations -----------------------------------------------------------------------------------
+# --- citations ------------------------------------------------------------------------------------
 
 
 def parse_citations(citation: Any) -> list[Citation]:
@@ -325,7 +325,7 @@ def _parse_source(citation: Json, source: Json) -> Citation:
     )
 
 
-# --- finish reasons ------------------------------------------------------------------------------
+# --- finish reasons -------------------------------------------------------------------------------
 
 
 def parse_finish(finish_reason: Any, *, has_tool_call: bool) -> Finish:
@@ -350,7 +350,7 @@ def parse_failure(finish_reason: Any, message: Any) -> Error | None:
     )
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 #
 # `tokens` is what the model read and wrote, `billed_units` the part that is paid for.
 

@@ -51,7 +51,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 
-# --- a client's contents -------------------------------------------------------------------------
+# --- a client's contents --------------------------------------------------------------------------
 #
 # Calls and results may have no ids: a call gets one from the indexes of its content and of
 # the call in it, stable across requests, and a result the id of its call.
@@ -275,7 +275,7 @@ def _parse_file_data(part: Json, file: Json, path: str) -> Part:
     return Native(dialect=NAME, data=part, path=path)
 
 
-# --- a provider's parts --------------------------------------------------------------------------
+# --- a provider's parts ---------------------------------------------------------------------------
 
 # Addresses that Google opens itself.
 _GOOGLE_URL_PREFIXES = (
@@ -350,7 +350,7 @@ def _render_text(context: RenderContext, part: Text) -> list[Json]:
     return [{"text": part.text}]
 
 
-# --- media -------------------------------------------------------------------------------
+# --- media ----------------------------------------------------------------------------------------
 
 
 def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
@@ -430,7 +430,7 @@ def _render_file_data(uri: str, media_type: str | None) -> Json:
     return {"fileData": out}
 
 
-# --- calls, results, reasoning---------------------------------------------------------
+# --- calls, results, reasoning --------------------------------------------------------------------
 
 
 def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
@@ -508,7 +508,7 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
     return [{**part, "thoughtSignature": signature.value}], ""
 
 
-# --- a provider's contents -----------------------------------------------------------------------
+# --- a provider's contents ------------------------------------------------------------------------
 
 PLACEHOLDER_TEXT = "(conversation start)"
 _TRAILING_INDEX = re.compile(r"\[\d+\]$")
@@ -616,7 +616,7 @@ def _check_prefill(context: RenderContext, contents: list[Json], last_turn: Turn
     raise invalid(f"{path}: {why}", path)
 
 
-# --- signatures --------------------------------------------------------------------------
+# --- signatures -----------------------------------------------------------------------------------
 
 
 def _add_missing_signatures(context: RenderContext, contents: list[Json]) -> None:

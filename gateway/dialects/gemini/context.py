@@ -75,7 +75,7 @@ def resource_path(model: str) -> str:
     return f"{collection}/{encode_segment(name)}"
 
 
-# --- camelCase and snake_case --------------------------------------------------------------------
+# --- camelCase and snake_case ---------------------------------------------------------------------
 #
 # Its API reads `snake_case` as well, one object where a list of them is meant (its own
 # examples write `"parts": {"text": ...}`), and `null` as unsaid.
@@ -119,7 +119,7 @@ def camel_case(name: str) -> str:
     return _SNAKE.sub(lambda match: match[1].upper(), name)
 
 
-# --- the state of rendering one request ----------------------------------------------------------
+# --- the state of rendering one request -----------------------------------------------------------
 
 # More than other dialects take, so most names stay as they are.
 _NAME_LIMIT = 128

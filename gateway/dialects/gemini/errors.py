@@ -76,7 +76,7 @@ _CLIENT_STATUSES: dict[str, tuple[int, str]] = {
 }
 
 
-# --- a provider's ------------------------------------------------------------------------
+# --- a provider's error ---------------------------------------------------------------------------
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
@@ -156,7 +156,7 @@ def _is_daily_quota(details: Any) -> bool:
     return any(isinstance(name, str) and "PerDay" in name for name in ids)
 
 
-# --- a client's --------------------------------------------------------------------------
+# --- a client's error -----------------------------------------------------------------------------
 
 
 def render_error_body(error: Error) -> Json:

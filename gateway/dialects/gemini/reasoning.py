@@ -28,7 +28,7 @@ from gateway.dialects.shared.effort import next_lower_effort
 from gateway.dialects.shared.fields import enum_value, flag, integer, mapping
 from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
-# --- settings of a request -----------------------------------------------------------------------
+# --- settings of a request ------------------------------------------------------------------------
 #
 # Models of 2.5 take a number of tokens, later ones a level; both together are a 400.
 
@@ -48,7 +48,7 @@ BUDGET_BY_EFFORT = {
 _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16_000, "high"), (28_000, "xhigh"))
 
 
-# --- parsing a client's request---------------------------------------------------------------
+# --- parsing a client's request -------------------------------------------------------------------
 
 
 def parse_thinking(config: Json, extra: Json) -> Thinking | None:
@@ -87,7 +87,7 @@ def _parse_level(thinking_config: Json) -> str | None:
     return None if level_name in (None, _UNSPECIFIED_LEVEL) else level_name.lower()
 
 
-# --- rendering for a provider---------------------------------------------------------
+# --- rendering for a provider ---------------------------------------------------------------------
 
 
 def render_thinking(context: RenderContext, config: Json, effort: str | None) -> None:
@@ -195,7 +195,7 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str:
     return next_lower_effort(effort, efforts)
 
 
-# --- state ---------------------------------------------------------------------------------------
+# --- state ----------------------------------------------------------------------------------------
 #
 # The official SDKs decode the field, so a bare token would not pass them.
 
@@ -304,7 +304,7 @@ def _drop_merged_parts(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     return tuple(part for part in parts if part is not _MERGED_PART)
 
 
-# --- passthrough -------------------------------------------------------------------------
+# --- passthrough ----------------------------------------------------------------------------------
 
 
 def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:

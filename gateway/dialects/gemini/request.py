@@ -54,7 +54,7 @@ from gateway.dialects.shared.fields import (
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
-# --- a client's request --------------------------------------------------------------------------
+# --- a client's request ---------------------------------------------------------------------------
 #
 # The path contains the model and whether to stream; the relay puts them into the body as
 # `model` and `stream` before it is read here.
@@ -262,7 +262,7 @@ def _parse_metadata(body: Json, extra: Json) -> Meta:
     return Meta(metadata=labels or None, service_tier=tier, store=flag(body, "store"))
 
 
-# --- a provider's request ------------------------------------------------------------------------
+# --- a provider's request -------------------------------------------------------------------------
 
 # canonical sampling field -> Gemini's, where the traits accept it.
 _SAMPLING_FIELDS = {
@@ -402,7 +402,7 @@ def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> Non
         config["logprobs"] = sampling.top_logprobs
 
 
-# --- the rest ----------------------------------------------------------------------------
+# --- metadata and extra fields --------------------------------------------------------------------
 
 
 def _render_metadata(context: RenderContext, body: Json) -> None:
@@ -453,7 +453,7 @@ def _set_extra_field(body: Json, key: str, value: Any) -> None:
         parent.setdefault(last_key, value)
 
 
-# --- output formats, both ways -------------------------------------------------------------------
+# --- output formats, both ways --------------------------------------------------------------------
 
 _JSON_MEDIA_TYPE = "application/json"
 
@@ -497,7 +497,7 @@ def render_output_format(context: RenderContext, config: Json) -> None:
         context.drop(request.client_path("verbosity"), "no equivalent")
 
 
-# --- the schema of a request that passes through -------------------------------------------------
+# --- the schema of a request that passes through --------------------------------------------------
 
 # One object may replace a list of one, as in Google's own examples.
 _ObjectOrList = list[dict[str, Any]] | dict[str, Any]
@@ -544,7 +544,7 @@ def check_passthrough(body: bytes) -> None:
         raise invalid("contents is required: give a list of at least one content", "contents")
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 _ACTIONS: dict[str, str] = {"generate": "generateContent", "count_tokens": "countTokens"}

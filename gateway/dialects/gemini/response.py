@@ -36,10 +36,10 @@ from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
 
-# --- a provider's ----------------------------------------------------------------------
+# --- a provider's response ------------------------------------------------------------------------
 
 
-# --- a client's ------------------------------------------------------------------------
+# --- a client's response --------------------------------------------------------------------------
 
 
 def render_response(
@@ -169,7 +169,7 @@ def render_function_call(call: ToolCall, path: str, report: list[Adaptation]) ->
     return out
 
 
-# --- citations -----------------------------------------------------------------------------------
+# --- citations ------------------------------------------------------------------------------------
 #
 # Google's offsets count bytes of UTF-8, canonical offsets count characters.
 
@@ -365,7 +365,7 @@ def utf8_length(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
-# --- log probabilities ---------------------------------------------------------------------------
+# --- log probabilities ----------------------------------------------------------------------------
 
 
 def parse_logprobs(logprobs_result: Any) -> list[Json]:
@@ -417,7 +417,7 @@ def _render_candidate(token_object: Json) -> Json:
     return {"token": token_object.get("token"), "logProbability": token_object.get("logprob")}
 
 
-# --- finish reasons ------------------------------------------------------------------------------
+# --- finish reasons -------------------------------------------------------------------------------
 
 # `finishReason` -> canonical; any other value is an ordinary stop.
 _FINISH_REASONS: dict[str, str] = {
@@ -484,7 +484,7 @@ def render_finish(finish: Finish) -> str:
     return _GOOGLE_REASONS.get(finish.reason, "STOP")
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 
 def parse_usage(usage: Any) -> Usage | None:

@@ -62,7 +62,7 @@ from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
-# --- a provider's stream -------------------------------------------------------------------------
+# --- a provider's stream --------------------------------------------------------------------------
 #
 # Text arrives in fragments, calls arrive complete, and a part ends when the next one begins.
 # A signature on a call belongs to the reasoning before it: that block stays open for it, or
@@ -361,7 +361,7 @@ def _is_answer_text(part: Json) -> bool:
     return bool(string_or_empty(part.get("text"))) and part.get("thought") is not True
 
 
-# --- a whole response -------------------------------------------------------------------
+# --- a whole response -----------------------------------------------------------------------------
 
 _PARSED_FIELDS = frozenset(
     {"content", "finishReason", "finishMessage", "index", "groundingMetadata", "tokenCount"}
@@ -400,7 +400,7 @@ def _parse_extra_fields(candidate: Json) -> dict[str, Json]:
     return {**extra, NAME: {"candidate": candidate_fields}} if candidate_fields else extra
 
 
-# --- a client's stream ---------------------------------------------------------------------------
+# --- a client's stream ----------------------------------------------------------------------------
 #
 # Each chunk is a complete GenerateContentResponse with the new parts. Text is sent as it
 # arrives, a call when it is complete, and the last chunk has the reason and the usage.

@@ -19,7 +19,7 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 
-# --- schemas -------------------------------------------------------------------------------------
+# --- schemas --------------------------------------------------------------------------------------
 #
 # Keywords outside the subset are moved to the description, where the model reads them.
 
@@ -56,7 +56,7 @@ _TOOLING_KEYWORDS = frozenset(
 _MAX_DEPTH = 100
 _OLD_DEFS, _NEW_DEFS = "#/definitions/", "#/$defs/"
 
-# --- for a provider ----------------------------------------------------------------------
+# --- for a provider -------------------------------------------------------------------------------
 
 
 def to_gemini_schema(schema: Json) -> tuple[Json, list[str]]:
@@ -160,7 +160,7 @@ def _value_text(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
-# --- a client's --------------------------------------------------------------------------
+# --- a client's tools -----------------------------------------------------------------------------
 
 _COUNT_KEYWORDS = frozenset(
     {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
@@ -219,7 +219,7 @@ def _order_properties(out: Json, order: Any) -> None:
         out["properties"] = {**first, **properties}
 
 
-# --- tools and tool choice -----------------------------------------------------------------------
+# --- tools and tool choice ------------------------------------------------------------------------
 
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
 _DECLARATIONS = "functionDeclarations"
@@ -230,7 +230,7 @@ _WEB_SEARCH, _GOOGLE_SEARCH = "web_search", "googleSearch"
 _SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
 
-# --- a client's --------------------------------------------------------------------------
+# --- a client's tools -----------------------------------------------------------------------------
 
 
 def parse_tools(body: Json) -> tuple[Tool, ...]:
@@ -299,7 +299,7 @@ def parse_tool_choice(body: Json, extra: Json) -> ToolChoice | None:
             return ToolChoice(mode="auto") if mode == "AUTO" else None
 
 
-# --- a provider's ------------------------------------------------------------------------
+# --- a provider's tools ---------------------------------------------------------------------------
 
 
 def render_tools(context: RenderContext, body: Json) -> None:

@@ -36,7 +36,7 @@ from gateway.dialects.shared.fields import (
     wrong_type,
 )
 
-# --- a client's messages -------------------------------------------------------------------------
+# --- a client's messages --------------------------------------------------------------------------
 #
 # Calls usually have no ids: one is generated from the indexes of message and call, and a
 # result belongs to the first call of its name without a result.
@@ -244,7 +244,7 @@ _MESSAGE_PARSERS: dict[str, Callable[[Conversation, Json, int, str], None]] = {
 }
 
 
-# --- a provider's messages -----------------------------------------------------------------------
+# --- a provider's messages ------------------------------------------------------------------------
 
 
 class _MessageContent:

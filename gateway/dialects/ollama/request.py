@@ -41,7 +41,7 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
-# --- a client's request --------------------------------------------------------------------------
+# --- a client's request ---------------------------------------------------------------------------
 
 _PARSED_FIELDS = frozenset(
     {
@@ -156,7 +156,7 @@ def _parse_thinking(body: Json) -> Thinking | None:
     return Thinking(mode="off") if think == "none" else Thinking(effort=think)
 
 
-# --- a provider's request ------------------------------------------------------------------------
+# --- a provider's request -------------------------------------------------------------------------
 
 # The maximum thinking budget, in tokens, of each effort.
 _EFFORT_BY_MAX_BUDGET = ((1500, "low"), (6000, "medium"), (16000, "high"), (28000, "xhigh"))
@@ -187,7 +187,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     )
 
 
-# --- the form of the answer ----------------------------------------------------------------
+# --- the form of the answer -----------------------------------------------------------------------
 
 
 def _render_output_format(context: RenderContext, body: Json) -> None:
@@ -220,7 +220,7 @@ def _add_format_hint(context: RenderContext, output: Output) -> None:
     context.approximate(path, f"the upstream {limitation}: it is given as an instruction")
 
 
-# --- thinking ------------------------------------------------------------------------------
+# --- thinking -------------------------------------------------------------------------------------
 
 
 def _render_thinking(context: RenderContext, body: Json) -> None:
@@ -296,7 +296,7 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str | None:
     return next_lower_effort(effort, efforts)
 
 
-# --- options -------------------------------------------------------------------------------
+# --- options --------------------------------------------------------------------------------------
 
 
 def _render_options(context: RenderContext) -> Json:
@@ -367,7 +367,7 @@ def _render_logprobs(context: RenderContext, body: Json) -> None:
             )
 
 
-# --- the rest ------------------------------------------------------------------------------
+# --- metadata and extra fields --------------------------------------------------------------------
 
 
 def _report_metadata(context: RenderContext) -> None:
@@ -403,7 +403,7 @@ def _render_extra_fields(context: RenderContext, body: Json, options: Json) -> N
                 body.setdefault(key, value)
 
 
-# --- the schema of a request that passes through -------------------------------------------------
+# --- the schema of a request that passes through --------------------------------------------------
 
 _SamplingNumber = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
 
@@ -460,7 +460,7 @@ class PassthroughSchema(msgspec.Struct):
 check_passthrough = passthrough_checker(PassthroughSchema)
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 def provider_path(model: str, *, stream: bool, verb: Verb) -> str:

@@ -139,7 +139,7 @@ def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
     return render_finish(finish)
 
 
-# --- finish reasons ------------------------------------------------------------------------------
+# --- finish reasons -------------------------------------------------------------------------------
 
 _LOAD_EXPLANATIONS = {
     "load": "the upstream loaded the model and did not answer",
@@ -161,7 +161,7 @@ def render_finish(finish: Finish) -> str:
     return "length" if finish.reason in {"length", "context"} else "stop"
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 _COUNTS = ("prompt_eval_count", "eval_count")
 
@@ -190,7 +190,7 @@ def render_usage(usage: Usage | None) -> Json:
     return out
 
 
-# --- log probabilities ---------------------------------------------------------------------------
+# --- log probabilities ----------------------------------------------------------------------------
 
 
 def parse_logprobs(tokens: Any) -> list[Json]:

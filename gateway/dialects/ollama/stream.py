@@ -43,7 +43,7 @@ from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output
 from gateway.framing.ndjson import encode
 from gateway.framing.sse import Frame
 
-# --- a provider's stream -------------------------------------------------------------------------
+# --- a provider's stream --------------------------------------------------------------------------
 #
 # A line contains fragments of text and reasoning, and complete calls. What is
 # no such line ends the stream as Failed: never an exception, never a clean end.
@@ -193,7 +193,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     )
 
 
-# --- a client's stream ---------------------------------------------------------------------------
+# --- a client's stream ----------------------------------------------------------------------------
 #
 # Calls go out in one piece when they are whole. An error is the last line.
 

@@ -30,7 +30,7 @@ from gateway.dialects.openai_chat.tool_calls import (
 )
 from gateway.dialects.shared.fields import mapping, required_text, text, wrong_type
 
-# --- a client's messages -------------------------------------------------------------------------
+# --- a client's messages --------------------------------------------------------------------------
 #
 # System and developer messages before the first other message are instructions;
 # later ones are turns of their own. Tool messages in a row are one user turn.
@@ -199,7 +199,7 @@ _ROLES: dict[str, Callable[[Conversation, Json, str], None]] = {
 }
 
 
-# --- a provider's messages -----------------------------------------------------------------------
+# --- a provider's messages ------------------------------------------------------------------------
 
 BRIDGE_TEXT = "I have the tool results."
 

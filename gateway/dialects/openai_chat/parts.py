@@ -44,7 +44,7 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.fields import wrong_type as _wrong
 
-# --- media for Mistral ---------------------------------------------------------------------------
+# --- media for Mistral ----------------------------------------------------------------------------
 #
 # Its clients send them to any model; only Mistral's own models accept them.
 
@@ -87,7 +87,7 @@ def audio_out(audio: Audio) -> Json:
     return {"type": "input_audio", "input_audio": audio.data}
 
 
-# --- parts ---------------------------------------------------------------------------------------
+# --- parts ----------------------------------------------------------------------------------------
 
 NAME = "openai_chat"
 Fields = dict[str, msgspec.Raw]
@@ -434,7 +434,7 @@ def content_out(
     return items or ""
 
 
-# --- citations -----------------------------------------------------------------------------------
+# --- citations ------------------------------------------------------------------------------------
 
 
 def citations_in(annotations: Any) -> tuple[Citation, ...]:

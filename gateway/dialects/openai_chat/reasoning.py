@@ -31,7 +31,7 @@ _EFFORT_SYNONYMS = {"med": "medium", "ultra": "max", "disabled": "none"}
 _PLACEHOLDER_TEXT = " "
 
 
-# --- requested reasoning ---------------------------------------------------
+# --- requested reasoning --------------------------------------------------------------------------
 
 
 def thinking_in(body: Json, paths: dict[str, str]) -> Thinking | None:
@@ -238,7 +238,7 @@ def _render_reasoning_object(context: ChatRenderContext, body: Json, thinking: T
         body["reasoning"] = out
 
 
-# --- reasoning in the history --------------------------------------------------------
+# --- reasoning in the history ---------------------------------------------------------------------
 
 
 def reasoning_in(message: Json, path: str) -> list[Reasoning]:
@@ -397,7 +397,7 @@ def reasoning_fields(context: ResponseContext) -> tuple[str, ...]:
     return (context.reasoning_field,)
 
 
-# --- state in a stream ---------------------------------------------------------------------------
+# --- state in a stream ----------------------------------------------------------------------------
 
 # Fields of a detail that stream in fragments; for others the last value counts.
 _STREAMED_FIELDS = frozenset({"text", "summary", "data", "signature"})

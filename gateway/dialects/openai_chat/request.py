@@ -36,7 +36,7 @@ from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_lo
 from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
 from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
-# --- a client's request --------------------------------------------------------------------------
+# --- a client's request ---------------------------------------------------------------------------
 
 _PARSED_FIELDS = frozenset(
     [
@@ -217,7 +217,7 @@ def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
     )
 
 
-# --- a provider's request ------------------------------------------------------------------------
+# --- a provider's request -------------------------------------------------------------------------
 
 # OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
 _KEY_LIMIT = 64
@@ -409,7 +409,7 @@ def _extra_out(context: ChatRenderContext, body: Json) -> None:
                 body.setdefault(key, value)
 
 
-# --- output formats, both ways -------------------------------------------------------------------
+# --- output formats, both ways --------------------------------------------------------------------
 
 _FORMATS = ("text", "json_object", "json_schema")
 
@@ -522,7 +522,7 @@ def _schema_out(context: ChatRenderContext, output: Output) -> Json:
     return out
 
 
-# --- the schema of a request that passes through -------------------------------------------------
+# --- the schema of a request that passes through --------------------------------------------------
 
 # `model` is a placeholder role of no provider; vendors do add roles, so this list is
 # the union of what Chat-speaking providers document.
@@ -574,7 +574,7 @@ class PassthroughSchema(msgspec.Struct):
 check_passthrough = passthrough_checker(PassthroughSchema)
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 def provider_path(model: str, *, stream: bool, verb: Verb) -> str:

@@ -183,7 +183,7 @@ def _add_native(builder: _MessageBuilder, part: Native) -> None:
         builder.media[field] = fields
 
 
-# --- finish reasons ------------------------------------------------------------------------------
+# --- finish reasons -------------------------------------------------------------------------------
 
 # `eos` is Together's, `model_length` Mistral's, `error` OpenRouter's and Mistral's.
 _IN: dict[str, FinishReason] = {
@@ -249,7 +249,7 @@ def finish_out(finish: Finish, *, refused: bool, functions: bool = False) -> str
     return _OUT[finish.reason]
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 _EMPTY_OBJECT: Json = {}
 
@@ -332,7 +332,7 @@ def render_usage(usage: Usage | None) -> Json | None:
     return out
 
 
-# --- usage and finish reason of a response that passes through -----------------------------------
+# --- usage and finish reason of a response that passes through ------------------------------------
 #
 # One typed decode instead of a full parse (4 us instead of 25). Any unusual response gives
 # None, and is parsed in full.

@@ -49,7 +49,7 @@ from gateway.dialects.shared.openai_logprobs import logprobs_extra
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
-# --- a provider's stream -------------------------------------------------------------------------
+# --- a provider's stream --------------------------------------------------------------------------
 #
 # Providers differ in every detail that the official reference leaves open; `_Chunk` and
 # `_Delta` list the supported fields, and others are ignored. A frame that is no chunk ends
@@ -438,7 +438,7 @@ def _choice_response(
     return msgspec.structs.replace(response, extra=extra)
 
 
-# --- a client's stream ---------------------------------------------------------------------------
+# --- a client's stream ----------------------------------------------------------------------------
 #
 # All chunks of a response start with the same bytes, encoded once. An error is the last
 # event and no `[DONE]` follows it, or clients would treat the response as successful.

@@ -232,7 +232,7 @@ def function_call_in(message: Json, path: str) -> ToolCall | None:
     )
 
 
-# --- calls in a stream ---------------------------------------------------------------------------
+# --- calls in a stream ----------------------------------------------------------------------------
 #
 # Providers may interleave calls, repeat or delay ids and names, omit indexes or give all
 # calls the same index. The first call streams; fragments of later calls are buffered until

@@ -28,7 +28,7 @@ from gateway.dialects.shared.fields import (
 from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
-# --- legacy functions ----------------------------------------------------------------------------
+# --- legacy functions -----------------------------------------------------------------------------
 #
 # The legacy form has one call, without an id.
 
@@ -56,7 +56,7 @@ def uses_functions(context: ResponseContext) -> bool:
     return bool(context.echoed_fields.get("functions"))
 
 
-# --- tools and tool choice -----------------------------------------------------------------------
+# --- tools and tool choice ------------------------------------------------------------------------
 
 # OpenAI's field for web search.
 _SEARCH_OPTIONS = "web_search_options"
@@ -64,7 +64,7 @@ _FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict"})
 _TOOL_FIELDS = frozenset({"type", "function", "cache_control", "defer_loading"})
 
 
-# --- tools ---------------------------------------------------------------------------
+# --- tools ----------------------------------------------------------------------------------------
 
 
 def tools_in(body: Json) -> tuple[Tool, ...]:
@@ -274,7 +274,7 @@ def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
     return {"type": "function", "function": function}
 
 
-# --- tool choice ---------------------------------------------------------------------
+# --- tool choice ----------------------------------------------------------------------------------
 
 
 def choice_in(body: Json, paths: dict[str, str]) -> ToolChoice | None:

@@ -51,7 +51,7 @@ def refused(path: str, why: str, code: str | None = None) -> GatewayError:
     return GatewayError(Error(kind="unsupported_param", message=message, param=path, code=code))
 
 
-# --- a client's request --------------------------------------------------------------------------
+# --- a client's request ---------------------------------------------------------------------------
 
 _PARSED_FIELDS = frozenset(
     {
@@ -134,7 +134,7 @@ def _extra_fields(body: Json) -> tuple[Json, bool | None]:
     return extra, flag(options, "include_usage", "stream_options")
 
 
-# --- a provider's request ------------------------------------------------------------------------
+# --- a provider's request -------------------------------------------------------------------------
 
 _SPEAKERS = {"user": "User", "assistant": "Assistant", "system": "System"}
 
@@ -303,7 +303,7 @@ def _drop_unsupported(context: PromptRenderContext) -> None:
             context.drop(request.client_path(name))
 
 
-# --- requests with several prompts ---------------------------------------------------------------
+# --- requests with several prompts ----------------------------------------------------------------
 #
 # For providers that accept one prompt per request. With `n` choices per prompt, the choices
 # of prompt `i` start at index `i * n`.
@@ -396,7 +396,7 @@ class MergedCompletionStream:
         return out + encode(_DONE)
 
 
-# --- the schema of a request that passes through -------------------------------------------------
+# --- the schema of a request that passes through --------------------------------------------------
 
 _NonNegativeInt = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 _BoundedFloat = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
@@ -420,7 +420,7 @@ class PassthroughSchema(msgspec.Struct):
 check_passthrough = passthrough_checker(PassthroughSchema)
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 def provider_path(model: str, *, stream: bool, verb: Verb) -> str:

@@ -33,7 +33,7 @@ from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
 
-# --- a provider's response -----------------------------------------------------------------------
+# --- a provider's response ------------------------------------------------------------------------
 
 
 class CompletionStreamParser:
@@ -147,7 +147,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     return msgspec.structs.replace(response, extra={NAME: {"logprobs": logprobs}})
 
 
-# --- a client's response -------------------------------------------------------------------------
+# --- a client's response --------------------------------------------------------------------------
 
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"
@@ -300,9 +300,7 @@ class CompletionStreamRenderer:
         return b"data: " + _encode(error_body(error, "prompt")) + b"\n\n"
 
 
-# --- finish reasons ------------------------------------------------------------------------------
-
-_FILTERED = frozenset({"filter", "refusal"})
+# --- finish reasons -------------------------------------------------------------------------------
 
 
 def finish_in(finish_reason: Any) -> Finish:
@@ -327,7 +325,7 @@ def finish_out(finish: Finish, *, has_refusal_text: bool) -> str:
     return "stop"
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 
 def parse_usage(usage: Any) -> Usage | None:

@@ -94,7 +94,7 @@ def render_embed(request: EmbedRequest, traits: Traits) -> RenderedRequest:
     return RenderedRequest(body=body, report=tuple(report))
 
 
-# --- the schema of a request that passes through -------------------------------------------------
+# --- the schema of a request that passes through --------------------------------------------------
 
 
 class PassthroughSchema(msgspec.Struct):

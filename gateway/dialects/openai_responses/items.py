@@ -38,7 +38,7 @@ from gateway.dialects.shared import web_search
 from gateway.dialects.shared.fields import compact_json, objects, required_text, text, wrong_type
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
-# --- web searches of other providers, as items ---------------------------------------------------
+# --- web searches of other providers, as items ----------------------------------------------------
 
 WEB_SEARCH_CALL = "web_search_call"
 _CONTENTS_DROPPED = "only the URLs of the result pages are sent"
@@ -100,7 +100,7 @@ def _new_id(call_id: str) -> str:
     return f"ws_{sha256(call_id.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
 
 
-# --- a client's items ----------------------------------------------------------------------------
+# --- a client's items -----------------------------------------------------------------------------
 #
 # System and developer messages before the first other item are instructions; later ones
 # are turns of their own. Consecutive items of the model (messages, reasoning, calls) form one
@@ -333,7 +333,7 @@ _READERS: dict[str, Callable[[Conversation, Json, str], None]] = {
 }
 
 
-# --- a provider's items --------------------------------------------------------------------------
+# --- a provider's items ---------------------------------------------------------------------------
 
 _MODEL_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call", "reasoning"})
 
@@ -427,7 +427,7 @@ def _prefix_error(context: ResponsesRenderContext, result: ToolResult, content: 
         context.approximate(f"{result.path}.is_error", "text prefixed with 'Error: '")
 
 
-# --- assistant turns ---------------------------------------------------------------------
+# --- assistant turns ------------------------------------------------------------------------------
 
 
 def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int) -> list[Json]:

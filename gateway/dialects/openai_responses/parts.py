@@ -39,7 +39,7 @@ from gateway.dialects.shared.fields import (
     wrong_type,
 )
 
-# --- citations -----------------------------------------------------------------------------------
+# --- citations ------------------------------------------------------------------------------------
 
 
 def citation_in(item: Any) -> Citation | None:
@@ -79,7 +79,7 @@ def citation_out(citation: Citation, start: int, end: int) -> Json | None:
     }
 
 
-# --- a client's parts ----------------------------------------------------------------------------
+# --- a client's parts -----------------------------------------------------------------------------
 
 
 def content_in(holder: Json, key: str, path: str) -> tuple[Part, ...]:
@@ -173,7 +173,7 @@ _READERS: dict[str, Callable[[Json, str], Part]] = {
 }
 
 
-# --- a provider's parts --------------------------------------------------------------------------
+# --- a provider's parts ---------------------------------------------------------------------------
 
 
 def parts_out(context: ResponsesRenderContext, parts: Iterable[Part]) -> list[Json]:

@@ -140,7 +140,7 @@ def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> s
     return sent
 
 
-# --- state in a body that passes through ---------------------------------------------------------
+# --- state in a body that passes through ----------------------------------------------------------
 
 # Items that the provider looks up by their id, and then misses the reasoning before them.
 _LINKED_ITEM_TYPES = frozenset({"message", "function_call", "custom_tool_call"})

@@ -48,7 +48,7 @@ from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_lo
 from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
 from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
-# --- a client's request --------------------------------------------------------------------------
+# --- a client's request ---------------------------------------------------------------------------
 
 _PARSED_FIELDS = frozenset(
     {
@@ -174,7 +174,7 @@ def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
     )
 
 
-# --- a provider's request ------------------------------------------------------------------------
+# --- a provider's request -------------------------------------------------------------------------
 
 # OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
 _KEY_LIMIT = 64
@@ -348,7 +348,7 @@ def _restore_field(body: Json, key: str, value: Any) -> bool:
     return True
 
 
-# --- output formats, both ways -------------------------------------------------------------------
+# --- output formats, both ways --------------------------------------------------------------------
 
 _FORMATS = ("text", "json_object", "json_schema")
 _FORMAT_PATH = "text.format"
@@ -456,7 +456,7 @@ def _schema_out(context: ResponsesRenderContext, output: Output) -> Json:
     return {**out, "schema": schema}
 
 
-# --- fields that a response repeats --------------------------------------------------------------
+# --- fields that a response repeats ---------------------------------------------------------------
 
 # In the order of the official response object; the values are the API's defaults.
 _DEFAULTS: dict[str, Any] = {
@@ -491,7 +491,7 @@ def _value_or_default(raw: msgspec.Raw | None, default: Any) -> Any:
     return default if value is None else value
 
 
-# --- the schema of a request that passes through -------------------------------------------------
+# --- the schema of a request that passes through --------------------------------------------------
 
 _NonNegativeInt = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
 _BoundedFloat = Annotated[float, msgspec.Meta(ge=-1000, le=1000)]
@@ -532,7 +532,7 @@ class PassthroughSchema(msgspec.Struct):
 check_passthrough = passthrough_checker(PassthroughSchema)
 
 
-# --- paths and token counts ----------------------------------------------------------------------
+# --- paths and token counts -----------------------------------------------------------------------
 
 
 def provider_path(model: str, *, stream: bool, verb: Verb) -> str:

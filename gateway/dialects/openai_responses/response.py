@@ -194,7 +194,7 @@ def unlinked_source_drop() -> Adaptation:
     return dropped("annotations", "OpenAI's Responses have no sources without a URL")
 
 
-# --- output items --------------------------------------------------------------------------------
+# --- output items ---------------------------------------------------------------------------------
 
 # item type -> the prefix of its id.
 _PREFIXES = {
@@ -280,7 +280,7 @@ def state_item(item_id: str, call_id: str, signature: Signature) -> Json:
     return reasoning_item(item_id, "", signature, visible=False)
 
 
-# --- finish reasons ------------------------------------------------------------------------------
+# --- finish reasons -------------------------------------------------------------------------------
 
 _REASONS: dict[str, FinishReason] = {
     "max_output_tokens": "length",
@@ -333,7 +333,7 @@ def finish_out(finish: Finish, *, refused: bool) -> Json:
     return {"status": "incomplete", "incomplete_details": {"reason": incomplete_reason}}
 
 
-# --- usage ---------------------------------------------------------------------------------------
+# --- usage ----------------------------------------------------------------------------------------
 
 _EMPTY_OBJECT: Json = {}
 
@@ -403,7 +403,7 @@ def usage_out(usage: Usage | None) -> Json | None:
     }
 
 
-# --- errors --------------------------------------------------------------------------------------
+# --- errors ---------------------------------------------------------------------------------------
 
 # kind -> the code of a failed response; the official SDK defines no others for these.
 _CODES = {
@@ -450,7 +450,7 @@ def failure_out(error: Error) -> Json:
     return {"code": _CODES.get(error.kind, "server_error"), "message": error.message}
 
 
-# --- usage and finish reason of a response that passes through -----------------------------------
+# --- usage and finish reason of a response that passes through ------------------------------------
 #
 # One typed decode. Any unusual response gives None, and is parsed in full.
 

@@ -199,7 +199,7 @@ def failed_response(response: bytes, error: Error) -> bytes:
     return with_fields(response, status="failed", error=failure_out(error))
 
 
-# --- the state that a request refers to ----------------------------------------------------------
+# --- the state that a request refers to -----------------------------------------------------------
 #
 # The gateway stores responses, not a provider. `store_request` reads what a request needs from
 # the store; the stored responses go into `parse_request`, by id: each with its `output`, and

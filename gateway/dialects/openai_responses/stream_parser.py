@@ -362,7 +362,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     return msgspec.structs.replace(response, extra=response.extra | logprobs_extra(tokens))
 
 
-# --- one item of the output ----------------------------------------------------------------------
+# --- one item of the output -----------------------------------------------------------------------
 #
 # Servers differ in which of the many events they send. Text of a `done` event that no delta
 # contained is emitted then; emitted text is counted, not stored.
@@ -546,7 +546,7 @@ def _reasoning_text(item: Json) -> str:
     return ""
 
 
-# --- items in order ------------------------------------------------------------------------------
+# --- items in order -------------------------------------------------------------------------------
 
 
 class ItemQueue:

@@ -50,7 +50,7 @@ from gateway.dialects.openai_responses.response import (
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
-# --- writers of output items ---------------------------------------------------------------------
+# --- writers of output items ----------------------------------------------------------------------
 #
 # message    item.added (part.added delta* annotation* text.done part.done)* item.done
 #     reasoning  item.added [part.added delta* text.done part.done] item.done
@@ -343,7 +343,7 @@ class SearchWriter:
         return out + self._events.item_done({"id": self._id, **search_item(self._search)})
 
 
-# --- the stream ----------------------------------------------------------------------------------
+# --- the stream -----------------------------------------------------------------------------------
 #
 # created in_progress (the events of an item)* completed
 #

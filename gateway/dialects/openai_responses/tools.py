@@ -29,7 +29,7 @@ from gateway.dialects.shared.fields import (
 from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
-# --- a client's tools ----------------------------------------------------------------------------
+# --- a client's tools -----------------------------------------------------------------------------
 
 _FUNCTION_FIELDS = frozenset(
     {"type", "name", "description", "parameters", "strict", "defer_loading"}
@@ -120,7 +120,7 @@ def _format_in(form: Json | None) -> Json | None:
     }
 
 
-# --- tool choice ---------------------------------------------------------------------
+# --- tool choice ----------------------------------------------------------------------------------
 
 
 def choice_in(body: Json) -> ToolChoice | None:
@@ -161,7 +161,7 @@ def _allowed_in(value: Json, *, parallel: bool | None) -> ToolChoice:
     return ToolChoice(mode="allowed", names=names, required=mode == "required", parallel=parallel)
 
 
-# --- a provider's tools --------------------------------------------------------------------------
+# --- a provider's tools ---------------------------------------------------------------------------
 
 _FREE_TEXT_SCHEMA: Json = {
     "type": "object",
@@ -291,7 +291,7 @@ def _in_namespaces(context: ResponsesRenderContext, sent: list[tuple[Tool, Json]
     return out
 
 
-# --- tools that the provider runs --------------------------------------------------------
+# --- tools that the provider runs -----------------------------------------------------------------
 
 
 def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
@@ -325,7 +325,7 @@ def _web_search_out(
     return out
 
 
-# --- tool choice ---------------------------------------------------------------------
+# --- tool choice ----------------------------------------------------------------------------------
 
 
 def _choice_out(context: ResponsesRenderContext, body: Json, sent: dict[str, Json]) -> None:

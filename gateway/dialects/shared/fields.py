@@ -173,7 +173,7 @@ def logit_bias(body: dict[str, Any]) -> dict[str, float] | None:
     return biases
 
 
-# --- a provider's values -------------------------------------------------------------------------
+# --- a provider's values --------------------------------------------------------------------------
 
 
 def string_or_empty(value: Any) -> str:

@@ -131,7 +131,7 @@ _GATEWAY_CODES = frozenset({"previous_response_not_found"})
 _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 
 
-# --- providers' errors -----------------------------------------------------------------
+# --- providers' errors ----------------------------------------------------------------------------
 
 
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
@@ -255,7 +255,7 @@ def _param(fields: Json) -> str | None:
     return path.lstrip(".") or None
 
 
-# --- errors for clients ----------------------------------------------------------------
+# --- errors for clients ---------------------------------------------------------------------------
 
 
 def error_body(error: Error, prompt: str = "messages") -> Json:
