@@ -172,9 +172,19 @@ _UNSUPPORTED_SAMPLING = (
 
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
-    _check_supported(request)
+    if request.sampling.n is not None and request.sampling.n > 1:
+        why = "a model of Anthropic's gives one answer at a time"
+        raise unsupported(request.client_path("n"), why)
+    if request.previous_response_id is not None:
+        path = request.client_path("previous_response_id")
+        raise unsupported(path, "the upstream keeps no earlier answers")
     context = RenderContext(request, traits)
-    body: Json = {"model": traits.model or request.model, "max_tokens": _max_tokens(context)}
+    max_tokens = request.max_output
+    if max_tokens is None:
+        max_tokens = context.default_max_tokens
+    if traits.max_output is not None:
+        max_tokens = min(max_tokens, traits.max_output)
+    body: Json = {"model": traits.model or request.model, "max_tokens": max_tokens}
     if request.stream:
         body["stream"] = True
     render_tools(context, body)
@@ -207,18 +217,6 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     )
 
 
-def _check_supported(request: Request) -> None:
-    """Rejects requests that this dialect cannot fulfil."""
-    if request.sampling.n is not None and request.sampling.n > 1:
-        raise unsupported(
-            request.client_path("n"), "a model of Anthropic's gives one answer at a time"
-        )
-    if request.previous_response_id is not None:
-        raise unsupported(
-            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
-        )
-
-
 def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:
     request = context.request
     uses_older_version = context.requires_older_version or any(
@@ -236,15 +234,6 @@ def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:
 
 
 # --- the output limit -----------------------------------------------------------------------------
-
-
-def _max_tokens(context: RenderContext) -> int:
-    """The `max_tokens` to send, which the API requires."""
-    max_output = context.traits.max_output
-    requested_tokens = context.request.max_output
-    if requested_tokens is None:
-        requested_tokens = context.default_max_tokens
-    return requested_tokens if max_output is None else min(requested_tokens, max_output)
 
 
 def _report_max_tokens(context: RenderContext, body: Json) -> None:

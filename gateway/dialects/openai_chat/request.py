@@ -173,7 +173,13 @@ def _max_output(body: Json, paths: dict[str, str]) -> int | None:
 
 
 def _sampling_in(body: Json) -> Sampling:
-    logprobs, top_logprobs = _logprobs_in(body)
+    top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
+    logprobs: Any = body.get("logprobs")
+    if type(logprobs) is int:
+        # Together's clients send the number of alternatives as `logprobs`.
+        logprobs, top_logprobs = True, logprobs if top_logprobs is None else top_logprobs
+    else:
+        logprobs = flag(body, "logprobs")
     return Sampling(
         temperature=number(body, "temperature"),
         top_p=number(body, "top_p"),
@@ -189,15 +195,6 @@ def _sampling_in(body: Json) -> Sampling:
         top_logprobs=top_logprobs,
         logit_bias=logit_bias(body),
     )
-
-
-def _logprobs_in(body: Json) -> tuple[bool | None, int | None]:
-    """`logprobs` and `top_logprobs`; Together's clients send `logprobs` as the number of both."""
-    top_logprobs = integer(body, "top_logprobs", minimum=0, maximum=1000)
-    value = body.get("logprobs")
-    if type(value) is int:
-        return True, value if top_logprobs is None else top_logprobs
-    return flag(body, "logprobs"), top_logprobs
 
 
 def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
