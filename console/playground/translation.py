@@ -23,7 +23,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, ResponseContext
 from gateway.framing.formats import STREAM_FORMATS
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Route, Snapshot, Target
 from gateway.simulate.translate import ANSWER_ID, CREATED, REQUEST_ID
@@ -72,7 +72,7 @@ def _target(snapshot: Snapshot, model: str, answer: AnswerResult | None) -> tupl
 
 
 def _call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
-    call = Call(
+    exchange = Exchange(
         request_id=REQUEST_ID,
         endpoint="translate",
         verb="generate",
@@ -81,10 +81,10 @@ def _call(client: Dialect, snapshot: Snapshot, body: Json, model: str) -> Call:
         headers={},
         started=0.0,
     )
-    call.body = msgspec.json.encode(body)
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
-    call.model, call.stream = model, True
-    return call
+    exchange.body = msgspec.json.encode(body)
+    exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
+    exchange.model, exchange.stream = model, True
+    return Call(exchange)
 
 
 def _answer(client: Dialect, model: str, answer: AnswerResult | None) -> Json:

@@ -192,6 +192,7 @@ def _routing_state(
 
 def _result_item(result: DryRun) -> dict[str, Any]:
     upstream_request = client_error = None
+    exchange = result.call.exchange
     if result.prepared is not None and result.chosen is not None:
         provider = result.chosen.target.model.provider
         upstream_request = {
@@ -206,13 +207,13 @@ def _result_item(result: DryRun) -> dict[str, Any]:
             ],
         }
     elif result.error is not None:
-        answer = result.call.dialect.client.render_error(result.error, result.call.id)
+        answer = exchange.dialect.client.render_error(result.error, exchange.id)
         client_error = {
             "status": answer.status,
             "error_kind": result.error.kind,
             "body": answer.body,
         }
-    name = result.call.route.name if result.call.route is not None else ""
+    name = exchange.route.name if exchange.route is not None else ""
     targets = [_target_item(turn) for turn in result.targets]
     return {
         "route": name,

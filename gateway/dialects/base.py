@@ -211,19 +211,32 @@ class MergedStream(Protocol):
         """The bytes that end the merged stream."""
 
 
-class PromptSplit(msgspec.Struct, frozen=True):
-    """Splits a request with several prompts into one request each, and merges the responses.
+class SplitPlan(msgspec.Struct, frozen=True):
+    """A request with several prompts becomes one request each; the responses are merged.
 
     Attributes:
-        split_request: a request's JSON -> the requests to send instead; empty if it has
-            one prompt.
+        requests: the top-level fields of the requests to send instead.
         merge_responses: the JSON of the responses -> the JSON of one response.
         new_stream: creates the merger for their streams.
     """
 
-    split_request: Callable[[dict[str, Any]], list[dict[str, Any]]]
+    requests: list[dict[str, msgspec.Raw]]
     merge_responses: Callable[[list[dict[str, Any]]], dict[str, Any]]
     new_stream: Callable[[], MergedStream]
+
+
+class IdlePlan(msgspec.Struct, frozen=True):
+    """A request without input, which some clients send to have a model loaded.
+
+    Attributes:
+        render: the JSON of its response, which needs no target.
+    """
+
+    render: Callable[[ResponseContext], dict[str, Any]]
+
+
+# What to do instead of one call of a target that cannot be sent the request itself.
+RequestPlan = SplitPlan | IdlePlan
 
 
 def _accept_any_body(body: bytes) -> None:
@@ -286,10 +299,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             (`ResponseContext.echoed_fields`).
         reports_early_usage: whether a stream starts with the prompt's tokens.
         embed_client, embed_provider: the same for embeddings, where it has any.
-        prompt_split: how a request with several prompts is split for a target that accepts
-            one at a time; `parse_request` refuses it with the code `multiple_prompts`.
-        render_preload: the response to a request without a prompt, which some clients send
-            to have a model loaded; `parse_request` refuses it with the code `preload`.
+        plan_request: the plan for a request, by its top-level fields, that is not one
+            generation for a target that needs it translated; None for all others.
         carries_reasoning_state: whether its clients send opaque reasoning state back in
             fields made for it; for others the gateway stores it.
         needs_inline_media: whether a target with these traits cannot fetch an image or
@@ -329,8 +340,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     reports_early_usage: bool = False
     embed_client: EmbedClient | None = None
     embed_provider: EmbedProvider | None = None
-    prompt_split: PromptSplit | None = None
-    render_preload: Callable[[dict[str, Any], ResponseContext], dict[str, Any]] | None = None
+    plan_request: Callable[[Mapping[str, msgspec.Raw]], RequestPlan | None] | None = None
     carries_reasoning_state: bool = False
     replays_reasoning: bool = False
     needs_inline_media: Callable[[Image | Document, Traits], bool] = _is_url_only_image

@@ -120,7 +120,9 @@ def _prepared(
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=request.stream, verb=verb)
     prepared = translated(request, dialect, traits, edits, path, verb=verb)
-    return on_surface(prepared, provider, verb, path)
+    if provider.model_in_path or provider.body:
+        return on_surface(prepared, provider, verb, path)
+    return prepared
 
 
 async def _read(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) -> ProbeReply:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import re
 import time
 import uuid
@@ -34,16 +33,16 @@ from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
 from gateway.relay import runtime as relay_runtime
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client, Send
-from gateway.relay.exchange.deadlines import Receive, stop_error
+from gateway.relay.exchange.call import Call, Client, Exchange, Send
+from gateway.relay.exchange.deadlines import Deadlines, Receive, stop_error
 from gateway.relay.run import response_cache, store_policy
+from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.count_tokens import answer_token_count
-from gateway.relay.run.pipeline import UpstreamRefused
+from gateway.relay.run.pipeline import UpstreamRefused, run
 from gateway.relay.run.reply import stream_headers
+from gateway.relay.run.serve import CLIENT_GONE, serve_call
 from gateway.relay.run.settle import settle
 from gateway.relay.runtime import Runtime
-
-log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
 # Unique without asking the kernel for randomness at each request.
@@ -96,7 +95,7 @@ def new_call(
     started: float,
 ) -> Call:
     """What is known of a request before its body is read."""
-    call = Call(
+    exchange = Exchange(
         request_id=new_request_id(),
         endpoint=endpoint.name,
         verb=_VERBS[endpoint.action],
@@ -105,16 +104,19 @@ def new_call(
         headers=headers,
         started=started,
     )
-    call.max_items = runtime.config.max_request_items
-    call.client_request_id = client_request_id(headers)
-    call.query = scope.get("query_string", b"")
-    if call.dialect.model_in_path:
-        call.model, call.stream = endpoint.model, endpoint.stream
-        call.framing = "array" if endpoint.stream and b"alt=sse" not in call.query else "sse"
-    call.client_ip = (scope.get("client") or ("",))[0]
+    exchange.max_items = runtime.config.max_request_items
+    if "x-request-id" in headers:
+        exchange.client_request_id = client_request_id(headers)
+    exchange.query = scope.get("query_string", b"")
+    if exchange.dialect.model_in_path:
+        exchange.model, exchange.stream = endpoint.model, endpoint.stream
+        exchange.framing = (
+            "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
+        )
+    exchange.client_ip = (scope.get("client") or ("",))[0]
     if endpoint.action == "passthrough":
-        passthrough.begin_call(call, scope["path"], scope["method"])
-    return call
+        passthrough.begin_call(exchange, scope["path"], scope["method"])
+    return Call(exchange)
 
 
 def new_request_id() -> str:
@@ -137,56 +139,69 @@ async def serve(
     runtime: Runtime, call: Call, client: Client, scope: Scope, receive: Receive
 ) -> None:
     """Admit one call and answer it; each of its failures is told to the client."""
-    if runtime.metrics.in_flight_now >= runtime.config.max_requests:
+    if runtime.metrics.requests_in_flight >= runtime.config.max_requests:
         await _shed(runtime, call, client)
         return
     runtime.metrics.in_flight(1)
     deadlines = runtime.deadline_ticker.open()
+
+    async def fail(failure: GatewayError) -> None:
+        if failure.error is CLIENT_GONE:
+            _record_disconnect(runtime, call, client)
+        else:
+            await _reply_error(runtime, call, client, failure)
+
     try:
-        deadlines.set_timeout(runtime.config.body_timeout_s, "body")
-        if call.passthrough_state is not None:
-            await passthrough.accept_call(runtime, call, scope, receive, deadlines)
+        work = _admit_and_run(runtime, call, client, scope, receive, deadlines)
+        await serve_call(runtime, call, client, deadlines, work, fail)
+    finally:
+        runtime.metrics.in_flight(-1)
+        if call.exchange.passthrough_state is not None:
+            passthrough.release_spool(call.exchange)
+
+
+async def _admit_and_run(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    scope: Scope,
+    receive: Receive,
+    deadlines: Deadlines,
+) -> None:
+    exchange = call.exchange
+    deadlines.set_timeout(runtime.config.body_timeout_s, "body")
+    try:
+        if exchange.passthrough_state is not None:
+            await passthrough.accept_call(runtime, exchange, scope, receive, deadlines)
             _start_recorder(runtime, call)
         else:
             await _accept_call(runtime, call, scope, receive)
-        deadlines.clear()
-        deadlines.listen_for_disconnect(receive)
-        if call.dialect.parse_continuation is not None:
-            await store_policy.load_state(runtime, call)
-            if call.store_policy is not None and call.store_policy.background:
-                await responses.detach(runtime, call, client)
-                return
-        requested_caching = cache_control.read(call)
-        if call.verb == "count_tokens":
-            await answer_token_count(runtime, call, client, deadlines)
-        elif requested_caching is not None:
-            await response_cache.serve_with_cache(
-                runtime, call, client, deadlines, requested_caching, responses.run
-            )
-        else:
-            await responses.run(runtime, call, client, deadlines)
-    except GatewayError as failure:
-        await _reply_error(runtime, call, client, failure)
     except request_body.ClientGone:
-        _record_disconnect(runtime, call, client)
-    except asyncio.CancelledError:
-        reason = deadlines.take_reason()
-        if reason is None or reason == "client_gone":
-            _record_disconnect(runtime, call, client)
-        if reason is None:
-            raise
-        if reason != "client_gone" and not client.started:
-            await _reply_error(runtime, call, client, GatewayError(stop_error(reason)))
-    except Exception:
-        log.exception("a request failed inside the gateway", extra={"request_id": call.id})
-        error = Error(kind="upstream_error", message="the gateway failed; see its log")
-        await _reply_error(runtime, call, client, GatewayError(error))
-    finally:
-        runtime.metrics.in_flight(-1)
-        passthrough.release_spool(call)
-        deadlines.close()
-        if not call.settled and not call.detached:
-            settle(runtime, call, client)
+        raise GatewayError(CLIENT_GONE) from None
+    deadlines.clear()
+    deadlines.listen_for_disconnect(receive)
+    if exchange.dialect.parse_continuation is not None:
+        await store_policy.load_state(runtime, call)
+        if exchange.store_policy is not None and exchange.store_policy.background:
+            await responses.detach(runtime, call, client)
+            return
+    requested_caching = None
+    route = exchange.route
+    assert route is not None
+    if route.cache is not None or cache_control.FIELD in exchange.fields:
+        requested_caching = cache_control.read(exchange)
+    exchange.freeze()
+    if exchange.verb == "count_tokens":
+        await answer_token_count(runtime, call, client, deadlines)
+        return
+    plain = exchange.plan is None and exchange.native_continuation is None and not route.shadow
+    run_call = run if plain else run_with_features
+    if requested_caching is not None:
+        await response_cache.serve_with_cache(
+            runtime, call, client, deadlines, requested_caching, run_call
+        )
+        return
+    await run_call(runtime, call, client, deadlines)
 
 
 async def _shed(runtime: Runtime, call: Call, client: Client) -> None:
@@ -203,46 +218,51 @@ async def _shed(runtime: Runtime, call: Call, client: Client) -> None:
 
 async def _accept_call(runtime: Runtime, call: Call, scope: Scope, receive: Receive) -> None:
     """Method, key, body, model, route: all that is refused before any target is tried."""
+    exchange = call.exchange
     if scope["method"] != "POST":
         message = f"{scope['method']} is not allowed here; use POST"
         raise GatewayError(Error(kind="method_not_allowed", message=message))
     config = runtime.config
-    call.key = authenticate(runtime, call.snapshot, scope["headers"], call.query)
-    call.body = await request_body.read(receive, call.headers, config.max_body_bytes)
-    size = len(call.body)
-    call.fields = await offload.scan(size, request_body.decode, call.body)
-    if not call.dialect.model_in_path:
-        call.model = request_body.field(call.fields, "model", str, default="")
-        call.stream = request_body.field(
-            call.fields, "stream", bool, default=call.dialect.streams_by_default
+    exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
+    exchange.body = await request_body.read(receive, exchange.headers, config.max_body_bytes)
+    size = len(exchange.body)
+    exchange.fields = await offload.scan(size, request_body.decode, exchange.body)
+    if not exchange.dialect.model_in_path:
+        exchange.model = request_body.field(exchange.fields, "model", str, default="")
+        exchange.stream = request_body.field(
+            exchange.fields, "stream", bool, default=exchange.dialect.streams_by_default
         )
-    if not call.model:
+    if not exchange.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
-    call.route = find_route(call.snapshot, call.key, call.model)
+    exchange.route = find_route(exchange.snapshot, exchange.key, exchange.model)
     _start_recorder(runtime, call)
     if size <= MAX_CHECKED_BYTES:
-        await offload.scan(size, call.dialect.check_passthrough, call.body)
+        await offload.scan(size, exchange.dialect.check_passthrough, exchange.body)
+    if exchange.dialect.plan_request is not None and exchange.verb == "generate":
+        exchange.plan = await offload.run(size, exchange.dialect.plan_request, exchange.fields)
 
 
 def _start_recorder(runtime: Runtime, call: Call) -> None:
+    exchange = call.exchange
     recorder = call.recorder
     log_switches = (
-        call.key.log_bodies if call.key else None,
-        call.route.log_bodies if call.route else None,
-        call.snapshot.log_bodies,
+        exchange.key.log_bodies if exchange.key else None,
+        exchange.route.log_bodies if exchange.route else None,
+        exchange.snapshot.log_bodies,
     )
     # A `no` of the key or the route holds, whatever the wider switch says.
     recorder.enabled = False not in log_switches[:2] and (
         True in log_switches[:2] or bool(log_switches[2])
     )
     recorder.limit = runtime.config.log_body_bytes
-    recorder.masks = call.snapshot.masks
-    recorder.started = call.started
-    recorder.client_request = call.body
+    recorder.masks = exchange.snapshot.masks
+    recorder.started = exchange.started
+    recorder.client_request = exchange.body
 
 
 async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: GatewayError) -> None:
     """Tell the client in its dialect, and the log."""
+    exchange = call.exchange
     if call.detached:  # it goes on without the client
         return
     error = call.error = failure.error
@@ -256,7 +276,9 @@ async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: Ga
     settle(runtime, call, client)
     if error.kind == "method_not_allowed":
         allowed = (
-            call.passthrough_state.allowed_methods if call.passthrough_state is not None else "POST"
+            exchange.passthrough_state.allowed_methods
+            if exchange.passthrough_state is not None
+            else "POST"
         )
         headers = [*headers, (b"allow", allowed.encode())]
     await client.reply(status, headers, content)
@@ -265,33 +287,35 @@ async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: Ga
 def _render_error(
     call: Call, failure: GatewayError
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    rendered = call.dialect.client.render_error(failure.error, call.echoed_id)
+    exchange = call.exchange
+    rendered = exchange.dialect.client.render_error(failure.error, exchange.echoed_id)
     headers = [_JSON, *_encode_headers({**rendered.headers, **_request_id_headers(call)})]
     headers += call.limit_headers
     if isinstance(failure, UpstreamRefused):
         headers += failure.headers
     if isinstance(failure, UpstreamRefused) and _can_pass_upstream_error(call, failure):
         return failure.status, headers, failure.body
-    if rendered.status == 200 and call.stream:  # told as an answer, so in the form of one
-        exchange = ResponseContext(
-            id=call.id.removeprefix("req_"),
-            created=int(call.started_at),
-            model=call.model,
-            framing=call.framing,
+    if rendered.status == 200 and exchange.stream:  # told as an answer, so in the form of one
+        context = ResponseContext(
+            id=exchange.id.removeprefix("req_"),
+            created=int(exchange.started_at),
+            model=exchange.model,
+            framing=exchange.framing,
         )
-        content = call.dialect.client.stream_renderer(exchange).feed(Failed(failure.error))
+        content = exchange.dialect.client.stream_renderer(context).feed(Failed(failure.error))
         return 200, [*stream_headers(call), *headers[1:]], content
     return rendered.status, headers, msgspec.json.encode(rendered.body)
 
 
 def _request_id_headers(call: Call) -> dict[str, str]:
-    ids = {"x-request-id": call.echoed_id}
-    return {**ids, "x-dragoman-request-id": call.id} if call.client_request_id else ids
+    exchange = call.exchange
+    ids = {"x-request-id": exchange.echoed_id}
+    return {**ids, "x-dragoman-request-id": exchange.id} if exchange.client_request_id else ids
 
 
 def _can_pass_upstream_error(call: Call, failure: UpstreamRefused) -> bool:
     """Whether the upstream's own words go to the client: same dialect, JSON, no secret."""
-    if not call.passthrough or failure.error.kind in {"upstream_auth", "quota"}:
+    if not call.attempt.passthrough or failure.error.kind in {"upstream_auth", "quota"}:
         return False
     if not failure.clean:
         return False
@@ -309,7 +333,7 @@ def _record_disconnect(runtime: Runtime, call: Call, client: Client) -> None:
     call.outcome = "client_closed"
     if not client.started:
         client.status = 499
-    call.error = call.error or Error(kind="client_gone", message="the client left")
+    call.error = call.error or CLIENT_GONE
     settle(runtime, call, client)
 
 

@@ -194,7 +194,7 @@ def find_route(snapshot: Snapshot, key: ApiKey | None, model: str, param: str = 
     if route is None:
         message = f"the model `{model[:200]}` does not exist; GET /v1/models lists those that do"
         raise GatewayError(Error(kind="not_found", message=message, param=param))
-    if key is not None and not may_use(key, route):
+    if key is not None and key.routes and not may_use(key, route):
         message = f"this API key may not use the model `{model[:200]}`"
         raise GatewayError(Error(kind="not_allowed", message=message, param=param))
     return route

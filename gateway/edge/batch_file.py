@@ -22,7 +22,7 @@ from gateway.edge import body as request_body
 from gateway.edge.auth import find_route, may_use
 from gateway.framing.multipart import ByteRange, Part
 from gateway.providers.prices import lists_model
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.spool import Spool
 from gateway.relay.passthrough.request import provider_path, state_of
 from gateway.routing.snapshot import Provider
@@ -57,21 +57,21 @@ def is_batch_upload(form: list[Part]) -> bool:
     return any(part.name == "purpose" and part.text in BATCH_PURPOSES for part in form)
 
 
-def find_batch_part(call: Call) -> Part | None:
+def find_batch_part(exchange: Exchange) -> Part | None:
     """The file of batch lines that a call uploads; None for any other call."""
-    state, operation = state_of(call)
+    state, operation = state_of(exchange)
     if operation.family != "files" or state.form is None or not is_batch_upload(state.form):
         return None
     files = [part for part in state.form if part.name == "file" and part.filename is not None]
     return files[0] if len(files) == 1 else None
 
 
-async def infer_provider(call: Call, file: Part) -> str:
+async def infer_provider(exchange: Exchange, file: Part) -> str:
     """The provider that serves the first line's model, for a call that names no provider.
 
     Empty if it is ambiguous: the name is not a route's, or several providers serve it.
     """
-    spool = state_of(call)[0].spool
+    spool = state_of(exchange)[0].spool
     assert spool is not None
     assert file.stored_range is not None
     first = _FirstLine()
@@ -79,7 +79,7 @@ async def infer_provider(call: Call, file: Part) -> str:
         if first.feed(data):
             break
     name = first.model()
-    route = call.snapshot.route(name) if name else None
+    route = exchange.snapshot.route(name) if name else None
     targets = route.targets if route is not None else ()
     providers = {
         t.model.provider.name for t in targets if provider_path(t.model.provider, "batches")
@@ -87,16 +87,18 @@ async def infer_provider(call: Call, file: Part) -> str:
     return providers.pop() if len(providers) == 1 else ""
 
 
-async def rename_models(runtime: Runtime, call: Call, file: Part, provider: Provider) -> None:
+async def rename_models(
+    runtime: Runtime, exchange: Exchange, file: Part, provider: Provider
+) -> None:
     """Rewrite the models in the call's batch file to the provider's names. Raises GatewayError."""
-    state = state_of(call)[0]
+    state = state_of(exchange)[0]
     source_spool = state.spool
     assert source_spool is not None
     target_spool = runtime.spools.open(source_spool.size)
     parts: list[Part] = []
     try:
         for part in state.form or ():
-            rewriter = BatchLineRewriter(_ModelNames(call, provider)) if part is file else None
+            rewriter = BatchLineRewriter(_ModelNames(exchange, provider)) if part is file else None
             parts.append(
                 part
                 if part.stored_range is None
@@ -233,8 +235,8 @@ def _replace_model(line: bytes, model: str) -> bytes:
 class _ModelNames:
     """Maps the model names of a key to a provider's names; each is resolved once."""
 
-    def __init__(self, call: Call, provider: Provider) -> None:
-        self._call, self._provider = call, provider
+    def __init__(self, exchange: Exchange, provider: Provider) -> None:
+        self._call, self._provider = exchange, provider
         self._resolved: dict[str, str] = {}
 
     def __call__(self, name: str, line_number: int) -> str:

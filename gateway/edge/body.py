@@ -30,7 +30,9 @@ class ClientGone(Exception):
 
 async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
     """The whole body. Raises GatewayError (413) or ClientGone; the caller has the deadline."""
-    message = await _next_message(receive)
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > limit:
@@ -87,7 +89,8 @@ def decode(body: bytes) -> dict[str, msgspec.Raw]:
     Refused too: a field that stands there twice, or in another case (`check_field_names`).
     """
     try:
-        offload.check_fields(body)
+        if len(body) >= offload.LARGE_BYTES:
+            offload.check_fields(body)
         if not body.isascii():
             # Values are not looked into here, so their encoding is checked apart.
             offload.check_utf8(body)

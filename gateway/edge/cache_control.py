@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.canon.errors import invalid
 from gateway.relay.exchange.cached_response import DEFAULT_CACHE_CONTROL, CacheControl
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Exchange
 from gateway.routing.cache_policy import MAX_TTL_S
 
 FIELD = "cache"
@@ -20,25 +20,25 @@ _MIN_SECONDS = {"ttl": 1, "s-maxage": 0}
 _NAMES = (*_FLAGS, *_MIN_SECONDS, "namespace")
 
 
-def read(call: Call) -> CacheControl | None:
+def read(exchange: Exchange) -> CacheControl | None:
     """Read the request's cache control and remove the field from its body.
 
     None if neither the route nor the request uses the cache. Raises GatewayError that names
     the invalid field.
     """
-    has_field = FIELD in call.fields
-    if call.verb == "passthrough" or not (
-        has_field or (call.route and call.route.cache is not None)
+    has_field = FIELD in exchange.fields
+    if exchange.verb == "passthrough" or not (
+        has_field or (exchange.route and exchange.route.cache is not None)
     ):
         return None
-    header = call.headers.get("cache-control")
+    header = exchange.headers.get("cache-control")
     controls = _parse_header(header) if header else DEFAULT_CACHE_CONTROL
-    return _merge_field(call, controls) if has_field else controls
+    return _merge_field(exchange, controls) if has_field else controls
 
 
-def _merge_field(call: Call, controls: CacheControl) -> CacheControl:
-    raw = call.fields.pop(FIELD)
-    call.body = msgspec.json.encode(call.fields)
+def _merge_field(exchange: Exchange, controls: CacheControl) -> CacheControl:
+    raw = exchange.fields.pop(FIELD)
+    exchange.body = msgspec.json.encode(exchange.fields)
     if bytes(raw) == b"null":
         return controls
     field_controls = _decode_field(raw)

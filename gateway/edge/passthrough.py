@@ -25,7 +25,7 @@ from gateway.framing import multipart
 from gateway.framing.multipart import MalformedForm, Part
 from gateway.providers import passthrough_catalog
 from gateway.providers.passthrough_catalog import Operation
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.deadlines import Deadlines, Receive, stop_error
 from gateway.relay.exchange.passthrough import PassthroughState
 from gateway.relay.passthrough import resource_ids
@@ -68,68 +68,73 @@ def _split_version(path: str) -> tuple[str, str]:
     return match["version"] or "v1", match["rest"]
 
 
-def begin_call(call: Call, path: str, method: str) -> None:
+def begin_call(exchange: Exchange, path: str, method: str) -> None:
     """Set the operation of a new call; none if the path does not allow the method."""
     version, operation_path = _split_version(path)
-    is_anthropic = "anthropic-version" in call.headers or path.startswith("/anthropic/")
+    is_anthropic = "anthropic-version" in exchange.headers or path.startswith("/anthropic/")
     dialect = "anthropic_messages" if is_anthropic else "openai_chat"
     operation, resource_id, allowed_methods = passthrough_catalog.find_operation(
         method, operation_path, dialect
     )
-    call.passthrough_state = PassthroughState(operation, allowed_methods, version)
-    call.passthrough_state.resource_id = resource_id
+    exchange.passthrough_state = PassthroughState(operation, allowed_methods, version)
+    exchange.passthrough_state.resource_id = resource_id
     if operation is None:
         return
-    call.dialect = _DIALECTS[operation.dialect]
+    exchange.dialect = _DIALECTS[operation.dialect]
     label = f"/{version}/{operation.path}"
-    call.endpoint = label if operation.model else f"{method} {label}"
+    exchange.endpoint = label if operation.model else f"{method} {label}"
 
 
 async def accept_call(
-    runtime: Runtime, call: Call, scope: Mapping[str, Any], receive: Receive, deadlines: Deadlines
+    runtime: Runtime,
+    exchange: Exchange,
+    scope: Mapping[str, Any],
+    receive: Receive,
+    deadlines: Deadlines,
 ) -> None:
     """All that is refused before any target is tried. Raises GatewayError, ClientGone."""
-    assert call.passthrough_state is not None
-    if call.passthrough_state.operation is None:
-        message = (
-            f"{scope['method']} is not allowed here; use {call.passthrough_state.allowed_methods}"
-        )
+    assert exchange.passthrough_state is not None
+    if exchange.passthrough_state.operation is None:
+        allowed = exchange.passthrough_state.allowed_methods
+        message = f"{scope['method']} is not allowed here; use {allowed}"
         raise GatewayError(Error(kind="method_not_allowed", message=message))
-    state, operation = state_of(call)
-    call.key = authenticate(runtime, call.snapshot, scope["headers"], call.query)
-    state.owner_key_id = call.key.id if call.key is not None and call.key.id else None
+    state, operation = state_of(exchange)
+    exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
+    state.owner_key_id = exchange.key.id if exchange.key is not None and exchange.key.id else None
     if operation.body_type != "none":
-        await _read_body(runtime, call, receive, deadlines)
+        await _read_body(runtime, exchange, receive, deadlines)
     if operation.family == "rerank":
-        state.rerank_format = rerank.shape_of(call.fields, state.version)
-    query = dict(parse_qsl(call.query.decode("latin-1")))
-    provider_name = call.headers.get(PROVIDER_HEADER) or query.get("provider", "")
-    if operation.model and call.model:
-        call.route = _route_for_model(call, operation)
+        state.rerank_format = rerank.shape_of(exchange.fields, state.version)
+    query = dict(parse_qsl(exchange.query.decode("latin-1")))
+    provider_name = exchange.headers.get(PROVIDER_HEADER) or query.get("provider", "")
+    if operation.model and exchange.model:
+        exchange.route = _route_for_model(exchange, operation)
     elif operation.batch_model_path:
-        call.route = _route_for_models(call, operation)
+        exchange.route = _route_for_models(exchange, operation)
     else:
-        batch_part = batch_file.find_batch_part(call)
+        batch_part = batch_file.find_batch_part(exchange)
         if batch_part is not None and not provider_name:
-            provider_name = await batch_file.infer_provider(call, batch_part)
-        provider = _resolve_provider(runtime, call, provider_name)
-        call.route = _route_to_provider(call, provider, operation)
+            provider_name = await batch_file.infer_provider(exchange, batch_part)
+        provider = _resolve_provider(runtime, exchange, provider_name)
+        exchange.route = _route_to_provider(exchange, provider, operation)
         if batch_part is not None:
-            await batch_file.rename_models(runtime, call, batch_part, provider)
-    _set_query(runtime, call, query)
+            await batch_file.rename_models(runtime, exchange, batch_part, provider)
+    _set_query(runtime, exchange, query)
 
 
 # --- the body -----------------------------------------------------------------------------
 
 
-async def _read_body(runtime: Runtime, call: Call, receive: Receive, deadlines: Deadlines) -> None:
-    state, operation = state_of(call)
-    content_type = call.headers.get("content-type", "")
+async def _read_body(
+    runtime: Runtime, exchange: Exchange, receive: Receive, deadlines: Deadlines
+) -> None:
+    state, operation = state_of(exchange)
+    content_type = exchange.headers.get("content-type", "")
     is_form = content_type.lower().lstrip().startswith("multipart/")
     if is_form and operation.body_type == "json":
-        raise invalid(f"{call.endpoint} takes a JSON body, not a form")
+        raise invalid(f"{exchange.endpoint} takes a JSON body, not a form")
     if not is_form and operation.body_type == "form":
-        raise invalid(f"{call.endpoint} takes a form (multipart/form-data), not JSON")
+        raise invalid(f"{exchange.endpoint} takes a form (multipart/form-data), not JSON")
     config = runtime.config
 
     deadline = time.monotonic() + MAX_UPLOAD_S
@@ -142,34 +147,34 @@ async def _read_body(runtime: Runtime, call: Call, receive: Receive, deadlines: 
         return message
 
     if not is_form:
-        call.body = await request_body.read(receive, call.headers, config.max_body_bytes)
-        if call.body or operation.path_suffix == "":
-            call.fields = request_body.decode(call.body)
-        call.model = request_body.field(call.fields, "model", str, default="")
-        call.stream = bool(request_body.field(call.fields, "stream", bool, default=False))
+        exchange.body = await request_body.read(receive, exchange.headers, config.max_body_bytes)
+        if exchange.body or operation.path_suffix == "":
+            exchange.fields = request_body.decode(exchange.body)
+        exchange.model = request_body.field(exchange.fields, "model", str, default="")
+        exchange.stream = bool(request_body.field(exchange.fields, "stream", bool, default=False))
         return
     boundary = multipart.parse_boundary(content_type)
     if boundary is None:
         raise invalid("the content type of the form names no boundary", "content-type")
-    limit, declared = config.max_upload_bytes, call.headers.get("content-length", "")
+    limit, declared = config.max_upload_bytes, exchange.headers.get("content-length", "")
     size = min(int(declared), limit) if declared.isdigit() else limit
     state.spool = runtime.spools.open(size)
-    chunks = request_body.read_chunks(receive_before_deadline, call.headers, limit)
+    chunks = request_body.read_chunks(receive_before_deadline, exchange.headers, limit)
     state.form = await upload.read_form(chunks, boundary, state.spool)
     state.boundary = boundary
     try:
-        _load_form_fields(call, state.form)
+        _load_form_fields(exchange, state.form)
     except MalformedForm as error:
         raise upload.malformed_form(error) from None
 
 
-def release_spool(call: Call) -> None:
+def release_spool(exchange: Exchange) -> None:
     """Close the spool that `accept_call` opened for a form."""
-    if call.passthrough_state is not None and call.passthrough_state.spool is not None:
-        call.passthrough_state.spool.close()
+    if exchange.passthrough_state is not None and exchange.passthrough_state.spool is not None:
+        exchange.passthrough_state.spool.close()
 
 
-def _load_form_fields(call: Call, form: list[Part]) -> None:
+def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
     """The plain fields, as a body to route, limit and log by: of files the length alone."""
     form_fields: dict[str, Any] = {}
     request_body.check_case({part.name: None for part in form})
@@ -196,34 +201,34 @@ def _load_form_fields(call: Call, form: list[Part]) -> None:
     model = form_fields.get("model", "")
     if not isinstance(model, str):
         raise invalid("model must be a plain field of the form", "model")
-    call.model = model
-    call.stream = form_fields.get("stream") in {"true", "True", "1"}
-    call.body = msgspec.json.encode(form_fields)
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    exchange.model = model
+    exchange.stream = form_fields.get("stream") in {"true", "True", "1"}
+    exchange.body = msgspec.json.encode(form_fields)
+    exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
 
 
 # --- who answers --------------------------------------------------------------------------
 
 
-def _route_for_model(call: Call, operation: Operation) -> Route:
-    route = find_route(call.snapshot, call.key, call.model)
+def _route_for_model(exchange: Exchange, operation: Operation) -> Route:
+    route = find_route(exchange.snapshot, exchange.key, exchange.model)
     targets = tuple(t for t in route.targets if provider_path(t.model.provider, operation.family))
     if not targets:
         provider_names = (
             ", ".join(dict.fromkeys(t.model.provider.name for t in route.targets)) or "nobody"
         )
         message = (
-            f"the model `{call.model[:200]}` is served by {provider_names}, which does not support "
-            f"{operation.family}; {_provider_hint(call, operation.family)}"
+            f"the model `{exchange.model[:200]}` is served by {provider_names}, which does not "
+            f"support {operation.family}; {_provider_hint(exchange, operation.family)}"
         )
         raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
     return msgspec.structs.replace(route, targets=targets)
 
 
-def _route_for_models(call: Call, operation: Operation) -> Route:
+def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
     """The provider of the models in a batch, which must be one; each gets its name there."""
     list_field, params_field = operation.batch_model_path
-    requests = msgspec.json.decode(call.fields.get(list_field, b"null"))
+    requests = msgspec.json.decode(exchange.fields.get(list_field, b"null"))
     if not isinstance(requests, list) or not requests:
         raise invalid(f"{list_field} is required: give a list", list_field)
     first_target: Target | None = None
@@ -235,20 +240,20 @@ def _route_for_models(call: Call, operation: Operation) -> Route:
         if not isinstance(model, str) or not isinstance(params, dict):
             raise invalid(f"{param} is required: the name of a route or `provider/model`", param)
         if model not in provider_models:
-            call.model = call.model or model
-            target = _resolve_target(call, operation, model, first_target, param)
+            exchange.model = exchange.model or model
+            target = _resolve_target(exchange, operation, model, first_target, param)
             first_target = first_target or target
             provider_models[model] = target.model.name
         params["model"] = provider_models[model]
     assert first_target is not None
-    call.fields[list_field] = msgspec.Raw(msgspec.json.encode(requests))
-    return Route(id=0, name=call.model, targets=(first_target,), retries=0)
+    exchange.fields[list_field] = msgspec.Raw(msgspec.json.encode(requests))
+    return Route(id=0, name=exchange.model, targets=(first_target,), retries=0)
 
 
 def _resolve_target(
-    call: Call, operation: Operation, model: str, first_target: Target | None, param: str
+    exchange: Exchange, operation: Operation, model: str, first_target: Target | None, param: str
 ) -> Target:
-    route = find_route(call.snapshot, call.key, model, param)
+    route = find_route(exchange.snapshot, exchange.key, model, param)
     targets = [t for t in route.targets if provider_path(t.model.provider, operation.family)]
     if first_target is not None:
         provider_name = first_target.model.provider.name
@@ -261,59 +266,58 @@ def _resolve_target(
             )
     if not targets:
         message = f"{param}: `{model[:200]}` is at no provider with this call"
-        raise invalid(f"{message}; {_provider_hint(call, operation.family)}", param)
+        raise invalid(f"{message}; {_provider_hint(exchange, operation.family)}", param)
     return targets[0]
 
 
-def _resolve_provider(runtime: Runtime, call: Call, provider_name: str) -> Provider:
+def _resolve_provider(runtime: Runtime, exchange: Exchange, provider_name: str) -> Provider:
     """The provider of a call that names no model. Raises GatewayError."""
-    state, operation = state_of(call)
+    state, operation = state_of(exchange)
     resource_id, param = state.resource_id, "id"
-    if raw := call.fields.get("input_file_id"):
+    if raw := exchange.fields.get("input_file_id"):
         resource_id, param = msgspec.json.decode(raw), "input_file_id"
         if not isinstance(resource_id, str):
             raise invalid("input_file_id must be a string", param)
     if resource_id and (
         state.owner_key_id is not None or resource_ids.decode_id(resource_id, runtime.config.pepper)
     ):
-        handle = resolve_owned_id(runtime, call, resource_id, param)
+        handle = resolve_owned_id(runtime, exchange, resource_id, param)
         provider_name, resource_id = handle.provider, handle.id
     elif resource_id and not resource_ids.PROVIDER_ID.fullmatch(resource_id):
         raise GatewayError(Error(kind="not_found", message="there is no such id", param=param))
     if param == "id":
         state.resource_id = resource_id
     else:
-        call.fields["input_file_id"] = msgspec.Raw(msgspec.json.encode(resource_id))
+        exchange.fields["input_file_id"] = msgspec.Raw(msgspec.json.encode(resource_id))
     return (
-        _provider_by_name(call, operation, provider_name)
+        _provider_by_name(exchange, operation, provider_name)
         if provider_name
-        else _only_provider(call, operation)
+        else _only_provider(exchange, operation)
     )
 
 
-def _provider_by_name(call: Call, operation: Operation, provider_name: str) -> Provider:
-    provider = call.snapshot.providers.get(provider_name)
+def _provider_by_name(exchange: Exchange, operation: Operation, provider_name: str) -> Provider:
+    provider = exchange.snapshot.providers.get(provider_name)
     if provider is None:
-        message = (
-            f"there is no provider `{provider_name[:80]}`; {_provider_hint(call, operation.family)}"
-        )
+        hint = _provider_hint(exchange, operation.family)
+        message = f"there is no provider `{provider_name[:80]}`; {hint}"
         raise GatewayError(Error(kind="not_found", message=message, param="provider"))
     if provider_path(provider, operation.family) is None:
         message = (
             f"the provider {provider_name} does not support {operation.family}; "
-            f"{_provider_hint(call, operation.family)}"
+            f"{_provider_hint(exchange, operation.family)}"
         )
         raise GatewayError(Error(kind="not_found", message=message, param="provider"))
     return provider
 
 
-def _only_provider(call: Call, operation: Operation) -> Provider:
-    providers = _providers_with(call, operation.family)
+def _only_provider(exchange: Exchange, operation: Operation) -> Provider:
+    providers = _providers_with(exchange, operation.family)
     if len(providers) == 1:
         return providers[0]
     if not providers:
         message = (
-            f"no provider here has {operation.family}; {_provider_hint(call, operation.family)}"
+            f"no provider here has {operation.family}; {_provider_hint(exchange, operation.family)}"
         )
         raise GatewayError(Error(kind="not_found", message=message, param="provider"))
     names = ", ".join(provider.name for provider in providers)
@@ -325,14 +329,14 @@ def _only_provider(call: Call, operation: Operation) -> Provider:
     )
 
 
-def _providers_with(call: Call, family: str) -> list[Provider]:
-    providers = sorted(call.snapshot.providers.values(), key=lambda p: p.name)
+def _providers_with(exchange: Exchange, family: str) -> list[Provider]:
+    providers = sorted(exchange.snapshot.providers.values(), key=lambda p: p.name)
     return [provider for provider in providers if provider_path(provider, family) is not None]
 
 
-def _provider_hint(call: Call, family: str) -> str:
+def _provider_hint(exchange: Exchange, family: str) -> str:
     """What to do, for a refusal: the providers here that could, or those that would."""
-    names = [provider.name for provider in _providers_with(call, family)]
+    names = [provider.name for provider in _providers_with(exchange, family)]
     if names:
         return f"these providers here have it: {', '.join(names)}"
     vendors = [
@@ -341,12 +345,12 @@ def _provider_hint(call: Call, family: str) -> str:
     return f"add a provider that has it ({', '.join(vendors[:8])})"
 
 
-def _route_to_provider(call: Call, provider: Provider, operation: Operation) -> Route:
+def _route_to_provider(exchange: Exchange, provider: Provider, operation: Operation) -> Route:
     """The way to one provider without a model; a key with routes needs this one among them."""
     operation_name = operation.family.rpartition("/")[2]
     target = Target(id=0, model=model_of(provider, operation_name))
     route = Route(id=0, name=f"{provider.name}/{operation_name}", targets=(target,), retries=0)
-    if call.key is not None and not may_use(call.key, route):
+    if exchange.key is not None and not may_use(exchange.key, route):
         message = (
             f"this API key may not use {operation_name} of {provider.name}; allow it `{route.name}`"
         )
@@ -354,15 +358,15 @@ def _route_to_provider(call: Call, provider: Provider, operation: Operation) -> 
     return route
 
 
-def _set_query(runtime: Runtime, call: Call, query: dict[str, str]) -> None:
+def _set_query(runtime: Runtime, exchange: Exchange, query: dict[str, str]) -> None:
     """The parameters to send on, with the provider's own ids as cursors."""
-    state, operation = state_of(call)
+    state, operation = state_of(exchange)
     params = {name: value for name, value in query.items() if name not in _GATEWAY_PARAMS}
     for name in _CURSOR_PARAMS & params.keys():
         if state.owner_key_id is not None or resource_ids.decode_id(
             params[name], runtime.config.pepper
         ):
-            params[name] = resolve_owned_id(runtime, call, params[name], name).id
+            params[name] = resolve_owned_id(runtime, exchange, params[name], name).id
     listing = operation.has_resource_ids and operation.method == "GET" and not operation.path_suffix
     if listing and state.owner_key_id is not None:
         # Others' things are left out of the answer, so there may be few of the key's in it.

@@ -35,13 +35,13 @@ from gateway.dialects.openai_responses.stored_responses import (
 from gateway.edge.auth import authenticate
 from gateway.edge.endpoints import Endpoint
 from gateway.relay.exchange.call import Call, Client, Header
-from gateway.relay.exchange.deadlines import Deadlines, Receive
+from gateway.relay.exchange.deadlines import Receive
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run import background
 from gateway.relay.run.background import BackgroundJob
-from gateway.relay.run.fan_out import run_with_fan_out
+from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.reply import id_headers, stream_headers
-from gateway.relay.run.store_policy import delete_upstream, owner_of, recover_missing_state
+from gateway.relay.run.store_policy import delete_upstream, owner_of
 from gateway.relay.run.stream import PING_S
 from gateway.relay.runtime import Runtime
 from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S
@@ -58,22 +58,12 @@ _BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 async def detach(runtime: Runtime, call: Call, client: Client) -> None:
     """Start a background response, and reply with its first state. Raises GatewayError."""
-    job = await background.background_responses(runtime).start(call, run)
+    job = await background.background_responses(runtime).start(call, run_with_features)
     headers = id_headers(call)
-    if not call.stream:
+    if not call.exchange.stream:
         await client.reply(200, [_JSON, *headers], job.response.response)
         return
     await _send_events(client, stream_headers(call) + headers, job.follow())
-
-
-async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines) -> None:
-    """Run the call; once more with stored state if the provider has lost the previous response."""
-    try:
-        await run_with_fan_out(runtime, call, client, deadlines)
-    except GatewayError as failure:
-        if client.started or not recover_missing_state(call, failure):
-            raise
-        await run_with_fan_out(runtime, call, client, deadlines)
 
 
 async def answer_response(

@@ -301,10 +301,10 @@ class _Connection:
                 "previous_response_id",
             )
         echo = await offload.scan(size, dialect.read_echo, content) | {"store": False}
-        exchange = ResponseContext(
+        context = ResponseContext(
             id=new_response_id(), created=int(time.time()), model=model, echoed_fields=echo
         )
-        response_fields = empty_response(exchange)
+        response_fields = empty_response(context)
         stored_response = StoredResponse(
             id=response_fields["id"],
             owner=owner_of(key),
@@ -382,10 +382,10 @@ class _Turn:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         endpoint = endpoints.ENDPOINTS["responses"]
         call = new_call(runtime, scope, headers, endpoint, time.perf_counter())
-        call.connection_responses = {
+        call.exchange.connection_responses = {
             stored_response.id: stored_response for stored_response in connection.responses.values()
         }
-        call.on_response = lambda stored_response: connection.remember_response(
+        call.exchange.on_response = lambda stored_response: connection.remember_response(
             self.stream_id, stored_response
         )
         await serve(runtime, call, Client(self._handle_message), scope, self._receive)

@@ -33,11 +33,6 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     tiers: dict[str, Price] = {}
     source: str = ""
 
-    @property
-    def special(self) -> bool:
-        """Whether some tokens of its text or sound have a price of their own."""
-        return not (self.reasoning is self.input_audio is self.output_audio is None)
-
 
 # The prices of one kind of token each.
 RATES = (

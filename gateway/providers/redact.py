@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 import msgspec
@@ -141,6 +142,7 @@ class Redactor:
         return longest
 
 
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether a header or parameter of this name carries a credential, by its words."""
     lower = name.lower()

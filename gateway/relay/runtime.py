@@ -26,7 +26,6 @@ from gateway.relay.cache import store as cache_store
 from gateway.relay.cache.store import MEMORY_BYTES
 from gateway.relay.event_loop.monitor import LoopMonitor
 from gateway.relay.event_loop.service import RestartingThread
-from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.deadlines import DeadlineTicker
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.spool import UploadSpools
@@ -45,7 +44,7 @@ from gateway.relay.upstream.http1 import FixedHeaders
 from gateway.relay.wiring import Wiring as Wiring
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyStats
-from gateway.routing.snapshot import Provider, Route, Snapshot, Target
+from gateway.routing.snapshot import Provider, Snapshot
 
 if TYPE_CHECKING:
     from gateway.relay.limits.redis_limiter import RedisLimiter
@@ -308,17 +307,6 @@ class Runtime:
             redis_up=None if self.redis_limiter is None else self.redis_limiter.is_up,
             budgets=remaining_budgets(self.limiter.counters, rules, self.limiter.now()),
         )
-
-    async def reserve(self, call: Call, route: Route, target: Target | None) -> Error | None:
-        """Let a call past its limits to a target; why not, if only the provider is full.
-
-        Raises GatewayError for a limit of its own. Waits only for Redis, where there is one.
-        Without a target it is let past to an answer that has been kept. Raises Answered if
-        Redis had one (`Call.cache_lookup`).
-        """
-        if self.redis_limiter is not None:
-            return await self.redis_limiter.reserve_on_redis(call, route, target)
-        return self.limiter.reserve(call, route, target)
 
     def secrets(self, snapshot: Snapshot) -> tuple[str, ...]:
         """The provider credentials in use in all forms, to be removed from upstreams' words."""

@@ -68,11 +68,6 @@ def depends_on_content(routes: Iterable[Route]) -> bool:
     return any(route.depends_on_content for route in routes)
 
 
-def depends_on_caller(routes: Iterable[Route]) -> bool:
-    """Whether `select_candidates` needs the caller and the time for these routes."""
-    return any(route.depends_on_caller for route in routes)
-
-
 def features_of(request: Request, tokens: int) -> RequestFeatures:
     """The features of a request; `tokens` is the caller's estimate."""
     used = set()
@@ -107,7 +102,13 @@ def select_candidates(
     than none. `busy` counts the requests under way, by `provider/model`.
     """
     if features is None and not health and len(routes) == 1 and len(routes[0].targets) == 1:
-        return _single_target_decision(routes[0])
+        (route,) = routes
+        (target,) = route.targets
+        step = None
+        if route.steps:
+            step = next((step for step in route.steps if step.order == target.order), None)
+            step = step or Step(order=target.order, strategy=route.strategy)
+        return Decision((Candidate(route, target, 0, step),))
     matching: list[Candidate] = []
     skipped: list[Skip] = []
     barred_ids = _targets_barred_by_tags(routes, features) if features is not None else None
@@ -125,16 +126,6 @@ def select_candidates(
     if in_cooldown and not _has_first_candidate(available, in_cooldown):
         return Decision(tuple(matching), tuple(skipped), ignores_cooldowns=True)
     return Decision(tuple(available), (*skipped, *in_cooldown))
-
-
-def _single_target_decision(route: Route) -> Decision:
-    """Of a route with one target, whoever asks."""
-    (target,) = route.targets
-    step = None
-    if route.steps:
-        matching = (step for step in route.steps if step.order == target.order)
-        step = next(matching, None) or Step(order=target.order, strategy=route.strategy)
-    return Decision((Candidate(route, target, 0, step),))
 
 
 def _by_health(

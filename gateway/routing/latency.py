@@ -46,7 +46,8 @@ def with_measurement(
     if stats is None:
         return LatencyStats(first_ms, 1, now, tokens)
     average = stats.first_ms + SMOOTHING * (first_ms - stats.first_ms)
-    return LatencyStats(average, stats.count + 1, now, recent_tokens(stats, now) + tokens)
+    earlier = recent_tokens(stats, now) if stats.tokens else 0.0
+    return LatencyStats(average, stats.count + 1, now, earlier + tokens)
 
 
 def recent_tokens(stats: LatencyStats, now: float) -> float:

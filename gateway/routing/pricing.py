@@ -42,7 +42,8 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
         (long_lived, price.cache_write_1h),
         (usage.output, price.output),
     )
-    if price.special:
+    if not (price.reasoning is price.input_audio is price.output_audio is None):
+        # Some tokens of its text or sound have a price of their own.
         lines = (*_special_lines(usage, price), *lines[1:4])
     total = Decimal(0)
     for tokens, per_million in lines:

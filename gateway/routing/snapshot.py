@@ -299,10 +299,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
         None also for a name that may not become an upstream's (`model_names.fault_of`).
         """
-        name = model_names.normalize_model_name(name)
-        route = self.routes.get(name)
-        if route is not None:
-            return route
+        if not name.isascii():
+            name = model_names.normalize_model_name(name)
+        found = self.routes.get(name)
+        if found is not None:
+            return found
         alias = self.aliases.get(name)
         if alias is not None:
             return self.routes.get(alias)

@@ -17,7 +17,7 @@ import msgspec
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.deadlines import stop_error
 from gateway.relay.exchange.request_features import select_for_call
 from gateway.relay.run.pipeline import no_candidate_error
@@ -105,35 +105,43 @@ def build_call(
     """
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
-    call = Call(
-        request_id="req_dry_run",
-        endpoint="dry_run",
+    exchange = Exchange(
+        request_id="req_rehearsal",
+        endpoint="rehearsal",
         verb="generate",
         dialect=DIALECTS[dialect],
         snapshot=snapshot,
         headers=dict(headers or {}),
         started=time.perf_counter(),
     )
-    call.model = body["model"]
+    exchange.model = body["model"]
     stream_field = body.get("stream")
-    call.stream = stream_field is True or (stream_field is None and call.dialect.streams_by_default)
-    if call.dialect.model_in_path:
+    exchange.stream = stream_field is True or (
+        stream_field is None and exchange.dialect.streams_by_default
+    )
+    if exchange.dialect.model_in_path:
         body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
-    call.body = json.dumps(body).encode()
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
-    return call
+    exchange.body = json.dumps(body).encode()
+    exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
+    return Call(exchange)
 
 
 def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
     """Simulate a call through its route. Never raises for a refusal."""
-    call.key, call.route = state.key, route
+    call.exchange.key, call.exchange.route = state.key, route
     if state.time_of_day is not None:
-        call.started_at = state.time_of_day
+        call.exchange.started_at = state.time_of_day
     targets: list[TargetOutcome] = []
     try:
-        call.dialect.check_passthrough(call.body)
+        call.exchange.dialect.check_passthrough(call.exchange.body)
         decision = select_for_call(
-            call, route, state.health, state.latency_by_target, state.now, state.draw, state.busy
+            call.exchange,
+            route,
+            state.health,
+            state.latency_by_target,
+            state.now,
+            state.draw,
+            state.busy,
         )
     except GatewayError as refusal:
         return DryRun(call=call, targets=(), error=refusal.error)

@@ -2,7 +2,7 @@
 
 Live traffic remembers the reasoning of responses (`relay.state.reasoning`) and may fetch URLs
 (`relay.translate.media`). A dry run does neither: it uses `SimulationInputs`, and reports each
-missing input as a `LiveAddition`.
+missing input as a `RuntimeInput`.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def apply_inputs(
         if turn_indexes
         else {}
     )
-    call.recalled_reasoning = recalled if turn_indexes else None
+    call.attempt.recalled_reasoning = recalled if turn_indexes else None
     missing = [
-        RuntimeInput(call.request.turns[p].path, _REASONING)
+        RuntimeInput(call.exchange.request.turns[p].path, _REASONING)
         for p in turn_indexes
         if p not in recalled
     ]
@@ -85,8 +85,9 @@ def _match_reasoning(
     call: Call, target: Target, dialect: Dialect, turn_indexes: list[int], answers: tuple[Any, ...]
 ) -> dict[int, ReasoningState]:
     """The reasoning of the answers by the places of their turns, as `reasoning.Memory` finds it."""
-    turns, scope = call.request.turns, ""
-    keys = dict(keys_in(call.request, scope, turn_indexes))
+    exchange = call.exchange
+    turns, scope = exchange.request.turns, ""
+    keys = dict(keys_in(exchange.request, scope, turn_indexes))
     matched: dict[int, ReasoningState] = {}
     for index, answer in enumerate(answers):
         parts = _parts(call, target, dialect, answer, f"answers[{index}]")
@@ -94,7 +95,7 @@ def _match_reasoning(
         if reasoning is None:
             continue
         for turn_index in turn_indexes:
-            before = msgspec.structs.replace(call.request, turns=turns[:turn_index])
+            before = msgspec.structs.replace(exchange.request, turns=turns[:turn_index])
             reasoning_keys = keys_after(before, parts, scope)
             if (
                 reasoning_keys.turn == keys[turn_index].turn
@@ -112,7 +113,7 @@ def _parts(
     call: Call, target: Target, dialect: Dialect, answer: Any, path: str
 ) -> tuple[Part, ...]:
     traits = target.model.traits
-    rendered = dialect.provider.render_request(call.request, traits)
+    rendered = dialect.provider.render_request(call.exchange.request, traits)
     try:
         return dialect.provider.parse_response(answer, traits, rendered).parts
     except GatewayError as failure:
@@ -124,12 +125,13 @@ def _media(
     call: Call, route: Route, target: Target, dialect: Dialect, inputs: SimulationInputs
 ) -> tuple[RuntimeInput, ...]:
     """Put lent files where fetched ones would be; those that live traffic would fetch."""
-    if call.verb not in {"generate", "count_tokens"} or route.strict:
+    exchange = call.exchange
+    if exchange.verb not in {"generate", "count_tokens"} or route.strict:
         return ()
     if not (inputs.files or inputs.fetch_media) or passes_unparsed(call, target, dialect):
         return ()
     missing: list[RuntimeInput] = []
-    for part in parts_to_fetch(call.request, dialect, target.model.traits):
+    for part in parts_to_fetch(exchange.request, dialect, target.model.traits):
         fetched = inputs.files.get(part.url or "")
         if fetched is None:
             if inputs.fetch_media:

@@ -89,7 +89,8 @@ async def _ask(upstreams: Upstreams, target: Target) -> str:
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(dialect, target, stream=False, verb="generate")
     prepared = translated(request, dialect, target.model.traits, edits, path)
-    prepared = on_surface(prepared, provider, "generate", path)
+    if provider.model_in_path or provider.body:
+        prepared = on_surface(prepared, provider, "generate", path)
     data = await _send(upstreams, target, prepared)
     response = dialect.provider.parse_response(decode(data), target.model.traits, prepared.rendered)
     text = "".join(part.text for part in response.parts if isinstance(part, Text))

@@ -23,7 +23,7 @@ from gateway.providers.capabilities import traits_for
 from gateway.providers.catalog import resolve
 from gateway.providers.profile import Preset, Secret
 from gateway.providers.redact import scrub
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.run import embeddings
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
@@ -61,7 +61,7 @@ def request(
     verb: Verb = "generate" if source_name == source else "count_tokens"
     if client.embed_client is not None and "input" in body:
         verb = "embed"
-    call = Call(
+    exchange = Exchange(
         request_id=REQUEST_ID,
         endpoint="translate",
         verb=verb,
@@ -70,16 +70,16 @@ def request(
         headers={name.lower(): value for name, value in headers.items()},
         started=0.0,
     )
-    call.body = msgspec.json.encode(body)
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
-    call.earlier_responses = stored
+    exchange.body = msgspec.json.encode(body)
+    exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
+    exchange.earlier_responses = stored
     stream_field = body.get("stream")
-    call.model = str(body.get("model", ""))
-    call.stream = stream_field is True or (stream_field is None and client.streams_by_default)
+    exchange.model = str(body.get("model", ""))
+    exchange.stream = stream_field is True or (stream_field is None and client.streams_by_default)
     if client.model_in_path:
-        call.fields = {k: v for k, v in call.fields.items() if k not in {"model", "stream"}}
+        exchange.fields = {k: v for k, v in exchange.fields.items() if k not in {"model", "stream"}}
     provider = _provider(preset)
-    name = model or call.model
+    name = model or exchange.model
     if name and (fault := model_names.find_name_fault(name)) is not None:
         raise invalid(f"model is not a model's name: {fault}", "model")
     upstream = model_of(provider, name)
@@ -87,9 +87,12 @@ def request(
         traits = msgspec.structs.replace(upstream.traits, responses=False)
         upstream = msgspec.structs.replace(upstream, traits=traits)
     route_target = Target(id=0, model=upstream)
-    route = Route(id=0, name=call.model, targets=(route_target,))
-    live_additions = apply_inputs(call, route, route_target, inputs) if call.verb != "embed" else ()
-    prepare_call = embeddings.prepare if call.verb == "embed" else prepare
+    route = Route(id=0, name=exchange.model, targets=(route_target,))
+    call = Call(exchange)
+    live_additions = (
+        apply_inputs(call, route, route_target, inputs) if exchange.verb != "embed" else ()
+    )
+    prepare_call = embeddings.prepare if exchange.verb == "embed" else prepare
     prepared = prepare_call(call, route, route_target)
     auth_headers = {
         n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)
@@ -120,13 +123,13 @@ def stream(
     preset = _preset(source, "from")
     upstream, client = _dialect(preset), _dialect(_preset(target, "to"))
     parser = upstream.provider.stream_parser(_stream_traits(preset, model), None)
-    exchange = ResponseContext(
+    context = ResponseContext(
         id=ANSWER_ID,
         created=CREATED,
         model=VISIBLE_MODEL.get(client.name, OTHER_VISIBLE_MODEL),
         include_usage=include_usage,
     )
-    renderer = client.client.stream_renderer(exchange)
+    renderer = client.client.stream_renderer(context)
     events = []
     for item in frames:
         if item == "EOF":

@@ -10,7 +10,7 @@ import pytest
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
 from gateway.providers.catalog import PRESETS
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 from gateway.simulate import translate
@@ -154,7 +154,7 @@ def prepared(*, drop_params: bool = True, strict: bool = False, **facts: Any) ->
     if facts:
         traits = msgspec.structs.replace(model.traits, **facts)
         model = msgspec.structs.replace(model, traits=traits, stated=model.stated | facts.keys())
-    call = Call(
+    exchange = Exchange(
         request_id="r",
         endpoint="chat",
         verb="generate",
@@ -163,10 +163,10 @@ def prepared(*, drop_params: bool = True, strict: bool = False, **facts: Any) ->
         headers={},
         started=0.0,
     )
-    call.body = msgspec.json.encode({"model": "gw", "messages": [HI], "temperature": 0})
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    exchange.body = msgspec.json.encode({"model": "gw", "messages": [HI], "temperature": 0})
+    exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
     target = Target(id=1, model=model)
-    return prepare(call, Route(id=1, name="gw", targets=(target,), strict=strict), target)
+    return prepare(Call(exchange), Route(id=1, name="gw", targets=(target,), strict=strict), target)
 
 
 def test_the_switch_of_the_provider_leaves_the_body_alone() -> None:

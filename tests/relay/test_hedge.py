@@ -380,7 +380,7 @@ async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path
         return completion("first")
 
     async with gateway(tmp_path, registry, a=first, b=lambda _: completion("never")) as live:
-        admit = live.runtime.reserve
+        admit = live.runtime.limiter.admit
 
         async def patient(call: Any, route: Any, target: Any) -> Any:
             full = await admit(call, route, target)
@@ -390,7 +390,7 @@ async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path
                 await live.rows(1)
             return full
 
-        live.runtime.reserve = patient  # type: ignore[method-assign]
+        live.runtime.limiter.admit = patient  # type: ignore[method-assign]
         reply = await live.post(CHAT, asking())
         row = await live.entry()
         held = counted(live, "provider:2/concurrency/")

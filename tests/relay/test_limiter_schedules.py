@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.limits.limiter import Limiter, rules_for
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing.limits import (
@@ -201,9 +200,8 @@ class Story:
         call = self._call(want)
         held: set[str] = set()
         for place, target in self._order():
-            try:
-                full = limiter.reserve(call, self.route, target)
-            except GatewayError:
+            admission = limiter.reserve(call, self.route, target)
+            if admission.ends_request:
                 assert not call.reservations
                 assert not call.limits_reserved
                 self.refused += 1
@@ -212,7 +210,7 @@ class Story:
             if not held:
                 self._count_requests(self.own)
                 held = {rule.name for rule in self.own}
-            if full is not None:
+            if admission.refusal is not None:
                 self.refused += 1
                 self.justified(self.of_providers[place], want, held)
                 continue
@@ -236,13 +234,13 @@ class Story:
         """A second target that loses: what it had reserved is free again."""
         spare = copy.copy(call)
         spare.reservations = []
-        if limiter.reserve(spare, self.route, self.route.targets[place]) is None:
+        if limiter.reserve(spare, self.route, self.route.targets[place]).refusal is None:
             self._count_requests(self.of_providers[place])
         limiter.release_attempt(spare)
         assert not spare.reservations
 
     def _call(self, want: int) -> Call:
-        made = Call(
+        exchange = Exchange(
             request_id="r",
             endpoint="/v1/chat/completions",
             verb="generate",
@@ -251,9 +249,9 @@ class Story:
             headers={},
             started=0.0,
         )
-        made.started_at, made.key, made.route = self.office.now, self.key, self.route
-        made.fields = {"max_tokens": msgspec.Raw(b"%d" % want)}
-        return made
+        exchange.started_at, exchange.key, exchange.route = self.office.now, self.key, self.route
+        exchange.fields = {"max_tokens": msgspec.Raw(b"%d" % want)}
+        return Call(exchange)
 
     def _running(self, call: Call, worker: int, names: set[str], want: int) -> None:
         # One token of a prompt at a dollar a million, the answer's at two.
@@ -276,7 +274,7 @@ class Story:
             if rule.metric == "tokens" and tokens:
                 self.ledger.tokens.setdefault(rule.name, []).append((self.office.now, tokens))
             elif rule.metric == "usd":
-                window = calendar_window(one.call.started_at, rule.span)[0]
+                window = calendar_window(one.call.exchange.started_at, rule.span)[0]
                 if units and not self._over(rule.name, window, one.worker):
                     self.ledger.spent.setdefault((rule.name, window), []).append(units)
 
@@ -380,10 +378,7 @@ def test_whoever_waits_as_long_as_told_has_a_turn(office: Office) -> None:
             assert turns < 60, f"schedule {number}: kept out for ever"
             call = story._call(want)
             limiter = office.workers[draw.randrange(WORKERS)]
-            try:
-                full = limiter.reserve(call, story.route, story.route.targets[0])
-            except GatewayError as refusal:
-                full = refusal.error
+            full = limiter.reserve(call, story.route, story.route.targets[0]).refusal
             if full is None:
                 limiter.settle(call, want // 2, 0)
                 continue

@@ -80,7 +80,7 @@ def dry(live: Gateway, registry: Snapshot, dialect: str, asked: Any, failing: An
         draw=lambda: 0.5,
         simulated_failures=failing,
     )
-    return dry_run(stage, call, find_route(registry, None, call.model))
+    return dry_run(stage, call, find_route(registry, None, call.exchange.model))
 
 
 WAYS = {

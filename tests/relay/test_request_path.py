@@ -33,25 +33,32 @@ def message(_: httpx.Request) -> httpx.Response:
 
 
 async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]]:
-    """The functions of the gateway that the second request of a route enters, with their files."""
+    """The functions of the gateway that each request of a route enters, with their files.
+
+    The first request fills caches. What runs beside a request now and then (the ticks of
+    deadlines and of the monitor) is not in each of the three that follow.
+    """
     answer = message if dialect == "anthropic_messages" else lambda _: completion()
     model = "claude-sonnet-4-5" if dialect == "anthropic_messages" else "gpt-4.1"
     registry = snapshot(route("r", provider("one", dialect), model=model))
-    entered: set[tuple[str, str]] = set()
+    measured: list[set[tuple[str, str]]] = []
 
     def note(frame: FrameType, event: str, _: Any) -> None:
         path = frame.f_code.co_filename
         if event == "call" and path.startswith(str(ROOT / "gateway")):
-            entered.add((path, frame.f_code.co_qualname))
+            measured[-1].add((path, frame.f_code.co_qualname))
 
     async with gateway(tmp_path, registry, one=answer) as live:
         await live.post("/v1/chat/completions", CHAT)
-        sys.setprofile(note)
-        try:
-            reply = await live.post("/v1/chat/completions", CHAT)
-        finally:
-            sys.setprofile(None)
-    assert reply.json()["choices"][0]["message"]["content"] == "hello"
+        for _ in range(3):
+            measured.append(set())
+            sys.setprofile(note)
+            try:
+                reply = await live.post("/v1/chat/completions", CHAT)
+            finally:
+                sys.setprofile(None)
+            assert reply.json()["choices"][0]["message"]["content"] == "hello"
+    entered = set.intersection(*measured)
     # What Python makes of a comprehension or a generator is part of the function around it.
     return {(path, name) for path, name in entered if "<" not in name.rpartition(".")[2]}
 
@@ -59,7 +66,7 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
 @pytest.mark.parametrize(
     ("dialect", "max_functions", "max_modules"),
     # The goals are 100 functions in 22 modules, and 180 in 35. Lower these, never raise them.
-    [("openai_chat", 194, 47), ("anthropic_messages", 276, 65)],
+    [("openai_chat", 145, 33), ("anthropic_messages", 240, 55)],
     ids=["passthrough", "translated"],
 )
 async def test_a_request_enters_few_functions(

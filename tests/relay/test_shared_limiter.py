@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
 from gateway.relay.cache import store as cache_store
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.limits import redis_limiter
 from gateway.relay.limits.limiter import Limiter
 from gateway.relay.limits.redis_client import PREFIX, RedisUnavailable
@@ -60,7 +60,7 @@ class Machine:
 
     def call(self, max_tokens: int = 10) -> Call:
         (key,) = self.registry.keys.values()
-        made = Call(
+        exchange = Exchange(
             request_id="r",
             endpoint="/v1/chat/completions",
             verb="generate",
@@ -69,10 +69,10 @@ class Machine:
             headers={},
             started=0.0,
         )
-        made.started_at = self.clock.now
-        made.key, made.route = key, self.route
-        made.fields = {"max_tokens": msgspec.Raw(b"%d" % max_tokens)}
-        return made
+        exchange.started_at = self.clock.now
+        exchange.key, exchange.route = key, self.route
+        exchange.fields = {"max_tokens": msgspec.Raw(b"%d" % max_tokens)}
+        return Call(exchange)
 
     @property
     def route(self) -> Route:
@@ -80,14 +80,12 @@ class Machine:
 
     async def enter(self, max_tokens: int = 10) -> Call | GatewayError:
         call = self.call(max_tokens)
-        try:
-            full = await self.limiter.reserve_on_redis(call, self.route, self.route.targets[0])
-        except GatewayError as refused:
-            return refused
-        if full is None:
+        admission = await self.limiter.admit(call, self.route, self.route.targets[0])
+        if admission.refusal is None:
             return call
-        await self.leave(call)
-        return GatewayError(full)
+        if not admission.ends_request:
+            await self.leave(call)
+        return GatewayError(admission.refusal)
 
     async def leave(self, call: Call, tokens: int = 0, units: int = 0) -> None:
         self.limiter.settle(call, tokens, units)
@@ -160,13 +158,11 @@ async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> N
             want = draw.choice([10, 40, 200])
             there = await far.enter(want)
             here: Any = far.call(want)
-            try:
-                full = near.reserve(here, far.route, far.route.targets[0])
-                if full is not None:
+            admission = near.reserve(here, far.route, far.route.targets[0])
+            if admission.refusal is not None:
+                if not admission.ends_request:
                     near.settle(here, 0, 0)
-                    here = GatewayError(full)
-            except GatewayError as refused:
-                here = refused
+                here = GatewayError(admission.refusal)
             assert kind(there) == kind(here)
             seen.add(kind(here))
             if isinstance(there, GatewayError):

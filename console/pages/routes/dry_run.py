@@ -190,7 +190,7 @@ def _turn_line(turn: TargetOutcome, result: DryRun) -> Line:
     name = turn.candidate.target.model.name
     step = turn.candidate.step
     location = step.name if step is not None and step.name else ""
-    if turn.candidate.route is not result.call.route:
+    if turn.candidate.route is not result.call.exchange.route:
         location = _("fallback route %s") % turn.candidate.route.name
     if turn.outcome == "chosen":
         text = _("selected") + (f" · {location}" if location else "")
@@ -215,7 +215,9 @@ def _failure(turn: TargetOutcome) -> str:
 def _add_result(panel: DryRunPanel, result: DryRun) -> None:
     if result.prepared is None or result.chosen is None:
         assert result.error is not None
-        refusal = result.call.dialect.client.render_error(result.error, result.call.id)
+        refusal = result.call.exchange.dialect.client.render_error(
+            result.error, result.call.exchange.id
+        )
         panel.error_body = _pretty(refusal.body)
         text = _("status %(status)d, %(kind)s") % {
             "status": refusal.status,

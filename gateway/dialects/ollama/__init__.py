@@ -23,7 +23,7 @@ from gateway.dialects.ollama.request import (
     provider_path,
     render_request,
 )
-from gateway.dialects.ollama.response import render_empty_answer, render_response
+from gateway.dialects.ollama.response import plan_request, render_response
 from gateway.dialects.ollama.stream import OllamaStreamParser, OllamaStreamRenderer, parse_response
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.token_count import count_renderer, no_count
@@ -55,7 +55,7 @@ DIALECT = Dialect(
     ),
     check_passthrough=check_passthrough,
     streams_by_default=True,
-    render_preload=render_empty_answer,
+    plan_request=plan_request,
     passthrough_paths={GENERATE_PATH: GENERATE_PATH, EMBEDDINGS_PATH: EMBEDDINGS_PATH},
     last_user_text=last_user_text_reader("messages", None),
 )

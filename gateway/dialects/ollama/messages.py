@@ -100,7 +100,7 @@ class OpenCalls:
 
 def empty_request_error(message: str, path: str) -> GatewayError:
     """The error for a request without input, which only loads the model."""
-    return GatewayError(Error(kind="invalid_request", message=message, param=path, code="preload"))
+    return GatewayError(Error(kind="invalid_request", message=message, param=path))
 
 
 def parse_messages(body: Json) -> Conversation:

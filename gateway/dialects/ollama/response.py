@@ -4,7 +4,11 @@ both ways.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any, assert_never
+
+import msgspec
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated, dropped
 from gateway.canon.arguments import parse_arguments, render_arguments
@@ -23,7 +27,7 @@ from gateway.canon.request import (
     ToolResult,
 )
 from gateway.canon.response import Finish, Response, Usage
-from gateway.dialects.base import ResponseContext
+from gateway.dialects.base import IdlePlan, ResponseContext
 from gateway.dialects.ollama.context import DURATIONS, GENERATE_PATH, Json, format_timestamp
 from gateway.dialects.shared.fields import natural_or_none
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
@@ -65,9 +69,25 @@ def render_response(
     return body, tuple(message.report)
 
 
-def render_empty_answer(body: Json, context: ResponseContext) -> Json:
-    """The response to a request without input: the model is loaded or unloaded."""
-    done_reason = "unload" if body.get("keep_alive") in {0, "0", "0s"} else "load"
+def plan_request(fields: Mapping[str, msgspec.Raw]) -> IdlePlan | None:
+    """The response to a request without input, which loads or unloads the model; else None."""
+    inputs = (
+        ("prompt", "images") if "prompt" in fields and "messages" not in fields else ("messages",)
+    )
+    if not all(_is_empty(fields.get(name)) for name in inputs):
+        return None
+    unload = bytes(fields.get("keep_alive", b"")) in {b"0", b"0.0", b'"0"', b'"0s"'}
+    return IdlePlan(partial(_render_idle, "unload" if unload else "load"))
+
+
+def _is_empty(field: msgspec.Raw | None) -> bool:
+    if field is None:
+        return True
+    text = bytes(field)
+    return text in {b"null", b'""'} or (text[:1] == b"[" and text[1:-1].isspace()) or text == b"[]"
+
+
+def _render_idle(done_reason: str, context: ResponseContext) -> Json:
     return {
         "model": context.model,
         "created_at": format_timestamp(context.created),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-from gateway.dialects.base import Client, Dialect, PromptSplit, Provider
+from gateway.dialects.base import Client, Dialect, Provider
 from gateway.dialects.openai_completions.request import (
     NAME,
-    MergedCompletionStream,
     check_passthrough,
-    merge_responses,
     parse_request,
+    plan_request,
     provider_path,
     render_request,
-    split_request,
 )
 from gateway.dialects.openai_completions.response import (
     CompletionStreamParser,
@@ -43,9 +41,5 @@ DIALECT = Dialect(
         parse_count=no_count("there is no call that counts a completion's tokens"),
     ),
     check_passthrough=check_passthrough,
-    prompt_split=PromptSplit(
-        split_request,
-        merge_responses,
-        MergedCompletionStream,
-    ),
+    plan_request=plan_request,
 )

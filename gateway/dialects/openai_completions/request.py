@@ -25,7 +25,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.traits import Traits
 from gateway.canon.turns import join_cited_texts
-from gateway.dialects.base import RenderedRequest, Verb
+from gateway.dialects.base import RenderedRequest, SplitPlan, Verb
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     flag,
@@ -312,14 +312,19 @@ MAX_PROMPTS = 128
 _DONE = b"[DONE]"
 
 
-def split_request(body: Json) -> list[Json]:
-    """A request for each prompt; empty for a single prompt or token ids."""
-    prompts = body.get("prompt")
-    if type(prompts) is not list or not 1 < len(prompts) <= MAX_PROMPTS:
-        return []
-    if not all(type(prompt) is str for prompt in prompts):
-        return []
-    return [{**body, "prompt": prompt} for prompt in prompts]
+def plan_request(fields: Mapping[str, msgspec.Raw]) -> SplitPlan | None:
+    """A request for each prompt; None for a single prompt or token ids."""
+    prompt_field = fields.get("prompt")
+    if prompt_field is None or not bytes(prompt_field).startswith(b"["):
+        return None
+    try:
+        prompts = msgspec.json.decode(prompt_field, type=list[str])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    if not 1 < len(prompts) <= MAX_PROMPTS:
+        return None
+    requests = [{**fields, "prompt": msgspec.Raw(msgspec.json.encode(p))} for p in prompts]
+    return SplitPlan(requests, merge_responses, MergedCompletionStream)
 
 
 def merge_responses(bodies: list[Json]) -> Json:

@@ -26,7 +26,7 @@ import msgspec
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request, Text
 from gateway.dialects.shared.last_user_text import last_user_text
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.request_features import tags_of
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
@@ -104,22 +104,24 @@ class KeyScopes:
         # Routes by name: whether they choose by tags.
         self._tagged_routes: dict[str, bool] = {}
 
-    def for_call(self, call: Call, route: Route, policy: CachePolicy, namespace: str) -> KeyScope:
+    def for_call(
+        self, exchange: Exchange, route: Route, policy: CachePolicy, namespace: str
+    ) -> KeyScope:
         """The base for a call."""
-        if call.snapshot is not self._snapshot:
-            self._use_snapshot(call.snapshot)
-        key_id = call.key.id if call.key is not None else 0
+        if exchange.snapshot is not self._snapshot:
+            self._use_snapshot(exchange.snapshot)
+        key_id = exchange.key.id if exchange.key is not None else 0
         untagged_name = (route.name, key_id, namespace)
         key_scope = self._untagged_scopes.get(untagged_name)
         if key_scope is not None:
             return key_scope
         if max(len(self._scopes), len(self._untagged_scopes)) >= _MAX_SCOPES:
-            self._use_snapshot(call.snapshot)
+            self._use_snapshot(exchange.snapshot)
         tagged = self._tagged_routes.get(route.name)
         if tagged is None:
             tagged = self._tagged_routes[route.name] = _selects_by_tags(route)
-        tags = _tags(call) if tagged else ""
-        name = (route.name, sharing_scope(call, policy), namespace, tags)
+        tags = _tags(exchange) if tagged else ""
+        name = (route.name, sharing_scope(exchange, policy), namespace, tags)
         key_scope = self._scopes.get(name)
         if key_scope is None:
             scope = [
@@ -127,7 +129,7 @@ class KeyScopes:
                 policy.namespace,
                 policy.deterministic,
                 route.cache_generation,
-                _route_config(call.snapshot, route),
+                _route_config(exchange.snapshot, route),
             ]
             key_scope = self._scopes[name] = KeyScope(self._secret, scope)
         if key_id and not tagged:
@@ -141,9 +143,9 @@ class KeyScopes:
         self._tagged_routes.clear()
 
 
-def sharing_scope(call: Call, policy: CachePolicy) -> str:
+def sharing_scope(exchange: Exchange, policy: CachePolicy) -> str:
     """Who may share an answer to this call."""
-    key = call.key
+    key = exchange.key
     if policy.scope == "route":
         return "route"
     if policy.scope == "team" and key is not None and key.team is not None:
@@ -162,9 +164,9 @@ def _selects_by_tags(route: Route) -> bool:
     return any(t.tags for t in route.targets) or any(s.tags for s in route.steps)
 
 
-def _tags(call: Call) -> str:
+def _tags(exchange: Exchange) -> str:
     """The request's tags."""
-    return msgspec.json.encode(sorted(tags_of(call))).decode()
+    return msgspec.json.encode(sorted(tags_of(exchange))).decode()
 
 
 def _route_config(snapshot: Snapshot, route: Route) -> list[Any]:
@@ -181,43 +183,53 @@ def _target_config(target: Target) -> list[Any]:
     return [target.model.label, provider.dialect, provider.base_url, edits, provider.drop_params]
 
 
-def body_key(key_scope: KeyScope, call: Call) -> bytes:
+def body_key(key_scope: KeyScope, exchange: Exchange) -> bytes:
     """The short cut: the body as it was written, but for the order of its fields."""
-    parts = [call.dialect.name.encode(), call.verb.encode(), call.endpoint.encode()]
-    parts.append(b"stream" if call.stream else b"whole")
-    parts.append(call.headers.get("anthropic-beta", "").encode("utf-8", "replace"))
-    for name in sorted(call.fields):
+    parts = [exchange.dialect.name.encode(), exchange.verb.encode(), exchange.endpoint.encode()]
+    parts.append(b"stream" if exchange.stream else b"whole")
+    parts.append(exchange.headers.get("anthropic-beta", "").encode("utf-8", "replace"))
+    for name in sorted(exchange.fields):
         if name not in IGNORED_FIELDS:
             parts.append(name.encode("utf-8", "surrogatepass"))
-            parts.append(bytes(call.fields[name]))
+            parts.append(bytes(exchange.fields[name]))
     return key_scope.digest(*parts)
 
 
-def client_format_of(call: Call) -> str:
+def client_format_of(exchange: Exchange) -> str:
     """How a client asked: in the same form, the same bytes answer the same question."""
-    options = bytes(call.fields.get("stream_options", b"")) if call.stream else b""
+    options = bytes(exchange.fields.get("stream_options", b"")) if exchange.stream else b""
     # Chat clients of the older form are answered with `function_call`.
-    legacy_functions = "functions" in call.fields and "tools" not in call.fields
-    parts = (call.dialect.name, call.endpoint, call.framing, str(call.stream), call.model)
+    legacy_functions = "functions" in exchange.fields and "tools" not in exchange.fields
+    parts = (
+        exchange.dialect.name,
+        exchange.endpoint,
+        exchange.framing,
+        str(exchange.stream),
+        exchange.model,
+    )
     return "\n".join((*parts, str(legacy_functions), options.decode("utf-8", "replace")))
 
 
-def canonical_request(call: Call) -> Request | None:
+def canonical_request(exchange: Exchange) -> Request | None:
     """The canonical request; None if there is none, and its body alone says what it is."""
-    if call.verb != "generate":
+    if exchange.verb != "generate":
         return None
     try:
-        return call.request
+        return exchange.request
     except GatewayError:
         return None
 
 
-def build_key(key_scope: KeyScope, call: Call, request: Request | None, body: bytes = b"") -> str:
+def build_key(
+    key_scope: KeyScope, exchange: Exchange, request: Request | None, body: bytes = b""
+) -> str:
     """The key of a question; `body` is its body key, where that is known."""
     if request is None or _is_dialect_specific(request):
-        fingerprint = key_scope.fingerprint(call.dialect.last_user_text(call.fields))
+        fingerprint = key_scope.fingerprint(exchange.dialect.last_user_text(exchange.fields))
         return (
-            _EXACT_PREFIX + fingerprint + (body or body_key(key_scope, call)).hex()[:_DIGEST_CHARS]
+            _EXACT_PREFIX
+            + fingerprint
+            + (body or body_key(key_scope, exchange)).hex()[:_DIGEST_CHARS]
         )
     fingerprint = key_scope.fingerprint(last_user_text(request))
     return (

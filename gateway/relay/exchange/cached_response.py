@@ -150,7 +150,3 @@ class CacheLookup(msgspec.Struct):
         record.usage_source = cached.usage_source
         record.cost_usd, record.price_source = Decimal(0), "cache"
         record.saved_usd = cached.cost_usd
-
-
-class CacheHit(Exception):
-    """Redis had the answer: no target has to be called. It is in the call's passage."""

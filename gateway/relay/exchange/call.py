@@ -1,7 +1,16 @@
-"""One client request on its way through the relay, and the client's end of it."""
+"""One client request in the relay.
+
+Exchange      what was asked; frozen after admission
+Call          its progress: attempts, limits, log record
+AttemptState  one attempt at a target
+Client        sends the response
+"""
 
 from __future__ import annotations
 
+import copy
+import random
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
@@ -10,7 +19,7 @@ import msgspec
 
 from gateway.canon.errors import Error, invalid
 from gateway.canon.request import Request
-from gateway.dialects.base import Dialect, Framing, Verb
+from gateway.dialects.base import Dialect, Framing, RequestPlan, Verb
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import CacheLookup
 from gateway.relay.exchange.log_record import Attempt, LogRecord
@@ -25,12 +34,18 @@ from gateway.relay.upstream.media_fetch import Fetched
 from gateway.routing.limits import Estimate
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
-# `Call.hedge_loss` is what a target used that was given up for a faster one, beside the call's own.
 NO_HEDGE_LOSS = Estimate()
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 # No browser is to take an answer for anything else than it says.
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
+
+
+_TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+)
+_TRACEPARENT_CHARS = 55
+MAX_TRACESTATE_CHARS = 512
 
 
 class ResponseSink(Protocol):
@@ -95,6 +110,12 @@ class Client:
             self._sink.end(self.status, data)
             self._sink = None  # it may hold on to this
 
+    def join(self, other: Client) -> None:
+        """Continue with what another client of the same request has sent."""
+        self.started, self.status, self.headers = other.started, other.status, other.headers
+        self.first_byte_at, self.sent_at = other.first_byte_at, other.sent_at
+        self.chunks = other.chunks
+
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
         """Send a complete response."""
         headers = [*headers, (b"content-length", b"%d" % len(body))]
@@ -102,15 +123,31 @@ class Client:
         await self.end(body)
 
 
-class Call:
-    """The state of a request from its arrival to its log record.
+class Exchange:
+    """One client request: what was asked. Nothing of it changes after `freeze`.
 
-    `fields` is the body decoded one level deep: values stay as the client wrote
-    them, which is what makes passthrough exact and cheap. `id` is the gateway's own, and
-    `client_request_id` the one that the client chose, which it is told back.
+    It is filled in while the request is admitted, and frozen before a target is selected.
+    `fields` is the body decoded one level deep: values stay as the client wrote them, which
+    makes passthrough exact and cheap. Features that need more keep it in a record of their own
+    (`passthrough_state`, `store_policy`, `plan`).
+
+    Attributes:
+        id: the gateway's own id; `client_request_id` is the one that the client chose, which
+            its responses repeat.
+        max_items: messages, parts, calls, results and tools that a request may hold in all.
+        shadow_of: the request that this one repeats as shadow traffic; empty for a client's.
+        plan: what to do for a target that cannot be sent the request itself.
+        earlier_responses: earlier responses by id that the request continues. Such a request
+            passes through only to the provider of `native_continuation`.
+        response_id: the id of the response, if it is not the request's.
+        echoed_fields: fields that the response repeats, besides those of the body.
+        gateway_adaptations: what the gateway itself changed, whatever the target.
+        connection_responses: earlier responses that a WebSocket connection holds in memory.
+        on_response: called with the response, for a WebSocket connection.
+        new_tap, on_attempt: listeners of a caller inside the process.
+        passthrough_state: the state of a call of a passthrough endpoint.
     """
 
-    # Messages, parts, calls, results and tools that a request may hold in all.
     max_items = offload.MAX_ITEMS
 
     def __init__(
@@ -141,102 +178,74 @@ class Call:
         self.stream = False
         self.framing: Framing = dialect.framing
         self.route: Route | None = None
-        self.target: Target | None = None
-        self.passthrough = False
-        self.attempts: list[Attempt] = []
-        self.adaptations: list[dict[str, Any]] = []
-        # A caller inside the process listens to both; a client of the edge to neither.
-        self.new_tap: Callable[[], UsageTap] = UsageTap
-        self.on_attempt: Callable[[Attempt], None] | None = None
-        self.tap = UsageTap()
-        self.recorder = Recorder()
-        self.error: Error | None = None
-        self.outcome = "ok"
-        self.upstream_wait_s = 0.0
-        self.upstream_sent_at = 0.0
-        self.entry: LogRecord | None = None
-        self.limits_reserved = False
-        self.reservations: list[Reservation] = []
-        self.limit_headers: list[Header] = []
-        self.hedge_loss = NO_HEDGE_LOSS
-        # The request that this one repeats unseen; empty for a client's own.
         self.shadow_of = ""
-        # Where two targets race: called when this one has something for the client.
-        self.claim_win: Callable[[], None] | None = None
-        # Its way past the cache; None on a route that keeps no answers.
-        self.cache_lookup: CacheLookup | None = None
-        # Earlier answers by id that the request goes on from; they do not pass through,
-        # but to the provider that `native` says.
+        self.plan: RequestPlan | None = None
         self.earlier_responses: Mapping[str, Any] | None = None
         self.native_continuation: NativeRequest | None = None
         self.store_policy: StorePolicy | None = None
-        # The answer's id, where it is not the request's; what it tells back otherwise; what
-        # the gateway itself has to report of the request.
         self.response_id = ""
         self.echoed_fields: dict[str, Any] = {}
         self.gateway_adaptations: list[dict[str, Any]] = []
-        # The whole answer, or the last of its stream, as it is on its way to the client.
-        self.final_bytes = b""
-        # Answers that need not be looked for, and who hears of this one (a WebSocket's).
         self.connection_responses: Mapping[str, Response] = {}
         self.on_response: Callable[[Response], None] | None = None
-        # Whether it goes on when the client's request is over.
-        self.detached = False
-        # Reasoning that turns of the history lack, by place; None where nothing is lacking.
-        self.recalled_reasoning: Mapping[int, ReasoningState] | None = None
-        # The target that did not accept the reasoning state of this request.
-        self.state_rejected_by: Target | None = None
-        # Files fetched for targets that take no URLs, by URL; empty where that is off.
-        self.fetched_media: dict[str, Fetched] = {}
-        # Whether the client can not carry the reasoning of the answer.
-        self.remembers_reasoning = False
-        # For calls that are passed on unread, whatever they are.
+        self.new_tap: Callable[[], UsageTap] = UsageTap
+        self.on_attempt: Callable[[Attempt], None] | None = None
         self.passthrough_state: PassthroughState | None = None
-        self._request: Request | None = None
+        # Holds the canonical request once it is parsed.
+        self._parsed: list[Request] = []
+
+    def freeze(self) -> None:
+        """Refuse further changes."""
+        # Without a cost for the reads and writes before and after.
+        self.__class__ = _FrozenExchange
+
+    def replace(self, **changes: Any) -> Exchange:
+        """A frozen copy with these changes."""
+        clone = object.__new__(Exchange)
+        clone.__dict__.update(self.__dict__, _parsed=[], **changes)
+        clone.freeze()
+        return clone
 
     @property
     def is_parsed(self) -> bool:
         """Whether `request` has been parsed."""
-        return self._request is not None
+        return bool(self._parsed)
 
     @property
     def offload_size(self) -> int:
         """Bytes that count for `offload.run`: those of a body that is translated or huge."""
         size = len(self.body)
-        translated = self._request is not None or self.verb == "embed"
+        translated = bool(self._parsed) or self.verb == "embed"
         return size if translated or size >= offload.SCANNED_BYTES else 0
 
     async def parse(self) -> None:
         """Parse the request, off the event loop if it is large. Raises GatewayError."""
-        if self._request is None and len(self.body) >= offload.LARGE_BYTES:
+        if not self._parsed and len(self.body) >= offload.LARGE_BYTES:
             await offload.run(len(self.body), lambda: self.request)
 
     @property
     def request(self) -> Request:
-        """The canonical request; parsed once, when first asked for. Raises GatewayError.
+        """The canonical request, parsed once, when it is first needed. Raises GatewayError.
 
         On the event loop `parse` comes first.
         """
-        if self._request is None:
-            decoded = self._decoded()
-            if self.dialect.model_in_path and isinstance(decoded, dict):
-                decoded |= {"model": self.model, "stream": self.stream}
-            headers = self.headers
-            if self.verb == "count_tokens":
-                headers = {**headers, "x-dragoman-verb": "count_tokens"}
-            if self.earlier_responses is not None and self.dialect.parse_continuation is not None:
-                self._request = self.dialect.parse_continuation(
-                    decoded, headers, self.earlier_responses
-                )
-            else:
-                self._request = self.dialect.client.parse_request(decoded, headers)
-        return self._request
-
-    def _decoded(self) -> Any:
+        if self._parsed:
+            return self._parsed[0]
         try:
-            return offload.decode(self.body, self.max_items)
+            decoded = offload.decode(self.body, self.max_items)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise invalid(f"the request body cannot be parsed: {error}") from None
+        if self.dialect.model_in_path and isinstance(decoded, dict):
+            decoded |= {"model": self.model, "stream": self.stream}
+        headers = self.headers
+        if self.verb == "count_tokens":
+            headers = {**headers, "x-dragoman-verb": "count_tokens"}
+        if self.earlier_responses is not None and self.dialect.parse_continuation is not None:
+            request = self.dialect.parse_continuation(decoded, headers, self.earlier_responses)
+        else:
+            request = self.dialect.client.parse_request(decoded, headers)
+        self._parsed.append(request)
+        return request
 
     def fields_for(self, provider: str) -> dict[str, msgspec.Raw] | None:
         """The fields with which it passes through to a provider; None if it must not."""
@@ -244,28 +253,141 @@ class Call:
             return self.native_continuation.fields
         return self.fields if self.earlier_responses is None else None
 
+    def trace_headers(self) -> tuple[Header, ...]:
+        """`x-request-id`, `traceparent` and the client's `tracestate`, for the upstream.
+
+        A client's W3C trace context is passed on. Without a valid one, a `traceparent` is
+        generated that says "not sampled", as the gateway records no spans.
+        """
+        request_id = (b"x-request-id", self.id.encode("ascii", "replace"))
+        traceparent = self.headers.get("traceparent", "")
+        if len(traceparent) != _TRACEPARENT_CHARS or not _TRACEPARENT.fullmatch(traceparent):
+            trace_id, span_id = random.getrandbits(128) or 1, random.getrandbits(64) or 1
+            generated = f"00-{trace_id:032x}-{span_id:016x}-00"
+            return request_id, (b"traceparent", generated.encode())
+        traceparent_header = (b"traceparent", traceparent.encode())
+        state = self.headers.get("tracestate", "")
+        if state and len(state) <= MAX_TRACESTATE_CHARS and state.isascii() and state.isprintable():
+            return request_id, traceparent_header, (b"tracestate", state.encode())
+        return request_id, traceparent_header
+
     @property
     def echoed_id(self) -> str:
         """The request id in responses: the client's own, if it sent one."""
         return self.client_request_id or self.id
+
+    def elapsed_ms(self, timestamp: float | None = None) -> float:
+        """Milliseconds since the request arrived, at a perf_counter reading or now."""
+        seconds = (time.perf_counter() if timestamp is None else timestamp) - self.started
+        return int(seconds * 1e6 + 0.5) / 1000  # half of what `round` costs
+
+
+class _FrozenExchange(Exchange):
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"{name} of an admitted request cannot be changed")
+
+
+class AttemptState:
+    """One attempt at a target: what was sent, and what came back so far.
+
+    Attributes:
+        target: None before the first attempt, and for a cached response.
+        passthrough: whether the client's own body was sent.
+        recalled_reasoning: stored reasoning for turns that lack it, by the turn's index; None
+            if none lacks any.
+        stores_reasoning: whether the response has reasoning that the client cannot carry.
+        final_bytes: the whole response, or the last chunk of its stream, on its way to the
+            client.
+    """
+
+    __slots__ = (
+        "adaptations",
+        "final_bytes",
+        "passthrough",
+        "recalled_reasoning",
+        "stores_reasoning",
+        "tap",
+        "target",
+        "upstream_sent_at",
+    )
+
+    def __init__(self, target: Target | None, tap: UsageTap) -> None:
+        self.target = target
+        self.tap = tap
+        self.passthrough = False
+        self.adaptations: list[dict[str, Any]] = []
+        self.upstream_sent_at = 0.0
+        self.recalled_reasoning: Mapping[int, ReasoningState] | None = None
+        self.stores_reasoning = False
+        self.final_bytes = b""
+
+
+class Call:
+    """The progress of one exchange, from its admission to its log record.
+
+    Attributes:
+        attempt: the current attempt, and in the end the one that answered.
+        attempts: the records of all attempts for the log, skipped targets included.
+        outcome: `ok`, `error`, `cut` or `client_closed`, as in the log.
+        upstream_wait_s: seconds spent waiting for upstreams.
+        limits_reserved: whether the limits of key, team and route have admitted it.
+        hedge_loss: usage of a hedged attempt that lost, besides the call's own.
+        claim_win: for one of two hedged attempts, called when it has something for the client.
+        cache_lookup: the lookup in the response cache; None on a route without one.
+        state_rejected_by: the target that rejected the request's reasoning state.
+        fetched_media: files fetched for targets that accept no URLs, by URL.
+        detached: whether it continues in the background when the client's request is over.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.attempt = AttemptState(None, exchange.new_tap())
+        self.attempts: list[Attempt] = []
+        self.recorder = Recorder()
+        self.error: Error | None = None
+        self.outcome = "ok"
+        self.upstream_wait_s = 0.0
+        self.entry: LogRecord | None = None
+        self.limits_reserved = False
+        self.reservations: list[Reservation] = []
+        self.limit_headers: list[Header] = []
+        self.hedge_loss = NO_HEDGE_LOSS
+        self.claim_win: Callable[[], None] | None = None
+        self.cache_lookup: CacheLookup | None = None
+        self.state_rejected_by: Target | None = None
+        self.fetched_media: dict[str, Fetched] = {}
+        self.detached = False
+
+    def begin_attempt(self, target: Target) -> AttemptState:
+        """A new attempt at a target, which replaces the current one."""
+        self.recorder.new_attempt()
+        self.attempt = attempt = AttemptState(target, self.exchange.new_tap())
+        return attempt
+
+    def fork(self, claim_win: Callable[[], None] | None = None) -> Call:
+        """A call of the same exchange for an attempt in parallel; it has reserved nothing."""
+        fork = copy.copy(self)
+        fork.attempts, fork.reservations = [], []
+        fork.recorder = copy.copy(self.recorder)
+        fork.claim_win = claim_win
+        return fork
+
+    def join(self, fork: Call) -> None:
+        """Continue with what a fork has come to."""
+        self.attempt, self.attempts, self.recorder = fork.attempt, fork.attempts, fork.recorder
+        self.error, self.outcome, self.entry = fork.error, fork.outcome, fork.entry
+        self.reservations, self.hedge_loss = fork.reservations, fork.hedge_loss
+        self.upstream_wait_s = fork.upstream_wait_s
+        self.state_rejected_by = fork.state_rejected_by
 
     @property
     def settled(self) -> bool:
         """Whether the log record has been written."""
         return self.entry is not None
 
-    def report_attempt(self, attempt: Attempt) -> None:
-        """Report the outcome of an attempt to a caller inside the process."""
-        if self.on_attempt is not None:
-            self.on_attempt(attempt)
-
     def end_upstream_wait(self) -> None:
         """Add the time since the upstream was called to `upstream_wait_s`, once."""
-        if self.upstream_sent_at:
-            self.upstream_wait_s += time.perf_counter() - self.upstream_sent_at
-            self.upstream_sent_at = 0.0
-
-    def elapsed_ms(self, timestamp: float | None = None) -> float:
-        """Milliseconds since the request arrived, at a perf_counter reading or now."""
-        seconds = (time.perf_counter() if timestamp is None else timestamp) - self.started
-        return int(seconds * 1e6 + 0.5) / 1000  # half of what `round` costs
+        attempt = self.attempt
+        if attempt.upstream_sent_at:
+            self.upstream_wait_s += time.perf_counter() - attempt.upstream_sent_at
+            attempt.upstream_sent_at = 0.0

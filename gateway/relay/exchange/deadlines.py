@@ -90,19 +90,22 @@ class Deadlines:
         """Stop the request if the client disconnects. The body must have been read."""
         self._receive = receive
         self._listen_at = self._loop.time() + LISTEN_AFTER_S
-        self._check_by(self._listen_at)
+        if self._listen_at < self.next_check_at:
+            self.next_check_at = self._listen_at
 
     def set_timeout(self, seconds: float, reason: StopReason) -> None:
         """Allow `seconds` until the next `reset` or `set_timeout`."""
         self._limit_s = seconds
         self._due = self._loop.time() + seconds
         self._due_reason = reason
-        self._check_by(self._due)
+        if self._due < self.next_check_at:
+            self.next_check_at = self._due
 
     def set_total_timeout(self, seconds: float) -> None:
         """Allow `seconds` from now for the whole attempt."""
         self._total_due = self._loop.time() + seconds
-        self._check_by(self._total_due)
+        if self._total_due < self.next_check_at:
+            self.next_check_at = self._total_due
 
     def reset(self) -> None:
         """Data has arrived: the current timeout starts again."""
@@ -158,10 +161,6 @@ class Deadlines:
         # A stopped request is not stopped again; `set_timeout` sets the next check.
         next_due = _NEVER if self.reason else min(self._due, self._total_due)
         self.next_check_at = min(next_due, self._listen_at)
-
-    def _check_by(self, due: float) -> None:
-        if due < self.next_check_at:
-            self.next_check_at = due
 
     async def _listen(self, receive: Receive) -> None:
         with contextlib.suppress(asyncio.CancelledError):

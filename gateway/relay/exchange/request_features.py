@@ -14,11 +14,10 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Audio, Document, Image
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 from gateway.routing.candidates import (
     RequestFeatures,
-    depends_on_caller,
     depends_on_content,
     features_of,
     select_candidates,
@@ -50,23 +49,29 @@ _METADATA_SESSION_FIELDS = ("session_id", "litellm_session_id", "user_id")
 TAG_HEADERS = ("x-dragoman-tags", "x-litellm-tags")
 MAX_TAGS = 50
 # The fields that may hold tags.
-_TAG_FIELDS = frozenset({"tags", "metadata", "litellm_metadata"})
+TAG_FIELDS = frozenset({"tags", "metadata", "litellm_metadata"})
 _NO_TAGS: frozenset[str] = frozenset()
 _MAX_SESSION_CHARS = 512
 # A larger field holds no tag or session, and would take long to decode.
 _MAX_FIELD_BYTES = 64 * 1024
 
 
-def session_of(call: Call) -> str:
+def session_header(exchange: Exchange) -> str:
+    """The session id in the request's headers; empty if none is sent."""
+    values = (exchange.headers.get(name) for name in SESSION_HEADERS)
+    return next((value[:128] for value in values if value), "")
+
+
+def session_of(exchange: Exchange) -> str:
     """The session id that the requests of one conversation share; empty if none is sent."""
     for name in SESSION_HEADERS:
-        if session := call.headers.get(name):
+        if session := exchange.headers.get(name):
             return session[:_MAX_SESSION_CHARS]
-    metadata = _metadata(call)
+    metadata = _metadata(exchange)
     candidates = (
-        *(_field(call, name) for name in _SESSION_FIELDS),
+        *(_field(exchange, name) for name in _SESSION_FIELDS),
         *(metadata.get(name) for name in _METADATA_SESSION_FIELDS),
-        *(_field(call, name) for name in _FALLBACK_SESSION_FIELDS),
+        *(_field(exchange, name) for name in _FALLBACK_SESSION_FIELDS),
     )
     for candidate in candidates:
         if isinstance(candidate, str) and candidate:
@@ -74,27 +79,27 @@ def session_of(call: Call) -> str:
     return ""
 
 
-def tags_of(call: Call) -> frozenset[str]:
+def tags_of(exchange: Exchange) -> frozenset[str]:
     """The tags of a request and of its key."""
-    key, fields = call.key, call.fields
-    headers = call.headers
+    key, fields = exchange.key, exchange.fields
+    headers = exchange.headers
     has_no_tag_header = TAG_HEADERS[0] not in headers and TAG_HEADERS[1] not in headers
-    if has_no_tag_header and _TAG_FIELDS.isdisjoint(fields):
+    if has_no_tag_header and TAG_FIELDS.isdisjoint(fields):
         return frozenset(key.tags) if key is not None and key.tags else _NO_TAGS
     names: list[str] = []
     for name in TAG_HEADERS:
-        names += call.headers.get(name, "").split(",")
-    for value in (_metadata(call).get("tags"), _field(call, "tags")):
+        names += exchange.headers.get(name, "").split(",")
+    for value in (_metadata(exchange).get("tags"), _field(exchange, "tags")):
         names += _tag_names(value)
     request_tags = {tag.strip() for tag in names[:MAX_TAGS]} - {""}
     return frozenset(request_tags) if key is None else frozenset(request_tags.union(key.tags))
 
 
-def caller_id(call: Call) -> str:
+def caller_id(exchange: Exchange) -> str:
     """The id of the caller's API key; empty if there is none."""
-    if call.key is None:
+    if exchange.key is None:
         return ""
-    return f"key:{call.key.id}" if call.key.id else call.key.prefix
+    return f"key:{exchange.key.id}" if exchange.key.id else exchange.key.prefix
 
 
 def _tag_names(value: Any) -> list[str]:
@@ -105,16 +110,16 @@ def _tag_names(value: Any) -> list[str]:
     return []
 
 
-def _metadata(call: Call) -> dict[str, Any]:
+def _metadata(exchange: Exchange) -> dict[str, Any]:
     for name in ("metadata", "litellm_metadata"):
-        value = _field(call, name)
+        value = _field(exchange, name)
         if isinstance(value, dict):
             return value
     return {}
 
 
-def _field(call: Call, name: str) -> Any:
-    raw = call.fields.get(name)
+def _field(exchange: Exchange, name: str) -> Any:
+    raw = exchange.fields.get(name)
     if raw is None:
         return None
     try:
@@ -129,19 +134,19 @@ TOKENS_PER_DOCUMENT = 3000
 _NO_LOAD: dict[str, int] = {}
 
 
-def request_features(call: Call) -> RequestFeatures:
+def request_features(exchange: Exchange) -> RequestFeatures:
     """The features of a call; of one that cannot be parsed, only its size.
 
     What its dialect does not understand may still be passed through as it is.
     """
     try:
-        return features_of(call.request, estimate_tokens(call))
+        return features_of(exchange.request, estimate_tokens(exchange))
     except GatewayError:
-        return RequestFeatures(estimated_tokens=max(1, len(call.body) // BYTES_PER_TOKEN))
+        return RequestFeatures(estimated_tokens=max(1, len(exchange.body) // BYTES_PER_TOKEN))
 
 
 def select_for_call(
-    call: Call,
+    exchange: Exchange,
     route: Route,
     health: Mapping[str, CircuitState],
     latency_by_target: LatencyByTarget,
@@ -150,30 +155,28 @@ def select_for_call(
     busy: Mapping[str, int] = _NO_LOAD,
 ) -> Decision:
     """Select the candidates of a call. Its body is parsed only if a routing step needs it."""
-    routes = with_fallbacks(call.snapshot, route)
-    features = (
-        _routing_features(call, parsed=depends_on_content(routes))
-        if depends_on_caller(routes)
-        else None
-    )
+    routes = with_fallbacks(exchange.snapshot, route)
+    features = None
+    if any(route.depends_on_caller for route in routes):
+        features = _routing_features(exchange, parsed=depends_on_content(routes))
     return select_candidates(routes, features, health, latency_by_target, now, draw, busy)
 
 
-def _routing_features(call: Call, *, parsed: bool) -> RequestFeatures:
-    parsed_features = request_features(call) if parsed else RequestFeatures()
+def _routing_features(exchange: Exchange, *, parsed: bool) -> RequestFeatures:
+    parsed_features = request_features(exchange) if parsed else RequestFeatures()
     return RequestFeatures(
         parsed_features.used,
         parsed_features.estimated_tokens,
-        session_of(call),
-        caller_id(call),
-        tags_of(call),
-        call.started_at,
+        session_of(exchange),
+        caller_id(exchange),
+        tags_of(exchange),
+        exchange.started_at,
     )
 
 
-def estimate_tokens(call: Call) -> int:
+def estimate_tokens(exchange: Exchange) -> int:
     """Tokens by the bytes of the text, and a fixed price for each picture and file."""
-    request = call.request
+    request = exchange.request
     media_tokens = 0
     media_bytes = 0
     for turn in request.turns:
@@ -189,4 +192,4 @@ def estimate_tokens(call: Call) -> int:
                     media_bytes += len(part.data) // 2
                 case _:
                     pass
-    return max(1, (len(call.body) - media_bytes) // BYTES_PER_TOKEN + media_tokens)
+    return max(1, (len(exchange.body) - media_bytes) // BYTES_PER_TOKEN + media_tokens)

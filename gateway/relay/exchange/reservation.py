@@ -1,9 +1,10 @@
-"""What a request asks of its limits, and what it holds of them."""
+"""Values of rate limits and budgets: what a request asks of them, and what it has reserved."""
 
 from __future__ import annotations
 
 import msgspec
 
+from gateway.canon.errors import Error
 from gateway.routing.limits import Bound, Estimate, Rule
 
 Bounds = tuple[Bound, ...]
@@ -40,3 +41,23 @@ class LimitRefusal(msgspec.Struct, frozen=True):
     rule: Rule
     used: int
     retry_after_s: float | None
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """Whether the limits admit a call to a target.
+
+    Attributes:
+        refusal: why not; None if it is admitted.
+        ends_request: whether the refusing limit is the request's own (its key, team or route),
+            so that no other target helps.
+        is_cached: whether Redis has a cached response to the request, so that no target is
+            called; it is in `CacheLookup.blob`.
+    """
+
+    refusal: Error | None = None
+    ends_request: bool = False
+    is_cached: bool = False
+
+
+ADMITTED = Admission()
+CACHED = Admission(is_cached=True)

@@ -101,7 +101,8 @@ class UsageTap:
         self.finish = response.finish
         self.answer_id, self.model = response.id, response.model
         self.service_tier = response.service_tier
-        self.output_bytes = sum(_part_bytes(part) for part in response.parts)
+        if self.usage is None or self.usage.output is None:
+            self.output_bytes = sum(_part_bytes(part) for part in response.parts)
 
     def note_embeddings(self, response: EmbedResponse) -> None:
         """Note the counts of vectors; they have no finish and no first token."""

@@ -29,44 +29,45 @@ _MIN_MEDIA_BYTES = 1024
 
 def usage_of(call: Call) -> tuple[Usage, str]:
     """The usage to bill a call by, and how it is known: one of the three names above."""
-    reported = call.tap.usage
+    reported = call.attempt.tap.usage
     if reported is not None and reported.output is not None and reported.prompt_tokens is not None:
         return reported, BY_SIZE if reported.estimated else REPORTED
     partial_usage, source = reported or Usage(), BY_TEXT
     changes: dict[str, object] = {"estimated": True}
     if partial_usage.output is None:
-        changes["output"] = -(-call.tap.output_bytes // BYTES_PER_TOKEN)
+        changes["output"] = -(-call.attempt.tap.output_bytes // BYTES_PER_TOKEN)
     if partial_usage.prompt_tokens is None:
         changes["input"], source = _estimate_prompt(call)
     return msgspec.structs.replace(partial_usage, **changes), source
 
 
-def usage_for_client(call: Call, exchange: ResponseContext) -> Usage | None:
+def usage_for_client(call: Call, context: ResponseContext) -> Usage | None:
     """The usage for a client whose provider left counts out: the one that the log has.
 
     None where nothing is missing, and where the dialect's answers may do without counts
     and the client has not asked for them.
     """
-    reported = call.tap.usage or Usage()
+    reported = call.attempt.tap.usage or Usage()
     missing_counts = (reported.prompt_tokens is None) + (reported.output is None)
     if not missing_counts:
         return None
-    if missing_counts == 1 or call.dialect.requires_usage or exchange.include_usage:
+    if missing_counts == 1 or call.exchange.dialect.requires_usage or context.include_usage:
         return usage_of(call)[0]
     return None
 
 
 def _estimate_prompt(call: Call) -> tuple[int, str]:
-    size = len(call.body)
-    if call.verb == "generate":
+    exchange = call.exchange
+    size = len(exchange.body)
+    if exchange.verb == "generate":
         try:
             if size <= MAX_COUNTED_BYTES:
-                return estimate_request_tokens(call.request), BY_TEXT
-            if call.is_parsed:
-                return estimate_tokens(call), BY_SIZE
+                return estimate_request_tokens(exchange.request), BY_TEXT
+            if exchange.is_parsed:
+                return estimate_tokens(exchange), BY_SIZE
         except GatewayError:
             pass  # passed through as it is: the provider understood it
-    file_count, media_bytes = _count_base64_files(call.body)
+    file_count, media_bytes = _count_base64_files(exchange.body)
     return -(-(size - media_bytes) // BYTES_PER_TOKEN) + file_count * TOKENS_PER_IMAGE, BY_SIZE
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.relay.exchange.log_record import Bodies, LogRecord
+from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.journal.segments import (
     FULL_AGAIN_S,
     SIZE,
@@ -235,24 +235,27 @@ class Backlog:
     def _record(self, record: LogRecord, *, with_bodies: bool, why: str) -> bool:
         """Copy an entry into a segment; `why` is told in it if its bodies are left out."""
         while True:
-            full = self.disk_full
+            full = self._segments.full
             try:
-                payload = _encode_record(
-                    record, with_bodies=with_bodies and not full, why="pressure" if full else why
-                )
+                if with_bodies and not full:
+                    payload = encode_record(record)
+                else:
+                    payload = _encode_row(record, why="pressure" if full else why)
             except (OverflowError, TypeError, ValueError):  # beyond all mending
                 return False
-            if self._ensure_segment(len(payload)):
+            segment = self._open.segment
+            if segment is not None and segment.fits(len(payload)):
+                segment.append(payload)
+                return True
+            if self._add_segment(len(payload)):
                 assert self._open.segment is not None
                 self._open.segment.append(payload)
                 return True
             if full or not self.disk_full:
                 return False
 
-    def _ensure_segment(self, length: int) -> bool:
-        """Whether the open chunk has a segment that takes a record of this length."""
-        if self._open.segment is not None and self._open.segment.fits(length):
-            return True
+    def _add_segment(self, length: int) -> bool:
+        """Whether the open chunk has got a new segment for a record of this length."""
         # The longer the backlog, the larger its segments, as each takes a descriptor.
         preferred_size = SIZE << min(len(self._sealed), MAX_DOUBLINGS)
         segment = self._segments.acquire(
@@ -343,17 +346,13 @@ class Backlog:
 
 def record_bytes(record: LogRecord) -> int:
     """How many bytes of bodies an entry holds."""
-    return body_bytes(record.bodies) + (
-        record.stored_response.size if record.stored_response else 0
-    )
-
-
-def body_bytes(bodies: Bodies | None) -> int:
-    """How many bytes there are of some bodies."""
+    stored, bodies = record.stored_response, record.bodies
+    size = stored.size if stored is not None else 0
     if bodies is None:
-        return 0
+        return size
     return (
-        len(bodies.client_request or b"")
+        size
+        + len(bodies.client_request or b"")
         + len(bodies.upstream_request or b"")
         + len(bodies.upstream_response or b"")
         + len(bodies.client_response or b"")
@@ -361,8 +360,9 @@ def body_bytes(bodies: Bodies | None) -> int:
     )
 
 
-def _encode_record(record: LogRecord, *, with_bodies: bool, why: str) -> bytes:
-    if with_bodies or (record.bodies is None and record.stored_response is None):
+def _encode_row(record: LogRecord, *, why: str) -> bytes:
+    """The record without its bodies; `why` they are omitted is recorded."""
+    if record.bodies is None and record.stored_response is None:
         return encode_record(record)
     saved = record.bodies, record.bodies_omitted, record.stored_response
     record.bodies, record.bodies_omitted, record.stored_response = (

@@ -251,7 +251,7 @@ class Metrics:
         self._children: dict[tuple[str, ...], Any] = {}
         self._pending: deque[LogRecord] = deque()
         self._events: deque[tuple[tuple[str, ...], float]] = deque()
-        self._in_flight = 0
+        self.requests_in_flight = 0
         self._snapshot: Snapshot | None = None
         self._names = RegistryNames(None)
         self._counted: dict[tuple[str, ...], int] = {}
@@ -284,12 +284,7 @@ class Metrics:
 
     def in_flight(self, change: int) -> None:
         """One request more or less."""
-        self._in_flight += change
-
-    @property
-    def in_flight_now(self) -> int:
-        """Requests being answered by this process."""
-        return self._in_flight
+        self.requests_in_flight += change
 
     def count_shed(self) -> None:
         """Count a request that was refused for want of room."""
@@ -368,7 +363,7 @@ class Metrics:
     def sample(self, process: ProcessValues) -> None:
         """Set the gauges of this process. From any thread."""
         with self._sampling:
-            self._child("dragoman_in_flight_requests").set(self._in_flight)
+            self._child("dragoman_in_flight_requests").set(self.requests_in_flight)
             self._child("dragoman_in_flight_limit").set(process.max_requests)
             self._child("dragoman_event_loop_lag_seconds").set(process.loop_lag_s)
             self._child("dragoman_log_spool_rows").set(process.spool_rows)

@@ -19,9 +19,16 @@ from math import ceil
 
 import msgspec
 
-from gateway.canon.errors import Error, GatewayError
+from gateway.canon.errors import Error
 from gateway.relay.exchange.call import Call
-from gateway.relay.exchange.reservation import Bounds, LimitRefusal, Reservation, ReservationRequest
+from gateway.relay.exchange.reservation import (
+    ADMITTED,
+    Admission,
+    Bounds,
+    LimitRefusal,
+    Reservation,
+    ReservationRequest,
+)
 from gateway.relay.limits.limit_headers import LimitHeaders
 from gateway.relay.limits.max_rates import (
     Rates,
@@ -97,13 +104,16 @@ class Limiter:
     # --- what holds ---------------------------------------------------------------------
 
     def _request_rules(self, call: Call, route: Route) -> _RuleSet:
-        key = call.key
+        exchange = call.exchange
+        key = exchange.key
         cache_key = (key.id if key is not None else 0, route.name)
         rules = self._rules_by_route.get(cache_key)
         if rules is None:
             if len(self._rules_by_route) >= _MAX_CACHED_RULES:
                 self._rules_by_route.clear()
-            rules = self._rules_by_route[cache_key] = self._compile_rules(call.snapshot, key, route)
+            rules = self._rules_by_route[cache_key] = self._compile_rules(
+                exchange.snapshot, key, route
+            )
         return rules
 
     def _compile_rules(self, snapshot: Snapshot, key: ApiKey | None, route: Route) -> _RuleSet:
@@ -139,8 +149,9 @@ class Limiter:
 
         Without a target the call gets an answer that has been kept: it uses nothing.
         """
-        if call.snapshot is not self._snapshot:
-            self._use_snapshot(call.snapshot)
+        exchange = call.exchange
+        if exchange.snapshot is not self._snapshot:
+            self._use_snapshot(exchange.snapshot)
         request_rules = _NO_RULES if call.limits_reserved else self._request_rules(call, route)
         attempt_rules = self._attempt_rules(target) if target is not None else _NO_RULES
         if not request_rules.bounds and not attempt_rules.bounds:
@@ -163,16 +174,26 @@ class Limiter:
 
     # --- in -----------------------------------------------------------------------------
 
-    def reserve(self, call: Call, route: Route, target: Target | None) -> Error | None:
-        """Let a call in and begin an attempt; the refusal if the provider may take no more.
+    async def admit(self, call: Call, route: Route, target: Target | None) -> Admission:
+        """Reserve for a call and its attempt at a target; waits only where Redis counts.
 
-        Raises GatewayError (rate_limit, quota) for a limit of the key, its team or the
-        route. Later attempts of the same call are asked of the provider's limits only.
+        Without a target the call is answered from the cache.
         """
-        if call.snapshot is not self._snapshot:
-            self._use_snapshot(call.snapshot)
+        return self.reserve(call, route, target)
+
+    def reserve(self, call: Call, route: Route, target: Target | None) -> Admission:
+        """Reserve for a call and its attempt at a target.
+
+        Later attempts of the same call are checked against the provider's limits only.
+        """
+        exchange = call.exchange
+        if exchange.snapshot is not self._snapshot:
+            self._use_snapshot(exchange.snapshot)
         if not call.limits_reserved:
-            request_rules = self._request_rules(call, route)
+            key_id = call.exchange.key.id if call.exchange.key is not None else 0
+            request_rules = self._rules_by_route.get((key_id, route.name))
+            if request_rules is None:
+                request_rules = self._request_rules(call, route)
             estimate = (
                 _request_estimate(call, request_rules)
                 if target is not None and request_rules.needs_estimate
@@ -184,14 +205,18 @@ class Limiter:
                 else None
             )
             if refused is not None:
-                raise GatewayError(self.count_refusal(refused))
+                return Admission(self.count_refusal(refused), ends_request=True)
             call.limits_reserved = True
-        attempt_rules = self._attempt_rules(target) if target is not None else _NO_RULES
-        if target is None or not attempt_rules.bounds:
-            return None
+        if target is None:
+            return ADMITTED
+        attempt_rules = self._rules_by_target.get((target.model.provider.id, target.id))
+        if attempt_rules is None:
+            attempt_rules = self._attempt_rules(target)
+        if not attempt_rules.bounds:
+            return ADMITTED
         estimate = _attempt_estimate(call, attempt_rules, target)
         refused = self._reserve(call, attempt_rules.bounds, estimate, attempt=True)
-        return self.count_refusal(refused) if refused is not None else None
+        return Admission(self.count_refusal(refused)) if refused is not None else ADMITTED
 
     def count_refusal(self, refused: LimitRefusal) -> Error:
         """The error for a refusal, which is counted."""
@@ -203,29 +228,29 @@ class Limiter:
         self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
         """Count in all of the bounds, unless one refuses; the client is told of its own."""
+        exchange = call.exchange
         now, counters = self._clock(), self.counters
-        current = self._active(bounds, now, call.started_at)
+        current = self._active(bounds, now, exchange.started_at)
         counters.map_new_slots()
         number, counts = limits.check_limits(
             current.lines, counters.local_slot, counters.peer_slots, estimate
         )
         if not attempt:
-            call.limit_headers = current.headers.render(call.dialect.name, counts, now)
+            call.limit_headers = current.headers.render(exchange.dialect.name, counts, now)
         if number:
-            return self._limit_refusal(bounds[number - 1], counts[-2], now)
+            return _limit_refusal(counters, bounds[number - 1], counts[-2], now)
         limits.reserve(current.lines, counters.local_slot, estimate)
-        call.reservations.append(Reservation(bounds, estimate, call.started_at, attempt=attempt))
+        call.reservations.append(
+            Reservation(bounds, estimate, exchange.started_at, attempt=attempt)
+        )
         return None
 
-    def apply_redis_result(
-        self, call: Call, bounds: Bounds, counts: Sequence[int], refused: LimitRefusal | None
-    ) -> None:
-        """Put what is left into the answer's headers. Raises GatewayError for a refusal."""
+    def set_limit_headers(self, call: Call, bounds: Bounds, counts: Sequence[int]) -> None:
+        """Set the response headers that report the limits' remaining amounts."""
+        exchange = call.exchange
         now = self._clock()
-        headers = self._active(bounds, now, call.started_at).headers
-        call.limit_headers = headers.render(call.dialect.name, counts, now)
-        if refused is not None:
-            raise GatewayError(self.count_refusal(refused))
+        headers = self._active(bounds, now, exchange.started_at).headers
+        call.limit_headers = headers.render(exchange.dialect.name, counts, now)
 
     def _active(self, bounds: Bounds, now: float, started: float) -> _ActiveBounds:
         """The bounds as they are now, in the budgets of when the request began."""
@@ -265,25 +290,6 @@ class Limiter:
     def injected_now(self) -> float:
         """The same where it is not the machine's own; else 0."""
         return 0.0 if self._clock is time.time else self._clock()
-
-    def _limit_refusal(self, bound: Bound, used: int, now: float) -> LimitRefusal:
-        rule = bound.rule
-        if used < rule.limit:
-            return LimitRefusal(rule, used, limits.RETRY_SOON_S)
-        if rule.metric == "usd":
-            return self.budget_refusal(rule, used, now)
-        slot = limits.slot_number(now, bound.span_s)
-        slots = [self.counters.local_slot, *self.counters.peer_slots]
-        rows = (limits.counts_by_slot(process_slot, bound.offset, slot) for process_slot in slots)
-        counts = [sum(column) for column in zip(*rows, strict=True)]
-        return LimitRefusal(
-            rule, used, limits.seconds_until_below(counts, rule.limit, now, bound.span_s)
-        )
-
-    def budget_refusal(self, rule: Rule, used: int, now: float) -> LimitRefusal:
-        """The refusal of a budget that is spent."""
-        _, ends = limits.calendar_window(now, rule.span)
-        return LimitRefusal(rule, used, None if ends is None else max(ends - now, 0.0))
 
     # --- out ----------------------------------------------------------------------------
 
@@ -358,20 +364,48 @@ class Limiter:
                     limits.add_spend(self.counters.local_slot, offset, window, missing)
 
 
+def _limit_refusal(counters: SharedCounters, bound: Bound, used: int, now: float) -> LimitRefusal:
+    rule = bound.rule
+    if used < rule.limit:
+        return LimitRefusal(rule, used, limits.RETRY_SOON_S)
+    if rule.metric == "usd":
+        return budget_refusal(rule, used, now)
+    slot = limits.slot_number(now, bound.span_s)
+    slots = [counters.local_slot, *counters.peer_slots]
+    rows = (limits.counts_by_slot(process_slot, bound.offset, slot) for process_slot in slots)
+    counts = [sum(column) for column in zip(*rows, strict=True)]
+    return LimitRefusal(
+        rule, used, limits.seconds_until_below(counts, rule.limit, now, bound.span_s)
+    )
+
+
+def budget_refusal(rule: Rule, used: int, now: float) -> LimitRefusal:
+    """The refusal of a budget that is spent."""
+    _, ends = limits.calendar_window(now, rule.span)
+    return LimitRefusal(rule, used, None if ends is None else max(ends - now, 0.0))
+
+
 def _request_estimate(call: Call, rules: _RuleSet) -> Estimate:
     """The most that a call may use, as far as its own rules ask for it."""
     return (
-        estimate_usage(call, rules.max_output, rules.rates) if rules.needs_estimate else _NO_USAGE
+        estimate_usage(call.exchange, rules.max_output, rules.rates)
+        if rules.needs_estimate
+        else _NO_USAGE
     )
 
 
 def _attempt_estimate(call: Call, rules: _RuleSet, target: Target) -> Estimate:
     """The same of an attempt at a target."""
+    exchange = call.exchange
     if not rules.needs_estimate:
         return _NO_USAGE
     targets = (target,)
-    rates = max_rates(targets, call.key, call.snapshot.margin) if rules.needs_cost else _NO_RATES
-    return estimate_usage(call, max_output_tokens(targets), rates)
+    rates = (
+        max_rates(targets, exchange.key, exchange.snapshot.margin)
+        if rules.needs_cost
+        else _NO_RATES
+    )
+    return estimate_usage(exchange, max_output_tokens(targets), rates)
 
 
 def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None) -> list[Rule]:

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.canon.errors import GatewayError
 from gateway.providers.profile import Price
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.request_features import estimate_tokens
 from gateway.routing.limits import UNITS, Estimate
 from gateway.routing.pricing import charge_of
@@ -38,25 +38,25 @@ _int_decoder = msgspec.json.Decoder(int | None)
 Rates = tuple[int, int]
 
 
-def estimate_usage(call: Call, model_max_output: int, rates: Rates) -> Estimate:
+def estimate_usage(exchange: Exchange, model_max_output: int, rates: Rates) -> Estimate:
     """What to reserve for a call that targets of such prices may answer.
 
     `able` is how long their answers may be at most, as `most_output` says.
     """
-    size, output = len(call.body), 0
+    size, output = len(exchange.body), 0
     prompt = size // BYTES_PER_TOKEN + 1
-    if call.verb == "generate":
-        output = _max_output(call, model_max_output)
+    if exchange.verb == "generate":
+        output = _max_output(exchange, model_max_output)
         if size > PARSED_BYTES:
-            prompt = _estimate_prompt(call, prompt)
+            prompt = _estimate_prompt(exchange, prompt)
     return Estimate(prompt + output, prompt * rates[0] + output * rates[1])
 
 
-def _estimate_prompt(call: Call, size_estimate: int) -> int:
+def _estimate_prompt(exchange: Exchange, size_estimate: int) -> int:
     """The prompt's tokens at most, by what its parts are."""
     try:
         # By three bytes to a token instead of four.
-        return estimate_tokens(call) * 4 // BYTES_PER_TOKEN
+        return estimate_tokens(exchange) * 4 // BYTES_PER_TOKEN
     except GatewayError:
         return size_estimate
 
@@ -67,9 +67,9 @@ def max_output_tokens(targets: Iterable[Target]) -> int:
     return max(output_limits, default=OUTPUT_TOKENS)
 
 
-def _max_output(call: Call, model_max_output: int) -> int:
-    fields = call.fields
-    route_default = call.route.default_max_output if call.route is not None else None
+def _max_output(exchange: Exchange, model_max_output: int) -> int:
+    fields = exchange.fields
+    route_default = exchange.route.default_max_output if exchange.route is not None else None
     if _OUTPUT_FIELDS.isdisjoint(fields):  # as most are
         return model_max_output if route_default is None else route_default
     max_tokens = _requested_max_tokens(fields)

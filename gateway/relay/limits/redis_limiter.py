@@ -23,12 +23,18 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.errors import Error
 from gateway.relay.event_loop.service import start_restarting
-from gateway.relay.exchange.cached_response import CacheHit
 from gateway.relay.exchange.call import Call
-from gateway.relay.exchange.reservation import Bounds, LimitRefusal, Reservation, ReservationRequest
-from gateway.relay.limits.limiter import Limiter, RecordedSpend
+from gateway.relay.exchange.reservation import (
+    ADMITTED,
+    CACHED,
+    Admission,
+    Bounds,
+    LimitRefusal,
+    Reservation,
+    ReservationRequest,
+)
+from gateway.relay.limits.limiter import Limiter, RecordedSpend, budget_refusal
 from gateway.relay.limits.redis_client import CacheWrite, RedisClient, RedisUnavailable
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
@@ -104,20 +110,16 @@ class RedisLimiter(Limiter):
 
     # --- in -----------------------------------------------------------------------------
 
-    async def reserve_on_redis(
-        self, call: Call, route: Route, target: Target | None
-    ) -> Error | None:
-        """As `admit`, in one round trip. Raises GatewayError.
-
-        An answer that is looked for comes along with it. Raises CacheHit if there is one.
-        """
+    async def admit(self, call: Call, route: Route, target: Target | None) -> Admission:
+        """Reserve in one round trip, which also looks up the cached response."""
         request = self.reservation_request(call, route, target)
         if request is None:
             call.limits_reserved = True
             if call.cache_lookup is not None and (key := call.cache_lookup.key):
                 call.cache_lookup.key = ""
-                self._raise_cache_hit(call, await self.get_cached(key))
-            return None
+                if self._take_cached(call, await self.get_cached(key)):
+                    return CACHED
+            return ADMITTED
         if _loop_time() < self._unavailable_until:
             return self.reserve(call, route, target)
         task = asyncio.get_running_loop().create_task(self._reserve_all(call, request))
@@ -132,25 +134,24 @@ class RedisLimiter(Limiter):
         if result is None:  # Redis can not be reached
             return self.reserve(call, route, target)
         if not call.limits_reserved:
-            self.apply_redis_result(
-                call, request.request_bounds, result.counts, result.request_refusal
-            )
+            self.set_limit_headers(call, request.request_bounds, result.counts)
+            if result.request_refusal is not None:
+                return Admission(self.count_refusal(result.request_refusal), ends_request=True)
             call.limits_reserved = True
         call.reservations += result.reservations
-        self._raise_cache_hit(call, result.cached_blob)
-        return (
-            self.count_refusal(result.attempt_refusal)
-            if result.attempt_refusal is not None
-            else None
-        )
+        if self._take_cached(call, result.cached_blob):
+            return CACHED
+        if result.attempt_refusal is not None:
+            return Admission(self.count_refusal(result.attempt_refusal))
+        return ADMITTED
 
-    def _raise_cache_hit(self, call: Call, blob: bytes | None) -> None:
-        """Raise CacheHit if there is an answer: what is reserved at a provider is let go."""
+    def _take_cached(self, call: Call, blob: bytes | None) -> bool:
+        """Whether there is a cached response; then the attempt's reservation is released."""
         if blob is None or call.cache_lookup is None:
-            return
+            return False
         call.cache_lookup.blob = blob
         self.release_attempt(call)
-        raise CacheHit
+        return True
 
     async def get_cached(self, key: str) -> bytes | None:
         """A kept answer, in a round trip of its own; None too while Redis is away."""
@@ -193,7 +194,7 @@ class RedisLimiter(Limiter):
         estimates = [request.request_estimate] * len(request.request_bounds) + [
             request.attempt_estimate
         ] * len(request.attempt_bounds)
-        started, lease_name = call.started_at, self.lease_name
+        started, lease_name = call.exchange.started_at, self.lease_name
         rows = [_row(b, w, started) for b, w in zip(bounds, estimates, strict=True)]
         key = ""
         if call.cache_lookup is not None:
@@ -231,7 +232,7 @@ class RedisLimiter(Limiter):
 
     def _refusal(self, rule: Rule, used: int, retry_after_s: float) -> LimitRefusal:
         if rule.metric == "usd" and used >= rule.limit:
-            return self.budget_refusal(rule, used, self.now())
+            return budget_refusal(rule, used, self.now())
         return LimitRefusal(rule, used, max(retry_after_s, 0.0))
 
     def _log_soft_limits(self, bounds: Bounds, counts: list[int], started: float) -> None:

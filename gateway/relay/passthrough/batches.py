@@ -196,7 +196,7 @@ async def result_reader(
     runtime: Runtime, call: Call, provider: Provider
 ) -> BatchResultReader | None:
     """A reader for the response of a call, if that is the results of a batch."""
-    state, operation = state_of(call)
+    state, operation = state_of(call.exchange)
     ledger = runtime.ledger
     if ledger is None or not operation.binary_response or operation.method != "GET":
         return None
@@ -207,12 +207,12 @@ async def result_reader(
         batch = await _run_in_thread(lambda: ledger.find_batch(provider.name, state.resource_id))
     if not batch or (provider.name, batch) in runtime.settled:
         return None
-    return BatchResultReader(call.snapshot, provider, batch)
+    return BatchResultReader(call.exchange.snapshot, provider, batch)
 
 
 async def record_batches(runtime: Runtime, call: Call, provider: Provider, body: Any) -> None:
     """Take note of batches in an answer: which file has their results, and what they used."""
-    state, operation = state_of(call)
+    state, operation = state_of(call.exchange)
     ledger = runtime.ledger
     if ledger is None or operation.family != "batches" or not isinstance(body, dict):
         return
@@ -226,7 +226,7 @@ async def record_batches(runtime: Runtime, call: Call, provider: Provider, body:
             await _run_in_thread(
                 partial(ledger.record_results_file, provider.name, file_id, batch, owner)
             )
-        if sums := usage_from_status(call.snapshot, provider, batch_fields):
+        if sums := usage_from_status(call.exchange.snapshot, provider, batch_fields):
             await settle_batch(runtime, call, provider, batch, sums)
 
 
@@ -234,7 +234,7 @@ async def settle_batch(
     runtime: Runtime, call: Call, provider: Provider, batch: str, sums: list[ModelUsage]
 ) -> None:
     """Record the cost of a batch, once."""
-    ledger, owner = runtime.ledger, state_of(call)[0].owner_key_id or 0
+    ledger, owner = runtime.ledger, state_of(call.exchange)[0].owner_key_id or 0
     if ledger is None or not sums:
         return
 
@@ -273,18 +273,19 @@ async def _run_in_thread(job: Callable[[], T]) -> T | None:
 def _log_record(
     call: Call, provider: Provider, batch: str, key_id: int, index: int, model_usage: ModelUsage
 ) -> LogRecord:
-    snapshot = call.snapshot
+    exchange = call.exchange
+    snapshot = exchange.snapshot
     key = _find_key(snapshot, key_id)
     margin = key.margin if key is not None else None
     return LogRecord(
-        id=f"{call.id[:40]}-batch-{index}",
+        id=f"{exchange.id[:40]}-batch-{index}",
         started_at=time.time(),
         endpoint="batch",
-        client_dialect=call.dialect.name,
+        client_dialect=exchange.dialect.name,
         upstream_dialect=provider.dialect,
         key_id=key_id or None,
         key_prefix=key.prefix if key is not None else "",
-        route=call.route.name if call.route is not None else "",
+        route=exchange.route.name if exchange.route is not None else "",
         requested_model=model_usage.model,
         provider=provider.name,
         model=model_usage.model,

@@ -25,7 +25,7 @@ from gateway.framing.multipart import Part
 from gateway.providers import edits as profile_edits
 from gateway.providers import passthrough_catalog
 from gateway.providers.passthrough_catalog import Operation
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.deadlines import Deadlines
 from gateway.relay.exchange.passthrough import PassthroughState, PassthroughUsage
 from gateway.relay.exchange.spool import SpooledBody
@@ -47,11 +47,11 @@ _RERANK_SHAPES = {"cohere": "cohere", "voyage": "voyage"}
 _GATEWAY_ID = re.compile(rb"[A-Za-z]{1,20}[-_]dgm~[A-Za-z0-9_-]{20,600}")
 
 
-def state_of(call: Call) -> tuple[PassthroughState, Operation]:
+def state_of(exchange: Exchange) -> tuple[PassthroughState, Operation]:
     """The forwarded call's state and operation."""
-    assert call.passthrough_state is not None
-    assert call.passthrough_state.operation is not None
-    return call.passthrough_state, call.passthrough_state.operation
+    assert exchange.passthrough_state is not None
+    assert exchange.passthrough_state.operation is not None
+    return exchange.passthrough_state, exchange.passthrough_state.operation
 
 
 def provider_path(provider: Provider, family: str) -> str | None:
@@ -61,13 +61,14 @@ def provider_path(provider: Provider, family: str) -> str | None:
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
     """What to send. Raises GatewayError where the target has no such call."""
-    state, operation = state_of(call)
+    exchange = call.exchange
+    state, operation = state_of(exchange)
     provider = target.model.provider
     path_template = provider_path(provider, operation.family)
     if path_template is None:
         message = f"the provider {provider.name} has no {operation.family}"
         raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
-    content, report = _content(call, target)
+    content, report = _content(exchange, target)
     path = model_names.expand_path_template(path_template, target.model.name)
     state.sent_bytes = len(content)
     path += operation.path_suffix.replace("{id}", quote(state.resource_id, safe=""))
@@ -78,12 +79,13 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         path = f"{path}?{urlencode(query)}"
     dialect = rerank.DIALECT if operation.family == "rerank" else DIALECTS[provider.dialect]
     is_same_format = (
-        dialect.name == call.dialect.name or {dialect.name, call.dialect.name} <= _OPENAI_DIALECTS
+        dialect.name == exchange.dialect.name
+        or {dialect.name, exchange.dialect.name} <= _OPENAI_DIALECTS
     )
     if state.rerank_format:
         is_same_format = state.rerank_format == _rerank_shape(provider)
-    headers = passed_headers(call)
-    name_version(headers, call, target)
+    headers = passed_headers(exchange)
+    name_version(headers, exchange, target)
     prepared = Prepared(
         dialect=dialect,
         content=content,
@@ -98,15 +100,15 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     return prepared
 
 
-def _content(call: Call, target: Target) -> tuple[bytes, list[Adaptation]]:
-    state, operation = state_of(call)
+def _content(exchange: Exchange, target: Target) -> tuple[bytes, list[Adaptation]]:
+    state, operation = state_of(exchange)
     upstream_model = target.model.name
     if state.form is not None:
-        state.logged_body = call.body
+        state.logged_body = exchange.body
         return b"", []  # `request_body` builds it
-    if not call.body:
+    if not exchange.body:
         return b"", []
-    fields, report = dict(call.fields), list[Adaptation]()
+    fields, report = dict(exchange.fields), list[Adaptation]()
     if operation.model and "model" in fields:
         fields["model"] = msgspec.Raw(msgspec.json.encode(upstream_model))
     if operation.family == "rerank":
@@ -129,23 +131,23 @@ def _with_model(part: Part, model: str) -> Part:
 
 
 def request_body(
-    runtime: Runtime, call: Call, target: Target, prepared: Prepared, deadlines: Deadlines
+    runtime: Runtime, exchange: Exchange, target: Target, prepared: Prepared, deadlines: Deadlines
 ) -> Content:
     """The body to send, with the provider's own ids in it. Raises GatewayError.
 
     A form that is not in memory is read while it is sent: the upstream has its time for each
     piece of it.
     """
-    state = call.passthrough_state
+    state = exchange.passthrough_state
     if state is None or state.form is None:
-        return to_provider_ids(runtime, call, target, prepared.content)
-    names_model = state_of(call)[1].model
+        return to_provider_ids(runtime, exchange, target, prepared.content)
+    names_model = state_of(exchange)[1].model
     parts = [_with_model(part, target.model.name) if names_model else part for part in state.form]
     upstream_parts = [
         part
         if part.filename is not None or part.stored_range is not None
         else msgspec.structs.replace(
-            part, data=to_provider_ids(runtime, call, target, bytes(part.data))
+            part, data=to_provider_ids(runtime, exchange, target, bytes(part.data))
         )
         for part in parts
     ]
@@ -159,17 +161,17 @@ def request_body(
     return body
 
 
-def http_method(call: Call) -> str:
+def http_method(exchange: Exchange) -> str:
     """The HTTP method of a call."""
-    if call.passthrough_state is None or call.passthrough_state.operation is None:
+    if exchange.passthrough_state is None or exchange.passthrough_state.operation is None:
         return "POST"
-    return call.passthrough_state.operation.method
+    return exchange.passthrough_state.operation.method
 
 
-def request_headers(call: Call, headers: httpx.Headers) -> httpx.Headers:
+def request_headers(exchange: Exchange, headers: httpx.Headers) -> httpx.Headers:
     """The headers with the content type of what is sent; a fresh value where one changes."""
-    state = call.passthrough_state
-    if state is None or (state.form is None and call.body):
+    state = exchange.passthrough_state
+    if state is None or (state.form is None and exchange.body):
         return headers
     retained = [(k, v) for k, v in headers.raw if k.lower() not in {b"content-type", b"accept"}]
     retained.append((b"accept", b"*/*"))
@@ -184,22 +186,24 @@ def request_headers(call: Call, headers: httpx.Headers) -> httpx.Headers:
 _ID_FIELDS = ("id", "input_file_id", "output_file_id", "error_file_id", "first_id", "last_id")
 
 
-def resolve_owned_id(runtime: Runtime, call: Call, gateway_id: str, param: str) -> ResourceId:
+def resolve_owned_id(
+    runtime: Runtime, exchange: Exchange, gateway_id: str, param: str
+) -> ResourceId:
     """Decode a gateway id. Raises GatewayError (404) if the API key does not own it."""
     resource = resource_ids.decode_id(gateway_id, runtime.config.pepper)
-    state = call.passthrough_state
-    owner = state.owner_key_id if state is not None else _owner_key_id(call)
+    state = exchange.passthrough_state
+    owner = state.owner_key_id if state is not None else _owner_key_id(exchange)
     if resource is None or (owner is not None and resource.owner != owner):
         message = f"there is no `{gateway_id[:100]}` here, or it belongs to another API key"
         raise GatewayError(Error(kind="not_found", message=message, param=param))
     return resource
 
 
-def _owner_key_id(call: Call) -> int | None:
-    return call.key.id if call.key is not None and call.key.id else None
+def _owner_key_id(exchange: Exchange) -> int | None:
+    return exchange.key.id if exchange.key is not None and exchange.key.id else None
 
 
-def to_provider_ids(runtime: Runtime, call: Call, target: Target, content: bytes) -> bytes:
+def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, content: bytes) -> bytes:
     """Replace gateway ids in a request body by the provider's ids. Raises GatewayError."""
     if not resource_ids.may_contain_id(content):
         return content
@@ -209,7 +213,7 @@ def to_provider_ids(runtime: Runtime, call: Call, target: Target, content: bytes
         text = match[0].decode("ascii")
         if resource_ids.decode_id(text, runtime.config.pepper) is None:
             return match[0]
-        resource = resolve_owned_id(runtime, call, text, "file_id")
+        resource = resolve_owned_id(runtime, exchange, text, "file_id")
         if resource.provider != provider_name:
             raise invalid(
                 f"`{text[:40]}...` is stored at {resource.provider}, but this request goes to "
@@ -221,9 +225,9 @@ def to_provider_ids(runtime: Runtime, call: Call, target: Target, content: bytes
     return _GATEWAY_ID.sub(replace_id, content)
 
 
-def to_gateway_ids(runtime: Runtime, call: Call, provider: str, body: Any) -> Any:
+def to_gateway_ids(runtime: Runtime, exchange: Exchange, provider: str, body: Any) -> Any:
     """Replace the provider's ids in a response by gateway ids."""
-    state, operation = state_of(call)
+    state, operation = state_of(exchange)
     owner = state.owner_key_id or 0
 
     def rewrite_ids(item: Any) -> Any:
@@ -245,9 +249,9 @@ def to_gateway_ids(runtime: Runtime, call: Call, provider: str, body: Any) -> An
     return rewritten
 
 
-def speech_characters(call: Call) -> PassthroughUsage | None:
+def speech_characters(exchange: Exchange) -> PassthroughUsage | None:
     """The usage of a speech call that is priced by characters."""
-    raw = call.fields.get("input")
+    raw = exchange.fields.get("input")
     try:
         text = msgspec.json.decode(raw, type=str) if raw is not None else None
     except (msgspec.MsgspecError, UnicodeDecodeError):

@@ -19,7 +19,9 @@ import msgspec
 
 # A URL may hold the last of it as it is, and few texts have it: bodies are searched for it.
 ID_MARKER = "dgm~"
-_MARKER_END, _MARKER_START = b"~", b"dgm"
+# One byte that few bodies contain, so that few are searched for the whole marker.
+ID_MARKER_END = b"~"
+_MARKER_START = b"dgm"
 _SEAL_BYTES = 12
 # Ours: a prefix of letters, the mark, base64url. Theirs: anything without a path in it.
 _GATEWAY_ID = re.compile(rf"([A-Za-z]{{1,20}}[-_]){ID_MARKER}([A-Za-z0-9_-]{{20,600}})")
@@ -68,11 +70,11 @@ def _base64url(data: bytes) -> str:
 
 def may_contain_id(body: bytes) -> bool:
     """Whether a body may contain a gateway id. Searches for one byte: every body is checked."""
-    offset = body.find(_MARKER_END)
+    offset = body.find(ID_MARKER_END)
     while offset >= 0:
         if body[max(0, offset - len(_MARKER_START)) : offset] == _MARKER_START:
             return True
-        offset = body.find(_MARKER_END, offset + 1)
+        offset = body.find(ID_MARKER_END, offset + 1)
     return False
 
 

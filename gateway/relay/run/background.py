@@ -27,10 +27,12 @@ from gateway.dialects.openai_responses.stored_responses import (
     with_response_fields,
 )
 from gateway.framing.sse import Decoder
-from gateway.relay.exchange.call import Call, Client
-from gateway.relay.exchange.deadlines import Deadlines, stop_error
+from gateway.relay.exchange.call import Call, Client, Exchange
+from gateway.relay.exchange.deadlines import Deadlines
 from gateway.relay.exchange.stored_response import StoredResponse
-from gateway.relay.run.reply import exchange_of
+from gateway.relay.run.pipeline import RunCall
+from gateway.relay.run.reply import response_context
+from gateway.relay.run.serve import CLIENT_GONE, serve_call
 from gateway.relay.run.settle import settle
 from gateway.relay.run.store_policy import MAX_STORED_BYTES, mask_stored_response
 from gateway.relay.state.responses import HEARTBEAT_S
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_JOBS = 200
-RunCall = Callable[["Runtime", Call, Client, Deadlines], Awaitable[None]]
 _CANCELLED = Error(kind="client_gone", message="the response was cancelled")
 _SHUTDOWN = Error(kind="upstream_error", message="the gateway ended while the response ran")
 
@@ -110,7 +111,8 @@ class BackgroundResponses:
 
     async def start(self, call: Call, run_call: RunCall) -> BackgroundJob:
         """Begin one. Raises GatewayError for what can not be kept, and if too many run."""
-        policy = call.store_policy
+        exchange = call.exchange
+        policy = exchange.store_policy
         if policy is None or not policy.store or not call.recorder.enabled:
             raise invalid(
                 "background: the response has to be kept to be asked after; it needs "
@@ -123,16 +125,17 @@ class BackgroundResponses:
                 message = "the gateway is shutting down"
             raise GatewayError(Error(kind="overloaded", message=message))
         call.detached = True
-        _strip_background_field(call)
+        _strip_background_field(exchange)
+        exchange.freeze()
         stored = StoredResponse(
-            id=f"resp_{call.response_id}",
+            id=f"resp_{exchange.response_id}",
             owner=policy.owner,
-            created_at=call.started_at,
+            created_at=exchange.started_at,
             heartbeat_at=time.time(),
             status="queued",
             previous_items=policy.previous_items,
-            input=bytes(call.fields.get("input", b"")),
-            response=started_response(exchange_of(call), "queued"),
+            input=bytes(exchange.fields.get("input", b"")),
+            response=started_response(response_context(call), "queued"),
         )
         job = self._jobs[stored.owner, stored.id] = BackgroundJob(stored)
         try:
@@ -154,30 +157,30 @@ class BackgroundResponses:
         deadlines = job.deadlines = runtime.deadline_ticker.open()
         job.response = _with_status(job.response, "in_progress")
         client = Client(_response_sink(call, job))
-        error: Error | None = None
+        error: Error | None = _CANCELLED if job.cancelled else None
+
+        async def fail(failure: GatewayError) -> None:
+            nonlocal error
+            # Without a client of its own it is gone only by `cancel` or with the process.
+            error = _SHUTDOWN if failure.error is CLIENT_GONE else failure.error
+            error = _CANCELLED if job.cancelled else error
+
         try:
-            if job.cancelled:
-                raise GatewayError(_CANCELLED)
-            await run_call(runtime, call, client, deadlines)
-        except GatewayError as failure:
-            error = failure.error
-        except asyncio.CancelledError:
-            reason = deadlines.take_reason()
-            error = _SHUTDOWN if reason is None else stop_error(reason)
-        except Exception:
-            log.exception("a background response failed inside the gateway")
-            error = Error(kind="upstream_error", message="the gateway failed; see its log")
+            if error is None:
+                work = run_call(runtime, call, client, deadlines)
+                await serve_call(runtime, call, client, deadlines, work, fail)
         finally:
             runtime.metrics.in_flight(-1)
             deadlines.close()
-        await self._end(call, client, job, _CANCELLED if job.cancelled else error)
+            await self._end(call, client, job, error)
 
     async def _end(
         self, call: Call, client: Client, job: BackgroundJob, error: Error | None
     ) -> None:
+        exchange = call.exchange
         if error is not None and not client.started:
             call.error, call.outcome = error, "error"
-            client.status = call.dialect.client.render_error(error, call.id).status
+            client.status = exchange.dialect.client.render_error(error, exchange.id).status
         elif error is not None:
             call.error, call.outcome = error, "cut"
         settle(self._runtime, call, client)
@@ -217,18 +220,18 @@ class BackgroundResponses:
                 await self._heartbeat_task
 
 
-def _strip_background_field(call: Call) -> None:
+def _strip_background_field(exchange: Exchange) -> None:
     """Take what is the gateway's own out of what a provider gets."""
-    fields = {name: raw for name, raw in call.fields.items() if name != "background"}
-    if call.native_continuation is not None:
+    fields = {name: raw for name, raw in exchange.fields.items() if name != "background"}
+    if exchange.native_continuation is not None:
         native_fields = {
-            k: raw for k, raw in call.native_continuation.fields.items() if k != "background"
+            k: raw for k, raw in exchange.native_continuation.fields.items() if k != "background"
         }
-        call.native_continuation = msgspec.structs.replace(
-            call.native_continuation, fields=native_fields
+        exchange.native_continuation = msgspec.structs.replace(
+            exchange.native_continuation, fields=native_fields
         )
-    call.fields, call.body = fields, msgspec.json.encode(fields)
-    call.echoed_fields["background"] = True
+    exchange.fields, exchange.body = fields, msgspec.json.encode(fields)
+    exchange.echoed_fields["background"] = True
 
 
 def _with_status(stored: StoredResponse, status: str) -> StoredResponse:
@@ -237,10 +240,11 @@ def _with_status(stored: StoredResponse, status: str) -> StoredResponse:
 
 
 def _fail(call: Call, job: BackgroundJob, error: Error) -> None:
+    exchange = call.exchange
     response = failed_response(job.response.response, error)
     job.response = msgspec.structs.replace(job.response, status="failed", response=response)
-    if call.stream and not job.events:
-        renderer = call.dialect.client.stream_renderer(exchange_of(call))
+    if exchange.stream and not job.events:
+        renderer = exchange.dialect.client.stream_renderer(response_context(call))
         for frame in Decoder().feed(renderer.feed(Failed(error))):
             job.events.append(frame.data)
 
@@ -256,7 +260,7 @@ def _response_sink(call: Call, job: BackgroundJob) -> Callable[[dict[str, Any]],
 
     async def send(message: dict[str, Any]) -> None:
         data = message.get("body", b"")
-        if call.stream:
+        if call.exchange.stream:
             for frame in decoder.feed(data):
                 _add_event(job, frame.data)
             job.notify()

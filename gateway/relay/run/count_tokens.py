@@ -20,7 +20,6 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.deadlines import Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
-from gateway.relay.exchange.trace_headers import trace_headers
 from gateway.relay.run.pipeline import parse_ahead, parse_unless_passed, select_targets
 from gateway.relay.run.reply import answer_headers, decode
 from gateway.relay.run.settle import settle
@@ -37,24 +36,26 @@ async def answer_token_count(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
 ) -> None:
     """Answer a count request. Raises GatewayError only for a request that is wrong itself."""
-    assert call.route is not None
-    await parse_ahead(call, call.route)
-    candidates = select_targets(runtime, call, call.route).candidates
-    call.target = candidates[0].target if candidates else None
+    exchange = call.exchange
+    assert exchange.route is not None
+    if len(exchange.body) >= offload.LARGE_BYTES:
+        await parse_ahead(call, exchange.route)
+    candidates = select_targets(runtime, call, exchange.route).candidates
+    call.attempt.target = candidates[0].target if candidates else None
     tokens, source = None, b"estimate"
-    if call.target is not None:
-        tokens = await _count_upstream(runtime, call, deadlines, call.target)
+    if call.attempt.target is not None:
+        tokens = await _count_upstream(runtime, call, deadlines, call.attempt.target)
         source = b"upstream" if tokens is not None else source
     vocabulary = ""
     if tokens is None:
         token_count = await _count_locally(call)
         tokens, vocabulary = token_count.tokens, token_count.vocabulary
-    body = msgspec.json.encode(call.dialect.client.render_count(tokens))
+    body = msgspec.json.encode(exchange.dialect.client.render_count(tokens))
     headers = [(b"content-type", b"application/json"), (b"x-dragoman-token-count", source)]
     if vocabulary:
         headers.append((b"x-dragoman-token-vocabulary", vocabulary.encode()))
-    if call.target is not None:
-        headers += answer_headers(call, call.target)
+    if call.attempt.target is not None:
+        headers += answer_headers(call, call.attempt.target.model.label)
     client.status, client.headers = 200, headers
     settle(runtime, call, client)
     await client.reply(200, headers, body)
@@ -65,9 +66,10 @@ async def _count_locally(call: Call) -> TokenCount:
 
     It is made in a thread: a large one takes longer than the event loop may be kept.
     """
-    await call.parse()
-    request = call.request
-    model = call.target.model.name if call.target is not None else call.model
+    exchange = call.exchange
+    await exchange.parse()
+    request = exchange.request
+    model = call.attempt.target.model.name if call.attempt.target is not None else exchange.model
     return await asyncio.to_thread(count_tokens, request, model)
 
 
@@ -75,21 +77,23 @@ async def _count_upstream(
     runtime: Runtime, call: Call, deadlines: Deadlines, target: Target
 ) -> int | None:
     """The upstream's own count; None if it has none to give."""
+    exchange = call.exchange
     provider = target.model.provider
     if target.model.traits.count_tokens != "endpoint":
         return None
-    assert call.route is not None
+    assert exchange.route is not None
     try:
         if runtime.media is not None:
-            await runtime.media.gather(call, call.route, target)
-        await parse_unless_passed(call, target)
-        prepared = await offload.run(call.offload_size, prepare, call, call.route, target)
+            await runtime.media.gather(call, exchange.route, target)
+        if len(exchange.body) >= offload.LARGE_BYTES:
+            await parse_unless_passed(call, target)
+        prepared = await offload.run(exchange.offload_size, prepare, call, exchange.route, target)
         url = runtime.request_templates.url(provider, prepared.path)
         headers = runtime.request_templates.headers(provider, prepared.headers)
         deadlines.set_timeout(_TIMEOUT_S, "first_byte")
         if provider.auth in MAKERS:
             headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
-        extra = trace_headers(call) if runtime.config.trace_headers else ()
+        extra = exchange.trace_headers() if runtime.config.trace_headers else ()
         content = prepared.content
         answer = await runtime.upstreams.send("POST", url, headers, content, 5.0, extra)
         try:

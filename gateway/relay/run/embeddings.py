@@ -20,11 +20,10 @@ from gateway.dialects.base import Dialect, EmbedProvider, ResponseContext
 from gateway.providers import edits as profile_edits
 from gateway.providers.auth import MAKERS
 from gateway.relay.exchange.call import Call, Client, Header
-from gateway.relay.exchange.trace_headers import trace_headers
 from gateway.relay.exchange.usage_estimate import usage_of
-from gateway.relay.run.reply import answer_headers, decode, echo_model, passed_headers_of
+from gateway.relay.run.reply import answer_headers, decode, passed_headers_of, replace_model
 from gateway.relay.run.settle import settle
-from gateway.relay.translate.prepare import Prepared, pass_through, passes_through, refuse_losses
+from gateway.relay.translate.prepare import Prepared, pass_through, refuse_losses
 from gateway.relay.upstream.client import Answer
 from gateway.routing.snapshot import Provider, Route, Target, Timeouts
 
@@ -52,25 +51,27 @@ def embed_adapter(provider: Provider) -> EmbedProvider:
 
 def parse_embed_request(call: Call) -> EmbedRequest:
     """The canonical request. Raises GatewayError naming the field at fault."""
-    client = call.dialect.embed_client
+    exchange = call.exchange
+    client = exchange.dialect.embed_client
     if client is None:
         raise invalid("there are no embeddings in this dialect")
-    body = decode(call.body)
-    if call.dialect.model_in_path and isinstance(body, dict):
-        body |= {"model": call.model}
+    body = decode(exchange.body)
+    if exchange.dialect.model_in_path and isinstance(body, dict):
+        body |= {"model": exchange.model}
     return client.parse_embed(body)
 
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
     """What to send. Raises GatewayError where it can not be said."""
+    exchange = call.exchange
     provider = target.model.provider
     adapter = embed_adapter(provider)
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(adapter, target)
-    is_same_dialect = passes_through(call.dialect, dialect_for(provider))
+    is_same_dialect = exchange.dialect.name == dialect_for(provider).name
     # Where the path names the model, each text of a batch names it once more.
-    if provider.passthrough and is_same_dialect and not call.dialect.model_in_path:
-        path = call.dialect.passthrough_paths.get(call.endpoint, path)
+    if provider.passthrough and is_same_dialect and not exchange.dialect.model_in_path:
+        path = exchange.dialect.passthrough_paths.get(exchange.endpoint, path)
         prepared = pass_through(call, target, edits, path)
     else:
         prepared = render_embed_request(parse_embed_request(call), target)
@@ -117,8 +118,9 @@ async def reply(
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
     body, headers = _content(call, target, data), []
-    if call.passthrough:
-        body = echo_model(runtime, call, body, call.tap.model)
+    if call.attempt.passthrough:
+        if runtime.model_echo and call.attempt.tap.model != call.exchange.model:
+            body = replace_model(body, call.attempt.tap.model, call.exchange.model)
         headers = passed_headers_of(answer, call)
     await send(runtime, call, client, target, body, headers)
 
@@ -128,7 +130,7 @@ async def send(
 ) -> None:
     """Settle, then send the whole answer."""
     client.status = 200
-    client.headers = [_JSON, *answer_headers(call, target), *headers]
+    client.headers = [_JSON, *answer_headers(call, target.model.label), *headers]
     settle(runtime, call, client)
     await client.reply(200, client.headers, body)
 
@@ -136,8 +138,8 @@ async def send(
 def _content(call: Call, target: Target, data: bytes) -> bytes:
     """The answer as the client gets it: as it came, or in the client's dialect."""
     adapter = embed_adapter(target.model.provider)
-    if call.passthrough:
-        call.tap.note_embeddings(
+    if call.attempt.passthrough:
+        call.attempt.tap.note_embeddings(
             adapter.peek_embed_usage(data) or adapter.parse_embed(decode(data))
         )
         return data
@@ -146,7 +148,7 @@ def _content(call: Call, target: Target, data: bytes) -> bytes:
         raise bad_upstream(
             f"the upstream gave {len(response.vectors)} vectors for {len(request.inputs)} inputs"
         )
-    call.tap.note_embeddings(response)
+    call.attempt.tap.note_embeddings(response)
     body = msgspec.json.encode(render_embed_response(call, request, response))
     call.recorder.record_client(body)
     return body
@@ -156,18 +158,19 @@ def render_embed_response(
     call: Call, request: EmbedRequest, response: EmbedResponse
 ) -> dict[str, object]:
     """The answer's JSON in the client's dialect."""
-    client = call.dialect.embed_client
+    exchange = call.exchange
+    client = exchange.dialect.embed_client
     assert client is not None
     if response.usage is None or response.usage.prompt_tokens is None:
         # The embeddings of some clients must have a count.
         response = msgspec.structs.replace(response, usage=usage_of(call)[0])
-    exchange = ResponseContext(
-        id=call.id.removeprefix("req_"),
-        created=int(call.started_at),
-        model=call.model,
-        endpoint=call.endpoint,
+    context = ResponseContext(
+        id=exchange.id.removeprefix("req_"),
+        created=int(exchange.started_at),
+        model=exchange.model,
+        endpoint=exchange.endpoint,
     )
-    return client.render_embed(response, request, exchange)
+    return client.render_embed(response, request, context)
 
 
 # --- batches ----------------------------------------------------------------------------
@@ -181,7 +184,7 @@ MAX_PARALLEL_CALLS = 4
 def split_inputs(call: Call, target: Target) -> list[EmbedRequest]:
     """The requests to make instead; empty where one call may hold all inputs."""
     max_inputs = target.model.traits.embed_max
-    if max_inputs is None or call.verb != "embed" or not _may_exceed(call, max_inputs):
+    if max_inputs is None or call.exchange.verb != "embed" or not _may_exceed(call, max_inputs):
         return []
     request = parse_embed_request(call)
     if len(request.inputs) <= max_inputs:
@@ -194,7 +197,7 @@ def split_inputs(call: Call, target: Target) -> list[EmbedRequest]:
 
 def _may_exceed(call: Call, max_inputs: int) -> bool:
     """Whether it is worth reading the inputs: each takes two bytes and a comma at least."""
-    return len(call.body) > 3 * max_inputs
+    return len(call.exchange.body) > 3 * max_inputs
 
 
 async def answer_in_batches(
@@ -210,7 +213,7 @@ async def answer_in_batches(
     prepared = [render_embed_request(part, target) for part in requests]
     if route.strict:
         refuse_losses(prepared[0].report)
-    call.passthrough = False
+    call.attempt.passthrough = False
     if call.recorder.enabled:
         call.recorder.upstream_request = _as_json_list([part.content for part in prepared])
         call.recorder.passthrough = False
@@ -224,7 +227,7 @@ async def answer_in_batches(
     except ExceptionGroup as failures:
         raise _first_failure(failures) from None
     call.end_upstream_wait()
-    call.attempts[-1].status, call.attempts[-1].first_byte_ms = 200, call.elapsed_ms()
+    call.attempts[-1].status, call.attempts[-1].first_byte_ms = 200, call.exchange.elapsed_ms()
     data = [task.result() for task in tasks]
     call.recorder.record_upstream(_as_json_list(data))
     half = embed_adapter(target.model.provider)
@@ -234,7 +237,7 @@ async def answer_in_batches(
             counts = f"{len(response.vectors)} vectors for {len(request.inputs)} inputs"
             raise bad_upstream(f"the upstream gave {counts}")
     merged = merge_responses(responses)
-    call.tap.note_embeddings(merged)
+    call.attempt.tap.note_embeddings(merged)
     body = msgspec.json.encode(render_embed_response(call, parse_embed_request(call), merged))
     call.recorder.record_client(body)
     await send(runtime, call, client, target, body, [])
@@ -262,6 +265,7 @@ async def _send_batch(
     limits: Timeouts,
     slots: asyncio.Semaphore,
 ) -> bytes:
+    exchange = call.exchange
     provider = target.model.provider
     url = runtime.request_templates.url(provider, prepared.path)
     headers = runtime.request_templates.headers(provider, prepared.headers)
@@ -269,7 +273,7 @@ async def _send_batch(
     async with slots:
         if provider.auth in MAKERS:
             headers = await runtime.tokens.headers(provider, "POST", url, headers, content)
-        extra = trace_headers(call) if runtime.config.trace_headers else ()
+        extra = exchange.trace_headers() if runtime.config.trace_headers else ()
         connect_s = limits.connect_s
         answer = await runtime.upstreams.send("POST", url, headers, content, connect_s, extra)
         try:
@@ -278,7 +282,7 @@ async def _send_batch(
             await answer.close()
     if answer.status != 200:
         error = prepared.dialect.provider.parse_error(answer.status, answer.headers, data)
-        raise GatewayError(runtime.redacted(call.snapshot, error))
+        raise GatewayError(runtime.redacted(exchange.snapshot, error))
     return data
 
 

@@ -128,8 +128,8 @@ async def check(runtime: Runtime, route: Route, target: Target) -> None:
         "max_completion_tokens": 16,
     }
     call = internal_call(runtime, LABEL, single_target_route, DIALECTS["openai_chat"], {})
-    call.body = json.dumps(body).encode()
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
+    call.exchange.body = json.dumps(body).encode()
+    call.exchange.fields = msgspec.json.decode(call.exchange.body, type=dict[str, msgspec.Raw])
     # The words are always the same: no body is worth its place.
     call.recorder.enabled = False
     await run_internal_call(runtime, call)

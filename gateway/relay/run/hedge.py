@@ -9,7 +9,6 @@ limits and budgets. Nothing of the loser reaches the client, and its row is the 
 from __future__ import annotations
 
 import asyncio
-import copy
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -27,23 +26,6 @@ if TYPE_CHECKING:
 
 RunAttempt = Callable[["Runtime", Call, Client, Deadlines, Candidate], Awaitable[None]]
 _LOSER_MESSAGE = "another target answered first"
-# What an attempt makes of a call; it is the winner's in the end.
-_ATTEMPT_FIELDS = (
-    "target",
-    "passthrough",
-    "adaptations",
-    "tap",
-    "recorder",
-    "error",
-    "outcome",
-    "upstream_wait_s",
-    "upstream_sent_at",
-    "entry",
-    "attempts",
-    "reservations",
-    "hedge_loss",
-    "state_rejected_by",
-)
 
 
 async def race(
@@ -57,12 +39,12 @@ async def race(
 ) -> None:
     """One call of a target, and of a second one if that is slow. Raises GatewayError.
 
-    The failure that is raised is the candidate's own; that of the second has been told to
-    the retry_plan.
+    The failure that is raised is the candidate's own; that of the second is recorded in the
+    retry plan.
     """
     hedge_race = _Race(runtime, call, client, attempt)
     if deadlines.reason is None:
-        deadlines.clear()  # each lane has its own deadlines
+        deadlines.clear()  # each racer has its own deadlines
     try:
         await hedge_race.run(candidate, retry_plan)
     except asyncio.CancelledError:
@@ -91,10 +73,7 @@ class _Racer:
 
     def __init__(self, hedge_race: _Race, candidate: Candidate) -> None:
         self.candidate = candidate
-        self.call = copy.copy(hedge_race.call)
-        self.call.attempts, self.call.reservations, self.call.adaptations = [], [], []
-        self.call.recorder = copy.copy(hedge_race.call.recorder)
-        self.call.claim_win = self._win
+        self.call = hedge_race.call.fork(self._win)
         self.client = _GatedClient(hedge_race.client, self._win)
         self.deadlines: Deadlines | None = None
         self._race = hedge_race
@@ -139,15 +118,12 @@ class _Race:
 
     async def run(self, candidate: Candidate, retry_plan: RetryPlan) -> None:
         first = self._start_racer(candidate)
-        # What was reserved at the provider for this attempt is the lane's.
+        # What was reserved at the provider for this attempt belongs to the racer.
         if self.call.reservations and self.call.reservations[-1].attempt:
             first.call.reservations.append(self.call.reservations.pop())
         pending = {first.task}
-        timeout = (
-            candidate.route.hedge_after_s
-            if self.call.route is None
-            else (self.call.route.hedge_after_s)
-        )
+        route = self.call.exchange.route or candidate.route
+        timeout = route.hedge_after_s
         while pending:
             done, pending = await asyncio.wait(
                 pending, timeout=timeout, return_when=asyncio.FIRST_COMPLETED
@@ -174,11 +150,14 @@ class _Race:
         runtime = self.runtime
         while self.winner is None and (candidate := retry_plan.hedge_candidate()) is not None:
             label = candidate.target.model.label
-            second_call = copy.copy(self.call)
-            second_call.reservations = []
+            second_call = self.call.fork()
             try:
-                refusal = await runtime.reserve(second_call, candidate.route, candidate.target)
-                if refusal is not None or not await runtime.breaker.allow_request(label):
+                admission = await runtime.limiter.admit(
+                    second_call, candidate.route, candidate.target
+                )
+                if admission.refusal is not None and admission.ends_request:
+                    raise GatewayError(admission.refusal)
+                if admission.refusal is not None or not await runtime.breaker.allow_request(label):
                     continue
                 if self.winner is not None:  # the first has answered meanwhile
                     runtime.breaker.release_trial(label)
@@ -231,7 +210,7 @@ class _Race:
         await asyncio.gather(*(racer.task for racer in self.racers), return_exceptions=True)
 
     def close(self) -> None:
-        """Copy the state of the final racer to the call and the client."""
+        """Continue the call and the client with the state of the final racer."""
         final_racer = self.winner or self.racers[-1]
         for racer in self.racers:
             if racer is final_racer:
@@ -248,16 +227,8 @@ class _Race:
                 *self.call.reservations,
                 *final_racer.call.reservations,
             ]
-        for name in _ATTEMPT_FIELDS:
-            setattr(self.call, name, getattr(final_racer.call, name))
-        final_client, client = final_racer.client, self.client
-        client.started, client.status, client.headers = (
-            final_client.started,
-            final_client.status,
-            final_client.headers,
-        )
-        client.first_byte_at, client.sent_at = final_client.first_byte_at, final_client.sent_at
-        client.chunks = final_client.chunks
+        self.call.join(final_racer.call)
+        self.client.join(final_racer.client)
 
 
 def _no_answer() -> Error:
@@ -270,8 +241,10 @@ def _mark_loser(call: Call) -> Estimate:
         return NO_HEDGE_LOSS
     record = call.attempts[-1]
     record.error_kind, record.error = HEDGE_LOSER, _LOSER_MESSAGE
-    record.ended_ms = call.elapsed_ms()
-    if call.target is None or (not call.upstream_sent_at and record.first_byte_ms is None):
+    record.ended_ms = call.exchange.elapsed_ms()
+    if call.attempt.target is None or (
+        not call.attempt.upstream_sent_at and record.first_byte_ms is None
+    ):
         return NO_HEDGE_LOSS  # nothing has been sent
     usage, source = usage_of(call)
     record.input_tokens, record.output_tokens = usage.input, usage.output

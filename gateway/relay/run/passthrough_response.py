@@ -45,7 +45,7 @@ async def reply(
     answer: Answer,
 ) -> None:
     """Send an answer on. Raises GatewayError only before the first byte."""
-    _, operation = state_of(call)
+    _, operation = state_of(call.exchange)
     kind = answer.kind.partition(";")[0].strip().lower()
     if not operation.binary_response and (kind == "application/json" or kind.endswith("+json")):
         await _reply_complete(runtime, call, client, target, answer)
@@ -56,17 +56,17 @@ async def reply(
 async def _reply_complete(
     runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
 ) -> None:
-    state, operation = state_of(call)
+    state, operation = state_of(call.exchange)
     is_image = operation.family.startswith("images/")
     data = await answer.read_all(MAX_IMAGES_BYTES if is_image else MAX_REPLY_BYTES)
     call.end_upstream_wait()
     state.usage = parse_passthrough_usage(operation.family, data)
-    call.tap.started = True
+    call.attempt.tap.started = True
     logged_body = msgspec.json.encode(describe_file(answer.kind, data)) if is_image else data
     call.recorder.record_upstream(logged_body)
     out = await _rewrite_ids(runtime, call, target, data)
     if out is not data:
-        call.passthrough = call.recorder.passthrough = False
+        call.attempt.passthrough = call.recorder.passthrough = False
         call.recorder.record_client(out)
     elif not call.recorder.passthrough:
         call.recorder.record_client(logged_body)
@@ -74,7 +74,7 @@ async def _reply_complete(
     client.status = 200
     client.headers = [
         (b"content-type", b"application/json"),
-        *answer_headers(call, target),
+        *answer_headers(call, target.model.label),
         *passed_headers_of(answer, call),
     ]
     settle(runtime, call, client)
@@ -83,14 +83,14 @@ async def _reply_complete(
 
 async def _rewrite_ids(runtime: Runtime, call: Call, target: Target, data: bytes) -> bytes:
     """The answer as this client gets it; the same bytes where nothing differs."""
-    state, operation = state_of(call)
+    state, operation = state_of(call.exchange)
     if operation.has_resource_ids:
         body = decode(data)
         provider = target.model.provider.name
         if isinstance(body, dict):
             body = await _filter_owned(runtime, call, provider, body)
         await batches.record_batches(runtime, call, target.model.provider, body)
-        return msgspec.json.encode(to_gateway_ids(runtime, call, provider, body))
+        return msgspec.json.encode(to_gateway_ids(runtime, call.exchange, provider, body))
     if operation.family == "rerank":
         body = decode(data)
         if (
@@ -105,7 +105,7 @@ async def _filter_owned(
     runtime: Runtime, call: Call, provider: str, body: dict[str, Any]
 ) -> dict[str, Any]:
     """What of an answer is the key's own; what is new of it is remembered."""
-    state, operation = state_of(call)
+    state, operation = state_of(call.exchange)
     if state.owner_key_id is None:
         return body
     listed_items = body.get("data")
@@ -142,31 +142,31 @@ class _PassthroughStream:
     ) -> None:
         self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
         self.target, self.answer = target, answer
-        self.state, self.operation = state_of(call)
+        self.state, self.operation = state_of(call.exchange)
         self.is_event_stream = "text/event-stream" in answer.kind
         self.is_text = not self.operation.binary_response and answer.kind.startswith("text/")
         self.decoder = Decoder(MAX_EVENT_BYTES) if self.is_event_stream else None
         self.results: batches.BatchResultReader | None = None
         provider = target.model.provider
         text = self.is_event_stream or self.is_text
-        self.redactor = runtime.redactor(call.snapshot, provider) if text else None
+        self.redactor = runtime.redactor(call.exchange.snapshot, provider) if text else None
         self.tail = b""
         self.size = 0
 
     async def run(self) -> None:
         """Relay all. Raises GatewayError only before the first byte."""
         if self.operation.family == "audio/speech":
-            self.state.usage = speech_characters(self.call)
+            self.state.usage = speech_characters(self.call.exchange)
         await to_its_end(self._relay(), self._fail, self.client, self.deadlines)
 
     async def _relay(self) -> None:
         call, client, deadlines = self.call, self.client, self.deadlines
         data = await self.answer.read()
         call.end_upstream_wait()
-        call.tap.started = True
+        call.attempt.tap.started = True
         provider = self.target.model.provider
         self.results = await batches.result_reader(self.runtime, call, provider)
-        call.attempts[-1].first_byte_ms = call.elapsed_ms()
+        call.attempts[-1].first_byte_ms = call.exchange.elapsed_ms()
         deadlines.set_timeout((self.target.timeouts or provider.timeouts).idle_s, "idle")
         await client.head(200, self._headers())
         while data:
@@ -222,7 +222,7 @@ class _PassthroughStream:
         headers = [
             (b"content-type", content_type.encode("latin-1", "replace")),
             _NOSNIFF,
-            *answer_headers(self.call, self.target),
+            *answer_headers(self.call, self.target.model.label),
             *passed_headers_of(self.answer, self.call),
         ]
         if self.is_event_stream:
@@ -236,7 +236,9 @@ class _PassthroughStream:
         self._record()
         settle(self.runtime, call, self.client)
         if self.is_event_stream:
-            error_body = call.dialect.client.render_error(error, call.echoed_id).body
+            error_body = call.exchange.dialect.client.render_error(
+                error, call.exchange.echoed_id
+            ).body
             await self.client.end(
                 b"event: error\ndata: " + msgspec.json.encode(error_body) + b"\n\n"
             )

@@ -11,8 +11,8 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -25,8 +25,9 @@ from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.deadlines import Deadlines, stop_error
 from gateway.relay.exchange.log_record import Attempt
 from gateway.relay.exchange.request_features import select_for_call
-from gateway.relay.exchange.trace_headers import trace_headers
+from gateway.relay.exchange.reservation import CACHED
 from gateway.relay.passthrough import request as passthrough_request
+from gateway.relay.passthrough.resource_ids import ID_MARKER_END
 from gateway.relay.run import embeddings, passthrough_response
 from gateway.relay.run.hedge import race
 from gateway.relay.run.reply import is_alike, is_stream, passed_headers_of, reply
@@ -35,6 +36,7 @@ from gateway.relay.state.reasoning import retry_without_state
 from gateway.relay.translate.media_parts import without_file_bytes
 from gateway.relay.translate.prepare import Prepared, passes_unparsed, prepare, upstream_dialect
 from gateway.relay.upstream.client import Answer
+from gateway.relay.upstream.http1 import Content
 from gateway.routing import latency
 from gateway.routing.candidates import depends_on_content, with_fallbacks
 from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER
@@ -54,7 +56,10 @@ if TYPE_CHECKING:
 MAX_LATENCY_ENTRIES = 10_000
 _IMMEDIATE_COOLDOWN = frozenset({"rate_limit", "quota", "upstream_auth"})
 # A verb -> what makes its request, where that is not `prepare`.
-_PREPARE_BY_VERB = {"embed": embeddings.prepare, "passthrough": passthrough_request.prepare}
+_PREPARE_BY_VERB: dict[str, Callable[[Call, Route, Target], Prepared]] = {
+    "embed": embeddings.prepare,
+    "passthrough": passthrough_request.prepare,
+}
 
 
 class UpstreamRefused(GatewayError):
@@ -80,20 +85,34 @@ class UpstreamRefused(GatewayError):
         self.clean = clean
 
 
-async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines) -> None:
+# How `run` ends: a target has answered; Redis has a cached response (`CacheLookup.blob`); or
+# the target cannot be sent the request itself, and `Call.plan` is to be carried out instead.
+RunResult = Literal["answered", "cached", "planned"]
+RunCall = Callable[["Runtime", Call, Client, Deadlines], Awaitable[RunResult]]
+
+
+async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines) -> RunResult:
     """Answer the call. Raises GatewayError while nothing has been sent to the client."""
-    route = call.route
+    exchange = call.exchange
+    route = exchange.route
     assert route is not None
-    await parse_ahead(call, route)
+    if len(exchange.body) >= offload.LARGE_BYTES:
+        await parse_ahead(call, route)
     decision = select_targets(runtime, call, route)
     retry_plan = retry_plan_for(decision, route)
     failure: GatewayError | None = None
     while (candidate := retry_plan.next_candidate()) is not None:
-        _record_skipped(call, retry_plan.bypassed)
-        retry_plan.bypassed.clear()
+        if retry_plan.bypassed:
+            _record_skipped(call, retry_plan.bypassed)
+            retry_plan.bypassed.clear()
         if retry_plan.pause_due:
             await _pause(retry_plan, route, deadlines)
-        refusal = await runtime.reserve(call, route, candidate.target)
+        admission = await runtime.limiter.admit(call, route, candidate.target)
+        if admission is CACHED:
+            return "cached"
+        refusal = admission.refusal
+        if refusal is not None and admission.ends_request:
+            raise GatewayError(refusal)
         if refusal is None and runtime.health and not decision.ignores_cooldowns:
             refusal = await _half_open_refusal(runtime, call, candidate)
         if refusal is not None:
@@ -101,8 +120,11 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             failure = GatewayError(refusal)
             retry_plan.record_failure(refusal)
             continue
+        if exchange.plan is not None and not _takes_request(call, candidate.target):
+            runtime.limiter.release_attempt(call)
+            return "planned"
         try:
-            alone = call.on_attempt is not None or call.passthrough_state is not None
+            alone = exchange.on_attempt is not None or exchange.passthrough_state is not None
             if route.hedge_after_s is None or alone:
                 await attempt(runtime, call, client, deadlines, candidate)
             else:
@@ -113,51 +135,53 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             if not retry_plan.record_failure(error.error):
                 raise
         else:
-            return
+            return "answered"
     _record_skipped(call, retry_plan.bypassed)
     raise failure or GatewayError(no_candidate_error(route, decision))
 
 
 async def parse_ahead(call: Call, route: Route) -> None:
     """Parse a large request off the event loop, if the choice of a target depends on it."""
-    if len(call.body) < offload.LARGE_BYTES or call.verb not in {"generate", "count_tokens"}:
+    exchange = call.exchange
+    if exchange.verb not in {"generate", "count_tokens"}:
         return
-    if depends_on_content(with_fallbacks(call.snapshot, route)):
+    if depends_on_content(with_fallbacks(exchange.snapshot, route)):
         with contextlib.suppress(GatewayError):  # it may still be passed through as it is
-            await call.parse()
+            await exchange.parse()
 
 
 async def parse_unless_passed(call: Call, target: Target) -> None:
     """Parse a large request that this target is sent in translation, off the event loop."""
-    size = len(call.body)
-    if (
-        size < offload.LARGE_BYTES
-        or call.is_parsed
-        or call.verb not in {"generate", "count_tokens"}
-    ):
+    exchange = call.exchange
+    if exchange.is_parsed or exchange.verb not in {"generate", "count_tokens"}:
         return
-    if not await offload.scan(
-        size, lambda: passes_unparsed(call, target, upstream_dialect(call, target))
-    ):
-        await call.parse()
+    if not await offload.scan(len(exchange.body), _takes_request, call, target):
+        await exchange.parse()
+
+
+def _takes_request(call: Call, target: Target) -> bool:
+    """Whether the target is sent the client's own body."""
+    return passes_unparsed(call, target, upstream_dialect(call, target))
 
 
 def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:
     """The targets to try, those of the fallback routes last; who is left out is logged."""
+    exchange = call.exchange
     runtime.breaker.refresh()
     now, busy = time.monotonic(), runtime.load.in_flight
     decision = select_for_call(
-        call, route, runtime.health, runtime.latency_stats, now, random.random, busy
+        exchange, route, runtime.health, runtime.latency_stats, now, random.random, busy
     )
-    _record_skipped(call, decision.skipped)
-    if call.endpoint in call.dialect.passthrough_only:
+    if decision.skipped:
+        _record_skipped(call, decision.skipped)
+    if exchange.endpoint in exchange.dialect.passthrough_only:
         same_dialect = tuple(
-            c for c in decision.candidates if upstream_dialect(call, c.target) is call.dialect
+            c for c in decision.candidates if upstream_dialect(call, c.target) is exchange.dialect
         )
         decision = msgspec.structs.replace(decision, candidates=same_dialect or decision.candidates)
     return (
-        prefer_provider(decision, call.native_continuation.provider)
-        if call.native_continuation is not None
+        prefer_provider(decision, exchange.native_continuation.provider)
+        if exchange.native_continuation is not None
         else decision
     )
 
@@ -209,10 +233,12 @@ def no_candidate_error(route: Route, decision: Decision) -> Error:
 
 
 def _record_skipped(call: Call, skips: Iterable[Skip]) -> None:
+    exchange = call.exchange
     for skip in skips:
         record = _new_attempt(call, skip.candidate.target, skipped=skip.reason)
         call.attempts.append(record)
-        call.report_attempt(record)
+        if exchange.on_attempt is not None:
+            exchange.on_attempt(record)
 
 
 def _new_attempt(call: Call, target: Target, *, skipped: str | None = None) -> Attempt:
@@ -222,7 +248,7 @@ def _new_attempt(call: Call, target: Target, *, skipped: str | None = None) -> A
         provider=provider.name,
         model=target.model.name,
         dialect=provider.dialect,
-        started_ms=call.elapsed_ms(),
+        started_ms=call.exchange.elapsed_ms(),
         skipped=skipped,
     )
 
@@ -231,26 +257,36 @@ async def attempt(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
 ) -> None:
     """One call of one target. Raises GatewayError while nothing has been sent on."""
+    exchange = call.exchange
     target = candidate.target
     record = _new_attempt(call, target)
     call.attempts.append(record)
-    call.target = target
-    call.recorder.new_attempt()
-    call.tap = call.new_tap()
-    call.upstream_sent_at = 0.0
+    state = call.begin_attempt(target)
     error: Error | None = None
     client_left = False
     if call.recorder.enabled:
-        call.recorder.add_redactor(runtime.redactor(call.snapshot, target.model.provider))
+        call.recorder.add_redactor(runtime.redactor(exchange.snapshot, target.model.provider))
     is_watched = record.target in runtime.load.counted_targets
     if is_watched:
         runtime.load.begin_call(record.target)
     try:
-        await _with_reasoning(runtime, call, client, deadlines, candidate)
+        if len(exchange.body) >= offload.LARGE_BYTES:
+            await parse_unless_passed(call, target)
+        if target.model.traits.reasoning:
+            state.recalled_reasoning = await runtime.reasoning.recall(call, target)
+        try:
+            await _call_target(runtime, call, client, deadlines, candidate)
+        except GatewayError as failure:
+            if client.started or not retry_without_state(call, target, failure.error):
+                raise
+            call.end_upstream_wait()
+            call.recorder.new_attempt()
+            state.tap = exchange.new_tap()
+            await _call_target(runtime, call, client, deadlines, candidate)
         error = call.error
     except GatewayError as failure:
         # Whatever failed may repeat what an upstream said, and that a key.
-        error = failure.error = runtime.redacted(call.snapshot, failure.error)
+        error = failure.error = runtime.redacted(exchange.snapshot, failure.error)
         raise
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
@@ -261,30 +297,35 @@ async def attempt(
         error = stop_error(reason)
         raise GatewayError(error) from None
     finally:
-        record.ended_ms = call.elapsed_ms()
+        record.ended_ms = exchange.elapsed_ms()
         call.end_upstream_wait()  # an attempt in vain was a wait all the same
         if error is not None:
             record.error_kind, record.error = error.kind, error.message[:500]
             record.upstream_id = error.upstream_id
         if is_watched:
             runtime.load.end_call(record.target)
-        _update_breaker(runtime, target, candidate.route, error, client_left=client_left)
-        _update_latency(runtime, record, error, _tokens(call) if is_watched else 0)
-        call.report_attempt(record)
+        if error is not None or runtime.health:
+            _update_breaker(runtime, target, candidate.route, error, client_left=client_left)
+        tokens = 0
+        if is_watched and (usage := state.tap.usage) is not None:
+            tokens = max(0, usage.input or 0) + max(0, usage.output or 0)
+        _update_latency(runtime, record, error, tokens)
+        if exchange.on_attempt is not None:
+            exchange.on_attempt(record)
 
 
 def _update_breaker(
     runtime: Runtime, target: Target, route: Route, error: Error | None, *, client_left: bool
 ) -> None:
     """Move the target's breaker; one whose client has left has said nothing of it."""
+    label = target.model.label
     if error is None:
-        if runtime.health:
-            label = target.model.label
-            runtime.breaker.release_trial(label) if client_left else runtime.breaker.record_outcome(
-                label, None, None, 0
-            )
+        if client_left:
+            runtime.breaker.release_trial(label)
+        else:
+            runtime.breaker.record_outcome(label, None, None, 0)
         return
-    label, kind = target.model.label, error.kind
+    kind = error.kind
     threshold = (
         _cooldown_threshold(route, kind)
         if route.cooldown_after_by_kind or route.cooldown_after != DEFAULT_COOLDOWN_AFTER
@@ -300,31 +341,22 @@ def _cooldown_threshold(route: Route, kind: str) -> int | None:
     return by_kind if by_kind is not None or kind in _IMMEDIATE_COOLDOWN else route.cooldown_after
 
 
-def _tokens(call: Call) -> int:
-    usage = call.tap.usage
-    if usage is None:
-        return 0
-    return max(0, usage.input or 0) + max(0, usage.output or 0)
-
-
 def _update_latency(runtime: Runtime, record: Attempt, error: Error | None, tokens: int) -> None:
-    """Keep the average that `fastest` goes by; what a client did wrong says nothing."""
-    now, previous = time.monotonic(), runtime.latency_stats.get(record.target)
+    """Update the average that `fastest` uses; a failure that the client caused does not count."""
+    now, label = time.monotonic(), record.target
+    stats_by_label = runtime.latency_stats
+    previous = stats_by_label.get(label)
     if error is None and record.first_byte_ms is not None:
         took_ms = record.first_byte_ms - record.started_ms
-        _store_latency(
-            runtime, record.target, latency.with_measurement(previous, took_ms, now, tokens)
-        )
+        stats = latency.with_measurement(previous, took_ms, now, tokens)
     elif error is not None and error.retryable and record.ended_ms is not None:
-        took_ms = record.ended_ms - record.started_ms
-        _store_latency(runtime, record.target, latency.with_failure(previous, took_ms, now))
-
-
-def _store_latency(runtime: Runtime, label: str, stats: latency.LatencyStats) -> None:
-    """Store the latency of a target; at most MAX_LATENCY_ENTRIES, as clients may invent names."""
-    if label not in runtime.latency_stats and len(runtime.latency_stats) >= MAX_LATENCY_ENTRIES:
-        del runtime.latency_stats[next(iter(runtime.latency_stats))]
-    runtime.latency_stats[label] = stats
+        stats = latency.with_failure(previous, record.ended_ms - record.started_ms, now)
+    else:
+        return
+    if previous is None and len(stats_by_label) >= MAX_LATENCY_ENTRIES:
+        # Clients may invent names of models.
+        del stats_by_label[next(iter(stats_by_label))]
+    stats_by_label[label] = stats
 
 
 def _timeouts(candidate: Candidate) -> Timeouts:
@@ -337,34 +369,19 @@ def _timeouts(candidate: Candidate) -> Timeouts:
     )
 
 
-async def _with_reasoning(
-    runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
-) -> None:
-    """Call a target with the reasoning it wants back; once more without, if it refuses that."""
-    await parse_unless_passed(call, candidate.target)
-    await runtime.reasoning.recall(call, candidate.target)
-    try:
-        await _call_target(runtime, call, client, deadlines, candidate)
-    except GatewayError as failure:
-        if client.started or not retry_without_state(call, candidate.target, failure.error):
-            raise
-        call.end_upstream_wait()
-        call.recorder.new_attempt()
-        call.tap = call.new_tap()
-        await _call_target(runtime, call, client, deadlines, candidate)
-
-
 async def _call_target(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
 ) -> None:
-    target = candidate.target
+    exchange = call.exchange
+    target, timeouts = candidate.target, _timeouts(candidate)
     provider = target.model.provider
-    timeouts = _timeouts(candidate)
-    size = call.offload_size
-    if batches := await offload.run(size, embeddings.split_inputs, call, target):
+    size = exchange.offload_size
+    if exchange.verb == "embed" and (
+        batches := await offload.run(size, embeddings.split_inputs, call, target)
+    ):
         deadlines.set_total_timeout(timeouts.total_s)
         deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
-        call.upstream_sent_at = time.perf_counter()
+        call.attempt.upstream_sent_at = time.perf_counter()
         await embeddings.answer_in_batches(
             runtime, call, client, candidate.route, target, batches, timeouts
         )
@@ -372,29 +389,37 @@ async def _call_target(
     if runtime.media is not None:
         await runtime.media.gather(call, candidate.route, target)
     prepared = await offload.run(size, _prepare, runtime, call, candidate.route, target)
-    content = passthrough_request.request_body(runtime, call, target, prepared, deadlines)
-    call.attempts[-1].dialect = prepared.dialect.name
-    url = runtime.request_templates.url(provider, prepared.path)
+    method = "POST"
+    content: Content = prepared.content
     headers = runtime.request_templates.headers(provider, prepared.headers)
-    headers, method = (
-        passthrough_request.request_headers(call, headers),
-        passthrough_request.http_method(call),
-    )
-    _record_request(call, prepared, dict(prepared.headers))
+    if exchange.passthrough_state is not None:
+        content = passthrough_request.request_body(runtime, exchange, target, prepared, deadlines)
+        headers = passthrough_request.request_headers(exchange, headers)
+        method = passthrough_request.http_method(exchange)
+    elif prepared.content.find(ID_MARKER_END) >= 0:
+        content = passthrough_request.to_provider_ids(runtime, exchange, target, prepared.content)
+    call.attempts[-1].dialect = prepared.dialect.name
+    if call.recorder.enabled:
+        recorder, state = call.recorder, exchange.passthrough_state
+        recorder.upstream_request = prepared.content if state is None else state.logged_body
+        if call.fetched_media:
+            recorder.upstream_request = without_file_bytes(
+                recorder.upstream_request, call.fetched_media
+            )
+        recorder.upstream_headers = dict(prepared.headers)
+        recorder.passthrough = call.attempt.passthrough
     deadlines.set_total_timeout(timeouts.total_s)
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
-    call.upstream_sent_at = time.perf_counter()
+    call.attempt.upstream_sent_at = time.perf_counter()
+    url = runtime.request_templates.url(provider, prepared.path)
     if provider.auth in MAKERS:
         headers = await runtime.tokens.headers(provider, method, url, headers, content)
         if call.recorder.enabled:
             call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
     if size >= offload.SCANNED_BYTES and call.recorder.enabled:
         await offload.run(size, call.recorder.mask_requests)
-    trace_header_items = trace_headers(call) if runtime.config.trace_headers else ()
-    connect_s = timeouts.connect_s
-    answer = await runtime.upstreams.send(
-        method, url, headers, content, connect_s, trace_header_items
-    )
+    extra = exchange.trace_headers() if runtime.config.trace_headers else ()
+    answer = await runtime.upstreams.send(method, url, headers, content, timeouts.connect_s, extra)
     is_reusable = False
     try:
         await _handle_answer(runtime, call, client, deadlines, target, prepared, answer)
@@ -405,25 +430,17 @@ async def _call_target(
 
 def _prepare(runtime: Runtime, call: Call, route: Route, target: Target) -> Prepared:
     """What to send; what that means for the call is noted there."""
-    prepared = _PREPARE_BY_VERB.get(call.verb, prepare)(call, route, target)
-    call.passthrough = prepared.rendered is None
-    call.remembers_reasoning = runtime.reasoning.should_store(call, target, prepared.dialect)
-    call.adaptations = [*call.gateway_adaptations, *adaptation_rows(prepared.report)]
+    exchange = call.exchange
+    prepared = _PREPARE_BY_VERB.get(exchange.verb, prepare)(call, route, target)
+    call.attempt.passthrough = prepared.rendered is None
+    call.attempt.stores_reasoning = (
+        target.model.traits.reasoning
+        and runtime.reasoning.should_store(call, target, prepared.dialect)
+    )
+    call.attempt.adaptations = list(exchange.gateway_adaptations)
+    if prepared.report:
+        call.attempt.adaptations += adaptation_rows(prepared.report)
     return prepared
-
-
-def _record_request(call: Call, prepared: Prepared, headers: dict[str, str]) -> None:
-    recorder = call.recorder
-    if recorder.enabled:
-        state = call.passthrough_state
-        content = (
-            without_file_bytes(prepared.content, call.fetched_media)
-            if call.fetched_media
-            else prepared.content
-        )
-        recorder.upstream_request = content if state is None else state.logged_body
-        recorder.upstream_headers = headers
-        recorder.passthrough = call.passthrough
 
 
 async def _handle_answer(
@@ -435,6 +452,7 @@ async def _handle_answer(
     prepared: Prepared,
     answer: Answer,
 ) -> None:
+    exchange = call.exchange
     record = call.attempts[-1]
     record.status = answer.status
     record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
@@ -442,14 +460,14 @@ async def _handle_answer(
         runtime.breaker.release_trial(target.model.label)
     if answer.status != 200:
         await _raise_refusal(runtime, call, prepared, answer)
-    streamed = call.stream and is_stream(prepared, answer.kind)
+    streamed = exchange.stream and is_stream(prepared, answer.kind)
     if not streamed:
         # A stream's wait is counted to its first frame.
-        record.first_byte_ms = call.elapsed_ms()
-    if call.verb == "embed":
+        record.first_byte_ms = exchange.elapsed_ms()
+    if exchange.verb == "embed":
         await embeddings.reply(runtime, call, client, target, answer)
         return
-    if call.passthrough_state is not None:
+    if exchange.passthrough_state is not None:
         await passthrough_response.reply(runtime, call, client, deadlines, target, answer)
         return
     if streamed:
@@ -466,7 +484,7 @@ async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answe
         message = f"the upstream answered with status {answer.status}, which is no answer"
         raise GatewayError(Error(kind="upstream_error", message=message, status=answer.status))
     error = prepared.dialect.provider.parse_error(answer.status, answer.headers, body)
-    error = runtime.redacted(call.snapshot, error)
+    error = runtime.redacted(call.exchange.snapshot, error)
     headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
     wait_ms = answer.headers.get("retry-after-ms", "")
     if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
@@ -479,7 +497,7 @@ def _is_clean(runtime: Runtime, call: Call, body: bytes) -> bool:
     """Whether there is no secret anywhere in an upstream's refusal, escaped or not."""
     if len(body) > MAX_CHARS:
         return False
-    secrets = runtime.secrets(call.snapshot)
+    secrets = runtime.secrets(call.exchange.snapshot)
     texts = [body.decode("utf-8", "replace")]
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         texts.append(msgspec.json.encode(msgspec.json.decode(body)).decode())

@@ -23,13 +23,12 @@ from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Verb
 from gateway.relay import runtime as relay_runtime
-from gateway.relay.exchange.call import Call, Client
-from gateway.relay.exchange.deadlines import stop_error
+from gateway.relay.exchange.call import Call, Client, Exchange
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.pipeline import run
-from gateway.relay.run.settle import settle
+from gateway.relay.run.serve import CLIENT_GONE, record_failure, serve_call
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import ApiKey
 
@@ -104,13 +103,14 @@ async def run_playground_call(
     runtime = await relay_runtime.ensure()
     call_listener: CallListener = listener or _NullListener()
     call = _call(runtime, dialect, dict(headers or {}), session)
-    call.endpoint, call.verb = endpoint, verb
-    if call.dialect.model_in_path:
-        call.model, call.stream = model, bool(stream)
-    call.key = ApiKey(id=0, prefix=caller, name=caller, digest=b"")
-    call.body = body
-    call.new_tap = lambda: _Tap(call_listener)
-    call.on_attempt = call_listener.attempted
+    exchange = call.exchange
+    exchange.endpoint, exchange.verb = endpoint, verb
+    if exchange.dialect.model_in_path:
+        exchange.model, exchange.stream = model, bool(stream)
+    exchange.key = ApiKey(id=0, prefix=caller, name=caller, digest=b"")
+    exchange.body = body
+    exchange.new_tap = lambda: _Tap(call_listener)
+    exchange.on_attempt = call_listener.attempted
     client = Client(_sender(call_listener))
     try:
         await _serve(runtime, call, client)
@@ -126,13 +126,15 @@ def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str)
     if session:
         headers["x-session-id"] = session
     return Call(
-        request_id=f"req_{uuid.uuid4().hex}",
-        endpoint="console",
-        verb="generate",
-        dialect=client_dialect,
-        snapshot=runtime.snapshot,
-        headers=headers,
-        started=time.perf_counter(),
+        Exchange(
+            request_id=f"req_{uuid.uuid4().hex}",
+            endpoint="console",
+            verb="generate",
+            dialect=client_dialect,
+            snapshot=runtime.snapshot,
+            headers=headers,
+            started=time.perf_counter(),
+        )
     )
 
 
@@ -147,28 +149,28 @@ def _sender(listener: CallListener) -> Any:
 
 
 async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
+    exchange = call.exchange
     runtime.metrics.in_flight(1)
     deadlines = runtime.deadline_ticker.open()
-    try:
-        _accept_call(runtime, call)
-        serve_call = answer_token_count if call.verb == "count_tokens" else run
-        await serve_call(runtime, call, client, deadlines)
-    except GatewayError as failure:
-        _record_failure(call, client, failure.error)
-    except asyncio.CancelledError:
-        reason = deadlines.take_reason()
-        _record_failure(call, client, stop_error(reason) if reason else _STOPPED_BY_CALLER)
-        if reason is None:
+
+    async def fail(failure: GatewayError) -> None:
+        gone = failure.error is CLIENT_GONE
+        reply = record_failure(call, client, _STOPPED_BY_CALLER if gone else failure.error)
+        if reply is not None:
+            call.recorder.record_client(msgspec.json.encode(reply.body))
+        if gone:
             call.outcome = "client_closed"
-            client.status = client.status or 499
-            raise
-    except Exception:
-        log.exception("a request failed inside the gateway", extra={"request_id": call.id})
-        _record_failure(call, client, Error(kind="upstream_error", message="the gateway failed"))
+
+    async def work() -> None:
+        _accept_call(runtime, call)
+        exchange.freeze()
+        run_call = answer_token_count if exchange.verb == "count_tokens" else run
+        await run_call(runtime, call, client, deadlines)
+
+    try:
+        await serve_call(runtime, call, client, deadlines, work(), fail)
     finally:
         runtime.metrics.in_flight(-1)
-        deadlines.close()
-        settle(runtime, call, client)
 
 
 _STOPPED_BY_CALLER = Error(kind="client_gone", message="stopped by whoever asked")
@@ -176,39 +178,34 @@ _STOPPED_BY_CALLER = Error(kind="client_gone", message="stopped by whoever asked
 
 def _accept_call(runtime: Runtime, call: Call) -> None:
     """What the edge checks of a client's request, but for method, size and key."""
+    exchange = call.exchange
     try:
-        call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
-        if not call.dialect.model_in_path:
-            call.model = msgspec.json.decode(call.fields["model"], type=str)
-            stream_field = msgspec.json.decode(call.fields.get("stream", b"null"), type=bool | None)
-            call.stream = call.dialect.streams_by_default if stream_field is None else stream_field
+        exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
+        if not exchange.dialect.model_in_path:
+            exchange.model = msgspec.json.decode(exchange.fields["model"], type=str)
+            stream_field = msgspec.json.decode(
+                exchange.fields.get("stream", b"null"), type=bool | None
+            )
+            exchange.stream = (
+                exchange.dialect.streams_by_default if stream_field is None else stream_field
+            )
     except KeyError:
         raise invalid("model is required", "model") from None
     except msgspec.MsgspecError as error:
         raise invalid(f"the request is not valid: {error}") from None
-    model = call.model
-    call.route = call.snapshot.route(model) or call.snapshot.route(model.removesuffix(":latest"))
-    if call.route is None:
+    model = exchange.model
+    exchange.route = exchange.snapshot.route(model) or exchange.snapshot.route(
+        model.removesuffix(":latest")
+    )
+    if exchange.route is None:
         if (fault := model_names.find_name_fault(model)) is not None:
             raise invalid(f"model is not a model's name: {fault}", "model")
         message = f"the model `{model[:200]}` does not exist"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))
     recorder = call.recorder
-    recorder.enabled = call.route.log_bodies is not False and call.snapshot.log_bodies
+    recorder.enabled = exchange.route.log_bodies is not False and exchange.snapshot.log_bodies
     recorder.limit = runtime.config.log_body_bytes
-    recorder.masks = call.snapshot.masks
-    recorder.started = call.started
-    recorder.client_request = call.body
-    call.dialect.check_passthrough(call.body)
-
-
-def _record_failure(call: Call, client: Client, error: Error) -> None:
-    """What a client would have been told, in its dialect."""
-    call.error = call.error or error
-    if client.started:
-        call.outcome = "cut"
-        return
-    rendered = call.dialect.client.render_error(error, call.id)
-    client.status = rendered.status
-    call.recorder.record_client(msgspec.json.encode(rendered.body))
-    call.outcome = "error"
+    recorder.masks = exchange.snapshot.masks
+    recorder.started = exchange.started
+    recorder.client_request = exchange.body
+    exchange.dialect.check_passthrough(exchange.body)

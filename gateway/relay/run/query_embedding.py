@@ -11,9 +11,9 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
 from gateway.relay.cache.semantic import normalized
-from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.call import Call, Client, Exchange
 from gateway.relay.run.pipeline import run
-from gateway.relay.run.settle import settle
+from gateway.relay.run.serve import serve_call
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 DIALECT = "openai_embeddings"
 # How long a question may wait for its vector before it is simply asked.
 TIMEOUT_S = 5.0
+_TOO_SLOW = Error(kind="timeout", message="the question's vector took too long")
+_NO_VECTOR = Error(kind="upstream_error", message="the answer holds no vector")
 
 
 class _EmbeddingResponse(msgspec.Struct):
@@ -38,11 +40,12 @@ async def embed_query(
 
     It is a request of its own in the log, of the same key, and pays from its budget.
     """
-    route = caller.snapshot.route(route_name)
+    route = caller.exchange.snapshot.route(route_name)
     if route is None:
         return None
     call = _embedding_call(caller, route_name, text)
-    call.route = route
+    call.exchange.route = route
+    call.exchange.freeze()
     received = bytearray()
 
     async def send(message: dict[str, Any]) -> None:
@@ -50,36 +53,43 @@ async def embed_query(
 
     client = Client(send)
     deadlines = runtime.deadline_ticker.open()
-    try:
-        async with asyncio.timeout(TIMEOUT_S):
-            await run(runtime, call, client, deadlines)
-        return normalized(msgspec.json.decode(received, type=_EmbeddingResponse).data[0].embedding)
-    except GatewayError as failure:
+    vector: list[float] | None = None
+
+    async def work() -> None:
+        nonlocal vector
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                await run(runtime, call, client, deadlines)
+            response = msgspec.json.decode(received, type=_EmbeddingResponse)
+            vector = normalized(response.data[0].embedding)
+        except TimeoutError:
+            raise GatewayError(_TOO_SLOW) from None
+        except (msgspec.MsgspecError, IndexError):
+            raise GatewayError(_NO_VECTOR) from None
+
+    async def fail(failure: GatewayError) -> None:
         call.error, call.outcome = failure.error, "error"
-    except TimeoutError:
-        call.error = Error(kind="timeout", message="the question's vector took too long")
-        call.outcome = "error"
-    except (msgspec.MsgspecError, IndexError):
-        call.error = Error(kind="upstream_error", message="the answer holds no vector")
-        call.outcome = "error"
-    finally:
-        deadlines.close()
-        settle(runtime, call, client)
-    return None
+
+    await serve_call(runtime, call, client, deadlines, work(), fail)
+    return vector
 
 
 def _embedding_call(caller: Call, route_name: str, text: str) -> Call:
-    call = Call(
-        request_id=f"{caller.id[:58]}-cache",
+    exchange = Exchange(
+        request_id=f"{caller.exchange.id[:58]}-cache",
         endpoint="cache",
         verb="embed",
         dialect=DIALECTS[DIALECT],
-        snapshot=caller.snapshot,
+        snapshot=caller.exchange.snapshot,
         headers={},
         started=time.perf_counter(),
     )
-    call.key, call.model, call.client_ip = caller.key, route_name, caller.client_ip
+    exchange.key, exchange.model, exchange.client_ip = (
+        caller.exchange.key,
+        route_name,
+        caller.exchange.client_ip,
+    )
     body = {"model": route_name, "input": [text], "encoding_format": "float"}
-    call.body = msgspec.json.encode(body)
-    call.fields = msgspec.json.decode(call.body, type=dict[str, msgspec.Raw])
-    return call
+    exchange.body = msgspec.json.encode(body)
+    exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
+    return Call(exchange)

@@ -59,7 +59,8 @@ async def reply(
     answer: Answer,
 ) -> None:
     """Send a successful answer on. Raises GatewayError only before the first byte."""
-    exchange = await offload.run(call.offload_size, exchange_of, call)
+    exchange = call.exchange
+    context = await offload.run(exchange.offload_size, response_context, call)
     kind = answer.kind
     streamed = is_stream(prepared, kind)
     if not streamed and "html" in kind:
@@ -71,50 +72,51 @@ async def reply(
         response = fold_events(await _all_events(call, target, prepared, answer))
         call.end_upstream_wait()
         await _send_response(
-            runtime, call, client, response, exchange, target, headers=passed_headers
+            runtime, call, client, response, context, target, headers=passed_headers
         )
         return
     data = await answer.read_all()
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
-    size = len(data) if not call.passthrough or len(data) >= offload.SCANNED_BYTES else 0
+    size = len(data) if not call.attempt.passthrough or len(data) >= offload.SCANNED_BYTES else 0
     response = await offload.run(size, _parse_response, call, target, prepared, data)
-    if call.stream:
+    if exchange.stream:
         size = len(data)
-        await _send_unfolded(
-            runtime, call, client, response, exchange, target, passed_headers, size
-        )
+        await _send_unfolded(runtime, call, client, response, context, target, passed_headers, size)
         return
-    passed = echo_model(runtime, call, data, response.model) if call.passthrough else None
+    passed = data if call.attempt.passthrough else None
+    if passed is not None and runtime.model_echo and response.model != exchange.model:
+        passed = replace_model(passed, response.model, exchange.model)
     await _send_response(
-        runtime, call, client, response, exchange, target, passed, passed_headers, size=len(data)
+        runtime, call, client, response, context, target, passed, passed_headers, size=len(data)
     )
 
 
-def exchange_of(call: Call) -> ResponseContext:
+def response_context(call: Call) -> ResponseContext:
     """What the client's renderer must know of this call."""
-    route = call.route
-    thinking: str = call.dialect.default_reasoning_display
+    exchange = call.exchange
+    route = exchange.route
+    thinking: str = exchange.dialect.default_reasoning_display
     include_usage = False
     echo: dict[str, Any] = {}
     prompt_tokens: int | None = None
-    if not call.passthrough:
-        request = call.request
-        echo = call.dialect.read_echo(call.body) | call.echoed_fields
+    if not call.attempt.passthrough:
+        request = exchange.request
+        echo = exchange.dialect.read_echo(exchange.body) | exchange.echoed_fields
         include_usage = bool(request.include_usage)
         if request.thinking is not None and request.thinking.visible is not None:
             thinking = request.thinking.visible
-        if call.stream and call.dialect.reports_early_usage:
-            prompt_tokens = estimate_tokens(call)
+        if exchange.stream and exchange.dialect.reports_early_usage:
+            prompt_tokens = estimate_tokens(exchange)
     return ResponseContext(
-        id=call.response_id or call.id.removeprefix("req_"),
-        created=int(call.started_at),
-        model=call.model,
+        id=exchange.response_id or exchange.id.removeprefix("req_"),
+        created=int(exchange.started_at),
+        model=exchange.model,
         include_usage=include_usage,
         reasoning_display=thinking,  # type: ignore[arg-type]
         reasoning_field=route.reasoning_field if route else "reasoning_content",  # type: ignore[arg-type]
-        framing=call.framing,
-        endpoint=call.endpoint,
+        framing=exchange.framing,
+        endpoint=exchange.endpoint,
         echoed_fields=echo,
         prompt_tokens_estimate=prompt_tokens,
     )
@@ -134,27 +136,23 @@ def decode(data: bytes) -> Any:
 
 
 def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
+    exchange = call.exchange
     if (
-        call.passthrough
-        and not call.stream
-        and call.on_attempt is None
-        and not call.remembers_reasoning
+        call.attempt.passthrough
+        and not exchange.stream
+        and exchange.on_attempt is None
+        and not call.attempt.stores_reasoning
     ):
-        seen = call.dialect.peek_usage(data)
+        seen = exchange.dialect.peek_usage(data)
         if seen is not None:
             return seen
     response = prepared.dialect.provider.parse_response(
         decode(data), target.model.traits, prepared.rendered
     )
-    if response.finish.reason == "malformed" and not call.passthrough:
+    if response.finish.reason == "malformed" and not call.attempt.passthrough:
         message = response.finish.explanation or "the model's output is malformed"
         raise GatewayError(Error(kind="malformed_output", message=message))
     return response
-
-
-def echo_model(runtime: Runtime, call: Call, data: bytes, upstream_model: str) -> bytes:
-    """A whole answer that is passed on, with the model's name as the client asked for it."""
-    return replace_model(data, upstream_model, call.model) if runtime.model_echo else data
 
 
 async def _all_events(
@@ -177,29 +175,29 @@ async def _send_response(
     call: Call,
     client: Client,
     response: Response,
-    exchange: ResponseContext,
+    context: ResponseContext,
     target: Target,
     passed: bytes | None = None,
     headers: list[Header] | None = None,
     size: int = 0,
 ) -> None:
-    call.tap.note_response(response)
-    if call.remembers_reasoning:
+    call.attempt.tap.note_response(response)
+    if call.attempt.stores_reasoning:
         runtime.reasoning.store_answer(call, response.parts)
     if passed is None:
-        passed = await offload.run(size, _rendered, call, response, exchange)
+        passed = await offload.run(size, _rendered, call, response, context)
         call.recorder.record_client(passed)
-    call.final_bytes = passed
-    if call.remembers_reasoning:
+    call.attempt.final_bytes = passed
+    if call.attempt.stores_reasoning:
         await runtime.reasoning.wait_stored()
     client.status = 200
-    client.headers = [*_JSON_HEADERS, *answer_headers(call, target), *(headers or [])]
+    client.headers = [*_JSON_HEADERS, *answer_headers(call, target.model.label), *(headers or [])]
     settle(runtime, call, client)
     await client.reply(200, client.headers, passed)
 
 
-def _with_usage(call: Call, response: Response, exchange: ResponseContext) -> Response:
-    usage = usage_for_client(call, exchange)
+def _with_usage(call: Call, response: Response, context: ResponseContext) -> Response:
+    usage = usage_for_client(call, context)
     return response if usage is None else msgspec.structs.replace(response, usage=usage)
 
 
@@ -208,50 +206,41 @@ async def _send_unfolded(
     call: Call,
     client: Client,
     response: Response,
-    exchange: ResponseContext,
+    context: ResponseContext,
     target: Target,
     headers: list[Header],
     size: int,
 ) -> None:
     """A whole answer to a client that asked for a stream."""
-    call.passthrough = call.recorder.passthrough = False
-    renderer = call.dialect.client.stream_renderer(exchange)
-    call.tap.note_response(response)
-    response = _with_usage(call, response, exchange)
+    call.attempt.passthrough = call.recorder.passthrough = False
+    renderer = call.exchange.dialect.client.stream_renderer(context)
+    call.attempt.tap.note_response(response)
+    response = _with_usage(call, response, context)
     body = await offload.run(size, lambda: b"".join(map(renderer.feed, unfold_response(response))))
-    if call.remembers_reasoning:
+    if call.attempt.stores_reasoning:
         runtime.reasoning.store_answer(call, response.parts)
     call.recorder.record_client(body)
-    call.final_bytes = body
+    call.attempt.final_bytes = body
     record_adaptations(call, tuple(renderer.report))
-    if call.remembers_reasoning:
+    if call.attempt.stores_reasoning:
         await runtime.reasoning.wait_stored()
     client.status = 200
-    client.headers = [*stream_headers(call), *answer_headers(call, target), *headers]
+    client.headers = [*stream_headers(call), *answer_headers(call, target.model.label), *headers]
     settle(runtime, call, client)
     await client.head(200, client.headers)
     await client.end(body)
 
 
-def _rendered(call: Call, response: Response, exchange: ResponseContext) -> bytes:
-    response = _with_usage(call, response, exchange)
-    body, report = call.dialect.client.render_response(response, exchange)
+def _rendered(call: Call, response: Response, context: ResponseContext) -> bytes:
+    response = _with_usage(call, response, context)
+    body, report = call.exchange.dialect.client.render_response(response, context)
     record_adaptations(call, report)
     return msgspec.json.encode(body)
 
 
 def record_adaptations(call: Call, report: tuple[Adaptation, ...]) -> None:
     """Add what rendering the response changed."""
-    call.adaptations += adaptation_rows(report)
-
-
-def _frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
-    try:
-        return decoder.feed(data)
-    except CorruptMessage as error:
-        raise bad_upstream(f"the upstream's stream is corrupt: {error}") from None
-    except FrameTooLarge:
-        raise bad_upstream("the upstream sent an event that is too large") from None
+    call.attempt.adaptations += adaptation_rows(report)
 
 
 def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
@@ -266,25 +255,21 @@ def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
 
 def stream_headers(call: Call) -> list[Header]:
     """The headers of a stream, as the client has it cut."""
-    return [_STREAM_KINDS[call.framing], *_STREAM_HEADERS]
-
-
-def answer_headers(call: Call, target: Target) -> list[Header]:
-    """The gateway's own headers: ids, who answered, what translation changed."""
-    return headers_of(call, target.model.label)
+    return [_STREAM_KINDS[call.exchange.framing], *_STREAM_HEADERS]
 
 
 def id_headers(call: Call) -> list[Header]:
     """The ids of a request: the one that its client chose is told back, beside the log's."""
-    echoed = call.echoed_id.encode()
+    exchange = call.exchange
+    echoed = exchange.echoed_id.encode()
     headers = [(b"x-request-id", echoed), (b"request-id", echoed)]
-    if call.client_request_id:
-        headers.append((b"x-dragoman-request-id", call.id.encode()))
+    if exchange.client_request_id:
+        headers.append((b"x-dragoman-request-id", exchange.id.encode()))
     return headers
 
 
-def headers_of(call: Call, label: str) -> list[Header]:
-    """The same by the name of the target that answered."""
+def answer_headers(call: Call, label: str) -> list[Header]:
+    """The gateway's own headers: ids, the target that answered, what translation changed."""
     headers = [
         *id_headers(call),
         (b"x-dragoman-target", _ascii(label[:MAX_TARGET_CHARS])),
@@ -296,8 +281,8 @@ def headers_of(call: Call, label: str) -> list[Header]:
         tried = sum(1 for attempt in call.attempts if attempt.skipped is None)
         if tried > 1:
             headers.append((b"x-dragoman-attempts", b"%d" % tried))
-    for action in ("dropped", "approximated") if call.adaptations else ():
-        fields = [row["field"] for row in call.adaptations if row["action"] == action]
+    for action in ("dropped", "approximated") if call.attempt.adaptations else ():
+        fields = [row["field"] for row in call.attempt.adaptations if row["action"] == action]
         if fields:
             unique = ", ".join(dict.fromkeys(fields))
             headers.append((b"x-dragoman-" + action.encode(), _ascii(unique)[:2048]))
@@ -313,7 +298,7 @@ def _ascii(text: str) -> bytes:
 
 def is_alike(call: Call, prepared: Prepared) -> bool:
     """Whether the upstream speaks the client's dialect, so that its headers mean the same."""
-    return prepared.rendered is None or prepared.dialect.name == call.dialect.name
+    return prepared.rendered is None or prepared.dialect.name == call.exchange.dialect.name
 
 
 def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
@@ -339,8 +324,8 @@ _FIELD_PREFIXES = tuple(f'"{name}":{space}'.encode() for space in ("", " ") for 
 
 
 def replace_model(data: bytes, upstream_model: str, requested_model: str) -> bytes:
-    """A whole answer with its own `model`, which is `given`, as `wanted`."""
-    field = find_model_field(data, upstream_model) if upstream_model != requested_model else None
+    """A whole response with `requested_model` instead of the upstream's."""
+    field = find_model_field(data, upstream_model)
     if field is None:
         return data
     if data.count(field) == 1:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -37,13 +37,13 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import (
     CacheControl,
     CachedResponse,
-    CacheHit,
     CacheLookup,
 )
 from gateway.relay.exchange.call import Call, Client
 from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.run.pipeline import RunCall
 from gateway.relay.run.query_embedding import embed_query
-from gateway.relay.run.reply import decode, exchange_of, headers_of, stream_headers
+from gateway.relay.run.reply import answer_headers, decode, response_context, stream_headers
 from gateway.relay.run.settle import settle
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import Route
@@ -66,9 +66,6 @@ _TOKENS = (
 )
 
 
-RunCall = Callable[["Runtime", Call, Client, Deadlines], Awaitable[None]]
-
-
 def serve_with_cache(
     runtime: Runtime,
     call: Call,
@@ -76,20 +73,21 @@ def serve_with_cache(
     deadlines: Deadlines,
     cache_control: CacheControl,
     run_call: RunCall,
-) -> Awaitable[None]:
+) -> Awaitable[object]:
     """As `ask`, from what is kept where that will do. To be awaited; raises what `ask` does.
 
     It is no coroutine itself: each one on the way costs every wait of a request.
     """
+    exchange = call.exchange
     lookup = call.cache_lookup = CacheLookup(cache_control)
-    route = call.route
+    route = exchange.route
     assert route is not None
-    if route.cache is None or len(call.body) > MAX_REQUEST_BYTES:
+    if route.cache is None or len(exchange.body) > MAX_REQUEST_BYTES:
         return run_call(runtime, call, client, deadlines)
     cached_call = _CachedCall(
         runtime, call, client, deadlines, lookup, run_call, route, route.cache
     )
-    if len(call.body) >= offload.LARGE_BYTES:
+    if len(exchange.body) >= offload.LARGE_BYTES:
         return _serve_large(cached_call)
     if not cached_call.applies():
         return run_call(runtime, call, client, deadlines)
@@ -100,7 +98,7 @@ def serve_with_cache(
 async def _serve_large(cached_call: _CachedCall) -> None:
     """As `answer`; the key needs the canonical request, which is parsed off the event loop."""
     with contextlib.suppress(GatewayError):  # it may still be passed through as it is
-        await cached_call.call.parse()
+        await cached_call.call.exchange.parse()
     if cached_call.applies():
         cached_call.client.show(cached_call)
         if cached_call.key:
@@ -149,16 +147,16 @@ class _CachedCall:
     def applies(self) -> bool:
         """Whether the cache has to do with it at all; sets the key, if one is to be looked for."""
         call, policy, cache_control = self.call, self.policy, self.lookup.cache_control
-        if call.verb not in policy.verbs or (policy.opt_in and not cache_control.opt_in):
+        if call.exchange.verb not in policy.verbs or (policy.opt_in and not cache_control.opt_in):
             return False
         if not cache_control.read and not cache_control.store:
             return False
-        if not cache_key.STATE_FIELDS.isdisjoint(call.fields):
+        if not cache_key.STATE_FIELDS.isdisjoint(call.exchange.fields):
             return False
-        if call.dialect.parse_continuation is not None and _has_state(call):
+        if call.exchange.dialect.parse_continuation is not None and _has_state(call):
             return False
         self.key_scope = self.store.key_scopes.for_call(
-            call, self.route, policy, cache_control.namespace
+            call.exchange, self.route, policy, cache_control.namespace
         )
         if cache_control.read and (self._is_new_question() or self._set_key()):
             self.lookup.state = "miss"
@@ -170,7 +168,7 @@ class _CachedCall:
         policy = self.policy
         if policy.single_flight or policy.semantic or policy.deterministic:
             return False
-        last_user_text = self.call.dialect.last_user_text(self.call.fields)
+        last_user_text = self.call.exchange.dialect.last_user_text(self.call.exchange.fields)
         return last_user_text != "" and not self.store.may_contain(
             self.key_scope.fingerprint(last_user_text)
         )
@@ -178,7 +176,7 @@ class _CachedCall:
     def _set_key(self) -> bool:
         """Set the key; whether there is one, and an answer may be kept by it."""
         call, policy = self.call, self.policy
-        self.body_key = cache_key.body_key(self.key_scope, call)
+        self.body_key = cache_key.body_key(self.key_scope, call.exchange)
         remembered_key = self.store.memory.key_for_body(self.body_key)
         if remembered_key is not None:
             self.key = remembered_key
@@ -187,16 +185,16 @@ class _CachedCall:
         request = self._request() if not same_dialect else None
         if request is not None and not self._is_cacheable(request):
             return False
-        if request is None and policy.deterministic and call.verb == "generate":
+        if request is None and policy.deterministic and call.exchange.verb == "generate":
             return False
-        self.key = cache_key.build_key(self.key_scope, call, request, self.body_key)
+        self.key = cache_key.build_key(self.key_scope, call.exchange, request, self.body_key)
         self.store.memory.remember_body_key(self.body_key, self.key)
         return True
 
     def _request(self) -> Request | None:
         if not self.parsed:
             self.parsed = True
-            self.request = cache_key.canonical_request(self.call)
+            self.request = cache_key.canonical_request(self.call.exchange)
         return self.request
 
     def _is_cacheable(self, request: Request) -> bool:
@@ -240,7 +238,9 @@ class _CachedCall:
         if body is None:
             return False
         if not self.call.limits_reserved:
-            await self.runtime.reserve(self.call, self.route, None)
+            admission = await self.runtime.limiter.admit(self.call, self.route, None)
+            if admission.refusal is not None:
+                raise GatewayError(admission.refusal)
         self.lookup.record_hit(cached, now, similarity)
         await replay(self.runtime, self.call, self.client, cached, body)
         return True
@@ -248,9 +248,7 @@ class _CachedCall:
     async def _run_fresh(self) -> None:
         """By a target, unless Redis has it."""
         try:
-            await self.run_call(self.runtime, self.call, self.client, self.deadlines)
-        except CacheHit:
-            await self._from_redis()
+            result = await self.run_call(self.runtime, self.call, self.client, self.deadlines)
         except GatewayError:
             # No target was to be asked, and so nobody has asked Redis.
             if self.client.started or not self.lookup.key:
@@ -258,6 +256,9 @@ class _CachedCall:
             self.lookup.key = ""
             if not await self._serve_cached(await self.store.load(self.key, time.time())):
                 raise
+        else:
+            if result == "cached":
+                await self._from_redis()
 
     async def _from_redis(self) -> None:
         blob, self.lookup.blob = self.lookup.blob, None
@@ -344,28 +345,30 @@ def _has_state(call: Call) -> bool:
 
     An answer that is kept by its id, to be gone on from, is asked for each time.
     """
+    exchange = call.exchange
     if (
-        call.earlier_responses is not None
-        or call.native_continuation is not None
-        or call.on_response is not None
+        exchange.earlier_responses is not None
+        or exchange.native_continuation is not None
+        or exchange.on_response is not None
     ):
         return True
-    return call.store_policy is not None and call.store_policy.store
+    return exchange.store_policy is not None and exchange.store_policy.store
 
 
 def _cached_response(call: Call, body: bytes, ttl_s: int) -> CachedResponse | None:
     """The answer that a call got; None for one that is not to be given again."""
-    entry, target = call.entry, call.target
+    exchange = call.exchange
+    entry, target = call.entry, call.attempt.target
     if entry is None or target is None or entry.outcome != "ok" or call.error is not None:
         return None
-    if call.verb == "generate" and entry.finish not in CACHEABLE_FINISHES:
+    if exchange.verb == "generate" and entry.finish not in CACHEABLE_FINISHES:
         return None
     now = time.time()
     return CachedResponse(
-        client_format=cache_key.client_format_of(call),
-        dialect=call.dialect.name,
-        stream=call.stream and call.verb == "generate",
-        framing=call.framing,
+        client_format=cache_key.client_format_of(exchange),
+        dialect=exchange.dialect.name,
+        stream=exchange.stream and exchange.verb == "generate",
+        framing=exchange.framing,
         body=body,
         created_at=now,
         expires_at=now + ttl_s,
@@ -377,18 +380,19 @@ def _cached_response(call: Call, body: bytes, ttl_s: int) -> CachedResponse | No
         tokens={name: getattr(entry, name) for name in _TOKENS},
         usage_source=entry.usage_source,
         cost_usd=entry.cost_usd,
-        adaptations=list(call.adaptations),
+        adaptations=list(call.attempt.adaptations),
     )
 
 
 def _storage_masks(call: Call) -> tuple[Mask, ...] | None:
     """What nothing that is stored may hold; None where the key or the route stores nothing."""
-    route, key = call.route, call.key
+    exchange = call.exchange
+    route, key = exchange.route, exchange.key
     if route is not None and route.log_bodies is False:
         return None
     if key is not None and key.log_bodies is False:
         return None
-    return call.snapshot.masks
+    return exchange.snapshot.masks
 
 
 # --- replay -----------------------------------------------------------------------------
@@ -400,10 +404,10 @@ def _storage_masks(call: Call) -> tuple[Mask, ...] | None:
 
 def render_for_client(call: Call, cached: CachedResponse) -> bytes | None:
     """The bytes of a kept answer for this client; None where they can not be made of it."""
-    if cached.client_format == client_format_of(call):
-        call.adaptations = list(cached.adaptations)
+    if cached.client_format == client_format_of(call.exchange):
+        call.attempt.adaptations = list(cached.adaptations)
         return cached.body
-    if call.verb != "generate" or TOKEN.search(cached.body):
+    if call.exchange.verb != "generate" or TOKEN.search(cached.body):
         return None
     try:
         response = _parse_cached(cached)
@@ -412,7 +416,7 @@ def render_for_client(call: Call, cached: CachedResponse) -> bytes | None:
         if response.usage is None:
             # A stream whose client did not ask for it has none.
             response = msgspec.structs.replace(response, usage=_cached_usage(cached))
-        call.passthrough = False
+        call.attempt.passthrough = False
         return _render(call, response)
     except (GatewayError, ValueError):
         return None
@@ -451,17 +455,18 @@ def _parse_cached(cached: CachedResponse) -> Response | None:
 
 
 def _render(call: Call, response: Response) -> bytes:
-    exchange = exchange_of(call)
-    half = call.dialect.client
+    exchange = call.exchange
+    context = response_context(call)
+    half = exchange.dialect.client
     report: tuple[Adaptation, ...]
-    if call.stream:
-        renderer = half.stream_renderer(exchange)
+    if exchange.stream:
+        renderer = half.stream_renderer(context)
         out = b"".join(renderer.feed(event) for event in unfold_response(response))
         report = tuple(renderer.report)
     else:
-        body, report = half.render_response(response, exchange)
+        body, report = half.render_response(response, context)
         out = msgspec.json.encode(body)
-    call.adaptations = adaptation_rows(report)
+    call.attempt.adaptations = adaptation_rows(report)
     return out
 
 
@@ -469,17 +474,18 @@ async def replay(
     runtime: Runtime, call: Call, client: Client, cached: CachedResponse, body: bytes
 ) -> None:
     """Send a kept answer. The row is written before its last bytes leave."""
+    exchange = call.exchange
     call.attempts.clear()
-    call.target = None
-    call.passthrough = call.recorder.passthrough = False
+    call.attempt.target = None
+    call.attempt.passthrough = call.recorder.passthrough = False
     call.recorder.record_client(body)
-    call.final_bytes = body
-    streamed = call.stream and call.verb == "generate"
-    if call.verb == "generate":
-        call.tap.first_token_at = time.perf_counter()
+    call.attempt.final_bytes = body
+    streamed = exchange.stream and exchange.verb == "generate"
+    if exchange.verb == "generate":
+        call.attempt.tap.first_token_at = time.perf_counter()
     client.status = 200
     content_headers = stream_headers(call) if streamed else [(b"content-type", b"application/json")]
-    client.headers = [*content_headers, *headers_of(call, cached.label)]
+    client.headers = [*content_headers, *answer_headers(call, cached.label)]
     settle(runtime, call, client)
     if streamed:
         await client.head(200, client.headers)

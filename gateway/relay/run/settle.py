@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.canon.response import Usage
-from gateway.providers.masks import mask_text
+from gateway.providers.masks import Mask, mask_text
 from gateway.providers.unit_prices import unit_price_for
-from gateway.relay.exchange.call import Call, Client
+from gateway.relay.exchange.call import Call, Client, Exchange
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
-from gateway.relay.exchange.request_features import SESSION_HEADERS, tags_of
+from gateway.relay.exchange.request_features import (
+    SESSION_HEADERS,
+    TAG_FIELDS,
+    TAG_HEADERS,
+    session_header,
+    tags_of,
+)
 from gateway.relay.exchange.usage_estimate import REPORTED, usage_of
 from gateway.relay.run import store_policy
 from gateway.routing.limits import units
@@ -24,39 +30,52 @@ if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
 _tier_decoder = msgspec.json.Decoder(str)
+_TIER_FIELDS = frozenset({"service_tier", "serviceTier"})
 _BILLED = frozenset({"generate", "embed"})
 
 
 def settle(runtime: Runtime, call: Call, client: Client) -> None:
     """Write the request's row; a second call does nothing."""
-    if call.settled:
+    exchange = call.exchange
+    if call.entry is not None:
         return
     if call.claim_win is not None:
         call.claim_win()
     now = time.perf_counter()
     entry = call.entry = _log_record(call, client, now)
-    if call.verb in _BILLED and call.tap.started:
+    if exchange.verb in _BILLED and call.attempt.tap.started:
         _bill(entry, call)
-    if call.passthrough_state is not None:
-        _bill_passthrough(entry, call, call.passthrough_state)
+    if exchange.passthrough_state is not None:
+        _bill_passthrough(entry, call, exchange.passthrough_state)
     cache_lookup = call.cache_lookup
     if cache_lookup is not None:
         cache_lookup.update_log_record(entry)
-    _charge(entry, call)
+    entry.charged_usd = charge_for(call, entry.cost_usd)
+    key, headers = exchange.key, exchange.headers
+    has_tags = (
+        (key is not None and key.tags)
+        or not TAG_FIELDS.isdisjoint(exchange.fields)
+        or not headers.keys().isdisjoint(TAG_HEADERS)
+    )
+    if has_tags and not exchange.shadow_of:
+        entry.tags = sorted(tags_of(exchange))
     if call.reservations:
         used = 0 if cache_lookup is not None and cache_lookup.cached is not None else _tokens(entry)
         runtime.limiter.settle(call, used, units(entry.charged_usd), call.hedge_loss)
     if call.attempts and call.attempts[-1].ended_ms is None:
         call.attempts[-1].ended_ms = entry.duration_ms
-    _mask(entry, call)
+    if call.recorder.masks:
+        _mask(entry, call.recorder.masks)
     entry.bodies = call.recorder.bodies(
-        dict(call.headers), client.headers, stream=call.stream and client.status == 200
+        dict(headers),
+        client.headers,
+        stream=exchange.stream and client.status == 200,
     )
     if entry.bodies is None:
         # Recording starts when the key and the route, which have switches for it, are known.
         entry.bodies_omitted = "off" if call.recorder.started or call.attempts else "rejected"
     if (
-        call.store_policy is not None
+        exchange.store_policy is not None
         and (stored_response := store_policy.response_to_store(call, entry)) is not None
     ):
         entry.stored_response = stored_response
@@ -73,41 +92,38 @@ def _tokens(entry: LogRecord) -> int:
     return total
 
 
-def _chunk_gap_ms(client: Client) -> float | None:
-    """The mean time between the pieces of a stream that were sent."""
-    if client.chunks < 2 or client.first_byte_at is None:
-        return None
-    return (client.sent_at - client.first_byte_at) * 1000 / (client.chunks - 1)
-
-
 def _log_record(call: Call, client: Client, now: float) -> LogRecord:
-    tap, key, target = call.tap, call.key, call.target
+    exchange = call.exchange
+    tap, key, target = call.attempt.tap, exchange.key, call.attempt.target
     first_token_at = tap.first_token_at
     first_byte_at = client.first_byte_at if client.first_byte_at is not None else now
     entry = LogRecord(
-        chunk_gap_ms=_chunk_gap_ms(client),
-        id=call.id,
-        client_request_id=call.client_request_id,
-        started_at=call.started_at,
-        endpoint=call.endpoint,
-        client_dialect=call.dialect.name,
-        requested_model=call.model,
-        route=call.route.name if call.route else "",
-        stream=call.stream,
-        passthrough=call.passthrough,
+        id=exchange.id,
+        client_request_id=exchange.client_request_id,
+        started_at=exchange.started_at,
+        endpoint=exchange.endpoint,
+        client_dialect=exchange.dialect.name,
+        requested_model=exchange.model,
+        route=exchange.route.name if exchange.route else "",
+        stream=exchange.stream,
+        passthrough=call.attempt.passthrough,
         status=client.status,
         outcome=call.outcome,
         finish=tap.finish.reason if tap.finish else "",
-        duration_ms=call.elapsed_ms(now),
-        first_token_ms=call.elapsed_ms(first_token_at) if first_token_at is not None else None,
-        overhead_ms=max(0.0, call.elapsed_ms(first_byte_at - call.upstream_wait_s)),
+        duration_ms=exchange.elapsed_ms(now),
+        first_token_ms=exchange.elapsed_ms(first_token_at) if first_token_at is not None else None,
+        overhead_ms=max(0.0, exchange.elapsed_ms(first_byte_at - call.upstream_wait_s)),
         attempts=call.attempts,
-        adaptations=call.adaptations,
-        session="" if call.shadow_of else _session(call),
-        shadow_of=call.shadow_of,
-        user_agent=call.headers.get("user-agent", "")[:200],
-        client_ip=call.client_ip,
+        adaptations=call.attempt.adaptations,
+        shadow_of=exchange.shadow_of,
+        user_agent=exchange.headers.get("user-agent", "")[:200],
+        client_ip=exchange.client_ip,
     )
+    if client.chunks > 1 and client.first_byte_at is not None:
+        # The mean time between the chunks of a stream.
+        entry.chunk_gap_ms = (client.sent_at - client.first_byte_at) * 1000 / (client.chunks - 1)
+    if not exchange.shadow_of and not exchange.headers.keys().isdisjoint(SESSION_HEADERS):
+        entry.session = session_header(exchange)
     if key is not None:
         entry.key_id, entry.key_prefix = key.id, key.prefix
     if target is not None:
@@ -127,11 +143,8 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
     return entry
 
 
-def _mask(entry: LogRecord, call: Call) -> None:
-    """An upstream's words may repeat what the client said: they are masked as bodies are."""
-    masks = call.recorder.masks
-    if not masks:
-        return
+def _mask(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
+    """Mask error messages as bodies are masked: they may repeat what the client sent."""
     entry.error = mask_text(entry.error, masks)
     for attempt in entry.attempts:
         if attempt.error:
@@ -139,38 +152,40 @@ def _mask(entry: LogRecord, call: Call) -> None:
 
 
 def _bill(entry: LogRecord, call: Call) -> None:
-    usage, entry.usage_source = usage_of(call)
+    usage, entry.usage_source = call.attempt.tap.usage, REPORTED
+    if usage is None or usage.output is None or usage.estimated or usage.prompt_tokens is None:
+        usage, entry.usage_source = usage_of(call)
     entry.input_tokens = usage.input
     entry.cache_read_tokens = usage.cache_read
     entry.cache_write_tokens = usage.cache_write
     entry.output_tokens = usage.output
     entry.reasoning_tokens = usage.reasoning
-    if call.target is not None:
+    if call.attempt.target is not None:
         entry.cost_usd, entry.price_source, entry.service_tier = price_usage(call, usage)
 
 
 def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     """What a usage at the call's target costs, who says so, and in which service tier."""
-    assert call.target is not None
+    assert call.attempt.target is not None
     if usage.provider_cost is not None:
         return Decimal(str(usage.provider_cost)), "provider", ""
-    price, reported_tier = call.target.model.price, ""
-    tier = call.tap.service_tier
-    if tier is None:
-        tier = _requested_tier(call)
+    price, reported_tier = call.attempt.target.model.price, ""
+    tier = call.attempt.tap.service_tier
+    if tier is None and not _TIER_FIELDS.isdisjoint(call.exchange.fields):
+        tier = _requested_tier(call.exchange)
     if tier not in STANDARD:
         reported_tier = tier[:20] if tier else ""
         price = tier_price(price, tier)
-    if call.verb == "embed" and price.output is None:
+    if call.exchange.verb == "embed" and price.output is None:
         # Embedding models have no output, and so no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
     usd = cost(usage, price)
     return usd, price.source if usd is not None else "", reported_tier
 
 
-def _requested_tier(call: Call) -> str | None:
-    """The service tier that the request asks for, where the answer does not tell its own."""
-    raw = call.fields.get("service_tier") or call.fields.get("serviceTier")
+def _requested_tier(exchange: Exchange) -> str | None:
+    """The service tier that the request asks for, where the response does not report its own."""
+    raw = exchange.fields.get("service_tier") or exchange.fields.get("serviceTier")
     if raw is None:
         return None
     try:
@@ -181,21 +196,15 @@ def _requested_tier(call: Call) -> str | None:
     return "priority" if tier == "fast" else tier
 
 
-def _charge(entry: LogRecord, call: Call) -> None:
-    """What is charged, and by which tags it can be found."""
-    entry.charged_usd = charge_for(call, entry.cost_usd)
-    if not call.shadow_of and (tags := tags_of(call)):
-        entry.tags = sorted(tags)
-
-
 def charge_for(call: Call, usd: Decimal | None) -> Decimal | None:
     """What is charged for a cost of the call: with the margin of key, provider or settings."""
-    key, target = call.key, call.target
+    exchange = call.exchange
+    key, target = exchange.key, call.attempt.target
     return charge_of(
         usd,
         key.margin if key is not None else None,
         target.model.provider.margin if target is not None else None,
-        call.snapshot.margin,
+        exchange.snapshot.margin,
     )
 
 
@@ -204,22 +213,12 @@ def _bill_passthrough(entry: LogRecord, call: Call, state: PassthroughState) -> 
     if entry.attempts and entry.attempts[-1].skipped is None:
         entry.attempts[-1].sent_bytes = state.sent_bytes
     amounts = state.usage
-    if amounts is None or call.target is None:
+    if amounts is None or call.attempt.target is None:
         return
     if amounts.usage is not None:
         entry.input_tokens, entry.output_tokens = amounts.usage.input, amounts.usage.output
         entry.cache_read_tokens = amounts.usage.cache_read
         entry.usage_source = REPORTED
-    model = call.target.model
+    model = call.attempt.target.model
     unit_price = unit_price_for(model.provider.preset, model.name)
     entry.cost_usd, entry.price_source = passthrough_cost(amounts, model.price, unit_price)
-
-
-def _session(call: Call) -> str:
-    if call.headers.keys().isdisjoint(SESSION_HEADERS):
-        return ""
-    for name in SESSION_HEADERS:
-        value: Any = call.headers.get(name)
-        if value:
-            return str(value)[:128]
-    return ""

@@ -37,7 +37,8 @@ class Shadows:
 
     def launch(self, runtime: Runtime, call: Call) -> None:
         """Repeat an answered call on the shadow of its route, if it is its turn."""
-        route = call.route
+        exchange = call.exchange
+        route = exchange.route
         if route is None or runtime.draining or not _was_answered(call):
             return
         if random.random() >= route.shadow_share:  # noqa: S311
@@ -45,7 +46,7 @@ class Shadows:
         if len(self.tasks) >= MAX_SHADOWS:
             self._drop()
             return
-        shadow_route = call.snapshot.route(route.shadow)
+        shadow_route = exchange.snapshot.route(route.shadow)
         if shadow_route is None:
             return
         shadow_call = _build_shadow_call(runtime, call)
@@ -82,25 +83,25 @@ def launch(runtime: Runtime, call: Call) -> None:
 def _was_answered(call: Call) -> bool:
     """Whether an upstream has answered it: a kept answer is nothing to compare with."""
     called = any(attempt.skipped is None for attempt in call.attempts)
-    return call.verb == "generate" and call.outcome == "ok" and call.error is None and called
+    return (
+        call.exchange.verb == "generate" and call.outcome == "ok" and call.error is None and called
+    )
 
 
 def _build_shadow_call(runtime: Runtime, call: Call) -> Call:
-    assert call.route is not None
-    shadow_route = call.snapshot.route(call.route.shadow)
+    exchange = call.exchange
+    assert exchange.route is not None
+    shadow_route = exchange.snapshot.route(exchange.route.shadow)
     assert shadow_route is not None
     # Its session is the original's: there it would be told twice.
-    headers = {n: value for n, value in call.headers.items() if n not in SESSION_HEADERS}
-    shadow_call = internal_call(runtime, LABEL, shadow_route, call.dialect, headers)
-    shadow_call.shadow_of = call.id
-    shadow_call.snapshot = call.snapshot
-    shadow_call.body, shadow_call.fields, shadow_call.query = call.body, call.fields, call.query
-    shadow_call.stream, shadow_call.framing, shadow_call.earlier_responses = (
-        call.stream,
-        call.framing,
-        call.earlier_responses,
-    )
-    shadow_call.model, shadow_call.endpoint = call.model, call.endpoint
+    headers = {n: value for n, value in exchange.headers.items() if n not in SESSION_HEADERS}
+    shadow_call = internal_call(runtime, LABEL, shadow_route, exchange.dialect, headers)
+    shadow = shadow_call.exchange
+    shadow.shadow_of, shadow.snapshot = exchange.id, exchange.snapshot
+    shadow.body, shadow.fields, shadow.query = exchange.body, exchange.fields, exchange.query
+    shadow.stream, shadow.framing = exchange.stream, exchange.framing
+    shadow.earlier_responses = exchange.earlier_responses
+    shadow.model, shadow.endpoint = exchange.model, exchange.endpoint
     shadow_call.recorder.enabled = call.recorder.enabled
-    shadow_call.recorder.client_request = call.body
+    shadow_call.recorder.client_request = exchange.body
     return shadow_call

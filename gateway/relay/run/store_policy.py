@@ -73,47 +73,51 @@ async def load_state(runtime: Runtime, call: Call) -> None:
 
     Raises GatewayError.
     """
+    exchange = call.exchange
     if not runtime.responses.enabled:
         return
-    call.response_id = new_response_id()
-    policy = StorePolicy(owner=owner_of(call.key), on_response=call.on_response)
+    exchange.response_id = new_response_id()
+    policy = StorePolicy(owner=owner_of(exchange.key), on_response=exchange.on_response)
     await _load_referenced(runtime, call, policy)
-    if call.endpoint in call.dialect.passthrough_only:
+    if exchange.endpoint in exchange.dialect.passthrough_only:
         _inline_state(call)
-    elif call.verb == "generate":
-        call.store_policy = policy
+    elif exchange.verb == "generate":
+        exchange.store_policy = policy
         _apply_store_policy(call, policy)
 
 
 def _apply_store_policy(call: Call, policy: StorePolicy) -> None:
     """Say whether the answer will be kept."""
+    exchange = call.exchange
     policy.background = _field(call, "background", bool) is True
     policy.store = policy.store and _field(call, "store", bool) is not False
     if policy.store and not call.recorder.enabled:
-        call.echoed_fields["store"] = False
-        call.gateway_adaptations.append(
+        exchange.echoed_fields["store"] = False
+        exchange.gateway_adaptations.append(
             {"field": "store", "action": "dropped", "note": _NOT_STORED_NOTE}
         )
 
 
 async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
+    exchange = call.exchange
     previous = _field(call, "previous_response_id", str)
     if previous:
-        if bytes(call.fields.get("conversation", b"null")) != b"null":
+        if bytes(exchange.fields.get("conversation", b"null")) != b"null":
             message = "give either previous_response_id or conversation, not both"
             raise invalid(message, "previous_response_id")
         await _load_previous(runtime, call, policy, previous)
-    if await offload.scan(len(call.body), offload.contains, call.body, _REFERENCE):
+    if await offload.scan(len(exchange.body), offload.contains, exchange.body, _REFERENCE):
         await _load_item_references(runtime, call, policy)
 
 
 def _field(call: Call, name: str, kind: type) -> Any:
-    raw = call.fields.get(name)
+    raw = call.exchange.fields.get(name)
     return None if raw is None else msgspec.json.decode(raw, type=kind | None)
 
 
 async def _load_previous(runtime: Runtime, call: Call, policy: StorePolicy, previous: str) -> None:
-    stored = call.connection_responses.get(previous) or await runtime.responses.find(
+    exchange = call.exchange
+    stored = exchange.connection_responses.get(previous) or await runtime.responses.find(
         policy.owner, previous
     )
     if stored is None:
@@ -126,66 +130,71 @@ async def _load_previous(runtime: Runtime, call: Call, policy: StorePolicy, prev
         raise invalid(message, "previous_response_id")
     if not stored.response:
         # Its provider has it; without a copy nobody else can go on from it.
-        call.earlier_responses = {}
-        call.native_continuation = NativeRequest(stored.provider, call.fields)
+        exchange.earlier_responses = {}
+        exchange.native_continuation = NativeRequest(stored.provider, exchange.fields)
         policy.store = False
         return
     earlier = input_items(stored.previous_items, stored.input)
     output = output_items(stored.response)
     earlier_with_ids = items_with_ids(earlier, stored.id)
-    call.earlier_responses = {previous: {"input": earlier_with_ids, "output": output}}
+    exchange.earlier_responses = {previous: {"input": earlier_with_ids, "output": output}}
     policy.previous_items = msgspec.json.encode([*earlier, *output])
-    call.native_continuation = _native_request(call, stored, [*earlier, *output])
+    exchange.native_continuation = _native_request(call, stored, [*earlier, *output])
 
 
 def _native_request(
     call: Call, stored: StoredResponse, items: list[dict[str, Any]]
 ) -> NativeRequest | None:
+    exchange = call.exchange
     if stored.provider:
-        return NativeRequest(stored.provider, call.fields)
-    fields = self_contained_body(call.fields, items) if stored.native_provider else None
+        return NativeRequest(stored.provider, exchange.fields)
+    fields = self_contained_body(exchange.fields, items) if stored.native_provider else None
     return NativeRequest(stored.native_provider, fields) if fields is not None else None
 
 
 def _inline_state(call: Call) -> None:
     """Put what a call that only passes through goes on from into its input."""
-    call.stream = False
-    if call.native_continuation is not None or not call.earlier_responses:
+    exchange = call.exchange
+    exchange.stream = False
+    if exchange.native_continuation is not None or not exchange.earlier_responses:
         return
-    (state,) = call.earlier_responses.values()
-    fields = self_contained_body(call.fields, [*state["input"], *state["output"]])
+    (state,) = exchange.earlier_responses.values()
+    fields = self_contained_body(exchange.fields, [*state["input"], *state["output"]])
     if fields is not None:
-        call.fields, call.earlier_responses = fields, None
-        call.body = msgspec.json.encode(fields)
+        exchange.fields, exchange.earlier_responses = fields, None
+        exchange.body = msgspec.json.encode(fields)
 
 
 async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
     """Find the answers whose items the request refers to; others pass through."""
-    request_items = msgspec.json.decode(call.fields["input"]) if "input" in call.fields else []
+    exchange = call.exchange
+    request_items = (
+        msgspec.json.decode(exchange.fields["input"]) if "input" in exchange.fields else []
+    )
     ids = [item.get("id") for item in request_items if isinstance(item, dict)]
     response_ids = (response_id_of_item(item_id) for item_id in ids if isinstance(item_id, str))
     unique_ids = dict.fromkeys(name for name in response_ids if name)
-    responses: dict[str, Any] = dict(call.earlier_responses or {})
+    responses: dict[str, Any] = dict(exchange.earlier_responses or {})
     for response_id in list(unique_ids)[:_MAX_REFERENCES]:
         if response_id in responses:
             continue
-        stored = call.connection_responses.get(response_id) or await runtime.responses.find(
+        stored = exchange.connection_responses.get(response_id) or await runtime.responses.find(
             policy.owner, response_id
         )
         if stored is not None and stored.response:
             items = items_with_ids(input_items(stored.previous_items, stored.input), stored.id)
             responses[response_id] = {"input": items, "output": output_items(stored.response)}
     if responses:
-        call.earlier_responses = responses
+        exchange.earlier_responses = responses
 
 
 def response_to_store(call: Call, record: LogRecord) -> StoredResponse | None:
     """What the journal is to keep of an answer that has come to its end."""
-    policy = call.store_policy
+    policy = call.exchange.store_policy
     if (
         policy is None
         or policy.background
-        or not call.final_bytes
+        or not call.attempt.final_bytes
         or record.outcome == "client_closed"
     ):
         return None
@@ -207,25 +216,28 @@ def response_to_store(call: Call, record: LogRecord) -> StoredResponse | None:
 
 def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | None:
     """The answer as it is to be kept; None for one without an end."""
-    response = last_response(call.final_bytes) if call.stream else call.final_bytes
+    exchange = call.exchange
+    response = (
+        last_response(call.attempt.final_bytes) if exchange.stream else call.attempt.final_bytes
+    )
     try:
         told = read_response_head(response)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     provider = items_provider = ""
-    if call.passthrough and call.target is not None:
-        name = call.target.model.provider.name
+    if call.attempt.passthrough and call.attempt.target is not None:
+        name = call.attempt.target.model.provider.name
         provider = name if told.store and not policy.background else ""
         items_provider = name if policy.same_provider else ""
     return StoredResponse(
         id=told.id,
         owner=policy.owner,
-        created_at=call.started_at,
+        created_at=exchange.started_at,
         status=told.status,
         provider=provider,
         native_provider=items_provider,
         previous_items=policy.previous_items,
-        input=bytes(call.fields.get("input", b"")),
+        input=bytes(exchange.fields.get("input", b"")),
         response=response,
     )
 
@@ -247,11 +259,11 @@ def recover_missing_state(call: Call, error: GatewayError) -> bool:
 
     The call then goes on from the store.
     """
-    if call.native_continuation is None or not call.earlier_responses:
+    if call.exchange.native_continuation is None or not call.exchange.earlier_responses:
         return False
     if error.error.code != "previous_response_not_found" and error.error.status != 404:
         return False
-    call.native_continuation = None
+    call.exchange = call.exchange.replace(native_continuation=None)
     return True
 
 

@@ -25,12 +25,12 @@ from gateway.relay.exchange.usage_estimate import usage_for_client
 from gateway.relay.run.reply import (
     answer_headers,
     decode_frames,
-    exchange_of,
     find_model_field,
     is_alike,
     passed_headers_of,
     record_adaptations,
     replacement_field,
+    response_context,
     stream_headers,
 )
 from gateway.relay.run.settle import settle
@@ -56,7 +56,7 @@ async def stream_response(
     answer: Answer,
 ) -> None:
     """Relay a streamed answer. Raises GatewayError only before the first frame."""
-    context = await offload.run(call.offload_size, exchange_of, call)
+    context = await offload.run(call.exchange.offload_size, response_context, call)
     passed_headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
     stream = _Stream(runtime, call, client, deadlines, target, prepared, context, passed_headers)
     await stream.run(answer)
@@ -73,9 +73,10 @@ class _Stream:
         deadlines: Deadlines,
         target: Target,
         prepared: Prepared,
-        exchange: ResponseContext,
+        context: ResponseContext,
         passed_headers: list[Header],
     ) -> None:
+        exchange = call.exchange
         provider = target.model.provider
         dialect = prepared.dialect
         self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
@@ -86,13 +87,13 @@ class _Stream:
         self.parser: StreamParser = dialect.provider.stream_parser(
             target.model.traits, prepared.rendered
         )
-        self.exchange = exchange
-        self.renderer = call.dialect.client.stream_renderer(exchange)
-        self.passed = call.passthrough
+        self.context = context
+        self.renderer = exchange.dialect.client.stream_renderer(context)
+        self.passed = call.attempt.passthrough
         echo = self.passed and runtime.model_echo
-        self.renamer = StreamRenamer(call.model) if echo else None
+        self.renamer = StreamRenamer(exchange.model) if echo else None
         self.passed_headers = passed_headers
-        self.folder = ResponseBuilder() if call.remembers_reasoning else None
+        self.folder = ResponseBuilder() if call.attempt.stores_reasoning else None
         self.pending = b""
         self.tail = b""
         self.loop = asyncio.get_running_loop()
@@ -109,7 +110,7 @@ class _Stream:
     async def _relay(self, answer: Answer) -> None:
         call, tap, recorder, deadlines = (
             self.call,
-            self.call.tap,
+            self.call.attempt.tap,
             self.call.recorder,
             self.deadlines,
         )
@@ -147,7 +148,7 @@ class _Stream:
 
     def _read(self, events: list[Event]) -> None:
         """Read along; what the client can not carry is remembered at the end."""
-        tap = self.call.tap
+        tap = self.call.attempt.tap
         tap.feed(events)
         if self.folder is None or tap.error is not None:
             return
@@ -159,26 +160,28 @@ class _Stream:
     def _passed(self, data: bytes) -> bytes:
         """What of the upstream's bytes goes to the client now."""
         out = self._complete_events(data)
-        return self.renamer.feed(out, self.call.tap.model) if self.renamer is not None else out
+        return (
+            self.renamer.feed(out, self.call.attempt.tap.model) if self.renamer is not None else out
+        )
 
     def _render(self, events: list[Event]) -> bytes:
         """The client's bytes; before the end, counts that the provider has left out."""
-        if self.call.tap.finished and events and isinstance(events[-1], End):
-            usage = usage_for_client(self.call, self.exchange)
+        if self.call.attempt.tap.finished and events and isinstance(events[-1], End):
+            usage = usage_for_client(self.call, self.context)
             if usage is not None:
                 events = [*events[:-1], UsageUpdate(usage), events[-1]]
         return b"".join(map(self.renderer.feed, events))
 
     def _redact(self, events: list[Event]) -> list[Event]:
         """The events of a stream that failed: the upstream's words may repeat its key."""
-        tap = self.call.tap
+        tap = self.call.attempt.tap
         if tap.error is not None:
-            tap.error = self.runtime.redacted(self.call.snapshot, tap.error)
+            tap.error = self.runtime.redacted(self.call.exchange.snapshot, tap.error)
         return [Failed(tap.error) if isinstance(e, Failed) and tap.error else e for e in events]
 
     def _clean(self, data: bytes) -> bytes:
         """The bytes of a stream that failed, with those of it that are held back."""
-        secrets = [form.encode() for form in self.runtime.secrets(self.call.snapshot)]
+        secrets = [form.encode() for form in self.runtime.secrets(self.call.exchange.snapshot)]
         cleaned = scrub_bytes(self.tail + data, secrets)
         self.tail = cleaned[: len(self.tail)]
         return cleaned[len(self.tail) :]
@@ -205,10 +208,10 @@ class _Stream:
             raise GatewayError(error)
         call = self.call
         call.end_upstream_wait()
-        call.attempts[-1].first_byte_ms = call.elapsed_ms()
+        call.attempts[-1].first_byte_ms = call.exchange.elapsed_ms()
         self.deadlines.set_timeout(self.idle_s, "idle")
         self.pinger = self.loop.call_later(PING_S, self._ping)
-        gateway_headers = [*stream_headers(call), *answer_headers(call, self.target)]
+        gateway_headers = [*stream_headers(call), *answer_headers(call, self.target.model.label)]
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
 
     async def _close(self, call: Call) -> None:
@@ -229,7 +232,7 @@ class _Stream:
             await self._finish(self._render(events))
             return
         self.tail, out = b"", self.tail
-        out = self.renamer.feed(out, call.tap.model) if self.renamer is not None else out
+        out = self.renamer.feed(out, call.attempt.tap.model) if self.renamer is not None else out
         await self._finish(out)
 
     async def _finish(self, out: bytes) -> None:
@@ -237,12 +240,12 @@ class _Stream:
         call = self.call
         if not self.passed:
             call.recorder.record_client(out)
-        call.final_bytes = out
-        if call.tap.error is not None:
-            call.error, call.outcome = call.tap.error, "cut"
+        call.attempt.final_bytes = out
+        if call.attempt.tap.error is not None:
+            call.error, call.outcome = call.attempt.tap.error, "cut"
         record_adaptations(call, tuple(self.renderer.report))
         self.deadlines.pause()
-        if call.remembers_reasoning:
+        if call.attempt.stores_reasoning:
             await self.runtime.reasoning.wait_stored()
         settle(self.runtime, call, self.client)
         await self.client.end(out)
@@ -250,9 +253,9 @@ class _Stream:
     async def _break(self, error: Error) -> None:
         """Tell the client in its own dialect that the stream broke; never a clean end."""
         call = self.call
-        error = self.runtime.redacted(call.snapshot, error)
+        error = self.runtime.redacted(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
-        out = call.final_bytes = self.renderer.feed(Failed(error))
+        out = call.attempt.final_bytes = self.renderer.feed(Failed(error))
         call.recorder.record_client(out)
         settle(self.runtime, call, self.client)
         await self.client.end(out)
@@ -269,7 +272,7 @@ class _Stream:
         self.pinger = self.loop.call_later(PING_S, self._ping)
         quiet = now - self.client.sent_at >= PING_S - 0.5
         if quiet and not self.call.settled:
-            task = self.loop.create_task(self.client.write(self.call.dialect.keepalive))
+            task = self.loop.create_task(self.client.write(self.call.exchange.dialect.keepalive))
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)
 

@@ -16,7 +16,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import msgspec
@@ -135,14 +135,17 @@ class ReasoningStore:
 
     def should_store(self, call: Call, target: Target, dialect: Dialect) -> bool:
         """Whether the answer of this call is one to remember."""
-        if call.verb != "generate" or not (
-            call.earlier_responses is not None or offload.contains(call.body, b'"tools"')
-        ):
+        exchange = call.exchange
+        if exchange.verb != "generate" or exchange.dialect.carries_reasoning_state:
             return False
         traits = target.model.traits
-        if not replays(dialect, traits) or (call.passthrough and not _requires_replay(traits)):
+        if not replays(dialect, traits) or (
+            call.attempt.passthrough and not _requires_replay(traits)
+        ):
             return False
-        return not call.dialect.carries_reasoning_state
+        if exchange.earlier_responses is not None:
+            return True
+        return offload.contains(exchange.body, b'"tools"')
 
     def store_answer(self, call: Call, parts: Iterable[Part]) -> None:
         """Keep what the client may lose of this answer."""
@@ -150,7 +153,7 @@ class ReasoningStore:
         state = extract_state(parts)
         if state is None:
             return
-        keys = keys_after(call.request, parts, _scope(call))
+        keys = keys_after(call.exchange.request, parts, _scope(call))
         self._put(keys, state)
         if self._write is None or len(self._pending) >= MAX_PENDING:
             return
@@ -187,18 +190,23 @@ class ReasoningStore:
 
     # --- out -------------------------------------------------------------------------
 
-    async def recall(self, call: Call, target: Target) -> None:
-        """Find what the history of this call lacks for this target; into `call.recalled_reasoning`.
+    async def recall(self, call: Call, target: Target) -> Mapping[int, ReasoningState] | None:
+        """The reasoning that turns of this call's history lack for this target, by their index.
 
-        Waits only where turns are not known here, and then for the store.
+        None if nothing is lacking. Waits for the store only for turns that are not in memory.
         """
-        call.recalled_reasoning = None
-        size = call.offload_size
+        exchange = call.exchange
+        size = exchange.offload_size
+        if not size and (
+            exchange.verb != "generate"
+            or not (exchange.earlier_responses or _may_have_calls(exchange.body))
+        ):
+            return None
         indexes = await offload.run(size, turns_to_restore, call, target)
         if not indexes:
-            return
+            return None
         keys_by_index = await offload.run(
-            size, lambda: list(keys_in(call.request, _scope(call), indexes))
+            size, lambda: list(keys_in(exchange.request, _scope(call), indexes))
         )
         model_maker = state_maker(target.model.traits)
         states: dict[int, ReasoningState] = {}
@@ -217,7 +225,7 @@ class ReasoningStore:
                 states[index] = similar
         if unknown and self._find is not None:
             states |= await self._find_in_store(unknown, model_maker)
-        call.recalled_reasoning = states
+        return states
 
     async def _find_in_store(
         self, missing: dict[int, TurnKeys], maker: str
@@ -334,7 +342,8 @@ def _turn_and_call_key(keys: TurnKeys) -> str:
 
 def _scope(call: Call) -> str:
     """Whose reasoning it is: nobody is given what another key's model thought."""
-    return f"key:{call.key.id}" if call.key is not None else "nobody"
+    exchange = call.exchange
+    return f"key:{exchange.key.id}" if exchange.key is not None else "nobody"
 
 
 def _select_state(keys: TurnKeys, rows: list[ReasoningRow], maker: str) -> ReasoningState | None:
@@ -363,7 +372,10 @@ def _decode_row(row: ReasoningRow) -> ReasoningState | None:
 
 def turns_to_restore(call: Call, target: Target) -> list[int]:
     """The places of turns in a call's history whose reasoning this target is to have back."""
-    if call.verb != "generate" or not (call.earlier_responses or _may_have_calls(call.body)):
+    exchange = call.exchange
+    if exchange.verb != "generate" or not (
+        exchange.earlier_responses or _may_have_calls(exchange.body)
+    ):
         return []
     dialect, traits = upstream_dialect(call, target), target.model.traits
     if not replays(dialect, traits):
@@ -371,13 +383,15 @@ def turns_to_restore(call: Call, target: Target) -> list[int]:
     passthrough = passes(call, target, dialect)
     if passthrough and not (_requires_replay(traits) and _may_lack_state(call)):
         return []
-    return turns_missing_state(call.request, text_suffices=passthrough)
+    return turns_missing_state(exchange.request, text_suffices=passthrough)
 
 
 def _may_lack_state(call: Call) -> bool:
     """Whether a client may have left out what it was given; surely not if it brings any."""
+    exchange = call.exchange
     return not (
-        call.dialect.carries_reasoning_state and offload.contains(call.body, *_STATE_MARKERS)
+        exchange.dialect.carries_reasoning_state
+        and offload.contains(exchange.body, *_STATE_MARKERS)
     )
 
 
@@ -407,11 +421,14 @@ def refuses_state(error: Error) -> bool:
 
 def retry_without_state(call: Call, target: Target, error: Error) -> bool:
     """Whether to send the call once more to this target, now without any state."""
-    if call.state_rejected_by is target or call.verb != "generate" or not refuses_state(error):
+    exchange = call.exchange
+    if call.state_rejected_by is target or exchange.verb != "generate" or not refuses_state(error):
         return False
     if (
-        not call.passthrough
-        and not drop_state(restore_state(call.request, call.recalled_reasoning or {}))[1]
+        not call.attempt.passthrough
+        and not drop_state(restore_state(exchange.request, call.attempt.recalled_reasoning or {}))[
+            1
+        ]
     ):
         return False
     call.state_rejected_by = target

@@ -28,7 +28,7 @@ def _needed(call: Call, target: Target) -> list[Media]:
     dialect = upstream_dialect(call, target)
     if passes_unparsed(call, target, dialect):
         return []
-    return parts_to_fetch(call.request, dialect, target.model.traits)
+    return parts_to_fetch(call.exchange.request, dialect, target.model.traits)
 
 
 class MediaFetching:
@@ -43,9 +43,10 @@ class MediaFetching:
 
         A strict route refuses what is not sent as it came, so nothing is fetched for one.
         """
-        if call.verb not in {"generate", "count_tokens"} or route.strict:
+        exchange = call.exchange
+        if exchange.verb not in {"generate", "count_tokens"} or route.strict:
             return
-        parts = await offload.run(call.offload_size, _needed, call, target)
+        parts = await offload.run(exchange.offload_size, _needed, call, target)
         by_url = {part.url or "": part for part in parts}
         if not by_url:
             return

@@ -28,7 +28,7 @@ from gateway.providers.parameters import drop_refused
 from gateway.providers.profile import Edit
 from gateway.providers.redact import is_secret_name
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.reasoning_turns import drop_state, restore_state
 from gateway.relay.translate.media_parts import (
     add_fetch_hint,
@@ -50,6 +50,7 @@ PASSTHROUGH_HEADERS = (
     "idempotency-key",
 )
 _IDEMPOTENCY = "idempotency-key"
+_ANTHROPIC = "anthropic_messages"
 # A dialect -> the one that the same base URL may serve beside it (`Traits.responses`).
 ALSO = {"openai_chat": "openai_responses"}
 # A dialect that a provider serves beside its own -> its key in the provider's `paths`.
@@ -74,28 +75,33 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
     """What to send for this call. Raises GatewayError where it can not be said."""
+    exchange = call.exchange
     provider = target.model.provider
     dialect = upstream_dialect(call, target)
     edits = (*provider.edits, *target.model.edits, *target.edits)
-    path = url_path(dialect, target, stream=call.stream, verb=call.verb)
-    path = provider.paths["fim"] if uses_fim(call, target) else path
+    path = url_path(dialect, target, stream=exchange.stream, verb=exchange.verb)
+    if "fim" in provider.paths and uses_fim(call, target):
+        path = provider.paths["fim"]
     if passes_unparsed(call, target, dialect):
-        path = call.dialect.passthrough_paths.get(call.endpoint, path)
-        fields = call.fields_for(provider.name)
-        if call.on_response is not None and fields is not None and target.model.traits.reasoning:
-            fields = with_encrypted_reasoning(
-                dict(fields)
-            )  # the connection's memory goes on from it
-        fields, report = _fit_passed(call, target, dialect, fields)
+        path = exchange.dialect.passthrough_paths.get(exchange.endpoint, path)
+        fields = exchange.fields_for(provider.name)
+        report: tuple[Adaptation, ...] = ()
+        if fields is not None:
+            if exchange.on_response is not None and target.model.traits.reasoning:
+                # A WebSocket connection continues from the response in its memory.
+                fields = with_encrypted_reasoning(dict(fields))
+            fields, report = _fit_passed(call, target, dialect, fields)
         prepared = pass_through(call, target, edits, path, fields)
         if report:
             prepared = msgspec.structs.replace(prepared, report=(*report, *prepared.report))
-        name_version(prepared.headers, call, target)
-        prepared = on_surface(prepared, provider, call.verb, path)
+        if exchange.dialect.name == _ANTHROPIC:
+            name_version(prepared.headers, exchange, target)
+        if provider.model_in_path or provider.body:
+            prepared = on_surface(prepared, provider, exchange.verb, path)
         if route.strict:
             refuse_losses(prepared.report)
         return prepared
-    if call.endpoint in call.dialect.passthrough_only:
+    if exchange.endpoint in exchange.dialect.passthrough_only:
         raise needs_same_dialect(call, target)
     traits = target.model.traits
     if route.default_max_output is not None:
@@ -105,15 +111,15 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         )
     # What the client could not carry is put back, unless this target did not take it.
     dropped_state: tuple[Adaptation, ...] = ()
-    request = restore_state(call.request, call.recalled_reasoning or {})
-    if traits.reasoning_summaries and call.dialect.expects_reasoning:
+    request = restore_state(exchange.request, call.attempt.recalled_reasoning or {})
+    if traits.reasoning_summaries and exchange.dialect.expects_reasoning:
         request = _with_summaries(request)
     if call.state_rejected_by is target:
         request, dropped_state = drop_state(request)
     request, fetched = inline_media(request, dialect, traits, call.fetched_media)
     try:
-        size = len(call.body)
-        prepared = translated(request, dialect, traits, edits, path, verb=call.verb, size=size)
+        size = len(exchange.body)
+        prepared = translated(request, dialect, traits, edits, path, verb=exchange.verb, size=size)
     except GatewayError as error:
         missing = [] if route.strict else parts_to_fetch(request, dialect, traits)
         raise add_fetch_hint(error, missing) from None
@@ -121,22 +127,21 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if report and not route.strict:
         report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))
     prepared = msgspec.structs.replace(prepared, report=(*report, *fetched, *dropped_state))
-    prepared = on_surface(prepared, provider, call.verb, path)
+    if provider.model_in_path or provider.body:
+        prepared = on_surface(prepared, provider, exchange.verb, path)
     if route.strict:
         refuse_losses(prepared.report)
     return prepared
 
 
 def _fit_passed(
-    call: Call, target: Target, dialect: Dialect, fields: Fields | None
-) -> tuple[Fields | None, tuple[Adaptation, ...]]:
-    """The fields of a body that passes through, without what the target is known to refuse.
+    call: Call, target: Target, dialect: Dialect, fields: Fields
+) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The fields of a body that passes through, without what the target is known to reject.
 
-    The same object where there is nothing of the kind, which costs a look at the bytes.
+    The same object if there is nothing of the kind.
     """
     report: tuple[Adaptation, ...] = ()
-    if fields is None:
-        return fields, report
     model = target.model
     if dialect.drop_reasoning_state is not None and call.state_rejected_by is target:
         fields, report = dialect.drop_reasoning_state(fields, model.traits)
@@ -145,9 +150,10 @@ def _fit_passed(
     if dialect.inline_files is not None:
         fields, inlined = dialect.inline_files(fields, model.traits)
         report += inlined
-    fields, shortened = shorten_call_ids(fields, model.traits)
-    report += shortened
-    if model.provider.drop_params and call.verb == "generate":
+    if "tools" in fields:
+        fields, shortened = shorten_call_ids(fields, model.traits)
+        report += shortened
+    if model.provider.drop_params and call.exchange.verb == "generate":
         fields, refused = drop_refused(fields, dialect.name, model.traits, model.stated)
         report += refused
     return fields, report
@@ -164,8 +170,9 @@ def _with_summaries(request: Request) -> Request:
 
 def needs_same_dialect(call: Call, target: Target) -> GatewayError:
     """The error for a call that only providers of the client's own dialect know."""
+    exchange = call.exchange
     message = (
-        f"{call.endpoint} is for providers that speak {call.dialect.name} themselves; "
+        f"{exchange.endpoint} is for providers that speak {exchange.dialect.name} themselves; "
         f"{target.model.label} does not, or the input holds what another provider has made"
     )
     return GatewayError(Error(kind="unsupported_param", message=message, param="model"))
@@ -177,19 +184,26 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     Responses clients get Responses; so do requests with tools for models that take tools
     only there unless told not to reason, and counts, which the other one has no call for.
     """
+    exchange = call.exchange
     provider, traits = target.model.provider, target.model.traits
     provider_dialect = DIALECTS[provider.dialect]
-    if uses_fim(call, target) or (
-        _uses_completions(call, traits)
+    if "fim" in provider.paths and uses_fim(call, target):
+        return DIALECTS[_OLDER[0]]
+    continues_prompt = exchange.verb == "generate" and (
+        traits.completions == "only"
+        or (traits.completions == "too" and exchange.dialect.name == _OLDER[0])
+    )
+    if (
+        continues_prompt
         and provider_dialect.name == _OLDER[1]
         and _served(call, provider, _OLDER[0])
     ):
         return DIALECTS[_OLDER[0]]
-    other_name = ALSO.get(provider_dialect.name)
-    if other_name is None or not traits.responses or not _served(call, provider, other_name):
+    other_name = ALSO.get(provider_dialect.name) if traits.responses else None
+    if other_name is None or not _served(call, provider, other_name):
         return provider_dialect
     other_dialect = DIALECTS[other_name]
-    if call.dialect.name == other_dialect.name or call.verb == "count_tokens":
+    if exchange.dialect.name == other_dialect.name or exchange.verb == "count_tokens":
         return other_dialect
     if traits.responses_required_with_tools and _reasons_with_tools(call):
         return other_dialect
@@ -201,7 +215,7 @@ def _served(call: Call, provider: Provider, dialect_name: str) -> bool:
 
     One whose paths are its own has the other's too, or does not serve it.
     """
-    return call.verb not in provider.paths or _SURFACES[dialect_name] in provider.paths
+    return call.exchange.verb not in provider.paths or _SURFACES[dialect_name] in provider.paths
 
 
 def uses_fim(call: Call, target: Target) -> bool:
@@ -209,34 +223,29 @@ def uses_fim(call: Call, target: Target) -> bool:
 
     That is `fim` in its paths: Mistral's and DeepSeek's are beside their completions.
     """
+    exchange = call.exchange
     provider = target.model.provider
-    is_completion = call.verb == "generate" and call.dialect.name == _OLDER[0]
+    is_completion = exchange.verb == "generate" and exchange.dialect.name == _OLDER[0]
     if not is_completion or "fim" not in provider.paths or provider.dialect != _OLDER[1]:
         return False
-    suffix = call.fields.get("suffix")
+    suffix = exchange.fields.get("suffix")
     return suffix is not None and bytes(suffix) not in {b"null", b'""'}
-
-
-def _uses_completions(call: Call, traits: Traits) -> bool:
-    """Whether a prompt is to be continued: the client sent one, or the model can nothing else."""
-    if call.verb != "generate":
-        return False
-    is_completion = call.dialect.name == _OLDER[0]
-    return traits.completions == "only" or (traits.completions == "too" and is_completion)
 
 
 def _reasons_with_tools(call: Call) -> bool:
     """Whether a request has tools and is not told to do without reasoning."""
-    if not offload.contains(call.body, b'"tools"', b'"functions"'):
+    exchange = call.exchange
+    body = exchange.body
+    if not offload.contains(body, b'"tools"', b'"functions"'):
         return False
-    request = call.request
+    request = exchange.request
     thinking = request.thinking
     return bool(request.tools) and (thinking is None or thinking.mode != "off")
 
 
 def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     """Whether the client's own body goes to a target this time: nothing has to be changed in it."""
-    if call.recalled_reasoning is not None or (
+    if call.attempt.recalled_reasoning is not None or (
         call.state_rejected_by is target and dialect.drop_reasoning_state is None
     ):
         return False
@@ -250,27 +259,24 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
     dialect replaces in place (`Dialect.replace_state_tokens`), so that the target's own state
     beside it goes back unchanged; not for a model that must get thoughts of others as its own.
     """
-    if not passes_through(call.dialect, dialect) or call.framing != call.dialect.framing:
+    exchange = call.exchange
+    if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
         return False
     replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
-    if not replaces and offload.contains(call.body, *TOKEN_STARTS):
+    if not replaces and offload.contains(exchange.body, *TOKEN_STARTS):
         return False
     provider = target.model.provider
-    return provider.passthrough and call.fields_for(provider.name) is not None
+    return provider.passthrough and exchange.fields_for(provider.name) is not None
 
 
 def _may_hold_tokens(call: Call) -> bool:
     """Whether state tokens may be in what passes through: the body, or stored earlier answers."""
-    return call.earlier_responses is not None or offload.contains(call.body, *TOKEN_STARTS)
+    exchange = call.exchange
+    return exchange.earlier_responses is not None or offload.contains(exchange.body, *TOKEN_STARTS)
 
 
 def _demands_thoughts(target: Target) -> bool:
     return target.model.traits.replay_reasoning == "required_on_tools"
-
-
-def passes_through(client: Dialect, upstream: Dialect) -> bool:
-    """Whether client and target speak the same dialect."""
-    return client.name == upstream.name
 
 
 def url_path(dialect: Dialect, target: Target, *, stream: bool, verb: Verb) -> str:
@@ -316,12 +322,11 @@ def translated(
 
 
 def on_surface(prepared: Prepared, provider: Provider, verb: Verb, path: str) -> Prepared:
-    """The same in the form of the provider's surface, where that is not the dialect's own.
+    """The request in the form of the provider's surface (`model_in_path`, `body`).
 
-    It says the same, so nothing is reported. Such a surface knows no query of a client's.
+    Its content is the same, so nothing is reported. Such a surface accepts no query of a
+    client's.
     """
-    if not provider.model_in_path and not provider.body:
-        return prepared
     fields = msgspec.json.decode(prepared.content, type=dict[str, msgspec.Raw])
     if verb in provider.model_in_path:
         fields.pop("model", None)
@@ -337,25 +342,26 @@ def pass_through(
     explicit_fields: Mapping[str, msgspec.Raw] | None = None,
 ) -> Prepared:
     """The client's body (or `explicit_fields`) under the upstream's name of the model."""
-    fields = dict(call.fields if explicit_fields is None else explicit_fields)
-    if not call.dialect.model_in_path:
+    exchange = call.exchange
+    fields = dict(exchange.fields if explicit_fields is None else explicit_fields)
+    if not exchange.dialect.model_in_path:
         fields["model"] = msgspec.Raw(msgspec.json.encode(target.model.name))
     report: tuple[Adaptation, ...] = ()
     if edits:
         fields, edit_adaptations = profile_edits.apply_raw(edits, fields)
         report = tuple(edit_adaptations)
     # A path with a query of its own (`alt=sse`) says all that the upstream has to know.
-    if call.query and "?" not in path:
+    if exchange.query and "?" not in path:
         names = tuple(name for name, _ in target.model.provider.query)
-        query = client_query(call.query, names)
+        query = client_query(exchange.query, names)
         path = f"{path}?{query}" if query else path
     return Prepared(
-        dialect=call.dialect,
+        dialect=exchange.dialect,
         content=offload.encode_fields(fields)
-        if len(call.body) >= offload.SCANNED_BYTES
+        if len(exchange.body) >= offload.SCANNED_BYTES
         else msgspec.json.encode(fields),
         path=path,
-        headers=passed_headers(call),
+        headers=passed_headers(exchange),
         report=report,
     )
 
@@ -373,12 +379,12 @@ def client_query(query: bytes, provider_params: tuple[str, ...]) -> str:
     return urlencode(sent)
 
 
-def passed_headers(call: Call) -> dict[str, str]:
+def passed_headers(exchange: Exchange) -> dict[str, str]:
     """The client's headers that are part of its dialect."""
-    headers = call.headers
+    headers = exchange.headers
     passed = {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
     if _IDEMPOTENCY in passed:
-        passed[_IDEMPOTENCY] = scoped_idempotency_key(call.key, passed[_IDEMPOTENCY])
+        passed[_IDEMPOTENCY] = scoped_idempotency_key(exchange.key, passed[_IDEMPOTENCY])
     return passed
 
 
@@ -393,9 +399,9 @@ def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:
     return f"dgm-{hmac.new(secret, message, sha256).hexdigest()}"
 
 
-def name_version(headers: dict[str, str], call: Call, target: Target) -> None:
-    """Add the version that Anthropic demands, where its client has named none."""
-    if call.dialect.name == "anthropic_messages":
+def name_version(headers: dict[str, str], exchange: Exchange, target: Target) -> None:
+    """Add the version that Anthropic requires, if its client has named none."""
+    if exchange.dialect.name == _ANTHROPIC:
         headers.setdefault("anthropic-version", target.model.traits.anthropic_version)
 
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from gateway.canon.errors import Error, GatewayError
@@ -25,6 +26,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.traits import Traits
+from gateway.dialects.base import SplitPlan
 from gateway.dialects.openai_completions import DIALECT
 from gateway.dialects.shared.openai_logprobs import logprobs_extra, token
 from gateway.framing.sse import Decoder
@@ -217,8 +219,9 @@ def test_several_answers_are_choices_whole_and_in_pieces() -> None:
 
 
 def test_choices_of_several_prompts_are_numbered_through() -> None:
-    several = DIALECT.prompt_split
-    assert several is not None
+    assert DIALECT.plan_request is not None
+    several = DIALECT.plan_request({"prompt": msgspec.Raw(b'["a", "b"]')})
+    assert isinstance(several, SplitPlan)
     answers = [{"choices": [{"index": 0}, {"index": 1}]}] * 2
     assert [c["index"] for c in several.merge_responses(answers)["choices"]] == [0, 1, 2, 3]
     line = b'data: {"id":"c%d","choices":[{"index":%d}]}\n\n'

@@ -99,7 +99,7 @@ def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool
         raise Wrong(400, "model: is required", "model")
     used = _used(caller, model)
     try:
-        count = count_tokens(_build_call(caller.snapshot, fields).request, used)
+        count = count_tokens(_build_call(caller.snapshot, fields).exchange.request, used)
     except GatewayError as error:
         raise Wrong(400, error.error.message, error.error.param or "") from None
     return reply(
@@ -200,13 +200,13 @@ def _prepare(
 ) -> tuple[Provider, Prepared]:
     """What the first target is sent, and its provider. Raises GatewayError, Wrong."""
     call = build_call(snapshot, dialect, body)
-    call.verb = verb
-    route = snapshot.route(call.model)
+    call.exchange.verb = verb
+    route = snapshot.route(call.exchange.model)
     if route is None or not route.targets:
-        why = f"there is no model `{call.model[:200]}`"
+        why = f"there is no model `{call.exchange.model[:200]}`"
         raise Wrong(404, f"request_body.model: {why}", "request_body.model")
-    call.route = route
-    call.dialect.check_passthrough(call.body)
+    call.exchange.route = route
+    call.exchange.dialect.check_passthrough(call.exchange.body)
     target = route.targets[0]
     prepare_request = embeddings.prepare if verb == "embed" else prepare
     return target.model.provider, prepare_request(call, route, target)

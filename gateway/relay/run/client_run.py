@@ -1,8 +1,8 @@
-"""Requests that are split into several calls, or that ask for no generation at all.
+"""Runs a client's call with the features that its request or its route adds.
 
-At a target that gives one answer at a time, each of several is a call of its own.
-Each has its own row in the log, with its tokens and its cost; the request's own row has
-neither, or they would count twice.
+A request that is not one generation has a plan (`Dialect.plan_request`). For a target that
+accepts one prompt at a time, each of several prompts is a call of its own, with its own log
+record, tokens and cost; the request's own record has neither, or they would count twice.
 """
 
 from __future__ import annotations
@@ -14,61 +14,61 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Failed
-from gateway.dialects.base import PromptSplit, ResponseContext
-from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client, Header
+from gateway.dialects.base import IdlePlan, RequestPlan, ResponseContext, SplitPlan
+from gateway.relay.exchange.call import Call, Client, Exchange, Header
 from gateway.relay.exchange.deadlines import Deadlines
 from gateway.relay.run import shadow
-from gateway.relay.run.pipeline import run
+from gateway.relay.run.pipeline import RunResult, run
 from gateway.relay.run.reply import decode, id_headers
 from gateway.relay.run.settle import settle
+from gateway.relay.run.store_policy import recover_missing_state
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# The codes by which a dialect tells that a request is no ordinary one.
-_SPLIT_CODE, _PRELOAD_CODE = "multiple_prompts", "preload"
 _REQUEST_ID_HEADERS = frozenset({b"x-request-id", b"request-id", b"x-dragoman-request-id"})
 
 
-async def run_with_fan_out(
+async def run_with_features(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
-) -> None:
-    """Run the call; split it or answer it directly if its dialect says so."""
+) -> RunResult:
+    """Run a client's call with its plan, its stored state and the shadow of its route."""
+    exchange = call.exchange
     try:
-        await run(runtime, call, client, deadlines)
-        if call.route is not None and call.route.shadow:
-            shadow.launch(runtime, call)
+        result = await run(runtime, call, client, deadlines)
     except GatewayError as failure:
-        if client.started or failure.error.status is not None:
+        if client.started or not recover_missing_state(call, failure):
             raise
-        if failure.error.code == _PRELOAD_CODE and call.dialect.render_preload is not None:
-            await _answer_preload(runtime, call, client, call.dialect.render_preload)
-            return
-        prompt_split = call.dialect.prompt_split
-        if prompt_split is None or failure.error.code != _SPLIT_CODE:
-            raise
-        bodies = await offload.run(
-            len(call.body), lambda: prompt_split.split_request(decode(call.body))
-        )
-        if not bodies:
-            raise
-        await _FanOut(runtime, call, client, deadlines, prompt_split).run(bodies)
+        result = await run(runtime, call, client, deadlines)
+    if result == "planned":
+        assert exchange.plan is not None
+        await carry_out(runtime, call, client, deadlines, exchange.plan)
+    elif result == "answered" and exchange.route is not None and exchange.route.shadow:
+        shadow.launch(runtime, call)
+    return result
 
 
-async def _answer_preload(
-    runtime: Runtime,
-    call: Call,
-    client: Client,
-    render_preload: Callable[[dict[str, Any], ResponseContext], dict[str, Any]],
+async def carry_out(
+    runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, plan: RequestPlan
 ) -> None:
-    """Answer a preload request, which needs no target."""
+    """Carry out the plan of a call. Raises GatewayError while nothing has been sent."""
     call.attempts.clear()
-    call.error, call.outcome = None, "ok"
+    if isinstance(plan, IdlePlan):
+        await _answer_idle(runtime, call, client, plan)
+    else:
+        await _FanOut(runtime, call, client, deadlines, plan).run()
+
+
+async def _answer_idle(runtime: Runtime, call: Call, client: Client, plan: IdlePlan) -> None:
+    """Answer a request without input, which needs no target."""
+    exchange = call.exchange
     context = ResponseContext(
-        id=call.id, created=int(call.started_at), model=call.model, endpoint=call.endpoint
+        id=exchange.id,
+        created=int(exchange.started_at),
+        model=exchange.model,
+        endpoint=exchange.endpoint,
     )
-    content = msgspec.json.encode(render_preload(decode(call.body), context))
+    content = msgspec.json.encode(plan.render(context))
     call.recorder.record_client(content)
     client.status = 200
     client.headers = [(b"content-type", b"application/json"), *id_headers(call)]
@@ -85,31 +85,32 @@ class _FanOut:
         call: Call,
         client: Client,
         deadlines: Deadlines,
-        prompt_split: PromptSplit,
+        plan: SplitPlan,
     ) -> None:
         self.runtime, self.call, self.client, self.deadlines = runtime, call, client, deadlines
-        self.prompt_split = prompt_split
-        self.stream = prompt_split.new_stream()
+        self.plan = plan
+        self.stream = plan.new_stream()
 
-    async def run(self, bodies: list[dict[str, Any]]) -> None:
+    async def run(self) -> None:
         """Answer all. Raises GatewayError while nothing has been sent to the client."""
-        self.call.attempts.clear()
         answers: list[dict[str, Any]] = []
-        for index, body in enumerate(bodies):
+        for index, fields in enumerate(self.plan.requests):
             received = bytearray()
             try:
-                await self._run_part(index, body, received)
+                await self._run_part(index, fields, received)
             except GatewayError as failure:
                 if not self.client.started:
                     raise
                 await self._fail_stream(failure.error)
                 return
-            if not self.call.stream:
+            if not self.call.exchange.stream:
                 answers.append(decode(bytes(received)))
         await self._finish(answers)
 
-    async def _run_part(self, index: int, body: dict[str, Any], received: bytearray) -> None:
-        part_call = self._part_call(index, body)
+    async def _run_part(
+        self, index: int, fields: dict[str, msgspec.Raw], received: bytearray
+    ) -> None:
+        part_call = self._part_call(index, fields)
         client = Client(self._sender(index, received))
         try:
             await run(self.runtime, part_call, client, self.deadlines)
@@ -120,29 +121,35 @@ class _FanOut:
             if not part_call.settled:
                 settle(self.runtime, part_call, client)
             self.call.attempts += part_call.attempts
-            self.call.adaptations = part_call.adaptations
+            self.call.attempt.adaptations = part_call.attempt.adaptations
             self.call.upstream_wait_s += part_call.upstream_wait_s
         if part_call.outcome != "ok" and part_call.error is not None:
             raise GatewayError(part_call.error)
         self.client.headers = self._part_headers(client.headers)
 
-    def _part_call(self, index: int, body: dict[str, Any]) -> Call:
+    def _part_call(self, index: int, fields: dict[str, msgspec.Raw]) -> Call:
         """The call of one of them: the same client, key and route."""
-        call = self.call
-        part_call = Call(
-            request_id=f"{call.id[:56]}-{index + 1}",
-            endpoint=call.endpoint,
-            verb=call.verb,
-            dialect=call.dialect,
-            snapshot=call.snapshot,
-            headers=call.headers,
-            started=call.started,
+        exchange = self.call.exchange
+        part = Exchange(
+            request_id=f"{exchange.id[:56]}-{index + 1}",
+            endpoint=exchange.endpoint,
+            verb=exchange.verb,
+            dialect=exchange.dialect,
+            snapshot=exchange.snapshot,
+            headers=exchange.headers,
+            started=exchange.started,
         )
-        part_call.key, part_call.route, part_call.model = call.key, call.route, call.model
-        part_call.stream, part_call.client_ip = call.stream, call.client_ip
-        part_call.body = msgspec.json.encode(body)
-        part_call.fields = msgspec.json.decode(part_call.body, type=dict[str, msgspec.Raw])
-        return part_call
+        part.key, part.route, part.model = (
+            exchange.key,
+            exchange.route,
+            exchange.model,
+        )
+        part.stream, part.client_ip = (
+            exchange.stream,
+            exchange.client_ip,
+        )
+        part.body, part.fields = msgspec.json.encode(fields), fields
+        return Call(part)
 
     def _part_headers(self, headers: list[Header]) -> list[Header]:
         """The headers of a part's answer, under the id of the whole request."""
@@ -156,13 +163,13 @@ class _FanOut:
     def _sender(self, index: int, received: bytearray) -> Callable[[dict[str, Any]], Any]:
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                if self.call.stream and not self.client.started:
+                if self.call.exchange.stream and not self.client.started:
                     await self.client.head(
                         message["status"], self._part_headers(message["headers"])
                     )
                 return
             data = message.get("body", b"")
-            if not self.call.stream:
+            if not self.call.exchange.stream:
                 received.extend(data)
             elif out := self.stream.feed(index, data):
                 self.call.recorder.record_client(out)
@@ -172,13 +179,13 @@ class _FanOut:
 
     async def _finish(self, answers: list[dict[str, Any]]) -> None:
         call, client = self.call, self.client
-        if call.stream:
+        if call.exchange.stream:
             out = self.stream.close()
             call.recorder.record_client(out)
             settle(self.runtime, call, client)
             await client.end(out)
             return
-        out = msgspec.json.encode(self.prompt_split.merge_responses(answers))
+        out = msgspec.json.encode(self.plan.merge_responses(answers))
         call.recorder.record_client(out)
         client.status = 200
         settle(self.runtime, call, client)
@@ -188,8 +195,10 @@ class _FanOut:
         """One of them failed when others had gone out: the client is told, and no end follows."""
         call = self.call
         call.error, call.outcome = error, "cut"
-        exchange = ResponseContext(id=call.id, created=int(call.started_at), model=call.model)
-        out = call.dialect.client.stream_renderer(exchange).feed(Failed(error))
+        context = ResponseContext(
+            id=call.exchange.id, created=int(call.exchange.started_at), model=call.exchange.model
+        )
+        out = call.exchange.dialect.client.stream_renderer(context).feed(Failed(error))
         call.recorder.record_client(out)
         settle(self.runtime, call, self.client)
         await self.client.end(out)
