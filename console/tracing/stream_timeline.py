@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.framing.eventstream import CorruptMessage
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.framing.sse import Frame, FrameTooLarge
 from gateway.relay.exchange.log_record import Chunk
@@ -80,7 +81,7 @@ def parse_events(data: bytes, chunks: list[Chunk], framing: str = "sse") -> list
         )
         try:
             frames = decoder.feed(chunk_bytes) if chunk_bytes else []
-        except FrameTooLarge:
+        except (CorruptMessage, FrameTooLarge):
             break
         decoded_events += [_event(frame, arrived_ms) for frame in frames]
     last_arrived_ms = chunks[-1].received_ms if chunks else None

@@ -161,12 +161,12 @@ def _close_message(scope: Scope, code: int) -> dict[str, Any]:
 
 
 class _Connection:
-    """One open WebSocket: its lanes, and the answers in its memory."""
+    """One open WebSocket: its streams, and the responses in its memory."""
 
     def __init__(self, runtime: Runtime, scope: Scope, send: Send) -> None:
         self.runtime = runtime
         self.gone = asyncio.Event()
-        # The newest answer of each lane, the oldest first.
+        # The newest response of each stream, the oldest first.
         self.responses: OrderedDict[str, StoredResponse] = OrderedDict()
         self._send = send
         self._websocket_scope = scope
@@ -244,7 +244,7 @@ class _Connection:
         return True
 
     def _queue_turn(self, stream_id: str, fields: dict[str, msgspec.Raw]) -> None:
-        """Answer a request after those of its lane. Raises GatewayError if there are too many."""
+        """Queue a request behind those of its stream. Raises GatewayError for too many."""
         for name, task in list(self._streams.items()):
             if task.done():
                 del self._streams[name]
@@ -325,7 +325,7 @@ class _Connection:
             await self.send(msgspec.json.encode(event), stream_id)
 
     def remember_response(self, stream_id: str, stored_response: StoredResponse) -> None:
-        """Have the newest answer of a lane."""
+        """Remember the newest response of a stream."""
         self.responses[stream_id] = stored_response
         self.responses.move_to_end(stream_id)
         size = sum(response.size for response in self.responses.values())

@@ -26,7 +26,7 @@ _FIXED_VALUE_SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 _MAX_HEADERS_BYTES = 128 * 1024
 
 
-class CorruptMessage(FrameTooLarge):
+class CorruptMessage(ValueError):
     """The bytes are not an event stream, or a checksum does not match."""
 
 

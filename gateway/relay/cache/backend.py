@@ -1,7 +1,7 @@
-"""Where kept answers outlive their process: the database, by functions that the store gives.
+"""Cached responses that outlive their process: the database, through functions of the store.
 
-Reads run in threads of their own, so that the database's connections stay few; writes wait
-in a bounded queue for one writer thread. A shelf that fails is as good as empty.
+Reads run in threads of their own, so that the database's connections stay few; writes wait in a
+bounded queue for one writer thread. A backend that fails behaves like an empty one.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ MAX_PENDING = 512
 BATCH = 64
 FLUSH_S = 0.2
 CLOSE_S = 5.0
-# How long after it was heard what others have kept it is heard again, if it is asked.
+# The shortest time between two refreshes of the index, in seconds.
 INDEX_REFRESH_S = 0.5
-# How long a request waits for a kept answer, and how long none is looked for after that.
+# How long a request waits for a cached response, and how long none is read after a timeout.
 READ_S = 2.0
 RETRY_AFTER_S = 5.0
 
 
 class CacheRow(NamedTuple):
-    """One answer on its way to a shelf; times are unix seconds."""
+    """One cached response to be written to a backend; times are unix seconds."""
 
     key: str
     route_id: int
@@ -62,7 +62,7 @@ class CacheBackend(Protocol):
 
 
 class DatabaseBackend:
-    """The shelf that is a table. Its threads begin with the first answer."""
+    """Cached responses in a database table. Its threads start with the first use."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class DatabaseBackend:
             return None
 
     def may_contain(self, fingerprint: str) -> bool:
-        """Whether it is worth a look for a question of this mark, as far as has been heard."""
+        """Whether there may be a response with this fingerprint, by the index."""
         index = self._index
         if index is None or self._readers is None or self._index_refresh is not None:
             return True
@@ -112,7 +112,7 @@ class DatabaseBackend:
         return index.may_contain(fingerprint)
 
     async def _update_index(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
-        """Hear what this machine's processes have kept; and others', without waiting for it."""
+        """Refresh the index: at once for changes of this machine, else in the background."""
         if index.take_changed():
             loop = asyncio.get_running_loop()
             self._index_refresh = loop.run_in_executor(readers, self._refresh_index, index)
@@ -124,7 +124,7 @@ class DatabaseBackend:
                 self._index_refresh = None
 
     def _refresh_in_background(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
-        """Hear without a wait for it, and not again for some time."""
+        """Refresh the index without waiting, and not again for INDEX_REFRESH_S."""
         self._refresh_cooldown = asyncio.get_running_loop().call_later(
             INDEX_REFRESH_S, self._end_refresh_cooldown
         )

@@ -1,10 +1,9 @@
-"""Which answers the database has, as far as a process has heard: it spares looks in vain.
+"""Index of cache keys known to exist in the database, so that a miss costs no query.
 
-Most questions are new, and a look into the database costs more than all else that is done
-for a request. So a process hears which answers were kept since, by itself or by others, and
-looks only for those. Processes of one machine tell each other, by a word in memory that they
-share, that there is something to hear; of other machines' answers it hears twice a second,
-while it is asked.
+Most prompts are new, and a database query costs more than all else that is done for a request.
+A process therefore reads which keys were added since its last refresh, and queries only for keys
+it knows. Processes of one machine signal changes through a word in shared memory; those of other
+machines are read twice a second, while there are requests.
 """
 
 from __future__ import annotations
@@ -48,15 +47,15 @@ class InvalidationFlag:
             finally:
                 os.close(fd)
         except OSError:
-            log.exception("kept answers can not be told of; other processes hear of them later")
+            log.exception("the cache index has no shared memory; other processes see changes later")
 
     def set(self) -> None:
-        """Say that there is something to hear, once it is in the database."""
+        """Signal a change, once it is in the database."""
         self.changed_at[0] = time.time_ns()
 
 
 class CacheIndex:
-    """The keys of answers that the database has. `hear` may run in a thread of its own."""
+    """The keys that the database has. `refresh` may run in a thread of its own."""
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class CacheIndex:
         self._complete = False
 
     def take_changed(self) -> bool:
-        """Whether a process of this machine has kept an answer since; says so once."""
+        """Whether a process of this machine has stored a response since the last call."""
         changed_at = self.flag.changed_at[0]
         if changed_at == self._last_change:
             return False
@@ -82,12 +81,12 @@ class CacheIndex:
         return True
 
     def refresh(self) -> None:
-        """Take in what was kept since the last time. Raises what the database raises."""
+        """Read the keys added since the last refresh. Raises what the database raises."""
         refreshed_at = time.time() - CLOCK_SKEW_S
         keys = self._changes_since(self._since, self._max_keys + 1)
         self.add(keys)
         if len(self._keys) > self._max_keys:
-            # Many may be over by now: begin anew, and give up where they are not.
+            # Many may have expired: start again, and give up if they have not.
             self._complete = False
             self._keys, self._fingerprints = set(), set()
             self._since = 0.0 if self._since else refreshed_at
@@ -96,15 +95,15 @@ class CacheIndex:
         self._since = refreshed_at
 
     def add(self, keys: Iterable[str]) -> None:
-        """Remember these."""
+        """Add keys."""
         for key in keys:
             self._keys.add(int(key[-15:], 16))
             self._fingerprints.add(fingerprint_of(key))
 
     def may_contain(self, fingerprint: str) -> bool:
-        """Whether the database may have an answer to a question of this mark.
+        """Whether the database may have a response with this fingerprint.
 
-        Also if a process of this machine has kept one that was not heard of yet.
+        True also if a process of this machine has stored one since the last refresh.
         """
         return (
             fingerprint in self._fingerprints
@@ -113,5 +112,5 @@ class CacheIndex:
         )
 
     def is_missing(self, key: str) -> bool:
-        """Whether the database has no such answer, as far as is known."""
+        """Whether the database is known not to have this key."""
         return self._complete and int(key[-15:], 16) not in self._keys

@@ -1,19 +1,18 @@
-"""Which requests are the same question: the keys of kept answers.
+"""Keys of the response cache: which requests may share a response.
 
-    base       who may share the answer: route, what stands behind it, its generation, scope
-    body key   base + the body's outermost fields as they were written, in any order
+    base       who may share it: route, its targets, its generation, scope
+    body key   base + the body's top-level fields as the client wrote them, in any order
     key        base + the canonical request: the same in every dialect
 
-The body key is only a short cut in memory to the key, which takes a parse. A key begins with
-the question's mark, of its last words: a question whose mark no kept answer has is new, and
-needs neither. Left out of both
-is what does not change an answer: `stream`, who the end user is, what a provider may do with
-the request, prompt-cache marks. A request that says what only its dialect knows, wants
-several answers or the odds of tokens is a question of its dialect and its kind of answer
-alone (`bound`), as no other could be made of what is kept.
+The body key is only a shortcut in memory to the key, which takes a parse. A key begins with the
+fingerprint of the last user text: a prompt whose fingerprint no cached response has is new, and
+needs neither. Both leave out what does not change a response: `stream`, the end user, what a
+provider may do with the request, cache breakpoints. A request with fields that only its dialect
+knows, or for several choices or log probabilities, shares responses only within its dialect and
+response format, as the cached bytes cannot be rendered in another.
 
-All digests are keyed with the installation's secret: no other one that shares a Redis comes
-to the same keys, and nobody can try out what was asked.
+All digests are keyed with the installation's secret: another installation on the same Redis never
+computes the same keys, and nobody can test which prompts were sent.
 """
 
 from __future__ import annotations

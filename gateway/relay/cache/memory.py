@@ -1,4 +1,4 @@
-"""Kept answers in the process: bounded in bytes, those least recently given go first."""
+"""Cached responses in the process, bounded in bytes; the least recently used go first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Which earlier question is most like this one: vectors in the process, bounded.
+"""The earlier prompt that is most similar to a new one: vectors in the process, bounded.
 
-Questions are only compared within a context (`cache_key.context_key`), which holds who may
-share an answer. The newest of a context are looked at, and the contexts least recently
-asked in go first.
+Prompts are only compared within a context (`cache_key.context_key`), which includes who may share
+a response. The newest of a context are compared; the least recently used contexts go first.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def normalized(vector: Vector) -> Vector | None:
 
 
 class SemanticIndex:
-    """Keys of kept answers by the vectors of their questions."""
+    """Cache keys by the vectors of their prompts."""
 
     def __init__(self) -> None:
         self._contexts: OrderedDict[bytes, deque[tuple[Vector, str]]] = OrderedDict()

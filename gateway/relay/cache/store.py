@@ -1,4 +1,4 @@
-"""The kept answers of one process: its memory, and the shelf that all processes share."""
+"""The response cache of one process: its memory, and a backend that processes share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MEMORY_BYTES = 64 * 1024 * 1024
 
 
 class RedisBackend:
-    """The shelf that is a Redis. Most looks go along with the question about limits."""
+    """Cached responses in Redis. Most reads share the round trip of the limits."""
 
     def __init__(self, limiter: RedisLimiter) -> None:
         self._limiter = limiter
@@ -90,9 +90,9 @@ class CacheStore:
     def put(
         self, key: str, route_id: int, cached: CachedResponse, masks: tuple[Mask, ...] | None
     ) -> None:
-        """Keep an answer: in memory, and on the shelf if what is stored there may hold it.
+        """Store a response in memory, and in the backend if it may be stored there.
 
-        `masks` is what nothing stored may hold; None where nothing of it may be stored.
+        `masks` is what no stored response may contain; None if nothing may be stored.
         """
         self.memory.put(key, cached)
         if self.backend is None or masks is None or mask_secrets(cached.body, masks) != cached.body:
@@ -102,7 +102,7 @@ class CacheStore:
         )
 
     async def close(self) -> None:
-        """Write what waits for the shelf."""
+        """Write what waits for the backend."""
         if self.backend is not None:
             await self.backend.close()
 

@@ -1,16 +1,16 @@
-"""DeadlineTicker the event loop: how late it is, and what held it up when it stalled.
+"""Monitors the event loop: how late it is, and what blocked it when it stalled.
 
-The loop marks the time every TICK_S and notes when a mark was late by more than STALL_S. A
-thread samples the innermost frame of the loop's thread while a mark is overdue, and reports
-each stall with its cause, in one line of the log and a metric:
+The loop notes the time every TICK_S, and records a stall when a tick was late by more than
+STALL_S. A thread samples the innermost frame of the loop's thread while a tick is overdue, and
+reports each stall with its cause, in one log line and a metric:
 
     gc          a garbage collection took most of it
-    loop        code that ran on the loop; the line says which, where it could be sampled
-    log_writer, checkpoint, search_index, housekeeping
-                that work ran beside it, and kept Python's lock or the disk
+    loop        code on the loop; the line names the function, if it could be sampled
+    log_writer, search_index, housekeeping, checkpoint
+                this work ran beside it, and held Python's lock or the disk
     scheduling  none of these: the machine was busy or suspended
 
-Ten wake-ups a second and no lock: it is always on.
+It takes ten wake-ups a second and no lock, and is always on.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from gateway.relay.exchange.log_record import LogRecord
 COMPRESS_BYTES = 1024
 UNPACK_BYTES = 128 * 1024 * 1024
 _ZLIB = 0x78
-# What else a kept answer takes in memory, about.
+# Bytes of memory that a cached response takes besides its body, about.
 OVERHEAD_BYTES = 1024
 
 Header = tuple[bytes, bytes]
@@ -120,7 +120,7 @@ class CacheLookup(msgspec.Struct):
     def record_hit(
         self, cached: CachedResponse, now: float, similarity: float | None = None
     ) -> None:
-        """A kept answer is given."""
+        """Record that a cached response is returned."""
         self.cached, self.similarity = cached, similarity
         self.state = "hit" if similarity is None else "semantic"
         self.age_s = max(0.0, now - cached.created_at)
@@ -135,7 +135,7 @@ class CacheLookup(msgspec.Struct):
         return headers
 
     def update_log_record(self, record: LogRecord) -> None:
-        """Put it into the log's row. A kept answer costs nothing, and has its tokens."""
+        """Record the lookup in the log record. A hit costs nothing, and has its tokens."""
         record.cache = self.state
         cached = self.cached
         if cached is None:

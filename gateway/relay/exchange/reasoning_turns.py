@@ -1,10 +1,10 @@
-"""What a turn with tool calls loses at clients that can not carry a model's state, and its repair.
+"""What a turn with tool calls loses at clients that cannot send a model's state, and its repair.
 
-A turn is known again by two keys. `turn` is a digest of all that was said before and of the
-calls themselves; it holds for clients that give calls no ids of their own. `call` is a digest
-of the first call with its id; it holds where a client has cut or rewritten its history.
-Where several models were asked the same, a model is given its own.
-Words are not kept, only how many there were: the client brings them back itself.
+A turn is recognized by two keys. `turn` is a digest of the history before it and of the calls
+themselves; it works for clients that give calls no ids of their own. `call` is a digest of the
+first call with its id; it works if a client has truncated or rewritten its history. If several
+models answered the same history, each model gets its own state. Text is not stored, only its
+length: the client sends it back itself.
 """
 
 from __future__ import annotations

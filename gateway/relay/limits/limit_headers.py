@@ -1,4 +1,4 @@
-"""What is left of limits, in the headers that clients of each dialect read."""
+"""Response headers that report the remaining amounts of limits, for each dialect."""
 
 from __future__ import annotations
 

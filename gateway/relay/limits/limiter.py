@@ -1,12 +1,12 @@
 """Keeps requests within limits and budgets: reserves before the call, settles after it.
 
     rules of key, project, team, route and provider
-      -> Limiter.reserve looks at them all, then counts in all: no await between
+      -> Limiter.reserve checks all of them, then counts in all: no await between
       -> Reservation     what was reserved; the call carries it
-      -> Limiter.settle  puts what was used in its place, however the call ended
+      -> Limiter.settle  replaces it by what was used, however the call ended
 
-The counters are those of `shared_counters`; `redis_limiter` has them on Redis. A
-limit of a provider passes a target over: it refuses nobody while another can answer.
+The counters are those of `shared_counters`; `redis_limiter` has them in Redis. A limit of a
+provider only skips a target: the request is refused only if no other target can answer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The most that a request may use, before anybody knows: tokens and dollars.
+"""The most that a request may use, known before the call: tokens and dollars.
 
-An upper bound and not a guess: what is reserved must be enough, or requests at the same
-time could pass a limit together. Read from the body's outermost fields, which are decoded
-anyway; the rest of the body is parsed only where its size says little.
+An upper bound and not an estimate: what is reserved must suffice, or concurrent requests could
+exceed a limit together. It is read from the body's top-level fields, which are decoded anyway; the
+rest of the body is parsed only if its size says little.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The way to the Redis of limits: one script, and kept answers along with it.
+"""Connection to the Redis of the limits: one script, with reads and writes of cached responses.
 
-What is asked at once is one pipeline, and so one round trip. Whatever the client library
-raises (uvloop's closed transports are RuntimeErrors) is RedisAway to whoever calls.
+What is sent at once is one pipeline, and so one round trip. Whatever the client library raises
+(uvloop's closed transports are RuntimeErrors) becomes RedisUnavailable.
 
-Nothing is sent twice: a script that ran, and whose answer was lost, has reserved already.
+Nothing is sent twice: a script that ran, and whose reply was lost, has reserved already.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class RedisClient:
     ) -> Any:
         """The script's answer; some answers are kept along with it.
 
-        With the key of a kept answer, that or None stands at its end.
+        With `cache_key`, the cached response or None is its last element.
         """
         async with self._with_timeout():
             if not self._sha:
@@ -96,7 +96,7 @@ class RedisClient:
         return [*answers[0], answers[-1]] if cache_key else answers[0]
 
     async def get(self, key: str) -> bytes | None:
-        """A kept answer, in a round trip of its own."""
+        """A cached response, in a round trip of its own."""
         async with self._with_timeout():
             blob: Any = await self.redis.get(PREFIX + CACHE_PREFIX + key)
         return bytes(blob) if blob is not None else None

@@ -154,7 +154,7 @@ class RedisLimiter(Limiter):
         return True
 
     async def get_cached(self, key: str) -> bytes | None:
-        """A kept answer, in a round trip of its own; None too while Redis is away."""
+        """A cached response, in a round trip of its own; None too while Redis is unavailable."""
         if _loop_time() < self._unavailable_until:
             return None
         try:
@@ -164,7 +164,7 @@ class RedisLimiter(Limiter):
             return None
 
     def put_cached(self, key: str, blob: bytes, seconds: float) -> None:
-        """Keep an answer, with the next round trip."""
+        """Write a cached response with the next round trip."""
         if _loop_time() < self._unavailable_until:
             return
         ttl_ms = max(1, int(seconds * 1000))
@@ -302,7 +302,7 @@ class RedisLimiter(Limiter):
     ) -> Any:
         """The script's answer; None if Redis can not be reached.
 
-        With the key of a kept answer, that or None stands at its end.
+        With `cache_key`, the cached response or None is its last element.
         """
         batches, confirmed_ids = self.settlements.next_batches()
         cache_writes, self._pending_cache_writes = self._pending_cache_writes, []

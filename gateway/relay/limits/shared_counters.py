@@ -1,13 +1,13 @@
-"""The counters of limits, in memory that all processes of a data directory share.
+"""Counters of limits, in memory that all processes of a data directory share.
 
-    counters-1     which limit has which cell: a table of hashes, added to under a lock
-    slot-1-NN   the words of one process, locked (flock) by it for as long as it lives
+    counters-1   which limit has which counter: a table of hashes, extended under a lock
+    slot-1-NN    the counters of one process, locked (flock) by it while it lives
 
-A process writes its own lane only and reads the others', so that counting takes neither a
-lock nor a system call: the maps are the kernel's to keep, and what a killed process has
-counted stays. What it had reserved does not: a lane that nobody holds is freed of it. Two
-processes that look at the same moment may each let one request in. The files may be
-deleted while nothing runs: what was spent is read from the database again.
+A process writes its own slot only and reads the others', so that counting takes neither a lock
+nor a system call: the maps belong to the kernel, and what a killed process has counted stays. Its
+reservations do not: a slot without an owner is freed of them. Two processes that check at the same
+moment may each admit one request. The files may be deleted while nothing runs: what was spent is
+read from the database again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_COUNTERS = 2**17
 MAX_SLOTS = 512
 _INT_BYTES = 8
 _HEADER_INTS = 8
-# Words of the table's header: how many lanes were made, how many cells are in use.
+# Words of the table's header: how many slots were created, how many counters are in use.
 _SLOTS_CREATED, _COUNTERS_USED = 0, 1
 _MAX_USED = MAX_COUNTERS * 7 // 8
 # From so many on, a process that is alone begins anew: most are of keys long gone.
@@ -91,10 +91,10 @@ class _MappedFile:
 
 
 class SharedCounters:
-    """The lanes of counters. `mine` is this process's; `others` are read only.
+    """The slots of counters: `local_slot` is this process's, `peer_slots` are read only.
 
-    Without a directory, or where it can not be written, the counters are this process's
-    alone. All methods belong to the thread of the event loop.
+    Without a directory, or if it cannot be written, the counters are this process's alone.
+    All methods belong to the thread of the event loop.
     """
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -167,7 +167,7 @@ class SharedCounters:
             fcntl.flock(self._table_file.fd, fcntl.LOCK_UN)
 
     def counter_offset(self, name: str) -> int | None:
-        """Where the words of a limit begin, in every lane; None if there is no room left."""
+        """The offset of a limit's counter in every slot; None if the table is full."""
         offset = self._offsets.get(name)
         if offset is None:
             with self.exclusive_lock():
@@ -220,7 +220,7 @@ class SharedCounters:
             self._warned_full = True
 
     def map_new_slots(self) -> None:
-        """Take in the lanes of processes that came since; cheap where there are none."""
+        """Map the slots of new processes; cheap if there are none."""
         if self._table[_SLOTS_CREATED] != self._slots_mapped:
             self._map_slots()
 
@@ -259,7 +259,7 @@ class SharedCounters:
                 slot[index * COUNTER_SIZE + RESERVED] = 0
 
     def close(self) -> None:
-        """Give up the lane; what it counted stays for the next process."""
+        """Release the slot; what it counted stays for the next process."""
         if self._slot_number >= 0:
             self._clear_reserved(self.local_slot)
         self._close_files()

@@ -1,9 +1,9 @@
-"""Hedged requests: calls a second target if the first is slow to begin.
+"""Hedged requests: calls a second target if the first is slow to respond.
 
-Each runs on a copy of the call behind a gate. Who first has something for the client wins:
-the other is cancelled. What it will have used, by estimate, stands on its attempt and counts
-wherever the request itself does: its provider's tokens, and the key's, team's and route's
-limits and budgets. Nothing of the loser reaches the client, and its row is the winner's.
+Each attempt runs on a fork of the call behind a gate. The first with something for the client
+wins; the other is cancelled. Its estimated usage is recorded on its attempt, and counts wherever
+the request itself does: for its provider's tokens, and for the limits and budgets of key, team and
+route. Nothing of the loser reaches the client, and the log record is the winner's.
 """
 
 from __future__ import annotations

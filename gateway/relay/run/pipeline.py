@@ -1,8 +1,8 @@
-"""The way of one call: targets in order, until one answers its first frame.
+"""Runs one request: tries candidates in order until one produces its first frame.
 
-Who is next after a failure is `routing.retry_plan.RetryPlan`'s to say, with a jittered wait before
-each further round. A failure that the client caused ends it at once, unless a step
-of the route is made for it; one after the first frame is never retried.
+`routing.retry_plan.RetryPlan` says which candidate follows a failure, with a jittered pause before
+each further round. A failure that the client caused ends the request at once, unless a step of the
+route handles it; one after the first frame is never retried.
 """
 
 from __future__ import annotations

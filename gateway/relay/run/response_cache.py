@@ -219,7 +219,7 @@ class _CachedCall:
         return await self._serve_cached(self.store.memory.get(self.key, time.time()))
 
     async def _from_backend(self) -> bool:
-        """From the shelf, unless it is asked along with the limits."""
+        """From the backend, unless it is read along with the limits."""
         if self.store.pipelined and not self.policy.semantic:
             self.lookup.key = self.key
             return False
@@ -228,7 +228,7 @@ class _CachedCall:
     async def _serve_cached(
         self, cached: CachedResponse | None, similarity: float | None = None
     ) -> bool:
-        """Whether a kept answer will do; it has been sent then. Raises GatewayError."""
+        """Whether the cached response was sent. Raises GatewayError for a limit."""
         if cached is None:
             return False
         now, max_age_s = time.time(), self.lookup.cache_control.max_age_s
@@ -403,7 +403,7 @@ def _storage_masks(call: Call) -> tuple[Mask, ...] | None:
 
 
 def render_for_client(call: Call, cached: CachedResponse) -> bytes | None:
-    """The bytes of a kept answer for this client; None where they can not be made of it."""
+    """The bytes of a cached response for this client; None if they cannot be rendered."""
     if cached.client_format == client_format_of(call.exchange):
         call.attempt.adaptations = list(cached.adaptations)
         return cached.body
@@ -473,7 +473,7 @@ def _render(call: Call, response: Response) -> bytes:
 async def replay(
     runtime: Runtime, call: Call, client: Client, cached: CachedResponse, body: bytes
 ) -> None:
-    """Send a kept answer. The row is written before its last bytes leave."""
+    """Send a cached response. The log record is written before its last bytes leave."""
     exchange = call.exchange
     call.attempts.clear()
     call.attempt.target = None

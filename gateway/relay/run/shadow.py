@@ -1,7 +1,7 @@
-"""A share of a route's requests, repeated on another route after their answers.
+"""Shadow traffic: repeats a share of a route's requests on another route, after their responses.
 
-The client has its answer by then and sees nothing of it. The repetition is a row of its
-own in the log, which names the request it repeats; its cost counts under `shadow`.
+The client has its response by then and sees nothing of it. The repetition has a log record of its
+own, which names the request it repeats; its cost counts under `shadow`.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def launch(runtime: Runtime, call: Call) -> None:
 
 
 def _was_answered(call: Call) -> bool:
-    """Whether an upstream has answered it: a kept answer is nothing to compare with."""
+    """Whether an upstream has answered it: a cached response is not compared."""
     called = any(attempt.skipped is None for attempt in call.attempts)
     return (
         call.exchange.verb == "generate" and call.outcome == "ok" and call.error is None and called

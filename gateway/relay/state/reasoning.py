@@ -1,13 +1,13 @@
-"""The gateway's memory for reasoning that a client can not carry from one request to the next.
+"""Reasoning state that clients cannot send back: stored per response, restored in later requests.
 
-After an answer with tool calls its thoughts and signatures are kept, for the API key that
-asked: in the process, bounded in bytes and time, and through `Wiring.keep_reasoning` where
-other processes and later starts find them. Before a request with such calls in its history
-goes to a model that wants them back, they are put in their places again. The same history
-always gets the same state, so that prompt caches stay warm: what was kept first stays.
+After a response with tool calls its reasoning and signatures are stored for the API key: in the
+process, bounded in bytes and time, and through `Wiring.write_reasoning`, where other processes and
+later starts find them. Before a request with such calls in its history goes to a model that
+requires them, they are put back in their places. The same history always gets the same state, so
+that prompt caches stay warm: the first stored state wins.
 
-A state that the upstream refuses all the same is given up: `again_without` says once for
-each target that the request is to be sent without any.
+State that the upstream rejects all the same is dropped: `retry_without_state` allows one retry
+without it for each target.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The process's way to the kept responses: reads that wait for what is still on its way.
+"""Stored responses of a process: reads wait for responses that are still being written.
 
-A finished response goes to the database with the log, by way of the journal, which takes
-a moment; until then this process has it in memory, and others wait for it. The database
-comes first all the same: a response may have been deleted elsewhere.
+A finished response is written to the database with the log, through the journal, which takes a
+moment; until then this process has it in memory, and others wait for it. The database is read
+first all the same: a response may have been deleted elsewhere.
 """
 
 from __future__ import annotations
