@@ -54,7 +54,7 @@ class _Row(msgspec.Struct, frozen=True, array_like=True):
 class _Book(msgspec.Struct, frozen=True):
     source: str
     licence: str
-    taken: str
+    fetched_on: str
     providers: dict[str, list[_Row]]
 
 
