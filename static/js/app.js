@@ -62,10 +62,10 @@ const ACTIONS = {
 
 document.addEventListener("click", (event) => {
   for (const [selector, act] of Object.entries(ACTIONS)) {
-    const found = event.target.closest(selector);
-    if (found) {
-      if (found.matches("a, button[type=button]")) event.preventDefault();
-      act(found);
+    const element = event.target.closest(selector);
+    if (element) {
+      if (element.matches("a, button[type=button]")) event.preventDefault();
+      act(element);
       return;
     }
   }

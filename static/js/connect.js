@@ -1,4 +1,4 @@
-// Asks for the light every two seconds while it waits and the page is seen.
+// Polls the connection status every two seconds while it waits and the page is visible.
 const EVERY_MS = 2000;
 
 setInterval(() => {

@@ -1,8 +1,8 @@
 // Shows the OpenAPI document of this gateway with Swagger UI; nothing is sent elsewhere.
-const place = document.getElementById("reference");
+const host = document.getElementById("reference");
 window.SwaggerUIBundle({
-  url: place.dataset.document,
-  domNode: place,
+  url: host.dataset.document,
+  domNode: host,
   deepLinking: true,
   validatorUrl: null,
 });

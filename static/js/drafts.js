@@ -45,8 +45,8 @@ function draftOf(form) {
 
 function save() {
   if (signIn()) return;
-  const found = forms().map(draftOf).filter(Boolean);
-  write(found.length ? { path: location.pathname, user: user(), forms: found } : null);
+  const drafts = forms().map(draftOf).filter(Boolean);
+  write(drafts.length ? { path: location.pathname, user: user(), forms: drafts } : null);
 }
 
 function fill(form, draft) {

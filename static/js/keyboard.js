@@ -29,8 +29,8 @@ export function bindKeyboard() {
   let going = 0;
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && !event.altKey) {
-      const wanted = { s: "[data-key=save]", Enter: "[data-key=run]" }[event.key];
-      const button = wanted && document.querySelector(`${wanted}:not(:disabled)`);
+      const selector = { s: "[data-key=save]", Enter: "[data-key=run]" }[event.key];
+      const button = selector && document.querySelector(`${selector}:not(:disabled)`);
       if (button) {
         event.preventDefault();
         button.click();

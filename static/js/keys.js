@@ -1,4 +1,4 @@
-// The undo of a revocation: counts its seconds down and goes when they are over.
+// The undo of a revocation: counts down and disappears at zero.
 for (const box of document.querySelectorAll("[data-undo]")) {
   const ends = performance.now() + Number(box.dataset.undo) * 1000;
   const left = box.querySelector("[data-undo-left]");

@@ -1,4 +1,4 @@
-// Pages that renew themselves: what a person has unfolded stays so.
+// Pages that refresh themselves: expanded details stay expanded.
 window.htmx?.registerExtension("keep-open", {
   htmx_before_morph_attr: (element, detail) => detail.attrName !== "open",
 });

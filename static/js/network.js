@@ -12,16 +12,16 @@ let unanswered = 0;
 const byPerson = ({ sourceEvent: event }) => event instanceof UIEvent || ["submit", "change", "input"].includes(event?.type);
 const busyPart = (source) => source?.closest?.("[data-row]") ?? source;
 
-function line(shown) {
+function line(visible) {
   let bar = document.getElementById("progress-line");
-  if (!bar && !shown) return;
+  if (!bar && !visible) return;
   if (!bar) {
     bar = document.createElement("div");
     bar.id = "progress-line";
     bar.setAttribute("aria-hidden", "true");
     document.body.append(bar);
   }
-  bar.hidden = !shown;
+  bar.hidden = !visible;
 }
 
 function began(ctx) {
@@ -46,7 +46,7 @@ function retry({ sourceElement: source, sourceEvent: event }) {
   window.htmx.trigger(source, event?.type ?? "click");
 }
 
-function words(status) {
+function statusText(status) {
   if (!status) return "The server cannot be reached. Check that it is running.";
   if (status === 403) return "You do not have permission to do this.";
   if (status === 404) return "This item no longer exists.";
@@ -60,7 +60,7 @@ function fail(ctx, status) {
     if (!person) return;
     failed.remove();
   }
-  const text = person ? words(status) : "Live updates have stopped: the server does not answer.";
+  const text = person ? statusText(status) : "Live updates have stopped: the server does not answer.";
   const run = () => (person ? retry(ctx) : location.reload());
   failed = toast(text, "error", { action: { label: person ? "Retry" : "Reload", run } });
 }

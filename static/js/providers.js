@@ -1,4 +1,4 @@
-// Showing a typed key, ticking all, narrowing long lists, and words while something is asked.
+// Showing an entered key, selecting all, filtering long lists, and busy labels of buttons.
 for (const button of document.querySelectorAll("[data-reveal]")) {
   const input = document.querySelector(button.dataset.reveal);
   button.hidden = false;

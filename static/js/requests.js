@@ -6,7 +6,7 @@ const KEPT_ROWS = 300;
 const list = document.getElementById("list");
 const live = document.querySelector("[data-live]");
 const narrow = matchMedia("(max-width: 52rem)");
-let held = false;
+let pressed = false;
 let asking = false;
 
 const tail = () => document.getElementById("tail");
@@ -21,7 +21,7 @@ async function tick() {
   const spot = tail();
   if (!spot || !on() || document.hidden || asking || !window.htmx) return;
   asking = true;
-  const paused = held || scrolled();
+  const paused = pressed || scrolled();
   const url = `${spot.dataset.tail}&after=${spot.dataset.after}${paused ? "&peek=1" : ""}`;
   try {
     await window.htmx.ajax("GET", url, { target: "#tail", swap: "outerHTML" });
@@ -42,27 +42,27 @@ function showNews(count) {
 }
 
 function trim() {
-  if (scrolled() || held) return;
+  if (scrolled() || pressed) return;
   const rows = document.querySelectorAll("#rows > tr");
   for (let n = KEPT_ROWS; n < rows.length; n += 1) rows[n].remove();
 }
 
 function toTop() {
-  held = false;
+  pressed = false;
   if (narrow.matches) window.scrollTo({ top: 0 });
   else list.scrollTop = 0;
   tick();
 }
 
 function choose() {
-  const shown = document.getElementById("detail")?.dataset.id;
+  const selectedId = document.getElementById("detail")?.dataset.id;
   for (const row of document.querySelectorAll("#rows > tr")) {
-    if (shown && row.dataset.id === shown) row.setAttribute("aria-current", "true");
+    if (selectedId && row.dataset.id === selectedId) row.setAttribute("aria-current", "true");
     else row.removeAttribute("aria-current");
   }
   const row = document.querySelector("#rows > tr[aria-current]");
   if (row && !narrow.matches) row.scrollIntoView({ block: "nearest" });
-  if (narrow.matches && shown) window.scrollTo({ top: 0 });
+  if (narrow.matches && selectedId) window.scrollTo({ top: 0 });
 }
 
 document.addEventListener("keydown", (event) => {
@@ -77,8 +77,8 @@ live?.addEventListener("click", () => {
   say(next ? live.textContent.trim() : "");
 });
 news()?.addEventListener("click", toTop);
-list?.addEventListener("pointerdown", () => (held = true));
-for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => (held = false));
+list?.addEventListener("pointerdown", () => (pressed = true));
+for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => (pressed = false));
 
 for (const field of document.querySelectorAll("[data-submit]")) {
   field.addEventListener("change", () => field.form.requestSubmit());

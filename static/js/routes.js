@@ -2,18 +2,18 @@
 import { say } from "./app.js";
 
 const form = () => document.getElementById("route-form");
-const words = (name) => form()?.dataset[name] || "";
+const formMessage = (name) => form()?.dataset[name] || "";
 
 function refresh() {
   form()?.requestSubmit(form().querySelector("[data-check]"));
 }
 
-// The list: what does not fit what is typed is hidden.
+// The list: hides entries that do not match the filter.
 for (const input of document.querySelectorAll("[data-find]")) {
   input.addEventListener("input", () => {
-    const wanted = input.value.trim().toLowerCase();
+    const filterText = input.value.trim().toLowerCase();
     for (const row of document.querySelectorAll(input.dataset.find)) {
-      row.hidden = !row.dataset.text.toLowerCase().includes(wanted);
+      row.hidden = !row.dataset.text.toLowerCase().includes(filterText);
     }
   });
 }
@@ -43,7 +43,7 @@ document.addEventListener("htmx:before:request", () => {
 document.addEventListener("htmx:after:swap", () => {
   if (!form()) return;
   makeSortable();
-  // A morph keeps what was chosen; the model has become a target by now.
+  // A morph keeps the selection, but the model is a target now.
   for (const picker of form().querySelectorAll(".add-target:not(.invalid) select")) picker.value = "";
   for (const id of busy.open) {
     const item = document.getElementById(id);
@@ -55,13 +55,13 @@ document.addEventListener("htmx:after:swap", () => {
     const twin = busy.id.replace(/^(up|down)-/, (_, way) => (way === "up" ? "down-" : "up-"));
     (again && !again.disabled ? again : document.getElementById(twin))?.focus();
   }
-  // Enter has made a chip of what was typed; a morph leaves the text in its field.
+  // Enter turned the text into a chip; a morph leaves the text in its field.
   const alias = form().querySelector("[data-alias]");
   const chips = [...form().querySelectorAll("input[type=hidden][name=alias]")].map((chip) => chip.value);
   if (alias && chips.includes(alias.value.trim())) alias.value = "";
-  if (words("said")) {
-    say(words("said"));
-    form().dataset.said = "";
+  if (formMessage("message")) {
+    say(formMessage("message"));
+    form().dataset.message = "";
   }
 });
 
@@ -86,9 +86,9 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Leaving with changes is asked about, unless they are being saved or dropped on purpose.
+// Leaving with unsaved changes asks for confirmation, unless they are being saved or discarded.
 let leaving = false;
-// The session has ended: the way to the sign-in page is not one that anybody chose.
+// The session has ended: the redirect to the sign-in page needs no confirmation.
 document.addEventListener("htmx:before:response", (event) => {
   if (event.detail.ctx.response.status === 401) leaving = true;
 });

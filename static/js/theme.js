@@ -1,6 +1,6 @@
 // Before the first paint: the theme that this browser chose. The server knows it from the cookie;
-// this covers pages that were kept.
+// this covers cached pages.
 (() => {
-  const found = /(?:^|; )theme=(light|dark)/.exec(document.cookie);
-  if (found) document.documentElement.dataset.theme = found[1];
+  const match = /(?:^|; )theme=(light|dark)/.exec(document.cookie);
+  if (match) document.documentElement.dataset.theme = match[1];
 })();

@@ -1,4 +1,4 @@
-// The usage page: draws what the tables below the charts say.
+// The usage page: draws the charts of the tables below them.
 const HEIGHT = 240;
 const FEW = 16;
 
@@ -40,8 +40,8 @@ const SIZES = [[1e9, "G"], [1e6, "M"], [1e3, "k"]];
 // As the pages write them: $0.004, 18.4k, 2.1M.
 function number(value, unit) {
   const language = document.documentElement.lang;
-  const write = (amount, most) => amount.toLocaleString(language, { maximumFractionDigits: most });
-  const [size, mark] = SIZES.find(([least]) => value >= least) ?? [1, ""];
+  const write = (amount, maxDigits) => amount.toLocaleString(language, { maximumFractionDigits: maxDigits });
+  const [size, mark] = SIZES.find(([minValue]) => value >= minValue) ?? [1, ""];
   if (unit === "usd") return `$${size > 1e3 ? write(value / size, 1) + mark : write(value, 4)}`;
   return write(value / size, 1) + mark;
 }
@@ -53,9 +53,9 @@ function cell(name, value, colour) {
     swatch.className = `swatch c${colour}`;
     row.append(swatch);
   }
-  const words = document.createElement("b");
-  words.textContent = value;
-  row.append(name, words);
+  const valueLabel = document.createElement("b");
+  valueLabel.textContent = value;
+  row.append(name, valueLabel);
   return row;
 }
 

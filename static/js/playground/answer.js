@@ -113,12 +113,12 @@ function callPart(block) {
   const result = el("details.result", { hidden: true }, el("summary", {}, _("Tool result")), el("code.args", { tabindex: 0 }));
   const name = el("b.mono.trunc", {}, plain(block.name));
   const root = el("div.toolcall", {}, el("div.row", {}, icon("wrench"), name, pill), args, hint, result);
-  let seen = "";
+  let drawnKey = "";
   const update = (call, repetition, expected) => {
     const judged = judge(call, repetition, expected);
     const key = [call.text.length, call.result?.length, judged?.kind, judged?.words, judged?.hint].join("|");
-    if (key === seen) return;
-    seen = key;
+    if (key === drawnKey) return;
+    drawnKey = key;
     args.replaceChildren(...(call.text.length < CALL_CAP ? json(call.text) : plain(call.text.slice(0, CALL_CAP) + "…")));
     result.hidden = call.result === null;
     if (call.result !== null) $("code", result).replaceChildren(...plain(call.result.slice(0, CALL_CAP)));
@@ -128,7 +128,7 @@ function callPart(block) {
     pill.className = `pill ml ${judged.kind}`;
     pill.replaceChildren(icon(VERDICTS[judged.kind][0]), judged.words);
     hint.hidden = !judged.hint;
-    hint.replaceChildren(...plain(sentence(judged.hint ?? "")), ...(judged.wanted ? [" ", _("Expected:"), " ", el("code", {}, json(judged.wanted))] : []));
+    hint.replaceChildren(...plain(sentence(judged.hint ?? "")), ...(judged.expectedArguments ? [" ", _("Expected:"), " ", el("code", {}, json(judged.expectedArguments))] : []));
   };
   return { root, update };
 }
@@ -138,13 +138,13 @@ function judge(call, repetition, expected) {
   const verdict = repetition.verdicts.tools;
   if (!verdict) return null;
   const i = repetition.calls.indexOf(call);
-  const found = (verdict.calls ?? []).find((c) => c.id === call.id) ?? (verdict.calls ?? [])[i];
-  const ok = found ? found.ok : verdict.ok;
+  const callVerdict = (verdict.calls ?? []).find((c) => c.id === call.id) ?? (verdict.calls ?? [])[i];
+  const ok = callVerdict ? callVerdict.ok : verdict.ok;
   if (ok) return { kind: "ok", words: verdict.expected > 1 ? _("{n} of {m} correct", { n: verdict.correct ?? verdict.expected, m: verdict.expected }) : _("Correct") };
-  const kind = found?.problem === "unexpected" || found?.problem === "name" ? "bad" : "warn";
+  const kind = callVerdict?.problem === "unexpected" || callVerdict?.problem === "name" ? "bad" : "warn";
   const match = (verdict.matches ?? []).findIndex((m) => m.call === i);
-  const wanted = match >= 0 && expected?.[match]?.arguments;
-  return { kind, words: VERDICTS[kind][1](), hint: found?.message ?? "", wanted: wanted ? JSON.stringify(wanted) : "" };
+  const expectedArguments = match >= 0 && expected?.[match]?.arguments;
+  return { kind, words: VERDICTS[kind][1](), hint: callVerdict?.message ?? "", expectedArguments: expectedArguments ? JSON.stringify(expectedArguments) : "" };
 }
 
 /** Error message of the server as a sentence. */
@@ -168,15 +168,15 @@ function line(kind, name, title, text, path) {
 }
 
 function fallback(attempt, answered, repetition) {
-  const who = attempt.provider || attempt.target;
+  const provider = attempt.provider || attempt.target;
   const after = _("{s} s", { s: seconds((attempt.ended_ms ?? 0) - (attempt.started_ms ?? 0)) });
-  const what = attempt.skipped
-    ? _("{who} was skipped: {why}.", { who, why: attempt.skipped })
+  const reason = attempt.skipped
+    ? _("{who} was skipped: {why}.", { who: provider, why: attempt.skipped })
     : attempt.status >= 400
-      ? _("{who} returned {status} after {after}.", { who, status: attempt.status, after })
-      : _("{who} failed after {after}: {why}.", { who, after, why: attempt.error_kind || attempt.error });
+      ? _("{who} returned {status} after {after}.", { who: provider, status: attempt.status, after })
+      : _("{who} failed after {after}: {why}.", { who: provider, after, why: attempt.error_kind || attempt.error });
   const next = answered ? _("Route {route} fell back to {next}.", { route: repetition.route, next: answered.provider || answered.target }) : "";
-  return el("div.callout.warn", { title: attempt.error || null }, icon("triangle-alert"), el("span", {}, plain(`${what} ${next}`)));
+  return el("div.callout.warn", { title: attempt.error || null }, icon("triangle-alert"), el("span", {}, plain(`${reason} ${next}`)));
 }
 
 const FINISH = {

@@ -12,7 +12,7 @@ export function buttons(app, columns) {
   const text = app.mode === "matrix" && cases ? _("Run {n} × {m}", { n: cases, m: n }) : n > 1 && app.mode === "compare" ? _("Run all {n}", { n }) : app.mode === "chat" ? _("Send") : _("Run");
   const label = $("#pg-run span");
   if (label.textContent !== text) label.textContent = text;
-  const done = columns.filter((c) => c.shown?.over);
+  const done = columns.filter((c) => c.selected?.over);
   const pick = $("#pg-diff");
   pick.closest("label").hidden = done.length < 2 || Boolean(app.blindOrder);
   const key = done.map((c) => c.id).join();

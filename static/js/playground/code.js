@@ -26,7 +26,7 @@ const copyButton = (text) => el("button.btn.sm", {
   onclick: async () => { await navigator.clipboard.writeText(text).catch(() => null); notice(_("Copied."), "ok"); },
 }, _("Copy"));
 
-/** A key made for this column's model, told once. */
+/** A new key for this column's model, shown once. */
 async function newKey(url, route) {
   const sent = { ...headers(), Accept: "application/json", "Content-Type": "application/x-www-form-urlencoded" };
   const reply = await fetch(url, { method: "POST", headers: sent, body: new URLSearchParams({ route }) });
@@ -44,14 +44,14 @@ export function getCode(column, app) {
   const path = (language) => `/runs/${encodeURIComponent(column.run.id)}/code?lang=${language}&col=${column.id}`;
   let key = "";
   const filled = async (language) => {
-    const found = await call(path(language));
+    const data = await call(path(language));
     const code = el("code", { "data-code": "" });
-    const told = el("span.hint", {}, _("Set {name} to a gateway API key.", { name: found.key }));
+    const keyHint = el("span.hint", {}, _("Set {name} to a gateway API key.", { name: data.key }));
     const show = () => {
-      const text = withKey(found.code, found.key, key);
+      const text = withKey(data.code, data.key, key);
       code.replaceChildren(plain(text));
       copy.replaceChildren(copyButton(text));
-      if (key) told.textContent = _("Contains a new key for this model only. It is shown once.");
+      if (key) keyHint.textContent = _("Contains a new key for this model only. It is shown once.");
       insert?.toggleAttribute("hidden", Boolean(key));
     };
     const copy = el("span", {});
@@ -65,7 +65,7 @@ export function getCode(column, app) {
       },
     }, _("Insert a new key")) : null;
     show();
-    return [el("pre.code", { tabindex: 0 }, code), el("div.row.wrap", {}, copy, insert, told)];
+    return [el("pre.code", { tabindex: 0 }, code), el("div.row.wrap", {}, copy, insert, keyHint)];
   };
   dialog(_("Code for {letter}, {model}", { letter: column.id, model: column.info.label }),
     ...tabs(_("Language"), app.boot.languages.map((l) => [l.id, l.label]), "curl", filled));
@@ -75,21 +75,21 @@ export function translation(column, app) {
   if (!column.run?.id) return notice(_("Run a prompt first, then compare both sides."), "warn");
   const path = (d) => `/runs/${encodeURIComponent(column.run.id)}/translation?col=${column.id}&dialect=${encodeURIComponent(d)}`;
   const box = dialog(_("Translation of {letter}, {model}", { letter: column.id, model: column.info.label }),
-    ...tabs(_("Client API"), app.boot.dialects.map((d) => [d.id, d.label]), app.composer.values.dialect, async (d) => shown(await call(path(d)))));
+    ...tabs(_("Client API"), app.boot.dialects.map((d) => [d.id, d.label]), app.composer.values.dialect, async (d) => translationView(await call(path(d)))));
   box.classList.add("wide");
 }
 
 const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
-function shown(found) {
+function translationView(data) {
   const side = (title, value) => el("section.stack", {}, el("h3", {}, title), el("pre.code.tall", { tabindex: 0 }, el("code", {}, json(pretty(value) ?? ""))));
   const notes = (rows) => (rows ?? []).map((a) => el("li", {}, el("span.pill", {}, a.action), el("code", {}, plain(a.field ?? "")), el("span.grow", {}, plain(a.note ?? ""))));
-  const adapted = [...notes(found.dropped_settings), ...notes(found.adaptations), ...notes(found.response_adaptations)];
-  const stream = (found.stream ?? []).map((frame) => `${frame.event ? `event: ${frame.event}\n` : ""}data: ${frame.data}`).join("\n\n");
+  const adapted = [...notes(data.dropped_settings), ...notes(data.adaptations), ...notes(data.response_adaptations)];
+  const stream = (data.stream ?? []).map((frame) => `${frame.event ? `event: ${frame.event}\n` : ""}data: ${frame.data}`).join("\n\n");
   const fold = (title, kid) => el("details", {}, el("summary", {}, title), kid);
-  return [el("div.two", {}, side(_("Client request to {path}", { path: found.client_path }), found.client_request), side(found.target ? _("Request to {target}", { target: found.target }) : _("Upstream request"), found.upstream_request)),
+  return [el("div.two", {}, side(_("Client request to {path}", { path: data.client_path }), data.client_request), side(data.target ? _("Request to {target}", { target: data.target }) : _("Upstream request"), data.upstream_request)),
     el("h3", {}, _("Translation losses")),
-    adapted.length ? el("ul.notes-list", {}, adapted) : el("p.hint", {}, found.passthrough ? _("None: passed through without translation.") : _("None: no losses.")),
-    found.response ? fold(_("Response in this API"), side("", found.response)) : null,
+    adapted.length ? el("ul.notes-list", {}, adapted) : el("p.hint", {}, data.passthrough ? _("None: passed through without translation.") : _("None: no losses.")),
+    data.response ? fold(_("Response in this API"), side("", data.response)) : null,
     stream ? fold(_("Streamed response"), el("pre.code.tall", { tabindex: 0 }, el("code", {}, plain(stream.slice(0, 100_000))))) : null].filter(Boolean);
 }

@@ -29,7 +29,7 @@ export class Column {
     return this.app.boot.models.find((m) => m.id === this.model) ?? { id: this.model, label: this.model, gone: true };
   }
 
-  get shown() {
+  get selected() {
     return this.repetitions[this.pick] ?? this.repetitions[0];
   }
 
@@ -112,9 +112,9 @@ export class Column {
     this.root.id = `col-${this.id}`;
     const title = this.blind ? _("Hidden model") : info.label;
     this.badge.textContent = letter;
-    const answered = this.shown?.attempts.findLast((t) => !this.shown.failedAttempts.includes(t))?.provider;
+    const answered = this.selected?.attempts.findLast((t) => !this.selected.failedAttempts.includes(t))?.provider;
     const small = this.blind ? _("hidden until you vote") : info.gone ? _("no longer available") : this.#where(info, answered);
-    // The visible words are part of the name: people may say them to their computer.
+    // The visible text is part of the name, for speech input.
     this.picker.replaceChildren(hidden(_("Model of {letter}:", { letter }) + " "), this.blind ? icon("eye-off") : logo(info.preset),
       el("span.trunc", {}, el("b", {}, title), " ", el("small", {}, small)), icon("chevron-down"));
     this.picker.disabled = Boolean(this.blind);
@@ -127,14 +127,14 @@ export class Column {
   }
 
   #where(info, answered) {
-    const tries = this.shown?.failedAttempts.length ?? 0;
+    const tries = this.selected?.failedAttempts.length ?? 0;
     const who = answered || info.provider || (info.kind === "route" ? _("route") : "");
     return tries && answered ? _("{who} · attempt {n}", { who, n: tries + 1 }) : who;
   }
 
   /** Redraws what may have changed; `rank` says which figures are best. */
   paint(rank) {
-    const repetition = this.shown;
+    const repetition = this.selected;
     this.empty.hidden = Boolean(repetition) || this.history.length > 0;
     if (repetition) this.answer.show(repetition, { blind: Boolean(this.blind) });
     if (this.stats) this.stats.root.hidden = !repetition || Boolean(this.blind);
@@ -146,7 +146,7 @@ export class Column {
 
   #paintState() {
     const { state } = this;
-    const key = `${state}${this.letter}${this.shown?.end?.request_id ?? ""}${this.shown?.attempts.length}`;
+    const key = `${state}${this.letter}${this.selected?.end?.request_id ?? ""}${this.selected?.attempts.length}`;
     if (this.stateKey === key) return;
     this.stateKey = key;
     this.name();
@@ -160,7 +160,7 @@ export class Column {
     }
     const [kind, name, words] = STATES[state];
     const sign = [icon(name), hidden(words())];
-    const id = !this.blind && this.shown?.end?.request_id;
+    const id = !this.blind && this.selected?.end?.request_id;
     // The state leads to the whole story in the log.
     this.stateBox.replaceChildren(id
       ? el(`a.state${kind && "." + kind}`, { href: `${this.app.boot.requests ?? "/console/requests/"}${encodeURIComponent(id)}`, title: _("{state}. Open in the log", { state: words() }) }, sign)

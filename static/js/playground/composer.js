@@ -1,4 +1,4 @@
-// The prompt: message, system, tools, schema, parameters, pictures; what is sent and what it may cost.
+// The prompt: message, system, tools, schema, parameters, images; its request and its estimated cost.
 import { $, $$, _, el } from "./dom.js";
 import { count, known, roughly, tokensOf } from "./format.js";
 import { Images } from "./images.js";
@@ -48,7 +48,7 @@ export class Composer {
     };
   }
 
-  /** Everything that was written, so that it can be kept, sent or put back. */
+  /** All entered values, to be stored, sent or restored. */
   get values() {
     return {
       text: this.text.value, system: this.system.value, schema: this.schemaBox.value,
@@ -58,30 +58,30 @@ export class Composer {
     };
   }
 
-  set values(given) {
-    this.text.value = given.text ?? "";
-    this.system.value = given.system ?? "";
-    this.schemaBox.value = typeof given.schema === "string" ? given.schema : given.schema ? JSON.stringify(given.schema, null, 2) : "";
-    this.tools.values = given.tools ?? [];
-    this.expected.values = given.expected ?? [];
-    this.images.list = given.images ?? [];
+  set values(settings) {
+    this.text.value = settings.text ?? "";
+    this.system.value = settings.system ?? "";
+    this.schemaBox.value = typeof settings.schema === "string" ? settings.schema : settings.schema ? JSON.stringify(settings.schema, null, 2) : "";
+    this.tools.values = settings.tools ?? [];
+    this.expected.values = settings.expected ?? [];
+    this.images.list = settings.images ?? [];
     for (const input of $$("[data-param]", this.form)) {
-      const value = given.params?.[input.dataset.param] ?? "";
+      const value = settings.params?.[input.dataset.param] ?? "";
       input.value = Array.isArray(value) ? value.join("\n") : value;
     }
-    $("#pg-repeat").value = given.repeat ?? 1;
-    if (given.dialect) $("#pg-dialect").value = given.dialect;
+    $("#pg-repeat").value = settings.repeat ?? 1;
+    if (settings.dialect) $("#pg-dialect").value = settings.dialect;
     this.changed();
   }
 
   get params() {
-    const found = {};
+    const params = {};
     for (const input of $$("[data-param]", this.form)) {
       const name = input.dataset.param;
       if (input.value === "") continue;
-      found[name] = name === "stop" ? input.value.split("\n").filter(Boolean) : input.type === "number" ? Number(input.value) : input.value;
+      params[name] = name === "stop" ? input.value.split("\n").filter(Boolean) : input.type === "number" ? Number(input.value) : input.value;
     }
-    return found;
+    return params;
   }
 
   /** The schema as an object; null if there is none. Throws where it is no JSON. */

@@ -26,7 +26,7 @@ function middle(a, b) {
   if (a.length + b.length > 2 * MOST_WORDS) return [["del", a.join("")], ["ins", b.join("")]];
   const trail = shortest(a, b);
   if (!trail) return [["del", a.join("")], ["ins", b.join("")]];
-  const found = [];
+  const result = [];
   let [x, y] = [a.length, b.length];
   for (let d = trail.length - 1; d >= 0; d -= 1) {
     const reach = trail[d];
@@ -35,10 +35,10 @@ function middle(a, b) {
     const from = down ? k + 1 : k - 1;
     const startX = d ? reach.get(from) ?? 0 : 0;
     const startY = d ? startX - from : 0;
-    while (x > startX && y > startY) found.push(["same", a[((y -= 1), (x -= 1))]]);
-    if (d) found.push(down ? ["ins", b[(y -= 1)]] : ["del", a[(x -= 1)]]);
+    while (x > startX && y > startY) result.push(["same", a[((y -= 1), (x -= 1))]]);
+    if (d) result.push(down ? ["ins", b[(y -= 1)]] : ["del", a[(x -= 1)]]);
   }
-  return found.reverse();
+  return result.reverse();
 }
 
 /** Myers' greedy search: for each number of changes, how far each diagonal reached before it. */
@@ -60,37 +60,37 @@ function shortest(a, b) {
 }
 
 function joined(pieces) {
-  const found = [];
+  const result = [];
   for (const [kind, text] of pieces) {
     if (!text) continue;
-    if (found.at(-1)?.[0] === kind) found.at(-1)[1] += text;
-    else found.push([kind, text]);
+    if (result.at(-1)?.[0] === kind) result.at(-1)[1] += text;
+    else result.push([kind, text]);
   }
-  return found;
+  return result;
 }
 
-/** An answer whose words can be compared: one that failed shows its error instead. */
-const whole = (repetition) => Boolean(repetition?.over && !repetition.failed && said(repetition));
+/** Whether an answer has text to compare: a failed one shows its error instead. */
+const isComparable = (repetition) => Boolean(repetition?.over && !repetition.failed && answerText(repetition));
 
 /** The share of the longer text that both have. */
 function likeness(pieces) {
-  const size = (wanted) => pieces.filter(([kind]) => wanted.includes(kind)).reduce((sum, [, text]) => sum + text.trim().length, 0);
+  const size = (kinds) => pieces.filter(([kind]) => kinds.includes(kind)).reduce((sum, [, text]) => sum + text.trim().length, 0);
   return size(["same"]) / Math.max(1, size(["same", "del"]), size(["same", "ins"]));
 }
 
-/** What an answer says, for comparing: words, then calls. */
-export const said = (repetition) =>
+/** The text of an answer for comparisons: text, then tool calls. */
+export const answerText = (repetition) =>
   [repetition.text, ...repetition.calls.map((c) => `${c.name}(${c.text})`)].filter(Boolean).join("\n\n");
 
 /** Shows every column's differences from `base`; without one, the answers again. */
 export function showDifferences(columns, base) {
   for (const column of columns) {
     $(".diff", column.region)?.remove();
-    const repetition = column.shown;
-    const other = base && column !== base && whole(repetition) && whole(base.shown);
+    const repetition = column.selected;
+    const other = base && column !== base && isComparable(repetition) && isComparable(base.selected);
     column.content.hidden = false;
     if (!other) continue;
-    const pieces = compare(textOf(said(base.shown)), textOf(said(repetition)));
+    const pieces = compare(textOf(answerText(base.selected)), textOf(answerText(repetition)));
     const changed = pieces.filter(([kind]) => kind !== "same");
     const alike = likeness(pieces);
     if (alike < LEAST_ALIKE) {

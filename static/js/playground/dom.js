@@ -7,8 +7,8 @@ export const _ = (text, values = {}) =>
   (globalThis.gettext?.(text) ?? text).replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
 
 /** `el("button.btn.sm", {type: "button", onclick: f}, "Run")`; `vars` are custom properties. */
-export function el(what, attributes = {}, ...kids) {
-  const [tag, ...classes] = what.split(".");
+export function el(selector, attributes = {}, ...kids) {
+  const [tag, ...classes] = selector.split(".");
   const made = document.createElement(tag);
   if (classes.length) made.className = classes.join(" ");
   for (const [name, value] of Object.entries(attributes)) {
@@ -50,7 +50,7 @@ export function say(text) {
   requestAnimationFrame(() => (line.textContent = text));
 }
 
-/** A short message on the page, beside what readers hear. */
+/** A short message on the page, also announced to screen readers. */
 export function notice(text, kind = "", { stays = false } = {}) {
   const box = $("#pg-notice");
   box.replaceChildren(text);
@@ -61,7 +61,7 @@ export function notice(text, kind = "", { stays = false } = {}) {
   if (!stays) notice.timer = setTimeout(() => (box.hidden = true), 6000);
 }
 
-export const place = () => $("#pg").dataset.url.replace(/\/$/, "");
+export const baseUrl = () => $("#pg").dataset.url.replace(/\/$/, "");
 
 /** Headers of a call that changes something. */
 export const headers = () => ({
@@ -69,19 +69,19 @@ export const headers = () => ({
   "X-CSRFToken": $('meta[name="csrf-token"]')?.content ?? "",
 });
 
-/** JSON or text from the server; throws with the server's words. */
+/** JSON or text from the server; throws an error with the server's message. */
 export async function call(path, { method = "GET", body } = {}) {
-  const reply = await fetch(place() + path, {
+  const reply = await fetch(baseUrl() + path, {
     method,
     headers: headers(),
     body: body === undefined ? undefined : JSON.stringify(body),
   });
   const isJson = reply.headers.get("Content-Type")?.includes("json");
-  const found = isJson ? await reply.json() : await reply.text();
+  const data = isJson ? await reply.json() : await reply.text();
   if (!reply.ok) {
-    if (found.sign_in) location.assign(found.sign_in);
-    const words = found.errors ? Object.values(found.errors).flat().join(" ") : found.error;
+    if (data.sign_in) location.assign(data.sign_in);
+    const words = data.errors ? Object.values(data.errors).flat().join(" ") : data.error;
     throw new Error(words || _("The server returned HTTP {status}.", { status: reply.status }));
   }
-  return found;
+  return data;
 }

@@ -21,8 +21,8 @@ const kind = (scope) => KINDS.find(([pattern]) => pattern.test(scope ?? ""))?.[1
 function nodes(tree) {
   return (tree.children ?? []).flatMap((child) => {
     if (typeof child === "string") return plain(child);
-    const found = kind(child.scope);
-    return found ? [el(`span.${found}`, {}, nodes(child))] : nodes(child);
+    const className = kind(child.scope);
+    return className ? [el(`span.${className}`, {}, nodes(child))] : nodes(child);
   });
 }
 
@@ -30,8 +30,8 @@ function colour(block, language) {
   const code = block.querySelector("code");
   const text = code.textContent;
   if (!GRAMMARS[language] || text.length > LONGEST || code.childElementCount) return;
-  const found = hljs.highlight(text, { language, ignoreIllegals: true });
-  code.replaceChildren(...nodes(found._emitter.rootNode));
+  const highlighted = hljs.highlight(text, { language, ignoreIllegals: true });
+  code.replaceChildren(...nodes(highlighted._emitter.rootNode));
 }
 
 function bar(block, language) {

@@ -1,5 +1,5 @@
 // History, presets with versions, links to runs, and exports.
-import { _, call, el, icon, notice, place } from "./dom.js";
+import { _, call, el, icon, notice, baseUrl } from "./dom.js";
 import { language, usd } from "./format.js";
 import { dialog, menu } from "./overlay.js";
 import { restore, setPreset, snapshot } from "./settings.js";
@@ -15,12 +15,12 @@ export function openHistory() {
   const load = async (before) => {
     more.disabled = true;
     try {
-      const found = await call(`/history${before ? `?before=${encodeURIComponent(before)}` : ""}`);
-      const runs = found.runs ?? found;
+      const page = await call(`/history${before ? `?before=${encodeURIComponent(before)}` : ""}`);
+      const runs = page.runs ?? page;
       list.append(...runs.map(entry));
       if (!list.childElementCount) list.append(el("li.hint", {}, _("No runs yet.")));
-      more.hidden = !found.next;
-      more.onclick = () => load(found.next);
+      more.hidden = !page.next;
+      more.onclick = () => load(page.next);
     } catch (error) {
       list.append(el("li.errors", { role: "alert" }, error.message));
     }
@@ -32,7 +32,7 @@ export function openHistory() {
 
 function entry(run) {
   const facts = [run.status, run.cost !== null && run.cost !== undefined ? usd(run.cost) : ""].filter(Boolean).join(" · ");
-  return el("li", {}, el("a", { href: `${place()}?run=${encodeURIComponent(run.id)}` },
+  return el("li", {}, el("a", { href: `${baseUrl()}?run=${encodeURIComponent(run.id)}` },
     el("b.trunc", {}, run.title || run.prompt || _("Untitled run")),
     el("span.hint.trunc", {}, [run.models ?? run.columns ?? []].flat().join(", ")),
     el("span.hint.num", {}, [run.created_at ? time(run.created_at) : "", facts].filter(Boolean).join(" · "))));
@@ -40,7 +40,7 @@ function entry(run) {
 
 export async function share(run) {
   if (!run?.id) return notice(_("Run a prompt first, then copy a link to the run."), "warn");
-  const link = new URL(`${place()}?run=${encodeURIComponent(run.id)}`, location.href).href;
+  const link = new URL(`${baseUrl()}?run=${encodeURIComponent(run.id)}`, location.href).href;
   history.replaceState(null, "", link);
   try {
     await navigator.clipboard.writeText(link);
@@ -56,11 +56,11 @@ export function exportMenu(anchor, run) {
   if (!run?.id) return notice(_("Run a prompt first, then export the results."), "warn");
   menu(anchor, _("Export the results"), KINDS.map(([kind, name, label]) => ({
     icon: name, label: label(),
-    run: () => el("a", { href: `${place()}/runs/${encodeURIComponent(run.id)}.${kind}`, download: "" }).click(),
+    run: () => el("a", { href: `${baseUrl()}/runs/${encodeURIComponent(run.id)}.${kind}`, download: "" }).click(),
   })));
 }
 
-/** Presets: load one, keep what is on the page as a new one or a new version, delete. */
+/** Presets: load, save as a new one or a new version, delete. */
 export function presetMenu(anchor, app) {
   const { presets } = app.boot;
   const current = presets.find((p) => p.id === app.preset);

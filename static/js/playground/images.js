@@ -1,4 +1,4 @@
-// Pictures for the message: chosen, pasted or dropped, kept as base64 until they are sent.
+// Images of the message: selected, pasted or dropped; base64 until they are sent.
 import { $, _, el, icon, notice } from "./dom.js";
 
 const KINDS = ["image/png", "image/jpeg", "image/gif", "image/webp"];
@@ -33,8 +33,8 @@ export class Images {
     return this.#list;
   }
 
-  set list(given) {
-    this.#list = given;
+  set list(images) {
+    this.#list = images;
     this.#draw();
   }
 

@@ -81,7 +81,7 @@ class App {
   /** Columns whose answer can be replied to. */
   replyable() {
     if (this.mode !== "compare" || this.busy || this.blindOrder) return [];
-    return this.columns.filter((c) => c.shown?.over && !c.answerInHistory);
+    return this.columns.filter((c) => c.selected?.over && !c.answerInHistory);
   }
 
   add(model) {

@@ -12,17 +12,17 @@ const SLOW = 60; // Milliseconds for one step; beyond it a few times, the rest i
 const CAP = 200_000; // Characters shown as they came; the rest is in the log and in the export.
 const MOST = 1_000_000; // Characters drawn as markdown.
 
-const decoded = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (found) => ENTITIES[found]);
+const decoded = (text) => text.replace(/&(?:amp|lt|gt|quot|#39);/g, (match) => ENTITIES[match]);
 
 /** Text as nodes, with turning and control characters made visible. */
 export function plain(text) {
   const nodes = [];
   let from = 0;
-  for (const found of text.matchAll(TURNING)) {
-    if (found.index > from) nodes.push(text.slice(from, found.index));
-    const code = found[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+  for (const match of text.matchAll(TURNING)) {
+    if (match.index > from) nodes.push(text.slice(from, match.index));
+    const code = match[0].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
     nodes.push(el("span.ctl", { title: _("Control character, shown and not obeyed") }, `U+${code}`));
-    from = found.index + 1;
+    from = match.index + 1;
   }
   if (from < text.length) nodes.push(from ? text.slice(from) : text);
   return nodes;
@@ -80,30 +80,30 @@ const JSON_PART = /("(?:[^"\\\n]|\\.)*")(\s*:)?|(-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d
 export function json(text) {
   const nodes = [];
   let from = 0;
-  for (const found of text.matchAll(JSON_PART)) {
-    const [whole, string, colon, , word] = found;
-    nodes.push(...plain(text.slice(from, found.index)));
+  for (const match of text.matchAll(JSON_PART)) {
+    const [whole, string, colon, , word] = match;
+    nodes.push(...plain(text.slice(from, match.index)));
     const kind = string ? (colon ? "k" : "s") : word ? "l" : "n";
     nodes.push(el(`span.${kind}`, {}, plain(string ?? whole)), colon ?? "");
-    from = found.index + whole.length;
+    from = match.index + whole.length;
   }
   return [...nodes, ...plain(text.slice(from))];
 }
 
-const words = (token) => {
+const tokenText = (token) => {
   if (token.type === "code") return token.text;
-  if (token.type === "list") return token.items.map((item) => wordsOf(item.tokens)).join("\n");
-  if (token.type === "table") return [token.header, ...token.rows].map((row) => row.map((cell) => wordsOf(cell.tokens)).join(" ")).join("\n");
+  if (token.type === "list") return token.items.map((item) => tokensText(item.tokens)).join("\n");
+  if (token.type === "table") return [token.header, ...token.rows].map((row) => row.map((cell) => tokensText(cell.tokens)).join(" ")).join("\n");
   if (token.type === "space" || token.type === "br") return "\n";
-  return token.tokens?.length ? wordsOf(token.tokens) : decoded(token.text ?? "");
+  return token.tokens?.length ? tokensText(token.tokens) : decoded(token.text ?? "");
 };
 const BLOCKS = new Set(["paragraph", "heading", "code", "list", "blockquote", "table"]);
-const wordsOf = (tokens) => (tokens ?? []).map((token) => words(token) + (BLOCKS.has(token.type) ? "\n" : "")).join("");
+const tokensText = (tokens) => (tokens ?? []).map((token) => tokenText(token) + (BLOCKS.has(token.type) ? "\n" : "")).join("");
 
-/** Markdown as the words that it shows. */
+/** Markdown as plain text. */
 export function textOf(text) {
   try {
-    return text.length > CAP ? text : wordsOf(lex(text)).trim();
+    return text.length > CAP ? text : tokensText(lex(text)).trim();
   } catch {
     return text;
   }
@@ -131,15 +131,15 @@ export class Rendering {
     this.text = text;
     if (this.rough) return this.#append();
     const begin = this.settled;
-    const rest = text.slice(begin);
-    const safe = Math.min(longLine(rest), text.length > MOST ? 0 : CAP);
+    const remaining = text.slice(begin);
+    const safe = Math.min(longLine(remaining), text.length > MOST ? 0 : CAP);
     const began = performance.now();
     try {
-      this.#draw(lex(rest.slice(0, safe)));
+      this.#draw(lex(remaining.slice(0, safe)));
     } catch {
       return this.#giveUp();
     }
-    if (safe < rest.length) this.#giveUp(begin + safe, true);
+    if (safe < remaining.length) this.#giveUp(begin + safe, true);
     else this.#tire(performance.now() - began, text.length);
   }
 

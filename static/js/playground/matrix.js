@@ -1,7 +1,7 @@
-// Cases down, models across: every cell an answer, with filters for what failed and what differs.
+// Cases down, models across: every cell an answer, with filters for failed and different ones.
 import { Answer } from "./answer.js";
 import { $, _, el, hidden, icon, notice } from "./dom.js";
-import { said } from "./diff.js";
+import { answerText } from "./diff.js";
 import { seconds, usd } from "./format.js";
 import { dialog } from "./overlay.js";
 import { figures } from "./stats.js";
@@ -41,7 +41,7 @@ export class Matrix {
 
   /** Input for the server; null after an error message if a case is invalid. */
   input() {
-    const found = [];
+    const cases = [];
     for (const [i, c] of this.filled.entries()) {
       let expected;
       try {
@@ -50,10 +50,10 @@ export class Matrix {
         notice(_("Case {n}: the expected call is not valid JSON. {why}", { n: i + 1, why: error.message }), "bad");
         return null;
       }
-      found.push({ name: c.name.trim() || _("Case {n}", { n: i + 1 }), messages: [...this.app.sharedMessages, { role: "user", content: [{ type: "text", text: c.text }] }], ...(expected ? { expected } : {}) });
+      cases.push({ name: c.name.trim() || _("Case {n}", { n: i + 1 }), messages: [...this.app.sharedMessages, { role: "user", content: [{ type: "text", text: c.text }] }], ...(expected ? { expected } : {}) });
     }
-    if (!found.length) notice(_("Add a case first."), "warn");
-    return found.length ? found : null;
+    if (!cases.length) notice(_("Add a case first."), "warn");
+    return cases.length ? cases : null;
   }
 
   build() {
@@ -105,7 +105,7 @@ export class Matrix {
       });
       const over = all.filter((repetitions) => repetitions.length && repetitions.every((t) => t.over));
       const failed = over.some((repetitions) => repetitions.some((t) => !t.good));
-      const differs = new Set(over.filter((t) => !t[0].failed).map((repetitions) => squeezed(said(repetitions[0])))).size > 1;
+      const differs = new Set(over.filter((t) => !t[0].failed).map((repetitions) => squeezed(answerText(repetitions[0])))).size > 1;
       counts.all += 1;
       counts.failures += failed;
       counts.differences += differs;
@@ -125,7 +125,7 @@ export class Matrix {
     const f = figures(repetitions);
     td.replaceChildren(el("button.cell", { type: "button", onclick: () => this.#open(repetitions, column, c) },
       el(`span.row.${kind || "muted"}`, {}, icon(name), el("b", {}, repetitions.length > 1 ? _("{n} of {m}", { n: good, m: repetitions.length }) : words), hidden(words)),
-      el("span.snippet", { dir: "auto" }, said(repetitions[0]).slice(0, 160) || (repetitions[0].end?.error ?? "")),
+      el("span.snippet", { dir: "auto" }, answerText(repetitions[0]).slice(0, 160) || (repetitions[0].end?.error ?? "")),
       el("small.num.muted", {}, live ? "" : [`${seconds(f.total)} s`, f.cost === null ? "" : usd(f.cost)].filter(Boolean).join(" · "))));
   }
 
@@ -140,8 +140,8 @@ export class Matrix {
 
   #paste() {
     const box = el("textarea.input", { rows: 10, "aria-label": _("One case per line") });
-    const shown = dialog(_("Bulk add cases"), el("p.hint", {}, _("One message per line, optionally with a name and a tab before it.")), box,
-      el("button.btn.primary", { type: "button", onclick: () => { this.#lines(box.value); shown.close(); } }, _("Add cases")));
+    const casesDialog = dialog(_("Bulk add cases"), el("p.hint", {}, _("One message per line, optionally with a name and a tab before it.")), box,
+      el("button.btn.primary", { type: "button", onclick: () => { this.#lines(box.value); casesDialog.close(); } }, _("Add cases")));
   }
 
   #lines(text) {

@@ -7,26 +7,26 @@ import { overrideSettings } from "./overrides.js";
 const logPage = (repetition) => `/console/requests/${encodeURIComponent(repetition.end.request_id)}`;
 
 export function columnMenu(column, app) {
-  const { shown } = column;
-  const done = shown?.over;
+  const { selected } = column;
+  const done = selected?.over;
   menu(column.menu, _("More for {letter}", { letter: column.letter }), [
     column.busy ? { icon: "i:square", label: _("Stop"), run: () => column.run.stop(column.id) }
-      : { icon: "i:play", label: shown ? _("Run again") : _("Run"), run: () => app.run([column]) },
+      : { icon: "i:play", label: selected ? _("Run again") : _("Run"), run: () => app.run([column]) },
     column.history.length > 0 && { icon: "i:message-square-plus", label: _("New conversation"), run: () => app.newConversation() },
     { icon: "i:sliders-horizontal", label: _("Override settings"), run: () => overrideSettings(column, app) },
     { icon: "i:maximize-2", label: column.root.classList.contains("wide") ? _("Normal width") : _("Expand"), run: () => column.root.classList.toggle("wide") },
     done && app.columns.length > 1 && { icon: "i:diff", label: _("Compare with this answer"), run: () => app.compareWith(column.id) },
-    done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(shown.text).then(() => notice(_("Copied."), "ok"), () => notice(_("Copying was blocked by the browser."), "bad")) },
+    done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(selected.text).then(() => notice(_("Copied."), "ok"), () => notice(_("Copying was blocked by the browser."), "bad")) },
     done && { icon: "i:languages", label: _("Show the translation"), run: () => app.translate(column) },
     done && { icon: "i:code-xml", label: _("Get code"), run: () => getCode(column, app) },
-    shown?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(shown)) },
+    selected?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(selected)) },
     app.columns.length > 1 && { icon: "i:x", label: _("Remove"), danger: true, run: () => app.remove(column) },
   ]);
 }
 
 export function moreMenu(anchor, app, actions) {
   const blind = $("#pg-blind");
-  const entry = (name, label, what) => ({ icon: name, label, run: () => actions[what](anchor) });
+  const entry = (name, label, action) => ({ icon: name, label, run: () => actions[action](anchor) });
   menu(anchor, _("More"), [
     entry("i:bookmark", _("Presets"), "presets"),
     entry("i:history", _("History"), "history"),

@@ -39,14 +39,14 @@ export function overrideSettings(column, app) {
         error.textContent = wrong.message;
       }
     }
-    if (rows.some((row) => !row.error.hidden)) return $(".errors:not([hidden])", shown).previousElementSibling.previousElementSibling.focus();
+    if (rows.some((row) => !row.error.hidden)) return $(".errors:not([hidden])", overridesDialog).previousElementSibling.previousElementSibling.focus();
     column.overrides = overrides;
     column.name();
     app.refresh();
     app.composer.changed();
-    shown.close();
+    overridesDialog.close();
   };
-  const shown = dialog(_("Override settings of {letter}, {model}", { letter: column.id, model: column.info.label }),
+  const overridesDialog = dialog(_("Override settings of {letter}, {model}", { letter: column.id, model: column.info.label }),
     el("p.hint", {}, _("Anything off uses the shared settings.")), rows.map((row) => row.root),
     el("button.btn.primary", { type: "button", onclick: apply }, _("Apply")));
 }

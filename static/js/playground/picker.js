@@ -33,22 +33,22 @@ export class Picker {
   }
 
   #fill() {
-    const words = this.input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (m) => words.every((w) => `${m.id} ${m.label} ${m.provider} ${m.kind}`.toLowerCase().includes(w));
-    const found = this.models.filter(fits).slice(0, 200);
+    const terms = this.input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (m) => terms.every((w) => `${m.id} ${m.label} ${m.provider} ${m.kind}`.toLowerCase().includes(w));
+    const matches = this.models.filter(fits).slice(0, 200);
     const group = (kind, title) => {
-      const some = found.filter((m) => (m.kind === "route") === (kind === "route"));
+      const some = matches.filter((m) => (m.kind === "route") === (kind === "route"));
       if (!some.length) return [];
       return [el("li.group", { role: "presentation" }, title), ...some.map((m) => this.#option(m))];
     };
     this.list.replaceChildren(...group("route", _("Routes")), ...group("model", _("Models")));
-    this.none.textContent = found.length ? "" : _("No matching models.");
-    this.none.hidden = found.length > 0;
+    this.none.textContent = matches.length ? "" : _("No matching models.");
+    this.none.hidden = matches.length > 0;
     this.#mark($('[aria-selected="true"]', this.list) ?? $("[role=option]", this.list));
   }
 
   #option(m) {
-    const facts = FACTS.filter(([name]) => m[name]).map(([, words]) => words()).join(", ");
+    const facts = FACTS.filter(([name]) => m[name]).map(([, label]) => label()).join(", ");
     const price = m.price_in === null || m.price_in === undefined ? _("price unknown")
       : Number(m.price_in) === 0 && Number(m.price_out) === 0 ? _("free") : `$${Number(m.price_in)} / $${Number(m.price_out)}`;
     return el("li", { role: "option", id: `pg-model-${this.models.indexOf(m)}`, "data-id": m.id, "aria-selected": String(m.id === this.current) },

@@ -68,13 +68,13 @@ export class Repetition {
 
   on_call_delta({ index, text }) {
     // The latest call of this index: a tool loop restarts at 0.
-    const found = this.calls.findLast((call) => call.index === index);
-    if (found) found.text += text;
+    const match = this.calls.findLast((call) => call.index === index);
+    if (match) match.text += text;
   }
 
   on_result({ id, content }) {
-    const found = this.calls.findLast((call) => call.id === id);
-    if (found) found.result = typeof content === "string" ? content : JSON.stringify(content);
+    const match = this.calls.findLast((call) => call.id === id);
+    if (match) match.result = typeof content === "string" ? content : JSON.stringify(content);
   }
 
   on_verdict(event) {

@@ -1,37 +1,37 @@
 // One run is one stream: events of all columns come through it, each with an id to resume from.
-import { _, headers, place } from "./dom.js";
+import { _, headers, baseUrl } from "./dom.js";
 
 /** Parses an event stream from chunks of any size. */
 export class Parser {
-  #rest = "";
+  #buffer = "";
   #decoder = new TextDecoder();
 
   *feed(bytes) {
-    this.#rest += this.#decoder.decode(bytes, { stream: true }).replaceAll("\r", "");
+    this.#buffer += this.#decoder.decode(bytes, { stream: true }).replaceAll("\r", "");
     let end;
     let from = 0;
-    while ((end = this.#rest.indexOf("\n\n", from)) >= 0) {
-      const event = parse(this.#rest.slice(from, end));
+    while ((end = this.#buffer.indexOf("\n\n", from)) >= 0) {
+      const event = parse(this.#buffer.slice(from, end));
       from = end + 2;
       if (event) yield event;
     }
-    this.#rest = this.#rest.slice(from);
+    this.#buffer = this.#buffer.slice(from);
   }
 }
 
 function parse(block) {
-  const found = { type: "message", id: "", data: [] };
+  const fields = { type: "message", id: "", data: [] };
   for (const line of block.split("\n")) {
     const colon = line.indexOf(":");
     if (colon < 1) continue;
     const value = line.slice(colon + 1).replace(/^ /, "");
     const name = line.slice(0, colon);
-    if (name === "event") found.type = value;
-    else if (name === "id") found.id = value;
-    else if (name === "data") found.data.push(value);
+    if (name === "event") fields.type = value;
+    else if (name === "id") fields.id = value;
+    else if (name === "data") fields.data.push(value);
   }
-  if (!found.data.length) return null;
-  return { ...JSON.parse(found.data.join("\n")), type: found.type, at: found.id };
+  if (!fields.data.length) return null;
+  return { ...JSON.parse(fields.data.join("\n")), type: fields.type, at: fields.id };
 }
 
 /** Error messages of a refused request, by field. */
@@ -43,9 +43,9 @@ export class Refused extends Error {
 }
 
 export class Run {
-  /** `seen(event, run)` receives every event; `lost` is set after a lost connection. */
-  constructor(seen) {
-    this.seen = seen;
+  /** `onEvent(event, run)` receives every event; `lost` is set after a lost connection. */
+  constructor(onEvent) {
+    this.onEvent = onEvent;
     this.id = "";
     this.last = "";
     this.done = false;
@@ -54,18 +54,18 @@ export class Run {
 
   /** Resolves when the stream ends for any reason; throws only if the input is refused. */
   async start(path, body) {
-    await this.#read(place() + path, { method: "POST", headers: headers(), body: JSON.stringify(body) });
+    await this.#read(baseUrl() + path, { method: "POST", headers: headers(), body: JSON.stringify(body) });
   }
 
   /** Resumes after the last received event. */
   async resume() {
     const path = `/runs/${encodeURIComponent(this.id)}/events?after=${encodeURIComponent(this.last)}`;
-    await this.#read(place() + path, { headers: headers() });
+    await this.#read(baseUrl() + path, { headers: headers() });
   }
 
   async stop(column) {
     if (!this.id || this.done) return;
-    await fetch(`${place()}/runs/${encodeURIComponent(this.id)}/stop`, {
+    await fetch(`${baseUrl()}/runs/${encodeURIComponent(this.id)}/stop`, {
       method: "POST",
       headers: headers(),
       body: JSON.stringify(column ? { col: column } : {}),
@@ -105,12 +105,12 @@ export class Run {
     if (event.at) this.last = event.at;
     if (event.type === "run") this.id = event.run ?? event.id;
     if (event.type === "done") this.done = true;
-    this.seen(event, this);
+    this.onEvent(event, this);
   }
 }
 
 async function refusal(reply) {
-  const found = await reply.json().catch(() => ({}));
-  const words = found.errors ?? { "": _("The server returned HTTP {status}.", { status: reply.status }) };
-  return new Refused(words, found.sign_in);
+  const data = await reply.json().catch(() => ({}));
+  const words = data.errors ?? { "": _("The server returned HTTP {status}.", { status: reply.status }) };
+  return new Refused(words, data.sign_in);
 }

@@ -151,7 +151,7 @@ export class Runs {
 
   /** In a chat, the answer becomes part of the next request. */
   #appendTurn(column) {
-    if (!this.app.live.hasContent(column.shown)) return;
+    if (!this.app.live.hasContent(column.selected)) return;
     this.app.live.appendAnswer(column);
     this.app.composer.clear();
   }

@@ -1,4 +1,4 @@
-// The row of figures under an answer, and who is best in each.
+// The row of figures under an answer, with the best column of each figure.
 import { _, el, hidden, setVars } from "./dom.js";
 import { tip } from "./overlay.js";
 import { compact, count, known, seconds, usd } from "./format.js";
@@ -23,27 +23,27 @@ function median(values) {
 export function figures(repetitions) {
   const all = repetitions.map((repetition) => repetition.figures());
   if (all.length < 2) return { ...(all[0] ?? {}), spread: {} };
-  const found = { spread: {} };
+  const result = { spread: {} };
   for (const name of [...NAMES, "input", "cached", "reasoning"]) {
     const values = all.map((f) => f[name]).filter(known).map(Number);
-    found[name] = values.length ? median(values) : null;
-    if (values.length > 1) found.spread[name] = [Math.min(...values), Math.max(...values)];
+    result[name] = values.length ? median(values) : null;
+    if (values.length > 1) result.spread[name] = [Math.min(...values), Math.max(...values)];
   }
-  return { ...found, estimated: all.some((f) => f.estimated) };
+  return { ...result, estimated: all.some((f) => f.estimated) };
 }
 
 /** Best and largest value of each figure over the columns that have ended well. */
 export function ranking(columns) {
   const good = columns.filter((c) => c.repetitions.length && c.repetitions.every((t) => t.status === "ok"));
-  const found = {};
+  const result = {};
   for (const [name, , , pick] of ROWS) {
     const all = columns.map((c) => c.figures[name]).filter(known).map(Number);
     const values = good.map((c) => c.figures[name]).filter(known).map(Number);
     // What costs nothing is not the cheapest of what is paid for.
     const ranked = name === "cost" ? values.filter((v) => v > 0) : values;
-    found[name] = { best: pick && values.length > 1 && ranked.length ? pick(...ranked) : null, most: Math.max(0, ...all) };
+    result[name] = { best: pick && values.length > 1 && ranked.length ? pick(...ranked) : null, max: Math.max(0, ...all) };
   }
-  return found;
+  return result;
 }
 
 export class Stats {
@@ -56,26 +56,26 @@ export class Stats {
     this.root = el("dl.stats", {}, this.cells.map((cell) => cell.root));
   }
 
-  update(found, rank, live) {
+  update(result, rank, live) {
     ROWS.forEach(([name, label, write, , word], i) => {
       const cell = this.cells[i];
-      const value = found[name];
-      const [text, unit] = write(found);
+      const value = result[name];
+      const [text, unit] = write(result);
       const best = known(value) && rank?.[name]?.best === Number(value);
-      const spread = found.spread?.[name];
+      const spread = result.spread?.[name];
       cell.dt.textContent = label(live);
-      const guessed = (name === "output" && found.estimated) || (name === "cost" && found.estimatedCost);
+      const guessed = (name === "output" && result.estimated) || (name === "cost" && result.estimatedCost);
       const about = guessed && known(value) ? "~" : "";
       cell.dd.replaceChildren(about + text, el("small", {}, text === "–" ? "" : unit), best ? hidden(` (${word()})`) : "");
       cell.root.classList.toggle("best", best);
-      cell.root.title = name === "output" ? tokenWords(found) : spread ? spreadWords(name, spread) : "";
+      cell.root.title = name === "output" ? tokenWords(result) : spread ? spreadWords(name, spread) : "";
       // Cached and reasoning tokens have no room of their own.
-      if (name === "output" && !live && (found.cached || found.reasoning)) {
-        const more = el("button.more", { type: "button", onclick: () => tip(more, tokenWords(found)) }, about + text, hidden(_("details")));
+      if (name === "output" && !live && (result.cached || result.reasoning)) {
+        const more = el("button.more", { type: "button", onclick: () => tip(more, tokenWords(result)) }, about + text, hidden(_("details")));
         cell.dd.replaceChildren(more);
       }
       if (spread) cell.dd.append(el("small.spread", {}, spreadWords(name, spread)));
-      setVars(cell.dd, { "--w": `${rank?.[name]?.most && known(value) ? (100 * value) / rank[name].most : 0}%` });
+      setVars(cell.dd, { "--w": `${rank?.[name]?.max && known(value) ? (100 * value) / rank[name].max : 0}%` });
     });
   }
 }

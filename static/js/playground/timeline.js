@@ -4,24 +4,24 @@ import { known, seconds, usd } from "./format.js";
 
 /** Segments of one repetition in milliseconds: {kind, from, to}. */
 export function segments(repetition) {
-  const found = [];
+  const segments = [];
   let at = 0;
   for (const attempt of repetition.failedAttempts) {
     const { started_ms: from, ended_ms: to } = attempt;
     if (!known(from) || !known(to) || to <= from || attempt.skipped) continue;
-    found.push({ kind: "err", from, to });
+    segments.push({ kind: "err", from, to });
     at = Math.max(at, to);
   }
   const { ttft, total } = repetition.figures();
   const first = Math.max(at, ttft ?? (repetition.failed ? at : total));
-  if (first > at) found.push({ kind: "wait", from: at, to: first });
+  if (first > at) segments.push({ kind: "wait", from: at, to: first });
   const silent = !repetition.over && (repetition.quiet || repetition.disconnected) ? Math.max(first, repetition.last - repetition.began) : total;
   if (known(ttft) && silent < total) {
-    if (silent > first) found.push({ kind: "live", from: first, to: silent });
-    found.push({ kind: "wait", from: silent, to: total });
-  } else if (known(ttft) && total > first) found.push({ kind: repetition.over ? (repetition.failed ? "broke" : "write") : "live", from: first, to: total });
-  if (repetition.failed && !known(ttft) && total > at) found.push({ kind: "err", from: at, to: total });
-  return found;
+    if (silent > first) segments.push({ kind: "live", from: first, to: silent });
+    segments.push({ kind: "wait", from: silent, to: total });
+  } else if (known(ttft) && total > first) segments.push({ kind: repetition.over ? (repetition.failed ? "broke" : "write") : "live", from: first, to: total });
+  if (repetition.failed && !known(ttft) && total > at) segments.push({ kind: "err", from: at, to: total });
+  return segments;
 }
 
 const WORDS = {
@@ -30,7 +30,7 @@ const WORDS = {
 };
 
 export function draw(host, columns) {
-  const rows = columns.filter((c) => c.repetitions.length).map((c) => [c, c.shown]);
+  const rows = columns.filter((c) => c.repetitions.length).map((c) => [c, c.selected]);
   host.closest(".sum").hidden = !rows.length;
   const all = rows.map(([, repetition]) => segments(repetition));
   const end = Math.max(1, ...all.flat().map((s) => s.to));

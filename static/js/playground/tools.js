@@ -24,9 +24,9 @@ export class Rows {
       Object.fromEntries($$("[data-f]", row).map((input) => [input.dataset.f, input.value])));
   }
 
-  set values(given) {
+  set values(tools) {
     this.host.replaceChildren();
-    for (const row of given) this.add(row);
+    for (const row of tools) this.add(row);
   }
 
   /** As objects, for the server. */

@@ -84,7 +84,7 @@ function draw(host, messages, { fold, assistant, restart }) {
 
 /** Appends the request and the answer of a column to its conversation. */
 export function appendAnswer(column) {
-  const repetition = column.shown;
+  const repetition = column.selected;
   const answer = repetition && !repetition.failed ? messagesOf(repetition) : [];
   column.history.push(...(column.userMessage ? [column.userMessage] : []), ...answer);
   Object.assign(column, { userMessage: null, answerLength: answer.length, answerInHistory: true });
@@ -113,9 +113,9 @@ export function drawTurns(app) {
     const { repetitions, userMessage } = column;
     const before = column.history.slice(0, column.history.length - (repetitions.length ? column.answerLength : 0));
     const chat = app.mode === "chat";
-    const shown = chat && userMessage && repetitions.length ? [...before, userMessage] : before;
+    const visibleMessages = chat && userMessage && repetitions.length ? [...before, userMessage] : before;
     const fold = chat ? Math.min(app.sharedMessages.length, before.length) : before.length;
-    draw(column.turns, shown, { fold, assistant: column.blind ? _("Model") : column.info.label, restart });
+    draw(column.turns, visibleMessages, { fold, assistant: column.blind ? _("Model") : column.info.label, restart });
   }
   const host = $("#pg-earlier");
   host.hidden = app.mode !== "matrix" || !app.sharedMessages.length;

@@ -54,8 +54,7 @@ export async function scoreboard() {
   const body = el("div", {}, el("p.hint", {}, _("Counting the votes")));
   dialog(_("Scoreboard"), body);
   try {
-    const found = await call("/scoreboard");
-    const { rows } = found;
+    const { rows } = await call("/scoreboard");
     if (!rows.length) {
       body.replaceChildren(el("p.hint", {}, icon("trophy"), _("No votes yet. Turn on Blind and run two or more models.")));
       return;
