@@ -66,8 +66,8 @@ async def test_it_is_what_live_traffic_sends(
         await gateway.post(path, body, headers=client.headers)
         sent = upstreams.last(upstream).body
     assert whole["body"] == sent
-    assert whole["live"] == []
-    assert (bare["body"] == sent) == (bare["live"] == [])
+    assert whole["runtime_inputs"] == []
+    assert (bare["body"] == sent) == (bare["runtime_inputs"] == [])
 
 
 async def test_what_is_missing_is_named(upstreams: Upstreams, tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ async def test_what_is_missing_is_named(upstreams: Upstreams, tmp_path: Path) ->
         await ask(gateway, client, "gemini", stream=False)
         client.answer("sunny")
         found = pretended(client, "gemini", "gemini-3.8-flash")
-    (told,) = found["live"]
+    (told,) = found["runtime_inputs"]
     assert told["field"] == "messages[1]"
     assert "reasoning of this turn" in told["note"]
 
@@ -112,7 +112,7 @@ def test_an_answer_has_to_be_of_this_conversation(answer: Any, words: str) -> No
     lent = SimulationInputs(answers=(answer,))
     if not words:
         found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
-        assert [told["field"] for told in found["live"]] == ["messages[1]"]
+        assert [told["field"] for told in found["runtime_inputs"]] == ["messages[1]"]
         return
     with pytest.raises(GatewayError) as caught:
         translate.request("openai_chat", "gemini", body, {}, "", None, lent)
@@ -132,14 +132,14 @@ def test_a_url_shows_what_it_leads_to() -> None:
     found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
     (part,) = found["body"]["contents"][0]["parts"]
     assert part == {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
-    assert found["live"] == []
+    assert found["runtime_inputs"] == []
     assert "secret" not in json.dumps(found["report"])
     bare = translate.request(
         "openai_chat", "gemini", body, {}, "", None, SimulationInputs(fetch_media=True)
     )
-    assert [told["field"] for told in bare["live"]] == ["messages[0].content[0]"]
+    assert [told["field"] for told in bare["runtime_inputs"]] == ["messages[0].content[0]"]
     off = translate.request("openai_chat", "gemini", body, {}, "", None, SimulationInputs())
-    assert off["live"] == []
+    assert off["runtime_inputs"] == []
     own = translate.request("openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, lent)
     assert own["body"] == with_picture("gpt-4o")
 
