@@ -135,6 +135,7 @@ ROWS = (
         gettext_lazy("Timeout for receiving request headers, in seconds"),
         "HEAD_TIMEOUT_S",
     ),
+    Row("DRAGOMAN_PORT", gettext_lazy("Port to listen on unless --port is given"), "PORT"),
     Row(
         "DRAGOMAN_MAX_CONNECTIONS",
         gettext_lazy("Max client connections per process; 0: automatic"),
