@@ -1,7 +1,7 @@
-"""The only bridge between the ORM and the values of the hot path.
+"""The only layer that converts between the ORM and the values of the hot path.
 
-The relay gets these as functions; nothing below this layer knows a table. Each may
-be called from any thread.
+The relay receives these functions as arguments; no layer below imports a Django model. Each
+function may be called from any thread.
 """
 
 from __future__ import annotations

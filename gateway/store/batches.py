@@ -1,4 +1,4 @@
-"""The cost of batches: counted once for each, by whatever process sees its results first."""
+"""Cost of provider batches: counted once, by the first process that sees the results."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from gateway.store.rows import write
 
 
 def has_results(provider: str, file: str, batch: str, owner: int) -> None:
-    """Remember that a file of a provider has the results of a batch."""
+    """Record that a file of a provider contains the results of a batch."""
     thread.refresh()
     ProviderResource.objects.has_results(provider, file, batch, owner)
 
 
 def batch_of(provider: str, file: str) -> str:
-    """The batch whose results a file has; empty for none."""
+    """The batch whose results a file contains; empty if there is none."""
     thread.refresh()
     return ProviderResource.objects.batch_of(provider, file)
 
 
 def settle_batch(provider: str, batch: str, owner: int, rows: BuildRows) -> list[LogRecord]:
-    """Write the rows of a batch, unless that was done before; what was written.
+    """Write the log records of a batch and return them; [] if the batch is settled already.
 
-    `rows` makes them for the key that made the batch: `owner`, where nobody remembers
-    another. Either the rows and the mark are written, or neither.
+    `rows` builds the records for the id of the key that created the batch, or for `owner` if
+    that key is unknown. The records and the settled mark are written in one transaction.
     """
     thread.refresh()
     with transaction.atomic():

@@ -1,4 +1,4 @@
-"""Bodies of a request <-> the blob in which they are kept."""
+"""Request bodies <-> the blob in which they are stored."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import msgspec
 from gateway.models import RequestBody
 from gateway.relay.exchange.log_record import Bodies
 
-# Less gains little, and costs 30 us where an event loop is busy: zlib gives Python's lock away.
+# Compressing less gains little and costs 30 us under a busy event loop: zlib releases the GIL.
 MIN_COMPRESS_BYTES = 2048
-# What a blob may unpack to, whatever it says of itself.
+# Limit on the unpacked size of a blob, against decompression bombs.
 MAX_UNPACKED_BYTES = 256 * 1024 * 1024
 # The first byte of a zlib stream; a msgpack map never starts with it.
 _ZLIB = 0x78
@@ -21,16 +21,16 @@ _decoder = msgspec.msgpack.Decoder(Bodies)
 
 
 def pack_bodies(bodies: Bodies) -> bytes:
-    """The bodies as one blob, compressed where that is worth it."""
+    """The bodies as one blob, compressed above MIN_COMPRESS_BYTES."""
     encoded = _encoder.encode(bodies)
     return zlib.compress(encoded, 1) if len(encoded) > MIN_COMPRESS_BYTES else encoded
 
 
 def unpack_bodies(blob: bytes) -> Bodies:
-    """The bodies of a blob.
+    """The bodies in a blob.
 
     Raises:
-        ValueError: it is damaged, or unpacks to more than UNPACK_BYTES.
+        ValueError: it is damaged, or unpacks to more than MAX_UNPACKED_BYTES.
     """
     try:
         return _decoder.decode(_inflate(blob) if blob[:1] == bytes([_ZLIB]) else blob)
@@ -47,6 +47,6 @@ def _inflate(blob: bytes) -> bytes:
 
 
 def load_bodies(log_id: int) -> Bodies | None:
-    """The bodies of a request of the log; None if none are kept. Raises ValueError."""
+    """The bodies of a logged request; None if none are stored. Raises ValueError."""
     row = RequestBody.objects.filter(pk=log_id).values_list("blob", flat=True).first()
     return None if row is None else unpack_bodies(bytes(row))

@@ -1,4 +1,4 @@
-"""Kept answers in the database: read and written by the relay's threads, thrown away by people."""
+"""The response cache's table: read and written by the relay's threads, cleared by operators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.models import CachedResponse, Route
 from gateway.relay.cache.backend import CacheRow
 from gateway.store import thread
 
-# What all answers together may take; the oldest go first.
+# Maximum total size of the cached responses; the oldest are deleted first.
 MAX_BYTES = 1024 * 1024 * 1024
 PRUNE_S = 300.0
 _PRUNE_ROWS = 500
@@ -23,14 +23,14 @@ _UPDATED = ("route_id", "blob", "size_bytes", "created_at", "expires_at")
 
 
 class _NextPrune:
-    """When the table is looked through again; one writer a process does it."""
+    """When the table is due to be pruned; one writer per process prunes it."""
 
     lock = threading.Lock()
     due_at = 0.0
 
 
 def read_cached_response(key: str) -> bytes | None:
-    """The blob of a key, if its time is not over."""
+    """The cached blob of a key; None if there is none or it has expired."""
     thread.refresh()
     rows = CachedResponse.objects.filter(pk=key, expires_at__gt=timezone.now())
     blob = rows.values_list("blob", flat=True).first()
@@ -38,7 +38,7 @@ def read_cached_response(key: str) -> bytes | None:
 
 
 def new_cache_keys(since: float, limit: int) -> list[str]:
-    """The keys of answers made since (unix seconds), but for those whose time is over."""
+    """Keys of unexpired responses cached after `since` (Unix seconds), newest first."""
     thread.refresh()
     rows = CachedResponse.objects.filter(
         created_at__gt=_moment(since), expires_at__gt=timezone.now()
@@ -47,7 +47,7 @@ def new_cache_keys(since: float, limit: int) -> list[str]:
 
 
 def write_cached_responses(rows: Sequence[CacheRow]) -> None:
-    """Write answers over older ones of the same keys; now and then delete what is over."""
+    """Insert or overwrite cached responses; every PRUNE_S, prune the table as well."""
     thread.refresh()
     CachedResponse.objects.bulk_create(
         [
@@ -78,7 +78,7 @@ def _moment(seconds: float) -> dt.datetime:
 
 
 def prune_cache(max_bytes: int = MAX_BYTES) -> int:
-    """Delete what is over, and the oldest of what is too much; how many."""
+    """Delete expired rows, then the oldest rows above `max_bytes`; return the number deleted."""
     deleted, _ = CachedResponse.objects.expired(timezone.now()).delete()
     total = CachedResponse.objects.aggregate(all=models.Sum("size_bytes"))["all"] or 0
     while total > max_bytes:
@@ -98,10 +98,10 @@ def prune_cache(max_bytes: int = MAX_BYTES) -> int:
 
 
 def clear_cache(route: str = "") -> int:
-    """Throw away what a route has kept (an empty name: all routes); how many rows that were.
+    """Delete the cached responses of a route (all routes if empty); return the number of rows.
 
-    Every process learns of it with the registry's version, within a second: what is in its
-    memory or on Redis is of an older generation from then on, and is never given again.
+    Every process sees the new cache generation with the registry version, within a second: it
+    no longer serves older entries from its memory or from Redis.
     """
     with transaction.atomic():
         routes = Route.objects.filter(name=route) if route else Route.objects.all()

@@ -1,9 +1,9 @@
 """Copies SQLite's write-ahead log into the database file, outside the commits that filled it.
 
-SQLite's own checkpoint runs within whatever commit passes a number of pages, where nobody can
-tell it from the commit. The log's writer, which writes nearly all pages, calls
-`checkpoint_when_due` after each batch instead. The automatic one remains, at a higher number
-(settings.py), for the rare commit that is larger and for commands that write without a gateway.
+SQLite's automatic checkpoint runs inside the commit that passes a number of pages, so its time
+counts as that commit's. The log writer, which writes nearly all pages, calls
+`checkpoint_when_due` after each batch instead. The automatic checkpoint stays enabled at a higher
+number of pages (settings.py), for large commits and for commands that run without a gateway.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from gateway.relay.journal.journal import record_bytes
 log = logging.getLogger(__name__)
 
 CHECKPOINT_BYTES = 4 * 1024 * 1024
-# A row without bodies: some pages of 4 KiB for itself and for its indexes.
+# Estimate for a row without bodies: some pages of 4 KiB for the row and its indexes.
 ROW_BYTES = 8 * 1024
 
 
 class CheckpointSchedule:
-    """When the write-ahead log of this process's batches is due to be copied."""
+    """Decides when this process has written enough to copy the write-ahead log."""
 
     def __init__(self) -> None:
         self._written_bytes = 0
 
     def checkpoint_when_due(self, batch: Iterable[LogRecord]) -> bool:
-        """Count a written batch; copy once CHECKPOINT_BYTES were written. Whether it copied.
+        """Count a written batch; checkpoint after CHECKPOINT_BYTES. Whether it ran a checkpoint.
 
-        Waits for nobody: pages that a reader still needs are copied the next time. It never
-        raises, as the batch is in the database already.
+        It does not block: pages that a reader still needs are copied next time. It never raises, as
+        the batch is committed already.
         """
         if connection.vendor != "sqlite":
             return False

@@ -1,7 +1,7 @@
-"""Journal entries -> tuples in the order of the log's columns, fast and within bounds.
+"""Log records -> tuples in the order of the log table's columns.
 
-Clients choose some of these texts, so each is cut at its column's length and freed of
-NUL, which PostgreSQL refuses; a cost that no column holds is unknown.
+Clients choose some of these texts, so each is truncated to its column's length and stripped of
+NUL, which PostgreSQL rejects. A cost that does not fit its column becomes NULL.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ _RENAMED = {"request_id": "id"}
 
 
 class Columns(msgspec.Struct, frozen=True):
-    """The log's columns, and where those stand that need a look.
+    """The log table's columns, and the indexes of those that need conversion.
 
     Attributes:
-        names: in order, without the row's id.
-        values: all of them of an entry, in that order.
-        texts: (index, most characters).
+        names: column names in order, without the primary key.
+        values: the values of a record, in that order.
+        texts: (index, maximum length in characters).
         json: indexes of JSON columns.
+        fields: the model fields, in the same order.
+        started: index of `started_at`.
+        costs: indexes of decimal columns.
     """
 
     names: tuple[str, ...]
@@ -49,7 +52,7 @@ class Columns(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def columns() -> Columns:
-    """What the table's fields say; the same for the life of the process."""
+    """The columns as the model defines them; computed once per process."""
     fields = tuple(f for f in RequestLog._meta.concrete_fields if not f.primary_key)
     names = tuple(str(field.column) for field in fields)
     texts = ((i, f.max_length) for i, f in enumerate(fields) if f.max_length is not None)
@@ -65,7 +68,7 @@ def columns() -> Columns:
 
 
 def row_of(record: LogRecord, *, textual: bool) -> Row:
-    """An entry's row. `textual` gives times and costs as SQLite keeps them."""
+    """The row of a record. `textual` formats times and costs as SQLite stores them."""
     table = columns()
     row = list(table.values(record))
     for index, max_length in table.texts:
@@ -88,7 +91,7 @@ def row_of(record: LogRecord, *, textual: bool) -> Row:
 
 
 def json_text(value: Any) -> str:
-    """JSON without NUL, which jsonb refuses even escaped."""
+    """JSON without NUL, which jsonb rejects even escaped."""
     text = _json.encode(value).decode()
     if "\\u0000" in text:
         text = _json.encode(_without_nul(msgspec.to_builtins(value))).decode()
@@ -107,7 +110,7 @@ def _without_nul(value: Any) -> Any:
 
 
 def repair_row(row: Row) -> Row:
-    """A row that the database refused, with what it may have stumbled on taken out."""
+    """A row that the database rejected, with bad characters and out-of-range numbers replaced."""
     table = columns()
     return [_repair_value(value, field) for value, field in zip(row, table.fields, strict=True)]
 

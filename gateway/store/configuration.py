@@ -1,11 +1,11 @@
-"""Configuration as code: the registry as one document, and such a document into the registry.
+"""Configuration as code: exports the registry as one document, and applies such a document.
 
     export()                      -> {"dragoman": 1, "providers": [...], ...}, without secrets
-    apply(document, owner, ...)   -> Outcome: what was done, and the keys that were made
+    apply(document, file, ...)    -> Outcome: the changes made, and the keys created
 
-A row that `apply` writes is its file's (`Source.CODE`): the console and the API leave it
-alone, as the file leaves alone what others own, unless it is told to take it. What the
-file made before and does not say any more is removed. All of it is one transaction.
+A row that `apply` writes belongs to its file (`Source.CODE`): the console and the API do not
+change it. The file in turn does not change rows of other owners, unless `take` is set. Rows that
+the file created earlier and no longer contains are deleted. All of it is one transaction.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from gateway.store.price_documents import read_prices, write_prices
 
 VERSION = 1
 Document = dict[str, Any]
-# The place of something in the file, by its path such as `providers[0].base_url`.
+# The position in the file of a document path such as `providers[0].base_url`.
 SourceRefOf = Callable[[str], str]
 
 
 class ChangeLine(NamedTuple):
-    """One thing that is done: `+`, `-` or `~` a row, and of a `~` which field, from and to."""
+    """One change: `+`, `-` or `~` for a row; for `~` also the field, its old and its new value."""
 
     action: str
     kind: str
@@ -42,18 +42,18 @@ class ChangeLine(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What was done, and the secrets of keys that were made, which are kept nowhere."""
+    """The changes made, and name and secret of each created key. Secrets are not stored."""
 
     lines: list[ChangeLine]
     keys: list[tuple[str, str]]
 
 
 class _Rollback(Exception):
-    """Ends a transaction that was only tried."""
+    """Rolls back the transaction of a dry run."""
 
 
 class InvalidDocument(ValueError):
-    """Something in the document is wrong: `path` says where, as in `routes[2].name`."""
+    """The document is invalid; `path` locates the error, as in `routes[2].name`."""
 
     def __init__(self, path: str, why: str) -> None:
         super().__init__(f"{path}: {why}" if path else why)
@@ -62,15 +62,15 @@ class InvalidDocument(ValueError):
 
 
 def export() -> Document:
-    """The whole registry, without what is as usual and without secrets.
+    """The whole registry, without default values and without secrets.
 
-    Credentials that are stored read as `***`: they stay where they are when it is applied
-    to the same database, and must be put in (best as `$VARIABLE`) for another one.
+    Stored credentials are exported as `***`. Applied to the same database they stay unchanged;
+    for another database they must be filled in (preferably as `$VARIABLE`).
     """
     document: Document = {"dragoman": VERSION}
     for kind in KINDS.values():
         rows: Iterable[Any] = kind.rows().order_by(*_order(kind))
-        if kind.name == "teams":  # a project stands on its team
+        if kind.name == "teams":  # a project refers to its team
             rows = sorted(rows, key=lambda row: row.parent_id is not None)
         defaults = _defaults(kind)
         rows_of_kind = [
@@ -86,7 +86,7 @@ def export() -> Document:
 
 
 def _exported(row: Any) -> bool:
-    """Not what each start makes by itself, nor keys that are no longer good."""
+    """False for rows that every start recreates, and for revoked keys."""
     if row.source == Source.BUILTIN:
         return False
     return not (isinstance(row, ApiKey) and row.revoked_at is not None)
@@ -97,13 +97,13 @@ def _order(kind: Kind) -> tuple[str, ...]:
 
 
 def _defaults(kind: Kind) -> Document:
-    """What a document of this kind says where nothing is set."""
+    """A document of this kind in which every field has its default."""
     defaults: Document = as_json(kind.shape(name=""))
     return defaults
 
 
 def _without_defaults(document: Document, defaults: Mapping[str, Any]) -> Document:
-    """The document without what is as usual, nested ones too."""
+    """The document without fields that have their default value, nested ones included."""
     remaining: Document = {}
     for name, value in document.items():
         default = defaults.get(name)
@@ -133,12 +133,12 @@ def apply(
     take: bool = False,
     dry_run: bool = False,
 ) -> Outcome:
-    """Write the document for `file`; with `dry_run` find out what that would do.
+    """Apply the document of `file`; with `dry_run`, only compute the changes.
 
-    `place` gives the line of a path in the file, such as `gateway.yaml:12`. A dry run
-    does everything and undoes it, so that it finds what the real one would.
+    `source_ref_of` maps a document path to its position in the file, such as `gateway.yaml:12`. A
+    dry run writes everything and rolls it back, so that it finds the errors of a real run.
 
-    Raises Unfit; nothing is written then.
+    Raises InvalidDocument; nothing is written then.
     """
     work = _Application(document, file, source_ref_of, take=take)
     try:
@@ -152,7 +152,7 @@ def apply(
 
 
 class _Application:
-    """One application: what was written so far, by kind."""
+    """One run of `apply`: the rows, changes and keys written so far."""
 
     def __init__(
         self, document: Mapping[str, Any], file: str, source_ref_of: SourceRefOf, *, take: bool
@@ -215,7 +215,7 @@ class _Application:
             self._keys.append((document["name"], secret))
         if row is not None and row.pk and before == as_json(convert_document(full, kind.shape)):
             owner = Owner(self._file)
-            if owner.has(row):  # each write is a version, and news to every process
+            if owner.has(row):  # each write bumps the version: every process reloads
                 self._written_pks[kind.name].add(row.pk)
                 return
         written = kind.write(full, row)
@@ -267,9 +267,9 @@ class _Application:
                 self._lines.append(ChangeLine(action, "price", name))
 
     def _remove(self, kind: Kind) -> None:
-        """What this file made before and does not say any more."""
+        """Delete the rows that this file created earlier and no longer contains."""
         rows = kind.rows().filter(source=Source.CODE).exclude(pk__in=self._written_pks[kind.name])
-        # What stands on another goes first: projects before their teams.
+        # Delete dependents first: projects before their teams.
         for row in sorted(rows, key=lambda row: getattr(row, "parent_id", None) is None):
             if not Owner(self._file).has(row):
                 continue

@@ -1,4 +1,4 @@
-"""Provider credentials at rest: sealed, bound to their row and field, or a variable's name."""
+"""Provider credentials: encrypted for one row, or the name of an environment variable."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from gateway.models.sealed import (
     unseal_for,
 )
 
-# Dragoman's own secrets are no provider's credentials, whatever a row says.
+# Dragoman's own secrets, which no provider may reference.
 _RESERVED_PREFIXES = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL")
 _HINT_CHARS = 4
-# The sealed columns as they are in the database, by the name they are read under.
+# Annotation name -> sealed column, to read the column without decrypting it.
 _RAW = {"raw_headers": "headers", "raw_query": "query"}
-# Of a shorter credential four characters would tell too much.
+# Four characters of a shorter credential would reveal too much.
 _HINT_MIN_LENGTH = 16
 
 
@@ -42,13 +42,13 @@ def unseal(provider_id: int, sealed: str) -> str:
     """The credential that was sealed for this row.
 
     Raises:
-        Undecryptable: no key opens it, or it was sealed for another row.
+        UndecryptableError: no key decrypts it, or it was sealed for another row.
     """
     return unseal_for(_seal_context(provider_id), sealed)
 
 
 def set_credential(provider: Provider, credential: str) -> None:
-    """Seal a credential into a provider's row, and save it; empty removes it."""
+    """Seal a credential into a provider's row and save it; an empty one removes it."""
     with transaction.atomic():
         if provider.pk is None:
             provider.save()
@@ -60,7 +60,7 @@ def credential_of(provider: Provider) -> str:
     """The credential of a provider, sealed or from its variable; empty if it has none.
 
     Raises:
-        Undecryptable: it can not be opened.
+        UndecryptableError: it cannot be decrypted.
         LookupError: the variable is not set, or is one of Dragoman's own.
     """
     if provider.credential:
@@ -69,7 +69,7 @@ def credential_of(provider: Provider) -> str:
 
 
 def variable_value(name: str) -> str:
-    """The value of a variable, or of the file that `NAME_FILE` names.
+    """The value of an environment variable, or of the file that `NAME_FILE` names.
 
     Raises:
         LookupError: it is not set, or is one of Dragoman's own.
@@ -91,7 +91,7 @@ def variable_value(name: str) -> str:
 
 
 def _gateway_secrets() -> set[str]:
-    """What no provider is ever sent, whatever the variable is called that holds it."""
+    """Values that are never sent to a provider, whichever variable contains them."""
     secrets = {
         settings.SECRET_KEY,
         settings.MASTER_KEY,
@@ -102,7 +102,7 @@ def _gateway_secrets() -> set[str]:
 
 
 def credential_hint(provider: Provider) -> str:
-    """What may be shown of a stored credential: its last four characters, or less."""
+    """A displayable hint of a stored credential: its last four characters, or `set`."""
     if not provider.credential:
         return ""
     try:
@@ -113,9 +113,9 @@ def credential_hint(provider: Provider) -> str:
 
 
 def rotate_credentials() -> int:
-    """Seal all credentials with the newest encryption key; how many were renewed.
+    """Re-encrypt all credentials with the newest encryption key; return how many changed.
 
-    Those that can not be opened stay as they are: the snapshot warns of them.
+    Credentials that cannot be decrypted are left unchanged; the snapshot warns of them.
     """
     newest = key_id(settings.ENCRYPTION_KEYS[0])
     renewed = 0
@@ -132,7 +132,7 @@ def rotate_credentials() -> int:
 
 
 def is_sealing_key_used(sealing_key: str) -> bool:
-    """Whether anything of a provider is sealed with the encryption key of this id."""
+    """Whether any provider column is sealed with the encryption key of this id."""
     if Provider.objects.filter(credential__startswith=f"{sealing_key}:").exists():
         return True
     return any(
@@ -143,12 +143,12 @@ def is_sealing_key_used(sealing_key: str) -> bool:
 
 
 def _with_raw_pairs() -> QuerySet[Provider]:
-    """Providers with their sealed columns as the database has them."""
+    """Providers, annotated with the ciphertext of their sealed columns."""
     return Provider.objects.annotate(**{raw: Cast(name, TextField()) for raw, name in _RAW.items()})
 
 
 def _rotate_pairs(newest: str) -> int:
-    """The same for secret headers and query parameters, which are sealed as they are saved."""
+    """Re-encrypt secret headers and query parameters, which are sealed on save."""
     renewed = 0
     for provider in _with_raw_pairs():
         raw = [getattr(provider, name) or "" for name in _RAW]

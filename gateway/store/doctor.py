@@ -1,4 +1,4 @@
-"""Examinations of the doctor <-> their rows, and what is learned from them."""
+"""Runs of the doctor <-> their rows, and the traits learned from their findings."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gateway.store.field_values import is_pattern
 Result = TypeVar("Result")
 Report = models.CapabilityReport
 
-# How often findings are written, and whether somebody wants it stopped is asked.
+# Interval at which findings are written and a stop request is checked.
 BEAT_S = 0.5
-# Sources whose rows only their file may change.
+# Sources whose rows are read-only here.
 _FIXED = frozenset({models.Source.FILE.value, models.Source.ENVIRONMENT.value})
 
 
@@ -30,11 +30,11 @@ class AlreadyRunning(Exception):
 
 
 class ReadOnlyModel(Exception):
-    """A file or the environment owns the model, so nothing can be learned of it here."""
+    """The model's row belongs to a file or the environment, so traits cannot be written to it."""
 
 
 def target_of(snapshot: Snapshot, provider: str, model: str) -> Target | None:
-    """The target to examine, with or without a row of the model; None without its provider."""
+    """The target to examine; the model needs no row. None if the provider is unknown."""
     model_value = snapshot.models.get(f"{provider}/{model}")
     if model_value is None:
         value = snapshot.providers.get(provider)
@@ -43,13 +43,13 @@ def target_of(snapshot: Snapshot, provider: str, model: str) -> Target | None:
 
 
 def models_of(provider: models.Provider) -> list[str]:
-    """The models of a provider that can be examined: those in use, by real names."""
+    """The models of a provider that can be examined: live rows that are not patterns."""
     names = models.Model.objects.live().filter(provider=provider).values_list("name", flat=True)
     return sorted(name for name in names if not is_pattern(name))
 
 
 def begin(provider: models.Provider, model: str, *, by: int | None = None) -> Report:
-    """The row of an examination that is about to run. Raises Busy."""
+    """Create the row of an examination that is about to run. Raises AlreadyRunning."""
     with transaction.atomic():
         models.Provider.objects.select_for_update().get(pk=provider.pk)
         if Report.objects.of(provider, model).running().exists():
@@ -62,9 +62,9 @@ def begin(provider: models.Provider, model: str, *, by: int | None = None) -> Re
 async def run(
     report: Report, target: Target, *, on_finding: Callable[[Finding], None] = lambda finding: None
 ) -> Examination:
-    """Examine, writing findings down as they come. It ends when the row asks for it.
+    """Examine a target and write its findings as they arrive, until done or a stop is requested.
 
-    Raises CancelledError, once the row says that it was stopped.
+    The final state of the row is written even if this task is cancelled.
     """
     findings: list[Finding] = []
     dialect = target.model.provider.dialect
@@ -86,7 +86,7 @@ async def run(
         await _cancel_tasks(heartbeat_task, examine_task)
         if result is partial_result:
             result = msgspec.structs.replace(partial_result, findings=tuple(findings))
-        # Shielded: a process that goes down should still leave the row as it is.
+        # Shielded: a process that shuts down still writes the final state.
         await asyncio.shield(asyncio.to_thread(_in_own_connection, lambda: _end(report.pk, result)))
 
 
@@ -97,7 +97,7 @@ async def _cancel_tasks(*tasks: asyncio.Task[Any]) -> None:
 
 
 async def _write_progress(pk: int, dialect: str, findings: list[Finding]) -> None:
-    """Write the findings so far, until the row asks for the end or is gone."""
+    """Write the findings so far, until a stop is requested or the row is deleted."""
     while True:
         await asyncio.sleep(BEAT_S)
         document = _document(dialect, findings)
@@ -108,7 +108,7 @@ async def _write_progress(pk: int, dialect: str, findings: list[Finding]) -> Non
 
 
 def _save_progress(pk: int, document: dict[str, Any]) -> bool:
-    """Keep the findings; whether that is to be the end."""
+    """Store the findings; whether the examination should stop."""
     rows = Report.objects.filter(pk=pk)
     rows.update(results=document, heartbeat_at=timezone.now())
     return rows.values_list("stop_requested", flat=True).first() is not False
@@ -126,7 +126,7 @@ def _document(dialect: str, findings: Iterable[Finding]) -> dict[str, Any]:
 
 
 def _in_own_connection(work: Callable[[], Result]) -> Result:
-    """Work in a thread that Django does not know, and so nobody else ends its connection."""
+    """Run `work` in a thread that Django does not manage, and close its connection."""
     try:
         return work()
     finally:
@@ -134,23 +134,23 @@ def _in_own_connection(work: Callable[[], Result]) -> Result:
             connection.close()
 
 
-# --- what is learned --------------------------------------------------------------------
+# --- learned traits ---------------------------------------------------------------------
 
 
 def is_read_only(row: models.Model) -> bool:
-    """Whether a file or the environment owns it, so that nothing can be learned of it."""
+    """Whether the row belongs to a file or the environment."""
     return row.source in _FIXED
 
 
 def differences(report: Report, traits: Traits) -> list[Advice]:
-    """The traits that the findings of a report speak against."""
+    """The traits that the findings of a report contradict."""
     return advice(report.verdicts, traits)
 
 
 def learn(provider: models.Provider, model: str, advised: Iterable[Advice]) -> models.Model:
-    """Write traits into the model's row, made if there is none. Raises Fixed.
+    """Write traits into the model's row, created if missing. Raises ReadOnlyModel.
 
-    They are learned ones: what an operator has set by hand stays above them.
+    They are stored as learned traits: those that an operator set take precedence.
     """
     learned = {item.trait: msgspec.to_builtins(item.proposed) for item in advised}
     with transaction.atomic():

@@ -1,6 +1,6 @@
-"""What an operator may write into a row's free fields -> values of the hot path.
+"""Parses the free-form fields of registry rows into values of the hot path.
 
-Each raises ValueError with words for a person; none shows a value that may be secret.
+Each function raises ValueError with a message for the operator that shows no secret value.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class InvalidField(ValueError):
-    """A value that cannot be used; `field` is the row's field it stands in."""
+    """A value that cannot be used; `field` is the name of the row's field."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
 
 
-# Options that have the same name and kind of value in a row, a spec and a snapshot.
+# Options that have the same name and type in a row, a spec and a snapshot.
 STEP_OPTIONS = StepOptions.__struct_fields__
 ROUTE_OPTIONS = tuple(name for name in RouteOptions.__struct_fields__ if name != "fallbacks")
 MAX_TIMES = 100
@@ -44,7 +44,7 @@ TAG_MATCHES = ("any", "all")
 MAX_TAGS, MAX_TAG = 50, 128
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# They frame the message; a row that sets one would break the connection or worse.
+# They frame the message: setting one would break the connection or smuggle requests.
 _FRAMING = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"}
 )
@@ -59,10 +59,10 @@ def base_url(text: str) -> str:
         raise InvalidField("base_url", "the base URL has characters that no URL may have")
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018 - raises ValueError if it is no port
+        parts.port  # noqa: B018 - raises ValueError for an invalid port
     except ValueError as error:
         raise InvalidField("base_url", f"the base URL is not a URL: {error}") from None
-    # `demo` is the provider in process.
+    # `demo` is the in-process provider.
     if parts.scheme not in {"http", "https", "demo"} or not parts.hostname:
         raise InvalidField(
             "base_url", f"the base URL must be http:// or https:// and a host, not `{text[:80]}`"
@@ -77,14 +77,14 @@ def base_url(text: str) -> str:
 
 
 def check_provider_name(name: str) -> None:
-    """Raise InvalidField for a name that cannot stand before the slash of `provider/model`."""
+    """Raise InvalidField for a name that cannot precede the slash of `provider/model`."""
     if not name or "/" in name or is_pattern(name):
         message = "its name must not be empty and not hold a slash or a wildcard"
         raise InvalidField("name", message)
 
 
 def check_credential(auth: str, credential: Secret) -> None:
-    """Raise InvalidField for a credential that cannot be shown in this way."""
+    """Raise InvalidField for a credential that this auth scheme cannot send."""
     try:
         headers_for(auth, credential)
     except ValueError as error:
@@ -92,14 +92,14 @@ def check_credential(auth: str, credential: Secret) -> None:
 
 
 def texts(value: Any, field: str) -> tuple[str, ...]:
-    """A list of texts."""
+    """A list of strings."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise InvalidField(field, f"{field} must be a list of texts")
     return tuple(value)
 
 
 def pairs(value: Any, field: str) -> Pairs:
-    """An object of texts, as pairs; numbers are taken as text."""
+    """An object of strings, as pairs; numbers become strings."""
     if not isinstance(value, dict):
         raise InvalidField(field, f"{field} must be an object")
     pairs = []
@@ -111,9 +111,9 @@ def pairs(value: Any, field: str) -> Pairs:
 
 
 def headers(base: Pairs, value: Any) -> Pairs:
-    """The preset's headers with the row's in their place or beside them.
+    """The preset's headers, overridden and extended by the row's.
 
-    `os.environ/NAME` as a value is looked up, so that a secret need not be in the row.
+    A value `os.environ/NAME` is resolved, so that the row need not contain a secret.
     """
     row_headers = resolve_references(pairs(value, "headers"), "headers")
     for name, content in row_headers:
@@ -127,15 +127,15 @@ def headers(base: Pairs, value: Any) -> Pairs:
 
 
 def query(value: Any) -> Pairs:
-    """The parameters of a query; `os.environ/NAME` as a value is looked up."""
+    """The query parameters; a value `os.environ/NAME` is resolved."""
     return resolve_references(pairs(value, "query"), "query")
 
 
 def resolve_references(pairs: Pairs, field: str) -> Pairs:
-    """The pairs with the values of the variables that they refer to.
+    """The pairs, with `os.environ/NAME` replaced by the variable's value.
 
     Raises:
-        InvalidField: a variable is not set, or is the gateway's own.
+        InvalidField: a variable is not set, or is one of Dragoman's own.
     """
     return tuple((name, _resolve_reference(name, content, field)) for name, content in pairs)
 
@@ -164,7 +164,7 @@ def paths(base: dict[str, str], value: Any) -> dict[str, str]:
 
 
 def edits(value: Any) -> tuple[Edit, ...]:
-    """The edits of a row, each one checked."""
+    """The edits of a row, validated."""
     try:
         edits = msgspec.convert(value, tuple[Edit, ...])
     except msgspec.ValidationError as error:
@@ -178,7 +178,7 @@ def edits(value: Any) -> tuple[Edit, ...]:
 
 
 def timeouts(base: Timeouts, value: Any) -> Timeouts:
-    """The timeouts with some of them changed."""
+    """The timeouts, with the given ones replaced."""
     if not isinstance(value, dict):
         raise InvalidField("timeouts", "timeouts must be an object")
     field_names = set(Timeouts.__struct_fields__)
@@ -196,7 +196,7 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
 
 
 def step(order: int, values: Mapping[str, Any]) -> Step:
-    """A step whose conditions (STEP_OPTIONS) are all known ones."""
+    """A step with its options (STEP_OPTIONS) validated."""
     requires, excludes = (
         _check_choices(values[name], FEATURES, name) for name in ("requires", "excludes")
     )
@@ -228,7 +228,7 @@ def step(order: int, values: Mapping[str, Any]) -> Step:
 
 
 def tags(value: Any) -> tuple[str, ...]:
-    """Some tags, none of them empty."""
+    """A list of tags, none of them empty."""
     tags = texts(value, "tags")
     if len(tags) > MAX_TAGS or not all(0 < len(tag) <= MAX_TAG for tag in tags):
         raise ValueError(f"tags must be at most {MAX_TAGS} texts of 1 to {MAX_TAG} characters")
@@ -260,7 +260,7 @@ def route_options(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def fallbacks_by_kind(value: Any) -> dict[str, tuple[str, ...]]:
-    """Names of routes by the class of a failure."""
+    """Route names by error class."""
     if not isinstance(value, dict):
         raise ValueError("fallbacks_by_kind must be an object of lists")
     names_by_kind = {}
@@ -297,7 +297,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def check_choice(value: str, choices: Iterable[str], field: str) -> str:
-    """The value, if it is a known one."""
+    """The value, if it is one of `choices`."""
     if value not in choices:
         message = f"{field} `{value[:80]}` is not one of {_listed(choices)}"
         raise InvalidField(field.removeprefix("the ").replace(" ", "_"), message)
@@ -305,11 +305,11 @@ def check_choice(value: str, choices: Iterable[str], field: str) -> str:
 
 
 def specificity(pattern: str) -> tuple[int, int, str]:
-    """A sort key: the longer its text before the first wildcard, the earlier."""
+    """A sort key: patterns with a longer literal prefix sort first."""
     literal = re.split(r"[*?\[]", pattern, maxsplit=1)[0]
     return (-len(literal), -len(re.sub(r"[*?]", "", pattern)), pattern)
 
 
 def is_pattern(name: str) -> bool:
-    """Whether an alias is a wildcard."""
+    """Whether a name contains wildcards."""
     return any(wildcard in name for wildcard in "*?[")

@@ -1,7 +1,7 @@
-"""Whether this node has the secrets of its fellows: their fingerprints are in the database.
+"""Checks that this node has the same secrets as the others, by fingerprints in the database.
 
-With another DRAGOMAN_SECRET_KEY a node refuses all API keys, and the others refuse those that
-it makes. With other encryption keys it cannot open the providers' credentials.
+With another DRAGOMAN_SECRET_KEY a node rejects all API keys, and the others reject those that
+it creates. With other encryption keys it cannot decrypt the providers' credentials.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _ENCRYPTION_DIFFERS = (
 
 
 class WrongSecrets(Exception):
-    """This node has other secrets than those that its database is used with."""
+    """This node's secrets differ from those that its database is used with."""
 
 
 def check_secrets() -> None:
-    """Compare this node's secrets with those of its fellows; the first node sets them.
+    """Compare this node's secrets with the stored fingerprints; the first node stores them.
 
-    An encryption key that is new here is added, as in a rotation (`NEW,OLD`), and one that
-    this node has no more is forgotten when nothing is sealed with it.
+    An encryption key that is new is added, as in a rotation (`NEW,OLD`). One that this node no
+    longer has is removed once nothing is sealed with it.
 
     Raises:
-        WrongSecrets: they differ; says what to do.
+        WrongSecrets: they differ; the message says what to do.
     """
     with transaction.atomic():
         secret_key = _secret_key()
@@ -66,7 +66,7 @@ def check_secrets() -> None:
 
 
 def accept_secrets() -> int:
-    """Make this node's secrets those of the database; how many credentials were sealed anew."""
+    """Store this node's fingerprints instead; return the number of re-encrypted credentials."""
     with transaction.atomic():
         renewed = rotate_credentials()
         encryption = [key_id(settings.ENCRYPTION_KEYS[0])]

@@ -1,7 +1,7 @@
-"""What targets used that were given up for a faster one: attempts of rows, each with its own cost.
+"""Hedge losers: attempts that were abandoned for a faster one, each with its own tokens and cost.
 
-A row's own tokens and cost are those of the target that answered; in sums by provider, key
-or team both count, the attempts without a request.
+A row's own tokens and cost are those of the attempt that won. Totals by provider, key or team
+include both; a hedge loser does not count as a request.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt
 
 
 def hedge_losers(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
-    """Those of a row's attempts that used something in vain."""
+    """The hedge losers among a row's attempts that used tokens or cost something."""
     for attempt in attempts:
         if attempt.error_kind == HEDGE_LOSER and (
             attempt.cost_usd is not None or attempt.input_tokens
@@ -27,13 +27,13 @@ def hedge_losers(attempts: Iterable[Attempt]) -> Iterator[Attempt]:
 
 
 def hedge_losers_in(stored: list[dict[str, Any]]) -> list[Attempt]:
-    """The same of attempts as the log's column has them."""
+    """The hedge losers among attempts as the log's column stores them."""
     losers = [attempt for attempt in stored if attempt.get("error_kind") == HEDGE_LOSER]
     return list(hedge_losers(msgspec.convert(losers, list[Attempt]))) if losers else []
 
 
 def hedge_losers_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
-    """The same of some rows of the log; those without any are not read."""
+    """The hedge losers of some rows of the log; rows without any are not read."""
     candidates = rows.annotate(told=Cast("attempts", TextField())).filter(
         told__contains=f'"{HEDGE_LOSER}"'
     )
@@ -42,7 +42,7 @@ def hedge_losers_of(rows: QuerySet[RequestLog]) -> Iterator[Attempt]:
 
 
 def counts(attempt: Attempt) -> tuple[int, int, int, int]:
-    """Tokens of its prompt (new, read from a cache, written to it) and of its answer."""
+    """Input tokens (uncached, cache reads, cache writes) and output tokens."""
     return (
         attempt.input_tokens or 0,
         attempt.cache_read_tokens or 0,

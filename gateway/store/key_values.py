@@ -1,4 +1,4 @@
-"""Rows of keys -> the values of the hot path, two for a key that was just rotated."""
+"""Rows of keys and teams -> values of the hot path; a key in its grace period becomes two."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_USD = 10**10
 
 
 def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> ApiKey:
-    """A key as its row says. Raises ValueError."""
+    """The key of a row. Raises ValueError."""
     team = (teams or {}).get(row.team_id or 0)
     margins = (
         row.margin,
@@ -41,7 +41,7 @@ def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> Ap
 
 
 def team_value(row: models.Team) -> Team:
-    """A team as its row says."""
+    """The team of a row."""
     return Team(
         id=row.pk,
         name=row.name,
@@ -52,7 +52,7 @@ def team_value(row: models.Team) -> Team:
 
 
 def with_parents(rows: Iterable[models.Team], teams: Mapping[int, Team]) -> dict[int, Team]:
-    """The teams, projects with the team that they are a part of."""
+    """The teams, with projects linked to their parent team."""
     linked = dict(teams)
     for row in rows:
         if row.pk in teams and (parent := teams.get(row.parent_id or 0)) is not None:
@@ -71,7 +71,7 @@ def budget_value(row: Budgeted) -> Budget:
 
 
 def key_limits_value(row: models.Route) -> Limits:
-    """What each key may use of a route. Raises ValueError for what is no limit."""
+    """The limits of each key on a route. Raises ValueError if they are invalid."""
     try:
         limits = msgspec.convert(row.key_limits, Limits)
     except msgspec.ValidationError as error:
@@ -80,7 +80,7 @@ def key_limits_value(row: models.Route) -> Limits:
 
 
 def validate_limits(limits: Limits, prefix: str = "") -> Limits:
-    """The limits, if nothing is less than one. Raises ValueError."""
+    """The limits, if each is at least 1. Raises ValueError."""
     for name in LIMITS.values():
         limit = getattr(limits, name)
         if limit is not None and not 1 <= limit < 2**63:
@@ -89,7 +89,7 @@ def validate_limits(limits: Limits, prefix: str = "") -> Limits:
 
 
 def validate_budget(budget: Budget, prefix: str = "") -> Budget:
-    """The budget, if its columns can hold it. Raises ValueError."""
+    """The budget, if its columns can store it. Raises ValueError."""
     for column, name in BUDGETS.items():
         value = getattr(budget, name)
         if column == "budget_soft_percent":
@@ -101,18 +101,18 @@ def validate_budget(budget: Budget, prefix: str = "") -> Budget:
 
 
 def non_null_fields(values: Limits | Budget) -> dict[str, Any]:
-    """What is said of them, as plain JSON; dollars are texts, so that none loses a digit."""
+    """The fields that are set, as plain JSON; dollars are strings, so that no digit is lost."""
     fields: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(values))
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def strip_trailing_zeros(value: Decimal | None) -> Decimal | None:
-    """The same without the zeros that its column adds."""
+    """The number without the trailing zeros that its column adds."""
     return value if value is None else Decimal(f"{value.normalize():f}")
 
 
 def budget_of(row: Budgeted) -> Budget:
-    """The budget of a row, as a person would write it."""
+    """The budget of a row, without trailing zeros."""
     values: dict[str, Any] = {name: getattr(row, column) for column, name in BUDGETS.items()}
     normalized: dict[str, Any] = {
         n: strip_trailing_zeros(v) if isinstance(v, Decimal) else v for n, v in values.items()
@@ -133,15 +133,14 @@ def set_budget(row: Budgeted, budget: Budget) -> None:
 
 
 def by_digest(rows: Iterable[models.ApiKey], keys: dict[int, ApiKey]) -> dict[bytes, ApiKey]:
-    """The keys by the hashes of their secrets."""
+    """The keys by the digests of their secrets."""
     return {key.digest: key for key in (*_previous(rows, keys), *keys.values())}
 
 
 def _previous(rows: Iterable[models.ApiKey], keys: dict[int, ApiKey]) -> Iterator[ApiKey]:
     """The keys with the secrets they had before they were rotated.
 
-    One whose grace is over stays: its client is told that it has expired, not that
-    nobody knows it.
+    Expired ones are included: the client then gets "expired" instead of "unknown key".
     """
     for row in rows:
         key = keys.get(row.pk)

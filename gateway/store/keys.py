@@ -1,4 +1,4 @@
-"""Gateway keys in the database: made here, shown once, kept as a keyed hash."""
+"""Gateway API keys: generated here, shown once, stored as a keyed hash."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from gateway.models import ApiKey, Source
 
 @lru_cache(maxsize=8)
 def _derived(secret: str, purpose: str) -> bytes:
-    """A key for one purpose, so that what leaks of one opens no other."""
+    """A key derived for one purpose, so that leaking it exposes no other."""
     return HKDF(SHA256(), 32, salt=None, info=purpose.encode()).derive(secret.encode())
 
 
 def pepper() -> bytes:
-    """What keys the digests of API keys. A new SECRET_KEY makes all keys unknown."""
+    """The HMAC key for digests of API keys. Changing SECRET_KEY invalidates all API keys."""
     return _derived(settings.SECRET_KEY, "dragoman: digests of API keys")
 
 
@@ -43,7 +43,7 @@ def create_key(
     source_ref: str = "",
     **limits: Any,
 ) -> tuple[ApiKey, str]:
-    """A new key: its row, and the key itself, which is kept nowhere.
+    """Create a key: its row, and its secret, which is not stored.
 
     `limits` are the row's `budget_*` and `limit_*` fields.
     """
@@ -61,16 +61,16 @@ def create_key(
 
 
 def new_key_row(**values: Any) -> tuple[ApiKey, str]:
-    """A key's row that is not saved yet, and the secret it was made for."""
+    """An unsaved key row, and its secret."""
     secret = auth.generate_key()
     return ApiKey(prefix=auth.public_prefix(secret), digest=digest(secret), **values), secret
 
 
 def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
-    """Give a key a new secret; the one it had stays good for `grace`.
+    """Give a key a new secret and return it; the old secret stays valid for `grace`.
 
-    It is still the same key: what it spent, may and did stays with it. A secret that was
-    in its own grace ends now, so that there are never more than two.
+    Usage, limits and history stay with the key. A secret still in its grace period from an
+    earlier rotation ends now, so that at most two are valid.
 
     Raises:
         ValueError: the key has been revoked.
@@ -91,6 +91,6 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
 
 
 def end_grace(row: ApiKey) -> None:
-    """Refuse the secret before the last rotation from now on."""
+    """Invalidate the secret from before the last rotation."""
     row.previous_prefix, row.previous_digest, row.previous_expires_at = "", None, None
     row.save()

@@ -1,4 +1,4 @@
-"""What an operator says of a model's prices, laid over its list price.
+"""Prices that an operator sets for a model, as overrides of its list price.
 
 price_input ...   a column for each kind of token
 price_above       prices of longer prompts: [{"tokens": 200000, "input": "6", ...}]
@@ -23,7 +23,7 @@ _MAX_TIER_NAME = 20
 
 
 def price_value(listed: Price, row: Model) -> Price:
-    """The list price with what the row says in its place. Raises ValueError."""
+    """The list price with the row's overrides. Raises ValueError."""
     row_rates = {
         name: value for name in RATES if (value := getattr(row, f"price_{name}")) is not None
     }
@@ -38,7 +38,7 @@ def price_value(listed: Price, row: Model) -> Price:
     if not row_rates:
         source = listed.source
     price = msgspec.structs.replace(listed, **row_rates, source=source)
-    # Who sets the price of a prompt has set that of a long one too, unless he says another.
+    # An override of the base price replaces the listed prices of long prompts as well.
     long_prompts = [] if row.price_above is None else row.price_above
     if row.price_above is not None or {"input", "output"} & row_rates.keys():
         price = msgspec.structs.replace(price, above=above_value(long_prompts, price))
@@ -46,7 +46,7 @@ def price_value(listed: Price, row: Model) -> Price:
 
 
 def above_value(value: Any, base: Price) -> tuple[tuple[int, Price], ...]:
-    """Prices of long prompts; what one does not say is as `base`. Raises ValueError."""
+    """Prices of long prompts; missing rates default to `base`. Raises ValueError."""
     if not isinstance(value, list):
         raise _invalid("prices.above", "it must be a list")
     prices: dict[int, Price] = {}

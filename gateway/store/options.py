@@ -1,7 +1,6 @@
-"""Settings that people may change while it runs, where the environment leaves them open.
+"""Settings that can be changed at run time, unless the environment sets them.
 
-What the environment says wins: who set a variable there expects it to hold. Next come
-the rows of `Setting`, then the defaults.
+The environment takes precedence, then the rows of `Setting`, then the defaults.
 """
 
 from __future__ import annotations
@@ -30,9 +29,9 @@ MAX_MASKS = 50
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting: its variable, if it has one, and what may be its value.
+    """One setting: its environment variable, if it has one, and its validation.
 
-    `default` is given as a function: settings are read when they are asked for.
+    `default` is a function, as Django settings are read on access.
     """
 
     variable: str
@@ -41,7 +40,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OptionValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A value and where it is from; `ref` names the variable or the place in a file."""
+    """A value and its origin; `ref` names the variable or the position in a file."""
 
     value: Any
     origin: Origin
@@ -50,7 +49,7 @@ class OptionValue(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def editable(self) -> bool:
-        """Whether the console may change it."""
+        """Whether the console can change it."""
         return self.origin in {"database", "default"}
 
 
@@ -81,7 +80,7 @@ def _masks(value: Any) -> tuple[str, ...]:
 
 
 def _margin(value: Any) -> str | None:
-    """A number as text, so that none of its digits is lost."""
+    """A number as text, so that no digit is lost."""
     if value is None or value == "":
         return None
     try:
@@ -123,62 +122,62 @@ OPTIONS: dict[str, Option] = {
         check=_days,
         default=lambda: settings.LOG_RETENTION_DAYS,
     ),
-    # None: as long as the rows.
+    # None: the same as row_days.
     "body_days": Option(variable="", check=_days_or_none, default=lambda: None),
     "masks": Option(variable="", check=_masks, default=tuple),
-    # What a dollar of cost is charged as, where no key, team or provider says.
+    # The factor from cost to charge where no key, team or provider sets one.
     "margin": Option(variable="", check=_margin, default=lambda: None),
-    # What all requests together may use and cost, whoever asks for what.
+    # Limits and budget of all requests together.
     "limits": Option(variable="", check=_limits, default=dict),
     "budget": Option(variable="", check=_budget, default=dict),
 }
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """All of them, as they hold now."""
+    """All settings with their current values."""
 
     values: dict[str, OptionValue]
 
     @property
     def log_bodies(self) -> bool:
-        """Whether bodies are stored where neither key nor route says otherwise."""
+        """Whether bodies are stored where neither key nor route sets it."""
         return bool(self.values["log_bodies"].value)
 
     @property
     def row_days(self) -> int:
-        """Days that rows of the log are kept."""
+        """Retention of log rows in days."""
         return int(self.values["row_days"].value)
 
     @property
     def body_days(self) -> int:
-        """Days that bodies are kept; never longer than their rows."""
+        """Retention of bodies in days; at most that of their rows."""
         days = self.values["body_days"].value
         return self.row_days if days is None else min(int(days), self.row_days)
 
     @property
     def margin(self) -> Decimal | None:
-        """What a dollar of cost is charged as; None is as it is."""
+        """The factor from cost to charge; None charges the cost itself."""
         value = self.values["margin"].value
         return None if value is None else Decimal(value)
 
     @property
     def limits(self) -> Limits:
-        """What all requests together may use."""
+        """The limits of all requests together."""
         return msgspec.convert(self.values["limits"].value, Limits)
 
     @property
     def budget(self) -> Budget:
-        """What all requests together may cost."""
+        """The budget of all requests together."""
         return msgspec.convert(self.values["budget"].value, Budget)
 
     @property
     def masks(self) -> tuple[Mask, ...]:
-        """What is masked before anything is stored."""
+        """Patterns that are masked before anything is stored."""
         return tuple(compile_mask(text) for text in self.values["masks"].value)
 
 
 def load_options() -> Options:
-    """What holds now, read from environment and database."""
+    """The current settings, read from environment and database."""
     rows = {row.name: row for row in Setting.objects.all()}
     return Options(values={name: _option_value(o, rows.get(name)) for name, o in OPTIONS.items()})
 
@@ -199,14 +198,14 @@ def _option_value(option: Option, row: Setting | None) -> OptionValue:
 
 
 def origin_of(variable: str) -> Origin:
-    """Whether a variable is set, or the one that names its file, or neither."""
+    """`environment` if the variable is set, `file` if its `_FILE` variant is, else `default`."""
     if variable and os.environ.get(variable, "").strip():
         return "environment"
     return "file" if variable and os.environ.get(f"{variable}_FILE") else "default"
 
 
 def set_options(values: dict[str, Any]) -> None:
-    """Keep these values; those that the environment decides are left alone.
+    """Store these values; those that the environment sets stay unchanged.
 
     Raises:
         ValueError: a value is not allowed; nothing is changed then.
@@ -223,6 +222,6 @@ def _save_option(name: str, value: Any) -> None:
     if value is not None and value != {}:
         Setting.objects.update_or_create(name=name, defaults={"value": value})
         return
-    # A column of JSON takes no null; what may be none is so by default.
+    # The JSON column is not nullable; None is always the default, so the row is deleted.
     for row in Setting.objects.filter(name=name):
         row.delete()

@@ -1,11 +1,11 @@
-"""Accepted prices of newer lists as a part of the configuration: `prices` in its document.
+"""Accepted price overrides as a part of the configuration document: its `prices` section.
 
-    read_prices()                      what holds beyond the lists that the project carries
-    write_prices(documents, owner)     the same, as the overrides of one file
+    read_prices()                      the overrides in effect on top of the bundled price lists
+    write_prices(documents, owner)     replaces the overrides of one file
 
-A file has one row of its own, whose overrides come after those that were accepted before
-it. One that was accepted here with another price is not overruled unless it is taken.
-Bills are no configuration: they stay where they are.
+Each file has one row, whose overrides apply after those that were accepted before it. An entry
+that was accepted with another price is only replaced if `owner.take` is set.
+Bills are not configuration: they stay unchanged.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from gateway.store.documents.shape import Owned, Owner, Refused, as_json, conver
 from gateway.store.price_updates import Change, accepted_updates, check_entry, name_of
 
 Document = dict[str, Any]
-# A list, and what tells an entry from the others of it.
+# (name of the list, key of the entry in it).
 Key = tuple[str, str]
 
 
@@ -44,22 +44,22 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Above(Rates, frozen=True, kw_only=True):
-    """The prices of prompts with more than so many tokens."""
+    """The prices of prompts with more than `tokens` tokens."""
 
     tokens: int
 
 
 class PriceDoc(Rates, frozen=True, kw_only=True):
-    """An entry of a price list that holds in the place of the one that the project carries.
+    """An entry of a price list that overrides the bundled one.
 
     Attributes:
-        of: whose list it is, such as `openai`.
-        match: which names it means; clauses as in `gateway.providers.prices.Entry`.
-        before: the first clause of the entry it stands in front of, where it is new.
+        of: name of the price list, such as `openai`.
+        match: the model names it applies to; clauses as in `gateway.providers.prices.Entry`.
+        before: the first clause of the entry before which a new one is inserted.
         window: the context window in tokens.
-        note: what the price leaves out.
+        note: what the price does not include.
         above: prices of longer prompts, shortest first.
-        origin: who said so.
+        origin: source of the price.
     """
 
     of: str = msgspec.field(name="list")
@@ -72,7 +72,7 @@ class PriceDoc(Rates, frozen=True, kw_only=True):
 
 
 class PriceChange(NamedTuple):
-    """What became of an override: `+`, `-` or `~`, its name, and its documents."""
+    """A change of an override: `+`, `-` or `~`, its name, and its old and new document."""
 
     action: str
     name: str
@@ -81,7 +81,7 @@ class PriceChange(NamedTuple):
 
 
 def read_prices(rows: QuerySet[PriceUpdate] | None = None) -> dict[Key, Document]:
-    """The overrides that hold, by list and entry; of all rows, or of these."""
+    """The overrides in effect, by list and entry; of all rows, or of `rows`."""
     return {
         (name, update.entry.key): _price_document(name, update)
         for name, update in accepted_updates(rows)
@@ -89,9 +89,9 @@ def read_prices(rows: QuerySet[PriceUpdate] | None = None) -> dict[Key, Document
 
 
 def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
-    """Make these the file's overrides, and tell what differs. Raises Refused.
+    """Replace the file's overrides and yield the differences. Raises Refused.
 
-    The field of a refusal is a path such as `prices[2].list`.
+    The field of a Refused error is a path such as `prices[2].list`.
     """
     file_rows = [r for r in PriceUpdate.objects.filter(source=Source.CODE) if owner.has(r)]
     pks = [row.pk for row in file_rows]
@@ -157,7 +157,7 @@ def _change(name: str, update: Update) -> Change:
 
 
 def _price_document(name: str, update: Update) -> Document:
-    """An override's document, without what it does not say."""
+    """An override's document, without empty fields."""
     entry = update.entry
     values = PriceDoc(
         of=name,

@@ -1,10 +1,10 @@
-"""Newer price lists: compared with what holds, looked at, and accepted as data.
+"""Newer price lists: compared with the prices in effect, reviewed, and accepted as data.
 
-read_book(bytes)          -> Book          the format of the snapshot (`manage.py build_prices`)
-compared(book)            -> [Change]      what differs from the prices in use
-propose(book, name)       -> PriceUpdate   kept for a person to look at
-PriceUpdate.accept(...)                    a change of the registry: live within a second
-use_updates()                              called by every load of the snapshot
+read_book(bytes)            -> PriceBook     the format of the snapshot (`manage.py build_prices`)
+compare_prices(book)        -> [Change]      differences from the prices in effect
+propose(book, name)         -> PriceUpdate   stored for review
+PriceUpdate.accept(...)                      a change of the registry: live within a second
+apply_accepted_updates()                     called by every load of the snapshot
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ from gateway.routing.pricing import cost
 from gateway.store.model_prices import price_value
 from gateway.usage_querysets import Totals
 
-# What a list may weigh; the snapshot has 150 kB.
+# Maximum size of a list; the snapshot has 150 kB.
 MAX_BYTES = 8 * 1024 * 1024
 MAX_ENTRIES = 50_000
-# What was used of a model in so many days says what a new price means.
+# The usage of this period estimates the effect of a price change.
 EFFECT_DAYS = 30
 _MAX_USD = Decimal(10) ** 8
 
@@ -47,11 +47,11 @@ ChangeKind = Literal["changed", "new", "gone"]
 
 
 class Change(msgspec.Struct, kw_only=True):
-    """What differs about one model of one list.
+    """A difference in one entry of one price list.
 
-    `old` and `new` are entries of `gateway.providers.prices`; `before` is the key of the
-    entry that a new one stands in front of. One that is `gone` is only told: its price
-    is kept, as nobody says another.
+    `old` and `new` are entries of `gateway.providers.prices`; `before` is the key of the entry
+    before which a new one is inserted. A `gone` entry is only reported: the list has no other
+    price for it, so its price stays in effect.
     """
 
     list: str
@@ -63,7 +63,7 @@ class Change(msgspec.Struct, kw_only=True):
 
 
 class RateChange(msgspec.Struct, frozen=True):
-    """One price of a change: dollars per million tokens, in words what of."""
+    """One changed rate in US dollars per million tokens; `name` describes it."""
 
     name: str
     old: Decimal | None
@@ -71,17 +71,17 @@ class RateChange(msgspec.Struct, frozen=True):
 
     @property
     def percent(self) -> Decimal | None:
-        """How much dearer, in percent; None where there is nothing to compare."""
+        """The increase in percent; None if either price is missing or the old one is 0."""
         if not self.old or self.new is None:
             return None
         return ((self.new - self.old) / self.old * 100).quantize(Decimal("0.1"))
 
 
 class Effect(msgspec.Struct, frozen=True):
-    """What a change means for a model in use: its cost of EFFECT_DAYS, then and now.
+    """The effect of a change on a model in use: its cost over EFFECT_DAYS, before and after.
 
-    None where nothing was used, or a price is not known. `own` is whether the row has
-    prices of its own, which stay.
+    A cost is None if nothing was used or a price is unknown. `has_row_prices`: the row
+    overrides prices, and those stay.
     """
 
     model: str
@@ -91,7 +91,7 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 def read_book(data: bytes) -> PriceBook:
-    """A price list. Raises ValueError with what is wrong, for a person."""
+    """A parsed price list. Raises ValueError with a message for the operator."""
     if len(data) > MAX_BYTES:
         raise ValueError(f"the file is larger than {MAX_BYTES // 1024 // 1024} MB")
     try:
@@ -112,7 +112,7 @@ def read_book(data: bytes) -> PriceBook:
 
 
 def check_entry(name: str, entry: Entry) -> None:
-    """Raise ValueError for an entry that can not be used, with its list and name."""
+    """Raise ValueError for an unusable entry, with its list and name."""
     label = f"{name}, {entry.key or 'a model without a clause'}"
     if not entry.match or not all(_clause(clause) for clause in entry.match):
         raise ValueError(f"{label}: its clauses can not be read")
@@ -122,7 +122,7 @@ def check_entry(name: str, entry: Entry) -> None:
 
 
 def _clause(clause: str | list[str]) -> bool:
-    """Whether a clause can be asked; a broken regular expression can not."""
+    """Whether a clause can be evaluated; one with an invalid regular expression cannot."""
     try:
         matches_clause(clause, "model")
     except Exception:
@@ -130,13 +130,13 @@ def _clause(clause: str | list[str]) -> bool:
     return bool(clause)
 
 
-# -- what differs ---------------------------------------------------------------------
+# -- comparison -----------------------------------------------------------------------
 
 
 def compare_prices(new: PriceBook) -> list[Change]:
-    """What a list would change of the prices that hold now, by list and name.
+    """What a price book would change of the prices in effect, by list and name.
 
-    Lists that nobody here reads are left out; one that is missing in it stays as it is.
+    Lists that the gateway does not use are skipped; lists missing in it stay unchanged.
     """
     changes: list[Change] = []
     for name in sorted(set(new.providers) & set(price_book().providers)):
@@ -170,7 +170,7 @@ def _compare_list(name: str, rows: list[Entry], *, source: str) -> list[Change]:
 
 
 def _facts(entry: Entry) -> Any:
-    """What is compared: all but who says it."""
+    """The compared fields: all but the source."""
     usd = _padded(entry.usd)
     above = [(tokens, _padded(rates)) for tokens, rates in entry.above]
     return entry.match, usd, entry.window, entry.note, above
@@ -181,12 +181,12 @@ def _padded(usd: list[Decimal | None]) -> list[Decimal | None]:
 
 
 def name_of(entry: Entry) -> str:
-    """What a person knows a model by: its first clause without the sign."""
+    """The display name of an entry: its first clause without the operator."""
     return entry.key.split("&")[0][1:] if entry.key else ""
 
 
 def rate_changes(change: Change) -> list[RateChange]:
-    """The prices that differ, each on a line."""
+    """The rates that differ, one item each."""
     if change.new is None:
         return []
     old = price_of(change.old) if change.old is not None else Price()
@@ -206,11 +206,11 @@ def _rate_changes(old: Price, new: Price, where: str = "") -> list[RateChange]:
     return lines
 
 
-# -- what it means --------------------------------------------------------------------
+# -- effects --------------------------------------------------------------------------
 
 
 def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, list[Effect]]:
-    """For each change (by its place) the models in use that it is the price of."""
+    """The models in use whose price each change sets, by the index of the change."""
     since = (now or timezone.now()) - dt.timedelta(days=EFFECT_DAYS)
     used = UsageHour.objects.between(since).by("model")
     rows = list(Model.objects.live().select_related("provider"))
@@ -245,7 +245,7 @@ def _has_row_prices(row: Model) -> bool:
 
 
 def _usage_cost(totals: Totals, price: Price) -> Decimal | None:
-    """What all of it together would cost, each request taken for a short one."""
+    """The cost of the total usage, priced without the rates of long prompts."""
     if not totals.tokens:
         return None
     usage = Usage(
@@ -258,11 +258,11 @@ def _usage_cost(totals: Totals, price: Price) -> Decimal | None:
     return cost(usage, msgspec.structs.replace(price, above=()))
 
 
-# -- kept, accepted, used -------------------------------------------------------------
+# -- stored, accepted, applied --------------------------------------------------------
 
 
 def propose(price_book: PriceBook, name: str) -> PriceUpdate:
-    """Keep what a list would change, for a person to look at. Raises ValueError: nothing would."""
+    """Store a list's changes for review. Raises ValueError if it changes no price."""
     changes = compare_prices(price_book)
     if not any(change.new for change in changes):
         raise ValueError("all of its prices are those in use")
@@ -283,9 +283,9 @@ def changes_of(row: PriceUpdate) -> list[Change]:
 
 
 def accepted_updates(rows: QuerySet[PriceUpdate] | None = None) -> Iterator[tuple[str, Update]]:
-    """What is accepted, with its list, in the order in which it holds; of all rows, or these.
+    """The accepted changes with their lists, in order of precedence; of all rows, or of `rows`.
 
-    A row that can not be read is left out: the prices before it hold.
+    Unreadable rows are skipped: the prices before them stay in effect.
     """
     updates = PriceUpdate.objects.all() if rows is None else rows
     for row in updates.exclude(accepted=[]).order_by("accepted_at", "pk"):
@@ -300,7 +300,7 @@ def accepted_updates(rows: QuerySet[PriceUpdate] | None = None) -> Iterator[tupl
 
 
 def apply_accepted_updates() -> bool:
-    """Let the accepted changes hold in this process; whether that is news."""
+    """Apply the accepted changes in this process; whether anything changed."""
     updates_by_list: dict[str, list[Update]] = {}
     for name, update in accepted_updates():
         updates_by_list.setdefault(name, []).append(update)

@@ -1,4 +1,4 @@
-"""Kept reasoning <-> its table. What a model thought is content, so it is sealed at rest."""
+"""Reasoning state <-> its table. Reasoning is content, so it is encrypted at rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from gateway.store import thread
 log = logging.getLogger(__name__)
 
 PRUNE_S = 600.0
-# SQLite takes so many values in one query that two keys a turn always fit.
+# Keeps a query with two keys per turn below SQLite's limit of parameters.
 MAX_TURNS = 400
 
 
@@ -28,7 +28,7 @@ class _LastPrune:
 
 
 def store_reasoning(rows: list[ReasoningRow]) -> None:
-    """Write kept turns, and delete old ones now and then. Nothing if none are to be kept."""
+    """Insert reasoning rows, and prune old ones every PRUNE_S. No-op if retention is 0."""
     if not settings.REASONING_HOURS:
         return
     thread.refresh()
@@ -45,9 +45,9 @@ def store_reasoning(rows: list[ReasoningRow]) -> None:
 
 
 def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
-    """The kept turns that any of the keys fits, the oldest first.
+    """The stored turns that match any of the keys, oldest first.
 
-    Of a very long history those at its end are looked for.
+    Of a long history only the last MAX_TURNS keys are looked up.
     """
     if not settings.REASONING_HOURS:
         return []

@@ -1,4 +1,4 @@
-"""Errors of the database about values, apart from those about the database itself."""
+"""Tells database errors caused by a value from errors of the database itself."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _VALUE_CLASSES = frozenset({"22", "23", "54"})
 
 
 def is_refusal(error: Exception) -> bool:
-    """Whether these values are refused for good.
+    """Whether the database rejects these values permanently.
 
-    Otherwise the database cannot be written at present: it is away, read-only (a standby after
-    a fail-over), or its schema is not ours yet. The same values may be written later.
+    Otherwise it is not writable at present: it is unreachable, read-only (a standby after a
+    failover), or its schema is not migrated yet. The same values can be written later.
     """
     if not isinstance(error, Error):
-        return True  # a value that could not be made ready
+        return True  # a value that could not be converted
     sqlstate = getattr(error.__cause__, "sqlstate", None)
     if sqlstate:
         return sqlstate[:2] in _VALUE_CLASSES

@@ -1,4 +1,4 @@
-"""Whose the files and batches are that providers keep; called from the relay in a thread."""
+"""Which API key owns the files and batches at a provider; called from the relay in a thread."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from gateway.store import thread
 
 
 def remember_owner(provider: str, owner: int, ids: list[str]) -> None:
-    """Remember that these ids of a provider are a key's; known ones stay as they are."""
+    """Record a key as the owner of these ids of a provider; recorded owners do not change."""
     thread.refresh()
     ProviderResource.objects.remember(provider, owner, ids)
 
 
 def owned_ids(provider: str, owner: int, ids: list[str]) -> set[str]:
-    """Those of these ids of a provider that are the key's."""
+    """The subset of these ids of a provider that the key owns."""
     thread.refresh()
     return ProviderResource.objects.of_key(provider, owner, ids)

@@ -1,7 +1,7 @@
-"""Responses that clients may name by id <-> their table. Idempotent, as the log is.
+"""Stored responses of the Responses API <-> their table. Writes are idempotent, as in the log.
 
-The one written last counts, as an upstream may use an id twice; but a deleted or
-cancelled one stays what it is, whoever still writes.
+The last write wins, as an upstream may use an id twice; but later writes never overwrite a
+deleted response, and only a deletion overwrites a cancelled one.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 class _Content(msgspec.Struct, omit_defaults=True):
-    """What is in the blob."""
+    """The content of the blob."""
 
     previous_items: bytes = b""
     input: bytes = b""
@@ -54,10 +54,10 @@ _decoder = msgspec.msgpack.Decoder(_Content)
 
 
 def write_responses(responses: Iterable[StoredResponse]) -> None:
-    """Write what a batch of the journal holds of them.
+    """Write the stored responses of a journal batch; those that the database rejects are dropped.
 
     Raises:
-        Exception: the database can not be written. One that it refuses is given up.
+        Exception: the database is not writable.
     """
     rows = [_row(response) for response in responses]
     if not rows:
@@ -82,7 +82,7 @@ def _write_one(row: list[Any]) -> None:
 
 def _write(rows: list[list[Any]]) -> None:
     with transaction.atomic(), connection.cursor() as cursor:
-        # In one order, or two writers could deadlock.
+        # Sorted, so that two writers cannot deadlock.
         rows = sorted(rows, key=_name)
         cursor.executemany(_sql(), rows)
 
@@ -141,7 +141,7 @@ def _unpack(blob: bytes) -> _Content:
 
 
 def load_response(owner: str, response_id: str) -> StoredResponse | None:
-    """The response of this owner, a deleted one too; None if there is none."""
+    """The response of this owner, deleted ones included; None if there is none."""
     thread.refresh()
     row = ResponseRow.objects.of(owner, response_id[:200]).first()
     if row is None:
@@ -164,19 +164,19 @@ def load_response(owner: str, response_id: str) -> StoredResponse | None:
 
 
 def save_response(response: StoredResponse) -> None:
-    """Write one at once, not by way of the journal."""
+    """Write one response immediately, bypassing the journal."""
     thread.refresh()
     _write([_row(response)])
 
 
 def cancel_response(owner: str, response_id: str) -> None:
-    """Mark a response that still runs as cancelled; the process it runs in sees that."""
+    """Mark a running response as cancelled; the process that runs it polls for this mark."""
     thread.refresh()
     ResponseRow.objects.of(owner, response_id).running().update(status="cancelled")
 
 
 def refresh_heartbeats(running: list[tuple[str, str]]) -> list[str]:
-    """Note that these still run; the ids of those that have been cancelled or deleted."""
+    """Update the heartbeat of these responses; return the ids that were cancelled or deleted."""
     thread.refresh()
     identities = Q(pk__in=())
     for owner, response_id in running:

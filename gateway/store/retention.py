@@ -1,6 +1,7 @@
-"""How long the log is kept: rows by one number of days, their bodies by another.
+"""Retention of the log: rows and their bodies have separate limits in days.
 
-Responses that clients may name by id go with the bodies."""
+Stored responses of the Responses API expire with the bodies.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +15,9 @@ from gateway.store.options import load_options
 
 
 def prune(row_days: int | None = None) -> tuple[int, int]:
-    """Delete what is too old; how many rows, and how many bodies of rows that stay.
+    """Delete expired data; return the number of rows, and of bodies whose rows remain.
 
-    `row_days` is instead of what the settings say. Several processes may do this at once.
+    `row_days` overrides the setting. Several processes may prune at the same time.
     """
     thread.refresh()
     options = load_options()

@@ -1,8 +1,8 @@
-"""Routes as documents: read, tried out, saved in versions.
+"""Routes as documents: read, compiled for a dry run, saved in versions.
 
-A save is one transaction: the rows, the version that holds what they now say, and the
-registry's version. Whoever saves says which version he had before him; if there is a
-newer one, nothing is written.
+A save is one transaction: the rows, a version with their content, and the registry version. The
+caller passes the version number that the edit is based on; if a newer one exists, nothing is
+written.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ COPIED_FIELDS = (*field_values.ROUTE_OPTIONS, "enabled", "cache")
 
 
 class RouteState(NamedTuple):
-    """What a route says now. `number` is that of its version, written yet or not."""
+    """The current document of a route. `number` is its version, which may not be written yet."""
 
     number: int
     spec: RouteSpec
 
 
 class Conflict(Exception):
-    """Somebody saved the route meanwhile; `current` is what it says now."""
+    """The route was saved in the meantime; `current` is its current state."""
 
     def __init__(self, current: RouteState) -> None:
         super().__init__("the route was changed meanwhile")
@@ -48,7 +48,7 @@ class Conflict(Exception):
 
 
 def spec_of(route: Route) -> RouteSpec:
-    """What the rows of a route say."""
+    """The document of a route's rows."""
     copied = {name: getattr(route, name) for name in COPIED_FIELDS}
     copied["fallbacks_by_kind"] = {name: tuple(to) for name, to in route.fallbacks_by_kind.items()}
     return RouteSpec(
@@ -63,7 +63,7 @@ def spec_of(route: Route) -> RouteSpec:
 def _steps(route: Route) -> tuple[StepSpec, ...]:
     rows = route.targets.select_related("model__provider").order_by("order", "position", "pk")
     groups: dict[int, list[TargetSpec]] = defaultdict(list)
-    # Without steps, targets tried in order are one list, whatever their numbers.
+    # Without steps, the targets of an ordered route are one group, whatever their order numbers.
     steps = {step.order: step for step in route.steps.all()}
     single_group = not steps and route.strategy == "ordered"
     for row in rows:
@@ -97,10 +97,10 @@ def _target(row: Target) -> TargetSpec:
 
 
 def current_state(route: Route) -> RouteState:
-    """What the route says now, and under which number.
+    """The current document of the route and its version number.
 
-    Where something else than a save changed it, that is a version of its own, which is
-    written with the next save.
+    A change made outside `save_route` counts as a version of its own, which is written with the
+    next save.
     """
     document = spec_of(route)
     last = RouteVersion.objects.latest_of(route)
@@ -112,17 +112,16 @@ def current_state(route: Route) -> RouteState:
 def _matches_version(version: RouteVersion, document: RouteSpec) -> bool:
     try:
         return from_json(version.spec) == document
-    except ValueError:  # of an older shape
+    except ValueError:  # from an older schema
         return False
 
 
 def save_route(
     document: RouteSpec, *, route: Route | None, number: int, who: str, note: str = ""
 ) -> RouteVersion:
-    """Write the document over `route`, or as a new route; its new version.
+    """Write the document to `route`, or to a new route; return its new version.
 
-    Raises Conflict unless `number` is the current version's, ValueError for what can not
-    be written.
+    Raises Conflict unless `number` is the current version, ValueError for an invalid document.
     """
     try:
         with transaction.atomic():
@@ -175,7 +174,7 @@ def _write(row: Route, document: RouteSpec) -> None:
 
 
 def _rename_in_others(old: str, new: str) -> None:
-    """Other routes that fall back to this one still mean it."""
+    """Update references to this route in the fallbacks and shadows of other routes."""
     for route in Route.objects.all():
         before = (route.fallbacks, route.fallbacks_by_kind, route.shadow)
         route.fallbacks = [new if name == old else name for name in route.fallbacks]
@@ -206,7 +205,7 @@ def _condition_values(step: StepSpec) -> dict[str, Any]:
 def _write_target(
     row: Route, order: int, position: int, target: TargetSpec, unmatched: list[Target]
 ) -> None:
-    """A target keeps its row, and with it its id in the log, as long as its model does."""
+    """Reuse the row, and with it the id in the log, of a target with the same model."""
     model = _model(target.model)
     old = next((candidate for candidate in unmatched if candidate.model_id == model.pk), None)
     if old is not None:
@@ -237,10 +236,9 @@ def restore_spec(route: Route, number: int) -> RouteSpec | None:
 
 
 def compile_route(document: RouteSpec, snapshot: Snapshot) -> values.Route:
-    """The document as the hot path would read it. Raises ValueError where it can not be.
+    """The document as a value of the hot path. Raises ValueError if it is invalid.
 
-    Targets that are switched off or whose model can not be used are left out, as they are
-    from a snapshot.
+    Targets that are disabled or whose model is unusable are left out, as in a snapshot.
     """
     steps, targets = [], []
     for order, step in enumerate(document.steps, start=1):
@@ -287,7 +285,7 @@ def _compile_target(doc: TargetSpec, order: int, snapshot: Snapshot) -> values.T
 
 
 def with_spec(snapshot: Snapshot, document: RouteSpec, replaces: str = "") -> Snapshot:
-    """The registry as it would be if the document were saved. Raises ValueError."""
+    """The snapshot as it would be after saving the document. Raises ValueError."""
     route = compile_route(document, snapshot)
     routes = {name: r for name, r in snapshot.routes.items() if name != replaces}
     routes[document.name] = route

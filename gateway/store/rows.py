@@ -1,9 +1,9 @@
-"""Batches of the journal -> the request log, without the ORM's objects.
+"""Journal batches -> the request log, without ORM objects.
 
-Idempotent: an entry that is there already (same id and time) changes nothing, and is not
-counted a second time. One poison entry does not lose the rest: a batch that fails is
-written row by row. An ORM save costs 400 us a row; this about 20 (SQLite) and 30
-(PostgreSQL, COPY), and the sums by hour 8 more in a batch of great variety.
+Idempotent: a record that exists already (same id and start time) changes nothing and is not
+counted again. An invalid record does not lose the others: a batch that fails is written row by
+row. An ORM save takes 400 us per row; this takes about 20 (SQLite) or 30 (PostgreSQL, COPY),
+plus up to 8 for the hourly roll-ups in a batch with many distinct keys.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from gateway.store.responses import write_responses
 
 log = logging.getLogger(__name__)
 
-# How long one step of a batch may take, in seconds; it is tried again.
+# Timeout of one batch, in seconds; the batch is retried.
 WRITE_S = 10.0
 KEY_USED = timedelta(hours=1)
-# Rows in one statement on SQLite, within what its oldest versions bind (999 values). For each
-# statement Python gives its lock away, and a busy event loop gives it back late: that cost
-# more than the insertion.
+# Rows per statement on SQLite, within the parameter limit of its oldest versions (999). Each
+# statement releases the GIL, and a busy event loop returns it late: that took longer than the
+# insertion.
 ROWS_PER_STATEMENT = 16
 
-# A row, its bodies, and its attempts as they were before they became JSON.
+# A row, its packed bodies, and its attempts before JSON encoding.
 NewRow = tuple[Row, bytes | None, list[Attempt]]
-# What a row is known by: its id and time.
+# Request id and start time.
 RowIdentity = tuple[str, Any]
 
 
 def write(entries: list[LogRecord]) -> int:
-    """Write a batch in one transaction; how many rows the database refused.
+    """Write a batch in one transaction; return the number of rows that the database rejected.
 
     Raises:
-        Exception: the database can not be written; nothing of the batch may be given up.
+        Exception: the database is not writable; keep the whole batch for a retry.
     """
     if not entries:
         return 0
@@ -64,7 +64,7 @@ def _write(entries: list[LogRecord]) -> int:
     except Exception as error:
         if not is_refusal(error):
             raise
-        RequestLog.objects.exists()  # raises if it is not the rows' fault
+        RequestLog.objects.exists()  # raises if the database itself is the cause
         log.warning("a batch of the request log was refused; writing it row by row")
         refused = _write_row_by_row(entries)
     write_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
@@ -84,7 +84,7 @@ def _rows(entries: list[LogRecord]) -> list[NewRow]:
 
 
 def _write_row_by_row(entries: list[LogRecord]) -> int:
-    """Write each entry in a transaction of its own; how many were refused."""
+    """Write each record in its own transaction; return the number rejected."""
     refused = 0
     for entry in entries:
         try:
@@ -101,7 +101,7 @@ def _write_row_by_row(entries: list[LogRecord]) -> int:
 
 
 def _write_one(entry: LogRecord) -> None:
-    """Write one entry; what the database refuses in it is left out bit by bit."""
+    """Write one record; if it is rejected, retry with bad values repaired, then without details."""
     if _try_insert(_rows, entry):
         return
     make_storable(entry)
@@ -133,12 +133,12 @@ def _insert(rows: list[NewRow]) -> None:
             else _insert_sqlite(cursor, rows)
         )
         _update_last_used(cursor, rows)
-        # Last: what it locks, all writers want.
+        # Last: all writers contend for the roll-up rows that it locks.
         usage.count(cursor, ((row, attempts) for row, _, attempts in fresh))
 
 
 def _inserted_rows(rows: list[NewRow], inserted: set[RowIdentity]) -> list[NewRow]:
-    """The rows that were inserted: the first of those that say the same."""
+    """The rows that were inserted; of duplicates, only the first."""
     started, fresh = columns().started, []
     for written in rows:
         identity = (written[0][0], written[0][started])
@@ -164,8 +164,8 @@ def _unchanged(value: Any) -> Any:
     return value
 
 
-# Asked how to keep a None, a bool or bytes, sqlite3 looks in vain for each value's own way, with
-# an exception (0.2 us, and a row of the log has ten): so they are told to be kept as they are.
+# Without an adapter, sqlite3 looks up one for each None, bool and bytes and handles an exception
+# (0.2 us each, ten per log row). Identity adapters avoid that.
 sqlite3.register_adapter(type(None), _unchanged)
 sqlite3.register_adapter(bytes, bytes)
 sqlite3.register_adapter(bool, int)
@@ -177,7 +177,7 @@ def _marks(values: int, rows: int) -> str:
 
 @lru_cache(maxsize=2)
 def _insert_sql(rows: int) -> str:
-    # Not OR IGNORE: that would also swallow a row that breaks another constraint.
+    # Not OR IGNORE: that would also hide violations of other constraints.
     return (
         f"INSERT INTO {_table(RequestLog)} (id, {_names()}) "  # noqa: S608
         f"VALUES {_marks(1 + len(columns().names), rows)} "
@@ -197,7 +197,7 @@ def _queue_sql(rows: int) -> str:
 
 @lru_cache(maxsize=1)
 def _last_sql() -> str:
-    # No id is given twice, not even after the newest row was deleted.
+    # Ids are never reused, even after the newest row was deleted.
     table = _table(RequestLog)
     return (
         f"SELECT max(coalesce((SELECT seq FROM sqlite_sequence WHERE name = '{table}'), 0), "  # noqa: S608
@@ -206,7 +206,7 @@ def _last_sql() -> str:
 
 
 def _execute_batched(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> int:
-    """Run a statement for all rows, AT_ONCE of them at a time; how many it changed."""
+    """Run a statement for all rows, ROWS_PER_STATEMENT at a time; return the rows changed."""
     changed, batched = 0, len(rows) // ROWS_PER_STATEMENT * ROWS_PER_STATEMENT
     if batched:
         parts = (
@@ -224,7 +224,7 @@ def _execute_batched(cursor: Any, sql: Callable[[int], str], rows: Sequence[Sequ
 
 
 def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
-    # The transaction holds SQLite's only write lock: nobody else gives ids meanwhile.
+    # The transaction holds SQLite's only write lock, so no other writer assigns ids.
     cursor.execute(_last_sql())
     first = cursor.fetchone()[0] + 1
     numbered = list(enumerate(rows, first))
@@ -242,7 +242,7 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     return [written for _, written in numbered]
 
 
-# -- PostgreSQL: COPY into a table of the session, then one statement ----------------
+# -- PostgreSQL: COPY into a temporary table, then one statement ---------------------
 
 
 @lru_cache(maxsize=1)
@@ -288,10 +288,10 @@ def _key_sql() -> str:
 
 
 def _update_last_used(cursor: Any, rows: list[NewRow]) -> None:
-    """Note when each key was last used, in steps. No change of the registry."""
+    """Update each key's `last_used_at`, at most once per KEY_USED. Does not bump the registry."""
     started, key = columns().started, columns().names.index("key_id")
     used = {row[key]: row[started] for row, *_ in rows if row[key]}
-    for key_id, moment in sorted(used.items()):  # in one order, or two writers could deadlock
+    for key_id, moment in sorted(used.items()):  # sorted, so that two writers cannot deadlock
         cursor.execute(_key_sql(), [moment, key_id, _step_before(moment)])
 
 

@@ -1,4 +1,4 @@
-"""Fills the full-text index, in the writer's idle time: it costs 2-3 ms a request."""
+"""Fills the full-text index in the log writer's idle time: it costs 2-3 ms per request."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ from gateway.store.search_text import search_text
 
 log = logging.getLogger(__name__)
 
-# A transaction holds SQLite's only write lock: it takes so many rows at first, and then as many
-# as fit in the time. What is written together costs a third less.
+# A transaction holds SQLite's only write lock: the first one indexes INITIAL_ROWS, later ones as
+# many as fit in TARGET_S. Larger batches cost a third less per row.
 INITIAL_ROWS = 40
 MAX_ROWS = 640
 TARGET_S = 0.05
 
 
 def index_pending(budget_s: float = 0.5, limit: int = 1000) -> int:
-    """Index up to `limit` requests that wait for it, for so long or a little longer.
+    """Index up to `limit` queued requests for about `budget_s` seconds; return how many.
 
-    How many it did. The rest is for the next time: rows that wait to be written go first.
-    Several processes may do this at once: on PostgreSQL each takes rows of its own, on
-    SQLite one after the other.
+    The rest stays queued, so that pending log rows are written first. Several processes may do
+    this at the same time: on PostgreSQL each claims its own rows, on SQLite they take turns.
     """
     thread.refresh()
     done, size = 0, INITIAL_ROWS
@@ -61,13 +60,13 @@ def _index(limit: int) -> int:
 
 
 class _Statements(NamedTuple):
-    """Statements of a database: the ORM would take half of the time for the same."""
+    """Raw SQL of one database: the ORM would take half of the total time."""
 
     waiting: str
     forget: str
     insert: str
     done: str
-    # A list of ids as their parameter.
+    # Converts a list of ids to a query parameter.
     among: Callable[[list[int]], Any]
 
 
@@ -95,6 +94,6 @@ def _document(pk: int, error: str, blob: Any) -> str:
         bodies = unpack_bodies(bytes(blob)) if blob is not None else None
         return index_text(search_text(bodies, error))
     except Exception:
-        # It must leave the queue all the same, or it would block the rows behind it.
+        # Remove it from the queue anyway, or it would block the rows after it.
         log.exception("the text of a request could not be indexed", extra={"log_id": pk})
         return index_text(error)

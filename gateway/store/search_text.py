@@ -1,7 +1,7 @@
-"""The text of a request that a person would search for, from its stored bodies.
+"""The searchable text of a request, extracted from its stored bodies.
 
-What was answered comes first, then the conversation from its end: of a long one the
-beginning was indexed with an earlier request.
+The response comes first, then the conversation from its end: the start of a long conversation
+was indexed with an earlier request.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import msgspec
 
 from gateway.relay.exchange.log_record import Bodies
 
-# Characters of one request that are indexed, half of them for the answer.
+# Indexed characters per request; up to half are reserved for the response.
 MAX_CHARS = 32_000
 _PIECE = 1000
-# Runs without a blank that are longer are base64.
+# Longer runs without whitespace are taken for base64.
 _LONGEST_RUN = 511
 _RUN = re.compile(rf"\S{{{_LONGEST_RUN + 1},}}")
 _ESCAPED = re.compile(r"\\[ntr]")
 
 _CONVERSATION = ("messages", "input", "contents", "prompt")
-# Values that no person wrote or reads.
+# Fields without human-readable text.
 _SKIPPED = frozenset(
     {"type", "role", "object", "signature", "encrypted_content", "data", "thoughtSignature"}
 )
-# Where the pieces of a stream carry text.
+# Fields of stream events that carry text.
 _DELTAS = frozenset(
     {
         "arguments",
@@ -46,7 +46,7 @@ _DELTAS = frozenset(
 
 
 def search_text(bodies: Bodies | None, error: str) -> str:
-    """The text of a request and its answer, newest first, at most MAX_CHARS."""
+    """The text of a request and its response, newest first, at most MAX_CHARS."""
     if bodies is None:
         return error[:MAX_CHARS]
     answer = bodies.upstream_response if bodies.same_response else bodies.client_response
@@ -83,7 +83,7 @@ def _decoded(body: bytes) -> Any:
 def _request(body: bytes) -> Iterator[str]:
     decoded = _decoded(body)
     if not isinstance(decoded, dict):
-        # Cut at the limit of what is stored, or no JSON: its end is the newest part.
+        # Truncated when it was stored, or not JSON: its end is the newest part.
         yield from reversed(_split(body[-MAX_CHARS:].decode("utf-8", "replace")))
         return
     for name in _CONVERSATION:
@@ -117,7 +117,7 @@ def _strings(value: Any) -> list[str]:
 
 
 def _collect(value: Any, strings: list[str]) -> None:
-    """All texts within, in order. Generators of generators would take twice the time."""
+    """Append all strings within, in order. Nested generators would take twice the time."""
     if type(value) is str:
         strings.append(value)
     elif type(value) is list:
@@ -130,7 +130,7 @@ def _collect(value: Any, strings: list[str]) -> None:
 
 
 def _collect_deltas(value: Any, name: str, pieces: dict[str, list[str]]) -> None:
-    """Add the texts of a piece of a stream to those that came before, by name."""
+    """Append the texts of a stream event to `pieces`, by field name."""
     if type(value) is dict:
         for key, item in value.items():
             if type(item) is str:

@@ -1,7 +1,7 @@
-"""The registry's rows -> one immutable snapshot. Never freezes on a broken row.
+"""The registry's rows -> one immutable snapshot. An invalid row never prevents the others.
 
-What can not be understood is left out with a warning that names the row, and so is
-what stands on it; the rest goes on.
+Rows that cannot be compiled, and the rows that depend on them, are left out with a warning that
+names the row; the rest is used.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "both", "reasoning_details
 
 
 def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = None) -> Snapshot:
-    """The registry now. The switches are the settings' unless they are given.
+    """The current registry. `open_to_all` and `log_bodies` override the settings.
 
-    The version is read first: a change meanwhile only makes the next look reload.
+    The version is read first: a concurrent change only causes another reload.
     """
     thread.refresh()
     compiler = _Compiler(current_version())
@@ -81,16 +81,16 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
 
 
 def provider_value(row: models.Provider, entered: str | None = None) -> Provider:
-    """A provider as its row says, saved or not; `entered` is a credential not stored yet.
+    """A provider's value from its row, saved or not; `entered` is a credential not stored yet.
 
     Raises:
-        ValueError: it can not be used; in words for a person.
+        ValueError: the row is invalid; the message is for the operator.
     """
     return _Compiler(0)._provider(row, entered)
 
 
 class _Compiler:
-    """One pass over the tables; what is compiled so far, by row id."""
+    """One pass over the tables; the values compiled so far, by row id."""
 
     def __init__(self, version: int) -> None:
         self.version = version
@@ -103,7 +103,7 @@ class _Compiler:
         self.routes: dict[int, Route] = {}
 
     def options(self, options: Options) -> None:
-        """Warn of settings that can not be used."""
+        """Add warnings for invalid settings."""
         self.warnings += [
             LeftOut(row=f"setting `{name}`", why=value.problem)
             for name, value in options.values.items()
@@ -195,7 +195,7 @@ class _Compiler:
         )
 
     def _credential(self, row: models.Provider) -> Secret:
-        """A missing variable is only warned of: the provider may be open, or come later."""
+        """A missing variable is only a warning: the provider may work without one."""
         try:
             return Secret(credential_of(row))
         except UndecryptableError:
@@ -222,7 +222,7 @@ class _Compiler:
         )
 
     def _leave_out_dependent(self, row: models.RegistryRow, base: models.RegistryRow) -> None:
-        """Leave out a row whose base is not there; if that is switched off, unsaid."""
+        """Leave out a row whose base row is missing; no warning if that one is only disabled."""
         if (type(base), base.pk) in self.broken:
             self._leave_out(row, f"its {base._meta.verbose_name} `{base}` was left out")
 
@@ -256,7 +256,7 @@ class _Compiler:
         )
 
     def _steps(self) -> None:
-        """A step that can not be understood takes its targets with it."""
+        """Compile the steps; an invalid step is left out together with its targets."""
         for row in models.Step.objects.select_related("route").order_by("order"):
             step = self._try_compile(row, _step)
             if step is not None:
@@ -291,7 +291,7 @@ class _Compiler:
         )
 
     def _cache(self, row: models.Route) -> CachePolicy | None:
-        """A route whose way of keeping answers can not be read keeps none."""
+        """The cache policy of a route; an invalid one disables its cache with a warning."""
         try:
             return parse_cache_policy(row.cache)
         except ValueError as error:

@@ -1,7 +1,7 @@
-"""The last snapshot in the data directory: a node starts with it while its database is away.
+"""The last snapshot in the data directory, from which a node starts while its database is down.
 
-The whole file is sealed with the encryption keys, as it has the providers' credentials in it.
-One that another version of the program wrote is not used.
+The whole file is encrypted, as it contains the providers' credentials. A file that another
+version of the program wrote is not used.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
     Attributes:
         format: identifies the version of the program that stored it.
-        stored_at: unix seconds.
+        stored_at: Unix seconds.
     """
 
     format: str
@@ -40,11 +40,11 @@ class StoredSnapshot(msgspec.Struct, frozen=True):
 
 
 class Unusable(Exception):
-    """There is no stored snapshot that can be used; says why."""
+    """There is no usable stored snapshot; the message says why."""
 
 
 def store_snapshot(snapshot: Snapshot) -> None:
-    """Store a snapshot in place of the last one. Raises OSError."""
+    """Replace the stored snapshot atomically. Raises OSError."""
     stored = StoredSnapshot(_form(), time.time(), snapshot)
     sealed = _cipher().encrypt(msgspec.msgpack.encode(stored, enc_hook=_to_builtin))
     path = _path()
@@ -59,9 +59,9 @@ def store_snapshot(snapshot: Snapshot) -> None:
 
 
 def load_stored_snapshot() -> tuple[Snapshot, float]:
-    """The last snapshot that was stored, and when in unix seconds. Raises Unusable.
+    """The stored snapshot, and its time in Unix seconds. Raises Unusable.
 
-    Who is let in without a key is for the present settings to say.
+    `open` is taken from the current settings.
     """
     try:
         data = _cipher().decrypt(_path().read_bytes())
@@ -86,7 +86,7 @@ class _StoredFormat(msgspec.Struct, frozen=True):
     format: str
 
 
-# Where the types of a snapshot are.
+# Source files that define the types of a snapshot.
 _TYPES = (
     "gateway/routing/*.py",
     "gateway/canon/traits.py",
@@ -96,7 +96,7 @@ _TYPES = (
 
 @cache
 def _form() -> str:
-    """What tells versions of the program apart: its tables, and the types of a snapshot."""
+    """A hash that changes with the migrations and the types of a snapshot."""
     digest = hashlib.sha256()
     for path in sorted(ROOT.glob("*/migrations/[0-9]*.py")):
         digest.update(path.name.encode() + b"\n")

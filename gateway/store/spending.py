@@ -1,4 +1,4 @@
-"""What budgets have been spent, as the sums by hour say, for the limiter to begin with."""
+"""The recorded spend of each budget, from the hourly roll-ups, as initial state of the limiter."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from gateway.store import thread
 
 # (name of the rule, number of its window, units)
 RecordedSpend = list[tuple[str, int, int]]
-# What an owner of budgets was charged for since a moment.
+# The charges since a time, by owner of the budget.
 Sums = Callable[[datetime | None], dict[str, Decimal]]
 
 
 def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedSpend:
-    """For each budget what is spent in its window, where that is anything."""
+    """The spend of each budget in its current window, where it is not zero."""
     caller_budgets = list(_caller_budgets(snapshot))
     target_budgets = list(_target_budgets(snapshot))
     if not caller_budgets and not target_budgets:
@@ -43,7 +43,7 @@ def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedS
 
 
 def _caller_budgets(snapshot: Snapshot) -> Iterator[Rule]:
-    """The budgets of those who ask: keys, projects and teams."""
+    """The budgets of keys, projects and teams."""
     keys = {key.id: key for key in snapshot.keys.values()}
     for key in keys.values():
         yield from build_rules(f"key:{key.id}", key.name, budget=key.budget)
@@ -54,7 +54,7 @@ def _caller_budgets(snapshot: Snapshot) -> Iterator[Rule]:
 
 
 def _target_budgets(snapshot: Snapshot) -> Iterator[Rule]:
-    """Those of all requests together, and of what answers: providers and targets."""
+    """The global budget, and those of providers and targets."""
     yield from build_rules("all", "", budget=snapshot.budget)
     for provider in snapshot.providers.values():
         yield from build_rules(f"provider:{provider.id}", provider.name, budget=provider.budget)
@@ -75,11 +75,10 @@ def _by_key(since: datetime | None) -> dict[str, Decimal]:
 
 
 def _by_target(snapshot: Snapshot) -> Sums:
-    """The sums of providers and targets.
+    """A function that sums the charges of providers and targets.
 
-    What a target answered for a request that fell back to its route is in the sums under
-    the route that was asked for: it counts for the target whose model stands in no other
-    route, and otherwise for that of the route.
+    Spend after a fallback is recorded under the route that was requested. It counts for the only
+    target with that model, or, if there are several, for the one on the requested route.
     """
     providers = {name: provider.id for name, provider in snapshot.providers.items()}
     targets_by_label: dict[tuple[str, str], list[tuple[str, int]]] = {}

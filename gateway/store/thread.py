@@ -1,4 +1,4 @@
-"""Connections in threads that Django does not know: nobody else ends them there."""
+"""Database connections in threads that Django does not manage."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from django.db import close_old_connections, connection
 
 
 def refresh() -> None:
-    """Drop this thread's connection if it broke or is too old; the next query makes one.
+    """Close this thread's connection if it is broken or too old; the next query opens a new one.
 
-    Not inside a transaction, whose connection Django would drop with it.
+    Does nothing inside a transaction, which would lose its connection.
     """
     if not connection.in_atomic_block:
         close_old_connections()

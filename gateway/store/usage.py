@@ -1,7 +1,7 @@
-"""Rows of the log -> sums by hour: in the rows' own transaction, or anew from the log.
+"""Hourly roll-ups of the log: updated in the rows' own transaction, or rebuilt from the log.
 
-Both ways go through one `Tally`, so that they agree. A batch touches few hours and
-targets, hence few rows: the sums are made here, and the database only adds.
+Both use `Tally`, so that they agree. A batch touches few hours and targets, hence few rows: the
+sums are computed here, and the database only adds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gateway.usage_querysets import UNITS, bucket_of
 Hour = datetime | str
 Sums = dict[tuple[Any, ...], list[int]]
 
-# What fails by the target's own fault; what a client did wrong says nothing of it.
+# Errors that the target caused; client errors do not count against it.
 FAULTS = frozenset(
     {
         "rate_limit",
@@ -40,7 +40,7 @@ FAULTS = frozenset(
         "malformed_output",
     }
 )
-# What one request may add. More is nonsense, and would overflow a sum for all others.
+# Maximum that one request adds. Larger values are bogus and would overflow the sums.
 MAX_TOKENS = 10**9
 MAX_UNITS = 100_000 * UNITS
 
@@ -67,7 +67,7 @@ _HOUR = timedelta(hours=1)
 
 
 class Tally:
-    """Sums of some rows, by what the three tables are known by."""
+    """Sums over some rows, by the key columns of the three roll-up tables."""
 
     def __init__(self) -> None:
         self.usage: Sums = {}
@@ -75,7 +75,7 @@ class Tally:
         self.latency: Sums = {}
 
     def add(self, values: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
-        """Count one row: its columns in the order of _FACTS, and its attempts."""
+        """Count one row: its columns in the order of _COLUMNS, and its attempts."""
         started, key_id, prefix, route, provider, model, outcome = values[:7]
         *counts, cost, charged, first_token_ms, duration_ms = values[7:]
         hour = _hour(started)
@@ -92,7 +92,7 @@ class Tally:
             sums = self.usage.setdefault(name, [0] * 12)
             _add(sums, lost_counts(attempt), attempt.cost_usd, attempt.charged_usd)
         if provider:
-            # One word, asked by nobody, says nothing of how long answers take.
+            # Health checks are one-token requests: they would distort latency.
             if prefix == HEALTH_CHECK_KEY:
                 first_token_ms = duration_ms = None
             self._target(hour, provider, model, outcome, first_token_ms, duration_ms, attempts)
@@ -116,11 +116,11 @@ class Tally:
                 sums[0] += 1
                 sums[1] += attempt.error_kind in FAULTS
                 started_ms = attempt.started_ms
-        # A kept answer says nothing of a target.
+        # A cached response says nothing about a target.
         if outcome != "ok" or not called:
             return
         self.targets.setdefault((hour, provider, model), [0, 0, 0])[2] += 1
-        # As the target took: what earlier tries cost is not its doing.
+        # The target's own latency, without the time of earlier attempts.
         for measure, ms in (("first_token", first_token_ms), ("total", duration_ms)):
             if ms is not None and isfinite(ms):
                 bucket = bucket_of(ms - started_ms)
@@ -135,7 +135,7 @@ def _add(
     *,
     used: bool = False,
 ) -> None:
-    """Count tokens and cost; `used` is whether something was, even if no token was counted."""
+    """Add tokens and cost; `used` marks a request without cost as unpriced, even with no tokens."""
     for index, count in enumerate(counts, 3):
         if count and 0 < count <= MAX_TOKENS:
             sums[index] += count
@@ -144,7 +144,7 @@ def _add(
     if units is not None:
         sums[8] += 1
         sums[10] += units
-        # A row from before there were margins has no charge of its own.
+        # Rows from before margins existed have no charge.
         added = _units(charged)
         sums[11] += units if added is None else added
     elif used:
@@ -152,7 +152,7 @@ def _add(
 
 
 def _hour(started: datetime | str) -> Hour:
-    if isinstance(started, str):  # as SQLite keeps it
+    if isinstance(started, str):  # as SQLite stores it
         return started[:13] + ":00:00"
     return started.replace(minute=0, second=0, microsecond=0)
 
@@ -179,7 +179,7 @@ def _column_values() -> Any:
 
 
 def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
-    """Add rows that were inserted just now, in the transaction of their insertion."""
+    """Add rows that were just inserted, in the same transaction."""
     tally, facts = Tally(), _column_values()
     for row, attempts in rows:
         tally.add(facts(row), attempts)
@@ -189,7 +189,7 @@ def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
 def _save(cursor: Any, tally: Tally) -> None:
     tables = ((UsageHour, tally.usage), (TargetHour, tally.targets), (LatencyHour, tally.latency))
     for model, sums in tables:
-        if sums:  # sorted: in one order, or two writers could deadlock
+        if sums:  # sorted, so that two writers cannot deadlock
             rows = [(_stored(name[0]), *name[1:], *sums[name]) for name in sorted(sums)]
             cursor.executemany(_add_sql(model), rows)
 
@@ -217,10 +217,10 @@ def _add_sql(model: type[UsageHour | TargetHour | LatencyHour]) -> str:
 
 
 def rebuild() -> tuple[int, int]:
-    """Make the sums of every hour anew from the log; how many hours, and how many were kept.
+    """Rebuild every hour from the log; return the numbers of hours rebuilt and left unchanged.
 
-    An hour of which the log has fewer requests than were counted is kept as it is: its
-    rows have been pruned.
+    An hour with fewer requests in the log than were counted is left unchanged: its rows have
+    been pruned.
     """
     first = RequestLog.objects.earliest_start()
     rebuilt = unchanged = 0
@@ -240,7 +240,7 @@ def _hours(first: datetime) -> Iterator[datetime]:
 
 
 def _rebuild_hour(hour: datetime) -> bool:
-    """One hour, in one transaction; False if the log no longer has all of it."""
+    """Rebuild one hour in one transaction; False if the log no longer has all its rows."""
     until = hour + _HOUR
     tally = Tally()
     with transaction.atomic(), connection.cursor() as cursor:
@@ -258,8 +258,8 @@ def _rebuild_hour(hour: datetime) -> bool:
 
 
 def _lock_tables(cursor: Any) -> None:
-    # SQLite's transaction is the only writer anyway. On PostgreSQL a writer adds its sums
-    # last: one that waits here has rows that are not visible to us yet.
+    # SQLite's transaction is the only writer anyway. A writer on PostgreSQL adds its sums last:
+    # one that waits for this lock has rows that are not visible here yet.
     if connection.vendor == "postgresql":
         tables: tuple[type[models.Model], ...] = (UsageHour, TargetHour, LatencyHour)
         names = ", ".join(model._meta.db_table for model in tables)

@@ -1,4 +1,4 @@
-"""The registry's version, by which every process sees that there was a change."""
+"""The registry's version, by which every process detects changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gateway.database import deadline
 from gateway.models import Registry
 from gateway.store import thread
 
-# The look by which a process finds out that its connection is dead, in seconds.
+# Timeout of the version query in seconds; it detects dead connections.
 POLL_TIMEOUT_S = 3.0
 
 
@@ -18,9 +18,9 @@ def current_version() -> int:
 
 
 def bump() -> None:
-    """Make every process read the registry again, within a second.
+    """Make every process reload the registry, within a second.
 
-    Rows do this themselves in the transaction that changes them; call it for what the
-    snapshot takes from elsewhere, such as a variable of the environment.
+    Rows do this in the transaction that changes them; call it for inputs of the snapshot that
+    are not rows, such as an environment variable.
     """
     Registry.objects.bump()
