@@ -1,6 +1,6 @@
-"""The gateway's front door: one ASGI callable for everything a model client sends.
+"""The data plane of the gateway: one ASGI callable for all requests of model clients.
 
-Outside Django's handler on purpose (an async view costs ten times as much); it
+It does not use Django's handler (an async view costs ten times as much): it
 reads values from the snapshot and never touches the ORM.
 """
 
@@ -45,11 +45,11 @@ from gateway.relay.run.settle import settle
 from gateway.relay.runtime import Runtime
 
 Scope = dict[str, Any]
-# Unique without asking the kernel for randomness at each request.
+# Unique without a system call for randomness per request.
 _RUN_ID = uuid.uuid4().hex[:22]
 _REQUEST_NUMBERS = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
-# Lists of models in shapes of their own: a page, and one entry.
+# Dialects with their own format of model lists: a page, and one entry.
 _MODEL_LISTS = {"gemini": (google_models_page, google_model_entry)}
 _JSON = (b"content-type", b"application/json")
 _VERBS: dict[str, Verb] = {
@@ -58,14 +58,14 @@ _VERBS: dict[str, Verb] = {
     "embed": "embed",
     "passthrough": "passthrough",
 }
-# The check of a body is one call: of a larger one its provider says what is wrong.
+# A larger body is not checked here, because the check is one call; its provider validates it.
 MAX_CHECKED_BYTES = 4 * 1024 * 1024
-# The most of a body that asks for one model's facts.
+# Maximum body size of Ollama's `/api/show`.
 _MAX_SHOW_BYTES = 64 * 1024
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer one HTTP request."""
+    """Serves one HTTP request."""
     started = time.perf_counter()
     runtime = await relay_runtime.ensure()
     path = scope["path"]
@@ -94,7 +94,7 @@ def new_call(
     endpoint: endpoints.Endpoint,
     started: float,
 ) -> Call:
-    """What is known of a request before its body is read."""
+    """Creates the call from the request line and headers, before its body is read."""
     exchange = Exchange(
         request_id=new_request_id(),
         endpoint=endpoint.name,
@@ -120,25 +120,25 @@ def new_call(
 
 
 def new_request_id() -> str:
-    """A fresh id, unique in the log: no client can choose the id of a row."""
+    """A new id, unique in the log: clients cannot choose the id of a row."""
     return f"req_{_RUN_ID}{next(_REQUEST_NUMBERS):010x}"
 
 
 def client_request_id(headers: dict[str, str]) -> str:
-    """The id that the client chose (`x-request-id`), if it is harmless; else empty."""
+    """The id that the client sent (`x-request-id`), if it is safe to use; else empty."""
     header_id = headers.get("x-request-id", "")
     return header_id if header_id and _REQUEST_ID.fullmatch(header_id) else ""
 
 
 def echoed_id(headers: dict[str, str]) -> str:
-    """The id to tell a client whose request has no row in the log."""
+    """The request id to return to a client whose request has no row in the log."""
     return client_request_id(headers) or new_request_id()
 
 
 async def serve(
     runtime: Runtime, call: Call, client: Client, scope: Scope, receive: Receive
 ) -> None:
-    """Admit one call and answer it; each of its failures is told to the client."""
+    """Admits one call and serves it; every failure is sent to the client."""
     if runtime.metrics.requests_in_flight >= runtime.config.max_requests:
         await _shed(runtime, call, client)
         return
@@ -205,7 +205,7 @@ async def _admit_and_run(
 
 
 async def _shed(runtime: Runtime, call: Call, client: Client) -> None:
-    """Refuse a request for which there is no room; it is counted, and leaves no row."""
+    """Rejects a request over the concurrency limit; it is counted, but not logged."""
     runtime.metrics.count_shed()
     error = Error(
         kind="overloaded",
@@ -217,7 +217,7 @@ async def _shed(runtime: Runtime, call: Call, client: Client) -> None:
 
 
 async def _accept_call(runtime: Runtime, call: Call, scope: Scope, receive: Receive) -> None:
-    """Method, key, body, model, route: all that is refused before any target is tried."""
+    """Checks method, key, body, model and route before any target is tried."""
     exchange = call.exchange
     if scope["method"] != "POST":
         message = f"{scope['method']} is not allowed here; use POST"
@@ -250,7 +250,7 @@ def _start_recorder(runtime: Runtime, call: Call) -> None:
         exchange.route.log_bodies if exchange.route else None,
         exchange.snapshot.log_bodies,
     )
-    # A `no` of the key or the route holds, whatever the wider switch says.
+    # A `False` of the key or the route overrides the global setting.
     recorder.enabled = False not in log_switches[:2] and (
         True in log_switches[:2] or bool(log_switches[2])
     )
@@ -261,12 +261,12 @@ def _start_recorder(runtime: Runtime, call: Call) -> None:
 
 
 async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: GatewayError) -> None:
-    """Tell the client in its dialect, and the log."""
+    """Sends the error to the client in its dialect, and logs it."""
     exchange = call.exchange
-    if call.detached:  # it goes on without the client
+    if call.detached:  # it continues without the client
         return
     error = call.error = failure.error
-    if client.started:  # only a fault of ours can end here: the stream is cut, never ended well
+    if client.started:  # a gateway fault: the stream is cut off, never ended normally
         call.outcome = "cut"
         return
     status, headers, content = _render_error(call, failure)
@@ -295,7 +295,7 @@ def _render_error(
         headers += failure.headers
     if isinstance(failure, UpstreamRefused) and _can_pass_upstream_error(call, failure):
         return failure.status, headers, failure.body
-    if rendered.status == 200 and exchange.stream:  # told as an answer, so in the form of one
+    if rendered.status == 200 and exchange.stream:  # the error is sent as a stream
         context = ResponseContext(
             id=exchange.id.removeprefix("req_"),
             created=int(exchange.started_at),
@@ -314,7 +314,7 @@ def _request_id_headers(call: Call) -> dict[str, str]:
 
 
 def _can_pass_upstream_error(call: Call, failure: UpstreamRefused) -> bool:
-    """Whether the upstream's own words go to the client: same dialect, JSON, no secret."""
+    """Whether the upstream's error body goes to the client: same dialect, JSON, no secret."""
     if not call.attempt.passthrough or failure.error.kind in {"upstream_auth", "quota"}:
         return False
     if not failure.clean:
@@ -327,7 +327,7 @@ def _encode_headers(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def _record_disconnect(runtime: Runtime, call: Call, client: Client) -> None:
-    """The client is gone: the row says so, with what had passed until then."""
+    """Logs a call whose client disconnected, with what was sent until then."""
     if call.detached:
         return
     call.outcome = "client_closed"
@@ -377,7 +377,7 @@ async def _ollama_metadata(
     headers: dict[str, str],
     receive: Receive,
 ) -> dict[str, Any]:
-    """What Ollama's clients ask before they chat. Raises GatewayError."""
+    """Metadata that Ollama's clients request before they chat. Raises GatewayError."""
     _require_method(endpoint, scope)
     key = authenticate(runtime, runtime.snapshot, scope["headers"], scope.get("query_string", b""))
     body = b""
@@ -391,7 +391,7 @@ async def _ollama_metadata(
 
 
 def _require_method(endpoint: endpoints.Endpoint, scope: Scope) -> None:
-    """Raise GatewayError (405) for a method that the endpoint does not have."""
+    """Raises GatewayError (405) for a method that the endpoint does not support."""
     if scope["method"] not in endpoint.methods:
         message = f"{scope['method']} is not allowed here; use {' or '.join(endpoint.methods)}"
         raise GatewayError(Error(kind="method_not_allowed", message=message))

@@ -1,9 +1,9 @@
-"""API keys: their format, where clients send them, and what a key may use.
+"""API keys: their format, where clients send them, and which routes a key may use.
 
     sk-dgm-<8 public characters><40 secret characters><6 characters of checksum>
 
-The checksum tells a typing mistake from a wrong key, and a real key from other text in a
-secret scanner.
+The checksum distinguishes a typing mistake from a wrong key and, in a secret scanner, a
+real key from other text.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot
 PREFIX = "sk-dgm-"
 _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC_CHARS, _SECRET_CHARS, _CHECKSUM_CHARS = 8, 40, 6
-# Which header counts first; clients that send two send the same value in both.
+# In order of precedence; clients that send two send the same value in both.
 _KEY_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 CREDENTIAL_HEADERS = frozenset(_KEY_HEADERS)
 
 
 def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
-    """The client's token from the first place that holds one; empty if none does."""
+    """The client's token from the first header that has one, else from `?key=`; empty if none."""
     key_headers: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in _KEY_HEADERS and name not in key_headers:
@@ -51,7 +51,7 @@ def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
 
 
 def key_digest(token: str, pepper: bytes) -> bytes:
-    """The keyed hash by which a key is stored and found (32 bytes).
+    """The keyed hash by which a key is stored and looked up (32 bytes).
 
     Keys have 238 random bits, so one fast hash is as good as a slow one.
     """
@@ -65,7 +65,7 @@ def generate_key() -> str:
 
 
 def public_prefix(token: str) -> str:
-    """What may be shown of a key: enough to tell it from others."""
+    """The part of a key that may be shown: enough to identify it."""
     return token[: len(PREFIX) + _PUBLIC_CHARS]
 
 
@@ -79,9 +79,9 @@ def _checksum(body: str) -> str:
 
 
 # --- requests from other sites ----------------------------------------------------------
-# A browser sends a page's request from whatever site the page is on. Where no key is needed
-# the gateway would answer, and pay for, a stranger's page. A stranger's host name may also
-# point here (DNS rebinding), which makes the page same-origin: the `Host` header reveals it.
+# A browser sends a page's requests whatever site the page is on. Without required keys, the
+# gateway would serve, and pay for, a foreign page. A foreign host name may also resolve to
+# this host (DNS rebinding), which makes the page same-origin: the `Host` header reveals it.
 
 _FOREIGN_HOST = (
     "without a key this gateway is not called by the name `{name}`: add it to "
@@ -94,9 +94,9 @@ _FOREIGN_PAGE = (
 
 
 def check_site(config: Config, headers: list[tuple[bytes, bytes]]) -> None:
-    """Raise GatewayError (403) for a foreign `Host`, `Origin` or `Sec-Fetch-Site`.
+    """Raises GatewayError (403) for a foreign `Host`, `Origin` or `Sec-Fetch-Site`.
 
-    Programs send no origin, and are let in.
+    Programs other than browsers send no origin, and are allowed.
     """
     host = origin = site = ""
     for name, value in headers:
@@ -125,7 +125,7 @@ def _is_trusted(origin: str, config: Config) -> bool:
 
 
 def _is_allowed(host: str, patterns: tuple[str, ...]) -> bool:
-    """As Django's ALLOWED_HOSTS means it: a name, `.name` for its subdomains too, or `*`."""
+    """As in Django's ALLOWED_HOSTS: a name, `.name` to include its subdomains, or `*`."""
     name = host.lower()
     if not name.endswith("]"):
         before, colon, port = name.rpartition(":")
@@ -176,16 +176,16 @@ def authenticate(
 
 
 def is_admin(runtime: Runtime, digest: bytes) -> bool:
-    """Whether a token's digest is an admin credential's."""
+    """Whether the digest of a token matches an admin credential."""
     return any(
         hmac.compare_digest(digest, admin_digest) for admin_digest in runtime.config.admin_digests
     )
 
 
 def find_route(snapshot: Snapshot, key: ApiKey | None, model: str, param: str = "model") -> Route:
-    """The route of a model name; `param` is the field it stands in.
+    """The route of a model name; `param` is the request field that contains the name.
 
-    Raises GatewayError (400 for a name that no model may have, 404, 403).
+    Raises GatewayError (400 for an invalid name, 404, 403).
     """
     if model not in snapshot.routes and model not in snapshot.aliases:
         check_model_name(model, param)
@@ -201,14 +201,14 @@ def find_route(snapshot: Snapshot, key: ApiKey | None, model: str, param: str = 
 
 
 def check_model_name(model: str, param: str = "model") -> None:
-    """Raise GatewayError (400) for a name that would be read as something else upstream."""
+    """Raises GatewayError (400) for a name that an upstream would not read as a model name."""
     fault = model_names.find_name_fault(model)
     if fault is not None:
         raise invalid(f"{param} is not a model's name: {fault}", param)
 
 
 def may_use(key: ApiKey, route: Route) -> bool:
-    """Whether the key is allowed this route."""
+    """Whether the key may use this route."""
     if not key.routes:
         return True
     names = (route.name, route.alternate_name) if route.alternate_name else (route.name,)

@@ -2,10 +2,10 @@
 
 A name resolves as in any other request: a route, an alias or `provider/model` with a target
 at the provider that receives the file; else the provider's own name of a model that has a row
-here or in its price list. Any other name is refused with its line number.
+here or is in its price list. Any other name is rejected with its line number.
 
-A line whose model name does not change keeps its bytes. The file is copied from one spool to
-another, a few lines at a time and in a thread.
+A line whose model name does not change is copied unchanged. The file is copied from one spool
+to another, a few lines at a time and in a thread.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def find_batch_part(exchange: Exchange) -> Part | None:
 async def infer_provider(exchange: Exchange, file: Part) -> str:
     """The provider that serves the first line's model, for a call that names no provider.
 
-    Empty if it is ambiguous: the name is not a route's, or several providers serve it.
+    Empty if it is ambiguous: the name is not a route, or several providers serve it.
     """
     spool = state_of(exchange)[0].spool
     assert spool is not None
@@ -90,7 +90,7 @@ async def infer_provider(exchange: Exchange, file: Part) -> str:
 async def rename_models(
     runtime: Runtime, exchange: Exchange, file: Part, provider: Provider
 ) -> None:
-    """Rewrite the models in the call's batch file to the provider's names. Raises GatewayError."""
+    """Rewrites the models in the call's batch file to the provider's names. Raises GatewayError."""
     state = state_of(exchange)[0]
     source_spool = state.spool
     assert source_spool is not None
@@ -114,7 +114,7 @@ async def rename_models(
 async def _copy_part(
     part: Part, source: Spool, target: Spool, rewriter: BatchLineRewriter | None
 ) -> Part:
-    """Copy a part to another spool, through `rewriter` if there is one."""
+    """Copies a part to another spool, through `rewriter` if there is one."""
     assert part.stored_range is not None
     start = target.size
     async for data in source.read(part.stored_range):
@@ -136,7 +136,7 @@ class BatchLineRewriter:
         self._size = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Take a chunk; returns the lines that it completes. Raises GatewayError."""
+        """Buffers a chunk; returns the lines that it completes. Raises GatewayError."""
         line_end, newline, remainder = data.partition(b"\n")
         self._buffer(line_end)
         if not newline:
@@ -179,7 +179,7 @@ class _FirstLine:
         self._buffer = b""
 
     def feed(self, data: bytes) -> bool:
-        """Take a chunk; returns whether the line is complete."""
+        """Buffers a chunk; returns whether the line is complete."""
         self._buffer = (self._buffer + data).lstrip()
         return b"\n" in self._buffer or len(self._buffer) > MAX_LINE_BYTES
 
@@ -200,9 +200,9 @@ def _read_model(line: bytes, line_number: int) -> str | None:
 
 
 def _is_unambiguous(line: bytes) -> bool:
-    """Whether every JSON reader finds the same model in a line.
+    """Whether every JSON parser reads the same model from a line.
 
-    Of a duplicate field one reader takes the first value, another the last.
+    Of a duplicate field some parsers use the first value, others the last.
     """
     return line.count(b'"model"') == line.count(b'"body"') == 1 and b"\\u00" not in line
 
@@ -214,7 +214,7 @@ def _may_differ_in_case(line: bytes) -> bool:
 
 
 def _check_case(line: bytes, line_number: int) -> None:
-    """Raise GatewayError for a field of the line or its body that is in another case."""
+    """Raises GatewayError for a field of the line or its body that is in another case."""
     try:
         fields = _fields_decoder.decode(line)
         request_body.check_case({"body": None, **fields})
@@ -272,7 +272,7 @@ class _ModelNames:
         )
 
     def _check_access(self, name: str, line_number: int) -> None:
-        """Raise GatewayError where the key may not use a model."""
+        """Raises GatewayError if the key may not use the model."""
         route, key = find_route(self._call.snapshot, None, name), self._call.key
         if key is not None and not may_use(key, route):
             message = (

@@ -1,9 +1,9 @@
 """Reads a request's body: bounded in bytes and time, decoded one level deep.
 
-An object in which two readers could see two values of one field is refused: of a repeated
-name one reader takes the first value, another the last, and readers in Go (Ollama, LocalAI)
-also accept `Model` for `model`. What is routed, limited and priced here would then differ
-from what the upstream answers.
+An object that two parsers could read differently is rejected: of a duplicate name some
+parsers use the first value, others the last, and parsers in Go (Ollama, LocalAI) also
+accept `Model` for `model`. Routing, limits and price here would then differ from what
+the upstream processes.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from gateway.relay.event_loop import offload
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
-# Past the limit the rest is read and thrown away, or the client sees a reset
-# instead of the 413; but not for ever.
+# Beyond the limit, up to this many bytes are read and discarded, because otherwise the
+# client sees a connection reset instead of the 413.
 _MAX_DISCARDED_BYTES = 256 * 1024 * 1024
 
 
 class ClientGone(Exception):
-    """The client left before its request was whole."""
+    """The client disconnected before its request was complete."""
 
 
 async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes:
-    """The whole body. Raises GatewayError (413) or ClientGone; the caller has the deadline."""
+    """The whole body. Raises GatewayError (413) or ClientGone; the caller sets the deadline."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
@@ -45,7 +45,7 @@ async def read(receive: Receive, headers: Mapping[str, str], limit: int) -> byte
 async def read_chunks(
     receive: Receive, headers: Mapping[str, str], limit: int
 ) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises as `read`, when all of it has been read."""
+    """The body in chunks. Raises GatewayError (413) after the last chunk, or ClientGone."""
     async for chunk in _bounded_chunks(receive, await _next_message(receive), headers, limit):
         yield chunk
 
@@ -53,7 +53,7 @@ async def read_chunks(
 async def _bounded_chunks(
     receive: Receive, message: dict[str, Any], headers: Mapping[str, str], limit: int
 ) -> AsyncIterator[bytes]:
-    """What this message and those after it bring, but for what is too much."""
+    """Chunks of the body from `message` on, up to `limit` bytes. Raises GatewayError (413)."""
     declared = headers.get("content-length", "")
     exceeds_discard_limit = declared.isdigit() and int(declared) > _MAX_DISCARDED_BYTES
     size = 0
@@ -84,15 +84,15 @@ def _too_large(limit: int) -> GatewayError:
 
 
 def decode(body: bytes) -> dict[str, msgspec.Raw]:
-    """The top level of a JSON object, values as they were written. Raises GatewayError.
+    """The top level of a JSON object, with values as raw JSON. Raises GatewayError.
 
-    Refused too: a field that stands there twice, or in another case (`check_field_names`).
+    Also rejects duplicate fields and fields in another case (`check_field_names`).
     """
     try:
         if len(body) >= offload.LARGE_BYTES:
             offload.check_fields(body)
         if not body.isascii():
-            # Values are not looked into here, so their encoding is checked apart.
+            # Values are not decoded here, so their encoding is checked separately.
             offload.check_utf8(body)
         fields = _fields_decoder.decode(body)
     except msgspec.ValidationError:
@@ -106,7 +106,7 @@ def decode(body: bytes) -> dict[str, msgspec.Raw]:
 
 
 def field(fields: dict[str, msgspec.Raw], name: str, field_type: type, *, default: Any) -> Any:
-    """One top-level value of the given type. Raises GatewayError naming it."""
+    """One top-level value of type `field_type`. Raises GatewayError naming it."""
     raw = fields.get(name)
     if raw is None or bytes(raw) == b"null":
         return default
@@ -119,7 +119,7 @@ def field(fields: dict[str, msgspec.Raw], name: str, field_type: type, *, defaul
 
 # --- field names ------------------------------------------------------------------------
 
-# Top-level fields of all dialects that decide about routing, limits, price or the answer's form.
+# Top-level fields of all dialects that affect routing, limits, price or the response format.
 INTERPRETED_FIELDS = frozenset(
     {
         *("model", "name", "stream", "stream_options", "messages", "input", "prompt", "suffix"),
@@ -140,10 +140,10 @@ _NAME = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def check_field_names(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
-    """Raise GatewayError (400) naming a field that is there twice or in another case.
+    """Raises GatewayError (400) naming a field that is duplicate or in another case.
 
-    `fields` is the top level of `body`. A compact body is as long as its fields and their
-    punctuation together, so that nothing was left out of `fields`: it costs two sums.
+    `fields` is the top level of `body`. Fast path: if a compact body is exactly as long as its
+    fields and their punctuation, it contains no other field.
     """
     names = "".join(fields)
     if not (names.isascii() and names.islower()):
@@ -154,7 +154,7 @@ def check_field_names(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
 
 
 def _has_python_encoding(body: bytes, fields: Mapping[str, msgspec.Raw]) -> bool:
-    """Whether `json.dumps` of Python wrote the object, so that no name can be there twice."""
+    """Whether Python's `json.dumps` wrote the object, so that no name can be duplicate."""
     offset = 0
     for name, raw in fields.items():
         start = b'%b"%b": ' % (b", " if offset else b"{", name.encode())
@@ -165,7 +165,7 @@ def _has_python_encoding(body: bytes, fields: Mapping[str, msgspec.Raw]) -> bool
 
 
 def check_case(names: Iterable[str]) -> None:
-    """Raise GatewayError (400) for two names that differ only in case, or one of READ that does."""
+    """Raises GatewayError (400) for names that differ, or differ from a known one, only in case."""
     spellings: dict[str, str] = {}
     for name in names:
         folded = name.casefold()
@@ -182,14 +182,14 @@ def check_case(names: Iterable[str]) -> None:
 
 
 def _check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
-    """Walk through the top level: the fields must stand there in order, and nothing else."""
+    """Walks the top level: it must consist of exactly `fields`, in order."""
     offset = _skip_whitespace(body, body.index(b"{") + 1)
     last_index = len(fields) - 1
     for index, (name, raw) in enumerate(fields.items()):
         field_name, offset = _parse_name(body, offset)
         value = bytes(raw)
         end = _skip_whitespace(body, offset + len(value))
-        # A number may begin as another one does: what follows tells whether it is whole.
+        # One number may be a prefix of another: the next character shows whether it is complete.
         if field_name != name or not body.startswith(value, offset) or body[end] not in b",}":
             raise _duplicate_field(field_name)
         offset = end
@@ -200,7 +200,7 @@ def _check_duplicates(body: bytes, fields: Mapping[str, msgspec.Raw]) -> None:
 
 
 def _parse_name(body: bytes, offset: int) -> tuple[str, int]:
-    """The name that begins at a place of a valid object, and where its value begins."""
+    """The name at `offset` in a valid object, and the offset of its value."""
     match = _NAME.match(body, offset)
     assert match is not None
     colon = _skip_whitespace(body, match.end())

@@ -1,6 +1,6 @@
 """The cache control of a request: `Cache-Control`, and LiteLLM's body field `cache`.
 
-The field is taken out of the body: no upstream knows it.
+The field is removed from the body, because no upstream supports it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAMES = (*_FLAGS, *_MIN_SECONDS, "namespace")
 
 
 def read(exchange: Exchange) -> CacheControl | None:
-    """Read the request's cache control and remove the field from its body.
+    """Reads the request's cache control and removes the field from its body.
 
     None if neither the route nor the request uses the cache. Raises GatewayError that names
     the invalid field.
@@ -70,7 +70,7 @@ def _decode_field(raw: msgspec.Raw) -> dict[str, Any]:
 
 
 def _check_value(name: str, value: Any) -> None:
-    """Raise for a value that is not of its kind; null says nothing."""
+    """Raises GatewayError for a value of the wrong type; null is ignored."""
     param = f"{FIELD}.{name}"
     if value is None:
         return
@@ -92,7 +92,7 @@ def _is_seconds(value: Any, min_seconds: int) -> bool:
 
 
 def _parse_header(header: str) -> CacheControl:
-    """`Cache-Control` of a request; what is not understood is ignored, as RFC 9111 has it."""
+    """`Cache-Control` of a request; unknown directives are ignored, as RFC 9111 requires."""
     use = keep = True
     ages = []
     for directive in header.lower().split(","):

@@ -1,4 +1,4 @@
-"""Path -> what it is: the visible table of what the gateway serves.
+"""Table of the paths that the gateway serves.
 
 Every path also works without `/v1` and below `/anthropic` (clients append their
 own prefix to a base URL that already has one).
@@ -31,8 +31,8 @@ Action = Literal[
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What one path does.
 
-    `arg` is the part of the path after a prefix, if any. `model` and `stream` are what
-    the path says of them in dialects that put them there.
+    `arg` is the part of the path after a prefix, if any. `model` and `stream` are set in
+    dialects that encode them in the path.
     """
 
     name: str
@@ -77,7 +77,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "models": Endpoint(
         name="/v1/models", action="models", dialect="openai_chat", methods=_GET_METHODS
     ),
-    # Claude Code asks this before its first turn and sends its telemetry there.
+    # Claude Code calls the first before its first turn and sends telemetry to the second.
     "api/hello": Endpoint(
         name="/api/hello", action="hello", dialect="anthropic_messages", methods=_GET_METHODS
     ),
@@ -105,7 +105,7 @@ ENDPOINTS: dict[str, Endpoint] = {
     "api/embed": Endpoint(
         name="/api/embed", action="embed", dialect="ollama", methods=_POST_METHODS
     ),
-    # The older form of it: one prompt, one vector.
+    # The older form of embeddings: one prompt, one vector.
     "api/embeddings": Endpoint(
         name="/api/embeddings", action="embed", dialect="ollama", methods=_POST_METHODS
     ),
@@ -123,17 +123,17 @@ ENDPOINTS: dict[str, Endpoint] = {
     # The bare base URL: answered so that a connection test by a client succeeds.
     "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET_METHODS),
 }
-# Google's clients alone put their key there.
+# Only Google's clients send their key in this header.
 _GOOGLE_KEY_HEADER = "x-goog-api-key"
 _MODEL_ENDPOINT = Endpoint(
     name="/v1/models/{id}", action="model", dialect="openai_chat", methods=_GET_METHODS
 )
-# Which of the operations it is, the method and the headers say too.
+# The operation also depends on the method and the headers.
 _PASSTHROUGH_ENDPOINT = Endpoint(
     name="passthrough", action="passthrough", dialect="openai_chat", methods=()
 )
 _RESPONSE_PATH = re.compile(r"responses/([^/]+)(?:/(cancel|input_items))?")
-# What may be asked of one response, by the end of its path.
+# Operations on one response, by the last segment of the path.
 _RESPONSE_ENDPOINTS: dict[str | None, Endpoint] = {
     what: Endpoint(
         name="/v1/responses/{id}" + (f"/{what}" if what else ""),
@@ -149,17 +149,17 @@ _RESPONSE_ENDPOINTS: dict[str | None, Endpoint] = {
 }
 _PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 
-# What is the edge's and not Django's. Everything else is the console's.
+# Paths that the edge serves; Django serves all others.
 _EDGE_PATH = re.compile(
-    # LiteLLM's list of models has a prefix of the edge's, but is the management API's.
+    # LiteLLM's list of models has a prefix of the edge, but belongs to the management API.
     r"(?!/v1/model/info/?\Z)/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha|v2)(?:/.*)?"
     r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
     r"|responses(?:/.*)?"
-    # What is passed on unread.
+    # Passthrough.
     r"|(?:v2/)?rerank/?|moderations/?|(?:images|audio)/.*|messages/batches(?:/.*)?"
     r"|(?:files|batches)(?:/.*)?"
     r"|api/(?:hello|event_logging/batch)"
-    # Ollama's; the rest below /api is the management API's.
+    # Ollama; all other paths below /api belong to the management API.
     r"|api/(?:chat|generate|embed|embeddings|tags|show|version|ps)"
     r"|health(?:/.*)?|metrics)",
     re.DOTALL,
@@ -168,7 +168,7 @@ _EDGE_PATH = re.compile(
 
 @lru_cache(maxsize=1024)
 def is_edge_path(path: str) -> bool:
-    """Whether a path is the edge's to answer."""
+    """Whether the edge serves a path."""
     return _EDGE_PATH.fullmatch(path) is not None
 
 
@@ -192,7 +192,7 @@ def find_endpoint(path: str) -> Endpoint | None:
 
 
 def _google_endpoint(google_path: google_paths.GooglePath) -> Endpoint:
-    """The endpoint of one of Google's paths."""
+    """The endpoint of a Google path."""
     if not google_path.action:
         name = "/v1beta/models/{id}" if google_path.model else "/v1beta/models"
         action: Action = "model" if google_path.model else "models"
@@ -210,7 +210,7 @@ def _google_endpoint(google_path: google_paths.GooglePath) -> Endpoint:
 
 
 def dialect_of(path: str, headers: dict[str, str]) -> str:
-    """Whose words an error at an unknown path is told in."""
+    """The dialect of errors at a path, which may be unknown."""
     if path.startswith("/anthropic") or "anthropic-version" in headers or "/messages" in path:
         return "anthropic_messages"
     if path.startswith("/ollama"):

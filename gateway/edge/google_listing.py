@@ -1,4 +1,4 @@
-"""The models list as Google's clients read it."""
+"""The models list in Google's format."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE = 50, 1000
 
 
 def google_models_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> dict[str, Any]:
-    """One page of what the key may use; `nextPageToken` is the place to go on from."""
+    """One page of the models that the key may use; `nextPageToken` is the next offset."""
     params = {name: values[0] for name, values in parse_qs(query).items()}
     size = _int_param(params, "pageSize", _DEFAULT_PAGE_SIZE) or _DEFAULT_PAGE_SIZE
     start = _int_param(params, "pageToken", 0)

@@ -1,4 +1,4 @@
-"""Google's paths, which name the model and what to do with it after a colon.
+"""Google's paths, which contain the model and, after a colon, the method.
 
 /v1beta/models/{model}:generateContent          and the same below /v1
 /v1beta1/projects/P/locations/L/publishers/google/models/{model}:...
@@ -28,7 +28,7 @@ _ACTIONS: dict[str, Action] = {
 
 
 class GooglePath(msgspec.Struct, frozen=True, kw_only=True):
-    """A path taken apart. `action` is one of ENDPOINTS' or None for the list of models."""
+    """A parsed path. `action` is an `Action`, or None for the list of models or one entry of it."""
 
     verb: str = ""
     action: Action | None = None
@@ -37,9 +37,9 @@ class GooglePath(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(path: str) -> GooglePath | None:
-    """What a path means to a Google client; None for one that is not Google's alone.
+    """Parses a path; None for one that is not specific to Google.
 
-    `/v1/models` has three readers; without an action it is left to the common table.
+    `/v1/models` is shared by three dialects; without an action it is left to the common table.
     """
     match = _PATH.match(path)
     if match is None:

@@ -1,4 +1,4 @@
-"""The models list in the two shapes that share its URL."""
+"""The models list in OpenAI's and Anthropic's formats, which share a URL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.edge.auth import may_use
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
-# Routes have no birthday worth telling; both dialects demand one.
+# Placeholder: both dialects require a creation time, which is not meaningful for a route.
 _CREATED = 1_767_225_600
 _CREATED_AT = "2026-01-01T00:00:00Z"
 
@@ -17,7 +17,7 @@ _CREATED_AT = "2026-01-01T00:00:00Z"
 def models_page(
     snapshot: Snapshot, key: ApiKey | None, query: str, *, anthropic: bool
 ) -> dict[str, Any]:
-    """What the key may use: OpenAI's list, or Anthropic's page of it."""
+    """The models that the key may use: OpenAI's list, or a page in Anthropic's format."""
     names = visible_names(snapshot, key)
     if not anthropic:
         data = [_openai_entry(name, snapshot.route(name)) for name in names]
@@ -60,7 +60,7 @@ def model_entry(
 
 
 def visible_names(snapshot: Snapshot, key: ApiKey | None) -> list[str]:
-    """Route names and exact aliases, those that are hidden or not allowed left out."""
+    """Names and exact aliases of the routes that are not hidden and that the key may use."""
     names = [name for name, route in snapshot.routes.items() if _is_visible(route, key)]
     names += [
         alias

@@ -1,4 +1,4 @@
-"""What Ollama's clients ask before they chat: the models, one of them, the version."""
+"""Metadata for Ollama's clients: the models, one model, the version."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from gateway.edge.auth import find_route
 from gateway.edge.listing import visible_names
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
-# The release whose API is served; clients compare it with the least that they need.
+# The release whose API is served; clients compare it with their minimum version.
 API_VERSION = "0.13.0"
-# Routes have no birthday worth telling.
+# Placeholder: a modification time is not meaningful for a route.
 _MODIFIED_AT = "2026-01-01T00:00:00Z"
 _ARCHITECTURE = "dragoman"
 
 
 def version() -> dict[str, Any]:
-    """The answer of /api/version."""
+    """The response of /api/version."""
     return {"version": API_VERSION}
 
 
 def running_models() -> dict[str, Any]:
-    """The answer of /api/ps: no model is in this machine's memory."""
+    """The response of /api/ps: no model is loaded on this machine."""
     return {"models": []}
 
 
 def tags(snapshot: Snapshot, key: ApiKey | None) -> dict[str, Any]:
-    """The answer of /api/tags: what the key may use."""
+    """The response of /api/tags: the models that the key may use."""
     names = visible_names(snapshot, key)
     return {"models": [_tag(name, snapshot.route(name)) for name in names]}
 
@@ -61,7 +61,7 @@ def _details(route: Route | None) -> dict[str, Any]:
 
 
 def show(snapshot: Snapshot, key: ApiKey | None, body: bytes) -> dict[str, Any]:
-    """The answer of /api/show: what a model can do. Raises GatewayError (400, 403, 404)."""
+    """The response of /api/show: a model's capabilities. Raises GatewayError (400, 403, 404)."""
     route = find_route(snapshot, key, _requested_model(body))
     info: dict[str, Any] = {"general.architecture": _ARCHITECTURE, "general.basename": route.name}
     capabilities = ["completion"]
@@ -88,7 +88,7 @@ def _requested_model(body: bytes) -> str:
         fields = msgspec.json.decode(body, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise invalid("the request body must be a JSON object") from None
-    # `name` is what older clients write.
+    # Older clients send `name`.
     name = fields.get("model") or fields.get("name")
     if not isinstance(name, str):
         raise invalid("model is required: the name of a route or `provider/model`", "model")
@@ -98,7 +98,7 @@ def _requested_model(body: bytes) -> str:
 def answer_metadata(
     operation: str, snapshot: Snapshot, key: ApiKey | None, body: bytes
 ) -> dict[str, Any]:
-    """The answer of one of these paths. Raises GatewayError."""
+    """The response for a metadata endpoint (`Endpoint.arg`). Raises GatewayError."""
     match operation:
         case "tags":
             return tags(snapshot, key)

@@ -1,4 +1,4 @@
-"""What an operator's tools ask: health and metrics. No ORM, no key but for metrics."""
+"""Endpoints for operations: health and metrics. No ORM; only metrics need a credential."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOOPBACK = ("127.", "::1")
 
 
 async def answer_operations(runtime: Runtime, scope: dict[str, Any], client: Client) -> None:
-    """Answer a request below /health or at /metrics."""
+    """Serves a request below /health or at /metrics."""
     path = scope["path"].rstrip("/")
     if path == "/metrics":
         await _metrics(runtime, scope, client)
@@ -34,11 +34,11 @@ def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
         case "/health/live":
             return 200, {"status": "live"}
         case "/health/liveliness" | "/health/liveness":
-            return 200, "I'm alive!"  # LiteLLM's paths, and its answer
+            return 200, "I'm alive!"  # LiteLLM's paths and response
         case "/health/ready":
             return _ready(runtime)
         case "/health/readiness":
-            # LiteLLM's path and answer. Without its database the gateway goes on answering.
+            # LiteLLM's path and response. Without its database the gateway continues to serve.
             if runtime.draining or runtime.drain_announced:
                 return 503, {"status": "shutting_down"}
             return 200, {
@@ -73,7 +73,7 @@ def _summary(runtime: Runtime) -> dict[str, Any]:
         "registry": snapshot.version,
         "routes": len(snapshot.routes),
         "left_out": len(snapshot.warnings),
-        # Its error may name hosts and paths: those are for the log and the console.
+        # Its error may contain hosts and paths: it is shown only in the log and the console.
         "journal": {
             **msgspec.structs.asdict(msgspec.structs.replace(runtime.journal.status, error="")),
             **msgspec.structs.asdict(counters),
@@ -107,7 +107,7 @@ async def _metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> N
 
 
 def _state_code(state: CircuitState, now: float) -> int:
-    """As dragoman_deployment_state has it."""
+    """The value of the metric dragoman_deployment_state: 0 closed, 1 half-open, 2 open."""
     if half_open(state, now):
         return 1
     return 0 if allows_call(state, now) else 2

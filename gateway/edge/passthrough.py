@@ -1,8 +1,8 @@
 """Accepts passthrough requests: finds the operation, reads the form, selects the provider.
 
-A body that names a model goes where any request for it goes. Without one the provider is,
-in this order: the one that an id of ours names, the one that the client names (`?provider=`
-or `x-dragoman-provider`), the only one that serves the call.
+A body with a model is routed like any other request for that model. Without a model, the
+provider is, in this order: the one in a resource id issued by the gateway, the one that the
+client names (`x-dragoman-provider` or `?provider=`), the only one that serves the call.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from gateway.relay.passthrough.request import provider_path, resolve_owned_id, s
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import Provider, Route, Target, model_of
 
-# How long a form may take to arrive, as long as something of it comes.
+# Maximum duration of an upload that makes progress.
 MAX_UPLOAD_S = 900.0
 PROVIDER_HEADER = "x-dragoman-provider"
-# Parameters that are the gateway's and not the upstream's.
+# Query parameters for the gateway, not sent upstream.
 _GATEWAY_PARAMS = frozenset({"provider", "key"})
-# Parameters that hold an id of ours.
+# Query parameters that contain a resource id issued by the gateway.
 _CURSOR_PARAMS = frozenset({"after", "before", "after_id", "before_id"})
-# How much is asked for where only a key's own part of a list is shown.
+# The page size for lists of which only the key's own items are returned.
 _MAX_PAGE_SIZE = {
     "files": "10000",
     "batches": "100",
@@ -52,7 +52,7 @@ _PATH = re.compile(r"^/(?:anthropic(?=/))?/?(?:(?P<version>v[12])/)?(?P<rest>.*?
 
 
 def has_operation(path: str) -> bool:
-    """Whether there is any operation at a path; what is no path has none."""
+    """Whether any operation exists at a path; `path` may be anything, also no path."""
     if not path.startswith("/"):
         return False
     operation_path = _split_version(path)[1]
@@ -69,7 +69,7 @@ def _split_version(path: str) -> tuple[str, str]:
 
 
 def begin_call(exchange: Exchange, path: str, method: str) -> None:
-    """Set the operation of a new call; none if the path does not allow the method."""
+    """Sets the operation of a new call; none if the path does not allow the method."""
     version, operation_path = _split_version(path)
     is_anthropic = "anthropic-version" in exchange.headers or path.startswith("/anthropic/")
     dialect = "anthropic_messages" if is_anthropic else "openai_chat"
@@ -92,7 +92,7 @@ async def accept_call(
     receive: Receive,
     deadlines: Deadlines,
 ) -> None:
-    """All that is refused before any target is tried. Raises GatewayError, ClientGone."""
+    """Checks a call before any target is tried. Raises GatewayError, ClientGone."""
     assert exchange.passthrough_state is not None
     if exchange.passthrough_state.operation is None:
         allowed = exchange.passthrough_state.allowed_methods
@@ -143,7 +143,7 @@ async def _read_body(
         message = await receive()
         if time.monotonic() > deadline:
             raise GatewayError(stop_error("body"))
-        deadlines.reset()  # what is large may take its time, as long as something comes
+        deadlines.reset()  # a large upload may take long, as long as it makes progress
         return message
 
     if not is_form:
@@ -169,13 +169,13 @@ async def _read_body(
 
 
 def release_spool(exchange: Exchange) -> None:
-    """Close the spool that `accept_call` opened for a form."""
+    """Closes the spool that `accept_call` opened for a form."""
     if exchange.passthrough_state is not None and exchange.passthrough_state.spool is not None:
         exchange.passthrough_state.spool.close()
 
 
 def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
-    """The plain fields, as a body to route, limit and log by: of files the length alone."""
+    """Stores the fields as a JSON body for routing, limits and the log; of files only the size."""
     form_fields: dict[str, Any] = {}
     request_body.check_case({part.name: None for part in form})
     for part in form:
@@ -207,7 +207,7 @@ def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
     exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
 
 
-# --- who answers --------------------------------------------------------------------------
+# --- the provider -------------------------------------------------------------------------
 
 
 def _route_for_model(exchange: Exchange, operation: Operation) -> Route:
@@ -226,7 +226,7 @@ def _route_for_model(exchange: Exchange, operation: Operation) -> Route:
 
 
 def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
-    """The provider of the models in a batch, which must be one; each gets its name there."""
+    """The route of a batch, whose models must share a provider; rewrites their names to its own."""
     list_field, params_field = operation.batch_model_path
     requests = msgspec.json.decode(exchange.fields.get(list_field, b"null"))
     if not isinstance(requests, list) or not requests:
@@ -335,7 +335,7 @@ def _providers_with(exchange: Exchange, family: str) -> list[Provider]:
 
 
 def _provider_hint(exchange: Exchange, family: str) -> str:
-    """What to do, for a refusal: the providers here that could, or those that would."""
+    """A hint for a refusal: the configured providers with this family, or vendors that have it."""
     names = [provider.name for provider in _providers_with(exchange, family)]
     if names:
         return f"these providers here have it: {', '.join(names)}"
@@ -346,7 +346,7 @@ def _provider_hint(exchange: Exchange, family: str) -> str:
 
 
 def _route_to_provider(exchange: Exchange, provider: Provider, operation: Operation) -> Route:
-    """The way to one provider without a model; a key with routes needs this one among them."""
+    """A route to one provider without a model; a restricted key needs permission for its name."""
     operation_name = operation.family.rpartition("/")[2]
     target = Target(id=0, model=model_of(provider, operation_name))
     route = Route(id=0, name=f"{provider.name}/{operation_name}", targets=(target,), retries=0)
@@ -359,7 +359,7 @@ def _route_to_provider(exchange: Exchange, provider: Provider, operation: Operat
 
 
 def _set_query(runtime: Runtime, exchange: Exchange, query: dict[str, str]) -> None:
-    """The parameters to send on, with the provider's own ids as cursors."""
+    """Sets the query to send upstream, with the provider's own ids as cursors."""
     state, operation = state_of(exchange)
     params = {name: value for name, value in query.items() if name not in _GATEWAY_PARAMS}
     for name in _CURSOR_PARAMS & params.keys():
@@ -369,6 +369,6 @@ def _set_query(runtime: Runtime, exchange: Exchange, query: dict[str, str]) -> N
             params[name] = resolve_owned_id(runtime, exchange, params[name], name).id
     listing = operation.has_resource_ids and operation.method == "GET" and not operation.path_suffix
     if listing and state.owner_key_id is not None:
-        # Others' things are left out of the answer, so there may be few of the key's in it.
+        # Items of other keys are filtered out of the response, so request the largest page.
         params["limit"] = _MAX_PAGE_SIZE[operation.family]
     state.query = tuple(params.items())

@@ -1,4 +1,4 @@
-"""Refusals that are made before a request is looked into, in the caller's dialect."""
+"""Refusals before a request is parsed, in the caller's dialect."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _JSON = (b"content-type", b"application/json")
 def render_refusal(
     path: str, headers: list[tuple[bytes, bytes]], error: Error
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    """Status, headers and body of an error in the dialect of whoever calls this path."""
+    """Status, headers and body of an error in the dialect of the path."""
     text_headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in headers}
     request_id = f"req_{_RUN_ID}{next(_REQUEST_NUMBERS):010x}"
     reply = DIALECTS[endpoints.dialect_of(path, text_headers)].client.render_error(
@@ -35,5 +35,5 @@ def render_refusal(
 
 
 async def send_refusal(scope: dict[str, Any], send: Send, error: Error) -> None:
-    """Answer a request with an error."""
+    """Responds to a request with an error."""
     await Client(send).reply(*render_refusal(scope["path"], scope["headers"], error))

@@ -1,13 +1,13 @@
-"""What clients ask of a response by its id: read it, its input, cancel it, delete it.
+"""Operations on a response by its id: read it, list its input, cancel it, delete it.
 
-    GET    /v1/responses/{id}               with stream=true its events, if it is made in the
-                                            background and as a stream
+    GET    /v1/responses/{id}               with stream=true its events, if it was created
+                                            with background and stream
     DELETE /v1/responses/{id}
     POST   /v1/responses/{id}/cancel
     GET    /v1/responses/{id}/input_items
 
-A response is there for the key (or the team of the key) that had it made, and for nobody
-else: everybody else gets the 404 of an id that never was.
+A response is visible only to the key that created it, or that key's team; others get the
+404 of an id that does not exist.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ Scope = dict[str, Any]
 _JSON: Header = (b"content-type", b"application/json")
 _DIALECT = DIALECTS["openai_responses"]
 _INTERRUPTED = Error(kind="upstream_error", message="the gateway ended while the response ran")
-# How long a request to cancel waits for the response to be over.
+# How long a cancel request waits for the response to end.
 _CANCEL_WAIT_S = 5.0
 _POLL_S = 0.5
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False, "": False}
 
 
 async def detach(runtime: Runtime, call: Call, client: Client) -> None:
-    """Start a background response, and reply with its first state. Raises GatewayError."""
+    """Starts a background response, and replies with its first state. Raises GatewayError."""
     job = await background.background_responses(runtime).start(call, run_with_features)
     headers = id_headers(call)
     if not call.exchange.stream:
@@ -74,7 +74,7 @@ async def answer_response(
     receive: Receive,
     request_id: str,
 ) -> None:
-    """Answer one request for a response by its id."""
+    """Serves one request for a response by its id."""
     request_id_header = (b"x-request-id", request_id.encode())
     try:
         request = _ResponseRequest(runtime, endpoint, scope)
@@ -85,7 +85,7 @@ async def answer_response(
     except GatewayError as failure:
         reply = _DIALECT.client.render_error(failure.error, request_id)
         if failure.error.kind == "not_found":
-            reply.body["error"]["code"] = None  # no model is what is missing
+            reply.body["error"]["code"] = None  # the code is for a missing model
         await client.reply(
             reply.status, [_JSON, request_id_header], msgspec.json.encode(reply.body)
         )
@@ -103,7 +103,7 @@ _EVENT_STREAM_HEADERS: list[Header] = [
 
 
 async def _send_until_disconnect(receive: Receive, coroutine: Any) -> None:
-    """Send until the end or until the client disconnects."""
+    """Runs `coroutine` until it ends or the client disconnects."""
     sender = asyncio.ensure_future(coroutine)
 
     async def listen() -> None:
@@ -162,7 +162,7 @@ class _ResponseRequest:
         self.owner = owner_of(key)
 
     async def content(self) -> bytes | AsyncIterator[bytes]:
-        """The JSON of the answer, or the events of one. Raises GatewayError."""
+        """The JSON of the response, or its events. Raises GatewayError."""
         match self.endpoint.name.rpartition("/")[2], self.method:
             case "cancel", _:
                 return await self._cancel()
@@ -176,7 +176,7 @@ class _ResponseRequest:
         stored_response = await self.runtime.responses.find(self.owner, self.endpoint.arg)
         job = self._job()
         if job is not None:
-            # Another process may have been told to end it.
+            # Another process may have received the request to cancel it.
             if stored_response is None or stored_response.status == "cancelled":
                 job.cancel()
             else:
@@ -190,7 +190,7 @@ class _ResponseRequest:
         return background.background_responses(self.runtime).job(self.owner, self.endpoint.arg)
 
     def _require_content(self, stored_response: StoredResponse) -> StoredResponse:
-        """The same, if its content is kept. Raises GatewayError."""
+        """Returns the response if its content is stored. Raises GatewayError."""
         if stored_response.response:
             return stored_response
         message = (
@@ -218,7 +218,7 @@ class _ResponseRequest:
     async def _replay_events(
         self, stored_response: StoredResponse, after: int
     ) -> AsyncIterator[bytes]:
-        """The events of a response that another process has or had; its end is waited for."""
+        """The events of a response that runs or ran in another process; waits for its end."""
         while stored_response.running and not _is_stale(stored_response):
             await asyncio.sleep(_POLL_S)
             stored_response = await self._find()
@@ -287,14 +287,14 @@ class _ResponseRequest:
 
 
 def _is_stale(stored_response: StoredResponse) -> bool:
-    """Whether the process in which it runs has not been heard of for too long."""
+    """Whether the process that runs it has sent no heartbeat for too long."""
     return (
         stored_response.running and time.time() - stored_response.heartbeat_at > HEARTBEAT_TIMEOUT_S
     )
 
 
 def _current_response(stored_response: StoredResponse) -> bytes:
-    """The response as it stands."""
+    """The response in its current state."""
     if _is_stale(stored_response):
         return failed_response(stored_response.response, _INTERRUPTED)
     if stored_response.status == "cancelled":

@@ -1,20 +1,20 @@
-"""OpenAI's Responses over a WebSocket: one connection, many turns.
+"""OpenAI's Responses API over a WebSocket: one connection, many turns.
 
     client                                          gateway
-    {"type": "response.create", ...body}    ->      the events of a stream, one a message
+    {"type": "response.create", ...body}    ->      stream events, one per message
     ...                                     <-      {"type": "error", "status": 400, ...}
 
-An error has HTTP's status and words, and as `headers` those that say when to try again
+An error has the HTTP status and body, and in `headers` the rate-limit headers
 (Codex reads them there; codex-rs/codex-api, endpoint/responses_websocket.rs, 2026-11).
 
 As OpenAI documents it (developers.openai.com, websocket-mode, 2026-11): `stream` and
-`background` are not used; requests with one `stream_id` are answered in their order, those
-with different ones side by side, and events tell their `stream_id` back; the newest
-answers stay in the connection's memory, so that `previous_response_id` works with `store:
-false` too; `generate: false` prepares a turn without one; a connection lasts an hour.
+`background` are not used; requests with one `stream_id` run in order, those with different
+ones in parallel, and events carry their `stream_id`; the newest responses stay in the
+connection's memory, so that `previous_response_id` also works with `store: false`;
+`generate: false` prepares a turn without a response; a connection lasts an hour.
 
-Each turn goes the way of an HTTP request, key, limits and log included. The upstream is
-called by HTTP. Who closes the connection ends what is under way.
+Each turn is processed like an HTTP request, including key, limits and log. The upstream is
+called by HTTP. A disconnect of the client cancels the turns in progress.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ MAX_CONNECTION_S = 60 * 60.0
 MAX_STREAMS = 32
 MAX_TURNS = 16
 MAX_STREAM_ID_CHARS = 200
-# Connections at once in one process.
+# Concurrent connections per process.
 MAX_CONNECTIONS = 2000
-# Of those, by one key.
+# Concurrent connections per process and key.
 MAX_CONNECTIONS_PER_KEY = 250
-# How often an idle connection looks whether it is to end.
+# How often an idle connection checks whether it must close.
 _POLL_S = 0.5
 _REFUSED, _TOO_LARGE, _GOING_AWAY = 1008, 1009, 1012
 _HANDSHAKE_HEADERS = (
@@ -64,7 +64,7 @@ _HANDSHAKE_HEADERS = (
     b"x-request-id",
     b"content-length",
 )
-# Fields of a message that are not the request's own.
+# Fields of a message that are not part of the request body.
 _ENVELOPE_FIELDS = (
     "type",
     "stream",
@@ -74,17 +74,17 @@ _ENVELOPE_FIELDS = (
     "background",
     "event_id",
 )
-# The headers of a refusal that are told with it.
+# Prefixes of the response headers that an error message includes.
 _ERROR_HEADERS = ("retry-after", "x-ratelimit-", "x-request-id")
-# What clients tell about the connection, and need no answer to.
+# Notifications from clients that need no response.
 _IGNORED_TYPES = frozenset({"response.processed"})
 _DIALECT_NAME, _PATH = "openai_responses", "/v1/responses"
-# Open connections by key; without a key they are one.
+# Open connections by key id; connections without a key share the entry None.
 _open_connections: Counter[int | None] = Counter()
 
 
 async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serve one WebSocket from its handshake to its end."""
+    """Serves one WebSocket from its handshake to its end."""
     runtime = await relay_runtime.ensure()
     await receive()
     try:
@@ -107,7 +107,7 @@ async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _authenticate(runtime: Runtime, scope: Scope) -> int | None:
-    """Whose connection it is. Raises GatewayError for one that is not opened."""
+    """The id of the connection's key; None without one. Raises GatewayError to reject it."""
     endpoint = endpoints.find_endpoint(scope["path"])
     if endpoint is None or endpoint.name != _PATH:
         message = f"there is no WebSocket at {scope['path'][:200]}; {_PATH} has one"
@@ -126,9 +126,9 @@ def _authenticate(runtime: Runtime, scope: Scope) -> int | None:
 
 
 async def _reject_handshake(scope: Scope, send: Send, error: Error) -> None:
-    """Refuse the handshake with an error body.
+    """Rejects the handshake with an error body.
 
-    A server that cannot send a body there (Daphne) accepts, sends the error, and closes.
+    On a server that cannot send a body there (Daphne), accepts, sends the error, and closes.
     """
     reply = DIALECTS[_DIALECT_NAME].client.render_error(error, "")
     if not _supports_http_response(scope):
@@ -145,14 +145,14 @@ async def _reject_handshake(scope: Scope, send: Send, error: Error) -> None:
 
 
 def _supports_http_response(scope: Scope) -> bool:
-    """Whether the server can do more than accept, send and close, which is all Daphne can."""
+    """Whether the server can respond to a handshake with HTTP; Daphne cannot."""
     return "websocket.http.response" in scope.get("extensions", {})
 
 
 def _close_message(scope: Scope, code: int) -> dict[str, Any]:
-    """The message that closes a connection with a code of the protocol's own, 10xx.
+    """The message that closes a connection with a protocol code, 10xx.
 
-    Daphne lets no application use those: there it is 40xx, of the private ones.
+    Daphne does not allow applications to use these codes: there it is 40xx, a private code.
     """
     return {
         "type": "websocket.close",
@@ -184,7 +184,7 @@ class _Connection:
         }
 
     async def run(self, receive: Receive) -> None:
-        """Take messages until the client leaves, the hour is over, or the gateway ends."""
+        """Handles messages until the client disconnects, the hour is over or the gateway drains."""
         next_message = asyncio.ensure_future(receive())
         try:
             while True:
@@ -202,12 +202,12 @@ class _Connection:
             next_message.cancel()
 
     async def end(self) -> None:
-        """Stop what is under way."""
+        """Cancels the turns in progress."""
         self.gone.set()
         await asyncio.gather(*self._streams.values(), return_exceptions=True)
 
     async def _close_if_over(self) -> bool:
-        """Close the connection if its time has come and nothing is under way."""
+        """Closes the connection if it must end and no turn is running; returns whether it did."""
         if self._open_turns:
             return False
         if time.monotonic() - self._opened_at > MAX_CONNECTION_S:
@@ -222,7 +222,7 @@ class _Connection:
         return False
 
     async def _handle_message(self, message: dict[str, Any]) -> bool:
-        """Begin what a message asks for; whether the connection goes on."""
+        """Queues the turn that a message requests; returns whether the connection stays open."""
         text = message.get("text")
         data = message.get("bytes") or b""
         size = len(data) if text is None else len(text)
@@ -244,7 +244,7 @@ class _Connection:
         return True
 
     def _queue_turn(self, stream_id: str, fields: dict[str, msgspec.Raw]) -> None:
-        """Queue a request behind those of its stream. Raises GatewayError for too many."""
+        """Queues a request behind those of its stream. Raises GatewayError for too many."""
         for name, task in list(self._streams.items()):
             if task.done():
                 del self._streams[name]
@@ -283,7 +283,7 @@ class _Connection:
     async def _answer_without_generating(
         self, stream_id: str, fields: dict[str, msgspec.Raw]
     ) -> None:
-        """Answer a request that is to say nothing: later ones go on from its input."""
+        """Responds to a request with `generate: false`: later turns continue from its input."""
         runtime, scope = self.runtime, self.scope
         key = authenticate(runtime, runtime.snapshot, scope["headers"], scope["query_string"])
         model = request_body.field(fields, "model", str, default="")
@@ -325,7 +325,7 @@ class _Connection:
             await self.send(msgspec.json.encode(event), stream_id)
 
     def remember_response(self, stream_id: str, stored_response: StoredResponse) -> None:
-        """Remember the newest response of a stream."""
+        """Stores the newest response of a stream in memory."""
         self.responses[stream_id] = stored_response
         self.responses.move_to_end(stream_id)
         size = sum(response.size for response in self.responses.values())
@@ -335,7 +335,7 @@ class _Connection:
             size -= self.responses.popitem(last=False)[1].size
 
     async def send(self, event: bytes, stream_id: str) -> None:
-        """Send an event; waits while the client does not read."""
+        """Sends an event; waits while the client does not read."""
         if self.gone.is_set():
             return
         if stream_id:
@@ -344,14 +344,14 @@ class _Connection:
             await self._send({"type": "websocket.send", "text": event.decode()})
 
     async def send_refusal(self, failure: GatewayError, stream_id: str) -> None:
-        """Send what a message was refused with."""
+        """Sends the error with which a message was rejected."""
         reply = DIALECTS[_DIALECT_NAME].client.render_error(failure.error, "")
         await self.send_error(reply.status, reply.body, reply.headers, stream_id)
 
     async def send_error(
         self, status: int, body: dict[str, Any], headers: Mapping[str, str], stream_id: str
     ) -> None:
-        """Send an error."""
+        """Sends an error."""
         event = _error_event(status, body)
         error_headers = {
             name: value for name, value in headers.items() if name.startswith(_ERROR_HEADERS)
@@ -363,7 +363,7 @@ class _Connection:
 
 
 class _Turn:
-    """One request on its way as an HTTP request, whose answer goes out as messages."""
+    """One turn, run as an HTTP request whose response is sent as messages."""
 
     def __init__(self, connection: _Connection, stream_id: str, body: bytes) -> None:
         self.connection = connection
@@ -376,7 +376,7 @@ class _Turn:
         self._error_body = bytearray()
 
     async def run(self) -> None:
-        """Answer it; each failure is told on the connection."""
+        """Serves the turn; every failure is sent on the connection."""
         connection = self.connection
         runtime, scope = connection.runtime, connection.scope
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
@@ -415,12 +415,12 @@ class _Turn:
 
 
 def _field_bytes(fields: Mapping[str, msgspec.Raw]) -> int:
-    """How many bytes the values of a message take."""
+    """Size of the values of a message, in bytes."""
     return sum(map(len, fields.values()))
 
 
 def _request_body(fields: Mapping[str, msgspec.Raw]) -> bytes:
-    """A message as the body of a request over HTTP."""
+    """A message as the body of an HTTP request."""
     body = {k: v for k, v in fields.items() if k not in _ENVELOPE_FIELDS}
     return offload.encode_fields(body | {"stream": msgspec.Raw(b"true")})
 
@@ -435,7 +435,7 @@ def _read_stream_id(fields: dict[str, msgspec.Raw]) -> str:
 
 
 def _check_message(fields: dict[str, msgspec.Raw], message_type: str) -> None:
-    """Raise GatewayError for what is not asked over a WebSocket."""
+    """Raises GatewayError for a message that a WebSocket does not support."""
     if message_type != "response.create":
         detail = f"it is {message_type[:60]!r}" if message_type else "it is missing"
         raise invalid(f"type must be response.create; {detail}", "type")
@@ -445,7 +445,7 @@ def _check_message(fields: dict[str, msgspec.Raw], message_type: str) -> None:
 
 
 def _error_event(status: int, body: dict[str, Any]) -> dict[str, Any]:
-    """An error as a message: the status and words that HTTP would have had."""
+    """An error as a message, with the status and body of the HTTP error."""
     return {"type": "error", "status": status, "error": body.get("error", body)}
 
 

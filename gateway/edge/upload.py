@@ -1,4 +1,4 @@
-"""Takes a form in as it comes: its fields into memory, its files into a spool."""
+"""Reads a form incrementally: its fields into memory, its files into a spool."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from gateway.canon.errors import GatewayError, invalid
 from gateway.framing.multipart import ByteRange, Decoder, MalformedForm, Part
 from gateway.relay.exchange.spool import Spool
 
-# A field that is longer is treated as a file, and so are all when they are more together.
+# A longer field is stored in the spool, and so is any field beyond the total of all fields.
 MAX_FIELD_BYTES = 64 * 1024
 MAX_ALL_FIELDS_BYTES = 1024 * 1024
 
 
 async def read_form(body: AsyncIterator[bytes], boundary: str, spool: Spool) -> list[Part]:
-    """The parts of a form in their order.
+    """The parts of a form in order.
 
-    Raises GatewayError for what is no form, when all of it has been read: a client that still
-    sends does not hear an answer.
+    Raises GatewayError for an invalid form, but only after reading the whole body: a client
+    that is still sending does not read a response.
     """
     form = _FormCollector(spool)
     decoder = Decoder(boundary)
@@ -45,12 +45,12 @@ async def read_form(body: AsyncIterator[bytes], boundary: str, spool: Spool) -> 
 
 
 def malformed_form(error: MalformedForm) -> GatewayError:
-    """The error for a body that is no form."""
+    """The error for a body that is not a valid form."""
     return invalid(f"the body is not a legal form: {error}")
 
 
 class _FormCollector:
-    """The parts that have come, and the one that is under way."""
+    """The complete parts, and the current one."""
 
     def __init__(self, spool: Spool) -> None:
         self.parts: list[Part] = []
@@ -58,11 +58,11 @@ class _FormCollector:
         self._part: Part | None = None
         self._data = bytearray()
         self._fields = 0
-        # Where the part under way begins in the spool; None while it is in memory.
+        # Start of the current part in the spool; None while it is in memory.
         self._start: int | None = None
 
     async def add(self, parsed: Part | bytes) -> None:
-        """Take what the decoder has found."""
+        """Adds an item of the decoder: the start of a part, or bytes of the current part."""
         if isinstance(parsed, Part):
             self.finish_part()
             self._part = parsed
@@ -79,7 +79,7 @@ class _FormCollector:
             await self._spool.write(data)
 
     def finish_part(self) -> None:
-        """The part under way is whole."""
+        """Completes the current part, if there is one."""
         if self._part is None:
             return
         if self._start is None:

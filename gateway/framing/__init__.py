@@ -1,1 +1,1 @@
-"""Incremental codecs: `feed(bytes)` gives the frames that are complete."""
+"""Incremental codecs: `feed(bytes)` returns the frames that are complete."""

@@ -1,7 +1,8 @@
-"""When a step is open: `mon-fri 08:00-18:00 Europe/Berlin`; pure, the time is an argument.
+"""Active hours of a step: `mon-fri 08:00-18:00 Europe/Berlin`; pure, the time is an argument.
 
-Days (names or ranges, by commas) and hours may each be left out, the zone too (UTC then).
-Hours may pass midnight: `22:00-06:00` on a Friday ends on Saturday morning.
+Days (names or ranges, separated by commas), hours and time zone are each optional; the
+default zone is UTC. Hours may pass midnight: `22:00-06:00` on a Friday ends on Saturday
+morning.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _HINT = "write it as `mon-fri 08:00-18:00 Europe/Berlin`"
 
 
 class ActiveHours(msgspec.Struct, frozen=True):
-    """Days (0 is Monday) and the minutes of a day between which it is open."""
+    """Days (0 is Monday) and the minutes of the day from `opens` to `closes`."""
 
     days: frozenset[int]
     opens: int
@@ -29,21 +30,21 @@ class ActiveHours(msgspec.Struct, frozen=True):
     zone: str
 
     def open(self, timestamp: float) -> bool:
-        """Whether it is open at a time (unix seconds)."""
+        """Whether `timestamp` (unix seconds) is within the active hours."""
         local_time = datetime.fromtimestamp(timestamp, _zone(self.zone))
         minute = local_time.hour * 60 + local_time.minute
         if self.opens < self.closes:
             return local_time.weekday() in self.days and self.opens <= minute < self.closes
         if minute >= self.opens:
             return local_time.weekday() in self.days
-        # After midnight it is still the day on which it was opened.
+        # After midnight, the day on which the period began counts.
         yesterday = (local_time - timedelta(days=1)).weekday()
         return minute < self.closes and yesterday in self.days
 
 
 @lru_cache(maxsize=256)
 def parse_active_hours(text: str) -> ActiveHours:
-    """The hours that a text says. Raises ValueError, in words for a person."""
+    """Parses active hours. Raises ValueError with a message for the operator."""
     days, opening_minutes, zone = frozenset(range(7)), (0, _DAY), "UTC"
     parts = text.split()
     if parts and _WEEK.fullmatch(parts[0].lower()):

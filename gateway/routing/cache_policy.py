@@ -1,4 +1,4 @@
-"""Whether and how a route keeps its answers, as one value that a row holds as JSON."""
+"""Whether and how a route caches responses, as one value that a row stores as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-# LiteLLM's own, where a file says no ttl (its in-process cache; docs.litellm.ai, 2026-11).
+# LiteLLM's default where a file has no ttl (its in-process cache; docs.litellm.ai, 2026-11).
 TTL_S = 600
 MAX_TTL_S = 30 * 86_400
 MAX_BYTES = 1024 * 1024
@@ -16,26 +16,25 @@ Seconds = Annotated[int, msgspec.Meta(ge=1, le=MAX_TTL_S)]
 
 
 class CachePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a route keeps answers. A route without one keeps none.
+    """How a route caches responses. A route without a policy caches none.
 
     Attributes:
-        ttl_s: how long an answer may be given again.
-        scope: who may get it: the `key` that asked, its `team`, or every key of the
-            `route`. A key without a team is a scope of its own.
-        namespace: keeps answers apart from those of another namespace.
-        dialects: whether the same question in another dialect, or whole instead of streamed,
-            gets the same answer: in `all`, or only as it was asked, in its `own`. That
-            spares the parse of what is kept, where it passes through unread.
-        deterministic: only for requests with the temperature 0; else for all, as their
-            clients asked a route that keeps answers.
-        opt_in: only for requests that say `cache: {"use-cache": true}`.
-        verbs: what is kept: answers (`generate`), vectors (`embed`), or both.
-        max_bytes: a larger answer is not kept.
-        single_flight: of equal requests at the same time in a process only the first is
-            sent; the others wait for its answer.
-        semantic: the route that makes vectors of questions; empty: only equal questions
-            get the same answer.
-        threshold: how alike two questions must be for that, as the cosine of their vectors.
+        ttl_s: how long a response may be served from the cache, in seconds.
+        scope: who shares a cached response: the requesting `key`, its `team`, or every key
+            of the `route`. A key without a team is a scope of its own.
+        namespace: separates cached responses from those of other namespaces.
+        dialects: whether a cached response also serves the same request in another dialect,
+            or complete instead of streamed (`all`), or only in its `own` form. With `own`,
+            a response that is passed through is cached without parsing it.
+        deterministic: cache only requests with temperature 0.
+        opt_in: cache only requests with `cache: {"use-cache": true}`.
+        verbs: what is cached: responses (`generate`), embeddings (`embed`), or both.
+        max_bytes: a larger response is not cached.
+        single_flight: of equal concurrent requests in a process only the first is sent; the
+            others wait for its response.
+        semantic: the route that computes the embedding of a prompt; empty: only equal
+            requests match.
+        threshold: minimum cosine similarity of two prompts in semantic caching.
     """
 
     ttl_s: Seconds = TTL_S
@@ -52,7 +51,7 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 def parse_cache_policy(value: Any) -> CachePolicy | None:
-    """What a row's JSON says; None where it is empty. Raises ValueError naming the field."""
+    """The policy in a row's JSON; None if it is empty. Raises ValueError naming the field."""
     if value in ({}, None):
         return None
     try:

@@ -1,6 +1,6 @@
-"""Selects the candidates of a request: which targets, in which order, and why not others.
+"""Selects the candidates of a request: which targets, in which order, and why others are skipped.
 
-Pure, and the same for live traffic and the dry run:
+Pure, and shared by live traffic and the dry run:
 
     select_candidates(routes, features, ...) -> Decision    candidates, and skipped targets
     retry_plan_for(decision, route) -> RetryPlan    next_candidate(), record_failure(error), ...
@@ -99,7 +99,7 @@ def select_candidates(
 
     `features` may be None if no route depends on them. Targets in cooldown are skipped; if
     no candidate would remain, the cooldowns are ignored: a call that may fail is better
-    than none. `busy` counts the requests under way, by `provider/model`.
+    than none. `busy` counts the requests in progress, by `provider/model`.
     """
     if features is None and not health and len(routes) == 1 and len(routes[0].targets) == 1:
         (route,) = routes
@@ -143,7 +143,7 @@ def _by_health(
 
 
 def _has_first_candidate(available: list[Candidate], in_cooldown: list[Skip]) -> bool:
-    """Whether the conditions let any of `available` be the first to be called."""
+    """Whether the conditions allow any of `available` to be called first."""
     return RetryPlan(Decision(tuple(available), tuple(in_cooldown)), 0).next_candidate() is not None
 
 
@@ -182,7 +182,7 @@ def _context(
 
 
 def _entry_kinds(first: Route, route: Route) -> frozenset[str] | None:
-    """The kinds of failure on which `route` is fallen back to; None if on any."""
+    """The error kinds on which `route` is a fallback; None if on any."""
     if not first.fallbacks_by_kind or route is first:
         return None
     kind_sets = [CLASSES[name] for name, to in first.fallbacks_by_kind.items() if route.name in to]
@@ -193,7 +193,7 @@ def _entry_kinds(first: Route, route: Route) -> frozenset[str] | None:
 
 
 def _targets_barred_by_tags(routes: Sequence[Route], features: RequestFeatures) -> set[int]:
-    """The targets (by `id()`) whose tags are not the request's."""
+    """The targets (by `id()`) whose tags do not match the request's."""
     barred_ids: set[int] = set()
     for route in routes:
         if not any(target.tags for target in route.targets):
@@ -228,7 +228,7 @@ def _stages(route: Route) -> Iterator[tuple[Step | None, Sequence[Target]]]:
 
 
 def _mismatch_reason(candidate: Candidate, features: RequestFeatures) -> str | None:
-    """Why the target is not for this request, or None if it is."""
+    """Why the target does not match this request, or None if it does."""
     step = candidate.step
     reason = _step_mismatch_reason(step, features) if step is not None else None
     if reason is None and (
@@ -267,7 +267,7 @@ def _capability_mismatch_reason(target: Target, features: RequestFeatures) -> st
 
 
 def supports_feature(target: Target, feature: str) -> bool:
-    """Whether the target's model takes what a key of FEATURES names."""
+    """Whether the target's model supports a feature (a key of FEATURES)."""
     return _CAPABILITIES[feature](target)
 
 

@@ -16,13 +16,13 @@ import msgspec
 
 # The key prefix in the log of health checks (`relay.run.health_checks`).
 HEALTH_CHECK_KEY = "check"
-# Failures in a row before a cooldown; a single one may be chance.
+# Failures in a row before a cooldown; a single failure may be random.
 DEFAULT_COOLDOWN_AFTER = 3
-# The longest cooldown, whatever a Retry-After says: an upstream may be wrong.
+# Upper bound of a cooldown: an upstream's Retry-After may be wrong.
 MAX_COOLDOWN_S = 300.0
-# The longest trial: a process that dies during one blocks the target no longer.
+# Upper bound of a trial, so that a process that dies during one does not block the target.
 TRIAL_S = 30.0
-# A refused credential is not better in five seconds, an empty account hardly.
+# A rejected credential or an exhausted quota does not recover within five seconds.
 AUTH_COOLDOWN_S = 60.0
 QUOTA_COOLDOWN_S = 60.0
 
@@ -45,7 +45,7 @@ class CircuitState(msgspec.Struct, frozen=True):
         consecutive_failures: failures in a row.
         open_until: end of the cooldown; 0 without one.
         kind: the error kind that caused the cooldown or counts in `consecutive_failures`.
-        trial_until: until when one trial request has the half-open circuit to itself.
+        trial_until: end of the period reserved for one trial request; 0 without one.
     """
 
     consecutive_failures: int = 0
@@ -66,13 +66,13 @@ def record_outcome(
     *,
     cooldown_after: int | None = None,
 ) -> CircuitState:
-    """The state after an outcome: `kind` is a key of KINDS, or None for an answer.
+    """The state after an outcome: `kind` is a key of KINDS, or None for a success.
 
-    A rate limit opens the circuit at once, until Retry-After if there is one. Failures of
-    the upstream open it after DEFAULT_COOLDOWN_AFTER in a row; after a cooldown the first
-    failure of the trial opens it again. A success resets the state. Other kinds do not
-    concern the target, but end its trial. `cooldown_after` overrides the number of
-    failures in a row, for any kind.
+    A rate limit opens the circuit immediately, until Retry-After if there is one. Failures
+    of the upstream open it after DEFAULT_COOLDOWN_AFTER in a row; after a cooldown the first
+    failure opens it again. A success resets the state. Other kinds do not count against the
+    target, but end its trial. `cooldown_after` overrides the number of failures in a row,
+    for any kind that counts.
     """
     state = state or HEALTHY
     match kind:
@@ -110,7 +110,7 @@ def _count_failure(
 
 def _opened(state: CircuitState, kind: str, now: float, seconds: float) -> CircuitState:
     open_until = now + min(max(seconds, 0.0), MAX_COOLDOWN_S)
-    # Calls that were under way must not shorten a longer cooldown.
+    # Calls that were in progress must not shorten a longer cooldown.
     return CircuitState(state.consecutive_failures, max(open_until, state.open_until), kind)
 
 
@@ -120,7 +120,7 @@ def allows_call(state: CircuitState | None, now: float) -> bool:
 
 
 def half_open(state: CircuitState | None, now: float) -> bool:
-    """Whether the cooldown is over and no trial has ended since."""
+    """Whether the cooldown is over and no trial has succeeded or failed since."""
     return state is not None and 0.0 < state.open_until <= now
 
 

@@ -1,7 +1,7 @@
 """Recent latency of each target: a moving average per target.
 
 Pure: the caller stores the statistics (by `provider/model`) and passes its measurements.
-They belong to one process: what counts is the network path from here.
+They are per process, because they measure the network path from this host.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 import msgspec
 
-# Weight of a new measurement in the moving average: about the last ten make it up.
+# Weight of a new measurement in the moving average, which covers about the last ten.
 SMOOTHING = 0.2
-# Time constant in which the counted tokens decay to about a third.
+# Time constant in which token counts decay to about a third.
 TOKEN_DECAY_S = 60.0
-# A failure counts as at least this slow: a target that refuses at once is not a fast one.
+# Minimum latency recorded for a failure: a target that fails fast must not rank as fast.
 MIN_FAILURE_MS = 10_000.0
 
 
@@ -26,7 +26,7 @@ class LatencyStats(msgspec.Struct, frozen=True):
         first_ms: milliseconds from the call to the first token (or complete response).
         count: number of measurements.
         measured_at: time of the last measurement, in the caller's clock.
-        tokens: tokens of about the last minute before `measured_at`, where they are counted.
+        tokens: tokens of about the last minute before `measured_at`; 0 if not counted.
     """
 
     first_ms: float
@@ -58,5 +58,5 @@ def recent_tokens(stats: LatencyStats, now: float) -> float:
 
 
 def with_failure(stats: LatencyStats | None, duration_ms: float, now: float) -> LatencyStats:
-    """The statistics after a failed call, which counts as a very slow one."""
+    """The statistics after a failed call, which counts as very slow."""
     return with_measurement(stats, max(duration_ms, MIN_FAILURE_MS), now)

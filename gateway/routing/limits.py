@@ -3,18 +3,18 @@
 Each rule has a counter of COUNTER_SIZE integers in the slot of each process, which only
 that process writes and all may read; the count of a rule is the sum over the processes:
 
-    HEAD      the newest slot of time that was counted in
-    RESERVED  what requests under way may still use, or how many there are
-    FIRST...  one bucket for each of the last BUCKETS slots; a budget has but one
+    HEAD      the latest time slot with a count
+    RESERVED  the estimated use of requests in progress, or how many there are
+    FIRST...  one bucket for each of the last BUCKETS slots; a budget has only one
     SUM       of the buckets
 
-Requests and tokens are counted in windows that slide: a span is cut into SLICES, and a
-bucket leaves the count only when all of it is older than the span. So no span of time,
-wherever it begins, has more than the limit. Budgets follow the calendar (UTC).
+Requests and tokens are counted in sliding windows: a span is divided into SLICES, and a
+bucket leaves the count only when all of it is older than the span. So no interval of that
+length, wherever it begins, exceeds the limit. Budgets follow the calendar (UTC).
 
-A request is let in while there is room for the most that it may use. Where there is none,
-it is let in only if it is alone: the last of a limit can be used up, by one request at a
-time, which alone may go over it.
+A request is admitted if its estimate fits within the limit. Otherwise it is admitted only if
+no other request holds a reservation: the remainder of a limit can be used up by one request
+at a time, and only that request may exceed it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BUCKETS = SLICES + 1
 HEAD, RESERVED, FIRST = 0, 1, 2
 SUM = FIRST + BUCKETS
 COUNTER_SIZE = 16
-# Dollars are counted in whole units, so that no sum is rounded.
+# Dollars are counted in integer units, so that no sum is rounded.
 UNITS = 10**10
 _UNITS = Decimal(UNITS)
 # The largest count, with room for sums over processes.
@@ -44,14 +44,14 @@ MAX_COUNT = 2**53
 MINUTE, HOUR, DAY = 60, 3600, 86400
 SPANS: dict[str, int] = {"minute": MINUTE, "hour": HOUR, "day": DAY}
 CALENDAR = ("day", "week", "month", "total")
-# When a request that others keep out should ask again: they may end at any time.
+# Retry-After of a request that is blocked by others in progress: they may end at any time.
 RETRY_SOON_S = 1.0
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """US dollars for a day, a week (from Monday), a month (UTC) and in all; None is no limit.
+    """US dollars for a day, a week (from Monday), a month (UTC) and in total; None is no limit.
 
-    `soft_percent` of any of them is where a warning begins; nothing is refused for it.
+    `soft_percent` of each is the threshold of a warning; it rejects nothing.
     """
 
     total_usd: Decimal | None = None
@@ -62,7 +62,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much in a time, and at a time; None is no limit."""
+    """Limits of rate and concurrency; None is no limit."""
 
     requests_per_minute: int | None = None
     requests_per_hour: int | None = None
@@ -77,12 +77,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One limit of one owner.
 
     Attributes:
-        owner: whose it is, such as `key:7`: what is counted for it outlives its name.
-        label: the same in words for a client.
+        owner: a stable id, such as `key:7`: the counters survive a change of name.
+        label: the owner in messages to clients.
         metric: what is counted.
         span: a key of SPANS, one of CALENDAR for `usd`, empty for `concurrency`.
         limit: the maximum; in UNITS of dollars for `usd`.
-        soft: from where on there is a warning.
+        soft: the threshold of a warning; None is no warning.
     """
 
     owner: str
@@ -94,15 +94,15 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """What its counters are known by."""
+        """The name of its counters."""
         return f"{self.owner}/{self.metric}/{self.span}"
 
 
 class Bound(msgspec.Struct, frozen=True):
     """A rule with the offset of its counter; the other fields repeat the rule's.
 
-    `span_s` is that of a sliding window, in seconds; 0 for others. `limit_text` is `limit`
-    as response headers have it.
+    `span_s` is the length of a sliding window in seconds; 0 for other rules. `limit_text` is
+    `limit` as response headers show it.
     """
 
     rule: Rule
@@ -124,18 +124,18 @@ TICK_S = MINUTE / SLICES
 
 
 class Estimate(msgspec.Struct, frozen=True):
-    """The most that a request may use: tokens, and units of dollars."""
+    """The estimated maximum use of a request: tokens, and units of dollars."""
 
     tokens: int = 0
     units: int = 0
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """When a request is counted: `now`, and in budgets where it began.
+    """When a request is counted: the current time and, for budgets, its calendar windows.
 
     Attributes:
         now: unix seconds.
-        windows: the number of the calendar's window, by span.
+        windows: the number of the calendar window, by span.
     """
 
     now: float
@@ -174,7 +174,7 @@ def _budgets(owner: str, label: str, budget: Budget) -> Iterator[Rule]:
 
 
 def units(usd: Decimal | None) -> int:
-    """US dollars as whole units; a cost that nobody knows is counted as nothing."""
+    """US dollars as integer units; an unknown cost counts as 0."""
     return 0 if usd is None else round(usd * _UNITS)
 
 
@@ -182,12 +182,12 @@ def units(usd: Decimal | None) -> int:
 
 
 def slot_number(now: float, span_s: int) -> int:
-    """The slice of time that `now` (unix seconds) lies in."""
+    """The time slot that contains `now` (unix seconds)."""
     return int(now * SLICES // span_s)
 
 
 def calendar_window(now: float, span: str) -> tuple[int, float | None]:
-    """The number of the calendar's window that `now` lies in, and when it ends, if ever."""
+    """The number of the calendar window that contains `now`, and its end, if it has one."""
     days = int(now // DAY)
     if span == "day":
         return days, (days + 1) * float(DAY)
@@ -203,7 +203,7 @@ def calendar_window(now: float, span: str) -> tuple[int, float | None]:
 
 
 def window_start(now: float, span: str) -> datetime | None:
-    """When the calendar's window of `now` began; None for one without a beginning."""
+    """The start of the calendar window that contains `now`; None for `total`."""
     day = datetime.fromtimestamp(now // DAY * DAY, UTC)
     if span == "day":
         return day
@@ -218,7 +218,7 @@ def window_start(now: float, span: str) -> datetime | None:
 def sliding_total(counters: Sequence[int], offset: int, current: int) -> int:
     """The count of the span that ends with the slot `current`."""
     age = current - counters[offset]
-    if age <= 0:  # a clock that was set back must not hide what was counted
+    if age <= 0:  # the clock may have been set back: earlier counts still apply
         return counters[offset + SUM]
     if age >= BUCKETS:
         return 0
@@ -228,18 +228,18 @@ def sliding_total(counters: Sequence[int], offset: int, current: int) -> int:
 
 
 def add_to_slot(counters: CounterArray, offset: int, current: int, amount: int) -> None:
-    """Count `amount` in the slot `current`."""
+    """Counts `amount` in the slot `current`."""
     head = counters[offset]
     if current > head:
         _advance(counters, offset, head, current)
     else:
-        current = head  # also where the clock was set back
+        current = head  # also if the clock was set back
     counters[offset + FIRST + current % BUCKETS] += amount
     counters[offset + SUM] += amount
 
 
 def _advance(counters: CounterArray, offset: int, head: int, current: int) -> None:
-    """Advance the counter to a later slot. A reader sees the old head until all is done."""
+    """Advances the counter to a later slot. Readers see the old head until the sum is computed."""
     for number in range(max(head + 1, current - SLICES), current + 1):
         counters[offset + FIRST + number % BUCKETS] = 0
     remaining = sum(counters[offset + FIRST : offset + SUM])
@@ -248,7 +248,7 @@ def _advance(counters: CounterArray, offset: int, head: int, current: int) -> No
 
 
 def counts_by_slot(counters: Sequence[int], offset: int, current: int) -> list[int]:
-    """What was counted in each of the last BUCKETS slots, the oldest first."""
+    """The count of each of the last BUCKETS slots, the oldest first."""
     head = counters[offset]
     return [
         counters[offset + FIRST + number % BUCKETS] if head - BUCKETS < number <= head else 0
@@ -267,16 +267,16 @@ def seconds_until_below(counts: Sequence[int], limit: int, now: float, span_s: i
     return float(span_s)
 
 
-# --- a window of the calendar of one process ----------------------------------------------
+# --- a calendar window of one process -----------------------------------------------------
 
 
 def window_spend(counters: Sequence[int], offset: int, window: int) -> int:
-    """The spending in a window of the calendar."""
+    """The spending in a calendar window."""
     return counters[offset + FIRST] if counters[offset] == window else 0
 
 
 def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> None:
-    """Count `amount` in a window of the calendar; one that is over is not counted in any more."""
+    """Counts `amount` in a calendar window, unless a later window has begun."""
     head = counters[offset]
     if window < head:
         return
@@ -286,7 +286,7 @@ def add_spend(counters: CounterArray, offset: int, window: int, amount: int) -> 
     counters[offset + FIRST] += amount
 
 
-# --- what is let in --------------------------------------------------------------------
+# --- admission -------------------------------------------------------------------------
 
 
 def bind_rule(rule: Rule, offset: int) -> Bound:
@@ -296,14 +296,14 @@ def bind_rule(rule: Rule, offset: int) -> Bound:
 
 
 def fits(used: int, reserved: int, estimated: int, limit: int) -> bool:
-    """Whether a request that may use up to `want` is let in."""
+    """Whether a request with the use `estimated` is admitted."""
     if used + reserved + estimated <= limit:
         return True
     return reserved == 0 and used < limit
 
 
 def current_windows(bounds: Iterable[Bound], moment: Moment) -> tuple[BoundWindow, ...]:
-    """The windows of bounds at a moment; the same for all moments of TICK_S and of a day."""
+    """The windows of bounds at a moment; constant within TICK_S of the same day."""
     return tuple(_current_window(bound, moment) for bound in bounds)
 
 
@@ -323,15 +323,15 @@ def check_limits(
     peers: Sequence[Sequence[int] | memoryview[int]],
     estimate: Estimate,
 ) -> tuple[int, list[int]]:
-    """The number of the rule that refuses, from 1, or 0; and what was counted before.
+    """The number of the first exceeded rule (from 1; 0 if none), and the counts read so far.
 
-    The counts are, of each rule that was looked at, what was used and what is reserved.
+    The counts are a flat list: for each rule checked, the amount used and the amount reserved.
     """
     counts: list[int] = []
     for metric, limit, offset, current, count_index, _, reserved_index in windows:
         used = reserved = 0
         if metric <= TOKENS:
-            # Most counters have counted in this slot already: their sum is all there is to read.
+            # Usually the counter is already in this slot, and its sum is current.
             used = (
                 local[count_index]
                 if local[offset] == current
@@ -362,7 +362,7 @@ def check_limits(
 def _peer_counts(
     peers: Iterable[Sequence[int] | memoryview[int]], metric: int, offset: int, current: int
 ) -> tuple[int, int]:
-    """What other processes count of a rule: used, and reserved."""
+    """Counts of a rule in other processes: used, and reserved."""
     used = reserved = 0
     for counters in peers:
         if metric <= TOKENS:
@@ -379,7 +379,7 @@ def _peer_counts(
 
 
 def reserve(windows: Iterable[BoundWindow], local: CounterArray, estimate: Estimate) -> None:
-    """Count a request, and reserve what it may use."""
+    """Counts a request, and reserves its estimated use."""
     for metric, _, offset, current, count_index, bucket_index, reserved_index in windows:
         if metric == TOKENS:
             local[reserved_index] += estimate.tokens
@@ -399,7 +399,7 @@ def settle(
     tokens: int,
     spent_units: int,
 ) -> None:
-    """Release what `reserve` took, and count what was used: tokens, and units of dollars."""
+    """Releases what `reserve` reserved, and counts the actual tokens and units of dollars."""
     for metric, _, offset, current, count_index, bucket_index, reserved_index in windows:
         if metric == REQUESTS:
             continue
@@ -420,12 +420,12 @@ def settle(
 
 
 def estimated_use(rule: Rule, estimate: Estimate) -> int:
-    """What a request may use of a rule."""
+    """The estimated use of a request under a rule."""
     if rule.metric == "tokens":
         return estimate.tokens
     return estimate.units if rule.metric == "usd" else 1
 
 
 def needs_estimate(bounds: Iterable[Bound]) -> bool:
-    """Whether any of the rules needs an estimate of what a request may use."""
+    """Whether any of the rules needs an estimate of a request's use."""
     return any(bound.metric in ("tokens", "usd") for bound in bounds)

@@ -1,4 +1,4 @@
-"""What a call cost, from its tokens and a price; pure."""
+"""Cost of a call, from its tokens and a price; pure."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from gateway.canon.response import Usage
 from gateway.providers.profile import Price
 
 _MILLION = Decimal(1_000_000)
-# The standard service tier by any of its names; None is an answer that names none.
+# Names of the standard service tier; None is a response that names no tier.
 STANDARD = frozenset({None, "", "auto", "default", "standard", "standard_only", "on_demand"})
 
 
 def cost(usage: Usage, price: Price) -> Decimal | None:
     """What the call cost, in US dollars; None if any price or count it needs is unknown.
 
-    The counts of input and output are needed. Cached input is billed at
+    The counts of input and output are required. Cached input is billed at
     `price.cache_read`, never also at `price.input`, and cache writes likewise; a
-    provider that does not count them has them in its input, at the input price. Tokens
-    without a price make the whole unknown: an estimate from another price would look
-    like a bill. Reasoning is part of output, and sound of both, unless they have a price
-    of their own. A long prompt is billed as `price.above` says. A negative count is a
-    provider's mistake and counts as 0. What the provider itself charged
-    (`usage.provider_cost`) is the caller's to prefer.
+    provider that does not count them includes them in its input, at the input price. Tokens
+    without a price make the whole cost unknown: an estimate from another price would look
+    like a bill. Reasoning is part of output, and audio of input and output, unless they have
+    a price of their own. A long prompt is billed by `price.above`. A negative count is a
+    provider's mistake and counts as 0. `usage.provider_cost`, the provider's own charge, is
+    not considered here; the caller decides whether to prefer it.
     """
     if usage.input is None or usage.output is None:
         return None
@@ -43,7 +43,7 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
         (usage.output, price.output),
     )
     if not (price.reasoning is price.input_audio is price.output_audio is None):
-        # Some tokens of its text or sound have a price of their own.
+        # Reasoning or audio tokens have a price of their own.
         lines = (*_special_lines(usage, price), *lines[1:4])
     total = Decimal(0)
     for tokens, per_million in lines:
@@ -58,8 +58,8 @@ def cost(usage: Usage, price: Price) -> Decimal | None:
 def tier_price(price: Price, tier: str | None) -> Price:
     """The price in a service tier.
 
-    One that nobody has a price for is billed as the standard one, and `source` says so:
-    to call it unknown would let whoever asks for it past every budget.
+    A tier without a known price is billed at the standard price, and `source` reports it:
+    with an unknown cost, requests in that tier would bypass every budget.
     """
     if tier in STANDARD or price.input is None:
         return price
@@ -72,7 +72,7 @@ def tier_price(price: Price, tier: str | None) -> Price:
 
 
 def charge_of(usd: Decimal | None, *margins: Decimal | None) -> Decimal | None:
-    """What is charged for a call that cost `usd`: times the first margin that is set."""
+    """The charge for a call that cost `usd`: times the first margin that is set."""
     if usd is None:
         return None
     for margin in margins:
@@ -90,7 +90,7 @@ def _price_for_prompt(usage: Usage, price: Price) -> Price:
 
 
 def _special_lines(usage: Usage, price: Price) -> tuple[tuple[int, Decimal | None], ...]:
-    """The lines of input and output, with reasoning and sound on lines of their own."""
+    """The lines of input and output, with reasoning and audio on lines of their own."""
     input_tokens, output_tokens = max(usage.input or 0, 0), max(usage.output or 0, 0)
     audio_input, audio_output = audio_tokens(usage.native)
     audio_input, audio_output = min(audio_input, input_tokens), min(audio_output, output_tokens)
@@ -105,10 +105,10 @@ def _special_lines(usage: Usage, price: Price) -> tuple[tuple[int, Decimal | Non
 
 
 def audio_tokens(native: dict[str, Any]) -> tuple[int, int]:
-    """Tokens of sound in the prompt and in the answer, as a provider's own counts tell.
+    """Audio tokens in the prompt and in the response, from the provider's own counts.
 
-    By OpenAI's names (`*_tokens_details`) and Gemini's (`*TokensDetails`); 0 where it
-    tells none. Sound that was read from a cache is not told apart.
+    Reads OpenAI's names (`*_tokens_details`) and Gemini's (`*TokensDetails`); 0 if neither
+    reports any. Cached audio is not counted separately.
     """
     return (
         _openai_audio_tokens(native, "prompt_tokens_details", "input_tokens_details")

@@ -1,4 +1,4 @@
-"""Retries and fallbacks of one request: the next candidate, given how the last call ended.
+"""Retries and fallbacks of one request: the next candidate, after each outcome.
 
     retry_plan_for(decision, route) -> RetryPlan, or StepRetryPlan with `retry_before_fallback`
 
@@ -25,11 +25,11 @@ CLASSES: dict[str, frozenset[str]] = {
     "content_policy": frozenset({"content_policy"}),
 }
 CLASS_BY_KIND = {kind: name for name, kinds in CLASSES.items() for kind in kinds}
-# A longer Retry-After is passed on to the client, unless the route says otherwise.
+# A longer Retry-After is passed on to the client, unless the route overrides it.
 DEFAULT_MAX_WAIT_S = 2.0
 # Upper bound of the exponential backoff.
 MAX_BACKOFF_S = 8.0
-# Kinds that may pass within a second; for others only another target is tried.
+# Kinds that may pass within a second; after other kinds only another target is tried.
 _TRANSIENT = frozenset({"upstream_error", "overloaded", "rate_limit", "malformed_output"})
 
 
@@ -72,8 +72,8 @@ class Decision(msgspec.Struct, frozen=True):
 class RetryPlan:
     """Order of calls for one request, in rounds over all candidates.
 
-    Every candidate once, then again those with a transient failure: `retries` times at
-    most, or as often as `retries_by_kind` says for the class of the failure.
+    Every candidate once, then again those with a transient failure: at most `retries` times,
+    or the number in `retries_by_kind` for the class of the error.
 
     Attributes:
         pause_due: whether `next_candidate` has just begun a further round.
@@ -136,7 +136,7 @@ class RetryPlan:
         return float(max(min(doubled, MAX_BACKOFF_S), after_s))
 
     def hedge_candidate(self) -> Candidate | None:
-        """A candidate to call in parallel, as after a timeout of the current one; consumes it."""
+        """A candidate to call in parallel, as if the current one had timed out; consumes it."""
         current = self._current
         assert current is not None
         for candidate in self._pending:
@@ -146,7 +146,7 @@ class RetryPlan:
         return None
 
     def record_failure(self, error: Error, candidate: Candidate | None = None) -> bool:
-        """Record how a call ended; whether another candidate may follow."""
+        """Records how a call ended; returns whether another candidate may follow."""
         candidate = candidate or self._current
         assert candidate is not None
         self._record_error_kind(candidate, error.kind)
@@ -176,7 +176,7 @@ class RetryPlan:
         return True
 
     def _retry_alone(self, candidate: Candidate) -> None:
-        """Call this candidate again before any other."""
+        """Calls this candidate again before any other."""
         self._retry_queue = [candidate]
         self._not_activated = [c for c in self._pending if c.stage > candidate.stage]
         self._pending = []
@@ -305,7 +305,7 @@ class StepRetryPlan(RetryPlan):
             self._start_round(due)
 
     def _start_round(self, due: Group) -> None:
-        """Start another round over a step."""
+        """Starts another round over a step."""
         self.round_number = self.round_number + 1 if due == self._group else 1
         self._group = due
         self.pause_due = True
@@ -315,7 +315,7 @@ class StepRetryPlan(RetryPlan):
         self._pending.sort(key=group_of)
 
     def record_failure(self, error: Error, candidate: Candidate | None = None) -> bool:
-        """Record how a call ended; whether another candidate may follow."""
+        """Records how a call ended; returns whether another candidate may follow."""
         candidate = candidate or self._current
         assert candidate is not None
         self._calls[group_of(candidate)] += 1

@@ -51,7 +51,7 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
         name: a label.
         strategy: a key of STRATEGIES.
         fallback_on: keys of `retry_plan.CLASSES`: the errors of the step above that activate it;
-            empty is every error that another target may not have.
+            empty is every retryable error.
         requires: keys of `candidates.FEATURES` that a request must use.
         excludes: keys of `candidates.FEATURES` that a request must not use.
         min_context: minimum estimated tokens of a request.
@@ -59,7 +59,7 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
         require_capabilities: skip targets that do not support what the request uses.
         first_token_s: the time until the first token before the next target is tried;
             None leaves it to the target's timeouts.
-        tags: one of which the request or its key must have.
+        tags: the request or its key must have one of these; empty is any request.
         active_hours: when the step is active, as `mon-fri 08:00-18:00 Europe/Berlin`
             (`routing.active_hours`).
     """
@@ -101,7 +101,7 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
         cooldown_after_by_kind: failures before a cooldown, by class of the error.
         fallbacks_by_kind: fallback routes for one class of error, tried before `fallbacks`.
         require_capabilities: skip targets that do not support what the request uses.
-        tag_match: whether a target needs `any` or `all` of a request's tags.
+        tag_match: whether a target must have `any` or `all` of a request's tags.
         hedge_after_s: call a second target if the first has not started to respond by then.
         shadow: the route on which a share (`shadow_share`) of requests is repeated.
         health_check_interval_s: interval of health checks of its targets; None is never.
@@ -142,7 +142,7 @@ class RouteSpec(RouteOptions, frozen=True, kw_only=True):
     cache: dict[str, Any] = {}
 
 
-# First in JSON and YAML, where people read them; the options follow.
+# First in JSON and YAML, for readability; the options follow.
 _FIRST_FIELDS = ("name", "aliases", "steps", "fallbacks")
 
 

@@ -35,23 +35,23 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """An endpoint we call.
+    """An upstream endpoint.
 
     Attributes:
         name: its unique name, the part before the slash in `provider/model`.
         preset: the catalogue row it follows (`openai`, `deepseek`, `custom`, ...).
         dialect: a key of DIALECTS.
         base_url: without a trailing slash; the dialect's path is appended.
-        auth: how the credential is shown, a key of `auth.AUTH`.
-        edits: changes for every request to it.
+        auth: how the credential is sent, a key of `auth.AUTH`.
+        edits: changes to every request.
         query: parameters appended to every URL (Azure's api-version).
-        paths: verb -> path template with `{model}`, where it is not the dialect's own.
-        model_in_path: the verbs whose path alone names the model.
-        body: fields that stand in every body.
-        passthrough: whether clients of the same dialect may be passed through.
-        drop_params: whether parameters that a model is known to refuse are left out, and
-            reported, of requests that pass through.
-        margin: what a dollar of its cost is charged as, where no key or team says.
+        paths: verb -> path template with `{model}`, where it differs from the dialect's.
+        model_in_path: the verbs for which only the path names the model.
+        body: fields added to every request body.
+        passthrough: whether requests of clients in the same dialect may pass through.
+        drop_params: whether parameters that a model is known to reject are removed, and
+            reported, from requests that pass through.
+        margin: factor from cost to charge, where neither key nor team has one.
     """
 
     id: int
@@ -79,7 +79,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     """One model at one provider; `name` is the upstream's id of it.
 
     Attributes:
-        stated: the names of the traits that are known of this model, as against defaults.
+        stated: names of the traits that are known for this model; the others are defaults.
     """
 
     id: int
@@ -92,12 +92,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """`provider/model`, as the log and `provider/model` look-ups write it."""
+        """`provider/model`, as in the log and in look-ups."""
         return f"{self.provider.name}/{self.name}"
 
 
 class Target(TargetOptions, frozen=True, kw_only=True):
-    """A model as one step of a route. Lower `order` first; `weight` splits equals."""
+    """A model as a target of a route. Lower `order` first; `weight` divides equals."""
 
     id: int
     model: Model
@@ -123,7 +123,7 @@ class Step(StepOptions, frozen=True, kw_only=True):
         )
 
 
-# Who asks a target more often whether it lives pays more than he learns.
+# More frequent health checks cost more than they reveal.
 MIN_HEALTH_CHECK_INTERVAL_S = 10.0
 
 
@@ -133,11 +133,11 @@ class Route(RouteOptions, frozen=True, kw_only=True, dict=True):
     Attributes:
         strategy: a key of STRATEGIES (`ordered`, `weighted`), for a route without steps.
         steps: options of its groups of targets; empty is a plain route.
-        limits: what all callers may use together; `key_limits` what each key may use.
+        limits: limits of all callers together; `key_limits` are the limits of each key.
         cache: the policy of its response cache; None is no cache.
-        cache_generation: responses of an earlier one are no longer valid.
-        alternate_name: `prefix/model` with the prefix that the client wrote, where that is
-            another name of the provider; rules of keys may name either.
+        cache_generation: cached responses of an earlier generation are no longer valid.
+        alternate_name: `prefix/model` with the prefix that the client sent, if that is
+            another name of the provider; a key's `routes` may name either.
     """
 
     id: int
@@ -168,7 +168,7 @@ class Route(RouteOptions, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def strategies(self) -> frozenset[str]:
-        """Those of all of its steps."""
+        """Strategies of all of its steps."""
         step_strategies = {step.strategy for step in self.steps}
         step_orders = {step.order for step in self.steps}
         if not step_orders.issuperset(target.order for target in self.targets):
@@ -177,9 +177,9 @@ class Route(RouteOptions, frozen=True, kw_only=True, dict=True):
 
 
 class Team(msgspec.Struct, frozen=True, kw_only=True):
-    """Some keys that share a budget and limits.
+    """A group of keys that share a budget and limits.
 
-    One with a `parent` is a project of that team: whatever holds for the team holds for it.
+    A team with a `parent` is a project of that team, and subject to all of its limits.
     """
 
     id: int
@@ -191,18 +191,18 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def line(self) -> tuple[Team, ...]:
-        """The team and those it is a part of, itself first."""
+        """The team and its ancestors, itself first."""
         return (self,) if self.parent is None else (self, *self.parent.line)
 
 
 class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     """A client credential; `digest` is the keyed hash it is looked up by.
 
-    `routes` are the route names it may use (fnmatch patterns); empty means all. `tags`
-    go with each of its requests. `expires_at` is unix seconds or None. In its grace
+    `routes` are the route names it may use (fnmatch patterns); empty means all. `tags` are
+    added to each of its requests. `expires_at` is unix seconds or None. During the grace
     period after a rotation the old secret is a second value of the same `id`, with its
-    own digest and end: whatever is counted is counted by the `id`. `margin` is its own or
-    else its team's: what a dollar of cost is charged as.
+    own digest and expiry: everything is counted by `id`. `margin` is its own or
+    else its team's: the factor from cost to charge.
     """
 
     id: int
@@ -220,14 +220,14 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - the word of the design
-    """A row that was left out of the snapshot, and why, for a person."""
+    """A row that was left out of the snapshot, and why, for the operator."""
 
     row: str
     why: str
 
 
 def model_of(provider: Provider, name: str, *, id: int = 0) -> Model:  # noqa: A002
-    """A model with what the tables know of it: traits, price, edits."""
+    """A model with what the tables know about it: traits, price, edits."""
     return Model(
         id=id,
         provider=provider,
@@ -243,7 +243,7 @@ def _renamed_model(model: Model, name: str) -> Model:
     """The model of a wildcard under its real name.
 
     What an operator set on the wildcard stays; what came from the tables is looked up
-    again, as they know more of the real name.
+    again under the real name, for which they know more.
     """
     if name == model.name:
         return model
@@ -261,7 +261,7 @@ def _renamed_model(model: Model, name: str) -> Model:
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
-    """All of it. Build with `build`, which makes the indexes.
+    """The whole registry, as compiled by `gateway.store.load_snapshot`.
 
     Attributes:
         version: the registry version it was compiled from.
@@ -272,11 +272,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         providers: by name.
         keys: by digest.
         open: whether any client token is accepted (loopback without a master key).
-        log_bodies: the global switch.
-        masks: what no stored body may hold.
-        margin: what a dollar of cost is charged as, where nothing more exact says.
-        limits: what all requests together may use, whoever asks for what; `budget` what
-            they may cost.
+        log_bodies: the global setting.
+        masks: what must be masked in stored bodies.
+        margin: factor from cost to charge, where neither key, team nor provider has one.
+        limits: limits of all requests together; `budget` is their budget.
     """
 
     version: int
@@ -297,7 +296,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def route(self, name: str) -> Route | None:
         """The route for a client's `model`: route, alias, wildcard, then provider/model.
 
-        None also for a name that may not become an upstream's (`model_names.fault_of`).
+        None also for a name that must not be sent upstream (`model_names.find_name_fault`).
         """
         if not name.isascii():
             name = model_names.normalize_model_name(name)
@@ -315,7 +314,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return self._direct_route(name)
 
     def _wildcard_route(self, route: Route | None, pattern: str, name: str) -> Route | None:
-        """The route of a wildcard; a target model `*` takes what the client's `*` stood for."""
+        """The route of a wildcard; `*` in a target's model is what the client's `*` matched."""
         if route is None or not any("*" in t.model.name for t in route.targets):
             return route
         tail = name[len(pattern.partition("*")[0]) :] if "*" in pattern else name
@@ -330,9 +329,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return msgspec.structs.replace(route, name=name, targets=targets)
 
     def _provider_of(self, name: str) -> tuple[Provider, str] | None:
-        """The provider in `provider/model` and what it calls the model.
+        """The provider in `provider/model` and the provider's id of the model.
 
-        A prefix of LiteLLM's stands for the provider that bears its preset's name.
+        A LiteLLM prefix resolves to the provider that is named after its preset.
         """
         prefix, _, model_name = name.partition("/")
         if not model_name:
@@ -349,8 +348,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def _direct_route(self, name: str) -> Route | None:
         """A one-target route for `provider/model`, whether or not the model has a row.
 
-        Its name is the model's label, however the client wrote it: rules of keys, limits
-        and the log see one name for one model.
+        Its name is the model's label, whatever spelling the client sent, so that key rules,
+        limits and the log use one name per model.
         """
         model, alternate_name = self.models.get(name), ""
         if model is None:
@@ -369,10 +368,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return Route(id=0, name=model.label, alternate_name=alternate_name, targets=(target,))
 
     def _model_row(self, provider: Provider, name: str) -> Model | None:
-        """The model with a row that an upstream takes `name` for.
+        """The model with a row that an upstream would resolve `name` to.
 
         Providers ignore case (Azure's deployments, Ollama), the collection `models/`
-        (Google) or the tag `:latest` (Ollama): the row's price holds for each spelling.
+        (Google) or the tag `:latest` (Ollama): the row's price applies to each spelling.
         """
         label = f"{provider.name}/{name}"
         row = self.models.get(label)
@@ -392,7 +391,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
 
 def _folded(label: str) -> str:
-    """A `provider/model` label without what upstreams ignore in a model's name."""
+    """A `provider/model` label without the parts of a model name that upstreams ignore."""
     provider, _, name = label.partition("/")
     name = name.casefold().removeprefix("models/").removesuffix(":latest")
     return f"{provider}/{name}"

@@ -1,8 +1,8 @@
-"""In which order a route's targets are tried: pure, so a test can repeat a draw.
+"""The order in which a route's targets are tried: pure, so a test can repeat a draw.
 
-A strategy is a function in STRATEGIES; what it may go by is one value, its `Context`. All of
-them keep the groups of `Target.order`, which are what others call priorities: a group is used
-up before the next one starts.
+A strategy is a function in STRATEGIES; its inputs are one value, its `Context`. All
+strategies respect the groups of `Target.order`, also known as priorities: every target of a
+group is tried before the next group.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from gateway.routing.snapshot import Target
 
 # A source of numbers in [0, 1).
 Draw = Callable[[], float]
-# One request in twenty finds out whether another target has become faster.
+# Share of requests that test whether another target has become faster.
 EXPLORED = 0.05
-# Prompts are longer than answers: about three tokens in for one out.
+# Prompts are longer than responses: about three input tokens per output token.
 _IN_PER_OUT = 3
 
 
 class Context(msgspec.Struct, frozen=True):
-    """What an order may go by.
+    """Inputs of a strategy.
 
     Attributes:
         now: unix or monotonic seconds.
-        draw: where chance comes from.
-        latency_by_target: how fast targets were of late, by `provider/model`.
-        session: what the requests of one conversation have in common; empty if unknown.
-        caller: the key that asks, or its like; empty if there is none.
-        route: its name, so that two routes do not split the same sessions alike.
-        busy: requests under way at each target, by `provider/model`.
+        draw: source of random numbers.
+        latency_by_target: recent latency, by `provider/model`.
+        session: id shared by the requests of one conversation; empty if unknown.
+        caller: the key of the request; empty if there is none.
+        route: its name, so that two routes distribute the same sessions differently.
+        busy: requests in progress at each target, by `provider/model`.
     """
 
     now: float
@@ -47,26 +47,26 @@ class Context(msgspec.Struct, frozen=True):
     busy: Mapping[str, int] = {}
 
 
-# Targets of the same `order`, as they stand in the route -> in the order to try them.
+# Targets of the same `order`, in the route's order -> in the order to try them.
 Strategy = Callable[[list[Target], Context], list[Target]]
 
 
 def order_targets(strategy: str, targets: Sequence[Target], context: Context) -> list[Target]:
-    """All targets in the order to try them: by `order`, equals as the strategy has it."""
+    """All targets in the order to try them: by `order`, within a group by the strategy."""
     chosen = STRATEGIES[strategy]
     return [target for group in _groups(targets) for target in chosen(group, context)]
 
 
 def ordered(group: list[Target], context: Context) -> list[Target]:
-    """As they stand in the route."""
+    """In the route's order."""
     return group
 
 
 def weighted(group: list[Target], context: Context) -> list[Target]:
     """Drawn by `weight` without replacement.
 
-    The first gets `weight / sum` of the traffic, the rest follow as its fallbacks in the
-    same manner. A weight of 0 is a target for emergencies: it comes after all others.
+    The first gets `weight / sum` of the traffic, and the others follow as its fallbacks,
+    drawn the same way. A target with weight 0 is a last resort, after all others.
     """
     return _draw_by_weight(group, context.draw)
 
@@ -74,8 +74,8 @@ def weighted(group: list[Target], context: Context) -> list[Target]:
 def fastest(group: list[Target], context: Context) -> list[Target]:
     """By the time to the first token, shortest first.
 
-    One that was never measured comes first, and now and then (EXPLORED) another one than
-    the fastest does: else nobody would learn that it has recovered.
+    A target without measurements comes first. A share of requests (EXPLORED) starts with
+    another target than the fastest, to notice when it has recovered.
     """
     draw = context.draw
     ordered_targets = sorted(group, key=lambda target: _first_ms(target, context.latency_by_target))
@@ -85,14 +85,14 @@ def fastest(group: list[Target], context: Context) -> list[Target]:
 
 
 def cheapest(group: list[Target], context: Context) -> list[Target]:
-    """By price; those of unknown price last."""
+    """By price; targets of unknown price last."""
     return sorted(group, key=mixed_price)
 
 
 def least_busy(group: list[Target], context: Context) -> list[Target]:
-    """By requests under way for each unit of `weight`.
+    """By requests in progress for each unit of `weight`.
 
-    Those that are as busy are drawn by weight; a weight of 0 comes last.
+    Equally busy targets are drawn by weight; a weight of 0 comes last.
     """
     busy = context.busy
     return _by_load_per_weight(group, context, lambda target: busy.get(target.model.label, 0))
@@ -104,17 +104,17 @@ def least_used(group: list[Target], context: Context) -> list[Target]:
 
 
 def sticky(group: list[Target], context: Context) -> list[Target]:
-    """So that a session always meets the same one.
+    """The same target first for all requests of a session.
 
-    Weighted rendezvous hashing: workers agree without a word to each other, a target
-    that is out moves only its own sessions, and they come back with it. What has no
-    session is drawn by weight.
+    Weighted rendezvous hashing: workers agree without communicating, an unavailable target
+    moves only its own sessions, and they return with it. Requests without a session are
+    drawn by weight.
     """
     return _by_hash(group, context, context.session)
 
 
 def split(group: list[Target], context: Context) -> list[Target]:
-    """The same for comparing variants: by session, else by key, else drawn."""
+    """For comparing variants: consistent by session, else by key, else drawn by weight."""
     return _by_hash(group, context, context.session or context.caller)
 
 
@@ -126,7 +126,7 @@ def _by_hash(group: list[Target], context: Context, session_or_caller: str) -> l
 
 
 def _distance(target: Target, session_or_caller: str) -> float:
-    """Exponentially distributed by `weight`: the nearest is each with its share."""
+    """Exponentially distributed by `weight`: each target is nearest with its share."""
     if target.weight <= 0:
         return math.inf
     text = f"{session_or_caller}\0{target.model.label}\0{target.variant}"
@@ -174,7 +174,7 @@ def _order(target: Target) -> int:
 
 
 def _draw_by_weight(group: list[Target], draw: Draw) -> list[Target]:
-    """The group in drawn order; one draw for each hash_key that is open."""
+    """The group in drawn order, with one draw for each position but the last."""
     remaining = [target for target in group if target.weight > 0]
     zero_weight = [target for target in group if target.weight <= 0]
     ordered_targets: list[Target] = []
@@ -185,7 +185,7 @@ def _draw_by_weight(group: list[Target], draw: Draw) -> list[Target]:
 
 
 def _index_of_draw(targets: list[Target], point: float) -> int:
-    """The index of the target whose share of the weights holds `point`."""
+    """The index of the target whose share of the weights contains `point`."""
     for index, target in enumerate(targets):
         point -= target.weight
         if point < 0:
