@@ -1,1 +1,1 @@
-"""What is special about each provider and model, as data; nothing here calls out."""
+"""Data on providers and models: presets, capabilities, prices, edits. Makes no network calls."""

@@ -1,9 +1,9 @@
-"""How a credential is shown to a provider: the headers of each kind of auth.
+"""Auth schemes: the headers that carry a provider's credential.
 
-Most are one header that depends on the provider alone. Three clouds know credentials from
-which a header is made for each request or each hour (`is_made`): `sigv4` signs with an AWS
-key, `google` and `entra` fetch access tokens. The same kinds take a ready token as well,
-and with no credential at all the first two use what the machine itself has.
+Most schemes are one header with the credential itself. Three clouds have credentials from which
+a header is derived per request or per hour (`derives_header`): `sigv4` signs with an AWS key,
+`google` and `entra` fetch access tokens. These schemes also accept a ready-made token; without
+a credential, `sigv4` and `google` use the machine's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.providers.profile import Secret
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
-# kind -> (header name, what stands before the credential)
+# scheme -> (header name, prefix of the credential)
 AUTH: dict[str, tuple[bytes, bytes] | None] = {
     "bearer": (b"authorization", b"Bearer "),
     "x-api-key": (b"x-api-key", b""),
@@ -28,15 +28,15 @@ AUTH: dict[str, tuple[bytes, bytes] | None] = {
     "sigv4": (b"authorization", b"Bearer "),
     "none": None,
 }
-# The kinds whose header may have to be made.
+# Schemes whose header may be derived from the credential.
 MAKERS = frozenset({"google", "entra", "sigv4"})
-# Those of them that find a credential on the machine where none is given.
+# Schemes that fall back to a credential of the machine.
 AMBIENT = frozenset({"google", "sigv4"})
-# Those whose credential may be a file's path, or an id and a secret with a colon between.
+# Schemes whose credential may be the path of a file, or `ID:SECRET`.
 _FILES, _PAIRS = frozenset({"google"}), frozenset({"sigv4"})
 
 _AWS_KEY = re.compile(r"(?P<id>[A-Z0-9]{16,128}):(?P<secret>[^:\s]+)(?::(?P<token>\S+))?")
-# What an object must hold to be a credential of a kind: all of one of these.
+# Fields that a credential of a scheme needs: all of one of these tuples.
 _REQUIRED_FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "sigv4": (("aws_access_key_id", "aws_secret_access_key"), ("aws_profile_name",)),
     "google": (("type",),),
@@ -46,7 +46,7 @@ _MIN_SECRET_LENGTH = 8
 
 
 def derives_header(auth: str, credential: Secret) -> bool:
-    """Whether the header is made from the credential, not the credential itself."""
+    """Whether the header is derived from the credential instead of containing it."""
     if auth not in MAKERS:
         return False
     value = credential.reveal().strip()
@@ -58,13 +58,13 @@ def derives_header(auth: str, credential: Secret) -> bool:
 
 
 def headers_for(auth: str, credential: Secret) -> Headers:
-    """The header that carries the credential; nothing where there is none, or it is made.
+    """Return the header with the credential; empty if there is none, or the header is derived.
 
     Depends on the provider alone, so callers compute it once per snapshot. An empty
-    credential sends no header: local servers are often open.
+    credential sends no header: local servers often need none.
 
     Raises:
-        ValueError: the kind is not in AUTH, or the credential can not stand in a header.
+        ValueError: the scheme is not in AUTH, or the credential cannot be sent in a header.
     """
     if auth not in AUTH:
         raise ValueError(f"auth `{auth}` is not one of {', '.join(AUTH)}")
@@ -76,20 +76,20 @@ def headers_for(auth: str, credential: Secret) -> Headers:
     if kind is None or not value:
         return ()
     if not value.isascii() or not value.isprintable():
-        # The value itself is never part of a message.
+        # Error messages never include the value itself.
         raise ValueError("the credential has characters that no HTTP header may carry")
     name, scheme = kind
     return ((name, scheme + value.encode("ascii")),)
 
 
 def fields_of(auth: str, value: str) -> dict[str, Any]:
-    """What a credential says from which headers are made; nothing for the machine's own.
+    """Parse a credential from which headers are derived; empty for the machine's own.
 
     An AWS key may be written `ID:SECRET` or `ID:SECRET:SESSION`, a Google one as the path
     of its file.
 
     Raises:
-        ValueError: it is no object, or one that lacks what its kind needs.
+        ValueError: it is not an object, or lacks a field that its scheme needs.
     """
     value = value.strip()
     if auth == "sigv4" and (match := _AWS_KEY.fullmatch(value)) is not None:
@@ -113,7 +113,7 @@ def fields_of(auth: str, value: str) -> dict[str, Any]:
 
 
 def secrets_of(value: str) -> tuple[str, ...]:
-    """What of a credential no message may show: all of it, and the secrets inside it."""
+    """Return the secrets of a credential, for redaction: the whole text and its secret fields."""
     whole_secret = (value,) if len(value) >= _MIN_SECRET_LENGTH else ()
     if (match := _AWS_KEY.fullmatch(value.strip())) is not None:
         return (*whole_secret, *(part for part in match.groups() if part))

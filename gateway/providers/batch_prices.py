@@ -1,7 +1,7 @@
-"""What requests of a batch cost: a tier of its own, or the share of the price that is published.
+"""Prices of requests in a batch: the `batch` tier, or the provider's published discount.
 
-An operator's price for the tier `batch` comes first. A share is for all kinds of tokens; a
-provider that says nothing of one is billed at the standard price, and `source` says so.
+An operator's price for the tier `batch` comes first. A discount applies to all kinds of tokens;
+without a published one, the standard price applies, and `source` says so.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gateway.providers.profile import RATES, Price
 
 TIER = "batch"
 _HALF = Decimal("0.5")
-# Preset -> the share of the standard price, as the provider's own pages have it (2026-11).
+# Preset -> fraction of the standard price, from the provider's own pages (2026-11).
 SHARES: dict[str, Decimal] = {
     # platform.openai.com/docs/pricing: half for all of input, cached input and output.
     "openai": _HALF,
@@ -22,19 +22,19 @@ SHARES: dict[str, Decimal] = {
     # learn.microsoft.com, "global batch": half of global standard.
     "azure_openai": _HALF,
     "azure-openai-v1": _HALF,
-    # platform.claude.com, batch processing: half, on top of what the prompt cache saves.
+    # platform.claude.com, batch processing: half, on top of the prompt cache discount.
     "anthropic": _HALF,
     # ai.google.dev, batch: half.
     "gemini-openai": _HALF,
     # console.groq.com, batch processing: half.
     "groq": _HALF,
 }
-# Nothing there says that it comes off what is read from a prompt cache, too.
+# Their pages do not say that the discount also applies to prompt cache reads.
 _CACHE_AS_IT_IS = frozenset({"gemini-openai", "groq"})
 
 
 def batch_price(price: Price, preset: str) -> Price:
-    """The price of a model's requests in a batch."""
+    """Return the price of a model's requests in a batch."""
     if price.input is None:
         return price
     if (listed_price := price.tiers.get(TIER)) is not None:
@@ -50,7 +50,7 @@ def batch_price(price: Price, preset: str) -> Price:
 def times(
     price: Price, factor: Decimal, source: str, *, unchanged: frozenset[str] = frozenset()
 ) -> Price:
-    """All of a price's rates but those `kept` times a factor, for long prompts too."""
+    """Multiply a price's rates by a factor, except those in `unchanged`; also for long prompts."""
     rates = {
         rate: value if rate in unchanged else value * factor
         for rate in RATES

@@ -1,7 +1,7 @@
-"""Ids of calls that another provider made, in a body that passes through to OpenAI's Chat.
+"""Shortens other providers' tool call ids in a passthrough body for OpenAI's Chat.
 
-Translation shortens them as it writes the messages (`canon.naming`); here a look at the
-bytes tells whether there are any to shorten.
+A translated body has them shortened as its messages are rendered (`canon.naming`); here a
+search in the bytes finds out whether any id is too long.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _EDITS = (
     Edit(op="shorten", path="messages[].tool_calls[].id", value=_LIMIT, why=_WHY),
     Edit(op="shorten", path="messages[].tool_call_id", value=_LIMIT, why=_WHY),
 )
-# Each call has a result, which names it.
+# Each call has a result with the call's id.
 _RESULT = b'"tool_call_id"'
 
 
 def shorten_call_ids(
     fields: dict[str, msgspec.Raw], traits: Traits
 ) -> tuple[dict[str, msgspec.Raw], tuple[Adaptation, ...]]:
-    """The fields with call ids that OpenAI takes; the same object where there is nothing to do."""
+    """Return the fields with call ids that OpenAI accepts; the same object if all of them fit."""
     messages = fields.get("messages")
     if messages is None or traits.tool_id_rule != "any64" or "tools" not in fields:
         return fields, ()

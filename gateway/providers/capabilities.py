@@ -1,7 +1,7 @@
-"""What a model at a provider can do: the preset's facts, then the model's family.
+"""Capabilities of a model at a provider: the preset's traits, then the model's family.
 
-The order, each overriding the one before: `Traits()`, the preset's row in the
-catalogue, the rows of `families` that match, an operator's edit (`merge`).
+In order, each overriding the one before: `Traits()`, the preset's row in the
+catalogue, the rows of `families` that match, an operator's changes (`merge`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _CLAUDE_NUMBER_FIRST = re.compile(r"^claude-(\d(?:-\d)?)-(opus|sonnet|haiku)(?![
 
 @lru_cache(maxsize=4096)
 def traits_for(preset: str, model: str) -> Traits:
-    """The capability flags of `model` at a provider of `preset`.
+    """Return the traits of `model` at a provider of `preset`.
 
-    Names that are in no table get the defaults of the preset, and an unknown preset
-    those of `Traits`: a flag is a fact, and a missing one is left to the upstream.
+    A model without a row gets the traits of the preset, and an unknown preset those of
+    `Traits`: only known facts are set, the rest is left to the upstream.
     """
     row = PRESETS.get(preset)
     facts: dict[str, Any] = dict(row.traits) if row else {}
@@ -46,23 +46,23 @@ def traits_for(preset: str, model: str) -> Traits:
 
 @lru_cache(maxsize=4096)
 def edits_for(preset: str, model: str) -> tuple[Edit, ...]:
-    """The edits that a model needs beside its provider's, for `Model.edits`."""
+    """Return the edits that a model needs in addition to its provider's, for `Model.edits`."""
     return tuple(edit for family in families_of(preset, model) for edit in family.edits)
 
 
 @lru_cache(maxsize=4096)
 def stated_traits(preset: str, model: str) -> frozenset[str]:
-    """The names of the traits that the family table states about a model, not as defaults."""
+    """Return the names of the traits that the family table sets for a model, without defaults."""
     return frozenset(name for family in families_of(preset, model) for name in family.traits)
 
 
 def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
-    """The traits with some of them changed, as an operator or a table writes them.
+    """Return the traits with changes, as an operator or a table writes them.
 
-    Lists stand for tuples, as JSON has no others.
+    Lists are converted to tuples.
 
     Raises:
-        ValueError: a name is no trait, or a value is not of its type; names the trait.
+        ValueError: an unknown trait, or a value of the wrong type; the message names the trait.
     """
     changes = {name: _value(name, value) for name, value in overrides.items()}
     return msgspec.structs.replace(traits, **changes)
@@ -79,7 +79,7 @@ def _value(name: str, value: Any) -> Any:
 
 
 def families_of(preset: str, model: str) -> list[Family]:
-    """The rows of the family table that hold for a model, the strongest last."""
+    """Return the rows of the family table that match a model, highest precedence last."""
     name = normalize_model_name(model)
     row = PRESETS.get(preset)
     dialect = row.dialect if row else ""
@@ -93,9 +93,9 @@ def families_of(preset: str, model: str) -> list[Family]:
 
 
 def normalize_model_name(model: str) -> str:
-    """A model's name as the table writes it, whoever serves it.
+    """Return a model's name as the table writes it, independent of who serves it.
 
-    Lower case; without vendor path, Bedrock's prefix and a fine-tune's tail; `4.5` as
+    Lower case; without vendor path, Bedrock's prefix and a fine-tune's suffix; `4.5` as
     `4-5`; Claude's size before its number (`claude-3-5-haiku` as `claude-haiku-3-5`).
     """
     name = model.lower().rpartition("/")[2]

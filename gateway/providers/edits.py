@@ -1,7 +1,7 @@
-"""A profile's edits, carried out on the JSON that goes to a provider.
+"""Applies a provider's edits to the JSON of a request.
 
 One list serves translation (a whole dict) and passthrough (top-level fields as raw
-bytes). Where no edit matches, the same object comes back and nothing is decoded.
+bytes). If no edit matches, the same object is returned and nothing is decoded.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DEFAULT_REASON = "the provider does not take this field"
 _SHORT = 80
 
 
-# What `value` must be for each operation.
+# The type that `value` must have for each operation.
 _VALUES: dict[str, tuple[Any, str]] = {
     "drop": (object, "nothing"),
     "rename": (str, "the new name"),
@@ -44,7 +44,7 @@ class _Step(msgspec.Struct, frozen=True):
 
 
 class EditChange(msgspec.Struct, frozen=True):
-    """A change an edit made: where, and the values around it."""
+    """A change that an edit made: the path, and the values before and after."""
 
     path: str
     before: Any = None
@@ -52,10 +52,10 @@ class EditChange(msgspec.Struct, frozen=True):
 
 
 def check(edit: Edit) -> None:
-    """Refuse an edit that could never be carried out, as an operator may write one.
+    """Validate an edit that an operator wrote.
 
     Raises:
-        ValueError: the path or the value does not fit the operation; says which.
+        ValueError: the path or the value does not fit the operation; the message says which.
     """
     keys = [step.key for step in _steps(edit.path)]
     if not all(keys) or any("[" in key or "]" in key for key in keys):
@@ -68,7 +68,7 @@ def check(edit: Edit) -> None:
 
 
 def apply(edits: Sequence[Edit], body: Object) -> tuple[Object, list[Adaptation]]:
-    """The body after all edits, in order, and what they changed. `body` is not altered."""
+    """Return the body after all edits, in order, and a report. Does not modify `body`."""
     report: list[Adaptation] = []
     for edit in edits:
         changes: list[EditChange] = []
@@ -80,9 +80,9 @@ def apply(edits: Sequence[Edit], body: Object) -> tuple[Object, list[Adaptation]
 def apply_raw(
     edits: Sequence[Edit], fields: dict[str, Raw]
 ) -> tuple[dict[str, Raw], list[Adaptation]]:
-    """The same on a shallowly decoded body; only touched fields are decoded.
+    """Apply edits to a shallowly decoded body; only the fields concerned are decoded.
 
-    A field that no edit changes keeps its bytes, so prompt caches stay warm.
+    A field that no edit changes keeps its bytes, so that the provider's prompt cache matches.
     """
     report: list[Adaptation] = []
     texts: dict[str, bytes] = {}
@@ -104,7 +104,7 @@ def apply_raw(
 
 
 def _merged(fields: dict[str, Raw], before: Object, after: Object) -> dict[str, Raw]:
-    """The fields with what changed between `before` and `after`, in the old order."""
+    """Return the fields with the changes between `before` and `after`, in the old order."""
     merged = {name: raw for name, raw in fields.items() if name not in before or name in after}
     for name, value in after.items():
         if name not in before or before[name] is not value:
@@ -116,16 +116,16 @@ def _decoded(raw: Raw) -> Any:
     try:
         return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        # The provider will say what is wrong with it; an edit can not.
+        # The provider reports what is wrong with it; an edit cannot.
         return None
 
 
 def _may_match(
     edit: Edit, steps: tuple[_Step, ...], raw: Raw | None, texts: dict[str, bytes]
 ) -> bool:
-    """Whether decoding is worth it: a look at the bytes, exact enough for JSON as sent.
+    """Whether the edit may match, from a search in the bytes of the field, without decoding it.
 
-    `texts` are the bytes of fields, which are copied once for all edits.
+    `texts` caches the bytes of fields, so that they are copied once for all edits.
     """
     if raw is None:
         return edit.op in ("default", "set")
@@ -150,7 +150,7 @@ def _steps(path: str) -> tuple[_Step, ...]:
 def _walk(
     node: Any, steps: tuple[_Step, ...], edit: Edit, prefix: str, changes: list[EditChange]
 ) -> Any:
-    """The node with the edit carried out below it; the same object if nothing changed."""
+    """Return the node with the edit applied below it; the same object if nothing changed."""
     if not isinstance(node, dict):
         return node
     step, remaining_steps = steps[0], steps[1:]
@@ -182,7 +182,7 @@ def _walk_list(
 
 
 def _each_value(items: list[Any], edit: Edit, path: str, changes: list[EditChange]) -> list[Any]:
-    """A path that ends in `[]`: the edit is for the list's own values."""
+    """Apply an edit to the values of a list, for a path that ends in `[]`."""
     holders = [{"value": item} for item in items]
     changed = [
         _OPS[edit.op](h, "value", edit, f"{path}[{i}]", changes) for i, h in enumerate(holders)
@@ -203,7 +203,7 @@ def _rename(node: Object, key: str, edit: Edit, path: str, changes: list[EditCha
     if key not in node:
         return node
     if edit.value in node:
-        # Both names at once: the provider's own counts, the other one is lost.
+        # Both names are set: the provider's own name wins, the other one is dropped.
         changes.append(EditChange(path, before=node[key]))
         return {name: value for name, value in node.items() if name != key}
     return {edit.value if name == key else name: value for name, value in node.items()}
@@ -267,7 +267,7 @@ _OPS: dict[str, Callable[[Object, str, Edit, str, list[EditChange]], Object]] = 
 
 
 def _adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]:
-    """What the report says: one line an edit, however many items of a list it touched."""
+    """Return the report of an edit: one entry, however many items of a list it changed."""
     if not changes:
         return []
     first = changes[0]
@@ -281,7 +281,7 @@ def _adaptations(edit: Edit, changes: list[EditChange]) -> list[Adaptation]:
         case "set" if first.before is None:
             return [defaulted(path, edit.why or "set by the provider's profile", after=after)]
         case "map" if not edit.why:
-            # Two words for one thing: nothing was lost.
+            # A synonym: nothing was lost.
             return []
         case "min" | "max" | "set" | "map" | "shorten":
             why = edit.why or "changed by the provider's profile"

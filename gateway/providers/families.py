@@ -1,10 +1,10 @@
-"""What models can do, by family: an ordered table, later rows override earlier ones.
+"""Traits of models by family: an ordered table, later rows override earlier ones.
 
-A row is a fact of a model wherever it is served, or, with `presets` or `dialect`, of
-the model at these providers. Patterns are regular expressions that match from the
-start of the name as `capabilities.plain_name` writes it: lower case, no vendor path,
-`4.5` as `4-5`. Within a family the newest generation comes first and is the default
-for names not known yet; what older ones lack follows.
+A row applies to a model wherever it is served, or, with `presets` or `dialect`, at these
+providers. Patterns are regular expressions that match from the start of the name as
+`capabilities.normalize_model_name` writes it: lower case, no vendor path, `4.5` as `4-5`.
+Within a family the newest generation comes first and is the default for unknown names; rows
+for what older ones lack follow.
 
 Sources: the wire documentation (state 2026-11-21), platform.claude.com and
 developers.openai.com model pages, models.dev (MIT) for limits.
@@ -20,9 +20,9 @@ from gateway.providers.profile import Edit
 
 
 class Family(msgspec.Struct, frozen=True, kw_only=True):
-    """A row: for models that match, at these presets and this dialect, these traits.
+    """A row: traits of the models that match `model`, at these presets and this dialect.
 
-    `edits` are for passthrough, where nobody renders the request anew.
+    `edits` are for passthrough, where the request is not rendered anew.
     """
 
     model: str
@@ -40,7 +40,7 @@ _REASONING_FROM_5_1 = ("none", "low", "medium", "high")
 _REASONING_FROM_5_2 = (*_REASONING_FROM_5_1, "xhigh")
 _REASONING_FROM_5_6 = (*_REASONING_FROM_5_2, "max")
 
-# Reasoning models of OpenAI: o1, o3, o4-mini, GPT-5 and later but the chat ones.
+# Reasoning models of OpenAI: o1, o3, o4-mini, GPT-5 and later except the chat models.
 _O = r"o[1-9](?![\d.a-z])"
 _GPT5 = r"(?:gpt-(?:[5-9]|[1-9]\d)(?!\d)(?!.*\bchat\b)|codex-|chat-latest$|gpt-chat-latest$)"
 _OPENAI_REASONING = rf"(?:{_O}|{_GPT5})"
@@ -67,7 +67,7 @@ CLAUDE: tuple[Family, ...] = (
         traits={"thinking_modes": ("adaptive", "enabled"), "forced_tools": False},
     ),
     # Mid-conversation system messages: Opus 4.8+, Opus 5+, Fable and Mythos 5+. Sonnet 5
-    # has none; for Sonnet and Haiku 5.5 nobody says so, and hoisting is always safe.
+    # has none; for Sonnet and Haiku 5.5 it is undocumented, and hoisting is always safe.
     Family(
         model=r"claude-(?:sonnet|haiku|opus-4-7|mythos-preview)",
         dialect="anthropic_messages",
@@ -103,14 +103,14 @@ CLAUDE: tuple[Family, ...] = (
         dialect="anthropic_messages",
         traits={"mid_system": False},
     ),
-    # Newer searches are called from code unless told otherwise, which these models can not do:
+    # Newer searches are called from code by default, which these models cannot do:
     # "does not support programmatic tool calling".
     Family(
         model=rf"claude-(?:{_OLD_SIZE}-(?:4(?!-[6-9](?!\d))|3)|[123v]|instant)",
         presets=CLAUDE_SURFACES,
         traits={"web_search": "web_search_20250305"},
     ),
-    # Vertex AI has the first version only.
+    # Vertex AI has only the first version.
     Family(
         model=r"claude-",
         presets=("vertex-anthropic",),
@@ -167,11 +167,11 @@ GPT: tuple[Family, ...] = (
         model=r"gpt-5(?!-[1-9](?!\d))(?!.*chat)",
         traits={"efforts": ("minimal", "low", "medium", "high"), "context_window": 400_000},
     ),
-    # Told nothing, they do not reason.
+    # They do not reason by default.
     Family(model=r"gpt-5-[1-5](?!\d)(?!.*(?:codex|pro|chat))", traits={"effort_default": "none"}),
     Family(model=r"gpt-5-1(?!\d)", traits={"efforts": _REASONING_FROM_5_1}),
     Family(model=r"gpt-5-[2-5](?!\d)", traits={"efforts": _REASONING_FROM_5_2}),
-    # Astra and the 6.1 models can not be told to stop thinking.
+    # Reasoning of Astra and the 6.1 models cannot be disabled.
     Family(
         model=r"gpt-6-(?:astra|1(?!\d))",
         traits={"efforts": ("low", "medium", "high", "xhigh", "max")},
@@ -189,7 +189,7 @@ GPT: tuple[Family, ...] = (
     ),
     Family(model=r"gpt-5-[12]-chat", traits={"reasoning": True, "efforts": ("medium",)}),
     Family(model=r"gpt-5-chat", traits={"max_output": 16_384, "context_window": 128_000}),
-    # Before reasoning.
+    # Models without reasoning.
     Family(
         model=r"(?:chatgpt-4o|gpt-(?:3-5|4|5-chat))", traits={"reasoning": False, "efforts": ()}
     ),
@@ -221,7 +221,7 @@ GPT: tuple[Family, ...] = (
             "pdf": False,
         },
     ),
-    # They continue prompts and do not chat.
+    # Completion models, which do not chat.
     Family(
         model=r"(?:gpt-3-5-turbo-instruct|davinci-002|babbage-002)",
         presets=OPENAI,
@@ -236,7 +236,7 @@ GPT: tuple[Family, ...] = (
         },
     ),
     Family(model=r"gpt-(?:4o-(?:mini-)?)?audio", traits={"audio": True}),
-    # Whoever stands between: OpenAI's Chat takes call ids of 40 characters.
+    # At any provider: OpenAI's Chat accepts call ids of at most 40 characters.
     Family(
         model=r"(?:gpt-(?!oss)|chatgpt-|codex-|o[1-9](?![\d.a-z]))",
         dialect="openai_chat",
@@ -246,7 +246,7 @@ GPT: tuple[Family, ...] = (
         model=r"gpt-.*-search-(?:preview|api)",
         traits={"sampling": False, "penalties": False, "web_search": "web_search_options"},
     ),
-    # What only OpenAI's own surfaces do.
+    # Facts of OpenAI's own APIs only.
     Family(
         model=r"(?:gpt-(?!oss)|chatgpt-|codex-|o[1-9](?![\d.a-z]))",
         presets=OPENAI,
@@ -260,13 +260,13 @@ GPT: tuple[Family, ...] = (
         edits=(Edit(op="rename", path="max_tokens", value="max_completion_tokens"),),
     ),
     Family(model=_GPT5, presets=OPENAI, traits={"verbosity": True, "custom_tools": True}),
-    # Of other names nobody knows what stands at an operator's own base URL.
+    # An operator's own base URL may serve anything under other names.
     Family(
         model=r"(?:gpt-|chatgpt-|codex-|computer-use|o[1-9](?![\d.a-z]))",
         presets=("openai",),
         traits={"responses": True, "count_tokens": "endpoint"},
     ),
-    # A deployment bears its model's name more often than not.
+    # A deployment usually has the name of its model.
     Family(
         model=r"(?:gpt-(?:4o|4-1|[5-9]|[1-9]\d)|codex-|o[1-9](?![\d.a-z]))(?!.*(?:audio|image|tts|transcribe))",
         presets=("azure_openai", "azure-openai-v1"),
@@ -286,9 +286,9 @@ GPT: tuple[Family, ...] = (
 
 _MISTRAL = r".*(?:mistral|mixtral|ministral|codestral|devstral|magistral|pixtral|voxtral)"
 
-# Models whose weights are open reason wherever they run, mostly without a dial.
+# Open-weight models reason wherever they run, mostly without an effort setting.
 OPEN: tuple[Family, ...] = (
-    # Their chat templates refuse what stands elsewhere, whoever serves them.
+    # Their chat templates reject system messages elsewhere, at any provider.
     Family(model=r".*(?:qwen|qwq|llama|gemma)", traits={"mid_system": False}),
     # "Expected last role User or Tool", "Unexpected role 'user' after role 'tool'".
     Family(model=_MISTRAL, traits={"mid_system": False, "user_after_tool": False}),
@@ -350,7 +350,7 @@ OPEN: tuple[Family, ...] = (
     Family(
         model=r"minimax-m2",
         presets=("minimax",),
-        # It thinks even when told not to.
+        # It thinks even if thinking is disabled.
         traits={"thinking_always_on": True, "context_window": 204_800},
     ),
 )
@@ -374,7 +374,7 @@ GEMINI: tuple[Family, ...] = (
         model=r"gemini-(?:1|2-0)",
         traits={"reasoning": False, "efforts": (), "max_output": 8192},
     ),
-    # Gemini 3 refuses a step whose first call has lost its thought signature.
+    # Gemini 3 rejects a step whose first call has lost its thought signature.
     Family(
         model=r"gemini-",
         dialect="gemini",
@@ -424,7 +424,7 @@ GROK: tuple[Family, ...] = (
     Family(model=r"grok-4-[3-9]", traits={"efforts": ("none", "low", "medium", "high")}),
 )
 
-# At Bedrock a name keeps its maker's prefix (`us.amazon.nova-pro-v1:0`), but for Claude's.
+# At Bedrock a name has its vendor's prefix (`us.amazon.nova-pro-v1:0`), except Claude's.
 _AT_BEDROCK = ("bedrock",)
 BEDROCK: tuple[Family, ...] = (
     # Caching came with Claude 3.5.
@@ -433,7 +433,7 @@ BEDROCK: tuple[Family, ...] = (
         presets=_AT_BEDROCK,
         traits={"cache": "none"},
     ),
-    # What the preset says is Claude's; others do less of it.
+    # The preset's traits are Claude's; other models support less.
     Family(
         model=r"(?!claude-)",
         presets=_AT_BEDROCK,
@@ -499,7 +499,7 @@ COHERE: tuple[Family, ...] = (
     ),
 )
 
-# A router that maps efforts itself: after all models, so that it has the last word.
+# Routers that map efforts themselves; after all models, to override them.
 ROUTERS: tuple[Family, ...] = (
     Family(
         model=r"",
@@ -508,7 +508,7 @@ ROUTERS: tuple[Family, ...] = (
     ),
 )
 
-# Models that make vectors and nothing else, and how many texts one call may hold.
+# Embedding-only models, and how many texts one call may contain.
 EMBEDDINGS: tuple[Family, ...] = (
     Family(
         model=(

@@ -1,7 +1,7 @@
-"""An operator's own patterns of what no log may hold, and their use on stored bodies.
+"""An operator's own redaction patterns, and their use on stored bodies.
 
-A pattern runs over every stored body, so that what could run for ever is refused: the
-ways in which it can match at one place are counted before it is used.
+A pattern runs over every stored body, so a pattern that could backtrack without bound is
+rejected: the number of ways it can match at one position is counted first.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any
 
 MAX_CHARS = 500
 MAX_MATCH_PATHS = 4096
-# Less would mask ordinary words.
+# A shorter match would mask ordinary words.
 MIN_WIDTH = 3
 
 Mask = re.Pattern[bytes]
 
-# Python's own reading of a pattern: counting its text would be guessing.
+# Python's own parser of patterns, more reliable than parsing their text here.
 _parser: Any = importlib.import_module("re._parser")
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
 _PLAIN = {"LITERAL", "NOT_LITERAL", "ANY", "IN", "CATEGORY", "RANGE", "AT"}
-# Escapes and what gives a body its form: masked, it would no longer be JSON, nor a stream.
+# Escapes and structural characters: masking them would break JSON or the stream's format.
 _CONTENT = re.compile(rb'(\\(?:u[0-9a-fA-F]{0,4}|.)?|["{}\[\],:\s])|.', re.DOTALL)
-# The rest of an escape whose backslash stands before the match.
+# The remainder of an escape whose backslash is before the match.
 _CUT = re.compile(rb"u[0-9a-fA-F]{0,4}|.", re.DOTALL)
 
 
 def compile_mask(text: str) -> Mask:
-    """The pattern, ready for bodies.
+    """Compile a pattern for use on bodies.
 
     Raises:
-        ValueError: it is no pattern, or one that could take too long; says what to do.
+        ValueError: it is not a pattern, or may take too long; the message says how to fix it.
     """
     if not text.isascii():
         raise ValueError("use ASCII characters only; other text may stand escaped in a body")
@@ -51,19 +51,19 @@ def compile_mask(text: str) -> Mask:
 
 
 def apply_masks(data: bytes, masks: Iterable[Mask]) -> bytes:
-    """The body with every match as asterisks; its length and its form stay."""
+    """Replace every match in the body with asterisks; its length and structure do not change."""
     for mask in masks:
         data = mask.sub(_stars, data)
     return data
 
 
 def mask_text(text: str, masks: Iterable[Mask]) -> str:
-    """The same for a line of text."""
+    """Replace every match in a line of text with asterisks."""
     return apply_masks(text.encode(errors="replace"), masks).decode(errors="replace")
 
 
 def _stars(match: re.Match[bytes]) -> bytes:
-    # Of the same length, as the log knows the pieces of a stream by their lengths.
+    # The same length, since the log records the chunks of a stream by their lengths.
     secret, prefix = match.group(), b""
     before = match.string[max(0, match.start() - 64) : match.start()]
     if (len(before) - len(before.rstrip(b"\\"))) % 2 and (cut := _CUT.match(secret)):
@@ -72,7 +72,7 @@ def _stars(match: re.Match[bytes]) -> bytes:
 
 
 def _count_paths(sequence: Any, *, last: bool) -> int:
-    """In how many ways a sequence can match at one place, at most."""
+    """Return an upper bound of the ways in which a sequence can match at one position."""
     total, items = 1, list(sequence)
     for position, (code, value) in enumerate(items):
         is_last_item = last and position == len(items) - 1
@@ -100,5 +100,5 @@ def _count_repeat_paths(min_count: int, max_count: Any, body: Any, *, last: bool
         paths: int = min(inner ** min(int(max_count), 64), MAX_MATCH_PATHS + 1)
         return paths * (int(max_count) - int(min_count) + 1)
     if last and inner == 1 and len(body) == 1:
-        return 1  # nothing follows that could fail
+        return 1  # no later element can fail and cause backtracking
     raise ValueError("say how often at most, as in {1,64}; + and * may only stand at the end")

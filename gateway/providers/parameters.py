@@ -1,9 +1,9 @@
-"""Parameters that a model is known to refuse, left out of a body that passes through.
+"""Drops parameters that a model is known to reject from a passthrough body.
 
-Translation leaves out what a target does not take and reports it; a body that nobody
-translates gets the same here, from the same traits. Only facts count: a trait that no
-table and no operator states about the model is left for the upstream to judge. A value
-that means the same as leaving it out goes without a word.
+Translation drops what a target does not accept and reports it; this does the same for a body
+that is not translated, from the same traits. Only stated traits count: one that neither a
+table nor an operator sets for the model is left to the upstream. Dropping a value that
+equals the default is not reported.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ Fields = dict[str, msgspec.Raw]
 
 
 class Parameter(msgspec.Struct, frozen=True):
-    """One field of a body and the trait that says whether it is taken.
+    """A field of a body and the trait that says whether it is accepted.
 
     Attributes:
         trait: the name of the trait.
-        neutral: values that say what leaving the field out says.
-        sampling: whether it is taken after all from a model that is told not to reason.
+        neutral: values that mean the same as leaving the field out.
+        sampling: whether the model accepts it while reasoning is off.
     """
 
     trait: str
@@ -51,7 +51,7 @@ _CHAT = {
     "stop": Parameter("stop_max", (None, [], "")),
     "reasoning_effort": Parameter("efforts"),
 }
-# Dialect -> its fields that some models refuse.
+# Dialect -> its fields that some models reject.
 PARAMETERS: dict[str, Mapping[str, Parameter]] = {
     "openai_chat": _CHAT,
     "openai_responses": {
@@ -60,7 +60,7 @@ PARAMETERS: dict[str, Mapping[str, Parameter]] = {
         "top_logprobs": _CHAT["top_logprobs"],
         "reasoning": Parameter("efforts", (None, {})),
     },
-    # Newer models of Anthropic's refuse `top_k` with the rest of sampling.
+    # Anthropic's newer models reject `top_k` with the other sampling fields.
     "anthropic_messages": {**_SAMPLING, "top_k": Parameter("sampling")},
 }
 _EFFORT: dict[str, Callable[[Fields], Any]] = {
@@ -72,10 +72,10 @@ _EFFORT: dict[str, Callable[[Fields], Any]] = {
 def drop_refused(
     fields: Fields, dialect: str, traits: Traits, stated: Collection[str]
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
-    """The fields without those that the model refuses, and what was left out.
+    """Return the fields without those that the model rejects, and a report.
 
-    `stated` are the names of the traits that are known of the model. Where nothing is
-    left out the same object comes back, and only fields in question are decoded.
+    `stated` are the names of the traits that are known for the model. If nothing is
+    dropped, the same object is returned; only fields in question are decoded.
     """
     table = PARAMETERS.get(dialect)
     if table is None or not stated:
@@ -109,13 +109,13 @@ def drop_refused(
 
 
 def _refused(trait: str, traits: Traits) -> bool:
-    """Whether a trait says that a field is refused, or taken only in part."""
+    """Whether the trait says that a field is rejected, or accepted only in part."""
     value = getattr(traits, trait)
     return value is not None if trait == "stop_max" else not value
 
 
 def _is_free(fields: Fields, dialect: str, traits: Traits) -> bool:
-    """Whether the model does not reason this time: OpenAI's then take sampling fields."""
+    """Whether reasoning is off in this request: OpenAI's models then accept sampling fields."""
     read = _EFFORT.get(dialect)
     effort = (read(fields) if read is not None else None) or traits.effort_default
     return effort == "none"

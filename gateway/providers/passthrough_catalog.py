@@ -1,11 +1,11 @@
-"""Passthrough endpoints, which are not translated, and the providers that have them.
+"""Passthrough endpoints, which are not translated, and the providers that serve them.
 
     OPERATIONS          what a client may call: method, path, and how its body is read
     PASSTHROUGH_PATHS   preset -> family of operations -> path below the base URL
 
-The `paths` of a provider row override and extend this, by the name of a family. A preset
-without a row has none; one for any server (`ANY_SERVER`) has all that OpenAI has, and the
-upstream itself answers for those it lacks.
+The `paths` of a provider row override and extend this, by family name. A preset without a row
+serves none; one for any server (`ANY_SERVER`) has all that OpenAI has, and the upstream itself
+answers for those it lacks.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ BodyType = Literal["json", "form", "either", "none"]
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One call.
+    """An endpoint that a client may call.
 
     Attributes:
         family: the key in PASSTHROUGH_PATHS and in a provider's `paths`.
         method: the HTTP method.
-        path: below `/v1`, with `{id}` for one thing of a family.
+        path: below `/v1`, with `{id}` for a resource of a family.
         dialect: the format of its errors: `openai_chat`, `anthropic_messages`, `rerank`.
         body_type: the type of body it accepts.
-        model: whether the body names a model (it may be left out where the upstream has a
-            model of its own).
+        model: whether the body names a model (it may be left out if the upstream has a
+            default model).
         batch_model_path: where a body names a model in each item of a list.
-        has_resource_ids: whether its responses have ids of resources, which are replaced by
+        has_resource_ids: whether its responses contain resource ids, which are replaced by
             gateway ids and back.
         binary_response: whether the response is a file, which is not parsed.
     """
@@ -47,12 +47,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def path_suffix(self) -> str:
-        """The path after that of the family."""
+        """The path relative to the family's."""
         start = _FAMILY_PATHS.get(self.family, self.family)
         return self.path.removeprefix(start)
 
 
-# The path of a family, where it is not its name.
+# The path of a family, if it differs from its name.
 _FAMILY_PATHS = {"anthropic/files": "files", "anthropic/batches": "messages/batches"}
 
 
@@ -122,19 +122,19 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
 )
 FAMILIES = tuple(dict.fromkeys(operation.family for operation in OPERATIONS))
-# Paths that two dialects have.
+# Paths that exist in two dialects.
 _SHARED_PATHS = frozenset(
     one.path
     for one in OPERATIONS
     for other in OPERATIONS
     if one.path == other.path and one.dialect != other.dialect
 )
-# What of them OpenAI serves.
+# Families that OpenAI serves.
 OPENAI_FAMILIES = tuple(dict.fromkeys(o.family for o in OPERATIONS if o.dialect == _OPENAI))
 
 
 def _paths(*families: str, before: str = "") -> dict[str, str]:
-    """These families below `before` and their own path."""
+    """Return the paths of these families below `before`."""
     return {name: f"{before}/{_FAMILY_PATHS.get(name, name)}" for name in families}
 
 
@@ -144,15 +144,15 @@ _AUDIO = ("audio/speech", *_TRANSCRIPTION)
 _FILES_AND_BATCHES = ("files", "batches")
 _ANTHROPIC_FAMILIES = ("anthropic/files", "anthropic/batches")
 _DEPLOYMENT = "/openai/deployments/{model}"
-# Presets that stand for any server of a format.
+# Presets for any server of a format.
 ANY_SERVER = frozenset({"custom", "custom-completions", "custom-embeddings"})
 
-# Every preset has a row (a test sees to it), most of them an empty one: nothing of this is
-# in their documentation, or in another format than OpenAI's, Anthropic's or Cohere's.
+# Every preset has a row (a test checks this), most of them empty: their documentation has
+# none of these, or in a format other than OpenAI's, Anthropic's or Cohere's.
 PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
     "openai": _paths(*OPENAI_FAMILIES),
     "openai_responses": _paths(*OPENAI_FAMILIES),
-    # Reference of the data plane, 2024-10-21; files and batches have no deployment.
+    # Reference of the data plane, 2024-10-21; the paths of files and batches have no deployment.
     "azure_openai": {
         **_paths("images/generations", *_AUDIO, before=_DEPLOYMENT),
         **_paths(*_FILES_AND_BATCHES, before="/openai"),
@@ -162,7 +162,7 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
     "deepseek": {},
     "groq": _paths(*_AUDIO, *_FILES_AND_BATCHES),
     "openrouter": {},
-    # Its batches and files are OpenAI's but for what a batch's body says.
+    # Its batches and files are OpenAI's except for the body of a batch.
     "together": _paths("rerank", "images/generations", *_AUDIO, *_FILES_AND_BATCHES),
     # Its batches are jobs of another shape (`/batch/jobs`).
     "mistral": _paths("audio/transcriptions", "moderations", "files"),
@@ -247,19 +247,19 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
 
 
 def path_of(preset: str, paths: Mapping[str, str], family: str) -> str | None:
-    """The path of a family below a provider's base URL, with `{model}` where a name belongs.
+    """Return the path of a family below a provider's base URL, with `{model}` as placeholder.
 
-    None where the provider does not serve it. A row's own `paths` come first.
+    None if the provider does not serve it. A row's own `paths` take precedence.
     """
     row_path = paths.get(family)
     return row_path if row_path is not None else PASSTHROUGH_PATHS.get(preset, {}).get(family)
 
 
 def find_operation(method: str, path: str, dialect: str) -> tuple[Operation | None, str, str]:
-    """The operation at a path below `/v1`, the id in it, and the methods that are allowed.
+    """Return the operation at a path below `/v1`, the id in the path, and the allowed methods.
 
-    `dialect` says whose client asks, where two have the same path. The methods are empty
-    where there is nothing at the path at all.
+    `dialect` is the client's format, for paths that two dialects have. The methods are empty
+    if nothing exists at the path.
     """
     allowed: list[str] = []
     for operation in OPERATIONS:
@@ -275,7 +275,7 @@ def find_operation(method: str, path: str, dialect: str) -> tuple[Operation | No
 
 
 def match_path(template: str, path: str) -> str | None:
-    """The id in a path, empty where the template has none; None for another path."""
+    """Return the id in a path, "" if the template has none; None for another path."""
     before, placeholder, after = template.partition("{id}")
     if not placeholder:
         return "" if path == template else None

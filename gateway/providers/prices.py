@@ -1,8 +1,8 @@
-"""List prices of models: a snapshot that the project carries, read when first asked.
+"""List prices of models: a bundled snapshot, read on first use.
 
 The data come from genai-prices (MIT, github.com/pydantic/genai-prices), compacted by
-`manage.py build_prices`. The package itself is needed only for that: imported, it costs
-0.45 s and 20 MB, and 10 MB more at its first price (measured 2026-11); this file costs
+`manage.py build_prices`. The package itself is needed only for that: importing it costs
+0.45 s and 20 MB, and 10 MB more at the first price (measured 2026-11); this file costs
 a few milliseconds and 1 MB.
 """
 
@@ -28,15 +28,15 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
     """A model of a price list.
 
     Attributes:
-        match: clauses of which one must hold. A clause is a kind and a text: `=` equal,
-            `^` starts with, `$` ends with, `~` contains, `/` regular expression; a list
-            of them must hold together.
-        usd: dollars per million tokens in the order of `profile.RATES`; None, or not
-            there at the end, where unknown.
+        match: clauses of which one must match. A clause is a kind and a text: `=` equal,
+            `^` starts with, `$` ends with, `~` contains, `/` regular expression; the clauses
+            of a nested list must all match.
+        usd: US dollars per million tokens in the order of `profile.RATES`; None, or missing
+            at the end, if unknown.
         window: the context window in tokens.
         note: what the price leaves out (hours).
-        above: prices of longer prompts: more than so many tokens, and dollars as in `usd`.
-        source: who said so; empty is the snapshot that the project carries.
+        above: prices of longer prompts: a threshold in tokens, and dollars as in `usd`.
+        source: origin of the price; empty for the bundled snapshot.
     """
 
     match: list[str | list[str]]
@@ -48,13 +48,13 @@ class Entry(msgspec.Struct, frozen=True, array_like=True):
 
     @property
     def key(self) -> str:
-        """What tells it from the others of its list: its first clause."""
+        """What identifies it in its list: its first clause."""
         first = self.match[0] if self.match else ""
         return first if isinstance(first, str) else "&".join(first)
 
 
 class PriceBook(msgspec.Struct, frozen=True):
-    """The file: where it is from, and the lists by provider, each decoded when asked for."""
+    """The file: its source, and the lists by provider, each decoded on first use."""
 
     source: str
     licence: str
@@ -65,27 +65,27 @@ class PriceBook(msgspec.Struct, frozen=True):
 
 @lru_cache(maxsize=1)
 def price_book() -> PriceBook:
-    """The price snapshot."""
+    """Return the price snapshot."""
     return msgspec.json.decode(FILE.read_bytes(), type=PriceBook)
 
 
 class Update(msgspec.Struct, frozen=True):
-    """An entry that is newer than the snapshot's.
+    """An entry newer than the snapshot's.
 
-    It takes the place of the one with its key, or else stands in front of the one with
-    the key `before`: of the entries that mean a name, the first counts.
+    It replaces the entry with the same key, or is inserted before the one with the key
+    `before`: the first entry that matches a name counts.
     """
 
     entry: Entry
     before: str = ""
 
 
-# By list. Set as a whole by whoever reads them from the database (`use`).
+# By list; replaced as a whole when they are read from the database (`apply_updates`).
 _updates: dict[str, tuple[Update, ...]] = {}
 
 
 def apply_updates(updates: dict[str, tuple[Update, ...]]) -> bool:
-    """Let these entries hold before the snapshot's, in this process; whether that is news."""
+    """Override the snapshot with these entries, in this process; returns whether they changed."""
     global _updates
     if updates == _updates:
         return False
@@ -97,18 +97,18 @@ def apply_updates(updates: dict[str, tuple[Update, ...]]) -> bool:
 
 @lru_cache(maxsize=64)
 def entries(name: str) -> list[Entry]:
-    """A provider's price list as it holds now; empty if there is none."""
+    """Return a provider's current price list; empty if there is none."""
     return merge_entries(snapshot_entries(name), _updates.get(name, ()))
 
 
 def snapshot_entries(name: str) -> list[Entry]:
-    """A provider's price list as the snapshot has it."""
+    """Return a provider's price list from the snapshot."""
     raw = price_book().providers.get(name)
     return msgspec.json.decode(raw, type=list[Entry]) if raw is not None else []
 
 
 def merge_entries(old: list[Entry], updates: tuple[Update, ...]) -> list[Entry]:
-    """A list with newer entries in their places."""
+    """Return a list with newer entries merged in."""
     entries = list(old)
     for update in updates:
         keys = [entry.key for entry in entries]
@@ -133,9 +133,9 @@ _FREE = Price(
 
 @lru_cache(maxsize=4096)
 def price_for(preset: str, model: str) -> Price:
-    """The list price of a model; all None where nobody knows it.
+    """Return the list price of a model; all None if unknown.
 
-    Where a price changes by the hour it is the base one, and `source` says so.
+    A price that changes by the hour is the base price, and `source` says so.
     """
     entry = _entry_for(preset, model)
     if entry is None:
@@ -144,7 +144,7 @@ def price_for(preset: str, model: str) -> Price:
 
 
 def price_of(entry: Entry) -> Price:
-    """The price that an entry tells."""
+    """Return the price of an entry."""
     base = entry.source or price_book().source
     source = f"{base} ({entry.note})" if entry.note else base
     above = ((tokens, _price(usd, source=source)) for tokens, usd in entry.above)
@@ -157,14 +157,14 @@ def _price(usd: list[Decimal | None], **fields: Any) -> Price:
 
 
 def _is_local(preset: str, model: str) -> bool:
-    """Whether nobody sends a bill; Ollama's `:cloud` models run elsewhere."""
+    """Whether the model runs at no charge; Ollama's `:cloud` models run elsewhere."""
     row = PRESETS.get(preset)
     return row is not None and row.local and "cloud" not in model
 
 
 @lru_cache(maxsize=4096)
 def context_window(preset: str, model: str) -> int | None:
-    """The tokens that fit into the model's context, as its price list says."""
+    """Return the model's context window in tokens, from its price list."""
     entry = _entry_for(preset, model)
     return entry.window if entry is not None else None
 
@@ -175,13 +175,13 @@ def _entry_for(preset: str, model: str) -> Entry | None:
 
 
 def find_entry(preset: str, model: str) -> tuple[str, Entry] | None:
-    """The list that a model's price stands in, and its entry; None if none has it."""
+    """Return the list and the entry with a model's price; None if no list has it."""
     row = PRESETS.get(preset)
     if row is None or not row.prices or not model:
         return None
     name = model.lower()
     lists = (row.prices, *price_book().fallback.get(row.prices, ()))
-    # As named; with the date as the lists write it; without the path of a deployment.
+    # The name as it is; with the date as the lists write it; without the path of a deployment.
     for text in dict.fromkeys((name, _COMPACT_DATE.sub(r"-\1-\2-\3", name), _last(name))):
         for provider in lists:
             for entry in entries(provider):
@@ -191,7 +191,7 @@ def find_entry(preset: str, model: str) -> tuple[str, Entry] | None:
 
 
 def lists_model(preset: str, model: str) -> bool:
-    """Whether a preset's own price list has a model under just this name."""
+    """Whether a preset's own price list has a model of exactly this name."""
     row = PRESETS.get(preset)
     if row is None or not row.prices:
         return False
@@ -206,7 +206,7 @@ def _last(name: str) -> str:
 
 
 def matches_clause(clause: str | list[str], text: str) -> bool:
-    """Whether a clause of a price list (`Entry.match`) means this name."""
+    """Whether a clause of a price list (`Entry.match`) matches this name."""
     if isinstance(clause, list):
         return all(matches_clause(part, text) for part in clause)
     kind, operand = clause[0], clause[1:]

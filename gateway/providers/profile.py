@@ -1,4 +1,4 @@
-"""What is special about a provider, as data: a preset row, edits, prices, credentials."""
+"""Data types of a provider: preset rows, edits, prices, credentials."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars per million tokens; None where unknown.
 
     Attributes:
-        reasoning: of the part of the output that is reasoning; None is as `output`.
-        input_audio: of sound in the prompt; None is as `input`.
-        output_audio: of sound in the answer; None is as `output`.
-        above: what a request costs whose prompt is longer than so many tokens, shortest
-            first; all of its tokens, not only those beyond.
-        tiers: what it costs in another service tier than the standard one, by its name.
-        source: who said so.
+        reasoning: for reasoning tokens in the output; None means as `output`.
+        input_audio: for audio in the prompt; None means as `input`.
+        output_audio: for audio in the response; None means as `output`.
+        above: (threshold, price) pairs, shortest first: the price of all tokens of a request
+            whose prompt has more than `threshold` tokens.
+        tiers: prices of other service tiers than the standard one, by name.
+        source: origin of the price.
     """
 
     input: Decimal | None = None
@@ -34,7 +34,7 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     source: str = ""
 
 
-# The prices of one kind of token each.
+# Fields with the price of one kind of token each.
 RATES = (
     "input",
     "output",
@@ -48,7 +48,7 @@ RATES = (
 
 
 class Secret:
-    """A credential that never shows itself in a repr, a log or a traceback."""
+    """A credential that never appears in a repr, a log or a traceback."""
 
     __slots__ = ("_value",)
 
@@ -56,7 +56,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The credential itself; for the `auth` step only."""
+        """Return the credential itself; for the `auth` step only."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -67,12 +67,12 @@ class Secret:
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):
-    """One change to the JSON that goes to a provider (`gateway.providers.edits` applies it).
+    """One change to the JSON sent to a provider (`gateway.providers.edits` applies it).
 
     `drop` removes the field, `rename` moves it to the name in `value`, `default` sets it
-    where absent, `set` always sets it, `min` and `max` clamp a number to `value`, `map`
-    replaces a value by the one that `value` (an object) names for it, `shorten` puts a hash
-    in place of what a string has beyond `value` characters.
+    if absent, `set` always sets it, `min` and `max` clamp a number to `value`, `map`
+    replaces a value by its entry in `value` (an object), `shorten` cuts a string to
+    `value` characters with a hash at the end.
     `path` is dotted; `[]` after a name means each item of that list.
     """
 
@@ -83,32 +83,32 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preset(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the catalogue: all it takes to call a provider but the credential.
+    """One row of the catalogue: everything to call a provider except the credential.
 
     Attributes:
         name: its key, the `provider` part of `provider/model`, the `p` of opaque tokens.
         title: as the provider writes itself.
         dialect: a key of DIALECTS.
-        base_url: without a trailing slash; empty where each account has its own.
-        auth: a key of `auth.AUTH`: how its credential is shown.
-        env: environment variables that hold its key, first found wins.
+        base_url: without a trailing slash; empty if each account has its own.
+        auth: a key of `auth.AUTH`: the scheme of its credential.
+        env: environment variables that hold its key; the first that is set counts.
         docs: the provider's own API documentation.
         traits: changes to `Traits()` for all its models.
         edits: changes to the JSON of every request.
         litellm: LiteLLM's prefixes for it (`together_ai`, `hosted_vllm`, ...).
         aliases: further names by which `catalog.resolve` finds it.
         paths: verb -> path below the base URL with `{model}` for the upstream's model
-            name, where it is not the dialect's own (Azure's deployments).
+            name, if it is not the dialect's own (Azure's deployments).
         query: parameters appended to every URL (Azure's `api-version`).
-        url_example: what a base URL looks like where each account has its own.
-        prices: the price list that holds for it (`gateway.providers.prices`), or empty.
-        model_in_path: the verbs whose path alone names the model: the body does not.
-        body: fields that belong to the surface and stand in every body (the version of
-            Anthropic's API at Vertex AI).
-        passthrough: whether a client of the same dialect may be passed through; a
+        url_example: an example of a base URL, if each account has its own.
+        prices: its price list (`gateway.providers.prices`), or empty.
+        model_in_path: the verbs whose path names the model instead of the body.
+        body: fields that the API requires in every body (the version of Anthropic's API at
+            Vertex AI).
+        passthrough: whether requests of the same dialect may be passed through; a
             variant that differs inside the messages is always translated.
         local: whether it runs on the operator's own machine by default.
-        logo: the name of its logo's drawing, where that is not its own name.
+        logo: the name of its logo, if it differs from `name`.
     """
 
     name: str

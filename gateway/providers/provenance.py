@@ -1,4 +1,4 @@
-"""Which table says what of a model: the layers of `capabilities`, each with its name."""
+"""Origin of a model's traits: the layers of `capabilities`, each with its name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Origin = Literal["assumed", "preset", "family", "price list", "learned", "own"]
 
 
 class OriginatedValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A value and who says so; `ref` is the row of the table, where it has one."""
+    """A value and its origin; `ref` is the row of the table, if there is one."""
 
     value: Any
     origin: Origin
@@ -24,7 +24,7 @@ class OriginatedValue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def traits_with_origin(preset: str, model: str) -> dict[str, OriginatedValue]:
-    """Every trait of a model, as the tables have it."""
+    """Return every trait of a model with its origin."""
     traits = {
         field.name: OriginatedValue(value=field.default, origin="assumed")
         for field in msgspec.structs.fields(Traits)
@@ -42,7 +42,7 @@ def traits_with_origin(preset: str, model: str) -> dict[str, OriginatedValue]:
 
 
 def layer(values: Mapping[str, Any], origin: Origin, ref: str = "") -> dict[str, OriginatedValue]:
-    """What one source says; later layers go over earlier ones."""
+    """Return one layer of traits; later layers override earlier ones."""
     return {
         name: OriginatedValue(value=value, origin=origin, ref=ref) for name, value in values.items()
     }

@@ -1,4 +1,4 @@
-"""Secrets out of text: configured ones exactly, key-like ones by their shape.
+"""Redaction of secrets in text: configured ones exactly, key-like ones by pattern.
 
 Upstreams echo keys in their errors, and some log whole headers. Every pattern is
 one bounded repetition after a fixed prefix, so the time is linear in the text.
@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 MASK = "***"
-# What a client or a log line may show of an upstream's words.
+# The longest upstream text that a client or a log line may show.
 MAX_CHARS = 64 * 1024
 # A shorter secret would mask ordinary words.
 MIN_SECRET = 6
@@ -39,7 +39,7 @@ _LABELLED = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 
-# Base64's other alphabet, that of URLs.
+# The URL-safe alphabet of base64.
 _URL_SAFE = str.maketrans("+/", "-_")
 # A shorter piece of base64 may be ordinary text.
 _MIN_ENCODED = 10
@@ -57,16 +57,16 @@ _SECRET_WORDS = (
     "signature",
 )
 
-# Parameters that are secret by these names alone, as those of Azure's signed URLs.
+# Exact parameter names of secrets, such as those of Azure's signed URLs.
 _SECRET_NAMES = frozenset({"sig", "pass", "pwd"})
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """The text with every configured and every key-like secret as `***`.
+    """Replace every configured and every key-like secret in a text by `***`.
 
-    Only the first MAX_CHARS characters are kept: it is for messages and log lines.
+    Truncates to MAX_CHARS characters: it is for messages and log lines.
     """
-    # The cut comes after the exact replacement, or it could leave half a secret.
+    # Truncating before the exact replacement could leave half a secret.
     for secret in secrets:
         if len(secret) >= MIN_SECRET and secret in text:
             text = text.replace(secret, MASK)
@@ -76,9 +76,9 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def scrub_bytes(body: bytes, secrets: Iterable[bytes]) -> bytes:
-    """A body without the configured secrets; its length and everything else in it stay.
+    """Mask the configured secrets in a body; nothing else changes, including its length.
 
-    A body is a user's own text: shapes are not guessed at here, exact values are.
+    A body is a user's own text, so only exact values are masked, not patterns.
     """
     for secret in secrets:
         if body.find(secret) >= 0:
@@ -87,11 +87,11 @@ def scrub_bytes(body: bytes, secrets: Iterable[bytes]) -> bytes:
 
 
 def forms_of(secret: str) -> tuple[str, ...]:
-    """The forms in which an upstream may echo a secret, the longest first.
+    """Return the forms in which an upstream may echo a secret, longest first.
 
-    As it is, URL-encoded, escaped in JSON (once or twice), and in base64 of either alphabet:
-    where it stands in the middle of what was encoded (`user:secret`), its first and last
-    characters depend on what is beside it and are not a part of the form.
+    As it is, URL-encoded, escaped in JSON (once or twice), and in base64 of either alphabet: in
+    the middle of an encoded text (`user:secret`), its first and last characters depend on the
+    neighbouring bytes and are left out of the form.
     """
     if len(secret) < MIN_SECRET:
         return ()
@@ -103,7 +103,7 @@ def forms_of(secret: str) -> tuple[str, ...]:
     for before in range(3):
         data = b"\0" * before + secret.encode()
         text = base64.b64encode(data).decode()
-        # A group of four characters holds three bytes: others' bits are in its edges.
+        # A group of four characters holds three bytes: those at the edges mix in neighbouring bits.
         start, end = (0, 2, 3)[before], (len(data) // 3) * 4 + (0, 1, 2)[len(data) % 3]
         for form in (text[start:end], text[start:end].translate(_URL_SAFE)):
             if len(form) >= _MIN_ENCODED:
@@ -112,7 +112,7 @@ def forms_of(secret: str) -> tuple[str, ...]:
 
 
 class Redactor:
-    """Blanks out secrets in what is stored or passed on: in all of their forms."""
+    """Masks secrets in stored or forwarded data, in all of their forms."""
 
     __slots__ = ("forms", "longest")
 
@@ -122,15 +122,15 @@ class Redactor:
         self.longest = max(map(len, self.forms), default=0)
 
     def contains_secret(self, data: bytes) -> bool:
-        """Whether a secret stands in the data."""
+        """Whether the data contain a secret."""
         return any(data.find(form) >= 0 for form in self.forms)
 
     def clean(self, data: bytes) -> bytes:
-        """The data with asterisks in the place of each secret; its length stays."""
+        """Replace each secret in the data with asterisks; the length does not change."""
         return scrub_bytes(data, self.forms)
 
     def partial_match_length(self, data: bytes) -> int:
-        """How many of the last bytes may be the begin of a secret that is not whole yet."""
+        """Return how many of the last bytes may be the start of an incomplete secret."""
         longest = 0
         for form in self.forms:
             start = max(0, len(data) - len(form) + 1)
@@ -144,11 +144,11 @@ class Redactor:
 
 @lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
-    """Whether a header or parameter of this name carries a credential, by its words."""
+    """Whether the name of a header or parameter suggests that it carries a credential."""
     lower = name.lower()
     return lower in _SECRET_NAMES or any(part in lower for part in _SECRET_WORDS)
 
 
 def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers with the values of those that carry credentials as `***`."""
+    """Return the headers with the values of those that carry credentials as `***`."""
     return {name: MASK if is_secret_name(name) else value for name, value in headers.items()}

@@ -1,7 +1,7 @@
-"""Signature Version 4: the headers that sign one request with an AWS key.
+"""AWS Signature Version 4: the headers that sign one request with an AWS key.
 
-Through botocore's signer; it is imported with the first request that is signed, as it
-costs a quarter of a second that installations without AWS need not pay.
+Uses botocore's signer, imported with the first signed request: the import takes a quarter
+of a second, which installations without AWS need not pay.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 
 _REGION = re.compile(r"(?:^|[.-])((?:us|eu|ap|sa|ca|me|af|il|mx|cn)(?:-[a-z]+)+-\d)(?=\.|$)")
 REGION = "us-east-1"
-# A host's first part -> the service that a signature names.
+# Service names in signatures; hosts with `bedrock-mantle` use the first.
 _MANTLE = "bedrock-mantle"
 _SERVICE = "bedrock"
 # Only these are signed: a proxy in between may change any other.
@@ -21,7 +21,7 @@ _SIGNED = frozenset({"host", "content-type"})
 
 
 class Key(msgspec.Struct, frozen=True):
-    """An AWS key, and the token of its session where it is a temporary one."""
+    """An AWS key, with the session token if it is a temporary one."""
 
     id: str
     secret: str
@@ -32,27 +32,27 @@ class Key(msgspec.Struct, frozen=True):
 
 
 def region_of(host: str, declared_region: str | None = None) -> str:
-    """The region that a host is in; the one told where the host does not say."""
+    """Return the region of a host, or the declared one if the host name has none."""
     match = _REGION.search(host)
     return match[1] if match else declared_region or REGION
 
 
 def in_region(url: str, region: str | None) -> str:
-    """The same service's URL in another region; as it is where none is told."""
+    """Return the URL of the same service in another region; unchanged without a region."""
     return url.replace(REGION, region) if region else url
 
 
 def service_of(host: str) -> str:
-    """The service that a host belongs to, as signatures name it."""
+    """Return the service of a host, as signatures name it."""
     return _MANTLE if _MANTLE in host else _SERVICE
 
 
 def sign_headers(
     key: Key, region: str, method: str, url: str, headers: dict[str, str], body: bytes
 ) -> list[tuple[bytes, bytes]]:
-    """The headers that a request needs beside its own: signature, time, session.
+    """Return the headers to add to a request: signature, time, session.
 
-    The URL must be the one that is sent, percent signs and all.
+    The URL must be the one that is sent, including percent-encoding.
     """
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest

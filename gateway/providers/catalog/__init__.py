@@ -1,9 +1,9 @@
-"""The catalogue of providers: one row for each, all it takes to call it but the key.
+"""The catalogue of providers: one row each, with everything to call it except the key.
 
 A new provider that speaks a known dialect is one row in `hosted`, `makers`, `hosts`,
-`local`, `messages`, `google` or `clouds`. What it does differently goes into `traits`
-(facts that the renderer consults) or `edits` (changes to the JSON), never into code. What a
-model can do, wherever it is served, stands in `gateway.providers.families`.
+`local`, `messages`, `google` or `clouds`. Its differences go into `traits` (facts that the
+renderer consults) or `edits` (changes to the JSON), never into code. Capabilities of a model
+that do not depend on the provider are in `gateway.providers.families`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _normalize(name: str) -> str:
 
 
 def _index() -> dict[str, Preset]:
-    """Every name a preset goes by; its own name beats an alias, an alias a prefix."""
+    """Index the presets by name; a name takes precedence over an alias, an alias over a prefix."""
     presets: dict[str, Preset] = {}
     for names in (lambda p: (p.name,), lambda p: p.aliases, lambda p: p.litellm):
         for preset in PRESETS.values():
@@ -49,8 +49,8 @@ _BY_NAME = _index()
 
 
 def resolve(name: str) -> Preset | None:
-    """The preset for its name, an alias, a dialect or LiteLLM's prefix; None if unknown.
+    """Return the preset with this name, alias, dialect or LiteLLM prefix; None if unknown.
 
-    A dialect's bare name gives the plain preset of that dialect; `-` and `_` are one.
+    The name of a dialect returns the plain preset of that dialect; `-` and `_` are equivalent.
     """
     return _BY_NAME.get(_normalize(name))

@@ -1,7 +1,7 @@
-"""Models in the clouds of others: Amazon's, Microsoft's, Google's. A new one is a row here.
+"""Models hosted by cloud providers: Amazon, Microsoft and Google. A new one is a row here.
 
-A region, a project or a resource stands in the base URL; where one is shown it is the
-provider's first, and a provider row sets its own.
+The base URL contains a region, a project or a resource; a preset's base URL, if any, has the
+provider's default region, and a provider row sets its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.providers.catalog.facts import (
 )
 from gateway.providers.profile import Preset
 
-# Claude at a cloud takes no server tools of Anthropic's own but the search.
+# Of Anthropic's server tools, clouds support only web search for Claude.
 _CLAUDE: Facts = {**ANTHROPIC, "service_tier": False}
 _CLAUDE_ON_VERTEX = "/publishers/anthropic/models/"
 

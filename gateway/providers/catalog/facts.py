@@ -1,4 +1,4 @@
-"""What rows of the catalogue have in common: facts and edits to build on."""
+"""Traits and edits that several rows of the catalogue share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ Facts = dict[str, Any]
 
 _TOO_LONG = "longer than the provider takes"
 
-# A server that speaks OpenAI's Chat of about 2024: the common ground of the
-# compatible ones. OpenAI's newer fields are left to those known to take them.
+# A server with OpenAI's Chat API of about 2024, the common subset of compatible servers.
+# OpenAI's newer fields are left to the servers known to accept them.
 COMPATIBLE: Facts = {
     "max_tokens_field": "max_tokens",
     "user_field": "user",
@@ -23,7 +23,7 @@ COMPATIBLE: Facts = {
     "text_parts": False,
 }
 
-# A server that speaks Anthropic's Messages but is not Anthropic.
+# A server with Anthropic's Messages API that is not Anthropic.
 MESSAGES_COMPATIBLE: Facts = {
     "temperature_max": 1.0,
     "penalties": False,
@@ -46,7 +46,7 @@ MESSAGES_COMPATIBLE: Facts = {
     "replay_reasoning": "native",
 }
 
-# Anthropic itself; its models' own facts are in `families`.
+# Anthropic itself; its models' own traits are in `families`.
 ANTHROPIC: Facts = {
     **MESSAGES_COMPATIBLE,
     "service_tier": True,
@@ -57,7 +57,7 @@ ANTHROPIC: Facts = {
     "web_search": "web_search_20260318",
 }
 
-# Bedrock's Converse, as Claude takes it; what others lack is in `families`.
+# Bedrock's Converse with Claude; what other models lack is in `families`.
 CONVERSE: Facts = {
     **MESSAGES_COMPATIBLE,
     "metadata": True,
@@ -72,7 +72,7 @@ CONVERSE: Facts = {
     "user_field": "user",
 }
 
-# End users' ids that older surfaces of OpenAI refuse as too long.
+# End-user ids that OpenAI's older APIs reject as too long.
 SHORT_IDS = (
     Edit(op="shorten", path="user", value=64, why=_TOO_LONG),
     Edit(op="shorten", path="safety_identifier", value=64, why=_TOO_LONG),
@@ -84,7 +84,7 @@ OLDER_NAMES = (
 )
 
 
-# Fields of OpenAI's Chat that a server with a list of its own refuses.
+# Fields of OpenAI's Chat that servers with their own list of fields reject.
 NEWER_FIELDS = (
     "audio",
     "modalities",
@@ -96,12 +96,12 @@ NEWER_FIELDS = (
 
 
 def drops(why: str, *paths: str) -> tuple[Edit, ...]:
-    """Edits that drop these fields, each for the same reason."""
+    """Return edits that drop these fields, each for the same reason."""
     return tuple(Edit(op="drop", path=path, why=why) for path in paths)
 
 
-# LiteLLM as a client hangs these on the answers that it sends back; a provider that checks
-# messages refuses them (BerriAI/litellm#25595, #30882).
+# LiteLLM as a client adds these to the responses that it sends back; a provider that
+# validates messages rejects them (BerriAI/litellm#25595, #30882).
 LITELLM_MARKS = drops(
     "a mark of LiteLLM's own that the provider refuses",
     "messages[].provider_specific_fields",

@@ -1,11 +1,11 @@
-"""Google's own surfaces, which speak generateContent: a new one is a row here."""
+"""Google's own APIs, which use generateContent: a new one is a row here."""
 
 from __future__ import annotations
 
 from gateway.providers.catalog.facts import Facts
 from gateway.providers.profile import Preset
 
-# What of a model is its own, and not its surface's, stands in `families`.
+# Traits of a model, as opposed to the API it is called with, are in `families`.
 _GOOGLE: Facts = {
     "user_field": "none",
     "session_field": "none",

@@ -1,4 +1,4 @@
-"""Hosted providers that speak OpenAI's Chat: a new one is a row here."""
+"""Hosted providers with OpenAI's Chat API: a new one is a row here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HOSTED: tuple[Preset, ...] = (
         edits=SHORT_IDS,
         prices="openai",
     ),
-    # Its other surface alone, for accounts and proxies that have no Chat.
+    # OpenAI's Responses API alone, for accounts and proxies without Chat.
     Preset(
         name="openai_responses",
         logo="openai",
@@ -51,17 +51,17 @@ HOSTED: tuple[Preset, ...] = (
         docs="https://learn.microsoft.com/azure/ai-services/openai/reference",
         litellm=("azure",),
         aliases=("azure_openai_chat",),
-        # The deployment stands in the URL. For `/openai/v1` a provider row sets its own
+        # The URL contains the deployment. For `/openai/v1` a provider row sets its own
         # paths and an empty query.
         paths={
             "generate": "/openai/deployments/{model}/chat/completions",
             "completions": "/openai/deployments/{model}/completions",
             "embed": "/openai/deployments/{model}/embeddings",
-            # Not in the api-version above; on its v1 surface there is none.
+            # The api-version below does not have it; the v1 API has no api-version.
             "responses": "/openai/responses?api-version=2025-04-01-preview",
         },
         query=(("api-version", "2024-10-21"),),
-        # A field its api-version does not know is a 400.
+        # A field unknown to its api-version is a 400.
         traits={
             "tool_id_rule": "any64",
             "user_field": "user",
@@ -82,8 +82,8 @@ HOSTED: tuple[Preset, ...] = (
         env=("DEEPSEEK_API_KEY",),
         docs="https://api-docs.deepseek.com/api/create-chat-completion",
         litellm=("deepseek",),
-        # V4 thinks unless told not to, takes three efforts and documents how others map,
-        # and refuses a tool turn without its reasoning (guides/thinking_mode, 2026-11).
+        # V4 thinks by default, accepts three efforts and documents how others map, and rejects
+        # a tool turn without its reasoning (guides/thinking_mode, 2026-11).
         traits={
             **COMPATIBLE,
             "reasoning": True,
@@ -109,7 +109,7 @@ HOSTED: tuple[Preset, ...] = (
         },
         edits=OLDER_NAMES,
         prices="deepseek",
-        # Lists of text parts, and tool turns without their thought, are refused.
+        # It rejects lists of text parts, and tool turns without their reasoning.
         passthrough=False,
     ),
     Preset(
@@ -151,7 +151,7 @@ HOSTED: tuple[Preset, ...] = (
         env=("OPENROUTER_API_KEY", "OR_API_KEY"),
         docs="https://openrouter.ai/docs/api-reference/overview",
         litellm=("openrouter",),
-        # It maps efforts to what each model takes and leaves out what a model has not.
+        # It maps efforts to those of each model and leaves out unsupported ones.
         traits={
             **COMPATIBLE,
             "max_tokens_field": "max_completion_tokens",
@@ -161,7 +161,7 @@ HOSTED: tuple[Preset, ...] = (
             "reasoning_field": "reasoning_details",
             "replay_reasoning": "native",
             "cache": "cache_control",
-            # Cache marks stand on parts.
+            # Cache breakpoints are set on parts.
             "text_parts": True,
             "tool_result_images": True,
             "document_urls": True,
@@ -244,7 +244,7 @@ HOSTED: tuple[Preset, ...] = (
             "repetition_penalty": True,
             "temperature_max": 1.5,
         },
-        # A field it does not know is a 422 (mistralai/platform-docs-public#7).
+        # An unknown field is a 422 (mistralai/platform-docs-public#7).
         edits=(
             Edit(op="rename", path="seed", value="random_seed"),
             Edit(op="rename", path="dimensions", value="output_dimension"),
@@ -281,7 +281,7 @@ HOSTED: tuple[Preset, ...] = (
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         docs="https://ai.google.dev/gemini-api/docs/openai",
-        # A field it does not know is a 400 ("Invalid JSON payload received").
+        # An unknown field is a 400 ("Invalid JSON payload received").
         traits={
             **COMPATIBLE,
             "user_field": "none",
@@ -398,7 +398,7 @@ HOSTED: tuple[Preset, ...] = (
         docs="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
         litellm=("dashscope",),
         aliases=("qwen",),
-        # Thinking is switched by `enable_thinking`, which a route's edit may set.
+        # `enable_thinking` switches thinking, which a route's edit may set.
         traits={
             **COMPATIBLE,
             "thinking_request": "none",

@@ -1,6 +1,7 @@
-"""Hosts of other people's models, and routers to them, that speak OpenAI's Chat.
+"""Hosts of third-party models, and routers to them, with OpenAI's Chat API.
 
-A new one is a row here. What is not said is as most such servers do it (`COMPATIBLE`).
+A new one is a row here. Traits that a row does not set are those of most such servers
+(`COMPATIBLE`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, Facts
 from gateway.providers.profile import Preset
 
-# vLLM or SGLang behind a front door: their sampling fields, their reasoning field.
+# vLLM or SGLang behind a proxy: their sampling fields, their reasoning field.
 _OPEN: Facts = {
     **COMPATIBLE,
     "reasoning_field": "reasoning_content",
@@ -185,7 +186,7 @@ HOSTS: tuple[Preset, ...] = (
         env=("VERCEL_AI_GATEWAY_API_KEY", "AI_GATEWAY_API_KEY"),
         docs="https://vercel.com/docs/ai-gateway/sdks-and-apis/openai-chat-completions",
         litellm=("vercel_ai_gateway",),
-        # It tells efforts in OpenRouter's object, and shows thoughts in its field.
+        # It reads efforts from OpenRouter's object, and returns reasoning in its field.
         traits={
             **COMPATIBLE,
             "reasoning": True,

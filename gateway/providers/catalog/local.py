@@ -1,12 +1,12 @@
-"""Servers of the operator's own that speak OpenAI's Chat, and the demo."""
+"""Self-hosted servers with OpenAI's Chat API, and the demo provider."""
 
 from __future__ import annotations
 
 from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, Facts
 from gateway.providers.profile import Preset
 
-# The chat template of the model decides what is refused, and most of them (Qwen, Llama,
-# Mistral, Gemma) take a system message at the start only.
+# The chat template of the model decides what is rejected, and most of them (Qwen, Llama,
+# Mistral, Gemma) accept a system message at the start only.
 _LOCAL: Facts = {**COMPATIBLE, "mid_system": False}
 
 LOCAL: tuple[Preset, ...] = (
@@ -75,7 +75,7 @@ LOCAL: tuple[Preset, ...] = (
         traits={
             **_LOCAL,
             "completions": "too",
-            # `reasoning_content` left its messages in 2026.
+            # It removed `reasoning_content` from its messages in 2026.
             "reasoning_field": "reasoning",
             "replay_reasoning": "native",
             "prefill": True,

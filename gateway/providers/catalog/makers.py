@@ -1,4 +1,4 @@
-"""Makers of models, beside those in `hosted`, that speak OpenAI's Chat or their own format.
+"""Model vendors, in addition to those in `hosted`, with OpenAI's Chat API or their own.
 
 A new one is a row here.
 """
@@ -43,7 +43,7 @@ MAKERS: tuple[Preset, ...] = (
         env=("AI21_API_KEY",),
         docs="https://docs.ai21.com/reference/jamba-1-6-api-ref",
         litellm=("ai21", "ai21_chat"),
-        # Its fields are few, and contents are strings (ai21's own SDK, 4.3).
+        # It accepts few fields, and contents are strings (ai21's own SDK, 4.3).
         traits={
             **COMPATIBLE,
             "user_field": "none",
@@ -76,7 +76,7 @@ MAKERS: tuple[Preset, ...] = (
                 *NEWER_FIELDS,
             ),
         ),
-        # Lists of text parts are refused.
+        # It rejects lists of text parts.
         passthrough=False,
     ),
     Preset(
@@ -213,7 +213,7 @@ MAKERS: tuple[Preset, ...] = (
         },
         edits=OLDER_NAMES,
     ),
-    # The next two make embeddings and order documents; neither chats.
+    # The next two offer embeddings and reranking, but no chat.
     Preset(
         name="voyage",
         logo="custom",
@@ -226,7 +226,7 @@ MAKERS: tuple[Preset, ...] = (
         aliases=("voyageai",),
         traits={"user_field": "none", "embed_max": 1000},
         edits=(Edit(op="rename", path="dimensions", value="output_dimension"),),
-        # It writes a vector in base64 or, unasked, as numbers, and refuses the word `float`.
+        # It returns a vector as base64 or, by default, as numbers, and rejects the value `float`.
         passthrough=False,
     ),
     Preset(

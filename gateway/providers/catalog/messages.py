@@ -1,4 +1,4 @@
-"""Providers that speak Anthropic's Messages: a new one is a row here.
+"""Providers with Anthropic's Messages API: a new one is a row here.
 
 Their base URL ends before `/v1/messages`, as the Anthropic SDKs expect it.
 """
@@ -79,7 +79,7 @@ MESSAGES: tuple[Preset, ...] = (
                 "context_management",
                 "container",
             ),
-            # Its range is (0, 1].
+            # The range of its `temperature` is (0, 1].
             Edit(op="min", path="temperature", value=0.01, why="MiniMax refuses 0"),
         ),
         prices="minimax",

@@ -1,7 +1,7 @@
-"""How LiteLLM writes `provider/model`: what a prefix and a name after it mean here.
+"""LiteLLM's `provider/model` names: resolves a prefix and a name to a preset and a model.
 
-Three of its prefixes stand for several surfaces of one cloud, which the model's name
-tells apart; some names begin with the words of an API, or with a region.
+Some prefixes stand for several APIs of one cloud, which the model's name tells apart;
+some names begin with the name of an API, or with a region.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ PREFIXES: dict[str, Preset] = {
     prefix: preset for preset in PRESETS.values() for prefix in preset.litellm
 }
 
-# prefix -> (pattern of the model's name, preset), the first that matches.
+# prefix -> (pattern of the model's name, preset); the first match counts.
 _BY_MODEL: dict[str, tuple[tuple[str, str], ...]] = {
     "vertex_ai": (("claude*", "vertex-anthropic"), ("gemini*", "vertex"), ("*", "vertex-openai")),
     "azure_ai": (("claude*", "azure-anthropic"),),
 }
 _BY_MODEL["vertex_ai_beta"] = _BY_MODEL["vertex_ai"]
-# Words that choose one of a provider's APIs; which one is called is decided here.
+# Name parts that select one of a provider's APIs; ignored, as the preset determines the API.
 _WORDS: dict[str, tuple[str, ...]] = {
     "": ("responses/", "chat/"),
     "bedrock": ("converse/", "converse_like/", "invoke/"),
@@ -33,7 +33,7 @@ _REGION = re.compile(r"(?P<region>[a-z]{2}(?:-gov)?-[a-z]+-\d)/")
 
 
 class PrefixMatch(msgspec.Struct, frozen=True):
-    """A preset, and the upstream's name of the model; `region` where the name told one."""
+    """A preset, and the upstream's name of the model; `region` if the name contains one."""
 
     preset: Preset
     model: str
@@ -41,7 +41,7 @@ class PrefixMatch(msgspec.Struct, frozen=True):
 
 
 def presets_of(prefix: str) -> frozenset[str]:
-    """The presets that a prefix may stand for; none for one that is not known."""
+    """Return the presets that a prefix may stand for; empty for an unknown one."""
     preset = PREFIXES.get(prefix)
     if preset is None:
         return frozenset()
@@ -49,7 +49,7 @@ def presets_of(prefix: str) -> frozenset[str]:
 
 
 def match_prefix(prefix: str, name: str) -> PrefixMatch | None:
-    """What LiteLLM's `prefix/name` means; None for a prefix that is not known."""
+    """Resolve LiteLLM's `prefix/name`; None for an unknown prefix."""
     preset = PREFIXES.get(prefix)
     if preset is None:
         return None

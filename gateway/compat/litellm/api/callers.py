@@ -1,6 +1,6 @@
-"""Who asks a LiteLLM-shaped endpoint: an admin, or the holder of a gateway key.
+"""Authentication of the LiteLLM-compatible endpoints: an admin or the holder of a gateway key.
 
-As in LiteLLM, `/model/info` and the like answer any key, with what it may use only.
+As in LiteLLM, `/model/info` and similar endpoints accept any key and show only what it may use.
 """
 
 from __future__ import annotations
@@ -20,22 +20,25 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks. `key` is None for an admin, and where any client is let in."""
+    """The authenticated caller. `key` is None for an admin and for a caller without a key."""
 
     key: ApiKey | None
     admin: bool
     snapshot: Snapshot
 
     def may(self, route: Route) -> bool:
-        """Whether the route is theirs to use."""
+        """Whether the caller may use the route."""
         return self.key is None or may_use(self.key, route)
 
 
 class Holder(Reader):
-    """As Reader; and whoever has a gateway key, or is let in without one. Gives a Caller."""
+    """Like Reader; also accepts a live gateway key, or no key where the gateway is open.
+
+    Returns a Caller.
+    """
 
     def __call__(self, request: HttpRequest) -> Any | None:
-        """The Caller, or None (401)."""
+        """Return the Caller, or None (401)."""
         snapshot = store.load_snapshot()
         if super().__call__(request) is not None:
             return Caller(key=None, admin=True, snapshot=snapshot)
@@ -46,7 +49,7 @@ class Holder(Reader):
 
 
 def _key(snapshot: Snapshot, token: str) -> ApiKey | None:
-    """The live key of a token. Raises Wrong for one that has expired."""
+    """Return the live key of a token. Raises Wrong if it has expired."""
     digest = store.digest(token) if token else b""
     key = snapshot.keys.get(digest)
     if key is None or not hmac.compare_digest(key.digest, digest):
@@ -57,6 +60,6 @@ def _key(snapshot: Snapshot, token: str) -> ApiKey | None:
 
 
 def caller_of(request: HttpRequest) -> Caller:
-    """Who asks, as `Holder` put it down."""
+    """Return the caller that `Holder` authenticated."""
     caller: Caller = request.auth  # type: ignore[attr-defined]
     return caller

@@ -1,9 +1,9 @@
-"""What the LiteLLM-shaped endpoints say when they will not, in LiteLLM's shape.
+"""Error responses of the LiteLLM-compatible endpoints.
 
     {"error": {"message": "...", "type": "bad_request_error", "param": "duration", "code": "400"}}
 
-That is `ProxyException.to_dict` of litellm/proxy/_types.py (1.106.2): `code` is the status as
-text, `param` the field that is meant, or null.
+The shape is `ProxyException.to_dict` of litellm/proxy/_types.py (1.106.2): `code` is the status
+as text, `param` the field at fault, or null.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from django.http import HttpRequest, HttpResponse
 
 from gateway.store.documents import Owned, Refused
 
-# LiteLLM's words for a status (`ProxyErrorTypes`).
+# LiteLLM's error type of a status (`ProxyErrorTypes`).
 _TYPES = {
     400: "bad_request_error",
     401: "auth_error",
@@ -31,7 +31,7 @@ MAX_BODY = 1024 * 1024
 
 
 class Wrong(Exception):
-    """A request that is refused: the status, why, and the field that is meant, if one is."""
+    """A rejected request: the status, the reason and the field at fault, if any."""
 
     def __init__(self, status: int, why: str, param: str = "", type_: str = "") -> None:
         super().__init__(why)
@@ -40,12 +40,12 @@ class Wrong(Exception):
 
 
 def reply(value: Any, status: int = 200) -> HttpResponse:
-    """JSON."""
+    """Return the value as a JSON response."""
     return HttpResponse(msgspec.json.encode(value), status=status, content_type="application/json")
 
 
 def failure(wrong: Wrong) -> HttpResponse:
-    """The refusal as LiteLLM would tell it."""
+    """Return the error as LiteLLM formats it."""
     body = {
         "message": wrong.why,
         "type": wrong.type,
@@ -56,7 +56,7 @@ def failure(wrong: Wrong) -> HttpResponse:
 
 
 def body_of(request: HttpRequest) -> dict[str, Any]:
-    """The request's JSON object. Raises Wrong."""
+    """Parse the request body, a JSON object. Raises Wrong."""
     if len(request.body) > MAX_BODY:
         raise Wrong(413, f"the body is larger than {MAX_BODY} bytes")
     try:
@@ -69,7 +69,7 @@ def body_of(request: HttpRequest) -> dict[str, Any]:
 
 
 def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
-    """What `act` answers, done whole or not at all; or why it would not, in LiteLLM's shape."""
+    """Run `act` in a transaction and return its response, or its error in LiteLLM's shape."""
     try:
         with transaction.atomic():
             return act()
@@ -85,7 +85,7 @@ def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
 
 
 def reshaped(answer: HttpResponse) -> HttpResponse:
-    """An answer of `idempotency.once`: its own refusals in LiteLLM's shape too."""
+    """Return a response of `idempotency.run_once` with its own errors in LiteLLM's shape."""
     if answer.status_code < 400:
         return answer
     body = msgspec.json.decode(answer.content)

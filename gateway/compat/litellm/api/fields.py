@@ -1,12 +1,12 @@
-"""The fields of a LiteLLM key, and what each is of a key here.
+"""The fields of a LiteLLM key, mapped to the document of a gateway key.
 
     to_document({"key_alias": "ci", "max_budget": 5, "budget_duration": "30d"})
         -> {"name": "ci", "budget": {"month_usd": "5"}}
 
 The names and their meaning are those of `GenerateKeyRequest` and `UpdateKeyRequest`
-(litellm/proxy/_types.py, 1.106.2) and docs.litellm.ai/docs/proxy/virtual_keys. A field that
-can mean nothing here is refused if it says something; one that only describes is told as a
-note in the answer. Nothing is dropped without a word.
+(litellm/proxy/_types.py, 1.106.2) and docs.litellm.ai/docs/proxy/virtual_keys. An unsupported
+field is rejected unless it is empty; one that is only descriptive is reported in the notes of
+the response. No field is ignored silently.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.compat.litellm.api.failures import Wrong
 
 Fields = dict[str, Any]
 
-# LiteLLM's windows that start with the calendar's, as budgets do here. It resets 30d and 1mo
+# LiteLLM's windows that follow the calendar, as budgets here do: it resets 30d and 1mo
 # on the first of the month, 7d on Monday, 24h at midnight (the docstring of /key/info).
 WINDOWS = {
     "1d": "day",
@@ -35,7 +35,7 @@ WINDOWS = {
     "1mo": "month",
     "monthly": "month",
 }
-# How a window is told.
+# Window of a budget -> its `budget_duration` in a response.
 TOLD_WINDOWS = {"day": "1d", "week": "7d", "month": "30d"}
 SPANS = ("total", "day", "week", "month")
 LIMITS = {
@@ -44,7 +44,7 @@ LIMITS = {
     "tpd_limit": "tokens_per_day",
     "max_parallel_requests": "concurrency",
 }
-# What is read here; `key`, `duration` and `blocked` by `litellm_keys`.
+# Fields with an effect; `keys` reads `key`, `duration` and `blocked`.
 UNDERSTOOD = frozenset(
     {
         *LIMITS,
@@ -94,13 +94,13 @@ REFUSED: dict[str, str] = {
     "send_invite_email": "no mail is sent from here",
     "spend": "what a key has spent is what the log says; it can not be set",
 }
-# Words that change nothing, by the field that may say them.
+# Values without an effect here, by field; any other value is rejected.
 USUAL: dict[str, frozenset[str]] = {
     "key_type": frozenset({"default", "llm_api"}),
     "rpm_limit_type": frozenset({"best_effort_throughput"}),
     "tpm_limit_type": frozenset({"best_effort_throughput"}),
 }
-# Of `metadata`: what has an effect in LiteLLM.
+# Fields of `metadata` that have an effect in LiteLLM.
 _EFFECTIVE = frozenset({*REFUSED, *USUAL, "logging", "tag_budget_config"})
 _NOTHING: tuple[Any, ...] = (None, "", [], {}, False, 0)
 _SPECIAL = {
@@ -111,13 +111,13 @@ _SPECIAL = {
 _DURATION = re.compile(r"(\d{1,9})(mo|[smhdw]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _MONTHS = 1200
-# What the columns of budgets hold.
+# Limits of the budget columns: the largest amount, and the decimal places.
 MAX_USD = 1_000_000_000
 _PLACES = Decimal("1e-6")
 
 
 def check(fields: Mapping[str, Any]) -> list[str]:
-    """Notes on fields that only describe. Raises Wrong for what can not be meant here."""
+    """Return notes on descriptive fields. Raises Wrong for unsupported ones."""
     for name, value in fields.items():
         if name in UNDERSTOOD:
             continue
@@ -148,7 +148,7 @@ def _metadata_notes(metadata: Any) -> list[str]:
 
 
 def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
-    """What the fields say of a key's document, and notes. Raises Wrong."""
+    """Return the key document that the fields describe, and notes. Raises Wrong."""
     document: dict[str, Any] = {
         "routes": _models(fields.get("models")),
         "tags": _tags(fields),
@@ -163,8 +163,8 @@ def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
 
 
 def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
-    """When a key of this `duration` ends; None is never. Raises Wrong."""
-    if duration is None or duration == "-1":  # LiteLLM's word for never, in /key/update
+    """Return when a key of this `duration` expires; None for never. Raises Wrong."""
+    if duration is None or duration == "-1":  # LiteLLM's value for never, in /key/update
         return None
     match = _DURATION.fullmatch(duration.strip()) if isinstance(duration, str) else None
     if match is None or int(match[1]) == 0:
@@ -180,7 +180,7 @@ def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
 
 
 def _months_on(now: dt.datetime, count: int) -> dt.datetime:
-    """The same day so many months later, or that month's last."""
+    """Return the same day `count` months later, or the last day of that month."""
     if count > _MONTHS:
         raise ValueError
     year, month = divmod(now.year * 12 + now.month - 1 + count, 12)
@@ -201,7 +201,7 @@ def _models(value: Any) -> list[str]:
 
 
 def _tags(fields: Fields) -> list[str]:
-    """`tags`, or those of `metadata`, where LiteLLM keeps them."""
+    """Return `tags`, or the tags of `metadata`, where LiteLLM stores them."""
     tags = fields.get("tags")
     if tags is None:
         tags = (fields.get("metadata") or {}).get("tags")
@@ -213,7 +213,7 @@ def _tags(fields: Fields) -> list[str]:
 
 
 def _are_texts(value: Any) -> bool:
-    """Whether it is a list of texts that a database can hold."""
+    """Whether the value is a list of strings that a database can store."""
     texts = value if isinstance(value, list) else [None]
     return all(isinstance(text, str) and "\0" not in text for text in texts)
 
@@ -264,7 +264,7 @@ def _budget(fields: Fields) -> tuple[dict[str, Any], list[str]]:
 
 
 def _span(duration: Any, param: str) -> str:
-    """The window of a budget; `total` for one that never starts anew."""
+    """Return the window of a budget; `total` for one that never resets."""
     if duration is None:
         return "total"
     span = WINDOWS.get(duration.strip().lower()) if isinstance(duration, str) else None
@@ -292,7 +292,7 @@ def _windows(value: Any) -> list[tuple[str, Decimal]]:
 
 
 def money(fields: Mapping[str, Any], name: str, param: str = "") -> Decimal | None:
-    """US dollars, to the millionth; None and an empty text are none. Raises Wrong."""
+    """Return US dollars, rounded to the millionth; None for null or "". Raises Wrong."""
     value = fields.get(name)
     if value is None or value == "":
         return None
@@ -306,5 +306,5 @@ def money(fields: Mapping[str, Any], name: str, param: str = "") -> Decimal | No
         raise Wrong(400, f"{name}: must be at least 0 US dollars", param or name)
     if usd > MAX_USD:
         raise Wrong(400, f"{name}: must be at most {MAX_USD} US dollars", param or name)
-    # Clients compute in binary: 0.1 + 0.2. The answer tells what is kept.
+    # Clients compute in binary: 0.1 + 0.2. The response shows the stored amount.
     return usd.quantize(_PLACES).normalize() + 0

@@ -1,7 +1,7 @@
-"""A key as LiteLLM tells it: `LiteLLM_VerificationToken` of litellm/models (1.106.2).
+"""Renders a key as LiteLLM does: `LiteLLM_VerificationToken` of litellm/models (1.106.2).
 
-`token` is the public part of the secret, where LiteLLM has a hash of all of it: it names the
-key wherever LiteLLM takes a hash.
+`token` is the public prefix of the secret, where LiteLLM has a hash of the whole key: it
+identifies the key wherever LiteLLM accepts a hash.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ _KEYS = KINDS["keys"]
 
 
 class Spending:
-    """What keys have spent in the windows of budgets, each looked up once."""
+    """Spend of the keys per budget window; each window is queried once."""
 
     def __init__(self) -> None:
         self._now = timezone.now().timestamp()
         self._sums: dict[str, dict[int, Decimal]] = {}
 
     def of(self, row: ApiKey, span: str) -> float:
-        """US dollars, as far as known."""
+        """Return the known spend of a key in a window, in US dollars."""
         if span not in self._sums:
             since = window_start(self._now, span) if span != "total" else None
             self._sums[span] = UsageHour.objects.spend_by_key(since=since)
         return float(self._sums[span].get(row.pk, Decimal(0)))
 
     def resets_at(self, span: str) -> dt.datetime | None:
-        """When a window of a budget ends; None for all time."""
+        """Return when a budget window ends; None for `total`."""
         ends = calendar_window(self._now, span)[1]
         return dt.datetime.fromtimestamp(ends, dt.UTC) if ends is not None else None
 
 
 def settings_of(row: ApiKey) -> dict[str, Any]:
-    """What a client may set, in LiteLLM's words; `to_document` takes it back."""
+    """Return the settable fields by their LiteLLM names; the inverse of `to_document`."""
     document = _KEYS.read(row)
     limits, budget = document["limits"], document["budget"]
     windows = [(span, float(usd)) for span in SPANS if (usd := budget[f"{span}_usd"]) is not None]
@@ -65,7 +65,7 @@ def settings_of(row: ApiKey) -> dict[str, Any]:
 
 
 def key_info(row: ApiKey, spending: Spending) -> dict[str, Any]:
-    """All that is told of a key."""
+    """Return the full object of a key, as in `/key/info`."""
     settings = settings_of(row)
     span = next(
         (s for s, label in TOLD_WINDOWS.items() if label == settings["budget_duration"]), "total"
@@ -97,7 +97,7 @@ def key_info(row: ApiKey, spending: Spending) -> dict[str, Any]:
 
 
 def status_of(row: ApiKey) -> str:
-    """`active`, `expired` or `revoked`: each key is one of them, as in LiteLLM."""
+    """Return `active`, `expired` or `revoked`: each key has exactly one state, as in LiteLLM."""
     if row.revoked_at is not None:
         return "revoked"
     return "expired" if row.expired else "active"

@@ -1,8 +1,8 @@
-"""LiteLLM's endpoints for keys: made, changed, deleted and told in its words.
+"""LiteLLM's endpoints for keys: create, update, delete, read and list.
 
-As litellm/proxy/management_endpoints/key_management_endpoints.py (1.106.2) has them. For
-admins only, but for `/key/info` about the key that asks. `key` and `keys` take a whole key,
-or its `token`: here that is its public part.
+Modelled on litellm/proxy/management_endpoints/key_management_endpoints.py (1.106.2). For admins
+only, except that `/key/info` also shows a caller its own key. `key` and `keys` accept a whole
+key or its `token`, here its public prefix.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def _wants(schema: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-# --- making, changing and deleting ------------------------------------------------------
+# --- create, update and delete ----------------------------------------------------------
 
 
 @router.post(
@@ -124,7 +124,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         raise Wrong(400, "key: says which key is meant; or its key_alias", "key")
     row = find_key(key_or_alias) if fields.get("key") else _aliased(key_or_alias)
     notes = check(fields)
-    # LiteLLM takes an empty team for one that is not said.
+    # LiteLLM treats an empty team as a field that was not sent.
     changed_fields = {
         name: value for name, value in fields.items() if (name, value) != ("team_id", "")
     }
@@ -139,7 +139,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     if changed_fields.get("key_alias", "-") in (None, ""):
         document["name"] = row.prefix
     unchanged = _KEYS.read(row)
-    # Budgets are said as a whole; of limits there are more here than LiteLLM has words for.
+    # The fields describe a whole budget, but only some of the limits of a key.
     budget = document.pop("budget")
     merged_document = {**merge_patch(unchanged, document), "budget": budget}
     _write(merged_document, row, changed_fields)
@@ -147,7 +147,7 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
 
 
 def _with_stored_settings(row: ApiKey, changes: dict[str, Any]) -> dict[str, Any]:
-    """What a key says now; its soft budget goes where its budget goes."""
+    """Return the key's settings; clearing `max_budget` also clears the soft budget."""
     stored = settings_of(row)
     if changes.get("max_budget", 0) is None:
         stored |= {"budget_duration": None, "soft_budget": None}
@@ -155,7 +155,7 @@ def _with_stored_settings(row: ApiKey, changes: dict[str, Any]) -> dict[str, Any
 
 
 def _write(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> None:
-    """Write a key, its end and whether it is blocked. Raises Wrong."""
+    """Write a key, its expiry and whether it is blocked. Raises Wrong."""
     _check_names(document, row)
     try:
         _KEYS.write(document, row)
@@ -180,7 +180,7 @@ def _write(document: dict[str, Any], row: ApiKey, fields: dict[str, Any]) -> Non
 
 
 def _check_names(document: dict[str, Any], row: ApiKey) -> None:
-    """Raise Wrong for a name that is taken, and for models that are other names."""
+    """Raise Wrong if the name is in use, or if `models` contains an alias without its route."""
     name = document.get("name", "")
     if ApiKey.objects.with_names([name]).exclude(pk=row.pk).exists():
         raise Wrong(400, f"key_alias: `{name[:200]}` is the name of another key", "key_alias")
@@ -197,7 +197,7 @@ def _delete(fields: dict[str, Any]) -> HttpResponse:
     keys, aliases = _names(fields, "keys"), _names(fields, "key_aliases")
     if not keys and not aliases:
         raise Wrong(400, "keys: at least one of keys and key_aliases must be given", "keys")
-    # As LiteLLM has it: aliases count only where no keys are named.
+    # As in LiteLLM, aliases count only if no keys are named.
     rows = [find_key(name) for name in keys] or [_aliased(name) for name in aliases]
     for row in {row.pk: row for row in rows}.values():
         if owner_ref := owned(row):
@@ -214,7 +214,7 @@ def _names(fields: dict[str, Any], field: str) -> list[str]:
 
 
 def find_key(name: str) -> ApiKey:
-    """The key that this is, whole or by its public part. Raises Wrong (404)."""
+    """Return the key with this secret or public prefix. Raises Wrong (404)."""
     rows = ApiKey.objects.select_related("team")
     if "\0" not in name:
         digest = store.digest(name)
@@ -225,7 +225,10 @@ def find_key(name: str) -> ApiKey:
 
 
 def token_of_key(name: str) -> str:
-    """The public part of a key, by which the log knows it, be the key gone by now."""
+    """Return the public prefix of a key, as the request log stores it.
+
+    A key that no longer exists is looked up in the log by the name as passed.
+    """
     try:
         return find_key(name).prefix
     except Wrong:
@@ -265,7 +268,7 @@ def _info(caller: Caller, key_or_alias: str) -> HttpResponse:
 
 
 def _caller_key(key: Key, key_or_alias: str) -> ApiKey:
-    """The row of the key that asks. Raises Wrong where another is named."""
+    """Return the row of the caller's own key. Raises Wrong if another key is named."""
     row = ApiKey.objects.select_related("team").get(pk=key.id)
     if (
         key_or_alias
@@ -350,7 +353,7 @@ def _matching(filters: KeyFilters) -> QuerySet[ApiKey]:
 
 
 def _in_state(rows: QuerySet[ApiKey], state: str, param: str) -> QuerySet[ApiKey]:
-    """The keys in a state; of `expires` blocked ones too. Raises Wrong."""
+    """Return the keys in a state; for `expires`, blocked keys are included. Raises Wrong."""
     over = Q(expires_at__lte=timezone.now())
     if param == "status" and state:
         if state == "revoked":

@@ -1,8 +1,8 @@
-"""LiteLLM's lists of models: what agents read a model's context and price from.
+"""LiteLLM's lists of models, from which agents read context windows and prices.
 
 `/model/info` has a row for each target of each name, `/model_group/info` one for each name,
-as litellm/proxy/proxy_server.py and `ModelGroupInfo` of litellm/types/router.py (1.106.2) have
-them. What is not known is null, never 0. A key is told of the routes that it may use.
+as in litellm/proxy/proxy_server.py and `ModelGroupInfo` of litellm/types/router.py (1.106.2).
+Unknown values are null, never 0. A key sees only the routes that it may use.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gateway.routing.snapshot import Model, Route, Target
 router = Router(tags=["litellm"])
 
 _MILLION = 1_000_000
-# LiteLLM's names of prices -> ours; US dollars, of one token there.
+# LiteLLM's names of prices (US dollars per token) -> fields of `Price`.
 _COSTS = {
     "input_cost_per_token": "input",
     "output_cost_per_token": "output",
@@ -36,7 +36,7 @@ _COSTS = {
     "input_cost_per_audio_token": "input_audio",
     "output_cost_per_audio_token": "output_audio",
 }
-# LiteLLM's names of abilities.
+# LiteLLM's names of capabilities.
 _ABLE: dict[str, Callable[[Traits], bool]] = {
     "supports_system_messages": lambda _traits: True,
     "supports_vision": lambda traits: traits.images,
@@ -51,7 +51,7 @@ _ABLE: dict[str, Callable[[Traits], bool]] = {
     "supports_assistant_prefill": lambda traits: traits.prefill,
     "supports_web_search": lambda traits: bool(traits.web_search),
 }
-# Chat parameters that some models have not.
+# Chat parameters that only some models support.
 _PARAMS: dict[str, Callable[[Traits], bool]] = {
     "temperature": lambda traits: traits.sampling,
     "top_p": lambda traits: traits.sampling,
@@ -115,7 +115,7 @@ def _groups(caller: Caller, group_name: str) -> HttpResponse:
 
 
 def _routes(caller: Caller) -> Iterable[tuple[str, Route]]:
-    """The names that may be asked for, as /v1/models lists them, and what is behind each."""
+    """Yield the names the caller may request, as /v1/models lists them, with their routes."""
     for name in visible_names(caller.snapshot, caller.key):
         route = caller.snapshot.route(name)
         if route is not None and route.targets:
@@ -126,7 +126,7 @@ def _routes(caller: Caller) -> Iterable[tuple[str, Route]]:
 
 
 def prefix_of(model: Model) -> str:
-    """LiteLLM's word for a model's provider; our name of it where LiteLLM has none."""
+    """Return LiteLLM's prefix of a model's provider, or the provider's name if it has none."""
     preset = PRESETS.get(model.provider.preset)
     return preset.litellm[0] if preset is not None and preset.litellm else model.provider.name
 
@@ -138,7 +138,7 @@ def _entry(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
     params |= {"weight": target.weight, "order": target.order}
     if target.tags:
         params["tags"] = list(target.tags)
-    if admin:  # where a call goes is nobody else's business
+    if admin:  # only admins see upstream URLs
         params["api_base"] = model.provider.base_url
     traits = model.traits
     info = {
@@ -162,7 +162,7 @@ def _costs(price: Price) -> dict[str, float | None]:
 
 
 def per_token(usd: Decimal | None) -> float | None:
-    """US dollars of one token, of those of a million."""
+    """Convert US dollars per million tokens to US dollars per token."""
     return None if usd is None else float(usd / _MILLION)
 
 
@@ -174,7 +174,7 @@ def _supported(traits: Traits) -> list[str]:
 
 
 def _group(name: str, route: Route) -> dict[str, Any]:
-    """As LiteLLM: the largest of each number, and what any of them can do."""
+    """As in LiteLLM, each number is the largest, and a capability is true if any target has it."""
     models = [target.model for target in route.targets]
     traits = [model.traits for model in models]
     prices = [_costs(model.price) for model in models]

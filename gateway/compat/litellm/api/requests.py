@@ -1,8 +1,8 @@
-"""LiteLLM's `/utils`: count a request's tokens, and show what a provider would be sent.
+"""LiteLLM's `/utils` endpoints: count tokens, and show the request a provider would receive.
 
-As `TokenCountRequest`, `TokenCountResponse` and `TransformRequestBody` of LiteLLM 1.106.2
-(litellm/proxy/_types.py, litellm/types/utils.py). Counting calls nobody; what a provider is
-sent names its URL, so that is for admins.
+Shapes: `TokenCountRequest`, `TokenCountResponse` and `TransformRequestBody` of LiteLLM 1.106.2
+(litellm/proxy/_types.py, litellm/types/utils.py). Counting calls no provider. The upstream
+request shows the provider's URL, so it is for admins only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gateway.simulate.dry_run import build_call
 
 router = Router(tags=["litellm"])
 
-# `call_type` -> the dialect of the body, and what is asked.
+# `call_type` -> the dialect of the body, and the verb.
 _CALLS: dict[str, tuple[str, Verb]] = {
     "completion": ("openai_chat", "generate"),
     "acompletion": ("openai_chat", "generate"),
@@ -118,7 +118,10 @@ def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool
 
 
 def _used(caller: Caller, name: str) -> str:
-    """The model whose vocabulary counts; a name of none is counted as it is, as there."""
+    """Return the model whose tokenizer is used: the first target's, or `name` without a route.
+
+    As in LiteLLM, a name without a route is counted as it is.
+    """
     route = caller.snapshot.route(name)
     if route is None or not route.targets:
         return name
@@ -128,7 +131,7 @@ def _used(caller: Caller, name: str) -> str:
 
 
 def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
-    """The text to count as a request, in the dialect that its fields are of. Raises Wrong."""
+    """Build a request from the text to count, in the dialect of its fields. Raises Wrong."""
     inputs = [name for name in ("messages", "prompt", "contents") if fields.get(name) is not None]
     if len(inputs) != 1:
         raise Wrong(400, "give one of messages, prompt and contents", "messages")
@@ -149,13 +152,13 @@ def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
 
 
 def _anthropic(tools: Any) -> bool:
-    """Whether tools are written as Anthropic's: without a `function` around them."""
+    """Whether tools are in Anthropic's format: without a `function` wrapper."""
     return isinstance(tools, list) and any(
         isinstance(tool, dict) and "input_schema" in tool for tool in tools
     )
 
 
-# --- what a provider would be sent ------------------------------------------------------
+# --- upstream request ------------------------------------------------------------------
 
 
 @router.post(
@@ -182,7 +185,7 @@ def _transform(fields: dict[str, Any]) -> HttpResponse:
     try:
         provider, prepared = _prepare(snapshot, dialect, verb, body)
     except GatewayError as error:
-        # LiteLLM answers 200 here, with nothing but the reason.
+        # LiteLLM answers 200 here, with only the error.
         empty = {"raw_request_api_base": None, "raw_request_body": None}
         return reply({**empty, "raw_request_headers": None, "error": error.error.message})
     return reply(
@@ -198,7 +201,10 @@ def _transform(fields: dict[str, Any]) -> HttpResponse:
 def _prepare(
     snapshot: Snapshot, dialect: str, verb: Verb, body: dict[str, Any]
 ) -> tuple[Provider, Prepared]:
-    """What the first target is sent, and its provider. Raises GatewayError, Wrong."""
+    """Build the request for the first target; return its provider and the request.
+
+    Raises GatewayError or Wrong.
+    """
     call = build_call(snapshot, dialect, body)
     call.exchange.verb = verb
     route = snapshot.route(call.exchange.model)
@@ -213,7 +219,7 @@ def _prepare(
 
 
 def _url(provider: Provider, path: str) -> str:
-    """Where it goes; what an operator's own query says may be secret."""
+    """Return the upstream URL; query values set by the operator may be secret and are masked."""
     url = provider.base_url + path
     preset = PRESETS.get(provider.preset)
     public = {name for name, _ in preset.query} if preset is not None else set()
@@ -223,7 +229,7 @@ def _url(provider: Provider, path: str) -> str:
 
 
 def _headers(provider: Provider, prepared: Prepared) -> dict[str, str]:
-    """What is sent, credentials hidden; an operator's own headers may be some."""
+    """Return the upstream headers, credentials masked; the operator's own headers may be secret."""
     headers = {name: MASK for name, _ in provider.headers}
     secret = headers_for(provider.auth, Secret(MASK)) if provider.credential else ()
     headers |= {name.decode(): value.decode() for name, value in secret}

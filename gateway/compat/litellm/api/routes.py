@@ -1,8 +1,8 @@
-"""The endpoints that LiteLLM's client tools read, at the root and in LiteLLM's shapes.
+"""The endpoints that LiteLLM's client tools call, at the root and in LiteLLM's shapes.
 
-Apart from the management API below /api/: another shape of errors, and gateway keys are let in
-where LiteLLM lets them in. /health/liveliness, /health/liveness and /health/readiness are
-`gateway.edge.operations`'. What is the same, and what not: docs/litellm.md.
+They are separate from the management API below /api/: errors have another shape, and gateway
+keys are accepted where LiteLLM accepts them. `gateway.edge.operations` has /health/liveliness,
+/health/liveness and /health/readiness. docs/litellm.md lists the differences.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ _NO_KEY = (
 
 
 def openapi_schema() -> dict[str, Any]:
-    """Paths and schemas of the OpenAPI document."""
+    """Return the paths and schemas of the OpenAPI document."""
     schema: dict[str, Any] = litellm_api.get_openapi_schema(path_prefix="")
     return schema
 
 
 @litellm_api.exception_handler(Wrong)
 def wrong(request: HttpRequest, error: Wrong) -> HttpResponse:
-    """A refusal."""
+    """Return the error response of a rejected request."""
     return failure(error)
 
 
 @litellm_api.exception_handler(AuthenticationError)
 def unknown(request: HttpRequest, error: AuthenticationError) -> HttpResponse:
-    """Nobody we know."""
+    """Return the 401 of a request without valid credentials."""
     return failure(Wrong(401, _NO_KEY))
 
 
 @litellm_api.exception_handler(ValidationError)
 def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
-    """A query parameter that is not what it must be."""
+    """Return the 400 of an invalid query parameter."""
     first = error.errors[0]
     param = str(first["loc"][-1])
     return failure(Wrong(400, f"{param}: {first['msg']}", param))
@@ -65,5 +65,5 @@ def invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 @litellm_api.exception_handler(HttpError)
 def refused(request: HttpRequest, error: HttpError) -> HttpResponse:
-    """What ninja itself refuses."""
+    """Return the error of a request that ninja itself rejects."""
     return failure(Wrong(error.status_code, str(error)))

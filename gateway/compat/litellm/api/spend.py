@@ -1,9 +1,10 @@
-"""LiteLLM's `/spend/logs`: what requests cost, row by row or summed by day.
+"""LiteLLM's `/spend/logs`: what requests cost, per request or summed by day.
 
-As litellm/proxy/spend_tracking/spend_management_endpoints.py and `SpendLogsPayload` of
+As in litellm/proxy/spend_tracking/spend_management_endpoints.py and `SpendLogsPayload` of
 litellm/proxy/_types.py (1.106.2): with `start_date` and `end_date` (midnights, UTC) sums by
-day, unless `summarize=false`; else rows, the newest first, at most 10,000, which a header says.
-`spend` is a number there: what nobody knows counts 0, and the row's `metadata` says so.
+day, unless `summarize=false`; otherwise rows, newest first, at most 10,000; a header marks a
+truncated list. `spend` is always a number: an unknown cost counts as 0, and the row's
+`metadata` flags it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ router = Router(tags=["litellm"])
 MAX_ROWS = 10_000
 _TRUNCATED = "x-litellm-spend-logs-truncated"
 _DAYS = 366
-# What an endpoint is called there.
+# LiteLLM's call type of an endpoint.
 _CALLS = {
     "/v1/chat/completions": "acompletion",
     "/v1/completions": "atext_completion",
@@ -76,7 +77,7 @@ def _answer(filters: SpendFilters, unknown: list[str]) -> HttpResponse:
     return answer
 
 
-# Row ids of keys -> whom each was given to, and its team; either may be empty.
+# Row ids of keys -> the user and team of each; either may be empty.
 Owners = dict[int, tuple[str, str]]
 
 
@@ -86,7 +87,7 @@ def _owners() -> Owners:
 
 
 def _keys_of(user: str, owners: Owners) -> list[int]:
-    """The keys that a user has now."""
+    """Return the ids of the keys that a user owns now."""
     return [pk for pk, (name, _) in owners.items() if name == user]
 
 
@@ -100,7 +101,7 @@ def _day(text: str, param: str) -> dt.datetime | None:
 
 
 def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> list[dict[str, Any]]:
-    """A row for each day with requests, and for those after the last of them."""
+    """Return a row for each day with requests, and for the days after the last of them."""
     if not 0 <= (until - since).days <= _DAYS:
         raise Wrong(400, f"end_date: must be 0 to {_DAYS} days after start_date", "end_date")
     if filters.request_id:
@@ -123,7 +124,7 @@ def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> l
             row[prefix] = row.get(prefix, 0.0) + usd
         if user := owners.get(key_id, ("", ""))[0]:
             row["users"][user] = row["users"].get(user, 0.0) + usd
-    # As there: days without requests are told only after the last with some.
+    # As in LiteLLM, days without requests are listed only after the last day with requests.
     last = max(days, default=until.date())
     for number in range(1, (until.date() - last).days + 1):
         day = last + dt.timedelta(days=number)

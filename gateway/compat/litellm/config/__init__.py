@@ -1,7 +1,7 @@
-"""LiteLLM's configuration file, understood as it is.
+"""Reader of LiteLLM's configuration file, unmodified.
 
-`read(path)` gives a `Config` or raises `Mistake`; `apply.apply(config)` writes it to
-the registry. `keys.SECTIONS` says of every key what becomes of it.
+`read(path)` returns a `Config` or raises `Mistake`; `apply.apply(config)` writes it to
+the registry. `keys.SECTIONS` says for every key whether and how it is supported.
 """
 
 from __future__ import annotations

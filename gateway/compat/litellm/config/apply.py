@@ -1,8 +1,8 @@
-"""A Config -> rows of the registry, owned by the file, or by people where they import it.
+"""Writes a Config to the registry, owned by the file, or by the database on an import.
 
-What the file wrote before and no longer says is removed; rows that people or the
-environment made are never changed, and a name they hold is reported. An import only
-adds: what it makes is people's from then on.
+Rows that an earlier version of the file wrote and this one no longer has are removed. Rows
+from another source are never changed; if one has a name that the file uses, that is reported.
+An import only adds rows, which belong to the database from then on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.store.field_values import ROUTE_OPTIONS
 
 Row = TypeVar("Row", bound=RegistryRow)
 
-# What may stand on a row of each table, and so keep it.
+# Relations that block the removal of a row, by table.
 _DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
     Setting: (),
     Alias: (),
@@ -38,9 +38,9 @@ _DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
     Model: ("targets",),
     Provider: ("models",),
 }
-# Options of a route that no key of a file sets; applying a file leaves them alone.
+# Options of a route that no key of a file sets; applying a file leaves them unchanged.
 _NOT_IN_FILE = frozenset({"strict", "log_bodies", "reasoning_field"})
-# Options of a route where the file sets none.
+# Options of a route that the file does not set.
 _DEFAULTS = RouteSpec(name="")
 _PRICES = (
     *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
@@ -49,13 +49,13 @@ _PRICES = (
 
 
 def apply(config: Config, *, source: str = Source.FILE) -> list[str]:
-    """Write everything in one transaction; the lines tell what could not be."""
+    """Write everything in one transaction; returns notes on what could not be written."""
     with transaction.atomic():
         return _Writer(config, source).write()
 
 
 class _Writer:
-    """One application of a file; what was written so far, by the file's own keys."""
+    """One application of a file; the rows written so far, by the file's own keys."""
 
     def __init__(self, config: Config, source: str) -> None:
         self._config = config
@@ -89,14 +89,14 @@ class _Writer:
     def _write_row(
         self, table: type[Row], key: dict[str, Any], values: dict[str, Any], ref: str
     ) -> Row | None:
-        """The row with this key, as the file says; None if it is somebody else's."""
+        """Write the row with this key; None if the row has another source."""
         row = table._default_manager.filter(**key).first()
         if row is not None and not (self._owns and row.source == Source.FILE):
             return None
         return self._save_if_changed(row or table(**key, source=self._source), values, ref)
 
     def _save_if_changed(self, row: Row, values: dict[str, Any], ref: str) -> Row:
-        """The row with these values, written only if it had others: each write is news."""
+        """Write the row only if its values changed, since each write triggers a new snapshot."""
         values = {**values, "source_ref": ref}
         if row.pk is None or any(getattr(row, name) != value for name, value in values.items()):
             for name, value in values.items():
@@ -133,7 +133,7 @@ class _Writer:
                 provider.ref, f"the provider {name} is not from this file; here it is {free_name}"
             )
             row = self._write_row(Provider, {"name": free_name}, values, provider.ref)
-            if row is None:  # the name has a digest of all that it says: it was imported before
+            if row is None:  # the digest in the name covers all its fields: it was imported before
                 return Provider.objects.get(name=free_name)
         if provider.key:
             self._set_key(row, provider.key)
@@ -216,7 +216,7 @@ class _Writer:
         if row is None:
             self._note(given.ref, f"the setting {given.name} is not from this file; it stays")
 
-    # --- what the file no longer says --------------------------------------------------
+    # --- rows that the file no longer has --------------------------------------------------
 
     def _remove(self, table: type[Row]) -> None:
         gone = table._default_manager.filter(source=Source.FILE).exclude(
@@ -238,7 +238,7 @@ def _budget(budget: dict[str, Decimal]) -> dict[str, Decimal | None]:
 
 
 def _calls_same_endpoint(row: Provider, provider: ProviderRow) -> bool:
-    """Whether a row of somebody else calls the same place with the same credential."""
+    """Whether a row of another source calls the same endpoint with the same credential."""
     return (
         provider.shareable
         and row.enabled
@@ -250,7 +250,7 @@ def _calls_same_endpoint(row: Provider, provider: ProviderRow) -> bool:
 
 
 def _matches_file(row: Provider, provider: ProviderRow) -> bool:
-    """Whether a row says all that the file says, its credential too."""
+    """Whether a row matches the file's provider in every field, including the credential."""
     if (row.preset, row.base_url, row.credential_env, row.auth) != (
         provider.preset,
         provider.base_url,

@@ -1,8 +1,8 @@
-"""`cache` and `cache_params` of litellm_settings -> how each route keeps answers.
+"""`cache` and `cache_params` of litellm_settings -> the response cache of each route.
 
-LiteLLM shares answers among all keys; here each key has its own, until a route's page says
-otherwise. Where answers are kept is not the file's to say: in memory and the database, or
-on the Redis of REDIS_URL.
+LiteLLM shares cached responses among all keys; here each key has its own, unless the route's
+settings say otherwise. The file does not choose the storage: responses are cached in memory and
+the database, or in the Redis of REDIS_URL.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config
 from gateway.routing.cache_policy import MAX_TTL_S
 
-# Its `type`s that compare questions by meaning, and the keys that name the model for it.
+# LiteLLM's `type`s of semantic caches, and the keys that name their embedding model.
 _SEMANTIC = "-semantic"
 _EMBEDDING = (
     "redis_semantic_cache_embedding_model",
@@ -22,9 +22,9 @@ _EMBEDDING = (
     "qdrant_semantic_cache_embedding_model",
 )
 _TTLS = ("ttl", "default_in_redis_ttl", "default_in_memory_ttl")
-# LiteLLM's own, where a file names no model.
+# LiteLLM's default, used if a file names no model.
 _USUAL_EMBEDDING = "text-embedding-ada-002"
-# Its names of calls, and what they are here.
+# Verb -> LiteLLM's names of its calls.
 _CALLS = {
     "generate": {
         "completion",
@@ -41,7 +41,7 @@ _MODES = {"default_on": False, "default_off": True}
 
 
 def read_cache(config: Config, files: list[Node], report: Report) -> None:
-    """Apply the cache of all files: the first that speaks of it. Raises Mistake."""
+    """Apply the first cache setting that the files contain. Raises Mistake."""
     for file in files:
         section = file.get("litellm_settings")
         switch = section.get("cache") if section is not None else None
@@ -56,7 +56,7 @@ def read_cache(config: Config, files: list[Node], report: Report) -> None:
 
 
 def _policy(params: Node, report: Report) -> dict[str, Any] | None:
-    """The fields of a `routing.cache_policy.CachePolicy`; None if no call is to be kept."""
+    """Return the fields of a `routing.cache_policy.CachePolicy`; None if no call is cached."""
     report.keys(params, "cache_params")
     policy: dict[str, Any] = {"ttl_s": _ttl(params)}
     if (namespace := params.get("namespace")) is not None:

@@ -1,4 +1,4 @@
-"""The keys of litellm_params that only clouds have: regions, projects, and how to get in."""
+"""The keys of litellm_params that only clouds use: regions, projects and credentials."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _AWS_KEYS = (
 )
 _AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
 _ENTRA_KEYS = ("tenant_id", "client_id", "client_secret")
-# preset -> what stands below the project and location in its base URL, and the version above.
+# preset -> the path below the project and location in its base URL, and the API version.
 _VERTEX = {
     "vertex": ("v1beta1", ""),
     "vertex-anthropic": ("v1", ""),
     "vertex-openai": ("v1", "/endpoints/openapi"),
 }
-# preset -> how the paths end that LiteLLM takes as a base, and what they are here.
+# preset -> suffixes of the paths that LiteLLM accepts as a base, and their replacements.
 _TAILS: dict[str, tuple[tuple[str, str], ...]] = {
     "azure_ai": (("", "/models"),),
     "azure-anthropic": (("", "/anthropic"), ("/models", "/anthropic")),
@@ -39,7 +39,7 @@ _TAILS: dict[str, tuple[tuple[str, str], ...]] = {
 _V1 = "/openai/v1"
 _ON_AZURE = frozenset({"azure_openai", "azure_ai"})
 _WITH_ENTRA = _ON_AZURE | {"azure-openai-v1", "azure-anthropic"}
-# preset -> the variable that names the account in its base URL, and the URL.
+# preset -> the variable with the account of its base URL, and the URL template.
 _BY_ACCOUNT = {
     "cloudflare": (
         "CLOUDFLARE_ACCOUNT_ID",
@@ -49,7 +49,7 @@ _BY_ACCOUNT = {
 
 
 class Access(msgspec.Struct, frozen=True):
-    """A credential, or the variable that holds it, and how it is shown where that is told."""
+    """A credential, or the variable that holds it; `auth` is its scheme if not the preset's."""
 
     key: str = ""
     key_env: str = ""
@@ -57,14 +57,14 @@ class Access(msgspec.Struct, frozen=True):
 
 
 def resolve_preset(model: ResolvedModel, base: str) -> ResolvedModel:
-    """The model under the preset that its base URL asks for: Azure has an older surface."""
+    """Return the model with the preset its base URL calls for: Azure has an older API."""
     if model.preset.name in _ON_AZURE and base.endswith(_V1):
         return msgspec.structs.replace(model, preset=PRESETS["azure-openai-v1"])
     return model
 
 
 def base_url_for(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
-    """The base URL that a region, a project or an account makes; empty where none is told."""
+    """Return the base URL built from a region, project or account; empty if there is none."""
     preset = model.preset
     if preset.auth == "sigv4":
         return _aws_base(params, model, environ)
@@ -76,7 +76,7 @@ def base_url_for(params: Node, model: ResolvedModel, environ: Mapping[str, str])
 
 
 def complete_base_url(base: str, model: ResolvedModel) -> str:
-    """The base URL with the path that LiteLLM adds to what it is given."""
+    """Return the base URL with the path that LiteLLM appends to it."""
     path = urlsplit(base).path.rstrip("/")
     for tail, full_path in _TAILS.get(model.preset.name, ()):
         if path == tail or (tail and path.endswith(tail)):
@@ -87,7 +87,7 @@ def complete_base_url(base: str, model: ResolvedModel) -> str:
 def access(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> Access | None:
-    """How a cloud is let in with; None where an `api_key` says it, or nothing does."""
+    """Return the cloud credential; None if `api_key` provides it, or nothing does."""
     if params.get("api_key") is not None:
         return None
     preset = model.preset
@@ -114,7 +114,7 @@ def _aws_access(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> Access | None:
     nodes = {name: node for name in _AWS_KEYS if (node := params.get(name)) is not None}
-    # The variables that AWS's own chain reads need not be kept here.
+    # Variables that AWS's own credential chain reads need not be stored.
     uses_standard_variables = all(node.variable == name.upper() for name, node in nodes.items())
     if not nodes or uses_standard_variables:
         return None if any(environ.get(name) for name in model.preset.env) else Access()
@@ -192,7 +192,7 @@ def _stored_access(node: Node, values: Mapping[str, Any], auth: str, report: Rep
 
 
 def required_key(model: ResolvedModel) -> str:
-    """What an entry lacks that has no base URL of its own."""
+    """Return the setting that an entry without a base URL lacks."""
     if model.preset.name in _VERTEX:
         return "a vertex_project"
     return f"an api_base (or {model.prefix.upper()}_API_BASE)"

@@ -21,13 +21,13 @@ from gateway.providers.prices import price_for
 from gateway.routing.snapshot import Timeouts
 
 SHARES = ("weight", "rpm", "tpm")
-# The endpoints that there are serve these; a model of another kind has nobody to call it.
+# Modes that the endpoints serve; entries of other modes are left out.
 MODES = frozenset({"chat", "responses"})
 
 MAX_NAME = 200
-# The preset that says a `mock_response`.
+# The preset that answers with a `mock_response`.
 MOCK = "demo"
-# What a price's column holds, in dollars for a million tokens.
+# The largest value of a price column, in US dollars per million tokens.
 MAX_PRICE = Decimal(10_000_000)
 
 _MILLION = Decimal(1_000_000)
@@ -117,7 +117,7 @@ DEFAULTS: dict[str, dict[str, str]] = {
         "max_tokens": "generationConfig.maxOutputTokens",
     },
 }
-# Where a provider wants a list and LiteLLM takes a single text as well.
+# Where a provider expects a list and LiteLLM also accepts a string.
 _LISTS = frozenset(
     {
         "stop_sequences",
@@ -131,7 +131,7 @@ LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
-    """What one entry comes to."""
+    """The provider, model and target of one entry."""
 
     provider: ProviderRow
     model: ModelRow
@@ -141,7 +141,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 def read_deployment(
     params: Node, info: Node | None, environ: Mapping[str, str], report: Report
 ) -> Deployment:
-    """The deployment of an entry. Raises Mistake, or NotYet where it can not run here."""
+    """Read the deployment of an entry. Raises Mistake, or NotYet if it is not supported."""
     model = params.get("model")
     if model is None:
         raise params.mistake("needs a model")
@@ -192,7 +192,7 @@ def read_deployment(
 
 
 def _mock(params: Node, report: Report) -> str | None:
-    """What an entry always answers, without a call of its provider."""
+    """Return the entry's fixed response, or None; it replaces the call to the provider."""
     node = params.get("mock_response")
     if node is None or isinstance(node.value, str):
         return node.text() if node is not None else None
@@ -213,10 +213,10 @@ def _served(info: Node | None) -> None:
 
 
 def timeouts(node: Node) -> dict[str, float]:
-    """LiteLLM's limits as stages of a call; seconds.
+    """Return the entry's timeouts per stage of a call, in seconds.
 
-    `timeout` bounds the wait for the answer and, in a stream, for its next piece: a
-    stream that flows is never cut by it. `stream_timeout` is the wait between pieces.
+    `timeout` bounds the wait for the first byte and, in a stream, for each next chunk: it
+    never cuts a stream that keeps sending. `stream_timeout` bounds the wait between chunks.
     """
     timeouts: dict[str, float] = {}
     total_node, stream_node = node.get("timeout", "request_timeout"), node.get("stream_timeout")
@@ -236,14 +236,14 @@ def _edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str,
     if (node := params.get("extra_body")) is not None:
         edits += [{"op": "set", "path": n, "value": v.to_python()} for n, v in node.items()]
     if (node := params.get("additional_drop_params")) is not None:
-        # LiteLLM writes `tools[*].strict`, an edit `tools[].strict`.
+        # LiteLLM writes `tools[*].strict`, edits here write `tools[].strict`.
         paths = [item.text().replace("[*]", "[]") for item in node.list()]
         edits += [{"op": "drop", "path": path, "why": "additional_drop_params"} for path in paths]
     return edits
 
 
 def _defaults(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
-    """Parameters that stand in for those that a client leaves out."""
+    """Return edits that set parameters which the client leaves out."""
     parameters = DEFAULTS.get(model.preset.dialect, {})
     edits: list[dict[str, Any]] = []
     for name in _ALL_DEFAULTS:
@@ -259,7 +259,7 @@ def _defaults(params: Node, model: ResolvedModel, report: Report) -> list[dict[s
         edits.append({"op": "default", "path": parameters[name], "value": value})
     limit = params.get(*LIMITS)
     if limit is not None:
-        # Chat has two names for it, and each model takes one of them.
+        # Chat has two names for this limit, and each model accepts one of them.
         field = parameters.get("max_tokens") or _traits_of(model).max_tokens_field
         edits.append({"op": "default", "path": field, "value": limit.integer()})
     return edits
@@ -272,7 +272,7 @@ def _traits_of(model: ResolvedModel) -> Traits:
 def _base_model_facts(
     info: Node | None, model: ResolvedModel
 ) -> tuple[dict[str, Any], dict[str, Decimal]]:
-    """What the tables know of `base_model` and would not of a deployment's name."""
+    """Return traits and prices of `base_model` that the deployment's own name does not give."""
     node = info.get("base_model") if info is not None else None
     if node is None:
         return {}, {}
@@ -303,7 +303,7 @@ def _prices(params: Node, info: Node | None) -> dict[str, Decimal]:
 
 
 def _price(node: Node) -> Decimal:
-    """Dollars for a million tokens, exactly, from dollars for one."""
+    """Convert US dollars per token to US dollars per million tokens, without rounding error."""
     price = Decimal(str(node.number())) * _MILLION
     if price > MAX_PRICE:
         raise node.mistake("is the price of one token, in dollars, and can not be so high")

@@ -1,4 +1,4 @@
-"""The part of litellm_params that says where a model is called, and with what key."""
+"""The part of litellm_params that sets the URL of a model and the credential for it."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 
 _SECRET = re.compile(r"auth|key|token|secret|cookie", re.I)
-# The widths of the columns.
+# The lengths of the columns.
 MAX_URL = 400
 MAX_NAME = 200
-# Leaves room for the preset's name and a digest in a provider's name, which ends at 63.
+# Leaves room for the preset's name and a digest in a provider's name, at most 63 characters.
 _HOST_CHARS = 36
 
 
 def endpoint(
     params: Node, model: ResolvedModel, environ: Mapping[str, str], report: Report
 ) -> ProviderRow:
-    """The provider of an entry. Raises Mistake or NotYet."""
+    """Return the provider of an entry. Raises Mistake or NotYet."""
     preset = model.preset
     let_in = clouds.access(params, model, environ, report)
     if let_in is None:
@@ -58,13 +58,13 @@ def endpoint(
 
 
 def explicit_base_url(params: Node) -> str:
-    """The `api_base` of an entry, or an empty text. Raises NotYet where it is not set."""
+    """Return the `api_base` of an entry, or "". Raises Unset if its variable is not set."""
     node = params.get("api_base", "base_url")
     return node.text(max_length=MAX_URL).strip().rstrip("/") if node is not None else ""
 
 
 def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tuple[str, str]:
-    """A literal key or the variable that holds it: the file's, else the preset's usual one."""
+    """Return (key, variable) of the entry; by default, the preset's usual variable."""
     node = params.get("api_key")
     if node is not None and node.variable:
         if len(node.variable) > MAX_NAME:
@@ -73,16 +73,16 @@ def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tup
     if node is not None:
         return node.text(), ""
     usual = next((name for name in preset.env if environ.get(name)), "")
-    # A server on this machine wants no key as a rule: none is missed there.
+    # A server on this machine usually needs no key, so none is required there.
     return "", usual or ("" if preset.local or not preset.env else preset.env[0])
 
 
 def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
-    """The base URL as it is kept here: without the path that the dialect appends."""
+    """Return the base URL as stored here: without the path that the dialect appends."""
     preset = model.preset
     base = explicit_base_url(params)
-    # As LiteLLM; not its PREFIX_BASE_URL, by which clients' SDKs are pointed at a gateway:
-    # it would be called by itself.
+    # As LiteLLM; not its PREFIX_BASE_URL, which points clients' SDKs at a gateway: the gateway
+    # would call itself.
     base = base or environ.get(f"{model.prefix.upper()}_API_BASE", "").rstrip("/")
     base = (
         clouds.complete_base_url(base, model)
@@ -96,9 +96,9 @@ def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str
     path = DIALECTS[preset.dialect].provider.path(model.model, stream=False, verb="generate")
     base = base.removesuffix(path).rstrip("/")
     if DIALECTS[preset.dialect].model_in_path:
-        # LiteLLM's base holds the version, which is part of the path here.
+        # LiteLLM's base includes the version, which is part of the path here.
         base = base.removesuffix("/" + path.split("/")[1])
-    # LiteLLM calls Ollama's own API at the root; here its /v1 is spoken.
+    # LiteLLM calls Ollama's own API at the root; here its /v1 API is used.
     if preset.local and preset.base_url.endswith("/v1") and not urlsplit(base).path:
         return f"{base}/v1"
     return base
@@ -120,7 +120,7 @@ def _headers(params: Node, report: Report) -> dict[str, str]:
 
 
 def _reference(node: Node) -> str:
-    """A text, or the reference itself: the value of a variable stays out of the database."""
+    """Return the text, or the reference: a variable's value is never stored in the database."""
     return f"{REFERENCE}{node.variable}" if node.variable else node.text()
 
 
@@ -141,7 +141,7 @@ def _query(
 
 
 def label(row: ProviderRow) -> str:
-    """What a person would call it: the preset, and what sets it apart."""
+    """Return a readable name of a provider: the preset, and the host or key that sets it apart."""
     if row.shareable:
         return row.preset
     host = urlsplit(row.base_url).netloc.rpartition("@")[2] if row.base_url else ""

@@ -1,4 +1,4 @@
-"""Which provider a LiteLLM model name means, and what the provider calls the model."""
+"""Infers the provider of a LiteLLM model name, and the provider's name of the model."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.spelling import PREFIXES, match_prefix
 from gateway.providers.profile import Preset
 
-# What LiteLLM takes a bare name for (get_llm_provider, 2026-11). It asks its price list;
-# these are the shapes of the names in it. The words are its provider prefixes.
+# LiteLLM's provider prefix for a bare model name (get_llm_provider, 2026-11). It looks the
+# name up in its price list; these are the patterns of the names there.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "openai": (
         "gpt-*",
@@ -32,9 +32,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "cohere": ("command", "command-*", "c4ai-*"),
     "ai21": ("jamba-*", "j2-*"),
 }
-# What it would call elsewhere for a bare name.
+# Bare names for which LiteLLM would call another endpoint of the provider.
 ELSEWHERE = {"gemini": "is called at the Gemini API, not at Vertex AI as LiteLLM would"}
-# Providers that LiteLLM has a wire format of their own for, and Dragoman not yet.
+# Providers whose wire format LiteLLM supports and Dragoman does not yet.
 _LATER = """
     aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
     infinity jina_ai maritalk nlp_cloud oci oobabooga petals predibase recraft replicate sagemaker
@@ -45,13 +45,13 @@ LATER = frozenset(_LATER.split())
 
 
 class NotYet(Exception):
-    """The entry can not run here: it is left out, the rest runs."""
+    """The entry is not supported: it is left out, and the rest of the file applies."""
 
 
 class ResolvedModel(msgspec.Struct, frozen=True):
     """A preset, LiteLLM's prefix for it, the upstream's model name; `guessed` if inferred.
 
-    `region` is AWS's, where the name tells one.
+    `region` is the AWS region, if the name contains one.
     """
 
     preset: Preset
@@ -62,7 +62,7 @@ class ResolvedModel(msgspec.Struct, frozen=True):
 
 
 def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel:
-    """What a `model` means. `provider` is `custom_llm_provider`. Raises NotYet."""
+    """Resolve a `model`; `provider` is its `custom_llm_provider`. Raises NotYet."""
     if provider is not None:
         prefix = provider.text()
         return _resolve_prefix(prefix, model.removeprefix(f"{prefix}/"))
@@ -84,7 +84,7 @@ def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel
 
 
 def families(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """(prefix, pattern) of the bare names that there is a key for, for the model `*`."""
+    """Return (prefix, pattern) of the bare names for which a key is set, for the model `*`."""
     return [
         (prefix, pattern)
         for prefix, patterns in FAMILIES.items()
@@ -109,7 +109,7 @@ def _family(model: str) -> str:
 
 
 def _by_host(base: str) -> Preset | None:
-    """The preset whose own host this is: LiteLLM knows some providers by it."""
+    """Return the preset with this host: LiteLLM recognises some providers by host."""
     host = urlsplit(base).hostname if base else None
     if host is None:
         return None

@@ -1,10 +1,10 @@
-"""Every key of LiteLLM's configuration file that is known here, and what becomes of it.
+"""Every known key of LiteLLM's configuration file, and how it is supported.
 
-`supported` keys do what LiteLLM documents, or something else where `differs` is set, as
-`why` tells. `later` keys are understood and reported; `never` keys are answered by another
-part of Dragoman or belong to one it does not have. docs/litellm.md shows this table; a test
-compares them. The names are those of docs.litellm.ai/docs/proxy/config_settings and of
-LiteLLM 1.106.2 itself (litellm/types/router.py, litellm/proxy/_types.py, litellm/router.py).
+`supported` keys do what LiteLLM documents, or something else if `differs` is set, as `why`
+explains. `later` keys are recognised and reported; `never` keys are covered by another part of
+Dragoman or belong to one it does not have. docs/litellm.md shows this table; a test compares
+them. The names are those of docs.litellm.ai/docs/proxy/config_settings and of LiteLLM 1.106.2
+itself (litellm/types/router.py, litellm/proxy/_types.py, litellm/router.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Status = Literal["supported", "later", "never"]
 
 
 class Key(msgspec.Struct, frozen=True):
-    """What becomes of one key, and why."""
+    """How a key is supported, and why."""
 
     status: Status
     why: str
@@ -27,7 +27,7 @@ class Key(msgspec.Struct, frozen=True):
 
     @property
     def status_label(self) -> str:
-        """The status as the documentation has it."""
+        """The status as the documentation words it."""
         if self.status == "supported":
             return "different" if self.differs else "same"
         return "not yet" if self.status == "later" else "no"
@@ -481,7 +481,7 @@ GENERAL: dict[str, Key] = {
         "user_url_validation user_url_allowed_hosts",
         "fetching is on or off for all (DRAGOMAN_FETCH_MEDIA), and only from public addresses",
     ),
-    # Older files have these here.
+    # Older files have these keys in this section.
     **_never("cache cache_params cache_type", "LiteLLM reads them in litellm_settings"),
     **_never("redis_host redis_port redis_password", "REDIS_URL says where Redis is"),
     **_never("store_model_in_db supported_db_objects", "the console's models are always stored"),
@@ -631,7 +631,7 @@ SECTIONS: dict[str, dict[str, Key]] = {
 }
 
 
-# Keys that come in families, by what their names look like: they are told as one.
+# Keys that come in families, by name pattern; the documentation lists each family once.
 _PRICES = {
     name: Key("later", _PRICED)
     for name in (
@@ -666,7 +666,7 @@ FAMILIES: dict[str, dict[str, Key]] = {
 
 
 def find_key(section: str, name: str) -> Key | None:
-    """What becomes of a key; None for one that nobody knows."""
+    """Return the support of a key; None for an unknown one."""
     key = SECTIONS[section].get(name)
     if key is not None:
         return key
@@ -677,7 +677,7 @@ def find_key(section: str, name: str) -> Key | None:
     return next(matches, None)
 
 
-# Where an unknown key is looked for: settings of all models before those of one.
+# Search order for an unknown key: settings of all models before those of one.
 _ELSEWHERE = (
     "litellm_settings",
     "router_settings",
@@ -689,9 +689,9 @@ _ELSEWHERE = (
 
 
 def suggest_key(section: str, name: str) -> str:
-    """The known key that an unknown one may have meant; empty if none is like it.
+    """Return the known key closest to an unknown one; empty if none is similar.
 
-    A key that belongs into another section is told as `section.key`.
+    A key that belongs in another section is returned as `section.key`.
     """
     for section_name in _ELSEWHERE:
         if name in SECTIONS[section_name]:

@@ -1,7 +1,7 @@
-"""What a file says of limits and budgets: of deployments, providers, keys and all requests.
+"""Reads limits and budgets of deployments, providers, keys and the whole gateway.
 
-`rpm` and `tpm` of a deployment are limits only with some strategies and checks; else they
-are shares of the traffic (docs.litellm.ai/docs/routing, proxy/load_balancing).
+`rpm` and `tpm` of a deployment are limits only with some strategies and checks; otherwise
+they are weights (docs.litellm.ai/docs/routing, proxy/load_balancing).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from gateway.providers.catalog.spelling import presets_of
 
 Budget = dict[str, Decimal]
 
-# What counts a deployment's calls -> the limit that it is.
+# Rate of a deployment -> the limit here.
 RATES = {"rpm": "requests_per_minute", "tpm": "tokens_per_minute"}
 KEY_RATES = {
     "default_api_key_rpm_limit": "requests_per_minute",
     "default_api_key_tpm_limit": "tokens_per_minute",
 }
-# Strategies that leave out deployments which are at their rpm or tpm.
+# Strategies that skip deployments at their rpm or tpm limit.
 _LIMITING = frozenset(
     {
         "usage-based-routing",
@@ -34,22 +34,22 @@ _LIMITING = frozenset(
         "cost-based-routing",
     }
 )
-# A check before a call that makes limits of rpm and tpm, and one that does of rpm alone.
+# The check that enforces rpm and tpm as limits, and those that enforce rpm alone.
 ENFORCED = "enforce_model_rate_limits"
 _CHECKS = ("enable_pre_call_checks", "enable_pre_call_check")
 
 _DURATION = re.compile(r"(\d{1,9})(mo|[smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
-# Windows of budgets and the longest that each of them stands for, in seconds.
+# Windows of budgets and the longest duration each of them stands for, in seconds.
 _SPANS = (("day", 86_400), ("week", 7 * 86_400), ("month", 31 * 86_400))
-# LiteLLM lets these start with the calendar's, as all do here.
+# LiteLLM aligns these with the calendar, as all windows are here.
 _EXACT = frozenset({86_400, 7 * 86_400, 30 * 86_400})
-# What the columns hold: a millionth of a dollar, and less than this.
+# The range of the columns: at least a millionth of a dollar, and below ten billion.
 _LEAST_USD, _MOST_USD = Decimal("0.000001"), Decimal(10**10)
 
 
 def read_limits(config: Config, files: list[Node], sections: list[Node], report: Report) -> None:
-    """Apply what general_settings and the other sections say. Raises Mistake."""
+    """Apply limits of general_settings and the other sections. Raises Mistake."""
     general = [node for file in files if (node := file.get("general_settings")) is not None]
     rates, max_parallel = _enforced(sections), _parallel(sections, general)
     for route in config.routes.values():
@@ -61,7 +61,7 @@ def read_limits(config: Config, files: list[Node], sections: list[Node], report:
 
 
 def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], dict[str, int]]:
-    """The limits of an entry that always hold, and the rates that may be limits."""
+    """Return the limits of an entry that always apply, and the rates that may become limits."""
     limits = {}
     if (count := _count(params.get("max_parallel_requests"))) is not None:
         limits["concurrency"] = count
@@ -74,14 +74,14 @@ def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], 
 
 
 def note_key_limits(route: RouteRow, params: Node) -> None:
-    """What each key may use of a model: the lowest that its entries say."""
+    """Set what each key may use of a model: the lowest limit of its entries."""
     for name, limit in KEY_RATES.items():
         if (count := _count(params.get(name))) is not None:
             route.key_limits[limit] = min(count, route.key_limits.get(limit, count))
 
 
 def budget(section: Node, report: Report, amount_key: str, window_key: str) -> Budget:
-    """The budget that two keys of a section say, by the field of `routing.limits.Budget`."""
+    """Return the budget that two keys of a section define, by field of `routing.limits.Budget`."""
     amount, duration = section.get(amount_key), section.get(window_key)
     if amount is None:
         return {}
@@ -93,7 +93,7 @@ def budget(section: Node, report: Report, amount_key: str, window_key: str) -> B
 
 
 def _span(node: Node, report: Report) -> str:
-    """The window of a budget; empty, and reported, for one that no window stands for."""
+    """Return the window of a budget; empty, and reported, for a duration without a window."""
     match = _DURATION.fullmatch(node.text().strip().lower())
     if match is None:
         raise node.mistake("must be a time such as 1d, 7d or 30d")
@@ -107,12 +107,12 @@ def _span(node: Node, report: Report) -> str:
 
 
 def _count(node: Node | None) -> int | None:
-    """A limit; none where it is not said, or 0."""
+    """Return a limit; None if it is not set, or 0."""
     return None if node is None else int(node.number()) or None
 
 
 def _enforced(sections: list[Node]) -> frozenset[str]:
-    """Which rates are limits."""
+    """Return the rates that the strategy and the checks enforce as limits."""
     strategy = _first(sections, "routing_strategy")
     checks = _first(sections, "optional_pre_call_checks")
     check_names = {item.text() for item in checks.list()} if checks is not None else set()
@@ -125,7 +125,7 @@ def _enforced(sections: list[Node]) -> frozenset[str]:
 
 
 def _parallel(sections: list[Node], general: list[Node]) -> int | None:
-    """How many requests a deployment may have at a time that does not say it itself."""
+    """Return the concurrency limit of deployments without their own."""
     router = _count(_first(sections, "default_max_parallel_requests"))
     return router or _count(_first(general, "max_parallel_requests"))
 
@@ -148,7 +148,7 @@ def _provider_budgets(config: Config, node: Node, report: Report) -> None:
             report.add(section, f"each of {', '.join(sorted(names))} has a budget of its own")
         for name in names:
             row = config.providers[name]
-            # A row that is shared with what the environment made could not have it.
+            # A row shared with one from the environment cannot have this budget.
             config.providers[name] = msgspec.structs.replace(
                 row, budget=provider_budget, shareable=False
             )

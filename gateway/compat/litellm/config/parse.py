@@ -1,4 +1,4 @@
-"""A LiteLLM file (and what it includes) -> a Config and a report of what does nothing."""
+"""Parses a LiteLLM file and its includes into a Config and a report of ignored keys."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ MAX_INCLUDES = 32
 def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     """Read a configuration file. Raises Mistake naming file, line and field.
 
-    `environ` is what `os.environ/NAME` is looked up in. The file's own
-    `environment_variables` are too, where the environment does not have them already.
+    `os.environ/NAME` is looked up in `environ`, then in the file's own
+    `environment_variables`.
     """
     root = Path(path)
     files = _files(root)
@@ -61,7 +61,7 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
 
 
 def _files(root: Path) -> list[File]:
-    """The file and its includes, each once, the including file first."""
+    """Return the file and its includes, each once, the including file first."""
     seen: dict[Path, File] = {}
     todo = [root.resolve()]
     while todo:
@@ -78,7 +78,7 @@ def _files(root: Path) -> list[File]:
 
 
 def _variables(files: list[File], environ: Mapping[str, str]) -> dict[str, str]:
-    """What `environment_variables` sets; a variable that is set already stays."""
+    """Return what `environment_variables` sets, with references looked up."""
     variables: dict[str, str] = {}
     for file in files:
         section = file.root.get("environment_variables")
@@ -103,7 +103,7 @@ class _Parser:
         self._drop_params: Node | None = None
 
     def shared(self, root: Node) -> None:
-        """What entries may leave to others: credentials, default parameters, `drop_params`."""
+        """Read what entries inherit: credentials, default parameters, `drop_params`."""
         listed = root.get("credential_list")
         for item in listed.list() if listed is not None else ():
             name, values = item.get("credential_name"), item.get("credential_values")
@@ -138,7 +138,7 @@ class _Parser:
             self._entry(name, params, info)
 
     def _with_credential(self, params: Node) -> Node:
-        """An entry with what it leaves to others; its own words win."""
+        """Return an entry with inherited values; its own take precedence."""
         merged = dict(params.items())
         credential_name = params.get("litellm_credential_name")
         if credential_name is not None:
@@ -151,7 +151,7 @@ class _Parser:
                 )
         if self._usual is not None:
             merged = {**dict(self._usual.items()), **merged}
-        # True for all is true for each, as there: an entry cannot switch it off.
+        # As in LiteLLM, true for all means true for each: an entry cannot disable it.
         if (dropping := self._drop_params) is not None and (
             dropping.flag() or "drop_params" not in merged
         ):
@@ -212,10 +212,10 @@ class _Parser:
             route.targets = _weighed(route.targets)
 
     def _families(self, name: Node, params: Node, info: Node | None) -> None:
-        """Routes for the bare model `*`: one for each family of names without its own.
+        """Add routes for the bare model `*`: one per family of names without a route.
 
-        LiteLLM sends such a request to whoever its model's name means. `provider/model`
-        needs no route for that here.
+        LiteLLM infers the provider of such a request from its model name. `provider/model`
+        needs no route for this here.
         """
         families_found = families(self._environ)
         if not families_found:
@@ -227,7 +227,7 @@ class _Parser:
 
 
 def _is_catch_all(params: Node) -> bool:
-    """Whether the model is `*` and nothing says whose."""
+    """Whether the model is `*` without a provider, endpoint or key."""
     model = params.get("model")
     endpoint_keys = params.get("api_key", "api_base", "base_url", "custom_llm_provider")
     return model is not None and model.value == "*" and endpoint_keys is None
@@ -239,10 +239,10 @@ def _with_model(params: Node, model: str) -> Node:
 
 
 def _weighed(targets: list[TargetRow]) -> list[TargetRow]:
-    """The targets with weights as simple-shuffle has them.
+    """Return the targets with weights as simple-shuffle computes them.
 
-    The first deployment decides what is counted: weight, rpm or tpm. One that does not
-    say its share gets none, as there, and is called when the others fail.
+    The first deployment decides the basis: weight, rpm or tpm. As in LiteLLM, a deployment
+    without that value gets weight 0, and is called only when the others fail.
     """
     counted = next((name for name in SHARES if name in targets[0].shares), None)
     if counted is None:

@@ -1,4 +1,4 @@
-"""YAML -> nodes that know where they stand, so that a mistake can be named."""
+"""Reads YAML into nodes with line numbers, so that error messages can point at them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import msgspec
 import yaml
 
 MAX_BYTES = 1024 * 1024
-# A few nested aliases can stand for billions of nodes; nobody configures that many.
+# A few nested aliases can expand to billions of nodes; no real file has this many.
 MAX_NODES = 200_000
 MAX_DEPTH = 60
 REFERENCE = "os.environ/"
-# More digits than 64 bits hold are no number to most readers of JSON.
+# Most JSON parsers do not read larger integers exactly.
 _JSON_MAX = 2**63
 
 _TRUE, _FALSE = {"true", "1", "yes", "on"}, {"false", "0", "no", "off"}
 
 
 class Mistake(ValueError):
-    """Something the operator has to mend; `str` of it names file, line and field."""
+    """An error that the operator must fix; `str` of it names file, line and field."""
 
     def __init__(self, location: str, field: str, why: str) -> None:
         super().__init__(f"{location}: {field}: {why}" if field else f"{location}: {why}")
@@ -31,16 +31,16 @@ class Mistake(ValueError):
 
 
 class Unset(Mistake):
-    """A value that names an environment variable which is not set."""
+    """A value names an environment variable that is not set."""
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """A value and its place: a mapping's values and a list's items are Nodes too.
+    """A value and its location; a mapping's values and a list's items are Nodes too.
 
     Attributes:
-        raw: a scalar as it is written in the file.
-        variable: the variable that `os.environ/NAME` names; `value` is then what the
-            variable holds, or None where it is not set.
+        raw: a scalar as written in the file.
+        variable: the name in `os.environ/NAME`; `value` is then the value of the variable, or
+            None if it is not set.
     """
 
     value: Any
@@ -56,7 +56,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.file}:{self.line}"
 
     def items(self) -> Iterator[tuple[str, Node]]:
-        """The pairs of a mapping. Raises Mistake for anything else."""
+        """Return the pairs of a mapping. Raises Mistake for another type."""
         if self.value is None:
             return iter(())
         if not isinstance(self.value, dict):
@@ -64,7 +64,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return iter(self.value.items())
 
     def list(self) -> tuple[Node, ...]:
-        """The items of a list. Raises Mistake for anything else."""
+        """Return the items of a list. Raises Mistake for another type."""
         if self.value is None:
             return ()
         if not isinstance(self.value, tuple):
@@ -72,7 +72,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return self.value
 
     def get(self, *names: str) -> Node | None:
-        """The value of the first of these keys that is there and not null."""
+        """Return the value of the first of these keys that is present and not null."""
         if self.value is not None and not isinstance(self.value, dict):
             raise self.mistake("must be a mapping")
         mapping: dict[str, Node] = self.value or {}
@@ -83,7 +83,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def text(self, *, max_length: int = 10_000) -> str:
-        """A string; numbers and dates are taken as written. Raises Mistake."""
+        """Return a string; numbers and dates as written. Raises Mistake."""
         value = self._require_value()
         if isinstance(value, bool) or not isinstance(value, str | int | float | dt.date):
             raise self.mistake("must be a string")
@@ -93,7 +93,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return text
 
     def number(self) -> float:
-        """A number that is not negative. Raises Mistake."""
+        """Return a number that is not negative. Raises Mistake."""
         value = self._require_value()
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise self.mistake("must be a number")
@@ -106,7 +106,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return number
 
     def integer(self, *, max_value: int = 2**31 - 1) -> int:
-        """A whole number that is not negative. Raises Mistake."""
+        """Return a whole number that is not negative. Raises Mistake."""
         number = self.number()
         if number != int(number):
             raise self.mistake("must be a whole number")
@@ -115,7 +115,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return int(number)
 
     def flag(self) -> bool:
-        """True or false, as such or in words. Raises Mistake."""
+        """Return a boolean, also from text such as `yes` and `off`. Raises Mistake."""
         value = self._require_value()
         if isinstance(value, bool):
             return value
@@ -125,7 +125,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return text in _TRUE
 
     def to_python(self) -> Any:
-        """The value without places, as JSON knows it."""
+        """Return the value as plain Python data for JSON. Raises Mistake."""
         value = self._require_value()
         if isinstance(value, dict):
             return {name: node.to_python() for name, node in value.items()}
@@ -144,19 +144,19 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
         return self.value
 
     def mistake(self, why: str) -> Mistake:
-        """A Mistake at this place."""
+        """Return a Mistake at this location."""
         return Mistake(self.location, self.path, why)
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file that was read; `repeated` are keys of which only the last counts."""
+    """A parsed file; `repeated` lists duplicate keys, of which only the last counts."""
 
     root: Node
     repeated: list[Node]
 
 
 def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
-    """The node with every `os.environ/NAME` below it looked up."""
+    """Return the node with every `os.environ/NAME` below it resolved."""
     value = node.value
     if isinstance(value, dict):
         below: Any = {name: resolve_variables(child, environ) for name, child in value.items()}
@@ -164,7 +164,7 @@ def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
         below = tuple(resolve_variables(child, environ) for child in value)
     elif isinstance(value, str) and value.startswith(REFERENCE):
         name = value.removeprefix(REFERENCE).strip()
-        # An empty variable is how many shells and compose files say "not set".
+        # Shells and compose files often set a variable to "" to unset it.
         return msgspec.structs.replace(node, value=environ.get(name) or None, variable=name)
     else:
         return node
@@ -172,7 +172,7 @@ def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
 
 
 def read_file(path: Path) -> File:
-    """The file's root mapping. Raises Mistake."""
+    """Read a file's root mapping. Raises Mistake."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -205,13 +205,13 @@ def _bad_yaml(name: str, error: yaml.YAMLError) -> Mistake:
 
 
 def _check_text(text: str, location: str, path: str) -> None:
-    """Refuse what an escape can make and no database and no wire can hold."""
+    """Reject characters that an escape can produce but databases and JSON cannot hold."""
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise Mistake(location, path, "has a character that is no text")
 
 
 class _Converter:
-    """One pass over the composed tree, which counts so that it ends."""
+    """One pass over the composed tree, with a node limit so that it terminates."""
 
     def __init__(self, file: str) -> None:
         self.repeated: list[Node] = []
@@ -259,7 +259,7 @@ class _Converter:
             if name in mapping:
                 self.repeated.append(child)
             mapping[name] = child
-        # What is written here wins over what `<<` brings, wherever that stands.
+        # Keys of the mapping itself override those of `<<`, regardless of their order.
         return {**merged, **mapping}
 
     def _merged(self, value: yaml.Node, path: str, depth: int) -> dict[str, Node]:

@@ -1,4 +1,4 @@
-"""What of a file does nothing here, or something else than LiteLLM does: line by line."""
+"""Report of the keys in a file that have no effect, or another one than in LiteLLM."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ _WHEN = {"later": "not supported yet", "never": "not supported"}
 
 
 class Report:
-    """Collects remarks; a key that stands in many places makes one line."""
+    """Collects remarks; a key that appears several times makes one line."""
 
     def __init__(self) -> None:
         self._nodes_by_message: dict[tuple[str, str], list[Node]] = {}
         self._files: list[str] = []
 
     def add(self, node: Node, text: str) -> None:
-        """Remark something about this node."""
+        """Add a remark about this node."""
         self._add(node, node.path, text)
 
     def keys(self, node: Node, section: str) -> None:
-        """Look up every key of a section; what is not supported is remarked."""
+        """Look up every key of a section, and report those that are not supported."""
         for name, value in node.items():
             key = find_key(section, name)
             where = f"{section}.{name}" if section else name
@@ -36,7 +36,7 @@ class Report:
         self._nodes_by_message.setdefault((where, text), []).append(node)
 
     def lines(self) -> list[str]:
-        """One line for each remark, in the order of the files."""
+        """Return one line for each remark, in the order of the files."""
 
         def position(nodes: list[Node]) -> tuple[int, int]:
             return self._files.index(nodes[0].file), nodes[0].line

@@ -1,6 +1,6 @@
-"""What router_settings say of the way through a route: strategy, retries, rests, tags, checks.
+"""Reads routing from router_settings: strategy, retries, cooldowns, tags and checks.
 
-Both sections are read, router_settings first; the first that says something counts.
+It also reads litellm_settings, after router_settings; the first section with a key counts.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ STRATEGIES = {
     "usage-based-routing-v2": "least_used",
     "cost-based-routing": "cheapest",
 }
-# In LiteLLM these look at no weights.
+# In LiteLLM these strategies ignore weights.
 _UNWEIGHTED = frozenset({"least_busy", "least_used"})
-# LiteLLM's names of errors -> the classes of failures here.
+# LiteLLM's error names -> error kinds.
 ERRORS = {
     "AuthenticationError": "upstream_auth",
     "TimeoutError": "timeout",
@@ -37,14 +37,14 @@ _FALLBACKS = {
     "context_window_fallbacks": "context_length",
     "content_policy_fallbacks": "content_policy",
 }
-# Checks before a call that keep a conversation at its target.
+# Pre-call checks that pin a conversation to its target.
 _AFFINITY = frozenset({"prompt_caching", "session_affinity", "deployment_affinity"})
 _CHECK_S = 300.0
 _MAX_FALLBACKS = 100
 
 
 def read_routing(config: Config, sections: list[Node], report: Report) -> None:
-    """Apply what sections (the nearest first) say to all routes. Raises Mistake."""
+    """Apply the sections, highest precedence first, to all routes. Raises Mistake."""
     routes = list(config.routes.values())
     for section in sections:
         _policies(config, section, report)
@@ -62,7 +62,7 @@ def read_routing(config: Config, sections: list[Node], report: Report) -> None:
 
 
 def read_checks(config: Config, general: Node) -> None:
-    """`background_health_checks` of general_settings. Raises Mistake."""
+    """Apply `background_health_checks` of general_settings. Raises Mistake."""
     enabled, interval = (
         general.get("background_health_checks"),
         general.get("health_check_interval"),
@@ -82,10 +82,10 @@ def _first(sections: list[Node], name: str) -> Node | None:
 
 def _numbers(route: RouteRow, section: Node) -> None:
     if (node := section.get("allowed_fails")) is not None:
-        # LiteLLM rests a deployment with the failure after those.
+        # LiteLLM starts the cooldown with the failure after the allowed ones.
         route.policy.setdefault("cooldown_after", node.integer(max_value=_MAX_FALLBACKS) + 1)
     if (node := section.get("retry_after")) is not None:
-        # The shortest pause is half of the usual one.
+        # The shortest delay is half of the base delay.
         route.policy.setdefault("backoff_s", 2 * node.number())
     for name in ("enable_pre_call_checks", "enable_pre_call_check"):
         if (node := section.get(name)) is not None:
@@ -93,7 +93,7 @@ def _numbers(route: RouteRow, section: Node) -> None:
 
 
 def limit_fallbacks(config: Config, sections: list[Node]) -> None:
-    """`max_fallbacks`, when all fallbacks are known. Raises Mistake."""
+    """Apply `max_fallbacks`, once all fallbacks are known. Raises Mistake."""
     node = _first(sections, "max_fallbacks")
     if node is not None:
         limit = node.integer(max_value=_MAX_FALLBACKS)
@@ -175,7 +175,7 @@ def _affinity(routes: list[RouteRow], node: Node | None, report: Report) -> None
 
 
 def _tags(routes: list[RouteRow], sections: list[Node]) -> None:
-    """Deployments' tags choose only where that is switched on."""
+    """Remove the targets' tags unless tag filtering is enabled; set how tags match."""
     enabled = _first(sections, "enable_tag_filtering")
     match = _first(sections, "tag_filtering_match_any")
     for route in routes:

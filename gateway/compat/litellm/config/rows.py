@@ -1,4 +1,4 @@
-"""What a LiteLLM file comes to, as plain values; `apply` makes rows of them."""
+"""The content of a LiteLLM file as plain values; `apply` writes them to the registry."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import msgspec
 class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     """A provider: a literal key in `key`, or the name of a variable in `key_env`.
 
-    `auth` is how it is shown, where that is not the preset's way; `budget` is no part of
-    what it is.
+    `auth` is the auth scheme, if it is not the preset's; `budget` is not part of `identity`.
 
-    A header's value may be `os.environ/NAME`: the store looks it up, the row never
-    holds it. `plain` is whether it is just its preset with the preset's usual key.
+    A header's value may be `os.environ/NAME`: the store resolves it, the row never holds the
+    value. `shareable` is whether it is just its preset with the preset's usual key.
     """
 
     preset: str
@@ -33,7 +32,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        """A digest of all that makes it another provider than the next."""
+        """A digest of every field that distinguishes this provider from another."""
         parts: tuple[object, ...] = (
             self.preset,
             self.base_url,
@@ -42,7 +41,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
             self.headers,
             self.query,
         )
-        # What says nothing is left out: the names of rows that files made come of it.
+        # Defaults are left out, so that digests in the names of existing rows do not change.
         parts += (self.auth,) if self.auth else ()
         parts += () if self.drop_params else ("drop_params", False)
         encoded = msgspec.json.encode(parts, order="deterministic")
@@ -80,9 +79,9 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteRow(msgspec.Struct, kw_only=True):
-    """A model_name with all its deployments. None is what no entry has said.
+    """A model_name with all its deployments. None means that no entry has set the field.
 
-    `ways` are columns of the route (`store.field_values.WAY_FIELDS`) that the file sets.
+    `policy` holds further columns of the route that the file sets.
     """
 
     name: str
@@ -108,7 +107,7 @@ class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Another name, or a pattern, for a route."""
+    """An alias, or a pattern, of a route."""
 
     pattern: str
     route: str
@@ -116,15 +115,15 @@ class AliasRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, kw_only=True):
-    """A whole file and what it includes.
+    """A whole file with its includes.
 
     Attributes:
-        providers: by name; `names` gives the name for an identity.
+        providers: by name; `names` maps an identity to the name.
         environment: what `environment_variables` sets.
-        settings: what holds for all requests together.
-        master_key: the credential of everything, or empty.
-        log_bodies: False where the file wants no content to be stored.
-        max_requests: the most requests at a time of a process, where the file says it.
+        settings: gateway-wide settings, by name.
+        master_key: the gateway's master key, or empty.
+        log_bodies: False if the file disables the storing of content.
+        max_requests: concurrent requests per process, if the file limits them.
         notes: the lines of the report, in the file's order.
     """
 

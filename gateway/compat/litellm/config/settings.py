@@ -1,4 +1,4 @@
-"""litellm_settings, router_settings and general_settings: what holds for all routes."""
+"""Reads litellm_settings, router_settings and general_settings."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.routing import limit_fallbacks, read_checks, read_routing
 from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow
 
-# LiteLLM's own numbers, where neither an entry nor a section says one.
+# LiteLLM's defaults, if neither an entry nor a section sets a value.
 RETRIES = 2
 COOLDOWN_S = 5.0
-# More would only hide from the client that nobody answers.
+# More retries would only delay the error that the client gets.
 MAX_RETRIES = 100
 
-# The router's settings win over the library's; the first that says something counts.
+# router_settings override litellm_settings; the first section with a key counts.
 _SECTIONS = ("router_settings", "litellm_settings")
 
 
@@ -109,7 +109,7 @@ def _fallbacks(config: Config, section: Node, report: Report) -> None:
 
 
 def _default_fallbacks(config: Config, section: Node) -> None:
-    """`default_fallbacks`, and the entry `*` of `fallbacks`: for routes without their own."""
+    """Apply `default_fallbacks`, and the entry `*` of `fallbacks`, to routes without fallbacks."""
     nodes = [section.get("default_fallbacks")]
     if (node := section.get("fallbacks")) is not None:
         nodes += [item.get("*") for item in node.list()]

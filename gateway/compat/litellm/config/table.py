@@ -1,4 +1,4 @@
-"""The table of keys as Markdown, for docs/litellm.md: run it with `python -m`."""
+"""The table of keys as Markdown, for docs/litellm.md; run this module with `python -m`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TITLES = {"": "The file", "model_list[]": "An entry of model_list"}
 
 
 def markdown() -> str:
-    """One table for each section, one row for each key."""
+    """Return one table for each section, one row for each key."""
     parts = []
     for section, keys in SECTIONS.items():
         parts += [f"### {_TITLES.get(section, f'`{section}`')}", ""]

@@ -1,4 +1,4 @@
-"""A LiteLLM file that somebody uploads: read without reach into this machine, and previewed."""
+"""Import of an uploaded LiteLLM file, isolated from this machine's files, with a preview."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from gateway.compat.litellm.config.rows import Config
 from gateway.models import Source
 
 NAME = "litellm_config.yaml"
-# An uploaded file may name variables, but not read out Dragoman's own secrets.
+# Prefixes of Dragoman's own secrets, which an uploaded file must not read.
 _OWN = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
-# What they say holds of nearly every file, and is no news.
+# Nearly every file has these keys; their remarks are left out of the preview.
 _QUIET = {("model_list[]", "model_name")} | {
     ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
 }
 _UNSUPPORTED_TERMS = ("not supported", "unknown key", "left out", "stays as it is", "it stays")
 
-# What only a start can apply -> the setting that does it.
+# Keys that only a start can apply -> the setting that does.
 _MASTER_KEY, _MAX_REQUESTS = "master_key", "max_in_flight_requests_per_worker"
 _READ_AT_START = {_MASTER_KEY: "DRAGOMAN_MASTER_KEY", _MAX_REQUESTS: "DRAGOMAN_MAX_REQUESTS"}
 
@@ -39,7 +39,7 @@ ImportOutcome = Literal["imported", "changed", "skipped"]
 
 
 class ImportLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of one thing in the file: what it is, where it stands, and a sentence."""
+    """One entry of the file: whether it is imported, its location and the reason."""
 
     outcome: ImportOutcome
     entry: str
@@ -48,12 +48,12 @@ class ImportLine(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def line_number(self) -> str:
-        """The line's number alone: there is one file."""
+        """The line number alone, as there is one file."""
         return self.location.rpartition(":")[2]
 
 
 def read_upload(text: str) -> Config:
-    """The configuration in a text. Raises Mistake naming line and field."""
+    """Parse the configuration in a text. Raises Mistake naming line and field."""
     if len(text.encode()) > MAX_BYTES:
         raise Mistake(NAME, "", f"is larger than {MAX_BYTES} bytes")
     with tempfile.TemporaryDirectory() as folder:
@@ -69,7 +69,7 @@ def read_upload(text: str) -> Config:
 
 
 def _remarks(config: Config, path: Path) -> list[str]:
-    """What a start with this file does, and an import can not."""
+    """Return remarks on settings that a start with this file applies and an import cannot."""
     general = read_file(path).root.get("general_settings")
     if general is None:
         return []
@@ -83,7 +83,7 @@ def _remarks(config: Config, path: Path) -> list[str]:
 
 
 def _resolve_own_variables(config: Config) -> Config:
-    """Keys that stand in the file's `environment_variables` become credentials: sealed."""
+    """Turn keys from the file's `environment_variables` into encrypted credentials."""
     variables = {n: v for n, v in config.environment.items() if not os.environ.get(n)}
     for name, row in config.providers.items():
         if row.key_env in variables:
@@ -108,7 +108,7 @@ def _renamed(config: Config, old: str, new: str) -> None:
 
 
 def import_config(config: Config) -> list[str]:
-    """Add all of it to the registry, as rows that people own; what could not be."""
+    """Add the configuration to the registry as database rows; return what could not be added."""
     with transaction.atomic():
         notes = apply(config, source=Source.DATABASE)
         if config.log_bodies is False:
@@ -117,7 +117,7 @@ def import_config(config: Config) -> list[str]:
 
 
 def preview(config: Config, text: str) -> list[ImportLine]:
-    """What an import would do, found by doing it and undoing it."""
+    """Return the result of an import, found by running it and rolling it back."""
     with transaction.atomic():
         notes = import_config(config)
         transaction.set_rollback(True)
@@ -164,7 +164,7 @@ def _note_line(note: str) -> ImportLine:
 
 
 def _different(text: str) -> list[ImportLine]:
-    """Keys that are supported with a difference; each is told once."""
+    """Return the supported keys that differ from LiteLLM, each once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / NAME
         path.write_text(text, encoding="utf-8")
