@@ -1,8 +1,8 @@
 """Keeps the snapshot of a process at the registry's version, from a thread of its own.
 
-The thread looks at the version twice a second, which also says whether the database is there.
-A process that has saved a change calls `refresh` before it answers, so that what was made can
-be used at once; the other processes of its data directory load it meanwhile.
+The thread checks the version several times a second, which also shows whether the database is
+available. A process that has saved a change calls `refresh` before it responds, so that the
+change takes effect immediately; the other processes of its data directory load it as well.
 """
 
 from __future__ import annotations
@@ -24,35 +24,35 @@ from gateway.routing.snapshot import Snapshot
 log = logging.getLogger(__name__)
 
 POLL_S = 0.4
-# How often the database is asked what budgets have been spent, where there are any.
+# How often the recorded spend of budgets is read from the database, if there are any.
 SPEND_SYNC_S = 5.0
-# How long a change waits for this process, and for the others of its data directory.
+# How long `refresh` waits for this process, and for the others of its data directory.
 REFRESH_S = 2.0
 PEERS_S = 1.0
-# A database that does not answer for so long counts as away.
+# A database that does not respond for this long counts as unavailable.
 DATABASE_TIMEOUT_S = 5.0
-# When a connection fails, others that have waited this long are ended.
+# When a connection fails, others that have been idle this long are closed.
 IDLE_CONNECTION_S = 1.0
-# How often the snapshot is stored at most.
+# Minimum time between two writes of the stored snapshot.
 STORE_INTERVAL_S = 5.0
 
 
 class SnapshotHolder(Protocol):
-    """Whose snapshot it is: the runtime."""
+    """The owner of the snapshot: the runtime."""
 
     snapshot: Snapshot
     limiter: Limiter
 
     def swap(self, snapshot: Snapshot) -> None:
-        """Use another one from the next request on; in the loop."""
+        """Replaces the snapshot from the next request on; called on the event loop."""
 
 
 class Registry:
-    """The poller. Begin with `begin`; all but `refresh` belongs to its thread.
+    """Polls the registry in a thread, which starts at construction.
 
     Attributes:
-        stored_at: when the snapshot in use was stored (unix seconds), where it comes from the
-            data directory as the database is away; else None.
+        stored_at: unix seconds at which the current snapshot was stored, if it was read from
+            the data directory because the database is unavailable; else None.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Registry:
 
     @property
     def unavailable(self) -> bool:
-        """Whether the database can not be reached, or does not answer."""
+        """Whether the database cannot be reached, or does not respond."""
         query_started_at = self._query_started_at
         silent = (
             query_started_at is not None
@@ -83,14 +83,14 @@ class Registry:
         return self.failed or silent
 
     def sync_spend_soon(self) -> None:
-        """Look at what was spent with the next turn."""
+        """Reads the recorded spend on the next poll."""
         self._spend_sync_at = 0.0
 
     def refresh(self) -> None:
-        """Use the newest registry, in this process and its siblings, if that is soon enough.
+        """Loads the newest registry in this process and its siblings, within a time limit.
 
-        From any thread but the loop's, which must go on meanwhile. Raises nothing: who can not
-        be reached reads it by itself.
+        Call it from any thread but the event loop's, which must keep running. Raises nothing: a
+        process that cannot be reached loads the registry on its next poll.
         """
         if not self._lock.acquire(timeout=REFRESH_S):
             return
@@ -105,7 +105,7 @@ class Registry:
             log.warning("%d processes do not use the changed registry yet", missing)
 
     def _load(self) -> None:
-        """Load the registry if its version is another."""
+        """Loads the registry if its version has changed."""
         runtime = self._runtime
         version = self._wiring.current_version()
         if version == runtime.snapshot.version and self.stored_at is None:
@@ -134,7 +134,7 @@ class Registry:
             self._wiring.close()
 
     def _poll(self) -> None:
-        """Look for a new version; a database that is away changes nothing."""
+        """Checks for a new version; if the database is unavailable, nothing changes."""
         try:
             with self._lock:
                 self._query_started_at = time.monotonic()
@@ -162,7 +162,7 @@ class Registry:
             self._query_started_at = None
 
     def _store(self) -> None:
-        """Store the snapshot for a start without the database."""
+        """Stores the snapshot for a start without the database."""
         snapshot, now = self._runtime.snapshot, time.monotonic()
         if (
             self._wiring.store_snapshot is None
@@ -177,19 +177,19 @@ class Registry:
             log.warning("the registry can not be stored in the data directory: %s", error.strerror)
 
     def _sync_spend(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
-        """Tell the limiter what the database says was spent, now and then."""
+        """Passes the recorded spend from the database to the limiter, at intervals."""
         started = time.monotonic()
         if self._wiring.recorded_spend is None or (started < self._spend_sync_at and not at_once):
             return
         recorded = self._wiring.recorded_spend(snapshot)
-        # A large table may take its time, but not all of the thread's.
+        # A slow query must not take most of the thread's time.
         took_s = time.monotonic() - started
         self._spend_sync_at = started + max(SPEND_SYNC_S, 20 * took_s)
         if recorded:
             self._loop.call_soon_threadsafe(self._runtime.limiter.sync_spend, recorded)
 
     async def stop(self) -> None:
-        """End the thread."""
+        """Ends the thread."""
         self._stop.set()
         self._peers.wake()
         await asyncio.to_thread(self._thread.join, REFRESH_S)

@@ -1,8 +1,8 @@
-"""The processes of one data directory tell each other that the registry has changed.
+"""Notifies the processes of one data directory that the registry has changed.
 
-Each has a datagram socket in the directory. Who saved a change sends to all others and waits,
-for a moment, until each has answered that it uses the new registry. A process that can make no
-socket hears of changes when it looks for them by itself.
+Each process has a datagram socket in the directory. A process that saved a change sends to all
+others and waits briefly until each has acknowledged that it uses the new registry. A process
+that cannot create a socket notices changes when it polls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _MAX_MESSAGE_BYTES = 256
 
 
 class PeerProcesses:
-    """This process's socket, and the way to the others. `wait` belongs to one thread."""
+    """This process's socket, and access to the others. `wait_change` belongs to one thread."""
 
     def __init__(self, directory: Path) -> None:
         self._name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -49,11 +49,11 @@ class PeerProcesses:
         return bound_socket
 
     def _address(self, name: str) -> str:
-        # A socket's path has a hundred characters at most, and a data directory may have more.
+        # A socket's path is limited to about a hundred characters; a data directory may be longer.
         return f"/proc/self/fd/{self._directory_fd}/{name}"
 
     def wait_change(self, timeout_s: float) -> bool:
-        """Wait until another process tells of a change, or `wake` is called; whether it did."""
+        """Waits for a notification from another process, or `wake`; returns whether one arrived."""
         if self._socket is None:
             time.sleep(timeout_s)
             return False
@@ -69,7 +69,7 @@ class PeerProcesses:
         return notified
 
     def acknowledge(self) -> None:
-        """Answer those who told of a change: the new registry is in use."""
+        """Confirms to the notifying processes that the new registry is in use."""
         notifiers, self._notifiers = self._notifiers, []
         for name in notifiers:
             with contextlib.suppress(OSError):
@@ -78,7 +78,7 @@ class PeerProcesses:
                 self._socket.sendto(b"1", self._address(name.decode()))
 
     def notify_change(self, timeout_s: float) -> int:
-        """Tell all others of a change; how many have not answered in time."""
+        """Notifies all others of a change; returns how many have not acknowledged in time."""
         if self._socket is None:
             return 0
         reply_name = f"{self._name}-{uuid.uuid4().hex[:8]}.asks"
@@ -106,7 +106,7 @@ class PeerProcesses:
         return [n for n in names if n.endswith(_SUFFIX) and n != self._name + _SUFFIX]
 
     def _send(self, replies: socket.socket, name: str, reply_name: str) -> bool:
-        """Whether an answer is to be waited for."""
+        """Sends a notification; returns whether to wait for its acknowledgement."""
         try:
             replies.settimeout(0)
             replies.sendto(_CHANGED + reply_name.encode(), self._address(name))
@@ -114,17 +114,17 @@ class PeerProcesses:
             self._unlink(name)  # its process is dead
             return False
         except OSError:
-            return False  # it has more to read than it can; so it will look by itself
+            return False  # its buffer is full; it will notice the change when it polls
         return True
 
     def wake(self) -> None:
-        """End this process's wait."""
+        """Ends this process's wait."""
         with contextlib.suppress(OSError):
             if self._socket is not None:
                 self._socket.sendto(_WAKE, self._address(self._name + _SUFFIX))
 
     def close(self) -> None:
-        """Free the socket."""
+        """Closes and removes the socket."""
         if self._socket is not None:
             self._socket.close()
             self._unlink(self._name + _SUFFIX)

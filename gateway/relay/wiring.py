@@ -1,4 +1,4 @@
-"""What the relay needs of the store, as functions."""
+"""The functions of the store that the relay needs."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     cache_changes_since: ChangesSince | None = None
     find_reasoning: FindReasoning | None = None
     write_reasoning: WriteReasoning | None = None
-    # Distrusts connections to the database that have waited for so many seconds.
+    # Abandons database connections that have been idle for this many seconds.
     abandon_idle_connections: Callable[[float], None] | None = None
-    # Stores a snapshot for starts without the database; gives it back with its unix seconds.
+    # Store and read a snapshot for starts without the database; read with its unix seconds.
     store_snapshot: Callable[[Snapshot], None] | None = None
     read_stored_snapshot: Callable[[], tuple[Snapshot, float]] | None = None
 
 
 # --- batch costs ------------------------------------------------------------------------
 
-# Makes the rows of a batch for the key that made it, by its id; 0 is none.
+# Builds the log records of a batch for the id of the key that created it; 0 is none.
 BuildRows = Callable[[int], list[LogRecord]]
 
 
@@ -59,8 +59,8 @@ class BatchLedger(NamedTuple):
         record_results_file: records that a file has the results of a batch: provider, file,
             batch, and the id of the key, 0 for none.
         find_batch: the batch whose results a file has, by provider and file; empty for none.
-        settle: writes the rows of a batch unless that was done before, and gives what it
-            wrote: provider, batch, and the key where nobody remembers whose it is.
+        settle: writes the records of a batch unless already written, and returns those it
+            wrote: provider, batch, and the key to use if the creator is not recorded.
     """
 
     record_results_file: Callable[[str, str, str, int], None]

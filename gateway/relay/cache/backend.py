@@ -1,7 +1,8 @@
-"""Cached responses that outlive their process: the database, through functions of the store.
+"""Cached responses shared by all processes: the database, through functions of the store.
 
-Reads run in threads of their own, so that the database's connections stay few; writes wait in a
-bounded queue for one writer thread. A backend that fails behaves like an empty one.
+Reads run in threads of their own, so that the number of database connections stays small;
+writes go through a bounded queue to one writer thread. A backend that fails behaves like an
+empty one.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ MAX_PENDING = 512
 BATCH = 64
 FLUSH_S = 0.2
 CLOSE_S = 5.0
-# The shortest time between two refreshes of the index, in seconds.
+# Minimum time between two refreshes of the index, in seconds.
 INDEX_REFRESH_S = 0.5
-# How long a request waits for a cached response, and how long none is read after a timeout.
+# How long a request waits for a cached response, and how long reads pause after a timeout.
 READ_S = 2.0
 RETRY_AFTER_S = 5.0
 
@@ -46,23 +47,23 @@ WriteCached = Callable[[list[CacheRow]], None]
 
 
 class CacheBackend(Protocol):
-    """Keeps blobs by key for all processes."""
+    """Stores blobs by key for all processes."""
 
     async def get(self, key: str) -> bytes | None:
-        """The blob of a key, if its time is not over."""
+        """The blob of a key, if it exists and has not expired."""
 
     def may_contain(self, fingerprint: str) -> bool:
-        """Whether it is worth a look for a question of this mark."""
+        """Whether a response with this fingerprint may be stored."""
 
     def put(self, row: CacheRow) -> None:
-        """Keep a blob, soon."""
+        """Stores a blob asynchronously."""
 
     async def close(self) -> None:
-        """Write what waits."""
+        """Writes pending rows."""
 
 
 class DatabaseBackend:
-    """Cached responses in a database table. Its threads start with the first use."""
+    """Cached responses in a database table. Its threads start on first use."""
 
     def __init__(
         self,
@@ -83,7 +84,7 @@ class DatabaseBackend:
         self._unavailable_until = 0.0
 
     async def get(self, key: str) -> bytes | None:
-        """The blob of a key, if its time is not over."""
+        """The blob of a key, if it exists and has not expired."""
         if self._readers is None:
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="cache-reader")
         loop = asyncio.get_running_loop()
@@ -103,7 +104,7 @@ class DatabaseBackend:
             return None
 
     def may_contain(self, fingerprint: str) -> bool:
-        """Whether there may be a response with this fingerprint, by the index."""
+        """Whether a response with this fingerprint may be stored, according to the index."""
         index = self._index
         if index is None or self._readers is None or self._index_refresh is not None:
             return True
@@ -112,7 +113,7 @@ class DatabaseBackend:
         return index.may_contain(fingerprint)
 
     async def _update_index(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
-        """Refresh the index: at once for changes of this machine, else in the background."""
+        """Refreshes the index: waits for changes of this machine, reads others later."""
         if index.take_changed():
             loop = asyncio.get_running_loop()
             self._index_refresh = loop.run_in_executor(readers, self._refresh_index, index)
@@ -124,7 +125,7 @@ class DatabaseBackend:
                 self._index_refresh = None
 
     def _refresh_in_background(self, readers: ThreadPoolExecutor, index: CacheIndex) -> None:
-        """Refresh the index without waiting, and not again for INDEX_REFRESH_S."""
+        """Refreshes the index without waiting, and not again for INDEX_REFRESH_S."""
         self._refresh_cooldown = asyncio.get_running_loop().call_later(
             INDEX_REFRESH_S, self._end_refresh_cooldown
         )
@@ -134,14 +135,14 @@ class DatabaseBackend:
         self._refresh_cooldown = None
 
     def _refresh_index(self, index: CacheIndex) -> None:
-        """In a reader's thread."""
+        """Runs in a reader's thread."""
         try:
             index.refresh()
         except Exception as error:
             self._note_failure(error)
 
     def put(self, row: CacheRow) -> None:
-        """Keep a blob, soon; not if too many wait."""
+        """Stores a blob asynchronously, unless the queue is full."""
         if self._index is not None:
             self._index.add((row.key,))
         if self._writer is None:
@@ -170,7 +171,7 @@ class DatabaseBackend:
                 except queue.Empty:
                     break
             running = None not in batch
-            # The newest of a key, and in one order: two writers could deadlock.
+            # The newest row per key, sorted by key: two writers could deadlock otherwise.
             rows = {row.key: row for row in batch if row is not None}
             try:
                 if rows:
@@ -184,7 +185,7 @@ class DatabaseBackend:
             self._close_connection()
 
     async def close(self) -> None:
-        """Write what waits, and end the threads."""
+        """Writes pending rows, and ends the threads."""
         if self._refresh_cooldown is not None:
             self._refresh_cooldown.cancel()
         await asyncio.to_thread(self._close_threads)

@@ -1,9 +1,9 @@
 """Index of cache keys known to exist in the database, so that a miss costs no query.
 
-Most prompts are new, and a database query costs more than all else that is done for a request.
+Most prompts are new, and a database query is the most expensive part of handling a request.
 A process therefore reads which keys were added since its last refresh, and queries only for keys
-it knows. Processes of one machine signal changes through a word in shared memory; those of other
-machines are read twice a second, while there are requests.
+it knows. Processes of one machine signal changes through an integer in shared memory; changes of
+other machines are read twice a second, while there are requests.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from gateway.relay.cache.key import fingerprint_of
 
 log = logging.getLogger(__name__)
 
-# Answers are written some time after they are made, and clocks differ.
+# Responses are written some time after their creation, and clocks differ.
 CLOCK_SKEW_S = 5.0
-# More than that are not remembered: then every look is one into the database.
+# With more keys the index is incomplete, and every lookup queries the database.
 MAX_INDEXED_KEYS = 200_000
-# (unix seconds, how many at most) -> the keys of answers made since.
+# (unix seconds, maximum count) -> the keys of responses cached since.
 ChangesSince = Callable[[float, int], list[str]]
 
 
 class InvalidationFlag:
-    """When a process of this machine last cached a response, in a file that all processes map.
+    """When a process of this machine last cached a response, in a file mapped by all processes.
 
     Attributes:
         changed_at: one element, unix time in nanoseconds; it changes with each cached response.
@@ -50,12 +50,12 @@ class InvalidationFlag:
             log.exception("the cache index has no shared memory; other processes see changes later")
 
     def set(self) -> None:
-        """Signal a change, once it is in the database."""
+        """Signals a change. Call it after the change is in the database."""
         self.changed_at[0] = time.time_ns()
 
 
 class CacheIndex:
-    """The keys that the database has. `refresh` may run in a thread of its own."""
+    """The keys in the database. `refresh` may run in a thread of its own."""
 
     def __init__(
         self,
@@ -81,12 +81,12 @@ class CacheIndex:
         return True
 
     def refresh(self) -> None:
-        """Read the keys added since the last refresh. Raises what the database raises."""
+        """Reads the keys added since the last refresh. Raises what the database raises."""
         refreshed_at = time.time() - CLOCK_SKEW_S
         keys = self._changes_since(self._since, self._max_keys + 1)
         self.add(keys)
         if len(self._keys) > self._max_keys:
-            # Many may have expired: start again, and give up if they have not.
+            # Many may have expired: read all keys again, and give up if there are still too many.
             self._complete = False
             self._keys, self._fingerprints = set(), set()
             self._since = 0.0 if self._since else refreshed_at
@@ -95,7 +95,7 @@ class CacheIndex:
         self._since = refreshed_at
 
     def add(self, keys: Iterable[str]) -> None:
-        """Add keys."""
+        """Adds keys."""
         for key in keys:
             self._keys.add(int(key[-15:], 16))
             self._fingerprints.add(fingerprint_of(key))

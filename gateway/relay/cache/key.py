@@ -1,18 +1,18 @@
 """Keys of the response cache: which requests may share a response.
 
     base       who may share it: route, its targets, its generation, scope
-    body key   base + the body's top-level fields as the client wrote them, in any order
+    body key   base + the body's top-level fields as raw JSON, in any order
     key        base + the canonical request: the same in every dialect
 
-The body key is only a shortcut in memory to the key, which takes a parse. A key begins with the
-fingerprint of the last user text: a prompt whose fingerprint no cached response has is new, and
-needs neither. Both leave out what does not change a response: `stream`, the end user, what a
+The body key maps to the key in memory, to avoid parsing. A key begins with the fingerprint of
+the last user text: a prompt whose fingerprint matches no cached response is new, and needs
+neither. Both leave out what does not change a response: `stream`, the end user, what a
 provider may do with the request, cache breakpoints. A request with fields that only its dialect
 knows, or for several choices or log probabilities, shares responses only within its dialect and
 response format, as the cached bytes cannot be rendered in another.
 
 All digests are keyed with the installation's secret: another installation on the same Redis never
-computes the same keys, and nobody can test which prompts were sent.
+computes the same keys, and outsiders cannot test which prompts were sent.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 
 _MAX_SCOPES = 8192
-# How keys begin: for one form of asking, or for all. Then follow the mark, and a digest.
+# First character of a key: for one request format, or for all. Fingerprint and digest follow.
 _EXACT_PREFIX, _PORTABLE_PREFIX = "e", "f"
 FINGERPRINT_BYTES = 6
 _DIGEST_CHARS = 50
-# Outermost fields that do not change an answer.
+# Top-level fields that do not change a response.
 IGNORED_FIELDS = frozenset(
     {
         "model",
@@ -53,21 +53,21 @@ IGNORED_FIELDS = frozenset(
         "keep_alive",
     }
 )
-# The same of the canonical request. The model is the route, which is part of the base.
+# Fields of the canonical request that do not change a response; the base has the route.
 _IGNORED_REQUEST_FIELDS = frozenset(
     {"model", "stream", "include_usage", "version", "client_paths", "path", "cache", "user_id"}
     | {"metadata", "session_key", "store"}
 )
 
 
-# Outermost fields of what goes on from something that a server holds.
+# Top-level fields of requests that continue from state on a server.
 STATE_FIELDS = frozenset(
     {"previous_response_id", "conversation", "background", "container", "cachedContent"}
 )
 
 
 class KeyScope:
-    """Who may share an answer: what all keys begin with, secret to this installation."""
+    """The base of keys: who may share a response, keyed with the installation's secret."""
 
     __slots__ = ("_fingerprint_hash", "_hash")
 
@@ -79,34 +79,34 @@ class KeyScope:
         )
 
     def digest(self, *parts: bytes) -> bytes:
-        """The digest of some parts, none of which can be taken for two others."""
+        """The digest of `parts`, each prefixed with its length so that they are unambiguous."""
         digest = self._hash.copy()
         digest.update(b"".join([b"%d:%b" % (len(part), part) for part in parts]))
         return digest.digest()
 
     def fingerprint(self, text: str) -> str:
-        """The mark of a question that ends with these words."""
+        """The fingerprint of a prompt whose last user text is `text`."""
         digest = self._fingerprint_hash.copy()
         digest.update(text.encode("utf-8", "surrogatepass"))
         return digest.hexdigest()
 
 
 class KeyScopes:
-    """The bases of one installation, of the routes of one snapshot."""
+    """The key scopes of one installation, for the routes of one snapshot."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = hashlib.blake2b(secret, digest_size=32, person=b"answer cache").digest()
         self._snapshot: Snapshot | None = None
         self._scopes: dict[tuple[str, ...], KeyScope] = {}
-        # The same by route, key and namespace, where nothing else of the call matters.
+        # By route, key and namespace, for calls whose tags do not matter.
         self._untagged_scopes: dict[tuple[str, int, str], KeyScope] = {}
-        # Routes by name: whether they choose by tags.
+        # Route name -> whether the route selects targets by tags.
         self._tagged_routes: dict[str, bool] = {}
 
     def for_call(
         self, exchange: Exchange, route: Route, policy: CachePolicy, namespace: str
     ) -> KeyScope:
-        """The base for a call."""
+        """The key scope of a call."""
         if exchange.snapshot is not self._snapshot:
             self._use_snapshot(exchange.snapshot)
         key_id = exchange.key.id if exchange.key is not None else 0
@@ -143,7 +143,7 @@ class KeyScopes:
 
 
 def sharing_scope(exchange: Exchange, policy: CachePolicy) -> str:
-    """Who may share an answer to this call."""
+    """Who may share a response to this call."""
     key = exchange.key
     if policy.scope == "route":
         return "route"
@@ -159,17 +159,17 @@ def _key_scope(key: ApiKey | None) -> str:
 
 
 def _selects_by_tags(route: Route) -> bool:
-    """Whether tags choose among a route's targets."""
+    """Whether the route selects targets by tags."""
     return any(t.tags for t in route.targets) or any(s.tags for s in route.steps)
 
 
 def _tags(exchange: Exchange) -> str:
-    """The request's tags."""
+    """The request's tags as JSON."""
     return msgspec.json.encode(sorted(tags_of(exchange))).decode()
 
 
 def _route_config(snapshot: Snapshot, route: Route) -> list[Any]:
-    """What stands behind a route: another model is another answer."""
+    """The configuration of a route that affects its responses."""
     fallbacks = [snapshot.routes.get(name) for name in route.fallbacks]
     routes = [route, *(fallback for fallback in fallbacks if fallback is not None)]
     targets = [[_target_config(t) for t in fallback.targets] for fallback in routes]
@@ -183,7 +183,7 @@ def _target_config(target: Target) -> list[Any]:
 
 
 def body_key(key_scope: KeyScope, exchange: Exchange) -> bytes:
-    """The short cut: the body as it was written, but for the order of its fields."""
+    """The digest of the raw body, independent of the order of its fields."""
     parts = [exchange.dialect.name.encode(), exchange.verb.encode(), exchange.endpoint.encode()]
     parts.append(b"stream" if exchange.stream else b"whole")
     parts.append(exchange.headers.get("anthropic-beta", "").encode("utf-8", "replace"))
@@ -195,9 +195,9 @@ def body_key(key_scope: KeyScope, exchange: Exchange) -> bytes:
 
 
 def client_format_of(exchange: Exchange) -> str:
-    """How a client asked: in the same form, the same bytes answer the same question."""
+    """The response format: clients with the same one get the same bytes."""
     options = bytes(exchange.fields.get("stream_options", b"")) if exchange.stream else b""
-    # Chat clients of the older form are answered with `function_call`.
+    # Chat clients with the older `functions` get `function_call` in responses.
     legacy_functions = "functions" in exchange.fields and "tools" not in exchange.fields
     parts = (
         exchange.dialect.name,
@@ -210,7 +210,7 @@ def client_format_of(exchange: Exchange) -> str:
 
 
 def canonical_request(exchange: Exchange) -> Request | None:
-    """The canonical request; None if there is none, and its body alone says what it is."""
+    """The canonical request; None if there is none, so that only the raw body identifies it."""
     if exchange.verb != "generate":
         return None
     try:
@@ -222,7 +222,7 @@ def canonical_request(exchange: Exchange) -> Request | None:
 def build_key(
     key_scope: KeyScope, exchange: Exchange, request: Request | None, body: bytes = b""
 ) -> str:
-    """The key of a question; `body` is its body key, where that is known."""
+    """The key of a request; `body` is its body key, if it is already known."""
     if request is None or _is_dialect_specific(request):
         fingerprint = key_scope.fingerprint(exchange.dialect.last_user_text(exchange.fields))
         return (
@@ -239,12 +239,12 @@ def build_key(
 
 
 def fingerprint_of(key: str) -> str:
-    """The mark of a key."""
+    """The fingerprint in a key."""
     return key[1 : 1 + 2 * FINGERPRINT_BYTES]
 
 
 def is_portable(key: str) -> bool:
-    """Whether the answer of a key may be given in other forms too."""
+    """Whether the response of a key may be rendered in other formats."""
     return key.startswith(_PORTABLE_PREFIX)
 
 
@@ -256,16 +256,16 @@ def _is_dialect_specific(request: Request) -> bool:
 
 
 def uses_server_state(request: Request) -> bool:
-    """Whether it goes on from what a server has kept, which its body does not hold."""
+    """Whether the request continues from state on a server, which its body does not contain."""
     if request.previous_response_id is not None:
         return True
     return not all(STATE_FIELDS.isdisjoint(fields) for fields in request.extra.values())
 
 
 def canonical_json(value: Any) -> Any:
-    """A canonical value as JSON that tells types apart, without what changes no answer.
+    """A canonical value as JSON with type names, without fields that do not affect a response.
 
-    A struct is a list: its type's name, then name and value of what is not as usual.
+    A struct becomes a list: its type's name, then name and value of each non-default field.
     """
     kind = type(value)
     if kind is tuple:
@@ -291,7 +291,7 @@ _FIELDS: dict[type, tuple[tuple[str, Any], ...]] = {}
 
 
 def _relevant_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any], ...]:
-    """The fields of a type that may change an answer, each with its usual value."""
+    """The fields of a type that may affect a response, each with its default."""
     defaults = {
         field.name: field.default_factory()
         if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT
@@ -316,10 +316,10 @@ def _encode(value: Any) -> bytes:
 
 
 def context_key(key_scope: KeyScope, request: Request) -> tuple[bytes, str] | None:
-    """A question's context and its last words; None if it is not words alone.
+    """The digest of a prompt's context, and its last text; None if it is not text only.
 
-    Questions are compared by their last words, and only where all else is the same:
-    instructions, earlier turns, sampling, the form of the answer.
+    Prompts are compared by their last text, and only if everything else is equal:
+    instructions, earlier turns, sampling, the response format.
     """
     if not request.turns or request.tools or request.turns[-1].role != "user":
         return None

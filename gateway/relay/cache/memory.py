@@ -1,4 +1,4 @@
-"""Cached responses in the process, bounded in bytes; the least recently used go first."""
+"""Cached responses in the process, bounded in bytes, with LRU eviction."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter, OrderedDict
 from gateway.relay.cache.key import fingerprint_of
 from gateway.relay.exchange.cached_response import CachedResponse
 
-# A second name for an answer is about this large.
+# Approximate size of one entry of `_body_keys`.
 _ALIAS_BYTES = 200
 
 
@@ -30,7 +30,7 @@ class MemoryCache:
         return len(self._responses)
 
     def get(self, key: str, now: float) -> CachedResponse | None:
-        """The answer of a key, unless its time is over."""
+        """The response of a key, unless it has expired."""
         cached = self._responses.get(key)
         if cached is None:
             return None
@@ -41,7 +41,7 @@ class MemoryCache:
         return cached
 
     def put(self, key: str, cached: CachedResponse) -> None:
-        """Keep an answer, in place of others if it must be."""
+        """Stores a response, and evicts others if there is no room."""
         self.drop(key)
         if cached.size > self._max_bytes:
             return
@@ -52,7 +52,7 @@ class MemoryCache:
             self.drop(next(iter(self._responses)))
 
     def drop(self, key: str) -> None:
-        """Forget the answer of a key."""
+        """Removes the response of a key."""
         dropped = self._responses.pop(key, None)
         if dropped is None:
             return
@@ -63,11 +63,11 @@ class MemoryCache:
             del self.fingerprints[fingerprint]
 
     def key_for_body(self, body_digest: bytes) -> str | None:
-        """The key that a body of this digest came to."""
+        """The key that was stored for a body with this digest."""
         return self._body_keys.get(body_digest)
 
     def remember_body_key(self, body_digest: bytes, key: str) -> None:
-        """Remember to which key a body came."""
+        """Stores the key of a body."""
         self._body_keys[body_digest] = key
         if len(self._body_keys) > self._max_body_keys:
             self._body_keys.popitem(last=False)

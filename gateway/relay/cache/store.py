@@ -1,4 +1,4 @@
-"""The response cache of one process: its memory, and a backend that processes share."""
+"""The response cache of one process: its memory, and a backend shared by all processes."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ MEMORY_BYTES = 64 * 1024 * 1024
 
 
 class RedisBackend:
-    """Cached responses in Redis. Most reads share the round trip of the limits."""
+    """Cached responses in Redis. Most reads share a round trip with the limits."""
 
     def __init__(self, limiter: RedisLimiter) -> None:
         self._limiter = limiter
 
     async def get(self, key: str) -> bytes | None:
-        """The blob of a key, if its time is not over."""
+        """The blob of a key, if it exists and has not expired."""
         return await self._limiter.get_cached(key)
 
     def may_contain(self, fingerprint: str) -> bool:
-        """Always: nobody tells what a Redis has."""
+        """Always true: there is no index of the keys in Redis."""
         return True
 
     def put(self, row: CacheRow) -> None:
-        """Keep a blob, soon."""
+        """Stores a blob asynchronously."""
         self._limiter.put_cached(row.key, row.blob, row.expires_at - row.created_at)
 
     async def close(self) -> None:
-        """The connections are the limiter's."""
+        """Does nothing: the limiter owns the connections."""
 
 
 class CacheStore:
@@ -80,7 +80,7 @@ class CacheStore:
         return self.load_blob(key, await self.backend.get(key), now)
 
     def load_blob(self, key: str, blob: bytes | None, now: float) -> CachedResponse | None:
-        """The response in a blob of the backend; it is in memory from now on."""
+        """The response in a blob of the backend; also stores it in memory."""
         cached = unpack(blob) if blob is not None else None
         if cached is None or cached.expires_at <= now:
             return None
@@ -90,9 +90,10 @@ class CacheStore:
     def put(
         self, key: str, route_id: int, cached: CachedResponse, masks: tuple[Mask, ...] | None
     ) -> None:
-        """Store a response in memory, and in the backend if it may be stored there.
+        """Stores a response in memory, and in the backend if it may be stored there.
 
-        `masks` is what no stored response may contain; None if nothing may be stored.
+        `masks` is what must be masked in stored bodies; None if no bodies may be stored. A
+        response that contains a secret is not stored in the backend.
         """
         self.memory.put(key, cached)
         if self.backend is None or masks is None or mask_secrets(cached.body, masks) != cached.body:
@@ -102,7 +103,7 @@ class CacheStore:
         )
 
     async def close(self) -> None:
-        """Write what waits for the backend."""
+        """Writes rows that are pending for the backend."""
         if self.backend is not None:
             await self.backend.close()
 
@@ -117,7 +118,7 @@ def create_cache_store(
     changes_since: ChangesSince | None = None,
     flag_path: Path | None = None,
 ) -> CacheStore:
-    """The store of a process: beyond its memory on Redis if there is one, else by `read`."""
+    """The store of a process, with Redis as its backend if there is one, else the database."""
     backend: CacheBackend | None = None
     if redis_limiter is not None:
         backend = RedisBackend(redis_limiter)

@@ -1,1 +1,1 @@
-"""Work beside the requests on the event loop: services, stall monitor, offloading."""
+"""Background work next to the requests: services, stall monitor, offloading."""

@@ -1,16 +1,16 @@
 """Monitors the event loop: how late it is, and what blocked it when it stalled.
 
-The loop notes the time every TICK_S, and records a stall when a tick was late by more than
+The loop records the time every TICK_S, and records a stall when a tick was late by more than
 STALL_S. A thread samples the innermost frame of the loop's thread while a tick is overdue, and
 reports each stall with its cause, in one log line and a metric:
 
     gc          a garbage collection took most of it
-    loop        code on the loop; the line names the function, if it could be sampled
+    loop        code on the loop; the log line has the function, if it could be sampled
     log_writer, search_index, housekeeping, checkpoint
-                this work ran beside it, and held Python's lock or the disk
+                this background work ran at the same time, and held the GIL or the disk
     scheduling  none of these: the machine was busy or suspended
 
-It takes ten wake-ups a second and no lock, and is always on.
+It costs ten wake-ups a second and no lock, and is always on.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.1
 STALL_S = 0.25
-# How often the gauges of this process are renewed where several workers are added up.
+# Interval at which the gauges of this process are updated; they are summed over workers.
 SAMPLE_S = 0.5
-# At most one line in this time; the metric counts all.
+# At most one log line per interval; the metric counts every stall.
 LOG_INTERVAL_S = 1.0
-# With less processor time than this share of a stall the process hardly ran.
+# Below this share of CPU time during a stall, the process was hardly scheduled.
 MIN_CPU_SHARE = 0.1
 _IDLE_FUNCTIONS = frozenset(
     {"select", "poll", "run", "run_until_complete", "_run_once", "run_forever"}
@@ -46,7 +46,7 @@ _IDLE_FUNCTIONS = frozenset(
 
 
 class LoopTick(NamedTuple):
-    """When the loop ran last, and how much processor time was used until then."""
+    """When the loop last ran, and the CPU time of its thread and of the process until then."""
 
     monotonic_s: float
     loop_s: float
@@ -70,7 +70,7 @@ class LoopMonitor:
         self._loop_thread = threading.get_ident()
         self._last_tick = _tick_now()
         self._stalls: deque[tuple[LoopTick, LoopTick]] = deque(maxlen=100)
-        # (cause, begin, end) of work that may hold the loop up; the newest of the last minutes.
+        # (cause, start, end) of finished work that may have blocked the loop; the newest only.
         self._finished_work: deque[tuple[str, float, float]] = deque(maxlen=100)
         self._running_work: dict[int, tuple[str, float]] = {}
         self._frames: Counter[str] = Counter()
@@ -82,7 +82,7 @@ class LoopMonitor:
 
     @contextlib.contextmanager
     def activity(self, name: str) -> Iterator[None]:
-        """Mark background work in another thread, for as long as the block runs."""
+        """Marks background work in another thread, for the duration of the block."""
         key, began = threading.get_ident(), time.monotonic()
         self._running_work[key] = name, began
         try:
@@ -92,7 +92,7 @@ class LoopMonitor:
             self._running_work.pop(key, None)
 
     def stop(self) -> None:
-        """End the thread. To be called in the loop's thread."""
+        """Ends the thread. Call it in the loop's thread."""
         self._stop.set()
         self._timer.cancel()
         with contextlib.suppress(ValueError):
@@ -138,7 +138,7 @@ class LoopMonitor:
         location, samples = next(
             ((name, count) for name, count in self._frames.most_common() if name), ("", 0)
         )
-        # One sample may be of the loop as it goes on after others had kept Python's lock.
+        # A single sample may show the loop as it continues after others have held the GIL.
         cause = self._cause(before, after, blocked=samples > 1)
         self._frames.clear()
         self.lag_s = max(self.lag_s, seconds)
@@ -182,7 +182,7 @@ def _tick_now() -> LoopTick:
 
 
 def code_location(frame: FrameType | None) -> str:
-    """The innermost place in this project's code, else the innermost; empty for an idle loop."""
+    """The innermost location in this project's code, else in any; empty for an idle loop."""
     if frame is None or frame.f_code.co_name in _IDLE_FUNCTIONS:
         return ""
     innermost, caller = frame, frame

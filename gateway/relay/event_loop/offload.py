@@ -1,8 +1,8 @@
-"""Work on large requests and answers, away from the event loop.
+"""Work on large requests and responses, off the event loop.
 
 A body of LARGE_BYTES or more is decoded, checked, translated and encoded in a thread, a
-piece at a time: one call into the JSON library keeps Python's lock, and everybody waits for
-it. A few threads are enough: more would only take the lock from each other.
+slice at a time, because one call of the JSON library holds the GIL and blocks the loop. There
+are few threads: more would only compete for the GIL.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from gateway.canon.errors import Error, GatewayError
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# What is smaller takes a few milliseconds at most: a thread would cost more than it spares.
+# A smaller body takes a few milliseconds at most: a thread would cost more than it saves.
 LARGE_BYTES = 128 * 1024
-# The same for a body that is only looked through, not translated.
+# The threshold for a body that is only scanned, not translated.
 SCANNED_BYTES = 1024 * 1024
-# Containers of JSON that are smaller are decoded in one call.
+# Smaller JSON containers are decoded in one call.
 SLICE_BYTES = 64 * 1024
 # Messages, parts, calls, results and tools in one request that is translated.
 MAX_ITEMS = 20_000
-# An item takes a dozen bytes at least: a smaller body can not have too many.
+# An item has at least a dozen bytes: a smaller body cannot have too many.
 _MIN_COUNTED_BYTES = 8 * MAX_ITEMS
-# Values of JSON in one request that is translated: a few bytes make an object of hundreds.
+# JSON values in one translated request: a few bytes become an object of hundreds of bytes.
 MAX_VALUES = 1_000_000
 
-# Outermost fields of one request.
+# Top-level fields of one request.
 MAX_FIELDS = 10_000
-# Long strings are read and written in pieces of this size.
+# Long strings are decoded and encoded in chunks of this size.
 CHUNK_BYTES = 1024 * 1024
 _ESCAPES = len(rb"\ud83d\ude00")
 _QUOTE, _BACKSLASH = b'"\\'
 _utf8 = codecs.getincrementaldecoder("utf-8")
-# One without an end takes all that is left, so that it is looked at once.
+# An unterminated string matches to the end, so that it is scanned only once.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _TOKENS = re.compile(_STRING.pattern + rb"|[{}\[\]:]", re.DOTALL)
 
@@ -51,7 +51,7 @@ _threads = ThreadPoolExecutor(2, thread_name_prefix="large")
 
 
 async def run(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What `work` gives; in a thread if it is about so many bytes that the loop would wait."""
+    """Runs `work` and returns its result; in a thread if `size` is LARGE_BYTES or more."""
     if size < LARGE_BYTES:
         return work(*args, **kwargs)
     loop = asyncio.get_running_loop()
@@ -59,17 +59,17 @@ async def run(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
 
 
 async def scan(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """As `run`, for work that looks through bytes in one or a few calls of C."""
+    """Like `run`, for work that scans bytes in one or a few C calls."""
     if size < SCANNED_BYTES:
         return work(*args, **kwargs)
     return await run(size, work, *args, **kwargs)
 
 
 def contains(data: bytes, *patterns: bytes) -> bool:
-    """Whether one of the patterns is in the data.
+    """Whether the data contains any of the patterns.
 
-    In pieces: one look through a large body would hold everybody up. And not with `in`, which
-    costs bytes an exception each.
+    Searches a large body in chunks, so that one call does not block other threads. Uses `find`
+    because `in` raises and catches an exception per call with bytes.
     """
     if len(data) < SCANNED_BYTES:
         for pattern in patterns:  # noqa: SIM110 - a generator takes longer than the search
@@ -84,7 +84,7 @@ def contains(data: bytes, *patterns: bytes) -> bool:
 
 
 def count(data: bytes, pattern: bytes, limit: int) -> int:
-    """As `bytes.count`, in pieces, until it is more than `limit`; for patterns of two at most."""
+    """Counts `pattern` (one or two bytes) in chunks, until the count exceeds `limit`."""
     total = 0
     for offset in range(0, len(data), CHUNK_BYTES):
         total += data.count(pattern, offset, offset + CHUNK_BYTES + len(pattern) - 1)
@@ -94,11 +94,11 @@ def count(data: bytes, pattern: bytes, limit: int) -> int:
 
 
 def decode(data: bytes | msgspec.Raw, max_items: int = MAX_ITEMS) -> Any:
-    """The JSON of a request's body, whatever its size, a slice at a time.
+    """Decodes the JSON of a request's body, a slice at a time if it is large.
 
     Raises:
-        GatewayError: it holds more than `max_items` items, or too many values.
-        msgspec.MsgspecError: it is no JSON.
+        GatewayError: it has more than `max_items` items, or too many values.
+        msgspec.MsgspecError: it is not valid JSON.
     """
     if len(memoryview(data)) < _MIN_COUNTED_BYTES:
         return msgspec.json.decode(data)
@@ -111,9 +111,9 @@ def decode(data: bytes | msgspec.Raw, max_items: int = MAX_ITEMS) -> Any:
 
 
 def check_fields(body: bytes) -> None:
-    """Raise GatewayError for a large body with more outermost fields than any request has.
+    """Raises GatewayError for a large body with more than MAX_FIELDS top-level fields.
 
-    All of them are decoded in one call, which nobody else may interrupt.
+    All of them would be decoded in one call, which blocks the event loop.
     """
     if len(body) < LARGE_BYTES or count(body, b'":', MAX_FIELDS) <= MAX_FIELDS:
         return
@@ -149,7 +149,7 @@ def _has_many_values(body: bytes) -> bool:
 
 
 def _string_end(body: bytes, offset: int) -> int:
-    """The place after the quote that ends the string in which `at` is."""
+    """The offset after the quote that ends the string which contains `offset`."""
     while (end := body.find(b'"', offset)) >= 0:
         escapes = end
         while body[escapes - 1] == _BACKSLASH:
@@ -161,18 +161,18 @@ def _string_end(body: bytes, offset: int) -> int:
 
 
 def check_utf8(body: bytes) -> None:
-    """Raise UnicodeDecodeError unless it is UTF-8."""
+    """Raises UnicodeDecodeError unless `body` is UTF-8."""
     decode_chunk = _utf8().decode
     for offset in range(0, len(body), CHUNK_BYTES):
         decode_chunk(body[offset : offset + CHUNK_BYTES], final=offset + CHUNK_BYTES >= len(body))
 
 
 def _long_text(view: memoryview) -> str:
-    """A long string of JSON, decoded in pieces."""
+    """A long JSON string, decoded in chunks."""
     text, offset, parts = bytes(view[1:-1]), 0, []
     while offset < len(text):
         end = offset + CHUNK_BYTES
-        # Not within an escape, nor a pair of them, nor a character.
+        # Do not split an escape sequence, a surrogate pair or a character.
         while end < len(text) and (
             text.find(b"\\", end - _ESCAPES, end) >= 0 or 0x80 <= text[end] < 0xC0
         ):
@@ -183,14 +183,14 @@ def _long_text(view: memoryview) -> str:
 
 
 class _BoundedDecoder:
-    """What is left of the items and values that a body may hold."""
+    """Decodes JSON in slices, with a budget of items and values."""
 
     def __init__(self, max_items: int) -> None:
         self._max_items = self._items = max_items
         self._values = MAX_VALUES
 
     def decode(self, data: bytes | msgspec.Raw, path: str) -> Any:
-        """A value of JSON; `path` is the outermost field that it is in."""
+        """Decodes a JSON value; `path` is the top-level field that contains it."""
         view = memoryview(data)
         if len(view) > CHUNK_BYTES and view[0] == _QUOTE:
             return _long_text(view)
@@ -243,12 +243,12 @@ class _BoundedDecoder:
 
 
 def too_many_items(message: str, path: str | None) -> GatewayError:
-    """The error for a request of too many parts."""
+    """The error for a request with too many items or values."""
     return GatewayError(Error(kind="invalid_request", message=message, param=path, code="too_many"))
 
 
 def encode_fields(fields: dict[str, msgspec.Raw]) -> bytes:
-    """The JSON object of encoded values; they are copied once."""
+    """A JSON object from encoded values, which are copied only once."""
     chunks: list[bytes | msgspec.Raw] = []
     for name, value in fields.items():
         chunks += (b"," if chunks else b"{", msgspec.json.encode(name), b":", value)
@@ -257,7 +257,7 @@ def encode_fields(fields: dict[str, msgspec.Raw]) -> bytes:
 
 
 def encode(body: Any, size: int) -> bytes:
-    """The JSON of a body made from so many bytes; of a large one, a piece at a time."""
+    """The JSON of a body with a source of `size` bytes; a large one is encoded in chunks."""
     if size < LARGE_BYTES or type(body) is not dict:
         return msgspec.json.encode(body)
     chunks: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Work beside the requests that must not end unseen: it is begun again, and health knows."""
+"""Background threads and tasks that restart after an exception."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ RESTART_S = 1.0
 
 
 class RestartingThread(threading.Thread):
-    """A daemon thread whose work is begun again when it raises, until `ending` is set.
+    """A daemon thread that restarts `work` when it raises, until `stop_event` is set.
 
     Attributes:
-        failures: how often it was.
+        failures: number of restarts.
     """
 
     def __init__(self, name: str, work: Callable[[], None], stop_event: threading.Event) -> None:
@@ -27,7 +27,7 @@ class RestartingThread(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Do the work."""
+        """Runs `work` until it returns or `stop_event` is set."""
         while True:
             try:
                 self._work()
@@ -40,7 +40,7 @@ class RestartingThread(threading.Thread):
 
 
 def start_restarting(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-    """A task that does work which never ends, and begins it again when it raises."""
+    """Starts a task that runs `work`, and restarts it when it raises."""
     return asyncio.get_running_loop().create_task(_repeat(name, work), name=name)
 
 

@@ -10,27 +10,28 @@ import msgspec
 
 from gateway.relay.exchange.log_record import LogRecord
 
-# As the bodies of requests: less gains little, and nothing unpacks to more.
+# The same as for request bodies: compression threshold, and limit of the decompressed size.
 COMPRESS_BYTES = 1024
 UNPACK_BYTES = 128 * 1024 * 1024
 _ZLIB = 0x78
-# Bytes of memory that a cached response takes besides its body, about.
+# Approximate memory of a cached response in addition to its body.
 OVERHEAD_BYTES = 1024
 
 Header = tuple[bytes, bytes]
 
 
 class CachedResponse(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """One response as a client got it.
+    """One response as it was sent to a client.
 
     Attributes:
-        client_format: how that client asked; the same format gets the same bytes.
+        client_format: `cache.key.client_format_of` the original request; requests with the same
+            format get the same bytes.
         dialect, stream, framing: the format of `body`.
         created_at, expires_at: unix seconds.
-        label: the target that answered, as `provider/model`.
-        tokens: the counts of the log's row, by column.
-        cost_usd: what it cost; None means unknown.
-        adaptations: what its translation changed, as the log has it.
+        label: the target that responded, as `provider/model`.
+        tokens: the token counts of its log record, by column.
+        cost_usd: its original cost; None means unknown.
+        adaptations: what its translation changed, as in the log.
     """
 
     client_format: str
@@ -52,7 +53,7 @@ class CachedResponse(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
 
     @property
     def size(self) -> int:
-        """Bytes of memory, about."""
+        """Approximate memory in bytes."""
         return len(self.body) + OVERHEAD_BYTES
 
 
@@ -61,13 +62,13 @@ _decoder = msgspec.msgpack.Decoder(CachedResponse)
 
 
 def pack(cached: CachedResponse) -> bytes:
-    """The answer as one blob, compressed where that is worth it."""
+    """The response as one blob, compressed if it is large enough."""
     encoded = _encoder.encode(cached)
     return zlib.compress(encoded, 1) if len(encoded) > COMPRESS_BYTES else encoded
 
 
 def unpack(blob: bytes) -> CachedResponse | None:
-    """The answer of a blob; None if it is damaged or of another version."""
+    """The response in a blob; None if it is damaged or of another version."""
     try:
         if blob[:1] == bytes([_ZLIB]):
             inflater = zlib.decompressobj()
@@ -80,7 +81,7 @@ def unpack(blob: bytes) -> CachedResponse | None:
 
 
 class CacheControl(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client asks of the cache for one request.
+    """The cache options of one request.
 
     Attributes:
         read: whether a cached response may be returned.
@@ -88,7 +89,7 @@ class CacheControl(msgspec.Struct, frozen=True, kw_only=True):
         max_age_s: the maximum age of a cached response.
         ttl_s: how long the new response may be cached, instead of the route's `ttl_s`.
         namespace: separates its cached responses from those of other namespaces.
-        opt_in: whether it asks for the cache, for routes that require this.
+        opt_in: whether it opts in to the cache, for routes that require this.
     """
 
     read: bool = True
@@ -103,10 +104,10 @@ DEFAULT_CACHE_CONTROL = CacheControl()
 
 
 class CacheLookup(msgspec.Struct):
-    """One request's way past the cache, which its answer's headers and its row tell of.
+    """The cache lookup of one request, reported in its response headers and log record.
 
-    `state` is `hit`, `semantic`, `miss` or `bypass`. `key` names the answer to look up on
-    Redis along with the first question about limits; what was there comes into `blob`.
+    `state` is `hit`, `semantic`, `miss` or `bypass`. `key` is the response to look up on
+    Redis in the same round trip as the limits; the result is stored in `blob`.
     """
 
     cache_control: CacheControl
@@ -120,13 +121,13 @@ class CacheLookup(msgspec.Struct):
     def record_hit(
         self, cached: CachedResponse, now: float, similarity: float | None = None
     ) -> None:
-        """Record that a cached response is returned."""
+        """Records that a cached response is returned."""
         self.cached, self.similarity = cached, similarity
         self.state = "hit" if similarity is None else "semantic"
         self.age_s = max(0.0, now - cached.created_at)
 
     def headers(self) -> list[Header]:
-        """What the client is told."""
+        """The response headers of the cache."""
         headers = [(b"x-dragoman-cache", self.state.encode())]
         if self.age_s is not None:
             headers.append((b"age", b"%d" % int(self.age_s)))
@@ -135,7 +136,7 @@ class CacheLookup(msgspec.Struct):
         return headers
 
     def update_log_record(self, record: LogRecord) -> None:
-        """Record the lookup in the log record. A hit costs nothing, and has its tokens."""
+        """Records the lookup in the log record. A hit costs nothing, and has its own tokens."""
         record.cache = self.state
         cached = self.cached
         if cached is None:

@@ -1,6 +1,6 @@
 """One client request in the relay.
 
-Exchange      what was asked; frozen after admission
+Exchange      the request; frozen after admission
 Call          its progress: attempts, limits, log record
 AttemptState  one attempt at a target
 Client        sends the response
@@ -37,7 +37,7 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target
 NO_HEDGE_LOSS = Estimate()
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
-# No browser is to take an answer for anything else than it says.
+# Browsers must not guess the content type of a response.
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 
 
@@ -52,10 +52,10 @@ class ResponseSink(Protocol):
     """Receives a copy of what is sent to a client."""
 
     def piece(self, status: int, data: bytes) -> None:
-        """Some of the body, and the status before it."""
+        """Receives a chunk of the body, with the status."""
 
     def end(self, status: int, data: bytes) -> None:
-        """The last of it, after which the client has got all."""
+        """Receives the last chunk; the response is complete."""
 
 
 class Client:
@@ -83,11 +83,11 @@ class Client:
         self.chunks = 0
 
     def show(self, sink: ResponseSink) -> None:
-        """Copy each further chunk to `sink` after it was sent to the client."""
+        """Copies each further chunk to `sink` after it was sent to the client."""
         self._sink = sink
 
     async def head(self, status: int, headers: list[Header]) -> None:
-        """Send status and headers; from here on there is no other target to try."""
+        """Sends status and headers; no other target can be tried afterwards."""
         self.started = True
         self.status = status
         self.headers = headers
@@ -96,7 +96,7 @@ class Client:
         await self._send({"type": "http.response.start", "status": status, "headers": sent})
 
     async def write(self, data: bytes) -> None:
-        """Send more of the body; waits while the client does not read."""
+        """Sends more of the body; waits while the client does not read."""
         self.chunks += 1
         self.sent_at = time.perf_counter()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -104,47 +104,47 @@ class Client:
             self._sink.piece(self.status, data)
 
     async def end(self, data: bytes = b"") -> None:
-        """Send the last of the body."""
+        """Sends the last of the body."""
         await self._send({"type": "http.response.body", "body": data, "more_body": False})
         if self._sink is not None:
             self._sink.end(self.status, data)
-            self._sink = None  # it may hold on to this
+            self._sink = None  # breaks a possible reference cycle
 
     def join(self, other: Client) -> None:
-        """Continue with what another client of the same request has sent."""
+        """Continues with what another client of the same request has sent."""
         self.started, self.status, self.headers = other.started, other.status, other.headers
         self.first_byte_at, self.sent_at = other.first_byte_at, other.sent_at
         self.chunks = other.chunks
 
     async def reply(self, status: int, headers: list[Header], body: bytes) -> None:
-        """Send a complete response."""
+        """Sends a complete response."""
         headers = [*headers, (b"content-length", b"%d" % len(body))]
         await self.head(status, headers)
         await self.end(body)
 
 
 class Exchange:
-    """One client request: what was asked. Nothing of it changes after `freeze`.
+    """One client request. It does not change after `freeze`.
 
-    It is filled in while the request is admitted, and frozen before a target is selected.
-    `fields` is the body decoded one level deep: values stay as the client wrote them, which
-    makes passthrough exact and cheap. Features that need more keep it in a record of their own
-    (`passthrough_state`, `store_policy`, `plan`).
+    It is filled in during admission, and frozen before a target is selected. `fields` is the
+    body decoded one level deep: values stay raw JSON, which makes passthrough exact and cheap.
+    Features with more state have a record of their own (`passthrough_state`, `store_policy`,
+    `plan`).
 
     Attributes:
-        id: the gateway's own id; `client_request_id` is the one that the client chose, which
-            its responses repeat.
-        max_items: messages, parts, calls, results and tools that a request may hold in all.
+        id: the gateway's own id; `client_request_id` is the id that the client sent, which
+            the response headers echo.
+        max_items: maximum number of messages, parts, calls, results and tools in a request.
         shadow_of: the request that this one repeats as shadow traffic; empty for a client's.
-        plan: what to do for a target that cannot be sent the request itself.
+        plan: how to serve it at a target that does not support such a request itself.
         earlier_responses: earlier responses by id that the request continues. Such a request
             passes through only to the provider of `native_continuation`.
-        response_id: the id of the response, if it is not the request's.
-        echoed_fields: fields that the response repeats, besides those of the body.
-        gateway_adaptations: what the gateway itself changed, whatever the target.
+        response_id: the id of the response, if it differs from the request's.
+        echoed_fields: fields to echo in the response, in addition to those of the body.
+        gateway_adaptations: changes by the gateway that do not depend on the target.
         connection_responses: earlier responses that a WebSocket connection holds in memory.
         on_response: called with the response, for a WebSocket connection.
-        new_tap, on_attempt: listeners of a caller inside the process.
+        new_tap, on_attempt: hooks for callers in this process.
         passthrough_state: the state of a call of a passthrough endpoint.
     """
 
@@ -195,8 +195,8 @@ class Exchange:
         self._parsed: list[Request] = []
 
     def freeze(self) -> None:
-        """Refuse further changes."""
-        # Without a cost for the reads and writes before and after.
+        """Rejects further changes."""
+        # A change of class adds no cost to reads and earlier writes.
         self.__class__ = _FrozenExchange
 
     def replace(self, **changes: Any) -> Exchange:
@@ -213,21 +213,21 @@ class Exchange:
 
     @property
     def offload_size(self) -> int:
-        """Bytes that count for `offload.run`: those of a body that is translated or huge."""
+        """The size to pass to `offload.run`: 0 unless the body is translated or very large."""
         size = len(self.body)
         translated = bool(self._parsed) or self.verb == "embed"
         return size if translated or size >= offload.SCANNED_BYTES else 0
 
     async def parse(self) -> None:
-        """Parse the request, off the event loop if it is large. Raises GatewayError."""
+        """Parses the request, off the event loop if it is large. Raises GatewayError."""
         if not self._parsed and len(self.body) >= offload.LARGE_BYTES:
             await offload.run(len(self.body), lambda: self.request)
 
     @property
     def request(self) -> Request:
-        """The canonical request, parsed once, when it is first needed. Raises GatewayError.
+        """The canonical request, parsed on first use. Raises GatewayError.
 
-        On the event loop `parse` comes first.
+        On the event loop, call `parse` first.
         """
         if self._parsed:
             return self._parsed[0]
@@ -248,7 +248,7 @@ class Exchange:
         return request
 
     def fields_for(self, provider: str) -> dict[str, msgspec.Raw] | None:
-        """The fields with which it passes through to a provider; None if it must not."""
+        """The fields to pass through to a provider; None if the request must not pass through."""
         if self.native_continuation is not None and self.native_continuation.provider == provider:
             return self.native_continuation.fields
         return self.fields if self.earlier_responses is None else None
@@ -257,7 +257,7 @@ class Exchange:
         """`x-request-id`, `traceparent` and the client's `tracestate`, for the upstream.
 
         A client's W3C trace context is passed on. Without a valid one, a `traceparent` is
-        generated that says "not sampled", as the gateway records no spans.
+        generated with the flag "not sampled", as the gateway records no spans.
         """
         request_id = (b"x-request-id", self.id.encode("ascii", "replace"))
         traceparent = self.headers.get("traceparent", "")
@@ -277,7 +277,7 @@ class Exchange:
         return self.client_request_id or self.id
 
     def elapsed_ms(self, timestamp: float | None = None) -> float:
-        """Milliseconds since the request arrived, at a perf_counter reading or now."""
+        """Milliseconds from the request's arrival to `timestamp` (perf_counter), or until now."""
         seconds = (time.perf_counter() if timestamp is None else timestamp) - self.started
         return int(seconds * 1e6 + 0.5) / 1000  # half of what `round` costs
 
@@ -288,15 +288,16 @@ class _FrozenExchange(Exchange):
 
 
 class AttemptState:
-    """One attempt at a target: what was sent, and what came back so far.
+    """One attempt at a target: what was sent, and what was received so far.
 
     Attributes:
         target: None before the first attempt, and for a cached response.
         passthrough: whether the client's own body was sent.
         recalled_reasoning: stored reasoning for turns that lack it, by the turn's index; None
-            if none lacks any.
-        stores_reasoning: whether the response has reasoning that the client cannot carry.
-        final_bytes: the whole response, or the last chunk of its stream, on its way to the
+            if no turn lacks it.
+        stores_reasoning: whether to store the response's reasoning, for clients that cannot
+            send it back.
+        final_bytes: the whole response, or the last chunk of its stream, to be sent to the
             client.
     """
 
@@ -326,17 +327,17 @@ class Call:
     """The progress of one exchange, from its admission to its log record.
 
     Attributes:
-        attempt: the current attempt, and in the end the one that answered.
+        attempt: the current attempt; in the end the one that responded.
         attempts: the records of all attempts for the log, skipped targets included.
         outcome: `ok`, `error`, `cut` or `client_closed`, as in the log.
         upstream_wait_s: seconds spent waiting for upstreams.
         limits_reserved: whether the limits of key, team and route have admitted it.
-        hedge_loss: usage of a hedged attempt that lost, besides the call's own.
-        claim_win: for one of two hedged attempts, called when it has something for the client.
+        hedge_loss: usage of a hedged attempt that lost, in addition to the call's own.
+        claim_win: for one of two hedged attempts, called when it has data for the client.
         cache_lookup: the lookup in the response cache; None on a route without one.
         state_rejected_by: the target that rejected the request's reasoning state.
-        fetched_media: files fetched for targets that accept no URLs, by URL.
-        detached: whether it continues in the background when the client's request is over.
+        fetched_media: files fetched for targets that do not accept URLs, by URL.
+        detached: whether it continues in the background after the client's request ends.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -359,13 +360,13 @@ class Call:
         self.detached = False
 
     def begin_attempt(self, target: Target) -> AttemptState:
-        """A new attempt at a target, which replaces the current one."""
+        """Starts a new attempt at a target, which replaces the current one."""
         self.recorder.new_attempt()
         self.attempt = attempt = AttemptState(target, self.exchange.new_tap())
         return attempt
 
     def fork(self, claim_win: Callable[[], None] | None = None) -> Call:
-        """A call of the same exchange for an attempt in parallel; it has reserved nothing."""
+        """A call of the same exchange for a parallel attempt, without reservations of its own."""
         fork = copy.copy(self)
         fork.attempts, fork.reservations = [], []
         fork.recorder = copy.copy(self.recorder)
@@ -373,7 +374,7 @@ class Call:
         return fork
 
     def join(self, fork: Call) -> None:
-        """Continue with what a fork has come to."""
+        """Continues with the results of a fork."""
         self.attempt, self.attempts, self.recorder = fork.attempt, fork.attempts, fork.recorder
         self.error, self.outcome, self.entry = fork.error, fork.outcome, fork.entry
         self.reservations, self.hedge_loss = fork.reservations, fork.hedge_loss

@@ -16,8 +16,8 @@ from gateway.canon.errors import Error
 
 StopReason = Literal["client_gone", "body", "first_byte", "idle", "total", "drain"]
 TICK_S = 0.02
-# A disconnect is noticed after at most this time and a tick; faster answers never pay for
-# the task that listens (20 us).
+# A disconnect is noticed after at most this time and a tick; faster responses avoid the cost
+# of the listening task (20 us).
 LISTEN_AFTER_S = 0.02
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 _NEVER = float("inf")
@@ -87,14 +87,14 @@ class Deadlines:
         self._disconnect_task: asyncio.Task[None] | None = None
 
     def listen_for_disconnect(self, receive: Receive) -> None:
-        """Stop the request if the client disconnects. The body must have been read."""
+        """Stops the request if the client disconnects. The body must have been read."""
         self._receive = receive
         self._listen_at = self._loop.time() + LISTEN_AFTER_S
         if self._listen_at < self.next_check_at:
             self.next_check_at = self._listen_at
 
     def set_timeout(self, seconds: float, reason: StopReason) -> None:
-        """Allow `seconds` until the next `reset` or `set_timeout`."""
+        """Allows `seconds` until the next `reset` or `set_timeout`."""
         self._limit_s = seconds
         self._due = self._loop.time() + seconds
         self._due_reason = reason
@@ -102,55 +102,55 @@ class Deadlines:
             self.next_check_at = self._due
 
     def set_total_timeout(self, seconds: float) -> None:
-        """Allow `seconds` from now for the whole attempt."""
+        """Allows `seconds` from now for the whole attempt."""
         self._total_due = self._loop.time() + seconds
         if self._total_due < self.next_check_at:
             self.next_check_at = self._total_due
 
     def reset(self) -> None:
-        """Data has arrived: the current timeout starts again."""
-        # `next_check_at` may be too early: that check finds nothing due.
+        """Restarts the current timeout, because data has arrived."""
+        # `next_check_at` may now be too early: that check finds no deadline.
         self._due = self._loop.time() + self._limit_s
 
     def pause(self, *, reset: bool = False) -> None:
-        """Wait for the client instead of the upstream: only the total timeout runs.
+        """Suspends the current timeout while waiting for the client; the total timeout still runs.
 
-        `reset`: data has arrived, so that the timeout starts again on `resume`.
+        `reset`: data has arrived, so that the timeout restarts on `resume`.
         """
         self._remaining_s = self._limit_s if reset else self._due - self._loop.time()
         self._due = _NEVER
 
     def resume(self) -> None:
-        """Wait for the upstream again, for the time that was left at `pause`."""
+        """Resumes the current timeout with the time that remained at `pause`."""
         self._due = due = self._loop.time() + self._remaining_s
         if due < self.next_check_at:  # a check meanwhile has found no deadline
             self.next_check_at = due
 
     def stop(self, reason: StopReason) -> None:
-        """Cancel the request for this reason. The first reason wins."""
+        """Cancels the request for this reason. The first reason wins."""
         if self.reason is None and self in self._open:
             self.reason = reason
             self._task.cancel()
 
     def take_reason(self) -> StopReason | None:
-        """After a CancelledError: the reason if `stop` caused it (and undo it), else None."""
+        """After a CancelledError: the reason if `stop` caused it (and undoes it), else None."""
         if self.reason is not None:
             self._task.uncancel()
         return self.reason
 
     def clear(self) -> None:
-        """Drop the timeouts and the reason, so that another target can be tried."""
+        """Drops the timeouts and the reason, so that another target can be tried."""
         self.reason = None
         self._due = self._total_due = _NEVER
 
     def close(self) -> None:
-        """Stop checking."""
+        """Ends the checks."""
         self._open.discard(self)
         if self._disconnect_task is not None and not self._disconnect_task.done():
             self._disconnect_task.cancel()
 
     def check(self, now: float) -> None:
-        """Act on what is due, and set `next_check_at`."""
+        """Acts on deadlines that have passed, and sets `next_check_at`."""
         if now >= self._total_due:
             self.stop("total")
         elif now >= self._due:
@@ -179,6 +179,6 @@ _STOP_MESSAGES = {
 
 
 def stop_error(reason: str | None) -> Error:
-    """The error for a request that its deadlines ended."""
+    """The error for a request that was stopped for `reason`."""
     kind = {"drain": "overloaded", "body": "invalid_request"}.get(reason or "", "timeout")
     return Error(kind=kind, message=_STOP_MESSAGES.get(reason or "", "the request was ended"))

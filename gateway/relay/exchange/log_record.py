@@ -1,4 +1,4 @@
-"""One finished request as the journal carries it to the store."""
+"""The log record of one request, as the journal passes it to the store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.relay.exchange.stored_response import StoredResponse
 
-# The `error_kind` of an attempt that was given up because another target was faster.
+# The `error_kind` of an attempt that was cancelled because another target was faster.
 HEDGE_LOSER = "cancelled"
 
 
@@ -17,9 +17,9 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One call of one target.
 
     Times are milliseconds since the request arrived. `error_kind` is None for the
-    attempt that answered; `skipped` says why a candidate was not called at all. Tokens and
-    dollars are those of one that is LOST, which are not the request's own. The bytes
-    are those of bodies, and known for calls that are passed on unread.
+    attempt that succeeded; `skipped` is why a candidate was not called at all. Tokens and
+    dollars are set only for a hedge loser, and are not part of the request's own.
+    `sent_bytes` and `received_bytes` are body sizes, known for passthrough calls.
     """
 
     target: str
@@ -47,19 +47,19 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
-    """A piece of a stream as it came: milliseconds since the request, and how many bytes."""
+    """One chunk of a stream: milliseconds since the request arrived, and its size in bytes."""
 
     received_ms: float
     size: int
 
 
 class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What went over the four wires, secrets masked; None where not stored.
+    """The four bodies of a request, secrets masked; None if not stored.
 
     `upstream_response` and `client_response` of a stream are its bytes joined;
-    the chunk lists say how to cut them and when each piece came. `same_response`
-    marks a passthrough: the client got the upstream's bytes, which alone are held.
-    `truncated` names the bodies that were cut at the limit.
+    the chunk lists have the size and time of each chunk. `same_response`
+    marks a passthrough: the client got the upstream's bytes, which are stored only once.
+    `truncated` lists the bodies that were cut at the limit.
     """
 
     client_request: bytes | None = None
@@ -76,35 +76,35 @@ class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """The row of the request log, and apart from it the bodies.
+    """The row of the request log, and its bodies.
 
     Attributes:
         id: the gateway's own id of the request; unique, so a replay is idempotent.
-        client_request_id: the id that the client chose, which may be any other request's too.
+        client_request_id: the id that the client sent, which need not be unique.
         started_at: unix seconds.
-        status: the HTTP status the client saw (499: it left before one).
-        outcome: `ok`, `error`, `cut` (a stream broke), `client_closed`.
-        duration_ms, first_token_ms, overhead_ms: whole time, time to the first
-            content, and the gateway's own part (whole minus waiting for upstream).
+        status: the HTTP status sent to the client (499: it disconnected before one).
+        outcome: `ok`, `error`, `cut` (a stream broke off), `client_closed`.
+        duration_ms, first_token_ms, overhead_ms: total time, time to the first
+            content, and the gateway's own part (total minus waiting for the upstream).
         chunk_gap_ms: mean time between the chunks of a stream; None with fewer than two.
         prompt_tokens ... reasoning_tokens: None means unknown.
-        usage_source: `reported`, how it was counted here (`usage_estimate`), or empty.
+        usage_source: `reported`, how it was estimated (`usage_estimate`), or empty.
         cost_usd: what the provider charges; None means unknown, never 0.
-        charged_usd: what is charged for it: the same times the margin that holds.
-        service_tier: in which it was served, where the answer or else the request says so.
+        charged_usd: what is charged for it: the cost times the margin.
+        service_tier: the service tier in the response, else in the request; empty if unknown.
         tags: those of the request and of its key.
         adaptations: rows of `canon.adaptation.adaptation_rows`.
-        session: what groups requests of one conversation, where a client says so.
-        variant: the label of the target that answered, where a route compares some.
-        shadow_of: the request that this one repeats, unseen by its client.
-        bodies_omitted: why `bodies` is None: `off` (a switch), `rejected` (before its key and
+        session: id shared by the requests of one conversation; empty if none was sent.
+        variant: the `variant` label of the target that responded; empty without one.
+        shadow_of: the request that this one repeats as shadow traffic.
+        bodies_omitted: why `bodies` is None: `off` (a setting), `rejected` (before its key and
             route were known), `pressure` (the queue was full), `size` (too large for the
-            journal's file); empty where the reason is unknown.
-        cache: `hit`, `semantic`, `miss` or `bypass` where the route keeps answers, else empty.
-        cache_age_s: seconds since a kept answer was made.
-        cache_similarity: how alike the question was to the one that a `semantic` answer was for.
-        stored_response: the response to store, where a client may refer to it by its id.
-        saved_usd: what a kept answer cost when it was made; None means unknown.
+                journal's file); empty if the reason is unknown.
+            cache: `hit`, `semantic`, `miss` or `bypass` on a route with a cache, else empty.
+            cache_age_s: age of the cached response in seconds.
+            cache_similarity: similarity of the two prompts on a `semantic` hit.
+            stored_response: the response to store for retrieval by its id.
+            saved_usd: the original cost of a cached response; None means unknown.
     """
 
     id: str

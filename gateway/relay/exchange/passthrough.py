@@ -67,18 +67,18 @@ class PassthroughState:
 
 
 # --- usage ------------------------------------------------------------------------------
-# Tokens where the response counts them; seconds, characters and searches where the price is per
-# those. A cost without a known price is unknown, never zero.
+# Tokens if the response reports them; seconds or characters if the price is per unit of those.
+# A cost without a known price is unknown, never zero.
 
 _MILLION = Decimal(1_000_000)
 _HOUR_S = Decimal(3600)
 
 
 class PassthroughUsage(msgspec.Struct, frozen=True, kw_only=True):
-    """What was used; None where nobody said.
+    """Reported usage; None where it is not reported.
 
-    `usage` has all tokens; the others say how many of them were of a kind: pictures and
-    sound in, pictures out. `seconds` of sound, `characters` of text to be spoken.
+    `usage` has all tokens; `input_image`, `input_audio` and `output_image` are parts of them.
+    `seconds` of audio, `characters` of text for speech.
     """
 
     usage: Usage | None = None
@@ -129,7 +129,7 @@ _decoder = msgspec.json.Decoder(_Answer)
 def parse_passthrough_usage(family: str, data: bytes) -> PassthroughUsage | None:
     """The usage in a response or in one of its events; None if it has none.
 
-    All but the counts is skipped, pictures in base64 too.
+    Everything but the counts is skipped without decoding, including images in base64.
     """
     try:
         response = _decoder.decode(data)
@@ -202,10 +202,10 @@ def passthrough_cost(
 def _token_cost(
     amounts: PassthroughUsage, usage: Usage, price: Price, units: UnitPrice
 ) -> Decimal | None:
-    """A kind of token without a price of its own is billed as text is."""
+    """The cost by tokens; a token type without its own price is billed at the text price."""
     if usage.input is None or usage.output is None:
         return None
-    # Which of the cached tokens were pictures is not told: they count as text.
+    # Cached image tokens are not reported separately: they count as text.
     input_images = min(amounts.input_image, usage.input)
     input_audio = min(amounts.input_audio, usage.input - input_images)
     output_images = min(amounts.output_image, usage.output)
@@ -228,5 +228,5 @@ def _token_cost(
 
 
 def describe_file(content_type: str, data: bytes) -> dict[str, Any]:
-    """What the log has of an answer that is a file: its content type and length."""
+    """The logged form of a response that is a file: its content type and length."""
     return {"content_type": content_type, "bytes": len(data)}

@@ -1,10 +1,10 @@
-"""What a turn with tool calls loses at clients that cannot send a model's state, and its repair.
+"""Extracts and restores model state in turns with tool calls, for clients that drop it.
 
-A turn is recognized by two keys. `turn` is a digest of the history before it and of the calls
+A turn is identified by two keys. `turn` is a digest of the history before it and of the calls
 themselves; it works for clients that give calls no ids of their own. `call` is a digest of the
 first call with its id; it works if a client has truncated or rewritten its history. If several
-models answered the same history, each model gets its own state. Text is not stored, only its
-length: the client sends it back itself.
+models responded to the same history, each model gets its own state. Text is not stored, only
+its length: the client sends it back itself.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ _encode = msgspec.json.Encoder(order="sorted").encode
 
 
 class TurnKeys(msgspec.Struct, frozen=True):
-    """What a turn is known by: two digests in hexadecimal digits."""
+    """The keys of a turn: two digests in hexadecimal."""
 
     turn: str
     call: str
 
 
 class StatePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A part of a kept turn: so many characters of text, a call, or a thought as a whole."""
+    """A part of a stored turn: the length of a text, a call, or a complete reasoning part."""
 
     length: int = 0
     call_id: str = ""
@@ -60,20 +60,20 @@ class StatePart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ReasoningState(msgspec.Struct, frozen=True):
-    """The thoughts and the state of one turn, in their places."""
+    """The reasoning and the state of one turn, in order."""
 
     parts: tuple[StatePart, ...] = ()
 
     @property
     def maker(self) -> str:
-        """Which model's state it is, as `maker_of` says it; empty if it has none."""
+        """The model that created the state, as in `state_maker`; empty if there is no state."""
         states = (part.state for part in self.parts if part.state is not None)
         first = next((state for state in states if state.provider), None)
         return f"{first.provider}/{model_family(first.model)}" if first is not None else ""
 
     @property
     def size(self) -> int:
-        """About how many bytes it takes."""
+        """Approximate size in bytes."""
         return 200 + sum(
             100 + len(part.text) + (len(part.state.value) if part.state else 0)
             for part in self.parts
@@ -81,15 +81,15 @@ class ReasoningState(msgspec.Struct, frozen=True):
 
 
 def state_maker(traits: Traits) -> str:
-    """A model as the maker of state: its provider, and its name without a snapshot's date."""
+    """A model as the creator of state: its provider, and its name without a snapshot date."""
     return f"{traits.kind}/{model_family(traits.model)}"
 
 
-# --- what is kept ------------------------------------------------------------------------
+# --- extracting --------------------------------------------------------------------------
 
 
 def extract_state(parts: Iterable[Part]) -> ReasoningState | None:
-    """What of an answer a client may lose; None without a call or without any state."""
+    """The state in a response that a client may drop; None without a call or any state."""
     state_parts = tuple(
         state_part for part in parts if (state_part := _state_part(part)) is not None
     )
@@ -118,7 +118,7 @@ def _state_part(part: Part) -> StatePart | None:
             return None
 
 
-# --- what it is known by -----------------------------------------------------------------
+# --- keys --------------------------------------------------------------------------------
 
 
 def keys_after(request: Request, answer: Iterable[Part], scope: str) -> TurnKeys:
@@ -130,7 +130,7 @@ def keys_after(request: Request, answer: Iterable[Part], scope: str) -> TurnKeys
 
 
 def keys_in(request: Request, scope: str, indexes: Iterable[int]) -> Iterator[tuple[int, TurnKeys]]:
-    """The keys of turns in a request's history, by their places."""
+    """The keys of turns in a request's history, with their indexes."""
     requested = frozenset(indexes)
     digest = hashlib.blake2b(scope.encode(), digest_size=_DIGEST_BYTES)
     for index, turn in enumerate(request.turns):
@@ -157,10 +157,10 @@ def _arguments(call: ToolCall) -> Any:
 
 
 def _turn_digest_input(turn: Turn) -> bytes:
-    """What a turn says, in bytes that are the same each time a client sends it.
+    """The content of a turn, as bytes that are the same each time a client sends it.
 
-    Without ids, which some clients do not keep, and without thoughts, which most do not;
-    and without the system's words, where clients put the time of day.
+    Excludes ids and reasoning, which many clients do not send back, and system turns, in
+    which clients put the current time.
     """
     if turn.role == "system":
         return b""
@@ -190,13 +190,13 @@ def _part_digest_input(part: Part) -> list[Any] | None:
             return None
 
 
-# --- what is restored --------------------------------------------------------------------
+# --- restoring ---------------------------------------------------------------------------
 
 
 def turns_missing_state(request: Request, *, text_suffices: bool) -> list[int]:
-    """The places of turns with calls whose state the client did not bring.
+    """The indexes of turns with calls whose state the client did not send.
 
-    `words_do`: whether thoughts without a state of their own will do (DeepSeek's).
+    `text_suffices`: whether reasoning text without opaque state is enough (DeepSeek).
     """
     return [
         index
@@ -218,7 +218,7 @@ def _misses_state(turn: Turn, *, text_suffices: bool) -> bool:
 
 
 def restore_state(request: Request, states: Mapping[int, ReasoningState]) -> Request:
-    """The request with the turns at these places as they were; itself where there are none."""
+    """The request with the turns at these indexes restored; unchanged if there are none."""
     if not states:
         return request
     turns = list(request.turns)
@@ -240,7 +240,7 @@ def _restore_turn(turn: Turn, state: ReasoningState) -> Turn:
             restored.append(_reasoning_part(state_part, turn.path))
         elif state_part.length:
             remaining_texts -= 1
-            # The last text takes with it whatever else the client put beside the calls.
+            # All other parts that the client put next to the calls follow the last text.
             count = len(other_parts) if remaining_texts == 0 else 1
             restored += other_parts[:count]
             del other_parts[:count]
@@ -251,7 +251,7 @@ def _restore_turn(turn: Turn, state: ReasoningState) -> Turn:
 
 
 def _split_text(parts: list[Part], lengths: list[int]) -> list[Part]:
-    """The one text of a client that joins all of a turn's, cut where the model began anew."""
+    """Splits a text that a client has joined into the original texts of the turn."""
     match parts:
         case [Text(text=text, citations=()) as part] if len(lengths) > 1 and len(text) == sum(
             lengths
@@ -282,13 +282,13 @@ def _with_signature(call: ToolCall, state_part: StatePart) -> ToolCall:
     return replace(call, signature=state_part.state)
 
 
-# --- what is given up --------------------------------------------------------------------
+# --- dropping ----------------------------------------------------------------------------
 
 
 def drop_state(request: Request) -> tuple[Request, tuple[Adaptation, ...]]:
-    """The request without any opaque state, and a record of each that it had.
+    """The request without any opaque state, and an adaptation for each state removed.
 
-    Thoughts that are only words stay: no upstream can find them forged.
+    Reasoning that is only text stays: no upstream verifies it.
     """
     report: list[Adaptation] = []
     turns = [_drop_turn_state(turn, report) for turn in request.turns]

@@ -1,4 +1,4 @@
-"""Keeps what went over the four wires of one request, bounded and masked."""
+"""Records the four bodies of one request, bounded and masked."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from gateway.providers.masks import apply_masks as without
 from gateway.providers.redact import Redactor, mask_headers
 from gateway.relay.exchange.log_record import Bodies, Chunk
 
-# Key-like text never reaches the disk, whoever wrote it.
+# Key-like text is never written to disk, wherever it comes from.
 _KEY = re.compile(rb"\b(?:sk-|AIza|xai-|gsk_|hf_)[A-Za-z0-9_\-]{16,}")
-# The pieces of text in the frames of a stream, in any dialect. Written so that most names are
-# told apart by their first letter: a stream of 200 frames takes 0.1 ms.
+# Text deltas in the frames of a stream, in any dialect. Most names differ in the first letter,
+# so that most mismatches fail fast: a stream of 200 frames takes 0.1 ms.
 _DELTA = re.compile(
     rb'"[acdprt](?:rguments|ontent|elta|artial_json|easoning_content|easoning|efusal|esponse'
     rb'|ext|hinking)": ?"([^"\\]*(?:\\.[^"\\]*)*)"',
     re.DOTALL,
 )
-# Bodies of so many bytes are looked at together.
+# Bodies up to this total size are scanned together.
 _SMALL_BYTES = 16 * 1024
-# So much more than the limit is held until the end: a secret that stands across the limit is
-# blanked out as a whole before the cut.
+# Bytes recorded beyond the limit until the end, so that a secret across the limit is masked
+# as a whole before the cut.
 _MARGIN = 8 * 1024
 
 
 class Recorder:
-    """The bodies of one request. Does nothing while `on` is false."""
+    """The bodies of one request. Does nothing unless `enabled`."""
 
     __slots__ = (
         "_client",
@@ -54,7 +54,7 @@ class Recorder:
         self.limit = 0
         self.masks: tuple[Mask, ...] = ()
         self._redactors: tuple[Redactor, ...] = ()
-        # What `mask_requests` made, by field: of which data, with which redactors, the result.
+        # Results of `mask_requests` by field: its data, the redactors, the masked body.
         self._masked_requests: dict[str, tuple[bytes, tuple[Redactor, ...], bytes]] = {}
         self.started = 0.0
         self.client_request = b""
@@ -69,16 +69,16 @@ class Recorder:
         self._client_size = 0
 
     def add_redactor(self, redactor: Redactor) -> None:
-        """Blank out these secrets too: those that are sent to a target."""
+        """Also masks these secrets, which are sent to a target."""
         if redactor.forms and redactor not in self._redactors:
             self._redactors = (*self._redactors, redactor)
 
     def new_attempt(self) -> None:
-        """Forget the answer of a target that failed before anything was sent on."""
+        """Discards the response of a target that failed before anything was sent to the client."""
         self._upstream, self._upstream_chunks, self._upstream_size = [], [], 0
 
     def record_upstream(self, data: bytes) -> None:
-        """A piece of the upstream's answer."""
+        """Records a chunk of the upstream's response."""
         if self.enabled and self._upstream_size < self.limit + _MARGIN:
             size = len(data)
             self._upstream.append(data)
@@ -86,14 +86,14 @@ class Recorder:
             self._upstream_size += size
 
     def record_client(self, data: bytes) -> None:
-        """A piece of the client's answer; not called on passthrough."""
+        """Records a chunk of the client's response; not called on passthrough."""
         if self.enabled and self._client_size < self.limit + _MARGIN:
             self._client.append(data)
             self._client_chunks.append(Chunk(self._now(), len(data)))
             self._client_size += len(data)
 
     def mask_requests(self) -> None:
-        """Cut and mask the requests of this attempt ahead of `bodies`; for a thread."""
+        """Cuts and masks the requests of this attempt ahead of `bodies`; runs in a thread."""
         for name in ("client_request", "upstream_request"):
             data = getattr(self, name)
             if data and len(data) > _SMALL_BYTES:
@@ -108,7 +108,7 @@ class Recorder:
         *,
         stream: bool,
     ) -> Bodies | None:
-        """All that is to be stored, or None."""
+        """All bodies to store, or None."""
         if not self.enabled:
             return None
         truncated: list[str] = []
@@ -117,10 +117,10 @@ class Recorder:
             upstream, client = self._mask_split(upstream), self._mask_split(client)
         parts = (self.client_request, self.upstream_request or b"", upstream, client)
         small = sum(map(len, parts)) <= _SMALL_BYTES
-        # One look at all of them costs less than a look at each.
+        # One scan of all of them costs less than one scan of each.
         without_secrets = small and not self.masks and not self._may_contain_secret(b"".join(parts))
         masks = None if without_secrets else self.masks
-        # On passthrough the upstream's side is the client's but for the model's name.
+        # On passthrough the two sides differ only in the model name.
         return Bodies(
             client_request=self._cut("client_request", self.client_request, masks, truncated),
             upstream_request=self._cut("upstream_request", self.upstream_request, masks, truncated),
@@ -140,9 +140,9 @@ class Recorder:
         )
 
     def _mask_split(self, stream: bytes) -> bytes:
-        """The stream without secrets that its deltas say piece by piece; its length stays.
+        """Masks secrets that are split across the deltas of a stream; the length is unchanged.
 
-        Texts that take turns, as several choices do, are not put together.
+        Does not join interleaved texts, as of several choices.
         """
         text = b"".join(_DELTA.findall(stream))
         if not self._may_contain_secret(text):
@@ -163,7 +163,7 @@ class Recorder:
     def _cut(
         self, name: str, data: bytes | None, masks: tuple[Mask, ...] | None, truncated: list[str]
     ) -> bytes | None:
-        """The body within the limit, without secrets; `masks` is None where there are none."""
+        """The body within the limit, without secrets; `masks` is None if it contains none."""
         if data is None:
             return None
         limit = self.limit
@@ -177,12 +177,12 @@ class Recorder:
         if masks is not None:
             for redactor in self._redactors:
                 data = redactor.clean(data)
-            # What looks like a key is blanked out to its end, wherever the cut is.
+            # Key-like text is masked to its end, even beyond the cut.
             data = mask_secrets(data, masks)
         return data[:limit]
 
     def _within(self, chunks: list[Chunk]) -> list[Chunk]:
-        """The chunks of which something is within the limit."""
+        """The chunks that begin within the limit."""
         size = 0
         for number, chunk in enumerate(chunks):
             if size >= self.limit:
@@ -208,9 +208,9 @@ class Recorder:
 
 
 def _may_contain_key(data: bytes) -> bool:
-    """Whether there may be a key in it. A cheap look: the pattern costs a hundred times as much.
+    """Whether the data may contain a key; a hundred times as fast as the pattern.
 
-    Not with `in`, which tries a needle of bytes as a number first, with an exception each.
+    Uses `find` because `in` raises and catches an exception per call with bytes.
     """
     find = data.find
     return (
@@ -223,7 +223,7 @@ def _may_contain_key(data: bytes) -> bool:
 
 
 def mask_secrets(data: bytes, masks: tuple[Mask, ...]) -> bytes:
-    """The bytes without what looks like a key, and without what the masks say."""
+    """The bytes without key-like text, and with the masks applied."""
     if _may_contain_key(data):
         data = _KEY.sub(b"***", data)
     return without(data, masks) if masks else data

@@ -1,7 +1,7 @@
 """Features of a request that routing and token estimates need.
 
 Sessions and tags are read only for routes that depend on them. Neither is trusted: a session is
-a hint which target has the conversation cached, a tag selects among targets that the key may
+a hint for which target has the conversation cached, a tag selects among targets that the key may
 use.
 """
 
@@ -31,8 +31,8 @@ from gateway.routing.strategies import Draw
 
 # --- session, tags and caller -----------------------------------------------------------
 
-# Where clients say which conversation a request belongs to: Claude Code, Codex, and those
-# of LiteLLM and this gateway; the first that is there counts.
+# Headers that identify the conversation, of this gateway, Claude Code, Codex and LiteLLM; the
+# first one present is used.
 SESSION_HEADERS = (
     "x-dragoman-session",
     "x-claude-code-session-id",
@@ -42,17 +42,17 @@ SESSION_HEADERS = (
     "x-litellm-session-id",
     "x-litellm-trace-id",
 )
-# The same in bodies. A user is no conversation, but more than nothing.
+# Body fields that identify the conversation; as a fallback, fields that identify the user.
 _SESSION_FIELDS = ("prompt_cache_key", "session_id")
 _FALLBACK_SESSION_FIELDS = ("safety_identifier", "user")
 _METADATA_SESSION_FIELDS = ("session_id", "litellm_session_id", "user_id")
 TAG_HEADERS = ("x-dragoman-tags", "x-litellm-tags")
 MAX_TAGS = 50
-# The fields that may hold tags.
+# Fields that may contain tags.
 TAG_FIELDS = frozenset({"tags", "metadata", "litellm_metadata"})
 _NO_TAGS: frozenset[str] = frozenset()
 _MAX_SESSION_CHARS = 512
-# A larger field holds no tag or session, and would take long to decode.
+# Larger fields are ignored: they would take long to decode.
 _MAX_FIELD_BYTES = 64 * 1024
 
 
@@ -128,16 +128,16 @@ def _field(exchange: Exchange, name: str) -> Any:
         return None
 
 
-# A picture of about a megapixel, in the terms of both large providers.
+# An image of about a megapixel, as OpenAI and Anthropic count it.
 TOKENS_PER_IMAGE = 1600
 TOKENS_PER_DOCUMENT = 3000
 _NO_LOAD: dict[str, int] = {}
 
 
 def request_features(exchange: Exchange) -> RequestFeatures:
-    """The features of a call; of one that cannot be parsed, only its size.
+    """The features of a call; for a call that cannot be parsed, only its size.
 
-    What its dialect does not understand may still be passed through as it is.
+    A request that its dialect cannot parse may still be passed through.
     """
     try:
         return features_of(exchange.request, estimate_tokens(exchange))
@@ -175,7 +175,7 @@ def _routing_features(exchange: Exchange, *, parsed: bool) -> RequestFeatures:
 
 
 def estimate_tokens(exchange: Exchange) -> int:
-    """Tokens by the bytes of the text, and a fixed price for each picture and file."""
+    """Tokens by the bytes of the text, and a fixed number for each image and document."""
     request = exchange.request
     media_tokens = 0
     media_bytes = 0

@@ -1,4 +1,4 @@
-"""Values of rate limits and budgets: what a request asks of them, and what it has reserved."""
+"""Values of rate limits and budgets: what a request needs, and what it has reserved."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reservation(msgspec.Struct, frozen=True):
 
 
 class ReservationRequest(msgspec.Struct, frozen=True):
-    """What a request asks of its rules: those of its own, and those of an attempt."""
+    """What to reserve: under the request's own rules, and under those of an attempt."""
 
     request_bounds: Bounds
     request_estimate: Estimate
@@ -36,7 +36,7 @@ class ReservationRequest(msgspec.Struct, frozen=True):
 
 
 class LimitRefusal(msgspec.Struct, frozen=True):
-    """The rule that lets a request not in: what it had counted, and when to ask again."""
+    """The rule that rejects a request, the amount used, and when a retry may succeed."""
 
     rule: Rule
     used: int

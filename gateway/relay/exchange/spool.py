@@ -1,7 +1,7 @@
-"""Where the files of a form wait on their way to an upstream: on disk, but for the last of them.
+"""Buffers uploaded files on disk until they are sent to an upstream.
 
-An upload may be tried at several targets, so it has to be there as a whole; in memory a few of
-them would take all there is. A spool's file has no name and is gone with the process.
+An upload may be tried at several targets, so it must be stored completely; a few of them would
+fill the memory. A spool's file has no name and disappears with the process.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from typing import IO, Any, TypeVar
 from gateway.canon.errors import Error, GatewayError
 from gateway.framing.multipart import ByteRange
 
-# As much is written and read at a time, in a thread; what is less stays in memory.
+# Size of one read or write, in a thread; smaller uploads stay in memory.
 STEP_BYTES = 512 * 1024
-# Nobody else on the machine may list what is there.
+# Other users of the machine must not list the directory.
 _MODE = 0o700
 _T = TypeVar("_T")
 
 
 class UploadSpools:
-    """The spools of a process. `taken` is what they may fill at present, in bytes."""
+    """The spools of a process. `reserved_bytes` is the total size that open spools may reach."""
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._directory = directory
@@ -32,7 +32,7 @@ class UploadSpools:
         self.reserved_bytes = 0
 
     def open(self, size: int) -> Spool:
-        """A spool for up to `size` bytes; close it in any case. Raises GatewayError when full."""
+        """A spool for up to `size` bytes; the caller closes it. Raises GatewayError when full."""
         if self.reserved_bytes + size > self._max_bytes:
             raise _overloaded("too many uploads are on their way; try again in a few seconds")
         self.reserved_bytes += size
@@ -45,7 +45,7 @@ class UploadSpools:
 
 
 class Spool:
-    """The bytes of one upload, one after the other."""
+    """The bytes of one upload, in order."""
 
     def __init__(self, spools: UploadSpools, max_size: int) -> None:
         self._spools = spools
@@ -57,11 +57,11 @@ class Spool:
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """The number of bytes written."""
         return self._on_disk + len(self._buffer)
 
     async def write(self, data: bytes) -> None:
-        """Put more at the end. Raises GatewayError where the disk takes no more."""
+        """Appends data. Raises GatewayError if the disk is full."""
         self._buffer += data
         if len(self._buffer) < STEP_BYTES:
             return
@@ -80,7 +80,7 @@ class Spool:
             remaining = remaining[self._file.write(remaining) :]
 
     async def read(self, stretch: ByteRange) -> AsyncIterator[bytes]:
-        """The bytes of a stretch, a few at a time."""
+        """The bytes of a range, in chunks."""
         offset, end = stretch.start, stretch.start + stretch.length
         while offset < end:
             chunk = await self._read_chunk(offset, min(end - offset, STEP_BYTES))
@@ -88,7 +88,7 @@ class Spool:
             yield chunk
 
     async def read_all(self, stretch: ByteRange) -> bytes:
-        """All bytes of a stretch, in memory."""
+        """All bytes of a range, in memory."""
         return b"".join([chunk async for chunk in self.read(stretch)])
 
     async def _read_chunk(self, offset: int, size: int) -> bytes:
@@ -105,13 +105,13 @@ class Spool:
         return await self._run_in_thread(read)
 
     async def _run_in_thread(self, job: Callable[[], _T]) -> _T:
-        """Do it in a thread, which is not left alone with the file if nobody waits any more."""
+        """Runs `job` in a thread; if the caller is cancelled, `close` waits for the thread."""
         future = asyncio.get_running_loop().run_in_executor(None, job)
         self._thread_work = future
         return await asyncio.shield(future)
 
     def close(self) -> None:
-        """Free the room, as soon as no thread is at it."""
+        """Frees the space, as soon as no thread uses the file."""
         if self._thread_work is None or self._thread_work.done():
             self._free()
         else:
@@ -119,7 +119,7 @@ class Spool:
 
     def _free(self, future: asyncio.Future[Any] | None = None) -> None:
         if future is not None and not future.cancelled():
-            future.exception()  # nobody waits for it
+            future.exception()  # marks it as retrieved
         self._spools.reserved_bytes -= self._max_size
         self._max_size = 0
         self._buffer = bytearray()
@@ -130,9 +130,9 @@ class Spool:
 
 
 class SpooledBody:
-    """A body in pieces, some of them in a spool: to be sent, and sent again.
+    """A body of several parts, some of them in a spool; can be iterated more than once.
 
-    `moved` is called whenever more has been taken.
+    `on_progress` is called for each chunk read from the spool.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class SpooledBody:
         self.size = sum(len(p) if isinstance(p, bytes) else p.length for p in parts)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """From the start."""
+        """Iterates from the start."""
         for part in self._parts:
             if isinstance(part, bytes):
                 yield part

@@ -1,9 +1,9 @@
-"""A response as the gateway keeps it, for a client that names it by id.
+"""A response that the gateway stores, for retrieval by its id.
 
-    earlier (all items that led to it)  +  input (the request's own)  ->  response
+    previous_items (items of earlier turns)  +  input (the request's own)  ->  response
 
-`earlier` is written out and not a reference to the response before: each can be deleted,
-and grow too old, without taking the others with it.
+`previous_items` is a copy and not a reference to the previous response: each response can be
+deleted, and expire, without affecting the others.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ class StoredResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One response, in the bytes it had on the wire.
 
     Attributes:
-        id: as the client knows it; unique with `owner`.
+        id: the id that the client uses; unique with `owner`.
         owner: who may read it: `team:ID`, `key:ID`, `admin`, or `open` (no keys in use).
-        created_at, heartbeat_at: unix seconds; the second is the last sign of life of the
+        created_at, heartbeat_at: unix seconds; the second is the last heartbeat of the
             process in which it runs.
         status: `queued`, `in_progress`, `completed`, `incomplete`, `failed`, `cancelled`.
-        provider: the provider that knows it under the same id; empty if none does.
-        native_provider: the provider that made it, where the client got the provider's own items.
+        provider: the provider that stores it under the same id; empty if none does.
+        native_provider: the provider that created it, if the client got the provider's own items.
         previous_items: JSON list of the items of earlier responses; empty if there are none.
         input: JSON of the request's own input, a string or a list.
-        response: JSON of the response; empty where bodies are not kept.
+        response: JSON of the response; empty if bodies are not stored.
         events: the events of its stream, for one that runs in the background.
-        deleted: whether it must not be found again; what was in it is gone.
+        deleted: whether it is deleted; its content is gone, and it must not be found again.
     """
 
     id: str
@@ -48,18 +48,18 @@ class StoredResponse(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     @property
     def size(self) -> int:
-        """Bytes of what was said."""
+        """Bytes of its content."""
         content_bytes = len(self.previous_items) + len(self.input) + len(self.response)
         return content_bytes + sum(map(len, self.events))
 
     @property
     def running(self) -> bool:
-        """Whether it is not over yet."""
+        """Whether it has not ended yet."""
         return self.status in RUNNING
 
 
 class NativeRequest(msgspec.Struct, frozen=True):
-    """The request as the provider gets it that made what the request goes on from."""
+    """The request in the form for the provider that created the responses it continues."""
 
     provider: str
     fields: dict[str, msgspec.Raw]
@@ -71,9 +71,9 @@ class StorePolicy(msgspec.Struct, kw_only=True):
     Attributes:
         owner: who may read it.
         store: whether to store it.
-        previous_items: JSON list of the items that led to this request.
+        previous_items: JSON list of the items that precede this request.
         same_provider: whether all of them are the provider's own.
-        background: whether it runs in the background, which stores it by itself.
+        background: whether it runs in the background, which stores it separately.
         on_response: called with the response while it is in memory, stored or not.
     """
 
@@ -89,11 +89,11 @@ class ResponseBackend(msgspec.Struct, frozen=True, kw_only=True):
     """The store of responses as functions, each of which runs in a thread.
 
     Attributes:
-        load: `(owner, id)` -> the response, deleted ones too; None if there is none.
-        save: write one; a deleted or cancelled one stays what it is.
-        cancel: `(owner, id)`: mark one that still runs as cancelled.
+        load: `(owner, id)` -> the response, including deleted ones; None if there is none.
+        save: writes one; a deleted or cancelled one is not changed.
+        cancel: `(owner, id)`: marks one that is running as cancelled.
         heartbeat: `(owner, id)` of those that run here -> those cancelled elsewhere.
-        close: end the thread's connection.
+        close: closes the thread's connection.
     """
 
     load: Callable[[str, str], StoredResponse | None]

@@ -1,12 +1,12 @@
 """Counts the tokens of a request, with the vocabulary of the model if it is available.
 
-The package `splintr-rs` (the extra `tokens`) brings the vocabularies of OpenAI
-and others in its wheel, so nothing is fetched. Without it, and for families whose
-vocabulary nobody publishes, the bytes are counted by what they are: one price for each
-class of bytes, fitted to `o200k_base`. Either way it is an estimate: how a provider lays
-out messages and tools is its own.
+The package `splintr-rs` (the extra `tokens`) includes the vocabularies of OpenAI
+and others in its wheel, so nothing is downloaded. Without it, and for model families without a
+published vocabulary, tokens are estimated from the bytes: a fixed weight for each
+class of bytes, fitted to `o200k_base`. Either way it is an estimate: how a provider formats
+messages and tools is not known.
 
-Measured against tiktoken's `o200k_base` on text that the fit had not seen, in pieces of
+Measured against tiktoken's `o200k_base` on text that was not used for the fit, in pieces of
 1,500 characters, the whole text's error (and in brackets that of a plain bytes / 4):
 
   English -5 % (-2)   Python +5 % (+5)   JavaScript +1 % (-9)   JSON +7 % (-9)
@@ -43,12 +43,12 @@ from gateway.canon.request import (
 )
 from gateway.relay.exchange.request_features import TOKENS_PER_DOCUMENT, TOKENS_PER_IMAGE
 
-# What the frame of a message and of a tool costs with OpenAI's models, about.
+# Approximate overhead of a message and of a tool with OpenAI's models.
 TOKENS_PER_TURN, TOKENS_PER_TOOL = 4, 8
-# The tokenizer keeps the interpreter while it works: it gets a text in pieces so short
-# that the event loop has its turn between them (16 kB are about 2 ms).
+# The tokenizer holds the GIL: it gets a text in chunks so short that the event loop can run
+# between them (16 kB take about 2 ms).
 MAX_CHUNK_CHARS = 16_384
-# The beginning of a model's name, without its vendor's path -> the vocabulary.
+# Prefix of a model's name, without the vendor's path -> the vocabulary.
 VOCABULARIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"gpt-3\.5|gpt-4(?![\do.])|text-embedding|gpt-35"), "cl100k_base"),
     (re.compile(r"gpt-|chatgpt|o[1-9](-|$)|codex|computer-use"), "o200k_base"),
@@ -57,7 +57,7 @@ VOCABULARIES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"qwen-?3"), "qwen3"),
 )
 _PUNCTUATION = bytes(c for c in range(33, 127) if not chr(c).isalnum())
-# Bytes -> tokens for each of them; a character beyond ASCII counts by its first byte.
+# Bytes -> tokens per byte; a non-ASCII character counts by its first byte.
 _TOKENS_PER_BYTE: tuple[tuple[bytes, float], ...] = (
     (_PUNCTUATION, 0.47),
     (b"\n\t\r", 1.0),
@@ -70,20 +70,20 @@ _TOKENS_PER_BYTE: tuple[tuple[bytes, float], ...] = (
     (b"\xe1\xe2\xee\xef", 1.6),
     (bytes(range(0xF0, 0xF5)), 1.63),  # emoji
 )
-_TOKENS_PER_LETTER = 0.19  # what is left of ASCII: letters and blanks
+_TOKENS_PER_LETTER = 0.19  # the rest of ASCII: letters and spaces
 _ASCII = bytes(range(128))
 Tokenizer = Callable[[str], int]
 
 
 class TokenCount(msgspec.Struct, frozen=True):
-    """An estimate, and the vocabulary it was counted by; empty for none."""
+    """An estimate, and the vocabulary it was counted with; empty without one."""
 
     tokens: int
     vocabulary: str = ""
 
 
 def estimate_request_tokens(request: Request) -> int:
-    """The tokens of a request by its bytes alone; fast enough for the event loop if short."""
+    """Tokens of a request by its bytes only; fast enough for the event loop if it is short."""
     return max(
         1,
         sum(estimate_text_tokens(text) for text in _request_texts(request))
@@ -92,13 +92,13 @@ def estimate_request_tokens(request: Request) -> int:
 
 
 def vocabulary_of(model: str) -> str:
-    """The vocabulary of a model's family; empty where it is not known."""
+    """The vocabulary of a model's family; empty if unknown."""
     name = model.rpartition("/")[2].lower()
     return next((vocabulary for pattern, vocabulary in VOCABULARIES if pattern.match(name)), "")
 
 
 def count_tokens(request: Request, model: str) -> TokenCount:
-    """The tokens of a request for a model. Takes a while for a large one: not for the loop."""
+    """Tokens of a request for a model. Slow for a large one: not for the event loop."""
     name = vocabulary_of(model)
     tokenizer = _tokenizer_for(name) if name else None
     count = tokenizer or estimate_text_tokens
@@ -127,7 +127,7 @@ _loading = threading.Lock()
 
 
 def _tokenizer_for(name: str) -> Tokenizer | None:
-    """What counts by a vocabulary, loaded once (about 0.1 s); None without the package."""
+    """The tokenizer of a vocabulary, loaded once (about 0.1 s); None without the package."""
     with _loading:
         if name not in _loaded:
             _loaded[name] = _load_tokenizer(name)
@@ -151,7 +151,7 @@ def _load_tokenizer(name: str) -> Tokenizer | None:
 
 
 def text_chunks(text: str) -> Iterator[str]:
-    """A text in pieces that end between words, where there are words."""
+    """Splits a text into chunks that end at spaces, if possible."""
     start = 0
     while len(text) - start > MAX_CHUNK_CHARS:
         end = text.rfind(" ", start + MAX_CHUNK_CHARS // 2, start + MAX_CHUNK_CHARS)
@@ -161,7 +161,7 @@ def text_chunks(text: str) -> Iterator[str]:
     yield text[start:]
 
 
-# --- what is counted -----------------------------------------------------------------------
+# --- counted content -----------------------------------------------------------------------
 
 
 def _request_texts(request: Request) -> Iterator[str]:
@@ -197,7 +197,7 @@ def _part_texts(parts: tuple[Part, ...]) -> Iterator[str]:
 
 
 def _fixed_tokens(request: Request) -> int:
-    """The fixed part: of messages, tools, pictures and files."""
+    """Tokens that do not depend on text: overhead of messages and tools, media."""
     turns = len(request.turns) + bool(request.instructions)
     media = sum(_media_tokens(part) for turn in request.turns for part in turn.parts)
     return turns * TOKENS_PER_TURN + len(request.tools) * TOKENS_PER_TOOL + media

@@ -1,6 +1,6 @@
-"""Reads along with a stream of canonical events: tokens, first token, finish.
+"""Collects usage from a stream of canonical events: tokens, first token, finish reason.
 
-It keeps counts, not text: what passed is in the recorder, if bodies are stored.
+It stores counts, not text: the recorder has the content, if bodies are stored.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from gateway.canon.events import (
 from gateway.canon.request import Part, Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage, clamp_usage, merge_usage
 
-# A rough average for English and code; only used where the provider counts nothing.
+# A rough average for English and code; used only if the provider reports no usage.
 BYTES_PER_TOKEN = 4
 
 
 class UsageTap:
-    """What one attempt's answer came to."""
+    """Usage and outcome of one attempt's response."""
 
     __slots__ = (
         "answer_id",
@@ -55,11 +55,11 @@ class UsageTap:
 
     @property
     def finished(self) -> bool:
-        """Whether the answer has ended, well or badly."""
+        """Whether the response has ended, with or without an error."""
         return self.finish is not None or self.error is not None
 
     def feed(self, events: list[Event]) -> None:
-        """Note what these events say."""
+        """Updates the counts from these events."""
         for event in events:
             kind = type(event)
             if kind is Delta:
@@ -93,7 +93,7 @@ class UsageTap:
         self.usage = clamp_usage(merge_usage(self.usage, usage))
 
     def note_response(self, response: Response) -> None:
-        """Note a whole answer."""
+        """Updates the counts from a complete response."""
         self.started = True
         self.first_token_at = time.perf_counter()
         if response.usage is not None:
@@ -105,7 +105,7 @@ class UsageTap:
             self.output_bytes = sum(_part_bytes(part) for part in response.parts)
 
     def note_embeddings(self, response: EmbedResponse) -> None:
-        """Note the counts of vectors; they have no finish and no first token."""
+        """Updates the counts from embeddings, which have no finish reason and no first token."""
         self.started = True
         if response.usage is not None:
             self.usage = clamp_usage(response.usage)
@@ -123,5 +123,5 @@ def _part_bytes(part: Part) -> int:
 
 
 def _text_bytes(text: str) -> int:
-    # Whether a text is ASCII is known without a look at it.
+    # `isascii` takes constant time.
     return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))

@@ -22,13 +22,13 @@ from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 REPORTED, BY_TEXT, BY_SIZE = "reported", "estimated", "estimated_size"
 # A body of this size is counted in half a millisecond (measured 2026-11).
 MAX_COUNTED_BYTES = 32 * 1024
-# What stands before a file's base64: in a URL, in Anthropic's and Google's fields.
+# Text before a file's base64: in a URL, and in Anthropic's and Google's fields.
 _BASE64_PREFIXES = (b";base64,", b'"data":"', b'"data": "')
 _MIN_MEDIA_BYTES = 1024
 
 
 def usage_of(call: Call) -> tuple[Usage, str]:
-    """The usage to bill a call by, and how it is known: one of the three names above."""
+    """The usage to bill a call by, and its source: one of the three names above."""
     reported = call.attempt.tap.usage
     if reported is not None and reported.output is not None and reported.prompt_tokens is not None:
         return reported, BY_SIZE if reported.estimated else REPORTED
@@ -42,10 +42,10 @@ def usage_of(call: Call) -> tuple[Usage, str]:
 
 
 def usage_for_client(call: Call, context: ResponseContext) -> Usage | None:
-    """The usage for a client whose provider left counts out: the one that the log has.
+    """Estimated usage for a client whose provider does not report all counts, as in the log.
 
-    None where nothing is missing, and where the dialect's answers may do without counts
-    and the client has not asked for them.
+    None if nothing is missing, or if responses in the dialect may omit usage and the client
+    has not requested it.
     """
     reported = call.attempt.tap.usage or Usage()
     missing_counts = (reported.prompt_tokens is None) + (reported.output is None)
@@ -66,13 +66,13 @@ def _estimate_prompt(call: Call) -> tuple[int, str]:
             if exchange.is_parsed:
                 return estimate_tokens(exchange), BY_SIZE
         except GatewayError:
-            pass  # passed through as it is: the provider understood it
+            pass  # passed through: only the provider could parse it
     file_count, media_bytes = _count_base64_files(exchange.body)
     return -(-(size - media_bytes) // BYTES_PER_TOKEN) + file_count * TOKENS_PER_IMAGE, BY_SIZE
 
 
 def _count_base64_files(body: bytes) -> tuple[int, int]:
-    """How many files are in a body as base64, and of how many bytes, without parsing it."""
+    """The number and total size of base64 files in a body, without parsing it."""
     count = size = 0
     for prefix in _BASE64_PREFIXES:
         offset = body.find(prefix)

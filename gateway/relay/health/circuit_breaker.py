@@ -1,11 +1,11 @@
 """Circuit breakers and load of targets.
 
 The breakers are shared by all processes of a data directory through one small file, mapped into
-memory: a number that grows with each change, and the states as JSON. Reading costs a look at that
-number; a change of state (a failure, a success after one) takes the file's lock for some
-microseconds. A process that cannot use the file continues by itself; one that finds it locked
+memory: a version that grows with each change, and the states as JSON. A read only compares the
+version; a change of state (a failure, a success after one) locks the file for some
+microseconds. A process that cannot use the file continues on its own; one that finds it locked
 does too, and writes its changes as soon as it can. Times are the machine's monotonic clock,
-which its processes have in common; `relay.health.shared_circuit_breaker` is for several machines.
+which its processes share; `relay.health.shared_circuit_breaker` is for several machines.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _LOAD_STRATEGIES = frozenset({"least_busy", "least_used"})
 
 
 class TargetLoad:
-    """Requests under way in this process, by `provider/model`.
+    """Requests in progress in this process, by `provider/model`.
 
     Attributes:
         counted_targets: the targets of routes whose strategy uses the load.
@@ -41,18 +41,18 @@ class TargetLoad:
         self.counted_targets: frozenset[str] = frozenset()
 
     def count_for(self, snapshot: Snapshot) -> None:
-        """Count from now on what the routes of a snapshot ask for."""
+        """Sets `counted_targets` for a snapshot."""
         routes = (
             route for route in snapshot.routes.values() if route.strategies & _LOAD_STRATEGIES
         )
         self.counted_targets = frozenset(t.model.label for route in routes for t in route.targets)
 
     def begin_call(self, label: str) -> None:
-        """A call of a target begins."""
+        """Counts the start of a call."""
         self.in_flight[label] = self.in_flight.get(label, 0) + 1
 
     def end_call(self, label: str) -> None:
-        """It is over."""
+        """Counts the end of a call."""
         remaining = self.in_flight.get(label, 0) - 1
         if remaining > 0:
             self.in_flight[label] = remaining
@@ -65,18 +65,18 @@ log = logging.getLogger(__name__)
 _BYTES = 256 * 1024
 _HEADER = 16
 _VERSION, _LENGTH = 0, 1
-# What nobody has asked for since is forgotten.
+# States whose cooldown ended this long ago are dropped.
 _EXPIRY_S = 3600.0
-# So often the lock is asked for, and by a process that ends.
+# How often to try the lock; when closing, more often.
 _LOCK_TRIES = 50
 _CLOSE_LOCK_TRIES = 5_000
 _STALE_VERSION = -1
-# Of changes that could not be made yet, so many are kept.
+# Maximum number of changes that wait for the lock.
 _MAX_DEFERRED = 1000
 
 
 class _SharedState(msgspec.Struct):
-    """What the file holds: states by `provider/model`, and who may do what until when."""
+    """Content of the file: states by `provider/model`, and expiry times of claims by name."""
 
     states: dict[str, CircuitState] = {}
     claims: dict[str, float] = {}
@@ -86,7 +86,7 @@ class Breaker:
     """The states of all targets. All methods belong to the thread of the event loop.
 
     Attributes:
-        states: by `provider/model`; targets of which nothing bad is known have none.
+        states: by `provider/model`; healthy targets have none.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Breaker:
     ) -> None:
         self.states: dict[str, CircuitState] = {}
         self._claims: dict[str, float] = {}
-        # Changes made here that the file has not got.
+        # Local changes that are not in the file yet.
         self._deferred_changes: list[Callable[[], object]] = []
         self._clock = clock
         self._version = 0
@@ -108,7 +108,7 @@ class Breaker:
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            # With its blocks: to write where a full disk has none would end the process.
+            # Allocates the blocks: a write to the map on a full disk would kill the process.
             os.posix_fallocate(self._fd, 0, _BYTES)
             self._map = mmap.mmap(self._fd, _BYTES)
             self._header = memoryview(self._map)[:_HEADER].cast("q")
@@ -118,10 +118,10 @@ class Breaker:
             return
         self._apply_change(None)
 
-    # --- what the hot path asks -----------------------------------------------------------
+    # --- the hot path ---------------------------------------------------------------------
 
     def refresh(self) -> None:
-        """Take in what other processes have changed; cheap where there is nothing."""
+        """Reads changes of other processes; cheap if there are none."""
         if self._header[_VERSION] != self._version:
             self._apply_change(None)
 
@@ -133,7 +133,7 @@ class Breaker:
         cooldown_s: float,
         failures: int | None = None,
     ) -> None:
-        """Take in how a call of a target ended: `kind` is an error's, None for an answer."""
+        """Records how a call of a target ended: `kind` is an error kind, None for a success."""
         if kind is None and label not in self.states:
             return
         now = self._clock()
@@ -153,13 +153,13 @@ class Breaker:
         self.publish(label)
 
     async def allow_request(self, label: str) -> bool:
-        """Whether a request may call a target; after a rest, one request alone may."""
+        """Whether a request may call a target; after a cooldown, only a trial request may."""
         return self.claim_trial(label)
 
     def claim_trial(self, label: str) -> bool:
-        """The same among the processes of this machine.
+        """Claims the trial of a half-open target among the processes of this machine.
 
-        One that still rests is not held back: whoever retries it has reasons.
+        A target in cooldown is also allowed: the retry plan decides whether to call it.
         """
         self.refresh()
         now = self._clock()
@@ -178,13 +178,13 @@ class Breaker:
         return free
 
     def release_trial(self, label: str) -> None:
-        """The target that is tried has begun to answer: the next may try it as well."""
+        """Ends the trial because the target has begun to respond: further requests are allowed."""
         state = self.states.get(label)
         if state is not None and state.trial_until:
             self._apply_change(lambda: self._update_state(label, circuit_breaker.without_trial))
 
     def reset(self, label: str) -> bool:
-        """Call a target again at once; whether it had a state."""
+        """Ends the cooldown of a target; returns whether it had a state."""
         existed = label in self.states
         if existed:
             self._apply_change(lambda: self.states.pop(label, None))
@@ -192,7 +192,7 @@ class Breaker:
         return existed
 
     def claim(self, name: str, seconds: float) -> bool:
-        """Whether this process may do what `name` says; no other may for so long."""
+        """Whether this process gets the claim `name`; no other process can for `seconds`."""
         now = self._clock()
         free = False
 
@@ -206,7 +206,7 @@ class Breaker:
         return free
 
     def publish(self, label: str) -> None:
-        """A state has changed here. For those who tell other machines."""
+        """Called after a change of state; subclasses publish it to other machines."""
 
     # --- the file -------------------------------------------------------------------------
 
@@ -216,7 +216,7 @@ class Breaker:
             self.states[label] = update(state)
 
     def _apply_change(self, change: Callable[[], object] | None, tries: int = _LOCK_TRIES) -> None:
-        """Read what is shared, make a change to it, and write it back."""
+        """Reads the shared state, applies a change to it, and writes it back."""
         if self._map is None or not self._lock(tries):
             if change is not None:
                 change()
@@ -237,7 +237,7 @@ class Breaker:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _defer_change(self, change: Callable[[], object]) -> None:
-        """The next look makes the change again, in what the file then says."""
+        """Queues the change, to be applied again to the file's state on the next access."""
         if self._map is not None and len(self._deferred_changes) < _MAX_DEFERRED:
             self._deferred_changes.append(change)
             self._version = _STALE_VERSION
@@ -261,8 +261,8 @@ class Breaker:
         try:
             shared = msgspec.json.decode(self._map[_HEADER : _HEADER + length], type=_SharedState)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
-            shared = _SharedState()  # whoever wrote it was killed in the middle
-        # In place: others hold on to the dictionary.
+            shared = _SharedState()  # the writer was killed in the middle
+        # In place: other objects hold a reference to the dictionary.
         self.states.clear()
         self.states.update(shared.states)
         self._claims = shared.claims
@@ -278,7 +278,7 @@ class Breaker:
         self._version = self._header[_VERSION] = self._header[_VERSION] + 1
 
     def _drop_expired(self) -> None:
-        """Forget what is long over, and times of before the machine was started again."""
+        """Drops expired states, and times from before a reboot of the machine."""
         now = self._clock()
         for label, state in list(self.states.items()):
             last = max(state.open_until, state.trial_until)
@@ -292,11 +292,11 @@ class Breaker:
             }
 
     async def stop(self) -> None:
-        """Free what it holds, and wait for what is under way."""
+        """Releases resources, and waits for tasks in progress."""
         self.close()
 
     def close(self) -> None:
-        """Leave the file; what it says stays for the next process."""
+        """Closes the file; its content stays for the next process."""
         if self._deferred_changes:
             self._apply_change(None, _CLOSE_LOCK_TRIES)
         self._header = memoryview(bytearray(_HEADER)).cast("q")

@@ -1,8 +1,8 @@
-"""The same breakers for several machines: each tells Redis of targets that rest.
+"""Circuit breakers shared by several machines: each publishes its open circuits to Redis.
 
-Every machine decides by what it knows; what opens on one is seen by the others within
-POLL_S. The one trial after a rest is claimed on Redis, so that it is one for all of them.
-While Redis can not be reached each machine goes by its own.
+Every machine decides by its own state; a circuit that opens on one is seen by the others within
+POLL_S. The trial request after a cooldown is claimed on Redis, so that only one machine sends
+it. While Redis is unavailable each machine uses its own state.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ KEY = "{dragoman}:breaker"
 TRIAL_PREFIX = "{dragoman}:trial:"
 POLL_S = 0.5
 TIMEOUT_S = 0.5
-# All that the client library may raise: with uvloop a closed connection is a RuntimeError.
+# The client library raises various types: with uvloop a closed connection is a RuntimeError.
 _REDIS_ERRORS = (Exception,)
 
 
 class RedisBreaker(Breaker):
-    """Breakers that machines share. Begin with `begin`, in the running loop."""
+    """Breakers shared by machines. Call `start` in the running loop."""
 
     def __init__(self, path: Path | None, url: str) -> None:
         super().__init__(path)
         self._redis: Redis = create_client(url, TIMEOUT_S, 8)
         self._timeout_s = socket_timeout_s(self._redis)
         self._machine_id = uuid.uuid4().hex
-        # Labels that Redis has, as far as is known, and since when it is (monotonic seconds).
+        # Labels known to be in Redis -> when that became known (monotonic seconds).
         self._published_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._poller: asyncio.Task[None] | None = None
         self._unavailable = False
 
     def start(self) -> None:
-        """Take in from now on what other machines say."""
+        """Starts polling the states of other machines."""
         self._poller = start_restarting("breakers", self._poll)
 
     async def allow_request(self, label: str) -> bool:
-        """As of this machine's processes, and then of all machines."""
+        """Claims the trial among the processes of this machine, then among all machines."""
         is_trial = half_open(self.states.get(label), time.monotonic())
         if not self.claim_trial(label):
             return False
@@ -64,12 +64,12 @@ class RedisBreaker(Breaker):
                 free = bool(await self._redis.set(key, self._machine_id, nx=True, ex=expires_s))
         except _REDIS_ERRORS:
             return True
-        if not free:  # what was claimed here is for the next who asks
+        if not free:  # release the local claim
             self.release_trial(label)
         return free
 
     def publish(self, label: str) -> None:
-        """Tell the others, in a task of its own."""
+        """Publishes the state to Redis, in a task of its own."""
         self._published_at.pop(label, None)
         task = asyncio.get_running_loop().create_task(self._push(label, self.states.get(label)))
         self._tasks.add(task)
@@ -107,9 +107,10 @@ class RedisBreaker(Breaker):
             self._merge_states(encoded_states, requested_at)
 
     def _merge_states(self, encoded_states: dict[bytes, bytes], requested_at: float) -> None:
-        """Make the states here what the others say, where they know more.
+        """Merges the states from Redis that are newer than the local ones.
 
-        What Redis no longer has was ended by somebody; `began` is when it was asked.
+        A published state that is no longer in Redis was reset by another machine; `requested_at`
+        is when Redis was read.
         """
         redis_states = {
             label.decode("utf-8", "replace"): _decode_state(raw)
@@ -132,14 +133,14 @@ class RedisBreaker(Breaker):
             self._apply_change(partial(self.states.pop, label, None))
 
     def _note_unavailable(self) -> None:
-        # What it lacks when it is back may be what it has forgotten.
+        # Redis may have lost its data: a missing state then does not mean a reset.
         self._published_at.clear()
         if not self._unavailable:
             self._unavailable = True
             log.warning("Redis is away: this machine has its own breakers")
 
     async def stop(self) -> None:
-        """End the connections."""
+        """Cancels tasks and closes the connections."""
         tasks = [*self._tasks, *([self._poller] if self._poller is not None else [])]
         for task in tasks:
             task.cancel()
@@ -154,7 +155,7 @@ def _encode_state(state: CircuitState) -> bytes:
 
 
 def _decode_state(raw: bytes) -> CircuitState | None:
-    """The state, if it still rests or may be tried; its time by this machine's clock."""
+    """The state, if its cooldown has not ended, with its time on this machine's clock."""
     try:
         failures, ends_at, kind = msgspec.json.decode(raw, type=tuple[int, float, str])
     except msgspec.MsgspecError:

@@ -1,11 +1,11 @@
-"""Log records on their way to the database, without a wait on the hot path.
+"""Log records on their way to the database, without waiting on the hot path.
 
     Backlog   log records that are not in the database yet: in memory, and in segment files
     Journal   the backlog, and the thread that writes it to the database in batches
 
 Each record is copied into a segment (`gateway.relay.journal.segments`), from which the next
-process reads it if this one is killed. Up to a number of records and bytes they are also kept
-in memory, from where they are written; beyond that they spill: the segment holds the only
+process reads it if this one is killed. Up to a number of records and bytes they also stay
+in memory, from where they are written; beyond that they spill: the segment has the only
 copy, up to a number of bytes on disk. Some segments are reserved ahead. When the disk or the
 limit is full, the reserve takes records without bodies, so that rows are lost last.
 
@@ -39,14 +39,14 @@ from gateway.relay.journal.segments import (
 
 # --- the backlog ------------------------------------------------------------------------
 
-# A body record above this is held in memory but not recorded: a kill then costs the body,
-# never the row. What spills is recorded whole.
+# Larger bodies stay in memory and are not copied into a segment: a kill then loses the body,
+# never the row. Records that spill are copied completely.
 SEGMENT_BODY_BYTES = 256 * 1024
 MAX_DOUBLINGS = 4
 
 
 class JournalCounters(msgspec.Struct):
-    """What happened to entries since the start of the process."""
+    """Counters of log records since the start of the process."""
 
     accepted: int = 0
     written: int = 0
@@ -76,14 +76,14 @@ class Chunk:
         self.bytes = 0
 
     def read(self) -> list[LogRecord]:
-        """All of its entries, from the disk if need be."""
+        """All of its records, read from disk if necessary."""
         if self.records is not None:
             return list(self.records)
         return list(self.segment.records()) if self.segment is not None else []
 
 
 class Backlog:
-    """The entries of a process that wait for the database. From any thread."""
+    """The log records of a process that are pending for the database. Thread-safe."""
 
     def __init__(
         self,
@@ -115,47 +115,47 @@ class Backlog:
 
     @property
     def depth(self) -> int:
-        """Entries that are not in the database yet."""
+        """Records that are not in the database yet."""
         return self._items + self._writing + self._on_disk
 
     @property
     def on_disk(self) -> int:
-        """Those of them that are on disk only."""
+        """Pending records that are only on disk."""
         return self._on_disk
 
     @property
     def disk_bytes(self) -> int:
-        """What the segments take of the disk, the reserve included."""
+        """Disk space of the segments, the reserve included."""
         return self._segments.bytes
 
     @property
     def disk_full(self) -> bool:
-        """Whether the disk, or the bound, gives no more: the reserve is in use."""
+        """Whether the disk or the limit is full, so that the reserve is in use."""
         return self._segments.full
 
     @property
     def unrecorded(self) -> int:
-        """Those of them that a killed process would lose."""
+        """Pending records that a killed process would lose."""
         with self._lock:
             return sum(len(chunk.unrecorded) for chunk in self._chunks())
 
     @property
     def waiting(self) -> bool:
-        """Whether there is something to take."""
+        """Whether there are records to take."""
         return bool(self._open.count or self._sealed)
 
     @property
     def behind(self) -> bool:
-        """Whether there is more to take than one chunk."""
+        """Whether there is more than one chunk to take."""
         return bool(self._sealed)
 
     def _chunks(self) -> list[Chunk]:
         return [*self._chunks_in_write, *self._sealed, self._open]
 
-    # --- in -------------------------------------------------------------------------------
+    # --- append ---------------------------------------------------------------------------
 
     def append(self, record: LogRecord) -> None:
-        """Take a finished request. Never waits on the database, never raises."""
+        """Adds the record of a finished request. Never waits for the database, never raises."""
         size = record_bytes(record)
         with self._lock:
             if self._closed:
@@ -166,7 +166,7 @@ class Backlog:
                 self._keep_row_only(record, size)
 
     def _fits_memory(self, size: int) -> bool:
-        """Whether an entry is held in memory; once it spills, only when half is free again."""
+        """Whether a record stays in memory; after a spill, only once half of it is free again."""
         parts = 2 if self._spilling else 1
         max_items, max_bytes = max(1, self._max_items // parts), self._max_bytes // parts
         self._spilling = self._items >= max_items or (size > 0 and self._bytes + size > max_bytes)
@@ -188,7 +188,7 @@ class Backlog:
         self.counters.accepted += 1
 
     def _spill(self, record: LogRecord, size: int) -> bool:
-        """Keep an entry on disk alone; whether there was room."""
+        """Stores a record only on disk; returns whether there was room."""
         if not self._may_spill:
             return False
         if self._open.records is not None:
@@ -204,7 +204,7 @@ class Backlog:
         return True
 
     def _keep_row_only(self, record: LogRecord, size: int) -> None:
-        """Hold the row in memory without its bodies, or drop it."""
+        """Stores the row in memory without its bodies, or drops it."""
         if self._items >= self._max_items:
             self._drop()
             return
@@ -224,7 +224,7 @@ class Backlog:
             )
 
     def _seal(self, segment: Segment | None = None, *, on_disk: bool = False) -> None:
-        """Begin another chunk."""
+        """Starts another chunk."""
         previous = self._open
         if previous.count or not (previous.segment is None or previous.segment.empty):
             self._sealed.append(previous)
@@ -233,7 +233,7 @@ class Backlog:
         self._open = Chunk(segment, on_disk=on_disk)
 
     def _record(self, record: LogRecord, *, with_bodies: bool, why: str) -> bool:
-        """Copy an entry into a segment; `why` is told in it if its bodies are left out."""
+        """Copies a record into a segment; `why` is why its bodies are left out, if they are."""
         while True:
             full = self._segments.full
             try:
@@ -241,7 +241,7 @@ class Backlog:
                     payload = encode_record(record)
                 else:
                     payload = _encode_row(record, why="pressure" if full else why)
-            except (OverflowError, TypeError, ValueError):  # beyond all mending
+            except (OverflowError, TypeError, ValueError):  # it cannot be encoded at all
                 return False
             segment = self._open.segment
             if segment is not None and segment.fits(len(payload)):
@@ -255,8 +255,8 @@ class Backlog:
                 return False
 
     def _add_segment(self, length: int) -> bool:
-        """Whether the open chunk has got a new segment for a record of this length."""
-        # The longer the backlog, the larger its segments, as each takes a descriptor.
+        """Adds a segment with room for `length` bytes to the open chunk; returns whether it could."""
+        # The longer the backlog, the larger its segments, as each uses a file descriptor.
         preferred_size = SIZE << min(len(self._sealed), MAX_DOUBLINGS)
         segment = self._segments.acquire(
             length, preferred_size=preferred_size, bounded=self._spilling
@@ -269,10 +269,10 @@ class Backlog:
             self._seal(segment, on_disk=self._open.records is None)
         return True
 
-    # --- out ------------------------------------------------------------------------------
+    # --- take -----------------------------------------------------------------------------
 
     def take_chunks(self) -> list[Chunk]:
-        """The next chunks to write: those in memory together, one that is on disk alone."""
+        """The next chunks to write: all leading ones in memory, or one that is only on disk."""
         with self._lock:
             if self._closed:
                 return []
@@ -293,25 +293,25 @@ class Backlog:
             return chunks
 
     def count_written(self, rows: int, *, refused: int = 0) -> None:
-        """So many entries have left for the database, which refused some of them."""
+        """Counts records that were written, some of which the database rejected."""
         self.counters.written += rows - refused
         self.counters.rows_refused += refused
         self._writing = max(0, self._writing - rows)
 
     def release_chunks(self) -> None:
-        """All that was taken is in the database: its segments are free."""
+        """Releases the segments of the chunks taken, which are in the database."""
         with self._lock:
             chunks, self._chunks_in_write, self._writing = self._chunks_in_write, [], 0
             self._on_disk -= sum(chunk.count for chunk in chunks if chunk.records is None)
             if self._closed:
-                return  # `close` has let go of the files; what is read again changes nothing
+                return  # `close` has closed the files; a replay of these records is idempotent
             if self.dropping and self.depth <= self._max_items // 2:
                 self.dropping = False
                 log.warning("rows are taken again; %d were dropped", self.counters.rows_dropped)
         self._segments.release(c.segment for c in chunks if c.segment is not None)
 
     def reserve(self) -> None:
-        """Reserve segments ahead, as far as the disk allows. For the writer's thread."""
+        """Reserves segments ahead, as far as the disk allows. For the writer's thread."""
         if not self._segments.refill(bounded=self._spilling) or self._closed:
             return
         with self._lock:
@@ -319,7 +319,7 @@ class Backlog:
         log.warning("the journal gets room on the disk again")
 
     def _record_unrecorded(self) -> None:
-        """Record what no segment had room for; it is written from memory all the same."""
+        """Copies records into segments for which there was no room before."""
         for chunk in self._chunks():
             unrecorded, chunk.unrecorded = chunk.unrecorded, []
             for entry in unrecorded:
@@ -328,7 +328,7 @@ class Backlog:
                     chunk.unrecorded.append(entry)
 
     def close(self) -> int:
-        """Give up the files; those with entries stay. How many entries are lost."""
+        """Closes the files; those with records stay. Returns how many records are lost."""
         with self._lock:
             if self._closed:
                 return 0
@@ -345,7 +345,7 @@ class Backlog:
 
 
 def record_bytes(record: LogRecord) -> int:
-    """How many bytes of bodies an entry holds."""
+    """The size of a record's bodies in bytes."""
     stored, bodies = record.stored_response, record.bodies
     size = stored.size if stored is not None else 0
     if bodies is None:
@@ -361,7 +361,7 @@ def record_bytes(record: LogRecord) -> int:
 
 
 def _encode_row(record: LogRecord, *, why: str) -> bytes:
-    """The record without its bodies; `why` they are omitted is recorded."""
+    """The record without its bodies; `why` is recorded as the reason."""
     if record.bodies is None and record.stored_response is None:
         return encode_record(record)
     saved = record.bodies, record.bodies_omitted, record.stored_response
@@ -381,42 +381,42 @@ log = logging.getLogger(__name__)
 BATCH_ITEMS = 500
 FLUSH_S = 0.2
 RETRY_S = 2.0
-# A batch of fewer rows leaves time for idle work, so much of it so often. Seldom, as there is
-# less to each piece of it the more is done at once; and not for long, as requests wait for it.
+# After a batch of fewer rows, idle work runs for IDLE_S at most every IDLE_EVERY_S. Rarely, as
+# larger pieces of it are more efficient; and not for long, as it delays requests.
 QUIET_ROWS = 100
 IDLE_EVERY_S = 1.0
 IDLE_S = 0.1
-# The same where no batch leaves time.
+# Under constant load, idle work runs this often, and this long.
 MAX_IDLE_GAP_S = 5.0
 IDLE_UNDER_LOAD_S = 0.05
-# How often the directory is searched for what dead processes left.
+# How often the directory is searched for segments of dead processes.
 SEARCH_S = 30.0
-# So many bytes spill to disk at most, and so many are reserved there.
+# Maximum size of spilled records on disk, and size of the reserve.
 DISK_BYTES = 1024 * 1024 * 1024
 RESERVE_BYTES = 16 * 1024 * 1024
 
-# For so long after the last one health says that rows were refused.
+# How long health reports a rejected row.
 REFUSAL_NOTICE_S = 600.0
 
-# Writes a batch and says how many rows the database refused. It raises if nothing was written.
+# Writes a batch and returns how many rows the database rejected. Raises if it wrote nothing.
 Write = Callable[[list[LogRecord]], int | None]
-# Does idle work for so many seconds and says how much; 0 when there is none left.
+# Does idle work for a number of seconds and returns how much; 0 if none is left.
 IdleWork = Callable[[float], int]
 
 
 class WriterStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """How the way to the database is at present.
+    """The current status of the writer.
 
     Attributes:
-        waiting: entries that are not in the database yet.
-        on_disk: those of them that are on disk only, as memory is full.
-        unrecorded: those of them that a killed process would lose.
-        disk_bytes: what the journal takes of the disk, its reserve included.
-        failing_s: for how long nothing could be written; 0 where the last batch was.
-        error: why, in a few words.
-        disk_full: whether the disk or the journal's bound gives no more.
+        waiting: records that are not in the database yet.
+        on_disk: pending records that are only on disk, as memory is full.
+        unrecorded: pending records that a killed process would lose.
+        disk_bytes: disk space of the journal, its reserve included.
+        failing_s: for how long nothing could be written; 0 if the last batch was written.
+        error: a short description of the failure.
+        disk_full: whether the disk or the journal's limit is full.
         dropping: whether rows are being dropped.
-        refusing: whether the database refused rows in the last REFUSAL_NOTICE_S.
+        refusing: whether the database rejected rows in the last REFUSAL_NOTICE_S.
     """
 
     waiting: int
@@ -468,12 +468,12 @@ class Journal:
 
     @property
     def depth(self) -> int:
-        """Entries that are not in the database yet."""
+        """Records that are not in the database yet."""
         return self._backlog.depth
 
     @property
     def status(self) -> WriterStatus:
-        """How it is now."""
+        """The current status."""
         backlog, since = self._backlog, self._failing_since
         return WriterStatus(
             waiting=backlog.depth,
@@ -489,13 +489,13 @@ class Journal:
         )
 
     def append(self, record: LogRecord) -> None:
-        """Take a finished request. Never waits on the database, never raises."""
+        """Adds the record of a finished request. Never waits for the database, never raises."""
         self._backlog.append(record)
         if not self._wake.is_set():
             self._wake.set()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Write what waits, then stop. What can not be written stays on disk."""
+        """Writes pending records, then stops. Those that cannot be written stay on disk."""
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout_s)
@@ -527,19 +527,19 @@ class Journal:
                 return
 
     def _run_once(self) -> None:
-        """Wait for something to do, and do it."""
+        """Waits for work, and does it."""
         backlog = self._backlog
         backlog.reserve()
         self._write_abandoned()
         busy = backlog.waiting or self._idle_pending
         self._wake.wait(FLUSH_S if busy else self._pause_s())
         if not backlog.behind:
-            self._closing.wait(FLUSH_S)  # let a batch gather: one commit costs more than its rows
+            self._closing.wait(FLUSH_S)  # collect a batch: a commit costs more than its rows
         self._wake.clear()
         rows = self._drain()
         self._idle_pending = self._idle_pending or rows > 0
-        # Idle work under load would take its time from the requests that wait; but it
-        # must not wait for ever where the load never ends.
+        # Idle work under load delays requests; but it must run eventually if the load never
+        # ends.
         since_s = time.monotonic() - self._idled_at
         if rows < QUIET_ROWS and since_s > IDLE_EVERY_S:
             self._guarded_idle(IDLE_S)
@@ -547,13 +547,13 @@ class Journal:
             self._guarded_idle(IDLE_UNDER_LOAD_S)
 
     def _pause_s(self) -> float:
-        """How long there is nothing to do if no request ends, in seconds."""
+        """How long to wait if no request ends, in seconds."""
         pause_s = max(0.0, self._search_at - time.monotonic())
-        # Until the disk has room again, it is tried again also where no request comes.
+        # While the disk is full, retry even if no request arrives.
         return min(pause_s, FULL_AGAIN_S) if self._backlog.disk_full else pause_s
 
     def _drain(self) -> int:
-        """Write what is taken next, however often it takes; how many rows."""
+        """Writes the next chunks, with retries until they are written; returns how many rows."""
         chunks = self._backlog.take_chunks()
         if not chunks:
             return 0
@@ -568,7 +568,7 @@ class Journal:
         return rows
 
     def _commit(self, records: list[LogRecord]) -> bool:
-        """Write entries and take them out of the list; whether all were written."""
+        """Writes records and removes them from the list; returns whether all were written."""
         try:
             while records:
                 batch = records[:BATCH_ITEMS]
@@ -594,7 +594,7 @@ class Journal:
             log.error("the request log can not be written: %s; it is tried again", self._error)
 
     def _guarded_idle(self, seconds: float) -> None:
-        """Do idle work piece by piece, for as long as nothing waits to be written."""
+        """Does idle work piece by piece, as long as no record is pending."""
         self._idled_at = time.monotonic()
         try:
             while self._idle is not None and not self._closing.is_set():
@@ -606,10 +606,10 @@ class Journal:
             self._idle_pending = False
             log.error("the request log's idle work failed: %s", _error_text(error))
 
-    # --- what dead processes left ---------------------------------------------------------
+    # --- segments of dead processes -------------------------------------------------------
 
     def _write_abandoned(self) -> None:
-        """Write the entries of segments whose owner is dead."""
+        """Writes the records of segments whose owner is dead."""
         if time.monotonic() < self._search_at:
             return
         self._search_at = time.monotonic() + SEARCH_S
@@ -622,7 +622,7 @@ class Journal:
                 return
 
     def _replay(self, path: Path) -> bool:
-        """Write one of them; whether there is nothing more to do about it."""
+        """Writes the records of one segment; returns whether it needs no further attempt."""
         try:
             with read_abandoned(path) as records:
                 if records is None:
@@ -639,7 +639,7 @@ class Journal:
 
 
 def _error_text(error: Exception) -> str:
-    """What failed, in a line; an error about a row is not repeated, as it may say its values."""
+    """One line about an error; of a data error only its type, as it may contain values."""
     name = type(error).__name__
     if name != "OperationalError" and not isinstance(error, OSError):
         return name

@@ -1,7 +1,7 @@
 """Prometheus metrics: one row of METRICS per name, filled from log records.
 
-Labels are names of the registry only (route, provider, model), never text that a client
-chose: any other name counts as `other`.
+Labels are only names in the registry (route, provider, model), never text that a client
+sent: any other name counts as `other`.
 
     counters, histograms   from log records, summed over the workers
     gauges of a process    (in flight, memory, ...) sampled twice a second, summed over the
@@ -37,7 +37,7 @@ from gateway.routing.snapshot import Snapshot
 
 # --- labels -----------------------------------------------------------------------------
 
-# The label of every name that the registry does not have.
+# The label of names that are not in the registry.
 OTHER = "other"
 
 
@@ -56,7 +56,7 @@ class RegistryNames:
         self.targets = frozenset(model.label for model in models)
 
     def route(self, name: str) -> str:
-        """The route's name; that of the wildcard route which serves the name, or `other`."""
+        """The route's name, or that of the wildcard route that matches the name, or `other`."""
         if not name or name in self._routes:
             return name
         for pattern, route in self._wildcards:
@@ -65,7 +65,7 @@ class RegistryNames:
         return OTHER
 
     def target(self, provider: str, model: str) -> tuple[str, str]:
-        """Provider and model, each `other` where the registry does not have it."""
+        """Provider and model, each `other` if it is not in the registry."""
         registered = not model or (provider, model) in self._models
         if not provider or provider in self._providers:
             return provider, model if registered else OTHER
@@ -77,16 +77,16 @@ _CHUNKS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 _OVERHEAD = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 1)
 
 
-# What requests that are counted together have in common: route, provider, model, the
-# client's dialect, whether it is a stream, and the status's first digit.
+# Requests that are counted together: route, provider, model, the client's dialect, whether
+# it is a stream, and the first digit of the status.
 RequestGroup = tuple[str, str, str, str, bool, int]
 
 
 class BatchHistogram(Histogram):
-    """A histogram that takes many values at a time: one by one, each takes three locks."""
+    """A histogram that adds many values at a time: each single `observe` takes three locks."""
 
     def observe_all(self, values: list[float]) -> None:
-        """Count these values, in seconds."""
+        """Adds these values, in seconds."""
         bounds = self._upper_bounds
         self._sum.inc(sum(values))
         for index, count in Counted(bisect_left(bounds, value) for value in values).items():
@@ -94,7 +94,7 @@ class BatchHistogram(Histogram):
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """A row: what kind it is, what it says, and by what it is split.
+    """A row: the type of metric, its help text and its labels.
 
     `node` marks a gauge that is the same in every worker.
     """
@@ -107,13 +107,13 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class NodeValues(msgspec.Struct, frozen=True, kw_only=True):
-    """What is the same in each worker of a node, at the time of a scrape.
+    """Values that are the same in each worker of a node, at the time of a scrape.
 
     Attributes:
-        version: the registry's.
+        version: the registry version.
         targets: the state of each target, by `provider/model`.
-        database_up: whether the last look at the database succeeded.
-        redis_up: the same of Redis; None where none is configured.
+        database_up: whether the last access to the database succeeded.
+        redis_up: whether the last access to Redis succeeded; None if it is not configured.
         budgets: US dollars left, by owner (`key:7`, `team:2`, ..., `all`) and span.
     """
 
@@ -125,7 +125,7 @@ class NodeValues(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProcessValues(msgspec.Struct, frozen=True, kw_only=True):
-    """What a worker knows of itself, at the time of a sample."""
+    """Values of one worker, at the time of a sample."""
 
     max_requests: int = 0
     spool_rows: int = 0
@@ -228,12 +228,11 @@ _TOKENS = (
 )
 
 
-# Labels are bounded by what is configured. Beyond this many a new combination of a large
-# registry is counted as "other".
+# Maximum number of label combinations, for large registries; further ones count as "other".
 MAX_CHILDREN = 5000
-# Targets of which the state is told even where nothing is known of them.
+# Up to this many targets are all reported, also those without a state.
 MAX_TARGETS = 2000
-# Entries are counted in batches, off the hot path; no more than this many wait.
+# Log records are counted in batches, off the hot path; this is the maximum number pending.
 MAX_PENDING = 5000
 
 
@@ -242,7 +241,7 @@ class Metrics:
 
     def __init__(self, version: str) -> None:
         self.registry = CollectorRegistry()
-        # Whether there are other workers, whose values are added.
+        # Whether values are summed over several workers.
         self.multi_worker = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
         self._metrics: dict[str, Any] = {
             name: self._make(name, row) for name, row in METRICS.items() if not row.node
@@ -279,36 +278,36 @@ class Metrics:
         return child
 
     def use_names(self, snapshot: Snapshot) -> None:
-        """Take labels from this registry from now on."""
+        """Uses this registry's names as labels from now on."""
         self._snapshot = snapshot
 
     def in_flight(self, change: int) -> None:
-        """One request more or less."""
+        """Changes the number of requests in flight."""
         self.requests_in_flight += change
 
     def count_shed(self) -> None:
-        """Count a request that was refused for want of room."""
+        """Counts a request that was rejected by the concurrency limit."""
         self._events.append((("dragoman_requests_shed_total",), 1))
 
     def count_refusal(self, owner: str, limit: str) -> None:
-        """Count the refusal of a limit: whose it is, and what it counts."""
+        """Counts the refusal of a limit: the kind of its owner, and its metric."""
         self._events.append((("dragoman_limit_refusals_total", owner, limit), 1))
 
     def count_stall(self, cause: str, seconds: float) -> None:
-        """Count a stall of the event loop."""
+        """Counts a stall of the event loop."""
         self._events.append((("dragoman_event_loop_stalls_total", cause), 1))
         self._events.append((("dragoman_event_loop_stall_seconds_total", cause), seconds))
 
     def record(self, record: LogRecord) -> None:
-        """Take a finished request; it counts with the next `flush`."""
+        """Adds the record of a finished request, to be counted on the next `flush`."""
         self._pending.append(record)
         if len(self._pending) > MAX_PENDING:
             self.flush()
 
     def flush(self) -> None:
-        """Count what waits, and log what failed. From any thread.
+        """Counts pending records, and logs failures. Thread-safe.
 
-        Sums, as each count takes a lock.
+        Adds up the increments first, as each increment takes a lock.
         """
         names = self._names
         if names.snapshot is not self._snapshot:
@@ -340,7 +339,7 @@ class Metrics:
 
     def _observe(self, group: RequestGroup, records: list[LogRecord]) -> None:
         *target_labels, _, stream, _ = group
-        # But for the requests of a batch, whose times nobody tells.
+        # Requests of a batch have no times.
         timed = [entry for entry in records if entry.duration_ms]
         durations = [entry.duration_ms / 1000 for entry in timed]
         first_token_times = [e.first_token_ms / 1000 for e in timed if e.first_token_ms is not None]
@@ -361,7 +360,7 @@ class Metrics:
             self._child("dragoman_overhead_seconds", target_labels[0]).observe_all(overheads)
 
     def sample(self, process: ProcessValues) -> None:
-        """Set the gauges of this process. From any thread."""
+        """Sets the gauges of this process. Thread-safe."""
         with self._sampling:
             self._child("dragoman_in_flight_requests").set(self.requests_in_flight)
             self._child("dragoman_in_flight_limit").set(process.max_requests)
@@ -377,13 +376,13 @@ class Metrics:
             self._count_to(process.failed_batches, "dragoman_log_failed_batches_total")
 
     def _count_to(self, value: int, *key: str) -> None:
-        """Make a counter what was counted elsewhere."""
+        """Advances a counter to a value that is counted elsewhere."""
         before = self._counted.get(key, 0)
         self._child(*key).inc(max(0, value - before))
         self._counted[key] = value
 
     def exposition(self, node: NodeValues, process: ProcessValues) -> bytes:
-        """The text of /metrics. Takes its time: not for the event loop's thread."""
+        """The text of /metrics. Slow: not for the event loop's thread."""
         with self._rendering:
             self.flush()
             self.sample(process)
@@ -398,9 +397,10 @@ class Metrics:
             return generate_latest(registry) + generate_latest(node_registry)
 
     def _target_states(self, states: dict[str, int]) -> dict[str, int]:
-        """The states of the registry's targets, also of those of which nothing is known.
+        """The states of the registry's targets, 0 for those without a state.
 
-        So one that recovers is told as usable. Of a large registry those with a state alone.
+        So a target that recovers is reported as usable. In a large registry, only targets with a
+        state are reported.
         """
         registered = self._names.targets
         reported = {label: state for label, state in states.items() if label in registered}
@@ -438,7 +438,7 @@ class _NodeCollector(Collector):
 
 
 def memory_bytes() -> int:
-    """The resident memory of this process; 0 where the system does not tell."""
+    """The resident memory of this process; 0 if the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - no disk is read
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -447,7 +447,7 @@ def memory_bytes() -> int:
 
 
 def _forget_dead_workers() -> None:
-    """Drop the gauges of workers that are gone: nobody else sets them back."""
+    """Drops the gauges of workers that have ended: no other process resets them."""
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     for pid in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*.db")}:
         try:
@@ -464,7 +464,7 @@ def _count(
     sums: defaultdict[tuple[str, ...], float],
     names: RegistryNames,
 ) -> None:
-    """Add what finished requests of one kind add to each counter, by name and labels."""
+    """Adds the increments of finished requests of one group to `sums`, by name and labels."""
     route, provider, model, dialect, stream, status_class = group
     target_labels = route, provider, model
     stream_label = "true" if stream else "false"
@@ -497,7 +497,7 @@ def _count_attempt(
 ) -> None:
     outcome = "error" if attempt.error_kind else "ok"
     sums["dragoman_upstream_attempts_total", *target, outcome] += 1
-    if attempt.cost_usd:  # of one that was given up: no part of the request's own
+    if attempt.cost_usd:  # of a hedge loser: not part of the request's own cost
         sums["dragoman_cost_usd_total", route, *target] += float(attempt.cost_usd)
     if attempt.input_tokens:
         sums["dragoman_tokens_total", route, *target, "input"] += attempt.input_tokens
@@ -506,19 +506,19 @@ def _count_attempt(
 
 
 # --- failed requests in the process log -------------------------------------------------
-# One line for each request that failed at its upstreams, with its ids. Never a prompt, an
-# answer or a provider's message: they may hold either.
+# One line for each request that failed at its upstreams, with its ids. Never a prompt, a
+# response or a provider's message, which may contain either.
 
 log = logging.getLogger(__name__)
 
-# At a time: where all requests fail, the first ones tell what there is to tell.
+# Per flush: if all requests fail, the first ones show why.
 MAX_LINES = 20
-# What the client did is no failure of a service; the request log has it.
+# Client errors are not failures of a service; the request log has them.
 _CLIENT_ERRORS = frozenset({400, 401, 403, 404, 405, 409, 413, 422, 499})
 
 
 def log_failures(records: list[LogRecord]) -> None:
-    """Log the requests among these that failed at a provider or broke off."""
+    """Logs those requests that failed at a provider or broke off."""
     failed = [
         e for e in records if e.attempts and (e.outcome == "cut" or e.status not in _CLIENT_ERRORS)
     ]

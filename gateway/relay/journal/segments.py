@@ -1,13 +1,13 @@
 """Segments: memory-mapped journal files whose log records outlive a killed process.
 
-To append is to copy into mapped memory, without a system call: what a killed process has
-copied, the kernel writes to disk. The blocks are allocated before the file is mapped, so that
-a full disk is an error here and not a fault there. A record is: length (4 bytes), CRC-32
+An append copies into mapped memory, without a system call: the kernel writes to disk what a
+killed process has copied. The blocks are allocated before the file is mapped, so that
+a full disk is an error there and not a fault on append. A record is: length (4 bytes), CRC-32
 (4 bytes), msgpack; a length of 0 ends the file.
 
 A segment is locked (flock) by the process that writes it, so a starting process replays only
 those whose owner is dead. It is locked before it gets its final name, or another process could
-take it for an abandoned one.
+mistake it for an abandoned one.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ import msgspec
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 
 # --- encoding ---------------------------------------------------------------------------
-# A finished request has cost money: its row is never lost because of a value that a client or an
-# upstream chose. Most records are encoded unchanged.
+# A finished request has cost money: its row must not be lost because of a value that a client
+# or an upstream sent. Most records are encoded unchanged.
 
-# Adaptations in one record; of more, the last entry says how many were left out.
+# Maximum adaptations per record; beyond it, the last one has the number left out.
 MAX_ADAPTATIONS = 1000
 MAX_DEPTH = 32
 MAX_TEXT = 10_000
@@ -47,12 +47,12 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def encode_record(record: LogRecord) -> bytes:
-    """The record as msgpack. What can not be encoded is changed in the entry itself."""
+    """The record as msgpack. Values that cannot be encoded are changed in the record itself."""
     if len(record.adaptations) > MAX_ADAPTATIONS:
         record.adaptations = _first_adaptations(record.adaptations)
     try:
         return _encoder.encode(record)
-    except Exception:  # whatever it is that can not be written
+    except Exception:  # some value cannot be encoded
         make_storable(record)
     try:
         return _encoder.encode(record)
@@ -71,10 +71,10 @@ def _first_adaptations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def make_storable(record: LogRecord) -> None:
-    """Change the entry's values to ones that can be stored.
+    """Changes the record's values to ones that can be stored.
 
-    Whole numbers beyond 64 bits are clamped, in `adaptations` they become text; floats and
-    costs that are no number become None, lone surrogates `?`, deep nesting text.
+    Integers beyond 64 bits are clamped, in `adaptations` they become text; non-finite floats
+    and costs become None, lone surrogates `?`, deep nesting text.
     """
     _clamp_fields(record)
     for attempt in record.attempts:
@@ -86,7 +86,7 @@ def make_storable(record: LogRecord) -> None:
 
 
 def drop_details(record: LogRecord) -> None:
-    """Leave out all but the plain fields of an entry."""
+    """Removes everything but the plain fields of a record."""
     record.bodies, record.bodies_omitted, record.stored_response = None, "size", None
     record.adaptations, record.tags, record.attempts = [], [], []
     _clamp_fields(record)
@@ -109,12 +109,12 @@ def _clamp_fields(record: LogRecord | Attempt) -> None:
         setattr(record, name, value)
 
 
-# Fields of times that are never unknown.
+# Fields of times that cannot be None.
 _REQUIRED_TIMES = frozenset({"started_at", "duration_ms", "started_ms"})
 
 
 def storable_json(value: Any, depth: int = 0) -> Any:
-    """A value of JSON that every encoder takes."""
+    """A JSON value that every encoder accepts."""
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -145,9 +145,9 @@ def _text(value: str) -> str:
 
 SIZE = 1024 * 1024
 SUFFIX = ".journal"
-# Of a file that is not locked yet.
+# Suffix of a file that is not locked yet.
 _NEW_SUFFIX = ".new"
-# A file without its name that is as old as this belongs to a process that died meanwhile.
+# A file that has `_NEW_SUFFIX` for longer than this belongs to a process that died.
 _NEW_S = 60.0
 
 _HEADER = struct.Struct("<II")
@@ -168,7 +168,7 @@ class Segment:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             os.posix_fallocate(fd, 0, size)
-            # The map has a copy of the descriptor, and with it the lock.
+            # The map holds a copy of the descriptor, and with it the lock.
             self._map = mmap.mmap(fd, size)
             new.rename(self.path)
         except OSError:
@@ -179,7 +179,7 @@ class Segment:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing has been appended since it was made or reset."""
+        """Whether nothing has been appended since its creation or reset."""
         return self._offset == 0
 
     def fits(self, length: int) -> bool:
@@ -187,7 +187,7 @@ class Segment:
         return self._offset + length + 2 * _HEADER.size <= self.size
 
     def append(self, payload: bytes) -> None:
-        """Copy one record that fits, its header last: a torn one has none."""
+        """Copies one record that fits, its header last, so that a torn record has none."""
         start = self._offset + _HEADER.size
         end = start + len(payload)
         self._map[start : end + len(_END)] = payload + _END
@@ -195,27 +195,27 @@ class Segment:
         self._offset = end
 
     def records(self) -> Iterator[LogRecord]:
-        """The entries that have been appended."""
+        """The records that have been appended."""
         return _records(self._map[: self._offset + len(_END)])
 
     def reset(self) -> None:
-        """Forget all records: they are in the database."""
+        """Discards all records, which are in the database."""
         self._map[: len(_END)] = _END
         self._offset = 0
 
     def remove(self) -> None:
-        """Delete the file."""
+        """Deletes the file."""
         self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Give up the file and its lock."""
+        """Closes the file and releases its lock."""
         with contextlib.suppress(OSError, ValueError):
             self._map.close()
 
 
 def size_for(length: int, min_size: int = SIZE) -> int:
-    """The size of a segment that takes a record of this length."""
+    """The size of a segment for a record of this length."""
     size = min_size
     while length + 2 * _HEADER.size > size:
         size *= 2
@@ -224,10 +224,10 @@ def size_for(length: int, min_size: int = SIZE) -> int:
 
 @contextlib.contextmanager
 def read_abandoned(path: Path) -> Iterator[list[LogRecord] | None]:
-    """The entries of a segment whose owner is dead, locked while they are in use.
+    """The records of a segment whose owner is dead, locked while they are in use.
 
-    None where the owner lives, or where another process was faster to write them. Raises
-    OSError if the file can not be read.
+    None if the owner is alive, or if another process has already written them. Raises
+    OSError if the file cannot be read.
     """
     try:
         file = path.open("rb")
@@ -240,12 +240,12 @@ def read_abandoned(path: Path) -> Iterator[list[LogRecord] | None]:
         except BlockingIOError:
             yield None
             return
-        # Whoever had the lock before may have written the records and deleted the file.
+        # A previous lock holder may have written the records and deleted the file.
         yield list(_records(file.read())) if os.fstat(file.fileno()).st_nlink else None
 
 
 def delete_unnamed(directory: Path) -> None:
-    """Delete the files that processes left which died while they made a segment."""
+    """Deletes files of processes that died while they created a segment."""
     for path in directory.glob(f"*{_NEW_SUFFIX}"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > _NEW_S:
@@ -253,7 +253,7 @@ def delete_unnamed(directory: Path) -> None:
 
 
 def _records(data: bytes) -> Iterator[LogRecord]:
-    """The entries of a file; stops at a torn record."""
+    """The records in a file, up to the first torn one."""
     offset = 0
     while offset + _HEADER.size <= len(data):
         length, crc = _HEADER.unpack_from(data, offset)
@@ -270,16 +270,16 @@ def _records(data: bytes) -> Iterator[LogRecord]:
 
 log = logging.getLogger(__name__)
 
-# How long a full disk is taken for full, in seconds.
+# How long to wait before a full disk is tried again, in seconds.
 FULL_AGAIN_S = 2.0
 
 
 class SegmentPool:
-    """Gives segments and takes them back. From any thread.
+    """Provides segments and reuses released ones. Thread-safe.
 
     Attributes:
-        full: whether the disk or the bound gave no more when it was last asked. Until it
-            does, what is given comes out of the reserve.
+        full: whether the disk or the limit was full at the last attempt. Until there is room
+            again, segments come from the reserve.
     """
 
     def __init__(self, directory: Path, *, max_bytes: int, reserve_bytes: int) -> None:
@@ -296,7 +296,7 @@ class SegmentPool:
 
     @property
     def bytes(self) -> int:
-        """What they take of the disk, the reserve included."""
+        """Disk space of all segments, the reserve included."""
         with self._lock:
             return self._bytes()
 
@@ -304,9 +304,10 @@ class SegmentPool:
         return sum(segment.size for segment in self._used) + SIZE * len(self._spares)
 
     def acquire(self, length: int, *, preferred_size: int, bounded: bool) -> Segment | None:
-        """A segment that takes a record of this length, of `wanted` bytes if possible.
+        """A segment for a record of `length` bytes; None if there is no room.
 
-        Where it is bounded it counts for the bound. None notes that the disk is full.
+        It has `preferred_size` bytes if possible. `bounded`: whether it must stay within the limit
+        of disk space.
         """
         min_size, size = size_for(length), size_for(length, preferred_size)
         with self._lock:
@@ -331,19 +332,19 @@ class SegmentPool:
             return self._late_reserve() if min_size == SIZE else None
 
     def _check_bound(self, size: int, *, bounded: bool) -> None:
-        """Raises OSError where the bound allows no more beside a whole reserve."""
+        """Raises OSError if the limit has no room next to a complete reserve."""
         missing = max(0, self._reserve - len(self._spares)) * SIZE
         if bounded and self._bytes() + missing + size > self._limit:
             raise OSError(errno.EDQUOT, "DRAGOMAN_JOURNAL_DISK_BYTES is reached")
 
     def _add_spare(self) -> None:
-        """Refill the reserve by one segment: the writer, whose work that is, may be held up."""
+        """Adds a segment to the reserve, in case the writer, which refills it, is blocked."""
         if len(self._spares) < self._reserve:
             with contextlib.suppress(OSError):
                 self._spares.append(Segment(self._directory))
 
     def _late_reserve(self) -> Segment | None:
-        """A segment of a reserve that was not whole when the bound was reached."""
+        """A segment of a reserve that was not complete when the limit was reached."""
         if not self._bound_reached or self._bytes() + SIZE > self._limit:
             return None
         try:
@@ -363,7 +364,7 @@ class SegmentPool:
         self._full_at = time.monotonic()
 
     def release(self, segments: Iterable[Segment]) -> None:
-        """Free segments whose records are in the database."""
+        """Releases segments whose records are in the database."""
         removed = []
         with self._lock:
             for segment in segments:
@@ -377,10 +378,10 @@ class SegmentPool:
             segment.remove()
 
     def refill(self, *, bounded: bool) -> bool:
-        """Make the reserve whole; whether a full disk has room again. For the writer's thread."""
+        """Refills the reserve; returns whether a full disk has room again. Runs in the writer."""
         if self.full and time.monotonic() - self._full_at < FULL_AGAIN_S:
             return False
-        # One more than it takes: else the next request would find the disk full again.
+        # One more than the reserve: otherwise the next request would find the disk full again.
         while not self._closed and len(self._spares) < self._reserve + self.full:
             try:
                 with self._lock:
@@ -396,7 +397,7 @@ class SegmentPool:
         return again
 
     def close(self) -> None:
-        """Delete the reserve."""
+        """Deletes the reserve."""
         with self._lock:
             self._closed = True
             for spare in self._spares:

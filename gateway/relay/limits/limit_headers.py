@@ -23,36 +23,36 @@ def _header_names(template: str) -> dict[str, tuple[bytes, bytes, bytes]]:
 
 
 def _reset_timestamp(second: int, remaining_s: int) -> bytes:
-    """A reset as Anthropic writes it: when."""
+    """A reset in Anthropic's format: a timestamp."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ").encode()
 
 
 def _reset_duration(second: int, remaining_s: int) -> bytes:
-    """A reset as OpenAI writes it: in what time."""
+    """A reset in OpenAI's format: a duration."""
     return format_duration(remaining_s).encode()
 
 
 HeaderFormat = tuple[dict[str, tuple[bytes, bytes, bytes]], Callable[[int, int], bytes]]
 _OPENAI: HeaderFormat = (_header_names("x-ratelimit-{field}-{what}"), _reset_duration)
-# Dialects with names of their own; the others have OpenAI's.
+# Dialects with header names of their own; the others use OpenAI's.
 _FORMAT_BY_DIALECT: dict[str, HeaderFormat] = {
     "anthropic_messages": (_header_names("anthropic-ratelimit-{what}-{field}"), _reset_timestamp)
 }
 
-# Of a bound: its place among the counts, the most there may be beside the request itself, and
-# its headers that do not change within a second: the limit, and when it is as if unused.
+# Of a bound: its index in the counts, the maximum use besides the request itself, and its
+# headers that do not change within a second: the limit, and its reset.
 BoundHeaders = tuple[int, int, Header, Header]
-# Of a kind of bounds: the name of the header that tells what is left, and all of that kind.
+# Of a metric: the name of the header for the remaining amount, and all bounds of the metric.
 HeadersOfKind = tuple[bytes, tuple[BoundHeaders, ...]]
 
 
 class LimitHeaders:
-    """What the headers of some bounds are made of, good for so long as `limits.lines` are."""
+    """Renders the headers of some bounds; valid as long as `limits.current_windows` of them."""
 
     __slots__ = ("_bounds_by_kind", "_headers_by_dialect", "_second", "_soft_bounds")
 
     def __init__(self, bounds: Sequence[Bound], now: float) -> None:
-        # By what is counted: the place of a bound, its most, the same as told, when it ends.
+        # By metric: index of a bound in the counts, maximum use, its text, end of the window.
         self._bounds_by_kind: dict[Metric, list[tuple[int, int, bytes, float]]] = {}
         for number, bound in enumerate(bounds):
             if span_s := bound.span_s:
@@ -63,13 +63,13 @@ class LimitHeaders:
         soft = ((2 * n, b) for n, b in enumerate(bounds) if b.rule.soft is not None)
         self._soft_bounds = tuple(soft)
         self._second = 0
-        # Those of this second, by dialect: one request in many makes them.
+        # Headers of this second, by dialect: built by its first request.
         self._headers_by_dialect: dict[str, tuple[HeadersOfKind, ...]] = {}
 
     def render(self, dialect: str, counts: Sequence[int], now: float) -> list[Header]:
-        """The headers for a request that was looked at: of each kind, what ends first.
+        """The headers for a checked request: of each metric, those of the tightest bound.
 
-        `counts` are those of `limits.look`, of all bounds or of the first of them.
+        `counts` are those of `limits.check_limits`, of all bounds or of the first of them.
         """
         second = int(now)
         if second != self._second:
@@ -115,7 +115,7 @@ class LimitHeaders:
         return tuple(kinds)
 
     def _warnings(self, counts: Sequence[int]) -> list[Header]:
-        """The header of budgets that are nearly spent, if any is."""
+        """The header of budgets that have passed their soft limit, if there are any."""
         spent = (
             (counts[index], bound) for index, bound in self._soft_bounds if index < len(counts)
         )
@@ -128,7 +128,7 @@ class LimitHeaders:
 
 
 def format_duration(seconds: int) -> str:
-    """A time as OpenAI writes it: `1s`, `6m0s`, `1h0m5s`."""
+    """A duration in OpenAI's format: `1s`, `6m0s`, `1h0m5s`."""
     minutes, remaining_seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

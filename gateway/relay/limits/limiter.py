@@ -1,12 +1,12 @@
-"""Keeps requests within limits and budgets: reserves before the call, settles after it.
+"""Enforces limits and budgets: reserves before the call, settles after it.
 
     rules of key, project, team, route and provider
-      -> Limiter.reserve checks all of them, then counts in all: no await between
+      -> Limiter.reserve checks all of them, then counts in all, without an await in between
       -> Reservation     what was reserved; the call carries it
-      -> Limiter.settle  replaces it by what was used, however the call ended
+      -> Limiter.settle  replaces it by the actual use, however the call ended
 
-The counters are those of `shared_counters`; `redis_limiter` has them in Redis. A limit of a
-provider only skips a target: the request is refused only if no other target can answer.
+The counters are in `shared_counters`; `redis_limiter` has them in Redis. A limit of a
+provider only skips a target: the request is rejected only if no other target can serve it.
 """
 
 from __future__ import annotations
@@ -46,15 +46,15 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
 log = logging.getLogger(__name__)
 
 _MAX_CACHED_RULES = 8192
-# Budgets of which metrics tell what is left.
+# Maximum number of budgets in the metrics.
 MAX_BUDGETS = 1000
-# (owner and span, window, units): what the database says was spent.
+# (rule name, window, units): the spend recorded in the database.
 RecordedSpend = Sequence[tuple[str, int, int]]
 Lines = tuple[BoundWindow, ...]
 
 
 class _ActiveBounds(msgspec.Struct, frozen=True):
-    """Bounds as they are at a time: lines to count in, what headers are made of, who warns."""
+    """Bounds at a point in time: their current windows, headers, and those with a soft limit."""
 
     bounds: Bounds
     lines: Lines
@@ -63,7 +63,7 @@ class _ActiveBounds(msgspec.Struct, frozen=True):
 
 
 class _RuleSet(msgspec.Struct, frozen=True):
-    """The rules of a key on a route, or of a target, and what they need to know of a call.
+    """The rules of a key on a route, or of a target, and the inputs of their estimates.
 
     Attributes:
         needs_estimate: whether any of them needs an estimate of the tokens.
@@ -91,17 +91,17 @@ class Limiter:
         self._snapshot: Snapshot | None = None
         self._rules_by_route: dict[tuple[int, str], _RuleSet] = {}
         self._rules_by_target: dict[tuple[int, int], _RuleSet] = {}
-        # Lines by the place of their bounds in memory, which are kept alive with them; from
-        # and until when they hold, and for requests of which day.
+        # By `id()` of the bounds, which the values keep alive; and the tick and the day of
+        # requests for which they are valid.
         self._active_bounds: dict[int, _ActiveBounds] = {}
         self._active_period = (0.0, 0.0, 0.0, 0.0)
         self._warned_windows: dict[str, int] = {}
         self._day = -1.0
         self._windows: dict[str, int] = {}
-        # Is told of each refusal: whose limit it is (`key`, `team`, ...), and what it counts.
+        # Called for each refusal with the kind of owner (`key`, `team`, ...) and the metric.
         self.on_refused: Callable[[str, str], None] = lambda owner, what: None
 
-    # --- what holds ---------------------------------------------------------------------
+    # --- rules --------------------------------------------------------------------------
 
     def _request_rules(self, call: Call, route: Route) -> _RuleSet:
         exchange = call.exchange
@@ -145,9 +145,9 @@ class Limiter:
     def reservation_request(
         self, call: Call, route: Route, target: Target | None
     ) -> ReservationRequest | None:
-        """What the limits have to be asked for an attempt at a target; None if nothing.
+        """What to reserve for an attempt at a target; None if no rule applies.
 
-        Without a target the call gets an answer that has been kept: it uses nothing.
+        Without a target the response is cached, and the call uses nothing.
         """
         exchange = call.exchange
         if exchange.snapshot is not self._snapshot:
@@ -167,24 +167,24 @@ class Limiter:
         )
 
     def _use_snapshot(self, snapshot: Snapshot) -> None:
-        """Forget the rules of an older registry."""
+        """Discards the rules of an older registry."""
         self._snapshot = snapshot
         self._rules_by_route.clear()
         self._rules_by_target.clear()
 
-    # --- in -----------------------------------------------------------------------------
+    # --- reserve ------------------------------------------------------------------------
 
     async def admit(self, call: Call, route: Route, target: Target | None) -> Admission:
-        """Reserve for a call and its attempt at a target; waits only where Redis counts.
+        """Reserves for a call and its attempt at a target; waits only if Redis has the counters.
 
-        Without a target the call is answered from the cache.
+        Without a target the response is cached.
         """
         return self.reserve(call, route, target)
 
     def reserve(self, call: Call, route: Route, target: Target | None) -> Admission:
-        """Reserve for a call and its attempt at a target.
+        """Reserves for a call and its attempt at a target.
 
-        Later attempts of the same call are checked against the provider's limits only.
+        Later attempts of the same call are checked only against the limits of target and provider.
         """
         exchange = call.exchange
         if exchange.snapshot is not self._snapshot:
@@ -219,7 +219,7 @@ class Limiter:
         return Admission(self.count_refusal(refused)) if refused is not None else ADMITTED
 
     def count_refusal(self, refused: LimitRefusal) -> Error:
-        """The error for a refusal, which is counted."""
+        """Counts a refusal, and returns its error."""
         rule = refused.rule
         self.on_refused(rule.owner.partition(":")[0], rule.metric)
         return refusal_error(refused)
@@ -227,7 +227,7 @@ class Limiter:
     def _reserve(
         self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
     ) -> LimitRefusal | None:
-        """Count in all of the bounds, unless one refuses; the client is told of its own."""
+        """Reserves under all of the bounds, unless one refuses; sets the call's limit headers."""
         exchange = call.exchange
         now, counters = self._clock(), self.counters
         current = self._active(bounds, now, exchange.started_at)
@@ -246,14 +246,14 @@ class Limiter:
         return None
 
     def set_limit_headers(self, call: Call, bounds: Bounds, counts: Sequence[int]) -> None:
-        """Set the response headers that report the limits' remaining amounts."""
+        """Sets the response headers that report the remaining amounts of the limits."""
         exchange = call.exchange
         now = self._clock()
         headers = self._active(bounds, now, exchange.started_at).headers
         call.limit_headers = headers.render(exchange.dialect.name, counts, now)
 
     def _active(self, bounds: Bounds, now: float, started: float) -> _ActiveBounds:
-        """The bounds as they are now, in the budgets of when the request began."""
+        """The bounds now, with the calendar windows in which the request began."""
         tick_start, tick_end, day_start, day_end = self._active_period
         if not (tick_start <= now < tick_end and day_start <= started < day_end):
             tick_start, day_start = (
@@ -276,7 +276,7 @@ class Limiter:
         return active
 
     def windows(self, started: float) -> dict[str, int]:
-        """The calendar's windows that a request belongs to."""
+        """The calendar windows of a request that began at `started`."""
         day = started // limits.DAY
         if day != self._day:
             spans = {span: limits.calendar_window(started, span)[0] for span in limits.CALENDAR}
@@ -284,27 +284,27 @@ class Limiter:
         return self._windows
 
     def now(self) -> float:
-        """The time by which is counted."""
+        """The current time of the limiter's clock."""
         return self._clock()
 
     def injected_now(self) -> float:
-        """The same where it is not the machine's own; else 0."""
+        """The current time if the clock is not the machine's own; else 0."""
         return 0.0 if self._clock is time.time else self._clock()
 
-    # --- out ----------------------------------------------------------------------------
+    # --- settle -------------------------------------------------------------------------
 
     def release_attempt(self, call: Call, usage: Estimate = _NO_USAGE) -> None:
-        """An attempt is over: what it reserved at its provider is free, but what it used."""
+        """Ends an attempt: settles its reservation with `usage`."""
         if call.reservations and call.reservations[-1].attempt:
             self.release(call.reservations.pop(), usage.tokens, usage.units)
 
     def settle(
         self, call: Call, tokens: int, units: int, hedge_loser_usage: Estimate = _NO_USAGE
     ) -> None:
-        """Put what a call used in the place of what it had reserved. Once.
+        """Replaces everything that a call has reserved by its actual use. Call it once.
 
-        `lost` is what a target used that was given up for a faster one: the key, its team
-        and the route pay for that too, the provider that answered does not.
+        `hedge_loser_usage` is the use of a target that lost to a faster one: it counts for the
+        key, its team and the route, but not for the provider that responded.
         """
         for reservation in call.reservations:
             if reservation.attempt:
@@ -316,7 +316,7 @@ class Limiter:
         call.reservations.clear()
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
-        """Settle one hold."""
+        """Settles one reservation."""
         current = self._active(reservation.bounds, self._clock(), reservation.started_at)
         limits.settle(current.lines, self.counters.local_slot, reservation.estimate, tokens, units)
         if units > 0:
@@ -324,7 +324,7 @@ class Limiter:
                 self._check_soft_limit(bound, self.windows(reservation.started_at)[bound.rule.span])
 
     def _check_soft_limit(self, bound: Bound, window: int) -> None:
-        """Say once in each window that a budget's soft limit is passed."""
+        """Warns once per window when a budget passes its soft limit."""
         rule = bound.rule
         slots = (self.counters.local_slot, *self.counters.peer_slots)
         used = sum(
@@ -333,7 +333,7 @@ class Limiter:
         self.log_soft_limit(rule, used, window)
 
     def log_soft_limit(self, rule: Rule, used: int, window: int) -> None:
-        """Write a warning into the gateway's own log, if it is due."""
+        """Logs a warning if the soft limit is passed for the first time in a window."""
         if rule.soft is None or used < rule.soft or self._warned_windows.get(rule.name) == window:
             return
         self._warned_windows[rule.name] = window
@@ -342,13 +342,13 @@ class Limiter:
             extra={"owner": rule.owner, "span": rule.span, "soft": rule.soft / limits.UNITS},
         )
 
-    # --- with the database --------------------------------------------------------------
+    # --- recorded spend -----------------------------------------------------------------
 
     def sync_spend(self, recorded: RecordedSpend) -> None:
-        """Count what the database knows was spent and these counters do not.
+        """Adds spend that is recorded in the database but missing from the counters.
 
-        The log is behind by what is still in journals, never before: what is missing
-        here is what was spent before the counters were made, or on another machine.
+        The log may lag behind because of pending records, but is never ahead: the difference was
+        spent before the counters were created, or on another machine.
         """
         self.counters.map_new_slots()
         with self.counters.exclusive_lock():
@@ -380,13 +380,13 @@ def _limit_refusal(counters: SharedCounters, bound: Bound, used: int, now: float
 
 
 def budget_refusal(rule: Rule, used: int, now: float) -> LimitRefusal:
-    """The refusal of a budget that is spent."""
+    """The refusal of a budget that is used up."""
     _, ends = limits.calendar_window(now, rule.span)
     return LimitRefusal(rule, used, None if ends is None else max(ends - now, 0.0))
 
 
 def _request_estimate(call: Call, rules: _RuleSet) -> Estimate:
-    """The most that a call may use, as far as its own rules ask for it."""
+    """The maximum use of a call, if its own rules need it."""
     return (
         estimate_usage(call.exchange, rules.max_output, rules.rates)
         if rules.needs_estimate
@@ -395,7 +395,7 @@ def _request_estimate(call: Call, rules: _RuleSet) -> Estimate:
 
 
 def _attempt_estimate(call: Call, rules: _RuleSet, target: Target) -> Estimate:
-    """The same of an attempt at a target."""
+    """The maximum use of an attempt at a target, if the target's rules need it."""
     exchange = call.exchange
     if not rules.needs_estimate:
         return _NO_USAGE
@@ -428,12 +428,12 @@ def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None
 
 
 def budget_rules(snapshot: Snapshot) -> list[Rule]:
-    """The rules of a registry's budgets, MAX_BUDGETS of them. Reads all keys: not for the loop."""
+    """The rules of up to MAX_BUDGETS budgets. Reads all keys: not for the event loop."""
     return list(islice(_budget_rules(snapshot), MAX_BUDGETS))
 
 
 def _budget_rules(snapshot: Snapshot) -> Iterator[Rule]:
-    """Those of the gateway, providers, targets, teams and keys, in this order."""
+    """The budget rules of the gateway, providers, targets, teams and keys, in this order."""
     yield from limits.build_rules("all", "", None, snapshot.budget)
     for provider in snapshot.providers.values():
         yield from limits.build_rules(f"provider:{provider.id}", "", None, provider.budget)
@@ -470,7 +470,7 @@ def remaining_budgets(
 
 
 def target_rules(target: Target) -> list[Rule]:
-    """The rules of an attempt: those of the target and of its provider."""
+    """The rules of an attempt: of the target and of its provider."""
     rules: list[Rule] = []
     provider = target.model.provider
     if target.id:
@@ -482,7 +482,7 @@ def target_rules(target: Target) -> list[Rule]:
 
 
 def refusal_error(refused: LimitRefusal) -> Error:
-    """What a client is told."""
+    """The client error for a refusal."""
     rule = refused.rule
     wait = None if refused.retry_after_s is None else max(1, ceil(refused.retry_after_s))
     if rule.metric != "usd":

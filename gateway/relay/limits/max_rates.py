@@ -1,8 +1,8 @@
-"""The most that a request may use, known before the call: tokens and dollars.
+"""The maximum use of a request, known before the call: tokens and dollars.
 
-An upper bound and not an estimate: what is reserved must suffice, or concurrent requests could
-exceed a limit together. It is read from the body's top-level fields, which are decoded anyway; the
-rest of the body is parsed only if its size says little.
+An upper bound and not an estimate: the reservation must suffice, or concurrent requests could
+exceed a limit together. It uses the body's top-level fields, which are decoded anyway; the
+rest of the body is parsed only if its size is a poor measure.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from gateway.routing.limits import UNITS, Estimate
 from gateway.routing.pricing import charge_of
 from gateway.routing.snapshot import ApiKey, Route, Target
 
-# What an answer may have where neither the request nor the model's row says.
+# Maximum output if neither the request nor the model has a limit.
 OUTPUT_TOKENS = 8192
-# JSON of plain words has more bytes to a token than that.
+# A lower bound: JSON of plain text has more bytes per token.
 BYTES_PER_TOKEN = 3
-# A longer body may be pictures, whose tokens are not in their bytes.
+# A longer body may contain images, whose tokens do not depend on their bytes.
 PARSED_BYTES = 128 * 1024
 _MILLION = 1_000_000
 
@@ -34,14 +34,14 @@ _CAP_FIELDS = frozenset({*_MAX_TOKENS_FIELDS, *(outer for outer, _ in _NESTED_MA
 _CHOICES = ("n", "best_of")
 _OUTPUT_FIELDS = _CAP_FIELDS.union(_CHOICES)
 _int_decoder = msgspec.json.Decoder(int | None)
-# Units of dollars for a token of input and one of output.
+# Units of dollars per token of input and of output.
 Rates = tuple[int, int]
 
 
 def estimate_usage(exchange: Exchange, model_max_output: int, rates: Rates) -> Estimate:
-    """What to reserve for a call that targets of such prices may answer.
+    """The amount to reserve for a call, at the given rates.
 
-    `able` is how long their answers may be at most, as `most_output` says.
+    `model_max_output` is the maximum output of the models, from `max_output_tokens`.
     """
     size, output = len(exchange.body), 0
     prompt = size // BYTES_PER_TOKEN + 1
@@ -53,16 +53,16 @@ def estimate_usage(exchange: Exchange, model_max_output: int, rates: Rates) -> E
 
 
 def _estimate_prompt(exchange: Exchange, size_estimate: int) -> int:
-    """The prompt's tokens at most, by what its parts are."""
+    """The maximum tokens of the prompt, by its parts."""
     try:
-        # By three bytes to a token instead of four.
+        # At three bytes per token instead of four.
         return estimate_tokens(exchange) * 4 // BYTES_PER_TOKEN
     except GatewayError:
         return size_estimate
 
 
 def max_output_tokens(targets: Iterable[Target]) -> int:
-    """The longest answer that any of the targets gives, in tokens."""
+    """The maximum output of any of the targets, in tokens."""
     output_limits = (target.model.traits.max_output or OUTPUT_TOKENS for target in targets)
     return max(output_limits, default=OUTPUT_TOKENS)
 
@@ -70,7 +70,7 @@ def max_output_tokens(targets: Iterable[Target]) -> int:
 def _max_output(exchange: Exchange, model_max_output: int) -> int:
     fields = exchange.fields
     route_default = exchange.route.default_max_output if exchange.route is not None else None
-    if _OUTPUT_FIELDS.isdisjoint(fields):  # as most are
+    if _OUTPUT_FIELDS.isdisjoint(fields):  # the common case
         return model_max_output if route_default is None else route_default
     max_tokens = _requested_max_tokens(fields)
     if max_tokens is None:
@@ -82,7 +82,7 @@ def _max_output(exchange: Exchange, model_max_output: int) -> int:
 
 
 def _requested_max_tokens(fields: Mapping[str, msgspec.Raw]) -> int | None:
-    """The answer's length as the client bounds it."""
+    """The output limit in the request; None without one."""
     for name in _MAX_TOKENS_FIELDS:
         if name in fields and (max_tokens := _positive_int(fields[name])) is not None:
             return max_tokens
@@ -113,10 +113,10 @@ def _nested_positive_int(raw: msgspec.Raw, name: str) -> int | None:
 def max_rates(
     targets: Iterable[Target], key: ApiKey | None = None, margin: Decimal | None = None
 ) -> Rates:
-    """The highest that is charged for any of the targets, in units of dollars for a token.
+    """The highest charge of any of the targets, in units of dollars per token.
 
-    One without a price costs nothing that is known, and so nothing that is counted. Long
-    prompts, service tiers, sound and margins (`margin` is the settings') are in it.
+    A target without a price has no known cost and does not count. Includes long prompts,
+    service tiers, audio and margins (`margin` is the one in the settings).
     """
     max_input_rate = max_output_rate = 0
     key_margin = key.margin if key is not None else None
@@ -133,7 +133,7 @@ def max_rates(
 
 
 def _price_variants(price: Price) -> Iterator[Price]:
-    """A price, and those of long prompts and other tiers that may hold in its place."""
+    """A price, and those of long prompts and service tiers that may replace it."""
     yield price
     for _, long_prompt_price in price.above:
         yield long_prompt_price
@@ -144,11 +144,11 @@ def _price_variants(price: Price) -> Iterator[Price]:
 def _max_units_per_token(
     rates: Iterable[Decimal | None], margins: tuple[Decimal | None, ...]
 ) -> int:
-    """The highest of the rates, in units of dollars for a token, rounded up."""
+    """The highest of the rates with its margin, in units of dollars per token, rounded up."""
     highest = max((rate for rate in rates if rate is not None), default=Decimal(0))
     return -int(-(charge_of(highest, *margins) or 0) * UNITS // _MILLION)
 
 
 def all_targets(routes: Iterable[Route]) -> tuple[Target, ...]:
-    """The targets of a route and its fallbacks."""
+    """The targets of several routes."""
     return tuple(target for route in routes for target in route.targets)

@@ -1,9 +1,9 @@
 """Connection to the Redis of the limits: one script, with reads and writes of cached responses.
 
-What is sent at once is one pipeline, and so one round trip. Whatever the client library raises
-(uvloop's closed transports are RuntimeErrors) becomes RedisUnavailable.
+Commands that are sent together form one pipeline, and so one round trip. Any exception of the
+client library (uvloop's closed transports are RuntimeErrors) becomes RedisUnavailable.
 
-Nothing is sent twice: a script that ran, and whose reply was lost, has reserved already.
+Commands are never retried: a script whose reply was lost may have reserved already.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from redis.exceptions import NoScriptError
 # All keys in one slot of a cluster, as the script touches several.
 PREFIX = "{dragoman}:"
 CACHE_PREFIX = "answer:"
-# Longer than any script takes: a request waits no longer for a Redis that hangs, unless the
-# URL says so (`?socket_timeout=2`).
+# Longer than any script takes: the maximum wait for a Redis that hangs, unless the URL
+# overrides it (`?socket_timeout=2`).
 TIMEOUT_S = 0.5
 _SCRIPT = (Path(__file__).parent / "redis_limiter.lua").read_text(encoding="utf-8")
 
-# The key, the answer, and for how many milliseconds.
+# The key, the blob, and its time to live in milliseconds.
 CacheWrite = tuple[str, bytes, int]
 
 
 class RedisUnavailable(Exception):
-    """Redis did not answer, or not as it should."""
+    """Redis did not respond, or returned an error."""
 
 
 def create_client(url: str, timeout_s: float, connections: int) -> Redis:
-    """A client that waits no longer than this, and tries nothing twice."""
+    """A client with this timeout and without retries."""
     return Redis.from_url(
         url,
         socket_timeout=timeout_s,
@@ -47,12 +47,12 @@ def create_client(url: str, timeout_s: float, connections: int) -> Redis:
 
 
 def socket_timeout_s(redis: Redis) -> float:
-    """How long a client waits for Redis at most: as the URL says, or TIMEOUT_S."""
+    """The timeout of a client in seconds: from the URL, or the default."""
     return float(redis.connection_pool.connection_kwargs["socket_timeout"])
 
 
 class RedisClient:
-    """The connections of one process. All of it raises RedisAway."""
+    """The connections of one process. All methods raise RedisUnavailable."""
 
     def __init__(self, url: str) -> None:
         self.redis: Redis = create_client(url, TIMEOUT_S, 64)
@@ -70,9 +70,9 @@ class RedisClient:
     async def run_script(
         self, payload: bytes, cache_key: str, cache_writes: list[CacheWrite]
     ) -> Any:
-        """The script's answer; some answers are kept along with it.
+        """Runs the script, and writes cached responses in the same round trip.
 
-        With `cache_key`, the cached response or None is its last element.
+        With `cache_key`, the cached response or None is the last element of the result.
         """
         async with self._with_timeout():
             if not self._sha:
@@ -102,10 +102,10 @@ class RedisClient:
         return bytes(blob) if blob is not None else None
 
     async def put(self, key: str, blob: bytes, ttl_ms: int) -> None:
-        """Keep an answer, in a round trip of its own."""
+        """Stores a cached response, in a round trip of its own."""
         async with self._with_timeout():
             await self.redis.set(PREFIX + CACHE_PREFIX + key, blob, px=ttl_ms)
 
     async def close(self) -> None:
-        """End the connections."""
+        """Closes the connections."""
         await self.redis.aclose()

@@ -4,11 +4,11 @@ One script does everything in one round trip: it settles the calls that ended si
 one, checks every rule of a request, and reserves. Cached responses are read and written in
 the same pipeline. Calls that end while no request arrives are settled in a batch soon after.
 Each call renews the lease of its process; reservations of a process whose lease of LEASE_S
-has expired no longer count. While Redis cannot be reached each machine counts by itself, as
+has expired no longer count. While Redis is unavailable each machine counts on its own, as
 it does without Redis.
 
 Spending is counted both here and in Redis. A Redis that has lost its data has lost its epoch
-too: the script then refuses every call until each process has sent the spending it knows of
+too: the script then rejects every call until each process has sent the spending it knows of
 (from the database and its own).
 """
 
@@ -47,12 +47,12 @@ LEASE_S = 6.0
 HEARTBEAT_S = 2.0
 FLUSH_S = 0.05
 RECONNECT_S = 1.0
-# A larger answer is kept in a round trip of its own: no request is to wait for it.
+# Larger responses are written in a round trip of their own, so that no request waits for them.
 MAX_PIPELINED_BYTES = 64 * 1024
 
 
 class _RedisReservation(msgspec.Struct, frozen=True):
-    """What the script answered: what is held now, and who refused, if anybody."""
+    """The script's result: what is reserved now, and the refusals, if any."""
 
     reservations: list[Reservation]
     counts: list[int]
@@ -62,7 +62,7 @@ class _RedisReservation(msgspec.Struct, frozen=True):
 
 
 class RedisLimiter(Limiter):
-    """Limits whose counters are on Redis. Begin with `begin`, in the running loop."""
+    """Limits whose counters are in Redis. Call `start` in the running loop."""
 
     def __init__(
         self, counters: SharedCounters, url: str, *, clock: Callable[[], float] = time.time
@@ -82,16 +82,16 @@ class RedisLimiter(Limiter):
 
     @property
     def is_up(self) -> bool:
-        """Whether Redis answered last."""
+        """Whether the last call of Redis succeeded."""
         return not self._unavailable
 
     @property
     def lease_name(self) -> str:
-        """In whose name this process reserves."""
+        """The current lease of this process."""
         return f"{self._process_id}.{self._lease_number}"
 
     def start(self) -> None:
-        """Say from now on that the process lives."""
+        """Starts to renew the lease at intervals."""
         self._heartbeat_task = start_restarting("limits", self._send_heartbeats)
 
     async def _send_heartbeats(self) -> None:
@@ -100,7 +100,7 @@ class RedisLimiter(Limiter):
             await self._run_script([], 0)
 
     async def close(self) -> None:
-        """Settle what is over, and end the connections."""
+        """Settles finished calls, and closes the connections."""
         if self._heartbeat_task is not None:
             self._heartbeat_task.cancel()
         if self._flush_timer is not None:
@@ -108,10 +108,10 @@ class RedisLimiter(Limiter):
         await self._run_script([], 0, closing=True)
         await self.client.close()
 
-    # --- in -----------------------------------------------------------------------------
+    # --- reserve ------------------------------------------------------------------------
 
     async def admit(self, call: Call, route: Route, target: Target | None) -> Admission:
-        """Reserve in one round trip, which also looks up the cached response."""
+        """Reserves in one round trip, which also looks up the cached response."""
         request = self.reservation_request(call, route, target)
         if request is None:
             call.limits_reserved = True
@@ -128,7 +128,7 @@ class RedisLimiter(Limiter):
         try:
             result = await asyncio.shield(task)
         except asyncio.CancelledError:
-            # The client left meanwhile; what is reserved for it is let go.
+            # The client disconnected: release what the task reserves.
             task.add_done_callback(self._release_abandoned)
             raise
         if result is None:  # Redis can not be reached
@@ -146,7 +146,7 @@ class RedisLimiter(Limiter):
         return ADMITTED
 
     def _take_cached(self, call: Call, blob: bytes | None) -> bool:
-        """Whether there is a cached response; then the attempt's reservation is released."""
+        """Whether there is a cached response; if so, releases the attempt's reservation."""
         if blob is None or call.cache_lookup is None:
             return False
         call.cache_lookup.blob = blob
@@ -154,7 +154,7 @@ class RedisLimiter(Limiter):
         return True
 
     async def get_cached(self, key: str) -> bytes | None:
-        """A cached response, in a round trip of its own; None too while Redis is unavailable."""
+        """A cached response, in a round trip of its own; also None while Redis is unavailable."""
         if _loop_time() < self._unavailable_until:
             return None
         try:
@@ -164,7 +164,7 @@ class RedisLimiter(Limiter):
             return None
 
     def put_cached(self, key: str, blob: bytes, seconds: float) -> None:
-        """Write a cached response with the next round trip."""
+        """Writes a cached response with the next round trip, or in its own if it is large."""
         if _loop_time() < self._unavailable_until:
             return
         ttl_ms = max(1, int(seconds * 1000))
@@ -210,7 +210,7 @@ class RedisLimiter(Limiter):
             refused = self._refusal(bounds[number - 1].rule, counts[-2], retry_after_ms / 1000)
         if 0 < number <= len(request.request_bounds):
             return _RedisReservation([], request_counts, refused, None)
-        # A provider that is full keeps nobody from asking the next.
+        # The limit of one provider does not prevent an attempt at the next.
         reservations = []
         if request.request_bounds:
             reservations.append(
@@ -241,15 +241,15 @@ class RedisLimiter(Limiter):
                 window = self.windows(started)[bound.rule.span]
                 self.log_soft_limit(bound.rule, counts[2 * number], window)
 
-    # --- out ----------------------------------------------------------------------------
+    # --- settle -------------------------------------------------------------------------
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
-        """Settle one hold, with the next round trip."""
+        """Settles one reservation, with the next round trip."""
         if not reservation.lease_name:
             super().release(reservation, tokens, units)
             for bound in reservation.bounds if units > 0 else ():
                 if bound.metric == "usd":
-                    # Counted here while Redis was away; Redis reserved nothing for it.
+                    # Reserved here while Redis was unavailable; Redis has no reservation for it.
                     row = _row(bound, reservation.estimate, reservation.started_at)
                     row |= {"amount": 0, "used": clamp_int(units), "lease_name": self.lease_name}
                     self.settlements.waiting.append(row)
@@ -280,7 +280,7 @@ class RedisLimiter(Limiter):
             task.add_done_callback(self._tasks.discard)
 
     def sync_spend(self, recorded: RecordedSpend) -> None:
-        """As on the counters here, which are used while Redis is away, and on Redis."""
+        """Adds recorded spend to Redis, and to the local counters, its fallback."""
         super().sync_spend(recorded)
         self.spend_sync.windows.update((name, window) for name, window, _ in recorded)
         self.settlements.waiting += [
@@ -300,7 +300,7 @@ class RedisLimiter(Limiter):
         closing: bool = False,
         cache_key: str = "",
     ) -> Any:
-        """The script's answer; None if Redis can not be reached.
+        """The script's result; None if Redis cannot be reached.
 
         With `cache_key`, the cached response or None is its last element.
         """
@@ -329,7 +329,7 @@ class RedisLimiter(Limiter):
         return answer
 
     def _note_unavailable(self, error: Exception) -> None:
-        # Nobody knows whether it was done: what was reserved in this name ends with its lease.
+        # The script may or may not have run: use a new lease, so that its reservations expire.
         self._lease_number += 1
         self._unavailable_until = _loop_time() + RECONNECT_S
         if not self._unavailable:
@@ -350,7 +350,7 @@ def _row(bound: Bound, estimate: Estimate, started: float) -> Row:
         row["ttl"] = 0 if ends is None else max(60, int(ends - started) + 86400)
     else:
         row["span"] = bound.span_s
-        # Longer than any request lasts: what is reserved stands in the same hash.
+        # Longer than any request, as the same hash contains the reservations.
         row["ttl"] = max(2 * bound.span_s, 7200)
     return row
 
@@ -362,11 +362,11 @@ def _row(bound: Bound, estimate: Estimate, started: float) -> Row:
 
 Row = dict[str, Any]
 
-# The script's answer to a process that has to say first what was spent.
+# The script's result for a process that must first send its spending.
 _REDIS_RESET = -1
-# How often another process may have been faster to say it.
+# How often to retry if another process sets a new epoch first.
 _TRIES = 4
-# Rows that wait while Redis is away; the oldest beyond it are dropped.
+# Maximum pending rows while Redis is unavailable; the oldest beyond it are dropped.
 MAX_UNSETTLED_ROWS = 20_000
 _MAX_CONFIRMED_IDS = 1000
 
@@ -374,7 +374,7 @@ _MAX_CONFIRMED_IDS = 1000
 class Settlements:
     """Settlements that Redis has not confirmed, in batches with an id.
 
-    A batch whose answer was lost is sent again under its id, and Redis applies it once.
+    A batch whose reply was lost is sent again under its id, and Redis applies it once.
 
     Attributes:
         waiting: rows for the next batch.
@@ -388,7 +388,7 @@ class Settlements:
         self._count = 0
 
     def next_batches(self) -> tuple[list[Row], list[str]]:
-        """The batches to send now, and confirmed ids that Redis may forget."""
+        """The batches to send now, and confirmed ids that Redis may delete."""
         batches, self._unconfirmed = self._unconfirmed, []
         if self.waiting:
             self._count += 1
@@ -402,12 +402,12 @@ class Settlements:
         return batches, ids
 
     def confirm(self, batches: list[Row]) -> None:
-        """Redis has applied these batches."""
+        """Marks batches as applied by Redis."""
         self._forget_sent(batches)
         self._confirmed_ids += [batch["id"] for batch in batches]
 
     def fail(self, batches: list[Row], ids: list[str]) -> None:
-        """Redis did not answer: send these again, but for the oldest beyond MAX_UNSETTLED_ROWS."""
+        """Requeues batches after a failure, without the oldest beyond MAX_UNSETTLED_ROWS."""
         self._forget_sent(batches)
         self._confirmed_ids += ids
         self._unconfirmed = [*batches, *self._unconfirmed]
@@ -420,7 +420,7 @@ class Settlements:
         self._sent = [batch for batch in self._sent if batch["id"] not in ids]
 
     def unsettled_units(self, name: str, window: int) -> int:
-        """How much of a budget's window is spent and not confirmed."""
+        """Units spent in a budget's window that Redis has not confirmed."""
         batches = [*self._sent, *self._unconfirmed, {"rows": self.waiting}]
         return sum(
             row["used"]
@@ -431,11 +431,11 @@ class Settlements:
 
 
 class SpendSync:
-    """What one process knows to be spent; the amounts are those of its board.
+    """The spending that one process knows of; the amounts are in its local counters.
 
     Attributes:
-        windows: budgets of which something is known, by name, and their window.
-        on_redis_reset: called when Redis had lost its memory.
+        windows: the current window of each budget with known spending, by rule name.
+        on_redis_reset: called when Redis has lost its data.
     """
 
     def __init__(
@@ -447,7 +447,7 @@ class SpendSync:
         self._epoch = ""
 
     async def run_script(self, payload: Row, cache_key: str, cache_writes: list[CacheWrite]) -> Any:
-        """The script's answer, after Redis was told what is spent if it asked for it.
+        """The script's result, after sending the known spending if Redis has lost its data.
 
         Raises RedisUnavailable.
         """
@@ -476,7 +476,7 @@ class SpendSync:
                 if offset is not None
                 else 0
             )
-            # What is not settled on Redis yet comes by itself, in its batch.
+            # Unsettled rows are sent separately, in their batches.
             used -= self._settlements.unsettled_units(name, window)
             if used > 0:
                 rows.append(
@@ -486,5 +486,5 @@ class SpendSync:
 
 
 def clamp_int(number: int) -> int:
-    """What a word of Redis can hold."""
+    """The number, limited to what Redis can store as an integer."""
     return min(number, 2**62)

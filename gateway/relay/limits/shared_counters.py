@@ -1,13 +1,13 @@
 """Counters of limits, in memory that all processes of a data directory share.
 
     counters-1   which limit has which counter: a table of hashes, extended under a lock
-    slot-1-NN    the counters of one process, locked (flock) by it while it lives
+    slot-1-NNN   the counters of one process, locked (flock) by it while it is alive
 
-A process writes its own slot only and reads the others', so that counting takes neither a lock
-nor a system call: the maps belong to the kernel, and what a killed process has counted stays. Its
-reservations do not: a slot without an owner is freed of them. Two processes that check at the same
-moment may each admit one request. The files may be deleted while nothing runs: what was spent is
-read from the database again.
+A process writes only its own slot and reads the others', so that counting needs neither a lock
+nor a system call: the maps belong to the kernel, and the counts of a killed process remain. Its
+reservations do not: they are cleared in a slot without an owner. Two processes that check at the
+same moment may each admit one request. The files may be deleted while no process runs: recorded
+spend is read from the database again.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ MAX_COUNTERS = 2**17
 MAX_SLOTS = 512
 _INT_BYTES = 8
 _HEADER_INTS = 8
-# Words of the table's header: how many slots were created, how many counters are in use.
+# Indexes in the table's header: how many slots were created, how many counters are in use.
 _SLOTS_CREATED, _COUNTERS_USED = 0, 1
 _MAX_USED = MAX_COUNTERS * 7 // 8
-# From so many on, a process that is alone begins anew: most are of keys long gone.
+# Beyond this, a process that runs alone resets the counters: most belong to deleted keys.
 _RESET_USED = MAX_COUNTERS // 2
 _SLOT_BYTES = MAX_COUNTERS * COUNTER_SIZE * _INT_BYTES
 _TABLE_BYTES = (_HEADER_INTS + MAX_COUNTERS) * _INT_BYTES
 
 
 class _MappedFile:
-    """A file of words, mapped; `locked` says whether it was free to be locked.
+    """A memory-mapped file of integers; `locked` is whether the lock was acquired.
 
-    To write to a page of a map for which a full disk has no block ends the process: a page is
-    reserved before. A `whole` file is reserved at once.
+    A write to a page of the map that has no block on a full disk kills the process, so pages are
+    reserved first. With `reserve_all`, the whole file is reserved at construction.
     """
 
     def __init__(
@@ -68,23 +68,23 @@ class _MappedFile:
         if self._reserve_all:
             os.posix_fallocate(self.fd, 0, size)
         elif os.fstat(self.fd).st_size < size:
-            os.ftruncate(self.fd, size)  # no blocks are taken before they are reserved
+            os.ftruncate(self.fd, size)  # allocates no blocks
 
     def reserve(self, offset: int) -> None:
-        """Have room on the disk for the word at `at`, and WORDS on. Raises OSError."""
+        """Allocates the page that contains the integer at `offset`. Raises OSError."""
         page = offset * _INT_BYTES // mmap.PAGESIZE
         if page not in self._reserved_pages:
             os.posix_fallocate(self.fd, page * mmap.PAGESIZE, mmap.PAGESIZE)
             self._reserved_pages.add(page)
 
     def clear(self, size: int) -> None:
-        """Make all words 0."""
+        """Sets all integers to 0."""
         os.ftruncate(self.fd, 0)
         self._reserved_pages.clear()
         self._resize(size)
 
     def close(self) -> None:
-        """Unlock it; the map goes with the last who reads its words."""
+        """Unlocks and closes the file; the map is freed when its integers have no reader."""
         with contextlib.suppress(OSError):
             fcntl.flock(self.fd, fcntl.LOCK_UN)  # the map holds a copy of the descriptor
             os.close(self.fd)
@@ -146,7 +146,7 @@ class SharedCounters:
         raise OSError(f"more than {MAX_SLOTS} processes share {directory}")
 
     def _reset_counters(self) -> None:
-        """Nobody else runs: forget the limits of keys that may be long gone."""
+        """Deletes all counters, because no other process runs and most belong to deleted keys."""
         assert self._table_file is not None
         slots_created = self._table[_SLOTS_CREATED]
         self._table_file.clear(_TABLE_BYTES)
@@ -156,7 +156,7 @@ class SharedCounters:
 
     @contextlib.contextmanager
     def exclusive_lock(self) -> Iterator[None]:
-        """While no other process is in such a block: for what is read and then written."""
+        """Excludes other processes, for reads followed by writes."""
         if self._table_file is None:
             yield
             return
@@ -175,7 +175,7 @@ class SharedCounters:
         return offset
 
     def locked_counter_offset(self, name: str) -> int | None:
-        """The same for who has already seen to being alone."""
+        """Like `counter_offset`, for callers that hold `exclusive_lock`."""
         offset = self._offsets.get(name)
         if offset is None and (index := self._find_index(name)) is not None:
             offset = index * COUNTER_SIZE
@@ -184,7 +184,7 @@ class SharedCounters:
         return offset
 
     def _reserve(self, offset: int) -> None:
-        """Have room for a cell; on a full disk the process counts in its own memory."""
+        """Reserves disk space for a counter; on a full disk, switches to the process's memory."""
         slot_file = self._files.get(self._slot_number)
         if slot_file is None or self.local_slot is not slot_file.ints:
             return
@@ -233,7 +233,7 @@ class SharedCounters:
         self.peer_slots = tuple(f.ints for n, f in self._files.items() if n != self._slot_number)
 
     def release_dead_processes(self) -> int:
-        """Free what dead processes had reserved; how many there are."""
+        """Clears the reservations of dead processes; returns how many there are."""
         if self._table_file is None or len(self._files) < 2:
             return 0
         with self.exclusive_lock():
@@ -259,7 +259,7 @@ class SharedCounters:
                 slot[index * COUNTER_SIZE + RESERVED] = 0
 
     def close(self) -> None:
-        """Release the slot; what it counted stays for the next process."""
+        """Releases the slot; its counts stay for the next process."""
         if self._slot_number >= 0:
             self._clear_reserved(self.local_slot)
         self._close_files()
