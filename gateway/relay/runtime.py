@@ -1,7 +1,7 @@
-"""What lives as long as the process: registry, upstreams, health, journal, metrics.
+"""Process-wide objects of the relay: registry, upstreams, health, journal, metrics.
 
 Built lazily inside the running loop, since not every server sends `lifespan`.
-Knows no ORM: what it needs of the store comes in as functions (`Wiring`).
+Does not use the ORM: functions of the store are passed in (`Wiring`).
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What has grown old in the log is deleted soon after the start, then every hour.
+# Expired log rows are deleted soon after the start, then every hour.
 FIRST_UPKEEP_S = 60.0
 UPKEEP_S = 3600.0
-# How long the loop waits for a thread that computes, in seconds.
+# The interpreter's switch interval: how long the loop waits for a busy thread, in seconds.
 SWITCH_S = 0.0001
 USER_AGENT = b"dragoman"
-# How long a thread waits for what it has the loop do.
+# How long a thread waits for a function that it runs in the loop.
 IN_LOOP_S = 5.0
 T = TypeVar("T")
-# How many uploads of the largest size a process keeps on disk.
+# Number of uploads of the largest size that a process may store on disk.
 UPLOADS_ON_DISK = 32
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """What the composition root reads from the settings.
+    """Configuration that the composition root reads from the settings.
 
     `pepper` keys the digests of API keys; `admin_digests` are those of the
     credentials that are also admin credentials. `allowed_hosts` and `trusted_origins`
-    say whose pages are answered where no key is asked for.
+    restrict which pages are served without a key.
     """
 
     data_dir: Path
@@ -98,14 +98,14 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackgroundService(Protocol):
-    """Something that runs beside the requests."""
+    """A service that runs next to the requests."""
 
     async def stop(self) -> None:
-        """End it, and wait for its end."""
+        """Stops it, and waits for its end."""
 
 
 class RequestTemplates:
-    """Ready-made URLs and headers for providers of one snapshot."""
+    """Prebuilt URLs and headers for providers of one snapshot."""
 
     _MAX_CACHED = 4096
 
@@ -121,7 +121,7 @@ class RequestTemplates:
         if url is None:
             url = join_url(provider.base_url, path)
             for name, value in provider.query:
-                if name not in url.params:  # a path may say its own, as some of Azure's do
+                if name not in url.params:  # a path may have its own, as some of Azure's do
                     url = url.copy_add_param(name, value)
             if len(self._urls) >= self._MAX_CACHED:
                 self._urls.clear()
@@ -133,7 +133,7 @@ class RequestTemplates:
         fixed = self._headers.get(id(provider))
         if fixed is None:
             fixed = self._headers[id(provider)] = _fixed_headers(provider)
-        if "idempotency-key" in extra:  # another one each time
+        if "idempotency-key" in extra:  # different in each request
             return httpx.Headers([*fixed, *_pairs(extra)])
         key = (id(provider), *extra.items())
         ready = self._ready.get(key)
@@ -148,7 +148,7 @@ def join_url(base_url: str, path: str) -> httpx.URL:
     """The base URL with `path` after it.
 
     Raises:
-        GatewayError: a URL parser would read another path (`..`): the segments are counted.
+        GatewayError: a URL parser would resolve another path (`..`): the segments are counted.
     """
     base, url = httpx.URL(base_url), httpx.URL(base_url + path)
     before = base.raw_path.rstrip(b"/")
@@ -160,7 +160,7 @@ def join_url(base_url: str, path: str) -> httpx.URL:
 
 
 def provider_secrets(provider: Provider) -> tuple[str, ...]:
-    """What a provider is sent as its credential: the key, and secret headers and parameters."""
+    """The secrets sent to a provider: its key, and secret headers and parameters."""
     pairs = (*provider.headers, *provider.query)
     secret_values = (value for name, value in pairs if is_secret_name(name))
     return (*secrets_of(provider.credential.reveal()), *secret_values)
@@ -199,7 +199,7 @@ class Runtime:
         self.request_templates = RequestTemplates()
         self.upstreams = Upstreams()
         self.tokens = AccessTokens()
-        # None where no URL of a client's is ever opened.
+        # `media` is None if URLs from clients are never fetched.
         self.model_echo = config.model_echo
         self.media = MediaFetching(config.max_body_bytes) if config.fetch_media else None
         self.reasoning = ReasoningStore(
@@ -209,7 +209,7 @@ class Runtime:
         self.health: dict[str, CircuitState] = self.breaker.states
         self.load = TargetLoad()
         self.load.count_for(snapshot)
-        # What runs beside the requests, and is stopped before the journal is closed.
+        # Services that are stopped before the journal is closed.
         self.services: list[BackgroundService] = []
         self.latency_stats: dict[str, LatencyStats] = {}
         self.metrics = Metrics(config.version)
@@ -219,12 +219,12 @@ class Runtime:
         self.responses = ResponseStore(wiring.response_backend)
         self.background: set[asyncio.Task[Any]] = set()
         self.deadline_ticker = DeadlineTicker()
-        # Soon to drain: unready, but all that comes is answered still.
+        # A drain is announced: unready, but new requests are still served.
         self.drain_announced = False
         self.draining = False
         max_spool_bytes = UPLOADS_ON_DISK * config.max_upload_bytes
         self.spools = UploadSpools(config.data_dir / "uploads", max_spool_bytes)
-        # (provider, id) of batches whose cost has been counted, as far as this process knows.
+        # (provider, id) of batches that this process knows to be settled.
         self.settled: set[tuple[str, str]] = set()
         counters = SharedCounters(config.data_dir / "limits")
         self.redis_limiter = _redis_limiter(counters, config.redis_url)
@@ -262,7 +262,7 @@ class Runtime:
             RestartingThread("upkeep", self._keep_up, self._stop)
 
     def _write(self, batch: list[LogRecord]) -> int | None:
-        """In the journal's thread, which has the time that the loop has not."""
+        """Writes a batch of log records; runs in the journal's thread."""
         with self.monitor.activity("log_writer"):
             self.metrics.flush()
             refused = self._wiring.write(batch)
@@ -278,11 +278,11 @@ class Runtime:
             return self._wiring.idle(seconds)
 
     def _sample(self) -> None:
-        """Renew the gauges of this process, in the monitor's thread."""
+        """Updates the gauges of this process, in the monitor's thread."""
         self.metrics.sample(self.process_values())
 
     def process_values(self) -> ProcessValues:
-        """What this worker knows of itself, for its metrics."""
+        """Metrics of this worker."""
         counters, status = self.journal.counters, self.journal.status
         return ProcessValues(
             max_requests=self.config.max_requests,
@@ -298,7 +298,7 @@ class Runtime:
         )
 
     async def node_values(self, targets: dict[str, int]) -> NodeValues:
-        """What all workers of this node know, for their metrics; with the targets' states."""
+        """Metrics that are the same in all workers of this node, with the targets' states."""
         rules = await asyncio.to_thread(budget_rules, self.snapshot)
         return NodeValues(
             version=self.snapshot.version,
@@ -309,7 +309,7 @@ class Runtime:
         )
 
     def secrets(self, snapshot: Snapshot) -> tuple[str, ...]:
-        """The provider credentials in use in all forms, to be removed from upstreams' words."""
+        """Provider credentials in use, in all encodings, to be removed from upstream messages."""
         if self._secrets_of is not snapshot:
             credentials = {s for p in snapshot.providers.values() for s in provider_secrets(p)}
             self._secrets = tuple(form for value in credentials for form in forms_of(value))
@@ -318,7 +318,7 @@ class Runtime:
         return (*self._secrets, *(form for value in minted for form in forms_of(value)))
 
     def redactor(self, snapshot: Snapshot, provider: Provider) -> Redactor:
-        """Blanks out what is sent to a provider as its credential."""
+        """Masks the credentials that are sent to a provider."""
         if self._secrets_of is not snapshot:
             self.secrets(snapshot)
         redactor = self._redactors.get(id(provider))
@@ -327,41 +327,41 @@ class Runtime:
         return redactor
 
     def redacted(self, snapshot: Snapshot, error: Error) -> Error:
-        """The error without a secret in any of its texts: it may repeat an upstream's words."""
+        """The error without secrets in any of its texts: it may quote the upstream."""
         secrets = self.secrets(snapshot)
         texts = {name: getattr(error, name) for name in ("message", "param", "code", "upstream_id")}
         clean = {name: scrub(text, secrets) if text else text for name, text in texts.items()}
         return error if clean == texts else msgspec.structs.replace(error, **clean)
 
     async def record_resources(self, provider: str, owner: int, ids: list[str]) -> None:
-        """Remember what a provider keeps for a key, by the provider's ids."""
+        """Records which resources a provider stores for a key, by the provider's ids."""
         if self._wiring.record_resources is not None and ids:
             await asyncio.to_thread(self._wiring.record_resources, provider, owner, ids)
 
     async def owned_resources(self, provider: str, owner: int, ids: list[str]) -> set[str]:
-        """Which of these a provider keeps for a key."""
+        """The ids among these that a provider stores for a key."""
         if self._wiring.owned_resources is None or not ids:
             return set()
         return await asyncio.to_thread(self._wiring.owned_resources, provider, owner, ids)
 
     @property
     def ledger(self) -> BatchLedger | None:
-        """Where the cost of batches is counted."""
+        """The ledger of batch costs; None without one."""
         return self._wiring.batch_ledger
 
     def sync_spend_soon(self) -> None:
-        """Let the budgets look at the database again: something was counted there alone."""
+        """Reads recorded spend soon: something was counted only in the database."""
         self.registry.sync_spend_soon()
 
     def swap(self, snapshot: Snapshot) -> None:
-        """Use another registry from the next request on."""
+        """Replaces the registry from the next request on."""
         self.request_templates = RequestTemplates()
         self.snapshot = snapshot
         self.metrics.use_names(snapshot)
         self.load.count_for(snapshot)
 
     def begin_drain(self, deadline_s: float | None = None) -> None:
-        """Be unready from now on; end what still runs shortly before the deadline."""
+        """Makes the process unready, and stops running requests shortly before the deadline."""
         if self.draining:
             return
         self.draining = True
@@ -373,9 +373,9 @@ class Runtime:
             deadlines.stop("drain")
 
     def run_in_loop(self, work: Callable[[], T]) -> T:
-        """What a function gives that belongs to the loop's thread; for other threads.
+        """Runs a function in the loop's thread and returns its result; for other threads.
 
-        Raises TimeoutError where the loop does not come to it.
+        Raises TimeoutError if the loop does not run it in time.
         """
 
         async def run() -> T:
@@ -384,7 +384,7 @@ class Runtime:
         return asyncio.run_coroutine_threadsafe(run(), self._loop).result(IN_LOOP_S)
 
     async def close(self) -> None:
-        """Write what is journalled and free the connections."""
+        """Writes pending log records, stops the services and closes the connections."""
         self._stop.set()
         self.monitor.stop()
         await self.registry.stop()
@@ -401,7 +401,7 @@ class Runtime:
         await self.upstreams.close()
 
     def _keep_up(self) -> None:
-        """The store's housekeeping, now and then, in a thread that may take its time."""
+        """Runs the store's housekeeping at intervals, in a thread."""
         assert self._wiring.upkeep is not None
         wait = FIRST_UPKEEP_S
         while not self._stop.wait(wait):
@@ -419,7 +419,7 @@ def _breaker(config: Config) -> Breaker:
     path = config.data_dir / "breaker" / "states-1"
     if not config.redis_url:
         return Breaker(path)
-    # Redis's library is slow to import; most gateways have no use for it.
+    # Redis's library is slow to import, and most deployments do not use it.
     from gateway.relay.health.shared_circuit_breaker import RedisBreaker
 
     redis_breaker = RedisBreaker(path, config.redis_url)
@@ -430,7 +430,7 @@ def _breaker(config: Config) -> Breaker:
 def _redis_limiter(counters: SharedCounters, url: str) -> RedisLimiter | None:
     if not url:
         return None
-    # Redis's library is slow to import; most gateways have no use for it.
+    # Redis's library is slow to import, and most deployments do not use it.
     from gateway.relay.limits.redis_limiter import RedisLimiter
 
     redis_limiter = RedisLimiter(counters, url)
@@ -439,7 +439,7 @@ def _redis_limiter(counters: SharedCounters, url: str) -> RedisLimiter | None:
 
 
 class _Installed:
-    """The one runtime of the process, and how to make it."""
+    """The one runtime of the process, and how to create it."""
 
     runtime: Runtime | None = None
     config: Callable[[], Config] | None = None
@@ -449,18 +449,18 @@ class _Installed:
 
 
 def install(config: Callable[[], Config], wiring: Wiring) -> None:
-    """Say how the runtime is made; nothing is made yet."""
+    """Sets how to create the runtime; does not create it yet."""
     _Installed.runtime = None
     _Installed.config, _Installed.wiring = config, wiring
 
 
 def current() -> Runtime | None:
-    """The runtime, if it has been made."""
+    """The runtime, if it has been created."""
     return _Installed.runtime
 
 
 async def ensure() -> Runtime:
-    """The runtime; made in this loop if it is not there or belonged to another loop."""
+    """The runtime; created in this loop if there is none or it belonged to another loop."""
     loop = asyncio.get_running_loop()
     if _Installed.runtime is not None and _Installed.loop is loop:
         return _Installed.runtime
@@ -485,7 +485,7 @@ async def ensure() -> Runtime:
 
 
 def _first_snapshot(wiring: Wiring) -> tuple[Snapshot, float | None]:
-    """The registry; where it can not be read the last one that was, and when that was stored."""
+    """The registry; if it cannot be read, the stored one and the time at which it was stored."""
     try:
         return wiring.load_snapshot(), None
     except Exception as error:
@@ -504,10 +504,10 @@ def _first_snapshot(wiring: Wiring) -> tuple[Snapshot, float | None]:
 
 
 def settle_process() -> None:
-    """Keep the collector, and other threads, out of the loop's way.
+    """Reduces delays of the loop by the garbage collector and by other threads.
 
-    What stays is not collected, which halves the p99 at 64 connections. And each of the loop's
-    system calls gives Python's lock away: where the search index is being filled it came back
+    Frozen objects are not collected, which halves the p99 at 64 connections. Each of the loop's
+    system calls releases the GIL: while the search index was being filled, the loop got it back
     after 5 ms, which is Python's default; eight calls took 44 ms at the p99, and now take 1.
     """
     gc.collect()

@@ -255,7 +255,7 @@ class Backlog:
                 return False
 
     def _add_segment(self, length: int) -> bool:
-        """Adds a segment with room for `length` bytes to the open chunk; returns whether it could."""
+        """Adds a segment for a record of `length` bytes to the open chunk, if there is room."""
         # The longer the backlog, the larger its segments, as each uses a file descriptor.
         preferred_size = SIZE << min(len(self._sealed), MAX_DOUBLINGS)
         segment = self._segments.acquire(

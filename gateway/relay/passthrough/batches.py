@@ -1,12 +1,13 @@
-"""The cost of the requests of a batch, read from responses on their way to the client.
+"""Cost of the requests in a batch, read from responses on their way to the client.
 
-    Results    the lines of a batch's results, OpenAI's or Anthropic's: tokens and cost by model
-    ended      the same from a batch's own status, where it counts its tokens
-    settle     once for each batch, over all processes: a row in the log for each model, and
-               with it the spend and the budgets of the key that made the batch
+    BatchResultReader    tokens and cost by model, from the lines of a batch's results (OpenAI's
+                         or Anthropic's)
+    usage_from_status    the same from a batch's status, if it reports its tokens
+    settle_batch         once per batch, over all processes: a log record for each model, which
+                         counts for the spend and budgets of the key that created the batch
 
-A batch is counted when its results have been read to the end, or when its status tells its
-tokens. The budgets are those of that moment.
+A batch is counted when its results have been read to the end, or when its status reports its
+tokens. It counts for the budgets of that moment.
 """
 
 from __future__ import annotations
@@ -41,12 +42,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# A longer line is not read: its cost is unknown, and so is that of all after it.
+# At a longer line reading stops: the cost of it and of all later lines is unknown.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 _ENDED = frozenset({"completed", "expired", "cancelled", "failed"})
 _COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")
 
-# Batches that a process need not look for in the database again.
+# Settled batches that a process remembers, so as not to query the database again.
 _MAX_REMEMBERED = 10_000
 
 Json = dict[str, Any]
@@ -54,7 +55,7 @@ T = TypeVar("T")
 
 
 class _Answer(msgspec.Struct):
-    """A model's answer, OpenAI's or Anthropic's, but for what it says."""
+    """The model and usage of a response, OpenAI's or Anthropic's."""
 
     model: str = ""
     usage: Json | None = None
@@ -79,7 +80,7 @@ _line_decoder = msgspec.json.Decoder(_Line)
 
 
 class ModelUsage:
-    """What the requests of one model used: tokens, and US dollars or None where unknown."""
+    """Usage of the requests of one model: tokens, and US dollars or None if unknown."""
 
     def __init__(self, model: str, price: Price) -> None:
         self.model, self.price = model, price
@@ -87,7 +88,7 @@ class ModelUsage:
         self.usd: Decimal | None = Decimal(0)
 
     def add(self, usage: Usage | None) -> None:
-        """Count one answer; one without counts makes the cost unknown."""
+        """Adds the usage of one response; without counts the cost becomes unknown."""
         for name in _COUNTS:
             self.tokens[name] += max(getattr(usage, name) or 0, 0) if usage is not None else 0
         usd = cost(usage, self.price) if usage is not None else None
@@ -95,7 +96,7 @@ class ModelUsage:
 
 
 class BatchResultReader:
-    """Reads along with the results of one batch, a line at a time."""
+    """Reads the results of one batch, a line at a time."""
 
     def __init__(self, snapshot: Snapshot, provider: Provider, batch: str) -> None:
         self.batch = batch
@@ -104,7 +105,7 @@ class BatchResultReader:
         self._decoder: Decoder | None = Decoder(MAX_LINE_BYTES)
 
     def feed(self, data: bytes) -> None:
-        """Take in more of them."""
+        """Reads more of the results."""
         if self._decoder is None:
             return
         try:
@@ -115,13 +116,13 @@ class BatchResultReader:
             self.for_model("").add(None)
 
     def close(self) -> list[ModelUsage]:
-        """All of it, once the results are over."""
+        """The usage of all models, after the end of the results."""
         for frame in self._decoder.close() if self._decoder is not None else ():
             self._add_line(frame.data)
         return list(self.model_usages.values())
 
     def for_model(self, model: str) -> ModelUsage:
-        """The sum of a model, as the provider calls it."""
+        """The usage of a model, by the provider's name of it."""
         model_usage = self.model_usages.get(model)
         if model_usage is None:
             matched_model = find_batch_model(self._snapshot, self._provider, model)
@@ -142,13 +143,13 @@ class BatchResultReader:
                 return
             answer = line.response.body
             usage = _parse_openai_usage(answer.usage)
-        else:  # it failed, or was never begun: nobody bills it
+        else:  # it failed, or did not start: it is not billed
             return
         self.for_model(answer.model).add(usage)
 
 
 def _parse_openai_usage(reported: Json | None) -> Usage | None:
-    """The counts of a chat, a completion, a response or of embeddings, which have no output."""
+    """The usage of a chat, a completion, a response or of embeddings, which have no output."""
     if reported is not None and "input_tokens" in reported:
         return of_response(reported)
     usage = of_chat(reported)
@@ -158,7 +159,7 @@ def _parse_openai_usage(reported: Json | None) -> Usage | None:
 
 
 def find_batch_model(snapshot: Snapshot, provider: Provider, name: str) -> Model:
-    """The model that a provider's answer names, which may add a date to its name."""
+    """The model named in a provider's response, which may append a date to the name."""
     qualified_name = f"{provider.name}/{name}"
     if (exact_match := snapshot.models.get(qualified_name)) is not None:
         return exact_match
@@ -172,10 +173,10 @@ def find_batch_model(snapshot: Snapshot, provider: Provider, name: str) -> Model
 
 
 def usage_from_status(snapshot: Snapshot, provider: Provider, body: Json) -> list[ModelUsage]:
-    """What a batch's status says that it used; empty where it does not, or is not over.
+    """The usage in a batch's status; empty if it reports none, or has not ended.
 
-    OpenAI counts the tokens of a batch for one that was made after 2025-09-07. Prices of
-    long prompts are not in it: how long each was, the sum does not say.
+    OpenAI reports the tokens of batches that were created after 2025-09-07. Prices of
+    long prompts do not apply: the length of each prompt is unknown.
     """
     model, reported = body.get("model"), body.get("usage")
     if body.get("status") not in _ENDED or not isinstance(model, str) or not model:
@@ -189,13 +190,13 @@ def usage_from_status(snapshot: Snapshot, provider: Provider, body: Json) -> lis
     return [model_usage]
 
 
-# --- on the way ---------------------------------------------------------------------------
+# --- recording ----------------------------------------------------------------------------
 
 
 async def result_reader(
     runtime: Runtime, call: Call, provider: Provider
 ) -> BatchResultReader | None:
-    """A reader for the response of a call, if that is the results of a batch."""
+    """A reader for the response of a call, if that contains the results of a batch."""
     state, operation = state_of(call.exchange)
     ledger = runtime.ledger
     if ledger is None or not operation.binary_response or operation.method != "GET":
@@ -211,7 +212,7 @@ async def result_reader(
 
 
 async def record_batches(runtime: Runtime, call: Call, provider: Provider, body: Any) -> None:
-    """Take note of batches in an answer: which file has their results, and what they used."""
+    """Records the batches in a response: which file has their results, and their usage."""
     state, operation = state_of(call.exchange)
     ledger = runtime.ledger
     if ledger is None or operation.family != "batches" or not isinstance(body, dict):
@@ -233,7 +234,7 @@ async def record_batches(runtime: Runtime, call: Call, provider: Provider, body:
 async def settle_batch(
     runtime: Runtime, call: Call, provider: Provider, batch: str, sums: list[ModelUsage]
 ) -> None:
-    """Record the cost of a batch, once."""
+    """Records the cost of a batch, once."""
     ledger, owner = runtime.ledger, state_of(call.exchange)[0].owner_key_id or 0
     if ledger is None or not sums:
         return
@@ -259,9 +260,9 @@ async def settle_batch(
 
 
 async def _run_in_thread(job: Callable[[], T]) -> T | None:
-    """What the ledger does, in a thread; None while the database is away.
+    """Runs a ledger function in a thread; None if it fails, as without the database.
 
-    The client's answer does not depend on it: who asks for it again is the next to try.
+    The client's response does not depend on it; the next request for the batch tries again.
     """
     try:
         return await asyncio.to_thread(job)

@@ -1,6 +1,6 @@
-"""The list of models that a provider itself gives, and whether it answers at all.
+"""Fetches the list of models from a provider, which also tests the connection.
 
-Asked for by a person, so it has a deadline and never raises for the upstream's failure.
+An operator waits for it, so it has a deadline and does not raise for an upstream failure.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_MODELS = 5000
 MAX_NAME_CHARS = 200
 _MAX_DETAIL_CHARS = 600
 _VERB = "models"
-# Below the base URL, where a provider's `paths` say nothing of `models`.
+# Paths below the base URL, unless a provider's `paths` contain `models`.
 _PATHS = {
     "openai_chat": "/models",
     "openai_responses": "/models",
@@ -40,10 +40,10 @@ _PATHS = {
     "cohere": "/v1/models?page_size=1000&endpoint=chat",
     "bedrock_converse": "/foundation-models?byOutputModality=TEXT",
 }
-# Where the list is kept at another host: how the provider's own begins, and how that one.
+# Dialects whose list is on another host: the host prefix, and its replacement.
 _CATALOG_HOSTS = {"bedrock_converse": ("bedrock-runtime.", "bedrock.")}
 _HEADERS = {"anthropic_messages": {"anthropic-version": "2023-06-01"}}
-# Where the rows of a list are.
+# Fields that contain the rows of a list.
 _LIST_FIELDS = ("data", "models", "modelSummaries")
 _CONTEXT_WINDOW_FIELDS = (
     "context_length",
@@ -52,9 +52,9 @@ _CONTEXT_WINDOW_FIELDS = (
     "max_context_length",
     "inputTokenLimit",
 )
-# Google writes a model's name below its collection.
+# The prefix of Google's model names.
 _COLLECTION = "models/"
-# A field of `pricing` -> the price it is, and what makes it dollars per million tokens.
+# A field of `pricing` -> the name of the price, and the factor to dollars per million tokens.
 _MILLION = Decimal(1_000_000)
 _PRICES: dict[str, tuple[str, Decimal]] = {
     "prompt": ("input", _MILLION),
@@ -65,7 +65,7 @@ _PRICES: dict[str, tuple[str, Decimal]] = {
     "output": ("output", Decimal(1)),
     "cached_input": ("cache_read", Decimal(1)),
 }
-# An answer that means "no such page here", not "something is wrong".
+# Statuses that mean the provider has no such list, rather than a failure.
 NO_LIST = frozenset({404, 405, 501})
 
 
@@ -78,9 +78,9 @@ class ListedModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCatalog(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of asking: `detail` is the upstream's words about a failure, scrubbed.
+    """The result of fetching the list: `detail` is the upstream's error message, scrubbed.
 
-    `status` is the upstream's HTTP status; None where there was no answer.
+    `status` is the upstream's HTTP status; None if there was no response.
     """
 
     ok: bool
@@ -97,7 +97,7 @@ async def list_models(
     timeout_s: float = DEADLINE_S,
     secrets: tuple[str, ...] = (),
 ) -> ModelCatalog:
-    """Ask a provider for its models."""
+    """Fetches the models of a provider."""
     started = time.perf_counter()
     models: tuple[ListedModel, ...] = ()
     status, detail = None, ""
@@ -141,7 +141,7 @@ async def _fetch_models(
 
 
 def parse_models(data: bytes) -> tuple[ListedModel, ...]:
-    """The models of a list, whichever of the usual shapes it has. Raises GatewayError."""
+    """The models of a list in any of the usual formats. Raises GatewayError."""
     try:
         body = msgspec.json.decode(data)
     except (msgspec.MsgspecError, RecursionError):
@@ -183,5 +183,5 @@ def _decimal(value: Any) -> Decimal | None:
         number = Decimal(str(value))
     except InvalidOperation:
         return None
-    # OpenRouter writes -1 where the price depends on the model that is chosen.
+    # OpenRouter uses -1 if the price depends on the selected model.
     return number if number.is_finite() and 0 <= number < 1_000_000 else None

@@ -1,9 +1,9 @@
 """Requests of passthrough endpoints: images, audio, files, batches, rerank.
 
-Targets, limits, retries and the log are the pipeline's, as for any call. What changes on
-the way is the model's name, and the ids of things that a provider keeps for a client
-(`resource_ids`). A file is neither decoded nor logged; what its call used is read from
-the answer (`exchange.passthrough`).
+Targets, limits, retries and the log work as in any other call. The request changes only in
+the model's name, and in the ids of resources that a provider stores for a client
+(`resource_ids`). Files are neither decoded nor logged; usage is read from
+the response (`exchange.passthrough`).
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ from gateway.routing.snapshot import Provider, Route, Target
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# The dialects whose errors have one shape.
+# Dialects with the same error format.
 _OPENAI_DIALECTS = frozenset(
     {"openai_chat", "openai_responses", "openai_completions", "openai_embeddings"}
 )
-# Preset -> its shape of a rerank; all others have Jina's.
+# Preset -> its rerank format; all others use Jina's.
 _RERANK_SHAPES = {"cohere": "cohere", "voyage": "voyage"}
 _GATEWAY_ID = re.compile(rb"[A-Za-z]{1,20}[-_]dgm~[A-Za-z0-9_-]{20,600}")
 
 
 def state_of(exchange: Exchange) -> tuple[PassthroughState, Operation]:
-    """The forwarded call's state and operation."""
+    """The state and operation of a passthrough call."""
     assert exchange.passthrough_state is not None
     assert exchange.passthrough_state.operation is not None
     return exchange.passthrough_state, exchange.passthrough_state.operation
 
 
 def provider_path(provider: Provider, family: str) -> str | None:
-    """The path of a family at a provider; None where it does not serve it."""
+    """The path of a family at a provider; None if it does not support it."""
     return passthrough_catalog.path_of(provider.preset, provider.paths, family)
 
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
-    """What to send. Raises GatewayError where the target has no such call."""
+    """The upstream request. Raises GatewayError if the target does not support the operation."""
     exchange = call.exchange
     state, operation = state_of(exchange)
     provider = target.model.provider
@@ -91,7 +91,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         content=content,
         path=path,
         headers=headers,
-        # A refusal is told in the client's words where the provider has others.
+        # Errors are translated if the provider's error format differs from the client's.
         rendered=None if is_same_format and not report else RenderedRequest(body={}),
         report=tuple(report),
     )
@@ -135,8 +135,7 @@ def request_body(
 ) -> Content:
     """The body to send, with the provider's own ids in it. Raises GatewayError.
 
-    A form that is not in memory is read while it is sent: the upstream has its time for each
-    piece of it.
+    A form that is not in memory is read while it is sent; each chunk resets the deadlines.
     """
     state = exchange.passthrough_state
     if state is None or state.form is None:
@@ -169,7 +168,7 @@ def http_method(exchange: Exchange) -> str:
 
 
 def request_headers(exchange: Exchange, headers: httpx.Headers) -> httpx.Headers:
-    """The headers with the content type of what is sent; a fresh value where one changes."""
+    """The headers with the content type of the body; a new value if they change."""
     state = exchange.passthrough_state
     if state is None or (state.form is None and exchange.body):
         return headers
@@ -181,7 +180,7 @@ def request_headers(exchange: Exchange, headers: httpx.Headers) -> httpx.Headers
     return httpx.Headers(retained)
 
 
-# --- ids of things that a provider keeps --------------------------------------------------
+# --- resource ids -------------------------------------------------------------------------
 
 _ID_FIELDS = ("id", "input_file_id", "output_file_id", "error_file_id", "first_id", "last_id")
 
@@ -189,7 +188,7 @@ _ID_FIELDS = ("id", "input_file_id", "output_file_id", "error_file_id", "first_i
 def resolve_owned_id(
     runtime: Runtime, exchange: Exchange, gateway_id: str, param: str
 ) -> ResourceId:
-    """Decode a gateway id. Raises GatewayError (404) if the API key does not own it."""
+    """Decodes a gateway id. Raises GatewayError (404) if the API key does not own it."""
     resource = resource_ids.decode_id(gateway_id, runtime.config.pepper)
     state = exchange.passthrough_state
     owner = state.owner_key_id if state is not None else _owner_key_id(exchange)
@@ -204,7 +203,7 @@ def _owner_key_id(exchange: Exchange) -> int | None:
 
 
 def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, content: bytes) -> bytes:
-    """Replace gateway ids in a request body by the provider's ids. Raises GatewayError."""
+    """Replaces gateway ids in a request body by the provider's ids. Raises GatewayError."""
     if not resource_ids.may_contain_id(content):
         return content
     provider_name = target.model.provider.name
@@ -226,7 +225,7 @@ def to_provider_ids(runtime: Runtime, exchange: Exchange, target: Target, conten
 
 
 def to_gateway_ids(runtime: Runtime, exchange: Exchange, provider: str, body: Any) -> Any:
-    """Replace the provider's ids in a response by gateway ids."""
+    """Replaces the provider's ids in a response by gateway ids."""
     state, operation = state_of(exchange)
     owner = state.owner_key_id or 0
 
@@ -239,7 +238,7 @@ def to_gateway_ids(runtime: Runtime, exchange: Exchange, provider: str, body: An
                 handle = ResourceId(provider, owner, out[name])
                 out[name] = resource_ids.encode_id(handle, runtime.config.pepper)
         if isinstance(out.get("results_url"), str):
-            # Relative: clients join it to their base URL, and send their key nowhere else.
+            # Relative, so that clients send their key only to their base URL.
             out["results_url"] = f"/v1/{operation.path.partition('/{')[0]}/{out['id']}/results"
         return out
 

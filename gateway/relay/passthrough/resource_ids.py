@@ -1,10 +1,10 @@
-"""Ids of what a provider keeps for a client (files, batches), as the client sees them.
+"""Ids of resources that a provider stores for a client (files, batches), as the client sees them.
 
-An id of ours names the provider, the key it was made for and the provider's own id, with a
-seal that only this gateway can make: whoever holds another key can neither guess nor bend
-one, and any process of the gateway reads it without a table.
+A gateway id contains the provider, the key it was issued to and the provider's own id, with a
+seal that only this gateway can create: the holder of another key can neither guess nor modify
+it, and any process of the gateway can decode it without a table.
 
-    file-abc  <->  file-dgm~Q1iK...      the prefix stays, as some clients look at it
+    file-abc  <->  file-dgm~Q1iK...      the prefix is preserved, because some clients check it
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import re
 
 import msgspec
 
-# A URL may hold the last of it as it is, and few texts have it: bodies are searched for it.
+# `~` needs no escaping in a URL, and is rare in text: bodies are searched for it.
 ID_MARKER = "dgm~"
 # One byte that few bodies contain, so that few are searched for the whole marker.
 ID_MARKER_END = b"~"
 _MARKER_START = b"dgm"
 _SEAL_BYTES = 12
-# Ours: a prefix of letters, the mark, base64url. Theirs: anything without a path in it.
+# Gateway ids: a prefix of letters, the marker, base64url. Provider ids: no path in them.
 _GATEWAY_ID = re.compile(rf"([A-Za-z]{{1,20}}[-_]){ID_MARKER}([A-Za-z0-9_-]{{20,600}})")
 _PREFIX = re.compile(r"[A-Za-z]{1,20}[-_]")
 PROVIDER_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,199}")
 
 
 class ResourceId(msgspec.Struct, frozen=True, array_like=True):
-    """What an id stands for; `owner` is the id of a key, 0 where there was none."""
+    """The content of a gateway id; `owner` is the id of a key, 0 if there was none."""
 
     provider: str
     owner: int
@@ -38,14 +38,14 @@ class ResourceId(msgspec.Struct, frozen=True, array_like=True):
 
 
 def encode_id(resource: ResourceId, pepper: bytes) -> str:
-    """The id that a client gets."""
+    """The gateway id of a resource."""
     prefix = match[0] if (match := _PREFIX.match(resource.id)) else "id-"
     data = msgspec.msgpack.encode(resource)
     return f"{prefix}{ID_MARKER}{_base64url(data + _seal(data, pepper))}"
 
 
 def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
-    """Decode a gateway id; None for any other id, and for one with an invalid seal."""
+    """Decodes a gateway id; None for any other id, and for one with an invalid seal."""
     match = _GATEWAY_ID.fullmatch(gateway_id)
     if match is None:
         return None
@@ -53,7 +53,7 @@ def decode_id(gateway_id: str, pepper: bytes) -> ResourceId | None:
         payload = base64.urlsafe_b64decode(match[2] + "=" * (-len(match[2]) % 4))
     except (binascii.Error, ValueError):
         return None
-    if _base64url(payload) != match[2]:  # the last letter may have bits that stand for nothing
+    if _base64url(payload) != match[2]:  # the last letter may have unused bits
         return None
     data, seal = payload[:-_SEAL_BYTES], payload[-_SEAL_BYTES:]
     if not hmac.compare_digest(seal, _seal(data, pepper)):

@@ -1,8 +1,8 @@
-"""Responses that run in the background: begun by a request, asked after by others.
+"""Responses that run in the background: started by one request, retrieved by others.
 
-Each is a task of its own with its own row in the log. Cancelling one in another process
-goes by way of the store, where whoever runs it looks twice a second. At a shutdown they
-have as long as all requests; what then still runs has failed.
+Each runs in its own task and has its own log record. A cancellation from another process
+goes through the store, which the running process polls twice a second. At a shutdown they
+have as much time as other requests; those still running then fail.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SHUTDOWN = Error(kind="upstream_error", message="the gateway ended while the re
 
 
 class BackgroundJob:
-    """One response while it runs. `events` grows if it streams; `kept` is its latest state."""
+    """One response while it runs. `events` grows if it streams; `response` is its latest state."""
 
     def __init__(self, response: StoredResponse) -> None:
         self.response = response
@@ -60,12 +60,12 @@ class BackgroundJob:
         self._changed = asyncio.Event()
 
     def notify(self) -> None:
-        """Wake who follows it."""
+        """Wakes its followers."""
         self._changed.set()
         self._changed = asyncio.Event()
 
     def cancel(self) -> None:
-        """End it now."""
+        """Cancels it immediately."""
         if self.finished or self.cancelled:
             return
         self.cancelled = True
@@ -73,7 +73,7 @@ class BackgroundJob:
             self.deadlines.stop("client_gone")
 
     async def follow(self, after: int = -1) -> AsyncIterator[bytes]:
-        """Its events from the one numbered after `after` to the last, as they come."""
+        """Its events after number `after`, as they arrive."""
         index = 0
         while True:
             while index < len(self.events):
@@ -87,7 +87,7 @@ class BackgroundJob:
 
 
 def background_responses(runtime: Runtime) -> BackgroundResponses:
-    """The process's responses in the background."""
+    """The background responses of the process."""
     for service in runtime.services:
         if isinstance(service, BackgroundResponses):
             return service
@@ -97,7 +97,7 @@ def background_responses(runtime: Runtime) -> BackgroundResponses:
 
 
 class BackgroundResponses:
-    """All responses that run in the background of this process."""
+    """All background responses that run in this process."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -106,11 +106,11 @@ class BackgroundResponses:
         self._heartbeat_task: asyncio.Task[None] | None = None
 
     def job(self, owner: str, response_id: str) -> BackgroundJob | None:
-        """The one with this id, while it runs here."""
+        """The job with this id, while it runs in this process."""
         return self._jobs.get((owner, response_id))
 
     async def start(self, call: Call, run_call: RunCall) -> BackgroundJob:
-        """Begin one. Raises GatewayError for what can not be kept, and if too many run."""
+        """Starts a job. Raises GatewayError if it cannot be stored, or if too many run."""
         exchange = call.exchange
         policy = exchange.store_policy
         if policy is None or not policy.store or not call.recorder.enabled:
@@ -161,7 +161,7 @@ class BackgroundResponses:
 
         async def fail(failure: GatewayError) -> None:
             nonlocal error
-            # Without a client of its own it is gone only by `cancel` or with the process.
+            # There is no client connection: only `cancel` or the end of the process stops it.
             error = _SHUTDOWN if failure.error is CLIENT_GONE else failure.error
             error = _CANCELLED if job.cancelled else error
 
@@ -201,17 +201,17 @@ class BackgroundResponses:
             self._jobs.pop((job.response.owner, job.response.id), None)
 
     async def _send_heartbeats(self) -> None:
-        """Tell the store that they live, and hear which of them are to stop."""
+        """Sends heartbeats of the jobs to the store, and cancels those cancelled elsewhere."""
         while self._jobs:
             await asyncio.sleep(HEARTBEAT_S)
-            with contextlib.suppress(Exception):  # the store has said why in the log
+            with contextlib.suppress(Exception):  # the store has logged it
                 stopped_ids = await self._runtime.responses.heartbeat(list(self._jobs))
                 for (_, response_id), job in list(self._jobs.items()):
                     if response_id in stopped_ids:
                         job.cancel()
 
     async def stop(self) -> None:
-        """Wait for all; the drain's deadline ends those that take longer."""
+        """Waits for all jobs; the drain deadline stops those that take longer."""
         if self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._heartbeat_task is not None:
@@ -221,7 +221,7 @@ class BackgroundResponses:
 
 
 def _strip_background_field(exchange: Exchange) -> None:
-    """Take what is the gateway's own out of what a provider gets."""
+    """Removes the field `background` from what is sent to a provider."""
     fields = {name: raw for name, raw in exchange.fields.items() if name != "background"}
     if exchange.native_continuation is not None:
         native_fields = {
@@ -250,12 +250,12 @@ def _fail(call: Call, job: BackgroundJob, error: Error) -> None:
 
 
 def _events_within_limit(job: BackgroundJob) -> list[bytes]:
-    """Its events, if there is room for them: they say again what the response says."""
+    """Its events, if there is room for them: they repeat the content of the response."""
     return job.events if job.size <= MAX_STORED_BYTES - job.response.size else []
 
 
 def _response_sink(call: Call, job: BackgroundJob) -> Callable[[dict[str, Any]], Awaitable[None]]:
-    """What takes the answer in instead of a client's socket."""
+    """A `send` function that collects the response instead of a client's socket."""
     decoder, body = Decoder(), bytearray()
 
     async def send(message: dict[str, Any]) -> None:
@@ -286,7 +286,7 @@ def _add_event(job: BackgroundJob, event: bytes) -> None:
 
 
 def _set_response(job: BackgroundJob, response: bytes) -> None:
-    """Have the answer under the id that the client was told when it asked."""
+    """Stores the response under the id that the client received at the start."""
     response = with_fields(response, id=job.response.id, background=True)
     status = msgspec.json.decode(response).get("status") or "completed"
     job.response = msgspec.structs.replace(job.response, status=status, response=response)

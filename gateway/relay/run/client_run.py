@@ -1,6 +1,6 @@
 """Runs a client's call with the features that its request or its route adds.
 
-A request that is not one generation has a plan (`Dialect.plan_request`). For a target that
+A request that is not a single generation has a plan (`Dialect.plan_request`). For a target that
 accepts one prompt at a time, each of several prompts is a call of its own, with its own log
 record, tokens and cost; the request's own record has neither, or they would count twice.
 """
@@ -32,7 +32,7 @@ _REQUEST_ID_HEADERS = frozenset({b"x-request-id", b"request-id", b"x-dragoman-re
 async def run_with_features(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
 ) -> RunResult:
-    """Run a client's call with its plan, its stored state and the shadow of its route."""
+    """Runs a client's call with its plan, its stored state and the shadow of its route."""
     exchange = call.exchange
     try:
         result = await run(runtime, call, client, deadlines)
@@ -51,7 +51,7 @@ async def run_with_features(
 async def carry_out(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, plan: RequestPlan
 ) -> None:
-    """Carry out the plan of a call. Raises GatewayError while nothing has been sent."""
+    """Executes the plan of a call. Raises GatewayError while nothing has been sent."""
     call.attempts.clear()
     if isinstance(plan, IdlePlan):
         await _answer_idle(runtime, call, client, plan)
@@ -60,7 +60,7 @@ async def carry_out(
 
 
 async def _answer_idle(runtime: Runtime, call: Call, client: Client, plan: IdlePlan) -> None:
-    """Answer a request without input, which needs no target."""
+    """Responds to a request without input, which needs no target."""
     exchange = call.exchange
     context = ResponseContext(
         id=exchange.id,
@@ -92,7 +92,7 @@ class _FanOut:
         self.stream = plan.new_stream()
 
     async def run(self) -> None:
-        """Answer all. Raises GatewayError while nothing has been sent to the client."""
+        """Runs all parts. Raises GatewayError while nothing has been sent to the client."""
         answers: list[dict[str, Any]] = []
         for index, fields in enumerate(self.plan.requests):
             received = bytearray()
@@ -128,7 +128,7 @@ class _FanOut:
         self.client.headers = self._part_headers(client.headers)
 
     def _part_call(self, index: int, fields: dict[str, msgspec.Raw]) -> Call:
-        """The call of one of them: the same client, key and route."""
+        """The call of one part: the same client, key and route."""
         exchange = self.call.exchange
         part = Exchange(
             request_id=f"{exchange.id[:56]}-{index + 1}",
@@ -152,7 +152,7 @@ class _FanOut:
         return Call(part)
 
     def _part_headers(self, headers: list[Header]) -> list[Header]:
-        """The headers of a part's answer, under the id of the whole request."""
+        """The headers of a part's response, with the ids of the whole request."""
         other_headers = [
             header
             for header in headers
@@ -192,7 +192,7 @@ class _FanOut:
         await client.reply(200, client.headers, out)
 
     async def _fail_stream(self, error: Error) -> None:
-        """One of them failed when others had gone out: the client is told, and no end follows."""
+        """Sends the error of a part after others were sent; no normal end follows."""
         call = self.call
         call.error, call.outcome = error, "cut"
         context = ResponseContext(

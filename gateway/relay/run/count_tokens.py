@@ -1,10 +1,10 @@
-"""Token counts: asked of the upstream where it can count, else a marked estimate.
+"""Token counts: from the upstream if it can count, else an estimate that is marked as such.
 
-`x-dragoman-token-count` says which it is: `upstream` is exact, `estimate` is counted here
-(`token_count`), by the vocabulary that `x-dragoman-token-vocabulary` names where there is one.
+`x-dragoman-token-count` is `upstream` for an exact count, or `estimate` for one made here
+(`token_count`), with the vocabulary in `x-dragoman-token-vocabulary` if one was used.
 
-Never an error because an upstream has no such call: agents send twenty of these
-to draw a picture of their context.
+An upstream without token counts is not an error: agents send twenty of these requests
+to display the use of their context.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TIMEOUT_S = 15.0
 async def answer_token_count(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
 ) -> None:
-    """Answer a count request. Raises GatewayError only for a request that is wrong itself."""
+    """Responds to a count request. Raises GatewayError only for an invalid request."""
     exchange = call.exchange
     assert exchange.route is not None
     if len(exchange.body) >= offload.LARGE_BYTES:
@@ -62,9 +62,9 @@ async def answer_token_count(
 
 
 async def _count_locally(call: Call) -> TokenCount:
-    """The estimate. Raises GatewayError for a request that can not be read.
+    """Estimates the tokens. Raises GatewayError for a request that cannot be parsed.
 
-    It is made in a thread: a large one takes longer than the event loop may be kept.
+    Runs in a thread, because a large request would block the event loop.
     """
     exchange = call.exchange
     await exchange.parse()
@@ -76,7 +76,7 @@ async def _count_locally(call: Call) -> TokenCount:
 async def _count_upstream(
     runtime: Runtime, call: Call, deadlines: Deadlines, target: Target
 ) -> int | None:
-    """The upstream's own count; None if it has none to give."""
+    """The upstream's own count; None if it has none."""
     exchange = call.exchange
     provider = target.model.provider
     if target.model.traits.count_tokens != "endpoint":

@@ -1,7 +1,7 @@
 """Embeddings: what is sent upstream, and the response to the client.
 
-Targets, retries and fallbacks are the pipeline's, as for any call. A provider makes embeddings
-in its own dialect, or in the one that `EMBED_IN` names for it.
+Targets, retries and fallbacks work as in any other call. A provider computes embeddings
+in its own dialect, or in the one that `EMBED_IN` has for it.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from gateway.routing.snapshot import Provider, Route, Target, Timeouts
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# A form of Google's embeddings -> the path of it, where that is another.
+# Form of Google's embeddings -> its key in `paths`, if that is not `embed`.
 _PATHS = {"content": "embed_content"}
 _JSON: Header = (b"content-type", b"application/json")
 
 
 def dialect_for(provider: Provider) -> Dialect:
-    """The dialect in which a provider makes embeddings."""
+    """The dialect in which a provider computes embeddings."""
     return DIALECTS[EMBED_IN.get(provider.dialect, provider.dialect)]
 
 
 def embed_adapter(provider: Provider) -> EmbedProvider:
-    """How a provider is asked for vectors. Raises GatewayError where it has none."""
+    """The embeddings adapter of a provider. Raises GatewayError if it has none."""
     adapter = dialect_for(provider).embed_provider
     if adapter is None:
         message = f"the provider {provider.name} makes no embeddings"
@@ -50,7 +50,7 @@ def embed_adapter(provider: Provider) -> EmbedProvider:
 
 
 def parse_embed_request(call: Call) -> EmbedRequest:
-    """The canonical request. Raises GatewayError naming the field at fault."""
+    """The canonical request. Raises GatewayError naming the invalid field."""
     exchange = call.exchange
     client = exchange.dialect.embed_client
     if client is None:
@@ -62,14 +62,14 @@ def parse_embed_request(call: Call) -> EmbedRequest:
 
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
-    """What to send. Raises GatewayError where it can not be said."""
+    """The upstream request. Raises GatewayError if it cannot be expressed."""
     exchange = call.exchange
     provider = target.model.provider
     adapter = embed_adapter(provider)
     edits = (*provider.edits, *target.model.edits, *target.edits)
     path = url_path(adapter, target)
     is_same_dialect = exchange.dialect.name == dialect_for(provider).name
-    # Where the path names the model, each text of a batch names it once more.
+    # In dialects with the model in the path, each input of a batch repeats the model.
     if provider.passthrough and is_same_dialect and not exchange.dialect.model_in_path:
         path = exchange.dialect.passthrough_paths.get(exchange.endpoint, path)
         prepared = pass_through(call, target, edits, path)
@@ -81,7 +81,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
 
 
 def render_embed_request(request: EmbedRequest, target: Target) -> Prepared:
-    """A request in the provider's words. Raises GatewayError where it can not be said."""
+    """The request in the provider's dialect. Raises GatewayError if it cannot be expressed."""
     provider = target.model.provider
     adapter = embed_adapter(provider)
     rendered_request = adapter.render_embed(request, target.model.traits)
@@ -101,7 +101,7 @@ def render_embed_request(request: EmbedRequest, target: Target) -> Prepared:
 
 
 def url_path(adapter: EmbedProvider, target: Target) -> str:
-    """The path below the base URL of a provider that makes vectors."""
+    """The path of embeddings below the provider's base URL."""
     name = target.model.name
     embed_form = target.model.traits.embed_form
     template = target.model.provider.paths.get(_PATHS.get(embed_form, "embed"))
@@ -113,7 +113,7 @@ def url_path(adapter: EmbedProvider, target: Target) -> str:
 async def reply(
     runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
 ) -> None:
-    """Send the vectors on. Raises GatewayError only before the first byte."""
+    """Sends the embeddings to the client. Raises GatewayError only before the first byte."""
     data = await answer.read_all()
     call.end_upstream_wait()
     call.recorder.record_upstream(data)
@@ -128,7 +128,7 @@ async def reply(
 async def send(
     runtime: Runtime, call: Call, client: Client, target: Target, body: bytes, headers: list[Header]
 ) -> None:
-    """Settle, then send the whole answer."""
+    """Settles, then sends the whole response."""
     client.status = 200
     client.headers = [_JSON, *answer_headers(call, target.model.label), *headers]
     settle(runtime, call, client)
@@ -136,7 +136,7 @@ async def send(
 
 
 def _content(call: Call, target: Target, data: bytes) -> bytes:
-    """The answer as the client gets it: as it came, or in the client's dialect."""
+    """The response for the client: passed through, or in the client's dialect."""
     adapter = embed_adapter(target.model.provider)
     if call.attempt.passthrough:
         call.attempt.tap.note_embeddings(
@@ -157,12 +157,12 @@ def _content(call: Call, target: Target, data: bytes) -> bytes:
 def render_embed_response(
     call: Call, request: EmbedRequest, response: EmbedResponse
 ) -> dict[str, object]:
-    """The answer's JSON in the client's dialect."""
+    """The JSON of the response in the client's dialect."""
     exchange = call.exchange
     client = exchange.dialect.embed_client
     assert client is not None
     if response.usage is None or response.usage.prompt_tokens is None:
-        # The embeddings of some clients must have a count.
+        # Some client dialects require a count.
         response = msgspec.structs.replace(response, usage=usage_of(call)[0])
     context = ResponseContext(
         id=exchange.id.removeprefix("req_"),
@@ -174,15 +174,15 @@ def render_embed_response(
 
 
 # --- batches ----------------------------------------------------------------------------
-# A request for more vectors than a provider makes at once becomes several calls and one response.
+# A request with more inputs than a provider accepts becomes several calls and one response.
 # The order of the inputs is preserved, the counts are summed; if one call fails, all fail.
 
-# Calls at a time for one request.
+# Maximum concurrent calls for one request.
 MAX_PARALLEL_CALLS = 4
 
 
 def split_inputs(call: Call, target: Target) -> list[EmbedRequest]:
-    """The requests to make instead; empty where one call may hold all inputs."""
+    """The requests to send instead; empty if one call can contain all inputs."""
     max_inputs = target.model.traits.embed_max
     if max_inputs is None or call.exchange.verb != "embed" or not _may_exceed(call, max_inputs):
         return []
@@ -196,7 +196,7 @@ def split_inputs(call: Call, target: Target) -> list[EmbedRequest]:
 
 
 def _may_exceed(call: Call, max_inputs: int) -> bool:
-    """Whether it is worth reading the inputs: each takes two bytes and a comma at least."""
+    """Whether to parse the inputs: each has at least two bytes and a comma."""
     return len(call.exchange.body) > 3 * max_inputs
 
 
@@ -209,7 +209,7 @@ async def answer_in_batches(
     requests: list[EmbedRequest],
     limits: Timeouts,
 ) -> None:
-    """Answer from all pieces. Raises GatewayError only before the first byte."""
+    """Responds from the results of all batches. Raises GatewayError only before the first byte."""
     prepared = [render_embed_request(part, target) for part in requests]
     if route.strict:
         refuse_losses(prepared[0].report)
@@ -244,7 +244,7 @@ async def answer_in_batches(
 
 
 def merge_responses(responses: list[EmbedResponse]) -> EmbedResponse:
-    """The answers as one; counts are known where all are."""
+    """Merges responses into one; usage is known only if each response reports it."""
     counts = [
         response.usage.prompt_tokens if response.usage is not None else None
         for response in responses

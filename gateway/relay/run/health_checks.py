@@ -1,9 +1,9 @@
-"""Asks targets whether they live, where a route wants it: one word, now and then.
+"""Health checks of targets: sends a small request at the interval that a route configures.
 
-Off unless a route says how often. A target is asked by one process of a machine, at the
-route's pace, and not while requests show how it is. What comes of it moves its breaker as
-any call does, so that a target that is back is found without a client's request. Each
-check is a row of the log, and costs what a small request costs, under `check`.
+Off unless a route has an interval. A target is checked by one process of a machine, at the
+interval of its most frequent route. The result updates its circuit breaker as
+any call does, so that a recovered target is found without a client's request. Each
+check has a log record, and costs as much as a small request, under the key `check`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-# As many at a time in a process.
+# Maximum concurrent checks per process.
 MAX_PARALLEL_CHECKS = 4
 _PROMPT = "Say the word hello."
 
 
 class DueCheck(msgspec.Struct, frozen=True):
-    """A target that is checked, and every how many seconds."""
+    """A target to check, and the interval in seconds."""
 
     target: Target
     route: Route
@@ -41,7 +41,7 @@ class DueCheck(msgspec.Struct, frozen=True):
 
 
 def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
-    """The targets to check, by `provider/model`, each at the pace of its busiest route."""
+    """The targets to check, by `provider/model`, each at the shortest interval of its routes."""
     checks: dict[str, DueCheck] = {}
     for route in snapshot.routes.values():
         if route.health_check_interval_s is None:
@@ -49,7 +49,7 @@ def due_checks(snapshot: Snapshot) -> dict[str, DueCheck]:
         for target in route.targets:
             label = target.model.label
             existing = checks.get(label)
-            # Nobody knows what a wildcard's model is called.
+            # The model of a wildcard has no known name.
             if "*" not in label and (
                 existing is None or route.health_check_interval_s < existing.every_s
             ):
@@ -71,7 +71,7 @@ class Checks:
 
     async def _run(self) -> None:
         while True:
-            # Not all processes at the same moment.
+            # Random, so that processes do not run at the same time.
             await asyncio.sleep(self._tick_s * (0.5 + random.random()))  # noqa: S311
             try:
                 self._start_due_checks()
@@ -98,7 +98,7 @@ class Checks:
             await check(self._runtime, due_check.route, due_check.target)
 
     async def stop(self) -> None:
-        """End the checks, those under way too."""
+        """Cancels the checks, also those in progress."""
         tasks = [self._loop, *self._tasks]
         for task in tasks:
             task.cancel()
@@ -106,7 +106,7 @@ class Checks:
 
 
 async def check(runtime: Runtime, route: Route, target: Target) -> None:
-    """Ask a target for a word; its breaker is told what comes of it."""
+    """Sends a small request to a target, which updates its circuit breaker."""
     single_target_route = msgspec.structs.replace(
         route,
         id=0,
@@ -130,11 +130,11 @@ async def check(runtime: Runtime, route: Route, target: Target) -> None:
     call = internal_call(runtime, LABEL, single_target_route, DIALECTS["openai_chat"], {})
     call.exchange.body = json.dumps(body).encode()
     call.exchange.fields = msgspec.json.decode(call.exchange.body, type=dict[str, msgspec.Raw])
-    # The words are always the same: no body is worth its place.
+    # The bodies are always the same, and not worth storing.
     call.recorder.enabled = False
     await run_internal_call(runtime, call)
 
 
 def begin(runtime: Runtime) -> None:
-    """Check from now on what the routes of the registry want checked."""
+    """Starts the health checks of this process."""
     runtime.services.append(Checks(runtime))

@@ -1,8 +1,8 @@
 """Hedged requests: calls a second target if the first is slow to respond.
 
-Each attempt runs on a fork of the call behind a gate. The first with something for the client
-wins; the other is cancelled. Its estimated usage is recorded on its attempt, and counts wherever
-the request itself does: for its provider's tokens, and for the limits and budgets of key, team and
+Each attempt runs on a fork of the call. The first with data for the client wins; the other
+is cancelled. The estimated usage of the loser is recorded on its attempt, and counts like the
+request's own: for its provider's tokens, and for the limits and budgets of key, team and
 route. Nothing of the loser reaches the client, and the log record is the winner's.
 """
 
@@ -37,7 +37,7 @@ async def race(
     retry_plan: RetryPlan,
     attempt: RunAttempt,
 ) -> None:
-    """One call of a target, and of a second one if that is slow. Raises GatewayError.
+    """Calls a target, and a second one if the first is slow. Raises GatewayError.
 
     The failure that is raised is the candidate's own; that of the second is recorded in the
     retry plan.
@@ -93,14 +93,14 @@ class _Racer:
         self._race.win(self)
 
     def stop(self, reason: StopReason | None) -> None:
-        """End it: for the reason the request itself is ended for, if there is one."""
+        """Stops it: through its deadlines if there is a reason, else by cancelling its task."""
         if reason is not None and self.deadlines is not None:
             self.deadlines.stop(reason)
         else:
             self.task.cancel()
 
     def failure(self) -> GatewayError | None:
-        """Why it failed, once it is over. Raises what is no failure of an upstream."""
+        """Its failure after it has ended. Raises errors that are not failures of an upstream."""
         if self.task.cancelled():
             return None
         error = self.task.exception()
@@ -146,7 +146,7 @@ class _Race:
         return racer
 
     async def _start_second(self, retry_plan: RetryPlan) -> _Racer | None:
-        """Start a racer for a second target, if one may be called."""
+        """Starts a racer for a second target, if one may be called."""
         runtime = self.runtime
         while self.winner is None and (candidate := retry_plan.hedge_candidate()) is not None:
             label = candidate.target.model.label
@@ -159,7 +159,7 @@ class _Race:
                     raise GatewayError(admission.refusal)
                 if admission.refusal is not None or not await runtime.breaker.allow_request(label):
                     continue
-                if self.winner is not None:  # the first has answered meanwhile
+                if self.winner is not None:  # the first has responded in the meantime
                     runtime.breaker.release_trial(label)
                     return None
                 racer = self._start_racer(candidate)
@@ -170,7 +170,7 @@ class _Race:
         return None
 
     def _handle_failure(self, racer: _Racer, retry_plan: RetryPlan, *, is_first: bool) -> None:
-        """Handle a racer that has ended. Raises if that ends the request."""
+        """Handles a racer that has ended. Raises if that ends the request."""
         failure = racer.failure()
         self.runtime.limiter.release_attempt(racer.call)
         if failure is None:
@@ -184,7 +184,7 @@ class _Race:
             raise failure
 
     def win(self, racer: _Racer) -> None:
-        """Let this racer answer the client; its state becomes the call's."""
+        """Lets this racer respond to the client; its state becomes the call's."""
         if self.winner is not None:
             return
         self.winner = racer
@@ -203,19 +203,19 @@ class _Race:
         self.call.reservations = []
 
     async def end(self, reason: StopReason | None) -> None:
-        """The request is ended from outside: end what is under way, and wait for it."""
+        """Stops all racers after a cancellation from outside, and waits for them."""
         for racer in self.racers:
             if not racer.task.done():
                 racer.stop(reason)
         await asyncio.gather(*(racer.task for racer in self.racers), return_exceptions=True)
 
     def close(self) -> None:
-        """Continue the call and the client with the state of the final racer."""
+        """Continues the call and the client with the state of the final racer."""
         final_racer = self.winner or self.racers[-1]
         for racer in self.racers:
             if racer is final_racer:
                 continue
-            # Also of one that is over: a request that is ended from outside ends both.
+            # Also for a racer that has ended: a cancellation from outside ends both.
             self.runtime.limiter.release_attempt(racer.call)
             racer.task.cancel()
         if not final_racer.task.done() and final_racer is not self.winner:
@@ -236,7 +236,7 @@ def _no_answer() -> Error:
 
 
 def _mark_loser(call: Call) -> Estimate:
-    """Mark the last attempt of a hedge loser; returns its estimated usage."""
+    """Marks the last attempt of a hedge loser; returns its estimated usage."""
     if not call.attempts:
         return NO_HEDGE_LOSS
     record = call.attempts[-1]
@@ -249,7 +249,7 @@ def _mark_loser(call: Call) -> Estimate:
     usage, source = usage_of(call)
     record.input_tokens, record.output_tokens = usage.input, usage.output
     record.cache_read_tokens, record.cache_write_tokens = usage.cache_read, usage.cache_write
-    # What it has reported so far is not its last word.
+    # The usage reported so far is not final.
     record.usage_source = BY_TEXT if source == REPORTED else source
     record.cost_usd, record.price_source, _ = price_usage(call, usage)
     record.charged_usd = charge_for(call, record.cost_usd)

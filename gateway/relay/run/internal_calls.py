@@ -1,7 +1,7 @@
 """Internal calls, which no client sees: shadow requests and health checks.
 
-They go the way of every request, into the log too, but under names of their own in the
-place of a key: nobody's limits and budgets are asked or charged.
+They are processed like any request, including the log, but with a label instead of a key: no
+key's limits and budgets apply to them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 def internal_call(
     runtime: Runtime, label: str, route: Route, dialect: Dialect, headers: Mapping[str, str]
 ) -> Call:
-    """A call that has been let in, for a route; `label` is its key's name in the log."""
+    """An admitted call for a route; `label` is its key's name in the log."""
     exchange = Exchange(
         request_id=f"{label}_{uuid.uuid4().hex}",
         endpoint=label,
@@ -43,7 +43,7 @@ def internal_call(
     exchange.key = ApiKey(id=0, prefix=label, name=label, digest=b"")
     exchange.route, exchange.model = route, route.name
     call = Call(exchange)
-    # Limits of a route are for its clients; those of a provider hold.
+    # Limits of a route are for its clients; those of a provider apply.
     call.limits_reserved = True
     recorder = call.recorder
     recorder.limit, recorder.masks = runtime.config.log_body_bytes, runtime.snapshot.masks
@@ -52,7 +52,7 @@ def internal_call(
 
 
 async def run_internal_call(runtime: Runtime, call: Call) -> None:
-    """Run the call. Never raises for a failure of an upstream; the log record has it."""
+    """Runs the call. Never raises for a failure of an upstream; the log record has it."""
     call.exchange.freeze()
     client = Client(_discard)
     deadlines = runtime.deadline_ticker.open()
@@ -66,5 +66,5 @@ async def run_internal_call(runtime: Runtime, call: Call) -> None:
 
 
 async def _discard(message: dict[str, Any]) -> None:
-    # A turn for the others: nothing else here waits for a socket.
+    # Yields to other tasks: nothing else here waits for a socket.
     await asyncio.sleep(0)

@@ -1,7 +1,7 @@
-"""The answer of a forwarded call on its way to the client.
+"""Relays the response of a passthrough call to the client.
 
-JSON is read whole, as it has the counts and the ids; anything else, and every stream, goes
-on as it comes. Files and pictures are in the log by their length alone.
+JSON is read completely, as it contains usage and ids; anything else, and every stream, is
+relayed as it arrives. Files and images are logged only by their size.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from gateway.routing.snapshot import Target
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# Ten pictures of the largest size in base64.
+# Ten images of the largest size in base64.
 MAX_IMAGES_BYTES = 256 * 1024 * 1024
-# A whole picture stands in one event.
+# One event may contain a whole image.
 MAX_EVENT_BYTES = 64 * 1024 * 1024
-# What a browser would run if somebody led it here.
+# Content types that a browser would execute if it opened the URL.
 _ACTIVE_CONTENT_TYPES = ("html", "xml", "svg", "javascript", "ecmascript")
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 
@@ -44,7 +44,7 @@ async def reply(
     target: Target,
     answer: Answer,
 ) -> None:
-    """Send an answer on. Raises GatewayError only before the first byte."""
+    """Relays a response. Raises GatewayError only before the first byte."""
     _, operation = state_of(call.exchange)
     kind = answer.kind.partition(";")[0].strip().lower()
     if not operation.binary_response and (kind == "application/json" or kind.endswith("+json")):
@@ -82,7 +82,7 @@ async def _reply_complete(
 
 
 async def _rewrite_ids(runtime: Runtime, call: Call, target: Target, data: bytes) -> bytes:
-    """The answer as this client gets it; the same bytes where nothing differs."""
+    """The response for this client; the same bytes if nothing changes."""
     state, operation = state_of(call.exchange)
     if operation.has_resource_ids:
         body = decode(data)
@@ -154,7 +154,7 @@ class _PassthroughStream:
         self.size = 0
 
     async def run(self) -> None:
-        """Relay all. Raises GatewayError only before the first byte."""
+        """Relays the response. Raises GatewayError only before the first byte."""
         if self.operation.family == "audio/speech":
             self.state.usage = speech_characters(self.call.exchange)
         await to_its_end(self._relay(), self._fail, self.client, self.deadlines)
@@ -183,7 +183,7 @@ class _PassthroughStream:
         await client.end(self.tail)
 
     def _redact(self, data: bytes) -> bytes:
-        """Text without the provider's credential; what may be the begin of one is held back."""
+        """Text without the provider's credential; a possible prefix of one is held back."""
         if self.redactor is None:
             return data
         data = self.redactor.clean(self.tail + data)
@@ -201,7 +201,7 @@ class _PassthroughStream:
             return
         try:
             frames = self.decoder.feed(data)
-        except FrameTooLarge:  # it goes on all the same; only its counts are not known
+        except FrameTooLarge:  # the stream continues, without its usage
             self.decoder = None
             return
         for frame in frames:
@@ -230,7 +230,7 @@ class _PassthroughStream:
         return headers
 
     async def _fail(self, error: Error) -> None:
-        """An event says so; bytes just end without their end, which every client notices."""
+        """Sends an error event; a response of bytes ends without its end, which clients detect."""
         call = self.call
         call.error, call.outcome = error, "cut"
         self._record()

@@ -1,8 +1,8 @@
 """Runs one request: tries candidates in order until one produces its first frame.
 
-`routing.retry_plan.RetryPlan` says which candidate follows a failure, with a jittered pause before
-each further round. A failure that the client caused ends the request at once, unless a step of the
-route handles it; one after the first frame is never retried.
+`routing.retry_plan.RetryPlan` selects the candidate after a failure, with a jittered pause before
+each further round. A failure that the client caused ends the request immediately, unless a step
+of the route handles it; a failure after the first frame is never retried.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 
 MAX_LATENCY_ENTRIES = 10_000
 _IMMEDIATE_COOLDOWN = frozenset({"rate_limit", "quota", "upstream_auth"})
-# A verb -> what makes its request, where that is not `prepare`.
+# Verb -> the function that builds its upstream request, if not `prepare`.
 _PREPARE_BY_VERB: dict[str, Callable[[Call, Route, Target], Prepared]] = {
     "embed": embeddings.prepare,
     "passthrough": passthrough_request.prepare,
@@ -63,10 +63,10 @@ _PREPARE_BY_VERB: dict[str, Callable[[Call, Route, Target], Prepared]] = {
 
 
 class UpstreamRefused(GatewayError):
-    """An upstream's refusal, with its own words for a client of the same dialect.
+    """An upstream's error response, with its own body for a client of the same dialect.
 
-    `headers` are those that such a client reads: its limits, and when to try again. `clean`
-    says that no secret stands in `body`; else it must not be passed on.
+    `headers` are those for such a client: rate limits, and when to retry. `clean` is whether
+    `body` contains no secret; otherwise it must not be passed on.
     """
 
     def __init__(
@@ -85,14 +85,14 @@ class UpstreamRefused(GatewayError):
         self.clean = clean
 
 
-# How `run` ends: a target has answered; Redis has a cached response (`CacheLookup.blob`); or
-# the target cannot be sent the request itself, and `Call.plan` is to be carried out instead.
+# How `run` ends: a target has responded; Redis has a cached response (`CacheLookup.blob`); or
+# the target does not support the request itself, and the caller must execute `Exchange.plan`.
 RunResult = Literal["answered", "cached", "planned"]
 RunCall = Callable[["Runtime", Call, Client, Deadlines], Awaitable[RunResult]]
 
 
 async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines) -> RunResult:
-    """Answer the call. Raises GatewayError while nothing has been sent to the client."""
+    """Serves the call. Raises GatewayError while nothing has been sent to the client."""
     exchange = call.exchange
     route = exchange.route
     assert route is not None
@@ -141,17 +141,17 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
 
 
 async def parse_ahead(call: Call, route: Route) -> None:
-    """Parse a large request off the event loop, if the choice of a target depends on it."""
+    """Parses a large request off the event loop, if the choice of a target depends on it."""
     exchange = call.exchange
     if exchange.verb not in {"generate", "count_tokens"}:
         return
     if depends_on_content(with_fallbacks(exchange.snapshot, route)):
-        with contextlib.suppress(GatewayError):  # it may still be passed through as it is
+        with contextlib.suppress(GatewayError):  # it may still be passed through
             await exchange.parse()
 
 
 async def parse_unless_passed(call: Call, target: Target) -> None:
-    """Parse a large request that this target is sent in translation, off the event loop."""
+    """Parses a large request off the event loop, if it is translated for this target."""
     exchange = call.exchange
     if exchange.is_parsed or exchange.verb not in {"generate", "count_tokens"}:
         return
@@ -160,12 +160,12 @@ async def parse_unless_passed(call: Call, target: Target) -> None:
 
 
 def _takes_request(call: Call, target: Target) -> bool:
-    """Whether the target is sent the client's own body."""
+    """Whether the client's own body is sent to the target."""
     return passes_unparsed(call, target, upstream_dialect(call, target))
 
 
 def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:
-    """The targets to try, those of the fallback routes last; who is left out is logged."""
+    """The targets to try, those of the fallback routes last; skipped targets are logged."""
     exchange = call.exchange
     runtime.breaker.refresh()
     now, busy = time.monotonic(), runtime.load.in_flight
@@ -192,7 +192,7 @@ def prefer_provider(decision: Decision, provider: str) -> Decision:
     if not preferred or preferred[0] is decision.candidates[0]:
         return decision
     first = decision.candidates[0]
-    # They are entered as the first one would have been, whatever lets their own step in.
+    # They take the position of the first one, whatever activates their own step.
     preferred = [
         msgspec.structs.replace(
             c,
@@ -208,14 +208,14 @@ def prefer_provider(decision: Decision, provider: str) -> Decision:
 
 
 async def _pause(retry_plan: RetryPlan, route: Route, deadlines: Deadlines) -> None:
-    """Wait before a further round; the deadlines of the last attempt are over."""
+    """Waits before a further round; the deadlines of the last attempt no longer apply."""
     if deadlines.reason is None:
         deadlines.clear()
     await asyncio.sleep(retry_plan.pause_s(route.backoff_s, random.random))
 
 
 async def _half_open_refusal(runtime: Runtime, call: Call, candidate: Candidate) -> Error | None:
-    """Why a target that has just rested is not for this request; None if it may try it."""
+    """Why a half-open target must not be called; None if it may be."""
     if await runtime.breaker.allow_request(candidate.target.model.label):
         return None
     runtime.limiter.release_attempt(call)
@@ -224,7 +224,7 @@ async def _half_open_refusal(runtime: Runtime, call: Call, candidate: Candidate)
 
 
 def no_candidate_error(route: Route, decision: Decision) -> Error:
-    """The error for a request that no target of the route is for."""
+    """The error for a request without a matching target on the route."""
     if not decision.skipped:
         return Error(kind="not_found", message=f"the route {route.name} has no targets")
     reasons = "; ".join(dict.fromkeys(skip.reason for skip in decision.skipped))
@@ -256,7 +256,7 @@ def _new_attempt(call: Call, target: Target, *, skipped: str | None = None) -> A
 async def attempt(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
 ) -> None:
-    """One call of one target. Raises GatewayError while nothing has been sent on."""
+    """One call of one target. Raises GatewayError while nothing has been sent to the client."""
     exchange = call.exchange
     target = candidate.target
     record = _new_attempt(call, target)
@@ -285,7 +285,7 @@ async def attempt(
             await _call_target(runtime, call, client, deadlines, candidate)
         error = call.error
     except GatewayError as failure:
-        # Whatever failed may repeat what an upstream said, and that a key.
+        # The error may quote the upstream's message, which may contain a key.
         error = failure.error = runtime.redacted(exchange.snapshot, failure.error)
         raise
     except asyncio.CancelledError:
@@ -298,7 +298,7 @@ async def attempt(
         raise GatewayError(error) from None
     finally:
         record.ended_ms = exchange.elapsed_ms()
-        call.end_upstream_wait()  # an attempt in vain was a wait all the same
+        call.end_upstream_wait()  # failed attempts count as waiting too
         if error is not None:
             record.error_kind, record.error = error.kind, error.message[:500]
             record.upstream_id = error.upstream_id
@@ -317,7 +317,7 @@ async def attempt(
 def _update_breaker(
     runtime: Runtime, target: Target, route: Route, error: Error | None, *, client_left: bool
 ) -> None:
-    """Move the target's breaker; one whose client has left has said nothing of it."""
+    """Updates the target's circuit breaker; a client's disconnect is not an outcome."""
     label = target.model.label
     if error is None:
         if client_left:
@@ -335,14 +335,14 @@ def _update_breaker(
 
 
 def _cooldown_threshold(route: Route, kind: str) -> int | None:
-    """After how many failures of a kind in a row a target rests; None is as usual."""
+    """Failures of a kind in a row before a cooldown; None for the default."""
     by_kind = route.cooldown_after_by_kind.get(CLASS_BY_KIND.get(kind, ""))
-    # A rate limit and a refused credential are no chance: they rest at once.
+    # Rate limits and rejected credentials are not random: the cooldown begins immediately.
     return by_kind if by_kind is not None or kind in _IMMEDIATE_COOLDOWN else route.cooldown_after
 
 
 def _update_latency(runtime: Runtime, record: Attempt, error: Error | None, tokens: int) -> None:
-    """Update the average that `fastest` uses; a failure that the client caused does not count."""
+    """Updates the average that `fastest` uses; a failure that the client caused does not count."""
     now, label = time.monotonic(), record.target
     stats_by_label = runtime.latency_stats
     previous = stats_by_label.get(label)
@@ -354,7 +354,7 @@ def _update_latency(runtime: Runtime, record: Attempt, error: Error | None, toke
     else:
         return
     if previous is None and len(stats_by_label) >= MAX_LATENCY_ENTRIES:
-        # Clients may invent names of models.
+        # Clients may send arbitrary model names.
         del stats_by_label[next(iter(stats_by_label))]
     stats_by_label[label] = stats
 
@@ -429,7 +429,7 @@ async def _call_target(
 
 
 def _prepare(runtime: Runtime, call: Call, route: Route, target: Target) -> Prepared:
-    """What to send; what that means for the call is noted there."""
+    """The upstream request; records on the call how it is sent."""
     exchange = call.exchange
     prepared = _PREPARE_BY_VERB.get(exchange.verb, prepare)(call, route, target)
     call.attempt.passthrough = prepared.rendered is None
@@ -462,7 +462,7 @@ async def _handle_answer(
         await _raise_refusal(runtime, call, prepared, answer)
     streamed = exchange.stream and is_stream(prepared, answer.kind)
     if not streamed:
-        # A stream's wait is counted to its first frame.
+        # The wait for a stream ends with its first frame.
         record.first_byte_ms = exchange.elapsed_ms()
     if exchange.verb == "embed":
         await embeddings.reply(runtime, call, client, target, answer)
@@ -477,7 +477,7 @@ async def _handle_answer(
 
 
 async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:
-    """Raise what an upstream's refusal means, without a secret in it."""
+    """Raises the error for an upstream's error response, without secrets in it."""
     body = await answer.read_all(1024 * 1024)
     call.recorder.record_upstream(body)
     if 300 <= answer.status < 400 or answer.status < 200 or answer.status in {201, 202, 204}:
@@ -494,7 +494,7 @@ async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answe
 
 
 def _is_clean(runtime: Runtime, call: Call, body: bytes) -> bool:
-    """Whether there is no secret anywhere in an upstream's refusal, escaped or not."""
+    """Whether an upstream's error body contains no secret, escaped or not."""
     if len(body) > MAX_CHARS:
         return False
     secrets = runtime.secrets(call.exchange.snapshot)

@@ -1,7 +1,7 @@
-"""Calls of the relay from within the process: the playground and a replay.
+"""Calls of the relay from within the process: the playground and replays.
 
-The same admission, routing, translation and log as a client's request; what is left out
-is the socket and the key, since whoever calls has been let in by other means.
+Admission, routing, translation and log are those of a client's request; only the socket and
+the key are missing, because the caller is authorized in another way.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ log = logging.getLogger(__name__)
 
 
 class CallListener(Protocol):
-    """Hears what happens to a call, in the event loop: it must not block."""
+    """Receives the events of a call, in the event loop: it must not block."""
 
     def attempted(self, attempt: Attempt) -> None:
-        """A target was skipped, failed or has answered in full."""
+        """A target was skipped, has failed or has responded completely."""
 
     def events(self, events: list[Event]) -> None:
-        """Canonical events of the answer, as they arrive."""
+        """Canonical events of the response, as they arrive."""
 
     def wire(self, data: bytes) -> None:
-        """Bytes as a client of the dialect would get them."""
+        """Bytes as a client of the dialect would receive them."""
 
     def settled(self, entry: LogRecord) -> None:
-        """The call is over and in the log, also where it was cancelled."""
+        """The call has ended and is in the log, also if it was cancelled."""
 
 
 class _NullListener:
@@ -62,7 +62,7 @@ class _NullListener:
 
 
 class _Tap(UsageTap):
-    """Counts as every tap does, and passes on."""
+    """A usage tap that also passes the events to a listener."""
 
     __slots__ = ("_listener",)
 
@@ -92,13 +92,13 @@ async def run_playground_call(
     endpoint: str = "console",
     verb: Verb = "generate",
 ) -> LogRecord:
-    """The log's entry of one request, which has been answered or has failed.
+    """Runs one request and returns its log record, also if it failed.
 
-    `body` is the JSON of a client of `dialect`; `who` stands for the key in the log.
-    `model` and `stream` are what the path says of them in dialects that put them there;
-    in others they stand in the body. `endpoint` is the path's name, where the answer's
-    shape depends on it. A refusal or failure is in the entry's `status` and `error`.
-    Cancelling it closes the upstream's connection at once.
+    `body` is the JSON of a client of `dialect`; `caller` replaces the key in the log.
+    `model` and `stream` are for dialects that encode them in the path; in others they are in
+    the body. `endpoint` is the path's name, if the response format depends on it. An error is
+    in the record's `status` and `error`. Cancellation closes the upstream's connection
+    immediately.
     """
     runtime = await relay_runtime.ensure()
     call_listener: CallListener = listener or _NullListener()
@@ -142,7 +142,7 @@ def _sender(listener: CallListener) -> Any:
     async def send(message: dict[str, Any]) -> None:
         if data := message.get("body"):
             listener.wire(data)
-        # A turn for the others: nothing else here waits for a socket.
+        # Yields to other tasks: nothing else here waits for a socket.
         await asyncio.sleep(0)
 
     return send
@@ -177,7 +177,7 @@ _STOPPED_BY_CALLER = Error(kind="client_gone", message="stopped by whoever asked
 
 
 def _accept_call(runtime: Runtime, call: Call) -> None:
-    """What the edge checks of a client's request, but for method, size and key."""
+    """The edge's checks of a client's request, except for method, size and key."""
     exchange = call.exchange
     try:
         exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])

@@ -1,4 +1,4 @@
-"""The vector of a question: made by a route of the gateway's own, as a client would ask it."""
+"""Embeds a prompt for the semantic cache, through a route of the gateway itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
 DIALECT = "openai_embeddings"
-# How long a question may wait for its vector before it is simply asked.
+# How long to wait for the embedding before the request is sent to a target.
 TIMEOUT_S = 5.0
 _TOO_SLOW = Error(kind="timeout", message="the question's vector took too long")
 _NO_VECTOR = Error(kind="upstream_error", message="the answer holds no vector")
@@ -36,9 +36,9 @@ class _Embedding(msgspec.Struct):
 async def embed_query(
     runtime: Runtime, caller: Call, route_name: str, text: str
 ) -> list[float] | None:
-    """The words' vector at length one; None if the route `name` makes none now.
+    """The normalized embedding of `text`; None if the route cannot compute one now.
 
-    It is a request of its own in the log, of the same key, and pays from its budget.
+    It is a request of its own in the log, with the same key, and counts for its budget.
     """
     route = caller.exchange.snapshot.route(route_name)
     if route is None:

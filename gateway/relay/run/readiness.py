@@ -1,8 +1,8 @@
-"""What is wrong with a process at present, as health tells it.
+"""Current problems of a process, as reported by the health endpoints.
 
-A process that answers requests is ready, also without its database or Redis: a fault that
-all nodes share must not take all of them out of service. It is degraded then, and says why.
-Unready is one that would do harm where another node may not.
+A process that serves requests is ready, also without its database or Redis: a fault that
+all nodes share must not take all of them out of service. It is then degraded, and reports
+why. It is unready if it would do harm that another node may not.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One thing that is wrong.
+    """One problem.
 
     Attributes:
-        code: its name in `/health/ready`; it does not change between versions.
-        blocking: whether the process should get no requests until it is over.
+        code: its name in `/health/ready`; stable across versions.
+        blocking: whether the process should get no requests until it is resolved.
     """
 
     code: str
@@ -28,28 +28,28 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class _Supervised:
-    """What the supervisor of several workers shares with them; None without one."""
+    """A value shared by the supervisor of several workers; None without a supervisor."""
 
     missing_workers: Any = None
 
 
 def use_missing_workers(shared_number: Any) -> None:
-    """Take the supervisor's number of workers that died and are not replaced yet."""
+    """Sets the supervisor's shared number of workers that died and are not replaced yet."""
     _Supervised.missing_workers = shared_number
 
 
 def missing_workers() -> int:
-    """How many workers of this gateway died and are not replaced yet."""
+    """The number of workers of this gateway that died and are not replaced yet."""
     shared_number = _Supervised.missing_workers
     return 0 if shared_number is None else int(shared_number.value)
 
 
 def find_problems(runtime: Runtime) -> list[Problem]:
-    """All that is wrong now, what blocks first."""
+    """All current problems, blocking ones first."""
     journal = runtime.journal.status
     checks = [
         (runtime.draining or runtime.drain_announced, Problem("draining", blocking=True)),
-        # The disk is this node's own: its rows would be lost with the process.
+        # The disk belongs to this node: its rows would be lost with the process.
         (journal.unrecorded > 0, Problem("log_not_on_disk", blocking=True)),
         (runtime.registry.unavailable, Problem("database_away")),
         (runtime.registry.stored_at is not None, Problem("registry_stored")),

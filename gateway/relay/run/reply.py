@@ -32,7 +32,7 @@ from gateway.routing.snapshot import Target
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# A target's name is sent back so far: names of models may be the client's own words.
+# Maximum length of a target in headers: model names may come from the client.
 MAX_TARGET_CHARS = 256
 MAX_PASSED_CHARS = 256
 _STREAM_KINDS: dict[str, Header] = {
@@ -44,7 +44,7 @@ _STREAM_HEADERS: list[Header] = [
     (b"x-accel-buffering", b"no"),
 ]
 _JSON_HEADERS: list[Header] = [(b"content-type", b"application/json")]
-# Answer headers that clients of the same dialect read. Never set-cookie.
+# Upstream headers that are passed to clients of the same dialect. Never set-cookie.
 _LIMITS = ("x-ratelimit-", "anthropic-ratelimit-")
 _INFORMATIVE_HEADERS = ("openai-processing-ms", "openai-version")
 _PASSED_HEADERS = (*_LIMITS, *_INFORMATIVE_HEADERS)
@@ -58,7 +58,7 @@ async def reply(
     prepared: Prepared,
     answer: Answer,
 ) -> None:
-    """Send a successful answer on. Raises GatewayError only before the first byte."""
+    """Sends a successful response. Raises GatewayError only before the first byte."""
     exchange = call.exchange
     context = await offload.run(exchange.offload_size, response_context, call)
     kind = answer.kind
@@ -93,7 +93,7 @@ async def reply(
 
 
 def response_context(call: Call) -> ResponseContext:
-    """What the client's renderer must know of this call."""
+    """The context of this call for the client's renderer."""
     exchange = call.exchange
     route = exchange.route
     thinking: str = exchange.dialect.default_reasoning_display
@@ -123,12 +123,12 @@ def response_context(call: Call) -> ResponseContext:
 
 
 def is_stream(prepared: Prepared, kind: str) -> bool:
-    """Whether an answer of this content type is a stream, as the upstream's dialect cuts it."""
+    """Whether a response of this content type is a stream of the upstream's dialect."""
     return STREAM_FORMATS[prepared.dialect.framing].content_type_marker in kind
 
 
 def decode(data: bytes) -> Any:
-    """An upstream's JSON. Raises GatewayError for anything else."""
+    """The JSON of an upstream's response. Raises GatewayError if it is invalid."""
     try:
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -158,7 +158,7 @@ def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes)
 async def _all_events(
     call: Call, target: Target, prepared: Prepared, answer: Answer
 ) -> list[Event]:
-    """A stream that nobody asked for, read to its end."""
+    """All events of a stream, for a client that did not request a stream."""
     dialect = prepared.dialect
     decoder = STREAM_FORMATS[dialect.framing].new_decoder()
     parser = dialect.provider.stream_parser(target.model.traits, prepared.rendered)
@@ -211,7 +211,7 @@ async def _send_unfolded(
     headers: list[Header],
     size: int,
 ) -> None:
-    """A whole answer to a client that asked for a stream."""
+    """Sends a complete response as a stream, for a client that requested one."""
     call.attempt.passthrough = call.recorder.passthrough = False
     renderer = call.exchange.dialect.client.stream_renderer(context)
     call.attempt.tap.note_response(response)
@@ -239,7 +239,7 @@ def _rendered(call: Call, response: Response, context: ResponseContext) -> bytes
 
 
 def record_adaptations(call: Call, report: tuple[Adaptation, ...]) -> None:
-    """Add what rendering the response changed."""
+    """Adds the adaptations of rendering the response."""
     call.attempt.adaptations += adaptation_rows(report)
 
 
@@ -254,12 +254,12 @@ def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
 
 
 def stream_headers(call: Call) -> list[Header]:
-    """The headers of a stream, as the client has it cut."""
+    """The headers of a stream in the client's framing."""
     return [_STREAM_KINDS[call.exchange.framing], *_STREAM_HEADERS]
 
 
 def id_headers(call: Call) -> list[Header]:
-    """The ids of a request: the one that its client chose is told back, beside the log's."""
+    """The ids of a request: the client's own is echoed, next to the one in the log."""
     exchange = call.exchange
     echoed = exchange.echoed_id.encode()
     headers = [(b"x-request-id", echoed), (b"request-id", echoed)]
@@ -269,7 +269,7 @@ def id_headers(call: Call) -> list[Header]:
 
 
 def answer_headers(call: Call, label: str) -> list[Header]:
-    """The gateway's own headers: ids, the target that answered, what translation changed."""
+    """The gateway's own headers: ids, the target that responded, and adaptations."""
     headers = [
         *id_headers(call),
         (b"x-dragoman-target", _ascii(label[:MAX_TARGET_CHARS])),
@@ -297,14 +297,14 @@ def _ascii(text: str) -> bytes:
 
 
 def is_alike(call: Call, prepared: Prepared) -> bool:
-    """Whether the upstream speaks the client's dialect, so that its headers mean the same."""
+    """Whether the upstream uses the client's dialect, so that its headers mean the same."""
     return prepared.rendered is None or prepared.dialect.name == call.exchange.dialect.name
 
 
 def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
-    """The answer headers that a client of the same dialect reads.
+    """The upstream headers to pass to a client of the same dialect.
 
-    An upstream's limits are not the client's where it has limits of its own here.
+    An upstream's rate limits are left out if the gateway reports limits of its own.
     """
     prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS
     return [
@@ -319,18 +319,18 @@ def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
 # decoded if the name occurs once. Translated responses are rendered with that name.
 
 _FIELDS = ("model", "modelVersion")
-# How the field may be written: most write JSON without spaces, Python's default has one.
+# Spellings of the field: most encoders write no space, Python's default writes one.
 _FIELD_PREFIXES = tuple(f'"{name}":{space}'.encode() for space in ("", " ") for name in _FIELDS)
 
 
 def replace_model(data: bytes, upstream_model: str, requested_model: str) -> bytes:
-    """A whole response with `requested_model` instead of the upstream's."""
+    """A complete response with `requested_model` instead of the upstream's model."""
     field = find_model_field(data, upstream_model)
     if field is None:
         return data
     if data.count(field) == 1:
         return data.replace(field, replacement_field(field, upstream_model, requested_model))
-    # A tool's arguments may hold the same words.
+    # Tool arguments may contain the same text.
     fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     fields |= {
         name: msgspec.Raw(msgspec.json.encode(requested_model))
@@ -341,7 +341,7 @@ def replace_model(data: bytes, upstream_model: str, requested_model: str) -> byt
 
 
 def find_model_field(data: bytes, upstream_model: str) -> bytes | None:
-    """The field as the upstream has written it; None where it is written in another way."""
+    """The field as the upstream encoded it; None if it uses another spelling."""
     if not upstream_model:
         return None
     encoded_model = msgspec.json.encode(upstream_model)
@@ -356,7 +356,7 @@ def find_model_field(data: bytes, upstream_model: str) -> bytes | None:
 
 
 def replacement_field(field: bytes, upstream_model: str, requested_model: str) -> bytes:
-    """The field with the requested model, written as the upstream wrote it."""
+    """The field with the requested model, in the upstream's spelling."""
     return field[: len(field) - len(msgspec.json.encode(upstream_model))] + msgspec.json.encode(
         requested_model
     )

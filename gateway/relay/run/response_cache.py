@@ -2,8 +2,8 @@
 
     memory -> database | Redis (along with the limits) -> similar prompts -> the targets
 
-Most prompts are new, and a fingerprint of the last user text shows it: only for the others, and
-for responses that are stored, is a cache key built.
+Most prompts are new, and a fingerprint of the last user text shows it: a cache key is built
+only for the others, and for responses that are stored.
 
 A cached response counts as a request for the limits of its key, team and route, but uses no
 tokens and no money. Only complete responses are stored: status 200, finished by the model or at
@@ -51,11 +51,11 @@ from gateway.routing.snapshot import Route
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# How a model ends an answer that is worth giving again.
+# Finish reasons of responses that may be cached.
 CACHEABLE_FINISHES = frozenset({"stop", "stop_sequence", "length", "tool"})
-# A larger request is seldom asked twice, and its key would take long to make.
+# Larger requests are rarely repeated, and their keys would take long to compute.
 MAX_REQUEST_BYTES = 1024 * 1024
-# The longest wait for another request's answer to the same question.
+# Maximum wait for the response to an equal request.
 SINGLE_FLIGHT_S = 120.0
 _TOKENS = (
     "input_tokens",
@@ -74,9 +74,9 @@ def serve_with_cache(
     cache_control: CacheControl,
     run_call: RunCall,
 ) -> Awaitable[object]:
-    """As `ask`, from what is kept where that will do. To be awaited; raises what `ask` does.
+    """Serves a call from the cache if possible, else by `run_call`. Raises what that raises.
 
-    It is no coroutine itself: each one on the way costs every wait of a request.
+    Not a coroutine itself, because each coroutine in the chain adds a cost to every wait.
     """
     exchange = call.exchange
     lookup = call.cache_lookup = CacheLookup(cache_control)
@@ -96,8 +96,8 @@ def serve_with_cache(
 
 
 async def _serve_large(cached_call: _CachedCall) -> None:
-    """As `answer`; the key needs the canonical request, which is parsed off the event loop."""
-    with contextlib.suppress(GatewayError):  # it may still be passed through as it is
+    """Serves a large call: the key needs the canonical request, parsed off the event loop."""
+    with contextlib.suppress(GatewayError):  # it may still be passed through
         await cached_call.call.exchange.parse()
     if cached_call.applies():
         cached_call.client.show(cached_call)
@@ -110,13 +110,13 @@ async def _serve_large(cached_call: _CachedCall) -> None:
 
 
 class _CachedCall:
-    """One call whose answer may be kept. Without a `key` it is new, or is to be asked anew.
+    """One call whose response may be cached. Without a `key` there is no lookup.
 
-    It is shown what the client gets, and keeps it when that is whole, a good answer and not
-    too large.
+    As the response sink of the client it receives what is sent, and stores it if it is
+    complete, cacheable and not too large.
     """
 
-    # Most questions are new, and need none of these.
+    # Most prompts are new, and need none of these.
     request: Request | None = None
     parsed = False
     body_key = b""
@@ -142,10 +142,10 @@ class _CachedCall:
         self.key_scope: KeyScope
         self._parts: list[bytes] | None = []
 
-    # --- whether ------------------------------------------------------------------------
+    # --- eligibility --------------------------------------------------------------------
 
     def applies(self) -> bool:
-        """Whether the cache has to do with it at all; sets the key, if one is to be looked for."""
+        """Whether the cache applies to the call; sets the key, if a lookup is necessary."""
         call, policy, cache_control = self.call, self.policy, self.lookup.cache_control
         if call.exchange.verb not in policy.verbs or (policy.opt_in and not cache_control.opt_in):
             return False
@@ -164,7 +164,7 @@ class _CachedCall:
         return not cache_control.read
 
     def _is_new_question(self) -> bool:
-        """Whether no answer to the question is kept, as far as its last words tell."""
+        """Whether no cached response has the fingerprint of the last user text."""
         policy = self.policy
         if policy.single_flight or policy.semantic or policy.deterministic:
             return False
@@ -174,7 +174,7 @@ class _CachedCall:
         )
 
     def _set_key(self) -> bool:
-        """Set the key; whether there is one, and an answer may be kept by it."""
+        """Sets the key; returns whether there is one, so that the response may be cached."""
         call, policy = self.call, self.policy
         self.body_key = cache_key.body_key(self.key_scope, call.exchange)
         remembered_key = self.store.memory.key_for_body(self.body_key)
@@ -202,10 +202,10 @@ class _CachedCall:
             return False
         return not self.policy.deterministic or request.sampling.temperature == 0
 
-    # --- the way ------------------------------------------------------------------------
+    # --- serving ------------------------------------------------------------------------
 
     async def serve(self) -> None:
-        """Answer the call, from what is kept or by a target."""
+        """Serves the call, from the cache or by a target."""
         if await self._from_memory() or await self._from_backend():
             return
         if self.policy.semantic and await self._from_similar():
@@ -219,7 +219,7 @@ class _CachedCall:
         return await self._serve_cached(self.store.memory.get(self.key, time.time()))
 
     async def _from_backend(self) -> bool:
-        """From the backend, unless it is read along with the limits."""
+        """Serves from the backend, unless it is read together with the limits."""
         if self.store.pipelined and not self.policy.semantic:
             self.lookup.key = self.key
             return False
@@ -228,7 +228,7 @@ class _CachedCall:
     async def _serve_cached(
         self, cached: CachedResponse | None, similarity: float | None = None
     ) -> bool:
-        """Whether the cached response was sent. Raises GatewayError for a limit."""
+        """Sends the cached response if it is valid; returns whether it did. Raises GatewayError."""
         if cached is None:
             return False
         now, max_age_s = time.time(), self.lookup.cache_control.max_age_s
@@ -246,11 +246,11 @@ class _CachedCall:
         return True
 
     async def _run_fresh(self) -> None:
-        """By a target, unless Redis has it."""
+        """Serves by a target, unless Redis has a cached response."""
         try:
             result = await self.run_call(self.runtime, self.call, self.client, self.deadlines)
         except GatewayError:
-            # No target was to be asked, and so nobody has asked Redis.
+            # No target could be called, so Redis has not been read yet.
             if self.client.started or not self.lookup.key:
                 raise
             self.lookup.key = ""
@@ -266,14 +266,14 @@ class _CachedCall:
             await self.run_call(self.runtime, self.call, self.client, self.deadlines)
 
     async def _single_flight(self) -> None:
-        """Wait for another request that asks the same, or be the one that others wait for."""
+        """Waits for an equal request in progress, or runs as the one that others wait for."""
         in_flight = self.store.in_flight
         leader = in_flight.get(self.key)
         if leader is not None:
             await asyncio.wait([leader], timeout=SINGLE_FLIGHT_S)
             if await self._from_memory():
                 return
-        # Who waited in vain goes alone: a leader that failed must not hold up a queue.
+        # Without a response from the leader, run independently: do not queue behind another.
         own_future = asyncio.get_running_loop().create_future() if leader is None else None
         if own_future is not None:
             in_flight[self.key] = own_future
@@ -284,10 +284,10 @@ class _CachedCall:
                 del in_flight[self.key]
                 own_future.set_result(None)
 
-    # --- alike questions ------------------------------------------------------------------
+    # --- similar prompts ------------------------------------------------------------------
 
     async def _from_similar(self) -> bool:
-        """From the answer to a question that is nearly the same."""
+        """Serves the cached response of a similar prompt."""
         request = self._request()
         if request is None or not cache_key.is_portable(self.key):
             return False
@@ -311,10 +311,10 @@ class _CachedCall:
             index.drop(context, key)
         return await self._serve_cached(cached, similarity)
 
-    # --- keeping --------------------------------------------------------------------------
+    # --- storing --------------------------------------------------------------------------
 
     def piece(self, status: int, data: bytes) -> None:
-        """A piece that the client has got."""
+        """Collects a chunk that was sent to the client."""
         self._size += len(data)
         if self._size > self.policy.max_bytes or status != 200:
             self._parts = None
@@ -322,13 +322,13 @@ class _CachedCall:
             self._parts.append(data)
 
     def end(self, status: int, data: bytes) -> None:
-        """The last piece: a client may leave as soon as it has it, so it is kept at once."""
+        """Collects the last chunk, then stores: the client may disconnect right after it."""
         self.piece(status, data)
         if self._parts is not None:
             self._store(b"".join(self._parts))
 
     def _store(self, body: bytes) -> None:
-        """Keep what the client got, if it is an answer to keep."""
+        """Stores what was sent to the client, if it is cacheable."""
         call, cache_control = self.call, self.lookup.cache_control
         if not cache_control.store or self.lookup.cached is not None:
             return
@@ -341,9 +341,9 @@ class _CachedCall:
 
 
 def _has_state(call: Call) -> bool:
-    """Whether a server's state led to the request, or is made of its answer.
+    """Whether the request depends on server-side state, or its response is stored as such.
 
-    An answer that is kept by its id, to be gone on from, is asked for each time.
+    A response that is stored for continuation by its id is never served from the cache.
     """
     exchange = call.exchange
     if (
@@ -356,7 +356,7 @@ def _has_state(call: Call) -> bool:
 
 
 def _cached_response(call: Call, body: bytes, ttl_s: int) -> CachedResponse | None:
-    """The answer that a call got; None for one that is not to be given again."""
+    """The cacheable response of a call; None if it must not be reused."""
     exchange = call.exchange
     entry, target = call.entry, call.attempt.target
     if entry is None or target is None or entry.outcome != "ok" or call.error is not None:
@@ -385,7 +385,7 @@ def _cached_response(call: Call, body: bytes, ttl_s: int) -> CachedResponse | No
 
 
 def _storage_masks(call: Call) -> tuple[Mask, ...] | None:
-    """What nothing that is stored may hold; None where the key or the route stores nothing."""
+    """The masks of stored bodies; None if the key or the route does not store bodies."""
     exchange = call.exchange
     route, key = exchange.route, exchange.key
     if route is not None and route.log_bodies is False:
@@ -396,8 +396,8 @@ def _storage_masks(call: Call) -> tuple[Mask, ...] | None:
 
 
 # --- replay -----------------------------------------------------------------------------
-# A cached response is sent as the same bytes, or as the same response in another form. A stream is
-# sent as it was recorded, all at once. If the request came in another form (another dialect, whole
+# A cached response is sent as the same bytes, or rendered in another format. A stream is sent
+# as it was recorded, in one write. If the request has another format (another dialect, complete
 # instead of streamed), the cached bytes are parsed like an upstream's and rendered for this
 # client.
 
@@ -414,7 +414,7 @@ def render_for_client(call: Call, cached: CachedResponse) -> bytes | None:
         if response is None or _has_signature(response):
             return None
         if response.usage is None:
-            # A stream whose client did not ask for it has none.
+            # A stream has no usage if its client did not request it.
             response = msgspec.structs.replace(response, usage=_cached_usage(cached))
         call.attempt.passthrough = False
         return _render(call, response)
@@ -423,13 +423,13 @@ def render_for_client(call: Call, cached: CachedResponse) -> bytes | None:
 
 
 def _has_signature(response: Response) -> bool:
-    """Whether it holds state that only goes back as its maker wrote it."""
+    """Whether it contains state that must be returned exactly as its creator wrote it."""
     stateful_parts = (part for part in response.parts if isinstance(part, Reasoning | ToolCall))
     return any(part.signature is not None for part in stateful_parts)
 
 
 def _cached_usage(cached: CachedResponse) -> Usage | None:
-    """The tokens as the log has them."""
+    """The usage, from the token counts of the log."""
     counts = {name: count for name, count in cached.tokens.items() if count is not None}
     if not counts:
         return None
@@ -440,7 +440,7 @@ def _cached_usage(cached: CachedResponse) -> Usage | None:
 
 
 def _parse_cached(cached: CachedResponse) -> Response | None:
-    """The answer in no dialect; None for bytes that are cut as nothing here reads."""
+    """The canonical response; None if its framing cannot be decoded."""
     provider = DIALECTS[cached.dialect].provider
     if not cached.stream:
         return provider.parse_response(decode(cached.body), Traits(), None)
@@ -473,7 +473,7 @@ def _render(call: Call, response: Response) -> bytes:
 async def replay(
     runtime: Runtime, call: Call, client: Client, cached: CachedResponse, body: bytes
 ) -> None:
-    """Send a cached response. The log record is written before its last bytes leave."""
+    """Sends a cached response. The log record is written before its last bytes are sent."""
     exchange = call.exchange
     call.attempts.clear()
     call.attempt.target = None

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLIENT_GONE = Error(kind="client_gone", message="the client left")
-# Reports a failure to the caller. `client_gone` is an error of this kind.
+# Reports a failure to the caller, including CLIENT_GONE.
 Fail = Callable[[GatewayError], Awaitable[None]]
 
 
@@ -31,11 +31,11 @@ async def serve_call(
     work: Awaitable[object],
     fail: Fail,
 ) -> None:
-    """Await `work` and settle the call; never raises for a failure of the work.
+    """Awaits `work` and settles the call; never raises for a failure of the work.
 
-    `fail` is called with the failure first: that of an upstream or of the request itself, what
-    the deadlines stopped it for, CLIENT_GONE, or a fault of the gateway, which is logged.
-    A cancellation that the deadlines did not cause is CLIENT_GONE and is raised again.
+    `fail` is called with the failure first: that of an upstream or of the request itself, the
+    reason for which the deadlines stopped it, CLIENT_GONE, or a fault of the gateway, which is
+    logged. A cancellation that the deadlines did not cause is CLIENT_GONE and is raised again.
     """
     try:
         await work
@@ -58,7 +58,7 @@ async def serve_call(
 
 
 def record_failure(call: Call, client: Client, error: Error) -> ErrorReply | None:
-    """Record a failure that no client is sent; the reply that one would be sent, if any."""
+    """Records a failure without sending it; returns the error reply, unless it was cut off."""
     exchange = call.exchange
     call.error = call.error or error
     if client.started:

@@ -1,4 +1,4 @@
-"""The end of a request: usage, cost, and one Entry into the journal. Exactly once."""
+"""The end of a request: usage, cost, and one log record in the journal. Exactly once."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BILLED = frozenset({"generate", "embed"})
 
 
 def settle(runtime: Runtime, call: Call, client: Client) -> None:
-    """Write the request's row; a second call does nothing."""
+    """Writes the request's log record; a second call does nothing."""
     exchange = call.exchange
     if call.entry is not None:
         return
@@ -72,7 +72,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         stream=exchange.stream and client.status == 200,
     )
     if entry.bodies is None:
-        # Recording starts when the key and the route, which have switches for it, are known.
+        # Recording starts when the key and the route are known, which can disable it.
         entry.bodies_omitted = "off" if call.recorder.started or call.attempts else "rejected"
     if (
         exchange.store_policy is not None
@@ -85,7 +85,7 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
 
 
 def _tokens(entry: LogRecord) -> int:
-    """All tokens of prompt and answer, as far as known."""
+    """All tokens of prompt and response, as far as known."""
     total = max(entry.input_tokens or 0, 0) + max(entry.output_tokens or 0, 0)
     if entry.cache_read_tokens or entry.cache_write_tokens:
         total += max(entry.cache_read_tokens or 0, 0) + max(entry.cache_write_tokens or 0, 0)
@@ -144,7 +144,7 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
 
 
 def _mask(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
-    """Mask error messages as bodies are masked: they may repeat what the client sent."""
+    """Masks error messages like bodies: they may repeat what the client sent."""
     entry.error = mask_text(entry.error, masks)
     for attempt in entry.attempts:
         if attempt.error:
@@ -165,7 +165,7 @@ def _bill(entry: LogRecord, call: Call) -> None:
 
 
 def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
-    """What a usage at the call's target costs, who says so, and in which service tier."""
+    """The cost of a usage at the call's target, its source, and the service tier."""
     assert call.attempt.target is not None
     if usage.provider_cost is not None:
         return Decimal(str(usage.provider_cost)), "provider", ""
@@ -177,14 +177,14 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
         reported_tier = tier[:20] if tier else ""
         price = tier_price(price, tier)
     if call.exchange.verb == "embed" and price.output is None:
-        # Embedding models have no output, and so no price for it.
+        # Embedding models have no output, and therefore no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
     usd = cost(usage, price)
     return usd, price.source if usd is not None else "", reported_tier
 
 
 def _requested_tier(exchange: Exchange) -> str | None:
-    """The service tier that the request asks for, where the response does not report its own."""
+    """The service tier in the request, used if the response does not report its own."""
     raw = exchange.fields.get("service_tier") or exchange.fields.get("serviceTier")
     if raw is None:
         return None
@@ -197,7 +197,7 @@ def _requested_tier(exchange: Exchange) -> str | None:
 
 
 def charge_for(call: Call, usd: Decimal | None) -> Decimal | None:
-    """What is charged for a cost of the call: with the margin of key, provider or settings."""
+    """The charge for a cost of the call: with the margin of key, provider or settings."""
     exchange = call.exchange
     key, target = exchange.key, call.attempt.target
     return charge_of(
@@ -209,7 +209,7 @@ def charge_for(call: Call, usd: Decimal | None) -> Decimal | None:
 
 
 def _bill_passthrough(entry: LogRecord, call: Call, state: PassthroughState) -> None:
-    """Tokens and cost as the answer tells them; nothing is estimated of what is not read."""
+    """Records tokens and cost as the response reports them; nothing is estimated."""
     if entry.attempts and entry.attempts[-1].skipped is None:
         entry.attempts[-1].sent_bytes = state.sent_bytes
     amounts = state.usage

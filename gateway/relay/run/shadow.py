@@ -1,7 +1,7 @@
 """Shadow traffic: repeats a share of a route's requests on another route, after their responses.
 
-The client has its response by then and sees nothing of it. The repetition has a log record of its
-own, which names the request it repeats; its cost counts under `shadow`.
+The client already has its response and is not affected. The repetition has a log record of its
+own, with the id of the request it repeats; its cost counts under `shadow`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LABEL = "shadow"
-# As many at a time in a process; what would be more is not repeated.
+# Maximum concurrent shadow requests per process; further requests are not repeated.
 MAX_SHADOWS = 16
 WARN_INTERVAL_S = 60.0
 
@@ -36,7 +36,7 @@ class Shadows:
         self._warned = 0.0
 
     def launch(self, runtime: Runtime, call: Call) -> None:
-        """Repeat an answered call on the shadow of its route, if it is its turn."""
+        """Repeats a served call on its shadow route, with the probability `shadow_share`."""
         exchange = call.exchange
         route = exchange.route
         if route is None or runtime.draining or not _was_answered(call):
@@ -65,14 +65,14 @@ class Shadows:
             )
 
     async def stop(self) -> None:
-        """End those under way; their rows are written."""
+        """Cancels those in progress; their log records are written."""
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
 
 
 def launch(runtime: Runtime, call: Call) -> None:
-    """Repeat an answered call on the shadow of its route, if it is its turn."""
+    """Repeats a served call on its shadow route, with the probability `shadow_share`."""
     shadows = next((helper for helper in runtime.services if isinstance(helper, Shadows)), None)
     if shadows is None:
         shadows = Shadows()
@@ -81,7 +81,7 @@ def launch(runtime: Runtime, call: Call) -> None:
 
 
 def _was_answered(call: Call) -> bool:
-    """Whether an upstream has answered it: a cached response is not compared."""
+    """Whether an upstream has served it: cached responses are not compared."""
     called = any(attempt.skipped is None for attempt in call.attempts)
     return (
         call.exchange.verb == "generate" and call.outcome == "ok" and call.error is None and called
@@ -93,7 +93,7 @@ def _build_shadow_call(runtime: Runtime, call: Call) -> Call:
     assert exchange.route is not None
     shadow_route = exchange.snapshot.route(exchange.route.shadow)
     assert shadow_route is not None
-    # Its session is the original's: there it would be told twice.
+    # Without session headers: the log would count the conversation's request twice.
     headers = {n: value for n, value in exchange.headers.items() if n not in SESSION_HEADERS}
     shadow_call = internal_call(runtime, LABEL, shadow_route, exchange.dialect, headers)
     shadow = shadow_call.exchange

@@ -2,14 +2,14 @@
 
 Three cases of a previous response:
 
-- the gateway made its id: its items are read from the store and translated;
-- the provider has it too, under the same id (a passthrough with `store: true`): the request
+- the gateway created its id: its items are read from the store and translated;
+- the provider also stores it, under the same id (a passthrough with `store: true`): the request
   passes through unchanged to that provider first; other providers get the stored items;
-- the provider made its items but does not store them (a WebSocket's `store: false`): the same,
-  with the items written out.
+- the provider created its items but does not store them (a WebSocket's `store: false`): the
+  request passes through to that provider first, with the items inlined.
 
-An id that this key (or its team) did not get from here is not found, whichever provider might
-know it: all keys share the provider's credential. Only without keys, and for the admin key, does
+An id that was not issued to this key (or its team) is not found, even if a provider knows it:
+all keys share the provider's credential. Only without keys, and for the admin key, does
 an unknown id pass through.
 """
 
@@ -55,7 +55,7 @@ _TOO_LARGE_NOTE = f"the conversation is larger than {MAX_STORED_BYTES} bytes"
 
 
 def owner_of(key: ApiKey | None) -> str:
-    """Who may read what this key has made: its team, or else the key itself."""
+    """Who may read what this key has created: its team, or else the key itself."""
     if key is None:
         return OPEN
     if key.team is not None:
@@ -64,12 +64,12 @@ def owner_of(key: ApiKey | None) -> str:
 
 
 def new_response_id() -> str:
-    """An id for an answer, without prefix. A client may choose its request's, so not that."""
+    """A new response id, without prefix. Independent of the request id."""
     return uuid.uuid4().hex
 
 
 async def load_state(runtime: Runtime, call: Call) -> None:
-    """Find what the call goes on from, and see to it that its answer is kept.
+    """Loads the state that the call continues from, and sets its store policy.
 
     Raises GatewayError.
     """
@@ -87,7 +87,7 @@ async def load_state(runtime: Runtime, call: Call) -> None:
 
 
 def _apply_store_policy(call: Call, policy: StorePolicy) -> None:
-    """Say whether the answer will be kept."""
+    """Determines whether the response will be stored."""
     exchange = call.exchange
     policy.background = _field(call, "background", bool) is True
     policy.store = policy.store and _field(call, "store", bool) is not False
@@ -122,14 +122,14 @@ async def _load_previous(runtime: Runtime, call: Call, policy: StorePolicy, prev
     )
     if stored is None:
         if policy.owner in {OPEN, ADMIN}:
-            policy.same_provider = policy.store = False  # nobody here knows what led to it
+            policy.same_provider = policy.store = False  # its earlier items are unknown here
             return
         raise response_not_found(previous)
     if stored.running:
         message = f"previous_response_id: {previous[:100]!r} is not finished yet"
         raise invalid(message, "previous_response_id")
     if not stored.response:
-        # Its provider has it; without a copy nobody else can go on from it.
+        # Only its provider has the content; without a copy no other provider can continue it.
         exchange.earlier_responses = {}
         exchange.native_continuation = NativeRequest(stored.provider, exchange.fields)
         policy.store = False
@@ -153,7 +153,7 @@ def _native_request(
 
 
 def _inline_state(call: Call) -> None:
-    """Put what a call that only passes through goes on from into its input."""
+    """Moves the state that a passthrough-only call continues from into its input."""
     exchange = call.exchange
     exchange.stream = False
     if exchange.native_continuation is not None or not exchange.earlier_responses:
@@ -166,7 +166,7 @@ def _inline_state(call: Call) -> None:
 
 
 async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolicy) -> None:
-    """Find the answers whose items the request refers to; others pass through."""
+    """Loads the responses whose items the request references; unknown references pass through."""
     exchange = call.exchange
     request_items = (
         msgspec.json.decode(exchange.fields["input"]) if "input" in exchange.fields else []
@@ -189,7 +189,7 @@ async def _load_item_references(runtime: Runtime, call: Call, policy: StorePolic
 
 
 def response_to_store(call: Call, record: LogRecord) -> StoredResponse | None:
-    """What the journal is to keep of an answer that has come to its end."""
+    """The response that the journal stores; None if it is not to be stored."""
     policy = call.exchange.store_policy
     if (
         policy is None
@@ -215,7 +215,7 @@ def response_to_store(call: Call, record: LogRecord) -> StoredResponse | None:
 
 
 def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | None:
-    """The answer as it is to be kept; None for one without an end."""
+    """The response in its stored form; None for one without an end."""
     exchange = call.exchange
     response = (
         last_response(call.attempt.final_bytes) if exchange.stream else call.attempt.final_bytes
@@ -243,7 +243,7 @@ def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | N
 
 
 def mask_stored_response(call: Call, stored: StoredResponse) -> StoredResponse:
-    """The same without what the log's bodies must not hold either."""
+    """The response with the masks of logged bodies applied."""
     masks = call.recorder.masks
     return msgspec.structs.replace(
         stored,
@@ -255,9 +255,9 @@ def mask_stored_response(call: Call, stored: StoredResponse) -> StoredResponse:
 
 
 def recover_missing_state(call: Call, error: GatewayError) -> bool:
-    """Whether a provider has forgotten what the call goes on from, and the store has not.
+    """Whether a provider has lost the state that the call continues from, but the store has it.
 
-    The call then goes on from the store.
+    If so, the call now continues from the store.
     """
     if call.exchange.native_continuation is None or not call.exchange.earlier_responses:
         return False
@@ -273,7 +273,7 @@ _MAX_BYTES = 1024 * 1024
 
 
 async def delete_upstream(runtime: Runtime, stored_response: StoredResponse) -> None:
-    """Delete it upstream; one that is not there any more is as good. Raises GatewayError."""
+    """Deletes it upstream; it is not an error if it does not exist. Raises GatewayError."""
     provider = runtime.snapshot.providers.get(stored_response.provider)
     if provider is None:
         return

@@ -55,7 +55,7 @@ async def stream_response(
     prepared: Prepared,
     answer: Answer,
 ) -> None:
-    """Relay a streamed answer. Raises GatewayError only before the first frame."""
+    """Relays a streamed response. Raises GatewayError only before the first frame."""
     context = await offload.run(call.exchange.offload_size, response_context, call)
     passed_headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
     stream = _Stream(runtime, call, client, deadlines, target, prepared, context, passed_headers)
@@ -63,7 +63,7 @@ async def stream_response(
 
 
 class _Stream:
-    """One streamed answer. `run` returns when the client has its end, good or bad."""
+    """One streamed response. `run` returns when the client has its end, normal or not."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class _Stream:
         self.pinger: asyncio.TimerHandle | None = None
 
     async def run(self, answer: Answer) -> None:
-        """Relay the whole stream. Raises GatewayError only before the first frame."""
+        """Relays the whole stream. Raises GatewayError only before the first frame."""
         try:
             await to_its_end(self._relay(answer), self._break, self.client, self.deadlines)
         finally:
@@ -139,7 +139,7 @@ class _Stream:
                     recorder.record_client(chunk)
                 deadlines.pause(
                     reset=bool(events)
-                )  # comments that are passed on are no sign of life
+                )  # comments do not reset the idle timeout
                 await self.client.write(chunk)
                 deadlines.resume()
             elif events:
@@ -147,7 +147,7 @@ class _Stream:
         await self._close(call)
 
     def _read(self, events: list[Event]) -> None:
-        """Read along; what the client can not carry is remembered at the end."""
+        """Feeds the tap; at the end, stores reasoning that the client cannot send back."""
         tap = self.call.attempt.tap
         tap.feed(events)
         if self.folder is None or tap.error is not None:
@@ -158,14 +158,14 @@ class _Stream:
             self.runtime.reasoning.store_answer(self.call, self.folder.close().parts)
 
     def _passed(self, data: bytes) -> bytes:
-        """What of the upstream's bytes goes to the client now."""
+        """The part of the upstream's bytes to send to the client now."""
         out = self._complete_events(data)
         return (
             self.renamer.feed(out, self.call.attempt.tap.model) if self.renamer is not None else out
         )
 
     def _render(self, events: list[Event]) -> bytes:
-        """The client's bytes; before the end, counts that the provider has left out."""
+        """The client's bytes; before the end, adds usage that the provider did not report."""
         if self.call.attempt.tap.finished and events and isinstance(events[-1], End):
             usage = usage_for_client(self.call, self.context)
             if usage is not None:
@@ -173,23 +173,23 @@ class _Stream:
         return b"".join(map(self.renderer.feed, events))
 
     def _redact(self, events: list[Event]) -> list[Event]:
-        """The events of a stream that failed: the upstream's words may repeat its key."""
+        """The events of a failed stream with its error redacted: it may contain the key."""
         tap = self.call.attempt.tap
         if tap.error is not None:
             tap.error = self.runtime.redacted(self.call.exchange.snapshot, tap.error)
         return [Failed(tap.error) if isinstance(e, Failed) and tap.error else e for e in events]
 
     def _clean(self, data: bytes) -> bytes:
-        """The bytes of a stream that failed, with those of it that are held back."""
+        """The bytes of a failed stream without secrets, including those held back."""
         secrets = [form.encode() for form in self.runtime.secrets(self.call.exchange.snapshot)]
         cleaned = scrub_bytes(self.tail + data, secrets)
         self.tail = cleaned[: len(self.tail)]
         return cleaned[len(self.tail) :]
 
     def _complete_events(self, data: bytes) -> bytes:
-        """The whole events of what came; a begun one is held until the rest is there.
+        """The complete events in the data; an incomplete one is held back.
 
-        A client would choke on a torn event before it could read that the stream broke.
+        A client would fail on a truncated event before it could read the error.
         """
         if not self.decoder.pending and not self.tail:
             return data
@@ -203,7 +203,7 @@ class _Stream:
         return data[:cut]
 
     async def _begin(self, error: Error | None) -> None:
-        """The first frame is here: commit to this target."""
+        """Commits to this target, because the first frame has arrived."""
         if error is not None:
             raise GatewayError(error)
         call = self.call
@@ -215,7 +215,7 @@ class _Stream:
         await self.client.head(200, [*gateway_headers, *self.passed_headers])
 
     async def _close(self, call: Call) -> None:
-        """The bytes are over: say what the parser still owes, or that it broke off."""
+        """Handles the end of the bytes: sends what the parser still returns, or the error."""
         events: list[Event] = []
         for frame in self.decoder.close():
             events += self.parser.feed(frame)
@@ -236,7 +236,7 @@ class _Stream:
         await self._finish(out)
 
     async def _finish(self, out: bytes) -> None:
-        """Settle, then send the last bytes."""
+        """Settles, then sends the last bytes."""
         call = self.call
         if not self.passed:
             call.recorder.record_client(out)
@@ -251,7 +251,7 @@ class _Stream:
         await self.client.end(out)
 
     async def _break(self, error: Error) -> None:
-        """Tell the client in its own dialect that the stream broke; never a clean end."""
+        """Sends the error in the client's dialect; the stream does not end normally."""
         call = self.call
         error = self.runtime.redacted(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
@@ -267,7 +267,7 @@ class _Stream:
                     pass
 
     def _ping(self) -> None:
-        """Keep an idle client connection open; what was sent ends with a whole event."""
+        """Keeps an idle client connection open; the bytes sent so far end with a complete event."""
         now = time.perf_counter()
         self.pinger = self.loop.call_later(PING_S, self._ping)
         quiet = now - self.client.sent_at >= PING_S - 0.5
@@ -283,9 +283,9 @@ async def to_its_end(
     client: Client,
     deadlines: Deadlines,
 ) -> None:
-    """Relay an answer; what breaks it after its first byte is told to the client by `tell`.
+    """Relays a response; an error after its first byte is sent to the client by `tell`.
 
-    Raises GatewayError and CancelledError before that, and where the client has gone.
+    Raises GatewayError and CancelledError before that, and if the client has disconnected.
     """
     try:
         await relaying
@@ -301,7 +301,7 @@ async def to_its_end(
 
 
 class StreamRenamer:
-    """Replaces the model in a stream: the field of its first event, in each event."""
+    """Replaces the model in a stream: the field as found in its first event, in each event."""
 
     __slots__ = ("_field", "_replacement", "_requested_model")
 
@@ -311,7 +311,7 @@ class StreamRenamer:
         self._replacement = b""
 
     def feed(self, data: bytes, upstream_model: str) -> bytes:
-        """Whole events with the name replaced; `given` is what is known of the upstream's."""
+        """Complete events with the model replaced; `upstream_model` is empty until it is known."""
         field = self._field
         if field is None:
             if not upstream_model:
@@ -321,7 +321,7 @@ class StreamRenamer:
                 if upstream_model != self._requested_model
                 else None
             )
-            # Empty where there is nothing to replace.
+            # Empty if there is nothing to replace.
             field = self._field = located_field or b""
             self._replacement = replacement_field(field, upstream_model, self._requested_model)
         start = data.find(field) if field else -1
@@ -330,6 +330,6 @@ class StreamRenamer:
         end = start + len(field)
         if data.find(field, end) < 0:
             return data[:start] + self._replacement + data[end:]
-        # The first one of each line, as the arguments of tools come after the model.
+        # Only the first in each line, as tool arguments come after the model.
         lines = data.split(b"\n")
         return b"\n".join(line.replace(field, self._replacement, 1) for line in lines)

@@ -2,11 +2,11 @@
 
 After a response with tool calls its reasoning and signatures are stored for the API key: in the
 process, bounded in bytes and time, and through `Wiring.write_reasoning`, where other processes and
-later starts find them. Before a request with such calls in its history goes to a model that
-requires them, they are put back in their places. The same history always gets the same state, so
+later starts find them. Before a request with such calls in its history is sent to a model that
+requires them, they are restored. The same history always gets the same state, so
 that prompt caches stay warm: the first stored state wins.
 
-State that the upstream rejects all the same is dropped: `retry_without_state` allows one retry
+State that the upstream rejects nevertheless is dropped: `retry_without_state` allows one retry
 without it for each target.
 """
 
@@ -45,15 +45,15 @@ log = logging.getLogger(__name__)
 
 MEMORY_S = 3600.0
 MEMORY_BYTES = 32 * 1024 * 1024
-# An answer's next request may reach another process before the row is written.
+# The next request may reach another process before the row is written.
 SECOND_READ_S = 0.15
-# A request, and an answer, wait no longer for a database that hangs, and none for the next while.
+# Maximum wait of a request and of a response for a slow database, and the pause after it.
 READ_S = 5.0
 STORED_S = 0.5
 RETRY_S = 5.0
-# Rows that wait to be written; more are let go, the process still has them.
+# Maximum pending rows; beyond it rows are not written, but stay in the process's memory.
 MAX_PENDING = 2000
-# What calls look like in a body, whatever the dialect.
+# Text that marks tool calls in a body, in any dialect.
 _CALL_MARKERS = (
     b'"tool_calls"',
     b'"tool_use"',
@@ -62,11 +62,11 @@ _CALL_MARKERS = (
     b'"functionCall"',
     b'"function_call_output"',
 )
-# One of these is in each of them: two looks spare six in most bodies.
+# Each marker contains one of these: in most bodies they rule out all markers.
 _CALL_HINTS = (b'"tool_', b"unction", b'"custom_tool_')
-# What the places for state look like in the dialects that have them.
+# Text that marks state in the dialects that carry it.
 _STATE_MARKERS = (b"thoughtSignature", b"thought_signature", b'"signature"', b'"redacted_thinking"')
-# What upstreams say of a state that they do not accept, by code and by their words.
+# Codes and messages with which upstreams reject a state.
 _REFUSED_STATE_CODES = frozenset({"invalid_encrypted_content"})
 _REFUSED_STATE_MESSAGES = (
     "encrypted content",
@@ -89,12 +89,12 @@ _decoder = msgspec.msgpack.Decoder(ReasoningState)
 
 
 def _may_have_calls(body: bytes) -> bool:
-    """Whether calls may be in a body, whatever the dialect."""
+    """Whether a body may contain tool calls, in any dialect."""
     return offload.contains(body, *_CALL_HINTS) and offload.contains(body, *_CALL_MARKERS)
 
 
 class ReasoningRow(msgspec.Struct, frozen=True):
-    """One kept turn on its way to or from the store: its two keys, and it in bytes."""
+    """One stored turn, as written to and read from the store: its two keys, and its state."""
 
     turn: str
     call: str
@@ -102,12 +102,12 @@ class ReasoningRow(msgspec.Struct, frozen=True):
 
 
 WriteReasoning = Callable[[list[ReasoningRow]], None]
-# All rows that any of the keys fits, the oldest first.
+# All rows that match any of the keys, the oldest first.
 FindReasoning = Callable[[list[TurnKeys]], list[ReasoningRow]]
 
 
 class ReasoningStore:
-    """What one process remembers. `find` and `keep` run in a thread of its own."""
+    """The reasoning state of one process. `find` and `write` run in a thread of its own."""
 
     def __init__(
         self,
@@ -121,8 +121,8 @@ class ReasoningStore:
     ) -> None:
         self._find, self._write, self._close = find, write, close
         self._seconds, self._max_bytes, self._clock = seconds, max_bytes, clock
-        # Each turn under its three names: both keys, and each of the two. None: not known
-        # elsewhere either.
+        # Each turn under three names: both keys, and each of the two. None: the store does not
+        # have it either.
         self._states: OrderedDict[str, tuple[float, int, ReasoningState | None]] = OrderedDict()
         self._bytes = 0
         self._pending: deque[ReasoningRow] = deque()
@@ -131,10 +131,10 @@ class ReasoningStore:
         self._thread: ThreadPoolExecutor | None = None
         self._last_write: Future[None] | None = None
 
-    # --- in --------------------------------------------------------------------------
+    # --- storing ---------------------------------------------------------------------
 
     def should_store(self, call: Call, target: Target, dialect: Dialect) -> bool:
-        """Whether the answer of this call is one to remember."""
+        """Whether to store the reasoning of this call's response."""
         exchange = call.exchange
         if exchange.verb != "generate" or exchange.dialect.carries_reasoning_state:
             return False
@@ -148,7 +148,7 @@ class ReasoningStore:
         return offload.contains(exchange.body, b'"tools"')
 
     def store_answer(self, call: Call, parts: Iterable[Part]) -> None:
-        """Keep what the client may lose of this answer."""
+        """Stores the state in this response that the client may drop."""
         parts = tuple(parts)
         state = extract_state(parts)
         if state is None:
@@ -161,9 +161,9 @@ class ReasoningStore:
         self._last_write = self._worker().submit(self._flush)
 
     async def wait_stored(self) -> None:
-        """Wait until the store has what was noted last, or STORED_S.
+        """Waits until the last row is written, at most STORED_S.
 
-        Before a client has its answer: the next request of its loop may reach another process.
+        Called before the client has its response: its next request may reach another process.
         """
         write = self._last_write
         if write is None or write.done() or self._clock() < self._slow_until:
@@ -173,7 +173,7 @@ class ReasoningStore:
             self._slow_until = self._clock() + RETRY_S
 
     def _flush(self) -> None:
-        """In the thread: hand what waits to the store."""
+        """Writes pending rows to the store; runs in the thread."""
         assert self._write is not None
         rows: list[ReasoningRow] = []
         while self._pending:
@@ -188,12 +188,12 @@ class ReasoningStore:
                 log.exception("reasoning could not be kept for other processes")
             self._failing = True
 
-    # --- out -------------------------------------------------------------------------
+    # --- restoring -------------------------------------------------------------------
 
     async def recall(self, call: Call, target: Target) -> Mapping[int, ReasoningState] | None:
         """The reasoning that turns of this call's history lack for this target, by their index.
 
-        None if nothing is lacking. Waits for the store only for turns that are not in memory.
+        None if nothing is missing. Waits for the store only for turns that are not in memory.
         """
         exchange = call.exchange
         size = exchange.offload_size
@@ -217,7 +217,7 @@ class ReasoningStore:
                 continue
             if exact is _UNKNOWN:
                 unknown[index] = keys
-            # One key alone may be another conversation's: upstreams give ids twice.
+            # A single key may match another conversation: upstreams reuse ids.
             if (
                 exact is _UNKNOWN
                 and (similar := self._get_by_either_key(keys, model_maker)) is not None
@@ -230,7 +230,7 @@ class ReasoningStore:
     async def _find_in_store(
         self, missing: dict[int, TurnKeys], maker: str
     ) -> dict[int, ReasoningState]:
-        """What the store has; the newest turn may still be on its way there."""
+        """Reads states from the store; retries the newest turn, which may not be written yet."""
         states = await self._read_store(missing, maker)
         if states is None:
             return {}
@@ -265,10 +265,10 @@ class ReasoningStore:
         states = {index: _select_state(keys, rows, maker) for index, keys in missing.items()}
         return {index: state for index, state in states.items() if state is not None}
 
-    # --- in the process --------------------------------------------------------------
+    # --- memory ----------------------------------------------------------------------
 
     def _get(self, name: str) -> ReasoningState | _Unknown | None:
-        """What is known by this name; None if it is known that nobody has it."""
+        """The state under this name; None if the store is known not to have it either."""
         entry = self._states.get(name)
         if entry is None:
             return _UNKNOWN
@@ -281,7 +281,7 @@ class ReasoningStore:
         return entry[2]
 
     def _get_by_both_keys(self, keys: TurnKeys, maker: str) -> ReasoningState | _Unknown | None:
-        """What is known by both keys, of this model before any other."""
+        """The state under both keys, preferably of this model."""
         same_model = self._get(_turn_and_call_key(keys) + maker)
         return (
             same_model
@@ -290,7 +290,7 @@ class ReasoningStore:
         )
 
     def _get_by_either_key(self, keys: TurnKeys, maker: str) -> ReasoningState | None:
-        """What is known by one of the keys alone; the turn's is surer than an id."""
+        """The state under one of the keys; the turn key is more reliable than a call id."""
         names = (keys.turn + maker, keys.turn, keys.call + maker, keys.call)
         states = (self._get(name) for name in names)
         return next((state for state in states if isinstance(state, ReasoningState)), None)
@@ -320,7 +320,7 @@ class ReasoningStore:
         return self._thread
 
     def close(self) -> None:
-        """Write what waits, and end the thread. Blocks while it writes."""
+        """Writes pending rows, and ends the thread. Blocks while it writes."""
         if self._thread is None:
             return
         if self._close is not None:
@@ -330,7 +330,7 @@ class ReasoningStore:
 
 
 class _Unknown:
-    """Says that a turn has not been looked for elsewhere."""
+    """Type of the marker for a turn that has not been looked up in the store."""
 
 
 _UNKNOWN = _Unknown()
@@ -341,13 +341,13 @@ def _turn_and_call_key(keys: TurnKeys) -> str:
 
 
 def _scope(call: Call) -> str:
-    """Whose reasoning it is: nobody is given what another key's model thought."""
+    """The scope of stored reasoning: keys never get the reasoning of other keys."""
     exchange = call.exchange
     return f"key:{exchange.key.id}" if exchange.key is not None else "nobody"
 
 
 def _select_state(keys: TurnKeys, rows: list[ReasoningRow], maker: str) -> ReasoningState | None:
-    """The row that fits best: by both keys, by the turn, by the call; each time one of this
+    """The best matching row: by both keys, by the turn, by the call; each time one of this
     model before those of others, and the oldest of several.
     """
     tests: tuple[Callable[[ReasoningRow], bool], ...] = (
@@ -371,7 +371,7 @@ def _decode_row(row: ReasoningRow) -> ReasoningState | None:
 
 
 def turns_to_restore(call: Call, target: Target) -> list[int]:
-    """The places of turns in a call's history whose reasoning this target is to have back."""
+    """The indexes of turns in a call's history whose reasoning must be restored for this target."""
     exchange = call.exchange
     if exchange.verb != "generate" or not (
         exchange.earlier_responses or _may_have_calls(exchange.body)
@@ -387,7 +387,7 @@ def turns_to_restore(call: Call, target: Target) -> list[int]:
 
 
 def _may_lack_state(call: Call) -> bool:
-    """Whether a client may have left out what it was given; surely not if it brings any."""
+    """Whether a client may have dropped state; assumed not if its request contains any."""
     exchange = call.exchange
     return not (
         exchange.dialect.carries_reasoning_state
@@ -400,17 +400,17 @@ def _requires_replay(traits: Traits) -> bool:
 
 
 def replays(dialect: Dialect, traits: Traits) -> bool:
-    """Whether a model may be handed its own thoughts again in this dialect."""
+    """Whether a model may get its own reasoning back in this dialect."""
     if not traits.reasoning:
         return False
     return dialect.replays_reasoning or traits.replay_reasoning != "ignored"
 
 
-# --- a state that is refused -----------------------------------------------------------
+# --- rejected state --------------------------------------------------------------------
 
 
 def refuses_state(error: Error) -> bool:
-    """Whether an upstream's refusal is about reasoning that was sent back to it."""
+    """Whether an upstream's error is about reasoning that was sent back to it."""
     if error.kind != "invalid_request":
         return False
     message = error.message.lower()
@@ -420,7 +420,7 @@ def refuses_state(error: Error) -> bool:
 
 
 def retry_without_state(call: Call, target: Target, error: Error) -> bool:
-    """Whether to send the call once more to this target, now without any state."""
+    """Whether to call this target once more without any state; marks the call if so."""
     exchange = call.exchange
     if call.state_rejected_by is target or exchange.verb != "generate" or not refuses_state(error):
         return False

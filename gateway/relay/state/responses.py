@@ -1,8 +1,8 @@
 """Stored responses of a process: reads wait for responses that are still being written.
 
 A finished response is written to the database with the log, through the journal, which takes a
-moment; until then this process has it in memory, and others wait for it. The database is read
-first all the same: a response may have been deleted elsewhere.
+moment; until then this process has it in memory, and others wait for it. The database is always
+read first, because a response may have been deleted by another process.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from gateway.relay.exchange.stored_response import ResponseBackend, StoredRespon
 
 log = logging.getLogger(__name__)
 
-# How long others may take to write what they have just answered.
+# Pauses between reads, while another process may still be writing a response.
 RETRY_DELAYS_S = (0.0, 0.1, 0.25, 0.5, 1.0)
-# What this process has answered stays in memory for so long, and up to so much.
+# How long, and up to which total size, responses of this process stay in memory.
 PENDING_S = 60.0
 PENDING_BYTES = 64 * 1024 * 1024
-# A process says this often that its background responses still run; after so long a
-# silence it is taken for dead.
+# Interval of the heartbeats of background responses, and the time without one after which
+# the process counts as dead.
 HEARTBEAT_S = 0.5
 HEARTBEAT_TIMEOUT_S = 30.0
 _THREADS = 2
@@ -36,7 +36,7 @@ ResponseName = tuple[str, str]
 
 
 class ResponseStore:
-    """Finds and keeps responses. Waits on threads, never in the event loop."""
+    """Finds and stores responses. Blocking work runs in threads, never in the event loop."""
 
     def __init__(self, backend: ResponseBackend | None) -> None:
         self._backend = backend
@@ -46,11 +46,11 @@ class ResponseStore:
 
     @property
     def enabled(self) -> bool:
-        """Whether there is a store at all."""
+        """Whether there is a store."""
         return self._backend is not None
 
     def add_pending(self, stored: StoredResponse) -> None:
-        """Have a response that is on its way to the database."""
+        """Holds a response in memory until it is in the database."""
         name = (stored.owner, stored.id)
         self._drop(name)
         self._pending[name] = (time.monotonic(), stored)
@@ -90,7 +90,7 @@ class ResponseStore:
         return None
 
     async def save(self, stored: StoredResponse) -> None:
-        """Write one now. Raises GatewayError without a database."""
+        """Writes one immediately. Raises GatewayError without a database."""
         if self._backend is None:
             return
         save = self._backend.save
@@ -101,7 +101,7 @@ class ResponseStore:
         self._drop((stored.owner, stored.id))
 
     async def delete(self, stored: StoredResponse) -> None:
-        """Delete one, also where it has yet to be written."""
+        """Deletes one, also if it has not been written yet."""
         tombstone = StoredResponse(
             id=stored.id,
             owner=stored.owner,
@@ -112,20 +112,20 @@ class ResponseStore:
         await self.save(tombstone)
 
     async def cancel(self, owner: str, response_id: str) -> None:
-        """Mark one that runs in another process as cancelled."""
+        """Marks one that runs in another process as cancelled."""
         if self._backend is not None:
             cancel = self._backend.cancel
             await self._run(lambda: cancel(owner, response_id))
 
     async def heartbeat(self, running: list[ResponseName]) -> list[str]:
-        """Say that these still run; which of them are to stop."""
+        """Sends the heartbeat of running responses; returns the ids of those to cancel."""
         if self._backend is None:
             return []
         heartbeat = self._backend.heartbeat
         return await self._run(lambda: heartbeat(running))
 
     async def close(self) -> None:
-        """End the threads and their connections."""
+        """Ends the threads and their connections."""
         if self._threads is None or self._backend is None:
             return
         threads, close = self._threads, self._backend.close
@@ -150,7 +150,7 @@ class ResponseStore:
 def _close_thread_connection(close: Callable[[], None]) -> Callable[[], None]:
     def end() -> None:
         close()
-        time.sleep(0.01)  # so that the other thread takes the other of the two
+        time.sleep(0.01)  # so that each thread runs one of the two
 
     return end
 

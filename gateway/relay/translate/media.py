@@ -1,7 +1,7 @@
-"""Fetches media by URL for targets that take bytes only; off unless it is switched on.
+"""Fetches media by URL for targets that accept only inline bytes; off unless enabled.
 
-It happens before the request is written for a target, and once a request: another target
-that needs the same file finds it in `Call.fetched_media`. What passes through is never read.
+It runs before the request is rendered for a target, and fetches each file once per request:
+other targets reuse it from `Call.fetched_media`. Nothing is fetched for passthrough requests.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
 from gateway.relay.upstream.media_fetch import MAX_BYTES, Fetcher, NotFetched
 from gateway.routing.snapshot import Route, Target
 
-# The bounds of one request, beside those of one file.
+# Limits per request, in addition to those per file.
 MAX_FILES = 20
 MAX_PARALLEL_FETCHES = 4
 TIMEOUT_S = 30.0
 
 
 def _needed(call: Call, target: Target) -> list[Media]:
-    """The parts whose bytes have to be fetched for this target. Raises GatewayError."""
+    """The parts that must be fetched for this target. Raises GatewayError."""
     dialect = upstream_dialect(call, target)
     if passes_unparsed(call, target, dialect):
         return []
@@ -39,9 +39,9 @@ class MediaFetching:
         self._max_bytes = max_bytes
 
     async def gather(self, call: Call, route: Route, target: Target) -> None:
-        """Fetch the files that this target needs into `call.fetched_media`. Raises GatewayError.
+        """Fetches the files that this target needs into `call.fetched_media`. Raises GatewayError.
 
-        A strict route refuses what is not sent as it came, so nothing is fetched for one.
+        Does nothing on a strict route, which rejects any change to the request.
         """
         exchange = call.exchange
         if exchange.verb not in {"generate", "count_tokens"} or route.strict:
@@ -79,7 +79,7 @@ class MediaFetching:
             ) from None
 
     async def _fetch_part(self, call: Call, part: Media, slots: asyncio.Semaphore) -> None:
-        """Fetch one file. Raises GatewayError naming its place."""
+        """Fetches one file. Raises GatewayError naming the part."""
         async with slots:
             try:
                 await self._fetch(call, part.url or "")

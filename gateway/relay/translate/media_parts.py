@@ -1,4 +1,4 @@
-"""Media by URL in a request: which a target needs as bytes, and the request with them in."""
+"""Media by URL in a request: which parts a target needs inline, and how they are inlined."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import Dialect
 from gateway.relay.upstream.media_fetch import Fetched, without_query
 
-# How to have it fetched, for those who read why it was not sent.
+# Appended to messages about media that was not sent.
 HINT = "or have the gateway fetch it: DRAGOMAN_FETCH_MEDIA"
 
 Media = Image | Document
 
 
 def parts_to_fetch(request: Request, dialect: Dialect, traits: Traits) -> list[Media]:
-    """The parts whose URL a target does not open itself, in their order."""
+    """The parts whose URL a target does not fetch itself, in order."""
     parts = (part for turn in request.turns for part in _parts_by_url(turn.parts))
     return [part for part in parts if dialect.needs_inline_media(part, traits)]
 
@@ -36,7 +36,7 @@ def _parts_by_url(parts: tuple[Part, ...]) -> Iterator[Media]:
 
 
 def type_mismatch(part: Media, fetched: Fetched) -> str | None:
-    """Why a file can not be what the part says it is; None if it can."""
+    """Why a file does not match the type of its part; None if it does."""
     kind = fetched.media_type
     if isinstance(part, Image):
         return (
@@ -56,7 +56,7 @@ def _media_type_label(kind: str) -> str:
 def inline_media(
     request: Request, dialect: Dialect, traits: Traits, media: Mapping[str, Fetched]
 ) -> tuple[Request, tuple[Adaptation, ...]]:
-    """The request with what was fetched in place of its URL, where the target needs that."""
+    """The request with fetched files instead of their URLs, if the target needs them inline."""
     if not media:
         return request, ()
     report: list[Adaptation] = []
@@ -82,7 +82,7 @@ def inline_media(
 
 
 def _replace_parts(parts: tuple[Part, ...], inline: Callable[[Media], Media]) -> tuple[Part, ...]:
-    """The parts with others in their place; the same tuple where none is another."""
+    """The parts with replacements; the same tuple if nothing changes."""
     out: list[Part] = []
     for part in parts:
         if isinstance(part, Image | Document) and part.url is not None:
@@ -98,7 +98,7 @@ def _replace_parts(parts: tuple[Part, ...], inline: Callable[[Media], Media]) ->
 
 
 def _with_content(part: Media, file: Fetched) -> Media:
-    """The part with the bytes; a text is a document of text, which more providers take."""
+    """The part with its bytes; text becomes a text document, which more providers accept."""
     if isinstance(part, Document) and file.media_type.startswith("text/"):
         text = _text(file)
         if text is not None:
@@ -116,7 +116,7 @@ def _text(file: Fetched) -> str | None:
 
 
 def add_fetch_hints(report: tuple[Adaptation, ...], missing: list[Media]) -> tuple[Adaptation, ...]:
-    """The report with how to have it fetched, where a URL is what could not be carried."""
+    """The report with a hint about fetching for each URL that could not be sent."""
     paths = {part.path for part in missing}
     return tuple(
         msgspec.structs.replace(item, why=f"{item.why}; {HINT}") if item.path in paths else item
@@ -125,7 +125,7 @@ def add_fetch_hints(report: tuple[Adaptation, ...], missing: list[Media]) -> tup
 
 
 def add_fetch_hint(error: GatewayError, missing: list[Media]) -> GatewayError:
-    """The same refusal, with how to have it fetched where a URL is what it is about."""
+    """The error with a hint about fetching, if it is about a URL."""
     refusal = error.error
     if refusal.param is None or refusal.param not in {part.path for part in missing}:
         return error
@@ -140,7 +140,7 @@ def fetch_error(part: Media, why: str) -> GatewayError:
 
 
 def without_file_bytes(content: bytes, media: Mapping[str, Fetched]) -> bytes:
-    """A body for the log without the bytes of fetched files, whose URL the client's body has."""
+    """A body for the log without the bytes of fetched files; the client's body has their URLs."""
     for file in media.values():
         note = f"[{file.size} bytes of {file.media_type}, fetched]"
         content = content.replace(file.data.encode("ascii"), note.encode())

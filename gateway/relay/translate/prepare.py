@@ -1,4 +1,4 @@
-"""A client's request -> what is sent to one target: passthrough or translation.
+"""Builds the request to one target from a client's request: passthrough or translation.
 
 The same code serves live traffic, the dry run and `/api/translate`.
 """
@@ -39,8 +39,8 @@ from gateway.relay.translate.media_parts import (
 from gateway.routing.snapshot import ApiKey, Provider, Route, Target
 
 Fields = dict[str, msgspec.Raw]
-# Request headers that belong to a dialect and travel on passthrough. Everything
-# else (cookies, forwarding headers, credentials) stays here.
+# Request headers that belong to a dialect and are sent on passthrough. All
+# others (cookies, forwarding headers, credentials) are dropped.
 PASSTHROUGH_HEADERS = (
     "anthropic-version",
     "anthropic-beta",
@@ -51,18 +51,18 @@ PASSTHROUGH_HEADERS = (
 )
 _IDEMPOTENCY = "idempotency-key"
 _ANTHROPIC = "anthropic_messages"
-# A dialect -> the one that the same base URL may serve beside it (`Traits.responses`).
+# Dialect -> another one that the same base URL may serve (`Traits.responses`).
 ALSO = {"openai_chat": "openai_responses"}
-# A dialect that a provider serves beside its own -> its key in the provider's `paths`.
+# Additional dialect of a provider -> its key in the provider's `paths`.
 _SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
-# The older dialect of prompts, and the one whose base URL may serve it (`Traits.completions`).
+# The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
 _OLDER = ("openai_completions", "openai_chat")
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes to a target. `rendered` is None on passthrough.
+    """The request to a target. `rendered` is None on passthrough.
 
-    `dialect` is the one spoken with the target in this request.
+    `dialect` is the dialect used with the target for this request.
     """
 
     dialect: Dialect
@@ -74,7 +74,7 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare(call: Call, route: Route, target: Target) -> Prepared:
-    """What to send for this call. Raises GatewayError where it can not be said."""
+    """The upstream request of this call. Raises GatewayError if it cannot be expressed."""
     exchange = call.exchange
     provider = target.model.provider
     dialect = upstream_dialect(call, target)
@@ -109,7 +109,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         traits = msgspec.structs.replace(
             traits, default_max_output=max_output, agent_max_output=max_output
         )
-    # What the client could not carry is put back, unless this target did not take it.
+    # Restore state that the client could not send, unless this target has rejected it.
     dropped_state: tuple[Adaptation, ...] = ()
     request = restore_state(exchange.request, call.attempt.recalled_reasoning or {})
     if traits.reasoning_summaries and exchange.dialect.expects_reasoning:
@@ -137,9 +137,9 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
 def _fit_passed(
     call: Call, target: Target, dialect: Dialect, fields: Fields
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
-    """The fields of a body that passes through, without what the target is known to reject.
+    """The fields of a passthrough body, without what the target is known to reject.
 
-    The same object if there is nothing of the kind.
+    Returns the same object if nothing changes.
     """
     report: tuple[Adaptation, ...] = ()
     model = target.model
@@ -160,7 +160,7 @@ def _fit_passed(
 
 
 def _with_summaries(request: Request) -> Request:
-    """The request, asking to see thoughts if it says nothing of that."""
+    """The request with reasoning summaries enabled, unless it sets its own visibility."""
     thinking_request = request.thinking or Thinking()
     if thinking_request.visible is not None or thinking_request.mode == "off":
         return request
@@ -169,7 +169,7 @@ def _with_summaries(request: Request) -> Request:
 
 
 def needs_same_dialect(call: Call, target: Target) -> GatewayError:
-    """The error for a call that only providers of the client's own dialect know."""
+    """The error for a call that only providers of the client's own dialect support."""
     exchange = call.exchange
     message = (
         f"{exchange.endpoint} is for providers that speak {exchange.dialect.name} themselves; "
@@ -179,10 +179,10 @@ def needs_same_dialect(call: Call, target: Target) -> GatewayError:
 
 
 def upstream_dialect(call: Call, target: Target) -> Dialect:
-    """The dialect for this request: the provider's own, or OpenAI's other one where it has both.
+    """The dialect for this request: the provider's own, or OpenAI's other one if it serves both.
 
-    Responses clients get Responses; so do requests with tools for models that take tools
-    only there unless told not to reason, and counts, which the other one has no call for.
+    Responses clients get Responses; so do token counts, which Chat does not have, and requests
+    with tools for models that accept tools only there unless reasoning is off.
     """
     exchange = call.exchange
     provider, traits = target.model.provider, target.model.traits
@@ -211,17 +211,17 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
 
 
 def _served(call: Call, provider: Provider, dialect_name: str) -> bool:
-    """Whether another dialect than its own is spoken at a provider, by what its row says.
+    """Whether a provider serves an additional dialect, according to its `paths`.
 
-    One whose paths are its own has the other's too, or does not serve it.
+    A provider with custom paths serves it only if it has a path for it too.
     """
     return call.exchange.verb not in provider.paths or _SURFACES[dialect_name] in provider.paths
 
 
 def uses_fim(call: Call, target: Target) -> bool:
-    """Whether a gap is to be filled (a prompt with a `suffix`), and the provider has a call for it.
+    """Whether to use the provider's fill-in-the-middle call, for a prompt with a `suffix`.
 
-    That is `fim` in its paths: Mistral's and DeepSeek's are beside their completions.
+    The call is `fim` in the provider's paths, as at Mistral and DeepSeek.
     """
     exchange = call.exchange
     provider = target.model.provider
@@ -233,7 +233,7 @@ def uses_fim(call: Call, target: Target) -> bool:
 
 
 def _reasons_with_tools(call: Call) -> bool:
-    """Whether a request has tools and is not told to do without reasoning."""
+    """Whether a request has tools and does not turn reasoning off."""
     exchange = call.exchange
     body = exchange.body
     if not offload.contains(body, b'"tools"', b'"functions"'):
@@ -244,7 +244,7 @@ def _reasons_with_tools(call: Call) -> bool:
 
 
 def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
-    """Whether the client's own body goes to a target this time: nothing has to be changed in it."""
+    """Whether the client's own body is sent to this target in this attempt, without changes."""
     if call.attempt.recalled_reasoning is not None or (
         call.state_rejected_by is target and dialect.drop_reasoning_state is None
     ):
@@ -253,11 +253,12 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
 
 
 def passes(call: Call, target: Target, dialect: Dialect) -> bool:
-    """Whether the client's own body may go to a target that is spoken to in this dialect.
+    """Whether the client's own body may be sent to a target in this dialect.
 
-    A token of ours in the history stands for state that translation unwraps, or that the
-    dialect replaces in place (`Dialect.replace_state_tokens`), so that the target's own state
-    beside it goes back unchanged; not for a model that must get thoughts of others as its own.
+    A state token of the gateway in the history must be replaced by translation, or by the
+    dialect in place (`Dialect.replace_state_tokens`), so that the target's own state
+    next to it is returned unchanged; not for a model that requires the reasoning of others as
+    its own.
     """
     exchange = call.exchange
     if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
@@ -270,7 +271,7 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
 
 
 def _may_hold_tokens(call: Call) -> bool:
-    """Whether state tokens may be in what passes through: the body, or stored earlier answers."""
+    """Whether a passthrough request may contain state tokens: in its body or earlier responses."""
     exchange = call.exchange
     return exchange.earlier_responses is not None or offload.contains(exchange.body, *TOKEN_STARTS)
 
@@ -301,7 +302,7 @@ def translated(
     verb: Verb = "generate",
     size: int = 0,
 ) -> Prepared:
-    """The request in another dialect's words; `size` is that of the body it was read from."""
+    """The request rendered in another dialect; `size` is that of the client's body."""
     rendered = dialect.provider.render_request(request, traits)
     body, report = rendered.body, rendered.report
     if edits:
@@ -309,7 +310,7 @@ def translated(
         report = (*report, *more)
     if verb == "count_tokens" and traits.count_form != "bare":
         body = dialect.token_count_body(body, traits.model)
-        # What a count leaves out again was supplied for nothing.
+        # A count leaves out the default of `max_tokens`, so it is not reported.
         report = tuple(i for i in report if i.action != "defaulted" or i.path != "max_tokens")
     return Prepared(
         dialect=dialect,
@@ -324,8 +325,8 @@ def translated(
 def on_surface(prepared: Prepared, provider: Provider, verb: Verb, path: str) -> Prepared:
     """The request in the form of the provider's surface (`model_in_path`, `body`).
 
-    Its content is the same, so nothing is reported. Such a surface accepts no query of a
-    client's.
+    Its content is the same, so nothing is reported. Such a surface does not accept the
+    client's query parameters.
     """
     fields = msgspec.json.decode(prepared.content, type=dict[str, msgspec.Raw])
     if verb in provider.model_in_path:
@@ -341,7 +342,7 @@ def pass_through(
     path: str,
     explicit_fields: Mapping[str, msgspec.Raw] | None = None,
 ) -> Prepared:
-    """The client's body (or `explicit_fields`) under the upstream's name of the model."""
+    """The client's body (or `explicit_fields`) with the upstream's name of the model."""
     exchange = call.exchange
     fields = dict(exchange.fields if explicit_fields is None else explicit_fields)
     if not exchange.dialect.model_in_path:
@@ -350,7 +351,7 @@ def pass_through(
     if edits:
         fields, edit_adaptations = profile_edits.apply_raw(edits, fields)
         report = tuple(edit_adaptations)
-    # A path with a query of its own (`alt=sse`) says all that the upstream has to know.
+    # A path with a query of its own (`alt=sse`) is complete.
     if exchange.query and "?" not in path:
         names = tuple(name for name, _ in target.model.provider.query)
         query = client_query(exchange.query, names)
@@ -368,10 +369,9 @@ def pass_through(
 
 @lru_cache(maxsize=256)
 def client_query(query: bytes, provider_params: tuple[str, ...]) -> str:
-    """The client's parameters that go upstream: all but keys, and those the provider sets.
+    """The client's query to send upstream, without keys and parameters that the provider sets.
 
-    A client cannot override `provider_params` (such as Azure's `api-version`), in whatever
-    case it writes them.
+    A client cannot override `provider_params` (such as Azure's `api-version`), in any case.
     """
     pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
     excluded = {name.casefold() for name in provider_params}
@@ -380,7 +380,7 @@ def client_query(query: bytes, provider_params: tuple[str, ...]) -> str:
 
 
 def passed_headers(exchange: Exchange) -> dict[str, str]:
-    """The client's headers that are part of its dialect."""
+    """The client's headers that belong to its dialect."""
     headers = exchange.headers
     passed = {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
     if _IDEMPOTENCY in passed:
@@ -389,10 +389,10 @@ def passed_headers(exchange: Exchange) -> dict[str, str]:
 
 
 def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:
-    """The idempotency key that an upstream is sent: another one for each API key here.
+    """The idempotency key for the upstream, different for each API key.
 
-    All clients share the provider's account: two that choose the same value would be given
-    each other's answer. Its secret is the API key's digest, which no client knows.
+    All clients share the provider's account: two that send the same value would get
+    each other's response. The HMAC's secret is the API key's digest, which no client knows.
     """
     secret, owner = (key.digest, key.id) if key is not None else (b"", 0)
     message = f"{owner}:{value}".encode()
@@ -400,13 +400,13 @@ def scoped_idempotency_key(key: ApiKey | None, value: str) -> str:
 
 
 def name_version(headers: dict[str, str], exchange: Exchange, target: Target) -> None:
-    """Add the version that Anthropic requires, if its client has named none."""
+    """Adds the version that Anthropic requires, if the client has not sent one."""
     if exchange.dialect.name == _ANTHROPIC:
         headers.setdefault("anthropic-version", target.model.traits.anthropic_version)
 
 
 def refuse_losses(report: tuple[Adaptation, ...]) -> None:
-    """Raise for a strict route if anything was dropped or approximated."""
+    """Raises GatewayError if anything was dropped or approximated; for strict routes."""
     losses = [item for item in report if item.action != "defaulted"]
     if losses:
         fields = "; ".join(f"{item.path}: {item.why}" for item in losses)

@@ -1,7 +1,7 @@
 """Headers for credentials that are not sent themselves: signatures and access tokens.
 
 A token is fetched in a thread, cached, and renewed in the background while it is still valid,
-so that only the first request to a provider waits for one. Requests are signed one by one,
+so that only the first request to a provider waits for one. Requests are signed individually,
 with a key that is cached in the same way.
 """
 
@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 # --- credential sources -----------------------------------------------------------------
 # Google's and Microsoft's token services, and AWS's credential chain. Each function blocks, and
-# is called in a thread. The libraries are imported there: half a second that installations
-# without these clouds do not pay.
+# is called in a thread. The libraries are imported there, because the import takes half a
+# second and is only needed for these clouds.
 
 GrantedT = TypeVar("GrantedT")
 
@@ -39,13 +39,13 @@ TIMEOUT_S = 15.0
 _GOOGLE = "https://www.googleapis.com/auth/cloud-platform"
 _AZURE = "https://cognitiveservices.azure.com/.default"
 _AUTHORITY = "https://login.microsoftonline.com"
-# botocore renews temporary keys itself; it is asked again this often.
+# botocore renews temporary keys itself; its key is read again this often.
 _AWS_KEY_S = 600.0
 _FOREVER_S = 86_400.0
 
 
 class Grant(msgspec.Struct, Generic[GrantedT], frozen=True):
-    """What was granted, and until when (unix seconds)."""
+    """A granted credential, and its expiry (unix seconds)."""
 
     value: GrantedT
     ends_at: float
@@ -55,11 +55,11 @@ class Grant(msgspec.Struct, Generic[GrantedT], frozen=True):
 
 
 class MissingExtra(Exception):
-    """The library that reads this kind of credential is not installed; the message says which."""
+    """The library for this type of credential is not installed; the message names the extra."""
 
 
 def require_extra(module: str, extra: str) -> None:
-    """Raises MissingExtra where the package of an optional extra is not installed."""
+    """Raises MissingExtra if the package of an optional extra is not installed."""
     try:
         importlib.import_module(module)
     except ImportError:
@@ -73,7 +73,7 @@ def require_extra(module: str, extra: str) -> None:
 
 
 class _GoogleResponse:
-    """An HTTP answer as google-auth reads it."""
+    """An HTTP response in the interface of google-auth."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.status = answer.status_code
@@ -82,7 +82,7 @@ class _GoogleResponse:
 
 
 class _GoogleTransport:
-    """How google-auth asks: through the gateway's own client, without redirects."""
+    """The transport of google-auth: an httpx client, without redirects."""
 
     def __init__(self, client: httpx.Client) -> None:
         self._client = client
@@ -113,10 +113,10 @@ class _GoogleTransport:
 
 
 def google_token(fields: dict[str, Any]) -> Grant[str]:
-    """An access token for a service account or a person, or for the machine itself.
+    """An access token for a service account or a user, or for the machine itself.
 
-    Other kinds of credentials may name programs to run and places to ask: those are taken
-    from the machine's own configuration only.
+    Other types of credentials may name programs to run and URLs to call: those are only
+    accepted from the machine's own configuration.
     """
     require_extra("google.auth", "google")
     import google.auth
@@ -138,7 +138,7 @@ def google_token(fields: dict[str, Any]) -> Grant[str]:
             raise ValueError(f"credentials of the type {str(kind)[:40]!r} are not taken")
     with httpx.Client() as client:
         google_credentials.refresh(_GoogleTransport(client))
-    # Its expiry is in UTC, without a zone.
+    # Its expiry is in UTC, without a time zone.
     expires_at = (
         google_credentials.expiry.replace(tzinfo=UTC).timestamp()
         if google_credentials.expiry
@@ -153,7 +153,7 @@ def google_token(fields: dict[str, Any]) -> Grant[str]:
 
 
 def entra_token(fields: dict[str, Any]) -> Grant[str]:
-    """An access token of Microsoft Entra for an application's secret."""
+    """An access token of Microsoft Entra for a client secret."""
     authority = str(fields.get("authority") or _AUTHORITY).rstrip("/")
     form = {
         "grant_type": "client_credentials",
@@ -174,7 +174,7 @@ def entra_token(fields: dict[str, Any]) -> Grant[str]:
 
 
 def aws_key(fields: dict[str, Any]) -> Grant[Key]:
-    """The key that is given, or the one that AWS's chain finds: profile, role, machine."""
+    """The configured key, or the one from AWS's credential chain: profile, role, machine."""
     require_extra("botocore", "aws")  # signatures are botocore's too
     if fields.get("aws_access_key_id"):
         token = fields.get("aws_session_token")
@@ -193,15 +193,15 @@ def aws_key(fields: dict[str, Any]) -> Grant[Key]:
 
 # --- tokens and signatures --------------------------------------------------------------
 
-# A grant is renewed when this much of its life is left, and used until it is over.
+# A grant is renewed this long before it expires, and used until then.
 RENEW_BEFORE_S = 300.0
-# A failed renewal is not tried again sooner.
+# Minimum pause after a failed renewal.
 RETRY_PAUSE_S = 10.0
 _MAX_SOURCES = 256
 
 
 class _Source(Generic[GrantedT]):
-    """One credential: what it grants at present, and how to get more."""
+    """One credential: its current grant, and how to renew it."""
 
     def __init__(self, fetch: Callable[[], Grant[GrantedT]]) -> None:
         self._fetch = fetch
@@ -210,7 +210,7 @@ class _Source(Generic[GrantedT]):
         self._failed_at = float("-inf")
 
     async def get(self) -> GrantedT:
-        """What is granted; waits only where nothing good is held. Raises GatewayError."""
+        """The granted value; waits only if no valid grant is cached. Raises GatewayError."""
         remaining_s = self._remaining_s()
         if remaining_s > RENEW_BEFORE_S and self._grant is not None:
             return self._grant.value
@@ -219,12 +219,12 @@ class _Source(Generic[GrantedT]):
                 self._renew().add_done_callback(_consume_failure)
             return self._grant.value
         renewal = self._renewal or self._renew()
-        # Another request may wait for the same one: it must outlive this one.
+        # Other requests may wait for the same renewal: it must survive a cancellation of this one.
         grant = await asyncio.shield(renewal)
         return grant.value
 
     def secrets(self) -> tuple[str, ...]:
-        """What is granted at present, as texts that are secret."""
+        """The secret texts of the current grant."""
         if self._grant is None:
             return ()
         value = self._grant.value
@@ -248,7 +248,7 @@ class _Source(Generic[GrantedT]):
             raise GatewayError(Error(kind="upstream_auth", message=str(error))) from None
         except Exception as error:
             self._failed_at = time.monotonic()
-            # Its words may hold the address or the account; they are for the log.
+            # The error may contain the address or the account: it is only logged.
             log.warning("a credential gave no access: %s", type(error).__name__, exc_info=error)
             message = "the provider's credential gave no access; see the gateway's log"
             raise GatewayError(Error(kind="upstream_auth", message=message)) from None
@@ -257,13 +257,13 @@ class _Source(Generic[GrantedT]):
 
 
 def _consume_failure(task: asyncio.Task[Any]) -> None:
-    """Take note of a failure nobody waits for; it has been logged."""
+    """Marks a failure as retrieved; it has been logged."""
     if not task.cancelled():
         task.exception()
 
 
 class AccessTokens:
-    """All the credentials in use from which headers are made."""
+    """All credentials in use from which headers are derived."""
 
     def __init__(self) -> None:
         self._sources: dict[tuple[str, str], _Source[Any]] = {}
@@ -276,7 +276,7 @@ class AccessTokens:
         headers: httpx.Headers,
         content: Content,
     ) -> httpx.Headers:
-        """The headers with those that this request is let in by. Raises GatewayError."""
+        """The headers with authentication for this request. Raises GatewayError."""
         if not derives_header(provider.auth, provider.credential):
             return headers
         source = self._source(provider)
@@ -300,7 +300,7 @@ class AccessTokens:
         return httpx.Headers([*headers.raw, *auth_headers])
 
     def secrets(self) -> tuple[str, ...]:
-        """The access tokens and session keys in use, which no message may show."""
+        """The access tokens and session keys in use, which must not appear in any message."""
         return tuple(text for source in self._sources.values() for text in source.secrets())
 
     def _source(self, provider: Provider) -> _Source[Any]:

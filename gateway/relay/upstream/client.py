@@ -1,8 +1,8 @@
-"""The one seam to providers: httpx's types above, any transport below.
+"""The one interface to providers: httpx's types, over any transport.
 
-`Upstreams.send` posts bytes and gives the answer's head; the body is read by
-`Answer.read` (as it comes) or `Answer.read_all` (whole, bounded). Redirects are
-never followed: they would carry a prompt and a key to a host nobody configured.
+`Upstreams.send` sends a request and returns the head of the response; the body is read by
+`Answer.read` (in chunks) or `Answer.read_all` (complete, bounded). Redirects are
+never followed: they would send a prompt and a key to a host that is not configured.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Answer:
-    """An upstream's answer: status, lower-case headers, and a body to read once."""
+    """An upstream's response: status, lower-case headers, and a body to read once."""
 
     def __init__(self, response: httpx.Response | http1.Body) -> None:
         if isinstance(response, http1.Body):
@@ -34,7 +34,7 @@ class Answer:
             raw = [(name.lower(), value) for name, value in response.headers.raw]
         self.headers = {n.decode("latin-1"): v.decode("latin-1") for n, v in raw}
         if self.status >= 400:
-            # What `retry-after` is measured from where it is a date.
+            # The reference time of a `retry-after` that is a date.
             self.headers.setdefault("date", formatdate(usegmt=True))
         self.kind = self.headers.get("content-type", "")
         self._response = response
@@ -43,7 +43,7 @@ class Answer:
         self._inflate = _Inflate(encoding) if encoding not in {"", "identity"} else None
 
     async def read(self) -> bytes:
-        """What has come since the last call; empty at the end. Raises GatewayError."""
+        """The bytes received since the last call; empty at the end. Raises GatewayError."""
         try:
             while True:
                 data = await (self._next() if self._direct is None else self._direct.read())
@@ -60,7 +60,7 @@ class Answer:
         return await anext(self._iterator, b"")
 
     async def read_all(self, limit: int = MAX_REPLY_BYTES) -> bytes:
-        """The whole body. Raises GatewayError past `limit` bytes or if it breaks off."""
+        """The whole body. Raises GatewayError beyond `limit` bytes or if it breaks off."""
         first = await self.read()
         parts = [first]
         size = len(first)
@@ -73,9 +73,9 @@ class Answer:
         return (first if len(parts) == 1 else b"".join(parts)).removeprefix(_BYTE_ORDER_MARK)
 
     async def close(self, *, sound: bool = True) -> None:
-        """Free the connection; one is closed whose body was not read to its end, or not `sound`.
+        """Releases the connection; closes it if the body was not read to its end, or not `sound`.
 
-        An upstream that answers nonsense is about to close its connection, often without saying.
+        An upstream that sends an invalid response often closes its connection without notice.
         """
         if self._direct is not None:
             self._direct.close(sound=sound)
@@ -84,7 +84,7 @@ class Answer:
 
 
 class _Inflate:
-    """gzip and deflate, for providers that compress unasked; refuses bombs."""
+    """Decompresses gzip and deflate, from providers that compress unrequested; bounded in size."""
 
     def __init__(self, encoding: str) -> None:
         if encoding not in {"gzip", "x-gzip", "deflate"}:
@@ -104,7 +104,7 @@ class _Inflate:
 
 
 class Upstreams:
-    """All the ways out: one pooled transport, and the demo provider in process."""
+    """All upstream transports: one pooled transport, and the demo provider in the process."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._network = transport if transport is not None else http1.Transport()
@@ -146,11 +146,11 @@ class Upstreams:
             raise
 
     async def close(self) -> None:
-        """Close every idle connection."""
+        """Closes every idle connection."""
         await self._network.aclose()
 
 
 def unreachable(error: httpx.HTTPError) -> Error:
-    """A transport failure in the taxonomy; never names the upstream's address."""
+    """The error for a transport failure; never contains the upstream's address."""
     kind = "timeout" if isinstance(error, httpx.TimeoutException) else "upstream_error"
     return Error(kind=kind, message=f"{error}"[:200] or "the upstream could not be reached")

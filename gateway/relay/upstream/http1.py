@@ -1,33 +1,32 @@
 """A pooled HTTP/1.1 transport on httptools, behind httpx's transport interface.
 
 Why not a library's pool: with 64 connections httpx's own costs 8 ms of CPU a
-request and aiohttp's 0.13 ms; this one 0.03 ms (measured, see README). It does
-what a relay needs and no more: no redirects, no proxies, no cookies, no
-decompression.
+request and aiohttp's 0.13 ms; this one 0.03 ms (measured, see README). It has only
+what a relay needs: no redirects, no proxies, no cookies, no decompression.
 
-    Transport  keeps idle  Connection s  by origin
+    Transport  pools idle connections by origin
     Connection (asyncio.Protocol) carries one exchange at a time
-    Body       reads an exchange's body, with back-pressure on the socket
+    Body       reads a response body, with back-pressure on the socket
 
-When a connection is reused: its answer was complete and read to its last byte, the
+A connection is reused if its response was complete and read to its last byte, the
 request was written in full, the socket is neither paused nor closing, and nothing
-(bytes, end of stream, reset) waits in the socket when the next request is written.
+(bytes, end of stream, reset) is pending in the socket when the next request is written.
 Any other connection is closed.
 
-When a request is sent again: if not one byte of it was handed to a socket, which is
-so where the idle connection turned out to be closed, or had something waiting, at the
-moment of writing; or if the upstream ended the connection before a byte of the request
-had reached it, as its acknowledgements say (an idle time-out that crosses the request on
-its way). In any other case the upstream may have read the request and begun (paid) work
-on it, whatever the socket says later; so a failure is reported, and only GET and HEAD,
-which change nothing, are sent once more on a new connection.
+A request is sent again if no byte of it was written to a socket, because the idle
+connection turned out to be closed, or had data pending, at the time of writing; or if
+the upstream closed the connection before a byte of the request had reached it, according
+to its acknowledgements (an idle timeout that crosses the request in flight). In any other
+case the upstream may have read the request and begun (paid) work on it, whatever
+the socket reports later; so a failure is reported, and only GET and HEAD, which change
+nothing, are sent once more on a new connection.
 
-Some servers close a connection after an error without saying so. After a failing status
-it is kept aside for FAILED_PAUSE_S, in which its end arrives; after an answer that made
-no sense it is closed.
+Some servers close a connection after an error without announcing it. After an error status
+it is set aside for FAILED_PAUSE_S, in which its end would arrive; after an invalid
+response it is closed.
 
-What is bounded: a head, all interim (1xx) heads before it, the extensions of a chunk
-and the trailers, by MAX_HEADER_BYTES each. Trailers are dropped.
+MAX_HEADER_BYTES limits each of: a head, all interim (1xx) heads before it, the extensions
+of a chunk, and the trailers. Trailers are dropped.
 """
 
 from __future__ import annotations
@@ -48,21 +47,21 @@ import httptools
 import httpx
 
 # --- write coalescing -------------------------------------------------------------------
-# Collects what is written in one turn of the event loop and sends it at the end of the turn.
+# Collects the writes of one iteration of the event loop and sends them at its end.
 # A write to a socket whose reader sleeps wakes the reader, which costs more than the write
 # itself (9 us on a virtual machine); of several writes only the first one wakes it.
 
 
 class Sender(Protocol):
-    """What holds bytes back for a socket."""
+    """Holds bytes back for a socket."""
 
     def flush(self) -> None:
-        """Send them, if the socket is still open. Never raises."""
+        """Sends the bytes, if the socket is still open. Never raises."""
         ...
 
 
 class WriteCoalescer:
-    """The senders of one loop that hold something."""
+    """The senders of one loop that have pending bytes."""
 
     __slots__ = ("_call_soon", "_pending")
 
@@ -71,7 +70,7 @@ class WriteCoalescer:
         self._pending: list[Sender] = []
 
     def add(self, sender: Sender) -> None:
-        """Have it flushed when those that run in this turn have run."""
+        """Schedules a flush of `sender` for the end of the current loop iteration."""
         if not self._pending:
             self._call_soon(self._flush)
         self._pending.append(sender)
@@ -86,7 +85,7 @@ _coalescers: WeakKeyDictionary[asyncio.AbstractEventLoop, WriteCoalescer] = Weak
 
 
 def coalescer_for(loop: asyncio.AbstractEventLoop) -> WriteCoalescer:
-    """The loop's own."""
+    """The coalescer of the loop."""
     coalescer = _coalescers.get(loop)
     if coalescer is None:
         coalescer = _coalescers[loop] = WriteCoalescer(loop)
@@ -98,20 +97,20 @@ if sys.platform == "linux":
     import termios
 
 IDLE_S = 55.0
-# How long a connection is kept aside after an answer with a failing status.
+# How long a connection is set aside after a response with an error status.
 FAILED_PAUSE_S = 0.25
 MAX_IDLE_PER_ORIGIN = 1024
 MAX_HEADER_BYTES = 64 * 1024
-# What a header counts beside its bytes, as HTTP/2 counts it: small ones are not free.
+# Counted per header in addition to its bytes, as in HTTP/2.
 HEADER_OVERHEAD = 32
-# An idle connection is not used in the last part of the time the upstream keeps it open.
+# Safety margin before the upstream's keep-alive timeout of an idle connection.
 KEEP_ALIVE_MARGIN_S = 1.0
-# Heads that are kept ready for the headers of one provider: one for each path.
+# Maximum number of cached heads for the headers of one provider: one for each path.
 MAX_LINES = 256
 HIGH_WATER = 256 * 1024
-# A request below this waits for the end of the loop's turn, to go out beside others.
+# A smaller request is sent at the end of the loop's iteration, together with others.
 SMALL_BYTES = 32 * 1024
-# A larger body is written in pieces of this size.
+# A larger body is written in chunks of this size.
 WRITE_BYTES = 256 * 1024
 
 CONNECT_S = 10.0
@@ -124,17 +123,17 @@ Header = tuple[bytes, bytes]
 
 
 class Pieces(Protocol):
-    """A body that is read while it is sent; each iteration gives it from its start."""
+    """A body that is read while it is sent; each iteration starts at its beginning."""
 
     size: int
 
     def __aiter__(self) -> AsyncIterator[bytes]:
-        """Its pieces, `size` bytes together."""
+        """Yields its chunks, `size` bytes in total."""
         ...
 
 
 class SlicedBody:
-    """A large body in pieces: to copy or to encrypt all of it at once would stall the loop."""
+    """A large body in chunks: to copy or encrypt it in one call would stall the loop."""
 
     def __init__(self, body: bytes) -> None:
         self.size = len(body)
@@ -150,7 +149,7 @@ Content = bytes | Pieces
 
 
 class Connection(asyncio.Protocol):
-    """One socket to an upstream; `busy` while an exchange is on it."""
+    """One socket to an upstream; carries one exchange at a time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -159,7 +158,7 @@ class Connection(asyncio.Protocol):
         self.keep_alive_s = IDLE_S
         self.reused = False
         self.closed = False
-        self._poll: select.poll | None = None  # of its socket, where the system has one
+        self._poll: select.poll | None = None  # of its socket, if the system supports it
         self._parser = httptools.HttpResponseParser(self)
         self._waiter: asyncio.Future[None] | None = None
         self._outbox = coalescer_for(loop)
@@ -168,17 +167,17 @@ class Connection(asyncio.Protocol):
         self._paused = False
 
     def _reset(self) -> None:
-        # Whether a byte of the request was handed to the socket, and how many were.
+        # Whether bytes of the request were written to the socket, and how many.
         self.written = False
         self._written_bytes = 0
-        # Whether the upstream ended the connection before a byte of the request reached it.
+        # Whether the upstream closed the connection before a byte of the request reached it.
         self.unreceived = False
         self.headers: list[tuple[bytes, bytes]] = []
         self.status = 0
         self.complete = False
         self.error: Exception | None = None
         self._header_bytes = 0
-        # Bytes that came since the last byte of a body: heads, extensions of chunks, trailers.
+        # Bytes received since the last byte of a body: heads, extensions of chunks, trailers.
         self._framing_bytes = 0
         self._sized = False
         self._head_done = False
@@ -281,7 +280,7 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Called by the parser."""
-        if not self._head_done:  # a 1xx answer
+        if not self._head_done:  # a 1xx response
             return
         self.complete = True
         self._wake()
@@ -289,7 +288,7 @@ class Connection(asyncio.Protocol):
     # the exchange
 
     def send(self, head: bytes, body: bytes) -> None:
-        """Write a whole request; the answer's state starts afresh."""
+        """Writes a whole request and resets the state of the response."""
         self._reset()
         if self.transport is None or self.closed:
             raise httpx.ReadError("the connection is closed")
@@ -304,7 +303,7 @@ class Connection(asyncio.Protocol):
             self.transport.write(body)
 
     def flush(self) -> None:
-        """Called at the end of the turn: write what is held."""
+        """Writes pending bytes; called at the end of the loop's iteration."""
         pending, self._pending = self._pending, b""
         transport = self.transport
         if not pending or transport is None or self.closed:
@@ -317,7 +316,7 @@ class Connection(asyncio.Protocol):
         transport.write(pending)
 
     async def send_pieces(self, head: bytes, body: Pieces) -> None:
-        """The same, as fast as the upstream takes it; ends early once it has begun to answer."""
+        """Writes a request in chunks, with back-pressure; stops early if the response begins."""
         self.send(head, b"")
         assert self.transport is not None
         self._sending = True
@@ -334,14 +333,14 @@ class Connection(asyncio.Protocol):
         self._sending = False
 
     async def wait_head(self) -> None:
-        """Return when status and headers are there. Raises httpx.TransportError."""
+        """Waits for status and headers. Raises httpx.TransportError."""
         while not self._head_done:
             if self.error is not None:
                 raise self.error
             await self._woken()
 
     async def read(self) -> bytes:
-        """The bytes that have come since the last call; empty at the end of the body."""
+        """The bytes received since the last call; empty at the end of the body."""
         while not self._chunks:
             if self.error is not None:
                 raise self.error
@@ -375,7 +374,7 @@ class Connection(asyncio.Protocol):
         )
 
     def abort(self) -> None:
-        """Close the socket at once; the upstream sees it and stops generating."""
+        """Closes the socket immediately; the upstream notices and stops generating."""
         self.closed = True
         if self.transport is not None:
             self.transport.abort()
@@ -389,23 +388,23 @@ class Connection(asyncio.Protocol):
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():  # done: whoever waited was cancelled
+        if waiter is not None and not waiter.done():  # done: the waiting task was cancelled
             waiter.set_result(None)
 
     def _woken(self) -> asyncio.Future[None]:
-        """Done with the next `_wake`."""
+        """A future that completes with the next `_wake`."""
         self._waiter = waiter = self.loop.create_future()
         return waiter
 
 
 class Body(httpx.AsyncByteStream):
-    """One answer: its head, and its body to read.
+    """One response: its head, and its body to read.
 
-    Close it in any case: that frees or ends the connection.
+    Always close it: that releases or closes the connection.
     """
 
     def __init__(self, connection: Connection, transport: Transport, origin: Origin) -> None:
-        # What has come since the last call; empty at the end.
+        # Returns the bytes received since the last call; empty at the end.
         self.read = connection.read
         self.status = connection.status
         self.headers = connection.headers
@@ -415,12 +414,12 @@ class Body(httpx.AsyncByteStream):
         self._open = True
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield what comes, as it comes."""
+        """Yields the body in chunks as they arrive."""
         while data := await self._connection.read():
             yield data
 
     def close(self, *, sound: bool = True) -> None:
-        """Give the connection back; end it if the answer was not read or made no sense."""
+        """Releases the connection; closes it after an unread or invalid response."""
         if self._open:
             self._open = False
             if sound or self.status >= 400:
@@ -443,9 +442,9 @@ class Transport(httpx.AsyncBaseTransport):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send and return when the answer's head is there. Raises httpx.TransportError.
+        """Sends a request and returns at the head of the response. Raises httpx.TransportError.
 
-        `request.extensions["timeout"]["connect"]` bounds the connect, in seconds.
+        `request.extensions["timeout"]["connect"]` limits the connect, in seconds.
         """
         connect_s = request.extensions.get("timeout", {}).get("connect", CONNECT_S)
         body = await self.exchange(
@@ -462,7 +461,7 @@ class Transport(httpx.AsyncBaseTransport):
         connect_s: float = CONNECT_S,
         extra: tuple[Header, ...] = (),
     ) -> Body:
-        """The same without httpx's request and response, which cost a tenth of the whole."""
+        """Like `handle_async_request` without httpx's request and response, a tenth of the cost."""
         origin, head = _line(method, url, headers)
         size = len(content) if isinstance(content, bytes) else content.size
         if extra:
@@ -498,7 +497,7 @@ class Transport(httpx.AsyncBaseTransport):
     def _take(self, origin: Origin) -> Connection | None:
         idle = self._idle.get(origin)
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # a new loop (tests): nothing of the old one is usable
+        if loop is not self._loop:  # a new loop (tests): connections of the old one are unusable
             self._loop = loop
             self._idle.clear()
             self._set_aside.clear()
@@ -542,7 +541,7 @@ class Transport(httpx.AsyncBaseTransport):
         return self._ssl
 
     def release(self, connection: Connection, origin: Origin) -> None:
-        """Keep a connection whose answer was read to its end, close any other."""
+        """Pools a connection whose response was read to its end, closes any other."""
         if connection.status >= 400 and connection.reusable:
             self._set_aside.add(connection)
             connection.loop.call_later(FAILED_PAUSE_S, self._take_back, connection, origin)
@@ -566,7 +565,7 @@ class Transport(httpx.AsyncBaseTransport):
         idle.append(connection)
 
     async def aclose(self) -> None:
-        """Close every idle connection."""
+        """Closes every idle connection."""
         for connection in (*chain(*self._idle.values()), *self._set_aside):
             with contextlib.suppress(RuntimeError):
                 connection.abort()
@@ -575,7 +574,7 @@ class Transport(httpx.AsyncBaseTransport):
 
 
 def _poll_of(transport: asyncio.BaseTransport) -> select.poll | None:
-    """A poll of what can be read from a socket; None on Windows."""
+    """A poll object for reads from a socket; None on Windows."""
     connection = transport.get_extra_info("socket")
     if connection is None or not hasattr(select, "poll"):
         return None
@@ -585,15 +584,15 @@ def _poll_of(transport: asyncio.BaseTransport) -> select.poll | None:
 
 
 def _has_waiting(poll: select.poll | None) -> bool:
-    """Whether bytes, an end or an error wait in the socket, unread by the loop."""
+    """Whether bytes, an end or an error are pending in the socket, unread by the loop."""
     return poll is not None and bool(poll.poll(0))
 
 
 def _unacknowledged(transport: asyncio.Transport | None) -> int:
-    """How many bytes of what was written the peer's system has not received; -1 if unknown.
+    """How many written bytes the peer's system has not acknowledged; -1 if unknown.
 
-    The end of a stream acknowledges all that came before it; what the socket still holds
-    then was not received (SIOCOUTQ, tcp(7)). TLS makes it more, never less.
+    The end of a stream acknowledges all that arrived before it; bytes still in the socket's
+    send queue were not received (SIOCOUTQ, tcp(7)). TLS makes the number larger, never smaller.
     """
     if sys.platform != "linux" or transport is None:
         return -1
@@ -610,7 +609,7 @@ def _too_large() -> httpx.RemoteProtocolError:
 
 
 def _keep_alive_s(value: bytes) -> float:
-    """How long an idle connection may be used, by the answer's `Keep-Alive: timeout=5`."""
+    """How long an idle connection may be used, from the response's `Keep-Alive: timeout=5`."""
     for item in value[:64].split(b","):
         name, _, seconds = item.strip().partition(b"=")
         if name.lower() == b"timeout" and seconds.isdigit():
@@ -619,7 +618,7 @@ def _keep_alive_s(value: bytes) -> float:
 
 
 class FixedHeaders(httpx.Headers):
-    """Headers that are the same for many requests: what is made of them is kept with them."""
+    """Headers that are shared by many requests, with a cache of the heads built from them."""
 
     def __init__(self, headers: list[Header]) -> None:
         super().__init__(headers)
@@ -627,7 +626,7 @@ class FixedHeaders(httpx.Headers):
 
 
 def _line(method: str, url: httpx.URL, headers: httpx.Headers) -> tuple[Origin, bytes]:
-    """Where a request goes, and its head but for the length of its body."""
+    """The origin of a request, and its head except for the length of its body."""
     if not isinstance(headers, FixedHeaders):
         return _origin(url), _head(method, url, headers.raw)
     key = (method, id(url))
@@ -644,7 +643,7 @@ def _origin(url: httpx.URL) -> Origin:
 
 
 def _head(method: str, url: httpx.URL, raw: list[Header]) -> bytes:
-    """The request line and headers as bytes; refuses a line break in any of them."""
+    """The request line and headers as bytes; rejects line breaks in any of them."""
     line = b"".join((method.encode("ascii"), b" ", url.raw_path, b" HTTP/1.1\r\n"))
     if line.count(b"\n") != 1 or line.count(b"\r") != 1:
         raise httpx.LocalProtocolError("a URL holds a line break")
@@ -652,7 +651,7 @@ def _head(method: str, url: httpx.URL, raw: list[Header]) -> bytes:
 
 
 def _lines(raw: Sequence[Header]) -> bytes:
-    """Headers as bytes; refuses a line break in any of them."""
+    """Headers as bytes; rejects line breaks in any of them."""
     lines = b"".join([part for name, value in raw for part in (name, b": ", value, b"\r\n")])
     if lines.count(b"\n") != len(raw) or lines.count(b"\r") != len(raw):
         raise httpx.LocalProtocolError("a header holds a line break")

@@ -1,9 +1,9 @@
 """Fetches one file from the public internet, bounded in bytes and time.
 
-A client chooses the URL, so it must lead nowhere that the client could not reach itself: not
-to this machine, not to its network, not to a cloud's metadata service. The host's addresses
+A client chooses the URL, so it must not reach anything that the client could not reach itself:
+not this machine, not its network, not a cloud's metadata service. The host's addresses
 are resolved once; if one of them is not public, none is used. The connection goes to the
-address that was checked, so a name that resolves differently a moment later changes nothing.
+address that was checked, so a name that resolves differently a moment later has no effect.
 Each redirect is checked like a new URL. No cookies, no credentials, no reused connections.
 """
 
@@ -28,8 +28,8 @@ from gateway.relay.upstream.http1 import Connection
 PORT = 443
 MAX_URL_CHARS = 8192
 
-# What is not the public internet, though it may be routed; with the registries' name for it
-# (iana.org/assignments/iana-ipv4-special-registry and its IPv6 twin).
+# Blocks that are not the public internet, though they may be routed; with their names in the
+# registries (iana.org/assignments/iana-ipv4-special-registry and its IPv6 counterpart).
 _PRIVATE_4 = tuple(
     ipaddress.IPv4Network(block)
     for block in (
@@ -54,7 +54,7 @@ _PRIVATE_4 = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-# Of IPv6 only this is public at all: the rest is unspecified, loopback, IPv4 in disguise
+# Only this part of IPv6 is public: the rest is unspecified, loopback, embedded IPv4
 # (mapped, translated by NAT64), local, link-local (Amazon's fd00:ec2::254 too) or multicast.
 _PUBLIC_6 = ipaddress.IPv6Network("2000::/3")
 _PRIVATE_6 = tuple(
@@ -62,7 +62,7 @@ _PRIVATE_6 = tuple(
     for block in (
         "2001::/23",  # protocol assignments: Teredo, ORCHID, benchmarking
         "2001:db8::/32",  # documentation
-        "2002::/16",  # 6to4: an IPv4 address of anybody's choice
+        "2002::/16",  # 6to4: embeds an arbitrary IPv4 address
         "2620:4f:8000::/48",  # AS112
         "3ffe::/16",  # the old test network
         "3fff::/20",  # documentation
@@ -71,7 +71,7 @@ _PRIVATE_6 = tuple(
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address, as a resolver writes it, is one of the public internet."""
+    """Whether an IP address is on the public internet."""
     try:
         ip = ipaddress.ip_address(address)
     except ValueError:
@@ -84,11 +84,11 @@ def is_public(address: str) -> bool:
 
 
 class NotFetched(Exception):
-    """Media that is not fetched; the words are for the client and name no address."""
+    """Media was not fetched; the message is for the client and contains no address."""
 
 
 def parse_media_url(url: str) -> httpx.URL:
-    """The URL, if it may be asked for at all. Raises Unfetched saying what is wrong with it."""
+    """The URL, if it may be fetched. Raises NotFetched with the reason if not."""
     if len(url) > MAX_URL_CHARS:
         raise NotFetched(f"its URL is longer than {MAX_URL_CHARS} characters")
     try:
@@ -108,16 +108,16 @@ def parse_media_url(url: str) -> httpx.URL:
 
 
 def without_query(url: str) -> str:
-    """The URL for a report: its query may be a signature that opens the file."""
+    """The URL for a report: its query may be a signature that grants access to the file."""
     return url.partition("#")[0].partition("?")[0][:200]
 
 
 MAX_BYTES = 20_000_000
 TIMEOUT_S = 10.0
 MAX_REDIRECTS = 3
-# Fetches of a process at a time: each may hold MAX_BYTES.
+# Maximum concurrent fetches of a process: each may use MAX_BYTES of memory.
 MAX_PARALLEL_FETCHES = 8
-# Larger files are written as base64 in a thread: it takes the event loop too long.
+# Larger files are encoded as base64 in a thread, to keep the event loop free.
 _ENCODE_IN_THREAD_BYTES = 256 * 1024
 _REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 _ACCEPT = b"image/*, application/pdf, text/*, */*;q=0.5"
@@ -131,8 +131,8 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         data: its bytes in base64.
-        media_type: what its first bytes show, else what the server said; empty if neither.
-        size: how many bytes it has.
+        media_type: detected from its first bytes, else as declared by the server; may be empty.
+        size: its size in bytes.
     """
 
     data: str
@@ -141,7 +141,7 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def addresses_of(host: str) -> list[str]:
-    """The addresses of a host; empty where it has none."""
+    """The addresses of a host; empty if it has none."""
     try:
         results = await asyncio.get_running_loop().getaddrinfo(host, PORT, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -150,14 +150,14 @@ async def addresses_of(host: str) -> list[str]:
 
 
 class Fetcher:
-    """Fetches files. The arguments are the tests' way to a server of their own.
+    """Fetches files. The arguments let tests use a server of their own.
 
     Args:
         resolve: a host -> its addresses.
-        permits: whether an address may be asked.
-        context: whose certificates are believed; the usual authorities' by default.
-        port: where connections go to; URLs name 443 all the same.
-        seconds: for one file, redirects included.
+        permits: whether an address may be contacted.
+        context: the trusted certificates; by default those of the usual authorities.
+        port: the port of connections; URLs still need port 443.
+        seconds: timeout for one file, redirects included.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Fetcher:
         self._slots = asyncio.Semaphore(MAX_PARALLEL_FETCHES)
 
     async def fetch(self, url: str, max_bytes: int = MAX_BYTES) -> Fetched:
-        """The file at a URL, of at most `max_bytes` bytes. Raises Unfetched."""
+        """The file at a URL, of at most `max_bytes` bytes. Raises NotFetched."""
         async with self._slots:
             try:
                 async with asyncio.timeout(self._timeout_s):
@@ -193,7 +193,7 @@ class Fetcher:
         )
 
     async def _follow_redirects(self, url: str, max_bytes: int) -> tuple[bytes, str]:
-        """The bytes at the end of the redirects, and the type that was told."""
+        """The bytes at the end of the redirects, and the declared type."""
         url_now = parse_media_url(url)
         for _ in range(MAX_REDIRECTS + 1):
             connection = await self._connect(url_now)
@@ -239,9 +239,9 @@ class Fetcher:
 
 
 def detect_media_type(head: bytes, declared_type: str) -> str:
-    """The media type of a file by its first bytes, else as told; empty where unknown.
+    """The media type of a file by its first bytes, else as declared; empty if unknown.
 
-    Words that are called a picture are words: an error page under a picture's name.
+    Text that is declared as an image is still text: for example, an error page.
     """
     sniffed_type = sniff_bytes(head)
     if sniffed_type is not None:
@@ -255,7 +255,7 @@ def detect_media_type(head: bytes, declared_type: str) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the beginning of a file is UTF-8; its last character may be cut."""
+    """Whether the beginning of a file is UTF-8; its last character may be truncated."""
     if b"\0" in head:
         return False
     try:
@@ -273,7 +273,7 @@ def _redirect_url(url: httpx.URL, location: str) -> httpx.URL:
 
 
 async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str]:
-    """Send the request; the answer's headers by lower-case name."""
+    """Sends the request; returns the response headers by lower-case name."""
     request_lines = (
         b"GET " + url.raw_path + b" HTTP/1.1",
         b"host: " + url.netloc,
