@@ -120,7 +120,7 @@ ENDPOINTS: dict[str, Endpoint] = {
             ("show", _POST_METHODS),
         )
     },
-    # The bare base URL: answered so that a connection test by a client succeeds.
+    # The bare base URL: served so that a client's connection test succeeds.
     "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET_METHODS),
 }
 # Only Google's clients send their key in this header.

@@ -1,7 +1,7 @@
 """The options of routes, steps and targets, each with its type and default; pure.
 
-    RouteOptions   -> RouteSpec    what a version, the API and a configuration file hold
-                   -> Route        what the hot path reads (`routing.snapshot`)
+    RouteOptions   -> RouteSpec    in versions, the API and configuration files
+                   -> Route        in the snapshot, for the hot path (`routing.snapshot`)
     StepOptions    -> StepSpec, Step
     TargetOptions  -> TargetSpec, Target
 

@@ -219,7 +219,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     margin: Decimal | None = None
 
 
-class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - the word of the design
+class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - shadows the builtin on purpose
     """A row that was left out of the snapshot, and why, for the operator."""
 
     row: str

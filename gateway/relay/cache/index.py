@@ -86,7 +86,8 @@ class CacheIndex:
         keys = self._changes_since(self._since, self._max_keys + 1)
         self.add(keys)
         if len(self._keys) > self._max_keys:
-            # Many may have expired: read all keys again, and give up if there are still too many.
+            # Many may have expired: read all keys again, and leave the index incomplete if there
+            # are still too many.
             self._complete = False
             self._keys, self._fingerprints = set(), set()
             self._since = 0.0 if self._since else refreshed_at

@@ -1,1 +1,1 @@
-"""The values of one request on its way: call, log record, deadlines, usage, recording."""
+"""Values of one request: call, log record, deadlines, usage, recording."""

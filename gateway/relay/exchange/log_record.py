@@ -92,7 +92,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         cost_usd: what the provider charges; None means unknown, never 0.
         charged_usd: what is charged for it: the cost times the margin.
         service_tier: the service tier in the response, else in the request; empty if unknown.
-        tags: those of the request and of its key.
+        tags: tags of the request and of its key.
         adaptations: rows of `canon.adaptation.adaptation_rows`.
         session: id shared by the requests of one conversation; empty if none was sent.
         variant: the `variant` label of the target that responded; empty without one.

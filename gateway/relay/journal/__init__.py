@@ -1,1 +1,1 @@
-"""The request log on its way to the database: journal, segments, metrics."""
+"""The request log until it is in the database: journal, segments, metrics."""

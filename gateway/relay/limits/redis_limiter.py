@@ -131,7 +131,7 @@ class RedisLimiter(Limiter):
             # The client disconnected: release what the task reserves.
             task.add_done_callback(self._release_abandoned)
             raise
-        if result is None:  # Redis can not be reached
+        if result is None:  # Redis is unavailable
             return self.reserve(call, route, target)
         if not call.limits_reserved:
             self.set_limit_headers(call, request.request_bounds, result.counts)

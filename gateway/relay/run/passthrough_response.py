@@ -104,7 +104,7 @@ async def _rewrite_ids(runtime: Runtime, call: Call, target: Target, data: bytes
 async def _filter_owned(
     runtime: Runtime, call: Call, provider: str, body: dict[str, Any]
 ) -> dict[str, Any]:
-    """What of an answer is the key's own; what is new of it is remembered."""
+    """The response with only the key's own items; records the ids of new resources."""
     state, operation = state_of(call.exchange)
     if state.owner_key_id is None:
         return body
@@ -129,7 +129,7 @@ async def _filter_owned(
 
 
 class _PassthroughStream:
-    """One answer that goes on as it comes. `run` returns when the client has its end."""
+    """Relays one response as it arrives. `run` returns when the client has its end."""
 
     def __init__(
         self,

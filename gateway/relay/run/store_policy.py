@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from gateway.relay.exchange.log_record import LogRecord
     from gateway.relay.runtime import Runtime
 
-# What is larger is not kept, and the log says so.
+# Larger responses are not stored, which the log records.
 MAX_STORED_BYTES = 8 * 1024 * 1024
 OPEN, ADMIN = "open", "admin"
 _REFERENCE = b'"item_reference"'

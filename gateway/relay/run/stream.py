@@ -137,9 +137,7 @@ class _Stream:
             if chunk:
                 if not self.passed:
                     recorder.record_client(chunk)
-                deadlines.pause(
-                    reset=bool(events)
-                )  # comments do not reset the idle timeout
+                deadlines.pause(reset=bool(events))  # comments do not reset the idle timeout
                 await self.client.write(chunk)
                 deadlines.resume()
             elif events:

@@ -1,1 +1,1 @@
-"""The HTTP client of upstreams: connections, answers, credentials, media downloads."""
+"""The HTTP client for upstreams: connections, responses, credentials, media downloads."""

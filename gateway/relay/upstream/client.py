@@ -119,9 +119,9 @@ class Upstreams:
         connect_s: float,
         extra: tuple[tuple[bytes, bytes], ...] = (),
     ) -> Answer:
-        """Send, and return when the answer's head is there. Raises GatewayError.
+        """Sends a request and returns at the head of the response. Raises GatewayError.
 
-        `extra` are headers of this request alone, beside those that many requests share.
+        `extra` are headers of this request only; `headers` may be shared by many requests.
         """
         transport = self._demo if url.scheme == "demo" else self._network
         response: httpx.Response | http1.Body

@@ -53,7 +53,7 @@ import httpx
 
 
 class Sender(Protocol):
-    """Holds bytes back for a socket."""
+    """Buffers bytes for a socket."""
 
     def flush(self) -> None:
         """Sends the bytes, if the socket is still open. Never raises."""
