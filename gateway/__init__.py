@@ -1,1 +1,1 @@
-"""Dragoman's gateway: everything but the pages."""
+"""Dragoman's gateway: everything except the console."""

@@ -1,4 +1,4 @@
-"""The emergency hatch: raw tables. The log is read-only; no credential is ever shown."""
+"""Django admin for emergencies: raw tables, a read-only log, no credentials."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.models import Alias, ApiKey, Model, Provider, RequestLog, Route, Ta
 
 
 class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A provider, with a field into which a new credential may be written."""
+    """A provider, with a write-only field for a new credential."""
 
     new_credential = forms.CharField(
         required=False,
@@ -24,7 +24,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Provider
-        # All but what may be secret: values of headers and parameters are set elsewhere.
+        # Excludes possible secrets: values of headers and query parameters.
         exclude = ("headers", "query")  # noqa: DJ006 - the hatch shows the raw table
 
 
@@ -44,7 +44,7 @@ class ProviderAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         form: Any,
         change: bool,  # noqa: FBT001 - Django's signature
     ) -> None:
-        """Save the row, and seal a credential that was entered."""
+        """Save the row, and seal a credential if one was entered."""
         super().save_model(request, obj, form, change)
         entered = form.cleaned_data.get("new_credential", "")
         if entered:
@@ -70,7 +70,7 @@ class TargetInline(admin.TabularInline):  # type: ignore[type-arg]
 
 
 class AliasInline(admin.TabularInline):  # type: ignore[type-arg]
-    """The other names of a route, on its page."""
+    """The aliases of a route, on its page."""
 
     model = Alias
     extra = 0
@@ -79,7 +79,7 @@ class AliasInline(admin.TabularInline):  # type: ignore[type-arg]
 
 @admin.register(Route)
 class RouteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Routes, with their targets and other names."""
+    """Routes, with their targets and aliases."""
 
     inlines = (TargetInline, AliasInline)
     list_display = ("name", "strategy", "enabled", "source")
@@ -89,35 +89,35 @@ class RouteAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Keys: to limit, revoke and delete. `manage.py create_key` makes them."""
+    """API keys, to limit, revoke and delete. `manage.py create_key` creates them."""
 
     list_display = ("name", "prefix", "expires_at", "revoked_at", "last_used_at")
     readonly_fields = ("prefix", "last_used_at")
     search_fields = ("name", "prefix")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """No: a key that is made here could not be shown to anyone."""
+        """False: the secret of a key created here could not be shown."""
         return False
 
 
 @admin.register(RequestLog)
 class RequestLogAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """The request log, to read."""
+    """The request log, read-only."""
 
     list_display = ("started_at", "request_id", "route", "model", "status", "outcome")
     ordering = ("-id",)
     list_per_page = 50
-    # A count over the whole log takes seconds.
+    # Counting the whole log takes seconds.
     show_full_result_count = False
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody adds rows."""
+        """False: the log is read-only."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: RequestLog | None = None) -> bool:
-        """Nobody changes rows."""
+        """False: the log is read-only."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: RequestLog | None = None) -> bool:
-        """Rows go by retention only."""
+        """False: only retention deletes rows."""
         return False

@@ -1,4 +1,4 @@
-"""The `gateway` application as Django sees it."""
+"""The Django application `gateway`."""
 
 from __future__ import annotations
 

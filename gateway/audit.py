@@ -1,8 +1,8 @@
-"""The audit log: each change of the registry, who made it, before and after.
+"""The audit log: each change of the registry, its actor, and the values before and after.
 
-It is written in the transaction of the change itself, by whatever way that came about
-(a page, the API, a command, the start): a change that is undone leaves no row, and none
-is made without one. Secrets are never part of it; that one was set or replaced is.
+An entry is written in the transaction of the change, whatever its origin (a page, the API, a
+command, the start): a rolled-back change leaves no entry, and no change lacks one. Secrets are
+never included, only that one was set or replaced.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from django.apps import apps
 from django.db import models
 
 Values = dict[str, Any]
-# Columns that are no news: clocks, and what identifies a row anyway.
+# Columns that are not audited: timestamps and the id.
 _IGNORED_COLUMNS = frozenset({"id", "created_at", "updated_at", "last_used_at"})
-# Columns that hold a secret, or what could be checked against one.
+# Columns with a secret or a digest of one.
 _SECRET = frozenset({"credential", "digest", "previous_digest", "password"})
-# Columns whose values may be secrets, by name.
+# Columns with name-value pairs whose values may be secret.
 _PAIRS = frozenset({"headers", "query"})
 _REFERENCE = "os.environ/"
 
@@ -30,31 +30,31 @@ Via = Literal["console", "api", "command", "start", "gateway"]
 
 
 class Actor(NamedTuple):
-    """A user's name, `master key`, or a command; and the way it came by.
+    """A user's name, `master key` or a command, and the interface used.
 
-    A function is asked for the name when there is something to write.
+    `who` may be a function, which is called only when an entry is written.
     """
 
     who: str | Callable[[], str]
     via: Via
 
 
-# What nobody asked for: the gateway's own housekeeping.
+# The default: the gateway's own housekeeping.
 _GATEWAY = Actor("", "gateway")
 _current: ContextVar[Actor] = ContextVar("actor", default=_GATEWAY)
 
 
 def actor() -> tuple[str, Via]:
-    """Who acts in this task or thread, and how."""
+    """The current actor of this task or thread, and the interface used."""
     who, via = _current.get()
     return (who if isinstance(who, str) else who())[:150], via
 
 
 @contextmanager
 def acting(who: str | Callable[[], str], via: Via) -> Iterator[None]:
-    """Put `who` down for the changes made within; an outer one that is named stays.
+    """Attribute changes made within to `who`, unless an outer block set an actor already.
 
-    A command that a person runs through the console is that person's doing.
+    A command that a user runs through the console is attributed to that user.
     """
     if _current.get() is not _GATEWAY:
         yield
@@ -67,19 +67,19 @@ def acting(who: str | Callable[[], str], via: Via) -> Iterator[None]:
 
 
 def read_rows(table: type[models.Model], keys: Iterable[Any]) -> dict[Any, Values]:
-    """What rows say now, by primary key."""
+    """The stored values of rows, by primary key."""
     rows = table._base_manager.filter(pk__in=list(keys)).values()
     return {row[table._meta.pk.name]: row for row in rows}
 
 
 def read_queryset(rows: models.QuerySet[Any]) -> dict[Any, Values]:
-    """What the rows of a query say now, by primary key."""
+    """The stored values of a queryset's rows, by primary key."""
     keys = list(rows.order_by().values_list("pk", flat=True))
     return read_rows(rows.model, keys)
 
 
 def record_changes(table: type[models.Model], before: Mapping[Any, Values]) -> None:
-    """Write down what became of rows that were changed at once."""
+    """Record a bulk change, given the values before."""
     if not before:
         return
     after = read_rows(table, before)
@@ -91,12 +91,12 @@ def record_changes(table: type[models.Model], before: Mapping[Any, Values]) -> N
 
 
 def row_values(row: models.Model) -> Values:
-    """What a row in hand says."""
+    """The in-memory values of a row."""
     return {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
 
 
 def ignores_change(names: Iterable[str]) -> bool:
-    """Whether a change of these columns is no news."""
+    """Whether a change of these columns is not audited."""
     return _IGNORED_COLUMNS.issuperset(names)
 
 
@@ -107,7 +107,7 @@ def record_change(
     before: Mapping[str, Any] | None,
     after: Mapping[str, Any] | None,
 ) -> None:
-    """Write one change down, if it is one. None stands for a row that is not there."""
+    """Record one change, if any value differs. None stands for a row that does not exist."""
     old, new = _public_values(before), _public_values(after)
     if old is not None and new is not None:
         differ = {
@@ -152,16 +152,16 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _pair(value: Any) -> Any:
-    """A header's value: a variable's name may be seen, anything else may be a secret."""
+    """A header's value: a reference to a variable is shown, anything else is digested."""
     return (
         value if isinstance(value, str) and value.startswith(_REFERENCE) else _secret_digest(value)
     )
 
 
 def _secret_digest(value: Any) -> str:
-    """Stands for a secret: empty if there is none, another for each other one.
+    """A placeholder for a secret: empty if there is none, else with a short digest.
 
-    The few bits tell that it was replaced, and are too few to find it by.
+    The 16 bits show that a secret was replaced, and are too few to recover it.
     """
     if not value:
         return ""

@@ -1,10 +1,10 @@
-"""System checks: a configuration that can not work is told before it is used.
+"""System checks: report a configuration that cannot work before it is used.
 
 | id | level | what |
 |---|---|---|
-| gateway.E001 | error | an encryption key is no Fernet key |
+| gateway.E001 | error | an encryption key is not a Fernet key |
 | gateway.E002 | error | SQLite without FTS5: no full-text search |
-| gateway.E003 | error | PostgreSQL's database is not UTF-8 |
+| gateway.E003 | error | the PostgreSQL database is not UTF-8 |
 | gateway.W001 | warning | the master key is short or a well-known example |
 | gateway.W002 | warning | the encryption key is the secret key |
 | gateway.W003 | warning | any client token is accepted |
@@ -30,7 +30,7 @@ MASTER_KEY_CHARS = 20
 def encryption_keys(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> Iterable[CheckMessage]:
-    """Whether provider credentials can be sealed and opened."""
+    """Check that provider credentials can be encrypted and decrypted."""
     for position, key in enumerate(settings.ENCRYPTION_KEYS, 1):
         try:
             Fernet(key)
@@ -53,7 +53,7 @@ def encryption_keys(
 def master_key(
     app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
 ) -> Iterable[CheckMessage]:
-    """Whether the master key can be guessed, and whether anybody may call."""
+    """Check that the master key is not guessable, and that the gateway is not open to all."""
     key = settings.MASTER_KEY
     if key and (key.lower() in WEAK_MASTER_KEYS or len(key) < MASTER_KEY_CHARS):
         yield checks.Warning(
@@ -76,7 +76,7 @@ def databases(
     databases: Sequence[str] | None = None,
     **kwargs: Any,
 ) -> Iterable[CheckMessage]:
-    """Whether the database has what the full-text index needs."""
+    """Check that the database supports the full-text index."""
     for alias in databases or ():
         match connections[alias].vendor:
             case "sqlite" if not _scalar(alias, "SELECT sqlite_compileoption_used('ENABLE_FTS5')"):

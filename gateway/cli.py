@@ -1,4 +1,4 @@
-"""The command line: `dragoman` where the package is installed, `manage.py` in a checkout."""
+"""The command line: `dragoman` in an installed package, `manage.py` in a checkout."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 
 def main() -> None:
-    """Run one command; `help` lists them. Wrong settings end it with one line."""
+    """Run one command; `help` lists them. Invalid settings exit with a one-line error."""
     if sys.argv[1:] in (["--version"], ["version"]):
-        # Django's dispatcher would print its own.
+        # Django's dispatcher would print its own version.
         print(f"dragoman {version('dragoman')}")  # noqa: T201 - the command's output
         return
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
@@ -26,7 +26,7 @@ def main() -> None:
 
 
 def set_data_dir(argv: list[str]) -> None:
-    """Put `--data-dir` of `up` into the environment: the settings depend on it."""
+    """Copy `--data-dir` of `up` into the environment: the settings depend on it."""
     if argv[1:2] != ["up"]:
         return
     for position, argument in enumerate(argv):

@@ -1,8 +1,8 @@
-"""Words of a text as the full-text index holds them: the same on every database.
+"""Splits text into the terms of the full-text index, the same on every database.
 
-SQLite's and PostgreSQL's tokenizers differ (paths, hyphens, accents, Chinese), so
-both get text that is already split: lower case, no accents, one space between
-words, each character of a script without spaces a word of its own.
+SQLite's and PostgreSQL's tokenizers differ (paths, hyphens, accents, Chinese), so both get text
+that is already split: lower case, no accents, one space between words, and each character of a
+script without spaces as its own word.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Longer runs are hashes and base64, which nobody searches for.
+# Longer runs are hashes and base64, which are not worth indexing.
 MAX_TERM = 64
 MAX_PHRASES = 16
 
-# ASCII by itself, which most text is: a table takes a fifth of the time.
+# Most text is ASCII, for which a translation table takes a fifth of the time.
 _ASCII = bytes(
     ord(chr(code).lower()) if code < 128 and chr(code).isalnum() else ord(" ")
     for code in range(256)
@@ -25,11 +25,11 @@ _QUERY = re.compile(r'"([^"]*)"|(\S+)')
 
 
 def split_terms(text: str) -> list[str]:
-    """The words of `text`, normalised, in order."""
+    """The normalised terms of `text`, in order."""
     if text.isascii():
         terms = text.encode().translate(_ASCII).decode().split()
     else:
-        # Twice: a letter in another font (NFKD) has its case only afterwards.
+        # Twice: letters in another font have a case only after the first NFKD.
         folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
         stripped = "".join(c for c in folded if not unicodedata.combining(c))
         terms = _WORD.findall(_SPACELESS.sub(r" \1 ", stripped))
@@ -39,15 +39,15 @@ def split_terms(text: str) -> list[str]:
 
 
 def index_text(text: str) -> str:
-    """The text as it is handed to the index."""
+    """The text in the form that is indexed."""
     return " ".join(split_terms(text))
 
 
 def parse_phrases(query: str) -> list[str]:
-    """What a person typed, as phrases that must all occur.
+    """A search query as phrases that must all occur.
 
-    `"..."` is a phrase, and so is a run such as `gateway/models.py` that the index
-    holds as several words.
+    `"..."` is a phrase, and so is a run such as `gateway/models.py` that is indexed as several
+    terms.
     """
     documents = (index_text(quoted or bare) for quoted, bare in _QUERY.findall(query))
     return list(dict.fromkeys(phrase for phrase in documents if phrase))[:MAX_PHRASES]

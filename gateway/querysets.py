@@ -1,6 +1,6 @@
-"""Named filters over the tables, and writes that move the registry's version.
+"""Named filters of the tables, and bulk writes that bump the registry version.
 
-A view or a command never calls `.filter(status=...)`; it says what it wants here.
+Views and commands never call `.filter(status=...)`; they use a named filter from here.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 Row = TypeVar("Row", bound=models.Model)
 
 PRUNE_ROWS = 1000
-# Digits that every database's row ids can hold.
+# Ids with fewer digits than this fit into a row id of every database.
 _ID_DIGITS = 19
-# What the log shows as the key of calls that no client made.
+# Key prefixes in the log of calls made by the gateway itself.
 _INTERNAL_KEYS = ("playground", "replay", "shadow", HEALTH_CHECK_KEY)
-# The condition of the index `gateway_request_doubtful`, in literals.
+# The condition of the index `gateway_request_doubtful`, as literals.
 _UNCERTAIN_COST = (
     "cost_usd IS NULL OR NOT (outcome = 'ok') OR NOT (shadow_of = '') "
     "OR NOT (service_tier = '') OR usage_source IN ('estimated', 'estimated_size')"
 )
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
-# Columns whose index leaves the usual value out. SQLite uses such an index only if the
-# query says that it does not want that value either.
+# Columns with a partial index that excludes the most common value. SQLite uses such an index
+# only if the query excludes that value explicitly.
 _PARTIAL = {"outcome": "ok", "error_kind": "", "session": ""}
 
 
 class RegistryQuerySet(models.QuerySet[Row]):
-    """The one row that holds the registry's version."""
+    """The single row with the registry version."""
 
     def version(self) -> int:
         """The number of changes so far; 0 before the first."""
@@ -51,8 +51,8 @@ class RegistryQuerySet(models.QuerySet[Row]):
     def bump(self) -> None:
         """Count one change.
 
-        It belongs into the transaction of the change: the new version and what it stands
-        for become visible together, and no crash can fall between the two.
+        Call it in the transaction of the change: the new version and the change become visible
+        together, even if the process crashes.
         """
         if not self.filter(pk=1).update(version=F("version") + 1):
             self.bulk_create([self.model(pk=1)], ignore_conflicts=True)
@@ -60,7 +60,7 @@ class RegistryQuerySet(models.QuerySet[Row]):
         transaction.on_commit(_note_commit, using=self.db)
 
 
-# Changes of the registry that this process has committed.
+# Registry changes that this process has committed.
 _committed = 0
 
 
@@ -80,18 +80,18 @@ def bump() -> None:
 
 
 class RegistryRowQuerySet(models.QuerySet[Row]):
-    """Rows of the registry: whatever writes them in bulk moves its version too."""
+    """Rows of the registry, with bulk writes that bump its version."""
 
     def live(self) -> Self:
-        """Those that are switched on, oldest first."""
+        """Enabled rows, oldest first."""
         return self.filter(enabled=True).order_by("pk")
 
     def from_source(self, source: str) -> Self:
-        """Those that came from `source`."""
+        """Rows that came from `source`."""
         return self.filter(source=source)
 
     def update(self, **values: Any) -> int:
-        """Change all rows; the version moves if there were any."""
+        """Update all rows; bumps the version if there were any."""
         with transaction.atomic(using=self.db):
             before = {} if audit.ignores_change(values) else audit.read_queryset(self)
             count = super().update(**values)
@@ -103,7 +103,7 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def delete(self) -> tuple[int, dict[str, int]]:
-        """Delete all rows; the version moves if there were any."""
+        """Delete all rows; bumps the version if there were any."""
         with transaction.atomic(using=self.db):
             result = super().delete()
             if result[0]:
@@ -114,7 +114,7 @@ class RegistryRowQuerySet(models.QuerySet[Row]):
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def bulk_create(self, objs: Any, *args: Any, **kwargs: Any) -> list[Row]:
-        """Insert many rows and move the version once."""
+        """Insert many rows and bump the version once."""
         with transaction.atomic(using=self.db):
             rows = super().bulk_create(objs, *args, **kwargs)
             for row in rows:
@@ -129,16 +129,16 @@ class ModelQuerySet(RegistryRowQuerySet[Row]):
     """Models of providers."""
 
     def first_of(self, provider_id: int) -> str:
-        """The name of a model of a provider that may be called; empty if there is none."""
+        """The name of an enabled, non-wildcard model of a provider; empty if there is none."""
         rows = self.live().filter(provider_id=provider_id).exclude(name__contains="*")
         return rows.values_list("name", flat=True).first() or ""
 
     def with_name(self, name: str) -> Self:
-        """Those of this name, one for each provider."""
+        """Models of this name, at most one per provider."""
         return self.filter(name=name)
 
     def matching(self, *, text: str = "", provider: str = "", state: str = "") -> Self:
-        """Those with `text` in `provider/model`, of a provider, `on` or `off`; empty is any."""
+        """Models by text in `provider/model`, provider, and state `on` or `off`; empty is any."""
         if any("\0" in value for value in (text, provider)):
             return self.none()
         rows = self.filter(provider__name=provider) if provider else self
@@ -152,28 +152,28 @@ class ModelQuerySet(RegistryRowQuerySet[Row]):
 
 
 class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
-    """Client credentials."""
+    """API keys of clients."""
 
     def live(self) -> Self:
-        """Those that have not been revoked. Expired ones stay: the client is told so."""
+        """Keys that are not revoked. Expired keys are included: their error message differs."""
         return self.filter(revoked_at=None).order_by("pk")
 
     def with_names(self, names: Sequence[str]) -> Self:
-        """Those with one of these names."""
+        """Keys with one of these names."""
         return self.filter(name__in=[name for name in names if "\0" not in name])
 
     def name_contains(self, parts: Sequence[str]) -> Self:
-        """Those whose name has one of these parts, whatever their case."""
+        """Keys whose name contains one of these parts, case-insensitively."""
         usable = [part for part in parts if part and "\0" not in part]
         condition = reduce(or_, (Q(name__icontains=part) for part in usable), Q(pk=None))
         return self.filter(condition)
 
     def with_pk(self, pk: int) -> Self:
-        """The one with this row id."""
+        """The key with this row id."""
         return self.filter(pk=pk)
 
     def memberships(self) -> dict[int, list[int]]:
-        """The row ids of keys that belong to a team: those of their project and team."""
+        """Row id of each key in a team -> row ids of its project and team."""
         rows = self.exclude(team=None).order_by()
         teams_by_key = rows.values_list("pk", "team_id", "team__parent_id")
         return {pk: [team for team in teams if team is not None] for pk, *teams in teams_by_key}
@@ -183,29 +183,29 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         return self.live().filter(team_id=team_id)
 
     def free_for(self, team_id: int | None) -> Self:
-        """Those that are in no team, or in this one, by name."""
+        """Unrevoked keys in no team or in this one, by name."""
         return self.live().filter(Q(team=None) | Q(team_id=team_id)).order_by("name", "pk")
 
     def leave(self, team_id: int) -> int:
-        """Take all keys out of a team, revoked ones too."""
+        """Remove all keys from a team, revoked ones included."""
         return self.filter(team_id=team_id).update(team_id=None)
 
     def join(self, team_id: int, pks: Sequence[int]) -> None:
-        """Make these, and no others that are not revoked, the keys of a team."""
+        """Make exactly these keys the unrevoked members of a team."""
         with transaction.atomic(using=self.db):
             self.of_team(team_id).exclude(pk__in=pks).update(team_id=None)
             self.live().filter(pk__in=pks).exclude(team_id=team_id).update(team_id=team_id)
 
     def revoked(self) -> Self:
-        """Those that have been revoked, the last first."""
+        """Revoked keys, most recent first."""
         return self.exclude(revoked_at=None).order_by("-revoked_at")
 
     def revoke(self) -> int:
-        """Refuse them from now on."""
+        """Revoke all keys that are not revoked yet."""
         return self.filter(revoked_at=None).update(revoked_at=timezone.now())
 
     def restore(self, *, revoked_since: datetime) -> int:
-        """Accept them again, if they were revoked no longer ago than that."""
+        """Restore keys that were revoked at or after `revoked_since`."""
         return self.filter(revoked_at__gte=revoked_since).update(revoked_at=None)
 
 
@@ -213,22 +213,22 @@ class TeamQuerySet(RegistryRowQuerySet[Row]):
     """Teams of keys, and their projects."""
 
     def outermost(self) -> Self:
-        """Those that are no project of another."""
+        """Teams that are not projects."""
         return self.filter(parent=None).order_by("name")
 
     def release(self, team_id: int) -> int:
-        """Make the projects of a team teams of their own."""
+        """Turn the projects of a team into teams."""
         return self.filter(parent_id=team_id).update(parent_id=None)
 
     def with_member_count(self) -> Self:
-        """All by name, with `members`: how many keys each has that are not revoked."""
+        """All teams by name, annotated with `members`: the number of unrevoked keys."""
         active = Q(keys__revoked_at=None)
         teams = self.select_related("parent").annotate(members=models.Count("keys", filter=active))
         return teams.order_by("name")
 
 
 class RouteVersionQuerySet(models.QuerySet[Row]):
-    """What routes were at each save."""
+    """Saved versions of routes."""
 
     def latest_of(self, route: models.Model) -> Row | None:
         """The newest version of a route."""
@@ -244,7 +244,7 @@ class RouteVersionQuerySet(models.QuerySet[Row]):
 
 
 class RequestLogQuerySet(models.QuerySet[Row]):
-    """The request log: filters, newest first by keyset, retention."""
+    """The request log: filters, keyset pagination newest first, retention."""
 
     _searched = False
 
@@ -268,10 +268,10 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         until: datetime | None = None,
         text: str | None = None,
     ) -> Self:
-        """Rows for which all that is given holds; None and an empty text mean any.
+        """Rows that match all filters; None and an empty text match any.
 
-        `key` is a key's public prefix or row id, `status` a code or a class such as
-        `4xx`, `text` words and "phrases" that must all occur.
+        `key` is a key's public prefix or row id, `status` a code or a class such as `4xx`, `text`
+        words and "phrases" that must all occur.
         """
         equal = {
             "route": route,
@@ -282,7 +282,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             "session": session,
         }
         if any("\0" in value for value in (*equal.values(), key, status) if isinstance(value, str)):
-            return self.none()  # PostgreSQL refuses to compare with it, and no row has it
+            return self.none()  # PostgreSQL rejects NUL, and no row contains it
         rows = self.filter(**{name: value for name, value in equal.items() if value})
         for name, usual in _PARTIAL.items():
             if equal[name] and equal[name] != usual:
@@ -295,7 +295,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return rows.containing(text) if text else rows
 
     def column_in(self, column: str, values: Sequence[str], *, negated: bool = False) -> Self:
-        """Rows whose column holds one of `values`, or none of them. `status` takes classes."""
+        """Rows whose column has one of `values`, or none if negated. `status` accepts classes."""
         if any("\0" in value for value in values):
             return self if negated else self.none()
         if column == "status":
@@ -313,13 +313,13 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return rows
 
     def not_empty(self, column: str) -> Self:
-        """Rows whose column, usually empty, holds something; by the column's partial index."""
-        # A literal: SQLite does not see that a parameter fits an index. And a range, or it
-        # takes another index of which it knows the size.
+        """Rows with a value in a column that is mostly empty, using its partial index."""
+        # A literal, as SQLite cannot match a parameter to a partial index. And a range, or
+        # SQLite prefers another index whose size it knows.
         return self.exclude(**{column: RawSQL("''", ())}).filter(**{f"{column}__gt": ""})
 
     def with_uncertain_cost(self) -> Self:
-        """Rows whose cost may not be what is billed; by the index of that condition."""
+        """Rows whose cost may differ from the bill, using the index with this condition."""
         return self.filter(RawSQL(_UNCERTAIN_COST, (), models.BooleanField()))  # noqa: S611
 
     def with_failed_attempts_of(self, provider: str) -> Self:
@@ -328,7 +328,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         On SQLite also a few rows in which another provider's attempt failed.
         """
         if connections[self.db].vendor == "postgresql":
-            # The binary JSON is searched as it is: turning it into text takes twice as long.
+            # Search the binary JSON directly: a cast to text takes twice as long.
             failed = RawSQL(
                 "jsonb_path_exists(attempts, '$[*].error_kind')", (), models.BooleanField()
             )
@@ -338,9 +338,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return rows.filter(attempts_text__contains=f'"{provider}"')
 
     def compare_number(self, column: str, op: str, amount: Decimal) -> Self:
-        """Rows whose number is above or below `amount`; unknown numbers are neither.
+        """Rows whose number compares to `amount` by `op`; nulls never match.
 
-        `column` is a column of the log, or `tokens` for all tokens of prompt and answer.
+        `column` is a column of the log, or `tokens` for all input and output tokens.
         """
         rows = self
         if column == "tokens":
@@ -350,9 +350,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return rows.filter(**{f"{column}__{_LOOKUPS[op]}": amount})
 
     def with_any_id(self, text: str) -> Self:
-        """The rows that go by this id: the row's, the gateway's, or the one its client chose.
+        """Rows with this id: the row id, the gateway's request id, or the client's request id.
 
-        These may be several, as clients choose freely: `addressed` finds the one of a link.
+        There may be several, as clients choose freely; `by_id` resolves a link to one row.
         """
         if "\0" in text:
             return self.none()
@@ -362,9 +362,9 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return self.filter(condition)
 
     def by_id(self, text: str) -> Row | None:
-        """The one row that a link means: by row id, the gateway's own id, the client's newest.
+        """The row that a link refers to: by row id, request id, or the newest by client request id.
 
-        An id of digits is a row's. No client can put its request in another one's place.
+        Digits are always a row id. A client's id never hides another request's own id.
         """
         if "\0" in text:
             return None
@@ -377,11 +377,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return self.filter(chosen).newest(1).first()
 
     def of(self, pks: Sequence[int]) -> Self:
-        """The rows with these row ids."""
+        """Rows with these row ids."""
         return self.filter(pk__in=pks)
 
     def of_range(self, low: int, high: int) -> Self:
-        """The rows with row ids from `low` to `high`, both included."""
+        """Rows with row ids from `low` to `high`, both included."""
         return self.filter(pk__gte=low, pk__lte=high)
 
     def started_between(self, since: datetime | None, until: datetime | None) -> Self:
@@ -390,11 +390,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return rows if until is None else rows.filter(started_at__lt=until)
 
     def earliest_start(self) -> datetime | None:
-        """When the first of them started."""
+        """The earliest start time."""
         return self.order_by("started_at").values_list("started_at", flat=True).first()
 
     def outcomes_by_provider(self, since: datetime) -> dict[str, tuple[int, int]]:
-        """Provider -> how many requests it answered last since then, and how many failed."""
+        """Provider -> (requests since then that ended at it, how many of them failed)."""
         failed = Q(outcome__in=("error", "cut"))
         rows = (
             self.filter(started_at__gte=since)
@@ -406,7 +406,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return {name: (calls, bad) for name, calls, bad in rows}
 
     def failed(self) -> Self:
-        """Rows that did not end well, by the index that holds only those."""
+        """Rows that did not succeed, using the partial index of those."""
         return self.filter(outcome__in=("error", "cut", "client_closed")).exclude(outcome="ok")
 
     def containing(self, text: str) -> Self:
@@ -419,25 +419,25 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         return rows
 
     def before(self, cursor: int | None) -> Self:
-        """Rows older than the one the last page ended with."""
+        """Rows older than the last one of the previous page."""
         return self if cursor is None else self.filter(pk__lt=cursor)
 
     def after(self, cursor: int) -> Self:
-        """Rows newer than that one, for pages that are live."""
+        """Rows newer than `cursor`, for live pages."""
         return self.filter(pk__gt=cursor)
 
     def without_health_checks(self) -> Self:
-        """Those that somebody asked for: all but the gateway's own checks of targets."""
+        """Rows except for the gateway's own health checks."""
         return self.exclude(key_prefix=HEALTH_CHECK_KEY)
 
     def has_client_requests(self) -> bool:
-        """Whether there is one of these; a glance at the index, however many checks there are."""
+        """Whether any row is not a health check; an index lookup, however many checks there are."""
         return self.filter(
             Q(key_prefix__lt=HEALTH_CHECK_KEY) | Q(key_prefix__gt=HEALTH_CHECK_KEY)
         ).exists()
 
     def first_client_call(self, cursor: int) -> Row | None:
-        """The first call after that row which came from outside, not from the gateway itself."""
+        """The first row after `cursor` that a client sent, not the gateway itself."""
         return self.after(cursor).exclude(key_prefix__in=_INTERNAL_KEYS).order_by("pk").first()
 
     def newest(self, count: int) -> Self:
@@ -447,15 +447,15 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def _newest_first(self) -> Self:
         if not self._searched:
             return self.order_by("-pk")
-        # PostgreSQL would walk the index by id and test each row for a rare word (42 s at
-        # a million rows); an expression keeps it from that (0.6 ms). FTS5 hands out hits by
-        # row id, so that SQLite stops at the page's end if told in its words.
+        # PostgreSQL would scan the index by id and test each row for a rare word (42 s at a
+        # million rows); an expression prevents that (0.6 ms). FTS5 returns hits by row id, so
+        # SQLite stops at the end of the page if sorted by FTS5's own column.
         return self.order_by((F("pk") + 0).desc() if _is_postgresql(self.db) else "-text")
 
     def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
-        """Delete rows that started before `older_than`, with bodies and index; how many.
+        """Delete rows that started before `older_than`, with bodies and index; return how many.
 
-        In small transactions, so that the writer never waits long.
+        In small transactions, so that the log writer never waits long.
         """
         return sum(self._prune(older_than, at_once))
 
@@ -471,12 +471,12 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
 
 class RequestBodyQuerySet(models.QuerySet[Row]):
-    """The bodies of the request log, which may be kept for a shorter time than its rows."""
+    """The bodies of the request log, whose retention may be shorter than that of the rows."""
 
     def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
-        """Delete bodies of requests that started before `older_than`; how many.
+        """Delete bodies of requests that started before `older_than`; return how many.
 
-        Their words leave the index too, and the rows say why there is no body.
+        Their text leaves the full-text index too, and the rows record the reason.
         """
         return sum(self._prune(older_than, at_once))
 
@@ -494,25 +494,25 @@ class RequestBodyQuerySet(models.QuerySet[Row]):
                 self.model._default_manager.filter(pk__in=ids).delete()
                 texts.filter(pk__in=ids).delete()
                 logs.filter(pk__in=ids).update(bodies_omitted="expired")
-                # An error's words stand in the row and stay findable.
+                # Error messages are in the row and remain searchable.
                 failed = logs.filter(pk__in=ids).exclude(error="").values_list("pk", flat=True)
                 queue.bulk_create([queue.model(log_id=pk) for pk in failed], ignore_conflicts=True)
             yield len(ids)
 
 
 class ProviderResourceQuerySet(models.QuerySet[Row]):
-    """Whose the things are that providers keep."""
+    """Owners of resources at providers."""
 
     def remember(self, provider: str, key_id: int, ids: Sequence[str]) -> None:
-        """Note that these ids of a provider are a key's."""
+        """Record a key as the owner of these ids of a provider."""
         make = self.model
         rows = [make(provider=provider, key_id=key_id, upstream_id=id_) for id_ in ids]
         self.bulk_create(rows, ignore_conflicts=True)
 
     def of_key(self, provider: str, key_id: int, ids: Sequence[str]) -> set[str]:
-        """Those of these ids that are the key's."""
+        """The subset of these ids that the key owns."""
         ids_of_key: set[str] = set()
-        # In pieces: a database takes so many parameters and no more.
+        # In chunks, as databases limit the number of parameters.
         for start in range(0, len(ids), 500):
             rows = self.filter(
                 provider=provider, key_id=key_id, upstream_id__in=ids[start : start + 500]
@@ -521,21 +521,20 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
         return ids_of_key
 
     def has_results(self, provider: str, file: str, batch: str, key_id: int) -> None:
-        """Note that a file of a provider has the results of a batch."""
+        """Record that a file of a provider contains the results of a batch."""
         self.remember(provider, key_id, [file])
         self.filter(provider=provider, upstream_id=file, batch_id="").update(batch_id=batch)
 
     def batch_of(self, provider: str, file: str) -> str:
-        """The batch whose results a file has; empty for none."""
+        """The batch whose results a file contains; empty if there is none."""
         rows = self.filter(provider=provider, upstream_id=file).exclude(batch_id="")
         return rows.values_list("batch_id", flat=True).first() or ""
 
     def claim(self, provider: str, batch: str, key_id: int) -> int | None:
-        """Mark a batch as counted; the key that made it, or None if it was marked before.
+        """Mark a batch as settled; return its owner's key id, or None if it was settled before.
 
-        Of all that ask at once, in whatever process, one is told the key. `key_id` is whose
-        it is where nobody remembers. To be called in a transaction, which holds the mark
-        back from others until it ends.
+        Only one of several concurrent callers gets the id. `key_id` is used if the owner is
+        unknown. Call it in a transaction, which holds the lock until it ends.
         """
         self.remember(provider, key_id, [batch])
         rows = self.filter(provider=provider, upstream_id=batch)
@@ -559,7 +558,7 @@ def _status(status: str | int | None) -> Q:
     if len(text) == 3 and text.endswith("xx") and text[0].isdigit():
         first = int(text[0]) * 100
         return Q(status__gte=first, status__lt=first + 100)
-    # What is no status is had by no row: a typing error must not look like "all".
+    # An invalid status matches no row: a typo must not look like "all".
     return Q(status=int(text)) if text.isdigit() and len(text) == 3 else Q(pk__in=[])
 
 
@@ -568,18 +567,18 @@ def _is_postgresql(alias: str) -> bool:
 
 
 class StoredResponseQuerySet(models.QuerySet[Row]):
-    """Responses that clients may name by id."""
+    """Stored responses of the Responses API."""
 
     def of(self, owner: str, response_id: str) -> Self:
-        """The one with this id that this owner may read; at most one."""
+        """The response with this id and owner; at most one."""
         return self.filter(owner=owner, response_id=response_id)
 
     def running(self) -> Self:
-        """Those that are not over."""
+        """Responses that are queued or in progress."""
         return self.filter(status__in=("queued", "in_progress"), deleted=False)
 
     def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
-        """Delete those that were made before `older_than`; how many."""
+        """Delete responses created before `older_than`; return how many."""
         return sum(self._prune(older_than, at_once))
 
     def _prune(self, older_than: datetime, at_once: int) -> Iterator[int]:

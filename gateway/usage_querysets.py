@@ -1,8 +1,8 @@
-"""Named questions to the roll-ups: who used what, what it cost, and how targets do.
+"""Named queries on the roll-ups: usage, cost, and the health and latency of targets.
 
-Costs are kept as whole numbers of UNITS to a US dollar, since SQLite would add decimals
-as floating point; here they become exact decimals. A cost that nobody knows is counted
-beside the sum and never as 0.
+Costs are stored as integers, UNITS to a US dollar, since SQLite would sum decimals as floating
+point; here they become exact decimals. Requests of unknown cost are counted separately, never
+as 0.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Row = TypeVar("Row", bound=models.Model)
 Name = tuple[Any, ...]
 
 UNITS = 10**10
-# Buckets of a histogram: three to a doubling, from one millisecond to twenty minutes.
+# Histogram buckets: three per doubling, from one millisecond to twenty minutes.
 PER_DOUBLING = 3
 LAST_BUCKET = 61
 DIMENSIONS: dict[str, tuple[str, ...]] = {
@@ -34,7 +34,7 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "route": ("route",),
 }
 
-# What counts requests, of which checks are none.
+# Counts of requests, which exclude health checks.
 _CLIENT_COUNTS = frozenset({"requests", "errors", "client_closed"})
 _SUMS = (
     "requests",
@@ -56,14 +56,15 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over some requests.
 
     Attributes:
-        requests: those that somebody asked for. The gateway's own checks of targets are not
-            counted here nor as errors, but what they used and cost is in the sums.
-        errors: those that failed or broke off; `client_closed` are those whose client left.
-        priced_requests: requests whose cost is known.
+        requests: client requests. Health checks are excluded here and in `errors`, but included
+            in tokens and cost.
+        errors: requests that failed or broke off.
+        client_closed: requests whose client disconnected.
+        priced_requests: requests of known cost.
         unpriced_requests: requests that used tokens without a known price. A request that
             failed before any token is in neither count.
-        cost_units: the known costs together, in units of 1 / UNITS dollars.
-        charged_units: what was charged for them, with the margins of then.
+        cost_units: the total known cost, in units of 1 / UNITS dollars.
+        charged_units: the total charge, with the margins at the time.
     """
 
     requests: int = 0
@@ -81,12 +82,12 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cost(self) -> Decimal | None:
-        """US dollars, as far as known; None if something was used and no price is known."""
+        """US dollars, as far as known; None if there was usage but no known price."""
         return None if self._nothing_priced else dollars(self.cost_units)
 
     @property
     def charged(self) -> Decimal | None:
-        """The cost with margins: what keys and teams are charged, and budgets count."""
+        """The cost with margins, as charged to keys and teams and counted by budgets."""
         return None if self._nothing_priced else dollars(self.charged_units)
 
     @property
@@ -95,17 +96,17 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def prompt_tokens(self) -> int:
-        """All tokens of prompts: new ones, and those read from or written to a cache."""
+        """All input tokens: uncached, cache reads and cache writes."""
         return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
 
     @property
     def tokens(self) -> int:
-        """Prompts and answers together; reasoning is a part of the answers."""
+        """Input and output tokens; output includes reasoning."""
         return self.prompt_tokens + self.output_tokens
 
     @property
     def error_rate(self) -> float | None:
-        """The share of requests that failed; None if there were none."""
+        """The share of requests that failed, 0 to 1; None if there were none."""
         return self.errors / self.requests if self.requests else None
 
 
@@ -115,16 +116,16 @@ def dollars(units: int) -> Decimal:
 
 
 def bucket_of(ms: float) -> int:
-    """The histogram bucket of a time in milliseconds."""
+    """The histogram bucket of a duration in milliseconds."""
     if ms <= 1:
         return 0
     return min(int(math.log2(ms) * PER_DOUBLING), LAST_BUCKET)
 
 
 def quantile(counts: Mapping[int, int], share: float) -> float | None:
-    """The time in milliseconds below which `share` of all lie; None if there are none.
+    """The duration in milliseconds at the quantile `share` (0 to 1); None without data.
 
-    Within its bucket the times are taken as evenly spread, on the buckets' own scale.
+    Interpolates within a bucket, on its logarithmic scale.
     """
     remaining = sum(counts.values()) * share
     if not counts or remaining <= 0:
@@ -137,9 +138,9 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
 
 
 class _Step(models.Func):
-    """The day (`2026-11-21`) or month (`2026-11`) of UTC of the column `hour`.
+    """The UTC day (`2026-11-21`) or month (`2026-11`) of the column `hour`.
 
-    Not Django's `Trunc`, which calls Python for every row of SQLite.
+    Faster than Django's `Trunc`, which calls Python for every row of SQLite.
     """
 
     output_field = models.CharField()
@@ -149,19 +150,19 @@ class _Step(models.Func):
         self._length = len("2026-11-21") if step == "day" else len("2026-11")
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """SQLite keeps times as text, in UTC."""
+        """SQLite stores times as text, in UTC."""
         column, params = compiler.compile(self.source_expressions[0])
         return f"substr({column}, 1, {self._length})", params
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """PostgreSQL formats them."""
+        """PostgreSQL formats the time."""
         column, params = compiler.compile(self.source_expressions[0])
         form = "YYYY-MM-DD"[: self._length]
         return f"to_char({column} AT TIME ZONE 'UTC', '{form}')", params
 
 
 class HourQuerySet(models.QuerySet[Row]):
-    """Rows that each belong to an hour."""
+    """Roll-up rows, each of one hour."""
 
     def between(self, since: datetime | None, until: datetime | None = None) -> Self:
         """Rows of hours that begin at or after `since` and before `until`."""
@@ -170,29 +171,29 @@ class HourQuerySet(models.QuerySet[Row]):
 
 
 class UsageHourQuerySet(HourQuerySet[Row]):
-    """Requests, tokens and cost."""
+    """Roll-ups of requests, tokens and cost."""
 
     def totals(self) -> Totals:
-        """All of it as one."""
+        """Totals of all rows."""
         return _totals(self.aggregate(**_sums()))
 
     def logged(self) -> int:
-        """How many rows of the log were counted, checks of targets among them."""
+        """The number of log rows counted, health checks included."""
         return int(self.aggregate(logged=Sum("requests", default=0))["logged"])
 
     def by_hour(self) -> dict[datetime, Totals]:
-        """Sums of each hour in which something happened, oldest first."""
+        """Totals of each hour with usage, oldest first."""
         rows = self.order_by("hour").values("hour").annotate(**_sums())
         return {row["hour"]: _totals(row) for row in rows}
 
     def by(self, dimension: str) -> dict[Name, Totals]:
-        """Sums of each model, key, provider or route (a key of DIMENSIONS)."""
+        """Totals by model, key, provider or route (a key of DIMENSIONS)."""
         names = DIMENSIONS[dimension]
         rows = self.order_by().values(*names).annotate(**_sums())
         return {tuple(row[name] for name in names): _totals(row) for row in rows}
 
     def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
-        """Sums of each `hour`, or `day` or `month` of UTC, and model, key, provider or route."""
+        """Totals by `hour`, or UTC `day` or `month`, and by model, key, provider or route."""
         if step == "hour":
             yield from self.by_hour_and(dimension)
             return
@@ -204,12 +205,12 @@ class UsageHourQuerySet(HourQuerySet[Row]):
             yield start, tuple(row[name] for name in names), _totals(row)
 
     def cost_by_provider(self) -> dict[str, int]:
-        """The cost, in units, of each provider that answered."""
+        """The cost of each provider, in units."""
         rows = self.exclude(provider="").order_by().values_list("provider")
         return dict(rows.annotate(Sum("cost_units")))
 
     def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
-        """Sums of each hour and model, key, provider or route, oldest first."""
+        """Totals by hour and by model, key, provider or route, oldest first."""
         names = DIMENSIONS[dimension]
         rows = self.order_by("hour").values("hour", *names).annotate(**_sums())
         return ((row["hour"], tuple(row[n] for n in names), _totals(row)) for row in rows)
@@ -217,7 +218,7 @@ class UsageHourQuerySet(HourQuerySet[Row]):
     def spend_by_key(
         self, *, since: datetime | None = None, until: datetime | None = None
     ) -> dict[int, Decimal]:
-        """US dollars, as far as known, that each key (by row id) was charged in whole hours."""
+        """US dollars charged to each key (by row id), as far as known, in whole hours."""
         spent = self.between(since, until).exclude(key_id=0)
         rows = spent.order_by().values_list("key_id").annotate(Sum("charged_units"))
         return {key_id: dollars(units) for key_id, units in rows}
@@ -225,7 +226,7 @@ class UsageHourQuerySet(HourQuerySet[Row]):
     def spend_by_target(
         self, *, since: datetime | None = None
     ) -> dict[tuple[str, str, str], Decimal]:
-        """The same by the route that was asked for, and by the target that answered."""
+        """US dollars charged, by (requested route, provider, model) of the target that answered."""
         rows = self.between(since).order_by().values_list("route", "provider", "model")
         return {
             (route, provider, model): dollars(units)
@@ -234,7 +235,7 @@ class UsageHourQuerySet(HourQuerySet[Row]):
 
 
 class TargetHourQuerySet(HourQuerySet[Row]):
-    """Calls of targets, those too that failed before another target answered."""
+    """Roll-ups of attempts at targets, failed attempts before a fallback included."""
 
     def by_target(self) -> dict[tuple[str, str], dict[str, int]]:
         """`attempts`, `failures` and `successes` of each provider and model."""
@@ -242,7 +243,7 @@ class TargetHourQuerySet(HourQuerySet[Row]):
         return {(row.pop("provider"), row.pop("model")): row for row in rows}
 
     def by_target_and_hour(self) -> dict[tuple[str, str], dict[datetime, dict[str, int]]]:
-        """The same by hour."""
+        """`attempts`, `failures` and `successes` of each provider and model, by hour."""
         rows = self.order_by("hour").values("provider", "model", "hour").annotate(**_target_sums())
         hours_by_target: dict[tuple[str, str], dict[datetime, dict[str, int]]] = {}
         for row in rows:
@@ -252,14 +253,14 @@ class TargetHourQuerySet(HourQuerySet[Row]):
 
 
 class LatencyHourQuerySet(HourQuerySet[Row]):
-    """Histograms of times."""
+    """Latency histograms."""
 
     def of_measure(self, measure: str) -> Self:
         """Rows of one measure: `first_token` or `total`."""
         return self.filter(measure=measure)
 
     def histogram(self) -> dict[int, int]:
-        """How many fell into each bucket."""
+        """The number of responses per bucket."""
         rows = self.order_by().values_list("bucket").annotate(Sum("count"))
         return dict(rows)
 
@@ -293,12 +294,12 @@ def _target_sums() -> dict[str, Any]:
 
 
 def _totals(row: Mapping[str, Any]) -> Totals:
-    # PostgreSQL adds bigints up to numeric.
+    # PostgreSQL sums bigints to numeric.
     return Totals(**{name: int(row[name]) for name in _SUMS})
 
 
 def sum_totals(parts: Iterable[Totals]) -> Totals:
-    """Sums of sums."""
+    """The sum of several totals."""
     rows = [msgspec.structs.astuple(part) for part in parts]
     return (
         Totals(**dict(zip(_SUMS, map(sum, zip(*rows, strict=True)), strict=True)))

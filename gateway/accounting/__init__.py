@@ -1,1 +1,1 @@
-"""What requests cost: spend, batch bills, prices and their updates."""
+"""The cost of requests: spend reports and reconciliation with provider bills."""

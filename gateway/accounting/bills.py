@@ -1,8 +1,8 @@
-"""Bills of providers: taken in, and beside them what was computed here for the same days.
+"""Provider bills: imported, and reconciled with the computed cost of the same days.
 
-read_csv(text)                   -> [Line]   day, model if there is one, US dollars
-enter(provider, lines, ...)      what stood there for the same days goes
-reconcile(provider, since, until) -> Reconciled
+read_csv(text)                    -> [BilledLine]    day, model if any, US dollars
+import_bill(provider, lines, ...)                    replaces lines of the same days
+reconcile(provider, since, until) -> Reconciliation
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.models import BillLine, RequestLog, UsageHour
 from gateway.usage_querysets import Totals, sum_totals
 
 MAX_LINES = 20_000
-# Rows whose attempts are looked into; there are few that failed.
+# Maximum number of log rows that are examined for uncertain cost.
 MAX_ROWS = 50_000
 _DAYS = ("day", "date", "start_date", "usage_date", "start_time", "timestamp", "start")
 _MODELS = ("model", "model_name", "line_item", "sku", "description")
@@ -31,7 +31,7 @@ _MAX_USD = Decimal(10) ** 9
 
 
 class BilledLine(msgspec.Struct, frozen=True):
-    """What a bill says of one or several days, both ends part of it; of all models if none."""
+    """A line of a bill: first and last day, both included; an empty model means all models."""
 
     since: dt.date
     until: dt.date
@@ -40,7 +40,7 @@ class BilledLine(msgspec.Struct, frozen=True):
 
 
 class Day(msgspec.Struct, frozen=True):
-    """One line of the comparison; `billed` None is a line that the bill does not have."""
+    """One line of the comparison; `billed` is None if the bill has no such line."""
 
     day: dt.date
     model: str
@@ -49,12 +49,12 @@ class Day(msgspec.Struct, frozen=True):
 
     @property
     def difference(self) -> Decimal | None:
-        """What the provider bills beyond what was computed; None where it says nothing."""
+        """Billed minus computed cost; None if nothing is billed."""
         return None if self.billed is None else self.billed - (self.totals.cost or Decimal(0))
 
 
 class Uncertainty(msgspec.Struct, frozen=True):
-    """Requests whose cost is not certain, or not in the sum: why, how many, US dollars.
+    """Requests whose cost is uncertain or missing in the total: reason, count, US dollars.
 
     `query` finds them in the log.
     """
@@ -66,9 +66,9 @@ class Uncertainty(msgspec.Struct, frozen=True):
 
 
 class Reconciliation(msgspec.Struct, frozen=True):
-    """A provider's days: lines by day and model, sums, and what may explain a difference.
+    """A provider's period: lines by day and model, totals, and possible causes of a difference.
 
-    `covered` is what was computed for the days that a bill is of.
+    `covered` is the computed usage of the days that a bill covers.
     """
 
     days: list[Day]
@@ -80,23 +80,23 @@ class Reconciliation(msgspec.Struct, frozen=True):
 
     @property
     def difference(self) -> Decimal | None:
-        """What is billed beyond what was computed for the same days; None without a bill."""
+        """Billed minus computed cost of the covered days; None without a bill."""
         return None if self.billed is None else self.billed - (self.covered.cost or Decimal(0))
 
     @property
     def partially_covered(self) -> bool:
-        """Whether some of what was computed is of days that no bill is of."""
+        """Whether some of the computed usage is on days that no bill covers."""
         return self.billed is not None and self.covered != self.totals
 
 
-# -- taken in -------------------------------------------------------------------------
+# -- import ---------------------------------------------------------------------------
 
 
 def read_csv(text: str) -> list[BilledLine]:
-    """The lines of a bill. Raises ValueError with the line that is wrong.
+    """The lines of a bill. Raises ValueError with the number of the invalid line.
 
-    One column is a day (date, start_time, ...), one an amount in US dollars (cost,
-    amount, ...); one may be the model. Lines of the same day and model are added.
+    One column is a day (date, start_time, ...), one an amount in US dollars (cost, amount, ...),
+    and optionally one the model. Lines of the same day and model are added up.
     """
     rows = csv.reader(io.StringIO(text.lstrip("\ufeff")))
     head = [name.strip().lower().replace(" ", "_") for name in next(rows, [])]
@@ -147,7 +147,10 @@ def _amount(text: str, number: int) -> Decimal:
 
 
 def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, who: str) -> int:
-    """Keep the lines of a bill; those of the same days that were there go. How many went."""
+    """Store the lines of a bill, replacing those of the same days; return the number replaced.
+
+    Raises ValueError if there are no lines.
+    """
     if not lines:
         raise ValueError("the bill has no line")
     first, last = min(line.since for line in lines), max(line.until for line in lines)
@@ -179,11 +182,11 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, who:
     return deleted
 
 
-# -- beside what was computed -------------------------------------------------------
+# -- reconciliation -----------------------------------------------------------------
 
 
 def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconciliation:
-    """A provider's whole days from `since` to before `until` (UTC)."""
+    """The reconciliation of a provider's whole days (UTC), from `since` to before `until`."""
     used = _computed_totals(provider, since, until)
     first, last = since.date(), (until - dt.timedelta(days=1)).date()
     rows = list(BillLine.objects.filter(provider=provider, since__gte=first, until__lte=last))
@@ -211,7 +214,7 @@ def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconcil
 
 
 def _match_model(name: str, models: set[str]) -> str:
-    """A bill's name of a model as the log has it, where one plainly means the other."""
+    """The log's name of a billed model: itself, or the longest one that is a prefix of it."""
     if name in models:
         return name
     lower = name.lower()
@@ -236,7 +239,7 @@ def _find_uncertainties(provider: str, since: dt.datetime, until: dt.datetime) -
         .with_uncertain_cost()
     )
     costs: dict[str, list[Decimal | None]] = {reason: [] for reason in _REASONS}
-    # One walk for all; SQLite adds decimals as floating point, so they are added here.
+    # One pass for all reasons; added here, as SQLite sums decimals as floating point.
     for row in rows.values_list(*_UNCERTAINTY_COLUMNS).order_by()[:MAX_ROWS].iterator():
         for why in _reasons(*row):
             costs[why].append(row[0])
@@ -267,7 +270,7 @@ def _reasons(
     prompt: int | None,
     answer: int | None,
 ) -> Iterator[str]:
-    """Why the cost of a request is not certain."""
+    """Reasons why the cost of a request is uncertain."""
     if cost is None and ((prompt or 0) > 0 or (answer or 0) > 0):
         yield "unknown"
     if usage_source.startswith("estimated"):
@@ -286,7 +289,7 @@ def _uncertainty(reason: str, costs: list[Decimal | None]) -> Uncertainty:
 
 
 def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Uncertainty]:
-    """Attempts at it that another answered for: given up for a faster one, or broken off."""
+    """Failed attempts at this provider: hedge losers with a cost, and responses that broke off."""
     rows = RequestLog.objects.started_between(since, until).with_failed_attempts_of(provider)
     hedged, late, usd = 0, 0, Decimal(0)
     for attempts in rows.values_list("attempts", flat=True)[:MAX_ROWS].iterator():

@@ -1,10 +1,11 @@
-"""What was spent in a period, by what one asks: day, team, project, key, model, provider, ...
+"""Spend over a period, grouped by day, team, project, key, model, provider, ...
 
     spend(since, until, ("day", "team"))  -> [{"day": "2026-11-21", "team": "search", ...}]
-    as_csv(rows, by)                      -> text of the same
+    as_csv(rows, by)                      -> the rows as CSV
 
-From the sums by hour, which outlive the log; by tag from the log itself, as far back as it
-reaches. Costs are exact decimals; what has no known price is counted beside them.
+Computed from the hourly roll-ups, which outlive the log; grouping by tag uses the log itself, as
+far back as it reaches. Costs are exact decimals; requests without a known price are counted
+separately.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gateway.store.hedge_losers import hedge_losers_in
 from gateway.usage_querysets import UNITS, dollars
 
 DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag")
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet evaluates a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COUNTS = (
     "requests",
@@ -60,7 +61,7 @@ Row = dict[str, Any]
 
 
 class _UsageItem(msgspec.Struct):
-    """What one thing was used for: who and what, the counts, and units of dollars."""
+    """Usage of one roll-up or log row: its dimensions, counts, and cost in units of dollars."""
 
     where: Row
     counts: tuple[int, ...]
@@ -70,15 +71,15 @@ class _UsageItem(msgspec.Struct):
 
 
 def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row]:
-    """Sums of whole hours (UTC) from `since` to before `until`, sorted by what was asked for.
+    """Usage and cost of whole hours (UTC) from `since` to before `until`, sorted by `by`.
 
-    A key's team and project are those it is in now; a team's line has its projects in it, as
-    its budget has. A request with several tags counts for each of them, so that sums over
-    tags may exceed the whole; one without has the tag "". What a second target is given up
-    for is in the line of the target, without a request.
+    A key's team and project are its current ones; a team's line includes its projects, as its
+    budget does. A request with several tags counts for each of them, so that totals over tags may
+    exceed the whole; a request without tags has the tag "". The cost of a hedge loser is in the
+    line of its own target, without a request.
 
     Raises:
-        ValueError: `by` names what there is no column of.
+        ValueError: `by` is empty or has an unknown dimension.
     """
     unknown = [name for name in by if name not in DIMENSIONS]
     if unknown or not by:
@@ -144,7 +145,7 @@ def _units(usd: Decimal | None) -> int:
 
 
 class _Names:
-    """What keys and teams are called now."""
+    """Current names of keys and teams."""
 
     def __init__(self) -> None:
         rows = ApiKey.objects.select_related("team__parent")
@@ -159,7 +160,7 @@ class _Names:
         provider: str,
         model: str,
     ) -> Row:
-        """The dimensions of one row but for its tags."""
+        """The dimensions of one row, except for its tags."""
         key = self.keys.get(key_id)
         project, team = parts(key.team) if key is not None else ("", "")
         return {
@@ -174,14 +175,14 @@ class _Names:
 
 
 def parts(team: Team | None) -> tuple[str, str]:
-    """What a key's project and team are called; empty for none."""
+    """The names of a key's project and team; empty for none."""
     if team is None:
         return "", ""
     return ("", team.name) if team.parent is None else (team.name, team.parent.name)
 
 
 def as_csv(rows: Iterable[Row], by: Sequence[str]) -> str:
-    """The rows as CSV with a head; dollars in fixed point, so that no program rounds them."""
+    """The rows as CSV with a header; dollars in fixed point, so that no program rounds them."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([*by, *COLUMNS])
@@ -197,9 +198,9 @@ def _cell(value: Any) -> Any:
 
 
 def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """From the first day to the end of the last, as written (YYYY-MM-DD, UTC).
+    """The start of the first day and the end of the last, from dates as YYYY-MM-DD (UTC).
 
-    Empty is the first of this month, and today. Raises ValueError.
+    Empty means the first day of this month, and today. Raises ValueError.
     """
     today = now.astimezone(dt.UTC).date()
     first = _day(since, "since") if since else today.replace(day=1)

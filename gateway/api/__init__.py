@@ -1,4 +1,4 @@
-"""The management API: django-ninja below /api, its document at /docs."""
+"""The management API: django-ninja under /api, its documentation at /docs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The NinjaAPI: routers, authentication, and one OpenAPI document that includes the edge.
 
-A router of a layer above (`console.api`) is added where the site is put together.
+Routers of higher layers (`console.api`) are added where the site is assembled.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Api(NinjaAPI):
     mounted_schemas: ClassVar[list[Callable[[], dict[str, Any]]]] = []
 
     def get_openapi_schema(self, **kwargs: Any) -> OpenAPISchema:
-        """The whole OpenAPI document."""
+        """The complete OpenAPI document."""
         schema = super().get_openapi_schema(**kwargs)
         for item in schema["paths"].values():
             for method, operation in item.items():
@@ -63,13 +63,13 @@ class _Api(NinjaAPI):
         return schema
 
     def get_openapi_operation_id(self, operation: Operation) -> str:
-        """The function's name: each is there once."""
+        """The name of the view function, which is unique."""
         return operation.view_func.__name__
 
     def _get_urls(self) -> list[URLResolver | URLPattern]:
-        """The operations, and below them the answer where there is none.
+        """The operations, then a catch-all that returns 404.
 
-        A name may hold slashes: what takes a name and nothing after it comes last.
+        Names may contain slashes, so patterns that end with a name come last.
         """
         patterns = sorted(
             super()._get_urls(), key=lambda url: str(url.pattern).endswith("<path:name>")
@@ -81,7 +81,7 @@ class _Api(NinjaAPI):
 
 
 def _with_body_limit(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """The view behind the limit of bodies, its refusals in the API's own shape."""
+    """The view with a limit on the body size; 413 and 405 in the API's error format."""
 
     @wraps(view)
     def bounded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

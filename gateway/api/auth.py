@@ -1,7 +1,7 @@
-"""Who may manage: the holder of the master key, or an admin signed in at the console.
+"""Authentication of the management API: the master key, or a staff session of the console.
 
-nobody, a wrong credential, a client's key        401
-a viewer who changes something, no CSRF token     403
+no credential, a wrong one, a client's API key    401
+a session without permission or CSRF token        403
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Admin(AuthBase):
-    """Bearer, x-api-key or api-key with an admin credential; or a staff session."""
+    """An admin credential as Bearer, x-api-key or api-key header; or a staff session."""
 
     openapi_type = "http"
     openapi_scheme = "bearer"
 
     def __call__(self, request: HttpRequest) -> Any | None:
-        """Something true for who may, else None (401).
+        """A truthy value if authorized, else None (401).
 
         Raises:
-            HttpError: 403 for a person who is signed in, and may not.
+            HttpError: 403 for a signed-in user without permission.
         """
         token = token_of(request)
         if token:
@@ -48,52 +48,52 @@ class Admin(AuthBase):
     why = "this is for admins"
 
     def may(self, request: HttpRequest, user: Any) -> bool:
-        """Whether somebody who is signed in may do this."""
+        """Whether a signed-in user is authorized."""
         return bool(user.is_staff)
 
 
 class Reader(Admin):
-    """As Admin; and whoever is signed in at the console, to read what every viewer may."""
+    """As Admin; also any signed-in user, for safe methods."""
 
     def may(self, request: HttpRequest, user: Any) -> bool:
-        """Everybody may read."""
+        """Allows safe methods to every signed-in user."""
         return request.method in _SAFE or super().may(request, user)
 
 
 class Person(Admin):
-    """As Admin; and whoever is signed in, for what is their own."""
+    """As Admin; also any signed-in user, for their own data."""
 
     def may(self, request: HttpRequest, user: Any) -> bool:
-        """Everybody may."""
+        """Allows every signed-in user."""
         return True
 
 
 class BodyReader(Admin):
-    """As Admin; and who has the grant to read what clients and models said."""
+    """As Admin; also users with the permission to read request and response bodies."""
 
     why = "you may not read bodies of requests: an admin can grant it"
 
     def may(self, request: HttpRequest, user: Any) -> bool:
-        """Whether they have the grant."""
+        """Allows admins and users with the permission."""
         return super().may(request, user) or reads_bodies(user)
 
 
 def reads_bodies(who: Any) -> bool:
-    """Whether what authentication gave is an admin or has the grant to read bodies."""
+    """Whether the result of authentication is an admin or a user who may read bodies."""
     if isinstance(who, str):
         return True
     return bool(who.is_staff or who.has_perm(MAY_READ_BODIES))
 
 
 def is_admin_credential(token: str) -> bool:
-    """Whether a token is the master key or the generated admin key; constant time."""
+    """Whether a token is the master key or the generated admin key, compared in constant time."""
     token_bytes = token.encode()
     admin_keys = [key for key in (settings.MASTER_KEY, settings.ADMIN_KEY) if key]
     return any(hmac.compare_digest(token_bytes, key.encode()) for key in admin_keys)
 
 
 def token_of(request: HttpRequest) -> str:
-    """The credential that was sent; never from the URL, which ends up in logs."""
+    """The credential in the headers; never from the URL, which ends up in logs."""
     headers = [
         (name.lower().encode("latin-1"), value.encode("latin-1", "replace"))
         for name, value in request.headers.items()
@@ -102,7 +102,7 @@ def token_of(request: HttpRequest) -> str:
 
 
 def _same_site(request: HttpRequest) -> bool:
-    """Whether a session's unsafe request carries its CSRF token."""
+    """Whether a session's unsafe request has a valid CSRF token."""
     if request.method in _SAFE:
         return True
     check = CsrfViewMiddleware(_nothing)
@@ -111,5 +111,5 @@ def _same_site(request: HttpRequest) -> bool:
 
 
 def _nothing(*_args: Any) -> HttpResponse:
-    """The view that the CSRF check is asked for."""
+    """A dummy view for the CSRF check."""
     return HttpResponse()

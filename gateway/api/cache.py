@@ -1,4 +1,4 @@
-"""The response cache over the API: entries by route, and clearing them."""
+"""The response cache over the API: entries by route, and clearing it."""
 
 from __future__ import annotations
 

@@ -150,7 +150,7 @@ def _check(payload: DryRunIn) -> None:
 
 
 def _changed_spec(row: Any, change: dict[str, Any]) -> RouteSpec:
-    """The route with the change, as the hot path would have it. Raises Refused."""
+    """The route's spec with the merge patch applied. Raises Refused."""
     values = convert_document(
         {**_ROUTES.read(row), **merge_patch(_ROUTES.read(row), change)}, RouteDoc
     )

@@ -1,6 +1,6 @@
-"""What the management API says when it will not: one shape, whatever went wrong.
+"""Errors of the management API, all in one format:
 
-{"detail": "why, in words", "field": "what is meant, if one thing is"}
+{"detail": "what is wrong", "field": "the field it is about, if any"}
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from ninja.errors import HttpError, ValidationError
 
 log = logging.getLogger(__name__)
 
-# Larger than any document or file that is meant; Django itself reads up to 2.5 MB.
+# More than any legitimate document or file; Django's own limit is 2.5 MB.
 MAX_BODY = 2 * 1024 * 1024
-# Where a value was found, and the arguments that only gather others.
+# Parts of an error location that do not name a field: the source, and grouping arguments.
 _LOCATIONS = frozenset({"query", "path", "body", "header", "cookie", "form"})
 _GROUP_ARGUMENTS = frozenset({"filters", "payload"})
 
@@ -34,18 +34,18 @@ class Problem(Schema):
 
 
 def failure(status: int, why: str, field: str = "") -> HttpResponse:
-    """A refusal: `detail` in words, and the `field` that is meant, if one is."""
+    """An error response: `detail` is the message, `field` the field it is about, if any."""
     body = {"detail": why, "field": field} if field else {"detail": why}
     return HttpResponse(msgspec.json.encode(body), status=status, content_type="application/json")
 
 
 def too_large() -> HttpResponse:
-    """The refusal of a body that is larger than any that is meant."""
+    """A 413 for a body above the limit."""
     return failure(413, f"the body is larger than {MAX_BODY} bytes")
 
 
 def not_allowed(answer: HttpResponse, method: str) -> HttpResponse:
-    """A 405 in the shape of the others, which says as before what is allowed."""
+    """A 405 in the API's error format, with the `Allow` header of `answer`."""
     allowed = ", ".join(sorted(answer.headers.get("Allow", "").split(", ")))
     response = failure(405, f"{method} is not for this path; it takes {allowed}")
     response["Allow"] = allowed
@@ -53,7 +53,7 @@ def not_allowed(answer: HttpResponse, method: str) -> HttpResponse:
 
 
 def unknown_path(request: HttpRequest, **_parts: str) -> HttpResponse:
-    """The answer at a path where nothing is."""
+    """A 404 for a path without an operation."""
     return failure(404, "there is no such operation; /docs lists them")
 
 
@@ -61,7 +61,7 @@ unknown_path.csrf_exempt = True  # type: ignore[attr-defined]
 
 
 def _invalid(_request: HttpRequest, error: Any) -> HttpResponse:
-    """The first thing wrong in a query or body, by its field."""
+    """A 422 for the first validation error, with its field."""
     first = error.errors[0] if error.errors else {}
     where = [str(part) for part in first.get("loc", ())]
     if where and where[0] in _LOCATIONS:
@@ -72,7 +72,7 @@ def _invalid(_request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:
-    if error.status_code == 400:  # ninja's, for a body that it can not read
+    if error.status_code == 400:  # ninja's error for a malformed body
         return failure(422, "the body is not valid JSON")
     return failure(error.status_code, error.message)
 
@@ -85,7 +85,7 @@ def _no_database(_request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _internal_error(_request: HttpRequest, error: Any) -> HttpResponse:
-    """A fault of ours: told to the log, and to the client only that it was one."""
+    """A 500: the log has the details, the client only learns that it is an internal error."""
     log.error("an operation of the management API failed", exc_info=error)
     return failure(500, "this is a fault of the gateway; its log says more")
 
@@ -101,13 +101,13 @@ _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
 
 
 def install(api: NinjaAPI) -> None:
-    """Have the API answer every failure in the one shape."""
+    """Register handlers, so that the API returns every error in one format."""
     for kind, handler in _HANDLERS.items():
         api.add_exception_handler(kind, partial(handler))
 
 
 def oversized(request: HttpRequest) -> bool:
-    """Whether a body is larger than any that is meant; reads it."""
+    """Whether the body is above the limit; reads the body."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY:
         return True

@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: a request that is sent again, as after a lost answer, is done once.
+"""`Idempotency-Key`: a request that is repeated, as after a lost response, runs only once.
 
-The answer is kept for 24 hours under the key, who asks and what for, sealed as provider
-credentials are: that of a new API key holds the key itself.
+The response is stored for 24 hours under the key, the caller and the operation. It is encrypted
+like provider credentials, as the response for a new API key contains the secret.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from gateway.models import IdempotentResponse
 from gateway.models.sealed import seal_for, unseal_for
 
 _MAX_KEY_LENGTH = 255
-# A request that has not ended by then died with its process.
+# After this, a request in progress is taken for dead with its process.
 _STALE_AFTER = dt.timedelta(seconds=60)
 
 
 def run_once(request: HttpRequest, act: Callable[[], HttpResponse]) -> HttpResponse:
-    """What `act` answers, or what it answered when the request was sent before."""
+    """The response of `act`, or the stored one if the request is a repetition."""
     key = request.headers.get("idempotency-key", "")
     if not key:
         return act()
@@ -50,7 +50,7 @@ def _digest(request: HttpRequest, key: str) -> str:
 
 
 def _run_and_store(row: IdempotentResponse, act: Callable[[], HttpResponse]) -> HttpResponse:
-    """Answer, and keep it; a fault of ours may be tried again."""
+    """Run `act` and store its response; 5xx responses are not stored, so a retry runs again."""
     try:
         answer = act()
     except BaseException:

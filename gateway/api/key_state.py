@@ -1,4 +1,4 @@
-"""State of a key: its spending, and what its limits and budgets leave."""
+"""State of an API key: its spend, and what remains of its limits and budgets."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _owners(row: ApiKey) -> Iterator[tuple[str, Any, list[int]]]:
-    """The key, its project and team: what each is called, its row, the ids of its keys."""
+    """The key, its project and its team: label, row, and ids of the keys that count for it."""
     yield "key", row, [row.pk]
     team: Team | None = row.team
     members = ApiKey.objects.memberships() if team is not None else {}
@@ -136,7 +136,7 @@ def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator
 
 
 def _used(metric: str, keys: list[int], since: dt.datetime) -> int:
-    """The requests or tokens of these keys since then."""
+    """The requests or tokens of these keys since a time, hedge losers included."""
     rows = RequestLog.objects.filter(key_id__in=keys, started_at__gte=since)
     if metric == "requests":
         return int(rows.aggregate(requests=Count("pk"))["requests"])

@@ -1,4 +1,4 @@
-"""The base of the project's middleware, and the one that makes a request read its own writes."""
+"""The base class of the project's middleware, and read-your-writes for the registry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gateway.relay import runtime
 
 
 class Middleware:
-    """Serves synchronous and asynchronous views; subclasses override the hooks they need."""
+    """Base class for synchronous and asynchronous views; subclasses override hooks."""
 
     sync_capable = True
     async_capable = True
@@ -42,7 +42,7 @@ class Middleware:
         return await self.aafter(request, response, state)
 
     def before(self, request: HttpRequest) -> Any:
-        """Return what `after` needs to know about the time before the view."""
+        """Return state from before the view, which is passed to `after`."""
 
     def during(self, request: HttpRequest) -> AbstractContextManager[None]:
         """Return a context manager that is active while the view runs."""
@@ -62,16 +62,16 @@ class Middleware:
 
 
 class ReadYourWrites(Middleware):
-    """Loads the registry in this process and its siblings after a request has changed it."""
+    """Reloads the registry in this process and its siblings after a request changed it."""
 
     def before(self, request: HttpRequest) -> int:
-        """Return the number of changes that were committed_changes before the view."""
+        """Return the number of changes committed before the view."""
         return committed_changes()
 
     def after(
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
-        """Return the response once the registry is loaded."""
+        """Return the response once the registry has reloaded."""
         live = runtime.current()
         if live is not None and committed_changes() != state:
             live.registry.refresh()
@@ -80,7 +80,7 @@ class ReadYourWrites(Middleware):
     async def aafter(
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
-        """Return the response once a thread has loaded the registry: the loop must go on."""
+        """Return the response once the registry has reloaded, in a thread to not block the loop."""
         if committed_changes() != state:
             return await asyncio.to_thread(self.after, request, response, state)
         return response

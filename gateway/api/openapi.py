@@ -1,4 +1,4 @@
-"""The gateway's own endpoints in the OpenAPI document; the edge serves them, not Django."""
+"""The endpoints of the edge in the OpenAPI document; they are not served by Django."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 _KEY: list[dict[str, list[str]]] = [{"GatewayKey": []}, {"XApiKey": []}]
 
-# The end of a path -> the field that holds what a model is asked.
+# Suffix of a path -> the required field with the model's input.
 _MAIN = {
     "/messages": "messages",
     "/chat/completions": "messages",
@@ -27,7 +27,7 @@ _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "str
 _FIELDS = {"messages": _TURNS, "contents": _TURNS, "input": _TEXTS, "prompt": _TEXTS}
 _STREAMS = re.compile(r"(completions|messages|api/chat|api/generate|streamGenerateContent)$")
 
-# (path, method, summary, tag): those of the tag `gateway` need a key
+# (path, method, summary, tag); operations tagged `gateway` require an API key.
 _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("/v1/chat/completions", "post", "OpenAI Chat Completions", "gateway"),
     ("/v1/messages", "post", "Anthropic Messages", "gateway"),
@@ -67,7 +67,7 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
 
 
 def gateway_paths() -> dict[str, Any]:
-    """The `paths` that the edge serves."""
+    """The `paths` of the edge."""
     return {
         path: {method: _operation(path, method, summary, tag)}
         for path, method, summary, tag in _ROWS
@@ -75,7 +75,7 @@ def gateway_paths() -> dict[str, Any]:
 
 
 def security_schemes() -> dict[str, Any]:
-    """Where a gateway key may stand."""
+    """The headers that can carry an API key."""
     return {
         "GatewayKey": {"type": "http", "scheme": "bearer"},
         "XApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
@@ -117,11 +117,11 @@ def _response_content(path: str, tag: str) -> dict[str, Any]:
 
 
 def _body(path: str) -> dict[str, Any]:
-    """What is asked for at least; all else of the dialect may stand beside it."""
+    """The required fields of a request body; other fields of the dialect are allowed."""
     fields: dict[str, Any] = {"model": {"type": "string", "description": "the name of a route"}}
     what = next((name for end, name in _MAIN.items() if path.endswith(end)), "")
     if path.startswith("/v1beta/"):
-        fields = {}  # the model stands in the path
+        fields = {}  # the model is in the path
     if what:
         fields[what] = _FIELDS[what]
     schema = {

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of every operation beside its own: how it may be refused."""
+"""Adds the error responses and headers that operations share to the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEY = {
     "done again.",
     "schema": {"type": "string", "maxLength": 255},
 }
-# Operations that ask and make nothing: to send them twice is harmless anyway.
+# POST operations that create nothing or are idempotent, so need no Idempotency-Key.
 IDEMPOTENT_OPERATIONS = frozenset(
     {
         "translate_example",
@@ -47,7 +47,7 @@ IDEMPOTENT_OPERATIONS = frozenset(
 
 
 def error_responses(method: str) -> dict[str, Any]:
-    """The `responses` of an operation that it shares with its like."""
+    """The error `responses` that all operations with this method share."""
     statuses = [401, 403, 404, 422, 500, 503]
     if method in _UNSAFE:
         statuses += [409, 413]
@@ -59,9 +59,9 @@ def error_responses(method: str) -> dict[str, Any]:
 
 
 def complete_operation(method: str, operation: Operation) -> None:
-    """Put into an operation what is true of all."""
+    """Add the shared responses, and the Idempotency-Key header where it applies."""
     responses = operation.setdefault("responses", {})
-    # What ninja says where a function declares nothing.
+    # ninja's placeholder for a function that declares no response.
     for status in [key for key, response in responses.items() if set(response) == {"description"}]:
         if len(responses) > 1 and str(status) == "200":
             del responses[status]

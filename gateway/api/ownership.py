@@ -1,4 +1,4 @@
-"""Ownership: what a file or the environment owns becomes what the console and the API change."""
+"""Ownership: makes rows of a file or the environment editable in the console and the API."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ router = Router(tags=["ownership"])
 
 
 def adopt_row(row: Any) -> bool:
-    """Make a row the database's, with what stands below it; False if it was already.
+    """Make a row and its dependents database rows; False if they were already.
 
-    A start with the same file leaves it alone from then on.
+    Later starts with the same file do not overwrite them.
     """
     if not row.read_only:
         return False
@@ -32,7 +32,7 @@ def adopt_row(row: Any) -> bool:
 
 
 def _release_row(row: RegistryRow) -> None:
-    """One row by its own save, so that the audit log tells of it."""
+    """Saves each row separately, so that the audit log records it."""
     if row.read_only:
         row.source, row.source_ref = Source.DATABASE, ""
         row.save()

@@ -1,4 +1,4 @@
-"""Pages of lists that are put together in memory: a cursor is the place to go on from."""
+"""Pagination of lists that are built in memory; the cursor is an offset."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 def page(
     items: Sequence[Item], cursor: int, limit: int, max_limit: int = MAX_PAGE
 ) -> dict[str, Any]:
-    """`limit` of them from the place `cursor` on; `next` is None at the end."""
+    """At most `limit` items from the offset `cursor`; `next` is None on the last page."""
     start, size = max(cursor, 0), min(max(limit, 1), max_limit)
     more = len(items) > start + size
     return {"items": list(items[start : start + size]), "next": start + size if more else None}

@@ -1,4 +1,4 @@
-"""What of the registry is left out of use, and why."""
+"""The registry's warnings: rows that are left out of the snapshot, and why."""
 
 from __future__ import annotations
 

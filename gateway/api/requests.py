@@ -1,4 +1,4 @@
-"""The request log as JSON: pages by keyset, filters, full text, bodies apart."""
+"""The request log as JSON: keyset pages, filters and full-text search; bodies separately."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ router = Router(tags=["requests"])
 
 MAX_PAGE = 200
 MAX_ID = 2**63 - 1
-# What the edge accepts of a client as its own id.
 
 # `RequestLog.bodies_omitted` -> the reason as text.
 NO_BODIES = {
@@ -143,7 +142,7 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:
-    """A time without a zone is UTC, like all that is shown."""
+    """The time, in UTC if it has no time zone."""
     if moment is None or moment.tzinfo is not None:
         return moment
     return moment.replace(tzinfo=dt.UTC)

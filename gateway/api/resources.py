@@ -1,14 +1,14 @@
-"""The registry over the API: each kind of row read, made, changed and deleted alike.
+"""The registry over the API: uniform CRUD operations for each kind of row.
 
-    GET    /api/{kind}            a page; `cursor` is the `next` of the page before
-    POST   /api/{kind}            make one; 201
-    GET    /api/{kind}/{name}     one
-    PUT    /api/{kind}/{name}     all of it; what is not said is as usual
-    PATCH  /api/{kind}/{name}     some of it (JSON merge patch: null sets back to the usual)
+    GET    /api/{kind}            a page; `cursor` is the `next` of the previous page
+    POST   /api/{kind}            create one; 201
+    GET    /api/{kind}/{name}     read one
+    PUT    /api/{kind}/{name}     replace; missing fields are reset to their defaults
+    PATCH  /api/{kind}/{name}     change some fields (JSON merge patch: null resets to the default)
     DELETE /api/{kind}/{name}
 
-The documents are those of `gateway.store.documents`; beside them a row tells its `id`,
-who owns it and when it changed, which is ignored in what is written.
+The documents are those of `gateway.store.documents`. Responses add METADATA_FIELDS such as `id`,
+owner and times of change, which are ignored in requests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gateway.store.documents import KINDS, Document, Kind, Owned, Refused, merge
 from gateway.store.keys import new_key_row
 
 MAX_PAGE = 200
-# What a row tells beside its document.
+# Fields of a row in addition to its document.
 METADATA_FIELDS = (
     "id",
     "source",
@@ -48,19 +48,19 @@ MAX_GRACE_S = 366 * 86_400
 
 
 def row_item(kind: Kind, row: Any) -> Document:
-    """A row as the API tells it."""
+    """A row as JSON: its document and metadata."""
     metadata = {"id": row.pk}
     metadata |= {name: getattr(row, name) for name in METADATA_FIELDS[1:] if hasattr(row, name)}
     return {**kind.read(row), **metadata}
 
 
 def reply(status: int, value: Any) -> HttpResponse:
-    """JSON."""
+    """A JSON response."""
     return HttpResponse(msgspec.json.encode(value), status=status, content_type="application/json")
 
 
 def body_of(request: HttpRequest) -> Document:
-    """The request's JSON object without what is only told. Raises Refused."""
+    """The request's JSON object without metadata fields. Raises Refused."""
     try:
         body = msgspec.json.decode(request.body)
     except msgspec.DecodeError as error:
@@ -71,7 +71,7 @@ def body_of(request: HttpRequest) -> Document:
 
 
 def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
-    """What `act` answers, or why it would not, as JSON with the field's name."""
+    """Run `act` in a transaction; refusals become error responses that name the field."""
     try:
         with transaction.atomic():
             return act()
@@ -85,7 +85,7 @@ def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
 
 
 def resource(kind: Kind) -> Router:
-    """The router of a kind."""
+    """The router of one kind."""
     router = Router(tags=[kind.name])
     row_path, list_path = f"/{kind.name}/{{path:name}}", f"/{kind.name}"
     if kind.name == "keys":
@@ -171,12 +171,12 @@ def _delete(row: Any) -> HttpResponse:
 
 
 def missing(kind: Kind, name: str) -> HttpResponse:
-    """The answer for a name that no row has."""
+    """A 404 for a name without a row."""
     return failure(404, f"there is no {kind.label} `{name[:200]}`")
 
 
 def _add_secret_operations(router: Router, kind: Kind) -> None:
-    """What keys have beside the others."""
+    """Adds the operations that only keys have."""
 
     @router.post(
         "/keys/{path:name}/rotate",
@@ -222,7 +222,7 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
 
 
 def _with_key(kind: Kind, name: str, act: Callable[[ApiKey], Document]) -> HttpResponse:
-    """What `act` does to a key, and the key then, with what `act` tells beside it."""
+    """Apply `act` to a key; respond with the key and the fields that `act` returns."""
     row: ApiKey | None = kind.find(name)
     if row is None:
         return missing(kind, name)
@@ -252,7 +252,7 @@ def _set_revoked(row: ApiKey, *, revoke: bool) -> Document:
     return {}
 
 
-# The shapes that the operations refer to; `app` puts them into the document.
+# Schemas that the operations refer to; `app` adds them to the OpenAPI document.
 SCHEMAS: dict[str, Any] = {
     "RowMetadata": {
         "title": "RowMetadata",
@@ -285,7 +285,7 @@ def _ref(name: str) -> dict[str, Any]:
 
 
 def _schema(kind: Kind) -> dict[str, Any]:
-    """The document of a kind, its parts put down in SCHEMAS."""
+    """The schema of a kind's document; its components are added to SCHEMAS."""
     (out,), components = msgspec.json.schema_components(
         [kind.shape], ref_template="#/components/schemas/{name}"
     )
@@ -294,7 +294,7 @@ def _schema(kind: Kind) -> dict[str, Any]:
 
 
 def _row(kind: Kind) -> dict[str, Any]:
-    """A row as it is told."""
+    """The schema of a row in responses."""
     name = f"{kind.shape.__name__.removesuffix('Doc')}Row"
     SCHEMAS[name] = {"title": name, "allOf": [_schema(kind), _ref("RowMetadata")]}
     return _ref(name)
@@ -306,7 +306,7 @@ def _responses(status: int, description: str, schema: dict[str, Any]) -> dict[st
 
 
 def row_response(kind: Kind, status: int = 200, *, secret: bool = False) -> dict[str, Any]:
-    """What the document says of an operation that answers with a row."""
+    """The `responses` of an operation that returns a row."""
     row = _row(kind)
     description = "the row, and its secret" if secret else "the row"
     return _responses(status, description, {"allOf": [row, _ref("Secret")]} if secret else row)
@@ -334,7 +334,7 @@ def _row_request(kind: Kind, status: int = 200) -> dict[str, Any]:
 
 
 def _patch_request(kind: Kind) -> dict[str, Any]:
-    """A merge patch: any part of the document, null for what is to be as usual."""
+    """The request body of a merge patch: any fields of the document, or null."""
     description = f"any fields of {kind.shape.__name__}; null sets one back to the usual"
     schema = {"type": "object", "description": description, "minProperties": 0}
     schema_name = _schema(kind)["$ref"].rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""What was spent, for a period, by what one asks; JSON or CSV."""
+"""Spend over a period, grouped by chosen dimensions; JSON or CSV."""
 
 from __future__ import annotations
 

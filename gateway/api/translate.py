@@ -1,7 +1,7 @@
-"""POST /api/translate: what a request, a stream or an error becomes in another dialect.
+"""POST /api/translate: translates a request, a stream or an error into another dialect.
 
-The same code as live traffic, without a call: for a person who wants to know, for
-the console's pages, and for golden cases.
+It runs the code of live traffic without calling a provider: for interactive use, for the
+console's pages, and for golden cases.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _translate(payload: TranslateIn) -> dict[str, Any]:
 
 
 def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
-    """What is given beside the request. Raises GatewayError for a file that is no base64."""
+    """The stored answers and files of the payload. Raises GatewayError for invalid base64."""
     files = {}
     for url, file in payload.files.items():
         try:
@@ -153,9 +153,9 @@ def _simulation_inputs(payload: TranslateIn) -> SimulationInputs:
 
 
 def _parts(request: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Body and headers: the request is a body, or an object that holds both.
+    """Body and headers: the request is either a body, or an object with `body` and `headers`.
 
-    A `path` beside them tells model and stream where a dialect has them there.
+    A `path` next to them supplies model and stream for dialects that have these in the path.
     """
     body, headers = request.get("body"), request.get("headers") or {}
     if not isinstance(body, dict) or "messages" in request:
@@ -172,7 +172,7 @@ def _strings(headers: dict[str, Any]) -> dict[str, str]:
 
 
 def error_response(payload: TranslateIn, error: Error) -> HttpResponse:
-    """The error as the client of the example would see it."""
+    """The error in the dialect of the example's client."""
     preset = resolve(translate.without_verb(payload.source))
     dialect = DIALECTS.get(preset.dialect if preset else "", DIALECTS["openai_chat"])
     response = dialect.client.render_error(error, translate.REQUEST_ID)

@@ -1,6 +1,6 @@
-"""Sums of usage and cost by hour or day, of everything or by key, team, route and so on.
+"""Usage and cost by hour or day, in total or by key, team, route and so on.
 
-They are those of the console's Usage page, from the same roll-ups by whole hours of UTC.
+The data are the hourly (UTC) roll-ups that the console's Usage page shows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gateway.usage_querysets import Totals, sum_totals
 router = Router(tags=["usage"])
 
 MAX_LINES = 1000
-# The longest range of each step: it bounds what one answer may have to add up.
+# The longest range per step, to bound the rows that one response has to add up.
 MAX_DAYS = {"hour": 31, "day": 366, "all": 366}
 _HOUR = dt.timedelta(hours=1)
 

@@ -1,4 +1,4 @@
-"""Versions of routes: what each save made of a route, what differs, and the way back."""
+"""Versions of routes: the history of saves, differences, and restoring one."""
 
 from __future__ import annotations
 
@@ -181,14 +181,14 @@ def _no_version(name: str, number: int) -> HttpResponse:
 
 
 def _clamp_number(number: int) -> int:
-    """A number that the column can be asked for."""
+    """The number, clamped to the range of the column."""
     return min(max(number, 0), 2**31 - 1)
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[tuple[str, Any, Any]]:
-    """The places where two JSON values differ, as deep as both have the same kind of value.
+    """The paths where two JSON values differ, compared recursively.
 
-    Lists of different length differ as a whole: which of their items went is a guess.
+    Lists of different length differ as a whole, as their items cannot be matched reliably.
     """
     if isinstance(old, dict) and isinstance(new, dict):
         changes = []

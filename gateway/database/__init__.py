@@ -1,11 +1,11 @@
-"""Django's PostgreSQL backend, with a bound on every wait for the server's answer."""
+"""Django's PostgreSQL backend with a timeout on every wait for the server."""
 
 from __future__ import annotations
 
 
 def abandon(waiting_s: float) -> None:
-    """Distrust the connections of this process; see `gateway.database.base`."""
-    # Where the database is SQLite, PostgreSQL's library need not be there.
+    """Mark this process's connections as suspect; see `gateway.database.base`."""
+    # With SQLite, psycopg need not be installed.
     import sys
 
     backend = sys.modules.get("gateway.database.base")

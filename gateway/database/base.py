@@ -1,10 +1,10 @@
-"""The backend: connections that give up on a server that does not answer.
+"""The backend: connections that time out on a server that does not respond.
 
-A fail-over may leave a connection on which nothing ever comes again. TCP notices after its
-own time-outs (see the settings), and never where something between still acknowledges. So
+After a failover, a connection may stay open without ever receiving data again. TCP notices only
+after its own timeouts (see the settings), and never if a middlebox still acknowledges packets. So
 each wait has a deadline (`gateway.database.deadline`), after which the connection is closed.
-When one connection turns out to be dead, the others of the process are suspects: those that
-wait are ended, and those that are idle are not used again (`abandon`).
+When one connection is found dead, the others of the process become suspect: those that are
+waiting are interrupted, and idle ones are not reused (`abandon`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from psycopg.errors import _WaitTimeout
 
 from gateway.database import deadline
 
-# A statement that was allowed this long is cancelled on the server, if it still listens.
+# After a wait of this long, the statement is also cancelled on the server.
 _CANCELLED_S = 10.0
 _CANCEL_S = 1.0
 
@@ -34,11 +34,11 @@ _open: weakref.WeakSet[BoundedConnection] = weakref.WeakSet()
 
 
 class BoundedConnection(psycopg.Connection[Any]):
-    """A connection whose waits end.
+    """A connection with a timeout on each wait.
 
     Attributes:
-        suspect: whether it should not be used again, as others of its time were dead.
-        waits_since: the monotonic time at which the wait began that is under way.
+        suspect: whether it must not be reused, as another connection was found dead.
+        waits_since: monotonic time in seconds at which the current wait began; None if idle.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,7 +49,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             _open.add(self)
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
-        """Wait for the server. Raises OperationalError if it does not answer in time."""
+        """Wait for the server. Raises OperationalError if it does not respond in time."""
         deadline_s = deadline.current() if timeout is None else None
         self.waits_since = time.monotonic()
         try:
@@ -70,7 +70,7 @@ class BoundedConnection(psycopg.Connection[Any]):
         self.pgconn.finish()
 
     def interrupt(self) -> None:
-        """End the wait that is under way, from another thread: it fails as a lost connection."""
+        """Abort the current wait from another thread: it fails like a lost connection."""
         with (
             contextlib.suppress(OSError, psycopg.Error),
             socket.socket(fileno=os.dup(self.pgconn.socket)) as duplicate,
@@ -79,7 +79,7 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def abandon(waiting_s: float) -> None:
-    """Distrust all connections: end waits that last so long, use no idle one again."""
+    """Mark all connections as suspect, and abort waits that have lasted `waiting_s` seconds."""
     with _lock:
         connections = list(_open)
     now = time.monotonic()
@@ -91,12 +91,12 @@ def abandon(waiting_s: float) -> None:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's, with such connections."""
+    """Django's wrapper with `BoundedConnection`."""
 
     Database: Any = SimpleNamespace(**{**vars(psycopg), "connect": BoundedConnection.connect})
 
     def close_if_unusable_or_obsolete(self) -> None:
-        """Close a suspect too; called before each request and each piece of work."""
+        """Also close a suspect connection; called before each request and each unit of work."""
         if getattr(self.connection, "suspect", False) and not self.in_atomic_block:
             self.close()
         super().close_if_unusable_or_obsolete()

@@ -1,4 +1,4 @@
-"""How long whoever asks the database waits for an answer, in seconds."""
+"""The timeout of each wait for the database, in seconds."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _block_deadline_s: ContextVar[float | None] = ContextVar("database_deadline_s", default=None)
-# None waits for as long as the connection lives: commands may take their time.
+# None is no timeout: management commands may run long statements.
 _default_s: float | None = None
 
 
 def set_default(seconds: float | None) -> None:
-    """Bound each wait of this process."""
+    """Set the timeout of this process; None is no timeout."""
     global _default_s
     _default_s = seconds
 
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Bound the waits of a block, more or less than those of the process are."""
+    """Set the timeout of a block, in place of the process's."""
     token = _block_deadline_s.set(seconds)
     try:
         yield
@@ -28,6 +28,6 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def current() -> float | None:
-    """The bound that holds here; None is no bound."""
+    """The timeout in effect; None is no timeout."""
     block_deadline_s = _block_deadline_s.get()
     return _default_s if block_deadline_s is None else block_deadline_s

@@ -1,4 +1,4 @@
-"""The tables: the registry that people edit, and the request log."""
+"""The database tables: the registry that operators edit, and the request log."""
 
 from __future__ import annotations
 

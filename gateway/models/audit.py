@@ -13,10 +13,10 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class ChangeQuerySet(models.QuerySet[Row]):
-    """Changes, newest first."""
+    """Entries of the audit log."""
 
     def page(self, before: int | None = None, size: int = 50) -> Self:
-        """At most `size`, of those older than the one with the id `before`."""
+        """The newest `size` changes with an id below `before`."""
         changes = self if before is None else self.filter(pk__lt=before)
         return changes.order_by("-pk")[:size]
 
@@ -28,7 +28,7 @@ class ChangeQuerySet(models.QuerySet[Row]):
         actor: str = "",
         since: dt.datetime | None = None,
     ) -> Self:
-        """Those of a kind of row, of names with `name` in them, by somebody; empty is any."""
+        """Changes by kind of row, part of the row's name, actor and time; empty matches any."""
         changes = self
         if any("\0" in text for text in (kind, name, actor)):
             return self.none()
@@ -43,20 +43,20 @@ class ChangeQuerySet(models.QuerySet[Row]):
         return changes
 
     def actors(self) -> list[str]:
-        """Everybody who has changed something, by name."""
+        """The names of all actors in the log."""
         return list(self.order_by("actor").values_list("actor", flat=True).distinct())
 
 
 class Change(models.Model):
-    """One change of one row; never changed itself.
+    """One change of one row; immutable.
 
-    `kind` is the table's name (`provider`, `apikey`, `user`, ...), `name` what the row is
-    called. `before` and `after` hold all of a row that was made or deleted, and of one
-    that was changed the columns that differ.
+    `kind` is the model name (`provider`, `apikey`, `user`, ...), `name` the row's name. `before`
+    and `after` hold all columns of a row that was created or deleted, and the differing columns
+    of one that was changed.
     """
 
     class Action(models.TextChoices):
-        """What was done."""
+        """The kind of change."""
 
         CREATED = "created", "created"
         CHANGED = "changed", "changed"

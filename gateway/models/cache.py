@@ -1,4 +1,4 @@
-"""Answers that are kept to be given again, shared by all processes of the database."""
+"""The response cache in the database, shared by all processes."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class CachedResponseQuerySet(models.QuerySet[Row]):
-    """Kept answers."""
+    """Cached responses."""
 
     def of_routes(self, ids: Iterable[int]) -> Self:
-        """Those of the routes with these row ids."""
+        """Responses of the routes with these row ids."""
         return self.filter(route_id__in=list(ids))
 
     def expired(self, now: dt.datetime) -> Self:
-        """Those that may no longer be given."""
+        """Responses that may no longer be served."""
         return self.filter(expires_at__lte=now)
 
     def by_route(self) -> dict[int, tuple[int, int]]:
-        """How many each route has, and their bytes, by the route's row id."""
+        """Number of entries and their total bytes, by the route's row id."""
         rows = self.order_by().values("route_id").annotate(n=Count("pk"), bytes=Sum("size_bytes"))
         return {row["route_id"]: (row["n"], row["bytes"]) for row in rows}
 
 
 class CachedResponse(models.Model):
-    """One kept answer.
+    """One cached response.
 
     `key` is a keyed digest of the request and of who may get the response, `blob` a
     `gateway.relay.exchange.cached_response.CachedResponse`, compressed like the bodies of
@@ -38,7 +38,7 @@ class CachedResponse(models.Model):
     """
 
     key = models.CharField(max_length=64, primary_key=True)
-    # No foreign key: an answer may come after its route has been deleted.
+    # No foreign key: a response may be written after its route was deleted.
     route_id = models.BigIntegerField(db_index=True)
     blob = models.BinaryField()
     size_bytes = models.PositiveIntegerField(default=0)

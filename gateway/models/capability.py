@@ -1,4 +1,4 @@
-"""What the doctor found of a model: one row for each examination."""
+"""Reports of the doctor: one row for each examination of a model."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from gateway.models.provider import Provider
 
 Row = TypeVar("Row", bound=models.Model)
 
-# An examination whose process has said nothing for so long will not go on.
+# Without a heartbeat for this long, the process of an examination is taken for dead.
 STALE_AFTER = dt.timedelta(seconds=30)
-# So many examinations of a model are kept.
+# Number of reports retained per model.
 MAX_REPORTS = 10
 
 
 class CapabilityReportQuerySet(models.QuerySet[Row]):
-    """Examinations, newest first."""
+    """Reports, newest first."""
 
     def of(self, provider: Provider, model: str) -> Self:
-        """Those of one model, by its name: it needs no row of its own."""
+        """Reports of one model, by name: it needs no row of its own."""
         return self.filter(provider=provider, model=model)
 
     def running(self) -> Self:
-        """Those that are running now, in whichever process."""
+        """Reports of examinations that are running now, in any process."""
         since = timezone.now() - STALE_AFTER
         return self.filter(state=CapabilityReport.State.RUNNING, heartbeat_at__gte=since)
 
     def newest(self, provider: Provider) -> dict[str, CapabilityReport]:
-        """The newest of each model of a provider, by the model's name."""
+        """The newest report of each model of a provider, by the model's name."""
         rows = self.filter(provider=provider).order_by("started_at", "pk")
         return {row.model: row for row in rows}  # type: ignore[attr-defined, misc]
 
     def request_stop(self) -> int:
-        """Have them stopped, by the processes that run them."""
+        """Request the processes that run them to stop; return the number of rows."""
         return self.filter(state=CapabilityReport.State.RUNNING).update(stop_requested=True)
 
     def prune(self, provider: Provider, model: str) -> None:
-        """Forget all of a model but the newest."""
+        """Delete all but the newest MAX_REPORTS of a model."""
         newest = self.of(provider, model).values_list("pk", flat=True)[:MAX_REPORTS]
         self.of(provider, model).exclude(pk__in=list(newest)).delete()
 
@@ -49,13 +49,13 @@ class CapabilityReportQuerySet(models.QuerySet[Row]):
 class CapabilityReport(models.Model):
     """An examination of `provider/model`.
 
-    `document` has the dialect, the time it took and the findings as
-    `gateway.doctor.values.Finding` writes them, also while it runs. `heartbeat_at` is renewed
-    while its process lives; `stop_requested` asks that process to end it.
+    `results` has the dialect, the duration and the findings as `gateway.doctor.values.Finding`
+    serializes them, also while it runs. `heartbeat_at` is updated while its process is alive;
+    `stop_requested` makes that process stop.
     """
 
     class State(models.TextChoices):
-        """Its progress: the values of `gateway.doctor.values.Examination.ended`, and two more."""
+        """Progress: the values of `gateway.doctor.values.Examination.ended`, and `running`."""
 
         RUNNING = "running", "running"
         DONE = "done", "done"
@@ -89,18 +89,18 @@ class CapabilityReport(models.Model):
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is still running."""
         stale = timezone.now() - self.heartbeat_at > STALE_AFTER
         return self.state == self.State.RUNNING and not stale
 
     @property
     def findings(self) -> list[dict[str, Any]]:
-        """The findings so far, whatever the row holds."""
+        """The findings so far; malformed entries are skipped."""
         findings = self.results.get("findings") if isinstance(self.results, dict) else None
         rows = findings if isinstance(findings, list) else []
         return [row for row in rows if isinstance(row, dict) and "name" in row and "verdict" in row]
 
     @property
     def verdicts(self) -> dict[str, Any]:
-        """The verdicts by the probe's name."""
+        """The verdicts by probe name."""
         return {row["name"]: row["verdict"] for row in self.findings}

@@ -1,4 +1,4 @@
-"""Money: bills of providers, newer price lists, and the columns of margins."""
+"""Money: provider bills, newer price lists, and the columns of margins."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_MARGIN = 1000
 
 
 def _margin() -> models.DecimalField[Decimal | None, Decimal | None]:
-    """What a cost is multiplied by; null is what the next less exact one says."""
+    """The factor from cost to charge; null inherits it from the next wider scope."""
     return models.DecimalField(
         max_digits=10,
         decimal_places=4,
@@ -31,10 +31,9 @@ def _margin() -> models.DecimalField[Decimal | None, Decimal | None]:
 
 
 class Margined(models.Model):
-    """What is charged for a dollar of cost: 1.2 is a fifth more, null is not said here.
+    """The factor from cost to charge: 1.2 charges 20 % more; null inherits.
 
-    Of a request's key, its team, its provider and the settings, the first that says it
-    counts. Budgets count what is charged.
+    The first one set applies, in the order key, team, provider, settings. Budgets count charges.
     """
 
     margin = _margin()
@@ -44,10 +43,10 @@ class Margined(models.Model):
 
 
 class BillLine(models.Model):
-    """What a provider's bill says of some days, and of one model if it names one.
+    """A line of a provider's bill: a period, and one model if it names one.
 
-    `since` to `until` are days (UTC), both of them part of it. `origin` is where it is
-    from: a file's name, or empty if somebody typed it in.
+    `since` and `until` are the first and last day (UTC), both included. `origin` is the source: a
+    file name, or empty for manual entry.
     """
 
     provider = models.CharField(max_length=63)
@@ -70,10 +69,10 @@ class BillLine(models.Model):
 
 
 class PriceUpdate(RegistryRow):
-    """Prices of a newer list that differ from those in use, to be looked at and accepted.
+    """Prices of a newer list that differ from those in use, for review and acceptance.
 
-    `changes` are those of `gateway.store.price_updates.Change`; `accepted` are the places in it
-    of the ones that hold. `origin` says what the list calls itself, `taken` its day.
+    `changes` are `gateway.store.price_updates.Change` objects; `accepted` are the indexes of the
+    accepted ones. `origin` is the name that the list gives itself, `list_date` its date.
     """
 
     name = models.CharField(max_length=200)
@@ -93,7 +92,7 @@ class PriceUpdate(RegistryRow):
         return self.name
 
     def accept(self, indexes: list[int], who: str, moment: dt.datetime | None = None) -> None:
-        """Let these of its changes hold from now on; none takes all of them back."""
+        """Accept exactly these changes; an empty list withdraws all of them."""
         self.accepted = sorted(index for index in set(indexes) if 0 <= index < len(self.changes))
         self.accepted_at = (moment or timezone.now()) if self.accepted else None
         self.accepted_by = who if self.accepted else ""

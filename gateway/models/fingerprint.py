@@ -1,4 +1,4 @@
-"""Which secrets the nodes of this database have, without the secrets."""
+"""Fingerprints of the secrets that the nodes of this database use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Fingerprint(models.Model):
-    """The fingerprints of the secrets that are in use for one purpose; a list of texts."""
+    """The fingerprints of the secrets in use for one purpose, as a list of strings."""
 
     purpose = models.CharField(max_length=31, unique=True)
     values = models.JSONField(default=list)

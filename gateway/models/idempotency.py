@@ -1,4 +1,4 @@
-"""Answers of the management API that are given again to a request that is sent again."""
+"""Stored responses of the management API, replayed when a request is repeated."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ RETENTION = dt.timedelta(hours=24)
 
 
 class IdempotentResponseQuerySet(models.QuerySet[Row]):
-    """Answers by the digest of who asked for what under which key."""
+    """Responses by a digest of the caller, the operation and the idempotency key."""
 
     def stale(self) -> Self:
-        """Those whose time is over."""
+        """Responses older than RETENTION."""
         return self.filter(created_at__lt=timezone.now() - RETENTION)
 
 
 class IdempotentResponse(models.Model):
-    """One answer. `status` is 0 while the request is under way; `body` is sealed.
+    """One response. `status` is 0 while the request is in progress; `body` is encrypted.
 
-    `asked` is a digest of the body, so that a key is not used for two things.
+    `request_digest` is a digest of the request body: reusing a key for another body is an error.
     """
 
     key_digest = models.CharField(max_length=64, unique=True)

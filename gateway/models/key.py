@@ -1,4 +1,4 @@
-"""Client credentials."""
+"""API keys of clients."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from gateway.querysets import ApiKeyQuerySet
 
 
 class ApiKey(Limited, Budgeted, Margined, RegistryRow):
-    """A client's key, of which only the public part and a keyed hash are kept.
+    """A client's API key, of which only the public prefix and a keyed hash are stored.
 
-    `routes` are names of routes it may use (`*` and `?` allowed); empty means all.
-    `tags` go with each of its requests, for routes that choose by them.
-    `user` is whoever it was given to, as a label: a person, an agent, a service.
-    `previous_*` is the secret before the last rotation, which is good until its time.
-    Limits and budgets of `team` hold beside its own.
-    `last_used_at` is coarse, at most an hour behind. `store.create_key` makes one.
+    `routes` are the names of routes it may use (`*` and `?` allowed); empty means all.
+    `tags` are added to each of its requests, for routes that select targets by tag.
+    `user` is a label of its holder: a person, an agent, a service.
+    `previous_*` is the secret before the last rotation, valid until `previous_expires_at`.
+    Limits and budgets of `team` apply in addition to its own.
+    `last_used_at` is at most an hour behind. Use `store.create_key` to create a key.
     """
 
     name = models.CharField(max_length=200)
@@ -53,12 +53,12 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
 
     @property
     def expired(self) -> bool:
-        """Whether its time is over."""
+        """Whether it has expired."""
         return self.expires_at is not None and self.expires_at <= timezone.now()
 
     @property
     def previous_until(self) -> datetime | None:
-        """Until when the secret before the last rotation is good; None if it is not."""
+        """When the secret before the last rotation expires; None if it is not valid."""
         until = self.previous_expires_at
         if self.previous_digest is None or until is None or until <= timezone.now():
             return None

@@ -1,4 +1,4 @@
-"""The columns of limits and budgets, for whatever has them."""
+"""The columns of limits and budgets, as abstract models."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def _usd() -> models.DecimalField[Decimal | None, Decimal | None]:
 
 
 def _limit() -> models.PositiveBigIntegerField[int | None, int | None]:
-    """A count that must not be passed; null is no limit."""
+    """A maximum count; null is no limit."""
     return models.PositiveBigIntegerField(null=True, blank=True, validators=[MinValueValidator(1)])
 
 
 class Limited(models.Model):
-    """Requests and tokens a minute, an hour and a day, and requests at a time; null is none."""
+    """Limits of requests and tokens per minute, hour and day, and of concurrency; null is none."""
 
     limit_rpm = _limit()
     limit_rph = _limit()
@@ -57,9 +57,9 @@ class Limited(models.Model):
 
 
 class Budgeted(models.Model):
-    """US dollars for a day, a week, a month (UTC) and in all; null is none.
+    """Budgets in US dollars per day, week and month (UTC) and in total; null is none.
 
-    From `budget_soft_percent` of any on there is a warning.
+    A warning is raised at `budget_soft_percent` of any of them.
     """
 
     budget_total_usd = _usd()

@@ -1,4 +1,4 @@
-"""The request log: a narrow row for each request, and apart from it what is large."""
+"""The request log: a narrow row for each request; large data in separate tables."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from gateway.querysets import RequestBodyQuerySet, RequestLogQuerySet
 class RequestLog(models.Model):
     """One finished request. The fields are those of `gateway.relay.exchange.log_record.LogRecord`.
 
-    `request_id` is the gateway's own; `client_request_id` is what the client chose, if it
-    did, and says nothing of which row is meant. Nothing here is a foreign key: the log
-    outlives the registry.
+    `request_id` is the gateway's; `client_request_id` is the client's, if it sent one, and need
+    not be unique. There are no foreign keys: the log outlives the registry.
     """
 
     request_id = models.CharField(max_length=64)
-    # With a default of the database: older nodes of a rolling upgrade know no such column.
+    # Has a database default: during a rolling upgrade, older nodes do not write this column.
     client_request_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     started_at = models.DateTimeField()
     endpoint = models.CharField(max_length=64, blank=True)
@@ -78,8 +77,8 @@ class RequestLog(models.Model):
                 fields=["request_id", "started_at"], name="gateway_request_once"
             ),
         )
-        # Each serves one filter of the list, newest first. Partial where most rows are
-        # alike: an index costs every insert a microsecond or two.
+        # Each serves one filter of the request list, newest first. Partial where most rows
+        # have the same value: an index costs every insert a microsecond or two.
         indexes = (
             models.Index(fields=["started_at"], name="gateway_request_started"),
             models.Index(fields=["route", "id"], name="gateway_request_route"),
@@ -137,16 +136,16 @@ class RequestLog(models.Model):
 
     @property
     def hedge_loser_usd(self) -> Decimal | None:
-        """What is charged beside it for targets that were given up; None if nothing known."""
+        """Charges of hedge losers, in addition to `charged_usd`; None if none are known."""
         amounts = [attempt["charged_usd"] for attempt in self.attempts if "charged_usd" in attempt]
         return sum(map(Decimal, amounts), Decimal(0)) if amounts else None
 
 
 class RequestBody(models.Model):
-    """What went over the four wires of one request.
+    """The bodies and headers of one request: client and upstream side, request and response.
 
-    `blob` is a msgpack `gateway.relay.exchange.log_record.Bodies`, compressed with zlib where
-    that is worth it (`store.load_bodies` reads it).
+    `blob` is a msgpack `gateway.relay.exchange.log_record.Bodies`, compressed with zlib if it is
+    large (`store.load_bodies` reads it).
     """
 
     log = models.OneToOneField(
@@ -182,10 +181,10 @@ class UnindexedRequest(models.Model):
 
 
 class DocumentField(models.TextField):  # type: ignore[type-arg]
-    """The indexed words of a row: FTS5's column, or PostgreSQL's tsvector."""
+    """The indexed text of a row: FTS5's column, or PostgreSQL's tsvector."""
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:
-        """The column's type; SQLite's virtual table has none."""
+        """The column's type; SQLite's virtual table ignores it."""
         return "tsvector" if connection.vendor == "postgresql" else "text"
 
 
@@ -199,7 +198,7 @@ class Matches(models.Lookup):
     def as_sql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper
     ) -> tuple[str, tuple[Any, ...]]:
-        """FTS5: one query text of quoted phrases, which are ANDed."""
+        """FTS5: one query string of quoted phrases, which are ANDed."""
         column, params = self.process_lhs(compiler, connection)
         query = " ".join(f'"{phrase}"' for phrase in self.rhs)
         return column + " MATCH %s", (*params, query)
@@ -214,7 +213,7 @@ class Matches(models.Lookup):
 
 
 class RequestText(models.Model):
-    """The full-text index. Its table is made by migration, differently per database."""
+    """The full-text index. A migration creates its table, which differs by database."""
 
     log = models.OneToOneField(
         RequestLog,

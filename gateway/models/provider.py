@@ -1,4 +1,4 @@
-"""Providers and their models: what we call."""
+"""Providers and their models."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "The name of a var
 
 
 class Provider(Limited, Budgeted, Margined, RegistryRow):
-    """An endpoint we call: a preset of the catalogue, with changes.
+    """An upstream endpoint: a preset of the catalogue, with overrides.
 
-    A blank text and a null mean "as the preset says"; an empty object means "none".
-    `credential` is ciphertext (`store.set_credential` writes it), `credential_env` the
-    name of a variable to read instead. Values of `headers` and `query` are sealed as they
-    are saved, but for references to variables.
+    A blank text and a null mean "as in the preset"; an empty object means "none". `credential` is
+    ciphertext (`store.set_credential` writes it), `credential_env` the name of an environment
+    variable to read instead. Values of `headers` and `query` are encrypted on save, except for
+    references to variables.
     """
 
     name = models.CharField(max_length=63, unique=True, validators=[provider_name])
@@ -56,7 +56,7 @@ class Provider(Limited, Budgeted, Margined, RegistryRow):
 
 
 def _price() -> models.DecimalField[Decimal | None, Decimal | None]:
-    """US dollars per million tokens; null is the list price, where there is one."""
+    """US dollars per million tokens; null is the list price, if there is one."""
     return models.DecimalField(
         max_digits=16,
         decimal_places=8,
@@ -67,11 +67,11 @@ def _price() -> models.DecimalField[Decimal | None, Decimal | None]:
 
 
 class Model(RegistryRow):
-    """One model at one provider. `name` is the upstream's id of it.
+    """One model at one provider. `name` is the provider's id of it.
 
-    `traits` are an operator's changes to what the tables say of it, `learned` those
-    that a refusal of the upstream taught; an operator's win. `price_above` and
-    `price_tiers` are those of `gateway.store.model_prices`.
+    `traits` are an operator's overrides of the built-in tables, `learned` those from the doctor or
+    the provider's model list; an operator's take precedence. `price_above` and `price_tiers` are
+    described in `gateway.store.model_prices`.
     """
 
     provider = models.ForeignKey(Provider, on_delete=models.CASCADE, related_name="models")

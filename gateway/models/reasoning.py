@@ -1,4 +1,4 @@
-"""Reasoning that clients can not carry, kept from one of their requests to the next."""
+"""Reasoning state that clients cannot send back, stored between their requests."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ Row = TypeVar("Row", bound=models.Model)
 
 
 class ReasoningStateQuerySet(models.QuerySet[Row]):
-    """Kept turns, the oldest first."""
+    """Stored turns, oldest first."""
 
     def matching_digests(self, turns: Iterable[str], calls: Iterable[str]) -> Self:
-        """Those that any of these keys fits."""
+        """Turns that match any of these digests."""
         return self.filter(Q(turn_digest__in=list(turns)) | Q(call_digest__in=list(calls)))
 
     def younger_than(self, age: dt.timedelta) -> Self:
-        """Those that are not too old."""
+        """Turns stored within `age`."""
         return self.filter(created_at__gt=timezone.now() - age)
 
     def prune(self, age: dt.timedelta) -> int:
-        """Forget those of that age; how many rows."""
+        """Delete turns older than `age`; return the number of rows."""
         return self.filter(created_at__lte=timezone.now() - age).delete()[0]
 
 
 class ReasoningState(models.Model):
-    """One turn's thoughts and signatures, sealed with the encryption key.
+    """One turn's reasoning and signatures, encrypted.
 
     `turn_digest` and `call_digest` identify the turn (`relay.exchange.reasoning_turns`); the
     API key is part of both.

@@ -1,4 +1,4 @@
-"""What all rows of the registry share: where they come from, and the version they move."""
+"""The base of all registry rows: their source, and the version that their changes bump."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gateway.querysets import RegistryQuerySet, bump
 
 
 class Source(models.TextChoices):
-    """Who made a row, and so who may change it."""
+    """Where a row comes from, which decides who may change it."""
 
     DATABASE = "database", "made here"
     FILE = "file", "from a configuration file"
@@ -23,7 +23,7 @@ class Source(models.TextChoices):
 
 
 class Registry(models.Model):
-    """One row: the number of changes so far, by which processes see that there is one."""
+    """A single row: the number of changes so far, by which processes detect a change."""
 
     version = models.BigIntegerField(default=0)
 
@@ -37,9 +37,9 @@ class Registry(models.Model):
 
 
 class RegistryRow(models.Model):
-    """A row that the hot path knows through the snapshot.
+    """A row that the hot path sees through the snapshot.
 
-    `source_ref` says where it stands in its source, such as `litellm.yaml:12`.
+    `source_ref` is the position in its source, such as `litellm.yaml:12`.
     """
 
     source = models.CharField(max_length=16, choices=Source.choices, default=Source.DATABASE)
@@ -51,10 +51,10 @@ class RegistryRow(models.Model):
         abstract = True
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Write the row and move the version in one transaction.
+        """Save the row, record the change and bump the registry version in one transaction.
 
-        `loaddata` does not come past here: it counts as a change only if the fixture has
-        the `Registry` row too, as a whole dump does.
+        `loaddata` bypasses this: it counts as a change only if the fixture includes the `Registry`
+        row, as a complete dump does.
         """
         with transaction.atomic(using=kwargs.get("using")):
             before = self._current_values() if self.pk else None
@@ -65,7 +65,7 @@ class RegistryRow(models.Model):
             bump()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete the row and what hangs on it, and move the version."""
+        """Delete the row with its dependents, and bump the registry version."""
         with transaction.atomic(using=kwargs.get("using")):
             result = super().delete(*args, **kwargs)
             bump()
@@ -73,17 +73,17 @@ class RegistryRow(models.Model):
 
     @property
     def read_only(self) -> bool:
-        """Whether a file or the environment owns it, so that only a copy is changed here."""
+        """Whether a file or the environment owns the row, so that only a copy is editable."""
         return self.source in {Source.FILE, Source.ENVIRONMENT, Source.CODE}
 
     def _current_values(self) -> audit.Values | None:
-        """What the table says of this row."""
+        """The stored values of this row."""
         return audit.read_rows(type(self), [self.pk]).get(self.pk)
 
 
 @receiver(pre_delete)
 def note_deletion(sender: type[models.Model], instance: models.Model, **_: Any) -> None:
-    """Write down that a row goes, also where it goes because of another."""
+    """Record a deletion in the audit log, cascaded ones included."""
     if isinstance(instance, RegistryRow):
         audit.record_change(
             instance._meta.model_name or "",

@@ -1,4 +1,4 @@
-"""Responses that clients may name by id: the stateful side of OpenAI's Responses."""
+"""Stored responses of OpenAI's Responses API, which clients refer to by id."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ class StoredResponse(models.Model):
 
     The fields are those of `gateway.relay.exchange.stored_response.StoredResponse`.
 
-    A deleted one stays as a row without words until it is too old: what another process
-    is about to write must not bring it back.
+    A deleted response remains as a row without content until it is pruned: a later write by
+    another process must not restore it.
     """
 
     response_id = models.CharField(max_length=200)

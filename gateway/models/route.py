@@ -1,4 +1,4 @@
-"""Routes, their other names, and the targets behind them."""
+"""Routes, their aliases, steps, targets and versions."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Route(Limited, RegistryRow):
     reasoning_field = models.CharField(max_length=31, default="reasoning_content")
     hidden = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
-    # What each key may use of it, as `routing.limits.Limits`; what is not said is no limit.
+    # Limits of each key on this route, as `routing.limits.Limits`; a missing one is no limit.
     key_limits = models.JSONField(default=dict, blank=True)
-    # A `routing.cache_policy.CachePolicy`; empty: no answer is kept.
+    # A `routing.cache_policy.CachePolicy`; empty disables the response cache.
     cache = models.JSONField(default=dict, blank=True)
-    # One more each time that what it kept is thrown away.
+    # Incremented whenever the route's cache is cleared.
     cache_generation = models.PositiveIntegerField(default=0)
 
     objects = RegistryRowQuerySet["Route"].as_manager()
@@ -76,9 +76,9 @@ class Alias(RegistryRow):
 
 
 class Step(RegistryRow):
-    """What the targets of one `order` do as a step. The fields are `routing.snapshot.Step`'s.
+    """Options of the targets with one `order`. The fields are those of `routing.snapshot.Step`.
 
-    A route without any is a plain list of targets in the route's own strategy.
+    A route without steps is a plain list of targets with the route's own strategy.
     """
 
     route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="steps")
@@ -108,9 +108,9 @@ class Step(RegistryRow):
 
 
 class Target(Limited, Budgeted, RegistryRow):
-    """A model as one step of a route. Lower `order` first; `weight` splits equals.
+    """A model in a route. Lower `order` first; `weight` splits traffic within the same `order`.
 
-    `position` is its place among those of the same `order`; equals stand by age.
+    `position` sorts targets of the same `order`; ties sort by id.
     """
 
     route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="targets")
@@ -134,10 +134,10 @@ class Target(Limited, Budgeted, RegistryRow):
 
 
 class RouteVersion(models.Model):
-    """A route as it was saved: one row for each save, never changed.
+    """A route as it was saved: one immutable row for each save.
 
-    `document` is a `gateway.store.routes.Document`, `who` the name of a user, empty for
-    what came about elsewhere.
+    `spec` is the JSON of a `gateway.routing.route_spec.RouteSpec`. `saved_by` is a user name; it is
+    empty for changes made outside `save_route`.
     """
 
     route = models.ForeignKey(Route, on_delete=models.CASCADE, related_name="versions")

@@ -1,8 +1,8 @@
-"""Encryption of texts at rest, and a column of names and values whose values are sealed.
+"""Encryption of texts at rest, and a JSON field of names and encrypted values.
 
-A sealed text is `<key id>:<Fernet token>`. The key id tells which of ENCRYPTION_KEYS
-made it; inside, the text follows the place it belongs to, so that a ciphertext copied to
-another place opens nothing.
+A sealed text is `<key id>:<Fernet token>`. The key id names the one of ENCRYPTION_KEYS that
+was used. The plaintext includes the context it belongs to, so that a ciphertext copied to
+another row or field does not decrypt.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from django.conf import settings
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# A value that begins so is the name of a variable, which is no secret.
+# Prefix of a reference to an environment variable, which is not secret.
 REFERENCE = "os.environ/"
 _SEALED_PREFIX = "sealed:"
 
 
 class UndecryptableError(ValueError):
-    """A sealed text that no encryption key opens, or that belongs to another place."""
+    """A sealed text that no encryption key decrypts, or that belongs to another context."""
 
 
 def key_id(key: str) -> str:
-    """What tells an encryption key from others, and nothing of the key."""
+    """A short identifier of an encryption key, which reveals nothing of the key."""
     return hashlib.sha256(key.encode()).hexdigest()[:8]
 
 
 def seal_for(context: str, text: str) -> str:
-    """A text, encrypted for one place, which `unseal_for` must name again."""
+    """Encrypt a text for one context, which `unseal_for` must be given again."""
     token = _cipher().encrypt(f"{context}\n{text}".encode()).decode()
     return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
 
 def unseal_for(expected_context: str, sealed: str) -> str:
-    """The text that was sealed for this place. Raises Undecryptable."""
+    """The text that was sealed for this context. Raises UndecryptableError."""
     sealed_with, _, token = sealed.rpartition(":")
     try:
         context, _, text = _cipher().decrypt(token.encode()).decode().partition("\n")
@@ -64,21 +64,21 @@ def is_sealed_without(column: str, key_id: str) -> bool:
 
 
 class SealedPairs(models.JSONField):
-    """Names and values; in the database all values but references to variables are sealed.
+    """Names and values, encrypted in the database except for references to variables.
 
-    A value that cannot be opened stays sealed: whoever uses it calls `refuse_sealed`.
+    A value that cannot be decrypted stays sealed: its user must call `refuse_sealed`.
     """
 
     def get_prep_value(self, value: Any) -> Any:
-        """The pairs as the database has them."""
+        """The pairs with encrypted values."""
         return super().get_prep_value(self._map_values(value, self._seal))
 
     def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
-        """The pairs as they are used."""
+        """The pairs with decrypted values."""
         return self._map_values(super().from_db_value(value, expression, connection), self._unseal)
 
     def value_to_string(self, obj: models.Model) -> Any:
-        """For serializers, which write files: sealed."""
+        """Encrypted values for serializers, which write files."""
         return self._map_values(self.value_from_object(obj), self._seal)
 
     def _map_values(self, value: Any, change: Any) -> Any:
@@ -104,6 +104,6 @@ class SealedPairs(models.JSONField):
 
 
 def refuse_sealed(text: str) -> None:
-    """Raise Undecryptable for a value that could not be opened."""
+    """Raise UndecryptableError for a value that could not be decrypted."""
     if text.startswith(_SEALED_PREFIX):
         raise UndecryptableError("it was sealed with another encryption key; enter it again")

@@ -1,4 +1,4 @@
-"""Settings that people change in the console."""
+"""Settings that can be changed in the console."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from gateway.querysets import RegistryRowQuerySet
 
 
 class Setting(RegistryRow):
-    """One value, by the name `gateway.store.options` knows it by.
+    """One value, under its name in `gateway.store.options`.
 
-    It is a row of the registry, so that every process uses it within a second.
+    It is a registry row, so that every process applies it within a second.
     """
 
     name = models.CharField(max_length=63, unique=True)

@@ -13,11 +13,11 @@ from gateway.querysets import TeamQuerySet
 
 
 class Team(Limited, Budgeted, Margined, RegistryRow):
-    """Some keys (`ApiKey.team`) that together must keep to a budget and limits.
+    """A group of keys (`ApiKey.team`) that share a budget and limits.
 
-    A team with a `parent` is a project of that team, which holds for its keys too; there
-    are no projects of projects. What its keys spent goes with them: a key that joins
-    brings what it has spent in the budget's window.
+    A team with a `parent` is a project of that team, whose limits apply to its keys too; projects
+    cannot be nested. Spend moves with the key: a key that joins a team brings its spend of the
+    current budget window.
     """
 
     name = models.CharField(max_length=200, unique=True)
@@ -34,7 +34,7 @@ class Team(Limited, Budgeted, Margined, RegistryRow):
         return self.name
 
     def clean(self) -> None:
-        """A project is a part of a team, and has no parts of its own."""
+        """Validate that the parent is not a project, and that a project has no projects."""
         super().clean()
         if self.parent is None:
             return

@@ -1,4 +1,4 @@
-"""Files and batches that providers keep: whose they are."""
+"""Which API key owns each file and batch at a provider."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from gateway.querysets import ProviderResourceQuerySet
 
 
 class ProviderResource(models.Model):
-    """One thing at a provider that was made with a key, so that lists show each key its own.
+    """A resource at a provider that was created with a key, so that a key lists only its own.
 
-    What it is, and whether it is still there, the provider knows. `key_id` is no foreign
-    key: the provider keeps the thing when the key is gone; 0 is for no key. `batch` is the
-    batch whose results a file has; `settled_at` is when the cost of a batch was counted.
+    Its content and whether it still exists is known only to the provider. `key_id` is not a
+    foreign key, as the resource outlives the key; 0 is no key. `batch_id` is the batch whose
+    results a file contains; `settled_at` is when the cost of a batch was counted.
     """
 
     provider = models.CharField(max_length=63)

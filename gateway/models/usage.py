@@ -1,7 +1,7 @@
-"""Sums of the request log by hour, kept as rows are written; they outlive the log's rows.
+"""Hourly roll-ups of the request log, updated as rows are written; they outlive the log's rows.
 
-`KEYS` is what a row is known by, `SUMS` what grows. No null among the keys: it would
-make every row another one.
+`KEYS` are the columns of the unique key, `SUMS` the counters. Key columns are never null: a
+unique constraint treats nulls as distinct.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ def _sum() -> models.BigIntegerField[int, int]:
 
 
 class UsageHour(models.Model):
-    """What one key used of one route and model in one hour, by the target that answered.
+    """Usage of one key, route and model in one hour, by the target that answered.
 
-    `key_id` is 0 for what no key of the registry asked for. `cost_units` and
-    `charged_units` are exact: `usage_querysets.UNITS` to a US dollar.
+    `key_id` is 0 for requests without a key of the registry. `cost_units` and `charged_units` are
+    exact integers: `usage_querysets.UNITS` to a US dollar.
     """
 
     KEYS: ClassVar = ("hour", "key_id", "key_prefix", "route", "provider", "model")
@@ -75,7 +75,7 @@ class UsageHour(models.Model):
 
 
 class TargetHour(models.Model):
-    """How often one target was called in one hour, and how often that failed by its fault."""
+    """Calls of one target in one hour, and the failures that it caused."""
 
     KEYS: ClassVar = ("hour", "provider", "model")
     SUMS: ClassVar = ("attempts", "failures", "successes")
@@ -101,10 +101,10 @@ class TargetHour(models.Model):
 
 
 class LatencyHour(models.Model):
-    """How many answers of a target in one hour took about so long.
+    """Latency histogram of a target in one hour: number of responses per bucket.
 
-    `measure` is `first_token` or `total` (the complete response), `bucket` as
-    `usage_querysets.bucket_of` says.
+    `measure` is `first_token` or `total` (the complete response), `bucket` as in
+    `usage_querysets.bucket_of`.
     """
 
     KEYS: ClassVar = ("hour", "provider", "model", "measure", "bucket")

@@ -1,12 +1,11 @@
-"""The registry as documents: what the management API and configuration files read and write.
+"""The registry as documents, which the management API and configuration files read and write.
 
-A document is plain JSON under a name that means the same in another database. It never
-holds a secret: a stored credential and a header's value read as `***`, and a `***` that
-is written means the one that is there. Writing takes the same document back, tells of the
-first thing wrong by its field, and leaves nothing half done.
+A document is plain JSON under a name that is portable between databases. It contains no secret:
+stored credentials and header values read as `***`, and writing `***` leaves the stored value
+unchanged. A write reports the first invalid field, and is all or nothing.
 
     KINDS["providers"].read(row)              -> the document
-    KINDS["providers"].write(document, row)   -> the row, made or changed
+    KINDS["providers"].write(document, row)   -> the row, created or changed
 """
 
 from __future__ import annotations
@@ -42,9 +41,9 @@ Document = dict[str, Any]
 
 
 class Kind(NamedTuple):
-    """One sort of row: `find` gives the row of a name, or None.
+    """One kind of row, and its conversions. `find` returns the row of a name, or None.
 
-    `write` takes None for a row that is to be made. It raises Refused.
+    `write` creates a row if given None. It raises Refused.
     """
 
     name: str
@@ -60,7 +59,7 @@ def _by_name(table: Any) -> Callable[[str], Any | None]:
     return lambda name: None if "\0" in name else table.objects.filter(name=name).first()
 
 
-# In the order in which a whole configuration has to be written: what stands on what.
+# In the order in which a configuration must be written: dependencies first.
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (

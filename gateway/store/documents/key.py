@@ -1,6 +1,6 @@
-"""API keys as documents: all but their secrets.
+"""API keys as documents, without their secrets.
 
-A key's name need not be unique, so it is found by the public part of its secret too.
+A key's name need not be unique, so keys can be looked up by their public prefix too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gateway.store.keys import new_key_row
 
 
 def find_key(name: str) -> ApiKey | None:
-    """The key whose public part, or else whose name, this is; None if no or several have it."""
+    """The key with this public prefix, or else this name; None if no or several keys have it."""
     if "\0" in name:
         return None
     rows = ApiKey.objects.select_related("team")
@@ -63,7 +63,7 @@ def read_key(row: ApiKey) -> dict[str, Any]:
 
 
 def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
-    """Make or change a key. Whoever wants the secret of a new one brings a `fresh_row`.
+    """Create or change a key; to get the secret of a new one, pass a row of `new_key_row`.
 
     Raises Refused.
     """
@@ -97,7 +97,7 @@ def _team(name: str) -> Team | None:
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:
-    """A time without a zone is UTC."""
+    """The time, in UTC if it has no time zone."""
     if moment is None or timezone.is_aware(moment):
         return moment
     return moment.replace(tzinfo=dt.UTC)

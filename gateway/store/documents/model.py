@@ -1,4 +1,4 @@
-"""Models as documents, under `provider/model`."""
+"""Models as documents, named `provider/model`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_model(row: Model) -> dict[str, Any]:
 
 
 def write_model(document: dict[str, Any], row: Model | None) -> Model:
-    """Make or change a model. Raises Refused."""
+    """Create or change a model. Raises Refused."""
     values = convert_document(document, ModelDoc)
     provider_name, _, name = values.name.partition("/")
     provider = Provider.objects.filter(name=provider_name).first()

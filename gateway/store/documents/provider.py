@@ -67,7 +67,7 @@ def read_provider(row: Provider) -> dict[str, Any]:
 
 
 def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
-    """Make or change a provider. Raises Refused."""
+    """Create or change a provider. Raises Refused."""
     values = convert_document(document, ProviderDoc)
     row = row or Provider()
     claim(row)
@@ -97,7 +97,7 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
 
 
 def _credential(row: Provider, entered: str, previous_origin: tuple[str, str] | None) -> str | None:
-    """Set where the credential is from; the one that is to be stored, if it is new."""
+    """Set the row's credential source; return a new credential to be stored, or None."""
     if entered == HIDDEN:
         if not row.credential:
             raise Refused("credential", f"{HIDDEN} stands for a key that is stored; none is")
@@ -112,7 +112,7 @@ def _credential(row: Provider, entered: str, previous_origin: tuple[str, str] | 
 
 
 def field_of(error: ValueError) -> str:
-    """The field of a provider that an error of `provider_value` is about; empty for none."""
+    """The field that an error of `provider_value` is about; empty for none."""
     if isinstance(error, UndecryptableError):
         return "credential"
     return error.field if isinstance(error, InvalidField) else ""

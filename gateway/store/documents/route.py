@@ -1,4 +1,4 @@
-"""Routes as documents. Each write is a version of the route, as in the console."""
+"""Routes as documents. Each write creates a version of the route, as in the console."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_route(row: Route) -> dict[str, Any]:
 
 
 def write_route(document: dict[str, Any], row: Route | None) -> Route:
-    """Make or change a route. Raises Refused."""
+    """Create or change a route. Raises Refused."""
     values = convert_document(document, RouteDoc)
     owned = row or Route()
     claim(owned)
@@ -63,7 +63,7 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
 
 
 def _fields_beside_spec(row: Route) -> tuple[Any, ...]:
-    """What a route's document says beside its way."""
+    """The fields of a route's document that are not in its spec, and its source."""
     return limits_value(row), key_limits_value(row), row.source, row.source_ref
 
 

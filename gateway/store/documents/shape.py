@@ -1,4 +1,4 @@
-"""The shapes of documents, and what all of their writers share."""
+"""The schemas of documents, and what their writers share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 class Refused(ValueError):
-    """A document that can not be written: the field that is wrong, and why."""
+    """An invalid document: `field` is what is wrong, `why` the reason."""
 
     def __init__(self, field: str, why: str) -> None:
         why = why.removeprefix(f"{field}: ")
@@ -35,7 +35,7 @@ class Refused(ValueError):
 
 
 class Owned(Refused):
-    """A row that is somebody else's to change: a configuration file's or the environment's."""
+    """The row belongs to another owner, such as a configuration file or the environment."""
 
 
 class ProviderDoc(msgspec.Struct, kw_only=True):
@@ -136,14 +136,14 @@ class KeyDoc(msgspec.Struct, kw_only=True):
 
 
 class Owner(NamedTuple):
-    """A file that rows are written for; `take` is whether it may have what others own."""
+    """The file that rows are written for; `take` permits taking over rows of other owners."""
 
     file: str
     ref: str = ""
     take: bool = False
 
     def has(self, row: RegistryRow) -> bool:
-        """Whether the row is the file's already."""
+        """Whether the row belongs to this file."""
         return row.source == Source.CODE and row.source_ref.rpartition(":")[0] == self.file
 
 
@@ -152,7 +152,7 @@ _owner: ContextVar[Owner | None] = ContextVar("owner", default=None)
 
 @contextmanager
 def owning(owner: Owner) -> Iterator[None]:
-    """Make what is written within the file's."""
+    """Assign all rows that are written within the context to this owner."""
     token = _owner.set(owner)
     try:
         yield
@@ -161,21 +161,21 @@ def owning(owner: Owner) -> Iterator[None]:
 
 
 def owned(row: RegistryRow) -> str:
-    """Where a row must be changed if not here; empty if it may be changed here."""
+    """The source where a row must be changed instead; empty if it can be changed here."""
     if not row.read_only:
         return ""
     return row.source_ref or Source(row.source).label
 
 
 def claim(row: RegistryRow) -> None:
-    """Put down whose the row is from now on. Raises Owned if it is somebody else's."""
+    """Set the source of a row to the current owner. Raises Owned if another owner has it."""
     owner = _owner.get()
     if owner is None:
         if row.pk and (owner_ref := owned(row)):
             raise Owned("", f"{row} is owned by {owner_ref}: change it there, or make it your own")
         row.source, row.source_ref = Source.DATABASE, ""
         return
-    free = row.source == Source.ENVIRONMENT  # found by itself; who names it may have it
+    free = row.source == Source.ENVIRONMENT  # auto-detected rows can be claimed by any file
     if row.pk and not owner.has(row) and not free and not owner.take:
         owner_ref = owned(row) or "the console or the API"
         raise Owned("", f"{row} is owned by {owner_ref}; `--take` makes it this file's")
@@ -183,7 +183,7 @@ def claim(row: RegistryRow) -> None:
 
 
 def convert_document(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
-    """The document in its shape. Raises Refused for an unknown field or a wrong value."""
+    """The document as a struct. Raises Refused for an unknown field or an invalid value."""
     try:
         values = msgspec.convert(document, shape, strict=True)
     except msgspec.ValidationError as error:
@@ -194,7 +194,7 @@ def convert_document(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
 
 
 def _refuse_unknown(document: Any, converted: Any, path: str) -> None:
-    """Raise Refused for a field that was read past, however deep, and for what no text holds."""
+    """Raise Refused for unknown fields at any depth, and for strings with NUL."""
     if isinstance(document, str) and "\0" in document:
         raise Refused(path, "must not hold the character NUL")
     if isinstance(document, Mapping) and isinstance(converted, Mapping):
@@ -209,12 +209,12 @@ def _refuse_unknown(document: Any, converted: Any, path: str) -> None:
 
 
 def as_json(value: Any) -> Any:
-    """Plain JSON values; decimals are texts, so that none loses a digit."""
+    """Plain JSON values; decimals become strings, so that no digit is lost."""
     return msgspec.json.decode(msgspec.json.encode(value))
 
 
 def merge_patch(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """A document with a JSON merge patch (RFC 7396): null stands for the default."""
+    """A document with a JSON merge patch (RFC 7396) applied: null resets to the default."""
     merged = dict(document)
     for name, value in change.items():
         if value is None:
@@ -228,7 +228,7 @@ def merge_patch(document: Mapping[str, Any], change: Mapping[str, Any]) -> dict[
 
 
 def check_row(row: models.Model) -> None:
-    """Raise Refused for what the columns can not hold."""
+    """Raise Refused if the row does not pass model validation."""
     try:
         row.full_clean(validate_constraints=True)
     except ValidationError as error:
@@ -238,7 +238,7 @@ def check_row(row: models.Model) -> None:
 
 
 def _document_field(column: str) -> str:
-    """A column as documents call it."""
+    """The document field of a column."""
     if column in LIMITS:
         return f"limits.{LIMITS[column]}"
     if column in BUDGETS:
@@ -247,7 +247,7 @@ def _document_field(column: str) -> str:
 
 
 def hide_values(pairs: Mapping[str, str]) -> dict[str, str]:
-    """Pairs whose values can not be read, but for references to variables."""
+    """The pairs with hidden values, except for references to variables."""
     return {
         name: value if isinstance(value, str) and value.startswith(REFERENCE) else HIDDEN
         for name, value in pairs.items()
@@ -257,12 +257,12 @@ def hide_values(pairs: Mapping[str, str]) -> dict[str, str]:
 def restore_hidden_values(
     pairs: Mapping[str, str], stored: Mapping[str, str], field: str, *, moved: bool = False
 ) -> dict[str, str]:
-    """Pairs as written, a hidden value being the one that is held.
+    """The pairs, with hidden values replaced by the stored ones.
 
-    `moved` says that they go to another server than before: hidden values stay behind.
+    `moved` means that the provider's host changed: stored values are not sent to the new one.
 
     Raises:
-        Refused: there is no such hidden value, or it was meant for another server.
+        Refused: no value is stored, or it was stored for another host.
     """
     restored = {}
     for name, value in pairs.items():
