@@ -214,7 +214,7 @@ def reconcile(provider: str, since: dt.datetime, until: dt.datetime) -> Reconcil
 
 
 def _match_model(name: str, models: set[str]) -> str:
-    """The log's name of a billed model: itself, or the longest one that is a prefix of it."""
+    """The log's name of a billed model: an exact match, else the longest prefix, else `name`."""
     if name in models:
         return name
     lower = name.lower()

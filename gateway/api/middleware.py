@@ -71,7 +71,7 @@ class ReadYourWrites(Middleware):
     def after(
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
-        """Return the response once the registry has reloaded."""
+        """Return the response once the registry has reloaded, or the reload timed out."""
         live = runtime.current()
         if live is not None and committed_changes() != state:
             live.registry.refresh()
@@ -80,7 +80,7 @@ class ReadYourWrites(Middleware):
     async def aafter(
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
-        """Return the response once the registry has reloaded, in a thread to not block the loop."""
+        """Return the response as `after` does, reloading in a thread to not block the loop."""
         if committed_changes() != state:
             return await asyncio.to_thread(self.after, request, response, state)
         return response

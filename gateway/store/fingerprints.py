@@ -66,7 +66,7 @@ def check_secrets() -> None:
 
 
 def accept_secrets() -> int:
-    """Store this node's fingerprints instead; return the number of re-encrypted credentials."""
+    """Replace the stored fingerprints by this node's; return the number of credentials renewed."""
     with transaction.atomic():
         renewed = rotate_credentials()
         encryption = [key_id(settings.ENCRYPTION_KEYS[0])]

@@ -38,7 +38,7 @@ def price_value(listed: Price, row: Model) -> Price:
     if not row_rates:
         source = listed.source
     price = msgspec.structs.replace(listed, **row_rates, source=source)
-    # An override of the base price replaces the listed prices of long prompts as well.
+    # An override of the input or output price also discards the listed prices of long prompts.
     long_prompts = [] if row.price_above is None else row.price_above
     if row.price_above is not None or {"input", "output"} & row_rates.keys():
         price = msgspec.structs.replace(price, above=above_value(long_prompts, price))
