@@ -19,7 +19,7 @@ from django.core.asgi import get_asgi_application
 
 django_application = get_asgi_application()
 
-# After Django is set up: models may be imported from here on.
+# From here on Django is set up, so models may be imported.
 from channels.routing import ProtocolTypeRouter, URLRouter
 from channels.security.websocket import OriginValidator
 from django.conf import settings
@@ -80,12 +80,12 @@ def _config() -> Config:
 
 
 def _drain_on_signals(live: runtime.Runtime, state: dict[str, Any]) -> None:
-    """At SIGTERM and SIGINT tell the relay first, then do what the server set up.
+    """Announce a drain to the relay on SIGTERM and SIGINT, then call the server's handler.
 
-    After a SIGTERM the listener stays open for a while: whoever balances the load sees that
-    the node is not ready, and every answer says `Connection: close` (`state` tells the server
-    so). A second signal ends the wait. Here and not in a server's subclass: each worker of a
-    supervisor comes past here.
+    After a SIGTERM the listener stays open for DRAIN_WAIT_S: load balancers see that the node is
+    not ready, and every response has `Connection: close` (through `state`). A second signal ends
+    the wait. This is done here rather than in a server subclass, since every worker of a supervisor
+    runs it.
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,7 +113,7 @@ def _drain_on_signals(live: runtime.Runtime, state: dict[str, Any]) -> None:
 
 
 def _check_secrets() -> None:
-    """Raise WrongSecrets; a database that is away says nothing."""
+    """Raise WrongSecrets; an unreachable database is ignored."""
     try:
         with contextlib.suppress(DatabaseError):
             store.check_secrets()
@@ -122,7 +122,7 @@ def _check_secrets() -> None:
 
 
 async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Build the relay before the first request, and let it write its journal at the end."""
+    """Build the relay before the first request, and flush its journal at shutdown."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
@@ -149,7 +149,7 @@ def _prune() -> None:
         store.prune()
 
 
-# What is old may be much, and is deleted in a few statements.
+# Many old rows may be due, and few statements delete them.
 PRUNE_S = 600.0
 deadline.set_default(settings.DATABASE_TIMEOUT_S)
 runtime.install(
@@ -190,23 +190,23 @@ pages = Bounded(django_application)
 
 
 def http(scope: dict[str, Any], receive: Any, send: Any) -> Any:
-    """The edge's or Django's answer.
+    """Dispatch a request to the edge or to Django.
 
-    One look at the path: Channels' URLRouter would try its patterns at each request.
+    One check of the path: Channels' URLRouter would try its patterns at each request.
     """
     application: Any = edge if is_edge_path(scope["path"]) else pages
     return application(scope, receive, send)
 
 
 class Origins(OriginValidator):  # type: ignore[misc]
-    """Lets programs in, which name no origin, and pages of this site; other sites' are refused."""
+    """Allows programs, which send no origin, and pages of this site; rejects other sites."""
 
     def valid_origin(self, parsed_origin: ParseResult | None) -> bool:
-        """Whether a connection may come from there."""
+        """Whether connections from this origin are allowed."""
         return parsed_origin is None or bool(super().valid_origin(parsed_origin))
 
 
-# One place has a WebSocket; at any other its own refusal says so, in the dialect.
+# Only one path has a WebSocket; at any other, `serve_websocket` refuses in the dialect.
 sockets = URLRouter([re_path("", serve_websocket)])  # type: ignore[arg-type]
 websocket = Origins(sockets, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

@@ -1,7 +1,7 @@
-"""Bounds requests to Django: their bodies, and how many anonymous ones are answered at a time.
+"""Limits requests to Django: the size of bodies, and the number of anonymous requests.
 
-Before a view, a session or CSRF protection is asked. Django would spool any body to disk, and
-takes a thread for each request: callers that nobody knows must not take all of them.
+Applies before views, sessions and CSRF protection. Django would spool any body to disk, and
+uses a thread for each request: anonymous callers must not occupy all of them.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _MIB = 1024 * 1024
-# The first prefix that fits counts. What uploads files or pictures has more; each page's own
-# limit is lower, and says more.
+# The first matching prefix counts. Paths for uploads have more; each page's own limit is
+# lower, with a better message.
 LIMITS: tuple[tuple[str, int], ...] = (
     ("/console/playground", settings.MAX_BODY_BYTES),
     ("/console/cost", 9 * _MIB),
@@ -36,20 +36,20 @@ LIMITS: tuple[tuple[str, int], ...] = (
     ("/api/", 2 * _MIB),
 )
 OTHERS = _MIB
-# Requests at a time whose credential was not accepted lately; static files count, too.
+# Concurrent requests without a recently accepted credential, including static files.
 MAX_ANONYMOUS = 64
-# For so long, and of so many callers, it is remembered that a credential was accepted.
+# How long an accepted credential is remembered, and how many of them.
 REMEMBERED_S, MAX_REMEMBERED = 600.0, 10_000
 _CREDENTIALS = (b"cookie", b"authorization", b"x-api-key", b"api-key")
 
 
 def limit_of(path: str) -> int:
-    """The most bytes of a body that is sent to this path."""
+    """Return the largest body that this path accepts, in bytes."""
     return next((limit for prefix, limit in LIMITS if path.startswith(prefix)), OTHERS)
 
 
 class _Refused(Exception):
-    """The request is not answered: `status` and why."""
+    """The request is rejected: `status` and the reason."""
 
     def __init__(self, status: int, why: str, *, retry_after_s: int = 0) -> None:
         super().__init__(why)
@@ -58,7 +58,7 @@ class _Refused(Exception):
 
 
 class AcceptedCredentials:
-    """Digests of the credentials that Django accepted lately."""
+    """Digests of the credentials that Django accepted recently."""
 
     def __init__(self) -> None:
         self._until: OrderedDict[bytes, float] = OrderedDict()
@@ -67,7 +67,7 @@ class AcceptedCredentials:
         return self._until.get(digest, 0.0) > time.monotonic()
 
     def add(self, digest: bytes) -> None:
-        """Remember one, the newest last."""
+        """Remember a digest, as the newest."""
         self._until[digest] = time.monotonic() + REMEMBERED_S
         self._until.move_to_end(digest)
         if len(self._until) > MAX_REMEMBERED:
@@ -75,13 +75,13 @@ class AcceptedCredentials:
 
 
 def credential_digest(headers: Mapping[bytes, bytes]) -> bytes:
-    """What stands for all credentials of a request; empty if it has none."""
+    """Return a digest of all credentials of a request; empty if it has none."""
     values = [headers.get(name, b"") for name in _CREDENTIALS]
     return hashlib.sha256(b"\0".join(values)).digest() if any(values) else b""
 
 
 class Bounded:
-    """An ASGI application that is given bounded requests only."""
+    """An ASGI application behind limits on bodies and anonymous requests."""
 
     def __init__(self, application: Any) -> None:
         self._application = application
@@ -89,7 +89,7 @@ class Bounded:
         self._anonymous = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; 413, 408 and 503 without the application."""
+        """Handle a request; 413, 408 and 503 without the application."""
         headers = dict(scope["headers"])
         digest = credential_digest(headers)
         known = digest in self._accepted
@@ -121,14 +121,14 @@ class Bounded:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """The same messages, until there is too much of the body or it takes too long."""
+    """Wrap `receive` with a limit on the body's size and on its time of arrival."""
     due = asyncio.get_running_loop().time() + settings.BODY_TIMEOUT_S
     size = 0
     complete = False
 
     async def bounded() -> Message:
         nonlocal size, complete
-        if complete:  # what follows is that the client leaves
+        if complete:  # later messages report that the client disconnected
             return await receive()
         try:
             async with asyncio.timeout_at(due):
@@ -150,7 +150,7 @@ def _too_large(limit: int) -> _Refused:
 
 
 async def _tell(scope: Scope, send: Send, refusal: _Refused) -> None:
-    """As the API says it, or in words to a browser."""
+    """Send the error as JSON like the API, or as text to a browser."""
     if scope["path"].startswith("/console/"):
         kind, body = b"text/plain; charset=utf-8", str(refusal).encode()
     else:

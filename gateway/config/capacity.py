@@ -1,4 +1,4 @@
-"""How many connections and requests a process takes at a time, from what the machine has."""
+"""Capacity of a process: connections and concurrent requests, from the machine's resources."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ try:
 except ImportError:  # Windows has no such limits
     resource = None  # type: ignore[assignment]
 
-# What is asked for where the operating system allows it.
+# Requested from the operating system, if it allows as many.
 MAX_DESCRIPTORS = 65_536
-# What a request may take on average, body and answer included (a 1 MB body takes 2.2 MB).
+# Average memory of a request, with body and response (a 1 MB body takes 2.2 MB).
 REQUEST_BYTES = 5 * 1024 * 1024 // 2
 MIN_REQUESTS, MAX_REQUESTS = 16, 10_000
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def descriptors() -> int:
-    """The descriptors this process may open; raises its soft limit as far as is useful."""
+    """Return the descriptors this process may open; raises the soft limit if useful."""
     if resource is None:
         return 8192
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -36,15 +36,15 @@ def descriptors() -> int:
 
 
 def connections() -> int:
-    """The most client connections of a process: what requests and files do not need."""
+    """Return the limit of client connections: the descriptors not reserved for other uses."""
     available = _available()
     return max(1, available - available // 3)
 
 
 def requests() -> int:
-    """The most requests at a time of a process, from its descriptors and its part of memory.
+    """Return the limit of concurrent requests, from descriptors and the process's memory share.
 
-    Each has a connection to an upstream beside its client's.
+    Each request needs an upstream connection in addition to its client's.
     """
     by_memory = memory() // 2 // workers() // REQUEST_BYTES
     limit = min(_available() // 3, max(MIN_REQUESTS, by_memory), MAX_REQUESTS)
@@ -52,13 +52,13 @@ def requests() -> int:
 
 
 def workers() -> int:
-    """The processes that share the machine's memory; `up` says how many it starts."""
+    """Return the number of processes that share the machine's memory; `up` sets it."""
     concurrency = os.environ.get("WEB_CONCURRENCY", "")
     return max(1, int(concurrency)) if concurrency.isdecimal() else 1
 
 
 def memory() -> int:
-    """The bytes of memory of this machine, or of its container."""
+    """Return the bytes of memory of this machine, or of its container."""
     limits = [_physical()]
     for path in _CGROUPS:
         with contextlib.suppress(OSError, ValueError):
@@ -74,6 +74,6 @@ def _physical() -> int:
 
 
 def _available() -> int:
-    """Descriptors that are not kept free for databases, files and refusals."""
+    """Return the descriptors left after a reserve for databases, files and refusals."""
     limit = descriptors()
     return max(3, limit - max(64, limit // 16))

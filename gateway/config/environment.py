@@ -1,6 +1,6 @@
-"""Settings from the environment, strictly: what is not understood is an error.
+"""Reads settings from the environment, strictly: an invalid value is an error.
 
-Every variable may also be given as `NAME_FILE`, the path of a file that holds it.
+Every variable may also be set as `NAME_FILE`, the path of a file with the value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FALSE = {"0", "false", "no", "off"}
 
 
 def text(name: str, default: str = "") -> str:
-    """The variable, or the content of the file `NAME_FILE` names, or `default`."""
+    """Return the variable, or the content of the file `NAME_FILE` names, or `default`."""
     value = os.environ.get(name)
     path = os.environ.get(f"{name}_FILE")
     if value is not None and path is not None:
@@ -37,7 +37,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def flag(name: str, *, default: bool) -> bool:
-    """A yes/no variable."""
+    """Return a boolean variable."""
     value = text(name).strip().lower()
     if not value:
         return default
@@ -49,7 +49,7 @@ def flag(name: str, *, default: bool) -> bool:
 
 
 def number(name: str, default: float, *, min_value: float = 0) -> float:
-    """A number of at least `least`."""
+    """Return a number of at least `min_value`."""
     value = text(name).strip()
     if not value:
         return default
@@ -63,12 +63,12 @@ def number(name: str, default: float, *, min_value: float = 0) -> float:
 
 
 def names(name: str, default: str = "") -> list[str]:
-    """A comma-separated list without empty items."""
+    """Return a comma-separated list without empty items."""
     return [item.strip() for item in text(name, default).split(",") if item.strip()]
 
 
 def networks(value: str) -> list[str]:
-    """A comma-separated list of IP addresses and networks. Raises ValueError."""
+    """Parse a comma-separated list of IP addresses and networks. Raises ValueError."""
     items = [item.strip() for item in value.split(",") if item.strip()]
     for item in items:
         try:
@@ -80,17 +80,17 @@ def networks(value: str) -> list[str]:
 
 
 def data_dir(name: str, default: str) -> Path:
-    """The data directory, made with mode 0700 if it is missing.
+    """Return the data directory, created with mode 0700 if it is missing.
 
-    From here on the process makes files for its own user alone: a directory that was there
-    before may be open to all.
+    Also restricts the umask: this process creates files for its own user only, even if the
+    directory existed before and is readable by others.
     """
     os.umask(0o077)
     return directory(name, Path(text(name, default)).resolve())
 
 
 def directory(name: str, path: Path) -> Path:
-    """A directory that a variable says, made with mode 0700 if it is missing."""
+    """Return a directory, created with mode 0700 if it is missing; `name` is its variable."""
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -99,32 +99,32 @@ def directory(name: str, path: Path) -> Path:
 
 
 def make_private(database: Path) -> None:
-    """Take SQLite's files from everybody but their owner; older versions made them readable."""
+    """Restrict SQLite's files to their owner; older versions made them readable."""
     for path in (database, *(Path(f"{database}{end}") for end in ("-wal", "-shm", "-journal"))):
-        # Somebody else's file is that person's to protect.
+        # A file of another user cannot be changed.
         with contextlib.suppress(OSError):
             if path.stat().st_mode & 0o077:
                 path.chmod(0o600)
 
 
 def parsed(name: str, value: str, parse: Callable[[str], Value]) -> Value:
-    """What `parse` makes of the value of a variable."""
+    """Return the parsed value of a variable; a ValueError becomes ImproperlyConfigured."""
     try:
         return parse(value)
     except ValueError as error:
-        # The value may hold a password: only the reason is told, and only its first sentence.
+        # The value may contain a password: the message has only the reason's first sentence.
         raise ImproperlyConfigured(f"{name}: {str(error).partition('. ')[0]}") from None
 
 
 def redis_url(value: str) -> str:
-    """A Redis URL, or nothing. Raises ValueError."""
+    """Validate a Redis URL, or an empty text. Raises ValueError."""
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("it must begin with redis://, rediss:// or unix://")
     return value
 
 
 def require_extra(variable: str, module: str, extra: str) -> None:
-    """Raises ImproperlyConfigured where a setting needs an optional package that is missing."""
+    """Raise ImproperlyConfigured if a setting needs an optional package that is missing."""
     if importlib.util.find_spec(module) is None:
         raise ImproperlyConfigured(
             f"{variable} needs a package that is not installed: pip install 'dragoman[{extra}]'"
@@ -132,7 +132,7 @@ def require_extra(variable: str, module: str, extra: str) -> None:
 
 
 def generated(name: str, path: Path, make: object = None) -> str:
-    """The variable, else the content of `path`, else a new random secret kept there (0600)."""
+    """Return the variable, else the content of `path`, else a new secret stored there (0600)."""
     value = text(name)
     if value:
         return value
@@ -143,7 +143,7 @@ def generated(name: str, path: Path, make: object = None) -> str:
     value = str(make() if callable(make) else secrets.token_urlsafe(48))
     try:
         _create(path, value)
-    except FileExistsError:  # another process made it first
+    except FileExistsError:  # another process created it first
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ImproperlyConfigured(
@@ -153,7 +153,7 @@ def generated(name: str, path: Path, make: object = None) -> str:
 
 
 def _create(path: Path, value: str) -> None:
-    """Write a new file whole or not at all: one without its value would be taken for a secret."""
+    """Write a new file atomically: an empty one would be read as a secret."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

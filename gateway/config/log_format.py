@@ -1,4 +1,4 @@
-"""Log lines with their data: `message key=value ...`."""
+"""Format of log lines: `message key=value ...`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ MAX_VALUE_CHARS = 300
 
 
 class KeyValueFormatter(logging.Formatter):
-    """Adds what a record carries in `extra` to the end of its message."""
+    """Appends the fields of a record's `extra` to its message."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The line without a traceback."""
+        """Return the line without a traceback."""
         line = super().formatMessage(record)
         pairs = [
             f"{name}={_value(value)}"
@@ -27,7 +27,7 @@ def _is_extra_field(name: str, value: object) -> bool:
 
 
 def _value(value: object) -> str:
-    """A value in one word or in quotes; never a line break."""
+    """Format a value as one word or in quotes, without line breaks."""
     text = str(value)[:MAX_VALUE_CHARS]
     unquoted = text.isprintable() and not any(character in text for character in " =\"'")
     return text if unquoted and text else repr(text)

@@ -1,4 +1,4 @@
-"""All settings, from the environment only. README lists every variable; a test compares."""
+"""All settings, from environment variables only. README lists them; a test compares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from platformdirs import user_data_dir
 from gateway.config import environment as env
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
-# Installed from a wheel, there is no checkout around the packages.
+# Installed from a wheel, the packages are not in a checkout.
 IN_CHECKOUT = (BASE_DIR / "manage.py").is_file() and (BASE_DIR / "pyproject.toml").is_file()
 ASSETS_DIR = BASE_DIR if IN_CHECKOUT else BASE_DIR / "gateway" / "assets"
 DATA_DIR = env.data_dir(
@@ -23,20 +23,20 @@ DATA_DIR = env.data_dir(
 
 DEBUG = env.flag("DRAGOMAN_DEBUG", default=False)
 SECRET_KEY = env.generated("DRAGOMAN_SECRET_KEY", DATA_DIR / "secret_key")
-# Newest first; all are tried when decrypting. Separate from SECRET_KEY: a leak of
-# one purpose must not open the other.
+# Newest first; all are tried when decrypting. Separate from SECRET_KEY, so that a leak of one
+# does not affect the other's purpose.
 ENCRYPTION_KEYS = env.generated(
     "DRAGOMAN_ENCRYPTION_KEYS", DATA_DIR / "encryption_key", lambda: Fernet.generate_key().decode()
 ).split(",")
 MASTER_KEY = env.text("DRAGOMAN_MASTER_KEY")
-# The credential of the management API where no master key is configured.
+# The credential of the management API if no master key is configured.
 ADMIN_KEY = env.generated("DRAGOMAN_ADMIN_KEY", DATA_DIR / "admin_key")
 # Any client token is accepted; `up` sets it for loopback only.
 OPEN = env.flag("DRAGOMAN_OPEN", default=False)
 ALLOWED_HOSTS = env.names("DRAGOMAN_ALLOWED_HOSTS", "*" if DEBUG else "localhost,127.0.0.1,[::1]")
 CSRF_FAILURE_VIEW = "console.pages.failures.no_csrf"
 CSRF_TRUSTED_ORIGINS = env.names("DRAGOMAN_TRUSTED_ORIGINS")
-# Addresses and networks whose X-Forwarded-For and -Proto are believed.
+# Addresses and networks whose X-Forwarded-For and -Proto are trusted.
 TRUSTED_PROXIES = env.parsed(
     "DRAGOMAN_TRUSTED_PROXIES", env.text("DRAGOMAN_TRUSTED_PROXIES"), env.networks
 )
@@ -44,7 +44,7 @@ TRUSTED_PROXIES = env.parsed(
 DJANGO_ADMIN = env.flag("DRAGOMAN_DJANGO_ADMIN", default=False)
 
 # `daphne` replaces `runserver`, but importing it installs Twisted's reactor (30 MB,
-# 0.3 s): only the command that needs it pays for it.
+# 0.3 s), so it is loaded for that command only.
 INSTALLED_APPS = [
     *(["daphne"] if "runserver" in sys.argv[1:2] and find_spec("daphne") else []),
     "django.contrib.admin",
@@ -102,7 +102,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
-        # A commit copies the write-ahead log only where `store.checkpoint` has not for long: in
+        # A commit checkpoints the write-ahead log only if `store.checkpoint` has not for long; in
         # pages of 4 KiB.
         "init_command": (
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=8000;"
@@ -112,8 +112,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
     env.require_extra("DATABASE_URL", "psycopg", "postgres")
     DATABASES["default"]["ENGINE"] = "gateway.database"
-    # A host that is gone without a word is noticed within some 20 s, while idle or at work; one
-    # that acknowledges and says nothing by DATABASE_TIMEOUT_S. The URL's own options come first.
+    # A dead host is detected within some 20 s, idle or busy; one that acknowledges packets
+    # without answering, within DATABASE_TIMEOUT_S. The URL's own options take precedence.
     DATABASES["default"]["OPTIONS"] = {
         "connect_timeout": 5,
         "keepalives_idle": 10,
@@ -122,7 +122,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
         "tcp_user_timeout": 10_000,
         **DATABASES["default"].get("OPTIONS", {}),
     }
-# How long the serving processes wait for an answer of PostgreSQL.
+# How long the serving processes wait for a response of PostgreSQL.
 DATABASE_TIMEOUT_S = env.number("DRAGOMAN_DATABASE_TIMEOUT", 30, min_value=1)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PASSWORD_HASHERS = ["console.hashing.QueuedArgon2"]
@@ -147,30 +147,30 @@ SESSION_IDLE_HOURS = env.number("DRAGOMAN_SESSION_IDLE_HOURS", 24, min_value=0.1
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_CONTENT_TYPE_NOSNIFF = True
-# Said over HTTPS only: behind a trusted proxy that says so.
+# Sent over HTTPS only, also as reported by a trusted proxy.
 SECURE_HSTS_SECONDS = int(env.number("DRAGOMAN_HSTS_SECONDS", 31_536_000))
-# Not "no-referrer": browsers would send forms with `Origin: null`, which CSRF protection refuses.
+# Not "no-referrer": browsers would send forms with `Origin: null`, which CSRF protection rejects.
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
-# The relay. Bytes and seconds; the README says what each is for.
+# The relay. Bytes and seconds; the README documents each of them.
 MAX_BODY_BYTES = int(env.number("DRAGOMAN_MAX_BODY_BYTES", 32 * 1024 * 1024, min_value=1024))
 MAX_REQUEST_ITEMS = int(env.number("DRAGOMAN_MAX_REQUEST_ITEMS", 20_000, min_value=100))
 MAX_UPLOAD_BYTES = int(env.number("DRAGOMAN_MAX_UPLOAD_BYTES", 128 * 1024 * 1024, min_value=1024))
 BODY_TIMEOUT_S = env.number("DRAGOMAN_BODY_TIMEOUT", 30, min_value=1)
-# How long a request's head may take to arrive, and a connection to begin one.
+# Time limit for a request's head, and for the first byte on a connection.
 HEAD_TIMEOUT_S = env.number("DRAGOMAN_HEAD_TIMEOUT", 15, min_value=0.1)
-# Where `up` listens unless `--port` says otherwise.
+# The port of `up` without `--port`.
 PORT = int(env.number("DRAGOMAN_PORT", 4000))
-# Of each process. 0: from what the machine has (capacity.py).
+# Per process. 0: derived from the machine's resources (capacity.py).
 MAX_CONNECTIONS = int(env.number("DRAGOMAN_MAX_CONNECTIONS", 0))
 MAX_REQUESTS = int(env.number("DRAGOMAN_MAX_REQUESTS", 0))
 DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
-# How long all is answered still after SIGTERM, while /health/ready says no.
+# How long requests are still accepted after SIGTERM, while /health/ready reports not ready.
 DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
-# Whether media that clients give by URL are fetched for providers that take bytes only.
+# Whether media URLs from clients are fetched for providers that accept bytes only.
 FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
-# Whether upstreams get the request's id and a W3C `traceparent`.
+# Whether upstreams receive the request's id and a W3C `traceparent`.
 TRACE_HEADERS = env.flag("DRAGOMAN_TRACE_HEADERS", default=True)
 MODEL_ECHO = env.flag("DRAGOMAN_MODEL_ECHO", default=True)
 LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
@@ -178,7 +178,7 @@ LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
 LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
 REASONING_HOURS = env.number("DRAGOMAN_REASONING_HOURS", 24)
 PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
-# Counters of limits for several machines; without it those of this machine.
+# Shared counters of limits for several machines; without it, per machine.
 REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
 if REDIS_URL:
     env.require_extra("REDIS_URL", "redis", "redis")

@@ -1,4 +1,4 @@
-"""Where Django's part of the site is. What model clients call is the edge's (asgi.py)."""
+"""URLs of Django's part of the site. Model clients call the edge (asgi.py)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ api.mounted_schemas.append(litellm_document)
 for router in ROUTERS:
     api.add_router("", router)
 
-# The emergency hatch: raw tables. Only where DRAGOMAN_DJANGO_ADMIN says so.
+# Raw tables for emergencies, only if DRAGOMAN_DJANGO_ADMIN is set.
 admin_urls = [path("admin/login/", login), path("admin/", admin.site.urls)]
 urlpatterns = [
     path("", home, name="home"),

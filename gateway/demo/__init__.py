@@ -1,9 +1,9 @@
-"""The demo provider: an OpenAI-compatible server without a socket or a key.
+"""The demo provider: an in-process, OpenAI-compatible server that needs no key.
 
-`DemoTransport` stands where the network's transport stands, so a demo answer goes
-through a real dialect, stream parser, tap and log. `SCRIPTS` says how each model
-behaves; the same request always gets the same bytes. A `mock_response` in the body is
-what any model says.
+`DemoTransport` replaces the network's transport, so a demo response passes through a real
+dialect, stream parser, tap and log. `SCRIPTS` defines the behaviour of each model; the same
+request always gets the same bytes. With a `mock_response` in the body, any model answers with
+that text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gateway.framing.sse import encode
 
 __all__ = ["MODELS", "SCRIPTS", "DemoTransport", "Script", "script_for"]
 
-# A whole answer waits as long as its stream would take, but no longer than this.
+# A unary response takes as long as its stream would, but at most this long.
 UNARY_WAIT_S = 0.5
 _STALL_S = 3600.0
 _HTML = b"<!DOCTYPE html><title>Welcome</title><h1>It works!</h1>\n"
@@ -35,7 +35,7 @@ class DemoTransport(httpx.AsyncBaseTransport):
     """Answers `demo://` requests in process."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The demo server's answer, in its own time."""
+        """Return the demo server's response, at the script's pace."""
         if request.method == "GET" and request.url.path.endswith("/models"):
             return _json(200, wire.models())
         if not request.url.path.endswith("/chat/completions"):
@@ -87,7 +87,7 @@ def _count_chunks(demo_answer: DemoAnswer) -> int:
 
 
 class _PacedStream(httpx.AsyncByteStream):
-    """A body that comes piece by piece, and breaks where its script says so."""
+    """A body sent in chunks, which breaks off if its script says so."""
 
     def __init__(self, chunks: list[bytes], script: Script) -> None:
         self._pieces = chunks

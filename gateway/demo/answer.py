@@ -1,6 +1,6 @@
-"""What a demo model answers: a pure function of the request and the script.
+"""The answer of a demo model: a pure function of the request and the script.
 
-No clock and no chance: the same request always gets the same answer.
+Deterministic: the same request always gets the same answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from gateway.demo.scripts import Script
 _PIECE = re.compile(r"\s*\S{1,7}|\s+$")
 _QUOTED = re.compile(r"`([^`\n]{1,500})`|\"([^\"\n]{1,500})\"|“([^“”\n]{1,500})”")
 _WANTS_TOOL = re.compile(r"\b(tools?|functions?)\b", re.IGNORECASE)
-# What a prompt asks for without naming a tool -> the property that such a tool has.
+# A request that does not name a tool -> the property of tools that suit it.
 _ACTIONS = (
     (re.compile(r"\b(run|execute)\b", re.IGNORECASE), "command"),
     (re.compile(r"\b(search|look up)\b", re.IGNORECASE), "query"),
@@ -26,7 +26,7 @@ _ACTIONS = (
 )
 _WANTS_SEVERAL = re.compile(r"\b(parallel|both|twice|two|each|several)\b", re.IGNORECASE)
 _SUMMARY_CHARS = 160
-# Properties whose text in a prompt's quotes is meant, the likeliest first.
+# Properties that receive text quoted in a prompt, the likeliest first.
 _MAIN = ("command", "cmd", "query", "q", "expression", "path", "file_path", "url", "text", "input")
 _CITIES = ("Paris", "Rome", "Oslo", "Lima", "Kyoto")
 
@@ -39,7 +39,7 @@ _CLOSINGS = (
 
 
 class ToolCall(msgspec.Struct, frozen=True):
-    """One call; `arguments` is text, as the wire has it, and need not be JSON."""
+    """A tool call; `arguments` is text, as on the wire, and need not be JSON."""
 
     id: str
     name: str
@@ -47,7 +47,7 @@ class ToolCall(msgspec.Struct, frozen=True):
 
 
 class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer in pieces, and what it is counted as."""
+    """The answer in chunks, and its token counts."""
 
     reasoning: tuple[str, ...] = ()
     text: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class DemoAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
-    """What the model of this script says to a Chat request."""
+    """Return the answer of the script's model to a Chat request."""
     if script.says == "mock_response":
         pieces = _split_tokens(script.mock_response)
         tokens = prompt_tokens(body)
@@ -85,12 +85,12 @@ def answer(body: Mapping[str, Any], script: Script) -> DemoAnswer:
 
 
 def _in_dialogue(message: Mapping[str, Any]) -> bool:
-    """Whether it is part of the dialogue; agents put instructions anywhere in it."""
+    """Whether a message is part of the dialogue; agents put instructions anywhere in it."""
     return message.get("role") not in {"system", "developer"}
 
 
 def prompt_tokens(body: Mapping[str, Any]) -> int:
-    """An estimate: four bytes of text a token, 256 tokens an image."""
+    """Estimate the prompt tokens: four bytes of text per token, 256 tokens per image."""
     read = [str(text_of(m)) for m in body["messages"] if isinstance(m, Mapping)]
     tools = msgspec.json.encode(body.get("tools") or "")
     images = sum(_images(m) for m in body["messages"] if isinstance(m, Mapping))
@@ -98,7 +98,7 @@ def prompt_tokens(body: Mapping[str, Any]) -> int:
 
 
 def last_prompt(messages: list[Mapping[str, Any]]) -> str:
-    """The last thing the user wrote: of a message in parts, its last text."""
+    """Return the last text of the last user message."""
     for message in reversed(messages):
         if message.get("role") == "user":
             texts = _texts(message)
@@ -107,7 +107,7 @@ def last_prompt(messages: list[Mapping[str, Any]]) -> str:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """All text of a message."""
+    """Return all text of a message."""
     return "\n".join(_texts(message))
 
 
@@ -177,7 +177,7 @@ def _demo_text(messages: list[Mapping[str, Any]], prompt: str, script: Script, s
 
 
 def _about_results(messages: list[Mapping[str, Any]]) -> str:
-    """An answer that uses the results of the last calls."""
+    """Return an answer that quotes the results of the last calls."""
     results: list[str] = []
     for message in reversed(messages):
         if message.get("role") != "tool":
@@ -195,7 +195,7 @@ def _summary(text: str) -> str:
 
 
 def _structured_text(body: Mapping[str, Any], script: Script, seed: int) -> str | None:
-    """The JSON text of structured output; None where none was asked for."""
+    """Return the JSON text of structured output; None if the request does not ask for it."""
     form = body.get("response_format")
     kind = form.get("type") if isinstance(form, Mapping) else None
     if kind == "json_object":
@@ -234,7 +234,7 @@ def _calls(
 def _select_tools(
     body: Mapping[str, Any], messages: list[Mapping[str, Any]], prompt: str, script: Script
 ) -> list[Mapping[str, Any]]:
-    """The tools to call now: those forced, else those the last message asks for."""
+    """Return the tools to call now: those forced, else those the last message asks for."""
     tools = [t["function"] for t in body.get("tools") or () if _is_function(t)]
     choice = body.get("tool_choice")
     if not tools or choice == "none":
@@ -272,7 +272,7 @@ def _suits(prompt: str, tool: Mapping[str, Any]) -> bool:
 
 
 def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: int) -> str:
-    """Arguments as the prompt suggests: what it quotes goes to the main property."""
+    """Return a call's arguments: text quoted in the prompt goes to the main property."""
     if script.tools == "malformed":
         return '{"broken": "this JSON never ends'
     if script.tools == "against_schema":
@@ -292,7 +292,7 @@ def _arguments(schema: Mapping[str, Any], prompt: str, script: Script, number: i
 
 
 def _usual(name: str, number: int) -> str | None:
-    """A plausible text for a property by its name."""
+    """Return a plausible value for a property, by its name."""
     match name.lower():
         case "city" | "location" | "place":
             return _CITIES[number % len(_CITIES)]
@@ -307,7 +307,7 @@ def _usual(name: str, number: int) -> str | None:
 
 
 def _apply_limits(demo_answer: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswer:
-    """The answer cut at a stop sequence, and at the limit of output tokens."""
+    """Cut the answer at a stop sequence, and at the limit of output tokens."""
     text = "".join(demo_answer.text)
     stop = body.get("stop")
     for stop_sequence in [stop] if isinstance(stop, str) else stop or ():
@@ -331,7 +331,7 @@ def _apply_limits(demo_answer: DemoAnswer, body: Mapping[str, Any]) -> DemoAnswe
 
 
 def _split_tokens(text: str) -> tuple[str, ...]:
-    """The text in pieces of about a token each; joined they are the text."""
+    """Split the text into chunks of about a token each."""
     return tuple(_PIECE.findall(text))
 
 

@@ -1,9 +1,9 @@
-"""A value that satisfies a JSON schema, always the same one for the same seed.
+"""Generates a value that satisfies a JSON schema, deterministic for a seed.
 
 Covers what clients send for tools and structured output: types, enum, const,
 bounds, formats, `$ref`, anyOf, oneOf, allOf, nesting and recursion. A `pattern` is
-met where one of a few short words meets it; a schema that no value satisfies gets
-a value of its type.
+satisfied if one of a few short samples matches it; for an unsatisfiable schema the value has
+the right type only.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-# Optional properties are filled down to this depth, so that recursion ends.
+# Optional properties are filled down to this depth, to end recursion.
 _FILLED_DEPTH = 4
 _MAX_DEPTH = 40
-# A schema whose parts refer to each other can describe a value of any size.
+# A recursive schema can describe a value of any size.
 _MAX_VALUES = 5_000
-# Words stay short: a hostile pattern can not make a search among them long.
+# Samples are short, so that a hostile pattern cannot backtrack for long.
 _TEXT_SAMPLES = (
     "demo",
     "Demo",
@@ -58,9 +58,9 @@ def instance(
     optional: bool = True,
     hint: Hint | None = None,
 ) -> Any:
-    """A value for the schema.
+    """Return a value for the schema.
 
-    `optional` fills in properties that are not required; `hint` may name the text of a
+    `optional` fills in properties that are not required; `hint` may return the text of a
     string property.
     """
     root = schema if isinstance(schema, Mapping) else {}
@@ -74,7 +74,7 @@ def _no_hint(name: str) -> str | None:
 
 
 class _InstanceBuilder:
-    """Knows the whole schema, as `$ref` points into it."""
+    """Builds values; has the root schema, to resolve `$ref`."""
 
     def __init__(self, root: Mapping[str, Any], *, optional: bool, hint: Hint) -> None:
         self._root = root
@@ -83,7 +83,7 @@ class _InstanceBuilder:
         self._remaining_values = _MAX_VALUES
 
     def value(self, schema: Any, name: str, seed: int, depth: int) -> Any:
-        """A value for one (sub)schema; `name` is the property it stands in."""
+        """Return a value for one (sub)schema; `name` is its property."""
         self._remaining_values -= 1
         if depth > _MAX_DEPTH or self._remaining_values < 0:
             return None
@@ -115,7 +115,7 @@ class _InstanceBuilder:
                 return self._string(schema, name, seed)
 
     def _resolve(self, schema: Mapping[str, Any], depth: int) -> Mapping[str, Any]:
-        """The schema with `$ref`, allOf, anyOf and oneOf resolved into one object."""
+        """Return the schema with `$ref`, allOf, anyOf and oneOf resolved into one object."""
         for _ in range(_MAX_DEPTH):
             if isinstance(schema.get("$ref"), str):
                 sibling_keys = {key: item for key, item in schema.items() if key != "$ref"}
@@ -136,7 +136,7 @@ class _InstanceBuilder:
         return schema
 
     def _branch(self, branches: list[Any], depth: int) -> Mapping[str, Any]:
-        """The first branch with content; deep down the one that says null, to end there."""
+        """Return the first branch that is not null; at depth, the null branch, to end recursion."""
         schemas = [branch for branch in branches if isinstance(branch, Mapping)]
         empty = [branch for branch in schemas if branch.get("type") == "null"]
         non_null = [branch for branch in schemas if branch.get("type") != "null"]
@@ -200,7 +200,7 @@ class _InstanceBuilder:
 
 
 def _merged(base: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
-    """Both schemas as one; properties and required add up."""
+    """Merge two schemas, including their properties and required lists."""
     merged = {**base, **overlay}
     if isinstance(base.get("properties"), Mapping) and isinstance(
         overlay.get("properties"), Mapping
@@ -238,7 +238,7 @@ def _number(schema: Mapping[str, Any], name: str, seed: int, *, is_integer: bool
         value = -(-low // step) * step
     if high is not None and value > high:
         value = high // step * step
-    # A range too narrow for a step still has its own ends.
+    # If the range is narrower than a step, use a bound or the middle.
     if low is not None and value < low:
         value = low if high is None else (low + high) / 2
     return value
@@ -257,7 +257,7 @@ def _int_keyword(schema: Mapping[str, Any], key: str, otherwise: int) -> int:
 
 
 def _matching_sample(pattern: str) -> str | None:
-    """One of a few short words that the pattern accepts."""
+    """Return one of a few short samples that the pattern matches."""
     if len(pattern) > 200:
         return None
     try:

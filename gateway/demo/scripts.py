@@ -1,6 +1,6 @@
-"""How each demo model behaves: one row per model name.
+"""Behaviour of the demo models: one row per model name.
 
-A pace may follow the name: `demo@50ms` waits 50 ms between pieces of text.
+A pace may follow the name: `demo@50ms` waits 50 ms between chunks of text.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _NAME = re.compile(r"(?P<name>[^@]+)(?:@(?P<pace>\d+(?:\.\d+)?)(?P<unit>ms|s))?"
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that is an error, in the words of an OpenAI-compatible server."""
+    """An error response, formatted as by an OpenAI-compatible server."""
 
     status: int
     type: str
@@ -28,18 +28,18 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
     """The behaviour of one demo model.
 
     Attributes:
-        about: what it does, for the person who chooses it.
-        pace_ms: the wait between two pieces of a stream.
-        first_ms: the wait before the first byte of an answer.
-        reasons: whether it thinks aloud first, even when nobody asked.
-        refusal: answer with this error instead.
-        breaks: what goes wrong in the middle of the answer: `cut` closes the
-            connection, `error` sends an error event, `stall` goes silent for an hour.
-        says: what the text is: the usual demo text, nothing, HTML in place of JSON,
+        about: a description, for the person who chooses it.
+        pace_ms: the wait between two chunks of a stream.
+        first_ms: the wait before the first byte of a response.
+        reasons: whether it reasons first, even without a reasoning effort.
+        refusal: respond with this error instead.
+        breaks: the failure in the middle of the response: `cut` closes the
+            connection, `error` sends an error event, `stall` sends nothing for an hour.
+        says: the text: the usual demo text, nothing, HTML instead of JSON,
             half an answer (finish `length`), a refusal by the model, or `mock_response`.
         mock_response: that text.
-        tools: how it calls tools: as it should, with arguments that are no JSON, with
-            arguments against the schema, or by a name that was not offered.
+        tools: how it calls tools: correctly, with invalid JSON as arguments, with
+            arguments that violate the schema, or by an unknown name.
         schema: whether structured output follows the schema.
     """
 
@@ -159,7 +159,7 @@ MODELS: tuple[str, ...] = tuple(SCRIPTS)
 
 
 def script_for(model: str) -> Script | None:
-    """The behaviour of a model name, with the pace after its `@`; None if unknown."""
+    """Return the script of a model name, with the pace after its `@`; None if unknown."""
     match = _NAME.fullmatch(model)
     script = SCRIPTS.get(match["name"]) if match else None
     if script is None or match is None or match["pace"] is None:
@@ -168,7 +168,7 @@ def script_for(model: str) -> Script | None:
     return msgspec.structs.replace(script, pace_ms=min(pace_ms, MAX_PACE_MS))
 
 
-# LiteLLM's words for an error in place of a `mock_response`, and who answers with that.
+# LiteLLM's names of errors in `mock_response` -> the demo model with that error.
 _MOCKED = {
     "litellm.RateLimitError": "demo-429",
     "litellm.InternalServerError": "demo-500",
@@ -177,7 +177,7 @@ _MOCKED = {
 
 
 def mocked(text: str) -> Script:
-    """The behaviour of a model that is told what to say, whatever it is asked."""
+    """Return a script that always answers with this text."""
     if (name := _MOCKED.get(text)) is not None:
         return SCRIPTS[name]
     return Script(

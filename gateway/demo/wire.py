@@ -1,4 +1,4 @@
-"""A demo answer as the bytes of OpenAI's Chat wire: whole, or as a stream."""
+"""Encodes a demo answer in OpenAI's Chat format: whole, or as a stream."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from gateway.demo.answer import DemoAnswer
 from gateway.demo.scripts import MODELS, Refusal
 from gateway.framing.sse import encode
 
-# 2026-01-01: a demo answer has no clock.
+# 2026-01-01: demo responses are independent of the clock.
 CREATED = 1_767_225_600
 DONE = encode(b"[DONE]")
-# Arguments come in pieces of this many characters, to show that streams do that.
+# Arguments are streamed in chunks of this many characters, as by real providers.
 _ARGUMENT_PIECE = 12
 
 
 def answer_id(content: bytes) -> str:
-    """The id of the answer to these request bytes."""
+    """Return the id of the response to these request bytes."""
     return f"chatcmpl-demo{zlib.crc32(content):08x}"
 
 
 def completion(demo_answer: DemoAnswer, model: str, id_: str) -> bytes:
-    """The answer as one JSON object."""
+    """Return the answer as one JSON object."""
     message: dict[str, Any] = {"role": "assistant", "content": "".join(demo_answer.text)}
     if demo_answer.reasoning:
         message["reasoning_content"] = "".join(demo_answer.reasoning)
@@ -52,7 +52,7 @@ def completion(demo_answer: DemoAnswer, model: str, id_: str) -> bytes:
 def stream_events(
     demo_answer: DemoAnswer, model: str, id_: str, *, include_usage: bool
 ) -> Iterator[bytes]:
-    """The answer as events, without the final `[DONE]`."""
+    """Return the answer as events, without the final `[DONE]`."""
 
     def chunk(choices: list[dict[str, Any]], **more: Any) -> bytes:
         head = {"id": id_, "object": "chat.completion.chunk", "created": CREATED, "model": model}
@@ -82,7 +82,7 @@ def _deltas(demo_answer: DemoAnswer) -> Iterator[dict[str, Any]]:
 
 
 def error(refusal: Refusal) -> bytes:
-    """An error object, as the answer of a refused request or as a stream's last data."""
+    """Return an error object, for an error response or as the last data of a stream."""
     error_object = {
         "message": refusal.message,
         "type": refusal.type,
@@ -93,7 +93,7 @@ def error(refusal: Refusal) -> bytes:
 
 
 def models() -> bytes:
-    """The answer to a list of models."""
+    """Return the response to a list of models."""
     rows = [
         {"id": name, "object": "model", "created": CREATED, "owned_by": "dragoman"}
         for name in MODELS

@@ -1,8 +1,8 @@
-"""The doctor: some thirty live questions to one model, each with its judgement.
+"""The doctor: some thirty live requests to one model, each with a verdict.
 
-`PROBES` is the table of them. `examine` asks, `advice` says which traits should be
-others, `estimate` what it will cost. Every provider is asked through its own dialect
-with a canonical request, written by traits that assume the ability in question.
+`PROBES` is the table of them. `examine` runs them, `advice` returns traits to change,
+`estimate` the expected cost. Every provider is called in its own dialect with a canonical
+request, rendered with traits that assume the capability in question.
 """
 
 from __future__ import annotations

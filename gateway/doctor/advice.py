@@ -1,6 +1,6 @@
-"""Findings -> the traits that differ from what the tables say; pure.
+"""Derives changes of traits from findings; pure functions.
 
-Only what was proven is advised: nothing follows from an unclear verdict.
+Advises only what was tested: an unclear verdict has no consequences.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ Verdicts = Mapping[str, Verdict]
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """What the verdict of a probe says of a trait.
+    """What the verdict of a probe implies for a trait.
 
     Attributes:
         trait: a field of Traits.
-        probe: the probe that asks for it.
-        yes, no: the value of the trait that a support or a refusal proves.
-        no_by_wrong: whether a wrong answer speaks for `no` as well, though less surely.
-        keeps: values of the trait that a support does not contradict.
-        sure: whether a support is proof; many take what they do not know and ignore it.
+        probe: the probe that tests it.
+        yes, no: the value of the trait if the probe is supported or refused.
+        no_by_wrong: whether a wrong answer implies `no` as well, though less surely.
+        keeps: values of the trait that a supported probe does not contradict.
+        sure: whether a supported probe is proof; many servers ignore unknown fields.
         needs: a probe that must be supported before a refusal of this one counts.
     """
 
@@ -41,7 +41,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
-    """A trait that should be another; `sure` is false where it is worth a look first."""
+    """A proposed change of a trait; `sure` is false if it should be checked first."""
 
     trait: str
     now: Any
@@ -77,7 +77,7 @@ RULES: tuple[Rule, ...] = (
     Rule(trait="tool_result_images", probe="result_image", needs="tool_result"),
     Rule(trait="reasoning", probe="thinking"),
 )
-# The probe -> the trait that its verdict is about.
+# Probe -> the trait that its verdict is about.
 TRAIT_OF: dict[str, str] = {
     **{rule.probe: rule.trait for rule in RULES},
     "schema": "structured",
@@ -87,7 +87,7 @@ TRAIT_OF: dict[str, str] = {
 
 
 def advice(verdicts: Verdicts, traits: Traits) -> list[Advice]:
-    """The traits that differ, in the order of the rules."""
+    """Return the proposed changes, in the order of the rules."""
     rows = [item for rule in RULES if (item := _of_rule(rule, verdicts, traits)) is not None]
     rows += [
         item for advise in (_structured, _cache, _efforts) for item in advise(verdicts, traits)
@@ -116,7 +116,7 @@ def _of_rule(rule: Rule, verdicts: Verdicts, traits: Traits) -> Advice | None:
 
 
 def _structured(verdicts: Verdicts, traits: Traits) -> list[Advice]:
-    """The strongest form of output that was followed; a form not asked for says nothing."""
+    """Advise the strongest form of structured output that was followed, if it was tested."""
     schema, json_verdict = verdicts.get("schema"), verdicts.get("json")
     if schema == "supported":
         best = "schema"
@@ -138,9 +138,9 @@ def _structured(verdicts: Verdicts, traits: Traits) -> list[Advice]:
 
 
 def _cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
-    """Marks that the tables send and the provider refuses.
+    """Advise against cache breakpoints that the tables send and the provider refuses.
 
-    A mark that is merely taken proves nothing: many ignore what they do not know.
+    Accepting one proves nothing: many servers ignore unknown fields.
     """
     if verdicts.get("cache") != "refused" or traits.cache in {"none", "implicit"}:
         return []
@@ -148,7 +148,7 @@ def _cache(verdicts: Verdicts, traits: Traits) -> list[Advice]:
 
 
 def _efforts(verdicts: Verdicts, traits: Traits) -> list[Advice]:
-    """The efforts that were assumed, where the model thought with one of them."""
+    """Advise the efforts that the probe assumed, if the model reasoned with one of them."""
     assumed = assume_reasoning(traits).get("efforts")
     if verdicts.get("thinking") != "supported" or not assumed:
         return []

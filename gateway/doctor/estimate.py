@@ -1,4 +1,4 @@
-"""What an examination may cost, said before it begins."""
+"""Expected cost of an examination, before it runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 from gateway.routing.pricing import cost
 from gateway.routing.snapshot import Model
 
-# What a probe's answer usually is: a few words, and some thoughts before them.
+# The usual output of a probe, in tokens: a few words, after some reasoning.
 USUAL_OUTPUT = 150
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """Requests and tokens, and US dollars where the prices are known.
+    """Requests and tokens, and US dollars if the prices are known.
 
-    `usd` is what it will be about, `max_usd` if every answer is as long as allowed.
+    `usd` is the expected cost, `max_usd` the cost if every answer has the maximum length.
     """
 
     probes: int
@@ -36,7 +36,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def estimate(model: Model, probes: Iterable[Probe] = PROBES) -> Estimate:
-    """What these probes of a model come to."""
+    """Estimate the cost of these probes of a model."""
     rows = tuple(probes)
     times = {probe.name: 2 if probe.follow else 1 for probe in rows}
     read = sum(_tokens(probe.request) * times[probe.name] for probe in rows)

@@ -1,4 +1,4 @@
-"""Probes of what is not plain text: pictures, JSON, thoughts, cache marks."""
+"""Probes of formats other than plain text: images, JSON, reasoning, cache breakpoints."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SCHEMA = {
     "required": ["mood", "waves", "words"],
     "additionalProperties": False,
 }
-# Beyond what most caches want before they begin.
+# Longer than the minimum prefix of most caches.
 _HANDBOOK = "The keeper of the light writes down wind, sea and sky at every full hour. " * 90
 
 
 def with_cache_marks(traits: Traits) -> Mapping[str, Any]:
-    """Assume marks on blocks where the tables know of no marks."""
+    """Assume cache breakpoints on blocks if the tables have none."""
     has_marks = traits.cache not in {"none", "implicit"}
     return {} if has_marks else {"cache": "cache_control"}
 

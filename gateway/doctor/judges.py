@@ -1,4 +1,4 @@
-"""How answers are judged: pure functions of what was reply."""
+"""Judges of the probes: pure functions from a reply to a verdict."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gateway.canon.events import BlockEnd, BlockStart, Delta
 from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
 from gateway.doctor.values import Judge, Judgement, Probe, ProbeReply
 
-# Failures that say nothing about what was asked.
+# Failures that say nothing about the capability in question.
 _TRANSIENT_ERRORS = {
     "rate_limit": "it was over its rate limit",
     "quota": "its account has no credit left",
@@ -21,14 +21,14 @@ _TRANSIENT_ERRORS = {
     "content_policy": "its filter stopped the question",
 }
 _REFUSED_FROM, _REFUSED_TO = 400, 500
-# Who knows thinking by yes and no alone has been asked for it all the same.
+# A model with thinking on or off, but no efforts, has still been asked to think.
 _APPROXIMATE_PATHS = ("effort",)
 # Characters of an answer that are quoted.
 MAX_QUOTE_CHARS = 160
 
 
 def judge(probe: Probe, reply: ProbeReply) -> Judgement:
-    """The verdict on what a probe brought."""
+    """Return the verdict on the reply to a probe."""
     untranslated = next((a for a in reply.report if _must_arrive(probe, a.path, a.action)), None)
     if untranslated is not None:
         return Judgement("unclear", f"not asked: {untranslated.why}")
@@ -43,7 +43,7 @@ def judge(probe: Probe, reply: ProbeReply) -> Judgement:
 
 
 def _must_arrive(probe: Probe, path: str, action: str) -> bool:
-    """Whether a record tells of something that had to arrive as it is."""
+    """Whether an adaptation changed a part that had to arrive unchanged."""
     if action == "approximated" and path.startswith(_APPROXIMATE_PATHS):
         return False
     return action != "defaulted" and bool(probe.carries) and path.startswith(probe.carries)
@@ -57,7 +57,7 @@ def _judge_error(reply: ProbeReply) -> Judgement:
     if why is not None:
         return Judgement("unclear", f"{why}: {message}")
     if error.status is None:
-        # Raised before anything was sent, or the answer is not what its dialect promises.
+        # Raised before the request was sent, or by a malformed response.
         unsaid = error.kind in {"invalid_request", "unsupported_param"}
         return (
             Judgement("unclear", f"not asked: {message}") if unsaid else Judgement("wrong", message)
@@ -72,23 +72,23 @@ def _no_tool_call(reply: ProbeReply) -> Judgement:
     return Judgement("unclear", f"it called no tool, so there was nothing to answer it; {quote}")
 
 
-# --- reading an answer ------------------------------------------------------------------
+# --- reading a reply --------------------------------------------------------------------
 
 
 def reply_text(reply: ProbeReply) -> str:
-    """The text of the answer, refusals included."""
+    """Return the text of the answer, refusals included."""
     parts = reply.response.parts if reply.response else ()
     return "".join(part.text for part in parts if isinstance(part, Text | Refusal)).strip()
 
 
 def calls_of(reply: ProbeReply) -> list[ToolCall]:
-    """The tool calls of the answer."""
+    """Return the tool calls of the answer."""
     parts = reply.response.parts if reply.response else ()
     return [part for part in parts if isinstance(part, ToolCall)]
 
 
 def _quoted(text: str, near: str = "") -> str:
-    """The answer's words, cut to a line; `near` is a word that must stay in sight."""
+    """Quote the answer, cut to a line around `near`."""
     line = " ".join(text.split())
     if not line:
         return "it said nothing"
@@ -102,23 +102,23 @@ def _reason(reply: ProbeReply) -> str:
     return reply.response.finish.reason if reply.response else ""
 
 
-# --- words ------------------------------------------------------------------------------
+# --- text -------------------------------------------------------------------------------
 
 
 def answered(reply: ProbeReply) -> Judgement:
-    """Any words at all, or a call, with a proper end."""
+    """Supported if there is any text, or a call."""
     if not reply_text(reply) and not calls_of(reply):
         return Judgement("wrong", f"an answer without words, finish {_reason(reply)}")
     return Judgement("supported", _quoted(reply_text(reply)))
 
 
 def accepted(reply: ProbeReply) -> Judgement:
-    """It did not refuse."""
+    """Supported, as the request was not refused."""
     return Judgement("supported", _quoted(reply_text(reply)))
 
 
 def says(*terms: str) -> Judge:
-    """All of these in the answer, in any case of letters."""
+    """Supported if the answer contains all of these terms, ignoring case."""
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
@@ -131,7 +131,7 @@ def says(*terms: str) -> Judge:
 
 
 def says_any(*terms: str) -> Judge:
-    """One of these words in the answer."""
+    """Supported if the answer contains one of these words."""
     pattern = re.compile(rf"\b(?:{'|'.join(terms)})\b", re.IGNORECASE)
 
     def judged(reply: ProbeReply) -> Judgement:
@@ -143,7 +143,7 @@ def says_any(*terms: str) -> Judge:
 
 
 def streams(reply: ProbeReply) -> Judgement:
-    """A stream with text and a proper end."""
+    """Supported if a stream with text arrived."""
     if not reply.streamed:
         return Judgement("wrong", "a stream was asked for, and one whole answer came")
     pieces = sum(isinstance(event, Delta) for event in reply.events)
@@ -153,7 +153,7 @@ def streams(reply: ProbeReply) -> Judgement:
 
 
 def counts_in_stream(reply: ProbeReply) -> Judgement:
-    """A stream that says its tokens."""
+    """Supported if the stream reports its tokens."""
     if not reply.streamed:
         return Judgement("unclear", "the answer was no stream")
     usage = reply.response.usage if reply.response else None
@@ -163,7 +163,7 @@ def counts_in_stream(reply: ProbeReply) -> Judgement:
 
 
 def stays_within(limit: int) -> Judge:
-    """An answer that ends for its length, at about `limit` tokens."""
+    """Supported if the answer ends for its length, at about `limit` tokens."""
 
     def judged(reply: ProbeReply) -> Judgement:
         usage = reply.response.usage if reply.response else None
@@ -179,7 +179,7 @@ def stays_within(limit: int) -> Judge:
 
 
 def stops_before(term: str, after: str) -> Judge:
-    """Text that has come as far as `after` and ends before `word`."""
+    """Supported if the text reaches `after` and ends before `term`."""
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
@@ -193,7 +193,7 @@ def stops_before(term: str, after: str) -> Judge:
 
 
 def preserves(*terms: str) -> Judge:
-    """These characters unharmed."""
+    """Supported if these characters arrive intact."""
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
@@ -206,7 +206,7 @@ def preserves(*terms: str) -> Judge:
 
 
 def continues_text(start: str, end: str) -> Judge:
-    """Text that goes on from a begun answer, and does not begin again."""
+    """Supported if the text continues a prefilled answer instead of repeating it."""
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
@@ -218,7 +218,7 @@ def continues_text(start: str, end: str) -> Judge:
 
 
 def counted(reply: ProbeReply) -> Judgement:
-    """A number of tokens."""
+    """Supported if the count is a number of tokens."""
     if not reply.count:
         return Judgement("wrong", "it counted nothing")
     return Judgement("supported", f"{reply.count} tokens")
@@ -228,7 +228,10 @@ def counted(reply: ProbeReply) -> Judgement:
 
 
 def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
-    """At least so many calls of a tool, each with an object; `needs` is a field of it."""
+    """Supported if there are `min_calls` calls of this tool, each with an object as arguments.
+
+    `needs` is a field that every call must have.
+    """
 
     def judged(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply)
@@ -250,7 +253,7 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
 
 
 def calls_without_arguments(name: str) -> Judge:
-    """A call of a tool without parameters, with an empty object."""
+    """Supported if a tool without parameters is called with an empty object."""
     called = calls(name)
 
     def judged(reply: ProbeReply) -> Judgement:
@@ -266,7 +269,7 @@ def calls_without_arguments(name: str) -> Judge:
 
 
 def calls_once(name: str) -> Judge:
-    """One call of a tool, where two things were asked for."""
+    """Supported if the tool is called only once, though the prompt asks for two."""
     called = calls(name)
 
     def judged(reply: ProbeReply) -> Judgement:
@@ -279,7 +282,7 @@ def calls_once(name: str) -> Judge:
 
 
 def calls_none(reply: ProbeReply) -> Judgement:
-    """Words in place of a call."""
+    """Supported if there is text instead of a call."""
     tool_calls = calls_of(reply)
     if tool_calls:
         return Judgement("wrong", f"it called {tool_calls[0].name} though it must not")
@@ -287,7 +290,7 @@ def calls_none(reply: ProbeReply) -> Judgement:
 
 
 def calls_in_chunks(name: str) -> Judge:
-    """A call in a stream, its arguments whole in the end."""
+    """Supported if a streamed call has complete arguments."""
     called = calls(name, needs="text")
 
     def judged(reply: ProbeReply) -> Judgement:
@@ -302,7 +305,7 @@ def calls_in_chunks(name: str) -> Judge:
 
 
 def _argument_chunks(reply: ProbeReply) -> int:
-    """How many deltas the calls of a stream came in."""
+    """Return the number of deltas in the calls of a stream."""
     inside, pieces = False, 0
     for event in reply.events:
         if isinstance(event, BlockStart):
@@ -315,7 +318,7 @@ def _argument_chunks(reply: ProbeReply) -> int:
 
 
 def keeps_ids(*terms: str) -> Judge:
-    """Calls whose ids differ, and results that were found by them."""
+    """Supported if the ids of the calls differ, and the results were matched by them."""
     judge_terms = says(*terms)
 
     def judged(reply: ProbeReply) -> Judgement:
@@ -335,18 +338,21 @@ def _format_calls(tool_calls: list[ToolCall]) -> str:
     return "; ".join(lines)
 
 
-# --- forms and thinking -----------------------------------------------------------------
+# --- formats and reasoning ----------------------------------------------------------------
 
 
 def json_object(reply: ProbeReply) -> Judgement:
-    """A JSON object and nothing else."""
+    """Supported if the answer is a JSON object and nothing else."""
     text = reply_text(reply)
     parsed = _decoded(text)
     return Judgement("supported" if isinstance(parsed, dict) else "wrong", _quoted(text))
 
 
 def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
-    """A JSON object of exactly these fields; `choices` are the words a field may have."""
+    """Supported if the answer is an object of exactly these fields.
+
+    `choices` are the allowed values of a field.
+    """
 
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
@@ -370,7 +376,7 @@ def _decoded(text: str) -> Any:
 
 
 def thinks(reply: ProbeReply) -> Judgement:
-    """Thoughts that can be seen."""
+    """Supported if the model reasons, visibly or by its token count."""
     parts = reply.response.parts if reply.response else ()
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
     visible_text = "".join(part.text for part in thoughts).strip()
@@ -386,7 +392,7 @@ def thinks(reply: ProbeReply) -> Judgement:
 
 
 def caches(reply: ProbeReply) -> Judgement:
-    """A cache mark that is taken; better, tokens that were written or read."""
+    """Supported if a cache breakpoint is accepted; reports tokens written or read."""
     usage = reply.response.usage if reply.response else None
     moved = (usage.cache_write or 0) + (usage.cache_read or 0) if usage else 0
     if moved:
@@ -398,7 +404,7 @@ def caches(reply: ProbeReply) -> Judgement:
 
 
 def refuses(*kinds: str) -> Judge:
-    """An error of one of these kinds, with words."""
+    """Supported if the error has one of these kinds, and a message."""
 
     def judged(reply: ProbeReply) -> Judgement:
         error = reply.error

@@ -1,4 +1,4 @@
-"""One request of a probe -> what was reply. Never raises for a failure of the upstream."""
+"""Runs the requests of a probe. Never raises for a failure of the upstream."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_CALL = Error(kind="unsupported_param", message="its dialect has no call for 
 
 
 class ProbeClient:
-    """Asks one target. `target.model.traits` are what its tables say."""
+    """Calls one target. `target.model.traits` are those of the tables."""
 
     def __init__(self, upstreams: Upstreams, target: Target) -> None:
         self._upstreams = upstreams
@@ -45,11 +45,11 @@ class ProbeClient:
         self._secrets = secrets_of(provider.credential.reveal())
 
     def scrub(self, text: str) -> str:
-        """Words of the upstream without the credential, which some of them repeat."""
+        """Remove the credential from an upstream's text, since some upstreams echo it."""
         return scrub(text, self._secrets)
 
     async def ask(self, probe: Probe) -> ProbeReply:
-        """All requests of a probe: the second goes on from the answer to the first."""
+        """Send the requests of a probe: the second continues from the answer to the first."""
         target = self._with_model(probe.model) if probe.model else self._target
         traits = merge(target.model.traits, probe.assume(target.model.traits))
         request = replace(probe.request, model=target.model.name)
@@ -63,7 +63,7 @@ class ProbeClient:
         return replace(last, before=first, spent=(*first.spent, *last.spent))
 
     def _with_model(self, name: str) -> Target:
-        """The same target under the name of another model."""
+        """Return the target under the name of another model."""
         model = self._target.model
         traits = replace(model.traits, model=name)
         return replace(self._target, model=replace(model, name=name, traits=traits))
@@ -98,7 +98,7 @@ class ProbeClient:
 
 
 def _dialect_for(target: Target, request: Request, traits: Traits, verb: Verb) -> Dialect:
-    """The provider's own dialect, or the one beside it where live traffic takes that."""
+    """Return the provider's own dialect, or its sibling if live traffic uses that."""
     dialect = DIALECTS[target.model.provider.dialect]
     sibling_name = ALSO.get(dialect.name)
     if sibling_name is None or not traits.responses or verb in target.model.provider.paths:

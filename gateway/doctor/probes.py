@@ -1,4 +1,4 @@
-"""Every probe, in the order in which they are shown."""
+"""Every probe, in display order."""
 
 from __future__ import annotations
 

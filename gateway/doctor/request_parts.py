@@ -1,4 +1,4 @@
-"""Pieces of which the probes' requests are made."""
+"""Building blocks of the probes' requests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gateway.canon.request import Image, Part, Request, Text, Tool, Turn
 from gateway.canon.traits import Traits
 from gateway.doctor.values import Assume
 
-# Enough for a short answer of a model that thinks first.
+# Enough for a short answer after some reasoning.
 MAX_OUTPUT = 1024
 # 64 x 64 pixels of one red.
 RED = Image(
@@ -62,17 +62,17 @@ IN_TURN = (
 
 
 def user(*parts: Part | str) -> Turn:
-    """A turn of the user; a plain text is a part."""
+    """Return a user turn; a plain text becomes a part."""
     return Turn(role="user", parts=tuple(Text(text=p) if isinstance(p, str) else p for p in parts))
 
 
 def request_of(*parts: Part | str, **values: Any) -> Request:
-    """A request of one turn."""
+    """Return a request of one turn."""
     return Request(**{"model": "", "max_output": MAX_OUTPUT, "turns": (user(*parts),), **values})
 
 
 def assume_traits(**traits: Any) -> Assume:
-    """Assume these traits, whatever the tables say."""
+    """Assume these traits, regardless of the tables."""
 
     def assumed(table_traits: Traits) -> Mapping[str, Any]:
         return traits
@@ -81,12 +81,12 @@ def assume_traits(**traits: Any) -> Assume:
 
 
 def assume_reasoning(traits: Traits) -> Mapping[str, Any]:
-    """Assume the usual efforts where the tables know of no way to make it think."""
+    """Assume the usual efforts if the tables have no way to enable reasoning."""
     if traits.reasoning or traits.efforts or traits.thinking_modes:
         return {}
     return {"reasoning": True, "efforts": ("low", "medium", "high")}
 
 
 def assume_stops(traits: Traits) -> Mapping[str, Any]:
-    """Assume a stop sequence or two where the tables say that none is taken."""
+    """Assume two stop sequences if the tables allow none."""
     return {"stop_max": 2} if traits.stop_max == 0 else {}

@@ -1,7 +1,7 @@
-"""The examination of one model: all probes, some at a time, each with its deadline.
+"""Examines one model: runs all probes, several in parallel, each with a deadline.
 
-A plain answer is asked for first; where there is none, nothing else is asked. To stop it,
-cancel the task: every open call is closed.
+The probe of a plain answer runs first; unless it is supported, no other runs. Cancel the task to
+stop it: every open call is closed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 MAX_PARALLEL_PROBES = 4
 TOTAL_S = 300.0
 MAX_DETAIL_CHARS = 400
-# A rate limit is waited for once, if it is no longer than this.
+# The longest `retry_after` for which a rate-limited probe is repeated.
 MAX_RETRY_WAIT_S = 8.0
 
 OnFinding = Callable[[Finding], None]
@@ -44,7 +44,7 @@ async def examine(
     max_parallel: int = MAX_PARALLEL_PROBES,
     total_s: float = TOTAL_S,
 ) -> Examination:
-    """Ask everything; `on_finding` is called with each finding."""
+    """Run the probes; `on_finding` is called with each finding."""
     connections = upstreams or Upstreams()
     try:
         doctor = _Examiner(ProbeClient(connections, target), target.model, on_finding, max_parallel)
@@ -107,7 +107,7 @@ class _Examiner:
             detail = f"no answer within {probe.deadline_s:g} s"
             finding = Finding(name=probe.name, verdict="unclear", message=detail)
         except Exception as error:
-            # A fault of ours must not take the other findings with it.
+            # An error of ours must not discard the other findings.
             log.exception("a probe of the doctor failed", extra={"probe": probe.name})
             detail = f"the gateway itself failed: {type(error).__name__}; see its log"
             finding = Finding(name=probe.name, verdict="unclear", message=detail)
@@ -125,7 +125,7 @@ class _Examiner:
         return self._with_usage(finding, reply.spent)
 
     async def _ask_with_retry(self, probe: Probe) -> ProbeReply:
-        """What is reply; after a rate limit, once more."""
+        """Return the reply; repeats the probe once after a rate limit."""
         reply = await self._client.ask(probe)
         if reply.error is None or reply.error.kind not in {"rate_limit", "overloaded"}:
             return reply

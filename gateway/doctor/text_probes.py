@@ -1,4 +1,4 @@
-"""Probes of words: answers, streams, instructions, limits, sampling, errors."""
+"""Probes of text: answers, streams, instructions, limits, sampling, errors."""
 
 from __future__ import annotations
 

@@ -32,13 +32,13 @@ from gateway.doctor.request_parts import (
 from gateway.doctor.values import Follow, Probe
 
 TOOLS = "Tools"
-# As another provider might have made it, in a conversation that changes models.
+# Like an id of another provider, in a conversation that switches models.
 _FOREIGN = "fc|other.dialect:0123456789"
 _READINGS = ("4711", "8264")
 
 
 def answer_calls(request: Request, response: Response, results: list[ToolResult]) -> Request:
-    """The request that goes on: the model's own turn, then the results of its calls."""
+    """Return the next request: the model's own turn, then the results of its calls."""
     turns = (
         *request.turns,
         Turn(role="assistant", parts=response.parts),
@@ -48,7 +48,7 @@ def answer_calls(request: Request, response: Response, results: list[ToolResult]
 
 
 def answer_with_readings(request: Request, response: Response) -> Request | None:
-    """Each call answered with a number of its own, the last call first."""
+    """Answer each call with a number of its own, the last call first."""
     calls = [part for part in response.parts if isinstance(part, ToolCall)]
     if not calls:
         return None
@@ -57,7 +57,7 @@ def answer_with_readings(request: Request, response: Response) -> Request | None
 
 
 def answer_with_foreign_ids(request: Request, response: Response) -> Request | None:
-    """The calls under ids of another provider's making, and their results."""
+    """Rename the calls to ids like another provider's, and answer them."""
     renamed: dict[str, str] = {}
     parts: list[Part] = []
     for part in response.parts:
@@ -69,7 +69,7 @@ def answer_with_foreign_ids(request: Request, response: Response) -> Request | N
 
 
 def with_result_parts(*parts: Part) -> Follow:
-    """Each call answered with these parts, or with nothing at all."""
+    """Answer each call with these parts; with none, the results are empty."""
 
     def follow(request: Request, response: Response) -> Request | None:
         calls = [part for part in response.parts if isinstance(part, ToolCall)]

@@ -1,4 +1,4 @@
-"""What the doctor asks and what it finds, as values."""
+"""Probes and findings of the doctor."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ VERDICTS: tuple[Verdict, ...] = ("supported", "refused", "wrong", "unclear")
 
 
 class ProbeReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back for one request.
+    """The reply to one request.
 
     Attributes:
-        response: the whole answer; of a stream, what it folds to.
-        events: the stream's events; empty for a whole answer.
-        streamed: whether the answer came as a stream.
-        error: the upstream's refusal, or how the call failed.
-        report: what of the request could not be carried exactly.
-        count: the tokens of a count.
-        spent: the usage of this request and those before it, where it was told.
-        before: what was reply of the request before, for a probe of two.
+        response: the whole response; of a stream, its folded events.
+        events: the stream's events; empty for a whole response.
+        streamed: whether the response was a stream.
+        error: the upstream's error, or why the call failed.
+        report: what translation could not render exactly.
+        count: the result of a token count.
+        spent: the known usage of this request and those before it.
+        before: the reply to the first request, for a probe of two.
     """
 
     response: Response | None = None
@@ -44,7 +44,7 @@ class ProbeReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judgement(msgspec.Struct, frozen=True):
-    """A verdict and the words for it: the upstream's own, where there are any."""
+    """A verdict and its message: the upstream's own, if there is one."""
 
     verdict: Verdict
     message: str = ""
@@ -56,28 +56,28 @@ Assume = Callable[[Traits], Mapping[str, Any]]
 
 
 def assume_nothing(traits: Traits) -> Mapping[str, Any]:
-    """Assume nothing: the request is written as the tables have the model."""
+    """Assume nothing: the request is rendered with the model's traits."""
     return {}
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of the table: a question to a provider, and how the answer is judged.
+    """One row of the table: a request to a provider, and how the reply is judged.
 
     Attributes:
         name: its key, in reports and on the command line.
-        group: the heading it stands under.
-        title: the ability in question.
-        asks: what is asked, for a person.
-        judged: what counts as supported, for a person.
-        request: the question; its model is filled in.
-        judge: the verdict on an answer.
-        assume: traits to write the request by, so that what the tables deny is still asked.
-        carries: beginnings of paths that must arrive; if translation can not carry one,
-            the provider has not been asked.
-        follow: the second request, from the first and its answer; None if there is none.
-        verb: what is called.
-        model: the model to ask for in place of the target's own.
-        errors: whether an error is what is being judged.
+        group: the heading of its group.
+        title: the capability in question.
+        asks: a description of the request.
+        judged: a description of what counts as supported.
+        request: the request; its model is filled in.
+        judge: the verdict on a reply.
+        assume: traits to render the request with, so that a denied capability is still tested.
+        carries: prefixes of paths that must arrive; if translation cannot render one,
+            the capability is not tested.
+        follow: builds the second request from the first and its response; None if none follows.
+        verb: the verb of the call.
+        model: the model to request instead of the target's own.
+        errors: whether the probe judges an error.
         deadline_s: seconds for all of its requests.
     """
 
@@ -98,7 +98,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The outcome of one probe; `cost_usd` is None where it is not known."""
+    """The outcome of one probe; `cost_usd` is None if unknown."""
 
     name: str
     verdict: Verdict
@@ -110,14 +110,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found of one model.
+    """The findings on one model.
 
     Attributes:
         target: `provider/model`.
-        dialect: the one its provider speaks.
-        ms: how long it took.
-        ended: `done`, or why there are not all findings: `silent` (not even a plain
-            answer), `late` (the time for all was over), `stopped`.
+        dialect: the provider's dialect.
+        ms: duration in milliseconds.
+        ended: `done`, or why findings are missing: `silent` (not even a plain
+            answer), `late` (over the time limit), `stopped`.
     """
 
     target: str
@@ -133,6 +133,6 @@ class Examination(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cost_usd(self) -> float | None:
-        """What it cost; None if that is known of no probe."""
+        """The cost of all probes; None if unknown for every probe."""
         costs = [f.cost_usd for f in self.findings if f.cost_usd is not None]
         return sum(costs) if costs else None

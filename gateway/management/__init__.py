@@ -1,1 +1,1 @@
-"""Commands, and the functions behind them."""
+"""Management commands, and the functions behind them."""

@@ -1,4 +1,4 @@
-"""A configuration file in Dragoman's own format: read, and applied under its own name."""
+"""Reads and applies a configuration file in Dragoman's own format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
 def is_dragoman_format(path: Path) -> bool:
-    """Whether a file says that it is in this format. Raises Mistake where it can not be read."""
+    """Whether a file is in Dragoman's format. Raises Mistake if it cannot be read."""
     return "dragoman" in dict(read_file(path).root.items())
 
 
@@ -33,7 +33,7 @@ def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> Outc
 
 
 def _source_refs(root: Node) -> SourceRefOf:
-    """Where a path stands: at its own line, or at that of what it would stand in."""
+    """Return a function from a path in the document to its line, or its nearest parent's."""
 
     def source_ref(path: str) -> str:
         node = root

@@ -1,4 +1,4 @@
-"""genai-prices' data -> the compact price snapshot of `gateway.providers.prices`."""
+"""Converts genai-prices' data to the compact price snapshot of `gateway.providers.prices`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PRICES = (
     "input_audio_mtok",
     "output_audio_mtok",
 )
-# As many are always there; more only where one is known.
+# The first five are always written, the others up to the last known one.
 _ALWAYS = 5
 _CLAUSES = {
     "ClauseEquals": ("=", "equals"),
@@ -30,9 +30,9 @@ _CLAUSES = {
 
 
 def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date) -> str:
-    """The snapshot's JSON text, one model a line, with the prices that hold on `day`.
+    """Return the snapshot's JSON text, one model per line, with the prices valid on `day`.
 
-    `names` are the lists to take; those they fall back to are taken as well.
+    `names` are the lists to include; their fallback lists are included too.
     """
     providers_by_id = {provider.id: provider for provider in providers}
     provider_ids = set(names) & set(providers_by_id)
@@ -53,7 +53,7 @@ def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date
 
 
 def _row(model: Any, day: date) -> list[Any] | None:
-    """The entry of a model; None for one that is not priced by tokens."""
+    """Return the entry of a model; None if it is not priced by tokens."""
     prices, note = standing(model.prices, day)
     prices_by_rate = [getattr(prices, name, None) if prices else None for name in PRICES]
     usd = _listed(prices_by_rate)
@@ -67,7 +67,7 @@ def _row(model: Any, day: date) -> list[Any] | None:
 
 
 def _listed(amounts: list[Any], start: int | None = None) -> list[str | None]:
-    """The prices of prompts longer than `start` tokens, or else of short ones."""
+    """Return the prices of prompts longer than `start` tokens, or by default of short ones."""
     texts = [None if price is None else _amount(price, start) for price in amounts]
     while len(texts) > _ALWAYS and texts[-1] is None:
         texts.pop()
@@ -83,9 +83,9 @@ def _amount(price: Any, start: int | None) -> str:
 
 
 def standing(prices: Any, day: date) -> tuple[Any, str]:
-    """The prices of a day, and a note where they also change by the hour.
+    """Return the prices of a day, and a note if they also change by the hour.
 
-    Hours are left out: the last price without them counts.
+    Time-of-day prices are ignored: the last price without them counts.
     """
     if not isinstance(prices, list):
         return prices, ""
@@ -100,7 +100,7 @@ def standing(prices: Any, day: date) -> tuple[Any, str]:
 
 
 def clauses(match: Any) -> list[Any]:
-    """Alternatives of which one must hold."""
+    """Return the alternatives of a match, of which one must match."""
     kind = type(match).__name__
     if kind == "ClauseOr":
         return [clause for part in match.or_ for clause in clauses(part)]
@@ -113,7 +113,7 @@ def clauses(match: Any) -> list[Any]:
 
 
 def _joined(parts: list[list[Any]]) -> list[str]:
-    """Clauses that must hold together. Raises ValueError where one is a choice."""
+    """Return clauses that must all match. Raises ValueError if one has alternatives."""
     if any(len(part) != 1 for part in parts):
         raise ValueError("a choice inside a conjunction has no place in the snapshot")
     return [part[0] for part in parts]

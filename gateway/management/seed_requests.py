@@ -1,7 +1,7 @@
-"""A made-up history for the request log: what a busy month looks like, in bulk.
+"""Generates a history for the request log: a busy month, in bulk.
 
-The rows go the way of live ones (`store.write`), so they have every index and every
-oddity of the real thing; only their full-text documents are handed over ready-made.
+The rows are written like live ones (`store.write`), so that they have every index and
+realistic variety; only their full-text documents are generated directly.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ RARE = tuple(f"{a}{b}" for a in ("quartz", "lumen", "basil", "otter") for b in r
 
 
 def seed(count: int, *, until: float, span_s: float = SPAN_S, draw: int = 1) -> Iterator[int]:
-    """Write `count` rows that end at `until` (unix seconds); yields how many are done."""
+    """Write `count` rows that end at `until` (unix seconds); yields the number written so far."""
     random_ = random.Random(draw)  # noqa: S311 - an example, not a secret
     step = span_s / max(count, 1)
     done = 0

@@ -1,4 +1,4 @@
-"""genai-prices' data -> the price snapshot of what is not plain text (`providers.unit_prices`)."""
+"""Converts genai-prices' data to the price snapshot of `gateway.providers.unit_prices`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.providers.unit_prices import UNITS
 
 
 def table(providers: Iterable[Any], names: Iterable[str], source: str, day: date) -> str:
-    """The snapshot's JSON text, one model a line, with the prices that hold on `day`."""
+    """Return the snapshot's JSON text, one model per line, with the prices valid on `day`."""
     provider_ids = set(names)
     lists = {p.id: _rows(p.models, day) for p in providers if p.id in provider_ids}
     head = {"source": source, "licence": "MIT", "fetched_on": day.isoformat()}

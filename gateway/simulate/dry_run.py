@@ -1,8 +1,8 @@
 """Dry run of a route: which targets would be tried, and what would be sent.
 
-The functions are those of live traffic, from finding the route to the bytes for the
-upstream; only the calls themselves are pretended. Nothing leaves the process, and what a
-target "answers" is read by its dialect, as a true refusal would be.
+Uses the functions of live traffic, from selecting the route to the bytes for the upstream;
+only the calls themselves are simulated. Nothing is sent, and a simulated failure is parsed by
+the target's dialect, like a real one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.routing.strategies import Draw
 from gateway.simulate.inputs import RuntimeInput, SimulationInputs, apply_inputs
 
-# What a target may be pretended to do: a status it answers, or that it never does.
+# Simulated failures of a target: the status of its response, or None for no response.
 SIMULATED_FAILURES: dict[str, int | None] = {
     "429": 429,
     "500": 500,
@@ -38,7 +38,7 @@ SIMULATED_FAILURES: dict[str, int | None] = {
     "context_length": 400,
     "content_policy": 400,
 }
-# What the client is told by those of them that are about the request itself.
+# Messages of the failures that are about the request itself.
 _REFUSAL_MESSAGES = {
     "context_length": "the request is longer than the model's context",
     "content_policy": "the request was refused by a content filter",
@@ -57,7 +57,7 @@ class TargetOutcome(msgspec.Struct, frozen=True):
 class DryRun(msgspec.Struct, frozen=True, kw_only=True):
     """The result. `chosen` and `prepared` are None if the client gets `error`.
 
-    `runtime_inputs` are what live traffic adds to what was prepared.
+    `runtime_inputs` are what live traffic would add to `prepared`.
     """
 
     call: Call
@@ -69,16 +69,16 @@ class DryRun(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def report(self) -> tuple[Adaptation, ...]:
-        """What translation could not carry exactly."""
+        """What translation could not render exactly."""
         return self.prepared.report if self.prepared is not None else ()
 
 
 class RoutingState(msgspec.Struct, frozen=True, kw_only=True):
-    """What routing depends on beside the request: the registry and the state of targets.
+    """Inputs of routing in addition to the request: the registry and the state of targets.
 
     `simulated_failures` are keys of SIMULATED_FAILURES by `provider/model`; `key` is the key
-    of the request. `busy` are running requests; `time_of_day` is unix seconds, None is now.
-    `fetch_media`: whether live traffic fetches URLs.
+    of the request. `busy` counts running requests by target; `time_of_day` is unix seconds, None
+    means now. `fetch_media`: whether live traffic fetches URLs.
     """
 
     snapshot: Snapshot
@@ -99,9 +99,9 @@ def build_call(
     body: Mapping[str, Any],
     headers: Mapping[str, str] | None = None,
 ) -> Call:
-    """A request as the edge would have it. Raises GatewayError for one that is none.
+    """Build a call as the edge does. Raises GatewayError for an invalid body.
 
-    `model` and `stream` stand in `body` for dialects too that have them in the path.
+    `model` and `stream` are in `body`, even for dialects that have them in the path.
     """
     if not isinstance(body.get("model"), str) or not body["model"]:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
@@ -180,7 +180,7 @@ def _skipped(skip: Skip) -> TargetOutcome:
 def _attempt(
     state: RoutingState, call: Call, candidate: Candidate
 ) -> tuple[Prepared, tuple[RuntimeInput, ...]]:
-    """What would be sent. Raises GatewayError if it cannot be translated, or as simulated."""
+    """Return what would be sent. Raises GatewayError if translation fails, or as simulated."""
     runtime_inputs = apply_inputs(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )

@@ -1,6 +1,6 @@
-"""Inputs that a dry run needs beside the request: reasoning state and fetched files.
+"""Inputs of a dry run in addition to the request: reasoning state and fetched files.
 
-Live traffic remembers the reasoning of responses (`relay.state.reasoning`) and may fetch URLs
+Live traffic stores the reasoning of responses (`relay.state.reasoning`) and may fetch URLs
 (`relay.translate.media`). A dry run does neither: it uses `SimulationInputs`, and reports each
 missing input as a `RuntimeInput`.
 """
@@ -35,11 +35,11 @@ _FETCHED = "live traffic fetches this URL and sends what it finds"
 
 
 class SimulationInputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Inputs of a simulation beside the request.
+    """Inputs of a simulation in addition to the request.
 
     Attributes:
-        answers: the target's own answers, in its words, that the history goes back to.
-        files: what URLs in the request lead to.
+        answers: the target's earlier responses, in its own dialect, on which the history is based.
+        files: the content of URLs in the request.
         fetch_media: whether live traffic fetches URLs.
     """
 
@@ -63,7 +63,7 @@ def apply_inputs(
 ) -> tuple[RuntimeInput, ...]:
     """Apply the inputs to a call; returns what live traffic would add.
 
-    Raises GatewayError for what does not belong to the request.
+    Raises GatewayError for inputs that do not belong to the request.
     """
     dialect = upstream_dialect(call, target)
     turn_indexes = turns_to_restore(call, target)
@@ -84,7 +84,7 @@ def apply_inputs(
 def _match_reasoning(
     call: Call, target: Target, dialect: Dialect, turn_indexes: list[int], answers: tuple[Any, ...]
 ) -> dict[int, ReasoningState]:
-    """The reasoning of the answers by the places of their turns, as `reasoning.Memory` finds it."""
+    """Return the reasoning of the answers by turn index, matched as live traffic does."""
     exchange = call.exchange
     turns, scope = exchange.request.turns, ""
     keys = dict(keys_in(exchange.request, scope, turn_indexes))
@@ -124,7 +124,7 @@ def _parts(
 def _media(
     call: Call, route: Route, target: Target, dialect: Dialect, inputs: SimulationInputs
 ) -> tuple[RuntimeInput, ...]:
-    """Put lent files where fetched ones would be; those that live traffic would fetch."""
+    """Apply the files as fetched media; returns those that live traffic would fetch."""
     exchange = call.exchange
     if exchange.verb not in {"generate", "count_tokens"} or route.strict:
         return ()

@@ -22,14 +22,14 @@ from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import Upstreams
 from gateway.routing.snapshot import Snapshot, Target
 
-# The dialects of vectors and of prompts, beside the one of chats at the same base URL.
+# Dialects of embeddings and of completions, at the base URL of Chat.
 _EMBEDDING_DIALECT, _COMPLETION_DIALECT = "openai_embeddings", "openai_completions"
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it: `detail` is the model's words, or the upstream's about the failure.
+    """The result of a call: `detail` is the model's answer, or the upstream's error message.
 
-    `status` is the upstream's HTTP status of a failure; None where it gave none.
+    `status` is the upstream's HTTP status if the call failed; None if there was none.
     """
 
     target: str
@@ -42,7 +42,7 @@ class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
 async def probe(
     upstreams: Upstreams, target: Target, *, timeout_s: float = 20.0, secrets: tuple[str, ...] = ()
 ) -> ProbeResult:
-    """Ask a target for one word. Never raises for a failure of the upstream."""
+    """Send a target a short prompt. Never raises for a failure of the upstream."""
     started = time.perf_counter()
     status: int | None = None
     try:
@@ -63,7 +63,7 @@ async def probe(
 async def probe_all(
     snapshot: Snapshot, targets: list[Target], *, timeout_s: float = 20.0
 ) -> list[ProbeResult]:
-    """Probe targets one after the other."""
+    """Probe the targets one after the other."""
     upstreams = Upstreams()
     revealed = (p.credential.reveal() for p in snapshot.providers.values())
     secrets = tuple(part for value in revealed for part in secrets_of(value))
@@ -102,14 +102,14 @@ def _embeds(target: Target) -> bool:
 
 
 def generating_dialect(target: Target) -> str:
-    """The dialect in which a model generates: that of prompts where it can nothing else."""
+    """Return the dialect of a model's text generation: completions if it supports nothing else."""
     dialect = target.model.provider.dialect
     completions_only = target.model.traits.completions == "only"
     return _COMPLETION_DIALECT if completions_only and dialect == "openai_chat" else dialect
 
 
 async def _ask_vector(upstreams: Upstreams, target: Target) -> str:
-    """One vector, by a model that makes nothing else."""
+    """Request one embedding, from a model that only makes embeddings."""
     prepared = render_embed_request(
         EmbedRequest(model=target.model.name, inputs=("hello",)), target
     )
@@ -121,7 +121,7 @@ async def _ask_vector(upstreams: Upstreams, target: Target) -> str:
 
 
 async def _send(upstreams: Upstreams, target: Target, prepared: Prepared) -> bytes:
-    """The body of an answer with status 200. Raises GatewayError."""
+    """Return the body of a response with status 200. Raises GatewayError."""
     provider = target.model.provider
     templates = RequestTemplates()
     url: httpx.URL = templates.url(provider, prepared.path)

@@ -1,7 +1,7 @@
-"""Translation without a call: what live traffic would send, or show, for an example.
+"""Translation without a call: the upstream request or client response for an example.
 
-Same functions as live traffic; ids and times are fixed, so the answer to the same
-question is always the same. Nothing leaves the process.
+Uses the functions of live traffic; ids and times are fixed, so the result is deterministic.
+Nothing is sent.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs
 REQUEST_ID = "req_dgm"
 ANSWER_ID = "1"
 CREATED = 1_700_000_000
-# What stands for the client's name of the model, which an example does not tell.
+# Placeholder for the client's name of the model, which an example does not have.
 VISIBLE_MODEL = {"anthropic_messages": "gw-x"}
 OTHER_VISIBLE_MODEL = "up"
 
@@ -46,14 +46,14 @@ def request(
     stored: dict[str, Any] | None = None,
     inputs: SimulationInputs = NO_INPUTS,
 ) -> dict[str, Any]:
-    """The upstream's request: body, path, url, headers and report, and what live traffic adds.
+    """Return the upstream request: body, path, url, headers, report and live traffic's additions.
 
-    A dialect's name may end in what is asked there: `anthropic_count_tokens`. `stored` are
-    earlier answers by id, for a request that goes on from one.
-    `source` and `target` are dialects or presets; a dialect is spoken as it is named, though
-    the provider may serve the model in another one too. `model` and `stream` of the body
-    count in dialects too that have them in the path. Raises GatewayError for names it
-    does not know and for a request that can not be said.
+    A dialect's name may end in a verb: `anthropic_count_tokens`. `stored` are earlier
+    responses by id, for a request that continues from one.
+    `source` and `target` are dialects or presets; a dialect is used as named, even if the
+    provider also serves the model in another one. `model` and `stream` are read from the body,
+    even for dialects that have them in the path. Raises GatewayError for unknown names and
+    for a request that cannot be translated.
     """
     preset = _preset(without_verb(target), "to")
     source_name = without_verb(source)
@@ -115,7 +115,7 @@ def request(
 def stream(
     source: str, target: str, frames: list[Any], model: str, *, include_usage: bool = True
 ) -> dict[str, Any]:
-    """The client's events for an upstream's frames.
+    """Return the client's events for an upstream's frames.
 
     A frame is an object (data-only SSE), `{"event", "data"}` (named SSE), or a string
     such as `[DONE]`; the string `EOF` stands for the end of the connection.
@@ -148,7 +148,7 @@ def stream(
 def error(
     source: str, target: str, status: int, headers: dict[str, str], body: Any
 ) -> dict[str, Any]:
-    """The client's error for an upstream's: status, headers, body."""
+    """Return the client's error for an upstream's: status, headers, body."""
     upstream, client = _dialect(_preset(source, "from")), _dialect(_preset(target, "to"))
     content = body.encode() if isinstance(body, str) else msgspec.json.encode(body)
     lower_headers = {name.lower(): value for name, value in headers.items()}
@@ -160,7 +160,7 @@ def error(
 
 
 def _stream_traits(preset: Preset, model: str) -> Traits:
-    """The preset's traits; without a model the one that the stream names counts."""
+    """Return the preset's traits for a model; an empty name takes the one in the stream."""
     return msgspec.structs.replace(traits_for(preset.name, model), model=model)
 
 
@@ -181,7 +181,7 @@ def _event_value(frame: Frame) -> Any:
 
 
 def without_verb(name: str) -> str:
-    """The dialect or preset in the name of one of its endpoints that count tokens."""
+    """Return the name of the dialect or preset without a suffix for token counting."""
     return name.removesuffix("_count_tokens").removesuffix("_input_tokens")
 
 
@@ -197,7 +197,7 @@ def _dialect(preset: Preset) -> Dialect:
 
 
 def _provider(preset: Preset) -> Provider:
-    """A provider row for the preset whose credential and account are placeholders."""
+    """Return a provider of the preset with placeholders for its credential and account."""
     key = (preset.env[0] if preset.env else "KEY").replace("_API", "")
     return Provider(
         id=0,

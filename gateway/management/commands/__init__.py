@@ -1,1 +1,1 @@
-"""Thin shells over functions; `manage.py help` lists them."""
+"""Thin wrappers around functions; `manage.py help` lists them."""

@@ -1,4 +1,4 @@
-"""Take this node's secrets for those of the database."""
+"""Accept this node's secrets as those of the database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Accept them; running it twice gives the same."""
+        """Accept them; idempotent."""
         renewed = store.accept_secrets()
         if options["verbosity"] > 0:
             self.stdout.write(f"credentials sealed anew: {renewed}")

@@ -1,4 +1,4 @@
-"""`manage.py apply FILE`: make the registry say what a file says, and tell the difference."""
+"""`manage.py apply FILE`: apply a configuration file to the registry and print the changes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The options of `apply`."""
+        """Add the options of `apply`."""
         parser.add_argument("file", help="YAML as `export` writes it")
         parser.add_argument("--dry-run", action="store_true", help="only say what would change")
         parser.add_argument(
@@ -32,7 +32,7 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Apply it."""
+        """Apply the file."""
         try:
             outcome = apply_file(
                 Path(options["file"]), take=options["take"], dry_run=options["dry_run"]

@@ -1,4 +1,4 @@
-"""`manage.py build_prices`: renew the price snapshot from the installed genai-prices."""
+"""`manage.py build_prices`: update the price snapshot from the installed genai-prices."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from gateway.providers.unit_prices import FILE as UNITS_FILE
 
 
 class Command(BaseCommand):
-    """A thin shell around `price_table.table`."""
+    """A thin wrapper around `price_table.table`."""
 
     help = "Renew gateway/providers/data/prices.json from the installed genai-prices package."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write the file, and say how large it became."""
+        """Write the files, and print the size."""
         try:
             from genai_prices.data import providers
         except ImportError:

@@ -1,4 +1,4 @@
-"""Throw away kept answers."""
+"""Delete cached responses."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Command(BaseCommand):
     help = "Throw away the answers that a route has kept, or that all have."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `clear_cache`."""
+        """Add the options of `clear_cache`."""
         parser.add_argument("route", nargs="?", default="", help="its name; without it, all")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Purge."""
+        """Delete the cached responses."""
         name = options["route"]
         if name and not Route.objects.filter(name=name).exists():
             raise CommandError(f"there is no route {name}; `manage.py routes` lists them")

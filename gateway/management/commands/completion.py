@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-# Django completes by itself where these variables are set (ManagementUtility.autocomplete).
+# Django itself completes if these variables are set (ManagementUtility.autocomplete).
 _BASH = """_dragoman_completion() {
     COMPREPLY=( $( COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD \\
         DJANGO_AUTO_COMPLETE=1 "$1" ) )
@@ -34,7 +34,7 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The shell."""
+        """Add the name of the shell."""
         parser.add_argument("shell", choices=sorted(SCRIPTS))
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Make a gateway key and print it once."""
+"""Create a gateway key and print it once."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Command(BaseCommand):
     help = "Make a gateway key and print it; it is not kept and can not be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `create_key`."""
+        """Add the options of `create_key`."""
         parser.add_argument("name", help="who or what will use it")
         parser.add_argument("--routes", default="", help="routes it may use, comma-separated")
         parser.add_argument("--expires", default="", help="a time from now: 12h, 30d, 4w")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Make it."""
+        """Create the key."""
         name = options["name"].strip()
         if not 0 < len(name) <= MAX_NAME:
             raise CommandError(f"a name has 1 to {MAX_NAME} characters")
@@ -48,13 +48,13 @@ class Command(BaseCommand):
 
 
 def unmatched_routes(routes: list[str]) -> list[str]:
-    """Those that are no route's name or pattern now; they may become one."""
+    """Return the patterns that match no route now; a later route may match."""
     route_names = Route.objects.values_list("name", flat=True)
     return [route for route in routes if not any(fnmatchcase(name, route) for name in route_names)]
 
 
 def parse_expiry(text: str) -> dt.datetime | None:
-    """The moment that is `text` (30d, 12h, ...) from now. Raises CommandError."""
+    """Return the time that is `text` (30d, 12h, ...) from now. Raises CommandError."""
     if not text:
         return None
     match = re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text.strip())

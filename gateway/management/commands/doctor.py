@@ -1,4 +1,4 @@
-"""Examine a model, or all models of a provider, with live questions."""
+"""Examine a model, or all models of a provider, with live requests."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Command(BaseCommand):
     help = "Ask a model some thirty live questions and say what it can do."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `doctor`."""
+        """Add the options of `doctor`."""
         parser.add_argument("name", help="PROVIDER/MODEL, or PROVIDER for all its models")
         parser.add_argument("--json", action="store_true", help="print the findings as JSON")
         parser.add_argument("--apply", action="store_true", help="write what was proven")
         parser.add_argument("--estimate", action="store_true", help="say the cost and ask nothing")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Examine."""
+        """Examine the models and print the findings."""
         snapshot = store.load_snapshot()
         provider, targets = _select_targets(snapshot, options["name"])
         for target in targets:
@@ -107,7 +107,7 @@ class Command(BaseCommand):
 
 
 async def _run(report: Any, target: Target, say: Any) -> Examination:
-    """The examination; Ctrl-C ends it in an orderly way."""
+    """Run the examination; Ctrl-C cancels it cleanly."""
     running = asyncio.ensure_future(doctor.run(report, target, on_finding=say))
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, running.cancel)
     try:
@@ -117,11 +117,11 @@ async def _run(report: Any, target: Target, say: Any) -> Examination:
 
 
 def _quiet(finding: Finding) -> None:
-    """Say nothing while it runs."""
+    """Discard a finding: JSON output is printed at the end."""
 
 
 def _select_targets(snapshot: Snapshot, name: str) -> tuple[Provider, list[Target]]:
-    """The provider's row and the targets to examine. Raises CommandError."""
+    """Return the provider's row and the targets to examine. Raises CommandError."""
     provider_name, _, model = name.partition("/")
     row = Provider.objects.filter(name=provider_name).first()
     if row is None or provider_name not in snapshot.providers:
@@ -134,7 +134,7 @@ def _select_targets(snapshot: Snapshot, name: str) -> tuple[Provider, list[Targe
 
 
 def describe_cost(expected: Estimate) -> str:
-    """What an examination may cost, for a person."""
+    """Format the expected cost of an examination."""
     volume = f"{expected.requests} requests, about {expected.input:,} tokens in"
     if expected.usd is None or expected.max_usd is None:
         return f"{volume}; its price is unknown"

@@ -22,11 +22,11 @@ class Command(BaseCommand):
     help = "Print the configuration as YAML, without secrets; `apply` reads it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The options of `export`."""
+        """Add the options of `export`."""
         parser.add_argument("file", nargs="?", help="where to write it; else to the terminal")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write it."""
+        """Write the file, or print it."""
         text = HEAD + yaml.safe_dump(export(), sort_keys=False, allow_unicode=True, width=100)
         if options["file"] is None:
             self.stdout.write(text, ending="")

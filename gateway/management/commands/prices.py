@@ -25,12 +25,12 @@ from gateway.store.price_updates import (
 
 
 class Command(BaseCommand):
-    """A thin shell around `store.price_updates`."""
+    """A thin wrapper around `store.price_updates`."""
 
     help = "Compare a price list (as build_prices writes it) with the prices in use; accept it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The options of `prices`."""
+        """Add the options of `prices`."""
         parser.add_argument("--diff", metavar="FILE", help="say what the list would change")
         parser.add_argument("--accept", metavar="FILE", help="let its prices hold from now on")
         parser.add_argument(
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         parser.add_argument("--used", action="store_true", help="show models in use only")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Say it, or do it."""
+        """Print the differences, accept a list, or list the accepted ones."""
         apply_accepted_updates()
         if options["diff"]:
             self._diff(_read(options["diff"]), used=options["used"])

@@ -1,4 +1,4 @@
-"""Call every target once and say what came back."""
+"""Call every target once and print the result."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Command(BaseCommand):
     help = "Make one small live call of every target (of the routes named, or of all)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `probe`."""
+        """Add the options of `probe`."""
         parser.add_argument("routes", nargs="*", help="routes, aliases or provider/model names")
         parser.add_argument("--timeout", type=float, default=20.0, help="seconds for each call")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Probe."""
+        """Probe the targets."""
         if not options["timeout"] > 0:
             raise CommandError("--timeout must be above 0")
         snapshot = store.load_snapshot()
@@ -39,15 +39,15 @@ class Command(BaseCommand):
 
 
 def line(result: ProbeResult) -> str:
-    """What a person reads of one call."""
+    """Format the result of one call."""
     status = "ok    " if result.ok else "failed"
     return f"{status}  {result.target}  {result.ms:.0f} ms  {' '.join(result.detail.split())}"
 
 
 def select_targets(snapshot: Snapshot, names: list[str]) -> tuple[list[Target], list[str]]:
-    """The targets of these routes, of all if none is named, each model once; wildcards apart.
+    """Return the targets of these routes, or of all, each model once; and skipped wildcards.
 
-    Raises CommandError for a name that means nothing.
+    Raises CommandError for an unknown name.
     """
     targets: dict[str, Target] = {}
     for name in names or sorted(snapshot.routes):

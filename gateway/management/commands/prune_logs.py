@@ -16,11 +16,11 @@ class Command(BaseCommand):
     help = "Delete requests and bodies older than the retention."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `prune_logs`."""
+        """Add the options of `prune_logs`."""
         parser.add_argument("--days", type=int, help="instead of what the settings say")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Prune."""
+        """Delete the rows."""
         days = options["days"]
         if days is not None and days < 0:
             raise CommandError("--days must not be negative")

@@ -1,4 +1,4 @@
-"""Count the request log anew."""
+"""Rebuild the hourly roll-ups from the request log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Command(BaseCommand):
     help = "Make the sums by hour anew from the request log, as far back as it reaches."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Rebuild; running it twice gives the same."""
+        """Rebuild them; idempotent."""
         rebuilt, unchanged = usage.rebuild()
         if options["verbosity"] > 0:
             self.stdout.write(f"hours counted: {rebuilt}")

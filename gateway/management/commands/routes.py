@@ -1,4 +1,4 @@
-"""Print the routes as the gateway sees them."""
+"""Print the routes of the current snapshot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Command(BaseCommand):
     help = "Print every route, its targets, its other names, and what was left out."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print."""
+        """Print the routes and the warnings."""
         snapshot = store.load_snapshot()
         for line in table(snapshot, sources()):
             self.stdout.write(line)
@@ -28,13 +28,13 @@ class Command(BaseCommand):
 
 
 def sources() -> dict[str, str]:
-    """Where each route comes from: `file litellm_config.yaml:12`, by name."""
+    """Return the source of each route by name: `file litellm_config.yaml:12`."""
     rows = Route.objects.values_list("name", "source", "source_ref")
     return {name: f"{source} {ref}".rstrip() for name, source, ref in rows}
 
 
 def table(snapshot: Snapshot, sources: dict[str, str]) -> list[str]:
-    """The routes as aligned lines, a heading first."""
+    """Format the routes as aligned lines, with a heading."""
     also: dict[str, list[str]] = {name: [] for name in snapshot.routes}
     for pattern, route_name in [*snapshot.aliases.items(), *snapshot.wildcards]:
         if pattern != route_name:

@@ -1,4 +1,4 @@
-"""Fill the request log with made-up rows, for benches and for trying the console."""
+"""Fill the request log with generated rows, for benchmarks and for trying the console."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Command(BaseCommand):
     help = "Write many made-up requests into the log. Not for a database that matters."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `seed_requests`."""
+        """Add the options of `seed_requests`."""
         parser.add_argument("count", type=int, help="how many rows")
         parser.add_argument("--days", type=float, default=SPAN_S / 86400, help="over how long")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Seed, then let the database look at what it holds."""
+        """Write the rows, then update the database's statistics."""
         if options["count"] < 1 or options["days"] <= 0:
             raise CommandError("count and --days must be above zero")
         until, span_s = timezone.now().timestamp(), options["days"] * 86400
@@ -31,7 +31,7 @@ class Command(BaseCommand):
             if options["verbosity"] > 1:
                 self.stdout.write(f"{done} rows")
         with connection.cursor() as cursor:
-            # What autovacuum would have done by then; an index alone answers only after it.
+            # As autovacuum does in time; until then, PostgreSQL cannot answer from an index alone.
             cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
         if options["verbosity"] > 0:
             self.stdout.write(f"rows written: {options['count']}")

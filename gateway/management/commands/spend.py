@@ -12,12 +12,12 @@ from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
 
 
 class Command(BaseCommand):
-    """A thin shell around `accounting.spend`."""
+    """A thin wrapper around `accounting.spend`."""
 
     help = "Print what was spent by day, team, project, key, provider, model, route or tag."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The options of `spend`."""
+        """Add the options of `spend`."""
         parser.add_argument(
             "--since", default="", help="first day, as 2026-11-01 (UTC); else this month"
         )
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--format", default="csv", choices=("csv", "json"))
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Print it."""
+        """Print the spend."""
         names = [name.strip() for name in options["by"].split(",") if name.strip()]
         try:
             start, end = period(options["since"], options["until"], timezone.now())

@@ -1,4 +1,4 @@
-"""Run the gateway and the console; make what is missing first."""
+"""Run the gateway and the console; prepare the database and keys on first use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import Started, prepare
 from gateway.management.start.serve import listen, serve
 
-# How long the database may take to say that it is there, in seconds.
+# Timeout of the first connection to the database, in seconds.
 ANSWER_S = 5.0
 
 
@@ -30,28 +30,28 @@ class Command(BaseCommand):
     """`manage.py up`."""
 
     help = "Run the gateway and the console; on the first start make database and keys."
-    # They cost a second, and `manage.py check` runs them.
+    # They take a second, and `manage.py check` runs them.
     requires_system_checks: list[str] = []
     requires_migrations_checks = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The options of `up`."""
+        """Add the options of `up`."""
         parser.add_argument(
             "--config", metavar="FILE", help="a file as `export` writes it, or LiteLLM's"
         )
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument("--port", type=int, default=settings.PORT)
         parser.add_argument("--workers", type=int, default=1, help="processes to serve with")
-        # Read by manage.py, as the settings depend on it.
+        # manage.py reads it, as the settings depend on it.
         parser.add_argument("--data-dir", help="where everything is kept (default: var)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Start."""
+        """Prepare and serve."""
         host, workers = options["host"], options["workers"]
         if workers < 1:
             raise CommandError("--workers must be at least 1")
         dragoman_file = dragoman_format_file(options["config"])
-        # Each worker has its part of the machine (capacity.py).
+        # The workers share the machine's memory (capacity.py).
         os.environ["WEB_CONCURRENCY"] = str(workers)
         config = read(options["config"]) if dragoman_file is None else None
         notes = configure(config, host)
@@ -76,7 +76,7 @@ class Command(BaseCommand):
 
 
 class _DatabaseAway(Exception):
-    """The database can not be reached, and there is a stored registry to start with."""
+    """The database is unreachable, and there is a stored registry to start with."""
 
     def __init__(self, note: str) -> None:
         super().__init__(note)
@@ -84,7 +84,10 @@ class _DatabaseAway(Exception):
 
 
 def _reach_database() -> None:
-    """See that PostgreSQL answers. Raises _Away, or OperationalError where none may start so."""
+    """Check that PostgreSQL answers.
+
+    Raises _DatabaseAway, or OperationalError if there is no stored registry to start with.
+    """
     if connection.vendor != "postgresql":
         return
     try:
@@ -107,7 +110,7 @@ def _reach_database() -> None:
 
 
 def read(path: str | None) -> litellm_config.Config | None:
-    """The configuration file. Raises CommandError naming file, line and field."""
+    """Read a LiteLLM configuration file. Raises CommandError naming file, line and field."""
     if path is None:
         return None
     try:
@@ -117,9 +120,9 @@ def read(path: str | None) -> litellm_config.Config | None:
 
 
 def configure(config: litellm_config.Config | None, host: str) -> list[str]:
-    """Set what a start depends on, here and for the workers; the warnings.
+    """Apply startup settings to this process and the workers' environment; return warnings.
 
-    Workers are processes of their own that read the environment. Raises CommandError.
+    Raises CommandError if the master key is not safe enough for `host`.
     """
     key = settings.MASTER_KEY or (config.master_key if config else "")
     chosen = master_key.choose(
@@ -152,7 +155,7 @@ def configure(config: litellm_config.Config | None, host: str) -> list[str]:
 
 
 def dragoman_format_file(path: str | None) -> Path | None:
-    """The configuration file if it is in our own format. Raises CommandError."""
+    """Return the configuration file if it is in Dragoman's format. Raises CommandError."""
     try:
         return (
             Path(path)
@@ -166,9 +169,9 @@ def dragoman_format_file(path: str | None) -> Path | None:
 def _prepare(
     config: litellm_config.Config | None, dragoman_file: Path | None
 ) -> tuple[Started, list[str]]:
-    """Bring database and registry up to date; what there is to say about them.
+    """Prepare the database and the registry; return the results and notes to print.
 
-    Raises CommandError for a mistake in our own file, which can be told only now.
+    Raises CommandError for an error in a file in Dragoman's format.
     """
     with audit.acting("up", "start"):
         started = prepare()
@@ -181,7 +184,7 @@ def _prepare(
 
 
 def apply_dragoman_file(path: Path) -> list[str]:
-    """Apply our own file; the keys that it made. Raises CommandError."""
+    """Apply a file in Dragoman's format; return notes on created keys. Raises CommandError."""
     try:
         keys = configuration_file.apply_file(path).keys
     except litellm_config.Mistake as mistake:

@@ -1,1 +1,1 @@
-"""What `manage.py up` does: make what is missing, say what is there, serve."""
+"""The steps of `manage.py up`: prepare what is missing, print a summary, serve."""

@@ -1,4 +1,4 @@
-"""What `up` prints before it serves: where everything is, and a line that works."""
+"""The banner that `up` prints before it serves: URLs, keys and an example call."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Sequence
 
 from gateway.management.start.bootstrap import Started
 
-# Not names to be called by: there `localhost` is what works.
+# Addresses for which `localhost` is the name to call.
 _UNSPECIFIED = {"127.0.0.1", "0.0.0.0", "::", "::1", ""}  # noqa: S104 - compared, not bound
 
 
 def address(host: str, port: int) -> str:
-    """The base URL people on this machine reach the gateway at."""
+    """Return the gateway's base URL for callers on this machine."""
     if host in _UNSPECIFIED:
         return f"http://localhost:{port}"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def banner(started: Started, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
-    """The lines for a person; `base` is the URL people reach the gateway at."""
+    """Return the text of the banner; `base` is the gateway's base URL."""
     lines = [*notes, "", "Dragoman is up."] if notes else ["Dragoman is up."]
     lines += [
         _line("API base URL", f"{base}/v1  (OpenAI SDKs)"),
@@ -47,7 +47,7 @@ def _setup(started: Started) -> str:
 
 
 def curl(started: Started, base: str, *, open_mode: bool) -> str:
-    """One line for a shell that gets an answer from the demo provider."""
+    """Return a shell command that calls the demo provider."""
     key = started.first_key or ("anything" if open_mode else "$DRAGOMAN_API_KEY")
     body = '{"model":"demo","messages":[{"role":"user","content":"Hello"}]}'
     return (

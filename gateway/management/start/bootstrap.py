@@ -1,6 +1,6 @@
-"""The first start: database, demo provider, keys of the environment, a first key.
+"""First start: database, demo provider, providers from the environment, a first key.
 
-Every step is idempotent: the next start finds what is there and changes nothing.
+Every step is idempotent.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         first_key, setup_token: only when they are new.
-        admin_key_file: where the credential of the management API is, if none is configured.
+        admin_key_file: path of the management API's credential, if none is configured.
         environment_providers: providers whose key is in the environment, with its variable.
     """
 
@@ -42,7 +42,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare() -> Started:
-    """Make what is missing. Raises WrongSecrets."""
+    """Create what is missing. Raises WrongSecrets."""
     migrate()
     store.check_secrets()
     with transaction.atomic():
@@ -58,16 +58,16 @@ def prepare() -> Started:
 
 
 def migrate() -> None:
-    """Bring the database to this version; cheap where it is there already."""
+    """Apply pending migrations; cheap if there are none."""
     executor = MigrationExecutor(connection)
     if executor.migration_plan(executor.loader.graph.leaf_nodes()):
         call_command("migrate", interactive=False, verbosity=0)
 
 
 def ensure_demo() -> None:
-    """The demo provider and a route to it, so that a first call needs no key.
+    """Create the demo provider and its route, so that a first call needs no provider key.
 
-    Once: what people delete or change stays so.
+    Only once: later changes and deletions are preserved.
     """
     provider, created = Provider.objects.get_or_create(
         name=DEMO, defaults={"preset": DEMO, "source": Source.BUILTIN}
@@ -84,9 +84,9 @@ def ensure_demo() -> None:
 
 
 def ensure_environment() -> list[str]:
-    """Provider rows for the keys in the environment; they hold the variable's name only.
+    """Create provider rows for keys in the environment; rows store only the variable's name.
 
-    One for each key: the first preset that names it, not its other surfaces.
+    One for each key: the first preset that names the variable, not its other APIs.
     """
     providers = []
     used_variables: set[str] = set()
@@ -110,7 +110,7 @@ def ensure_environment() -> list[str]:
 
 
 def _regional_base_url(preset: Preset) -> str:
-    """The base URL in the region of this machine's AWS settings; empty for the preset's own."""
+    """Return the base URL in this machine's AWS region; empty for the preset's own."""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if preset.auth != "sigv4" or not region:
         return ""
@@ -118,7 +118,7 @@ def _regional_base_url(preset: Preset) -> str:
 
 
 def ensure_key() -> str | None:
-    """The first gateway key, where there is none yet."""
+    """Create the first gateway key and return it; None if there is a key already."""
     if ApiKey.objects.exists():
         return None
     _, secret = store.create_key("first key")
@@ -126,15 +126,15 @@ def ensure_key() -> str | None:
 
 
 def admin_key_file() -> str | None:
-    """Where the admin key was kept that the settings made up, if it is the one that counts."""
+    """Return the path of the generated admin key; None if a master key is configured."""
     path = Path(settings.DATA_DIR) / "admin_key"
     return str(path) if not settings.MASTER_KEY and path.exists() else None
 
 
 def setup_token() -> str | None:
-    """A fresh one-time token for the console's first page, until there is an admin.
+    """Create a one-time token for the console's setup page; None if there is an admin.
 
-    Only its hash is kept; each start makes a new one, so a lost one costs a restart.
+    Only its hash is stored; each start creates a new one, so a restart replaces a lost token.
     """
     if get_user_model().objects.filter(is_superuser=True).exists():
         return None

@@ -1,7 +1,7 @@
-"""A connection's deadlines: for a head, for the next request, for what was refused.
+"""Deadlines of a connection: for a head, for the next request, for the rest of an answered body.
 
-uvicorn has none but for an idle connection. And which connections make room for others where
-there are as many as there may be.
+uvicorn has only a keep-alive timeout. This module also selects the connections to close when
+a process reaches its connection limit.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from gateway.edge.endpoints import is_edge_path
 from gateway.edge.refusals import render_refusal
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
-# How long an open connection may still bring a request when the server ends.
+# How long an open connection may still deliver a request when the server shuts down.
 GRACE_S = 0.25
-# For so long a connection that waits is not one of the first to make room: one that had an
-# answer, and one that never had.
+# Idle connections younger than this are evicted last: after an earlier response, and before
+# any request.
 FRESH_CALLER_S, FRESH_STRANGER_S = 10.0, 1.0
 
 
 class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client may take before its request is the application's. Bytes and seconds.
+    """Limits on a client before its request reaches the application. Bytes and seconds.
 
     Attributes:
-        head_bytes: of a request's line and headers together; trailers have as much.
+        head_bytes: of a request's line and headers together; the same for trailers.
         head_s: for a whole head, from the accept or from the first byte of a later one.
         linger_s: for the rest of a body whose request has been answered already.
-        connections: of this process; beyond it, those that wait for a head make room.
+        connections: of this process; beyond it, waiting connections are evicted.
     """
 
     head_bytes: int = 64 * 1024
@@ -45,7 +45,7 @@ class ConnectionLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 @functools.cache
 def configured_limits() -> ConnectionLimits:
-    """The limits of this process."""
+    """Return the limits of this process."""
     return ConnectionLimits(
         head_s=settings.HEAD_TIMEOUT_S,
         connections=settings.MAX_CONNECTIONS or capacity.connections(),
@@ -53,27 +53,27 @@ def configured_limits() -> ConnectionLimits:
 
 
 class TimedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a deadline for whatever a connection waits for."""
+    """uvicorn's protocol with a deadline for every state in which a connection waits."""
 
     limits: ConnectionLimits | None = None
-    # When a wait for a request's first byte (or for the rest of an answered body) began.
+    # Start of a wait for a request's first byte (or for the rest of an answered body).
     _idle_since: float | None = None
-    # When the first byte of a head that is not whole yet arrived.
+    # Arrival of the first byte of an incomplete head.
     _head_since: float | None = None
     _in_body = False
     _leaving = False
-    # When the client stopped to read what it is sent.
+    # When the client stopped reading the response.
     _stalled_since: float | None = None
     _timer: asyncio.TimerHandle | None = None
     _timer_at = 0.0
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
+        """Cancel the timer."""
         self._cancel_timer()
         super().connection_lost(exc)
 
     def _due(self) -> float | None:
-        """When the connection is to be closed as it is now; None while a request is answered."""
+        """Return when to close the connection in its current state; None while a request is handled."""
         assert self.limits is not None
         if self._head_since is not None:
             return self._head_since + self.limits.head_s
@@ -85,7 +85,7 @@ class TimedProtocol(HttpToolsProtocol):
         return self._idle_since + wait
 
     def _set_timer(self, deadline: float) -> None:
-        """Look at the deadline at this time, or before."""
+        """Schedule a check of the deadline at this time or earlier."""
         if self._timer is not None:
             if self._timer_at <= deadline:
                 return
@@ -101,7 +101,7 @@ class TimedProtocol(HttpToolsProtocol):
     def _close_if_due(self) -> None:
         self._timer = None
         if self.transport.is_closing() or self.cycle_runs:
-            return  # the end of the answer looks again
+            return  # the end of the response checks the deadline
         due = self._due()
         if due is None:
             return
@@ -118,11 +118,11 @@ class TimedProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def eviction_rank(self, now: float) -> tuple[int, float] | None:
-        """Its place among those that make room; None for one that does not.
+        """Return the connection's rank for eviction; None if it must not be evicted.
 
-        First those that are closed but for what their client does not read, then those that
-        have said nothing or read nothing for a while, and of these those that never had an
-        answer. Who is being answered and reads, or just was answered, stays.
+        First, closed connections whose client does not read; then those that have sent or read
+        nothing for a while, of these first the ones without a response so far. A connection with a
+        response that the client reads, or one that just ended, is never evicted.
         """
         if self.transport.is_closing():
             return 0, 0.0
@@ -136,17 +136,17 @@ class TimedProtocol(HttpToolsProtocol):
         return None if had_request and fresh else (1 + 2 * fresh + had_request, since)
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is answered."""
+        """Record that the client reads too slowly."""
         self._stalled_since = self.loop.time()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        """The client has read."""
+        """Record that the client reads again."""
         self._stalled_since = None
         super().resume_writing()
 
     def shutdown(self) -> None:
-        """Close after the request that is answered, or that may be on its way here."""
+        """Close after the current request, or after one that may be in transit."""
         self._leaving = True
         if self.cycle_runs:
             self.cycle.keep_alive = False
@@ -154,20 +154,20 @@ class TimedProtocol(HttpToolsProtocol):
             self.loop.call_later(GRACE_S, self._close_unless_busy)
 
     def _close_unless_busy(self) -> None:
-        if not self.cycle_runs:  # its answer closes the connection
+        if not self.cycle_runs:  # otherwise the end of the response closes the connection
             self.transport.close()
 
     def refuse_head(self, status: int, message: str, kind: str = "") -> None:
-        """Answer without the application and close; in the dialect, if the error has a kind.
+        """Send an error without the application and close; in the dialect if the error has a kind.
 
-        An answer that has begun, or is another request's, is cut and not added to.
+        Closes without an error if a response has begun, or belongs to another request.
         """
         if self.transport.is_closing():
             return
         if not self.cycle_runs or (self._in_body and not self.cycle.response_started):
             self.transport.write(self._refusal(status, message, kind))
         if self.cycle_runs:
-            # Whatever the application still sends has nowhere to go.
+            # The application's remaining output is discarded.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
@@ -181,9 +181,9 @@ class TimedProtocol(HttpToolsProtocol):
 
 
 def make_room(newest: TimedProtocol) -> bool:
-    """Close the connections that have waited longest for a request; whether there were any.
+    """Close the connections that have waited longest for a request; returns whether any did.
 
-    Several at a time, as looking for them takes a step for each connection.
+    Closes several at a time, since the search visits every connection.
     """
     assert newest.limits is not None
     now = newest.loop.time()
@@ -196,12 +196,12 @@ def make_room(newest: TimedProtocol) -> bool:
     ]
     for _, _, connection in heapq.nsmallest(max(1, newest.limits.connections // 16), waiting):
         connection.transport.abort()
-        newest.connections.discard(connection)  # its descriptor is free in the loop's next turn
+        newest.connections.discard(connection)  # the loop's next turn frees its descriptor
     return bool(waiting)
 
 
 def render_response(status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> bytes:
-    """An answer that needs no application; it closes the connection."""
+    """Return the bytes of a response that closes the connection."""
     lines = [*headers, (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     header_lines = [b"%b: %b\r\n" % line for line in lines]
     return b"".join([STATUS_LINE[status], *header_lines, b"\r\n", body])

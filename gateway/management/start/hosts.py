@@ -1,4 +1,4 @@
-"""By which names the console may be called, where nobody has said."""
+"""Default of `ALLOWED_HOSTS`, if it is not configured."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - compared, not bound
 
 
 def allowed_hosts(host: str) -> list[str]:
-    """`ALLOWED_HOSTS` for a server that listens on `host`.
+    """Return `ALLOWED_HOSTS` for a server that listens on `host`.
 
-    A page called by any other name is refused: a stranger's name that points here could
-    use a signed-in browser.
+    Any other name is rejected, as protection against DNS rebinding: a foreign name that points
+    here could use a signed-in browser.
     """
     if host in _EVERYWHERE:
         return list(dict.fromkeys([*LOOPBACK, *_machine_names(), *_machine_addresses()]))
@@ -30,7 +30,7 @@ def _machine_addresses() -> list[str]:
     with contextlib.suppress(OSError):
         infos = socket.getaddrinfo(socket.gethostname(), None)
         addresses += [_bracketed(str(info[4][0]).partition("%")[0]) for info in infos]
-    # The address of the way out; connecting a datagram socket sends nothing.
+    # The address of outgoing connections; connecting a datagram socket sends nothing.
     for family, far in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
         with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.connect((far, 9))

@@ -1,4 +1,4 @@
-"""The master key's rules: what is good enough for whom."""
+"""Rules for the master key: how strong it must be on which address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OPEN_TO_ALL = (
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from a master key and a host: `refusal` ends the start."""
+    """The consequences of a master key and a host; `refusal` aborts the start."""
 
     open: bool = False
     warnings: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host."""
+    """Whether the host is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -39,10 +39,10 @@ def is_loopback(host: str) -> bool:
 
 
 def choose(key: str, host: str, *, has_config: bool, wants_open: bool) -> Choice:
-    """Whether the gateway may start so, with what warnings, and if any token will do.
+    """Decide whether the gateway may start, with which warnings, and whether any token is valid.
 
-    `has_config` is whether a configuration file was given: only there does a missing
-    master key mean that the operator wants none. `wants_open` is DRAGOMAN_OPEN.
+    `has_config` is whether a configuration file was passed: only then does a missing
+    master key mean that none is wanted. `wants_open` is DRAGOMAN_OPEN.
     """
     weak = 0 < len(key) < MIN_CHARS
     if not is_loopback(host):

@@ -1,7 +1,7 @@
-"""Ends a worker when its supervisor is gone, however that came about.
+"""Terminates a worker when its supervisor is gone, for whatever reason.
 
-A supervisor that is killed (`kill -9`, out of memory) tells nobody; its workers would go on,
-hold the port, and nobody would replace one that dies.
+A supervisor that is killed (`kill -9`, out of memory) cannot signal its workers; they would keep
+the port, and no process would replace one that dies.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import sys
 import threading
 import time
 
-# Drains like SIGTERM, but does not keep the port open for a while before.
+# Drains like SIGTERM, but without keeping the port open first.
 _END = signal.SIGINT
 _PR_SET_PDEATHSIG = 1
 _LOOK_S = 1.0
 
 
 def end_with(parent: int) -> None:
-    """Have this process sent a signal to end by when its parent, `parent`, is gone."""
+    """Terminate this process when its parent process, `parent`, is gone."""
     if not _signal_on_parent_death():
         threading.Thread(target=_watch, args=(parent,), name="orphan", daemon=True).start()
-    elif os.getppid() != parent:  # it went before the kernel was asked
+    elif os.getppid() != parent:  # the parent ended before the call to the kernel
         os.kill(os.getpid(), _END)
 
 

@@ -1,13 +1,14 @@
-"""uvicorn's HTTP protocol, with the head of an answer and its body in one packet.
+"""uvicorn's HTTP protocol, with fewer writes, header checks and timers, and with limits.
 
-uvicorn writes both as they come, which is a system call and a packet each (10 us of a
-unary answer's CPU); here they wait for the end of the loop's turn (`relay.upstream.http1`).
-And it looks at each header by itself (1 us); here they are joined first, and looked at together.
-And it sets a timer for each request (3 us) that closes the connection if none follows; here a
-connection has one, which looks at whatever deadline it has now.
+- uvicorn writes head and body separately, a system call and a packet each (10 us of CPU per
+  unary response); here they are collected until the end of the loop iteration
+  (`relay.upstream.http1`).
+- uvicorn validates each header by itself (1 us); here they are joined and validated together.
+- uvicorn sets a keep-alive timer for each request (3 us); here a connection has one timer,
+  which checks the current deadline.
 
-What uvicorn does not bound is bounded here: the bytes and the time of a head, silent
-connections, and connections in all (`Limits`).
+It also limits what uvicorn does not: the bytes and the time of a head, silent connections, and
+the number of connections (`ConnectionLimits`).
 """
 
 from __future__ import annotations
@@ -35,12 +36,12 @@ from gateway.management.start.connection_deadlines import (
 )
 from gateway.relay.upstream.http1 import coalescer_for
 
-# Up to here the head of an answer of known length waits for its body, however long that
-# takes; and up to here what is written waits for the end of the turn.
+# Up to this size, the head of a response of known length is buffered until its body follows,
+# and writes are buffered until the end of the loop iteration.
 _SMALL_BYTES = 64 * 1024
-# All that a header's value may hold.
+# The bytes that a header value may contain.
 _VALUE_BYTES = bytes(byte for byte in range(256) if byte == 9 or (byte > 31 and byte != 127))
-# Names that need no look: those seen that are well-formed and mean nothing to the protocol.
+# Valid header names, seen before, that do not affect the protocol: they need no check.
 _HARMLESS_NAMES: set[bytes] = set()
 _MAX_HARMLESS_NAMES = 1024
 _BODY = "http.response.body"
@@ -49,7 +50,7 @@ _BODILESS = frozenset({204, 304})
 
 
 class CoalescingTransport:
-    """A transport that gathers what is written in one turn of the loop into one write."""
+    """A transport that combines the writes of one loop iteration."""
 
     __slots__ = ("_buffer", "_outbox", "_queued", "_transport")
 
@@ -60,7 +61,7 @@ class CoalescingTransport:
         self._queued = False
 
     def write(self, data: bytes) -> None:
-        """Send at the end of the turn; at once if it is much, so that its reader is waited for."""
+        """Send at the end of the loop iteration; large data immediately, for flow control."""
         self._buffer = self._buffer + data if self._buffer else data
         if len(self._buffer) > _SMALL_BYTES:
             self.flush()
@@ -69,11 +70,11 @@ class CoalescingTransport:
             self._outbox.add(self)
 
     def buffer(self, head: bytes) -> None:
-        """Hold a head back until the next write, however long that takes."""
+        """Buffer a head until the next write, however long that takes."""
         self._buffer += head
 
     def flush(self) -> None:
-        """Send what is held."""
+        """Send the buffered data."""
         self._queued = False
         if self._buffer:
             data, self._buffer = self._buffer, b""
@@ -81,30 +82,30 @@ class CoalescingTransport:
                 self._transport.write(data)
 
     def close(self) -> None:
-        """Send what is held, then close."""
+        """Send the buffered data, then close."""
         self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
-        """Everything else is the transport's own."""
+        """Delegate everything else to the transport."""
         return getattr(self._transport, name)
 
 
 class Cycle(RequestResponseCycle):
-    """One answer. What is out of the ordinary is left to uvicorn."""
+    """One response, with a fast path for the common messages; uvicorn handles the others."""
 
-    # Whether the head went from here, and said that the body comes in chunks.
+    # Whether the fast path sent the head, with chunked transfer encoding.
     _chunked = False
 
     async def send(self, message: Any) -> None:
-        """Send the head, or a piece of the body."""
+        """Send the head, or a chunk of the body."""
         if not (
             self._try_send_body(message) if self.response_started else self._try_send_head(message)
         ):
             await super().send(message)
 
     def _try_send_body(self, message: Any) -> bool:
-        """Whether a piece of the body was ordinary, and is sent; the last one never is."""
+        """Send a chunk of the body, except the last; returns False if uvicorn must send it."""
         if not self._chunked or self.response_complete or not message.get("more_body"):
             return False
         if self.disconnected or self.flow.write_paused or message["type"] != _BODY:
@@ -114,7 +115,7 @@ class Cycle(RequestResponseCycle):
         return True
 
     def _try_send_head(self, message: Any) -> bool:
-        """Whether the head was ordinary, and is sent."""
+        """Send the head if the fast path applies; returns whether it was sent."""
         if message["type"] != "http.response.start" or self.disconnected or self.access_log:
             return False
         headers = [*self.default_headers, *message.get("headers", ())]
@@ -157,26 +158,26 @@ def _is_known_harmless(name: bytes) -> bool:
 
 TOO_LARGE = "the request's line and headers are larger than 64 KiB"
 _BAD_KEY = "the API key holds characters that no key has; check how it is read and sent"
-# What no header's value may hold, but for the ends of lines.
+# Bytes that no header value may contain, except line ends.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class HeadTooLarge(Exception):
-    """A head, or trailers, that are larger than is taken."""
+    """A head, or trailers, larger than allowed."""
 
 
 class Protocol(TimedProtocol):
-    """What `up` serves with."""
+    """The HTTP protocol that `up` serves with."""
 
-    # Bytes received since the parser last found the end of a head or a piece of a body.
+    # Bytes received since the parser last reached the end of a head or a chunk of a body.
     _unparsed = 0
-    # Whether all connections were busy when this one came: it is refused as soon as it asks.
+    # Whether all connections were busy when this one was accepted: its request is refused.
     _over_limit = False
-    # Whether another protocol has the connection.
+    # Whether another protocol has taken over the connection.
     _upgraded = False
 
     def connection_made(self, transport: Any) -> None:
-        """Put the cork between uvicorn and the socket, and allow a time for the first head."""
+        """Wrap the transport in a CoalescingTransport, and set the deadline of the first head."""
         super().connection_made(CoalescingTransport(transport, asyncio.get_running_loop()))  # type: ignore[arg-type]
         if self.limits is None:
             self.limits = configured_limits()
@@ -186,11 +187,11 @@ class Protocol(TimedProtocol):
             self._over_limit = not make_room(self)
 
     def data_received(self, data: bytes) -> None:
-        """Take in some of a request."""
+        """Parse received data."""
         if len(data) <= _SMALL_BYTES:
             self._feed(data)
             return
-        # Much at once may be a head that is far too large: it is not parsed to its end.
+        # A large chunk may be an oversized head, so it is parsed in slices.
         for start in range(0, len(data), _SMALL_BYTES):
             if self._upgraded or self.parser is None or self.transport.is_closing():
                 return
@@ -209,7 +210,7 @@ class Protocol(TimedProtocol):
                 self._check_unparsed()
 
     def _check_unparsed(self) -> None:
-        """Bound what the parser holds back: a head, the size of a chunk, or trailers."""
+        """Limit what the parser buffers: a head, a chunk size, or trailers."""
         assert self.limits is not None
         if self._unparsed > self.limits.head_bytes:
             self.refuse_head(431, TOO_LARGE, "too_large")
@@ -222,10 +223,10 @@ class Protocol(TimedProtocol):
             self._upgraded = True
             self._cancel_timer()
             self.handle_websocket_upgrade()
-        # Any other upgrade is not made, and the request is answered as it is (RFC 9110, 7.8).
+        # Other upgrades are ignored, and the request is answered normally (RFC 9110, 7.8).
 
     def on_headers_complete(self) -> None:
-        """Begin the request."""
+        """Start the request."""
         assert self.limits is not None
         if self._unparsed > self.limits.head_bytes:
             self._check_size(len(self.url))
@@ -233,10 +234,10 @@ class Protocol(TimedProtocol):
         self._idle_since = self._head_since = None
         super().on_headers_complete()
         if not self.parser.should_upgrade():
-            self.headers = []  # of the trailers: they are no part of the request's headers
+            self.headers = []  # for the trailers, which are not part of the request's headers
 
     def on_body(self, body: bytes) -> None:
-        """Have a piece of the body. As uvicorn has it, but for the count."""
+        """Add a chunk of the body. As in uvicorn, except for the byte count."""
         self._unparsed = 0
         cycle = self.cycle
         if (self.parser.should_upgrade() and self._should_upgrade()) or cycle.response_complete:
@@ -247,7 +248,7 @@ class Protocol(TimedProtocol):
         cycle.message_event.set()
 
     def on_message_complete(self) -> None:
-        """Have the whole request."""
+        """Complete the request."""
         upgrade = self.parser.should_upgrade()
         if self.headers and not upgrade:  # trailers
             self._check_size(0)
@@ -259,14 +260,14 @@ class Protocol(TimedProtocol):
         cycle.message_event.set()
 
     def _check_size(self, size: int) -> None:
-        """Raise HeadTooLarge if the headers that came in one piece are too large."""
+        """Raise HeadTooLarge if headers received in one chunk are too large."""
         assert self.limits is not None
         size += sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > self.limits.head_bytes:
             raise HeadTooLarge
 
     def _refuse(self, error: httptools.HttpParserError, data: bytes) -> None:
-        """Answer what is no HTTP, and close."""
+        """Send an error for invalid HTTP, and close."""
         if isinstance(error.__context__, HeadTooLarge):
             self.refuse_head(431, TOO_LARGE, "too_large")
         elif not self._in_body and faulty_header(data) in CREDENTIAL_HEADERS:
@@ -275,7 +276,7 @@ class Protocol(TimedProtocol):
             self.refuse_head(400, "Invalid HTTP request received.")
 
     def on_response_complete(self) -> None:
-        """Begin the next request that is here already; else wait for one."""
+        """Start the next pipelined request, or wait for one."""
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
@@ -284,7 +285,7 @@ class Protocol(TimedProtocol):
             self._start_asgi_task(*self.pipeline.pop())
             return
         self._idle_since = now = self.loop.time()
-        if self._head_since is not None:  # the next one's, which had to wait for this answer
+        if self._head_since is not None:  # of the next request, which waited for this response
             self._head_since = now
         due = now + self.timeout_keep_alive
         if self._in_body or self._head_since is not None:
@@ -294,7 +295,7 @@ class Protocol(TimedProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         cycle.__class__ = Cycle
-        # The application says in the lifespan's state that it is about to end.
+        # The application sets this key in the lifespan's state before it shuts down.
         if self._leaving or "draining" in self.app_state:
             cycle.keep_alive = False
         if self._over_limit:
@@ -314,7 +315,7 @@ async def refuse_connection(scope: Any, receive: Any, send: Any) -> None:
 
 
 def faulty_header(data: bytes) -> bytes:
-    """The name of the first header with a character that none may hold; empty if there is none."""
+    """Return the name of the first header with a control character; empty if there is none."""
     match = _CONTROL.search(data)
     if match is None:
         return b""
@@ -324,9 +325,9 @@ def faulty_header(data: bytes) -> bytes:
 
 
 class SocketProtocol(WebSocketsSansIOProtocol):
-    """uvicorn's WebSocket protocol, but for the end: what is under way is let finish."""
+    """uvicorn's WebSocket protocol, except that a shutdown lets running turns finish."""
 
     def shutdown(self) -> None:
-        """Leave the connection open: the application closes it when its last turn is over."""
+        """Leave the connection open: the application closes it after its last turn."""
         if not self.handshake_complete:
             super().shutdown()

@@ -1,9 +1,9 @@
-"""When a worker that died is replaced, and when the gateway gives up.
+"""Restart policy of workers: when to replace a dead one, and when to give up.
 
-The first replacement comes at once. A worker that dies again before it is STABLE_S old is
-replaced after a delay that doubles with each death, as what kills it (a broken library, too
-little memory) is not over in a second. Where none is left that is stable, MAX_DEATHS within
-WINDOW_S end the gateway, so that a service manager or an orchestrator sees the fault.
+The first replacement is immediate. A worker that dies again within STABLE_S is replaced after a
+delay that doubles with each death, since its cause (a broken library, too little memory) does
+not pass in a second. If no stable worker is left, MAX_DEATHS within WINDOW_S end the gateway, so
+that a service manager or an orchestrator sees the fault.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class RestartPolicy:
         self._early_deaths: Counter[int] = Counter()
 
     def record_death(self, slot: int, now: float, lived_s: float) -> float:
-        """How long to wait before the worker in this slot is replaced."""
+        """Record a death; returns the delay before the worker in this slot is replaced."""
         self._deaths.append(now)
         if lived_s >= STABLE_S:
             self._early_deaths[slot] = 0
@@ -34,7 +34,7 @@ class RestartPolicy:
         return min(MAX_DELAY_S, MIN_DELAY_S * 2 ** (repeats - 1)) if repeats else 0.0
 
     def gives_up(self, now: float, oldest_worker_s: float) -> bool:
-        """Whether so many died that it is no use to go on; the living are so old at most."""
+        """Whether to give up; `oldest_worker_s` is the age of the oldest living worker."""
         while self._deaths and now - self._deaths[0] > WINDOW_S:
             self._deaths.popleft()
         return len(self._deaths) >= MAX_DEATHS and oldest_worker_s < STABLE_S

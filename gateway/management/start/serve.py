@@ -1,4 +1,4 @@
-"""Serving with uvicorn: one process, or one per worker behind one socket."""
+"""Serving with uvicorn: one process, or several workers behind one socket."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ APPLICATION = "gateway.config.asgi:application"
 
 
 def config(host: str, port: int, workers: int, drain_s: float) -> uvicorn.Config:
-    """What both forms of serving share. Timeouts in seconds."""
+    """Return the configuration of both modes. Timeouts in seconds."""
     return uvicorn.Config(
         APPLICATION,
         host=host,
         port=port,
         workers=workers,
         loop="uvloop" if _has_uvloop() else "asyncio",
-        # httptools refuses a body with two lengths; h11 carries it out.
+        # httptools rejects a body with two lengths; h11 accepts it.
         http=Protocol,
         ws=SocketProtocol,
         ws_max_size=settings.MAX_BODY_BYTES,
@@ -63,7 +63,7 @@ def _has_uvloop() -> bool:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises CommandError with what to do, as when the port is taken."""
+    """Return a listening socket. Raises CommandError with a remedy, e.g. if the port is in use."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -88,10 +88,10 @@ def _why(error: OSError | OverflowError) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which answers those too that had just connected when it ends."""
+    """uvicorn's server, which at shutdown still serves connections waiting to be accepted."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, then let what is under way finish."""
+        """Stop listening, then let running requests finish."""
         loop = asyncio.get_running_loop()
         waiting = _accept_all(sockets or [])
         for server in self.servers:
@@ -107,20 +107,20 @@ class Server(uvicorn.Server):
 
 
 def _accept_all(listeners: list[socket.socket]) -> list[socket.socket]:
-    """The connections that wait to be accepted; they would be reset with their listener."""
+    """Accept the pending connections, which would be reset when their listener closes."""
     taken = []
     for listener in listeners:
         listener.settimeout(0)
-        with contextlib.suppress(OSError):  # no other one waits
+        with contextlib.suppress(OSError):  # no more pending connections
             while True:
                 taken.append(listener.accept()[0])
     return taken
 
 
 class Worker(multiprocess.Process):
-    """A process that serves, and ends when its supervisor is gone."""
+    """A serving process, which ends when its supervisor is gone."""
 
-    # What the supervisor of this process shares with its workers.
+    # Counter that the supervisor shares with its workers.
     missing_workers: Any = None
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
@@ -131,7 +131,7 @@ class Worker(multiprocess.Process):
 
     @property
     def server(self) -> uvicorn.Server:
-        """What serves."""
+        """The server of this worker."""
         if self._server is None:
             self._server = Server(config=self.config)
         return self._server
@@ -149,7 +149,7 @@ class Worker(multiprocess.Process):
 
 
 class Supervisor(Multiprocess):
-    """uvicorn's supervisor of workers, which does not restart them without end.
+    """uvicorn's supervisor of workers, with a limit on restarts.
 
     Attributes:
         failure: why it gave up, in a sentence; empty if it did not.
@@ -161,12 +161,12 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets)
         self.failure = ""
         self._policy = restarts.RestartPolicy()
-        # The dead that are not replaced yet -> when they are.
+        # Dead workers that are not replaced yet -> when they are due.
         self._due: dict[Worker, float] = {}
         Worker.missing_workers = RawValue("i", 0)
 
     def keep_subprocess_alive(self) -> None:
-        """Replace workers that have ended: at once, or later where they do so again and again."""
+        """Replace dead workers: immediately, or after a delay if they die repeatedly."""
         for slot, worker in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
@@ -183,8 +183,8 @@ class Supervisor(Multiprocess):
         Worker.missing_workers.value = len(self._due)
 
     def _bury(self, slot: int, worker: Worker) -> None:
-        """Note the death of a worker, and when it is replaced; or give up."""
-        worker.kill()  # it may be alive and hang
+        """Record the death of a worker and when to replace it; or give up."""
+        worker.kill()  # it may hang instead of being dead
         worker.join()
         now = time.monotonic()
         delay_s = self._policy.record_death(slot, now, now - worker.started_at)
@@ -206,17 +206,17 @@ class Supervisor(Multiprocess):
         self.should_exit.set()
 
     def terminate_all(self) -> None:
-        """Tell the workers to end.
+        """Send SIGTERM to the workers, and close the listener.
 
-        They have the listener too: when the last of them closes it, callers are to be refused,
-        and not to wait for somebody who does not answer.
+        The workers have the listener too: once the last of them closes it, connections are refused
+        instead of waiting in the backlog of a process that does not accept.
         """
         super().terminate_all()
         for listener in self.sockets:
             listener.close()
 
     def join_all(self) -> None:
-        """Wait for the workers; a second signal is theirs too, and ends the wait for others."""
+        """Wait for the workers; a second signal is passed on, and shortens their drain."""
         while any(worker.process.is_alive() for worker in self.processes):
             if self.signal_queue:
                 self.signal_queue.clear()
@@ -225,7 +225,7 @@ class Supervisor(Multiprocess):
         super().join_all()
 
 
-# uvicorn's supervisor has no other place to say what it starts.
+# uvicorn's supervisor has no other hook for its worker class.
 multiprocess.Process = Worker  # type: ignore[misc]
 
 
@@ -234,7 +234,7 @@ def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
     host, port = listener.getsockname()[:2]
     served = config(host, port, workers, drain_s)
     if workers == 1:
-        # uvicorn raises the signal again when it is done, for whoever ran before it.
+        # After the shutdown, uvicorn raises the signal again for the previous handler.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leave)
         server = Server(served)
