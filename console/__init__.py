@@ -1,1 +1,1 @@
-"""The pages that people open in a browser."""
+"""The web console."""

@@ -1,7 +1,7 @@
-"""User accounts: roles, and the changes to them that need checks.
+"""User accounts: roles, and changes to accounts with their checks.
 
-Admin is `is_staff` and `is_superuser`, viewer is neither; the grant to read bodies is a
-permission of the viewer's own.
+An admin has `is_staff` and `is_superuser`, a viewer has neither; reading bodies is a separate
+permission of a viewer.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class LastAdmin(ValueError):
 
 
 class AdminExists(ValueError):
-    """There is an admin already: the first one is made once."""
+    """An admin exists already, so the setup cannot create the first one."""
 
 
 def people() -> QuerySet[User]:
-    """Everybody, admins first, then by name."""
+    """Return all users: active ones first, admins before viewers, then by name."""
     return User.objects.order_by("-is_active", "-is_superuser", "username")
 
 
@@ -38,7 +38,7 @@ def admins() -> QuerySet[User]:
 
 
 def admin_exists() -> bool:
-    """Whether the first account has been made."""
+    """Whether an active or inactive admin exists."""
     return get_user_model().objects.filter(is_superuser=True).exists()
 
 
@@ -48,9 +48,9 @@ def granted() -> set[int]:
 
 
 def make_first_admin(name: str, password: str) -> User:
-    """The first account. Raises AdminExists, as when two people hold the token."""
+    """Create the first account, an admin. Raises AdminExists, also for a concurrent request."""
     with transaction.atomic():
-        store.bump()  # one row that everybody who does this waits for
+        store.bump()  # locks a row, so that concurrent calls wait
         if admin_exists():
             raise AdminExists
         user = User.objects.create_superuser(name, password=password)
@@ -59,7 +59,7 @@ def make_first_admin(name: str, password: str) -> User:
 
 
 def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
-    """A new account."""
+    """Create an account."""
     with transaction.atomic():
         user = User.objects.create_user(name, password=password, is_staff=admin, is_superuser=admin)
         _set_grant(user, granted=bodies and not admin)
@@ -68,7 +68,7 @@ def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
 
 
 def set_role(user: User, *, admin: bool, bodies: bool) -> None:
-    """Make somebody an admin or a viewer. Raises LastAdmin."""
+    """Make a user an admin or a viewer. Raises LastAdmin."""
     with _audit_changes(user):
         if not admin:
             _check_other_admins(user)
@@ -78,7 +78,7 @@ def set_role(user: User, *, admin: bool, bodies: bool) -> None:
 
 
 def set_active(user: User, *, active: bool) -> None:
-    """Let somebody in or keep them out; their sessions end with it. Raises LastAdmin."""
+    """Activate or deactivate a user, which ends their sessions. Raises LastAdmin."""
     with _audit_changes(user):
         if not active:
             _check_other_admins(user)
@@ -87,14 +87,14 @@ def set_active(user: User, *, active: bool) -> None:
 
 
 def set_password(user: User, password: str) -> None:
-    """Give somebody another password; sessions made with the old one end."""
+    """Set a user's password, which ends the sessions of the old one."""
     with _audit_changes(user):
         user.set_password(password)
         user.save(update_fields=["password"])
 
 
 def delete(user: User) -> None:
-    """Remove an account with the playground's runs and presets of theirs. Raises LastAdmin."""
+    """Delete an account with its playground runs and presets. Raises LastAdmin."""
     with transaction.atomic():
         _check_other_admins(user)
         audit.record_change("user", user.pk, user.get_username(), _audit_snapshot(user), None)
@@ -103,7 +103,7 @@ def delete(user: User) -> None:
 
 @contextmanager
 def audited() -> Iterator[None]:
-    """One transaction; the audit log has an entry of each account that differs after it."""
+    """Open a transaction; at its end, record every account that changed in the audit log."""
     with transaction.atomic():
         before = {
             user.pk: (user.get_username(), _audit_snapshot(user)) for user in User.objects.all()
@@ -120,7 +120,7 @@ def audited() -> Iterator[None]:
 
 @contextmanager
 def _audit_changes(user: User) -> Iterator[None]:
-    """One transaction that the audit log has an entry of."""
+    """Open a transaction that records the change of one account in the audit log."""
     with transaction.atomic():
         before = _audit_snapshot(User.objects.get(pk=user.pk))
         yield
@@ -129,7 +129,7 @@ def _audit_changes(user: User) -> Iterator[None]:
 
 
 def _audit_snapshot(user: User) -> dict[str, Any]:
-    """An account as the audit log shows it."""
+    """Return the fields of an account for the audit log."""
     return {
         "admin": user.is_superuser,
         "active": user.is_active,
@@ -139,7 +139,7 @@ def _audit_snapshot(user: User) -> dict[str, Any]:
 
 
 def _check_other_admins(user: User) -> None:
-    """Raise LastAdmin if there is no other admin; two admins can not demote each other."""
+    """Raise LastAdmin if there is no other admin; two admins cannot demote each other."""
     ids = set(admins().select_for_update().values_list("pk", flat=True))
     if ids <= {user.pk} and user.pk in ids:
         raise LastAdmin

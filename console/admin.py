@@ -1,4 +1,4 @@
-"""Django's admin, where it is mounted: accounts are audited, and signing in is the console's."""
+"""Django's admin, if it is enabled: account changes are audited, sign-in is the console's."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from django.utils.http import urlencode
 
 from console.accounts import audited
 
-# Groups would grant what the audit log of accounts does not show.
+# Groups would grant permissions that the audit log of accounts does not show.
 admin.site.unregister(Group)
 admin.site.unregister(User)
 
 
 @admin.register(User)
 class AccountAdmin(UserAdmin):  # type: ignore[type-arg]
-    """Accounts; each change is in the audit log, by whatever page or action it was made."""
+    """Accounts; every change is recorded in the audit log."""
 
     def changeform_view(self, *args: Any, **options: Any) -> Any:
-        """Add or change one."""
+        """Add or change an account."""
         with audited():
             return super().changeform_view(*args, **options)
 
     def changelist_view(self, *args: Any, **options: Any) -> Any:
-        """All of them, and actions on several."""
+        """List accounts, and run bulk actions."""
         with audited():
             return super().changelist_view(*args, **options)
 
     def delete_view(self, *args: Any, **options: Any) -> Any:
-        """Delete one."""
+        """Delete an account."""
         with audited():
             return super().delete_view(*args, **options)
 
     def user_change_password(self, *args: Any, **options: Any) -> Any:
-        """Set somebody's password."""
+        """Set an account's password."""
         with audited():
             return super().user_change_password(*args, **options)
 
 
 def login(request: HttpRequest) -> HttpResponse:
-    """Sign in by the console's page, which limits attempts."""
+    """Redirect to the console's sign-in page, which limits attempts."""
     if request.user.is_authenticated:
         raise PermissionDenied
     next_url = request.GET.get("next") or reverse("admin:index")

@@ -6,7 +6,7 @@ from django.apps import AppConfig
 
 
 class ConsoleConfig(AppConfig):
-    """The pages for people."""
+    """The console's pages."""
 
     name = "console"
     verbose_name = "Console"

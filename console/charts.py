@@ -1,7 +1,7 @@
-"""Numbers -> shapes: where the lines, bars and cells of a small chart stand.
+"""Geometry of small charts: positions of lines, bars and cells.
 
-Pure; the templates in `components/` draw what is returned as SVG, in the units of its
-view box. None stands for a time in which nothing happened.
+Pure functions; the templates in `components/` render the result as SVG, in the units of its
+view box. None means that there is no value for that time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Spark(msgspec.Struct, frozen=True):
 
 
 class Column(msgspec.Struct, frozen=True):
-    """One bar: a whole, and the part of it that is bad, from below. `label` says both."""
+    """One bar with a total, and the failed part of it at the bottom. `label` describes both."""
 
     x: float
     width: float
@@ -38,14 +38,14 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Tick(msgspec.Struct, frozen=True):
-    """A line of the scale: where, and the value."""
+    """A line of the scale: its position and value."""
 
     at: float
     value: float
 
 
 class Columns(msgspec.Struct, frozen=True):
-    """A bar chart: its bars, and the scale at their left."""
+    """A bar chart: its bars, and the scale on their left."""
 
     width: int
     height: int
@@ -55,7 +55,7 @@ class Columns(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    """A piece of a whole: its name, value, and share in percent."""
+    """A part of a total: its name, value, and share in percent."""
 
     name: str
     value: float
@@ -63,9 +63,9 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def spark(values: Sequence[Value], *, width: int = 120, height: int = 32) -> Spark:
-    """A line from the first to the last value; None is a gap.
+    """Compute a line from the first to the last value; None is left out.
 
-    The scale begins at zero, so that a wiggle on a high level looks like one.
+    The scale begins at zero, so that small changes of a high value look small.
     """
     top = max((v for v in values if v is not None), default=0.0)
     step = width / max(len(values) - 1, 1)
@@ -90,14 +90,14 @@ def columns(
     height: int = 160,
     gap: float = 0.25,
 ) -> Columns:
-    """Bars side by side, each with its bad part; `gap` is the share of a slot left free."""
+    """Compute bars with their failed parts; `gap` is the share of a slot left free."""
     scale = ticks(max(values, default=0.0))
     top = scale[-1]
     slot = width / max(len(values), 1)
     bars = []
     for index, value in enumerate(values):
         y = _scaled(value, top, height)
-        # What happened is seen: one error among thousands is still a line.
+        # A single error among thousands is still visible.
         fault = bad[index] if index < len(bad) else 0.0
         tall = max(height - _scaled(fault, top, height), 2.0) if fault else 0.0
         bars.append(
@@ -116,7 +116,7 @@ def columns(
 
 
 def ticks(highest: float, *, about: int = 3) -> tuple[float, ...]:
-    """Round values from zero to at least `most`: 0, 50, 100, 150."""
+    """Return round values from zero to at least `highest`: 0, 50, 100, 150."""
     if not highest > 0 or not math.isfinite(highest):
         return (0.0, 1.0)
     raw = highest / about
@@ -127,18 +127,18 @@ def ticks(highest: float, *, about: int = 3) -> tuple[float, ...]:
 
 
 def parts(values_by_name: Sequence[tuple[str, float]]) -> tuple[Part, ...]:
-    """Each with its share of the largest, for bars below each other."""
+    """Return each value with its percentage of the largest, for horizontal bars."""
     largest = max((value for _, value in values_by_name), default=0.0)
     return tuple(Part(name, value, percent(value, largest)) for name, value in values_by_name)
 
 
 def percent(value: float, total: float) -> float:
-    """How much of the whole, from 0 to 100 with one decimal."""
+    """Return the percentage of a total, from 0 to 100 with one decimal."""
     return round(min(max(value / total, 0.0), 1.0) * 100, 1) if total else 0.0
 
 
 def level(requests: int, failed: int) -> str:
-    """How an hour went: empty if nothing happened, then `ok`, `warn`, `bad`."""
+    """Return the level of an hour: `ok`, `warn` or `bad`; empty without requests."""
     if not requests:
         return ""
     share = failed / requests

@@ -1,8 +1,8 @@
-"""The dialects as the console names them, asks in them and reads them back.
+"""Names, paths and headers of the dialects in the console.
 
-Clients may speak all of `gateway.dialects.CLIENT_DIALECTS`. `OFFERED` are those of them in which
-a conversation can be had: the playground and the dry run ask in these. Embeddings have
-no conversation, so they are named here but not offered.
+Clients may use all of `gateway.dialects.CLIENT_DIALECTS`. The playground and the dry run offer
+those of `OFFERED`, which support conversations. Embeddings have none, so they have a title here
+but are not offered.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ OFFERED: dict[str, Dialect] = {
         "openai_completions",
     )
 }
-# Where a dialect is served; Gemini's path holds the model and what is wanted.
+# Path of a dialect; Gemini's path contains the model and the method.
 _PATHS = {
     "openai_chat": "/v1/chat/completions",
     "openai_responses": "/v1/responses",
@@ -50,7 +50,7 @@ _PATHS = {
     "anthropic_messages": "/v1/messages",
     "ollama": "/api/chat",
 }
-# The headers of a dialect's clients beside the content type; `{key}` is the credential.
+# Headers of a dialect's clients in addition to the content type; `{key}` is the credential.
 _HEADERS: dict[str, tuple[str, ...]] = {
     "anthropic_messages": ("x-api-key: {key}", "anthropic-version: 2023-06-01"),
     "gemini": ("x-goog-api-key: {key}",),
@@ -59,12 +59,12 @@ _BEARER = ("Authorization: Bearer {key}",)
 
 
 def title(name: str) -> str:
-    """What people call a dialect; its own name, readable, where there is no other."""
+    """Return the title of a dialect, by default its name with spaces."""
     return str(TITLES.get(name, name.replace("_", " ")))
 
 
 def path_of(name: str, model: str, *, stream: bool) -> str:
-    """Where a client of the dialect sends a conversation, query included."""
+    """Return the path and query of a conversation in this dialect."""
     if name in _PATHS:
         return _PATHS[name]
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
@@ -72,7 +72,7 @@ def path_of(name: str, model: str, *, stream: bool) -> str:
 
 
 def headers_of(name: str, key: str) -> tuple[str, ...]:
-    """The headers by which a client of the dialect shows `key`."""
+    """Return the headers with which a client of the dialect sends `key`."""
     return tuple(header.format(key=key) for header in _HEADERS.get(name, _BEARER))
 
 

@@ -1,4 +1,4 @@
-"""What people call the kinds of errors, on every page."""
+"""Labels of the error kinds, for all pages."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ ERROR_LABELS: dict[str, Promise] = {
 
 
 def error_label(kind: str) -> str:
-    """The label of a kind; for one that this version does not know, the kind in words."""
+    """Return the label of a kind; for an unknown one, the kind with spaces."""
     label = ERROR_LABELS.get(kind)
     return str(label) if label is not None else kind.replace("_", " ")

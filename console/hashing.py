@@ -1,8 +1,8 @@
-"""Hashes passwords one at a time, off the threads that serve requests.
+"""Hashes passwords one at a time, in a thread of its own.
 
-One hash takes 100 MB and all processors for a fifth of a second. Strangers may have as many
-made as they sign in: so there is one thread for it, with a low priority where the system has
-one for threads, and a short queue.
+One hash takes 100 MB and all processors for a fifth of a second, and anonymous callers can cause
+as many as they try to sign in. So there is one thread, with a low priority where the system
+supports that per thread, and a short queue.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from ninja.errors import HttpError
 
-# Beyond those that wait already nobody is let in, and told so.
+# When this many are waiting, further attempts are refused.
 MOST_WAITING = 16
 _NICE = 10
 
 
 class Busy(HttpError):
-    """Too many passwords are being checked just now; the API answers 503 to it."""
+    """Too many passwords are waiting to be checked; the API answers 503."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -32,7 +32,7 @@ class Busy(HttpError):
 
 
 def _lower_priority() -> None:
-    if sys.platform == "linux":  # where a thread has a priority of its own, and its threads have it
+    if sys.platform == "linux":  # priorities are per thread, and inherited by its threads
         with contextlib.suppress(OSError):
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
 
@@ -42,7 +42,7 @@ _thread = ThreadPoolExecutor(1, thread_name_prefix="password", initializer=_lowe
 
 
 def _run_in_thread(work: Callable[[], object]) -> object:
-    """Do it in the thread for passwords. Raises Busy if too many wait already."""
+    """Run `work` in the password thread. Raises Busy if too many are waiting."""
     if not _slots.acquire(blocking=False):
         raise Busy
     try:
@@ -52,12 +52,12 @@ def _run_in_thread(work: Callable[[], object]) -> object:
 
 
 class QueuedArgon2(Argon2PasswordHasher):
-    """Django's hasher, one hash at a time. Raises Busy."""
+    """Django's Argon2 hasher, one hash at a time. Raises Busy."""
 
     def encode(self, password: str, salt: str) -> str:
-        """The hash to keep."""
+        """Return the hash to store."""
         return str(_run_in_thread(lambda: super(QueuedArgon2, self).encode(password, salt)))
 
     def verify(self, password: str, encoded: str) -> bool:
-        """Whether it is this password."""
+        """Whether the password matches the hash."""
         return bool(_run_in_thread(lambda: super(QueuedArgon2, self).verify(password, encoded)))

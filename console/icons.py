@@ -1,4 +1,4 @@
-"""The sprites: only the icons that the pages use, and the presets' logos."""
+"""Icon sprites: the icons that the pages use, and the presets' logos."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TITLE = re.compile(r"<title>.*?</title>|<!--.*?-->", re.S)
 
 
 def used(folders: Iterable[Path]) -> set[str]:
-    """The names of all icons that templates, scripts and modules ask for."""
+    """Return the names of all icons that templates, scripts and modules use."""
     names: set[str] = set()
     for folder in folders:
         for path in folder.rglob("*"):
@@ -34,13 +34,13 @@ def used(folders: Iterable[Path]) -> set[str]:
 
 
 def sprite(drawings: dict[str, Path]) -> str:
-    """One SVG with a symbol for each drawing, by name."""
+    """Return one SVG with a symbol for each drawing, by name."""
     symbols = "\n".join(_symbol(name, path) for name, path in sorted(drawings.items()))
     return f'<svg xmlns="http://www.w3.org/2000/svg">\n{symbols}\n</svg>\n'
 
 
 def logos(folder: Path) -> dict[str, Path]:
-    """The drawing of each preset's logo, where there is one in `folder`."""
+    """Return the logo files of the presets that exist in `folder`, by name."""
     logo_names = {preset.logo or preset.name for preset in PRESETS.values()}
     return {name: path for name in logo_names if (path := folder / f"{name}.svg").exists()}
 
@@ -51,7 +51,7 @@ def _symbol(name: str, path: Path) -> str:
         raise ValueError(f"{path} is no SVG")
     attributes, inner = match.groups()
     box = _VIEW_BOX.search(attributes)
-    # Logos are filled, icons are drawn with a pen, and one of these stands among the logos.
+    # Logos are filled, icons are stroked; one of the logos is stroked too.
     pen = ' fill="none" stroke="currentColor" stroke-width="2"' if "stroke=" in attributes else ""
     drawing = re.sub(r"\s+", " ", inner).strip().replace("> <", "><").replace(" />", "/>")
     size = box.group(1) if box else "0 0 24 24"

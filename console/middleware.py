@@ -111,7 +111,7 @@ class Audited(Middleware):
     ) -> HttpResponseBase:
         """Tell the server whether the request's credential was accepted."""
         scope = getattr(request, "scope", None)
-        # Not `request.user`, which would ask the database on behalf of anybody.
+        # Not `request.user`, which would query the database for any caller.
         user = getattr(request, "_cached_user", None) or getattr(request, "_acached_user", None)
         if scope is not None and (
             getattr(request, "auth", None) or (user is not None and user.is_authenticated)

@@ -1,4 +1,4 @@
-"""The facts of a model that people see and change, each with its value and its source."""
+"""The editable facts of a model, each with its value and source."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ ABILITIES = (
     Fact("sampling", gettext_lazy("Temperature"), "flag"),
     Fact("reasoning_summaries", gettext_lazy("Reasoning summaries for Chat clients"), "flag"),
 )
-# Prices that nobody needs to say: without one these tokens are billed as others are.
+# Optional prices: without one, these tokens are billed at another rate.
 AS_OTHERS = {
     "output_reasoning": gettext_lazy("as output"),
     "input_audio": gettext_lazy("as input"),
     "output_audio": gettext_lazy("as output"),
 }
-# Those that the list shows as icons and can be filtered by.
+# Shown as icons in the list, and usable as filters.
 ICON_FACTS = ABILITIES[:4]
 TRAITS = (*SIZES, *ABILITIES)
 FACTS = (*TRAITS, *PRICES)
 
 
 def rate_of(fact: Fact) -> str:
-    """The rate (`profile.RATES`) that a price is of; reasoning is an ability's name too."""
+    """Return the rate (`profile.RATES`) of a price; `reasoning` is also a capability's name."""
     return fact.name.removeprefix("output_") if fact.name == "output_reasoning" else fact.name
 
 
@@ -105,7 +105,7 @@ class Value(NamedTuple):
 
 
 def facts_of(row: Model) -> dict[str, Value]:
-    """Every fact of a model by its name."""
+    """Return every fact of a model by its name."""
     base = traits_with_origin(row.provider.preset, row.name)
     learned = layer(_mapping(row.learned), "learned")
     custom = layer(_mapping(row.traits), "own")
@@ -136,7 +136,7 @@ def _prices(row: Model) -> dict[str, Value]:
 
 
 def _day_of(source: str) -> str:
-    """The day of the list that a price is from: a newer one names its own."""
+    """Return the date of the price list; a newer list has its own in `source`."""
     return source.rpartition(" of ")[2] if " of " in source else price_book().fetched_on
 
 
@@ -157,5 +157,5 @@ def source_label(source: OriginatedValue) -> str:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """The row's object; a row may hold anything."""
+    """Return the row's value if it is an object, as a JSON column may contain anything."""
     return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""The sidebar: one row a page."""
+"""The sidebar: one row per page."""
 
 from __future__ import annotations
 

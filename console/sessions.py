@@ -1,7 +1,7 @@
-"""Sessions in the database under the hash of their keys, ended when nobody uses them.
+"""Sessions in the database, stored under the hash of their keys, with an idle timeout.
 
-Whoever reads the database, or a backup of it, finds no key to sign in with. `expire_date` is
-the earlier of two ends: the session's own, and that of the time it may be idle.
+Keys cannot be recovered from the database or its backups. `expire_date` is the earlier of the
+session's own end and its idle timeout.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from django.contrib.sessions.backends import db
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.utils import timezone
 
-# How often the use of a session is noted: not at each request.
+# Minimum interval between two updates of `expire_date`.
 _STEP = dt.timedelta(minutes=5)
 
 
 def stored_key(key: str) -> str:
-    """What a session's key is in the database: as long as Django's column."""
+    """Return the hash of a session key; it fits into Django's column."""
     return blake2b(key.encode(), digest_size=20).hexdigest()
 
 
@@ -29,10 +29,10 @@ def _idle_end() -> dt.datetime:
 
 
 class SessionStore(db.SessionStore):
-    """Django's sessions, with the hash of the key in the place of the key."""
+    """Django's session store with hashed keys."""
 
     def load(self) -> dict[str, Any]:
-        """The session's data; empty where it has ended."""
+        """Return the session's data; empty if it has ended."""
         row = self._live().filter(session_key=stored_key(self.session_key or "")).first()
         if row is None:
             self._session_key = None
@@ -43,7 +43,7 @@ class SessionStore(db.SessionStore):
         return data
 
     async def aload(self) -> dict[str, Any]:
-        """As `load`."""
+        """Asynchronous `load`."""
         row = await self._live().filter(session_key=stored_key(self.session_key or "")).afirst()
         if row is None:
             self._session_key = None
@@ -54,29 +54,29 @@ class SessionStore(db.SessionStore):
         return data
 
     def exists(self, session_key: str) -> bool:
-        """Whether there is a session with this key."""
+        """Whether a session with this key exists."""
         return super().exists(stored_key(session_key))
 
     async def aexists(self, session_key: str) -> bool:
-        """As `exists`."""
+        """Asynchronous `exists`."""
         return await super().aexists(stored_key(session_key))
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
-        """The row to save."""
+        """Return the row to save."""
         return self._hashed(super().create_model_instance(data))
 
     async def acreate_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
-        """As `create_model_instance`."""
+        """Asynchronous `create_model_instance`."""
         return self._hashed(await super().acreate_model_instance(data))
 
     def delete(self, session_key: str | None = None) -> None:
-        """End the session with this key, or this one."""
+        """Delete the session with this key, by default this session."""
         key = session_key or self.session_key
         if key is not None:
             super().delete(stored_key(key))
 
     async def adelete(self, session_key: str | None = None) -> None:
-        """As `delete`."""
+        """Asynchronous `delete`."""
         key = session_key or self.session_key
         if key is not None:
             await super().adelete(stored_key(key))
@@ -90,6 +90,6 @@ class SessionStore(db.SessionStore):
         return row
 
     def _later(self, row: AbstractBaseSession, data: dict[str, Any]) -> dt.datetime | None:
-        """The end that a use of the session moves it to; None where that is not worth noting."""
+        """Return the new end of a used session; None if it would hardly change."""
         end = min(self.get_expiry_date(expiry=data.get("_session_expiry")), _idle_end())
         return end if end - row.expire_date > _STEP else None

@@ -25,13 +25,13 @@ def state() -> dict[str, Any]:
 
 
 def step() -> Step:
-    """The step that comes next."""
+    """Return the next step."""
     stored_step = state().get("step", "done")
     return cast("Step", stored_step) if stored_step in STEPS else "done"
 
 
 def advance(next_step: Step, **facts: Any) -> None:
-    """Go on to a step; never back, so that a page opened twice does no harm."""
+    """Advance to a step, never back, so that opening a page twice is harmless."""
     stored = state()
     order = [*STEPS, "done"]
     if stored and order.index(next_step) < order.index(step()):
@@ -42,5 +42,5 @@ def advance(next_step: Step, **facts: Any) -> None:
 
 
 def pending(user: AbstractBaseUser | AnonymousUser) -> bool:
-    """Whether this person has a first run to finish."""
+    """Whether this user has a setup to finish."""
     return is_admin(user) and step() != "done"

@@ -1,4 +1,4 @@
-"""Quotes texts of strangers for a command that a person pastes into a shell."""
+"""Quotes untrusted text for a command that a user pastes into a shell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses of the console's pages; large pages list theirs in a `urls.py` of their own."""
+"""URLs of the console's pages; large pages have a `urls.py` of their own."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the pages about usage and health show, made of roll-ups, registry and process."""
+"""Data of the usage and health pages, from roll-ups, registry and process."""

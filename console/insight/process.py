@@ -20,12 +20,12 @@ from gateway.relay import runtime
 from gateway.relay.journal.journal import JournalCounters, WriterStatus
 from gateway.relay.run import readiness
 
-# More files than a data directory has; the walk ends there.
+# More files than a data directory has; counting stops there.
 _MAX_FILES = 20_000
 _IMPORTED_AT = time.time()
 
 
-# What is wrong by its code in `gateway.relay.run.readiness`, for a person.
+# Error code of `gateway.relay.run.readiness` -> message.
 PROBLEMS = {
     "draining": gettext_lazy("This process is shutting down and accepts no new requests."),
     "log_not_on_disk": gettext_lazy(
@@ -113,7 +113,7 @@ def process_status() -> ProcessStatus:
 
 
 def journal_status() -> JournalStatus | None:
-    """The journal of this process, if it has served a request yet."""
+    """Return the status of this process's journal; None before its first request."""
     running = runtime.current()
     if running is None:
         return None
@@ -122,14 +122,14 @@ def journal_status() -> JournalStatus | None:
 
 
 def active_problems() -> list[str]:
-    """What is wrong with this process, in sentences; see `gateway.relay.run.readiness`."""
+    """Return the current problems of this process as sentences."""
     running = runtime.current()
     problems = readiness.find_problems(running) if running is not None else []
     return [str(PROBLEMS.get(problem.code, problem.code)) for problem in problems]
 
 
 def _process_start() -> float:
-    """Start of the process in unix seconds; the import time where the system hides it."""
+    """Return the start of the process in unix seconds; the import time if unknown."""
     try:
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         lines = Path("/proc/stat").read_text().splitlines()
@@ -163,5 +163,5 @@ def _disk_usage(directory: Path) -> int:
         try:
             total += path.lstat().st_blocks * 512
         except OSError:
-            continue  # a segment of the journal that has just been written
+            continue  # a journal segment that was deleted meanwhile
     return total

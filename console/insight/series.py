@@ -105,11 +105,11 @@ class Usage(msgspec.Struct, frozen=True):
 def usage(
     span: Span, dimension: str, now: dt.datetime | None = None, *, combine_small: bool = True
 ) -> Usage:
-    """Usage of a range that ends now; `summed` makes one series of the many small ones."""
+    """Usage of a range that ends now; `combine_small` combines small series into one."""
     starts = step_starts(span, now)
     cells: dict[Name, dict[dt.datetime, list[Totals]]] = {}
     step_of: dict[dt.datetime, dt.datetime] = {}
-    # The database adds up days and months of UTC, which are the console's time zone's too.
+    # The database sums days and months of UTC, usable only if that is the console's time zone.
     step = span.step if timezone.get_current_timezone_name() == "UTC" else "hour"
     for hour, name, totals in _hourly_totals(step, dimension, starts[0]):
         if hour not in step_of:

@@ -1,7 +1,7 @@
 """Time ranges of charts and their steps.
 
-Days and months are in the user's time zone. The stored sums are by hours of UTC, so in a
-time zone with an offset of half an hour, half an hour counts for the day before.
+Days and months are in the user's time zone. The stored roll-ups are by UTC hour, so in a time
+zone with a half-hour offset, half an hour counts for the previous day.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def step_starts(span: Span, now: dt.datetime | None = None) -> list[dt.datetime]
     last = step_start(span.step, now or timezone.now())
     beginnings = [last]
     for _number in range(span.count - 1):
-        # From a step's beginning, its predecessor is where a moment before it lies.
+        # The moment before a step's start is in the previous step.
         beginnings.append(step_start(span.step, beginnings[-1] - dt.timedelta(seconds=1)))
     return beginnings[::-1]
 
@@ -62,9 +62,9 @@ def previous_start(span: Span, first: dt.datetime) -> dt.datetime:
 
 
 def step_start(step: Step, moment: dt.datetime) -> dt.datetime:
-    """The beginning of the hour, day or month that a moment lies in, in UTC.
+    """Return the start of the hour, day or month that contains a moment, in UTC.
 
-    In UTC, since local times of one zone are equal where clocks read the same twice.
+    UTC, because local times are ambiguous when clocks are set back.
     """
     if step == "hour":
         return moment.astimezone(dt.UTC).replace(minute=0, second=0, microsecond=0)
@@ -74,7 +74,7 @@ def step_start(step: Step, moment: dt.datetime) -> dt.datetime:
 
 
 def caption(step: Step, start: dt.datetime) -> str:
-    """A step's name in a chart or table: `14:00`, `Nov 3`, `Nov 2026`."""
+    """Caption of a step in a chart or table: `14:00`, `Nov 3`, `Nov 2026`."""
     local = timezone.localtime(start)
     if step == "hour":
         return date_format(local, "H:i")

@@ -1,4 +1,4 @@
-"""Tables of the console itself; the registry and the log are the gateway's."""
+"""The console's own tables; the registry and the log belong to the gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of the playground, the settings that people keep, and their votes."""
+"""Playground runs, presets and votes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from django.utils import timezone
 Json = dict[str, Any]
 
 PAGE_ROWS = 30
-# Runs kept for each person; the oldest go first.
+# Stored runs per user; the oldest are deleted first.
 MAX_RUNS = 1000
-# A run whose process has not been heard of for so long ended with it.
+# A run whose heartbeat is older than this ended with its process.
 STALE_AFTER = dt.timedelta(seconds=15)
 
 
@@ -24,25 +24,25 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
     """Runs; large columns are deferred."""
 
     def visible_to(self, user: Any) -> Self:
-        """Those that a person may see: the own ones, and for admins all."""
+        """Return the runs that a user may see: their own, or all for admins."""
         return self if user.is_staff else self.filter(owner_id=user.pk)
 
     def listed(self) -> Self:
-        """Newest first, as a list needs them."""
+        """Order by newest first, and defer large columns."""
         return self.defer("document", "events").order_by("-pk")
 
     def before(self, pk: int | None) -> Self:
-        """Those that are older than one."""
+        """Return the runs older than this one."""
         return self if pk is None else self.filter(pk__lt=pk)
 
     def prune(self, owner: int, keep: int = MAX_RUNS) -> int:
-        """Drop a person's oldest runs; how many went."""
+        """Delete a user's oldest runs; returns how many."""
         own = self.filter(owner_id=owner).order_by("-pk")
         last = own.values_list("pk", flat=True)[keep : keep + 1].first()
         return 0 if last is None else self.filter(owner_id=owner, pk__lte=last).delete()[0]
 
     def request_stop(self, run: uuid.UUID, column: str) -> None:
-        """Ask the process that has this run at work to stop a column, or `*` for all."""
+        """Ask the process that executes this run to stop a column, or `*` for all."""
         with transaction.atomic():
             row = self.select_for_update().only("pk", "stop_requests").filter(uuid=run).first()
             if row is not None and column not in row.stop_requests:
@@ -53,9 +53,9 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
 class PlaygroundRun(models.Model):
     """One run: its request, its events, and its totals.
 
-    `document` is the page's JSON; `events` the stream (`console.playground.events`),
-    empty while the run is at work; `stops` are columns that another process is asked to
-    stop; `heartbeat` is when the process that has it at work last said so.
+    `document` is the page's JSON; `events` the stream (`console.playground.events`), empty
+    while the run is active; `stop_requests` are columns to stop, for the process that executes
+    it; `heartbeat_at` is that process's last sign of life.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
@@ -86,22 +86,22 @@ class PlaygroundRun(models.Model):
 
 
 class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
-    """Kept settings."""
+    """Stored presets."""
 
     def owned_by(self, user: Any) -> Self:
-        """A person's own."""
+        """Return a user's own presets."""
         return self.filter(owner_id=user.pk)
 
     def with_id(self, pk: int) -> Self:
-        """The one with this id."""
+        """Return the preset with this id."""
         return self.filter(pk=pk)
 
     def by_name(self, name: str) -> Self:
-        """All versions of a name."""
+        """Return all versions of a name."""
         return self.filter(name=name)
 
     def newest(self) -> Self:
-        """The latest version of each name."""
+        """Return the latest version of each name."""
         latest = self.values("owner", "name").annotate(last=Max("version")).values("last")
         same = latest.filter(owner=models.OuterRef("owner"), name=models.OuterRef("name"))
         return self.filter(version=models.Subquery(same[:1])).order_by("name")
@@ -115,7 +115,7 @@ class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):
 
 
 class PlaygroundPreset(models.Model):
-    """Settings under a name. Each save is a version of its own; none is changed."""
+    """Settings under a name. Each save creates a version; versions are never changed."""
 
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=100)
@@ -140,18 +140,18 @@ class VoteQuerySet(models.QuerySet["Vote"]):
     """Votes."""
 
     def visible_to(self, user: Any) -> Self:
-        """Those that a person may see: the own ones, and for admins all."""
+        """Return the votes that a user may see: their own, or all for admins."""
         return self if user.is_staff else self.filter(voter_id=user.pk)
 
     def for_preset(self, preset: str | None) -> Self:
-        """Those on runs of a preset; all of them for None."""
+        """Return the votes on runs of a preset; all votes for None."""
         return self if preset is None else self.filter(preset=preset)
 
 
 class Vote(models.Model):
-    """Somebody's choice between the answers of a run, by model: letters change, names stay.
+    """A user's choice between the answers of a run, stored by model name, not by column.
 
-    `winner` is a model, or empty with `tie` (equally good) or without (all bad).
+    `winner` is a model; empty with `tie` (equally good) or without (all bad).
     """
 
     run = models.ForeignKey(PlaygroundRun, on_delete=models.CASCADE, related_name="votes")

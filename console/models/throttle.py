@@ -1,4 +1,4 @@
-"""How often somebody tried to sign in, counted for all processes together."""
+"""Sign-in attempts, counted across all processes."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from django.db.models import F
 from django.utils import timezone
 
 WINDOW = dt.timedelta(minutes=10)
-# Rows are made by strangers: this many are kept at most.
+# Anonymous callers create rows, so their number is limited.
 MAX_ROWS = 10_000
 
 
 class ThrottleQuerySet(models.QuerySet["Throttle"]):
-    """Counters of the present window."""
+    """Counters of the current window."""
 
     def take(self, limits: Iterable[tuple[str, int]]) -> dt.timedelta | None:
-        """Count one attempt against each limit; how long to wait if one is used up.
+        """Count an attempt against each limit; returns how long to wait if one is exhausted.
 
-        An attempt that is refused counts for nothing, or it could lock people out for ever.
+        A refused attempt is not counted, since otherwise it could lock users out forever.
         """
         now = timezone.now()
         with transaction.atomic():
@@ -40,7 +40,7 @@ class ThrottleQuerySet(models.QuerySet["Throttle"]):
 
     def _row(self, name: str, now: dt.datetime) -> Throttle:
         self.bulk_create([Throttle(key=_key(name), window_start=now)], ignore_conflicts=True)
-        # On PostgreSQL this waits for others who count the same.
+        # On PostgreSQL this waits for concurrent attempts of the same name.
         return self.select_for_update().get(pk=_key(name))
 
     def _forget(self, now: dt.datetime) -> None:

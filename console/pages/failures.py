@@ -14,7 +14,7 @@ from console.access import refused, to_sign_in
 from console.template_context import theme_of
 from gateway.api.failures import failure
 
-# Below these the answers are JSON, also those of Django itself.
+# Paths with JSON errors, including those of Django itself.
 _API = ("/api/", "/key/", "/model/", "/team/", "/user/", "/spend/", "/v1/")
 
 
@@ -22,7 +22,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """404; with navigation for signed-in users."""
     message = _("There is no page at this address. It may have been moved or deleted.")
     reason = exception.args[0] if exception.args else ""
-    # `get_object_or_404` writes for developers: "No Team matches the given query."
+    # The message of `get_object_or_404` is for developers: "No Team matches the given query."
     written_for_users = (
         isinstance(reason, str) and reason and not reason.endswith("the given query.")
     )
@@ -36,7 +36,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """403 of a view that a person may not use."""
+    """403 for a view without the permission."""
     if _wants_json(request):
         return _json(403, _("You do not have permission to do this."))
     return refused(request)
@@ -83,7 +83,7 @@ def _minimal_page(request: HttpRequest, status: int, title: str, message: str) -
 
 
 def _wants_json(request: HttpRequest) -> bool:
-    """Whether a program asks: of the API, or a page's script that sends JSON."""
+    """Whether the client expects JSON: an API client, or a script that sends JSON."""
     return request.path.startswith(_API) or request.content_type == "application/json"
 
 

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_safe
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """To the console; with the first start's token, to the first run."""
+    """Redirect to the console; with the token of the first start, to the setup."""
     token = request.GET.get("setup", "")
     if token:
         return redirect(f"{reverse('setup')}?{urlencode({'setup': token})}")

@@ -1,4 +1,4 @@
-"""Usage and cost: charts, the table below each, and the same as CSV."""
+"""Usage and cost: charts, a table below each, and the data as CSV."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def usage(request: HttpRequest) -> HttpResponse:
 @require_safe
 @viewer
 def usage_csv(request: HttpRequest) -> HttpResponse:
-    """Every step and line of the range; an unknown cost is an empty cell."""
+    """Every step and series of the range as CSV; an unknown cost is an empty cell."""
     usage_data = _usage(request, everything=True)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
     name = f"usage-{usage_data.dimension}-{usage_data.span.name}.csv"
@@ -82,7 +82,7 @@ def usage_csv(request: HttpRequest) -> HttpResponse:
 
 def _cells(name: str, totals: Totals) -> list[Any]:
     safe = f"'{name}" if name.startswith(_FORMULA_PREFIXES) else name
-    # Fixed point: spreadsheets disagree about 1E-7.
+    # Fixed-point notation: spreadsheets disagree about 1E-7.
     cost = "" if totals.cost is None else f"{totals.cost:.{len(str(UNITS)) - 1}f}"
     return [safe, *(getattr(totals, column) for column in _COLUMNS), cost, totals.unpriced_requests]
 

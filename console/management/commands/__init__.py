@@ -1,1 +1,1 @@
-"""Django's commands, one module each."""
+"""Management commands, one module each."""

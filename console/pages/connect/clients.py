@@ -1,6 +1,6 @@
-"""How to point a client here: the texts of `snippets` for one address and route.
+"""Settings that point a client at the gateway: `snippets` for one base URL and route.
 
-No text holds a key but the one that is made for it on the spot (`with_key`).
+No snippet contains a key, except one that was just created (`with_key`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _KEY_PATTERN = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Panel(NamedTuple):
-    """A client's text with the address and the route in it; `speaks` names its dialect."""
+    """A client's snippet with base URL and route filled in; `speaks` is its dialect's title."""
 
     id: str
     name: str
@@ -29,7 +29,7 @@ class Panel(NamedTuple):
 
 
 def panels(base: str, route: str, key: str = "") -> list[Panel]:
-    """Every client's text for this address and route, with a key in place of the variable."""
+    """Return the snippets of all clients; `key` replaces the variable."""
     substitutions = {
         "base": base,
         "key": KEY,
@@ -51,9 +51,9 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
 
 
 def with_key(text: str, variable: str, key: str) -> str:
-    """The text with the key itself where it reads the variable; as it is for no key.
+    """Replace the variable in a text by the key; unchanged without a key.
 
-    A key of the gateway is letters, digits, `-` and `_`, which no quoting changes.
+    Gateway keys contain only letters, digits, `-` and `_`, so quoting is not needed.
     """
     if not key or not _KEY_PATTERN.fullmatch(key):
         return text

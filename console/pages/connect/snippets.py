@@ -1,7 +1,7 @@
-"""What to paste into each client: one row for each, with the text to copy.
+"""Snippets to paste into each client: one row per client.
 
-`{base}` is the gateway's address, `{route}` a route's name as a shell takes it,
-`{route_json}` the same as JSON; the key comes from the variable `{key}`.
+`{base}` is the gateway's address, `{route}` a route's name quoted for a shell,
+`{route_json}` the same as JSON; the key is read from the variable `{key}`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Prices: a newer list is uploaded, its changes are looked at, and accepted or not."""
+"""Price updates: upload a newer list, review its changes, accept some or all."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from gateway.providers.prices import price_book
 from gateway.store.price_updates import EFFECT_DAYS, changes_of, effects, propose, rate_changes
 
 PAGE = "cost"
-# Changes that are shown at once; those of models in use come first.
+# Maximum number of changes displayed; those of models in use come first.
 MAX_DISPLAYED = 300
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def prices(request: HttpRequest) -> HttpResponse:
-    """The lists that were taken in, and the form for another."""
+    """The uploaded lists, and the form for another."""
     form = PriceListForm(request.POST or None, request.FILES or None)
     if request.method == "POST" and form.is_valid():
         try:
@@ -79,7 +79,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
-    """Let all of them hold, or the chosen ones, or none."""
+    """Accept all changes, or the selected ones; or discard the list."""
     row = get_object_or_404(PriceUpdate, pk=pk)
     if row.read_only:
         messages.error(request, _("Managed by %(ref)s. Change it there.") % {"ref": row.source_ref})
@@ -93,7 +93,7 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     acceptable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
     chosen = {int(text) for text in request.POST.getlist("index") if text.isdecimal()}
     displayed = {int(text) for text in request.POST.getlist("shown") if text.isdecimal()}
-    # What was not on the page stays as it was.
+    # Changes that were not on the page keep their state.
     retained = {n for n in row.accepted if n not in displayed}
     accepted = acceptable if action == "all" else [n for n in acceptable if n in chosen | retained]
     row.accept(accepted, who)

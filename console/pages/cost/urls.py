@@ -1,4 +1,4 @@
-"""Where the cost pages are."""
+"""URLs of the cost pages."""
 
 from __future__ import annotations
 

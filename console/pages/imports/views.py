@@ -1,4 +1,4 @@
-"""A LiteLLM file becomes providers, routes and aliases: first a preview, then the import."""
+"""Import of a LiteLLM file into providers, routes and aliases, with a preview."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _import(request: HttpRequest, draft: str) -> HttpResponse:
         return _page(request, form, status=422)
     try:
         config = read_upload(text)
-    except litellm_config.Mistake as mistake:  # a variable of the environment went meanwhile
+    except litellm_config.Mistake as mistake:  # an environment variable was removed meanwhile
         messages.error(request, str(mistake))
         return _page(request, form, status=422)
     import_config(config)

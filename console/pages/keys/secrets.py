@@ -1,4 +1,4 @@
-"""The pages that show a key's secret, once: making a key and rotating it."""
+"""Pages that show a key's secret, once: creating a key and rotating it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gateway.models import ApiKey
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def add(request: HttpRequest) -> HttpResponse:
-    """Make a key."""
+    """Create a key."""
     form = KeyForm(request.POST or None)
     if form.is_valid():
         row, secret = store.create_key(form.cleaned_data["name"], **form.row_values)
@@ -30,7 +30,7 @@ def add(request: HttpRequest) -> HttpResponse:
 @require_POST
 @admin
 def rotate(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give a key a new secret; the old one stays good for a while."""
+    """Give a key a new secret; the old one stays valid for the grace period."""
     row = get_object_or_404(ApiKey, pk=pk)
     form = RotateForm(request.POST)
     if not form.is_valid():
@@ -39,7 +39,7 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
         return key_page(request, row, KeyForm(instance=row), status=409)
     try:
         secret = store.rotate_key(row, grace=form.grace_period)
-    except ValueError:  # somebody has revoked it
+    except ValueError:  # it was revoked meanwhile
         return key_page(request, row, KeyForm(instance=row), status=409)
     return _secret_page(request, row, secret, rotated=True)
 
@@ -47,7 +47,7 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def end_grace(request: HttpRequest, pk: int) -> HttpResponse:
-    """Refuse the old secret of a rotated key from now on."""
+    """Revoke the old secret of a rotated key now."""
     row = get_object_or_404(ApiKey, pk=pk)
     store.end_grace(row)
     messages.success(request, _("The old secret has been revoked."))
@@ -57,6 +57,6 @@ def end_grace(request: HttpRequest, pk: int) -> HttpResponse:
 def _secret_page(
     request: HttpRequest, row: ApiKey, secret: str, *, rotated: bool = False
 ) -> HttpResponse:
-    """The answer to the POST itself: the secret is put nowhere, so no page can show it again."""
+    """Render the response to the POST itself: the secret is not stored, and shown only once."""
     context = {"page": PAGE, "key": row, "secret": secret, "rotated": rotated}
     return render(request, "console/keys/secret.html", context)

@@ -1,4 +1,4 @@
-"""What keys, teams and providers have spent of their budgets, by UTC's calendar."""
+"""Spend of keys, teams and providers compared with their budgets, by the UTC calendar."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SPANS: tuple[tuple[str, Promise], ...] = (
     ("month", _("This month")),
     ("total", _("Total")),
 )
-# From this share on a bar warns, where its owner says nothing else.
+# Share of the budget at which a bar warns, unless its owner sets another.
 DEFAULT_WARNING_PERCENT = 80
 
 
 class Gauge(NamedTuple):
-    """One span's spending; `share` is a percentage of the budget, None without one.
+    """Spend of one span; `share` is a percentage of the budget, None without one.
 
-    From `warning_percent` on its bar warns.
+    At `warning_percent`, its bar warns.
     """
 
     span: str
@@ -38,12 +38,12 @@ class Gauge(NamedTuple):
 
     @property
     def remaining(self) -> Decimal | None:
-        """What may still be spent; never below zero."""
+        """The rest of the budget; never below zero."""
         return None if self.budget is None else max(self.budget - self.spent, Decimal(0))
 
     @property
     def share(self) -> int | None:
-        """Percent of the budget, at most 100."""
+        """The percentage of the budget, at most 100."""
         if self.budget is None:
             return None
         if self.budget <= 0:
@@ -52,18 +52,18 @@ class Gauge(NamedTuple):
 
     @property
     def level(self) -> str:
-        """The class of its bar: how near the end is."""
+        """The CSS class of its bar: how close the budget is to exhaustion."""
         share = self.share or 0
         return "bad" if share >= 100 else "warn" if share >= self.warning_percent else ""
 
 
 def gauges(keys: Sequence[ApiKey], now: datetime) -> dict[int, list[Gauge]]:
-    """The spending of each key by its row id: today, this week, this month and in all."""
+    """Return the spend of each key by row id: today, this week, this month and in total."""
     return _gauges(keys, {span: _spent(span, now) for span, _label in SPANS})
 
 
 def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
-    """The same of each team, by the row id of the team."""
+    """Return the spend of each team by row id."""
     members = ApiKey.objects.memberships()
     spent: dict[str, dict[int, Decimal]] = {}
     for span, _label in SPANS:
@@ -76,7 +76,7 @@ def team_gauges(teams: Sequence[Team], now: datetime) -> dict[int, list[Gauge]]:
 
 
 def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[Gauge]]:
-    """Budget gauge of each provider, from the charges of its responses."""
+    """Return the spend of each provider by row id, from the charges of its responses."""
     spent = {}
     for span, _label in SPANS:
         sums = UsageHour.objects.between(window_start(now.timestamp(), span)).by("provider")
@@ -85,7 +85,7 @@ def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[G
 
 
 def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
-    """Budget gauges of all requests together."""
+    """Return the spend of all requests together."""
     return [
         Gauge(
             span,
@@ -100,7 +100,7 @@ def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
 
 
 def _charged(totals: Totals) -> Decimal:
-    """As far as it is known, as budgets count it."""
+    """Return the known charges, as budgets count them."""
     return totals.charged or Decimal(0)
 
 
@@ -117,7 +117,7 @@ def _gauges(
                 row.budget_soft_percent or DEFAULT_WARNING_PERCENT,
             )
             for span, label in SPANS
-            # Few have a budget for it, and few think in it.
+            # The week is shown only if it has a budget.
             if span != "week" or row.budget_week_usd is not None
         ]
         for row in rows
@@ -125,7 +125,7 @@ def _gauges(
 
 
 def tightest(gauges: Sequence[Gauge]) -> Gauge:
-    """The gauge that ends first; this month's where there is no budget at all."""
+    """Return the gauge closest to its limit; this month's without any budget."""
     bound = [gauge for gauge in gauges if gauge.budget is not None]
     return max(bound, key=lambda gauge: gauge.share or 0) if bound else gauges[-2]
 

@@ -1,4 +1,4 @@
-"""Where the pages of keys are."""
+"""URLs of the key pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The list of keys and the page of one: everything but its secret."""
+"""The list of keys, and the page of one, without its secret."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from gateway.models import ApiKey, Source
 
 PAGE = "keys"
 UNDO_S = 10
-# A click in the last second is still on its way when the ten seconds are over.
+# Allows for the time that a last-second click takes to arrive.
 _SLACK_S = 5
 
 
@@ -46,7 +46,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 
 def _just_revoked(request: HttpRequest) -> ApiKey | None:
-    """The key that was revoked a moment ago, if this is where its revocation led to."""
+    """Return the key that was just revoked, if this page follows its revocation."""
     text = request.GET.get("revoked", "")
     if not (text.isdecimal() and len(text) < 19):
         return None
@@ -97,7 +97,7 @@ def key_page(
 
 
 def fixed(row: ApiKey) -> bool:
-    """Whether a file or the environment owns it, so that only a copy can be changed."""
+    """Whether a file or the environment owns the key, so that only a copy can be edited."""
     return row.read_only
 
 
@@ -115,7 +115,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def restore(request: HttpRequest, pk: int) -> HttpResponse:
-    """Take a revocation back, if it was a moment ago."""
+    """Undo a recent revocation."""
     row = get_object_or_404(ApiKey, pk=pk)
     since = timezone.now() - timedelta(seconds=UNDO_S + _SLACK_S)
     if ApiKey.objects.with_pk(pk).restore(revoked_since=since):
@@ -129,7 +129,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove a revoked key for good; its requests stay in the log."""
+    """Delete a revoked key; its requests stay in the log."""
     row = get_object_or_404(ApiKey, pk=pk)
     if row.revoked_at is None:
         return key_page(request, row, KeyForm(instance=row), status=409)
@@ -143,7 +143,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
-    """Make a key that a file or the environment owns one that can be changed here."""
+    """Move a key from a file or the environment to the database, so that it can be edited."""
     row = get_object_or_404(ApiKey, pk=pk)
     if fixed(row):
         row.source, row.source_ref = Source.DATABASE, ""

@@ -1,4 +1,4 @@
-"""Where the pages of models are."""
+"""URLs of the model pages."""
 
 from __future__ import annotations
 

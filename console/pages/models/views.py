@@ -27,14 +27,14 @@ from gateway.models import Model, Provider, Source
 from gateway.providers.prices import price_for
 
 PAGE = "models"
-# Beyond this the list asks for a narrower filter.
+# With more rows, the list asks for a narrower filter.
 MAX_ROWS = 300
 
 
 @require_safe
 @viewer
 def models(request: HttpRequest) -> HttpResponse:
-    """All models that the filter in the address lets through."""
+    """The models that match the filter in the URL."""
     filters = {
         "q": request.GET.get("q", "").strip()[:100],
         "provider": request.GET.get("provider", ""),
@@ -82,7 +82,7 @@ def _model_view(row: Model) -> dict[str, Any]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def add(request: HttpRequest) -> HttpResponse:
-    """A model that is on no list, or not yet."""
+    """Add a model that the provider does not list."""
     provider_id = request.GET.get("provider", "")
     form = NewModelForm(request.POST or None, initial={"provider": provider_id})
     if form.is_valid():
@@ -111,7 +111,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def fixed(row: Model) -> bool:
-    """Whether a file or the environment owns it, so that only a copy can be changed."""
+    """Whether a file or the environment owns the model, so that only a copy can be edited."""
     return row.read_only
 
 
@@ -167,7 +167,7 @@ def reset(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _without(values: Any, only: str) -> dict[str, Any]:
-    """The object without one fact, or without all that this page shows."""
+    """Return the object without one fact, or without all facts of this page."""
     removed = {only} if only else {fact.name for fact in TRAITS}
     stored = values if isinstance(values, dict) else {}
     return {name: value for name, value in stored.items() if name not in removed}
@@ -176,7 +176,7 @@ def _without(values: Any, only: str) -> dict[str, Any]:
 @require_POST
 @admin
 def enable(request: HttpRequest, pk: int) -> HttpResponse:
-    """Switch a model on or off."""
+    """Enable or disable a model."""
     row = get_object_or_404(Model, pk=pk)
     row.enabled = request.POST.get("on") == "yes"
     row.save()
@@ -188,7 +188,7 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
-    """Make a model that a file owns one that can be changed here."""
+    """Move a model of a file to the database, so that it can be edited."""
     row = get_object_or_404(Model, pk=pk)
     if fixed(row):
         row.source, row.source_ref = Source.DATABASE, ""
@@ -200,7 +200,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove a model, after saying which routes it leaves."""
+    """Delete a model, after a page that lists its routes."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     if fixed(row):
         return _page(request, row, FactsForm(model=row), status=409)

@@ -58,14 +58,14 @@ async def test(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 async def test_new(request: HttpRequest, preset: str) -> HttpResponse:
-    """Test a provider that is not there yet."""
+    """Test a provider that is not saved yet."""
     return await _run_test(request, preset_name=known(preset).name, row=None)
 
 
 @require_POST
 @admin
 async def test_saved(request: HttpRequest, pk: int) -> HttpResponse:
-    """Test a provider as its row says, such as one that only a file may change."""
+    """Test a saved provider without a form, such as one that a file manages."""
     row = await sync_to_async(get_object_or_404)(Provider, pk=pk)
     model = request.POST.get("test_model", "").strip()[:200]
     try:
@@ -92,7 +92,7 @@ async def _run_test(
 def _read_form(
     request: HttpRequest, preset_name: str, row: Provider | None
 ) -> tuple[ProviderForm, ProviderValue | None, str]:
-    """The form, the provider it means, and a model to fall back on."""
+    """Return the form, the provider it describes (None if invalid), and the model to prompt."""
     form = ProviderForm(request.POST, instance=row, preset=known(preset_name))
     if not form.is_valid():
         return form, None, ""

@@ -49,7 +49,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare(listed: tuple[ListedModel, ...], rows: list[Model], preset: str) -> Diff:
-    """The difference; a row that is a wildcard is on nobody's list."""
+    """Return the differences; wildcard rows are ignored, since no provider lists them."""
     listed_by_name = {model.name: model for model in listed}
     rows_by_name = {row.name: row for row in rows}
     both = [
@@ -133,7 +133,7 @@ def _sign_list(row: Provider, models: tuple[ListedModel, ...]) -> str:
 
 
 def _read_token(row: Provider, token: str) -> dict[str, ListedModel]:
-    """The list again. Raises signing.BadSignature."""
+    """Return the signed list. Raises signing.BadSignature."""
     pk, entries = signing.loads(token, salt=_SALT, max_age=_TOKEN_TTL_S)
     if pk != row.pk:
         raise signing.BadSignature
@@ -184,7 +184,7 @@ def _new_row(row: Provider, listed: ListedModel) -> Model:
 
 
 def take_prices(row: Provider, listed: list[ListedModel]) -> int:
-    """Take over their prices."""
+    """Store the listed prices; returns the number of changed models."""
     count = 0
     for model in listed:
         for model_row in row.models.with_name(model.name):
@@ -196,7 +196,7 @@ def take_prices(row: Provider, listed: list[ListedModel]) -> int:
 
 
 def _delete_selected(row: Provider, pks: list[str], listed: set[str]) -> int:
-    """Delete rows that were ticked and are not on their list."""
+    """Delete the selected rows that the provider no longer lists."""
     selected = {int(text) for text in pks if text.isdecimal() and len(text) < 19}
     gone = [
         model_row

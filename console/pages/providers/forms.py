@@ -34,7 +34,7 @@ _TIMEOUT_LABELS = {
     "idle_s": _("Between bytes"),
     "total_s": _("Total"),
 }
-# The field of a document -> the form's, where that has another name.
+# Field of a document -> field of the form, if the names differ.
 _FORM_FIELDS = {"credential": "key"}
 _CODE_INPUT = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 
@@ -139,7 +139,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
             self.fields["mode"].choices = modes  # type: ignore[attr-defined]
         example = preset.base_url or preset.url_example
         self.fields["base_url"].widget.attrs["placeholder"] = example
-        # Only this field is sent along: in htmx a GET from inside a form takes no others.
+        # In htmx, a GET from inside a form sends no other fields.
         self.fields["credential_env"].widget.attrs |= {
             "hx-get": reverse("provider-variable"),
             "hx-trigger": "input changed delay:300ms",
@@ -241,7 +241,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         row, cleaned_data = self.instance, self.cleaned_data
         row.passthrough = {"yes": True, "no": False}.get(cleaned_data.get("passthrough", ""))
         row.headers = cleaned_data.get("headers", {})
-        # Null is the preset's own query, which an empty field leaves alone.
+        # Null means the preset's own query, which an empty field does not change.
         row.query = cleaned_data.get("query") or (None if row.query is None else {})
         row.timeouts = {
             name: cleaned_data[name] for name in _TIMEOUT_LABELS if cleaned_data.get(name)
@@ -262,7 +262,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         return store.provider_value(self.instance, self.entered_key)
 
     def save(self, commit: bool = True) -> Provider:  # noqa: FBT001, FBT002 - Django's signature
-        """Write the row, and seal a key that was entered."""
+        """Write the row, and encrypt an entered key."""
         row: Provider = super().save(commit=commit)
         if self.entered_key is not None:
             store.set_credential(row, self.entered_key)

@@ -18,7 +18,7 @@ from gateway.relay import runtime
 from gateway.routing.circuit_breaker import allows_call
 
 WINDOW = timedelta(hours=1)
-# From this share of failures on a provider is called failing.
+# Share of failures from which a provider counts as failing.
 FAILING_SHARE = 0.5
 
 
@@ -67,7 +67,7 @@ def _health(
 
 
 def _warnings() -> dict[str, Health]:
-    """Provider -> why it is left out, or called without a key."""
+    """Return the reason why a provider is left out, or called without a key, by name."""
     healths = {}
     snapshot = store.load_snapshot()
     for warning in snapshot.warnings:
@@ -94,7 +94,7 @@ def _models_in_cooldown() -> dict[str, int]:
 
 
 def credential(row: Provider, *, admin: bool) -> Credential:
-    """Where its key is. Only an admin sees how it ends and which variable it is."""
+    """Describe where a provider's key is stored; details are for admins only."""
     if row.credential:
         hint = store.credential_hint(row) if admin else ""
         if hint == "unreadable":
@@ -110,7 +110,7 @@ def credential(row: Provider, *, admin: bool) -> Credential:
 
 
 def rows_of(providers: Iterable[Provider], *, admin: bool) -> list[dict[str, Any]]:
-    """What the list shows of each."""
+    """Return the rows of the list."""
     rows = list(providers)
     states = healths(rows)
     return [

@@ -1,4 +1,4 @@
-"""Where the pages of providers are."""
+"""URLs of the provider pages."""
 
 from __future__ import annotations
 

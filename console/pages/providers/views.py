@@ -24,7 +24,7 @@ from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 
 PAGE = "providers"
-# The two that are no provider's own stand apart from the grid.
+# Presets for any server, shown apart from the grid.
 CUSTOM = ("custom", "custom-anthropic")
 
 
@@ -77,7 +77,7 @@ def add(request: HttpRequest, preset: str) -> HttpResponse:
 
 
 def known(name: str) -> Preset:
-    """The preset of an address, or 404."""
+    """Return the preset in a URL. Raises Http404."""
     preset = PRESETS.get(name)
     if preset is None:
         raise Http404
@@ -105,7 +105,7 @@ def edit(request: HttpRequest, pk: int) -> HttpResponse:
 def form_page(
     request: HttpRequest, form: ProviderForm, *, status: int = 200, test_result: Any = None
 ) -> HttpResponse:
-    """The page of a provider that is there, or of one to be."""
+    """Render the page of a saved or new provider."""
     row = Provider.objects.filter(pk=form.instance.pk).first() if form.instance.pk else None
     context = {
         "page": PAGE,
@@ -124,7 +124,7 @@ def form_page(
 
 
 def fixed(row: Provider) -> bool:
-    """Whether a file or the environment owns it, so that only a copy can be changed."""
+    """Whether a file or the environment owns the provider, so that only a copy can be edited."""
     return row.read_only
 
 
@@ -155,7 +155,7 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @admin
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
-    """Make a provider and its models, which a file or the environment owns, the database's."""
+    """Move a provider and its models from a file or the environment to the database."""
     row = get_object_or_404(Provider, pk=pk)
     if fixed(row):
         with transaction.atomic():
@@ -182,7 +182,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _dependents(row: Provider) -> dict[str, Any]:
-    """The models and routes that lose something with a provider."""
+    """Return the models of a provider, and the routes that would lose all or some targets."""
     emptied: list[Route] = []
     thinned: list[Route] = []
     for route in Route.objects.prefetch_related("targets__model").order_by("name"):

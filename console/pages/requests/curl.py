@@ -1,4 +1,4 @@
-"""A logged request as a curl command that a person can run, with variables for secrets."""
+"""A logged request as a runnable curl command, with variables for secrets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from console.shell import quote
 
-# Headers that curl or the connection makes itself, or that belong to one hop.
+# Headers that curl or the connection sets itself, or that are hop-by-hop.
 _OMITTED_HEADERS = frozenset(
     {
         "accept-encoding",
@@ -21,18 +21,18 @@ _OMITTED_HEADERS = frozenset(
 )
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _STAINLESS = "x-stainless-"
-# Others are legal in HTTP, but no client of a model needs them.
+# Other characters are legal in HTTP, but clients do not use them.
 _NAME = re.compile(r"[A-Za-z0-9-]+")
 MASK = "***"
 
 
 def command(url: str, headers: Mapping[str, str], body: str, variable: str) -> str:
-    """The command. Masked credentials become `$variable`, which the shell fills in.
+    """Return the command. Masked credentials become `$variable`, which the shell expands.
 
-    Header names that no client needs are left out: only letters, digits and hyphens stand
-    between the double quotes that let the shell fill in the variable.
+    Names with other characters are left out: only letters, digits and hyphens are safe inside the
+    double quotes that the expansion needs.
     """
-    # Without `-g` curl reads braces and brackets of a URL as several URLs.
+    # Without `-g`, curl expands braces and brackets in a URL.
     glob = "-g " if re.search(r"[\[\]{}]", url) else ""
     lines = [f"curl {glob}{quote(url)}", "  -H 'content-type: application/json'"]
     keyed = False

@@ -145,7 +145,7 @@ def _playground(row: RequestLog) -> str:
 
 
 def _curls(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> list[dict[str, str]]:
-    """The client's and the upstream's request as commands, where their bodies are stored."""
+    """The client's and the upstream's request as curl commands, if their bodies are stored."""
     if bodies is None:
         return []
     commands = []
@@ -160,7 +160,7 @@ def _curls(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> list
 
 
 def _client_path(row: RequestLog) -> str:
-    """The path of the client's request, including the model where the path contains it."""
+    """The path of the client's request, including the model if it is in the path."""
     template = row.endpoint.rpartition(" ")[2]
     if not template.startswith("/"):
         return path_of(row.client_dialect, row.requested_model, stream=row.stream)
@@ -181,7 +181,7 @@ def _upstream_curl(row: RequestLog, bodies: Bodies, body: bytes) -> dict[str, st
 
 
 def _upstream_path(row: RequestLog, dialect: Dialect, provider: Provider | None) -> str:
-    """The upstream's path, by the provider's own paths where it has some."""
+    """The upstream's path; the provider's own paths take precedence."""
     verb = translation.verb_of(row)
     paths = provider.paths if provider else {}
     streamed = "stream" if row.stream and verb == "generate" else verb

@@ -1,4 +1,4 @@
-"""The rows of a search as JSON lines or CSV, streamed, without bodies, at most a number."""
+"""Export of the rows of a search as JSON lines or CSV, streamed, without bodies."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FIELDS = tuple(
 )
 _NESTED = {"attempts", "adaptations"}
 _NO_GRANT = "Searching the text of requests needs the permission to read bodies.\n"
-# A spreadsheet takes a cell that begins so for a formula.
+# A spreadsheet treats a cell with such a prefix as a formula.
 _FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -61,7 +61,7 @@ def requests_export(request: HttpRequest, kind: str) -> HttpResponseBase:
 
 
 async def _iterate_async(parts: Iterator[Any]) -> AsyncIterator[bytes]:
-    """The same in pieces, made outside the event loop: it would be collected whole otherwise."""
+    """Yield chunks produced in a thread: Django would otherwise collect a sync iterator first."""
 
     def next_chunk() -> bytes:
         chunk = islice(parts, _CHUNK_ROWS)

@@ -1,8 +1,8 @@
 """Requests and failures over a time range, in a fixed number of slices, in bounded time.
 
-A short range is counted row by row. A long one without filters is measured by row ids
-at the slices' edges (a row id is a running number), which costs one index look-up each.
-With filters the newest rows are counted until time is up; the rest is said to be unknown.
+A short range is counted row by row. A long one without filters is estimated from the row ids at
+the slices' edges (ids are sequential), one index lookup each. With filters, the newest rows are
+counted until the time budget is used up; the remaining slices are marked as unknown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MAX_FAILED_ROWS = 50_000
 
 
 class Slice(msgspec.Struct):
-    """A part of the range. `count` is None where it was not counted."""
+    """A slice of the range. `count` is None if it was not counted."""
 
     since: dt.datetime
     until: dt.datetime
@@ -49,7 +49,7 @@ class Histogram(msgspec.Struct, frozen=True):
 
     @property
     def failed(self) -> int:
-        """Failures in all of them."""
+        """Failures in all slices that were counted."""
         return sum(part.failed for part in self.slices)
 
     @property
@@ -59,7 +59,7 @@ class Histogram(msgspec.Struct, frozen=True):
 
 
 def histogram(search: Search, now: dt.datetime) -> Histogram | None:
-    """The slices for a search; None for one by id, and for an empty log."""
+    """Return the slices for a search; None for a search by id, and for an empty log."""
     if search.id:
         return None
     until = min(search.until or now, now)
@@ -108,7 +108,7 @@ def _add(slices: list[Slice], edges: list[dt.datetime], moment: dt.datetime, out
 
 
 def _count_by_ids(slices: list[Slice]) -> None:
-    """Counts by row ids at the edges: rows that started later have, by and large, higher ids."""
+    """Count by the row ids at the edges: rows that started later mostly have higher ids."""
     query = "(SELECT id FROM {log} WHERE started_at >= %s ORDER BY started_at LIMIT 1)"
     adapt = connection.ops.adapt_datetimefield_value
     moments = [part.since for part in slices] + [slices[-1].until]
@@ -132,7 +132,7 @@ def _count_by_ids(slices: list[Slice]) -> None:
 
 
 def _count_checks(pairs: list[tuple[int, int]]) -> list[int]:
-    """How many checks of targets have their row ids in each range, end excluded; by an index."""
+    """Count the health checks in each id range, end excluded, by an index."""
     if not RequestLog.objects.column_in("key_prefix", [HEALTH_CHECK_KEY]).exists():
         return [0] * len(pairs)
     query = "(SELECT count(*) FROM {log} WHERE key_prefix = %s AND id >= %s AND id < %s)"
@@ -140,7 +140,7 @@ def _count_checks(pairs: list[tuple[int, int]]) -> list[int]:
 
 
 def _run_scalars(query: str, parameters: list[list[Any]]) -> list[Any]:
-    """The result of one small query for each list of parameters, in one round."""
+    """Run one small query per list of parameters, in a single statement."""
     subquery = query.format(log=connection.ops.quote_name(RequestLog._meta.db_table))
     with connection.cursor() as cursor:
         cursor.execute(

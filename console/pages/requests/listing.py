@@ -38,15 +38,15 @@ SPANS = (
     ("30d", _("Last 30 days")),
     ("all", _("All")),
 )
-# Rows that one tick of the live tail brings; more are a reload away.
+# Rows of one live tail update; more require a reload.
 TAIL_ROWS = 40
 _ID_DIGITS = 19
-# Height of the histogram's picture, in its own units.
+# Height of the histogram in the units of its view box.
 _CHART_HEIGHT = 28
 
 
 def state_of(request: HttpRequest) -> State:
-    """What the address says; nonsense is as good as nothing."""
+    """Return the state in the URL; invalid values are ignored."""
     span = request.GET.get("range", "")
     return State(
         q=request.GET.get("q", "")[:1000].replace("\0", "").strip(),
@@ -57,7 +57,7 @@ def state_of(request: HttpRequest) -> State:
 
 
 def state_with(request: HttpRequest, row: RequestLog) -> State:
-    """What the address says; without a range one that has the row in it."""
+    """Return the state in the URL; without a range, one that contains the row."""
     state = state_of(request)
     if request.GET.get("range"):
         return state
@@ -72,9 +72,9 @@ def _number(text: str) -> int | None:
 
 
 def search_of(state: State, user: Person) -> Search:
-    """The state as a search of this person's, its times counted from now.
+    """Return the state as a search by this user, with times relative to now.
 
-    Words are looked up in bodies, so that only who may read those may search by them.
+    Text is searched in bodies, so text search needs the permission to read them.
     """
     search = parse(state.q, state.span, timezone.now())
     if search.text and not may_read_bodies(user):
@@ -85,7 +85,7 @@ def search_of(state: State, user: Person) -> Search:
 @viewer
 @require_safe
 def requests_list(request: HttpRequest) -> HttpResponse:
-    """The list, with nothing beside it."""
+    """The list without a detail."""
     state = state_of(request)
     context = list_context(request, state)
     if is_partial(request) and state.cursor:
@@ -94,7 +94,7 @@ def requests_list(request: HttpRequest) -> HttpResponse:
 
 
 def list_context(request: HttpRequest, state: State, selected: int | None = None) -> dict[str, Any]:
-    """What the list's template needs; `selected` is the row whose detail is beside it."""
+    """Return the context of the list; `selected` is the row whose detail is next to it."""
     search = search_of(state, request.user)
     path = reverse("requests")
     common = {
@@ -127,7 +127,7 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
 
 
 def _first_cursor(search: Search, state: State, selected: int | None) -> int | None:
-    """Where the list begins: a selected row that is not on the first page leads its own."""
+    """Return the cursor of the list: a selected row beyond the first page starts its page."""
     if state.cursor is not None or selected is None:
         return state.cursor
     near = log_search.newer(search, selected, log_search.PAGE)
@@ -135,7 +135,7 @@ def _first_cursor(search: Search, state: State, selected: int | None) -> int | N
 
 
 def _shows_dates(state: State) -> bool:
-    """Whether the rows may be of more than one day."""
+    """Whether the rows may span more than one day."""
     return state.span in {"7d", "30d", "all"} or bool(state.cursor)
 
 
@@ -151,7 +151,7 @@ def _chips(state: State, search: Search, path: str) -> list[dict[str, Any]]:
 
 
 def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
-    """The histogram as bars: x, y, height, and the part of it that failed."""
+    """Return the histogram as bars: x, y, height, and the failed part."""
     if data is None:
         return None
     highest = data.max_count or 1
@@ -179,7 +179,7 @@ def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
 @viewer
 @require_safe
 def requests_tail(request: HttpRequest) -> HttpResponse:
-    """What came since `after`: rows for the top of the list, or with `peek` their number."""
+    """Rows newer than `after`, for the top of the list; with `peek` only their number."""
     state = state_of(request)
     search = search_of(state, request.user)
     after = _number(request.GET.get("after", "")) or 0

@@ -1,4 +1,4 @@
-"""A row of the log as the list shows it: two lines, a tone and a note."""
+"""Rows of the log as the list displays them: two lines, a tone and a note."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 from console.error_labels import error_label
 from gateway.models import ApiKey, Provider, RequestLog
 
-# Public prefixes of callers inside the gateway are their names already.
+# HTTP status classes and statuses.
 _SUCCESS, _REDIRECT, _SERVER = 200, 300, 500
 _SOFT = {429, 499}
 
@@ -41,7 +41,7 @@ def prompt_tokens(row: RequestLog) -> int | None:
 
 
 def lines(rows: Iterable[RequestLog]) -> list[Line]:
-    """The rows with the names of their keys and the presets of their providers."""
+    """Return the rows with their keys' names and their providers' presets."""
     rows = list(rows)
     keys = dict(ApiKey.objects.in_bulk({row.key_id for row in rows if row.key_id}))
     presets = dict(Provider.objects.values_list("name", "preset"))
@@ -49,7 +49,7 @@ def lines(rows: Iterable[RequestLog]) -> list[Line]:
 
 
 def line(row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str]) -> Line:
-    """One row of the list."""
+    """Return one row of the list."""
     key = keys.get(row.key_id)
     shade, note_text = tone(row), note(row)
     return Line(
@@ -63,7 +63,7 @@ def line(row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str]) -> L
 
 
 def tone(row: RequestLog) -> str:
-    """`ok`; `warn` for temporary or intended outcomes; `bad` for other failures."""
+    """Return `ok`; `warn` for temporary or intended outcomes; `bad` for other failures."""
     if row.status in _SOFT or row.outcome == "client_closed":
         return "warn"
     succeeded = _SUCCESS <= row.status < _REDIRECT and row.outcome == "ok"
@@ -71,7 +71,7 @@ def tone(row: RequestLog) -> str:
 
 
 def note(row: RequestLog) -> str:
-    """What went wrong, or how many tries it took."""
+    """Return the error label, or the number of tries."""
     if row.outcome == "client_closed":
         return _("client disconnected")
     if row.outcome == "cut":

@@ -1,9 +1,9 @@
-"""A page of the log for any mix of filters, in bounded time on a log of any size.
+"""Searches the log by any combination of filters, in bounded time on a log of any size.
 
-No database plans such a mix well: one filter is rare, another frequent, and the newest
-rows are wanted. So the rarest filter is found by a glance at its index, its row ids are
-walked newest first in batches, and each batch is tested for the rest. A search that has
-not filled its page when its time is up says how far back it came and can be carried on.
+No database plans such queries well: one filter is rare, another frequent, and only the newest
+rows are needed. So a probe of the indexes finds the rarest filter, its row ids are walked newest
+first in batches, and each batch is tested for the other filters. A search that runs out of time
+before its page is full returns how far it got, and can be continued.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from gateway.querysets import RequestLogQuerySet
 
 PAGE = 50
 BUDGET_S = 0.05
-# The usual value of a column: no index holds it, or it would be no help.
+# Usual values of a column: its index excludes them, or would not help.
 _COMMON_VALUES = {"status": ("200", "2xx"), "outcome": ("ok",)}
-# Columns of filters without an index of their own.
+# Columns of filters without an index.
 _UNINDEXED = frozenset({"requested_model", "client_dialect"})
 _PROBE_ROWS = 2000
 _FIRST_BATCH, _LAST_BATCH = 200, 1500
-# Ids looked at in one query where nothing is indexed.
+# Ids covered by one query if no filter is indexed.
 _WINDOW_IDS = 6000
-# Testing a row for words without their index costs more.
+# Smaller for text, since matching it without its index costs more.
 _TEXT_WINDOW_IDS = 1200
-# A row is written when its request ends, and ends within this time of its start.
+# A row is written when its request ends, which is within this time of its start.
 _MAX_DURATION = dt.timedelta(hours=1)
 _EDGE_ROWS = 1000
-# PostgreSQL sorts all hits of a word; of one that is in the newest rows it need not.
+# PostgreSQL sorts all hits of a word, so the newest rows are tested directly first.
 _NEWEST_TEXTS = 400
 _FREQUENT = 0.02
-# Never fetched with a list: they are wide.
+# Wide columns that lists never need.
 _DEFERRED = ("adaptations", "user_agent", "client_ip", "upstream_id", "price_source")
 
 Rows = RequestLogQuerySet[RequestLog]
 
 
 class Page(msgspec.Struct, frozen=True):
-    """Rows, newest first; `next` is where the following page begins.
+    """Rows, newest first; `next` is the cursor of the following page.
 
-    `reached` is set if the time was up before the page was full.
+    `reached` is set if the time ran out before the page was full.
     """
 
     rows: list[RequestLog]
@@ -60,7 +60,7 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Row ids between which all rows of a time range are, ends included."""
+    """The range of row ids that contains all rows of a time range, ends included."""
 
     low: int
     high: int
@@ -75,7 +75,7 @@ def find_request(request_id: str) -> RequestLog:
 
 
 def page(search: Search, cursor: int | None = None, size: int = PAGE) -> Page:
-    """The newest rows that the search finds, older than `cursor`."""
+    """Return the newest matching rows below `cursor`."""
     if search.id:
         rows = list(_list_rows().with_any_id(search.id).before(cursor).newest(size))
         return Page(rows)
@@ -91,7 +91,7 @@ def page(search: Search, cursor: int | None = None, size: int = PAGE) -> Page:
 
 
 def newer(search: Search, cursor: int, size: int = PAGE) -> list[RequestLog]:
-    """Rows that came after `cursor`, newest first, at most `size` of them."""
+    """Return rows newer than `cursor`, newest first, at most `size`."""
     rows = _list_rows().after(max(cursor, _last_id() - _WINDOW_IDS))
     if search.id:
         return list(rows.with_any_id(search.id).newest(size))
@@ -99,7 +99,7 @@ def newer(search: Search, cursor: int, size: int = PAGE) -> list[RequestLog]:
 
 
 def neighbours(search: Search, pk: int) -> tuple[int | None, int | None]:
-    """The next newer and the next older row of the same search."""
+    """Return the next newer and the next older row of the same search."""
     older = page(search, pk, 1).rows
     newer_pk = None
     until = time.monotonic() + BUDGET_S
@@ -118,9 +118,9 @@ def neighbours(search: Search, pk: int) -> tuple[int | None, int | None]:
 def walk(
     search: Search, cursor: int | None, base: Rows | None = None
 ) -> Iterator[tuple[list[RequestLog], int]]:
-    """Found rows batch by batch, newest first, each with the lowest id that was looked at.
+    """Yield matching rows in batches, newest first, each with the lowest id covered so far.
 
-    Without a `base` they are rows of the list, and more than a page of them may be left out.
+    By default they are rows for the list, limited to a few pages per batch; with `base`, all.
     """
     bounds = bounds_of(search)
     high = bounds.high if cursor is None else min(bounds.high, cursor - 1)
@@ -135,14 +135,14 @@ def walk(
 
 
 def bounds_of(search: Search) -> Bounds:
-    """The ids between which the rows of the search's time range must be."""
+    """Return the range of ids that contains all rows of the search's time range."""
     low, high = 0, _last_id()
     if search.since is not None:
         edge = RequestLog.objects.started_between(None, search.since - _MAX_DURATION).order_by(
             "-started_at"
         )
         older = list(edge.values_list("pk", flat=True)[:_EDGE_ROWS])
-        # A short log is read whole: there an odd row out of order costs nothing to find.
+        # A short log is read completely, so rows out of order cost nothing.
         low = min(older) if len(older) == _EDGE_ROWS else 0
     if search.until is not None:
         edge = RequestLog.objects.started_between(search.until + _MAX_DURATION, None).order_by(
@@ -158,7 +158,7 @@ def _last_id() -> int:
 
 
 def start_time_of(pk: int) -> dt.datetime | None:
-    """When the row with this id, or the next below it, started."""
+    """Return the start of the row with this id, or of the next one below it."""
     row = RequestLog.objects.before(pk + 1).order_by("-pk").values_list("started_at", flat=True)
     return row.first()
 
@@ -168,7 +168,7 @@ def _list_rows() -> Rows:
 
 
 def _filter_rows(rows: Rows, search: Search) -> Rows:
-    """The rows for which all that the search says holds; checks only if it asks for them."""
+    """Filter rows by the search; health checks are excluded unless it asks for them."""
     if not search.includes_checks:
         rows = rows.without_health_checks()
     for term in search.terms:
@@ -186,13 +186,13 @@ def _filter_term(rows: Rows, term: Term) -> Rows:
 
 
 def _expand_keys(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Public prefixes of keys; a value may also be a part of a key's name."""
+    """Return prefixes of the keys whose names contain one of these values, and the values."""
     prefixes = ApiKey.objects.name_contains(names).values_list("prefix", flat=True)
     return (*names, *prefixes[:_MAX_KEYS])
 
 
 def _expand_dialects(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Dialects by their names, their titles, or a part of either: `gemini`, `openai`."""
+    """Return dialects whose name or title contains one of these values: `gemini`, `openai`."""
     fragments = [name.lower() for name in names]
     matches = [
         name
@@ -209,14 +209,14 @@ _EXPANDERS: dict[str, Callable[[tuple[str, ...]], tuple[str, ...]]] = {
 }
 
 
-# Which filter leads
+# The leading filter
 
 
 def _leading_term(search: Search, high: int) -> Term | None:
-    """The filter with the fewest rows among the newest, if one is worth its index."""
+    """Return the indexed filter with the fewest recent rows, if its index is worth using."""
     indexed = [term for term in search.terms if _is_indexed(term)]
     if search.text and indexed:
-        # Words lead unless a filter is rare: they are the narrower of two in most searches.
+        # Text leads unless a filter is rare, as it is usually more selective.
         return next((term for term in indexed if _probe_id(term, high) is None), None)
     if not indexed or (len(indexed) == 1 and not _has_several_filters(search)):
         return indexed[0] if indexed else None
@@ -238,18 +238,18 @@ def _is_indexed(term: Term) -> bool:
 
 
 def _probe_id(term: Term, high: int) -> int | None:
-    """How far back the newest _PROBE rows of a filter go; None if there are fewer."""
+    """Return the id of the row after a filter's newest _PROBE_ROWS; None if there are fewer."""
     rows = _filter_term(RequestLog.objects.before(high + 1), term).order_by("-pk")
     return rows.values_list("pk", flat=True)[_PROBE_ROWS : _PROBE_ROWS + 1].first()
 
 
-# Three ways to walk
+# Three ways to walk the rows
 
 Batches = Iterator[tuple[list[RequestLog], int]]
 
 
 class _Walk:
-    """The walks of one search over the rows of `base`."""
+    """Walks the rows of one search within `base`."""
 
     def __init__(self, search: Search, base: Rows, paged: bool) -> None:  # noqa: FBT001
         self.search = search
@@ -257,7 +257,7 @@ class _Walk:
         self.max_rows = PAGE * 4 if paged else _WINDOW_IDS
 
     def by_ids(self, driver: Term, low: int, high: int) -> Batches:
-        """Along the index of one filter."""
+        """Walk the index of one filter."""
         batch = _FIRST_BATCH
         while True:
             rows = _filter_term(RequestLog.objects.of_range(low, high), driver)
@@ -269,7 +269,7 @@ class _Walk:
             high, batch = ids[-1] - 1, min(batch * 4, _LAST_BATCH)
 
     def by_text(self, low: int, high: int) -> Batches:
-        """Along the hits of the full-text index."""
+        """Walk the hits of the full-text index."""
         query = parse_phrases(self.search.text)
         if not query:
             return
@@ -296,7 +296,7 @@ class _Walk:
             high, batch = ids[-1] - 1, min(batch * 4, _LAST_BATCH)
 
     def by_window(self, low: int, high: int) -> Batches:
-        """Along the ids themselves."""
+        """Walk the ids."""
         window = _FIRST_BATCH
         while high >= low:
             floor = max(low, high - window + 1)
@@ -315,10 +315,10 @@ class _Walk:
 
 
 def _ids_containing(ids: list[int], text: str) -> list[int]:
-    """Those of the rows that hold the words; SQLite by itself would walk all hits instead."""
+    """Return the ids of rows that contain the text; on its own, SQLite would walk all hits."""
     query = " ".join(f'"{phrase}"' for phrase in parse_phrases(text))
     placeholders = ", ".join(["%s"] * len(ids))
-    sql = (  # only marks are put in
+    sql = (  # only placeholders are interpolated
         "SELECT log.id FROM gateway_requestlog AS log CROSS JOIN gateway_requesttext AS text "  # noqa: S608
         f"WHERE log.id IN ({placeholders}) AND text.rowid = log.id AND text.document MATCH %s"
     )

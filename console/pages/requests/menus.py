@@ -1,4 +1,4 @@
-"""The filter menus: values that the log holds, and links that put them into the search."""
+"""Filter menus: the values in the log, and links that add them to the search."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MENUS = (
 
 
 def menus(state: State, search: Search, path: str) -> Iterator[dict[str, Any]]:
-    """One menu a filter: its title, the value that is set, and the links."""
+    """Yield one menu per filter: its title, the selected value, and the links."""
     chosen = {term.name: str(term).partition(":")[2] for term in search.terms}
     for name, title in MENUS:
         current = chosen.get(name, "")
@@ -58,7 +58,7 @@ def _choices(name: str) -> list[tuple[str, Any]]:
 
 
 def distinct(column: str) -> list[str]:
-    """The values of an indexed column, by one look into its index for each of them."""
+    """Return the values of an indexed column, with one index lookup per value."""
     table = connection.ops.quote_name(RequestLog._meta.db_table)
     name = connection.ops.quote_name(column)
     sql = (

@@ -1,4 +1,4 @@
-"""What a person typed into the search field -> a search: `status:!499 model:gpt since:1h sky`."""
+"""Parses the text of the search field: `status:!499 model:gpt since:1h sky`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
-# What is typed -> the log's column.
+# Name of a filter -> column of the log.
 COLUMNS = {
     "key": "key_prefix",
     "model": "model",
@@ -27,7 +27,7 @@ COLUMNS = {
     "dialect": "client_dialect",
     "is": "key_prefix",
 }
-# Filters that compare a number (`cost:>0.01`) -> the log's column.
+# Filters that compare a number (`cost:>0.01`) -> column of the log.
 AMOUNTS = {
     "cost": "cost_usd",
     "latency": "duration_ms",
@@ -36,11 +36,11 @@ AMOUNTS = {
     "status": "status",
 }
 FILTERS = (*dict.fromkeys([*COLUMNS, *AMOUNTS]), "id", "since", "until")
-# What a request can be that no client made; its name stands in the place of a key.
+# Internal requests, which have this name instead of a key.
 KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "replay"})
-# Other values of `is:`, each short for a filter on the outcome.
+# Other values of `is:`, short for a filter on the outcome.
 _OUTCOMES = {"ok": False, "error": True}
-# Values of the time range menu, in seconds; `all` has no bound.
+# Values of the time range menu, in seconds; `all` is unlimited.
 RANGES = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400, "7d": 604_800, "30d": 2_592_000}
 DEFAULT_RANGE = "24h"
 MAX_QUERY = 1000
@@ -62,7 +62,7 @@ _ID = re.compile(r"req_[A-Za-z0-9._\-]{3,60}")
 
 
 class Term(msgspec.Struct, frozen=True):
-    """One filter: the word before the colon, its values (any of them), and a `!`.
+    """One filter: its name, its values (any of them), and whether it is negated with `!`.
 
     With an `op` (`>`, `>=`, `<`, `<=`) the value is a number in the unit of the column.
     """
@@ -86,17 +86,17 @@ class Term(msgspec.Struct, frozen=True):
 
 
 def amount_of(name: str, text: str) -> Decimal | None:
-    """The number that `text` says of a filter of AMOUNTS; None if it says none."""
+    """Parse the number of a filter of AMOUNTS; None if it is invalid."""
     match = _NUMBER.fullmatch(text)
     factor = _FACTORS[name].get(match[2] or "") if match else None
     return None if match is None or factor is None else Decimal(match[1]) * factor
 
 
 class Search(msgspec.Struct, frozen=True):
-    """A parsed search; `unrecognized` lists the words that are no filter.
+    """A parsed search; `unrecognized` lists invalid filters.
 
-    `text_refused` says that words were typed by somebody who may not read bodies: they are
-    not looked up, as the rows that they find would tell what stands in the bodies.
+    `text_refused` is set if a user without permission to read bodies entered text: it is not
+    searched, as the matching rows would reveal the content of bodies.
     """
 
     terms: tuple[Term, ...] = ()
@@ -109,12 +109,12 @@ class Search(msgspec.Struct, frozen=True):
 
     @property
     def empty(self) -> bool:
-        """Whether nothing but a time range narrows it."""
+        """Whether it has no filter except a time range."""
         return not (self.terms or self.text or self.id)
 
     @property
     def includes_checks(self) -> bool:
-        """Whether it asks for checks of targets, which are left out else."""
+        """Whether it asks for health checks, which are excluded by default."""
         return any(
             COLUMNS.get(term.name) == "key_prefix"
             and HEALTH_CHECK_KEY in term.values
@@ -124,9 +124,9 @@ class Search(msgspec.Struct, frozen=True):
 
 
 def parse(text: str, span: str, now: dt.datetime) -> Search:
-    """The search for a text and a value of the range menu.
+    """Parse a text; `span` is the value of the range menu.
 
-    A time in the text wins over the menu; an id looks through all of the log.
+    A time in the text overrides the menu; an id is searched in the whole log.
     """
     terms: list[Term] = []
     text_terms: list[str] = []
@@ -162,10 +162,10 @@ def _tokens(text: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def _term(name: str, operator: str, value: str) -> Term | None:
-    """The filter of a token; None if it is not one, or has no value."""
+    """Return the filter of a token; None if it is not one, or has no value."""
     negated, op = operator.startswith("!"), operator.lstrip("!")
     if op or (name in AMOUNTS and name not in COLUMNS):
-        # A number without an operator is a lower bound: nobody knows the exact cost.
+        # A number without an operator is a lower bound, since exact costs are rarely known.
         usable = name in AMOUNTS and not negated and amount_of(name, value) is not None
         return Term(name, (value,), op=op or ">=") if usable else None
     values = tuple(filter(None, value.split(",")))
@@ -179,7 +179,7 @@ def _term(name: str, operator: str, value: str) -> Term | None:
 
 
 def _parse_time(text: str, now: dt.datetime) -> dt.datetime | None:
-    """A time: `90m` or `2d` before now, a date, or a date and time (UTC unless it says)."""
+    """Parse a time: `90m` or `2d` before now, a date, or a date and time (UTC by default)."""
     if ago := _AGO.fullmatch(text):
         try:
             return now - dt.timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])
@@ -198,7 +198,7 @@ def _parse_time(text: str, now: dt.datetime) -> dt.datetime | None:
 
 
 def with_term(text: str, name: str, value: str) -> str:
-    """The text with this filter in place of others of its name; an empty value takes it out."""
+    """Replace the filters of this name in the text; an empty value removes them."""
     tokens = [token for token_name, _, _, token in _tokens(text[:MAX_QUERY]) if token_name != name]
     if value:
         tokens.append(str(Term(name, (value,))))
@@ -206,7 +206,7 @@ def with_term(text: str, name: str, value: str) -> str:
 
 
 def without(text: str, term: Term) -> str:
-    """The text without one filter."""
+    """Remove one filter from the text."""
     tokens = _tokens(text[:MAX_QUERY])
     return " ".join(
         token for name, operator, value, token in tokens if _term(name, operator, value) != term
@@ -214,7 +214,7 @@ def without(text: str, term: Term) -> str:
 
 
 class State(msgspec.Struct, frozen=True):
-    """What the address of the page says."""
+    """The state in the page's URL."""
 
     q: str = ""
     span: str = ""
@@ -222,6 +222,6 @@ class State(msgspec.Struct, frozen=True):
     cursor: int | None = None
 
     def address(self, **changes: str | int | None) -> str:
-        """The query string with changes; the cursor is dropped unless it is one of them."""
+        """Return the query string with changes; the cursor is dropped unless it is one of them."""
         values = {"q": self.q, "range": self.span, "group": self.group, **changes}
         return urlencode({name: value for name, value in values.items() if value})

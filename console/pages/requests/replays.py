@@ -27,7 +27,7 @@ from gateway.relay.exchange.log_record import Bodies
 from gateway.relay.run import playground_calls
 
 KEY_PREFIX = budget.REPLAY_KEY_PREFIX
-# The log's user agent of a replay names its original.
+# The user agent of a replay contains the id of its original.
 _USER_AGENT = "replay of {}"
 _REPLAY_PATTERN = re.compile(r"replay of ([A-Za-z0-9._\-]{1,64})")
 _MAX_REPLAYS = 200
@@ -39,7 +39,7 @@ _FORWARDED_HEADERS = ("anthropic-version", "anthropic-beta", "openai-beta")
 
 
 def original_of(row: RequestLog) -> RequestLog | None:
-    """The request that this one repeats."""
+    """Return the request that this one replays."""
     match = _REPLAY_PATTERN.fullmatch(row.user_agent) if row.key_prefix == KEY_PREFIX else None
     if match is None:
         return None
@@ -47,7 +47,7 @@ def original_of(row: RequestLog) -> RequestLog | None:
 
 
 def replays_of(row: RequestLog) -> list[RequestLog]:
-    """Newer repeats of this request, as far as the last replays go back."""
+    """Return newer replays of this request, among the latest replays."""
     repeats = (
         RequestLog.objects.column_in("key_prefix", [KEY_PREFIX]).after(row.pk).newest(_MAX_REPLAYS)
     )
@@ -92,7 +92,7 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
 async def _send_replay(
     row: RequestLog, bodies: Bodies | None, body: bytes, route: str, session: str
 ) -> int | None:
-    """The row of the repeated request, which the person's budget pays; None if it comes late."""
+    """Replay the request on the user's budget; return its row, or None if not logged in time."""
     headers = {"user-agent": _USER_AGENT.format(row.request_id)}
     if bodies is not None:
         forwarded = {n: v for n, v in bodies.client_headers.items() if n in _FORWARDED_HEADERS}
@@ -120,7 +120,7 @@ def _load(request_id: str) -> tuple[RequestLog, Bodies | None]:
 
 
 def _body(row: RequestLog, bodies: Bodies | None, route: str) -> bytes | None:
-    """The client's body with the name of the route to ask, if it can be sent."""
+    """Return the client's body with the name of the selected route; None if it is incomplete."""
     if bodies is None or not bodies.client_request or row.client_dialect not in DIALECTS:
         return None
     if "client_request" in bodies.truncated:
@@ -135,7 +135,7 @@ def _body(row: RequestLog, bodies: Bodies | None, route: str) -> bytes | None:
 
 
 async def _wait_for_row(request_id: str) -> int | None:
-    """The row of a request that has just ended, once the log's writer has it."""
+    """Wait for the row of a request that has just ended; None after a timeout."""
     rows = RequestLog.objects.filter(request_id=request_id).values_list("pk", flat=True)
     for _attempt in range(int(_WAIT_S / _POLL_S)):
         pk = await rows.afirst()

@@ -1,4 +1,4 @@
-"""Requests of one conversation together: the list by session, and one session's growth."""
+"""Requests of one conversation: the list by session, and the growth of one session."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Group(msgspec.Struct):
 
 
 def groups(search: Search, cursor: int | None) -> tuple[list[Group], int | None]:
-    """Sessions by their newest row, and the cursor of the next page.
+    """Return sessions by their newest row, and the cursor of the next page.
 
-    A session stands where its newest row is: one that is newer than the cursor was on
-    an earlier page.
+    A session is listed at its newest row: if that is newer than the cursor, it was on an
+    earlier page.
     """
     until = time.monotonic() + BUDGET_S
     sessions: dict[str, Group] = {}
@@ -72,7 +72,7 @@ class Step(msgspec.Struct, frozen=True):
 
 
 class Session(msgspec.Struct, frozen=True):
-    """The newest steps of a session, oldest first, and sums over them."""
+    """The newest steps of a session, oldest first, with their sums."""
 
     name: str
     steps: list[Step]
@@ -80,23 +80,23 @@ class Session(msgspec.Struct, frozen=True):
 
     @property
     def max_tokens(self) -> int:
-        """The largest step, in tokens: the scale of the bars."""
+        """Tokens of the largest step, the scale of the bars."""
         return max((step.input + step.output for step in self.steps), default=0) or 1
 
     @property
     def cost(self) -> Any:
-        """US dollars of the steps whose cost is known; None if none is."""
+        """Known cost of the steps in US dollars; None if no cost is known."""
         costs = [step.row.cost_usd for step in self.steps if step.row.cost_usd is not None]
         return sum(costs) if costs else None
 
     @property
     def output(self) -> int:
-        """Tokens written in all steps."""
+        """Output tokens of all steps."""
         return sum(step.output for step in self.steps)
 
 
 def session(name: str) -> Session:
-    """The session's newest requests. `input` counts cached tokens too."""
+    """Return the newest requests of a session. `input` includes cached tokens."""
     rows = list(RequestLog.objects.column_in("session", [name]).newest(MAX_STEPS + 1))
     earlier = len(rows) > MAX_STEPS
     steps: list[Step] = []

@@ -18,7 +18,7 @@ _MAX_TEXT_LENGTH = 600
 
 
 def stream_view(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
-    """The two sides of a stored stream, joined, with pictures of both on one axis."""
+    """Return both sides of a stored stream, aligned, with a density chart of each."""
     upstream_framing, client_framing = framings(row, bodies)
     upstream = parse_events(
         bodies.upstream_response or b"", bodies.upstream_chunks, upstream_framing
@@ -51,7 +51,7 @@ def stream_view(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
 
 
 def _axis(events: list[Event], last_ms: float) -> list[dict[str, float]]:
-    """Bars of how many events came when."""
+    """Return bars for the number of events over time."""
     times = [event.at_ms for event in events if event.at_ms is not None]
     slots = density(times, last_ms) if last_ms > 0 else []
     highest = max(slots, default=0)
@@ -85,7 +85,7 @@ def answer(row: RequestLog, bodies: Bodies) -> list[dict[str, str]]:
 
 
 def _parts(events: list[Any]) -> list[dict[str, str]]:
-    """The blocks of a canonical stream, whole or broken off."""
+    """Return the blocks of a canonical stream, including an incomplete last one."""
     parts: list[dict[str, str]] = []
     for event in events:
         if isinstance(event, BlockStart):

@@ -1,4 +1,4 @@
-"""The Translation tab: both sides of a request or an answer, traced and aligned."""
+"""The Translation tab: both sides of a request or a response, traced and aligned."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from gateway.relay.exchange.log_record import Bodies
 from gateway.routing.snapshot import model_of
 
 KINDS = ("moved", "converted", "added", "dropped")
-# A body this long is shown as it is: its lines would be too many to read.
+# Longer bodies are not compared, as they have too many lines to read.
 MAX_BYTES = 1_500_000
 _VERBS: dict[str, Verb] = {"count_tokens": "count_tokens", "embed": "embed"}
 
 
 def translators_of(row: RequestLog, bodies: Bodies | None) -> TranslationPath | None:
-    """The translators of a request, by today's registry; None for dialects not spoken here."""
+    """Return the translators of a request by the current registry; None for unknown dialects."""
     if row.client_dialect not in DIALECTS or row.upstream_dialect not in DIALECTS:
         return None
     snapshot = store.load_snapshot()
@@ -76,17 +76,17 @@ def verb_of(row: RequestLog) -> Verb:
 
 
 def framings(row: RequestLog, bodies: Bodies) -> tuple[str, str]:
-    """How the streams of the upstream and of the client are cut."""
+    """Return the framing of the upstream's and the client's stream."""
     upstream, client = DIALECTS.get(row.upstream_dialect), DIALECTS.get(row.client_dialect)
     client_framing = client.framing if client else "sse"
-    # Google's clients get an array where they did not ask for events.
+    # Gemini clients get an array unless they ask for SSE.
     if client_framing == "sse" and "json" in bodies.response_headers.get("content-type", ""):
         client_framing = "array"
     return (upstream.framing if upstream else "sse"), client_framing
 
 
 def decoded(data: bytes | None) -> Any:
-    """A stored body's JSON; None for one that is none, or was cut."""
+    """Return a stored body as an object; None if it is not one, or was truncated."""
     if data is None or len(data) > MAX_BYTES:
         return None
     try:
@@ -97,7 +97,7 @@ def decoded(data: bytes | None) -> Any:
 
 
 def client_request_of(row: RequestLog, bodies: Bodies) -> Any:
-    """The client's JSON with the fields of its path; None if it cannot be read."""
+    """Return the client's JSON with the fields of its path; None if it cannot be read."""
     body = decoded(bodies.client_request)
     if body is None or row.passthrough or row.client_dialect not in DIALECTS:
         return body
@@ -105,12 +105,12 @@ def client_request_of(row: RequestLog, bodies: Bodies) -> Any:
 
 
 def _side_note(dialect: str, body: bytes | None) -> str:
-    """The dialect of one side and the size of its body."""
+    """Return the dialect and the body size of one side."""
     return f"{dialect_name(dialect)} · {size_label(body)}"
 
 
 def request_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
-    """Client sent, upstream got."""
+    """Compare the client's request with the upstream's."""
     client_request, upstream_request = (
         client_request_of(row, bodies),
         decoded(bodies.upstream_request),
@@ -144,7 +144,7 @@ def _request_trace(
     client_request: dict[str, Any],
     upstream_request: dict[str, Any],
 ) -> tuple[Trace, str]:
-    """The marks, and a sentence where they may not be of that very translation."""
+    """Return the trace, and a notice if it may differ from the original translation."""
     if row.passthrough:
         return compare_bodies(client_request, upstream_request), _(
             "Pass-through: both sides use the same dialect."
@@ -176,7 +176,7 @@ def _request_trace(
 
 
 def response_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
-    """Upstream answered, client got, of an answer that was not streamed."""
+    """Compare the upstream's response with the client's, unless they were streamed."""
     client = bodies.upstream_response if bodies.same_response else bodies.client_response
     upstream_response, client_response = decoded(bodies.upstream_response), decoded(client)
     labels = {
@@ -222,7 +222,7 @@ def _response_trace(
             visible_leaves(upstream_response),
         ), ""
     except (GatewayError, ValueError, TypeError, KeyError, AttributeError):
-        # A refusal: its words went through the errors' translation, which is short enough.
+        # An error response: the translation of errors is not traced.
         return Trace({}, {}, complete=False), _(
             "Error response, translated to the client's format."
         )

@@ -1,4 +1,4 @@
-"""Where the requests page is."""
+"""URLs of the requests page."""
 
 from __future__ import annotations
 

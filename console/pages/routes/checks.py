@@ -33,7 +33,7 @@ class Fix(NamedTuple):
 class Check(NamedTuple):
     """One finding; `title` is the sentence in bold, `field` the form field it is about.
 
-    `missing` is for what is not there, which a new route need not have from the start.
+    `missing` marks a value that a new route need not have from the start.
     """
 
     level: Level
@@ -45,7 +45,7 @@ class Check(NamedTuple):
 
 
 class Case(NamedTuple):
-    """What is checked: a draft as typed and as read, the registry, the route's saved name."""
+    """The input of the checks: the draft and its document, the registry, the saved name."""
 
     draft: Draft
     document: RouteSpec
@@ -69,7 +69,7 @@ def blocks(checks: list[Check]) -> bool:
 
 
 def soften_new_route(checks: list[Check], submitted_fields: Collection[str]) -> list[Check]:
-    """Soften findings of a new route: a missing value is a to-do until its field was left."""
+    """Downgrade missing values of a new route to to-dos until their field was submitted."""
     return [
         finding._replace(level=INCOMPLETE)
         if finding.missing and finding.field not in submitted_fields
@@ -180,7 +180,7 @@ def _keys(case: Case) -> Iterator[Check]:
     missing = [
         provider
         for provider in providers.values()
-        # A server of one's own may be open; a provider with a name for its key is not.
+        # A self-hosted server may need no key; a preset with a variable for its key does.
         if not provider.credential and (preset := resolve(provider.preset)) and preset.env
     ]
     level = BAD if len(missing) == len(providers) else WARN

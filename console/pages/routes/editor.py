@@ -1,7 +1,7 @@
-"""The editor: one form that holds the whole draft; each button sends all of it.
+"""The route editor: one form with the complete draft, which every button submits.
 
-A button that changes the draft brings the page back with the changed draft; only Save
-writes. With htmx the same answer replaces the form alone.
+A button that changes the draft renders the page with the changed draft; only Save writes.
+With htmx, the same response replaces only the form.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from gateway.store import load_snapshot
 from gateway.store.routes import Conflict, RouteState, current_state, restore_spec, save_route
 
 SAVE_OVER = "save-over"
-# What a new route begins with.
+# The initial document of a new route.
 EMPTY = RouteSpec(name="", steps=(StepSpec(),))
-# What it can not be without.
+# The fields that a new route needs.
 REQUIRED_FIELDS = ("name", "targets")
 
 
@@ -66,7 +66,7 @@ class EditorState:
 
     @property
     def saved_name(self) -> str:
-        """The name it has in the registry; empty for a new one."""
+        """The name in the registry; empty for a new route."""
         return self.row.name if self.row is not None else ""
 
     @property
@@ -76,7 +76,7 @@ class EditorState:
 
     @property
     def findings(self) -> list[Check]:
-        """The checks as they are shown."""
+        """The checks as the page displays them."""
         return (
             self.checks
             if self.row is not None
@@ -85,7 +85,7 @@ class EditorState:
 
 
 def open_editor(row: models.Route | None) -> EditorState:
-    """The editor as it is before anything has been typed."""
+    """Return the initial state of the editor."""
     current_version = current_state(row) if row is not None else RouteState(0, EMPTY)
     draft = draft_from_document(current_version.spec)
     return _build_state(row, current_version.number, current_version.spec, draft, DryRunPanel())
@@ -108,13 +108,13 @@ def _free_name(name: str) -> str:
 
 
 def simulate(state: EditorState, post: QueryDict) -> None:
-    """Simulate the request that the form describes, on the route as it is."""
+    """Simulate the request that the form describes, on the saved route."""
     state.dry_run = panel_from_form(post)
     run(state.dry_run, state.document, state.snapshot, state.saved_name)
 
 
 def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
-    """The editor as it was sent, after its button has done its work on the draft."""
+    """Return the state of a submitted form, after its button's action on the draft."""
     action = request.POST.get("do", "check")
     draft = draft_from_form(request.POST)
     status_message = apply_action(draft, action, request.POST)
@@ -132,7 +132,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
         if attempted
         else tuple(set(request.POST.get("submitted", "").split()) & {*REQUIRED_FIELDS})
     )
-    # A result that is on the page stays, and stays true to the draft.
+    # A displayed result is computed again, so that it matches the draft.
     rerun = request.POST.get("dry-ran") == "1" and request.GET.get("live") != "1"
     if action == "dry-run" or rerun:
         run(state.dry_run, state.document, state.snapshot, state.saved_name)
@@ -163,7 +163,7 @@ def _base_document(row: models.Route | None, number: int) -> RouteSpec:
 
 
 def save(request: HttpRequest, state: EditorState, number: int) -> HttpResponse:
-    """Write the draft, or say why not: 422 beside the checks, 409 if somebody was first."""
+    """Write the draft. Renders 422 if checks fail, 409 if another user saved first."""
     username = request.user.get_username()
     if blocks(state.checks):
         state.status = 422
@@ -207,12 +207,12 @@ def render_editor(request: HttpRequest, state: EditorState) -> HttpResponse:
 
 
 def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> dict[str, Any]:
-    """All that the editor's templates need."""
+    """Return the context of the editor's templates."""
     findings = state.findings
     pill, pill_text = presentation.findings_pill(findings)
     changes = labels.changes(state.base, state.document)
     if not changes and state.draft.errors:
-        # Something was typed, though nothing that could be saved: Save says what is wrong with it.
+        # Only invalid input has changed: Save reports the error.
         changes = [_("an invalid field")]
     context_values: dict[str, Any] = {
         "page": "routes",

@@ -29,7 +29,7 @@ STRATEGY_HINTS = {
     "sticky": gettext_lazy("a session keeps its target; shares by weight"),
     "split": gettext_lazy("a session or key keeps its variant; shares by weight"),
 }
-# The failures a step is entry_conditions on, as a person calls them.
+# Labels of the failures in `fallback_on`.
 CLASSES = {
     "rate_limit": gettext_lazy("rate limit (429)"),
     "upstream_error": gettext_lazy("server error (5xx)"),
@@ -38,7 +38,7 @@ CLASSES = {
     "context_length": gettext_lazy("context too long"),
     "content_policy": gettext_lazy("content policy"),
 }
-# Keys within a column, as a person calls them.
+# Labels of the keys within a column.
 _KEY_LABELS = {**CLASSES, "ttl_s": gettext_lazy("seconds"), "scope": gettext_lazy("shared by")}
 FEATURES = {
     "tools": gettext_lazy("tools"),
@@ -73,12 +73,12 @@ OPTION_LABELS = {
 
 
 def entry_conditions(step: StepSpec) -> list[str]:
-    """When the step is entry_conditions, by how the step above failed; empty is "any failure"."""
+    """Return the failures of the previous step that activate this one; empty for any failure."""
     return [str(CLASSES[name]) for name in step.fallback_on]
 
 
 def request_conditions(step: StepSpec) -> list[str]:
-    """For which requests the step is."""
+    """Return the conditions on requests for this step."""
     conditions = [_("with %(feature)s") % {"feature": FEATURES[name]} for name in step.requires]
     conditions += [_("without %(feature)s") % {"feature": FEATURES[name]} for name in step.excludes]
     if step.min_context is not None:
@@ -105,13 +105,13 @@ def target_options(step: StepSpec) -> list[str]:
 
 
 def changes(before: RouteSpec, after: RouteSpec) -> list[str]:
-    """What was done to get from one document to the other."""
+    """Describe the differences between two documents."""
     descriptions = [
         *_option_changes(before, after),
         *_name_changes(before, after),
         *_step_changes(before, after),
     ]
-    # A model that stands in the route twice is told apart by nothing that has a word.
+    # Only duplicates of a model differ, for which there is no description.
     return descriptions or ([_("changed the targets")] if before != after else [])
 
 

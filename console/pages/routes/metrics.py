@@ -16,7 +16,7 @@ from gateway.models import RequestLog
 from gateway.relay import runtime
 from gateway.routing.circuit_breaker import allows_call
 
-# How far back the counts and rates look, and over how many requests at most.
+# Period of the counts and rates, and the maximum number of requests they cover.
 WINDOW = dt.timedelta(hours=24)
 ROWS = 2000
 _CACHE_TTL_S = 30
@@ -50,7 +50,7 @@ def _traffic() -> dict[str, int]:
 
 
 def target_metrics() -> dict[str, TargetMetrics]:
-    """Of each target (`provider/model`), from the newest requests of the last day."""
+    """Return metrics by target (`provider/model`), from the newest requests of the last day."""
     metrics: dict[str, TargetMetrics] = (
         cache.get_or_set("routes-figures", _compute_metrics, _CACHE_TTL_S) or {}
     )

@@ -31,7 +31,7 @@ NUMBER_DEFAULTS = {
 
 @dataclass(slots=True)
 class PolicyDraft:
-    """The settings as typed. Keys of `counts` are `retries_by_kind:<kind>` and the like."""
+    """The options as entered. Keys of `counts` are such as `retries_by_kind:<kind>`."""
 
     numbers: dict[str, str] = field(default_factory=lambda: dict(NUMBER_DEFAULTS))
     counts: dict[str, str] = field(default_factory=dict)

@@ -33,9 +33,9 @@ CAPABILITIES: tuple[tuple[str, str, Promise], ...] = (
 )
 
 
-# Strategies that share the requests by weight.
+# Strategies that distribute requests by weight.
 SPLIT_STRATEGIES = frozenset({"weighted", "sticky", "split"})
-# Those for which a weight means something.
+# Strategies that use weights at all.
 WEIGHTED = SPLIT_STRATEGIES | {"least_busy", "least_used"}
 
 
@@ -48,7 +48,7 @@ class Capability(NamedTuple):
 
 
 class TargetView(NamedTuple):
-    """A target's row."""
+    """A row for a target."""
 
     draft: TargetDraft
     name: str
@@ -72,7 +72,7 @@ class Share(NamedTuple):
 
 
 class StepView(NamedTuple):
-    """A step's card and the line that leads to it."""
+    """A card for a step, with the line that leads to it."""
 
     draft: StepDraft
     number: int
@@ -94,7 +94,7 @@ def steps(
     snapshot: Snapshot,
     metrics_by_target: dict[str, TargetMetrics],
 ) -> list[StepView]:
-    """The cards, in order."""
+    """Return the cards, in order."""
     return [
         _step(draft, step_draft, step_doc, number, snapshot, metrics_by_target)
         for number, (step_draft, step_doc) in enumerate(
@@ -231,7 +231,7 @@ def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dic
 
 
 class ByClass(NamedTuple):
-    """What a route does on one class of errors, as entered."""
+    """The reliability options of one error class, as entered."""
 
     name: str
     title: str
@@ -291,7 +291,7 @@ class Entry(NamedTuple):
 def entries(
     rows: QuerySet[models.Route], snapshot: Snapshot, traffic: dict[str, int]
 ) -> list[Entry]:
-    """All routes, the busiest first."""
+    """Return all routes, those with the most requests first."""
     route_entries = [
         _entry(row, snapshot, traffic)._replace(origin=row.source_ref or row.source)
         if row.read_only

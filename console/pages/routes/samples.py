@@ -1,7 +1,6 @@
-"""Example requests for the dry run, in the words of any client dialect.
+"""Sample requests for the dry run, in any client dialect.
 
-Each is a canonical request that the dialect itself writes, so a further dialect needs
-nothing here.
+The dialect itself renders each from a canonical request, so a new dialect needs no code here.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from gateway.canon.request import Image, Output, Request, Text, Tool, ToolCall, 
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 
-# One pixel, which costs nobody anything.
+# An image of one pixel.
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5E"
     "rkJggg=="
@@ -62,7 +61,7 @@ SAMPLES: dict[str, Sample] = {
 
 
 def body(dialect: str, sample: str, model: str) -> dict[str, Any]:
-    """The request as a client of the dialect sends it."""
+    """Return the request as a client of the dialect sends it."""
     traits = Traits(model=model, mid_system=True, max_output=1024)
     rendered = DIALECTS[dialect].provider.render_request(_request(SAMPLES[sample], model), traits)
     return as_read(dialect, {**rendered.body, "model": model}, model, stream=True)

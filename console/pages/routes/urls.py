@@ -1,4 +1,4 @@
-"""Where the pages about routes are. A name may hold slashes, so it always comes last."""
+"""URLs of the route pages. A name may contain slashes, so it always comes last."""
 
 from __future__ import annotations
 

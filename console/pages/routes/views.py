@@ -1,4 +1,4 @@
-"""The pages about routes."""
+"""The route pages: list, editor, versions."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _submit_editor(request: HttpRequest, name: str) -> HttpResponse:
 
 
 def _read_only(request: HttpRequest, row: models.Route) -> HttpResponse:
-    """A route of a file or the environment: it can be tried, and not changed."""
+    """Render a route of a file or the environment: dry runs are allowed, changes are not."""
     state = editor.open_editor(row)
     if request.POST.get("do") == "dry-run":
         editor.simulate(state, request.POST)
@@ -66,7 +66,7 @@ def _read_only(request: HttpRequest, row: models.Route) -> HttpResponse:
 @admin
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
-    """The editor with nothing in it, or with a copy of the route named by `from`."""
+    """A new route: an empty editor, or a copy of the route named by `from`."""
     if request.method == "POST":
         return _respond(request, editor.submit(request, None))
     original = request.GET.get("from", "")
@@ -77,7 +77,7 @@ def new(request: HttpRequest) -> HttpResponse:
 @admin
 @require_POST
 def adopt(request: HttpRequest, name: str) -> HttpResponse:
-    """Make a route that a file or the environment owns the database's."""
+    """Move a route from a file or the environment to the database, so that it can be edited."""
     row = _row(name)
     with transaction.atomic():
         adopted = adopt_row(row)
@@ -91,7 +91,7 @@ def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
     if action == "save":
         return editor.save(request, state, state.number)
     if action == editor.SAVE_OVER and number.isdigit():
-        # The other side has been seen: from here on the draft is one of that version.
+        # The user has seen the conflicting version, which becomes the base of the draft.
         return editor.save(request, state, int(number))
     return editor.render_editor(request, state)
 
@@ -99,7 +99,7 @@ def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
 @admin
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
-    """Ask once more, then delete."""
+    """Delete a route, after a page that asks for confirmation."""
     row = _row(name)
     if row.read_only:
         return _read_only(request, row)
@@ -190,7 +190,7 @@ def _document_of(version: models.RouteVersion) -> RouteSpec:
 @admin
 @require_POST
 def restore(request: HttpRequest, name: str) -> HttpResponse:
-    """Make an earlier version the present one, as a new version."""
+    """Restore an earlier version as a new version."""
     row = _row(name)
     if row.read_only:
         return _read_only(request, row)
@@ -220,7 +220,7 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
 @viewer
 @require_safe
 def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
-    """The route as YAML, to read."""
+    """The route as YAML, read-only."""
     yaml_document = yamltext.text(current_state(_row(name)).spec)
     return render(
         request, "console/routes/yaml.html", {"page": "routes", "name": name, "text": yaml_document}

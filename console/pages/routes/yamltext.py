@@ -1,4 +1,4 @@
-"""A route as YAML, to read and to compare; it holds no secret, as a route has none."""
+"""A route as YAML, to read and compare; routes contain no secrets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _DEFAULTS: dict[Any, dict[str, Any]] = {
 
 
 class Line(NamedTuple):
-    """A line of a comparison: `add`, `drop`, `gap` or nothing, and its text."""
+    """A line of a diff: `add`, `drop`, `gap` or nothing, and its text."""
 
     kind: str
     text: str
 
 
 def text(document: RouteSpec) -> str:
-    """The document without default values."""
+    """Return the document as YAML, without default values."""
     values = _without_defaults(as_json(document), RouteSpec)
     values["steps"] = [_step(step) for step in as_json(document)["steps"]]
     yaml_text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
@@ -67,6 +67,6 @@ def difference(before: RouteSpec, after: RouteSpec) -> list[Line]:
     return [
         Line(kinds[line[0]], "" if line[0] == "@" else line[1:])
         for number, line in enumerate(diff_lines)
-        # What stands before the first difference needs no mark for what was left out.
+        # The first hunk needs no gap before it.
         if number or line[0] != "@"
     ]

@@ -29,10 +29,10 @@ from console.models import Throttle
 from console.pages.session.forms import ChangePasswordForm, SignInForm
 from console.setup_progress import pending
 
-# A session ends this long after it began.
+# The maximum duration of a session.
 SESSION_S = 7 * 24 * 3600
-# Attempts in ten minutes. One who guesses from one place is stopped by the first two, many
-# places together by the last, which is high: it also keeps out the person with that name.
+# Attempts in ten minutes. The first two stop guessing from one address; the last one stops
+# distributed guessing, and is high because it also locks out the user.
 MAX_PER_NAME_AND_ADDRESS, MAX_PER_ADDRESS, MAX_PER_NAME = 5, 20, 50
 
 

@@ -1,4 +1,4 @@
-"""Whether a pattern would hold up the log: it is tried on text made to be hard for it."""
+"""Measures whether a redaction pattern would slow down the log, on adversarial text."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _COMMON = "a0A-_.@ :/=\"'"
 
 
 def is_slow(pattern: re.Pattern[bytes]) -> bool:
-    """Whether the pattern takes too long on some long body.
+    """Whether the pattern is too slow on some long body.
 
-    `gateway.providers.masks.mask` has bounded what it can cost, so that trying ends.
+    `gateway.providers.masks.compile_mask` limits backtracking, so that the measurement ends.
     """
     characters = sorted({*_COMMON, *pattern.pattern.decode("ascii")})
     start = time.perf_counter()

@@ -24,9 +24,9 @@ PAGE = "settings"
 class Row(NamedTuple):
     """A setting of the environment: its variable, its description, and its Django setting.
 
-    A value that is `secret`, or may hold one, is hidden; not so its default where that is
-    `public_default`. Where a `generated` one is not set, the gateway has made one, in a file of the
-    data directory.
+    A `secret` value, or one that may contain a secret, is hidden; its default is displayed if
+    it is a `public_default`. A `generated` value is always hidden; if it is not set, the gateway
+    creates it in a file of the data directory.
     """
 
     variable: str

@@ -1,4 +1,4 @@
-"""The first run: an account, a provider, a key, a client. It can be left and taken up again."""
+"""Setup wizard: an account, a provider, a key, a client. It can be interrupted and resumed."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from console.pages.setup.forms import AccountForm
 from console.pages.setup.gate import holds_token, locked, spend_token, steps
 from gateway import store
 
-# What is proposed: bodies hold personal data, and are rarely looked at after a week.
+# Proposed default: bodies contain personal data, and are rarely needed after a week.
 BODY_DAYS = 7
 
 
@@ -25,7 +25,7 @@ BODY_DAYS = 7
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def account(request: HttpRequest) -> HttpResponse:
-    """The form, and the making of the account."""
+    """Show the form, or create the account."""
     if admin_exists():
         return redirect("setup")
     if not holds_token(request):

@@ -1,4 +1,4 @@
-"""Step 4: the first client, and the light that turns green at its first call."""
+"""Step 4: the first client, and a status light for its first request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from console.pages.setup.gate import during, steps
 @require_safe
 @during("connect")
 def setup_connect(request: HttpRequest) -> HttpResponse:
-    """The panels of the Connect page, within the first run."""
+    """The panels of the Connect page, within the setup."""
     state = setup_progress.state()
     since = state.get("since")
     context = {
@@ -29,6 +29,6 @@ def setup_connect(request: HttpRequest) -> HttpResponse:
 @require_POST
 @during("connect")
 def finish(request: HttpRequest) -> HttpResponse:
-    """The first run is over, for good."""
+    """Finish the setup."""
     setup_progress.advance("done")
     return redirect("overview")

@@ -47,18 +47,18 @@ def _resume(request: HttpRequest) -> HttpResponse:
 
 
 def holds_token(request: HttpRequest) -> bool:
-    """Whether this browser showed the token that is valid now."""
+    """Whether this browser's session has the current token."""
     return _is_token(request.session.get(_SESSION_KEY, ""))
 
 
 def spend_token(request: HttpRequest) -> None:
-    """The token has done its work."""
+    """Delete the token from the session and the disk."""
     request.session.pop(_SESSION_KEY, None)
     _token_path().unlink(missing_ok=True)
 
 
 def locked(request: HttpRequest, *, wrong: bool = False) -> HttpResponse:
-    """A page that says where the token is."""
+    """Render a page that says where to find the token."""
     context = {"wrong": wrong, "data_dir": settings.DATA_DIR}
     return render(request, "console/setup/locked.html", context, status=403)
 
@@ -96,7 +96,7 @@ def during(step: setup_progress.Step) -> Callable[[View], View]:
 
 
 def steps(current: setup_progress.Step) -> dict[str, Any]:
-    """The steps that the pages of the first run list above, with the current one."""
+    """Return the steps of the setup for its pages, with the current one."""
     reached = setup_progress.STEPS.index(current)
     return {
         "steps": [

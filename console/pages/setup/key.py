@@ -19,7 +19,7 @@ from gateway import store
 @require_http_methods(["GET", "HEAD", "POST"])
 @during("key")
 def key(request: HttpRequest) -> HttpResponse:
-    """Make the key. The answer to the form is the only page that ever holds it."""
+    """Create the key. Only the response to the form contains it."""
     form = KeyForm(request.POST if request.method == "POST" else None)
     context = {"form": form, "secret": "", "variable": KEY, **steps("key")}
     if form.is_valid():

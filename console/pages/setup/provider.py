@@ -21,7 +21,7 @@ from gateway.models import Model, Provider, Route, Source, Target
 @require_http_methods(["GET", "HEAD", "POST"])
 @during("provider")
 def provider(request: HttpRequest) -> HttpResponse:
-    """The ways to a first provider, and the going of one of them."""
+    """Show the ways to a first provider, or apply the selected one."""
     choice = request.POST.get("choice", "")
     if choice == "detected":
         return _continue("")
@@ -46,7 +46,7 @@ def _continue(route: str) -> HttpResponse:
 
 
 def add(provider_data: dict[str, Any]) -> str:
-    """The rows of a provider, and of a route if a model is named; the route's name."""
+    """Create a provider, and a route if a model is named; returns the model name to request."""
     with transaction.atomic():
         row = Provider.objects.create(
             name=_free_name(provider_data["preset"]),
@@ -68,7 +68,7 @@ def add(provider_data: dict[str, Any]) -> str:
 
 
 def _free_name(name: str) -> str:
-    """The name, with a number if somebody has it."""
+    """Return the name, with a number appended if it is in use."""
     used_names = set(Provider.objects.values_list("name", flat=True))
     numbered = (f"{name}-{number}" for number in range(2, len(used_names) + 3))
     return next(candidate for candidate in (name, *numbered) if candidate not in used_names)

@@ -1,4 +1,4 @@
-"""Where the pages of teams and of limits are."""
+"""URLs of the team and limit pages."""
 
 from __future__ import annotations
 

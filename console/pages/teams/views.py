@@ -1,4 +1,4 @@
-"""The list of teams, the page of one, and the limits of whatever else has them."""
+"""The list of teams, the page of one, and the limits of routes, targets and providers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAGE = "teams"
 
 
 class Owner(NamedTuple):
-    """What has limits of its own: its rows, their form, and the page they belong to."""
+    """A kind of row with limits: its model, its form, and its page in the sidebar."""
 
     model: type[Route | Provider | Target]
     form: type[LimitFields]
@@ -43,14 +43,14 @@ OWNERS: dict[str, Owner] = {
     "provider": Owner(Provider, ProviderLimitsForm, "providers"),
     "target": Owner(Target, TargetLimitsForm, "routes"),
 }
-# Those that the page of teams lists; targets are on the page of their route.
+# Kinds on the page of teams; targets are on the page of their route.
 LISTED_KINDS = ("route", "provider")
 
 
 @require_safe
 @admin
 def teams(request: HttpRequest) -> HttpResponse:
-    """All teams with their spend, and below them everything else that has limits."""
+    """All teams with their spend, and all other limits."""
     now = timezone.now()
     rows: list[Any] = list(Team.objects.with_member_count())
     spent = team_gauges(rows, now)
@@ -73,14 +73,14 @@ def teams(request: HttpRequest) -> HttpResponse:
 
 
 def _global_limits(now: datetime) -> dict[str, Any]:
-    """The limits and the spend of all requests together, as a row."""
+    """Return the limits and the spend of all requests together, as a row."""
     options = store.load_options()
     limits = {name: getattr(options.limits, limit) for name, limit in LIMITS.items()}
     return {"limits": limits, "gauge": tightest(global_gauges(options.budget, now))}
 
 
 def _owners(now: datetime) -> Iterator[dict[str, Any]]:
-    """Routes and providers with their limits; with a budget also its spend."""
+    """Return routes and providers with their limits; providers also with their spend."""
     providers = provider_gauges(list(Provider.objects.all()), now)
     for kind in LISTED_KINDS:
         for row in OWNERS[kind].model.objects.order_by("name"):
@@ -91,7 +91,7 @@ def _owners(now: datetime) -> Iterator[dict[str, Any]]:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def add(request: HttpRequest) -> HttpResponse:
-    """Make a team."""
+    """Create a team."""
     form = TeamForm(request.POST or None)
     if form.is_valid():
         team = form.save()
@@ -124,7 +124,7 @@ def _page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpRespon
 @require_POST
 @admin
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
-    """Remove a team; its keys and projects stay, without a team."""
+    """Delete a team; its keys and projects remain, without a team."""
     row = get_object_or_404(Team, pk=pk)
     ApiKey.objects.leave(pk)
     Team.objects.release(pk)
@@ -136,7 +136,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @admin
 def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
-    """The limits of a route, a target or a provider, whoever calls."""
+    """The limits of a route, a target or a provider, for all callers."""
     owner = OWNERS.get(kind)
     if owner is None:
         raise Http404
