@@ -1,6 +1,6 @@
 """Responses to htmx: a part of a page, or a redirect of the whole window.
 
-`is_partial` is the only way that views tell a request for a part from one for a page.
+Views use only `is_partial` to distinguish a request for a part from one for a page.
 """
 
 from __future__ import annotations

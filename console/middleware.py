@@ -109,7 +109,7 @@ class Audited(Middleware):
     def after(
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
-        """Tell the server whether the request's credential was accepted."""
+        """Mark the request's scope if its credential was accepted."""
         scope = getattr(request, "scope", None)
         # Not `request.user`, which would query the database for any caller.
         user = getattr(request, "_cached_user", None) or getattr(request, "_acached_user", None)

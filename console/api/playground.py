@@ -1,4 +1,4 @@
-"""The playground's presets and runs over the API: a person's own, and for admins all runs."""
+"""Playground presets and runs over the API: a user's own, and for admins all runs."""
 
 from __future__ import annotations
 

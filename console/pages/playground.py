@@ -240,7 +240,7 @@ async def run_stop(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
 @require_GET
 @json_errors
 async def run_events(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
-    """The events of a run after one, stored or as they come."""
+    """The events of a run after one, stored or live."""
     row = await _row(user, run)
     last_event = request.GET.get("after") or request.headers.get("Last-Event-ID") or "0"
     after = int(last_event) if last_event.isdigit() else 0
@@ -249,9 +249,9 @@ async def run_events(request: HttpRequest, user: Any, run: UUID) -> HttpResponse
 
 
 async def _follow_stored(row: PlaygroundRun, after: int) -> AsyncIterator[bytes]:
-    """The stored events; for a run of another process, once it has stored them.
+    """Yield the stored events; for a run of another process, once it has stored them.
 
-    A run whose process is gone ends with a `done` that says so.
+    A run whose process has died ends with a `done` event marked `interrupted`.
     """
     while row.ended_at is None and not row.interrupted:
         yield b": running in another process\n\n"

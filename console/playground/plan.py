@@ -59,7 +59,7 @@ class PromptSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One model with its settings. `turns` is its conversation where it differs from the shared."""
+    """One model with its settings. `turns` is its conversation if not the shared one."""
 
     id: str
     model: str

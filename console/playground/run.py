@@ -1,6 +1,6 @@
 """Executes a plan: columns run in parallel, the cases and repetitions of each in sequence.
 
-A run belongs to the process that started it and ends when nobody reads its stream. A
+A run belongs to the process that started it and ends when its stream has no reader. A
 stop through another process is stored in the run's row, which is polled.
 """
 
@@ -73,7 +73,7 @@ class Run:
             self.stop()
 
     def begin(self) -> None:
-        """Start all columns at once."""
+        """Start all columns in parallel."""
         _active_runs[self.id] = self
         columns = [column.id for column in self.plan.columns]
         display_order = random.sample(columns, len(columns)) if self.plan.blind else columns
@@ -85,7 +85,7 @@ class Run:
         self._main.add_done_callback(_background.discard)
 
     def stop(self, column: str | None = None) -> None:
-        """Stop one column or all; closes upstream connections at once."""
+        """Stop one column or all; closes upstream connections immediately."""
         for id_, task in self._tasks.items():
             if column in (None, id_):
                 task.cancel()

@@ -1,6 +1,6 @@
 """Converts one model response into UI events while it streams.
 
-The first text is sent at once. Text that follows within 25 ms is sent together, because
+The first text is sent immediately. Text that follows within 25 ms is sent together, because
 no screen is faster and a fast model would send frames of one token each.
 """
 

@@ -42,7 +42,7 @@ def icon(name: str, size: str = "", label: str = "") -> SafeString:
 
 @register.simple_tag
 def logo(preset: str) -> SafeString:
-    """The logo of a provider preset, or a plug where it has none."""
+    """The logo of a provider preset; a plug icon if it has none."""
     row = PRESETS.get(preset)
     name = (row.logo or row.name) if row is not None else "custom"
     href = f"{static('vendor/logos/logos.svg')}#{name}"

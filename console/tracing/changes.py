@@ -164,7 +164,7 @@ class Findings:
             ]
             kinds = {change.kind for change in sibling_changes} - {"unknown"}
             if kinds:
-                # It was kept with its object unless all of that was dropped.
+                # It remains with its object unless all of that was dropped.
                 surviving_kinds = [k for k in ("moved", "converted", "same") if k in kinds]
                 if surviving_kinds == ["same"]:
                     is_in_target = pointer in self.target_leaves

@@ -15,7 +15,7 @@ from console.tracing.json_values import Pointer, leaves
 MAX_ITEMS = 5
 MAX_KEYS = 60
 MAX_CHARS = 160
-# A container this short stands on one line.
+# Shorter containers are written on one line.
 _MAX_INLINE_CHARS = 60
 
 Token = tuple[str, str]

@@ -115,10 +115,10 @@ class _Tracer:
         except (GatewayError, ValueError, TypeError, KeyError, AttributeError):
             return None
 
-    # Strings, many at once
+    # Strings, many per run
 
     def _trace_strings(self, pointers: list[Pointer]) -> list[Pointer]:
-        """Stamp all at once, in halves where that fails; returns the untraced pointers."""
+        """Stamp all strings in one run, or halves if that fails; returns the untraced pointers."""
         if not pointers or not self._has_budget():
             return pointers
         # One stamp for equal values: an id that a later block repeats must stay the same id.

@@ -25,7 +25,7 @@ KEY_HINTS: dict[str, Promise] = {
         "An access token, or JSON with tenant_id, client_id and client_secret of an app."
     ),
 }
-# The same kind -> what is used where no key is given.
+# Kind of credential -> what is used if no key is entered.
 _AMBIENT_HINTS: dict[str, Promise] = {
     "sigv4": gettext_lazy("The AWS credential chain: environment, profile, container, instance."),
     "google": gettext_lazy("Google application default credentials of this machine."),
@@ -61,7 +61,7 @@ def url_placeholders(url: str) -> list[str]:
 
 
 def base_url_hint(preset: Preset) -> str:
-    """What to enter as the base URL; empty where the preset's URL suits everyone."""
+    """What to enter as the base URL; empty if the preset's URL suits everyone."""
     example = preset.base_url or preset.url_example
     hints = [f"{name}: {_PLACEHOLDERS[name]}" for name in url_placeholders(example)]
     region = _REGION_PATTERN.search(example)

@@ -1,7 +1,7 @@
 """Terminates a worker when its supervisor is gone, for whatever reason.
 
-A supervisor that is killed (`kill -9`, out of memory) cannot signal its workers; they would keep
-the port, and no process would replace one that dies.
+A supervisor that is killed (`kill -9`, out of memory) cannot signal its workers; they would
+occupy the port, and no process would replace one that dies.
 """
 
 from __future__ import annotations
