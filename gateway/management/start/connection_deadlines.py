@@ -22,8 +22,8 @@ from gateway.edge.refusals import render_refusal
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
 # How long an open connection may still deliver a request when the server shuts down.
 GRACE_S = 0.25
-# Idle connections younger than this are evicted last: after an earlier response, and before
-# any request.
+# Idle for less than this, a connection is not evicted (if it had a response), or evicted last
+# (if it had no request yet).
 FRESH_CALLER_S, FRESH_STRANGER_S = 10.0, 1.0
 
 
