@@ -73,7 +73,7 @@ class TimedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _due(self) -> float | None:
-        """Return when to close the connection in its current state; None while a request is handled."""
+        """Return when to close the connection as it is; None while a request is handled."""
         assert self.limits is not None
         if self._head_since is not None:
             return self._head_since + self.limits.head_s
