@@ -78,7 +78,7 @@ class Rig:
         if self.redis_url:
             with Redis.from_url(self.redis_url) as client:
                 return len(client.keys("*answer:*"))
-        return sum(row["answers"] for row in self.gateway.api("/api/cache")["items"])
+        return sum(row["entries"] for row in self.gateway.api("/api/cache")["items"])
 
     def purge(self, route: str = "") -> None:
         headers = {"authorization": f"Bearer {MASTER_KEY}"}
