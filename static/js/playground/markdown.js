@@ -132,7 +132,7 @@ export class Rendering {
     if (this.rough) return this.#append();
     const begin = this.settled;
     const remaining = text.slice(begin);
-    const safe = Math.min(longLine(remaining), text.length > MOST ? 0 : CAP);
+    const safe = Math.min(longLine(remaining), CAP, Math.max(0, MOST - begin));
     const began = performance.now();
     try {
       this.#draw(lex(remaining.slice(0, safe)));
