@@ -25,7 +25,7 @@ class CachePolicy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         namespace: separates cached responses from those of other namespaces.
         dialects: whether a cached response also serves the same request in another dialect,
             or complete instead of streamed (`all`), or only in its `own` form. With `own`,
-            a response that is passed through is cached without parsing it.
+            a request that is passed through is not parsed for its cache key.
         deterministic: cache only requests with temperature 0.
         opt_in: cache only requests with `cache: {"use-cache": true}`.
         verbs: what is cached: responses (`generate`), embeddings (`embed`), or both.

@@ -217,7 +217,7 @@ class RetryPlan:
         return Skip(candidate, "how the step above failed does not lead here")
 
     def _jump_to_handler(self, stage: int, kind: str) -> bool:
-        """After an error of the request itself: jump to a step that handles this kind, if any."""
+        """After an error of the request itself: jumps to a step that handles this kind, if any."""
         below = [c for c in self._pending if c.stage > stage and _handles_kind(c, kind)]
         if not below:
             return False

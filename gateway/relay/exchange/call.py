@@ -387,7 +387,7 @@ class Call:
         return self.entry is not None
 
     def end_upstream_wait(self) -> None:
-        """Add the time since the upstream was called to `upstream_wait_s`, once."""
+        """Adds the time since the upstream was called to `upstream_wait_s`, once."""
         attempt = self.attempt
         if attempt.upstream_sent_at:
             self.upstream_wait_s += time.perf_counter() - attempt.upstream_sent_at

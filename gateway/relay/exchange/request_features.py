@@ -154,7 +154,7 @@ def select_for_call(
     draw: Draw,
     busy: Mapping[str, int] = _NO_LOAD,
 ) -> Decision:
-    """Select the candidates of a call. Its body is parsed only if a routing step needs it."""
+    """Selects the candidates of a call. Its body is parsed only if a routing step needs it."""
     routes = with_fallbacks(exchange.snapshot, route)
     features = None
     if any(route.depends_on_caller for route in routes):

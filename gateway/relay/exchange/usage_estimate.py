@@ -44,8 +44,8 @@ def usage_of(call: Call) -> tuple[Usage, str]:
 def usage_for_client(call: Call, context: ResponseContext) -> Usage | None:
     """Estimated usage for a client whose provider does not report all counts, as in the log.
 
-    None if nothing is missing, or if responses in the dialect may omit usage and the client
-    has not requested it.
+    None if nothing is missing; also if both counts are, the dialect does not require usage
+    and the client has not requested it.
     """
     reported = call.attempt.tap.usage or Usage()
     missing_counts = (reported.prompt_tokens is None) + (reported.output is None)

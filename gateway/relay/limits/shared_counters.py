@@ -220,7 +220,7 @@ class SharedCounters:
             self._warned_full = True
 
     def map_new_slots(self) -> None:
-        """Map the slots of new processes; cheap if there are none."""
+        """Maps the slots of new processes; cheap if there are none."""
         if self._table[_SLOTS_CREATED] != self._slots_mapped:
             self._map_slots()
 

@@ -347,8 +347,9 @@ def _scope(call: Call) -> str:
 
 
 def _select_state(keys: TurnKeys, rows: list[ReasoningRow], maker: str) -> ReasoningState | None:
-    """The best matching row: by both keys, by the turn, by the call; each time one of this
-    model before those of others, and the oldest of several.
+    """The state of the best matching row: by both keys, by the turn, else by the call.
+
+    Of several, one of this model comes first, then the oldest.
     """
     tests: tuple[Callable[[ReasoningRow], bool], ...] = (
         lambda row: row.turn == keys.turn and row.call == keys.call,

@@ -257,8 +257,8 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
 
     A state token of the gateway in the history must be replaced by translation, or by the
     dialect in place (`Dialect.replace_state_tokens`), so that the target's own state
-    next to it is returned unchanged; not for a model that requires the reasoning of others as
-    its own.
+    next to it is returned unchanged. Models that require reasoning with tool calls need
+    translation, which renders the reasoning of other models as their own.
     """
     exchange = call.exchange
     if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
