@@ -87,7 +87,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         duration_ms, first_token_ms, overhead_ms: total time, time to the first
             content, and the gateway's own part (total minus waiting for the upstream).
         chunk_gap_ms: mean time between the chunks of a stream; None with fewer than two.
-        prompt_tokens ... reasoning_tokens: None means unknown.
+        input_tokens ... reasoning_tokens: None means unknown.
         usage_source: `reported`, how it was estimated (`usage_estimate`), or empty.
         cost_usd: what the provider charges; None means unknown, never 0.
         charged_usd: what is charged for it: the cost times the margin.
@@ -100,11 +100,11 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         bodies_omitted: why `bodies` is None: `off` (a setting), `rejected` (before its key and
             route were known), `pressure` (the queue was full), `size` (too large for the
             journal's file); empty if the reason is unknown.
-            cache: `hit`, `semantic`, `miss` or `bypass` on a route with a cache, else empty.
-            cache_age_s: age of the cached response in seconds.
-            cache_similarity: similarity of the two prompts on a `semantic` hit.
-            stored_response: the response to store for retrieval by its id.
-            saved_usd: the original cost of a cached response; None means unknown.
+        cache: `hit`, `semantic`, `miss` or `bypass` on a route with a cache, else empty.
+        cache_age_s: age of the cached response in seconds.
+        cache_similarity: similarity of the two prompts on a `semantic` hit.
+        stored_response: the response to store for retrieval by its id.
+        saved_usd: the original cost of a cached response; None means unknown.
     """
 
     id: str

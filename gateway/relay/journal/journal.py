@@ -381,8 +381,8 @@ log = logging.getLogger(__name__)
 BATCH_ITEMS = 500
 FLUSH_S = 0.2
 RETRY_S = 2.0
-# After a batch of fewer rows, idle work runs for IDLE_S at most every IDLE_EVERY_S. Rarely, as
-# larger pieces of it are more efficient; and not for long, as it delays requests.
+# After a batch of fewer rows, idle work runs in pieces of IDLE_S, at most every IDLE_EVERY_S.
+# Rarely, as larger amounts of it are more efficient; and not for long, as it delays requests.
 QUIET_ROWS = 100
 IDLE_EVERY_S = 1.0
 IDLE_S = 0.1
