@@ -72,7 +72,8 @@ def test_markup_of_a_model_stays_text(told: Any) -> None:
 def test_characters_that_turn_the_text_are_shown(told: Any) -> None:
     answer = told("pay \u202ecod.exe\u202c to `a\u2066b` and \u0007").answer("A")
     marks = ["U+202E", "U+202C", "U+2066", "U+0007"]
-    assert answer.locator(".ctl").all_inner_texts() == marks
+    # An answer is drawn a moment after its end: the markdown reader loads with the first one.
+    expect(answer.locator(".ctl")).to_have_text(marks)
     assert "\u202e" not in answer.inner_text()
 
 
