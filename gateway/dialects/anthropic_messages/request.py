@@ -201,20 +201,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _render_metadata(context, body)
     _render_extra_fields(context, body)
     context.limit_cache_breakpoints(MAX_CACHE_BREAKPOINTS - ("cache_control" in body))
-    custom_names = (
-        context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
-    )
-    return RenderedRequest(
-        body=body,
-        report=tuple(context.report),
-        client_names={
-            sent_name: client_name
-            for client_name, sent_name in context.sent_names.items()
-            if sent_name != client_name
-        },
-        custom_tools=frozenset(custom_names),
-        headers=_request_headers(context, body),
-    )
+    return context.rendered(body, custom_tools=True, headers=_request_headers(context, body))
 
 
 def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:

@@ -41,19 +41,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     for fields in request.extra.values():
         for key in fields:
             context.drop(key, "no equivalent")
-    custom_names = (
-        context.sent_names[tool.name] for tool in request.tools if tool.kind == "custom"
-    )
-    return RenderedRequest(
-        body=body,
-        report=tuple(context.report),
-        client_names={
-            sent_name: client_name
-            for client_name, sent_name in context.sent_names.items()
-            if sent_name != client_name
-        },
-        custom_tools=frozenset(custom_names),
-    )
+    return context.rendered(body, custom_tools=True)
 
 
 def _check_supported(request: Request) -> None:

@@ -235,21 +235,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _sampling_out(context, body)
     _meta_out(context, body)
     _extra_out(context, body)
-    custom_tools = {
-        context.sent_names[tool.name]
-        for tool in request.tools
-        if tool.kind == "custom" and not traits.custom_tools
-    }
-    return RenderedRequest(
-        body=body,
-        report=tuple(context.report),
-        client_names={
-            sent: client_name
-            for client_name, sent in context.sent_names.items()
-            if sent != client_name
-        },
-        custom_tools=frozenset(custom_tools),
-    )
+    return context.rendered(body, custom_tools=not traits.custom_tools)
 
 
 def _stream_out(context: ChatRenderContext, body: Json) -> None:

@@ -19,6 +19,7 @@ from gateway.canon.naming import (
 from gateway.canon.request import CacheBreakpoint, Request, Text, Tool, ToolCall, ToolChoice
 from gateway.canon.system_turns import merge_system_turns
 from gateway.canon.traits import Traits
+from gateway.dialects.base import RenderedRequest
 from gateway.dialects.shared import web_search
 from gateway.dialects.shared.web_search import WebSearch
 
@@ -30,7 +31,10 @@ class BaseRenderContext:
     """The request, the traits of its target, and the adaptations reported so far.
 
     `keep_groups` is for a target that accepts tool groups in the client's form.
+    `sent_names` maps the client's tool names to the names sent; subclasses set it.
     """
+
+    sent_names: dict[str, str]
 
     def __init__(self, request: Request, traits: Traits, *, keep_groups: bool = False) -> None:
         self.request = request if keep_groups else prepend_group_descriptions(request)
@@ -54,6 +58,29 @@ class BaseRenderContext:
     def default(self, path: str, why: str, *, after: Any = None) -> None:
         """Report a value that the upstream requires and the client omitted."""
         self._record(defaulted(path, why, after=after))
+
+    def rendered(
+        self, body: dict[str, Any], *, custom_tools: bool, headers: dict[str, str] | None = None
+    ) -> RenderedRequest:
+        """The result: the body, the report and the tool names.
+
+        Args:
+            body: the JSON to send.
+            custom_tools: whether free-text tools were sent as function tools.
+            headers: headers that this request needs.
+        """
+        sent_names = self.sent_names
+        return RenderedRequest(
+            body=body,
+            report=tuple(self.report),
+            client_names={sent: name for name, sent in sent_names.items() if sent != name},
+            custom_tools=frozenset(
+                [sent_names[tool.name] for tool in self.request.tools if tool.kind == "custom"]
+                if custom_tools
+                else ()
+            ),
+            headers=headers or {},
+        )
 
     def _record(self, adaptation: Adaptation) -> None:
         if adaptation.path:
