@@ -36,7 +36,7 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
     """The functions of the gateway that each request of a route enters, with their files.
 
     The first request fills caches. What runs beside a request now and then (the ticks of
-    deadlines and of the monitor) is not in each of the three that follow.
+    deadlines and of the monitor) is not in each of the twenty that follow.
     """
     answer = message if dialect == "anthropic_messages" else lambda _: completion()
     model = "claude-sonnet-4-5" if dialect == "anthropic_messages" else "gpt-4.1"
@@ -50,7 +50,7 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
 
     async with gateway(tmp_path, registry, one=answer) as live:
         await live.post("/v1/chat/completions", CHAT)
-        for _ in range(3):
+        for _ in range(20):
             measured.append(set())
             sys.setprofile(note)
             try:
