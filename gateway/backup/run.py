@@ -1,0 +1,163 @@
+"""Makes a backup while the gateway runs, and restores one."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+from django.conf import settings
+from django.db import connection, transaction
+
+from gateway import store
+from gateway.backup import archive, postgresql, secrets, sqlite
+from gateway.backup.archive import ArchiveError, Manifest
+from gateway.models import Registry
+
+
+class RestoreRefused(Exception):
+    """The backup does not fit the target; the message says why. Nothing was changed."""
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """A restored backup, and the names of settings that the environment lacks."""
+
+    manifest: Manifest
+    missing_settings: list[str]
+
+
+def create(target: BinaryIO, passphrase: str | None = None) -> Manifest:
+    """Write a backup of the database, secrets and settings to `target`.
+
+    The gateway may run. What is in its journal and not yet in the database is not included.
+    Raises OSError and DatabaseError.
+    """
+    with _working_directory() as directory:
+        tables: dict[str, archive.Table] = {}
+        if connection.vendor == "postgresql":
+            with transaction.atomic():
+                migrations, tables = postgresql.dump(directory)
+        else:
+            migrations = sqlite.dump(directory)
+        secrets.dump(directory)
+        members = {
+            path.relative_to(directory).as_posix(): archive.measure(path)
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
+        created_at = dt.datetime.now(dt.UTC)
+        manifest = Manifest(
+            format=archive.FORMAT,
+            program_version=settings.PROGRAM_VERSION,
+            created_at=created_at.isoformat(timespec="seconds"),
+            database=connection.vendor,
+            migrations=migrations,
+            tables=tables,
+            members=members,
+        )
+        archive.pack(target, directory, manifest, passphrase)
+        target.flush()
+    return manifest
+
+
+def record_backup(manifest: Manifest) -> None:
+    """Store the time of the last backup, for `check --deploy`."""
+    Registry.objects.update_row(backup_at=dt.datetime.fromisoformat(manifest.created_at))
+
+
+def write_file(path: Path, passphrase: str | None = None) -> Manifest:
+    """Write a backup to a new file of mode 0600, complete or not at all.
+
+    Raises FileExistsError, OSError and DatabaseError.
+    """
+    if path.exists():
+        raise FileExistsError(path)
+    new = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            manifest = create(file, passphrase)
+            os.fsync(file.fileno())
+        os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+    return manifest
+
+
+def restore(source: BinaryIO, passphrase: str | None = None, *, force: bool = False) -> Restored:
+    """Restore a backup into an empty database, or with `force` in place of what is there.
+
+    Everything is verified before anything is changed, and an error leaves all as it was.
+
+    Raises:
+        ArchiveError: the file is no intact backup, or the passphrase is wrong.
+        RestoreRefused: it does not fit this program, its database or its environment.
+        DatabaseError, OSError: the database or the data directory cannot be written.
+    """
+    with _working_directory() as directory:
+        manifest = archive.unpack(source, directory, passphrase)
+        try:
+            node_secrets = secrets.read(directory)
+        except (OSError, msgspec.MsgspecError) as error:
+            raise ArchiveError(f"the secrets of the backup are damaged: {error}") from None
+        _check(manifest, node_secrets, force=force)
+        with secrets.replaced_files(node_secrets):
+            if manifest.database == "postgresql":
+                # The commit checks the constraints.
+                with transaction.atomic():
+                    postgresql.load(directory, manifest)
+            else:
+                sqlite.load(directory, manifest)
+        missing = secrets.restore_environment(node_secrets)
+    # The registry of what was here before, and perhaps sealed with another key.
+    (Path(settings.DATA_DIR) / store.STORED_SNAPSHOT).unlink(missing_ok=True)
+    return Restored(manifest, missing)
+
+
+def _check(manifest: Manifest, node_secrets: secrets.Secrets, *, force: bool) -> None:
+    if manifest.database != connection.vendor:
+        raise RestoreRefused(
+            f"the backup is of {manifest.database}, and DATABASE_URL names a database of "
+            f"{connection.vendor}: restore it to {manifest.database}"
+        )
+    unknown = store.unknown_migrations(manifest.migrations)
+    if unknown:
+        raise RestoreRefused(
+            f"the backup was made by Dragoman {manifest.program_version}, and this program is "
+            f"{settings.PROGRAM_VERSION}, which does not know {unknown[0]}. Install version "
+            f"{manifest.program_version} or later"
+        )
+    try:
+        secrets.check_environment(node_secrets)
+    except secrets.SecretsDiffer as error:
+        raise RestoreRefused(str(error)) from None
+    backend = postgresql if connection.vendor == "postgresql" else sqlite
+    if not force and not backend.is_empty():
+        raise RestoreRefused(
+            "the database is not empty. Choose another DRAGOMAN_DATA_DIR or DATABASE_URL, or "
+            "replace everything in it with --force"
+        )
+    if connection.vendor == "sqlite":
+        try:
+            sqlite.stop_use()
+        except sqlite.DatabaseInUse as error:
+            raise RestoreRefused(str(error)) from None
+
+
+@contextmanager
+def _working_directory() -> Iterator[Path]:
+    """A private directory in the data directory, removed at the end.
+
+    On its file system, so that a restored database is moved into its path and not copied.
+    """
+    directory = Path(tempfile.mkdtemp(prefix=".backup-", dir=settings.DATA_DIR))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

@@ -1,0 +1,136 @@
+"""Secrets and settings of this node, as a backup holds them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from django.conf import settings
+
+from gateway.config import environment
+
+NAME = "secrets.json"
+# Settings that were set in the environment of the backup, for the operator to set again.
+RESTORED_ENVIRONMENT = "restored.env"
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """The secrets in use, and the settings in the environment.
+
+    Attributes:
+        encryption_keys: newest first.
+        environment: the variables `DRAGOMAN_*`, without the secrets above.
+    """
+
+    secret_key: str
+    encryption_keys: list[str]
+    admin_key: str
+    environment: dict[str, str]
+
+
+class SecretsDiffer(Exception):
+    """The environment sets other secrets than those of the backup."""
+
+
+# Attribute of `Secrets` -> variable, file in the data directory.
+_FILES = {
+    "secret_key": ("DRAGOMAN_SECRET_KEY", "secret_key"),
+    "encryption_keys": ("DRAGOMAN_ENCRYPTION_KEYS", "encryption_key"),
+    "admin_key": ("DRAGOMAN_ADMIN_KEY", "admin_key"),
+}
+_VARIABLES = {variable for variable, _ in _FILES.values()}
+
+
+def dump(directory: Path) -> None:
+    """Write the secrets and settings of this process to `directory`."""
+    found = Secrets(
+        secret_key=settings.SECRET_KEY,
+        encryption_keys=settings.ENCRYPTION_KEYS,
+        admin_key=settings.ADMIN_KEY,
+        environment=_environment(),
+    )
+    (directory / NAME).write_bytes(msgspec.json.encode(found))
+
+
+def read(directory: Path) -> Secrets:
+    """The secrets and settings in an unpacked backup."""
+    return msgspec.json.decode((directory / NAME).read_bytes(), type=Secrets)
+
+
+def check_environment(secrets: Secrets) -> None:
+    """Check that the environment does not set other secrets than those of the backup.
+
+    Raises:
+        SecretsDiffer: it does; the message names the variable.
+    """
+    secret_key = environment.text("DRAGOMAN_SECRET_KEY")
+    keys = environment.names("DRAGOMAN_ENCRYPTION_KEYS")
+    why = ""
+    if secret_key and secret_key != secrets.secret_key:
+        why = "DRAGOMAN_SECRET_KEY: no gateway key of the backup would be accepted"
+    elif keys and secrets.encryption_keys[0] not in keys:
+        why = "DRAGOMAN_ENCRYPTION_KEYS: no credential of the backup could be decrypted"
+    if why:
+        raise SecretsDiffer(
+            f"the environment has another {why}. Unset it, so that the backup's is used, or set "
+            "it to the value that was used with the backup"
+        )
+
+
+@contextlib.contextmanager
+def replaced_files(secrets: Secrets) -> Iterator[None]:
+    """Write the secrets to the data directory; an error in the block puts the old ones back.
+
+    Until the block ends, the old ones are in files of the suffix `.before-restore`, which stay
+    there if the process is killed.
+    """
+    written: list[Path] = []
+    try:
+        for attribute, (variable, name) in _FILES.items():
+            if environment.text(variable):
+                continue
+            value = getattr(secrets, attribute)
+            path = Path(settings.DATA_DIR) / name
+            if path.exists():
+                environment.write_private(_old(path), path.read_text(encoding="utf-8"))
+            written.append(path)
+            environment.write_private(path, value if isinstance(value, str) else ",".join(value))
+        yield
+    except BaseException:
+        for path in written:
+            if _old(path).exists():
+                _old(path).replace(path)
+            else:
+                path.unlink(missing_ok=True)
+        raise
+    for path in written:
+        _old(path).unlink(missing_ok=True)
+
+
+def _old(path: Path) -> Path:
+    return path.with_name(f"{path.name}.before-restore")
+
+
+def restore_environment(secrets: Secrets) -> list[str]:
+    """Write the settings that this environment lacks to a file; return their names."""
+    present = _environment()
+    missing = {
+        name: value for name, value in secrets.environment.items() if present.get(name) != value
+    }
+    if missing:
+        lines = "".join(f"{name}={value}\n" for name, value in sorted(missing.items()))
+        environment.write_private(Path(settings.DATA_DIR) / RESTORED_ENVIRONMENT, lines)
+    return sorted(missing)
+
+
+def _environment() -> dict[str, str]:
+    """Dragoman's variables that are set, without secrets and without the data directory."""
+    skipped = {*_VARIABLES, *(f"{name}_FILE" for name in _VARIABLES), "DRAGOMAN_DATA_DIR"}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("DRAGOMAN_") and name not in skipped
+    }

@@ -1,0 +1,61 @@
+"""A copy of the SQLite database through the online backup API, and its replacement."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+from django.db import connection
+
+from gateway.backup.archive import Manifest
+
+NAME = "database.sqlite3"
+
+
+class DatabaseInUse(Exception):
+    """Another process has the database open."""
+
+
+def dump(directory: Path) -> list[tuple[str, str]]:
+    """Copy the database to `directory`; return the migrations applied in it.
+
+    The copy is one read transaction: consistent, and it does not delay the writers.
+    """
+    connection.ensure_connection()
+    copy = sqlite3.connect(directory / NAME)
+    with contextlib.closing(copy):
+        connection.connection.backup(copy)
+        # One file without a write-ahead log beside it.
+        copy.execute("PRAGMA journal_mode=DELETE")
+        return list(copy.execute("SELECT app, name FROM django_migrations ORDER BY id"))
+
+
+def is_empty() -> bool:
+    """Whether the database has no tables yet."""
+    return not connection.introspection.table_names()
+
+
+def stop_use() -> None:
+    """Close this process's connection, with nothing left in a write-ahead log.
+
+    Raises:
+        DatabaseInUse: another process has the database open.
+    """
+    path = connection.settings_dict["NAME"]
+    connection.close()
+    with contextlib.closing(sqlite3.connect(path, timeout=1)) as database:
+        try:
+            # Leaving WAL mode takes the exclusive lock: https://www.sqlite.org/wal.html
+            (mode,) = database.execute("PRAGMA journal_mode=DELETE").fetchone()
+        except sqlite3.OperationalError:
+            mode = "locked"
+        except sqlite3.DatabaseError:
+            return  # what is there is no database
+    if mode != "delete":
+        raise DatabaseInUse("the gateway runs on this database: stop it first")
+
+
+def load(directory: Path, manifest: Manifest) -> None:
+    """Put the restored database in the database's path, atomically."""
+    (directory / NAME).replace(connection.settings_dict["NAME"])

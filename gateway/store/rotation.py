@@ -1,0 +1,31 @@
+"""Encrypts rows that are stored for hours with the newest encryption key."""
+
+from __future__ import annotations
+
+import contextlib
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.conf import settings
+
+from gateway.models import IdempotentResponse, ReasoningState
+from gateway.models.sealed import UndecryptableError, reseal
+
+_BATCH = 500
+
+
+def rotate_temporary_rows() -> None:
+    """Re-encrypt stored reasoning and idempotent responses; what cannot be decrypted stays."""
+    cipher = MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
+    turns = []
+    for turn in ReasoningState.objects.iterator(_BATCH):
+        with contextlib.suppress(InvalidToken):
+            turn.ciphertext = cipher.rotate(bytes(turn.ciphertext))
+            turns.append(turn)
+        if len(turns) == _BATCH:
+            ReasoningState.objects.bulk_update(turns, ["ciphertext"])
+            turns = []
+    ReasoningState.objects.bulk_update(turns, ["ciphertext"])
+    for row in IdempotentResponse.objects.exclude(body=""):
+        with contextlib.suppress(UndecryptableError):
+            row.body = reseal(row.body)
+            row.save(update_fields=["body"])

@@ -1,0 +1,157 @@
+"""The file of a backup: what goes in comes out, and nothing else does."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.backup import archive, encryption
+from gateway.backup.archive import ArchiveError, Manifest
+from gateway.backup.encryption import (
+    CHUNK_BYTES,
+    MAGIC,
+    DecryptionError,
+    EncryptedReader,
+    EncryptedWriter,
+)
+
+PASSPHRASE = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def _quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encryption, "SCRYPT_N", 2)
+
+
+def packed(directory: Path, passphrase: str | None = None, **changes: object) -> bytes:
+    """A backup of a small database."""
+    source = directory / "source"
+    source.mkdir(exist_ok=True)
+    (source / "secrets.json").write_bytes(b"{}")
+    (source / "database.sqlite3").write_bytes(b"rows " * 5000)
+    names = ("secrets.json", "database.sqlite3")
+    manifest = Manifest(
+        format=archive.FORMAT,
+        program_version="0.1.0",
+        created_at="2026-01-01T00:00:00+00:00",
+        database="sqlite",
+        migrations=[("gateway", "0001_initial")],
+        members={name: archive.measure(source / name) for name in names},
+    )
+    file = io.BytesIO()
+    archive.pack(file, source, msgspec.structs.replace(manifest, **changes), passphrase)
+    return file.getvalue()
+
+
+def unpacked(content: bytes, directory: Path, passphrase: str | None = None) -> Manifest:
+    target = directory / "target"
+    target.mkdir()
+    return archive.unpack(io.BytesIO(content), target, passphrase)
+
+
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
+def test_what_is_packed_is_unpacked(tmp_path: Path, passphrase: str | None) -> None:
+    manifest = unpacked(packed(tmp_path, passphrase), tmp_path, passphrase)
+    assert manifest.migrations == [("gateway", "0001_initial")]
+    assert (tmp_path / "target/database.sqlite3").read_bytes() == b"rows " * 5000
+
+
+def test_an_encrypted_backup_shows_nothing(tmp_path: Path) -> None:
+    content = packed(tmp_path, PASSPHRASE)
+    assert content.startswith(MAGIC)
+    assert b"manifest" not in content
+    with pytest.raises(ArchiveError, match="--passphrase-file"):
+        archive.unpack(io.BytesIO(content), tmp_path, None)
+
+
+def test_a_wrong_passphrase_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="passphrase is wrong"):
+        unpacked(packed(tmp_path, PASSPHRASE), tmp_path, "another passphrase")
+
+
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
+@pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
+def test_a_backup_that_is_cut_off_is_refused(
+    tmp_path: Path, passphrase: str | None, part: float
+) -> None:
+    content = packed(tmp_path, passphrase)
+    with pytest.raises(ArchiveError):
+        unpacked(content[: int(len(content) * part)], tmp_path, passphrase)
+
+
+@pytest.mark.parametrize("passphrase", [None, PASSPHRASE])
+def test_a_changed_byte_is_noticed(tmp_path: Path, passphrase: str | None) -> None:
+    content = bytearray(packed(tmp_path, passphrase))
+    content[len(content) // 2] ^= 1
+    with pytest.raises(ArchiveError):
+        unpacked(bytes(content), tmp_path, passphrase)
+
+
+def test_a_member_that_differs_from_the_manifest_is_named(tmp_path: Path) -> None:
+    changed = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(packed(tmp_path))) as tar,
+        tarfile.open(fileobj=changed, mode="w:gz") as copy,
+    ):
+        for info in tar:
+            content = tar.extractfile(info).read().replace(b"rows rows", b"rows cows", 1)
+            copy.addfile(info, io.BytesIO(content))
+    with pytest.raises(ArchiveError, match="checksum of database.sqlite3 differs"):
+        unpacked(changed.getvalue(), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../secret_key", "/etc/passwd", "tables/../../x.copy"])
+def test_no_member_leaves_the_directory(tmp_path: Path, name: str) -> None:
+    members = {name: archive.Member(1, "00")}
+    content = packed(tmp_path, members={})
+    manifest = msgspec.json.decode(_read(content, archive.MANIFEST), type=Manifest)
+    manifest = msgspec.structs.replace(manifest, members=members)
+    evil = io.BytesIO()
+    with tarfile.open(fileobj=evil, mode="w:gz") as tar:
+        for path, data in ((archive.MANIFEST, msgspec.json.encode(manifest)), (name, b"x")):
+            info = tarfile.TarInfo(path)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    with pytest.raises(ArchiveError, match="not in its manifest"):
+        unpacked(evil.getvalue(), tmp_path)
+
+
+def _read(content: bytes, name: str) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(content)) as tar:
+        return tar.extractfile(name).read()
+
+
+def test_a_newer_format_names_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="format 2.*the version of Dragoman that made it"):
+        unpacked(packed(tmp_path, format=2), tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a backup", gzip.compress(b"not a tar" * 100)])
+def test_another_file_is_no_backup(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(ArchiveError, match="backup"):
+        unpacked(content, tmp_path)
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1])
+def test_a_stream_of_any_length_is_decrypted(size: int) -> None:
+    plain = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    file = io.BytesIO()
+    with EncryptedWriter(file, PASSPHRASE) as writer:
+        writer.write(plain)
+    file.seek(len(MAGIC))
+    assert io.BufferedReader(EncryptedReader(file, PASSPHRASE)).read() == plain
+
+
+def test_a_stream_without_its_last_chunk_is_refused() -> None:
+    file = io.BytesIO()
+    with EncryptedWriter(file, PASSPHRASE) as writer:
+        writer.write(b"x" * (CHUNK_BYTES + 1))
+    file.truncate(len(MAGIC) + 16 + CHUNK_BYTES + 16)
+    file.seek(len(MAGIC))
+    with pytest.raises(DecryptionError):
+        EncryptedReader(file, PASSPHRASE).read()

@@ -1,0 +1,226 @@
+"""Backup under traffic, restore into an empty installation: keys and credentials work there."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from django.conf import settings
+
+from gateway.backup import secrets
+from tests.e2e.nodes import new_database
+from tests.e2e.test_up import ROOT, Up, environ, refused, up
+from tests.fakes import StrictOpenAI
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A command of the program, without a traceback."""
+    done = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=environ(**environment),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def succeeds(*arguments: str, **environment: str) -> str:
+    done = run(*arguments, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fails(*arguments: str, **environment: str) -> str:
+    done = run(*arguments, **environment)
+    assert done.returncode != 0, done.stdout
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[StrictOpenAI]:
+    """A provider, which refuses every other credential."""
+    with StrictOpenAI() as server:
+        yield server
+
+
+def add_provider(gateway: Up, data: Path, upstream: StrictOpenAI) -> None:
+    admin = {"authorization": f"Bearer {(data / 'admin_key').read_text()}"}
+    body = {"name": "vendor", "preset": "openai", "credential": upstream.key}
+    body["base_url"] = f"{upstream.url}/v1"
+    httpx.post(f"{gateway.base}/api/providers", json=body, headers=admin).raise_for_status()
+
+
+def works(gateway: Up, key: str | None, upstream: StrictOpenAI) -> bool:
+    """Whether the key is accepted, and the provider accepts the stored credential."""
+    answer = gateway.chat(key, model=f"vendor/{upstream.models[0]}")
+    return answer.status_code == 200
+
+
+@contextlib.contextmanager
+def traffic(gateway: Up, key: str) -> Iterator[list[int]]:
+    """Requests one after the other until the block ends; gives their status codes."""
+    codes: list[int] = []
+    over = threading.Event()
+
+    def send() -> None:
+        while not over.is_set():
+            codes.append(gateway.chat(key).status_code)
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    try:
+        yield codes
+    finally:
+        over.set()
+        sender.join()
+
+
+@pytest.fixture(scope="module")
+def backup(
+    tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI
+) -> tuple[Path, Path, str]:
+    """A backup of a gateway under traffic, that gateway's data directory, and a gateway key."""
+    directory = tmp_path_factory.mktemp("backup")
+    data, file = directory / "data", directory / "dragoman.backup"
+    with up(data, DRAGOMAN_LOG_RETENTION_DAYS="7") as gateway:
+        key = gateway.key
+        assert key
+        add_provider(gateway, data, upstream)
+        with traffic(gateway, key) as codes:
+            succeeds("backup", str(file), "--data-dir", str(data), DRAGOMAN_LOG_RETENTION_DAYS="7")
+        assert set(codes) == {200}
+        assert gateway.end() == 0
+    return file, data, key
+
+
+def test_a_backup_is_private_and_never_overwrites(backup: tuple[Path, Path, str]) -> None:
+    file, data, _ = backup
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert "exists" in fails("backup", str(file), "--data-dir", str(data))
+    assert [path.name for path in data.glob(".backup-*")] == []
+
+
+def test_keys_and_credentials_work_where_it_is_restored(
+    backup: tuple[Path, Path, str], upstream: StrictOpenAI, tmp_path: Path
+) -> None:
+    file, _, key = backup
+    data = tmp_path / "data"
+    restore = ("restore", str(file), "--data-dir", str(data))
+    assert "set then and not now" in succeeds(*restore)
+    assert (data / "restored.env").read_text() == "DRAGOMAN_LOG_RETENTION_DAYS=7\n"
+    with up(data) as gateway:
+        assert works(gateway, key, upstream)
+        assert "not empty" in fails(*restore)
+        assert "stop it first" in fails(*restore, "--force")
+        assert works(gateway, key, upstream)
+
+
+def test_an_older_program_refuses_a_newer_database(
+    backup: tuple[Path, Path, str], tmp_path: Path
+) -> None:
+    file, original, _ = backup
+    data, newer = tmp_path / "data", tmp_path / "newer"
+    shutil.copytree(original, data)
+    with contextlib.closing(sqlite3.connect(data / "dragoman.sqlite3")) as database:
+        values = "('gateway', '0042_of_the_future', '2030-01-01')"
+        database.execute(f"INSERT INTO django_migrations (app, name, applied) VALUES {values}")
+        database.execute("UPDATE gateway_registry SET program_version = '9.9.9'")
+        database.commit()
+    status, printed = refused(data)
+    assert status == 2
+    assert f"this program is Dragoman {settings.PROGRAM_VERSION}" in printed
+    assert "migrated by Dragoman 9.9.9: gateway.0042_of_the_future" in printed
+    with newer.open("wb") as output:
+        command = [sys.executable, "manage.py", "backup", "-", "--data-dir", str(data)]
+        subprocess.run(command, cwd=ROOT, env=environ(), stdout=output, check=True, timeout=90)
+    error = fails("restore", str(newer), "--data-dir", str(tmp_path / "other"))
+    assert "does not know gateway.0042_of_the_future" in error
+    succeeds("restore", str(file), "--data-dir", str(data), "--force")
+    with contextlib.closing(sqlite3.connect(data / "dragoman.sqlite3")) as database:
+        (count,) = database.execute(
+            "SELECT count(*) FROM django_migrations WHERE name = '0042_of_the_future'"
+        ).fetchone()
+    assert count == 0
+
+
+def test_a_damaged_backup_changes_nothing(backup: tuple[Path, Path, str], tmp_path: Path) -> None:
+    file, original, _ = backup
+    damaged, data = tmp_path / "damaged", tmp_path / "data"
+    shutil.copytree(original, data)
+    damaged.write_bytes(file.read_bytes()[:-2000])
+    before = {path: path.read_bytes() for path in data.iterdir() if path.is_file()}
+    assert "damaged" in fails("restore", str(damaged), "--data-dir", str(data), "--force")
+    assert {path: path.read_bytes() for path in data.iterdir() if path.is_file()} == before
+
+
+NODE_SECRETS = secrets.Secrets(
+    secret_key="new", encryption_keys=["a", "b"], admin_key="new", environment={}
+)
+
+
+@pytest.mark.parametrize("name", ["DRAGOMAN_SECRET_KEY", "DRAGOMAN_ENCRYPTION_KEYS"])
+def test_an_environment_with_other_secrets_is_named(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets.check_environment(NODE_SECRETS)
+    monkeypatch.setenv(name, "another")
+    with pytest.raises(secrets.SecretsDiffer, match=name):
+        secrets.check_environment(NODE_SECRETS)
+
+
+def test_the_old_secrets_return_if_the_database_cannot_be_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DATA_DIR", tmp_path)
+    (tmp_path / "secret_key").write_text("old")
+    with pytest.raises(OSError, match="no space"), secrets.replaced_files(NODE_SECRETS):
+        assert (tmp_path / "encryption_key").read_text() == "a,b"
+        raise OSError("no space")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"secret_key": "old"}
+
+
+@pytest.mark.postgres
+def test_postgresql_is_restored_under_a_passphrase(tmp_path: Path, upstream: StrictOpenAI) -> None:
+    passphrase = tmp_path / "passphrase"
+    passphrase.write_text("correct horse battery staple\n")
+    file, data, other = tmp_path / "backup", tmp_path / "data", tmp_path / "other"
+    options = ("--passphrase-file", str(passphrase))
+    with new_database() as url, new_database() as empty:
+        with up(data, DATABASE_URL=url) as gateway:
+            key = gateway.key
+            assert key
+            add_provider(gateway, data, upstream)
+            with traffic(gateway, key) as codes:
+                succeeds("backup", str(file), "--data-dir", str(data), *options, DATABASE_URL=url)
+            assert set(codes) == {200}
+            gateway.end()
+        restore = ("restore", str(file), "--data-dir", str(other), *options)
+        assert "is of postgresql" in fails(*restore)
+        succeeds(*restore, DATABASE_URL=empty)
+        # A table of a newer version, which refers to one of ours, is in the way.
+        with psycopg.connect(empty, autocommit=True) as database:
+            database.execute("CREATE TABLE gateway_newer (r bigint REFERENCES gateway_route (id))")
+        succeeds(*restore, "--force", DATABASE_URL=empty)
+        with psycopg.connect(empty) as database:
+            assert database.execute("SELECT to_regclass('gateway_newer')").fetchone() == (None,)
+        with up(other, DATABASE_URL=empty) as gateway:
+            assert works(gateway, key, upstream)
+        # Sequences go on after the restored rows.
+        node = {"DRAGOMAN_DATA_DIR": str(other), "DATABASE_URL": empty}
+        assert "sk-dgm-" in succeeds("create_key", "another", **node)
