@@ -1,0 +1,114 @@
+"""Sends messages to alert channels."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import httpx
+from django.conf import settings
+from django.core.mail import EmailMessage
+from django.utils import timezone
+
+from gateway.models.alert import AlertChannel, AlertDelivery
+from gateway.models.sealed import UndecryptableError
+
+log = logging.getLogger(__name__)
+
+TIMEOUT_S = 10.0
+ATTEMPTS = 3
+
+
+class Notice(NamedTuple):
+    """One message: `status` is `firing`, `resolved` or `test`."""
+
+    status: str
+    event: str
+    subject: str
+    message: str
+    started_at: datetime
+
+    @property
+    def text(self) -> str:
+        """The message on one line."""
+        label = {"firing": "Alert", "resolved": "Resolved", "test": "Test"}[self.status]
+        return f"[Dragoman] {label}: {self.message}"
+
+
+class DeliveryError(Exception):
+    """A message that was not accepted; the text has no secrets."""
+
+
+def sample_notice() -> Notice:
+    """The message of the test button."""
+    text = "This is a test message. Alerts of this gateway arrive here."
+    return Notice("test", "test", "test", text, timezone.now())
+
+
+def deliver(channel: AlertChannel, notice: Notice, attempts: int = ATTEMPTS) -> str:
+    """Send a message, again if it fails, and record the outcome. Returns the error, or empty."""
+    error = ""
+    for _ in range(attempts):
+        try:
+            _send(channel, notice)
+        except DeliveryError as failure:
+            error = str(failure)
+            continue
+        error = ""
+        break
+    if error:
+        log.warning("an alert was not delivered", extra={"channel": channel.name, "error": error})
+    AlertDelivery.objects.update_or_create(
+        channel=channel, defaults={"sent_at": timezone.now(), "error": error[:500]}
+    )
+    return error
+
+
+def _send(channel: AlertChannel, notice: Notice) -> None:
+    try:
+        destination = channel.destination
+    except UndecryptableError as error:
+        raise DeliveryError(str(error)) from None
+    if channel.kind == AlertChannel.Kind.EMAIL:
+        _send_email(destination, notice)
+        return
+    _post(destination, {"text": notice.text} if channel.kind == "slack" else _payload(notice))
+
+
+def _payload(notice: Notice) -> dict[str, Any]:
+    return {
+        "source": "dragoman",
+        "status": notice.status,
+        "event": notice.event,
+        "subject": notice.subject,
+        "message": notice.message,
+        "started_at": notice.started_at.isoformat(),
+    }
+
+
+def _post(url: str, payload: dict[str, Any]) -> None:
+    try:
+        with (
+            httpx.Client(timeout=TIMEOUT_S, follow_redirects=False) as client,
+            client.stream("POST", url, json=payload) as response,
+        ):
+            status = response.status_code
+    except httpx.TimeoutException:
+        raise DeliveryError(f"no response within {TIMEOUT_S:.0f} s") from None
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        # The error's own text may contain the URL, which is a secret.
+        raise DeliveryError(f"the connection failed ({type(error).__name__})") from None
+    if not 200 <= status < 300:
+        raise DeliveryError(f"HTTP {status}")
+
+
+def _send_email(address: str, notice: Notice) -> None:
+    if not settings.EMAIL_HOST:
+        raise DeliveryError("no mail server is configured: set DRAGOMAN_SMTP_HOST")
+    body = f"{notice.message}\n\nSince {notice.started_at:%Y-%m-%d %H:%M} UTC."
+    try:
+        EmailMessage(notice.text, body, settings.DEFAULT_FROM_EMAIL, [address]).send()
+    except OSError as error:
+        # smtplib's exceptions are OSErrors; their texts may contain credentials.
+        raise DeliveryError(f"the mail server failed ({type(error).__name__})") from None

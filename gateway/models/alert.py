@@ -1,0 +1,122 @@
+"""Alerts, and the channels that they are sent to."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+
+from gateway.models.registry import RegistryRow
+from gateway.models.sealed import seal_for, unseal_for
+from gateway.querysets import RegistryRowQuerySet
+
+_CONTEXT = "alert channel"
+
+
+class AlertEvent(models.TextChoices):
+    """What alerts are about."""
+
+    BUDGET = "budget", "Budget at 80 % or used up"
+    ERROR_RATE = "error_rate", "Provider error rate"
+    COOLDOWN = "cooldown", "Target in cooldown"
+    REQUEST_LOG = "request_log", "Request log falling behind or losing rows"
+    KEY_EXPIRY = "key_expiry", "API key expires within 7 days"
+
+
+class AlertChannel(RegistryRow):
+    """A place that alerts are sent to: a Slack webhook, any webhook, or an email address.
+
+    `credential` is the sealed URL or address. `events` limits what is sent; empty means all.
+    """
+
+    class Kind(models.TextChoices):
+        """How a message is delivered."""
+
+        SLACK = "slack", "Slack webhook"
+        WEBHOOK = "webhook", "Webhook (JSON)"
+        EMAIL = "email", "Email"
+
+    name = models.CharField(
+        max_length=63, unique=True, validators=[RegexValidator(r"\A[^\x00-\x1f\x7f]+\Z")]
+    )
+    kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.SLACK)
+    credential = models.TextField(editable=False)
+    events = models.JSONField(default=list, blank=True)
+    enabled = models.BooleanField(default=True)
+
+    objects = RegistryRowQuerySet["AlertChannel"].as_manager()
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def destination(self) -> str:
+        """The URL or address. Raises UndecryptableError."""
+        return unseal_for(_CONTEXT, self.credential)
+
+    @destination.setter
+    def destination(self, value: str) -> None:
+        """Store the URL or address, encrypted."""
+        self.credential = seal_for(_CONTEXT, value)
+
+
+class AlertDelivery(models.Model):
+    """The outcome of the last message to a channel; not part of the registry."""
+
+    channel = models.OneToOneField(
+        AlertChannel, on_delete=models.CASCADE, primary_key=True, related_name="delivery"
+    )
+    sent_at = models.DateTimeField()
+    error = models.CharField(max_length=500, blank=True)
+
+    objects: ClassVar[models.Manager[AlertDelivery]] = models.Manager()
+
+    def __str__(self) -> str:
+        return self.error or "sent"
+
+
+class AlertQuerySet(models.QuerySet["Alert"]):
+    """Named filters of alerts."""
+
+    def active(self) -> AlertQuerySet:
+        """Alerts whose condition still holds."""
+        return self.filter(resolved_at=None)
+
+    def resolved(self) -> AlertQuerySet:
+        """Past alerts, newest first."""
+        return self.exclude(resolved_at=None).order_by("-resolved_at")
+
+
+class Alert(models.Model):
+    """One condition, from its first observation until it no longer holds.
+
+    `node` is the machine that observes it; empty for conditions that all nodes see alike.
+    `seen_at` is the last observation.
+    """
+
+    event = models.CharField(max_length=16, choices=AlertEvent.choices)
+    subject = models.CharField(max_length=300)
+    node = models.CharField(max_length=200, blank=True)
+    message = models.CharField(max_length=500)
+    started_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    resolved_at = models.DateTimeField(null=True, blank=True)
+
+    objects = AlertQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-started_at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["event", "subject", "node"],
+                condition=models.Q(resolved_at=None),
+                name="gateway_alert_active_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.event}: {self.subject}"

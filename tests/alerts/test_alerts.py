@@ -1,0 +1,274 @@
+"""Alerts: which conditions raise them, that each is sent once, and how messages are delivered."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core import mail
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from gateway import store
+from gateway.alerts.conditions import ProcessFigures, current_conditions
+from gateway.alerts.delivery import deliver, sample_notice
+from gateway.alerts.monitor import AlertTracker
+from gateway.models import Alert, AlertChannel
+from gateway.models.alert import AlertEvent
+from tests.store.factories import entry
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Receiver:
+    """A webhook. `status` is what it answers; `delay_s` how long it takes."""
+
+    def __init__(self) -> None:
+        self.received: list[Any] = []
+        self.status = 200
+        self.hang = threading.Event()
+        self.hangs = False
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if receiver.hangs:
+                    receiver.hang.wait(30)
+                receiver.received.append(json.loads(body))
+                self.send_response(receiver.status)
+                self.send_header("location", "http://127.0.0.1:1/")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Quiet."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/secret-token"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    receiver = Receiver()
+    thread = threading.Thread(target=receiver.server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    yield receiver
+    receiver.hang.set()
+    receiver.server.shutdown()
+    receiver.server.server_close()
+
+
+def channel(url: str, **values: Any) -> AlertChannel:
+    row = AlertChannel(name=values.pop("name", "hook"), **{"kind": "webhook", **values})
+    row.destination = url
+    row.save()
+    return row
+
+
+def figures(**changes: Any) -> ProcessFigures:
+    base = ProcessFigures(
+        snapshot=store.load_snapshot(), budgets={}, cooldowns=(), lost_rows=0, waiting_rows=0
+    )
+    return base._replace(**changes)
+
+
+class Node:
+    """Checks as the process of one machine does."""
+
+    def __init__(self, name: str = "node-1") -> None:
+        self.tracker = AlertTracker(name)
+
+    def check(self, **changes: Any) -> None:
+        self.tracker.update(current_conditions(figures(**changes), timezone.now()))
+
+
+def conditions(**changes: Any) -> list[tuple[AlertEvent, str]]:
+    return [(c.event, c.subject) for c in current_conditions(figures(**changes), timezone.now())]
+
+
+def test_no_conditions() -> None:
+    assert conditions() == []
+
+
+@pytest.mark.parametrize(
+    ("spent", "share"), [(7.99, None), (8.0, "80%"), (9.99, "80%"), (10.0, "100%"), (12.0, "100%")]
+)
+def test_budgets(spent: float, share: str | None) -> None:
+    key, _ = store.create_key("ci")
+    found = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
+    assert found == ([(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else [])
+
+
+@pytest.mark.parametrize(
+    ("failed", "answered", "kind", "raised"),
+    [
+        (5, 15, "upstream_error", True),
+        (4, 16, "upstream_error", False),
+        (5, 10, "timeout", False),  # too few to tell
+        (20, 0, "invalid_request", False),  # the clients' errors
+    ],
+)
+def test_error_rates(failed: int, answered: int, kind: str, raised: bool) -> None:
+    now = timezone.now().timestamp()
+    rows = [
+        entry(id=f"f{n}", started_at=now, provider="acme", error_kind=kind, outcome="error")
+        for n in range(failed)
+    ]
+    rows += [entry(id=f"a{n}", started_at=now, provider="acme") for n in range(answered)]
+    rows += [
+        entry(id=f"o{n}", started_at=now - 600, provider="old", error_kind=kind, outcome="error")
+        for n in range(30)
+    ]
+    store.write(rows)
+    assert conditions() == ([(AlertEvent.ERROR_RATE, "acme")] if raised else [])
+
+
+def test_keys_that_expire_soon() -> None:
+    now = timezone.now()
+    for name, days, revoked in (("soon", 6, False), ("later", 8, False), ("gone", 6, True)):
+        key, _ = store.create_key(name)
+        key.expires_at = now + dt.timedelta(days=days)
+        key.revoked_at = now if revoked else None
+        key.save()
+    ((event, subject),) = conditions()
+    assert event == AlertEvent.KEY_EXPIRY
+    assert subject.startswith("soon (")
+
+
+def test_an_alert_and_its_end_are_sent_once(receiver: Receiver) -> None:
+    channel(receiver.url)
+    check = Node().check
+    for _ in range(3):
+        check(lost_rows=7)
+    assert [m["status"] for m in receiver.received] == ["firing"]
+    assert receiver.received[0]["message"] == "7 rows of the request log were lost since the start."
+    check()
+    check()
+    assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
+    assert Alert.objects.active().count() == 0
+    assert Alert.objects.resolved().count() == 1
+
+
+def test_a_short_cooldown_is_not_sent(receiver: Receiver) -> None:
+    channel(receiver.url)
+    check = Node().check
+    for cooldowns in ((), ("a/b",), ("a/b",), (), ("a/b",), ("a/b",)):
+        check(cooldowns=cooldowns)
+    assert receiver.received == []
+    check(cooldowns=("a/b",))
+    assert [m["subject"] for m in receiver.received] == ["a/b"]
+
+
+def test_nodes_do_not_end_each_others_alerts(receiver: Receiver) -> None:
+    channel(receiver.url)
+    one, two = Node("node-1"), Node("node-2")
+    one.check(lost_rows=1)
+    two.check()
+    assert Alert.objects.active().count() == 1
+    # A node that was shut down does not report any more.
+    Alert.objects.update(seen_at=timezone.now() - dt.timedelta(minutes=11))
+    two.check()
+    assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
+
+
+def test_what_all_nodes_see_is_sent_by_one(receiver: Receiver) -> None:
+    key, _ = store.create_key("ci")
+    spent = {(f"key:{key.pk}", "day"): (10.0, 10.0)}
+    channel(receiver.url)
+    for name in ("node-1", "node-2"):
+        Node(name).check(budgets=spent)
+    assert len(receiver.received) == 1
+
+
+def test_channels_get_what_they_ask_for(receiver: Receiver) -> None:
+    channel(receiver.url, name="budgets", events=["budget"])
+    channel(receiver.url, name="off", enabled=False)
+    channel(receiver.url, name="slack", kind="slack")
+    Node().check(lost_rows=1)
+    text = "[Dragoman] Alert: 1 rows of the request log were lost since the start."
+    assert receiver.received == [{"text": text}]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"status": 404}, "HTTP 404"),
+        ({"status": 302}, "HTTP 302"),  # never followed
+        ({"hangs": True}, "no response within"),
+    ],
+)
+def test_a_failed_delivery_is_recorded(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, fault: dict[str, Any], error: str
+) -> None:
+    monkeypatch.setattr("gateway.alerts.delivery.TIMEOUT_S", 0.2)
+    for name, value in fault.items():
+        setattr(receiver, name, value)
+    row = channel(receiver.url)
+    assert deliver(row, sample_notice(), attempts=1).startswith(error)
+    row.refresh_from_db()
+    assert row.delivery.error.startswith(error)
+    assert "secret-token" not in row.delivery.error
+
+
+def test_an_unreachable_webhook_reveals_no_url() -> None:
+    row = channel("http://127.0.0.1:1/secret-token")
+    error = deliver(row, sample_notice(), attempts=1)
+    assert error == "the connection failed (ConnectError)"
+
+
+def test_email(settings: Any) -> None:
+    row = channel("ops@example.org", kind="email")
+    settings.EMAIL_HOST = ""
+    assert "DRAGOMAN_SMTP_HOST" in deliver(row, sample_notice(), attempts=1)
+    settings.EMAIL_HOST = "mail.example.org"
+    assert deliver(row, sample_notice(), attempts=1) == ""
+    (message,) = mail.outbox
+    assert message.to == ["ops@example.org"]
+    assert message.subject.startswith("[Dragoman] Test")
+
+
+def test_the_page(client: Client, receiver: Receiver) -> None:
+    client.force_login(User.objects.create_superuser("ada"))
+    fields = {"name": "hook", "kind": "webhook", "destination": receiver.url, "enabled": "on"}
+    wrong = client.post(reverse("alert-channel-add"), {**fields, "destination": "javascript:1"})
+    assert wrong.status_code == 422
+    assert client.post(reverse("alert-channel-add"), fields).status_code == 302
+    row = AlertChannel.objects.get()
+    assert row.destination == receiver.url
+    assert receiver.url not in row.credential
+    # An empty field keeps the stored URL, unless it would become an address.
+    edit = reverse("alert-channel", args=[row.pk])
+    assert client.post(edit, {**fields, "name": "pager", "destination": ""}).status_code == 302
+    assert client.post(edit, {**fields, "kind": "email", "destination": ""}).status_code == 422
+    row.refresh_from_db()
+    assert (row.name, row.destination) == ("pager", receiver.url)
+    page = client.post(reverse("alert-channel-test", args=[row.pk]), follow=True)
+    assert "Test message sent to pager." in page.content.decode()
+    assert receiver.received[0]["status"] == "test"
+    receiver.status = 500
+    page = client.post(reverse("alert-channel-test", args=[row.pk]), follow=True)
+    assert "not delivered: HTTP 500" in page.content.decode()
+    for url in (reverse("alerts"), edit):
+        assert "secret-token" not in client.get(url).content.decode()
+    assert client.post(reverse("alert-channel-delete", args=[row.pk])).status_code == 302
+    assert AlertChannel.objects.count() == 0
+
+
+def test_only_admins_see_alerts(client: Client) -> None:
+    row = channel("http://127.0.0.1:1/")
+    client.force_login(User.objects.create_user("vic"))
+    for url in (
+        reverse("alerts"),
+        reverse("alert-channel-add"),
+        reverse("alert-channel", args=[row.pk]),
+    ):
+        assert client.get(url).status_code == 403
+    for name in ("alert-channel-test", "alert-channel-delete"):
+        assert client.post(reverse(name, args=[row.pk])).status_code == 403
