@@ -1,0 +1,93 @@
+"""W3C trace context of one request, and the interface through which its log record is exported.
+
+https://www.w3.org/TR/trace-context/
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+import msgspec
+
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.routing.snapshot import Snapshot
+
+Header = tuple[bytes, bytes]
+TRACEPARENT = re.compile(
+    r"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-((?!0{16})[0-9a-f]{16})-([0-9a-f]{2})"
+)
+TRACEPARENT_CHARS = 55
+MAX_TRACESTATE_CHARS = 512
+
+
+class TraceContext(msgspec.Struct, frozen=True):
+    """The span of one request.
+
+    Attributes:
+        trace_id, span_id: lower-case hex.
+        parent_span_id: the client's span; empty if the trace starts here.
+        sampled: whether the spans of this request are exported.
+    """
+
+    trace_id: str
+    span_id: str
+    parent_span_id: str
+    sampled: bool
+
+    def child(self) -> TraceContext:
+        """A span below this one."""
+        return TraceContext(self.trace_id, new_span_id(), self.span_id, self.sampled)
+
+
+class Telemetry(Protocol):
+    """Exports log records; `gateway.telemetry` has the implementation."""
+
+    def is_sampled(self, trace_id: str, *, parent: bool | None) -> bool:
+        """Whether to export the spans of a trace; `parent` is the client's decision, if any."""
+
+    def use_snapshot(self, snapshot: Snapshot) -> None:
+        """Sets the providers by which spans are labelled."""
+
+    def export(self, record: LogRecord, *, sampled: bool) -> None:
+        """Queues one record; never waits."""
+
+    def close(self) -> None:
+        """Exports what is queued, within a few seconds. Blocks."""
+
+
+def trace_context(headers: Mapping[str, str], telemetry: Telemetry) -> TraceContext:
+    """The context of a request with these headers: in the client's trace, or in a new one."""
+    traceparent = headers.get("traceparent", "")
+    match = len(traceparent) == TRACEPARENT_CHARS and TRACEPARENT.fullmatch(traceparent)
+    if not match:
+        trace_id, parent_span_id = f"{random.getrandbits(128) or 1:032x}", ""
+        sampled = telemetry.is_sampled(trace_id, parent=None)
+    else:
+        trace_id, parent_span_id = match[1], match[2]
+        sampled = telemetry.is_sampled(trace_id, parent=bool(int(match[3], 16) & 1))
+    return TraceContext(trace_id, new_span_id(), parent_span_id, sampled)
+
+
+def new_span_id() -> str:
+    """A random span id."""
+    return f"{random.getrandbits(64) or 1:016x}"
+
+
+def traced_headers(
+    headers: Mapping[str, str], context: TraceContext, span_id: str
+) -> tuple[Header, ...]:
+    """`traceparent` with `span_id` as the parent, and the client's `tracestate`."""
+    value = f"00-{context.trace_id}-{span_id}-{context.sampled:02x}"
+    traceparent = (b"traceparent", value.encode())
+    state = headers.get("tracestate", "")
+    if context.parent_span_id and is_tracestate(state):
+        return traceparent, (b"tracestate", state.encode())
+    return (traceparent,)
+
+
+def is_tracestate(state: str) -> bool:
+    """Whether a client's `tracestate` is not empty and safe to pass on."""
+    return 0 < len(state) <= MAX_TRACESTATE_CHARS and state.isascii() and state.isprintable()

@@ -1,0 +1,1 @@
+"""Export of log records: OpenTelemetry traces and metrics, access log."""

@@ -1,0 +1,89 @@
+"""OpenTelemetry's metrics for generative AI, from log records.
+
+https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from opentelemetry.sdk.metrics import MeterProvider
+
+from gateway.relay.exchange.log_record import LogRecord
+from gateway.routing.snapshot import Snapshot
+from gateway.telemetry.exporter import QueuedRecord
+from gateway.telemetry.labels import ProviderLabel, operation_name, provider_labels
+
+# The conventions' own boundaries.
+_TOKENS = [1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216]
+_OPERATION_S = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56]
+_OPERATION_S += [5.12, 10.24, 20.48, 40.96, 81.92]
+_FIRST_CHUNK_S = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25]
+_FIRST_CHUNK_S += [0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0]
+
+
+class MetricConsumer:
+    """Counts records; the meter provider exports the counts at intervals.
+
+    Requests without a call of a provider (rejected ones, cache hits) are not counted.
+    """
+
+    all_records = True
+    bodies = False
+
+    def __init__(self, meters: MeterProvider, version: str) -> None:
+        self._meters = meters
+        self._labels: Mapping[str, ProviderLabel] = {}
+        meter = meters.get_meter("dragoman", version)
+        self._tokens = meter.create_histogram(
+            "gen_ai.client.token.usage",
+            "{token}",
+            "Number of input and output tokens used.",
+            explicit_bucket_boundaries_advisory=_TOKENS,
+        )
+        self._duration = meter.create_histogram(
+            "gen_ai.client.operation.duration",
+            "s",
+            "GenAI operation duration.",
+            explicit_bucket_boundaries_advisory=_OPERATION_S,
+        )
+        self._first_chunk = meter.create_histogram(
+            "gen_ai.client.operation.time_to_first_chunk",
+            "s",
+            "Time to the first chunk of the response.",
+            explicit_bucket_boundaries_advisory=_FIRST_CHUNK_S,
+        )
+
+    def use_snapshot(self, snapshot: Snapshot) -> None:
+        """Sets the providers by which values are labelled."""
+        self._labels = provider_labels(snapshot)
+
+    def consume(self, batch: Sequence[QueuedRecord]) -> None:
+        """Counts one batch."""
+        for item in batch:
+            if any(attempt.skipped is None for attempt in item.record.attempts):
+                self._count(item.record)
+
+    def close(self) -> None:
+        """Exports the last values."""
+        self._meters.shutdown()
+
+    def _count(self, record: LogRecord) -> None:
+        label = self._labels.get(record.provider) or ProviderLabel(record.provider)
+        attributes: dict[str, str | int] = {
+            "gen_ai.operation.name": operation_name(record, record.upstream_dialect),
+            "gen_ai.provider.name": label.name,
+            "gen_ai.request.model": record.model,
+            "server.address": label.address,
+            "server.port": label.port,
+        }
+        failed = {"error.type": record.error_kind} if record.error_kind else {}
+        self._duration.record(record.duration_ms / 1000, {**attributes, **failed})
+        if record.stream and record.first_token_ms is not None:
+            self._first_chunk.record(record.first_token_ms / 1000, attributes)
+        if record.prompt_tokens is not None:
+            prompt = {**attributes, "gen_ai.token.type": "input"}
+            self._tokens.record(record.prompt_tokens, prompt)
+        if record.output_tokens is not None:
+            output = {**attributes, "gen_ai.token.type": "output"}
+            self._tokens.record(record.output_tokens, output)

@@ -1,0 +1,182 @@
+"""Spans of requests, as a collector receives them over OTLP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from gateway.config.otel import OtelSettings
+from gateway.config.telemetry import start_telemetry
+from gateway.relay.exchange.trace import Telemetry
+from tests.fakes.otlp import Collector, attributes
+from tests.relay.harness import DONE as STREAM_END
+from tests.relay.harness import Gateway, chunk, completion, gateway, provider, route, snapshot, sse
+from tests.waits import until_in_loop
+
+CHAT = {
+    "model": "r",
+    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "secret"}],
+}
+PARENT = "0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331"
+
+
+@pytest.fixture
+def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
+    headers = {"x-api-key": "collector-key"}
+    with Collector(headers=headers) as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-api-key=collector-key")
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test")
+        yield collector
+        assert collector.refusals == []
+
+
+def telemetry(**options: Any) -> Telemetry:
+    started = start_telemetry(OtelSettings(traces=True, **options), "1.2.3", access_log=False)
+    assert started is not None
+    return started
+
+
+def failure(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(503, json={"error": {"message": "down", "type": "server_error"}})
+
+
+async def spans_of(gw: Gateway, collector: Collector, count: int) -> list[Any]:
+    """The first `count` spans, in order of their starts: the request's own is the first."""
+    await until_in_loop(lambda: len(collector.spans) >= count or bool(collector.refusals))
+    return sorted(collector.spans, key=lambda s: (s.start_time_unix_nano, s.kind != 2))
+
+
+async def test_a_request_and_its_attempts(tmp_path: Path, collector: Collector) -> None:
+    usage = {
+        "prompt_tokens": 12,
+        "completion_tokens": 5,
+        "total_tokens": 17,
+        "prompt_tokens_details": {"cached_tokens": 4},
+    }
+    registry = snapshot(route("r", provider("one"), provider("two")))
+    answers = {"one": failure, "two": lambda _: completion(usage=usage)}
+    async with gateway(tmp_path, registry, start_telemetry=telemetry, **answers) as gw:
+        reply = await gw.post(
+            "/v1/chat/completions",
+            CHAT,
+            headers={"traceparent": f"00-{PARENT}-01", "x-session-id": "s-1"},
+        )
+        assert reply.status == 200
+        request, first, second = await spans_of(gw, collector, 3)
+        sent = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
+        row = await gw.entry()
+    trace_id, parent_id = PARENT.split("-")
+    assert {span.trace_id.hex() for span in collector.spans} == {trace_id}
+    assert request.parent_span_id.hex() == parent_id
+    assert (request.kind, first.kind, second.kind) == (2, 3, 3)  # server, client
+    assert {first.parent_span_id, second.parent_span_id} == {request.span_id}
+    # Each upstream continues the trace below its own attempt.
+    assert sent == [f"00-{trace_id}-{span.span_id.hex()}-01" for span in (first, second)]
+    assert (request.name, second.name) == ("POST /v1/chat/completions", "chat gpt-4.1")
+    assert first.status.code == 2
+    assert attributes(first)["error.type"] == "overloaded"
+    assert attributes(first)["http.response.status_code"] == 503
+    assert "gen_ai.usage.input_tokens" not in attributes(first)
+    values = attributes(second)
+    assert values["gen_ai.provider.name"] == "openai"
+    assert values["gen_ai.operation.name"] == "chat"
+    assert values["gen_ai.request.model"] == "gpt-4.1"
+    assert values["gen_ai.conversation.id"] == "s-1"
+    assert values["gen_ai.usage.input_tokens"] == 12
+    assert values["gen_ai.usage.cache_read.input_tokens"] == 4
+    assert values["gen_ai.usage.output_tokens"] == 5
+    assert values["gen_ai.response.finish_reasons"] == ["stop"]
+    assert values["server.address"] == "two.test"
+    assert attributes(request)["dragoman.request.id"] == row.id
+    assert attributes(request)["http.response.status_code"] == 200
+    assert collector.resources[0]["service.name"] == "dragoman"
+    assert collector.resources[0]["service.version"] == "1.2.3"
+    assert collector.resources[0]["deployment.environment.name"] == "test"
+    # Neither prompts nor keys are exported by default.
+    for secret in (b"secret", b"Be brief", b"sk-dgm-test"):
+        assert secret not in collector.payload
+
+
+@pytest.mark.parametrize(
+    ("options", "parent_flag", "exported"),
+    [
+        ({"ratio": 0.0}, "01", True),
+        ({"ratio": 1.0}, "00", False),
+        ({"ratio": 0.0, "parent_based": False}, "01", False),
+        ({"ratio": 1.0, "parent_based": False}, "00", True),
+        ({"ratio": 0.0}, None, False),
+    ],
+)
+async def test_sampling(
+    tmp_path: Path,
+    collector: Collector,
+    options: dict[str, Any],
+    parent_flag: str | None,
+    exported: bool,
+) -> None:
+    headers = {"traceparent": f"00-{PARENT}-{parent_flag}"} if parent_flag else {}
+    registry = snapshot(route("r", provider("one")))
+    start = lambda: telemetry(**options)  # noqa: E731
+    async with gateway(tmp_path, registry, start_telemetry=start, one=lambda _: completion()) as gw:
+        await gw.post("/v1/chat/completions", CHAT, headers=headers)
+        flag = gw.upstreams.requests[0].headers["traceparent"][-2:]
+    # Closing the gateway has exported all that was queued.
+    assert bool(collector.spans) is exported
+    assert flag == ("01" if exported else "00")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("capture_content", [False, True])
+async def test_content(
+    tmp_path: Path, collector: Collector, stream: bool, capture_content: bool
+) -> None:
+    registry = snapshot(route("r", provider("one")), log_bodies=True)
+    answer = sse(chunk("hel"), chunk("lo"), chunk(finish="stop"), STREAM_END)
+    start = lambda: telemetry(capture_content=capture_content)  # noqa: E731
+    async with gateway(
+        tmp_path,
+        registry,
+        start_telemetry=start,
+        one=lambda _: answer if stream else completion("hello"),
+    ) as gw:
+        await gw.post("/v1/chat/completions", {**CHAT, "stream": stream})
+    _, attempt = sorted(collector.spans, key=lambda span: span.kind)
+    values = attributes(attempt)
+    if not capture_content:
+        assert not any(name.endswith("messages") for name in values)
+        return
+    assert json.loads(values["gen_ai.system_instructions"]) == [
+        {"type": "text", "content": "Be brief."}
+    ]
+    assert json.loads(values["gen_ai.input.messages"]) == [
+        {"role": "user", "parts": [{"type": "text", "content": "secret"}]}
+    ]
+    assert json.loads(values["gen_ai.output.messages"]) == [
+        {
+            "role": "assistant",
+            "parts": [{"type": "text", "content": "hello"}],
+            "finish_reason": "stop",
+        }
+    ]
+
+
+async def test_a_collector_that_is_away_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+    registry = snapshot(route("r", provider("one")))
+    async with gateway(
+        tmp_path, registry, start_telemetry=telemetry, one=lambda _: completion()
+    ) as gw:
+        for _ in range(3):
+            assert (await gw.post("/v1/chat/completions", CHAT)).status == 200
+    messages = [m for m in caplog.messages if m.startswith("OpenTelemetry")]
+    assert len(messages) == 1
+    assert "127.0.0.1" in messages[0] or "export" in messages[0].lower()
