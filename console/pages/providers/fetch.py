@@ -106,7 +106,7 @@ def _page(request: HttpRequest, row: Provider, catalogue: ModelCatalog) -> HttpR
         "diff": diff,
         "new": [_new_model_view(row.preset, model) for model in diff.new] if diff else [],
         "token": _sign_list(row, catalogue.models),
-        "ticked": diff is not None and not rows and len(diff.new) <= 20,
+        "preselected": diff is not None and not rows and len(diff.new) <= 20,
     }
     return render(request, "console/providers/fetch.html", context)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from django import forms
 from django.urls import reverse
@@ -11,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.dialects import title
 from console.pages.providers import credential_hints
+from console.pages.providers.network_form import CODE_INPUT, NetworkForm
 from console.pages.providers.pairs_field import PairsField, mask_pairs
 from gateway import store
 from gateway.dialects import DIALECTS
@@ -36,10 +36,9 @@ _TIMEOUT_LABELS = {
 }
 # Field of a document -> field of the form, if the names differ.
 _FORM_FIELDS = {"credential": "key"}
-_CODE_INPUT = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
 
 
-class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
+class ProviderForm(NetworkForm):
     """A provider based on its preset: an empty field uses the preset's value."""
 
     mode = forms.ChoiceField(label=_("Key"), choices=MODES, widget=forms.RadioSelect)
@@ -47,13 +46,13 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         label=_("API key"),
         required=False,
         max_length=8000,
-        widget=forms.PasswordInput(attrs={**_CODE_INPUT, "autocomplete": "new-password"}),
+        widget=forms.PasswordInput(attrs={**CODE_INPUT, "autocomplete": "new-password"}),
     )
     base_url = forms.CharField(
         label=_("Base URL"),
         required=False,
         max_length=500,
-        widget=forms.TextInput(attrs={**_CODE_INPUT, "inputmode": "url"}),
+        widget=forms.TextInput(attrs={**CODE_INPUT, "inputmode": "url"}),
     )
     dialect = forms.ChoiceField(label=_("API format"), required=False)
     auth = forms.ChoiceField(label=_("Authentication"), required=False)
@@ -84,8 +83,8 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
             "drop_params": _("Drop unsupported parameters"),
         }
         widgets = {
-            "name": forms.TextInput(attrs=_CODE_INPUT),
-            "credential_env": forms.TextInput(attrs=_CODE_INPUT),
+            "name": forms.TextInput(attrs=CODE_INPUT),
+            "credential_env": forms.TextInput(attrs=CODE_INPUT),
         }
         help_texts = {
             "name": _("Prefix in provider/model."),
@@ -100,7 +99,6 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         self.preset = preset
         row: Provider = self.instance
         row.preset = row.preset if row.pk else preset.name
-        self._saved_origin = _origin(_base_url(row, preset)) if row.pk else None
         self._saved_pairs = {"headers": row.headers or {}, "query": row.query or {}}
         self._set_choices()
         for name, label in _TIMEOUT_LABELS.items():
@@ -186,19 +184,16 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
 
     def _restore_masked_values(self, cleaned_data: dict[str, Any]) -> None:
         """Replace masked values by the saved ones, if the server is still the same."""
-        origin_changed = self._saved_origin not in {None, self._requested_origin(cleaned_data)}
+        recipient_changed = self.is_recipient_changed(cleaned_data)
         for field, saved in self._saved_pairs.items():
             entered: dict[str, str] = cleaned_data.get(field) or {}
             masked_names = [
                 name for name, value in entered.items() if value == MASK and name in saved
             ]
-            if masked_names and origin_changed:
+            if masked_names and recipient_changed:
                 message = _("The server has changed. Enter %s again to confirm sending it there.")
                 self.add_error(field, message % ", ".join(masked_names))
             cleaned_data[field] = {**entered, **{name: saved[name] for name in masked_names}}
-
-    def _requested_origin(self, cleaned_data: dict[str, Any]) -> tuple[str, str]:
-        return _origin(cleaned_data.get("base_url") or self.preset.base_url)
 
     def clean(self) -> dict[str, Any]:
         """Require a key if the mode needs one; a saved key goes to the saved server only."""
@@ -216,7 +211,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         """Without a new key, the stored one must still go to the same server."""
         if not self.instance.credential:
             self.add_error("key", _("Enter a key, or choose another option."))
-        elif self._requested_origin(cleaned_data) != self._saved_origin:
+        elif self.is_recipient_changed(cleaned_data):
             self.add_error(
                 "key",
                 _("The server has changed. Enter the key again to confirm sending it there."),
@@ -241,6 +236,7 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         row, cleaned_data = self.instance, self.cleaned_data
         row.passthrough = {"yes": True, "no": False}.get(cleaned_data.get("passthrough", ""))
         row.headers = cleaned_data.get("headers", {})
+        self.set_network(row)
         # Null means the preset's own query, which an empty field does not change.
         row.query = cleaned_data.get("query") or (None if row.query is None else {})
         row.timeouts = {
@@ -280,18 +276,6 @@ def variable_is_set(name: str) -> bool:
 def preset_of(row: Provider) -> Preset:
     """The preset of a row; `custom` for an unknown one, so that it can be edited."""
     return PRESETS.get(row.preset) or PRESETS["custom"]
-
-
-def _base_url(row: Provider, preset: Preset) -> str:
-    return row.base_url or preset.base_url
-
-
-def _origin(url: str) -> tuple[str, str]:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return ("", url)
-    return (parts.scheme, parts.netloc.lower())
 
 
 def _free_name(base: str) -> str:

@@ -14,7 +14,7 @@ from django.utils.translation import ngettext
 from console.pages.providers.forms import variable_is_set
 from gateway import store
 from gateway.models import Provider, RequestLog
-from gateway.relay import runtime
+from gateway.relay.runtime import Runtime
 from gateway.routing.circuit_breaker import allows_call
 
 WINDOW = timedelta(hours=1)
@@ -36,11 +36,11 @@ class Credential(NamedTuple):
     text: str
 
 
-def healths(rows: Iterable[Provider]) -> dict[int, Health]:
+def healths(rows: Iterable[Provider], runtime: Runtime | None) -> dict[int, Health]:
     """State of each provider by row id: configuration problems, cooldowns, failures."""
     warnings = _warnings()
     calls = RequestLog.objects.outcomes_by_provider(timezone.now() - WINDOW)
-    cooldowns = _models_in_cooldown()
+    cooldowns = _models_in_cooldown(runtime)
     return {row.pk: _health(row, warnings, cooldowns, calls) for row in rows}
 
 
@@ -79,9 +79,8 @@ def _warnings() -> dict[str, Health]:
     return healths
 
 
-def _models_in_cooldown() -> dict[str, int]:
+def _models_in_cooldown(live: Runtime | None) -> dict[str, int]:
     """Number of models in cooldown in this process, by provider name."""
-    live = runtime.current()
     counts: dict[str, int] = {}
     if live is None:
         return counts
@@ -109,10 +108,12 @@ def credential(row: Provider, *, admin: bool) -> Credential:
     return Credential("", _("none"))
 
 
-def rows_of(providers: Iterable[Provider], *, admin: bool) -> list[dict[str, Any]]:
+def rows_of(
+    providers: Iterable[Provider], runtime: Runtime | None, *, admin: bool
+) -> list[dict[str, Any]]:
     """Return the rows of the list."""
     rows = list(providers)
-    states = healths(rows)
+    states = healths(rows, runtime)
     return [
         {"row": row, "health": states[row.pk], "credential": credential(row, admin=admin)}
         for row in rows

@@ -18,12 +18,17 @@ from console.access import admin, is_admin, viewer
 from console.dialects import title
 from console.pages.keys.spend import provider_gauges
 from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
+from console.pages.providers.network_form import NETWORK_FIELDS
 from console.pages.providers.state import credential, healths, rows_of
+from gateway.api.runtime import runtime_of
 from gateway.models import Provider, Route, Source
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
+from gateway.store.network_values import network_value, network_warnings
 
 PAGE = "providers"
+# Fields that are folded away unless one of them is invalid.
+ADVANCED_FIELDS = ("auth", "passthrough", "headers", "query", *NETWORK_FIELDS)
 # Presets for any server, shown apart from the grid.
 CUSTOM = ("custom", "custom-anthropic")
 
@@ -33,7 +38,7 @@ CUSTOM = ("custom", "custom-anthropic")
 def providers(request: HttpRequest) -> HttpResponse:
     """All providers: key, models, state."""
     rows = Provider.objects.annotate(model_count=Count("models")).order_by("name")
-    row_views = rows_of(rows, admin=is_admin(request.user))
+    row_views = rows_of(rows, runtime_of(request), admin=is_admin(request.user))
     for row in row_views:
         row["preset"] = preset_of(row["row"])
         row["dialect"] = title(row["row"].dialect or row["preset"].dialect)
@@ -115,12 +120,21 @@ def form_page(
         "test_result": test_result,
         "models": row.models.order_by("name") if row else (),
         "fixed": row is not None and fixed(row),
-        "health": healths([row])[row.pk] if row else None,
+        "health": healths([row], runtime_of(request))[row.pk] if row else None,
         "gauges": provider_gauges([row], timezone.now())[row.pk] if row else (),
         "credential": credential(row, admin=True) if row else None,
         "variable": _variable(form["credential_env"].value() or ""),
+        "advanced_errors": any(form[name].errors for name in ADVANCED_FIELDS),
+        "network_warnings": _network_warnings(row) if row else (),
     }
     return render(request, "console/providers/edit.html", context, status=status)
+
+
+def _network_warnings(row: Provider) -> list[str]:
+    try:
+        return network_warnings(network_value(row))
+    except ValueError:  # Health says why the provider is left out
+        return []
 
 
 def fixed(row: Provider) -> bool:

@@ -22,8 +22,10 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.providers import sigv4
 from gateway.providers.auth import derives_header, fields_of
+from gateway.providers.network import DIRECT
 from gateway.providers.sigv4 import Key
 from gateway.relay.upstream.http1 import Content
+from gateway.relay.upstream.tls import create_context
 from gateway.routing.snapshot import Provider
 
 log = logging.getLogger(__name__)
@@ -64,9 +66,22 @@ def require_extra(module: str, extra: str) -> None:
         importlib.import_module(module)
     except ImportError:
         raise MissingExtra(
-            "the gateway lacks a package that this provider's credential needs: "
-            f"pip install 'dragoman[{extra}]'"
+            "the gateway lacks a package that this provider's credential requires: pip install "
+            f"'dragoman[{extra}]'"
         ) from None
+
+
+def _token_client(proxy: str) -> httpx.Client:
+    """A client for token endpoints: through the provider's proxy, or that of the environment.
+
+    The provider's own authorities and certificate are for the provider's server only.
+    """
+    return httpx.Client(
+        proxy=proxy if proxy not in {"", DIRECT} else None,
+        trust_env=not proxy,
+        verify=create_context(),
+        timeout=TIMEOUT_S,
+    )
 
 
 # --- Google ------------------------------------------------------------------------------
@@ -112,7 +127,7 @@ class _GoogleTransport:
         return _GoogleResponse(answer)
 
 
-def google_token(fields: dict[str, Any]) -> Grant[str]:
+def google_token(fields: dict[str, Any], proxy: str) -> Grant[str]:
     """An access token for a service account or a user, or for the machine itself.
 
     Other types of credentials may name programs to run and URLs to call: those are only
@@ -135,8 +150,8 @@ def google_token(fields: dict[str, Any]) -> Grant[str]:
         case "authorized_user":
             google_credentials = person.from_authorized_user_info(fields, scopes=[_GOOGLE])
         case kind:
-            raise ValueError(f"credentials of the type {str(kind)[:40]!r} are not taken")
-    with httpx.Client() as client:
+            raise ValueError(f"credentials of the type {str(kind)[:40]!r} are not supported")
+    with _token_client(proxy) as client:
         google_credentials.refresh(_GoogleTransport(client))
     # Its expiry is in UTC, without a time zone.
     expires_at = (
@@ -152,7 +167,7 @@ def google_token(fields: dict[str, Any]) -> Grant[str]:
 # --- Microsoft ---------------------------------------------------------------------------
 
 
-def entra_token(fields: dict[str, Any]) -> Grant[str]:
+def entra_token(fields: dict[str, Any], proxy: str) -> Grant[str]:
     """An access token of Microsoft Entra for a client secret."""
     authority = str(fields.get("authority") or _AUTHORITY).rstrip("/")
     form = {
@@ -161,7 +176,7 @@ def entra_token(fields: dict[str, Any]) -> Grant[str]:
         "client_secret": str(fields["client_secret"]),
         "scope": str(fields.get("scope") or _AZURE),
     }
-    with httpx.Client(timeout=TIMEOUT_S) as client:
+    with _token_client(proxy) as client:
         answer = client.post(f"{authority}/{fields['tenant_id']}/oauth2/v2.0/token", data=form)
     answer.raise_for_status()
     token_fields = answer.json()
@@ -173,8 +188,11 @@ def entra_token(fields: dict[str, Any]) -> Grant[str]:
 # --- Amazon ------------------------------------------------------------------------------
 
 
-def aws_key(fields: dict[str, Any]) -> Grant[Key]:
-    """The configured key, or the one from AWS's credential chain: profile, role, machine."""
+def aws_key(fields: dict[str, Any], proxy: str) -> Grant[Key]:
+    """The configured key, or the one from AWS's credential chain: profile, role, machine.
+
+    The chain itself uses the proxy of the environment, if any.
+    """
     require_extra("botocore", "aws")  # signatures are botocore's too
     if fields.get("aws_access_key_id"):
         token = fields.get("aws_session_token")
@@ -186,7 +204,7 @@ def aws_key(fields: dict[str, Any]) -> Grant[Key]:
     session: Any = Session(profile=fields.get("aws_profile_name"))
     aws_credentials = session.get_credentials()
     if aws_credentials is None:
-        raise LookupError("AWS's chain of credentials found none on this machine")
+        raise LookupError("the AWS credential chain found no credentials on this machine")
     frozen = aws_credentials.get_frozen_credentials()
     return Grant(Key(frozen.access_key, frozen.secret_key, frozen.token), time.time() + _AWS_KEY_S)
 
@@ -249,8 +267,15 @@ class _Source(Generic[GrantedT]):
         except Exception as error:
             self._failed_at = time.monotonic()
             # The error may contain the address or the account: it is only logged.
-            log.warning("a credential gave no access: %s", type(error).__name__, exc_info=error)
-            message = "the provider's credential gave no access; see the gateway's log"
+            log.warning(
+                "no access token could be obtained with a credential: %s",
+                type(error).__name__,
+                exc_info=error,
+            )
+            message = (
+                "no access token could be obtained with the provider's credential; see "
+                "the gateway's log"
+            )
             raise GatewayError(Error(kind="upstream_auth", message=message)) from None
         finally:
             self._renewal = None
@@ -266,7 +291,7 @@ class AccessTokens:
     """All credentials in use from which headers are derived."""
 
     def __init__(self) -> None:
-        self._sources: dict[tuple[str, str], _Source[Any]] = {}
+        self._sources: dict[tuple[str, str, str], _Source[Any]] = {}
 
     async def headers(
         self,
@@ -285,7 +310,7 @@ class AccessTokens:
             auth_headers = [(b"authorization", b"Bearer " + secret.encode("ascii"))]
             return httpx.Headers([*headers.raw, *auth_headers])
         if not isinstance(content, bytes):
-            message = f"{provider.name} wants each body signed, which is not done for forms"
+            message = f"{provider.name} requires signed bodies, which is not supported for forms"
             raise GatewayError(Error(kind="unsupported_param", message=message))
         configured_region = fields_of(provider.auth, provider.credential.reveal()).get(
             "aws_region_name"
@@ -305,18 +330,19 @@ class AccessTokens:
 
     def _source(self, provider: Provider) -> _Source[Any]:
         value = provider.credential.reveal()
-        key = (provider.auth, value)
+        proxy = provider.network.proxy.reveal() if provider.network is not None else ""
+        key = (provider.auth, value, proxy)
         source = self._sources.get(key)
         if source is None:
             if len(self._sources) >= _MAX_SOURCES:
                 self._sources.clear()
             fields = fields_of(provider.auth, value)
             fetch = _FETCH[provider.auth]
-            source = self._sources[key] = _Source(lambda: fetch(fields))
+            source = self._sources[key] = _Source(lambda: fetch(fields, proxy))
         return source
 
 
-_FETCH: dict[str, Callable[[dict[str, Any]], Grant[Any]]] = {
+_FETCH: dict[str, Callable[[dict[str, Any], str], Grant[Any]]] = {
     "google": google_token,
     "entra": entra_token,
     "sigv4": aws_key,

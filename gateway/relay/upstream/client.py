@@ -3,6 +3,7 @@
 `Upstreams.send` sends a request and returns the head of the response; the body is read by
 `Answer.read` (in chunks) or `Answer.read_all` (complete, bounded). Redirects are
 never followed: they would send a prompt and a key to a host that is not configured.
+`RequestTemplates` has the URLs and headers, `ProviderSecrets` the credentials in them.
 """
 
 from __future__ import annotations
@@ -10,14 +11,23 @@ from __future__ import annotations
 import zlib
 from collections.abc import AsyncIterator
 from email.utils import formatdate
+from typing import Any
 
 import httpx
+import msgspec
 
-from gateway.canon.errors import Error, GatewayError, bad_upstream
+from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.demo import DemoTransport
+from gateway.providers.auth import headers_for, secrets_of
+from gateway.providers.network import Network, proxy_secrets
+from gateway.providers.redact import Redactor, forms_of, is_secret_name, scrub
 from gateway.relay.upstream import http1
+from gateway.relay.upstream.access_tokens import AccessTokens
+from gateway.relay.upstream.http1 import FixedHeaders
+from gateway.routing.snapshot import Provider, Snapshot
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
+USER_AGENT = b"dragoman"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -30,6 +40,7 @@ class Answer:
             self.status, raw = response.status, response.headers  # lower-case already
         else:
             self._direct = None
+            self._chunks: AsyncIterator[bytes] = aiter(response.stream)  # type: ignore[arg-type]
             self.status = response.status_code
             raw = [(name.lower(), value) for name, value in response.headers.raw]
         self.headers = {n.decode("latin-1"): v.decode("latin-1") for n, v in raw}
@@ -38,7 +49,6 @@ class Answer:
             self.headers.setdefault("date", formatdate(usegmt=True))
         self.kind = self.headers.get("content-type", "")
         self._response = response
-        self._iterator: AsyncIterator[bytes] | None = None
         encoding = self.headers.get("content-encoding", "")
         self._inflate = _Inflate(encoding) if encoding not in {"", "identity"} else None
 
@@ -46,18 +56,16 @@ class Answer:
         """The bytes received since the last call; empty at the end. Raises GatewayError."""
         try:
             while True:
-                data = await (self._next() if self._direct is None else self._direct.read())
+                if self._direct is not None:
+                    data = await self._direct.read()
+                else:
+                    data = await anext(self._chunks, b"")
                 if not data or self._inflate is None:
                     return data
                 if inflated := self._inflate.feed(data):
                     return inflated
         except httpx.TransportError as error:
             raise GatewayError(unreachable(error)) from error
-
-    async def _next(self) -> bytes:
-        if self._iterator is None:
-            self._iterator = aiter(self._response.stream)  # type: ignore[union-attr, arg-type]
-        return await anext(self._iterator, b"")
 
     async def read_all(self, limit: int = MAX_REPLY_BYTES) -> bytes:
         """The whole body. Raises GatewayError beyond `limit` bytes or if it breaks off."""
@@ -68,7 +76,7 @@ class Answer:
             parts.append(data)
             size += len(data)
             if size > limit:
-                raise bad_upstream("the upstream's answer is too large")
+                raise bad_upstream("the upstream's response is too large")
         # Some servers begin JSON with a byte order mark.
         return (first if len(parts) == 1 else b"".join(parts)).removeprefix(_BYTE_ORDER_MARK)
 
@@ -88,7 +96,7 @@ class _Inflate:
 
     def __init__(self, encoding: str) -> None:
         if encoding not in {"gzip", "x-gzip", "deflate"}:
-            raise bad_upstream("the upstream's answer has an unknown content encoding")
+            raise bad_upstream("the upstream's response has an unknown content encoding")
         self._inflater = zlib.decompressobj(zlib.MAX_WBITS | 32)
         self._total = 0
 
@@ -96,18 +104,23 @@ class _Inflate:
         try:
             out = self._inflater.decompress(data, MAX_REPLY_BYTES - self._total + 1)
         except zlib.error:
-            raise bad_upstream("the upstream's answer is not validly compressed") from None
+            raise bad_upstream("the upstream's response is not validly compressed") from None
         self._total += len(out)
         if self._total > MAX_REPLY_BYTES:
-            raise bad_upstream("the upstream's answer is too large")
+            raise bad_upstream("the upstream's response is too large")
         return out
 
 
 class Upstreams:
-    """All upstream transports: one pooled transport, and the demo provider in the process."""
+    """All upstream transports: one for each set of network settings, and the demo provider.
+
+    A given `transport` replaces all of them but the demo provider's, for tests.
+    """
 
     def __init__(self, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._network = transport if transport is not None else http1.Transport()
+        self._default = transport if transport is not None else http1.Transport()
+        self._is_replaced = transport is not None
+        self._by_network: dict[Network, http1.Transport] = {}
         self._demo = DemoTransport()
 
     async def send(
@@ -118,14 +131,20 @@ class Upstreams:
         content: http1.Content,
         connect_s: float,
         extra: tuple[tuple[bytes, bytes], ...] = (),
+        *,
+        network: Network | None,
     ) -> Answer:
         """Sends a request and returns at the head of the response. Raises GatewayError.
 
         `extra` are headers of this request only; `headers` may be shared by many requests.
+        `network` are the settings of the provider.
         """
-        transport = self._demo if url.scheme == "demo" else self._network
         response: httpx.Response | http1.Body
+        transport: httpx.AsyncBaseTransport
         try:
+            transport = self._default if network is None else self._transport(network)
+            if url.scheme == "demo":
+                transport = self._demo
             if isinstance(transport, http1.Transport):
                 response = await transport.exchange(method, url, headers, content, connect_s, extra)
             else:
@@ -145,12 +164,143 @@ class Upstreams:
             await response.aclose()
             raise
 
+    def _transport(self, network: Network) -> httpx.AsyncBaseTransport:
+        if self._is_replaced:
+            return self._default
+        transport = self._by_network.get(network)
+        if transport is None:
+            transport = self._by_network[network] = http1.Transport(network=network)
+        return transport
+
+    def retire_unused(self, networks: set[Network | None]) -> None:
+        """Closes the connections of all settings but these, after their running exchanges."""
+        for network in self._by_network.keys() - networks:
+            self._by_network.pop(network).retire()
+
     async def close(self) -> None:
         """Closes every idle connection."""
-        await self._network.aclose()
+        for transport in (self._default, *self._by_network.values()):
+            await transport.aclose()
 
 
 def unreachable(error: httpx.HTTPError) -> Error:
     """The error for a transport failure; never contains the upstream's address."""
     kind = "timeout" if isinstance(error, httpx.TimeoutException) else "upstream_error"
     return Error(kind=kind, message=f"{error}"[:200] or "the upstream could not be reached")
+
+
+# --- what is sent to a provider ----------------------------------------------------------
+
+
+class RequestTemplates:
+    """Prebuilt URLs and headers for providers of one snapshot."""
+
+    _MAX_CACHED = 4096
+
+    def __init__(self) -> None:
+        self._urls: dict[tuple[int, str], httpx.URL] = {}
+        self._headers: dict[int, list[tuple[bytes, bytes]]] = {}
+        self._ready: dict[tuple[Any, ...], FixedHeaders] = {}
+
+    def url(self, provider: Provider, path: str) -> httpx.URL:
+        """The provider's base URL with `path` and the provider's query."""
+        key = (id(provider), path)
+        url = self._urls.get(key)
+        if url is None:
+            url = join_url(provider.base_url, path)
+            for name, value in provider.query:
+                if name not in url.params:  # a path may have its own, as some of Azure's do
+                    url = url.copy_add_param(name, value)
+            if len(self._urls) >= self._MAX_CACHED:
+                self._urls.clear()
+            self._urls[key] = url
+        return url
+
+    def headers(self, provider: Provider, extra: dict[str, str]) -> httpx.Headers:
+        """Host, credential and fixed headers, and the request's own."""
+        fixed = self._headers.get(id(provider))
+        if fixed is None:
+            fixed = self._headers[id(provider)] = _fixed_headers(provider)
+        if "idempotency-key" in extra:  # different in each request
+            return httpx.Headers([*fixed, *_pairs(extra)])
+        key = (id(provider), *extra.items())
+        ready = self._ready.get(key)
+        if ready is None:
+            if len(self._ready) >= self._MAX_CACHED:
+                self._ready.clear()
+            ready = self._ready[key] = FixedHeaders([*fixed, *_pairs(extra)])
+        return ready
+
+
+def join_url(base_url: str, path: str) -> httpx.URL:
+    """The base URL with `path` after it.
+
+    Raises:
+        GatewayError: a URL parser would resolve another path (`..`): the segments are counted.
+    """
+    base, url = httpx.URL(base_url), httpx.URL(base_url + path)
+    before = base.raw_path.rstrip(b"/")
+    joined = url.raw_path.partition(b"?")[0]
+    segments = before.count(b"/") + path.partition("?")[0].count("/")
+    if not joined.startswith(before) or joined.count(b"/") != segments or url.host != base.host:
+        raise invalid("the model or id in this request is not allowed in a URL path")
+    return url
+
+
+def provider_secrets(provider: Provider) -> tuple[str, ...]:
+    """The secrets of a provider: its key, secret headers and parameters, its proxy's password."""
+    pairs = (*provider.headers, *provider.query)
+    secret_values = (value for name, value in pairs if is_secret_name(name))
+    proxy = provider.network.proxy.reveal() if provider.network is not None else ""
+    return (*secrets_of(provider.credential.reveal()), *secret_values, *proxy_secrets(proxy))
+
+
+def _pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _fixed_headers(provider: Provider) -> list[tuple[bytes, bytes]]:
+    return [
+        (b"host", httpx.URL(provider.base_url).netloc),
+        (b"content-type", b"application/json"),
+        (b"accept", b"application/json, text/event-stream"),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", USER_AGENT),
+        *headers_for(provider.auth, provider.credential),
+        *((name.lower().encode(), value.encode("latin-1")) for name, value in provider.headers),
+    ]
+
+
+class ProviderSecrets:
+    """The credentials that are sent to providers, to be removed from what they return."""
+
+    def __init__(self, tokens: AccessTokens) -> None:
+        self._tokens = tokens
+        self._snapshot: Snapshot | None = None
+        self._forms: tuple[str, ...] = ()
+        self._redactors: dict[int, Redactor] = {}
+
+    def forms(self, snapshot: Snapshot) -> tuple[str, ...]:
+        """All credentials in use, in all encodings, to be removed from upstream messages."""
+        if self._snapshot is not snapshot:
+            credentials = {s for p in snapshot.providers.values() for s in provider_secrets(p)}
+            self._forms = tuple(form for value in credentials for form in forms_of(value))
+            self._redactors, self._snapshot = {}, snapshot
+        minted = self._tokens.secrets()
+        return (*self._forms, *(form for value in minted for form in forms_of(value)))
+
+    def redactor(self, snapshot: Snapshot, provider: Provider) -> Redactor:
+        """Masks the credentials that are sent to a provider."""
+        if self._snapshot is not snapshot:
+            self.forms(snapshot)
+        redactor = self._redactors.get(id(provider))
+        if redactor is None:
+            redactor = self._redactors[id(provider)] = Redactor(provider_secrets(provider))
+        return redactor
+
+    def redact(self, snapshot: Snapshot, error: Error) -> Error:
+        """The error without secrets in any of its texts: it may quote the upstream."""
+        secrets = self.forms(snapshot)
+        texts = {name: getattr(error, name) for name in ("message", "param", "code", "upstream_id")}
+        clean = {name: scrub(text, secrets) if text else text for name, text in texts.items()}
+        return error if clean == texts else msgspec.structs.replace(error, **clean)

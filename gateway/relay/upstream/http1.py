@@ -2,7 +2,8 @@
 
 Why not a library's pool: with 64 connections httpx's own costs 8 ms of CPU a
 request and aiohttp's 0.13 ms; this one 0.03 ms (measured, see README). It has only
-what a relay needs: no redirects, no proxies, no cookies, no decompression.
+what a relay needs: no redirects, no cookies, no decompression. `connect.py` opens connections,
+also through proxies.
 
     Transport  pools idle connections by origin
     Connection (asyncio.Protocol) carries one exchange at a time
@@ -45,6 +46,10 @@ from weakref import WeakKeyDictionary
 
 import httptools
 import httpx
+
+from gateway.providers.network import Network
+from gateway.relay.upstream.connect import Connector, Origin
+from gateway.relay.upstream.tls import describe_tls_failure
 
 # --- write coalescing -------------------------------------------------------------------
 # Collects the writes of one iteration of the event loop and sends them at its end.
@@ -118,7 +123,6 @@ CONNECT_S = 10.0
 # Methods that change nothing at the upstream, so that they may be sent twice.
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
-Origin = tuple[bytes, bytes, int | None]
 Header = tuple[bytes, bytes]
 
 
@@ -197,7 +201,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
         if not self.written or self.complete:
-            self._fail(httpx.RemoteProtocolError("the upstream sent bytes nobody asked for"))
+            self._fail(httpx.RemoteProtocolError("the upstream sent unexpected bytes"))
             return
         self._framing_bytes += len(data)
         try:
@@ -206,7 +210,7 @@ class Connection(asyncio.Protocol):
             self._fail(httpx.RemoteProtocolError("the upstream changed the protocol"))
         except httptools.HttpParserError as error:
             cause = error.__context__ if isinstance(error.__context__, httpx.HTTPError) else None
-            self._fail(cause or httpx.RemoteProtocolError("the upstream's answer is not HTTP"))
+            self._fail(cause or httpx.RemoteProtocolError("the upstream's response is not HTTP"))
         if self._framing_bytes > MAX_HEADER_BYTES and not self.complete:
             self._fail(_too_large())
         if self._buffered > HIGH_WATER and not self._paused and self.transport is not None:
@@ -236,14 +240,14 @@ class Connection(asyncio.Protocol):
             self.complete = True  # a body without a length ends with the connection
             self._wake()
         elif not self.complete:
-            self._fail(httpx.ReadError("the upstream closed the connection"))
+            self._fail(_read_error(exc))
 
     # httptools
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
         if self.complete:
-            raise httpx.RemoteProtocolError("the upstream sent an answer nobody asked for")
+            raise httpx.RemoteProtocolError("the upstream sent an unexpected response")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
@@ -435,10 +439,13 @@ class Body(httpx.AsyncByteStream):
 class Transport(httpx.AsyncBaseTransport):
     """The pool: idle connections by origin, the most recently used first."""
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
-        self._ssl = ssl_context
+    def __init__(
+        self, ssl_context: ssl.SSLContext | None = None, network: Network | None = None
+    ) -> None:
+        self._connector = Connector(network, context=ssl_context)
         self._idle: dict[Origin, deque[Connection]] = {}
         self._set_aside: set[Connection] = set()
+        self._retired = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -467,6 +474,8 @@ class Transport(httpx.AsyncBaseTransport):
         if extra:
             head += _lines(extra)
         head += b"content-length: %d\r\n\r\n" % size
+        if self._connector.has_proxy:
+            head = self._connector.absolute_head(head, origin)
         while (connection := self._take(origin)) is not None:
             try:
                 return await self._exchange(connection, origin, head, content)
@@ -489,6 +498,8 @@ class Transport(httpx.AsyncBaseTransport):
             else:
                 connection.send(head, content)
             await connection.wait_head()
+            if self._connector.has_proxy:
+                self._connector.check_status(connection.status, origin)
         except BaseException:
             connection.abort()
             raise
@@ -515,30 +526,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _open(self, origin: Origin, connect_s: float) -> Connection:
         loop = asyncio.get_running_loop()
-        scheme, host, port = origin
-        secure = scheme == b"https"
-        name = host.decode("ascii")
-        try:
-            async with asyncio.timeout(connect_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop),
-                    name,
-                    port or (443 if secure else 80),
-                    ssl=self._context() if secure else None,
-                    server_hostname=name if secure else None,
-                )
-        except TimeoutError as error:
-            raise httpx.ConnectTimeout("the upstream did not accept a connection") from error
-        except (OSError, ssl.SSLError) as error:
-            raise httpx.ConnectError("the upstream could not be reached") from error
-        return connection
-
-    def _context(self) -> ssl.SSLContext:
-        if self._ssl is None:
-            import certifi
-
-            self._ssl = ssl.create_default_context(cafile=certifi.where())
-        return self._ssl
+        return await self._connector.open(origin, lambda: Connection(loop), connect_s)
 
     def release(self, connection: Connection, origin: Origin) -> None:
         """Pools a connection whose response was read to its end, closes any other."""
@@ -554,7 +542,7 @@ class Transport(httpx.AsyncBaseTransport):
             self._keep(connection, origin)
 
     def _keep(self, connection: Connection, origin: Origin) -> None:
-        if not connection.reusable:
+        if not connection.reusable or self._retired:
             connection.abort()
             return
         idle = self._idle.setdefault(origin, deque())
@@ -564,8 +552,16 @@ class Transport(httpx.AsyncBaseTransport):
         connection.idle_since = connection.loop.time()
         idle.append(connection)
 
+    def retire(self) -> None:
+        """Closes every idle connection, and from now on each other one after its exchange."""
+        self._retired = True
+        self._close_idle()
+
     async def aclose(self) -> None:
         """Closes every idle connection."""
+        self._close_idle()
+
+    def _close_idle(self) -> None:
         for connection in (*chain(*self._idle.values()), *self._set_aside):
             with contextlib.suppress(RuntimeError):
                 connection.abort()
@@ -602,6 +598,13 @@ def _unacknowledged(transport: asyncio.Transport | None) -> int:
     except (OSError, AttributeError):
         return -1
     return count[0] + transport.get_write_buffer_size()
+
+
+def _read_error(exc: Exception | None) -> httpx.ReadError:
+    """The error for a connection that ended; TLS 1.3 reports a refused certificate only then."""
+    if isinstance(exc, ssl.SSLError):
+        return httpx.ReadError(f"the upstream closed the connection: {describe_tls_failure(exc)}")
+    return httpx.ReadError("the upstream closed the connection")
 
 
 def _too_large() -> httpx.RemoteProtocolError:
@@ -646,7 +649,7 @@ def _head(method: str, url: httpx.URL, raw: list[Header]) -> bytes:
     """The request line and headers as bytes; rejects line breaks in any of them."""
     line = b"".join((method.encode("ascii"), b" ", url.raw_path, b" HTTP/1.1\r\n"))
     if line.count(b"\n") != 1 or line.count(b"\r") != 1:
-        raise httpx.LocalProtocolError("a URL holds a line break")
+        raise httpx.LocalProtocolError("a URL contains a line break")
     return line + _lines(raw)
 
 
@@ -654,5 +657,5 @@ def _lines(raw: Sequence[Header]) -> bytes:
     """Headers as bytes; rejects line breaks in any of them."""
     lines = b"".join([part for name, value in raw for part in (name, b": ", value, b"\r\n")])
     if lines.count(b"\n") != len(raw) or lines.count(b"\r") != len(raw):
-        raise httpx.LocalProtocolError("a header holds a line break")
+        raise httpx.LocalProtocolError("a header contains a line break")
     return lines

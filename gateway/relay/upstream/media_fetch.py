@@ -99,11 +99,11 @@ def parse_media_url(url: str) -> httpx.URL:
     if parsed_url.scheme != "https":
         raise NotFetched("its URL must begin with https://")
     if not host:
-        raise NotFetched("its URL names no host")
+        raise NotFetched("its URL has no host")
     if parsed_url.userinfo:
-        raise NotFetched("its URL must not hold a user name or password")
+        raise NotFetched("its URL must not contain a user name or password")
     if port not in (None, PORT):
-        raise NotFetched(f"its URL must not name another port than {PORT}")
+        raise NotFetched(f"its URL must not use a port other than {PORT}")
     return parsed_url
 
 
@@ -207,7 +207,7 @@ class Fetcher:
                 declared_type = headers.get("content-type", "").partition(";")[0].strip().lower()
                 return await _body(connection, headers, max_bytes), declared_type
             except httpx.TransportError:
-                raise NotFetched("its host broke off") from None
+                raise NotFetched("its host sent an incomplete or invalid response") from None
             finally:
                 connection.abort()
         raise NotFetched(f"it is redirected more than {MAX_REDIRECTS} times")
@@ -269,7 +269,7 @@ def _redirect_url(url: httpx.URL, location: str) -> httpx.URL:
     try:
         return parse_media_url(str(url.join(location)))
     except (httpx.InvalidURL, ValueError):
-        raise NotFetched("it is redirected to no URL") from None
+        raise NotFetched("it is redirected without a URL") from None
 
 
 async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str]:
@@ -283,7 +283,7 @@ async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str
         b"connection: close",
     )
     if any(b"\r" in line or b"\n" in line for line in request_lines):
-        raise NotFetched("its URL holds a line break")
+        raise NotFetched("its URL contains a line break")
     connection.send(b"\r\n".join(request_lines) + b"\r\n\r\n", b"")
     await connection.wait_head()
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in connection.headers}
@@ -291,7 +291,7 @@ async def _send_request(connection: Connection, url: httpx.URL) -> dict[str, str
 
 async def _body(connection: Connection, headers: dict[str, str], max_bytes: int) -> bytes:
     if headers.get("content-encoding", "identity") not in {"", "identity"}:
-        raise NotFetched("its host sends it compressed only")
+        raise NotFetched("its host sends it only compressed")
     length = headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:20]) > max_bytes:
         raise NotFetched(_too_large(max_bytes))

@@ -1,0 +1,125 @@
+"""A provider's connection settings: its columns -> the value of the hot path."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ssl
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from django.utils import timezone
+
+from gateway import models
+from gateway.models.sealed import REFERENCE, UndecryptableError, refuse_sealed
+from gateway.providers.network import DIRECT, Network, parse_proxy
+from gateway.providers.profile import Secret
+from gateway.relay.upstream.tls import create_context
+from gateway.store.credentials import variable_value
+from gateway.store.field_values import InvalidField
+
+MAX_PEM_CHARS = 1024 * 1024
+# Warnings begin this long before a certificate expires.
+EXPIRES_SOON = dt.timedelta(days=14)
+_NOT_PEM = (
+    "must be PEM text, with `-----BEGIN %s-----`, or os.environ/NAME; a file is named by the "
+    "environment variable NAME_FILE"
+)
+
+
+def network_value(row: models.Provider) -> Network | None:
+    """The connection settings of a provider; None if all are those of the process.
+
+    Raises:
+        InvalidField: a proxy, certificate or key is unusable; no secret is quoted.
+    """
+    proxy = _resolve(row, "proxy")
+    if proxy and proxy != DIRECT:
+        try:
+            parse_proxy(proxy)
+        except ValueError as error:
+            raise InvalidField("proxy", str(error)) from None
+    network = Network(
+        proxy=Secret(proxy),
+        ca_certificates=_resolve(row, "ca_certificates"),
+        client_certificate=_resolve(row, "client_certificate"),
+        client_key=Secret(_resolve(row, "client_key")),
+        ssl_verify=row.ssl_verify,
+    )
+    if network == Network():
+        return None
+    _certificates(network.ca_certificates, "ca_certificates")
+    _check_client_certificate(network)
+    try:
+        create_context(network)
+    except (OSError, ssl.SSLError) as error:
+        reason = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+        message = f"its certificates cannot be used for TLS ({reason})"
+        raise InvalidField("ca_certificates", message) from None
+    return network
+
+
+def network_warnings(network: Network | None) -> list[str]:
+    """What is unsafe about the settings, or will fail soon."""
+    if network is None:
+        return []
+    warnings = []
+    if not network.ssl_verify:
+        warnings.append(
+            "its TLS certificates are not verified (ssl_verify): anyone on the network path "
+            "can read its API key and all prompts"
+        )
+    for field, label in (
+        ("ca_certificates", "authority"),
+        ("client_certificate", "client certificate"),
+    ):
+        for certificate in _certificates(getattr(network, field), field):
+            until = certificate.not_valid_after_utc
+            if until < timezone.now():
+                warnings.append(f"its {label} expired on {until:%Y-%m-%d}: TLS will fail")
+            elif until < timezone.now() + EXPIRES_SOON:
+                warnings.append(f"its {label} expires on {until:%Y-%m-%d}")
+    return warnings
+
+
+def _resolve(row: models.Provider, field: str) -> str:
+    """The text of a column, or of the variable that it refers to."""
+    text = str(getattr(row, field) or "").strip()
+    try:
+        refuse_sealed(text)
+        if text.startswith(REFERENCE):
+            text = variable_value(text.removeprefix(REFERENCE))
+    except LookupError as error:
+        raise InvalidField(field, f"{field}: {error.args[0]}") from None
+    except UndecryptableError as error:
+        raise InvalidField(field, f"{field}: {error}") from None
+    if len(text) > MAX_PEM_CHARS:
+        raise InvalidField(field, f"{field}: it is longer than {MAX_PEM_CHARS} characters")
+    return text
+
+
+def _certificates(pem: str, field: str) -> list[x509.Certificate]:
+    if not pem:
+        return []
+    try:
+        return x509.load_pem_x509_certificates(pem.encode())
+    except ValueError:
+        raise InvalidField(field, f"{field}: it {_NOT_PEM % 'CERTIFICATE'}") from None
+
+
+def _check_client_certificate(network: Network) -> None:
+    certificates = _certificates(network.client_certificate, "client_certificate")
+    if not certificates:
+        if network.client_key:
+            raise InvalidField("client_certificate", "a client key needs its certificate")
+        return
+    if not network.client_key:
+        raise InvalidField("client_key", "a client certificate needs its key")
+    try:
+        key = load_pem_private_key(network.client_key.reveal().encode(), None)
+    except TypeError:
+        message = "client_key: the key is encrypted; remove its passphrase (openssl pkey -in FILE)"
+        raise InvalidField("client_key", message) from None
+    except ValueError:
+        raise InvalidField("client_key", f"client_key: it {_NOT_PEM % 'PRIVATE KEY'}") from None
+    if key.public_key() != certificates[0].public_key():
+        raise InvalidField("client_key", "the client key is not that of the client certificate")

@@ -1,0 +1,439 @@
+"""Connections to upstreams through real proxies, and over TLS with a private authority."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gateway.canon.errors import GatewayError
+from gateway.providers.network import Network
+from gateway.providers.profile import Secret
+from gateway.relay.upstream.client import Answer, Upstreams
+from tests.authority import Authority, Issued, self_signed
+from tests.ports import free_port
+from tests.proxies import PASSWORD, USER, Tinyproxy, socks_proxy, tinyproxy
+from tests.servers import listening
+from tests.waits import until_in_loop
+
+BODY = b'{"model":"m"}'
+
+
+class Upstream:
+    """A server that answers each request with its head; `/stream` drips until it is left."""
+
+    def __init__(self, scheme: str, port: int) -> None:
+        self.scheme, self.port = scheme, port
+        self.heads: list[bytes] = []
+        self.connections = 0
+        self.left = 0
+
+    def url(self, path: str = "/v1/chat", host: str = "127.0.0.1") -> httpx.URL:
+        return httpx.URL(f"{self.scheme}://{host}:{self.port}{path}")
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(len(BODY))
+            self.heads.append(head)
+            if b"/stream" in head:
+                await self._drip(reader, writer)
+                return
+            length = b"content-length: %d\r\n\r\n" % len(head)
+            writer.write(b"HTTP/1.1 200 OK\r\n" + length + head)
+            await writer.drain()
+
+    async def _drip(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nfrom\r\n")
+        await writer.drain()
+        await reader.read(1)
+        self.left += 1
+
+
+@asynccontextmanager
+async def upstream(
+    folder: Path, issued: Issued | None = None, *, clients_of: str = ""
+) -> AsyncIterator[Upstream]:
+    context = issued.server_context(folder, clients_of=clients_of) if issued else None
+    server = Upstream("http" if context is None else "https", 0)
+    async with listening(server.serve, context=context) as server.port:
+        yield server
+
+
+@asynccontextmanager
+async def upstreams() -> AsyncIterator[Upstreams]:
+    created = Upstreams()
+    try:
+        yield created
+    finally:
+        await created.close()
+
+
+async def send(
+    client: Upstreams, url: httpx.URL, network: Network | None, *, connect_s: float = 10.0
+) -> Answer:
+    headers = httpx.Headers({"host": url.netloc.decode(), "authorization": "Bearer upstream-key"})
+    return await client.send("POST", url, headers, BODY, connect_s, network=network)
+
+
+async def head_of(client: Upstreams, url: httpx.URL, network: Network | None) -> bytes:
+    """The head as the upstream read it."""
+    answer = await send(client, url, network)
+    try:
+        return await answer.read_all()
+    finally:
+        await answer.close()
+
+
+async def failure(url: httpx.URL, network: Network | None = None) -> str:
+    """Why the request was not answered."""
+    async with upstreams() as client:
+        with pytest.raises(GatewayError) as raised:
+            await (await send(client, url, network)).read_all()
+    assert raised.value.error.kind == "upstream_error"
+    assert "127.0.0.1" not in raised.value.error.message
+    assert PASSWORD not in raised.value.error.message
+    return raised.value.error.message
+
+
+def through(proxy: str, **settings: str) -> Network:
+    return Network(proxy=Secret(proxy), **settings)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority()
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Tinyproxy:  # type: ignore[misc]
+    with tinyproxy(tmp_path) as running:
+        yield running  # type: ignore[misc]
+
+
+@pytest.fixture
+def strict_proxy(tmp_path: Path) -> Tinyproxy:  # type: ignore[misc]
+    with tinyproxy(tmp_path, auth=True) as running:
+        yield running  # type: ignore[misc]
+
+
+async def test_https_goes_through_a_tunnel_that_is_reused(
+    proxy: Tinyproxy, authority: Authority, tmp_path: Path
+) -> None:
+    network = through(proxy.url, ca_certificates=authority.pem)
+    async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
+        first = await head_of(client, server.url(), network)
+        assert first.startswith(b"POST /v1/chat HTTP/1.1\r\n")
+        assert await head_of(client, server.url(), network) == first
+        assert server.connections == 1
+    requests = proxy.lines()
+    assert len(requests) == 1
+    assert f"CONNECT 127.0.0.1:{server.port} HTTP/1.1" in requests[0]
+
+
+async def test_http_is_forwarded_with_the_whole_url(
+    strict_proxy: Tinyproxy, tmp_path: Path
+) -> None:
+    network = through(strict_proxy.url_with_credentials)
+    async with upstream(tmp_path) as server, upstreams() as client:
+        head = await head_of(client, server.url(), network)
+    assert f"POST http://127.0.0.1:{server.port}/v1/chat HTTP/1.1" in strict_proxy.lines()[0]
+    assert b"Bearer upstream-key" in head
+    assert b"proxy-authorization" not in head.lower()
+
+
+async def test_credentials_open_a_tunnel(
+    strict_proxy: Tinyproxy, authority: Authority, tmp_path: Path
+) -> None:
+    network = through(strict_proxy.url_with_credentials, ca_certificates=authority.pem)
+    async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
+        head = await head_of(client, server.url(), network)
+    assert b"proxy-authorization" not in head.lower()
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_wants_credentials_is_named(
+    strict_proxy: Tinyproxy, scheme: str
+) -> None:
+    url = httpx.URL(f"{scheme}://127.0.0.1:{free_port()}/")
+    why = "the proxy requires a user and a password (HTTP 407)"
+    assert await failure(url, through(strict_proxy.url)) == why
+
+
+async def test_credentials_that_the_proxy_refuses_are_not_shown(strict_proxy: Tinyproxy) -> None:
+    wrong = f"http://{USER}:wrongPassword@127.0.0.1:{strict_proxy.port}"
+    message = await failure(httpx.URL("https://provider.test/"), through(wrong))
+    # tinyproxy answers wrong credentials with 401.
+    assert message == "the proxy does not permit connections to this host (HTTP 401)"
+
+
+async def test_a_host_that_the_proxy_does_not_permit_is_named(tmp_path: Path) -> None:
+    with tinyproxy(tmp_path, refused_host="forbidden") as running:
+        message = await failure(httpx.URL("https://forbidden.test/"), through(running.url))
+    assert message == "the proxy does not permit connections to this host (HTTP 403)"
+
+
+async def test_an_upstream_behind_the_proxy_that_is_down_is_named(proxy: Tinyproxy) -> None:
+    message = await failure(httpx.URL(f"https://127.0.0.1:{free_port()}/"), through(proxy.url))
+    assert message == "the proxy could not connect to the upstream (HTTP 500)"
+
+
+async def test_a_proxy_that_is_down_is_named() -> None:
+    url = httpx.URL("https://provider.test/")
+    down = f"http://{USER}:{PASSWORD}@127.0.0.1:{free_port()}"
+    assert await failure(url, through(down)) == (
+        "the proxy could not be reached: connection refused"
+    )
+    assert await failure(url, through("http://proxy.invalid:3128")) == (
+        "the proxy could not be reached: its host name cannot be resolved"
+    )
+
+
+async def test_a_client_that_leaves_ends_the_stream_behind_the_proxy(
+    proxy: Tinyproxy, authority: Authority, tmp_path: Path
+) -> None:
+    network = through(proxy.url, ca_certificates=authority.pem)
+    async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
+        answer = await send(client, server.url("/stream"), network)
+        assert await answer.read() == b"from"
+        await answer.close()
+        await until_in_loop(lambda: server.left == 1)
+
+
+async def test_a_cancelled_handshake_leaves_no_connection_to_the_proxy() -> None:
+    """A proxy that accepts and never answers: the connect timeout ends the attempt."""
+    ended = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await reader.read(1)
+        ended.set()
+
+    async with listening(silent) as port, upstreams() as client:
+        with pytest.raises(GatewayError, match="the proxy did not accept") as raised:
+            network = through(f"http://127.0.0.1:{port}")
+            await send(client, httpx.URL("https://provider.test/"), network, connect_s=0.2)
+        assert raised.value.error.kind == "timeout"
+        await asyncio.wait_for(ended.wait(), 10)
+
+
+async def test_a_socks_proxy_resolves_the_name(authority: Authority, tmp_path: Path) -> None:
+    names = {"provider.test": "127.0.0.1"}
+    async with (
+        socks_proxy(auth=True, names=names) as socks,
+        upstream(tmp_path, authority.issue("provider.test")) as server,
+        upstreams() as client,
+    ):
+        url = f"socks5://{USER}:{PASSWORD}@127.0.0.1:{socks.port}"
+        network = through(url, ca_certificates=authority.pem)
+        await head_of(client, server.url(host="provider.test"), network)
+        await head_of(client, server.url(host="provider.test"), network)
+        assert socks.requests == [(3, "provider.test", server.port)]
+        assert socks.open_tunnels == 1
+
+
+async def test_plain_http_goes_through_a_socks_proxy_and_ends_with_its_client(
+    tmp_path: Path,
+) -> None:
+    async with socks_proxy() as socks, upstream(tmp_path) as server, upstreams() as client:
+        answer = await send(
+            client, server.url("/stream"), through(f"socks5h://127.0.0.1:{socks.port}")
+        )
+        assert await answer.read() == b"from"
+        assert server.heads[0].startswith(b"POST /stream HTTP/1.1")
+        assert socks.requests == [(1, "127.0.0.1", server.port)]
+        await answer.close()
+        await until_in_loop(lambda: server.left == 1 and socks.open_tunnels == 0)
+
+
+@pytest.mark.parametrize(
+    ("auth", "reply", "userinfo", "why"),
+    [
+        (True, 0, "", "the proxy requires a user and a password"),
+        (True, 0, "relay:wrong@", "the proxy refuses its user and password"),
+        (False, 2, "", "the proxy does not permit connections to this host"),
+        (False, 5, "", "the upstream refused the proxy's connection"),
+        (False, 99, "", "the proxy could not connect (SOCKS reply 99)"),
+    ],
+    ids=["no-credentials", "wrong-credentials", "forbidden", "refused", "unknown"],
+)
+async def test_what_a_socks_proxy_refuses_is_named(
+    auth: bool, reply: int, userinfo: str, why: str
+) -> None:
+    async with socks_proxy(auth=auth, reply=reply) as socks:
+        url = f"socks5://{userinfo}127.0.0.1:{socks.port}"
+        assert await failure(httpx.URL("https://provider.test/"), through(url)) == why
+
+
+async def test_a_proxy_over_tls_carries_tls(authority: Authority, tmp_path: Path) -> None:
+    """TLS to the proxy, and inside of it TLS to the provider."""
+    opened: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        opened.append(head)
+        port = int(head.split(b" ")[1].rpartition(b":")[2])
+        up_reader, up_writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                sink.write(data)
+                await sink.drain()
+            sink.close()
+
+        await asyncio.gather(pump(reader, up_writer), pump(up_reader, writer))
+
+    (tmp_path / "proxy").mkdir()
+    context = authority.issue().server_context(tmp_path / "proxy")
+    async with (
+        listening(serve, context=context) as port,
+        upstream(tmp_path, authority.issue()) as server,
+        upstreams() as client,
+    ):
+        network = through(f"https://127.0.0.1:{port}", ca_certificates=authority.pem)
+        head = await head_of(client, server.url(), network)
+    assert head.startswith(b"POST /v1/chat HTTP/1.1")
+    assert opened[0].startswith(b"CONNECT 127.0.0.1:")
+
+
+async def test_the_environment_names_a_proxy_and_hosts_without(
+    proxy: Tinyproxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"127.0.0.1:{proxy.port}")
+    # 0.0.0.0 is this machine too, and no loopback address by name.
+    async with upstream(tmp_path) as server, upstreams() as client:
+        await head_of(client, server.url(host="0.0.0.0"), None)
+        assert len(proxy.lines()) == 1
+        await head_of(client, server.url(), None)  # loopback
+        await head_of(client, server.url(host="0.0.0.0"), through("direct"))
+        assert len(proxy.lines()) == 1
+    monkeypatch.setenv("NO_PROXY", "0.0.0.0/32")
+    async with upstream(tmp_path) as server, upstreams() as client:
+        await head_of(client, server.url(host="0.0.0.0"), None)
+    assert len(proxy.lines()) == 1
+
+
+async def test_changed_settings_get_new_connections(authority: Authority, tmp_path: Path) -> None:
+    async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
+        trusting = Network(ca_certificates=authority.pem)
+        await head_of(client, server.url(), trusting)
+        # An equal value of another snapshot goes on with the same connection.
+        await head_of(client, server.url(), Network(ca_certificates=str(authority.pem)))
+        assert server.connections == 1
+        await head_of(client, server.url(), Network(ssl_verify=False))
+        assert server.connections == 2
+        client.retire_unused({None})
+        await head_of(client, server.url(), trusting)
+        assert server.connections == 3
+        with pytest.raises(GatewayError, match="not trusted"):
+            await send(client, server.url(), None)
+
+
+def _expired(authority: Authority) -> Issued:
+    return authority.issue(valid_days=-3)
+
+
+def _for_another_host(authority: Authority) -> Issued:
+    return authority.issue("other.test")
+
+
+def _of_another_authority(_: Authority) -> Issued:
+    return Authority("Other").issue()
+
+
+def _self_signed(_: Authority) -> Issued:
+    return self_signed()
+
+
+@pytest.mark.parametrize(
+    ("issue", "why"),
+    [
+        (_expired, "its certificate has expired"),
+        (_for_another_host, "its certificate is for another address"),
+        (_of_another_authority, "its certificate is from an authority that is not trusted"),
+        (_self_signed, "its certificate is self-signed"),
+    ],
+)
+async def test_why_tls_failed_is_named(
+    authority: Authority, tmp_path: Path, issue: type, why: str
+) -> None:
+    trusting = Network(ca_certificates=authority.pem)
+    async with upstream(tmp_path, issue(authority)) as server, upstreams() as client:
+        message = await failure(server.url(), trusting)
+        assert message == f"the upstream could not be reached: TLS failed: {why}"
+        await head_of(client, server.url(), Network(ssl_verify=False))
+
+
+async def test_a_plain_server_is_no_tls_server() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(16)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        await reader.read()
+
+    async with listening(serve) as port:
+        message = await failure(httpx.URL(f"https://127.0.0.1:{port}/"))
+    assert message.endswith("TLS failed: it does not speak TLS on this port")
+
+
+async def test_a_client_certificate_is_shown_to_a_server_that_requires_one(
+    authority: Authority, tmp_path: Path
+) -> None:
+    client_issued = authority.issue("gateway")
+    requiring = {"clients_of": authority.pem}
+    network = Network(
+        ca_certificates=authority.pem,
+        client_certificate=client_issued.certificate,
+        client_key=Secret(client_issued.key),
+    )
+    async with upstream(tmp_path, authority.issue(), **requiring) as server, upstreams() as client:
+        await head_of(client, server.url(), network)
+
+
+async def test_a_missing_client_certificate_is_named(authority: Authority, tmp_path: Path) -> None:
+    """In TLS 1.3 the server says so after the handshake, in answer to the request."""
+    context = authority.issue().server_context(tmp_path, clients_of=authority.pem)
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        # Not asyncio's server, which closes without the alert.
+        with connection, pytest.raises(ssl.SSLError, match="PEER_DID_NOT_RETURN_A_CERTIFICATE"):
+            context.wrap_socket(connection.dup(), server_side=True)
+        while connection.fileno() >= 0 and connection.recv(65536):
+            pass
+
+    served = asyncio.create_task(asyncio.to_thread(serve))
+    url = httpx.URL(f"https://127.0.0.1:{listener.getsockname()[1]}/")
+    message = await failure(url, Network(ca_certificates=authority.pem))
+    await served
+    listener.close()
+    assert message.endswith("TLS failed: it requires a client certificate")
+
+
+async def test_a_name_that_does_not_resolve_and_a_closed_port_are_named() -> None:
+    assert await failure(httpx.URL("https://provider.invalid/")) == (
+        "the upstream could not be reached: its host name cannot be resolved"
+    )
+    for host in ("127.0.0.1", "localhost"):
+        assert await failure(httpx.URL(f"http://{host}:{free_port()}/")) == (
+            "the upstream could not be reached: connection refused"
+        )
+
+
+async def test_the_environment_names_the_authorities(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "authorities.pem"
+    path.write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    async with upstream(tmp_path, authority.issue()) as server, upstreams() as client:
+        await head_of(client, server.url(), None)
+    assert ssl.create_default_context(cafile=str(path)).cert_store_stats()["x509_ca"] == 1
