@@ -77,7 +77,7 @@ def headers_for(auth: str, credential: Secret) -> Headers:
         return ()
     if not value.isascii() or not value.isprintable():
         # Error messages never include the value itself.
-        raise ValueError("the credential has characters that no HTTP header may carry")
+        raise ValueError("the credential contains characters that are not allowed in HTTP headers")
     name, scheme = kind
     return ((name, scheme + value.encode("ascii")),)
 
@@ -104,7 +104,7 @@ def fields_of(auth: str, value: str) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(value, type=dict[str, Any])
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        raise ValueError("the credential is no JSON object") from None
+        raise ValueError("the credential is not a JSON object") from None
     ways = _REQUIRED_FIELDS[auth]
     if not any(all(fields.get(name) for name in names) for names in ways):
         expected = " or ".join(", ".join(names) for names in ways)

@@ -41,7 +41,7 @@ def batch_price(price: Price, preset: str) -> Price:
         return listed_price
     share = SHARES.get(preset)
     if share is None:
-        source = f"{price.source}; standard price, none known for the tier {TIER}"
+        source = f"{price.source}; standard price, no price known for the tier {TIER}"
         return msgspec.structs.replace(price, source=source, tiers={})
     unchanged = frozenset({"cache_read"}) if preset in _CACHE_AS_IT_IS else frozenset()
     return times(price, share, f"{price.source}; tier {TIER}", unchanged=unchanged)

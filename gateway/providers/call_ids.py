@@ -14,7 +14,7 @@ from gateway.providers.edits import apply_raw
 from gateway.providers.profile import Edit
 
 _LIMIT = 40
-_WHY = f"OpenAI takes call ids of {_LIMIT} characters"
+_WHY = f"OpenAI limits call IDs to {_LIMIT} characters"
 _EDITS = (
     Edit(op="shorten", path="messages[].tool_calls[].id", value=_LIMIT, why=_WHY),
     Edit(op="shorten", path="messages[].tool_call_id", value=_LIMIT, why=_WHY),

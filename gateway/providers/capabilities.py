@@ -71,7 +71,7 @@ def merge(traits: Traits, overrides: Mapping[str, Any]) -> Traits:
 def _value(name: str, value: Any) -> Any:
     expected_type = _TYPES.get(name)
     if expected_type is None:
-        raise ValueError(f"`{name}` is no trait")
+        raise ValueError(f"`{name}` is not a trait")
     try:
         return msgspec.convert(value, expected_type)
     except msgspec.ValidationError as error:

@@ -20,7 +20,7 @@ Object = dict[str, Any]
 Raw = msgspec.Raw
 
 _MISSING: Any = object()
-_DEFAULT_REASON = "the provider does not take this field"
+_DEFAULT_REASON = "the provider does not support this field"
 # A longer value would only bloat the report.
 _SHORT = 80
 
@@ -59,12 +59,12 @@ def check(edit: Edit) -> None:
     """
     keys = [step.key for step in _steps(edit.path)]
     if not all(keys) or any("[" in key or "]" in key for key in keys):
-        raise ValueError(f"edit path `{edit.path}` is not names joined by dots")
+        raise ValueError(f"edit path `{edit.path}` must be names separated by dots")
     expected_type, label = _VALUES[edit.op]
     if not isinstance(edit.value, expected_type) or (
         isinstance(edit.value, bool) and expected_type is not object
     ):
-        raise ValueError(f"edit `{edit.op}` of `{edit.path}` needs {label} as its value")
+        raise ValueError(f"edit `{edit.op}` of `{edit.path}` requires {label} as its value")
 
 
 def apply(edits: Sequence[Edit], body: Object) -> tuple[Object, list[Adaptation]]:

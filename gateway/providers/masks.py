@@ -35,9 +35,9 @@ def compile_mask(text: str) -> Mask:
         ValueError: it is not a pattern, or may take too long; the message says how to fix it.
     """
     if not text.isascii():
-        raise ValueError("use ASCII characters only; other text may stand escaped in a body")
+        raise ValueError("use ASCII characters only; other characters may be escaped in a body")
     if not text or len(text) > MAX_CHARS:
-        raise ValueError(f"a pattern has 1 to {MAX_CHARS} characters")
+        raise ValueError(f"a pattern must have 1 to {MAX_CHARS} characters")
     try:
         parsed = _parser.parse(text)
         compiled = re.compile(text.encode())
@@ -46,7 +46,7 @@ def compile_mask(text: str) -> Mask:
     if parsed.getwidth()[0] < MIN_WIDTH:
         raise ValueError(f"it must match at least {MIN_WIDTH} characters")
     if _count_paths(parsed, last=True) > MAX_MATCH_PATHS:
-        raise ValueError("it can match in too many ways; use fewer or shorter repetitions")
+        raise ValueError("it is too ambiguous; use fewer or shorter repetitions")
     return compiled
 
 
@@ -91,7 +91,7 @@ def _count_item_paths(code: str, value: Any, *, last: bool) -> int:
         return sum(_count_paths(choice, last=last) for choice in value[1])
     if code in _REPEATS:
         return _count_repeat_paths(*value, last=last)
-    raise ValueError("look-around, back-references and conditions are not for masks")
+    raise ValueError("look-around, back-references and conditions are not supported")
 
 
 def _count_repeat_paths(min_count: int, max_count: Any, body: Any, *, last: bool) -> int:
@@ -101,4 +101,4 @@ def _count_repeat_paths(min_count: int, max_count: Any, body: Any, *, last: bool
         return paths * (int(max_count) - int(min_count) + 1)
     if last and inner == 1 and len(body) == 1:
         return 1  # no later element can fail and cause backtracking
-    raise ValueError("say how often at most, as in {1,64}; + and * may only stand at the end")
+    raise ValueError("give a maximum, as in {1,64}; + and * are allowed only at the end")

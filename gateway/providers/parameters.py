@@ -69,26 +69,31 @@ _EFFORT: dict[str, Callable[[Fields], Any]] = {
 }
 
 
+def refused_parameters(traits: Traits, stated: Collection[str]) -> dict[str, frozenset[str]]:
+    """The fields that a model is known to reject, at least in part, by dialect.
+
+    `stated` are the names of the traits that are known for the model.
+    """
+    return {
+        dialect: frozenset(
+            name
+            for name, parameter in table.items()
+            if parameter.trait in stated and _refused(parameter.trait, traits)
+        )
+        for dialect, table in PARAMETERS.items()
+    }
+
+
 def drop_refused(
-    fields: Fields, dialect: str, traits: Traits, stated: Collection[str]
+    fields: Fields, dialect: str, traits: Traits, refused: Collection[str]
 ) -> tuple[Fields, tuple[Adaptation, ...]]:
     """Return the fields without those that the model rejects, and a report.
 
-    `stated` are the names of the traits that are known for the model. If nothing is
-    dropped, the same object is returned; only fields in question are decoded.
+    `refused` are the model's `refused_parameters` in this dialect. If nothing is dropped, the
+    same object is returned; only fields in question are decoded.
     """
-    table = PARAMETERS.get(dialect)
-    if table is None or not stated:
-        return fields, ()
-    suspects = [
-        name
-        for name in fields
-        if (parameter := table.get(name)) is not None
-        and parameter.trait in stated
-        and _refused(parameter.trait, traits)
-    ]
-    if not suspects:
-        return fields, ()
+    table = PARAMETERS[dialect]
+    suspects = [name for name in fields if name in refused]
     if any(table[name].sampling for name in suspects) and _is_free(fields, dialect, traits):
         suspects = [name for name in suspects if not table[name].sampling]
     remaining, report = dict(fields), []
@@ -104,7 +109,7 @@ def drop_refused(
         del remaining[name]
         if value not in table[name].neutral:
             before = value if isinstance(value, int | float | str) else None
-            report.append(dropped(name, f"{traits.model} does not take it", before=before))
+            report.append(dropped(name, f"{traits.model} does not support it", before=before))
     return remaining, tuple(report)
 
 

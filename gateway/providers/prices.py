@@ -127,7 +127,7 @@ _FREE = Price(
     cache_read=_NOTHING,
     cache_write=_NOTHING,
     cache_write_1h=_NOTHING,
-    source="runs on your own machine",
+    source="runs locally",
 )
 
 

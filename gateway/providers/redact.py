@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import quote
 
@@ -121,10 +121,6 @@ class Redactor:
         self.forms = tuple(sorted(secrets_bytes, key=len, reverse=True))
         self.longest = max(map(len, self.forms), default=0)
 
-    def contains_secret(self, data: bytes) -> bool:
-        """Whether the data contain a secret."""
-        return any(data.find(form) >= 0 for form in self.forms)
-
     def clean(self, data: bytes) -> bytes:
         """Replace each secret in the data with asterisks; the length does not change."""
         return scrub_bytes(data, self.forms)
@@ -147,8 +143,3 @@ def is_secret_name(name: str) -> bool:
     """Whether the name of a header or parameter suggests that it carries a credential."""
     lower = name.lower()
     return lower in _SECRET_NAMES or any(part in lower for part in _SECRET_WORDS)
-
-
-def mask_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the headers with the values of those that carry credentials as `***`."""
-    return {name: MASK if is_secret_name(name) else value for name, value in headers.items()}

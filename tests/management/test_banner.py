@@ -44,7 +44,7 @@ def test_a_later_start_shows_neither() -> None:
 
 def test_the_report_comes_first() -> None:
     lines = banner(Started(), BASE, notes=["c.yaml:1: x"], open_mode=False).splitlines()
-    assert lines[:3] == ["c.yaml:1: x", "", "Dragoman is up."]
+    assert lines[:3] == ["c.yaml:1: x", "", "Dragoman is running."]
 
 
 def test_providers_of_the_environment_are_named() -> None:
@@ -56,4 +56,4 @@ def test_providers_of_the_environment_are_named() -> None:
 
 def test_where_any_token_will_do_the_line_needs_no_key() -> None:
     assert "Bearer anything" in curl(Started(), BASE, open_mode=True)
-    assert "none needed" in banner(Started(), BASE, notes=[], open_mode=True)
+    assert "not required" in banner(Started(), BASE, notes=[], open_mode=True)

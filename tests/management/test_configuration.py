@@ -80,7 +80,7 @@ def test_a_file_becomes_the_registry_in_use(file: Path) -> None:
         "+ API key agent",
         "~ setting row_days: value: 30 -> 12",
     ]
-    plain = re.fullmatch(r"the key of agent, shown once: (sk-dgm-\w+)", lines[6])
+    plain = re.fullmatch(r"key of agent, shown once: (sk-dgm-\w+)", lines[6])
     assert plain is not None
     snapshot = store.load_snapshot()
     assert snapshot.keys[store.digest(plain[1])].team is not None
@@ -92,7 +92,7 @@ def test_a_file_becomes_the_registry_in_use(file: Path) -> None:
 def test_twice_is_as_once(file: Path) -> None:
     applied(file)
     changes = Change.objects.count()
-    assert applied(file) == ["nothing to change"]
+    assert applied(file) == ["no changes"]
     assert Change.objects.count() == changes
     assert ApiKey.objects.count() == 1
 
@@ -149,7 +149,7 @@ def test_two_files_do_not_fight(file: Path, tmp_path: Path) -> None:
         applied(other)
     other.write_text("dragoman: 1\nteams:\n  - name: other\n")
     assert applied(other) == ["+ team other"]
-    assert applied(file) == ["nothing to change"]
+    assert applied(file) == ["no changes"]
 
 
 def test_what_is_exported_applies_to_an_empty_database(file: Path, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
     assert "***" in text
     copy = tmp_path / "gateway.yaml"
     copy.write_text(text)
-    assert applied(copy) == ["nothing to change"]
+    assert applied(copy) == ["no changes"]
     assert store.credential_of(Provider.objects.get()) == "sk-a-stored-secret-value"
 
 
@@ -202,7 +202,7 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
         (("teams:", "groups:"), r"gateway\.yaml:18: groups: there is no such section"),
         (
             ("  - name: crew", "  - name: crew\n  - name: crew"),
-            r"gateway\.yaml:20: teams\[1\]\.name: crew stands twice",
+            r"gateway\.yaml:20: teams\[1\]\.name: crew is listed twice",
         ),
         (("settings:", "settings: [\n"), r"not valid YAML"),
     ],
@@ -231,7 +231,7 @@ def test_projects_come_after_their_teams_and_go_before_them(file: Path, tmp_path
     assert [team["name"] for team in exported()["teams"]] == ["crew", "app"]
     copy = tmp_path / "copy.yaml"
     copy.write_text(said("export"))
-    assert applied(copy, dry_run=True, take=True) == ["nothing to change"]
+    assert applied(copy, dry_run=True, take=True) == ["no changes"]
     file.write_text(FILE.replace("teams:\n" + team, "").replace("    team: crew\n", ""))
     assert {"- team app", "- team crew"} <= set(applied(file))
     assert not Team.objects.exists()

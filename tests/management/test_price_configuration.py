@@ -156,8 +156,8 @@ def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -
     ("bad", "says"),
     [
         (OWN | {"list": "nobody"}, r"prices\[0\]\.list: there is no such list; there are .*openai"),
-        (OWN | {"match": []}, r"prices\[0\]: its clauses can not be read"),
-        (OWN | {"match": ["/("]}, r"prices\[0\]: its clauses can not be read"),
+        (OWN | {"match": []}, r"prices\[0\]: its clauses are not valid"),
+        (OWN | {"match": ["/("]}, r"prices\[0\]: its clauses are not valid"),
         (OWN | {"input": "-1"}, r"prices\[0\]: a price must be a number that is not negative"),
         (OWN | {"inptu": "1"}, r"prices\[0\]\.inptu: there is no such field"),
         ({"list": "openai"}, r"prices\[0\]: .*match"),
@@ -168,7 +168,7 @@ def test_an_export_of_the_same_database_is_no_change_of_prices(tmp_path: Path) -
 def test_what_is_wrong_is_named_by_its_place(tmp_path: Path, bad: Any, says: str) -> None:
     with pytest.raises(CommandError, match=says):
         applied(tmp_path, bad)
-    with pytest.raises(CommandError, match=r"prices\[1\]\.match: openai/gpt-5 stands twice"):
+    with pytest.raises(CommandError, match=r"prices\[1\]\.match: openai/gpt-5 is listed twice"):
         applied(tmp_path, OWN, OWN)
     assert not PriceUpdate.objects.exists()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -174,6 +175,40 @@ async def test_a_binary_key_is_refused_in_the_dialect(request_: bytes) -> None:
     assert wire.status == 401
     assert b"authentication_error" in wire.sent
     assert wire.closed
+
+
+DIALECT_KEYS: dict[str, tuple[bytes, bytes, tuple[str, ...], str]] = {
+    "chat": (b"/v1/chat/completions", b"authorization", ("error", "code"), "invalid_api_key"),
+    "responses": (b"/v1/responses", b"authorization", ("error", "code"), "invalid_api_key"),
+    "completions": (b"/v1/completions", b"authorization", ("error", "code"), "invalid_api_key"),
+    "embeddings": (b"/v1/embeddings", b"authorization", ("error", "code"), "invalid_api_key"),
+    "messages": (b"/v1/messages", b"x-api-key", ("error", "type"), "authentication_error"),
+    "gemini": (
+        b"/v1beta/models/m:generateContent",
+        b"x-goog-api-key",
+        ("error", "status"),
+        "UNAUTHENTICATED",
+    ),
+    "ollama": (b"/api/chat", b"authorization", (), ""),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECT_KEYS)
+async def test_each_dialect_tells_a_binary_key_as_its_sdk_expects(dialect: str) -> None:
+    path, name, where, code = DIALECT_KEYS[dialect]
+    wire = await Stand().send(
+        b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path,
+        b"%s: Bearer sk-\x01\x7f\r\ncontent-length: 2\r\n\r\n{}" % name,
+    )
+    head, _, body = wire.sent.partition(b"\r\n\r\n")
+    answer = json.loads(body)
+    assert (wire.status, wire.closed) == (401, True)
+    assert b"content-type: application/json" in head
+    assert "API key" in body.decode()
+    found = answer
+    for field in where:
+        found = found[field]
+    assert found == code if where else isinstance(answer["error"], str)
 
 
 @pytest.mark.parametrize(

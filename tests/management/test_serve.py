@@ -21,14 +21,17 @@ def test_a_port_in_use_says_what_to_do() -> None:
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         with pytest.raises(
-            CommandError, match=f"127.0.0.1:{port}: another program listens there; .* --port"
+            CommandError, match=f"127.0.0.1:{port}: another program uses this port; .* --port"
         ):
             listen("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
     ("host", "port", "why"),
-    [("127.0.0.1", 70000, "a port is a number"), ("192.0.2.1", 0, "assign requested address")],
+    [
+        ("127.0.0.1", 70000, "the port must be a number"),
+        ("192.0.2.1", 0, "assign requested address"),
+    ],
 )
 def test_an_address_that_can_not_be_is_a_clear_message(host: str, port: int, why: str) -> None:
     with pytest.raises(CommandError, match=why) as caught:

@@ -80,7 +80,7 @@ def test_a_header_is_made_or_sent_as_it_is(auth: str, credential: str, made: boo
         ("sigv4", '{"aws_access_key_id": "A"}', "aws_secret_access_key"),
         ("google", '{"project": "p"}', "type"),
         ("entra", '{"tenant_id": "t"}', "client_secret"),
-        ("google", "{torn", "no JSON object"),
+        ("google", "{torn", "not a JSON object"),
     ],
 )
 def test_a_credential_that_lacks_something_is_refused_by_name(

@@ -10,7 +10,7 @@ from gateway import store
 from gateway.models import Provider
 from gateway.providers import catalog
 from gateway.providers.profile import Preset
-from gateway.relay.upstream import http1
+from gateway.relay.upstream.client import Upstreams
 from tests.fakes import Say, StrictOpenAI
 from tests.relay.harness import gateway, route, snapshot
 
@@ -33,7 +33,7 @@ async def test_a_new_provider_is_four_lines(
         row.base_url = f"{upstream.url}/v1"
         known = snapshot(route("acme", store.provider_value(row), model="gpt-4o"))
         async with gateway(tmp_path, known) as gw:
-            gw.runtime.upstreams._network = http1.Transport()
+            gw.runtime.upstreams = Upstreams()
             asked = {"model": "acme", "messages": [{"role": "user", "content": "Hi"}]}
             chat = await gw.post("/v1/chat/completions", asked)
             other = await gw.post("/v1/messages", {**asked, "max_tokens": 50})

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from gateway.providers.redact import MAX_CHARS, mask_headers, scrub, scrub_bytes
+from gateway.providers.redact import MAX_CHARS, scrub, scrub_bytes
+from gateway.relay.exchange.recorder import Recorder
 
 
 @pytest.mark.parametrize(
@@ -85,5 +86,9 @@ def test_a_stored_body_loses_configured_secrets_and_nothing_else() -> None:
 
 
 def test_headers_that_carry_credentials_are_masked() -> None:
-    shown = mask_headers({"Authorization": "Bearer x", "X-Api-Key": "k", "Accept": "a"})
-    assert shown == {"Authorization": "***", "X-Api-Key": "***", "Accept": "a"}
+    headers = {"Authorization": "Bearer x", "X-Api-Key": "k", "Accept": "a"}
+    recorder = Recorder()
+    recorder.enabled = True
+    bodies = recorder.bodies(headers, [], stream=False)
+    assert bodies is not None
+    assert bodies.client_headers == {"Authorization": "***", "X-Api-Key": "***", "Accept": "a"}

@@ -10,16 +10,17 @@ from gateway.management.start.bootstrap import Started
 _UNSPECIFIED = {"127.0.0.1", "0.0.0.0", "::", "::1", ""}  # noqa: S104 - compared, not bound
 
 
-def address(host: str, port: int) -> str:
+def address(host: str, port: int, *, is_tls: bool = False) -> str:
     """Return the gateway's base URL for callers on this machine."""
+    scheme = "https" if is_tls else "http"
     if host in _UNSPECIFIED:
-        return f"http://localhost:{port}"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"{scheme}://localhost:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def banner(started: Started, base: str, *, notes: Sequence[str], open_mode: bool) -> str:
     """Return the text of the banner; `base` is the gateway's base URL."""
-    lines = [*notes, "", "Dragoman is up."] if notes else ["Dragoman is up."]
+    lines = [*notes, "", "Dragoman is running."] if notes else ["Dragoman is running."]
     lines += [
         _line("API base URL", f"{base}/v1  (OpenAI SDKs)"),
         _line("", f"{base}  (Anthropic SDKs, Claude Code)"),
@@ -29,7 +30,7 @@ def banner(started: Started, base: str, *, notes: Sequence[str], open_mode: bool
     if started.first_key:
         lines.append(_line("Gateway key", f"{started.first_key}  (shown only now)"))
     if open_mode:
-        lines.append(_line("Keys", "none needed: any token is accepted on this machine"))
+        lines.append(_line("Keys", "not required: any token is accepted on this machine"))
     if started.admin_key_file:
         lines.append(_line("Admin key", f"in {started.admin_key_file}"))
     if started.environment_providers:

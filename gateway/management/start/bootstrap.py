@@ -18,12 +18,18 @@ from django.db import connection, transaction
 from django.db.migrations.executor import MigrationExecutor
 
 from gateway import demo, store
+from gateway.management.start.environment_providers import (
+    Findings,
+    FoundProvider,
+    find_providers,
+)
+from gateway.management.start.local_servers import find_local_servers
 from gateway.models import ApiKey, Model, Provider, Route, Source, Target
 from gateway.providers.catalog import PRESETS
-from gateway.providers.profile import Preset
-from gateway.providers.sigv4 import in_region
 
 DEMO = "demo"
+# Prefix of the tables in LiteLLM's schema (litellm/proxy/schema.prisma).
+_LITELLM_TABLES = "LiteLLM_"
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,29 +38,57 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         first_key, setup_token: only when they are new.
         admin_key_file: path of the management API's credential, if none is configured.
-        environment_providers: providers whose key is in the environment, with its variable.
+        environment_providers: providers that were found on this machine, and where.
+        notes: what was found but could not be used.
     """
 
     first_key: str | None = None
     setup_token: str | None = None
     admin_key_file: str | None = None
     environment_providers: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def prepare() -> Started:
-    """Create what is missing. Raises WrongSecrets."""
+def prepare(port: int) -> Started:
+    """Create what is missing; `port` is the one that the gateway listens on.
+
+    Raises NewerDatabase, WrongSecrets and ForeignDatabase.
+    """
+    check_database()
+    store.check_program()
     migrate()
     store.check_secrets()
+    store.record_program()
+    findings = find_environment(port)
     with transaction.atomic():
         ensure_demo()
-        environment_providers = ensure_environment()
+        environment_providers = ensure_environment(findings)
         first_key = ensure_key()
     return Started(
         environment_providers=tuple(environment_providers),
         first_key=first_key,
         setup_token=setup_token(),
         admin_key_file=admin_key_file(),
+        notes=tuple(findings.notes),
     )
+
+
+class ForeignDatabase(Exception):
+    """The database is LiteLLM's; the message says what to do."""
+
+
+def check_database() -> None:
+    """Refuse a database with LiteLLM's tables, which its migrations would change.
+
+    Raises ForeignDatabase.
+    """
+    tables = connection.introspection.table_names()
+    if any(name.startswith(_LITELLM_TABLES) for name in tables):
+        raise ForeignDatabase(
+            "DATABASE_URL is the database of a LiteLLM proxy: both programs would migrate it. "
+            "Create a database of its own, for example with `CREATE DATABASE dragoman`, and name "
+            "it in DATABASE_URL; or unset DATABASE_URL to use the embedded database"
+        )
 
 
 def migrate() -> None:
@@ -83,38 +117,62 @@ def ensure_demo() -> None:
         Target.objects.create(route=route, model=models[DEMO], source=Source.BUILTIN)
 
 
-def ensure_environment() -> list[str]:
-    """Create provider rows for keys in the environment; rows store only the variable's name.
-
-    One for each key: the first preset that names the variable, not its other APIs.
-    """
-    providers = []
-    used_variables: set[str] = set()
-    for preset in PRESETS.values():
-        variable = next((name for name in preset.env if os.environ.get(name)), None)
-        if variable is None or not preset.base_url or variable in used_variables:
-            continue
-        used_variables.add(variable)
-        Provider.objects.get_or_create(
-            name=preset.name,
-            defaults={
-                "preset": preset.name,
-                "base_url": _regional_base_url(preset),
-                "credential_env": variable,
-                "source": Source.ENVIRONMENT,
-                "source_ref": variable,
-            },
+def find_environment(port: int) -> Findings:
+    """Find the providers of this machine: credentials, and model servers on loopback."""
+    findings = find_providers(os.environ, Path.home(), port)
+    if not settings.FIND_LOCAL_SERVERS:
+        return findings
+    names = {found.name for found in findings.providers}
+    findings.providers += [
+        FoundProvider(
+            name=server.preset,
+            preset=server.preset,
+            origin=server.base_url,
+            base_url="" if server.base_url == PRESETS[server.preset].base_url else server.base_url,
+            models=server.models,
         )
-        providers.append(f"{preset.name} ({variable})")
-    return providers
+        for server in find_local_servers(port)
+        if server.preset not in names
+    ]
+    return findings
 
 
-def _regional_base_url(preset: Preset) -> str:
-    """Return the base URL in this machine's AWS region; empty for the preset's own."""
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    if preset.auth != "sigv4" or not region:
-        return ""
-    return in_region(preset.base_url, region)
+def ensure_environment(findings: Findings) -> list[str]:
+    """Create or update the rows of these providers; rows store only a variable's name.
+
+    Rows that people have changed belong to the database, and are left as they are.
+    """
+    for found in findings.providers:
+        values = {
+            "preset": found.preset,
+            "base_url": found.base_url,
+            "query": found.query or None,
+            "credential_env": found.credential_env,
+            "source_ref": found.origin,
+        }
+        row, _ = Provider.objects.get_or_create(
+            name=found.name, defaults={**values, "source": Source.ENVIRONMENT}
+        )
+        if row.source != Source.ENVIRONMENT:
+            continue
+        if any(getattr(row, name) != value for name, value in values.items()):
+            for name, value in values.items():
+                setattr(row, name, value)
+            row.save()
+        if found.models:
+            _ensure_models(row, found.models)
+    return [f"{found.name} ({found.origin})" for found in findings.providers]
+
+
+def _ensure_models(provider: Provider, names: tuple[str, ...]) -> None:
+    """Make the detected models of a provider match; models of routes stay."""
+    existing = Model.objects.filter(provider=provider)
+    for gone in existing.filter(source=Source.ENVIRONMENT, targets=None).exclude(name__in=names):
+        gone.delete()
+    known = set(existing.values_list("name", flat=True))
+    for name in names:
+        if name not in known:
+            Model.objects.create(provider=provider, name=name, source=Source.ENVIRONMENT)
 
 
 def ensure_key() -> str | None:

@@ -27,7 +27,7 @@ from uvicorn.protocols.http.httptools_impl import (
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from gateway.canon.errors import Error
-from gateway.edge.auth import CREDENTIAL_HEADERS
+from gateway.edge.admission import CREDENTIAL_HEADERS
 from gateway.edge.refusals import send_refusal
 from gateway.management.start.connection_deadlines import (
     TimedProtocol,
@@ -156,8 +156,8 @@ def _is_known_harmless(name: bytes) -> bool:
     return name != b"content-length"
 
 
-TOO_LARGE = "the request's line and headers are larger than 64 KiB"
-_BAD_KEY = "the API key holds characters that no key has; check how it is read and sent"
+TOO_LARGE = "the request line and headers are larger than 64 KiB"
+_BAD_KEY = "the API key contains invalid characters; check how it is read and sent"
 # Bytes that no header value may contain, except line ends.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 

@@ -9,9 +9,11 @@ import logging
 import os
 import signal
 import socket
+import ssl
 import tempfile
 import time
 from multiprocessing.sharedctypes import RawValue
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -30,10 +32,65 @@ log = logging.getLogger(__name__)
 APPLICATION = "gateway.config.asgi:application"
 
 
-def config(host: str, port: int, workers: int, drain_s: float) -> uvicorn.Config:
+# Ticks of uvicorn's main loop, ten a second, between two looks at the files of the certificate.
+_CERTIFICATE_TICKS = 20
+
+
+class Certificate:
+    """The certificate to serve HTTPS with: PEM files, read again when they change."""
+
+    def __init__(self, certfile: str, keyfile: str | None) -> None:
+        self.certfile, self.keyfile = certfile, keyfile
+        self._version = self._read_version()
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Load it for new connections. Raises OSError or ssl.SSLError."""
+        # Without a password, OpenSSL would ask for that of an encrypted key on the terminal.
+        context.load_cert_chain(self.certfile, self.keyfile, password="")
+
+    def reload_if_changed(self, context: ssl.SSLContext) -> None:
+        """Load a renewed certificate; an unusable one is logged, and the old one stays in use."""
+        version = self._read_version()
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self.load(context)
+        except (OSError, ssl.SSLError) as error:
+            log.error("a renewed TLS certificate is unusable", extra={"why": self.describe(error)})
+        else:
+            log.info("the renewed TLS certificate is in use")
+
+    def describe(self, error: OSError | ssl.SSLError) -> str:
+        """Why it cannot be loaded, naming the files."""
+        files = self.certfile if self.keyfile is None else f"{self.certfile} and {self.keyfile}"
+        if not isinstance(error, ssl.SSLError):
+            reason = error.strerror or str(error)
+        elif error.reason == "KEY_VALUES_MISMATCH":
+            reason = "the key is not that of the certificate"
+        else:
+            reason = "no certificate with its unencrypted key in PEM format"
+        return f"the TLS certificate cannot be used ({files}): {reason}"
+
+    def _read_version(self) -> tuple[int, ...]:
+        """Modification times of its files in nanoseconds; 0 for one that is missing."""
+        times = []
+        for path in filter(None, (self.certfile, self.keyfile)):
+            try:
+                times.append(Path(path).stat().st_mtime_ns)
+            except OSError:
+                times.append(0)
+        return tuple(times)
+
+
+def config(
+    host: str, port: int, workers: int, drain_s: float, certificate: Certificate | None = None
+) -> uvicorn.Config:
     """Return the configuration of both modes. Timeouts in seconds."""
     return uvicorn.Config(
-        APPLICATION,
+        ssl_certfile=certificate.certfile if certificate is not None else None,
+        ssl_keyfile=certificate.keyfile if certificate is not None else None,
+        app=APPLICATION,
         host=host,
         port=port,
         workers=workers,
@@ -79,16 +136,32 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _why(error: OSError | OverflowError) -> str:
     if isinstance(error, OverflowError):
-        return "a port is a number from 0 to 65535"
+        return "the port must be a number from 0 to 65535"
     if error.errno == errno.EADDRINUSE:
-        return "another program listens there; stop it, or choose another --port"
+        return "another program uses this port; stop it, or choose another --port"
     if error.errno == errno.EACCES:
-        return "ports below 1024 are for the system; choose another --port"
+        return "ports below 1024 are reserved for the system; choose another --port"
     return error.strerror or str(error)
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which at shutdown still serves connections waiting to be accepted."""
+    """uvicorn's server, which at shutdown still serves connections waiting to be accepted.
+
+    A renewed certificate is used for new connections, within seconds.
+    """
+
+    certificate: Certificate | None = None
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn's main loop."""
+        context = self.config.ssl if self.config.is_ssl else None
+        if context is not None and counter % _CERTIFICATE_TICKS == 0:
+            self.certificate = self.certificate or Certificate(
+                str(self.config.ssl_certfile),
+                str(self.config.ssl_keyfile) if self.config.ssl_keyfile else None,
+            )
+            self.certificate.reload_if_changed(context)
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, then let running requests finish."""
@@ -97,7 +170,9 @@ class Server(uvicorn.Server):
         for server in self.servers:
             server.close()
         for connection in waiting:
-            await loop.connect_accepted_socket(self._protocol, connection)
+            await loop.connect_accepted_socket(
+                self._protocol, connection, ssl=self.config.ssl if self.config.is_ssl else None
+            )
         await super().shutdown(sockets)
 
     def _protocol(self) -> Protocol:
@@ -190,15 +265,16 @@ class Supervisor(Multiprocess):
         delay_s = self._policy.record_death(slot, now, now - worker.started_at)
         self._due[worker] = now + delay_s
         extra = {"pid": worker.pid, "exit_code": worker.exitcode, "restart_in_s": delay_s}
-        log.error("a worker died", extra=extra)
+        log.error("a worker process died", extra=extra)
         living = [other.started_at for other in self.processes if other not in self._due]
         if worker.exitcode == STARTUP_FAILURE:
-            self._give_up("the gateway did not start; the lines above say why")
+            self._give_up("the gateway did not start; see the messages above")
         elif self._policy.gives_up(now, now - min(living, default=now)):
             self._give_up(
-                f"the gateway gives up: {restarts.MAX_DEATHS} workers died within "
-                f"{restarts.WINDOW_S / 60:g} minutes, and none has lived for a minute; the "
-                "lines above have their exit codes (-9: killed, as for want of memory)"
+                f"the gateway stops: {restarts.MAX_DEATHS} workers died within "
+                f"{restarts.WINDOW_S / 60:g} minutes, and none ran for a minute; see the "
+                "messages above for their exit codes (-9: killed, for example for lack of "
+                "memory)"
             )
 
     def _give_up(self, failure: str) -> None:
@@ -229,10 +305,16 @@ class Supervisor(Multiprocess):
 multiprocess.Process = Worker  # type: ignore[misc]
 
 
-def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
+def serve(
+    listener: socket.socket,
+    *,
+    workers: int,
+    drain_s: float,
+    certificate: Certificate | None = None,
+) -> None:
     """Serve until a signal; returns, or exits with 0, after the drain."""
     host, port = listener.getsockname()[:2]
-    served = config(host, port, workers, drain_s)
+    served = config(host, port, workers, drain_s, certificate)
     if workers == 1:
         # After the shutdown, uvicorn raises the signal again for the previous handler.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -240,7 +322,7 @@ def serve(listener: socket.socket, *, workers: int, drain_s: float) -> None:
         server = Server(served)
         server.run(sockets=[listener])
         if not server.started:
-            raise CommandError("the gateway did not start; the lines above say why", returncode=3)
+            raise CommandError("the gateway did not start; see the messages above", returncode=3)
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder

@@ -8,7 +8,7 @@ from gateway.providers.profile import Edit
 
 Facts = dict[str, Any]
 
-_TOO_LONG = "longer than the provider takes"
+_TOO_LONG = "longer than the provider accepts"
 
 # A server with OpenAI's Chat API of about 2024, the common subset of compatible servers.
 # OpenAI's newer fields are left to the servers known to accept them.
@@ -103,7 +103,7 @@ def drops(why: str, *paths: str) -> tuple[Edit, ...]:
 # LiteLLM as a client adds these to the responses that it sends back; a provider that
 # validates messages rejects them (BerriAI/litellm#25595, #30882).
 LITELLM_MARKS = drops(
-    "a mark of LiteLLM's own that the provider refuses",
+    "a LiteLLM marker that the provider rejects",
     "messages[].provider_specific_fields",
     "messages[].thinking_blocks",
 )

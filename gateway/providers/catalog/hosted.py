@@ -30,7 +30,7 @@ HOSTED: tuple[Preset, ...] = (
     Preset(
         name="openai_responses",
         logo="openai",
-        title="OpenAI (Responses surface)",
+        title="OpenAI (Responses API)",
         dialect="openai_responses",
         base_url="https://api.openai.com/v1",
         env=("OPENAI_API_KEY",),
@@ -132,14 +132,14 @@ HOSTED: tuple[Preset, ...] = (
         },
         # "Will result in a 400 error if they are supplied" (console.groq.com/docs/openai).
         edits=(
-            *drops("Groq refuses it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"),
+            *drops("Groq rejects it", "logprobs", "top_logprobs", "logit_bias", "messages[].name"),
             *LITELLM_MARKS,
             Edit(
                 op="map",
                 path="service_tier",
                 value={"default": "on_demand", "priority": "performance"},
             ),
-            Edit(op="max", path="n", value=1, why="Groq gives one choice"),
+            Edit(op="max", path="n", value=1, why="Groq returns a single choice"),
         ),
         prices="groq",
     ),
@@ -249,7 +249,7 @@ HOSTED: tuple[Preset, ...] = (
             Edit(op="rename", path="seed", value="random_seed"),
             Edit(op="rename", path="dimensions", value="output_dimension"),
             Edit(op="map", path="service_tier", value={"default": "standard"}),
-            *drops("Mistral has no such field", *NEWER_FIELDS, "echo"),
+            *drops("Mistral does not support this field", *NEWER_FIELDS, "echo"),
         ),
         prices="mistral",
     ),
@@ -276,7 +276,7 @@ HOSTED: tuple[Preset, ...] = (
     Preset(
         name="gemini-openai",
         logo="gemini",
-        title="Google Gemini (OpenAI surface)",
+        title="Google Gemini (OpenAI API)",
         dialect="openai_chat",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
         env=("GEMINI_API_KEY", "GOOGLE_API_KEY"),

@@ -45,7 +45,7 @@ LOCAL: tuple[Preset, ...] = (
     Preset(
         name="ollama-openai",
         logo="ollama",
-        title="Ollama (OpenAI surface)",
+        title="Ollama (OpenAI API)",
         dialect="openai_chat",
         base_url="http://127.0.0.1:11434/v1",
         env=("OLLAMA_API_KEY",),
@@ -271,7 +271,7 @@ LOCAL: tuple[Preset, ...] = (
     Preset(
         name="custom-completions",
         logo="custom",
-        title="Any server of OpenAI's text completions",
+        title="Any server with OpenAI's Completions API",
         dialect="openai_completions",
         base_url="",
         url_example="http://127.0.0.1:8000/v1",
@@ -283,7 +283,7 @@ LOCAL: tuple[Preset, ...] = (
     Preset(
         name="custom-embeddings",
         logo="custom",
-        title="Any server of OpenAI's embeddings",
+        title="Any server with OpenAI's Embeddings API",
         dialect="openai_embeddings",
         base_url="",
         url_example="http://127.0.0.1:8080/v1",

@@ -61,7 +61,7 @@ MAKERS: tuple[Preset, ...] = (
         edits=(
             *OLDER_NAMES,
             *drops(
-                "AI21 has no such field",
+                "AI21 does not support this field",
                 "tool_choice",
                 "parallel_tool_calls",
                 "stream_options",
@@ -82,7 +82,7 @@ MAKERS: tuple[Preset, ...] = (
     Preset(
         name="minimax-openai",
         logo="minimax",
-        title="MiniMax (OpenAI surface)",
+        title="MiniMax (OpenAI API)",
         dialect="openai_chat",
         base_url="https://api.minimax.io/v1",
         env=("MINIMAX_API_KEY",),

@@ -1,0 +1,56 @@
+"""Paths of other vendors' clients for the endpoints of the gateway.
+
+    /openai/deployments/{model}/chat/completions    Azure OpenAI; also embeddings, images, audio
+    /openai/v1/..., /openai/files, /openai/models   Azure OpenAI without a deployment
+    /engines/{model}/completions, /v1/engines/...   OpenAI's older API
+    /api/v1/...                                     OpenRouter
+    /v1/v1/...                                      a base URL that already ends in /v1
+
+A model in the path is the model of the request, as at Azure; a `model` in the body is replaced.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_OPERATIONS = (
+    "chat/completions|completions|embeddings|responses|images/generations|images/edits"
+    "|audio/transcriptions|audio/translations|audio/speech"
+)
+_MODEL_PATH = re.compile(
+    rf"(?:/openai/deployments|(?:/v1)?/engines)/(?P<model>[^/].*?)/(?P<operation>{_OPERATIONS})/?",
+    re.DOTALL,
+)
+_AZURE_PATH = re.compile(
+    r"/openai(?:/v1)?(?P<path>/(?:chat/completions|completions|embeddings|images|audio|responses"
+    r"|files|batches|models|moderations)(?:/.*)?)",
+    re.DOTALL,
+)
+_REPEATED_VERSION = re.compile(r"(?:/api)?/v1(?:/v1)*(?P<path>/.*|)", re.DOTALL)
+# First segments of a path that may be an alias.
+_STARTS = ("/openai/", "/engines/", "/v1/engines/", "/api/v1", "/v1/v1")
+
+
+@lru_cache(maxsize=1024)
+def resolve_path(path: str) -> tuple[str, str]:
+    """Return the gateway's path for another vendor's, and the model in it, or an empty text.
+
+    A path that is no alias is returned unchanged.
+    """
+    if not path.startswith(_STARTS):
+        return path, ""
+    if match := _MODEL_PATH.fullmatch(path):
+        return f"/v1/{match['operation']}", match["model"]
+    if match := _AZURE_PATH.fullmatch(path):
+        return f"/v1{match['path']}", ""
+    if match := _REPEATED_VERSION.fullmatch(path):
+        return f"/v1{match['path']}", ""
+    return path, ""
+
+
+def drop_api_version(query: bytes) -> bytes:
+    """Return a query without Azure's `api-version`: the provider has its own."""
+    if b"api-version=" not in query:
+        return query
+    return b"&".join(part for part in query.split(b"&") if not part.startswith(b"api-version="))

@@ -1,0 +1,120 @@
+"""Finds model servers on this machine: Ollama, vLLM, LM Studio and llama.cpp.
+
+Each start asks their usual ports on loopback once, all at the same time. Other programs use
+these ports too, so only the answer of the expected server counts.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.canon import model_names
+from gateway.providers.catalog import PRESETS
+
+TIMEOUT_S = 0.2
+_MAX_BYTES = 1024 * 1024
+_MAX_MODELS = 200
+
+
+class LocalServer(msgspec.Struct, frozen=True):
+    """A server: its preset, its port, and the path that lists its models."""
+
+    preset: str
+    port: int
+    path: str
+    read_models: Callable[[dict[str, Any]], list[str] | None]
+
+
+class FoundServer(msgspec.Struct, frozen=True):
+    """A server that answered, with the models that it offers."""
+
+    preset: str
+    base_url: str
+    models: tuple[str, ...]
+
+
+def _ollama_models(answer: dict[str, Any]) -> list[str] | None:
+    models = answer.get("models")
+    return _texts(models, "name") if isinstance(models, list) else None
+
+
+def _openai_models(*owners: str) -> Callable[[dict[str, Any]], list[str] | None]:
+    """Return a reader of OpenAI's list of models; the owner of each model must be one of these.
+
+    A list without models is not recognized.
+    """
+
+    def read(answer: dict[str, Any]) -> list[str] | None:
+        models = answer.get("data")
+        if answer.get("object") != "list" or not isinstance(models, list) or not models:
+            return None
+        if not all(isinstance(model, dict) for model in models):
+            return None
+        if not all(model.get("owned_by") in owners for model in models):
+            return None
+        return _texts(models, "id")
+
+    return read
+
+
+def _texts(items: list[Any], name: str) -> list[str]:
+    values = (item.get(name) for item in items if isinstance(item, dict))
+    names = [value for value in values if isinstance(value, str) and value]
+    usable = [name for name in names if model_names.find_name_fault(name) is None]
+    return usable[:_MAX_MODELS]
+
+
+SERVERS: tuple[LocalServer, ...] = (
+    LocalServer("ollama", 11434, "/api/tags", _ollama_models),
+    # vllm/entrypoints/openai/protocol.py: ModelCard.owned_by
+    LocalServer("vllm", 8000, "/v1/models", _openai_models("vllm")),
+    # lmstudio.ai/docs/developer/openai-compat/models
+    LocalServer(
+        "lmstudio", 1234, "/v1/models", _openai_models("organization_owner", "organization-owner")
+    ),
+    # llama.cpp/tools/server: "owned_by": "llamacpp"
+    LocalServer("llamacpp", 8080, "/v1/models", _openai_models("llamacpp")),
+)
+
+
+def find_local_servers(
+    own_port: int, servers: Sequence[LocalServer] = SERVERS
+) -> list[FoundServer]:
+    """Return the servers that answer within `TIMEOUT_S`; never the gateway's own port."""
+    others = [server for server in servers if server.port != own_port]
+    with ThreadPoolExecutor(max_workers=max(1, len(others))) as pool:
+        answers = list(pool.map(_ask, others))
+    return [
+        FoundServer(server.preset, _base_url(server), tuple(models))
+        for server, models in zip(others, answers, strict=True)
+        if models is not None
+    ]
+
+
+def _base_url(server: LocalServer) -> str:
+    """Return the preset's base URL with the server's port."""
+    parts = urlsplit(PRESETS[server.preset].base_url)
+    return parts._replace(netloc=f"{parts.hostname}:{server.port}").geturl()
+
+
+def _ask(server: LocalServer) -> list[str] | None:
+    """Return the server's models; None if there is no such server."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", server.path)
+        response = connection.getresponse()
+        if response.status != http.client.OK:
+            return None
+        answer = json.loads(response.read(_MAX_BYTES))
+    except (OSError, http.client.HTTPException, ValueError, RecursionError):
+        return None
+    finally:
+        connection.close()
+    return server.read_models(answer) if isinstance(answer, dict) else None
