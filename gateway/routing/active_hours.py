@@ -18,7 +18,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY = 24 * 60
 _HOURS = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)-([01]?\d|2[0-4]):([0-5]\d)")
 _WEEK = re.compile(r"(?:(?:mon|tue|wed|thu|fri|sat|sun)[-,]?)+")
-_HINT = "write it as `mon-fri 08:00-18:00 Europe/Berlin`"
+_HINT = "use a form such as `mon-fri 08:00-18:00 Europe/Berlin`"
 
 
 class ActiveHours(msgspec.Struct, frozen=True):
@@ -56,7 +56,7 @@ def parse_active_hours(text: str) -> ActiveHours:
         zone = parts.pop(0)
         _zone(zone)
     if parts or not text.strip():
-        raise ValueError(f"the hours `{text[:80]}` can not be read: {_HINT}")
+        raise ValueError(f"the hours `{text[:80]}` are not valid: {_HINT}")
     return ActiveHours(days, *opening_minutes, zone)
 
 
@@ -65,7 +65,7 @@ def _parse_days(text: str) -> frozenset[int]:
     for part in text.split(","):
         first, _, last = part.partition("-")
         if first not in DAYS or (last or first) not in DAYS:
-            raise ValueError(f"the days `{text[:40]}` can not be read: {_HINT}")
+            raise ValueError(f"the days `{text[:40]}` are not valid: {_HINT}")
         begin, end = DAYS.index(first), DAYS.index(last or first)
         days |= {(begin + n) % 7 for n in range((end - begin) % 7 + 1)}
     return frozenset(days)
@@ -74,7 +74,7 @@ def _parse_days(text: str) -> frozenset[int]:
 def _parse_times(hour: int, minute: int, last_hour: int, last_minute: int) -> tuple[int, int]:
     opens, closes = hour * 60 + minute, last_hour * 60 + last_minute
     if max(opens, closes) > _DAY or opens == closes:
-        raise ValueError("the hours must be two times of a day, and not the same")
+        raise ValueError("the hours must be two different times of day")
     return opens, closes
 
 

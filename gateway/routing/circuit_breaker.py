@@ -30,11 +30,11 @@ _FAILURE_KINDS = frozenset({"upstream_error", "timeout", "overloaded", "malforme
 _LABELS = {
     "rate_limit": "rate limited",
     "quota": "out of quota",
-    "upstream_auth": "credential refused",
+    "upstream_auth": "credential rejected",
     "upstream_error": "failing",
     "timeout": "timing out",
     "overloaded": "overloaded",
-    "malformed_output": "giving malformed answers",
+    "malformed_output": "returning malformed responses",
 }
 
 
@@ -141,6 +141,6 @@ def without_trial(state: CircuitState) -> CircuitState:
 def cooldown_reason(state: CircuitState, now: float) -> str:
     """Reason and remaining time of a cooldown, as text."""
     if state.open_until <= now < state.trial_until:
-        return f"{_LABELS.get(state.kind, 'cooling down')}, another request is trying it"
+        return f"{_LABELS.get(state.kind, 'cooling down')}; another request is testing it"
     remaining_s = max(state.open_until - now, 0.0)
-    return f"{_LABELS.get(state.kind, 'cooling down')}, rests {remaining_s:.0f} s more"
+    return f"{_LABELS.get(state.kind, 'cooling down')}, in cooldown for {remaining_s:.0f} s more"

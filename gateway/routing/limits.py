@@ -49,9 +49,9 @@ RETRY_SOON_S = 1.0
 
 
 class Budget(msgspec.Struct, frozen=True, kw_only=True):
-    """US dollars for a day, a week (from Monday), a month (UTC) and in total; None is no limit.
+    """US dollars per day, week (from Monday), month (UTC) and in total; None means no limit.
 
-    `soft_percent` of each is the threshold of a warning; it rejects nothing.
+    `soft_percent` of a budget is a warning threshold; it rejects no requests.
     """
 
     total_usd: Decimal | None = None
@@ -62,7 +62,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """Limits of rate and concurrency; None is no limit."""
+    """Rate and concurrency limits; None means no limit."""
 
     requests_per_minute: int | None = None
     requests_per_hour: int | None = None

@@ -67,7 +67,7 @@ def tier_price(price: Price, tier: str | None) -> Price:
     special_price = price.tiers.get(tier)
     if special_price is not None:
         return special_price
-    source = f"{price.source}; standard price, none known for the tier {tier[:20]}"
+    source = f"{price.source}; standard price, no price known for the tier {tier[:20]}"
     return msgspec.structs.replace(price, source=source)
 
 

@@ -52,8 +52,8 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
         strategy: a key of STRATEGIES.
         fallback_on: keys of `retry_plan.CLASSES`: the errors of the step above that activate it;
             empty is every retryable error.
-        requires: keys of `candidates.FEATURES` that a request must use.
-        excludes: keys of `candidates.FEATURES` that a request must not use.
+        requires: keys of `candidates.CONDITIONS` that a request must have.
+        excludes: keys of `candidates.CONDITIONS` that a request must not have.
         min_context: minimum estimated tokens of a request.
         max_context: maximum estimated tokens of a request.
         require_capabilities: skip targets that do not support what the request uses.

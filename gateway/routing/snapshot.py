@@ -16,8 +16,12 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.traits import Traits
 from gateway.providers.capabilities import edits_for, stated_traits, traits_for
+from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.spelling import match_prefix
+from gateway.providers.known_models import MAKERS, UNLISTED, find_maker
 from gateway.providers.masks import Mask
+from gateway.providers.network import Network
+from gateway.providers.parameters import refused_parameters
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
 from gateway.routing.cache_policy import CachePolicy
@@ -52,6 +56,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         drop_params: whether parameters that a model is known to reject are removed, and
             reported, from requests that pass through.
         margin: factor from cost to charge, where neither key nor team has one.
+        network: its own proxy and certificates; None for those of the process.
     """
 
     id: int
@@ -73,9 +78,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     budget: Budget = Budget()
     margin: Decimal | None = None
+    network: Network | None = None
 
 
-class Model(msgspec.Struct, frozen=True, kw_only=True):
+class Model(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One model at one provider; `name` is the upstream's id of it.
 
     Attributes:
@@ -90,10 +96,15 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     price: Price = Price()
     edits: tuple[Edit, ...] = ()
 
-    @property
+    @cached_property
     def label(self) -> str:
         """`provider/model`, as in the log and in look-ups."""
         return f"{self.provider.name}/{self.name}"
+
+    @cached_property
+    def refused_parameters(self) -> dict[str, frozenset[str]]:
+        """By dialect: the fields of a passthrough body that the model is known to reject."""
+        return refused_parameters(self.traits, self.stated)
 
 
 class Target(TargetOptions, frozen=True, kw_only=True):
@@ -136,8 +147,8 @@ class Route(RouteOptions, frozen=True, kw_only=True, dict=True):
         limits: limits of all callers together; `key_limits` are the limits of each key.
         cache: the policy of its response cache; None is no cache.
         cache_generation: cached responses of an earlier generation are no longer valid.
-        alternate_name: `prefix/model` with the prefix that the client sent, if that is
-            another name of the provider; a key's `routes` may name either.
+        alternate_name: the name that the client sent, if it is a bare model name, or
+            `prefix/model` with another name of the provider; a key's `routes` may name either.
     """
 
     id: int
@@ -271,6 +282,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         models: by `provider/model`.
         providers: by name.
         keys: by digest.
+        known_models: whether a model name without a provider is resolved to the provider that
+            has the model.
+        reserved_names: names of routes and aliases that exist but cannot be used, such as
+            disabled ones; `reserved_patterns` are patterns of such aliases. They are not
+            resolved as model names.
         open: whether any client token is accepted (loopback without a master key).
         log_bodies: the global setting.
         masks: what must be masked in stored bodies.
@@ -285,6 +301,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     models: dict[str, Model] = {}
     providers: dict[str, Provider] = {}
     keys: dict[bytes, ApiKey] = {}
+    known_models: bool = False
+    reserved_names: frozenset[str] = frozenset()
+    reserved_patterns: tuple[str, ...] = ()
     open: bool = False
     log_bodies: bool = True
     masks: tuple[Mask, ...] = ()
@@ -293,8 +312,16 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     budget: Budget = Budget()
     warnings: tuple[Warning, ...] = ()
 
+    @cached_property
+    def has_margins(self) -> bool:
+        """Whether any charge differs from its cost."""
+        margins = [self.margin]
+        margins += [key.margin for key in self.keys.values()]
+        margins += [provider.margin for provider in self.providers.values()]
+        return any(margin is not None for margin in margins)
+
     def route(self, name: str) -> Route | None:
-        """The route for a client's `model`: route, alias, wildcard, then provider/model.
+        """The route for a client's `model`: route, alias, wildcard, provider/model, bare model.
 
         None also for a name that must not be sent upstream (`model_names.find_name_fault`).
         """
@@ -311,7 +338,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for pattern, route_name in self.wildcards:
             if fnmatch.fnmatchcase(name, pattern):
                 return self._wildcard_route(self.routes.get(route_name), pattern, name)
-        return self._direct_route(name)
+        return self._direct_route(name) or self._bare_route(name)
 
     def _wildcard_route(self, route: Route | None, pattern: str, name: str) -> Route | None:
         """The route of a wildcard; `*` in a target's model is what the client's `*` matched."""
@@ -367,6 +394,90 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         target = Target(id=0, model=model)
         return Route(id=0, name=model.label, alternate_name=alternate_name, targets=(target,))
 
+    def _bare_route(self, name: str) -> Route | None:
+        """A one-target route for a model name without a provider; None if no provider has it.
+
+        The maker's own provider comes first, then providers with a row of that model, by name.
+        Its name is the model's label, as for `provider/model`.
+        """
+        if not self.known_models or self._is_reserved(name):
+            return None
+        model = self._made_model(name)
+        if model is None:
+            prefix, slash, _ = name.partition("/")
+            # The name of a provider that is not there must not select another provider.
+            if slash and match_prefix(prefix, name) is not None:
+                return None
+            model = self._rows_by_bare_name.get(_folded_name(name))
+        if model is None:
+            return None
+        target = Target(id=0, model=model)
+        return Route(id=0, name=model.label, alternate_name=name, targets=(target,))
+
+    def _is_reserved(self, name: str) -> bool:
+        return name in self.reserved_names or any(
+            fnmatch.fnmatchcase(name, pattern) for pattern in self.reserved_patterns
+        )
+
+    def _made_model(self, name: str) -> Model | None:
+        """The model at its maker's own provider."""
+        maker = find_maker(name)
+        provider = self._makers_provider(maker.presets) if maker is not None else None
+        if provider is None:
+            return None
+        return self._model_row(provider, name) or model_of(provider, name)
+
+    def _makers_provider(self, presets: tuple[str, ...]) -> Provider | None:
+        """The first provider with one of these presets that is the maker's own.
+
+        A provider with another base URL is the maker's only if it is named after the preset.
+        """
+        for preset in presets:
+            by_name = self.providers.get(preset)
+            if by_name is not None and by_name.preset in presets:
+                return by_name
+            for _, provider in sorted(self.providers.items()):
+                if provider.preset == preset and provider.base_url == PRESETS[preset].base_url:
+                    return provider
+        return None
+
+    @cached_property
+    def known_names(self) -> tuple[str, ...]:
+        """Names of models that need no route: makers' current models, and rows' labels.
+
+        Wildcards, the demo provider and names that a route or alias has are left out.
+        """
+        if not self.known_models:
+            return ()
+        names = [
+            name
+            for maker in MAKERS
+            if self._makers_provider(maker.presets) is not None
+            for name in maker.models
+        ]
+        names += [
+            label
+            for label, model in self.models.items()
+            if "*" not in model.name and model.provider.preset not in UNLISTED
+        ]
+        return tuple(
+            name
+            for name in names
+            if name not in self.routes
+            and name not in self.aliases
+            and not self._is_reserved(name)
+            and not any(fnmatch.fnmatchcase(name, pattern) for pattern, _ in self.wildcards)
+        )
+
+    @cached_property
+    def _rows_by_bare_name(self) -> dict[str, Model]:
+        """Models with rows by folded name; of several, the one whose provider sorts first."""
+        models: dict[str, Model] = {}
+        for _, model in sorted(self.models.items()):
+            if "*" not in model.name and model.provider.preset not in UNLISTED:
+                models.setdefault(_folded_name(model.name), model)
+        return models
+
     def _model_row(self, provider: Provider, name: str) -> Model | None:
         """The model with a row that an upstream would resolve `name` to.
 
@@ -393,5 +504,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 def _folded(label: str) -> str:
     """A `provider/model` label without the parts of a model name that upstreams ignore."""
     provider, _, name = label.partition("/")
-    name = name.casefold().removeprefix("models/").removesuffix(":latest")
-    return f"{provider}/{name}"
+    return f"{provider}/{_folded_name(name)}"
+
+
+def _folded_name(name: str) -> str:
+    """A model name without the parts that upstreams ignore."""
+    return name.casefold().removeprefix("models/").removesuffix(":latest")

@@ -69,5 +69,5 @@ def test_what_can_not_be_read_stops_the_start(tmp_path: Path, params: dict[str, 
 def test_what_does_nothing_is_told(tmp_path: Path) -> None:
     found = read(tmp_path, cache=True, cache_params={"type": "redis", "host": "x", "tttl": 5})
     told = "\n".join(found.notes)
-    assert "cache_params.host: not supported: REDIS_URL" in told
+    assert found.redis_url == "redis://x:6379"
     assert "cache_params.tttl: unknown key; did you mean ttl?" in told

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.compat.litellm.config.keys import SECTIONS
+from gateway.compat.litellm.config.key_lookup import SECTIONS
 from gateway.compat.litellm.config.parse import read
 from gateway.compat.litellm.config.reader import Mistake
 

@@ -82,7 +82,7 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
     [
         ("watsonx/granite", "`watsonx` is not supported yet"),
         ("replicate/x", "`replicate` is not supported yet"),
-        ("meta-llama/Llama-3", "written openai/meta-llama/Llama-3"),
+        ("meta-llama/Llama-3", "write a server with OpenAI's API as openai/meta-llama/Llama-3"),
         ("deepseek-chat", "write it as deepseek/deepseek-chat"),
         ("my-model", "write it as provider/model"),
     ],

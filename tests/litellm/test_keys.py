@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from gateway.compat.litellm.config import keys
-from gateway.compat.litellm.config.deployment import _CAPABILITIES, _COSTS, DEFAULTS, LIMITS, SHARES
-from gateway.compat.litellm.config.keys import SECTIONS, find_key, suggest_key
+from gateway.compat.litellm.config import keys, settings_keys
+from gateway.compat.litellm.config.defaults import DEFAULTS, LIMITS
+from gateway.compat.litellm.config.deployment import _CAPABILITIES, _COSTS, SHARES
+from gateway.compat.litellm.config.key_lookup import SECTIONS, find_key, suggest_key
 from gateway.compat.litellm.config.table import markdown
 from tests.e2e.test_litellm_files import KEPT, RELIABLE, RESTING, RETRIED
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
@@ -40,10 +41,14 @@ def test_what_is_not_supported_says_why() -> None:
 @pytest.mark.parametrize("section", SECTIONS)
 def test_no_key_is_in_a_section_twice(section: str) -> None:
     """A later `**` would silently take the earlier key's place."""
-    name = {id(value): key for key, value in vars(keys).items() if isinstance(value, dict)}[
-        id(SECTIONS[section])
-    ]
-    tree = ast.parse(Path(keys.__file__).read_text())
+    tables = {
+        id(value): (key, module)
+        for module in (settings_keys, keys)
+        for key, value in vars(module).items()
+        if isinstance(value, dict)
+    }
+    name, module = tables[id(SECTIONS[section])]
+    tree = ast.parse(Path(module.__file__ or "").read_text())
     (table,) = [
         node.value
         for node in tree.body

@@ -185,11 +185,11 @@ def test_the_report_names_each_key_once_in_the_files_order(tmp_path: Path) -> No
     """
     assert config(tmp_path, text).notes == [
         "litellm_config.yaml:2: litellm_settings.caching_groups: not supported yet: "
-        "routes do not share answers",
+        "routes do not share cached responses",
         "litellm_config.yaml:3: litellm_settings.num_retrys: unknown key; "
         "did you mean num_retries?",
         "litellm_config.yaml:6: litellm_params.tag_regex: not supported yet: "
-        "tags are compared as they are (and 1 more time)",
+        "tags are compared literally (and 1 more time)",
         "litellm_config.yaml:10: general_settings.routing_strategy: unknown key; "
         "did you mean router_settings.routing_strategy?",
         "litellm_config.yaml:11: general_settings.zzz: unknown key",
@@ -200,7 +200,7 @@ def test_the_report_names_each_key_once_in_the_files_order(tmp_path: Path) -> No
 def test_a_key_that_stands_twice_is_in_the_report(tmp_path: Path) -> None:
     found = config(tmp_path, "general_settings: {}\ngeneral_settings: {}\n")
     assert found.notes == [
-        "litellm_config.yaml:2: general_settings: stands twice; only the last one counts"
+        "litellm_config.yaml:2: general_settings: is a duplicate key; only the last one counts"
     ]
 
 

@@ -105,7 +105,7 @@ def test_a_fallback_with_parameters_is_remarked(tmp_path: Path) -> None:
     settings = {"fallbacks": [{"a": [{"model": "b", "temperature": 0}, "c"]}]}
     found = entries(tmp_path, A, B, C, litellm_settings=settings)
     assert fallbacks(found)["a"] == ["c"]
-    assert "parameters of its own" in found.notes[0]
+    assert "its own parameters" in found.notes[0]
 
 
 def test_a_model_group_may_have_other_names(tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ def test_a_model_group_may_have_other_names(tmp_path: Path) -> None:
         "secret": "b",
     }
     assert fallbacks(found)["a"] == ["b"]
-    assert "secret.hidden: does nothing" in found.notes[0]
+    assert "secret.hidden: has no effect" in found.notes[0]
 
 
 def test_an_alias_of_nothing_and_one_that_is_a_name_are_remarked(tmp_path: Path) -> None:
     found = entries(tmp_path, A, B, router_settings={"model_group_alias": {"x": "y", "a": "b"}})
     assert found.aliases == {}
     assert [note.partition(": ")[2] for note in found.notes] == [
-        "router_settings.model_group_alias.a: does nothing: `a` is a model_name too, which comes first",
+        "router_settings.model_group_alias.a: has no effect: `a` is also a model_name, which takes precedence",
         "router_settings.model_group_alias.x: there is no model_name `y`",
     ]
 
@@ -172,7 +172,7 @@ def test_the_most_requests_at_a_time(tmp_path: Path) -> None:
     found = entries(tmp_path, A, general_settings=general)
     assert found.max_requests == 64
     (note,) = found.notes
-    assert "max_queued_requests_per_worker: not supported: there is no queue" in note
+    assert "max_queued_requests_per_worker: not supported: requests are not queued" in note
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import KINDS, Error
 from gateway.canon.traits import Traits
-from gateway.routing.candidates import RequestFeatures, select_candidates
+from gateway.routing.candidates import (
+    CLASSES,
+    Decision,
+    RequestFeatures,
+    RetryPlan,
+    select_candidates,
+)
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyStats
-from gateway.routing.retry_plan import CLASSES, Decision, RetryPlan
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")
@@ -86,7 +91,7 @@ def test_rests_are_skipped_with_the_reason() -> None:
     health = {"p/a": CircuitState(open_until=NOW + 12, kind="rate_limit")}
     found = decided(route(target("a"), target("b")), health=health)
     assert names(found) == ["b"]
-    assert whys(found) == {"a": "rate limited, rests 12 s more"}
+    assert whys(found) == {"a": "rate limited, in cooldown for 12 s more"}
 
 
 def test_if_all_rest_all_are_called() -> None:
@@ -197,7 +202,7 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
 @pytest.mark.parametrize(
     ("step", "facts", "why"),
     [
-        (Step(order=1, requires=("tools",)), RequestFeatures(), "with tools only"),
+        (Step(order=1, requires=("tools",)), RequestFeatures(), "only for requests with tools"),
         (Step(order=1, requires=("tools",)), RequestFeatures(frozenset({"tools"})), None),
         (
             Step(order=1, excludes=("images",)),
@@ -220,17 +225,17 @@ def test_a_step_may_be_entered_in_a_later_round() -> None:
         (
             Step(order=1, require_capabilities=True),
             RequestFeatures(frozenset({"images"})),
-            "can not take images",
+            "does not support images",
         ),
         (
             Step(order=1, require_capabilities=True),
             RequestFeatures(frozenset({"schema"})),
-            "can not take a JSON schema",
+            "does not support a JSON schema",
         ),
         (
             Step(order=1, require_capabilities=True),
             RequestFeatures(estimated_tokens=5000),
-            "context of 4,096 tokens is too small",
+            "context window of 4,096 tokens is too small",
         ),
         (
             Step(order=1, require_capabilities=True),

@@ -112,7 +112,10 @@ def test_a_rest_ends_by_itself() -> None:
 
 
 def test_a_reason_is_for_a_person() -> None:
-    assert cooldown_reason(after("upstream_auth"), NOW) == "credential refused, rests 60 s more"
+    assert (
+        cooldown_reason(after("upstream_auth"), NOW)
+        == "credential rejected, in cooldown for 60 s more"
+    )
 
 
 kinds = st.sampled_from([None, *KINDS])

@@ -151,7 +151,7 @@ def test_sound_without_a_price_of_its_own_is_billed_as_text() -> None:
 
 
 def test_a_service_tier_has_its_own_price() -> None:
-    flex = Price(input=Decimal(1), output=Decimal(2), source="set here; tier flex")
+    flex = Price(input=Decimal(1), output=Decimal(2), source="custom; tier flex")
     price = msgspec.structs.replace(FULL, tiers={"flex": flex})
     assert tier_price(price, "flex") is flex
     assert all(tier_price(price, name) is price for name in (None, "", "default", "standard"))
@@ -161,7 +161,7 @@ def test_a_tier_without_a_price_is_billed_as_the_standard_one_and_says_so() -> N
     """Unknown, it would count for no budget, and whoever asks for the tier would pass all."""
     found = tier_price(FULL, "priority")
     assert (found.input, found.output) == (FULL.input, FULL.output)
-    assert "standard price, none known for the tier priority" in found.source
+    assert "standard price, no price known for the tier priority" in found.source
 
 
 def test_an_unknown_price_is_unknown_in_every_tier() -> None:

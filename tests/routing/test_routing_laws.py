@@ -15,10 +15,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from gateway.canon.errors import KINDS, Error
 from gateway.routing import circuit_breaker
 from gateway.routing.active_hours import parse_active_hours
-from gateway.routing.candidates import RequestFeatures, select_candidates
+from gateway.routing.candidates import (
+    CLASS_BY_KIND,
+    CLASSES,
+    RequestFeatures,
+    RetryPlan,
+    select_candidates,
+)
 from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, CircuitState
 from gateway.routing.latency import LatencyStats
-from gateway.routing.retry_plan import CLASS_BY_KIND, CLASSES, RetryPlan
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
 from gateway.routing.strategies import STRATEGIES, Context, order_targets
 
@@ -359,7 +364,7 @@ def test_hours_are_those_of_their_zone(text: str, open_: bool) -> None:
     ],
 )
 def test_hours_that_can_not_be_read_are_refused_in_words(text: str) -> None:
-    with pytest.raises(ValueError, match=r"write it as|must be two times"):
+    with pytest.raises(ValueError, match=r"use a form such as|must be two different times"):
         parse_active_hours(text)
 
 

@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.canon.errors import Error
-from gateway.routing.candidates import select_candidates
-from gateway.routing.retry_plan import RetryPlan, StepRetryPlan, retry_plan_for
+from gateway.routing.candidates import RetryPlan, StepRetryPlan, retry_plan_for, select_candidates
 from gateway.routing.snapshot import Model, Provider, Route, Step, Target
 
 PROVIDER = Provider(id=1, name="p", preset="custom", dialect="openai_chat", base_url="http://x")

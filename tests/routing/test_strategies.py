@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.providers.profile import Price
-from gateway.routing.latency import LatencyStats, with_failure, with_measurement
+from gateway.routing.latency import LatencyStats
 from gateway.routing.snapshot import Model, Provider, Target
 from gateway.routing.strategies import (
     EXPLORED,
@@ -156,15 +156,3 @@ def test_cheapest_goes_by_price_and_puts_the_unknown_last() -> None:
 
     route = (priced(1, None, 1), priced(2, 3, 15), priced(3, 1, 2), priced(4, 0, 0))
     assert ids(order_targets("cheapest", route, Context(0.0, seeded()))) == [4, 3, 2, 1]
-
-
-def test_a_reading_follows_what_is_measured() -> None:
-    reading = with_measurement(None, 100.0, 1.0)
-    for at in range(50):
-        reading = with_measurement(reading, 500.0, float(at))
-    assert reading.first_ms == pytest.approx(500.0, abs=1)
-    assert reading.count == 51
-
-
-def test_a_failure_at_once_makes_no_target_fast() -> None:
-    assert with_failure(with_measurement(None, 100.0, 1.0), 2.0, 2.0).first_ms > 1000

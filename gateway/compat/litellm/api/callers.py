@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from gateway import store
 from gateway.api.auth import Reader, token_of
 from gateway.compat.litellm.api.failures import Wrong
-from gateway.edge.auth import may_use
+from gateway.edge.admission import may_use
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 

@@ -81,7 +81,7 @@ def guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
         return failure(Wrong(400, error.why, error.field))
     except ProtectedError as error:
         others = sorted({str(row) for row in error.protected_objects})
-        return failure(Wrong(409, f"others stand on it: {', '.join(others[:5])}"))
+        return failure(Wrong(409, f"still in use by: {', '.join(others[:5])}"))
 
 
 def reshaped(answer: HttpResponse) -> HttpResponse:

@@ -63,16 +63,16 @@ UNDERSTOOD = frozenset(
         "key",
     }
 )
-_PER_MODEL = "limits and budgets of one model are those of its route: set them on the route"
-_NOBODY = "keys belong to teams here; a project is a team too: say it as team_id"
-_ELSEWHERE = "routes say which model answers: set it on the route"
-_GUARD = "there are no guardrails, policies or prompts here"
-_ENDPOINTS = "a key may call every endpoint for models, and none of management"
+_PER_MODEL = "limits and budgets of a model belong to its route: set them on the route"
+_NOBODY = "keys belong to teams, and a project is also a team: pass its ID as team_id"
+_ELSEWHERE = "routes map model names: set it on the route"
+_GUARD = "guardrails, policies and prompts are not supported"
+_ENDPOINTS = "a key may call all model endpoints and no management endpoints"
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("model_max_budget", "model_rpm_limit", "model_tpm_limit"), _PER_MODEL),
-    **dict.fromkeys(("mcp_rpm_limit", "tag_rpm_limit"), "limits are those of keys and teams"),
+    **dict.fromkeys(("mcp_rpm_limit", "tag_rpm_limit"), "limits belong to keys and teams"),
     **dict.fromkeys(("organization_id", "project_id", "agent_id", "access_group_ids"), _NOBODY),
-    **dict.fromkeys(("budget_id", "end_user_budget_id"), "say the budget itself: max_budget"),
+    **dict.fromkeys(("budget_id", "end_user_budget_id"), "set the budget itself: max_budget"),
     **dict.fromkeys(("aliases", "config", "router_settings", "budget_fallbacks"), _ELSEWHERE),
     **dict.fromkeys(
         ("guardrails", "policies", "prompts", "disable_global_guardrails", "permissions"), _GUARD
@@ -81,18 +81,18 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(
         ("allowed_routes", "allowed_passthrough_routes", "denied_passthrough_routes"), _ENDPOINTS
     ),
-    **dict.fromkeys(("auto_rotate", "rotation_interval"), "POST /api/keys/NAME/rotate rotates it"),
+    **dict.fromkeys(("auto_rotate", "rotation_interval"), "use POST /api/keys/NAME/rotate"),
     **dict.fromkeys(
-        ("temp_budget_increase", "temp_budget_expiry"), "change max_budget, and change it back"
+        ("temp_budget_increase", "temp_budget_expiry"), "raise max_budget, and lower it again later"
     ),
-    "allowed_cache_controls": "every key may say what the cache is to do",
-    "enforced_params": "requests are taken as they are",
-    "enable_prompt_caching": "cache marks are passed on, never made up",
-    "throttle_on_budget_exceeded": "a budget that is used up refuses",
-    "default_estimated_output_tokens": "what a request may use is read from it",
-    "default_estimated_output_tokens_per_model": "what a request may use is read from it",
-    "send_invite_email": "no mail is sent from here",
-    "spend": "what a key has spent is what the log says; it can not be set",
+    "allowed_cache_controls": "every key may control the cache",
+    "enforced_params": "requests are not changed",
+    "enable_prompt_caching": "cache breakpoints are passed on, never added",
+    "throttle_on_budget_exceeded": "a used-up budget always rejects requests",
+    "default_estimated_output_tokens": "requirements are detected from the request",
+    "default_estimated_output_tokens_per_model": "requirements are detected from the request",
+    "send_invite_email": "the gateway sends no mail",
+    "spend": "spend is computed from the log and cannot be set",
 }
 # Values without an effect here, by field; any other value is rejected.
 USUAL: dict[str, frozenset[str]] = {
@@ -105,8 +105,8 @@ _EFFECTIVE = frozenset({*REFUSED, *USUAL, "logging", "tag_budget_config"})
 _NOTHING: tuple[Any, ...] = (None, "", [], {}, False, 0)
 _SPECIAL = {
     "all-proxy-models": "",
-    "all-team-models": "teams name no models here: name the key's, or none for all",
-    "no-default-models": "a key without models may use all of them: revoke it instead",
+    "all-team-models": "teams have no model lists: set models on the key, or none to allow all",
+    "no-default-models": "a key without models may use all of them; to block it, revoke it",
 }
 _DURATION = re.compile(r"(\d{1,9})(mo|[smhdw]?)")
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -124,7 +124,7 @@ def check(fields: Mapping[str, Any]) -> list[str]:
         if name in USUAL:
             if value is not None and value not in USUAL[name]:
                 usual = ", ".join(sorted(USUAL[name]))
-                raise Wrong(400, f"{name}: only {usual} can be meant here", name)
+                raise Wrong(400, f"{name}: only {usual} is supported", name)
         elif name not in REFUSED:
             raise Wrong(400, f"{name}: there is no such field", name)
         elif value not in _NOTHING:
@@ -139,12 +139,14 @@ def _metadata_notes(metadata: Any) -> list[str]:
         raise Wrong(400, "metadata: must be an object", "metadata")
     for name, value in metadata.items():
         if name in _EFFECTIVE and value not in _NOTHING:
-            why = REFUSED.get(name, "it has no meaning here")
+            why = REFUSED.get(name, "it is not supported")
             raise Wrong(400, f"metadata.{name}: {why}", "metadata")
     unsupported = sorted(
         name for name in metadata if name != "tags" and metadata[name] not in _NOTHING
     )
-    return [f"metadata.{name}: is not kept: keys have a name and tags" for name in unsupported]
+    return [
+        f"metadata.{name}: is not stored: keys have only a name and tags" for name in unsupported
+    ]
 
 
 def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
@@ -168,7 +170,7 @@ def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
         return None
     match = _DURATION.fullmatch(duration.strip()) if isinstance(duration, str) else None
     if match is None or int(match[1]) == 0:
-        why = 'must be a number and s, m, h, d, w or mo, such as "30d"; "-1" is for ever'
+        why = 'must be a number followed by s, m, h, d, w or mo, such as "30d"; "-1" means never'
         raise Wrong(400, f"duration: {why}", "duration")
     count, unit = int(match[1]), match[2]
     try:
@@ -176,7 +178,7 @@ def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
             return _months_on(now, count)
         return now + dt.timedelta(seconds=count * _SECONDS[unit])
     except (OverflowError, ValueError):
-        raise Wrong(400, "duration: is longer than a calendar goes", "duration") from None
+        raise Wrong(400, "duration: is too long", "duration") from None
 
 
 def _months_on(now: dt.datetime, count: int) -> dt.datetime:
@@ -208,7 +210,7 @@ def _tags(fields: Fields) -> list[str]:
     if tags is None:
         return []
     if not _are_texts(tags):
-        raise Wrong(400, "tags: must be a list of words", "tags")
+        raise Wrong(400, "tags: must be a list of strings", "tags")
     return list(tags)
 
 
@@ -223,7 +225,7 @@ def _text(fields: Fields, name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str) or "\0" in value:
-        raise Wrong(400, f"{name}: must be a text", name)
+        raise Wrong(400, f"{name}: must be a string", name)
     return value
 
 
@@ -234,7 +236,7 @@ def _count(fields: Fields, name: str) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise Wrong(400, f"{name}: must be a whole number", name)
     if value < 1:
-        raise Wrong(400, f"{name}: must be at least 1; `blocked` refuses every request", name)
+        raise Wrong(400, f"{name}: must be at least 1; set `blocked` to reject every request", name)
     return value
 
 
@@ -245,22 +247,22 @@ def _budget(fields: Fields) -> tuple[dict[str, Any], list[str]]:
     if top is not None:
         budget[f"{span}_usd"] = f"{top:f}"
     elif fields.get("budget_duration") is not None:
-        raise Wrong(400, "budget_duration: needs a max_budget", "budget_duration")
+        raise Wrong(400, "budget_duration: requires max_budget", "budget_duration")
     for window, usd in _windows(fields.get("budget_limits")):
         if f"{window}_usd" in budget:
-            raise Wrong(400, f"budget_limits: says the budget of a {window} twice", "budget_limits")
+            raise Wrong(400, f"budget_limits: sets the budget of a {window} twice", "budget_limits")
         budget[f"{window}_usd"] = f"{usd:f}"
     soft = money(fields, "soft_budget")
     if soft is None:
         return budget, []
     if not top:
-        raise Wrong(400, "soft_budget: needs a max_budget, of which it is a part", "soft_budget")
+        raise Wrong(400, "soft_budget: requires max_budget", "soft_budget")
     percent = math.floor(soft * 100 / top)
     if not 1 <= percent <= 100:
         raise Wrong(400, "soft_budget: must be 1 to 100 percent of max_budget", "soft_budget")
     budget["soft_percent"] = percent
     exact = soft * 100 == top * percent
-    return budget, [] if exact else [f"soft_budget: is kept as {percent} percent of max_budget"]
+    return budget, [] if exact else [f"soft_budget: is stored as {percent} percent of max_budget"]
 
 
 def _span(duration: Any, param: str) -> str:
@@ -269,7 +271,7 @@ def _span(duration: Any, param: str) -> str:
         return "total"
     span = WINDOWS.get(duration.strip().lower()) if isinstance(duration, str) else None
     if span is None:
-        why = f"must be one of {', '.join(WINDOWS)}: budgets start anew with a day, week or month"
+        why = f"must be one of {', '.join(WINDOWS)}: budgets reset every day, week or month"
         raise Wrong(400, f"{param}: {why}", param)
     return span
 
@@ -285,7 +287,7 @@ def _windows(value: Any) -> list[tuple[str, Decimal]]:
             raise Wrong(400, f"budget_limits: there is no `{min(unknown)}`", "budget_limits")
         usd = money(item, "max_budget", "budget_limits")
         if usd is None or item.get("budget_duration") is None:
-            why = "each needs a budget_duration and a max_budget"
+            why = "each entry requires budget_duration and max_budget"
             raise Wrong(400, f"budget_limits: {why}", "budget_limits")
         windows.append((_span(item["budget_duration"], "budget_limits"), usd))
     return windows

@@ -17,7 +17,7 @@ from ninja import Router
 from gateway.canon.traits import Traits
 from gateway.compat.litellm.api.callers import Caller, Holder, caller_of
 from gateway.compat.litellm.api.failures import Wrong, guarded, reply
-from gateway.edge.listing import visible_names
+from gateway.edge.admission import usable_names
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price
 from gateway.routing.snapshot import Model, Route, Target
@@ -76,19 +76,19 @@ _ALWAYS = ("max_tokens", "max_completion_tokens", "stream", "stream_options", "u
 
 @router.get("/model/info", auth=Holder(), operation_id="litellm_model_info")
 def model_info(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
-    """Each target of each model, with its context, abilities and price; or the one of an id."""
+    """All targets of all models, with context window, capabilities and price; or one by ID."""
     return guarded(lambda: _models(caller_of(request), litellm_model_id))
 
 
 @router.get("/v1/model/info", auth=Holder(), operation_id="litellm_model_info_v1")
 def model_info_v1(request: HttpRequest, litellm_model_id: str = "") -> HttpResponse:
-    """The same."""
+    """All targets of all models; alias of `/model/info`."""
     return guarded(lambda: _models(caller_of(request), litellm_model_id))
 
 
 @router.get("/model_group/info", auth=Holder(), operation_id="litellm_model_group_info")
 def model_group_info(request: HttpRequest, model_group: str = "") -> HttpResponse:
-    """Each model by its name, its targets taken together; or the one of a name."""
+    """All models, each with its targets combined; or one by name."""
     return guarded(lambda: _groups(caller_of(request), model_group))
 
 
@@ -116,7 +116,7 @@ def _groups(caller: Caller, group_name: str) -> HttpResponse:
 
 def _routes(caller: Caller) -> Iterable[tuple[str, Route]]:
     """Yield the names the caller may request, as /v1/models lists them, with their routes."""
-    for name in visible_names(caller.snapshot, caller.key):
+    for name in usable_names(caller.snapshot, caller.key, known_models=False):
         route = caller.snapshot.route(name)
         if route is not None and route.targets:
             yield name, route

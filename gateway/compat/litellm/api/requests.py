@@ -82,7 +82,7 @@ def _wants(schema: dict[str, Any]) -> dict[str, Any]:
     openapi_extra=_wants(_COUNT_SHAPE),
 )
 def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResponse:  # noqa: FBT001, FBT002 - a query parameter
-    """About how many tokens `messages`, a `prompt` or `contents` are for a model."""
+    """Estimate of the tokens of `messages`, a `prompt` or `contents` for a model."""
     return guarded(
         lambda: _count_tokens(caller_of(request), body_of(request), call_endpoint=call_endpoint)
     )
@@ -90,10 +90,10 @@ def token_counter(request: HttpRequest, call_endpoint: bool = False) -> HttpResp
 
 def _count_tokens(caller: Caller, fields: dict[str, Any], *, call_endpoint: bool) -> HttpResponse:
     if call_endpoint:
-        why = "counts are made here; POST /v1/messages/count_tokens asks the provider"
+        why = "tokens are counted locally; POST /v1/messages/count_tokens asks the provider"
         raise Wrong(400, f"call_endpoint: {why}", "call_endpoint")
     for name in sorted(set(fields) - _COUNTED):
-        raise Wrong(400, f"{name}: is not counted; there is no such field", name)
+        raise Wrong(400, f"{name}: is not counted: there is no such field", name)
     model = fields.get("model")
     if not isinstance(model, str) or not model:
         raise Wrong(400, "model: is required", "model")
@@ -134,7 +134,7 @@ def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
     """Build a request from the text to count, in the dialect of its fields. Raises Wrong."""
     inputs = [name for name in ("messages", "prompt", "contents") if fields.get(name) is not None]
     if len(inputs) != 1:
-        raise Wrong(400, "give one of messages, prompt and contents", "messages")
+        raise Wrong(400, "set one of messages, prompt and contents", "messages")
     body = {name: value for name, value in fields.items() if value is not None}
     match inputs[0]:
         case "contents":
@@ -144,7 +144,7 @@ def _build_call(snapshot: Snapshot, fields: dict[str, Any]) -> Call:
         case "prompt":
             for name in ("tools", "system"):
                 if name in body:
-                    raise Wrong(400, f"{name}: goes with messages, not with a prompt", name)
+                    raise Wrong(400, f"{name}: requires messages, not a prompt", name)
             return build_call(snapshot, "openai_completions", body)
     if "system" in body or _anthropic(body.get("tools")):
         return build_call(snapshot, "anthropic_messages", {"max_tokens": 1, **body})
@@ -168,7 +168,7 @@ def _anthropic(tools: Any) -> bool:
     openapi_extra=_wants(_RAW_SHAPE),
 )
 def transform_request(request: HttpRequest) -> HttpResponse:
-    """The URL, body and headers for the first target of a model; nobody is called."""
+    """The URL, body and headers for the first target of a model, without calling it."""
     return guarded(lambda: _transform(body_of(request)))
 
 

@@ -21,7 +21,7 @@ from gateway.compat.litellm.api import spend as litellm_spend
 from gateway.compat.litellm.api.failures import Wrong, failure
 
 litellm_api = NinjaAPI(
-    title="LiteLLM's shapes",
+    title="LiteLLM formats",
     version="1",
     docs_url=None,
     openapi_url=None,
@@ -32,8 +32,9 @@ for module in (litellm_models, litellm_keys, litellm_spend, litellm_requests):
     litellm_api.add_router("", module.router)
 
 _NO_KEY = (
-    "Authentication Error: this needs the master key, or for /model/info, /model_group/info, "
-    "/key/info and /utils/token_counter any API key, as `Authorization: Bearer <key>`"
+    "Authentication Error: this requires the master key, or for /model/info, "
+    "/model_group/info, /key/info and /utils/token_counter any API key, as `Authorization: "
+    "Bearer <key>`"
 )
 
 

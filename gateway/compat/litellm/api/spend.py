@@ -37,7 +37,7 @@ _HITS = frozenset({"hit", "semantic"})
 
 
 class SpendFilters(Schema):
-    """Which requests; empty is any. `api_key` is a whole key, or its token."""
+    """Filters; empty matches all. `api_key` is a full key or its token."""
 
     api_key: str = ""
     user_id: str = ""
@@ -49,18 +49,18 @@ class SpendFilters(Schema):
 
 @router.get("/spend/logs", auth=Admin(), operation_id="litellm_spend_logs")
 def spend_logs(request: HttpRequest, filters: Query[SpendFilters]) -> HttpResponse:
-    """Requests and what they cost, or sums by day between two dates."""
+    """Requests and their cost, or totals by day between two dates."""
     unknown = sorted(set(request.GET) - set(SpendFilters.model_fields))
     return guarded(lambda: _answer(filters, unknown))
 
 
 def _answer(filters: SpendFilters, unknown: list[str]) -> HttpResponse:
     if unknown:
-        raise Wrong(400, f"{unknown[0]}: requests are not found by it here", unknown[0])
+        raise Wrong(400, f"{unknown[0]}: filtering requests by it is not supported", unknown[0])
     since, until = _day(filters.start_date, "start_date"), _day(filters.end_date, "end_date")
     if (since is None) != (until is None):
         missing = "end_date" if until is None else "start_date"
-        raise Wrong(400, f"{missing}: start_date and end_date go together", missing)
+        raise Wrong(400, f"{missing}: start_date and end_date must be set together", missing)
     if since is not None and until is not None and filters.summarize:
         return reply(_summary(filters, since, until))
     key = token_of_key(filters.api_key) if filters.api_key else None
@@ -97,7 +97,7 @@ def _day(text: str, param: str) -> dt.datetime | None:
     try:
         return dt.datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=dt.UTC)
     except ValueError:
-        raise Wrong(400, f"{param}: must be a day such as 2026-01-31", param) from None
+        raise Wrong(400, f"{param}: must be a date such as 2026-01-31", param) from None
 
 
 def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> list[dict[str, Any]]:
@@ -105,7 +105,7 @@ def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> l
     if not 0 <= (until - since).days <= _DAYS:
         raise Wrong(400, f"end_date: must be 0 to {_DAYS} days after start_date", "end_date")
     if filters.request_id:
-        raise Wrong(400, "request_id: is for rows: say summarize=false", "request_id")
+        raise Wrong(400, "request_id: requires summarize=false", "request_id")
     hours = UsageHour.objects.between(since, until)
     if filters.api_key:
         hours = hours.filter(key_prefix=token_of_key(filters.api_key))

@@ -22,7 +22,7 @@ from gateway.compat.litellm.config.rows import (
     SettingRow,
     TargetRow,
 )
-from gateway.models import Alias, Model, Provider, RegistryRow, Route, Setting, Source, Target
+from gateway.models import Alias, Model, Provider, RegistryRow, Route, Setting, Source, Step, Target
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.route_spec import RouteSpec
 from gateway.store.field_values import ROUTE_OPTIONS
@@ -34,6 +34,7 @@ _DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
     Setting: (),
     Alias: (),
     Target: (),
+    Step: (),
     Route: ("targets", "aliases"),
     Model: ("targets",),
     Provider: ("models",),
@@ -130,7 +131,8 @@ class _Writer:
                 return existing
             free_name = f"{name}-{provider.identity[:6]}"
             self._note(
-                provider.ref, f"the provider {name} is not from this file; here it is {free_name}"
+                provider.ref,
+                f"the provider {name} was not created by this file; this one is named {free_name}",
             )
             row = self._write_row(Provider, {"name": free_name}, values, provider.ref)
             if row is None:  # the digest in the name covers all its fields: it was imported before
@@ -158,7 +160,11 @@ class _Writer:
         if row is not None:
             return row
         if given.traits or given.prices:
-            self._note(given.ref, f"the model {provider.name}/{given.name} is not from this file")
+            self._note(
+                given.ref,
+                f"the model {provider.name}/{given.name} was not created by this file; "
+                "it is not changed",
+            )
         return Model.objects.get(provider=provider, name=given.name)
 
     # --- routes ----------------------------------------------------------------------
@@ -182,13 +188,20 @@ class _Writer:
         row = self._write_row(Route, {"name": given.name}, values, given.ref)
         if row is None:
             self._note(
-                given.ref, f"the route {given.name} is not from this file; it stays as it is"
+                given.ref, f"the route {given.name} was not created by this file; it is not changed"
             )
             return
         self._routes[given.name] = row
         old = list(Target.objects.filter(route=row, source=Source.FILE).order_by("pk"))
         for position, target in enumerate(given.targets):
             self._target(row, target, old[position] if position < len(old) else None)
+        for step in given.steps:
+            options = {
+                "name": step.name,
+                "strategy": given.strategy,
+                "requires": [step.requires],
+            }
+            self._write_row(Step, {"route": row, "order": step.order}, options, given.ref)
 
     def _target(self, route: Route, given: TargetRow, row: Target | None) -> None:
         values = {
@@ -206,15 +219,21 @@ class _Writer:
     def _alias(self, given: AliasRow) -> None:
         route = self._routes.get(given.route)
         if route is None:
-            self._note(given.ref, f"{given.pattern} is left out, as its route is")
+            self._note(given.ref, f"{given.pattern} is left out, like its route")
             return
         if self._write_row(Alias, {"pattern": given.pattern}, {"route": route}, given.ref) is None:
-            self._note(given.ref, f"the alias {given.pattern} is not from this file; it stays")
+            self._note(
+                given.ref,
+                f"the alias {given.pattern} was not created by this file; it is not changed",
+            )
 
     def _setting(self, given: SettingRow) -> None:
         row = self._write_row(Setting, {"name": given.name}, {"value": given.value}, given.ref)
         if row is None:
-            self._note(given.ref, f"the setting {given.name} is not from this file; it stays")
+            self._note(
+                given.ref,
+                f"the setting {given.name} was not created by this file; it is not changed",
+            )
 
     # --- rows that the file no longer has --------------------------------------------------
 
@@ -227,7 +246,7 @@ class _Writer:
                 kind = row._meta.verbose_name
                 self._note(
                     row.source_ref,
-                    f"the {kind} {row} is no longer there; it stays, as others need it",
+                    f"the {kind} {row} is no longer in the file; it is kept because it is in use",
                 )
             else:
                 row.delete()

@@ -70,7 +70,7 @@ def _policy(params: Node, report: Report) -> dict[str, Any] | None:
         names = {item.text() for item in calls.list()}
         verbs = [verb for verb, call_types in _CALLS.items() if names & call_types]
         if not verbs:
-            report.add(calls, "names no call that is answered here; nothing is kept")
+            report.add(calls, "has no call type that is cached here; the cache stays off")
             return None
         if len(verbs) < len(_CALLS):
             policy["verbs"] = verbs
@@ -96,4 +96,4 @@ def _semantic(params: Node, policy: dict[str, Any], report: Report) -> None:
         if not 0 < number <= 1:
             raise threshold.mistake("must be a number above 0 and at most 1")
         policy["threshold"] = number
-    report.add(kind, "questions are compared in each process, and only in the same context")
+    report.add(kind, "prompts are compared per process, and only if all other fields are equal")

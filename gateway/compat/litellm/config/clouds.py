@@ -22,6 +22,9 @@ _AWS_KEYS = (
     "aws_profile_name",
 )
 _AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
+# Prefix that a bare model name implies -> the preset at Vertex AI.
+_BARE_ON_VERTEX = {"gemini": "vertex"}
+_PROJECT = ("vertex_project", "vertex_ai_project")
 _ENTRA_KEYS = ("tenant_id", "client_id", "client_secret")
 # preset -> the path below the project and location in its base URL, and the API version.
 _VERTEX = {
@@ -56,10 +59,23 @@ class Access(msgspec.Struct, frozen=True):
     auth: str = ""
 
 
-def resolve_preset(model: ResolvedModel, base: str) -> ResolvedModel:
-    """Return the model with the preset its base URL calls for: Azure has an older API."""
+def resolve_preset(
+    params: Node, model: ResolvedModel, base: str, environ: Mapping[str, str]
+) -> ResolvedModel:
+    """Return the model with the preset that its base URL or project calls for.
+
+    Azure has an older API. A bare `gemini-*` with a project is on Vertex AI, as in LiteLLM.
+    """
     if model.preset.name in _ON_AZURE and base.endswith(_V1):
         return msgspec.structs.replace(model, preset=PRESETS["azure-openai-v1"])
+    vertex = _BARE_ON_VERTEX.get(model.prefix) if model.guessed else None
+    has_project = params.get(*_PROJECT) is not None or (
+        not base and _short_text(params, environ, *_PROJECT)
+    )
+    if vertex is not None and has_project:
+        return msgspec.structs.replace(
+            model, preset=PRESETS[vertex], prefix="vertex_ai", guessed=False
+        )
     return model
 
 
@@ -122,7 +138,9 @@ def _aws_access(
     if not values.keys() >= {"aws_access_key_id", "aws_secret_access_key"} and (
         "aws_profile_name" not in values
     ):
-        raise next(iter(nodes.values())).mistake("needs both halves of an AWS key")
+        raise next(iter(nodes.values())).mistake(
+            "needs both aws_access_key_id and aws_secret_access_key"
+        )
     return _stored_access(next(iter(nodes.values())), values, "", report)
 
 
@@ -130,7 +148,7 @@ def _aws_access(
 
 
 def _vertex_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
-    project = _short_text(params, environ, "vertex_project", "vertex_ai_project")
+    project = _short_text(params, environ, *_PROJECT)
     if not project:
         return ""
     location = (
@@ -187,7 +205,10 @@ def _azure_access(params: Node, report: Report) -> Access | None:
 
 def _stored_access(node: Node, values: Mapping[str, Any], auth: str, report: Report) -> Access:
     if node.variable:
-        report.add(node, "is kept in the database, encrypted, together with what belongs to it")
+        report.add(
+            node,
+            "is stored in the database, encrypted, together with the other parts of the credential",
+        )
     return Access(key=msgspec.json.encode(values, order="deterministic").decode(), auth=auth)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -10,8 +10,9 @@ import msgspec
 
 from gateway.canon.traits import Traits
 from gateway.compat.litellm.config.clouds import resolve_preset
+from gateway.compat.litellm.config.defaults import default_edits
 from gateway.compat.litellm.config.endpoint import endpoint, explicit_base_url
-from gateway.compat.litellm.config.inference import ELSEWHERE, NotYet, ResolvedModel, resolve_model
+from gateway.compat.litellm.config.inference import ELSEWHERE, ResolvedModel, resolve_model
 from gateway.compat.litellm.config.limits import budget, deployment_limits
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
@@ -21,8 +22,25 @@ from gateway.providers.prices import price_for
 from gateway.routing.snapshot import Timeouts
 
 SHARES = ("weight", "rpm", "tpm")
-# Modes that the endpoints serve; entries of other modes are left out.
-MODES = frozenset({"chat", "responses"})
+# Modes of LiteLLM's that the endpoints serve (litellm/types/utils.py, ModelInfoBase.mode),
+# and spellings that files have for them.
+MODES = frozenset(
+    {
+        "chat",
+        "responses",
+        "completion",
+        "embedding",
+        "embeddings",
+        "image_generation",
+        "image_edit",
+        "audio_transcription",
+        "audio_speech",
+        "tts",
+        "moderation",
+        "rerank",
+        "batch",
+    }
+)
 
 MAX_NAME = 200
 # The preset that answers with a `mock_response`.
@@ -51,83 +69,6 @@ _CAPABILITIES = {
     "supports_parallel_function_calling": "parallel_toggle",
     "supports_tool_choice": "forced_tools",
 }
-# Default parameters, by the name that each dialect has for them.
-DEFAULTS: dict[str, dict[str, str]] = {
-    "openai_chat": {
-        name: name
-        for name in (
-            "temperature",
-            "top_p",
-            "top_k",
-            "n",
-            "seed",
-            "stop",
-            "presence_penalty",
-            "frequency_penalty",
-            "logit_bias",
-            "logprobs",
-            "top_logprobs",
-            "reasoning_effort",
-            "response_format",
-            "service_tier",
-            "user",
-            "verbosity",
-            "thinking",
-        )
-    },
-    "openai_responses": {
-        **{name: name for name in ("temperature", "top_p", "top_logprobs", "service_tier")},
-        "user": "user",
-        "reasoning_effort": "reasoning.effort",
-        "verbosity": "text.verbosity",
-    },
-    "anthropic_messages": {
-        "temperature": "temperature",
-        "top_p": "top_p",
-        "top_k": "top_k",
-        "stop": "stop_sequences",
-        "thinking": "thinking",
-        "service_tier": "service_tier",
-        "max_tokens": "max_tokens",
-    },
-    "ollama": {
-        **{
-            name: f"options.{name}"
-            for name in (
-                "temperature",
-                "top_p",
-                "top_k",
-                "seed",
-                "stop",
-                "presence_penalty",
-                "frequency_penalty",
-            )
-        },
-        "max_tokens": "options.num_predict",
-    },
-    "gemini": {
-        "temperature": "generationConfig.temperature",
-        "top_p": "generationConfig.topP",
-        "top_k": "generationConfig.topK",
-        "n": "generationConfig.candidateCount",
-        "seed": "generationConfig.seed",
-        "stop": "generationConfig.stopSequences",
-        "presence_penalty": "generationConfig.presencePenalty",
-        "frequency_penalty": "generationConfig.frequencyPenalty",
-        "max_tokens": "generationConfig.maxOutputTokens",
-    },
-}
-# Where a provider expects a list and LiteLLM also accepts a string.
-_LISTS = frozenset(
-    {
-        "stop_sequences",
-        "inferenceConfig.stopSequences",
-        "options.stop",
-        "generationConfig.stopSequences",
-    }
-)
-_ALL_DEFAULTS = tuple(DEFAULTS["openai_chat"])
-LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,20 +80,24 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_deployment(
-    params: Node, info: Node | None, environ: Mapping[str, str], report: Report
+    public: str, params: Node, info: Node | None, environ: Mapping[str, str], report: Report
 ) -> Deployment:
-    """Read the deployment of an entry. Raises Mistake, or NotYet if it is not supported."""
+    """Read the deployment of an entry; `public` is its model_name.
+
+    Raises Mistake, or NotYet if it is not supported.
+    """
     model = params.get("model")
     if model is None:
         raise params.mistake("needs a model")
-    _served(info)
+    _note_mode(info, report)
     base = explicit_base_url(params)
     resolved = resolve_model(
         model.text(max_length=MAX_NAME), params.get("custom_llm_provider"), base
     )
-    resolved = resolve_preset(resolved, base)
+    resolved = resolve_preset(params, resolved, base, environ)
     if not resolved.model:
-        raise model.mistake("names a provider but no model")
+        report.add(model, f"names a provider but no model; `{public}` is used")
+        resolved = msgspec.structs.replace(resolved, model=public)
     if resolved.guessed and resolved.prefix in ELSEWHERE:
         report.add(model, ELSEWHERE[resolved.prefix])
     mock_response = _mock(params, report)
@@ -172,8 +117,8 @@ def read_deployment(
             provider=provider.identity,
             name=resolved.model,
             ref=params.location,
-            traits={**traits, **_traits(info)},
-            prices={**prices, **_prices(params, info)},
+            traits={**traits, **_traits(info, report)},
+            prices={**prices, **_prices(params, info, report)},
         ),
         target=TargetRow(
             provider=provider.identity,
@@ -196,7 +141,7 @@ def _mock(params: Node, report: Report) -> str | None:
     node = params.get("mock_response")
     if node is None or isinstance(node.value, str):
         return node.text() if node is not None else None
-    report.add(node, "is left out: only a text is said")
+    report.add(node, "is ignored: only a text can be returned")
     return None
 
 
@@ -206,10 +151,11 @@ def _tags(params: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
-def _served(info: Node | None) -> None:
+def _note_mode(info: Node | None, report: Report) -> None:
+    """Report a mode that no endpoint serves; the model can still be called by chat."""
     mode = info.get("mode") if info is not None else None
     if mode is not None and mode.text() not in MODES:
-        raise NotYet(f"models of mode `{mode.text()}` are not served yet")
+        report.add(mode, f"`{mode.text()}` is not a mode; the model is served like any other")
 
 
 def timeouts(node: Node) -> dict[str, float]:
@@ -232,36 +178,13 @@ def timeouts(node: Node) -> dict[str, float]:
 
 
 def _edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
-    edits = list(_defaults(params, model, report))
+    edits = default_edits(params, model, report)
     if (node := params.get("extra_body")) is not None:
         edits += [{"op": "set", "path": n, "value": v.to_python()} for n, v in node.items()]
     if (node := params.get("additional_drop_params")) is not None:
         # LiteLLM writes `tools[*].strict`, edits here write `tools[].strict`.
         paths = [item.text().replace("[*]", "[]") for item in node.list()]
         edits += [{"op": "drop", "path": path, "why": "additional_drop_params"} for path in paths]
-    return edits
-
-
-def _defaults(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
-    """Return edits that set parameters which the client leaves out."""
-    parameters = DEFAULTS.get(model.preset.dialect, {})
-    edits: list[dict[str, Any]] = []
-    for name in _ALL_DEFAULTS:
-        node = params.get(name)
-        if node is None:
-            continue
-        if name not in parameters:
-            report.add(node, "is left out: the provider has no such parameter")
-            continue
-        value = node.to_python()
-        if parameters[name] in _LISTS and isinstance(value, str):
-            value = [value]
-        edits.append({"op": "default", "path": parameters[name], "value": value})
-    limit = params.get(*LIMITS)
-    if limit is not None:
-        # Chat has two names for this limit, and each model accepts one of them.
-        field = parameters.get("max_tokens") or _traits_of(model).max_tokens_field
-        edits.append({"op": "default", "path": field, "value": limit.integer()})
     return edits
 
 
@@ -292,13 +215,13 @@ def _list_prices(preset: str, model: str) -> dict[str, Decimal]:
     return {name: value for name in _COSTS.values() if (value := getattr(price, name))}
 
 
-def _prices(params: Node, info: Node | None) -> dict[str, Decimal]:
+def _prices(params: Node, info: Node | None, report: Report) -> dict[str, Decimal]:
     prices = {}
     for source in (info, params):
         for key, name in _COSTS.items():
             node = source.get(key) if source is not None else None
-            if node is not None:
-                prices[name] = _price(node)
+            if node is not None and (price := report.attempt(node, _price)) is not None:
+                prices[name] = price
     return prices
 
 
@@ -306,21 +229,25 @@ def _price(node: Node) -> Decimal:
     """Convert US dollars per token to US dollars per million tokens, without rounding error."""
     price = Decimal(str(node.number())) * _MILLION
     if price > MAX_PRICE:
-        raise node.mistake("is the price of one token, in dollars, and can not be so high")
+        raise node.mistake("is the price of one token in US dollars; this value is too high")
     return price.quantize(_PRICE_QUANTUM)
 
 
-def _traits(info: Node | None) -> dict[str, Any]:
+def _traits(info: Node | None, report: Report) -> dict[str, Any]:
     if info is None:
         return {}
+    readers: dict[str, tuple[str, Callable[[Node], Any]]] = {
+        "max_tokens": ("max_output", Node.integer),
+        "max_output_tokens": ("max_output", Node.integer),
+        "max_input_tokens": ("context_window", Node.integer),
+        **{key: (trait, Node.flag) for key, trait in _CAPABILITIES.items()},
+    }
     traits: dict[str, Any] = {}
-    if (node := info.get("max_output_tokens", "max_tokens")) is not None:
-        traits["max_output"] = node.integer()
-    if (node := info.get("max_input_tokens")) is not None:
-        traits["context_window"] = node.integer()
-    for key, trait in _CAPABILITIES.items():
-        if (node := info.get(key)) is not None:
-            traits[trait] = node.flag()
-    if (node := info.get("supports_response_schema")) is not None and not node.flag():
+    for key, (trait, read) in readers.items():
+        node = info.get(key)
+        if node is not None and (value := report.attempt(node, read)) is not None:
+            traits[trait] = value
+    node = info.get("supports_response_schema")
+    if node is not None and report.attempt(node, Node.flag) is False:
         traits["structured"] = "json"
     return traits

@@ -11,7 +11,7 @@ from gateway.compat.litellm.config.inference import NotYet, ResolvedModel
 from gateway.compat.litellm.config.reader import REFERENCE, Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import ProviderRow
-from gateway.dialects import DIALECTS
+from gateway.dialects.base_urls import normalize_base_url
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 
@@ -68,7 +68,7 @@ def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tup
     node = params.get("api_key")
     if node is not None and node.variable:
         if len(node.variable) > MAX_NAME:
-            raise node.mistake("names no variable")
+            raise node.mistake("is too long for the name of a variable")
         return "", node.variable
     if node is not None:
         return node.text(), ""
@@ -93,15 +93,7 @@ def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str
         raise NotYet(f"it needs {clouds.required_key(model)}")
     if not base:
         return preset.base_url
-    path = DIALECTS[preset.dialect].provider.path(model.model, stream=False, verb="generate")
-    base = base.removesuffix(path).rstrip("/")
-    if DIALECTS[preset.dialect].model_in_path:
-        # LiteLLM's base includes the version, which is part of the path here.
-        base = base.removesuffix("/" + path.split("/")[1])
-    # LiteLLM calls Ollama's own API at the root; here its /v1 API is used.
-    if preset.local and preset.base_url.endswith("/v1") and not urlsplit(base).path:
-        return f"{base}/v1"
-    return base
+    return normalize_base_url(preset, base, model.model)
 
 
 def _headers(params: Node, report: Report) -> dict[str, str]:
@@ -115,7 +107,10 @@ def _headers(params: Node, report: Report) -> dict[str, str]:
             continue
         headers[name] = _reference(value)
         if not value.variable and _SECRET.search(name):
-            report.add(value, "is kept in the database as written; os.environ/NAME keeps a name")
+            report.add(
+                value,
+                "is stored in the database as written; os.environ/NAME stores only the name",
+            )
     return headers
 
 

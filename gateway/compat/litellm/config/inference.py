@@ -26,14 +26,32 @@ FAMILIES: dict[str, tuple[str, ...]] = {
         "computer-use-*",
         "text-embedding-*",
         "ft:gpt-*",
+        "dall-e-*",
+        "whisper-*",
+        "tts-*",
+        "omni-moderation-*",
     ),
     "anthropic": ("claude-*",),
+    "bedrock": (
+        "anthropic.*",
+        "??.anthropic.*",
+        "apac.anthropic.*",
+        "global.anthropic.*",
+        "amazon.*",
+        "??.amazon.*",
+        "meta.*",
+        "??.meta.*",
+    ),
     "gemini": ("gemini-*",),
     "cohere": ("command", "command-*", "c4ai-*"),
     "ai21": ("jamba-*", "j2-*"),
 }
+# Prefixes whose families the model `*` stands for.
+_ANY_NAME = frozenset({"openai", "anthropic", "gemini", "cohere", "ai21"})
 # Bare names for which LiteLLM would call another endpoint of the provider.
-ELSEWHERE = {"gemini": "is called at the Gemini API, not at Vertex AI as LiteLLM would"}
+ELSEWHERE = {
+    "gemini": "is called at the Gemini API, as no vertex_project is set; LiteLLM calls Vertex AI"
+}
 # Providers whose wire format LiteLLM supports and Dragoman does not yet.
 _LATER = """
     aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
@@ -67,7 +85,7 @@ def resolve_model(model: str, provider: Node | None, base: str) -> ResolvedModel
         prefix = provider.text()
         return _resolve_prefix(prefix, model.removeprefix(f"{prefix}/"))
     prefix, slash, model_name = model.partition("/")
-    if slash and prefix in PREFIXES:
+    if slash and (prefix in PREFIXES or (prefix in PRESETS and PRESETS[prefix].base_url)):
         return _resolve_prefix(prefix, model_name)
     hosted = _by_host(base)
     if hosted is not None:
@@ -90,12 +108,14 @@ def families(environ: Mapping[str, str]) -> list[tuple[str, str]]:
         for prefix, patterns in FAMILIES.items()
         if prefix in PREFIXES and any(environ.get(name) for name in PREFIXES[prefix].env)
         for pattern in patterns
-        if pattern.endswith("*")
+        if pattern.endswith("*") and prefix in _ANY_NAME
     ]
 
 
 def _resolve_prefix(prefix: str, model: str) -> ResolvedModel:
     match = match_prefix(prefix, model)
+    if match is None and (preset := PRESETS.get(prefix)) is not None and preset.base_url:
+        return ResolvedModel(preset, prefix, model)
     if match is None:
         raise NotYet(f"the provider `{prefix}` is not supported yet")
     return ResolvedModel(match.preset, prefix, match.model, region=match.region)
@@ -125,9 +145,9 @@ def _unknown(model: str) -> str:
         return f"the provider `{prefix}` is not supported yet"
     if slash:
         return (
-            f"`{prefix}/` is no provider that is known here; a server of your own that speaks "
-            f"OpenAI's API is written openai/{model} with its api_base"
+            f"the provider `{prefix}` is unknown; write a server with OpenAI's API as "
+            f"openai/{model} with its api_base"
         )
     vendor = model.partition("-")[0]
     example = f"{vendor}/{model}" if vendor in PREFIXES else "provider/model"
-    return f"LiteLLM knows no provider for `{model}` either; write it as {example}"
+    return f"its provider cannot be inferred, in LiteLLM neither; write it as {example}"

@@ -96,13 +96,13 @@ def _span(node: Node, report: Report) -> str:
     """Return the window of a budget; empty, and reported, for a duration without a window."""
     match = _DURATION.fullmatch(node.text().strip().lower())
     if match is None:
-        raise node.mistake("must be a time such as 1d, 7d or 30d")
+        raise node.mistake("must be a period such as 1d, 7d or 30d")
     seconds = int(match[1]) * _SECONDS[match[2]]
     span = next((name for name, max_seconds in _SPANS if 0 < seconds <= max_seconds), "")
     if not span:
-        report.add(node, "the budget is left out: windows are days, weeks and months")
+        report.add(node, "is ignored with its budget: periods are a day, a week or a month")
     elif seconds not in _EXACT:
-        report.add(node, f"budgets are of days, weeks and months: this one holds for a {span}")
+        report.add(node, f"is rounded up: the budget is for a {span}")
     return span
 
 
@@ -143,9 +143,9 @@ def _provider_budgets(config: Config, node: Node, report: Report) -> None:
         presets = presets_of(prefix)
         names = [name for name, row in config.providers.items() if row.preset in presets]
         if not names:
-            report.add(section, f"no model of `{prefix}` is in this file")
+            report.add(section, f"has no effect: no model of `{prefix}` is in this file")
         elif len(names) > 1:
-            report.add(section, f"each of {', '.join(sorted(names))} has a budget of its own")
+            report.add(section, f"is the budget of each of {', '.join(sorted(names))} separately")
         for name in names:
             row = config.providers[name]
             # A row shared with one from the environment cannot have this budget.
@@ -165,7 +165,7 @@ def _read_global_limits(
         if amount is None:
             continue
         if not amount.number():
-            report.add(amount, "0 is no budget")
+            report.add(amount, "0 is not a budget and is ignored")
         elif total_budget := budget(section, report, "max_budget", "budget_duration"):
             amounts = {name: f"{usd.normalize():f}" for name, usd in total_budget.items()}
             _set(config, "budget", amounts, amount)

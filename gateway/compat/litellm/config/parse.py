@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.compat.litellm.config import complexity_router
+from gateway.compat.litellm.config.defaults import LIMITS
 from gateway.compat.litellm.config.deployment import (
-    LIMITS,
     MAX_NAME,
     SHARES,
     Deployment,
@@ -26,6 +27,7 @@ from gateway.compat.litellm.config.reader import (
     read_file,
     resolve_variables,
 )
+from gateway.compat.litellm.config.redis import find_redis_url
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow, TargetRow
 from gateway.compat.litellm.config.settings import MAX_RETRIES, read_settings
@@ -43,12 +45,13 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     files = _files(root)
     config = Config(file=root.name)
     environ = dict(os.environ if environ is None else environ)
-    config.environment = _variables(files, environ)
+    report = Report()
+    config.environment = _variables(files, environ, report)
     sections = [resolve_variables(file.root, {**config.environment, **environ}) for file in files]
-    reading = _Parser(config, {**config.environment, **environ})
+    reading = _Parser(config, {**config.environment, **environ}, report)
     for file in files:
         for node in file.repeated:
-            reading.report.add(node, "stands twice; only the last one counts")
+            reading.report.add(node, "is a duplicate key; only the last one counts")
     for section in sections:
         reading.report.keys(section, "")
         reading.shared(section)
@@ -56,6 +59,7 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
         reading.models(section)
     reading.finish()
     read_settings(config, sections, reading.report)
+    config.redis_url = find_redis_url(sections, {**config.environment, **environ}, report)
     config.notes = reading.report.lines()
     return config
 
@@ -77,7 +81,7 @@ def _files(root: Path) -> list[File]:
     return list(seen.values())
 
 
-def _variables(files: list[File], environ: Mapping[str, str]) -> dict[str, str]:
+def _variables(files: list[File], environ: Mapping[str, str], report: Report) -> dict[str, str]:
     """Return what `environment_variables` sets, with references looked up."""
     variables: dict[str, str] = {}
     for file in files:
@@ -86,18 +90,25 @@ def _variables(files: list[File], environ: Mapping[str, str]) -> dict[str, str]:
             resolve_variables(section, environ).items() if section is not None else ()
         ):
             if node.value is not None:
-                variables[name] = str(node.flag()) if isinstance(node.value, bool) else node.text()
+                value = report.attempt(node, _variable_text)
+                if value is not None:
+                    variables[name] = value
     return variables
+
+
+def _variable_text(node: Node) -> str:
+    return str(node.flag()) if isinstance(node.value, bool) else node.text()
 
 
 class _Parser:
     """One pass over model_list."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
-        self.report = Report()
+    def __init__(self, config: Config, environ: Mapping[str, str], report: Report) -> None:
+        self.report = report
         self._config = config
         self._environ = environ
         self._everything: list[tuple[Node, Node, Node | None]] = []
+        self._routers: list[tuple[Node, Node]] = []
         self._credentials: dict[str, Node] = {}
         self._usual: Node | None = None
         self._drop_params: Node | None = None
@@ -124,18 +135,24 @@ class _Parser:
     def models(self, root: Node) -> None:
         models = root.get("model_list")
         for entry in models.list() if models is not None else ():
-            self.report.keys(entry, "model_list[]")
-            name, params = entry.get("model_name"), entry.get("litellm_params")
-            if name is None:
-                raise entry.mistake("needs a model_name")
-            if params is None:
-                raise entry.mistake("needs litellm_params")
-            info = entry.get("model_info")
-            self.report.keys(params, "litellm_params")
-            params = self._with_credential(params)
-            if info is not None:
-                self.report.keys(info, "model_info")
-            self._entry(name, params, info)
+            try:
+                self._model(entry)
+            except Mistake as mistake:
+                self.report.add_mistake(mistake, "this entry is left out")
+
+    def _model(self, entry: Node) -> None:
+        self.report.keys(entry, "model_list[]")
+        name, params = entry.get("model_name"), entry.get("litellm_params")
+        if name is None:
+            raise entry.mistake("needs a model_name")
+        if params is None:
+            raise entry.mistake("needs litellm_params")
+        info = entry.get("model_info")
+        self.report.keys(params, "litellm_params")
+        params = self._with_credential(params)
+        if info is not None:
+            self.report.keys(info, "model_info")
+        self._entry(name, params, info)
 
     def _with_credential(self, params: Node) -> Node:
         """Return an entry with inherited values; its own take precedence."""
@@ -162,31 +179,41 @@ class _Parser:
         if _is_catch_all(params):
             self._everything.append((name, params, info))
             return
+        model = params.get("model")
+        if model is not None and str(model.value).startswith(complexity_router.PREFIX):
+            self._routers.append((name, params))
+            return
+        public = name.text(max_length=MAX_NAME)
         try:
-            self._deploy(name.text(max_length=MAX_NAME), name, params, info)
-        except (NotYet, Unset) as reason:
-            why = reason.why if isinstance(reason, Unset) else str(reason)
-            self.report.add(name, f"{name.text()} is left out: {why}")
+            self._deploy(public, name, params, info)
+        except NotYet as reason:
+            self.report.add(name, f"{public} is left out: {reason}")
+        except Unset as mistake:
+            self.report.add(name, f"{public} is left out: {mistake.why}")
+        except Mistake as mistake:
+            self.report.add_mistake(mistake, f"{public} is left out")
 
     def _deploy(self, public: str, name_node: Node, params: Node, info: Node | None) -> None:
-        deployment = read_deployment(params, info, self._environ, self.report)
+        """Add one deployment. Raises Mistake or NotYet before anything is added."""
+        deployment = read_deployment(public, params, info, self._environ, self.report)
         if not public:
             raise name_node.mistake("must not be empty")
-        ref = name_node.location
-        route = self._config.routes.setdefault(public, RouteRow(name=public, ref=ref))
+        options = RouteRow(name=public, ref=name_node.location)
+        if (retries := params.get("num_retries", "max_retries")) is not None:
+            options.retries = retries.integer(max_value=MAX_RETRIES)
+        if (cooldown := params.get("cooldown_time")) is not None:
+            options.cooldown_s = cooldown.number()
+        if (limit := params.get(*LIMITS)) is not None:
+            options.default_max_output = limit.integer()
+        note_key_limits(options, params)
+        route = self._config.routes.setdefault(public, RouteRow(name=public, ref=options.ref))
         self._add(deployment, params)
         route.targets.append(deployment.target)
-        retries = params.get("num_retries", "max_retries")
-        if retries is not None:
-            route.retries = max(route.retries or 0, retries.integer(max_value=MAX_RETRIES))
-        if (node := params.get("cooldown_time")) is not None:
-            route.cooldown_s = max(route.cooldown_s or 0.0, node.number())
-        if (limit := params.get(*LIMITS)) is not None:
-            route.default_max_output = limit.integer()
-        note_key_limits(route, params)
+        _merge_options(route, options)
         if "*" in public:
             route.hidden = True
-            self._config.aliases[public] = AliasRow(pattern=public, route=public, ref=ref)
+            alias = AliasRow(pattern=public, route=public, ref=options.ref)
+            self._config.aliases[public] = alias
 
     def _add(self, deployment: Deployment, params: Node) -> None:
         config, provider = self._config, deployment.provider
@@ -202,7 +229,8 @@ class _Parser:
         if changed and (deployment.model.traits or deployment.model.prices):
             self.report.add(
                 params,
-                f"says other things of {deployment.model.name} than {model.ref}, which counts",
+                f"differs from {model.ref} in prices or capabilities of {deployment.model.name}; "
+                f"{model.ref} applies",
             )
 
     def finish(self) -> None:
@@ -210,6 +238,11 @@ class _Parser:
             self._families(*entry)
         for route in self._config.routes.values():
             route.targets = _weighed(route.targets)
+        for name, params in self._routers:
+            try:
+                complexity_router.add_router(self._config, name, params, self.report)
+            except (NotYet, Mistake) as reason:
+                self.report.add(name, f"{name.text()} is left out: {reason}")
 
     def _families(self, name: Node, params: Node, info: Node | None) -> None:
         """Add routes for the bare model `*`: one per family of names without a route.
@@ -224,6 +257,18 @@ class _Parser:
             if pattern not in self._config.routes:
                 model = _with_model(params, f"{prefix}/{pattern}")
                 self._deploy(pattern, name, model, info)
+
+
+def _merge_options(route: RouteRow, options: RouteRow) -> None:
+    """Merge what one entry says of its route: the highest retries, the longest cooldown."""
+    if options.retries is not None:
+        route.retries = max(route.retries or 0, options.retries)
+    if options.cooldown_s is not None:
+        route.cooldown_s = max(route.cooldown_s or 0.0, options.cooldown_s)
+    if options.default_max_output is not None:
+        route.default_max_output = options.default_max_output
+    for name, count in options.key_limits.items():
+        route.key_limits[name] = min(count, route.key_limits.get(name, count))
 
 
 def _is_catch_all(params: Node) -> bool:

@@ -27,6 +27,8 @@ class Mistake(ValueError):
 
     def __init__(self, location: str, field: str, why: str) -> None:
         super().__init__(f"{location}: {field}: {why}" if field else f"{location}: {why}")
+        self.location = location
+        self.field = field
         self.why = why
 
 
@@ -192,7 +194,7 @@ def read_file(path: Path) -> File:
     converter = _Converter(path.name)
     node = converter.convert(root, "", 0, root.start_mark.line + 1)
     if not isinstance(node.value, dict):
-        raise Mistake(node.location, "", "the file must be a mapping with model_list and the like")
+        raise Mistake(node.location, "", "the file must be a mapping with keys such as model_list")
     return File(node, converter.repeated)
 
 
@@ -207,7 +209,7 @@ def _bad_yaml(name: str, error: yaml.YAMLError) -> Mistake:
 def _check_text(text: str, location: str, path: str) -> None:
     """Reject characters that an escape can produce but databases and JSON cannot hold."""
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
-        raise Mistake(location, path, "has a character that is no text")
+        raise Mistake(location, path, "has a character that is not text")
 
 
 class _Converter:
@@ -222,7 +224,9 @@ class _Converter:
     def convert(self, node: yaml.Node, path: str, depth: int, line: int) -> Node:
         self._count += 1
         if self._count > MAX_NODES or depth > MAX_DEPTH:
-            raise Mistake(f"{self._file}:{line}", path[:200], "is nested or repeated too much")
+            raise Mistake(
+                f"{self._file}:{line}", path[:200], "is nested too deeply or has too many nodes"
+            )
         raw = node.value if isinstance(node, yaml.ScalarNode) else ""
         value = self._value(node, path, depth, line)
         return Node(value=value, file=self._file, line=line, path=path, raw=raw)
@@ -267,7 +271,7 @@ class _Converter:
         mapping: dict[str, Node] = {}
         self._count += 1
         if depth > MAX_DEPTH or self._count > MAX_NODES:
-            raise Mistake(self._file, path[:200], "is nested or repeated too much")
+            raise Mistake(self._file, path[:200], "is nested too deeply or has too many nodes")
         for part in reversed(parts):
             if isinstance(part, yaml.MappingNode):
                 mapping |= self._mapping(part, path, depth + 1)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from gateway.compat.litellm.config.keys import find_key, suggest_key
-from gateway.compat.litellm.config.reader import Node
+from collections.abc import Callable
+from typing import TypeVar
+
+from gateway.compat.litellm.config.key_lookup import find_key, suggest_key
+from gateway.compat.litellm.config.reader import Mistake, Node
+
+Value = TypeVar("Value")
 
 _WHEN = {"later": "not supported yet", "never": "not supported"}
 
@@ -18,6 +23,20 @@ class Report:
     def add(self, node: Node, text: str) -> None:
         """Add a remark about this node."""
         self._add(node, node.path, text)
+
+    def add_mistake(self, mistake: Mistake, consequence: str) -> None:
+        """Add a mistake, at its own location, and what it leads to."""
+        file, _, line = mistake.location.rpartition(":")
+        node = Node(value=None, file=file, line=int(line))
+        self._add(node, mistake.field, f"{mistake.why}; {consequence}")
+
+    def attempt(self, node: Node, read: Callable[[Node], Value]) -> Value | None:
+        """Return what `read` makes of an optional value; None, and a remark, for a bad one."""
+        try:
+            return read(node)
+        except Mistake as mistake:
+            self.add_mistake(mistake, "it is ignored")
+            return None
 
     def keys(self, node: Node, section: str) -> None:
         """Look up every key of a section, and report those that are not supported."""

@@ -125,9 +125,9 @@ def _counts(policy: Node, ending: str, report: Report) -> dict[str, int]:
     for name, node in policy.items():
         kind = ERRORS.get(name.removesuffix(ending))
         if kind is None or not name.endswith(ending):
-            report.add(node, "does nothing: such a failure is the request's, and stays the same")
+            report.add(node, "has no effect: such a failure would be the same at every attempt")
         elif ending == "AllowedFails" and kind == "content_policy":
-            report.add(node, "does nothing: a refused content says nothing of a target")
+            report.add(node, "has no effect: a content policy error is no failure of the target")
         elif node.value is not None:
             counts[kind] = node.integer(max_value=_MAX_FALLBACKS)
     return counts
@@ -151,7 +151,7 @@ def _strategy(routes: list[RouteRow], node: Node | None, report: Report) -> None
         return
     strategy = STRATEGIES.get(node.text())
     if strategy is None:
-        report.add(node, f"`{node.text()}` is not supported yet; targets are drawn by weight")
+        report.add(node, f"`{node.text()}` is not supported yet; targets are selected by weight")
         return
     for route in routes:
         route.strategy = strategy

@@ -78,6 +78,14 @@ class TargetRow(msgspec.Struct, frozen=True, kw_only=True):
     budget: dict[str, Decimal] = {}
 
 
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a route: the targets with its `order` serve requests with this condition."""
+
+    order: int
+    name: str
+    requires: str
+
+
 class RouteRow(msgspec.Struct, kw_only=True):
     """A model_name with all its deployments. None means that no entry has set the field.
 
@@ -96,6 +104,7 @@ class RouteRow(msgspec.Struct, kw_only=True):
     hidden: bool = False
     cache: dict[str, Any] = {}
     key_limits: dict[str, int] = {}
+    steps: list[StepRow] = []
 
 
 class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +133,7 @@ class Config(msgspec.Struct, kw_only=True):
         master_key: the gateway's master key, or empty.
         log_bodies: False if the file disables the storing of content.
         max_requests: concurrent requests per process, if the file limits them.
+        redis_url: the Redis of the router or the cache, or empty.
         notes: the lines of the report, in the file's order.
     """
 
@@ -138,4 +148,5 @@ class Config(msgspec.Struct, kw_only=True):
     master_key: str = ""
     log_bodies: bool | None = None
     max_requests: int | None = None
+    redis_url: str = ""
     notes: list[str] = []

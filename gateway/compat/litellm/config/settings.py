@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.compat.litellm.config.caching import read_cache
+from gateway.compat.litellm.config.callbacks import report_callbacks
 from gateway.compat.litellm.config.deployment import MAX_NAME, timeouts
 from gateway.compat.litellm.config.limits import read_limits
 from gateway.compat.litellm.config.reader import Node
@@ -35,6 +36,7 @@ def read_settings(config: Config, files: list[Node], report: Report) -> None:
                 report.keys(section, name)
                 nodes.append(section)
     for section in nodes:
+        report_callbacks(section, report)
         _aliases(config, section, report)
     for section in nodes:
         _numbers(config, section)
@@ -124,7 +126,7 @@ def _names(node: Node, route: RouteRow, report: Report) -> list[str]:
     names = []
     for item in node.list():
         if isinstance(item.value, dict):
-            report.add(item, "is left out: a fallback with parameters of its own is not there yet")
+            report.add(item, "is left out: a fallback with its own parameters is not supported yet")
         elif item.text() != route.name:
             names.append(item.text())
     return names
@@ -146,16 +148,16 @@ def _aliases(config: Config, section: Node, report: Report) -> None:
             if model is None:
                 raise target.mistake("needs a model")
             if hidden is not None and hidden.flag():
-                report.add(hidden, "does nothing: an alias is listed with its model")
+                report.add(hidden, "has no effect: an alias is listed with its model")
             _alias(config, name, model, report)
 
 
 def _alias(config: Config, name: str, model: Node, report: Report) -> None:
     route = model.text()
     if len(name) > MAX_NAME:
-        raise model.mistake(f"is another name with more than {MAX_NAME} characters")
+        raise model.mistake(f"is an alias with more than {MAX_NAME} characters")
     if name in config.routes:
-        report.add(model, f"does nothing: `{name}` is a model_name too, which comes first")
+        report.add(model, f"has no effect: `{name}` is also a model_name, which takes precedence")
     elif route not in config.routes:
         report.add(model, f"there is no model_name `{route}`")
     else:

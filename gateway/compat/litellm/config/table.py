@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from gateway.compat.litellm.config.keys import FAMILIES, SECTIONS
+from gateway.compat.litellm.config.key_lookup import FAMILIES, SECTIONS
 
 _TITLES = {"": "The file", "model_list[]": "An entry of model_list"}
 

@@ -14,7 +14,7 @@ from django.db import transaction
 
 from gateway import store
 from gateway.compat.litellm.config.apply import apply
-from gateway.compat.litellm.config.keys import SECTIONS
+from gateway.compat.litellm.config.key_lookup import SECTIONS
 from gateway.compat.litellm.config.parse import read
 from gateway.compat.litellm.config.reader import MAX_BYTES, Mistake, Node, read_file
 from gateway.compat.litellm.config.rows import Config
@@ -27,7 +27,7 @@ _OWN = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL", "DJANGO_")
 _QUIET = {("model_list[]", "model_name")} | {
     ("litellm_params", name) for name in ("model", "api_key", "api_base", "base_url")
 }
-_UNSUPPORTED_TERMS = ("not supported", "unknown key", "left out", "stays as it is", "it stays")
+_UNSUPPORTED_TERMS = ("not supported", "unknown key", "left out", "ignored", "not changed")
 
 # Keys that only a start can apply -> the setting that does.
 _MASTER_KEY, _MAX_REQUESTS = "master_key", "max_in_flight_requests_per_worker"
@@ -61,10 +61,14 @@ def read_upload(text: str) -> Config:
         path.write_text(text, encoding="utf-8")
         include = read_file(path).root.get("include")
         if include is not None:
-            raise Mistake(include.location, "include", "put what it includes into this file")
+            raise Mistake(
+                include.location,
+                "include",
+                "is not supported in an upload: copy the content into this file",
+            )
         open_to_it = {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN)}
         config = read(path, open_to_it)
-        config.notes += _remarks(config, path)
+        config.notes += [*_remarks(config, path), *_redis_remarks(config, path)]
     return _resolve_own_variables(config)
 
 
@@ -80,6 +84,16 @@ def _remarks(config: Config, path: Path) -> list[str]:
         for name, variable in _READ_AT_START.items()
         if in_force[name] and (node := general.get(name)) is not None
     ]
+
+
+def _redis_remarks(config: Config, path: Path) -> list[str]:
+    """Return a remark on the file's Redis, which only a start can use."""
+    if not config.redis_url:
+        return []
+    router = read_file(path).root.get("router_settings")
+    node = router.get("redis_host", "redis_url") if router is not None else None
+    where = f"{node.location}: {node.path}" if node is not None else f"{NAME}:1: cache_params"
+    return [f"{where}: not supported in an import: set REDIS_URL"]
 
 
 def _resolve_own_variables(config: Config) -> Config:

@@ -1,0 +1,49 @@
+"""`callbacks`, `success_callback` and the like: what replaces each of LiteLLM's integrations."""
+
+from __future__ import annotations
+
+from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.report import Report
+
+_KEYS = ("callbacks", "success_callback", "failure_callback", "service_callback")
+_OTLP = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_LOG = "requests are in the request log, and at GET /api/requests"
+# Integration -> its replacement; an empty text needs no remark.
+_REPLACEMENTS = {
+    "prometheus": "",
+    "prometheus_system": "",
+    "otel": f"set {_OTLP} to your collector (docs/observability.md)",
+    "langfuse": f"set {_OTLP} to Langfuse's OTLP endpoint (docs/observability.md)",
+    "langfuse_otel": f"set {_OTLP} to Langfuse's OTLP endpoint (docs/observability.md)",
+    "langsmith": f"set {_OTLP} to LangSmith's OTLP endpoint (docs/observability.md)",
+    "datadog": f"set {_OTLP} to Datadog's agent, or scrape GET /metrics",
+    "s3": f"object storage is not supported yet: {_LOG}",
+    "gcs_bucket": f"object storage is not supported yet: {_LOG}",
+    "slack": "alerts are not supported yet: use the metrics at GET /metrics",
+    "email": "alerts are not supported yet: use the metrics at GET /metrics",
+}
+
+
+def report_callbacks(section: Node, report: Report) -> None:
+    """Report the integrations that are not supported. Raises Mistake."""
+    for key in _KEYS:
+        node = section.get(key)
+        if node is None:
+            continue
+        for item in node.list() if isinstance(node.value, tuple) else (node,):
+            report_callback(item, report)
+
+
+def report_callback(item: Node, report: Report) -> None:
+    """Report one integration, if it is not supported."""
+    if isinstance(item.value, dict):
+        report.add(item, "is not supported: only names of integrations are")
+        return
+    name = item.text(max_length=200)
+    if "." in name:
+        why = f"`{name}` is not loaded: code is not loaded from configuration files"
+        report.add(item, f"{why}; {_LOG}")
+    elif (replacement := _REPLACEMENTS.get(name.lower())) is None:
+        report.add(item, f"`{name}` is not supported: {_LOG}")
+    elif replacement:
+        report.add(item, replacement)

@@ -1,0 +1,32 @@
+"""Reasons and hints that several keys of the tables share."""
+
+from __future__ import annotations
+
+LIMITS = "set limits and budgets on keys, teams, routes, targets, providers or the whole gateway"
+CACHE = "use litellm_settings.cache for all models, or the cache of a route"
+REDIS = "set REDIS_URL"
+OBSERVE = "use the request log, GET /metrics or OpenTelemetry (docs/observability.md)"
+GUARD = "guardrails are not supported"
+HEALTH = "only the interval of health checks can be set"
+MCP = "MCP is not supported"
+TEAMS = "create keys with /key/generate, and teams in the console or with /api/teams"
+SIGN_IN = "users sign in to the console with a password"
+DIALECT = "the API of this provider is not supported yet"
+STORES = "vector stores are not supported"
+TAGS = "tag filtering applies to all models or to none"
+SHARED = "set REDIS_URL"
+HEADERS = "client headers are not forwarded"
+OTHER_KINDS = "requests name their model or provider; see docs/passthrough.md"
+DATABASE = "set DATABASE_URL, with the options in the URL"
+ROUTERS = "use the steps of a route, which select by tools, images, length, tags and hours"
+END_USERS = "end users are not tracked yet: give each user or team a key with limits and budgets"
+CERTIFICATES = "certificates are always verified: add the provider's CA to this machine's store"
+COMPLEXITY = "a step for each tier, by LiteLLM's heuristic classifier; others are reported"
+CODE = "code is not loaded from configuration files"
+PLAIN_AGENTS = "Claude Code uses /v1/messages like any client"
+PINGS = "keep-alive pings are not sent yet"
+PRICED = "prices per token are read; others come from the price list"
+WINDOWS = (
+    "periods are a day, a week, a month or unlimited; others are rounded up to the next of these"
+)
+LEVEL = "the log level is DRAGOMAN_LOG_LEVEL"
