@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from console.models.evaluation import Evaluation, EvaluationResult, EvaluationRun
 from console.models.playground import PlaygroundPreset, PlaygroundRun, Vote
 from console.models.throttle import Throttle
 
-__all__ = ["PlaygroundPreset", "PlaygroundRun", "Throttle", "Vote"]
+__all__ = [
+    "Evaluation",
+    "EvaluationResult",
+    "EvaluationRun",
+    "PlaygroundPreset",
+    "PlaygroundRun",
+    "Throttle",
+    "Vote",
+]

@@ -1,0 +1,226 @@
+"""Results of a run as CSV, JSON and Markdown; the same for the page and `dragoman eval`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from console.evaluate.answers import Answer, Call
+from console.evaluate.assertions import Check
+from console.evaluate.definition import Case
+from console.evaluate.scores import Grade, ModelSummary, Outcome, Spread
+
+Json = dict[str, Any]
+
+# A spreadsheet reads text that starts with one of these as a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+MARKDOWN_TEXT_CHARS = 200
+# Markdown tables of more rows are not displayed by common viewers; only failures are listed.
+MARKDOWN_ROWS = 500
+
+
+class Content(msgspec.Struct, frozen=True, kw_only=True):
+    """What an answer said and why it failed, for display."""
+
+    text: str = ""
+    calls: tuple[Call, ...] = ()
+    checks: tuple[Check, ...] = ()
+    error: str = ""
+    request_id: str = ""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """One answer of a run."""
+
+    outcome: Outcome
+    content: Content
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The results of a run."""
+
+    name: str
+    cases: tuple[Case, ...]
+    summaries: list[ModelSummary]
+    results: list[Result]
+
+
+def result_of(
+    case_index: int,
+    case: Case,
+    model: str,
+    repetition: int,
+    answer: Answer,
+    grade: Grade,
+    judge_cost_usd: float | None = 0.0,
+) -> Result:
+    """The result for a graded answer."""
+    return Result(
+        outcome=Outcome(
+            case=case_index,
+            case_key=case.key,
+            model=model,
+            repetition=repetition,
+            passed=grade.passed,
+            score=grade.score,
+            failed=bool(answer.error),
+            latency_ms=answer.latency_ms,
+            cost_usd=answer.cost_usd,
+            judge_cost_usd=judge_cost_usd,
+            input_tokens=answer.input_tokens,
+            output_tokens=answer.output_tokens,
+        ),
+        content=Content(
+            text=answer.text,
+            calls=answer.calls,
+            checks=grade.checks,
+            error=answer.error,
+            request_id=answer.request_id,
+        ),
+    )
+
+
+def as_csv(report: Report) -> str:
+    """One line for each answer."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    names = list(dict.fromkeys(name for case in report.cases for name in case.variables))
+    writer.writerow([
+        "case", "name", *names, "model", "repetition", "passed", "score", "latency_ms", "cost_usd",
+        "judge_cost_usd", "input_tokens", "output_tokens", "answer", "tool_calls", "failed_checks",
+        "error", "request_id",
+    ])  # fmt: skip
+    for result in report.results:
+        outcome, content = result.outcome, result.content
+        case = report.cases[outcome.case]
+        row = [
+            outcome.case + 1,
+            case.name,
+            *(_cell_text(case.variables.get(name)) for name in names),
+            outcome.model,
+            outcome.repetition + 1,
+            str(outcome.passed).lower(),
+            round(outcome.score, 4),
+            round(outcome.latency_ms, 1),
+            outcome.cost_usd,
+            outcome.judge_cost_usd,
+            outcome.input_tokens,
+            outcome.output_tokens,
+            content.text,
+            msgspec.json.encode(content.calls).decode() if content.calls else "",
+            failure_text(content),
+            content.error,
+            content.request_id,
+        ]
+        writer.writerow([_without_formula(cell) for cell in row])
+    return out.getvalue()
+
+
+def _cell_text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _without_formula(cell: Any) -> Any:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
+def failure_text(content: Content) -> str:
+    """The failed checks with their messages, or the error."""
+    failed = [f"{check.type}: {check.message}" for check in content.checks if not check.passed]
+    return "; ".join(failed)
+
+
+def as_json(report: Report) -> bytes:
+    """Name, summaries of the models, and all answers with their checks."""
+    document = {
+        "name": report.name,
+        "models": [summary_json(summary) for summary in report.summaries],
+        "results": [_result_json(report, result) for result in report.results],
+    }
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
+
+
+def summary_json(summary: ModelSummary) -> Json:
+    """A summary as JSON, with its pass rate."""
+    return {**msgspec.to_builtins(summary), "pass_rate": summary.pass_rate}
+
+
+def _result_json(report: Report, result: Result) -> Json:
+    case = report.cases[result.outcome.case]
+    outcome = msgspec.to_builtins(result.outcome)
+    labels = {"case": outcome.pop("case") + 1, "name": case.name, "vars": case.variables}
+    outcome["repetition"] += 1
+    return {**labels, **outcome, **msgspec.to_builtins(result.content)}
+
+
+def as_markdown(report: Report) -> str:
+    """The scores of the models as a table, and the failed answers as another."""
+    lines = [f"# {_markdown(report.name) or 'Evaluation'}", ""]
+    lines += [*_markdown_table(SUMMARY_COLUMNS, report.summaries), ""]
+    failed = [result for result in report.results if not result.outcome.passed]
+    if failed:
+        lines += [f"## Failures: {len(failed)} of {len(report.results)} answers", ""]
+        columns: dict[str, Callable[[Result], str]] = {
+            "case": lambda r: case_title(r.outcome.case, report.cases[r.outcome.case]),
+            "model": lambda r: r.outcome.model,
+            "score": lambda r: f"{r.outcome.score:.2f}",
+            "reason": lambda r: r.content.error or failure_text(r.content),
+            "answer": lambda r: r.content.text,
+        }
+        lines += _markdown_table(columns, failed[:MARKDOWN_ROWS])
+        if len(failed) > MARKDOWN_ROWS:
+            lines += ["", f"{len(failed) - MARKDOWN_ROWS} more failures are not listed."]
+    return "\n".join(lines) + "\n"
+
+
+def case_title(number: int, case: Case) -> str:
+    """The case in tables: its name, or else its first variable or message, with its number."""
+    if case.name:
+        return f"{number + 1}. {case.name}"
+    texts = [*case.variables.values(), *(message.get("content") for message in case.messages)]
+    first = next((text for text in map(_cell_text, texts) if text.strip()), "")
+    return f"{number + 1}. {' '.join(first.split())[:MARKDOWN_TEXT_CHARS]}"
+
+
+def _markdown_table(columns: dict[str, Callable[[Any], str]], rows: list[Any]) -> list[str]:
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    cells = ((_markdown(cell(row)) for cell in columns.values()) for row in rows)
+    return [*lines, *(f"| {' | '.join(row)} |" for row in cells)]
+
+
+def _markdown(text: str) -> str:
+    line = " ".join(text.split())
+    if len(line) > MARKDOWN_TEXT_CHARS:
+        line = line[: MARKDOWN_TEXT_CHARS - 1] + "…"
+    return line.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def percent(share: float | None) -> str:
+    """A share as a percentage; a dash if it is None."""
+    return "—" if share is None else f"{share * 100:.1f} %"
+
+
+def _spread(value: Spread | None, form: str) -> str:
+    if value is None:
+        return "—"
+    return f"{value.median:{form}} ({value.p25:{form}}–{value.p75:{form}})"
+
+
+# Columns of the table of scores: median (p25-p75) where there is a spread.
+SUMMARY_COLUMNS: dict[str, Callable[[ModelSummary], str]] = {
+    "model": lambda s: s.model,
+    "pass rate": lambda s: percent(s.pass_rate),
+    "passed": lambda s: f"{s.passed} of {s.answers}",
+    "errors": lambda s: str(s.failed),
+    "score": lambda s: _spread(s.score, ".2f"),
+    "latency ms": lambda s: _spread(s.latency_ms, ".0f"),
+    "cost USD": lambda s: "—" if s.cost_usd is None else f"{s.cost_usd:.6f}",
+    "tokens in": lambda s: str(s.input_tokens),
+    "tokens out": lambda s: str(s.output_tokens),
+}

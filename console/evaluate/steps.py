@@ -1,0 +1,72 @@
+"""The requests for one result, in order, without sending them.
+
+The server sends them through the relay, `dragoman eval` over HTTP; everything else about a
+result happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import msgspec
+
+from console.evaluate.answers import Answer
+from console.evaluate.assertions import RUBRIC, Check
+from console.evaluate.chat import chat_body
+from console.evaluate.definition import (
+    Definition,
+    case_assertions,
+    case_messages,
+    case_threshold,
+)
+from console.evaluate.judge import judge_body, read_judgement
+from console.evaluate.report import Result, result_of
+from console.evaluate.scores import grade_answer
+
+Json = dict[str, Any]
+
+
+class Item(msgspec.Struct, frozen=True, order=True):
+    """One answer of a run: the indexes of case and model, and the repetition, from 0."""
+
+    case: int
+    model: int
+    repetition: int
+
+
+class ResultSteps:
+    """Produces one result: `request` is to be sent until `result` is there."""
+
+    def __init__(self, definition: Definition, item: Item) -> None:
+        self.request: Json | None = None
+        self.result: Result | None = None
+        self._steps = _steps(definition, item)
+        self.request = next(self._steps)
+
+    def answer(self, answer: Answer) -> None:
+        """Continue with the answer to `request`; checks it, which may take a few milliseconds."""
+        try:
+            self.request = self._steps.send(answer)
+        except StopIteration as end:
+            self.request, self.result = None, end.value
+
+
+def _steps(definition: Definition, item: Item) -> Generator[Json, Answer, Result]:
+    """Yield the request to the model, then one to the judge for each rubric."""
+    case, model = definition.cases[item.case], definition.models[item.model]
+    answer = yield chat_body(definition, case, model)
+    assertions = case_assertions(definition, case)
+    judgements: dict[int, Check] = {}
+    costs: list[float | None] = []
+    for index, assertion in enumerate(assertions):
+        if assertion.type == RUBRIC and not answer.error:
+            judge = assertion.provider or definition.judge
+            messages = case_messages(definition, case)
+            judged = yield judge_body(judge, str(assertion.value), messages, answer)
+            costs.append(judged.cost_usd)
+            judgements[index] = read_judgement(assertion, judged)
+    grade = grade_answer(answer, assertions, judgements, case_threshold(definition, case))
+    known = [cost for cost in costs if cost is not None]
+    judge_cost = None if len(known) < len(costs) else sum(known)
+    return result_of(item.case, case, model, item.repetition, answer, grade, judge_cost)

@@ -1,0 +1,51 @@
+"""`{{variable}}` in prompts and assertions, replaced by the values of a case."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+Variables = Mapping[str, Any]
+_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+
+
+class MissingVariable(Exception):
+    """A text uses a variable that the case does not have; `name` is the variable."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"the variable {name} is missing")
+        self.name = name
+
+
+def render_text(text: str, variables: Variables) -> str:
+    """The text with its placeholders replaced. Raises MissingVariable.
+
+    A value that is not text is inserted as JSON. Values are not rendered again.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        name = match[1]
+        if name not in variables:
+            raise MissingVariable(name)
+        return text_of(variables[name])
+
+    return _PLACEHOLDER.sub(replace, text)
+
+
+def render_value(value: Any, variables: Variables) -> Any:
+    """A JSON value with the placeholders in all its texts replaced. Raises MissingVariable."""
+    if isinstance(value, str):
+        return render_text(value, variables)
+    if isinstance(value, list):
+        return [render_value(item, variables) for item in value]
+    if isinstance(value, dict):
+        return {key: render_value(item, variables) for key, item in value.items()}
+    return value
+
+
+def text_of(value: Any) -> str:
+    """A variable's value as text: texts unchanged, other values as JSON."""
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -1,0 +1,9 @@
+"""Runs of evaluations in the background of the server.
+
+    store     the state of runs and results in the database
+    call      one Chat request through the relay
+    runner    the service that executes runs, one per process
+
+A run survives its process: its results are stored as they arrive, and a process that holds
+no lease on it any more leaves the missing answers to the next one.
+"""

@@ -1,0 +1,65 @@
+"""One Chat request of an evaluation through the relay, like that of a client."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from console.evaluate.answers import Answer
+from console.evaluate.chat import DIALECT, read_answer
+from console.playground.budget import EVALUATION_KEY_PREFIX
+from gateway.canon.events import Event
+from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.run.playground_calls import run_playground_call
+from gateway.relay.runtime import Runtime
+
+Json = dict[str, Any]
+
+
+class _ResponseBody:
+    """Collects the body of the response as a client would receive it."""
+
+    def __init__(self) -> None:
+        self.content = b""
+
+    def attempted(self, attempt: Attempt) -> None: ...
+
+    def events(self, events: list[Event]) -> None: ...
+
+    def wire(self, data: bytes) -> None:
+        self.content += data
+
+    def settled(self, entry: LogRecord) -> None: ...
+
+
+async def send_chat(runtime: Runtime, body: Json, session: str) -> Answer:
+    """Send a request and return its answer; a failure is in `error`.
+
+    The session counts the cost toward the budget of its user.
+    """
+    response = _ResponseBody()
+    started = time.perf_counter()
+    entry = await run_playground_call(
+        runtime,
+        dialect=DIALECT,
+        body=msgspec.json.encode(body),
+        caller=EVALUATION_KEY_PREFIX,
+        headers={"user-agent": "dragoman-evaluate"},
+        session=session,
+        listener=response,
+        model=str(body["model"]),
+        stream=False,
+    )
+    latency_ms = (time.perf_counter() - started) * 1000
+    if entry.outcome == "ok":
+        answer = read_answer(response.content)
+    else:
+        answer = Answer(error=f"HTTP {entry.status}: {entry.error or entry.outcome}")
+    return msgspec.structs.replace(
+        answer,
+        latency_ms=latency_ms,
+        cost_usd=None if entry.cost_usd is None else float(entry.cost_usd),
+        request_id=entry.id,
+    )

@@ -1,0 +1,262 @@
+"""The service that executes evaluation runs, one per process.
+
+It claims runs in the database, sends their missing answers with bounded concurrency, and
+stores results as they arrive. A process that dies loses its lease after LEASE, and another
+one, or the same after its restart, continues.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from django.db import DatabaseError, close_old_connections, connections
+
+from console.evaluate.answers import Answer
+from console.evaluate.definition import InvalidDefinition
+from console.evaluate.report import Result
+from console.evaluate.steps import Item, ResultSteps
+from console.evaluation_runs import store
+from console.evaluation_runs.call import send_chat
+from console.models import EvaluationRun
+from console.models.evaluation import LEASE
+from console.playground.budget import budget_exceeded_message, session_prefix
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+POLL_S = 1.0
+SAVE_S = 0.5
+RENEW_S = 3.0
+# Runs that a process executes at the same time; others wait.
+MAX_RUNS = 8
+# Requests of all runs of a process at the same time.
+MAX_REQUESTS = 32
+
+Status = EvaluationRun.Status
+
+
+class Runner:
+    """The runs of a process, and the thread for their database queries and checks."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._worker = f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        # One thread: its database connection is reused, and checks need no lock.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="evaluation")
+        self._requests = asyncio.Semaphore(MAX_REQUESTS)
+        self._executions: dict[int, asyncio.Task[None]] = {}
+        self._loop = asyncio.get_running_loop().create_task(self._poll(), name="evaluation runs")
+
+    async def _poll(self) -> None:
+        while True:
+            free = MAX_RUNS - len(self._executions)
+            if free > 0 and not self._runtime.draining:
+                try:
+                    for pk in await self.in_thread(store.claim, self._worker, free):
+                        self._begin(pk)
+                except DatabaseError:
+                    log.warning("evaluation runs cannot be read; retrying", exc_info=True)
+                except Exception:
+                    log.exception("evaluation runs cannot be claimed; retrying")
+            await asyncio.sleep(POLL_S)
+
+    def _begin(self, pk: int) -> None:
+        execution = Execution(self._runtime, self, pk, self._worker, self._requests)
+        task = asyncio.get_running_loop().create_task(execution.run(), name=f"evaluation run {pk}")
+        self._executions[pk] = task
+        task.add_done_callback(lambda _task: self._executions.pop(pk, None))
+
+    async def in_thread(self, work: Callable[..., T], *args: Any) -> T:
+        """The result of `work`, which may query the database."""
+
+        def call() -> T:
+            close_old_connections()
+            return work(*args)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
+
+    async def stop(self) -> None:
+        """Stop all runs and give up their leases; finished answers are stored."""
+        tasks = [self._loop, *self._executions.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):
+            await self.in_thread(connections.close_all)
+        self._thread.shutdown(wait=False)
+
+
+class Execution:
+    """One claimed run, until it is done, paused, cancelled or taken over."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        runner: Runner,
+        pk: int,
+        worker: str,
+        requests: asyncio.Semaphore,
+    ) -> None:
+        self._runtime, self._runner = runtime, runner
+        self._pk, self._worker, self._requests = pk, worker, requests
+        self._pending: list[Result] = []
+        self._stopping = False
+        self._spent = 0.0
+        self._remaining = 0.0
+        self._job: store.RunJob | None = None
+
+    async def run(self) -> None:
+        """Send the missing answers; always gives up the lease at the end."""
+        try:
+            self._job = job = await self._query(store.load, self._pk)
+            self._remaining = job.remaining_usd
+            await self._execute(job)
+        except InvalidDefinition as invalid:
+            reason = f"The evaluation is invalid: {invalid.errors[0]}"
+            await self._query(store.pause_for, self._pk, self._worker, reason)
+        except store.RunRefused as refused:
+            await self._query(store.pause_for, self._pk, self._worker, str(refused))
+        except EvaluationRun.DoesNotExist:
+            log.info("an evaluation run was deleted while it ran")
+        except DatabaseError:
+            log.warning("an evaluation run is interrupted: no database", exc_info=True)
+        except Exception:
+            log.exception("an evaluation run failed", extra={"run": self._pk})
+            reason = "The run failed with an internal error; see the server's log."
+            await self._query(store.pause_for, self._pk, self._worker, reason)
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        """Store what is finished and release the lease, also if the task is cancelled."""
+        try:
+            await self._save()
+            await self._query(store.release, self._pk, self._worker)
+        except Exception:
+            log.exception("the end of an evaluation run could not be stored")
+
+    async def _query(self, work: Callable[..., T], *args: Any) -> T:
+        return await self._runner.in_thread(work, *args)
+
+    async def _execute(self, job: store.RunJob) -> None:
+        missing = _missing(job)
+        count = job.definition.concurrency
+        workers = [asyncio.create_task(self._work(job, missing)) for _ in range(count)]
+        control = asyncio.create_task(self._control(workers))
+        try:
+            await asyncio.gather(*workers, return_exceptions=True)
+        finally:
+            for task in (*workers, control):
+                task.cancel()
+            await asyncio.gather(*workers, control, return_exceptions=True)
+        for task in workers:
+            if not task.cancelled() and (failure := task.exception()) is not None:
+                raise failure
+        await self._save()
+        if self._stopping or any(task.cancelled() for task in workers):
+            await self._query(store.update_summary, self._pk)
+        else:
+            await self._query(store.finish, self._pk, self._worker)
+
+    async def _work(self, job: store.RunJob, missing: Iterator[Item]) -> None:
+        """Answer missing items one after another; several workers share the iterator."""
+        while not self._stopping:
+            if self._runtime.draining:
+                self._stopping = True
+                return
+            if self._spent >= self._remaining:
+                await self._refresh_budget(job)
+                continue
+            async with self._requests:
+                item = None if self._stopping else next(missing, None)
+                if item is None:
+                    return
+                result = await self._answer(job, item)
+            if result.outcome.failed and self._runtime.draining:
+                return  # the shutdown broke it off: it is run again
+            self._pending.append(result)
+
+    async def _refresh_budget(self, job: store.RunJob) -> None:
+        """Pause the run if the budget is spent."""
+        self._spent, self._remaining = 0.0, await self._query(store.remaining_usd, job.owner)
+        if self._remaining <= 0 and not self._stopping:
+            self._stopping = True
+            await self._query(store.pause_for, self._pk, self._worker, budget_exceeded_message())
+
+    # --- one answer --------------------------------------------------------------------
+
+    async def _answer(self, job: store.RunJob, item: Item) -> Result:
+        session = f"{session_prefix(job.owner)}{job.uuid}"
+        steps = ResultSteps(job.definition, item)
+        while steps.request is not None:
+            answer = await self._send(steps.request, session)
+            await self._query(steps.answer, answer)
+        assert steps.result is not None
+        return steps.result
+
+    async def _send(self, body: dict[str, Any], session: str) -> Answer:
+        answer = await send_chat(self._runtime, body, session)
+        self._spent += answer.cost_usd or 0.0
+        return answer
+
+    # --- storage and control -----------------------------------------------------------
+
+    async def _control(self, workers: list[asyncio.Task[None]]) -> None:
+        """Store results, renew the lease, and follow the status that a person sets."""
+        renewed_at = time.monotonic()
+        while True:
+            await asyncio.sleep(SAVE_S)
+            try:
+                await self._save()
+                status = await self._query(store.renew, self._pk, self._worker)
+                renewed_at = time.monotonic()
+            except DatabaseError:
+                log.warning("an evaluation run cannot be stored; retrying", exc_info=True)
+                if time.monotonic() - renewed_at < LEASE.total_seconds():
+                    continue
+                status = ""  # another process may execute it by now
+            if status == Status.PAUSED:
+                self._stopping = True
+            elif status != Status.RUNNING:
+                for task in workers:
+                    task.cancel()
+                return
+
+    async def _save(self) -> None:
+        """Store the finished results; they remain pending if that fails."""
+        results, self._pending = self._pending, []
+        if not results or self._job is None:
+            return
+        try:
+            models = self._job.definition.models
+            await self._query(store.save_results, self._pk, models, results)
+        except BaseException:
+            self._pending = [*results, *self._pending]
+            raise
+
+
+def _missing(job: store.RunJob) -> Iterator[Item]:
+    """The answers that are not stored, case by case, so that models progress alike."""
+    definition = job.definition
+    for case in range(len(definition.cases)):
+        for repetition in range(definition.repeat):
+            for model in range(len(definition.models)):
+                item = Item(case, model, repetition)
+                if item not in job.stored:
+                    yield item
+
+
+def begin(runtime: Runtime) -> None:
+    """Start executing evaluation runs in this process."""
+    runtime.services.append(Runner(runtime))

@@ -1,0 +1,294 @@
+"""State of evaluation runs in the database. The functions query it: call them in a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from django.db import IntegrityError, transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from console.evaluate.definition import Definition, check_runnable, parse_definition
+from console.evaluate.report import Content, Report, Result, summary_json
+from console.evaluate.scores import ModelSummary, Outcome, summarize
+from console.evaluate.steps import Item
+from console.models import Evaluation, EvaluationResult, EvaluationRun
+from console.models.evaluation import LEASE
+from console.playground import budget
+
+Json = dict[str, Any]
+Status = EvaluationRun.Status
+
+MAX_ACTIVE = 4
+BATCH_ROWS = 200
+
+
+class RunRefused(Exception):
+    """A run cannot start; the message says why."""
+
+
+class RunJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed run: what is to be done, and what is done.
+
+    Attributes:
+        stored: the answers that are stored.
+        remaining_usd: the owner's budget for the rest of today.
+    """
+
+    pk: int
+    uuid: str
+    owner: int
+    definition: Definition
+    stored: frozenset[Item]
+    remaining_usd: float
+
+
+# --- start and control -----------------------------------------------------------------
+
+
+def start(evaluation: Evaluation, user: Any) -> EvaluationRun:
+    """Create a run, which a process claims within a second.
+
+    Raises RunRefused, or InvalidDefinition if the evaluation cannot be run.
+    """
+    definition = parse_definition(evaluation.document)
+    check_runnable(definition)
+    refuse_without_budget(user.pk)
+    if EvaluationRun.objects.active_of(user.pk).count() >= MAX_ACTIVE:
+        raise RunRefused(f"{MAX_ACTIVE} of your runs are in progress; pause or cancel one first.")
+    for attempt in range(3):
+        last = evaluation.runs.aggregate(last=Max("number"))["last"] or 0
+        try:
+            with transaction.atomic():
+                return evaluation.runs.create(
+                    owner_id=user.pk,
+                    number=last + 1,
+                    document=evaluation.document,
+                    total=definition.answer_count,
+                )
+        except IntegrityError:  # another start took the number
+            if attempt == 2:
+                raise
+    raise AssertionError("not reached")
+
+
+def refuse_without_budget(owner: int) -> None:
+    """Raises RunRefused if the owner's budget for today is spent."""
+    if budget.remaining_usd(owner) <= 0:
+        raise RunRefused(budget.budget_exceeded_message())
+
+
+def set_status(run: EvaluationRun, status: str, *, before: Iterable[str], reason: str = "") -> bool:
+    """Change the status of a run; False if it has none of `before` any more."""
+    changes: Json = {"status": status, "reason": reason[:300]}
+    ended = status in {Status.CANCELLED, Status.DONE}
+    changes["ended_at"] = timezone.now() if ended else None
+    rows = EvaluationRun.objects.filter(pk=run.pk, status__in=[*before])
+    return bool(rows.update(**changes))
+
+
+def pause(run: EvaluationRun) -> bool:
+    """Pause a running run: answers in progress are still stored."""
+    return set_status(run, Status.PAUSED, before=[Status.RUNNING])
+
+
+def resume(run: EvaluationRun) -> bool:
+    """Resume a paused or cancelled run. Raises RunRefused without budget."""
+    refuse_without_budget(run.owner_id)
+    return set_status(run, Status.RUNNING, before=[Status.PAUSED, Status.CANCELLED])
+
+
+def cancel(run: EvaluationRun) -> bool:
+    """End a run; its stored results remain."""
+    return set_status(run, Status.CANCELLED, before=[Status.RUNNING, Status.PAUSED])
+
+
+def retry_failed(run: EvaluationRun) -> bool:
+    """Run the requests again that failed. Raises RunRefused without budget."""
+    refuse_without_budget(run.owner_id)
+    with transaction.atomic():
+        if not set_status(run, Status.RUNNING, before=[Status.DONE, Status.PAUSED]):
+            return False
+        EvaluationResult.objects.filter(run=run, failed=True).delete()
+    return True
+
+
+# --- execution -------------------------------------------------------------------------
+
+
+def claim(worker: str, limit: int) -> list[int]:
+    """Take over runs that no process executes; returns their primary keys."""
+    now = timezone.now()
+    claimed = []
+    candidates = EvaluationRun.objects.claimable(now).order_by("pk").values_list("pk", flat=True)
+    for pk in candidates[:limit]:
+        row = EvaluationRun.objects.claimable(now).filter(pk=pk)
+        if row.update(worker=worker, lease_until=now + LEASE):
+            claimed.append(pk)
+    return claimed
+
+
+def load(pk: int) -> RunJob:
+    """The job of a claimed run.
+
+    Raises InvalidDefinition, RunRefused if its owner is deactivated, or DoesNotExist if it was
+    deleted.
+    """
+    run = EvaluationRun.objects.select_related("owner").get(pk=pk)
+    if not run.owner.is_active:
+        raise RunRefused("The account of its owner is deactivated.")
+    keys = EvaluationResult.objects.filter(run=run).values_list("case", "model", "repetition")
+    return RunJob(
+        pk=pk,
+        uuid=str(run.uuid),
+        owner=run.owner_id,
+        definition=parse_definition(run.document),
+        stored=frozenset(Item(*key) for key in keys),
+        remaining_usd=float(budget.remaining_usd(run.owner_id)),
+    )
+
+
+def renew(pk: int, worker: str) -> str:
+    """Renew the lease; returns the run's status, empty if the lease or the run is lost."""
+    own = EvaluationRun.objects.leased_to(pk, worker)
+    if not own.update(lease_until=timezone.now() + LEASE):
+        return ""
+    return own.values_list("status", flat=True).first() or ""
+
+
+def release(pk: int, worker: str) -> None:
+    """Give up the lease, so that another process may claim the run at once."""
+    EvaluationRun.objects.leased_to(pk, worker).update(worker="", lease_until=None)
+
+
+def pause_for(pk: int, worker: str, reason: str) -> None:
+    """Pause a run for a reason that its page shows."""
+    run = EvaluationRun.objects.leased_to(pk, worker).first()
+    if run is not None:
+        set_status(run, Status.PAUSED, before=[Status.RUNNING], reason=reason)
+
+
+def finish(pk: int, worker: str) -> None:
+    """Mark a run as done once all its results are stored."""
+    run = EvaluationRun.objects.leased_to(pk, worker).first()
+    if run is None:
+        return
+    store_summary(run)
+    set_status(run, Status.DONE, before=[Status.RUNNING])
+    release(pk, worker)
+
+
+def save_results(pk: int, models: tuple[str, ...], results: list[Result]) -> None:
+    """Store results; one that is stored already is not stored again.
+
+    Those of a run that was deleted meanwhile are dropped.
+    """
+    if not EvaluationRun.objects.filter(pk=pk).exists():
+        return
+    rows = [_row(pk, models, result) for result in results]
+    EvaluationResult.objects.bulk_create(rows, BATCH_ROWS, ignore_conflicts=True)
+
+
+def _row(pk: int, models: tuple[str, ...], result: Result) -> EvaluationResult:
+    outcome = result.outcome
+    content = msgspec.json.encode(result.content)
+    # PostgreSQL cannot store NUL characters in JSON.
+    content = content.replace(b"\\u0000", b"")
+    return EvaluationResult(
+        run_id=pk,
+        case=outcome.case,
+        model=models.index(outcome.model),
+        repetition=outcome.repetition,
+        passed=outcome.passed,
+        score=outcome.score,
+        failed=outcome.failed,
+        latency_ms=outcome.latency_ms,
+        cost_usd=outcome.cost_usd,
+        judge_cost_usd=outcome.judge_cost_usd,
+        input_tokens=outcome.input_tokens,
+        output_tokens=outcome.output_tokens,
+        content=msgspec.json.decode(content),
+    )
+
+
+def remaining_usd(owner: int) -> float:
+    """The owner's budget for the rest of today, in US dollars."""
+    return float(budget.remaining_usd(owner))
+
+
+# --- results ---------------------------------------------------------------------------
+
+
+def outcomes(
+    run: EvaluationRun, definition: Definition, *, case: int | None = None
+) -> list[Outcome]:
+    """The figures of all stored answers, or of those to one case, by case, model, repetition."""
+    fields = (
+        "case", "model", "repetition", "passed", "score", "failed", "latency_ms", "cost_usd",
+        "judge_cost_usd", "input_tokens", "output_tokens",
+    )  # fmt: skip
+    rows = EvaluationResult.objects.filter(run=run).order_by("case", "model", "repetition")
+    if case is not None:
+        rows = rows.filter(case=case)
+    keys = [each.key for each in definition.cases]
+    return [_outcome(row, keys, definition.models) for row in rows.values(*fields)]
+
+
+def _outcome(row: Json, keys: list[str], models: tuple[str, ...]) -> Outcome:
+    names = {"case_key": keys[row["case"]], "model": models[row["model"]]}
+    return Outcome(**{**row, **names})
+
+
+def contents(run: EvaluationRun, cases: Iterable[int]) -> dict[Item, Content]:
+    """What the answers to these cases said."""
+    rows = EvaluationResult.objects.filter(run=run, case__in=[*cases])
+    values = rows.values_list("case", "model", "repetition", "content")
+    return {
+        Item(case, model, repetition): msgspec.convert(content, Content)
+        for case, model, repetition, content in values
+    }
+
+
+def first_texts(run: EvaluationRun) -> Iterator[tuple[int, str]]:
+    """Case and text of the first answers of each model; failed requests have none."""
+    rows = EvaluationResult.objects.filter(run=run, repetition=0, failed=False)
+    yield from rows.values_list("case", "content__text").iterator()
+
+
+def report(run: EvaluationRun) -> Report:
+    """The complete results of a run. Raises InvalidDefinition."""
+    definition = parse_definition(run.document)
+    figures = outcomes(run, definition)
+    texts = contents(run, range(len(definition.cases)))
+    models = {model: index for index, model in enumerate(definition.models)}
+    keyed = ((Item(o.case, models[o.model], o.repetition), o) for o in figures)
+    results = [Result(outcome=o, content=texts[item]) for item, o in keyed if item in texts]
+    return Report(
+        name=f"{definition.name or run.evaluation.name} #{run.number}",
+        cases=definition.cases,
+        summaries=summarize(definition.models, figures),
+        results=results,
+    )
+
+
+def store_summary(run: EvaluationRun) -> list[ModelSummary]:
+    """Compute the scores of the models, and store them for lists of runs."""
+    definition = parse_definition(run.document)
+    summaries = summarize(definition.models, outcomes(run, definition))
+    run.summary = [summary_json(summary) for summary in summaries]
+    EvaluationRun.objects.filter(pk=run.pk).update(summary=run.summary)
+    return summaries
+
+
+def update_summary(pk: int) -> None:
+    """Store the scores of a run that has not ended."""
+    run = EvaluationRun.objects.filter(pk=pk).first()
+    if run is not None:
+        store_summary(run)
+
+
+def progress(run: EvaluationRun) -> int:
+    """The number of stored answers."""
+    return EvaluationResult.objects.filter(run=run).count()

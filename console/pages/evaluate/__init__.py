@@ -1,0 +1,1 @@
+"""`/console/evaluate`: evaluations, their cases, and the results of their runs."""

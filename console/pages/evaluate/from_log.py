@@ -1,0 +1,178 @@
+"""Cases from logged requests: the messages of a request, its response as `expected`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods
+
+from console.access import may_read_bodies, viewer
+from console.dialects import OFFERED, as_read
+from console.evaluate.chat import DIALECT
+from console.evaluate.definition import Case, Definition, InvalidDefinition, parse_definition
+from console.models import Evaluation
+from console.pages.evaluate.views import (
+    PAGE,
+    append_cases,
+    evaluation_of,
+    owned_by,
+    save,
+)
+from console.pages.requests import log_search
+from console.pages.requests.listing import SPANS, search_of, state_of
+from console.pages.requests.log_lines import lines
+from console.pages.requests.streams import answer
+from console.playground.client_request import render_body
+from gateway.canon.errors import GatewayError
+from gateway.models import RequestLog
+from gateway.store.bodies import load_bodies
+
+Json = dict[str, Any]
+
+LIST_ROWS = 100
+# Fields of the rendered request that an evaluation sets itself, or that are no settings.
+_NO_PARAMS = frozenset({"model", "messages", "stream", "stream_options", "tools"})
+
+
+class Unusable(Exception):
+    """A logged request cannot become a case; the message says why."""
+
+
+class LoggedCase(msgspec.Struct, frozen=True, kw_only=True):
+    """A case from a request, and the request's settings."""
+
+    case: Case
+    model: str
+    params: Json
+    tools: tuple[Json, ...]
+
+
+def case_from_log(row: RequestLog) -> LoggedCase:
+    """The case of a logged request. Raises Unusable if its body is missing or unreadable."""
+    dialect = OFFERED.get(row.client_dialect)
+    if dialect is None:
+        raise Unusable(_("%s is not a chat request.") % row.request_id)
+    try:
+        bodies = load_bodies(row.pk)
+        if bodies is None or bodies.client_request is None:
+            raise Unusable(_("The body of %s is not stored.") % row.request_id)
+        body: Any = msgspec.json.decode(bodies.client_request)
+        body = as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
+        request = dialect.client.parse_request(body, bodies.client_headers)
+        rendered = render_body(DIALECT, request)[0]
+    except (GatewayError, msgspec.MsgspecError, ValueError):
+        raise Unusable(_("The body of %s cannot be read.") % row.request_id) from None
+    texts = [part["text"] for part in answer(row, bodies) if part["kind"] == "text"]
+    return LoggedCase(
+        case=Case(
+            name=row.request_id,
+            variables={"expected": "".join(texts)} if texts else {},
+            messages=tuple(rendered["messages"]),
+        ),
+        model=request.model,
+        params={k: v for k, v in rendered.items() if k not in _NO_PARAMS},
+        tools=tuple(rendered.get("tools") or ()),
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@viewer
+def request_to_case(request: HttpRequest, request_pk: int) -> HttpResponse:
+    """Add one logged request to an evaluation, or create an evaluation from it."""
+    if not may_read_bodies(request.user):
+        raise PermissionDenied
+    row = get_object_or_404(RequestLog, pk=request_pk)
+    try:
+        logged = case_from_log(row)
+    except Unusable as unusable:
+        messages.error(request, str(unusable))
+        return redirect("request", request_id=row.request_id)
+    if request.method == "POST":
+        chosen = request.POST.get("evaluation", "")
+        target = evaluation_of(request, int(chosen)) if chosen.isdigit() else None
+        return _added(request, row, logged, target)
+    evaluations = Evaluation.objects.visible_to(request.user).listed().defer("document")[:200]
+    context = {"page": PAGE, "row": row, "logged": logged, "evaluations": evaluations}
+    return render(request, "console/evaluate/from_log.html", context)
+
+
+def _added(
+    request: HttpRequest, row: RequestLog, logged: LoggedCase, target: Evaluation | None
+) -> HttpResponse:
+    if target is None:
+        target = owned_by(request)
+        save(target, _definition_of(row, logged))
+    else:
+        try:
+            append_cases(target.pk, (logged.case,))
+        except InvalidDefinition as invalid:
+            messages.error(request, "; ".join(invalid.errors))
+            return redirect("evaluation", pk=target.pk)
+        if logged.tools and logged.tools != parse_definition(target.document).tools:
+            messages.warning(
+                request,
+                _("The request has tools that the evaluation does not have; add them there."),
+            )
+    messages.success(request, _("Added to %(name)s.") % {"name": target.name})
+    return redirect("evaluation", pk=target.pk)
+
+
+def _definition_of(row: RequestLog, logged: LoggedCase) -> Definition:
+    """An evaluation with the settings of the request; its schema is a parameter of it."""
+    return Definition(
+        name=_("From %(id)s") % {"id": row.request_id},
+        models=(logged.model,),
+        params=logged.params,
+        tools=logged.tools,
+        cases=(logged.case,),
+    )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@viewer
+def log_to_cases(request: HttpRequest, pk: int) -> HttpResponse:
+    """Choose requests of the log, by a search as on Requests, and add them as cases."""
+    if not may_read_bodies(request.user):
+        raise PermissionDenied
+    evaluation = evaluation_of(request, pk)
+    if request.method == "POST":
+        chosen = [int(pk) for pk in request.POST.getlist("request") if pk.isdigit()]
+        return _add_chosen(request, evaluation, chosen[:LIST_ROWS])
+    state = state_of(request)
+    search = search_of(state, request.user)
+    rows = log_search.page(search, size=LIST_ROWS).rows
+    context = {
+        "page": PAGE,
+        "evaluation": evaluation,
+        "state": state,
+        "spans": SPANS,
+        "lines": lines(rows, with_previews=True, query=search.text),
+    }
+    return render(request, "console/evaluate/log.html", context)
+
+
+def _add_chosen(request: HttpRequest, evaluation: Evaluation, chosen: list[int]) -> HttpResponse:
+    cases, problems = [], []
+    for row in RequestLog.objects.filter(pk__in=chosen).order_by("pk"):
+        try:
+            cases.append(case_from_log(row).case)
+        except Unusable as unusable:
+            problems.append(str(unusable))
+    try:
+        append_cases(evaluation.pk, tuple(cases))
+    except InvalidDefinition as invalid:
+        problems += invalid.errors
+        cases = []
+    for problem in problems[:5]:
+        messages.warning(request, problem)
+    if cases:
+        count = len(cases)
+        messages.success(request, ngettext("%d case added.", "%d cases added.", count) % count)
+    return redirect("evaluation", pk=evaluation.pk)

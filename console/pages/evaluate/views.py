@@ -1,0 +1,334 @@
+"""Evaluations: the list, one evaluation with its cases, and its settings."""
+
+from __future__ import annotations
+
+import msgspec
+from django.contrib import messages
+from django.db import transaction
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from console.access import may_read_bodies, viewer
+from console.evaluate.definition import (
+    MAX_CASES,
+    Case,
+    Definition,
+    InvalidDefinition,
+    check_variables,
+    parse_definition,
+    render_definition,
+)
+from console.evaluate.file_format import dump_file
+from console.evaluate.report import case_title
+from console.models import Evaluation
+from console.pages.evaluate.forms import (
+    CaseForm,
+    CasesForm,
+    EvaluationForm,
+    ImportForm,
+    assertion_documents,
+    assertion_formset,
+)
+from console.pages.evaluate.labels import ASSERTION_LABELS, STATUS_LABELS, STATUS_PILLS
+from console.playground import boot
+from gateway import store as gateway_store
+from gateway.api.runtime import runtime_of
+from gateway.routing.snapshot import Snapshot
+
+PAGE = "evaluate"
+PAGE_CASES = 100
+LIST_ROWS = 200
+RUN_ROWS = 50
+
+
+def evaluation_of(request: HttpRequest, pk: int) -> Evaluation:
+    """An evaluation that the user may see, else 404."""
+    return get_object_or_404(Evaluation.objects.visible_to(request.user), pk=pk)
+
+
+def model_names(request: HttpRequest) -> list[str]:
+    """Routes, then models as `provider/model`."""
+    live = runtime_of(request)
+    snapshot: Snapshot = live.snapshot if live is not None else gateway_store.load_snapshot()
+    return [str(row["id"]) for row in boot.list_models(snapshot)]
+
+
+def owned_by(request: HttpRequest) -> Evaluation:
+    """A new evaluation of the user."""
+    assert request.user.pk is not None
+    return Evaluation(owner_id=request.user.pk)
+
+
+def save(evaluation: Evaluation, definition: Definition) -> None:
+    """Store a definition as the document of an evaluation."""
+    evaluation.document = render_definition(definition)
+    evaluation.name = definition.name
+    evaluation.case_count = len(definition.cases)
+    evaluation.save()
+
+
+# --- list, create, import --------------------------------------------------------------
+
+
+@require_safe
+@viewer
+def evaluations(request: HttpRequest) -> HttpResponse:
+    """All evaluations that a user may see, with their last runs."""
+    rows = Evaluation.objects.visible_to(request.user).select_related("owner").listed()
+    context = {
+        "page": PAGE,
+        "rows": [
+            {"evaluation": row, "run": row.runs.listed().with_progress().first()}
+            for row in rows.defer("document")[:LIST_ROWS]
+        ],
+        "status_labels": STATUS_LABELS,
+        "status_pills": STATUS_PILLS,
+    }
+    return render(request, "console/evaluate/page.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@viewer
+def evaluation_new(request: HttpRequest) -> HttpResponse:
+    """Create an evaluation, optionally with its cases."""
+    return _edit(request, owned_by(request), Definition())
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@viewer
+def evaluation_edit(request: HttpRequest, pk: int) -> HttpResponse:
+    """Prompt, models, assertions and settings of an evaluation."""
+    evaluation = evaluation_of(request, pk)
+    return _edit(request, evaluation, parse_definition(evaluation.document))
+
+
+def _edit(request: HttpRequest, evaluation: Evaluation, definition: Definition) -> HttpResponse:
+    data = request.POST or None
+    models = model_names(request)
+    form = EvaluationForm(data, models=models, definition=definition)
+    assertions = assertion_formset(data, definition.assertions)
+    cases = None if evaluation.pk else CasesForm(data, request.FILES or None)
+    if data is not None:
+        documents = assertion_documents(assertions)
+        changed = form.read(documents or [])
+        added = () if cases is None else cases.read()
+        if changed is not None and documents is not None and added is not None:
+            if added:
+                changed = msgspec.structs.replace(changed, cases=added)
+            if _check(form, changed):
+                save(evaluation, changed)
+                messages.success(request, _("Saved."))
+                return redirect("evaluation", pk=evaluation.pk)
+    context = {
+        "page": PAGE,
+        "evaluation": evaluation,
+        "form": form,
+        "assertions": assertions,
+        "cases": cases,
+        "models": models,
+    }
+    status = 200 if data is None else 422
+    return render(request, "console/evaluate/edit.html", context, status=status)
+
+
+def _check(form: EvaluationForm, definition: Definition) -> bool:
+    """Whether every case has the variables of the prompt; errors are shown at the prompt."""
+    try:
+        check_variables(definition)
+    except InvalidDefinition as invalid:
+        for message in invalid.errors:
+            form.add_error("prompt", f"{message[:1].upper()}{message[1:]}.")
+        return False
+    return True
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@viewer
+def evaluation_import(request: HttpRequest) -> HttpResponse:
+    """Create an evaluation from a file."""
+    form = ImportForm(request.POST or None, request.FILES or None)
+    definition = form.read() if request.method == "POST" else None
+    if definition is not None:
+        evaluation = owned_by(request)
+        save(evaluation, definition)
+        messages.success(request, _("%(name)s imported.") % {"name": evaluation.name})
+        return redirect("evaluation", pk=evaluation.pk)
+    status = 422 if request.method == "POST" else 200
+    context = {"page": PAGE, "form": form}
+    return render(request, "console/evaluate/import.html", context, status=status)
+
+
+# --- one evaluation --------------------------------------------------------------------
+
+
+@require_safe
+@viewer
+def evaluation(request: HttpRequest, pk: int) -> HttpResponse:
+    """One evaluation: its runs and its cases."""
+    return _page(request, evaluation_of(request, pk), CasesForm())
+
+
+def _page(
+    request: HttpRequest, row: Evaluation, form: CasesForm, *, errors: tuple[str, ...] = ()
+) -> HttpResponse:
+    definition = parse_definition(row.document)
+    page = request.GET.get("cases", "")
+    first = (max(int(page), 1) - 1) * PAGE_CASES if page.isdigit() and len(page) < 6 else 0
+    shown = definition.cases[first : first + PAGE_CASES]
+    runs = [*row.runs.listed().with_progress()[:RUN_ROWS]]
+    context = {
+        "page": PAGE,
+        "evaluation": row,
+        "definition": definition,
+        "assertions": [
+            (assertion, ASSERTION_LABELS[assertion.type]) for assertion in definition.assertions
+        ],
+        "runs": runs,
+        "status_labels": STATUS_LABELS,
+        "status_pills": STATUS_PILLS,
+        "cases": [
+            {"number": n, "title": case_title(n, case), "case": case}
+            for n, case in enumerate(shown, first)
+        ],
+        "first": first + 1,
+        "last": first + len(shown),
+        "previous": first // PAGE_CASES if first else None,
+        "next": first // PAGE_CASES + 2 if first + PAGE_CASES < len(definition.cases) else None,
+        "form": form,
+        "errors": errors,
+        "may_read_bodies": may_read_bodies(request.user),
+    }
+    status = 422 if errors or form.is_bound else 200
+    return render(request, "console/evaluate/evaluation.html", context, status=status)
+
+
+def page_with_errors(request: HttpRequest, pk: int, errors: tuple[str, ...]) -> HttpResponse:
+    """The page of an evaluation whose run could not start."""
+    sentences = tuple(f"{message[:1].upper()}{message[1:]}" for message in errors)
+    return _page(request, evaluation_of(request, pk), CasesForm(), errors=sentences)
+
+
+@require_POST
+@viewer
+def evaluation_delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete an evaluation with its runs."""
+    row = evaluation_of(request, pk)
+    row.delete()
+    messages.success(request, _("%(name)s deleted.") % {"name": row.name})
+    return redirect("evaluate")
+
+
+@require_POST
+@viewer
+def evaluation_copy(request: HttpRequest, pk: int) -> HttpResponse:
+    """Create a copy, to try another prompt on the same cases."""
+    row = evaluation_of(request, pk)
+    definition = parse_definition(row.document)
+    copy = owned_by(request)
+    name = _("Copy of %(name)s") % {"name": row.name}
+    save(copy, msgspec.structs.replace(definition, name=name[:200]))
+    return redirect("evaluation-edit", pk=copy.pk)
+
+
+@require_safe
+@viewer
+def evaluation_file(request: HttpRequest, pk: int) -> HttpResponse:
+    """The evaluation as a file for `dragoman eval` and for import."""
+    row = evaluation_of(request, pk)
+    text = dump_file(parse_definition(row.document))
+    response = HttpResponse(text, content_type="application/yaml; charset=utf-8")
+    name = slugify(row.name) or "evaluation"
+    response["Content-Disposition"] = f'attachment; filename="{name}.yaml"'
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+# --- cases -----------------------------------------------------------------------------
+
+
+@require_POST
+@viewer
+def cases_add(request: HttpRequest, pk: int) -> HttpResponse:
+    """Add cases from pasted text or a file."""
+    row = evaluation_of(request, pk)
+    form = CasesForm(request.POST, request.FILES)
+    cases = form.read()
+    if cases == ():
+        form.add_error("text", _("Enter at least one case, or choose a file."))
+    if not cases:
+        return _page(request, row, form)
+    try:
+        append_cases(row.pk, cases)
+    except InvalidDefinition as invalid:
+        form.add_error("text", "; ".join(invalid.errors))
+        return _page(request, row, form)
+    count = len(cases)
+    messages.success(request, ngettext("%d case added.", "%d cases added.", count) % count)
+    return redirect("evaluation", pk=pk)
+
+
+def append_cases(pk: int, cases: tuple[Case, ...]) -> None:
+    """Add cases to a stored evaluation. Raises InvalidDefinition above MAX_CASES."""
+    with transaction.atomic():
+        row = Evaluation.objects.select_for_update().get(pk=pk)
+        definition = parse_definition(row.document)
+        if len(definition.cases) + len(cases) > MAX_CASES:
+            raise InvalidDefinition(f"an evaluation has at most {MAX_CASES} cases")
+        save(row, msgspec.structs.replace(definition, cases=(*definition.cases, *cases)))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@viewer
+def case_edit(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """One case with its assertions."""
+    row = evaluation_of(request, pk)
+    case = _case(parse_definition(row.document), number)
+    data = request.POST or None
+    form = CaseForm(data, case=case)
+    assertions = assertion_formset(data, case.assertions)
+    if data is not None:
+        documents = assertion_documents(assertions)
+        changed = form.read(documents or [])
+        if changed is not None and documents is not None:
+            _replace_case(row.pk, number, (changed,))
+            messages.success(request, _("Saved."))
+            return redirect("evaluation", pk=pk)
+    context = {
+        "page": PAGE,
+        "evaluation": row,
+        "number": number,
+        "title": case_title(number, case),
+        "form": form,
+        "assertions": assertions,
+    }
+    status = 200 if data is None else 422
+    return render(request, "console/evaluate/case.html", context, status=status)
+
+
+@require_POST
+@viewer
+def case_delete(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """Remove a case; runs keep their copy."""
+    row = evaluation_of(request, pk)
+    _case(parse_definition(row.document), number)
+    _replace_case(row.pk, number, ())
+    return redirect("evaluation", pk=pk)
+
+
+def _case(definition: Definition, number: int) -> Case:
+    if number >= len(definition.cases):
+        raise Http404
+    return definition.cases[number]
+
+
+def _replace_case(pk: int, number: int, replacement: tuple[Case, ...]) -> None:
+    with transaction.atomic():
+        row = Evaluation.objects.select_for_update().get(pk=pk)
+        definition = parse_definition(row.document)
+        cases = definition.cases
+        kept = (*cases[:number], *replacement, *cases[number + 1 :])
+        save(row, msgspec.structs.replace(definition, cases=kept))

@@ -1,0 +1,78 @@
+// Evaluations: rows of assertions, search in the models, live results, expanded cases.
+const RESULTS_MS = 2000;
+
+function addAssertion(button) {
+  const section = button.closest("[data-assertions]");
+  const total = section.querySelector("[name$=TOTAL_FORMS]");
+  const row = section.querySelector("template").content.firstElementChild.cloneNode(true);
+  for (const element of row.querySelectorAll("[name], [id], [for]")) {
+    for (const name of ["name", "id", "for", "aria-describedby"]) {
+      const value = element.getAttribute(name);
+      if (value) element.setAttribute(name, value.replace("__prefix__", total.value));
+    }
+  }
+  total.value = Number(total.value) + 1;
+  button.closest(".form-actions").before(row);
+  row.querySelector("select").focus();
+}
+
+/** The server ignores a row without a type. */
+function removeAssertion(button) {
+  const row = button.closest(".assertion");
+  row.querySelector("select").value = "";
+  for (const field of row.querySelectorAll("textarea, input:not([type=checkbox])")) field.value = "";
+  row.hidden = true;
+}
+
+/** A second click on an expanded case closes it. */
+function collapse(link, event) {
+  const cell = document.getElementById(link.dataset.expand);
+  if (link.getAttribute("aria-expanded") !== "true") {
+    link.setAttribute("aria-expanded", "true");
+    return;
+  }
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  cell.replaceChildren();
+  link.setAttribute("aria-expanded", "false");
+}
+
+// Before htmx, so that closing a case loads nothing.
+document.addEventListener(
+  "click",
+  (event) => {
+    const link = event.target.closest("[data-expand]");
+    if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) collapse(link, event);
+    const add = event.target.closest("[data-add-assertion]");
+    if (add) addAssertion(add);
+    const remove = event.target.closest("[data-remove-assertion]");
+    if (remove) removeAssertion(remove);
+  },
+  true,
+);
+
+document.addEventListener("input", (event) => {
+  const list = event.target.dataset.filterTicks;
+  if (!list) return;
+  const words = event.target.value.trim().toLowerCase();
+  for (const tick of document.querySelectorAll(`${list} .tick`)) {
+    tick.hidden = !tick.textContent.toLowerCase().includes(words);
+  }
+});
+
+document.addEventListener("change", (event) => {
+  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+});
+
+// Results follow the progress, unless somebody reads an expanded case.
+let running = document.querySelector("#progress[data-running]") !== null;
+setInterval(() => {
+  const results = document.getElementById("results");
+  if (!results || document.hidden) return;
+  const still = document.querySelector("#progress[data-running]") !== null;
+  const reading = results.querySelector("[aria-expanded=true]") !== null;
+  if ((running || still) && !reading) {
+    running = still;
+    window.htmx?.trigger(document.getElementById("results-refresh"), "look");
+  }
+}, RESULTS_MS);

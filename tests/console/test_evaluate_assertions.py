@@ -1,0 +1,170 @@
+"""The assertion types: what they check, what they refuse, how they are written."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from console.evaluate import assertions, judge
+from console.evaluate.answers import Answer, Call
+from console.evaluate.assertions import InvalidAssertion, check_answer, parse_assertion
+from console.evaluate.json_path import InvalidPath, find_values
+
+Json = dict[str, Any]
+
+PERSON = {"type": "object", "properties": {"born": {"type": "integer"}}, "required": ["born"]}
+WEATHER = Answer(calls=(Call("get_weather", {"city": "Paris", "unit": "celsius"}),))
+
+
+def passes(data: Json, answer: Answer | str) -> bool:
+    answered = Answer(text=answer) if isinstance(answer, str) else answer
+    return check_answer(parse_assertion(data), answered).passed
+
+
+# (assertion, an answer that meets it, one that does not)
+ROWS: list[tuple[Json, Answer | str, Answer | str]] = [
+    ({"type": "equals", "value": "Paris"}, " Paris\n", "paris"),
+    ({"type": "equals", "value": {"a": [1, 2.0]}}, '{"a": [1.0, 2]}', '{"a": [2, 1]}'),
+    ({"type": "contains", "value": "Par"}, "in Paris", "in paris"),
+    ({"type": "icontains", "value": "PARIS"}, "in paris", "in Rome"),
+    ({"type": "contains-any", "value": ["Rome", "Oslo"]}, "in Oslo", "in Lima"),
+    ({"type": "contains-all", "value": "Rome, Oslo"}, "Oslo or Rome", "in Oslo"),
+    ({"type": "icontains-any", "value": ["ROME"]}, "rome", "Oslo"),
+    ({"type": "icontains-all", "value": ["ROME", "oslo"]}, "rome OSLO", "Oslo"),
+    ({"type": "starts-with", "value": "In"}, "In Rome", " In Rome"),
+    ({"type": "ends-with", "value": "."}, "Rome.\n", "Rome"),
+    ({"type": "regex", "value": r"^\d{4}$"}, "1815", "18150"),
+    ({"type": "is-json"}, "```json\n{}\n```", "no"),
+    ({"type": "is-json", "value": PERSON}, '{"born": 1815}', '{"born": "1815"}'),
+    ({"type": "json-schema", "value": json.dumps(PERSON)}, '{"born": 1815}', "{}"),
+    ({"type": "contains-json", "value": PERSON}, 'Here: {"x": 1} {"born": 1}', '{"x": 1}'),
+    ({"type": "json-path", "value": "$.a[0].b"}, '{"a": [{"b": null}]}', '{"a": []}'),
+    (
+        {"type": "json-path", "value": {"path": "$.n", "equals": "3"}},
+        '{"n": 3}',
+        '{"n": 4}',
+    ),
+    (
+        {"type": "json-path", "value": {"path": "$..name", "contains": "Ada"}},
+        '{"p": {"name": "Ada L."}}',
+        '{"p": {"name": "Bob"}}',
+    ),
+    ({"type": "tool-call", "value": "get_weather"}, WEATHER, "sunny"),
+    (
+        {"type": "tool-call", "value": {"name": "get_weather", "arguments": {"city": "Paris"}}},
+        WEATHER,
+        Answer(calls=(Call("get_weather", {"city": "Rome"}),)),
+    ),
+    ({"type": "latency", "threshold": 500}, Answer(latency_ms=500), Answer(latency_ms=501)),
+    ({"type": "cost", "threshold": 0.01}, Answer(cost_usd=0.01), Answer(cost_usd=0.02)),
+]
+
+
+def test_every_type_passes_and_fails_and_can_be_negated() -> None:
+    for data, good, bad in ROWS:
+        negated = {**data, "type": f"not-{data['type']}"}
+        assert passes(data, good) and not passes(data, bad), data
+        assert passes(negated, bad) and not passes(negated, good), negated
+    assert {data["type"] for data, *_ in ROWS} | {assertions.RUBRIC} == set(assertions.TYPES)
+
+
+def test_a_failed_check_says_why() -> None:
+    check = check_answer(parse_assertion(ROWS[12][0]), Answer(text='{"born": "1815"}'))
+    assert check.message == "/born: '1815' is not of type 'integer'"
+    check = check_answer(parse_assertion({"type": "not-contains", "value": "a"}), Answer(text="a"))
+    assert check.message == "contains is met, but must not be"
+
+
+def test_what_cannot_be_decided_fails_also_negated() -> None:
+    slow = {"type": "not-regex", "value": r"(.*a){20}$"}
+    check = check_answer(parse_assertion(slow), Answer(text="a" * 200 + "b"))
+    assert not check.passed and "longer than" in check.message
+    cost = check_answer(parse_assertion({"type": "not-cost", "threshold": 1}), Answer())
+    assert not cost.passed and "unknown" in cost.message
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("contains", "needs a `type`"),
+        ({"type": "javascript", "value": "output.length"}, "runs code"),
+        ({"type": "not-python", "value": "1"}, "runs code"),
+        ({"type": "rouge-n", "value": "x"}, "unknown"),
+        ({"type": "contains"}, "needs a `value`"),
+        ({"type": "regex", "value": "("}, "invalid pattern"),
+        ({"type": "json-schema", "value": {"type": "thing"}}, "invalid JSON Schema"),
+        ({"type": "json-path", "value": "$.a[?(@.b)]"}, "invalid path"),
+        ({"type": "latency", "value": "fast"}, "needs a number"),
+        ({"type": "llm-rubric", "value": "kind", "threshold": 2}, "from 0 to 1"),
+        ({"type": "contains", "value": "a", "weight": -1}, "`weight`"),
+        ({"type": "contains", "value": "a", "treshold": 1}, "`treshold` is unknown"),
+    ],
+)
+def test_an_invalid_assertion_is_refused_with_the_reason(data: Any, reason: str) -> None:
+    with pytest.raises(InvalidAssertion, match=reason):
+        parse_assertion(data)
+
+
+def test_what_is_written_reads_the_same() -> None:
+    for data, *_ in ROWS:
+        assertion = parse_assertion({**data, "weight": 2.5})
+        assert parse_assertion(assertions.render_assertion(assertion)) == assertion
+
+
+@pytest.mark.parametrize(
+    ("cell", "type_", "value", "threshold"),
+    [
+        ("Paris", "equals", "Paris", None),
+        ("contains: Paris", "contains", "Paris", None),
+        ("not-icontains:as an AI", "not-icontains", "as an AI", None),
+        ("is-json", "is-json", None, None),
+        ("latency(500)", "latency", None, 500),
+        ("cost: 0.01", "cost", None, 0.01),
+        ("grade: is polite", "llm-rubric", "is polite", None),
+        ("note: not a type", "equals", "note: not a type", None),
+        ("contains", "equals", "contains", None),
+    ],
+)
+def test_a_cell_of_csv_is_an_assertion(
+    cell: str, type_: str, value: Any, threshold: float | None
+) -> None:
+    assertion = assertions.parse_short_assertion(cell)
+    assert (assertion.label, assertion.value, assertion.threshold) == (type_, value, threshold)
+
+
+def test_code_in_a_cell_is_refused() -> None:
+    with pytest.raises(InvalidAssertion, match="runs code"):
+        assertions.parse_short_assertion("javascript: output === 'x'")
+
+
+def test_json_paths_find_names_indexes_wildcards_and_descendants() -> None:
+    document = {"a": [{"b": 1}, {"b": 2, "c d": {"b": 3}}], "é": 4}
+    assert find_values("$.a[0].b", document) == [1]
+    assert find_values("a[-1]['c d'].b", document) == [3]
+    assert find_values("$.a[*].b", document) == [1, 2]
+    assert find_values("$..b", document) == [1, 2, 3]
+    assert find_values('$["é"]', document) == find_values("$.é", document) == [4]
+    assert find_values("$.a.b", document) == [] and find_values("$", document) == [document]
+    with pytest.raises(InvalidPath, match=r"not supported: \[1:2\]"):
+        find_values("$.a[1:2]", document)
+
+
+def test_a_judgement_is_scored_and_can_be_negated() -> None:
+    def judged(data: Json, **verdict: Any) -> assertions.Check:
+        rubric = parse_assertion({"type": "llm-rubric", "value": "is polite", **data})
+        return judge.read_judgement(rubric, Answer(text=json.dumps(verdict)))
+
+    good = judged({}, **{"reason": "kind", "score": 0.8, "pass": True})
+    assert (good.passed, good.score, good.message) == (True, 0.8, "kind")
+    strict = judged({"threshold": 0.9}, **{"reason": "", "score": 0.8, "pass": True})
+    assert not strict.passed
+    negated = judged({"type": "not-llm-rubric"}, **{"reason": "", "score": 1, "pass": True})
+    assert (negated.passed, negated.score) == (False, 0.0)
+    broken = judged({}, score="high")
+    assert not broken.passed and "invalid" in broken.message
+    failed = judge.read_judgement(
+        parse_assertion({"type": "llm-rubric", "value": "x"}), Answer(error="HTTP 500: down")
+    )
+    assert not failed.passed and failed.message == "the judge failed: HTTP 500: down"

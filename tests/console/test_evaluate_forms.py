@@ -1,0 +1,80 @@
+"""Errors of evaluations are shown at their fields, and a logged request loses no setting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+
+from console.evaluate.definition import Case, Definition, InvalidDefinition, parse_cases
+from console.pages.evaluate.forms import AssertionForm, CaseForm, EvaluationForm
+from console.playground.logged_settings import LoggedSettings
+from gateway.canon.request import Request
+
+SETTINGS = {"name": "e", "models": "demo", "repeat": "1", "concurrency": "1", "pass_rate": "1"}
+
+
+def posted(**fields: Any) -> QueryDict:
+    data = QueryDict(mutable=True)
+    data.update(fields)
+    return data
+
+
+@pytest.mark.parametrize(
+    ("fields", "at", "text"),
+    [
+        ({"params": '{"model": "x"}'}, "params", "`model` is set by the evaluation itself."),
+        ({"tools": '[{"description": "x"}]'}, "tools", "A tool needs a `name`."),
+        ({"messages": '[{"role": "bot"}]'}, "messages", "The role of a message must be one of"),
+        ({"vars": "[1]"}, "vars", "Must be an object."),
+    ],
+)
+def test_an_error_is_at_its_field(fields: dict[str, str], at: str, text: str) -> None:
+    data = posted(**SETTINGS, **fields)
+    form = EvaluationForm(data, definition=Definition(models=("demo",)), models=["demo"])
+    assert form.read([]) is None
+    assert list(form.errors) == [at]
+    assert form.errors[at][0].startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "at"), [({"vars": "[1]"}, "vars"), ({"messages": '[{"role": "bot"}]'}, "messages")]
+)
+def test_an_error_of_a_case_is_at_its_field(fields: dict[str, str], at: str) -> None:
+    form = CaseForm(posted(**fields), case=Case())
+    assert form.read([]) is None
+    assert list(form.errors) == [at]
+    assert "case 1" not in form.errors[at][0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "at"),
+    [
+        ({"type": "regex", "value": "("}, "value"),
+        ({"type": "latency", "value": "x"}, "value"),
+        ({"type": "latency", "threshold": "-1"}, "threshold"),
+        ({"type": "llm-rubric", "value": "polite", "threshold": "2"}, "threshold"),
+    ],
+)
+def test_an_error_of_an_assertion_is_at_its_field(fields: dict[str, str], at: str) -> None:
+    form = AssertionForm(posted(**fields))
+    assert not form.is_valid()
+    assert list(form.errors) == [at]
+
+
+def test_a_file_names_the_case() -> None:
+    with pytest.raises(InvalidDefinition) as caught:
+        parse_cases([{"vars": {}}, {"vars": [1]}])
+    (problem,) = caught.value.errors
+    assert (str(problem), problem.field, problem.reason) == (
+        "case 2: must be an object",
+        "vars",
+        "must be an object",
+    )
+
+
+def test_a_logged_request_keeps_every_setting() -> None:
+    """A new field of the canonical request has to be decided about."""
+    elsewhere = {"model", "stream", "turns", "previous_response_id", "client_paths"}
+    assert set(LoggedSettings.__struct_fields__) == set(Request.__struct_fields__) - elsewhere

@@ -1,0 +1,162 @@
+"""The state of evaluation runs in the database: who executes a run, and what is stored."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.utils import timezone
+
+from console.evaluate.answers import Answer
+from console.evaluate.definition import (
+    Case,
+    Definition,
+    InvalidDefinition,
+    case_assertions,
+    render_definition,
+)
+from console.evaluate.report import Result, result_of
+from console.evaluate.scores import grade_answer
+from console.evaluate.steps import Item
+from console.evaluation_runs import store
+from console.models import Evaluation, EvaluationRun
+from console.pages.evaluate.results import View, case_table, load_figures
+from console.playground.budget import EVALUATION_KEY_PREFIX, remaining_usd, session_prefix
+from gateway import store as gateway_store
+from tests.store import factories
+
+pytestmark = pytest.mark.django_db
+
+DEFINITION = Definition(
+    name="Two",
+    models=("a", "b"),
+    cases=(Case(variables={"input": "x"}), Case(variables={"input": "y"})),
+)
+
+
+def ada() -> Any:
+    return get_user_model().objects.create_user("ada", password="x")
+
+
+def started(user: Any, definition: Definition = DEFINITION) -> EvaluationRun:
+    row = Evaluation.objects.create(
+        owner=user, name=definition.name, document=render_definition(definition)
+    )
+    return store.start(row, user)
+
+
+def result(case: int, model: str, text: str = "hi", error: str = "") -> Result:
+    answer = Answer(text=text, error=error, latency_ms=1.0)
+    assertions = case_assertions(DEFINITION, DEFINITION.cases[case])
+    grade = grade_answer(answer, assertions, {}, None)
+    return result_of(case, DEFINITION.cases[case], model, 0, answer, grade)
+
+
+def test_a_run_is_executed_by_one_process_until_its_lease_ends() -> None:
+    run = started(ada())
+    assert store.claim("one", 8) == [run.pk]
+    assert store.claim("two", 8) == []
+    EvaluationRun.objects.update(lease_until=timezone.now() - dt.timedelta(seconds=1))
+    assert store.claim("two", 8) == [run.pk]
+    assert store.renew(run.pk, "one") == ""
+    assert store.renew(run.pk, "two") == "running"
+    store.release(run.pk, "one")
+    assert store.claim("three", 8) == []
+    store.release(run.pk, "two")
+    assert store.claim("three", 8) == [run.pk]
+
+
+def test_an_answer_that_is_stored_twice_counts_once() -> None:
+    run = started(ada())
+    store.save_results(run.pk, DEFINITION.models, [result(0, "a"), result(0, "b", "first")])
+    store.save_results(run.pk, DEFINITION.models, [result(0, "b", "again"), result(1, "a")])
+    assert store.progress(run) == 3
+    assert store.contents(run, [0])[Item(0, 1, 0)].text == "first"
+    job = store.load(run.pk)
+    assert job.stored == {Item(0, 0, 0), Item(0, 1, 0), Item(1, 0, 0)}
+
+
+def test_a_finished_run_has_its_scores() -> None:
+    run = started(ada())
+    store.claim("one", 1)
+    store.save_results(
+        run.pk, DEFINITION.models, [result(0, "a"), result(0, "b", error="HTTP 500")]
+    )
+    store.finish(run.pk, "one")
+    run.refresh_from_db()
+    assert (run.status, run.worker) == ("done", "")
+    assert [row["pass_rate"] for row in run.summary] == [1.0, 0.0]
+    assert store.retry_failed(run)
+    assert store.progress(run) == 1
+
+
+def test_a_paused_run_is_not_claimed_until_it_is_resumed() -> None:
+    run = started(ada())
+    assert store.pause(run) and not store.pause(run)
+    assert store.claim("one", 1) == []
+    assert store.resume(run) and store.claim("one", 1) == [run.pk]
+    assert store.cancel(run)
+    run.refresh_from_db()
+    assert run.ended_at is not None
+
+
+def test_models_that_answer_alike_do_not_differ() -> None:
+    run = started(ada())
+    results = [result(0, "a", "same"), result(0, "b", "same"), result(1, "a", "one")]
+    store.save_results(run.pk, DEFINITION.models, [*results, result(1, "b", "two")])
+    view = View(filter="differences")
+    table = case_table(run, load_figures(run, None), view)
+    assert [row["number"] for row in table["rows"]] == [1]
+
+
+def test_results_of_a_deleted_run_are_dropped() -> None:
+    run = started(ada())
+    store.claim("one", 1)
+    EvaluationRun.objects.all().delete()
+    store.save_results(run.pk, DEFINITION.models, [result(0, "a")])
+    assert store.renew(run.pk, "one") == ""
+
+
+def test_nul_characters_of_a_model_can_be_stored() -> None:
+    run = started(ada())
+    store.save_results(run.pk, DEFINITION.models, [result(0, "a", "zero \0 byte")])
+    assert store.contents(run, [0])[Item(0, 0, 0)].text == "zero  byte"
+
+
+def test_a_run_needs_a_budget_models_and_an_active_owner(settings: Any) -> None:
+    user = ada()
+    with pytest.raises(InvalidDefinition, match="at least one model"):
+        started(user, Definition(name="None", cases=DEFINITION.cases))
+    run = started(user)
+    get_user_model().objects.update(is_active=False)
+    with pytest.raises(store.RunRefused, match="deactivated"):
+        store.load(run.pk)
+    settings.PLAYGROUND_USD_PER_DAY = 0
+    with pytest.raises(store.RunRefused, match="budget"):
+        started(user)
+
+
+def test_the_cost_of_evaluations_counts_toward_the_budget(settings: Any) -> None:
+    settings.PLAYGROUND_USD_PER_DAY = 5
+    user = ada()
+    session = f"{session_prefix(user.pk)}run"
+    entry = factories.entry(
+        key_prefix=EVALUATION_KEY_PREFIX,
+        session=session,
+        cost_usd=Decimal("1.5"),
+        started_at=time.time(),
+    )
+    gateway_store.write([entry])
+    assert float(remaining_usd(user.pk)) == 3.5
+
+
+def test_the_fifth_run_of_a_user_waits() -> None:
+    user = ada()
+    for _ in range(store.MAX_ACTIVE):
+        started(user)
+    with pytest.raises(store.RunRefused, match="in progress"):
+        started(user)
