@@ -17,11 +17,21 @@ from django.views.decorators.http import require_safe
 from console.access import may_read_bodies, viewer
 from console.dialects import path_of
 from console.htmx import is_partial, render_page_or_part
-from console.pages.requests import curl, labels, log_search, sessions, streams, translation
+from console.pages.requests import (
+    curl,
+    labels,
+    log_search,
+    session_conversation,
+    sessions,
+    streams,
+    translation,
+)
 from console.pages.requests.cache_guard import guard_of
+from console.pages.requests.canonical import has_conversation
+from console.pages.requests.conversation import conversation_context
 from console.pages.requests.listing import list_context, search_of, state_with
-from console.pages.requests.log_lines import lines, prompt_tokens
-from console.pages.requests.replays import original_of, replays_of
+from console.pages.requests.log_lines import lines
+from console.pages.requests.replays import original_of, replay_targets, replays_of
 from gateway import store
 from gateway.canon import model_names
 from gateway.dialects import DIALECTS
@@ -31,6 +41,7 @@ from gateway.relay.exchange.log_record import Bodies
 from gateway.routing.snapshot import Provider
 
 TABS = (
+    ("conversation", gettext_lazy("Conversation")),
     ("overview", gettext_lazy("Overview")),
     ("translation", gettext_lazy("Translation")),
     ("response", gettext_lazy("Response")),
@@ -38,7 +49,6 @@ TABS = (
     ("headers", gettext_lazy("Headers")),
     ("session", gettext_lazy("Session")),
 )
-_DEFAULT = "overview"
 _MAX_DISPLAYED_BYTES = 200_000
 
 
@@ -59,9 +69,9 @@ def request_detail(request: HttpRequest, request_id: str) -> HttpResponse:
 def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
     """Template context shared by all tabs, and that of the selected tab."""
     state, allowed = state_with(request, row), may_read_bodies(request.user)
-    tab = request.GET.get("tab", "")
-    tab = tab if tab in dict(TABS) else _DEFAULT
     bodies, damaged = _bodies(row) if allowed else (None, "")
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in dict(TABS) else _default_tab(row, bodies)
     newer, older = log_search.neighbours(search_of(state, request.user), row.pk)
     reason = damaged or labels.missing_bodies_reason(row, allowed=allowed)
     context = {
@@ -76,7 +86,6 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "older": older,
         "attempts": labels.attempt_bars(row),
         "speed": labels.output_speed(row),
-        "prompt": prompt_tokens(row),
         "endpoint_label": labels.called_endpoint(row),
         "client_name": labels.dialect_name(row.client_dialect),
         "upstream_name": labels.dialect_name(row.upstream_dialect),
@@ -86,11 +95,16 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "may_read_bodies": allowed,
         "playground": _playground(row) if allowed else "",
         "curls": _curls(request, row, bodies),
-        "routes": list(Route.objects.values_list("name", flat=True)) if allowed else [],
+        "replay_targets": replay_targets() if allowed else {},
         "original": original_of(row),
         "replays": replays_of(row),
     }
     return {**context, **_TAB_CONTEXTS[tab](request, row, bodies)}
+
+
+def _default_tab(row: RequestLog, bodies: Bodies | None) -> str:
+    """The conversation, if there is one and this user may read it."""
+    return "conversation" if bodies is not None and has_conversation(row) else "overview"
 
 
 def _bodies(row: RequestLog) -> tuple[Bodies | None, str]:
@@ -110,7 +124,9 @@ def _tabs(row: RequestLog, tab: str, address: str, bodies: Bodies | None) -> lis
     tabs = [
         (name, title)
         for name, title in TABS
-        if (name != "stream" or row.stream) and (name != "session" or row.session)
+        if (name != "stream" or row.stream)
+        and (name != "session" or row.session)
+        and (name != "conversation" or has_conversation(row))
     ]
     return [
         {
@@ -198,6 +214,10 @@ def _upstream_path(row: RequestLog, dialect: Dialect, provider: Provider | None)
 TabContext = Callable[[HttpRequest, RequestLog, Bodies | None], dict[str, Any]]
 
 
+def _conversation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
+    return conversation_context(row, bodies)
+
+
 def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
     adapted = [item for item in row.adaptations if isinstance(item, dict)]
     summary = labels.response_cache_summary(row) if row.cache else ""
@@ -251,14 +271,20 @@ def _session(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> di
     if not row.session:
         return {}
     session = sessions.session(row.session)
-    # The analysis reveals bodies, so it needs the permission to read them.
+    if not may_read_bodies(request.user):
+        return {"session": session}
+    # Analysis and conversation reveal bodies, so they need the permission to read them.
+    guard = guard_of(session)
     return {
         "session": session,
-        "guard": guard_of(session) if may_read_bodies(request.user) else None,
+        "guard": guard,
+        "talk": session_conversation.session_conversation(session, guard),
+        "selected_pk": row.pk,
     }
 
 
 _TAB_CONTEXTS: dict[str, TabContext] = {
+    "conversation": _conversation,
     "overview": _overview,
     "translation": _translation,
     "response": _response,

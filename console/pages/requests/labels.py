@@ -8,14 +8,14 @@ from typing import Any
 from django.conf import settings
 from django.template.defaultfilters import floatformat
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from console.dialects import title
 from console.error_labels import error_label
-from console.templatetags.ui import seconds, usd
+from console.templatetags.ui import day, seconds, usd
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 
@@ -74,9 +74,8 @@ def missing_bodies_reason(row: RequestLog, *, allowed: bool) -> str:
     days = settings.LOG_RETENTION_DAYS
     ends = row.started_at + dt.timedelta(days=days)
     if ends < timezone.now():
-        day = date_format(timezone.localtime(ends), "DATE_FORMAT")
         return _("Expired on %(day)s. Bodies are stored for %(days)d days.") % {
-            "day": day,
+            "day": day(timezone.localtime(ends)),
             "days": days,
         }
     return _("Not stored: never recorded, or deleted since.")

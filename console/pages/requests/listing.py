@@ -97,6 +97,7 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
     """Return the context of the list; `selected` is the row whose detail is next to it."""
     search = search_of(state, request.user)
     path = reverse("requests")
+    allowed = may_read_bodies(request.user)
     common = {
         "page": "requests",
         "state": state,
@@ -109,20 +110,22 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
         "address": state.address(),
         "newest_id": _newest_id(),
         "dated": _shows_dates(state),
-        "may_read_bodies": may_read_bodies(request.user),
+        "may_read_bodies": allowed,
         "selected": selected,
         "empty_log": not (RequestLog.objects.has_client_requests() or search.includes_checks),
     }
     if state.group:
         sessions_page, cursor = sessions.groups(search, state.cursor)
-        group_lines = lines(group.newest for group in sessions_page)
+        newest = (group.newest for group in sessions_page)
+        group_lines = lines(newest, with_previews=allowed, query=search.text)
         page_context: dict[str, Any] = {
             "groups": list(zip(sessions_page, group_lines, strict=True)),
             "next": cursor,
         }
     else:
         page = log_search.page(search, _first_cursor(search, state, selected))
-        page_context = {"lines": lines(page.rows), "next": page.next, "reached": page.reached}
+        shown = lines(page.rows, with_previews=allowed, query=search.text)
+        page_context = {"lines": shown, "next": page.next, "reached": page.reached}
     return {**common, **page_context}
 
 
@@ -189,7 +192,11 @@ def requests_tail(request: HttpRequest) -> HttpResponse:
         "state": state,
         "address": state.address(),
         "dated": _shows_dates(state),
-        "lines": [] if peek else lines(rows[:TAIL_ROWS]),
+        "lines": []
+        if peek
+        else lines(
+            rows[:TAIL_ROWS], with_previews=may_read_bodies(request.user), query=search.text
+        ),
         "waiting": len(rows) if peek else 0,
         "limit": TAIL_ROWS,
         "missed": not peek and len(rows) > TAIL_ROWS,

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from console.error_labels import error_label
+from console.pages.requests.previews import Piece, previews
 from gateway.models import ApiKey, Provider, RequestLog
 
 # HTTP status classes and statuses.
@@ -18,7 +19,10 @@ _SOFT = {429, 499}
 
 
 class Line(msgspec.Struct, frozen=True):
-    """One row. `tone` colours the status, `note` is at most a few words."""
+    """One row. `tone` colours the status, `note` is at most a few words.
+
+    `preview` is the beginning of the prompt, or the text that a search matched.
+    """
 
     row: RequestLog
     who: str
@@ -26,29 +30,26 @@ class Line(msgspec.Struct, frozen=True):
     tone: str
     note: str = ""
     note_tone: str = ""
-
-    @property
-    def prompt(self) -> int | None:
-        """All tokens of the prompt, cached ones included; None if unknown."""
-        return prompt_tokens(self.row)
+    preview: list[Piece] = []
 
 
-def prompt_tokens(row: RequestLog) -> int | None:
-    """All tokens of a row's prompt; None if none is known."""
-    parts = (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens)
-    counts = [part for part in parts if part is not None]
-    return sum(counts) if counts else None
+def lines(
+    rows: Iterable[RequestLog], *, with_previews: bool = False, query: str = ""
+) -> list[Line]:
+    """Return the rows with their keys' names and their providers' presets.
 
-
-def lines(rows: Iterable[RequestLog]) -> list[Line]:
-    """Return the rows with their keys' names and their providers' presets."""
+    `with_previews` adds text of their bodies, marked where it matches the text search `query`.
+    """
     rows = list(rows)
+    previews_by_row = previews(rows, query) if with_previews else {}
     keys = dict(ApiKey.objects.in_bulk({row.key_id for row in rows if row.key_id}))
     presets = dict(Provider.objects.values_list("name", "preset"))
-    return [line(row, keys, presets) for row in rows]
+    return [line(row, keys, presets, previews_by_row.get(row.pk, [])) for row in rows]
 
 
-def line(row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str]) -> Line:
+def line(
+    row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str], preview: list[Piece]
+) -> Line:
     """Return one row of the list."""
     key = keys.get(row.key_id)
     shade, note_text = tone(row), note(row)
@@ -59,6 +60,7 @@ def line(row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str]) -> L
         tone=shade,
         note=note_text,
         note_tone="" if shade == "ok" else shade,
+        preview=preview,
     )
 
 

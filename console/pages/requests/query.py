@@ -37,7 +37,7 @@ AMOUNTS = {
 }
 FILTERS = (*dict.fromkeys([*COLUMNS, *AMOUNTS]), "id", "since", "until")
 # Internal requests, which have this name instead of a key.
-KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "replay"})
+KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "evaluation", "replay"})
 # Other values of `is:`, short for a filter on the outcome.
 _OUTCOMES = {"ok": False, "error": True}
 # Values of the time range menu, in seconds; `all` is unlimited.

@@ -20,11 +20,14 @@ from console.htmx import redirect_to
 from console.pages.requests.log_search import find_request
 from console.pages.requests.translation import verb_of
 from console.playground import budget
+from console.playground.boot import list_models
 from gateway import store
+from gateway.api.runtime import lazy_runtime
 from gateway.dialects import DIALECTS
 from gateway.models import RequestLog
 from gateway.relay.exchange.log_record import Bodies
 from gateway.relay.run import playground_calls
+from gateway.relay.runtime import Runtime
 
 KEY_PREFIX = budget.REPLAY_KEY_PREFIX
 # The user agent of a replay contains the id of its original.
@@ -54,6 +57,15 @@ def replays_of(row: RequestLog) -> list[RequestLog]:
     return [replay for replay in repeats if replay.user_agent == _USER_AGENT.format(row.request_id)]
 
 
+def replay_targets() -> dict[str, list[str]]:
+    """Names that a replay can be sent to: routes, and models as `provider/model`."""
+    choices = list_models(store.load_snapshot())
+    return {
+        kind: [choice["id"] for choice in choices if choice["kind"] == kind]
+        for kind in ("route", "model")
+    }
+
+
 @viewer
 @require_POST
 async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
@@ -79,7 +91,8 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
             await sync_to_async(messages.error)(request, budget.budget_exceeded_message())
             return redirect_to(request, original_url)
         session = f"{budget.session_prefix(owner)}{KEY_PREFIX}"
-        replay_pk = await _send_replay(row, bodies, body, route, session)
+        runtime = await lazy_runtime(request).get()
+        replay_pk = await _send_replay(runtime, row, bodies, body, route, session)
     finally:
         _running_users.discard(owner)
     if replay_pk is None:
@@ -90,7 +103,12 @@ async def request_replay(request: HttpRequest, request_id: str) -> HttpResponse:
 
 
 async def _send_replay(
-    row: RequestLog, bodies: Bodies | None, body: bytes, route: str, session: str
+    runtime: Runtime,
+    row: RequestLog,
+    bodies: Bodies | None,
+    body: bytes,
+    route: str,
+    session: str,
 ) -> int | None:
     """Replay the request on the user's budget; return its row, or None if not logged in time."""
     headers = {"user-agent": _USER_AGENT.format(row.request_id)}
@@ -98,6 +116,7 @@ async def _send_replay(
         forwarded = {n: v for n, v in bodies.client_headers.items() if n in _FORWARDED_HEADERS}
         headers = {**forwarded, **headers}
     entry = await playground_calls.run_playground_call(
+        runtime,
         dialect=row.client_dialect,
         body=body,
         caller=KEY_PREFIX,

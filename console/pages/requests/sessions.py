@@ -103,7 +103,7 @@ def session(name: str) -> Session:
     previous_input: int | None = None
     for row in reversed(rows[:MAX_STEPS]):
         cached = row.cache_read_tokens or 0
-        input_tokens = (row.input_tokens or 0) + cached + (row.cache_write_tokens or 0)
+        input_tokens = row.prompt_tokens or 0
         added = None if previous_input is None else input_tokens - previous_input
         steps.append(Step(row, input_tokens, cached, row.output_tokens or 0, added))
         previous_input = input_tokens

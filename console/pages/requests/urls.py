@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from console.pages.requests.conversation import request_media
 from console.pages.requests.detail import request_detail
 from console.pages.requests.export import requests_export
 from console.pages.requests.listing import requests_list, requests_tail
@@ -14,5 +15,6 @@ urlpatterns = [
     path("requests/tail", requests_tail, name="requests-tail"),
     path("requests/export.<str:kind>", requests_export, name="requests-export"),
     path("requests/<str:request_id>", request_detail, name="request"),
+    path("requests/<str:request_id>/media/<int:number>", request_media, name="request-media"),
     path("requests/<str:request_id>/replay", request_replay, name="request-replay"),
 ]
