@@ -33,8 +33,8 @@ from console.playground.plan_parser import parse, parse_matrix
 from console.playground.translation import translate_answer
 from console.playground.validation import Invalid, Json, is_storable
 from gateway import store
+from gateway.api.runtime import lazy_runtime, runtime_of
 from gateway.canon.errors import GatewayError
-from gateway.relay import runtime
 from gateway.routing.snapshot import Snapshot
 
 MAX_RUNNING = 4
@@ -100,8 +100,8 @@ def _object(request: HttpRequest) -> Json:
     return body
 
 
-async def _snapshot() -> Snapshot:
-    live = runtime.current()
+async def _snapshot(request: HttpRequest) -> Snapshot:
+    live = runtime_of(request)
     return live.snapshot if live is not None else await sync_to_async(store.load_snapshot)()
 
 
@@ -124,7 +124,7 @@ async def _stream(frames: AsyncIterator[bytes]) -> StreamingHttpResponse:
 @viewer
 async def playground(request: HttpRequest) -> HttpResponse:
     """The page, with a run, a preset, a link or a logged request already in it."""
-    snapshot = await _snapshot()
+    snapshot = await _snapshot(request)
     return await sync_to_async(_page)(request, snapshot)
 
 
@@ -195,29 +195,36 @@ def _requested_settings(request: HttpRequest) -> Json | None:
 @json_errors
 async def runs(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Start a run; the response streams its events."""
-    return await _begin(user, *await sync_to_async(_read_plan)(request, parse))
+    plan, document = await sync_to_async(_read_plan)(request, parse)
+    return await _begin(request, user, plan, document)
 
 
 @require_POST
 @json_errors
 async def run_matrix(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Start a matrix run; the response streams its events."""
-    return await _begin(user, *await sync_to_async(_read_plan)(request, parse_matrix))
+    plan, document = await sync_to_async(_read_plan)(request, parse_matrix)
+    return await _begin(request, user, plan, document)
 
 
 def _read_plan(request: HttpRequest, read: Callable[[Any], Plan]) -> tuple[Plan, Json]:
     """Plan and its document. Runs in a thread, as images and schemas take time to validate."""
     document = _object(request)
-    return read(document), document
+    plan = read(document)
+    pk = document.get("logged_request")
+    if isinstance(pk, int) and may_read_bodies(request.user):
+        plan = msgspec.structs.replace(plan, logged=prefill.logged_body(pk))
+    return plan, document
 
 
-async def _begin(user: Any, plan: Plan, document: Json) -> HttpResponseBase:
+async def _begin(request: HttpRequest, user: Any, plan: Plan, document: Json) -> HttpResponseBase:
     if active_runs.count_running_for(user.pk) >= MAX_RUNNING:
         message = _("%d of your runs are still in progress. Stop one first.") % MAX_RUNNING
         return _json({"errors": {"": message}}, 429)
     if await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
         return _json({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
-    run = await sync_to_async(run_store.begin)(user, plan, document)
+    runtime = await lazy_runtime(request).get()
+    run = await sync_to_async(run_store.begin)(runtime, user, plan, document)
     return await _stream(run.stream())
 
 
@@ -277,7 +284,7 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
         raise Invalid({"dialect": _("This dialect is not supported.")})
     results = await sync_to_async(run_store.results_of)(row)
     answer = next(iter(results.of(column.id)), None)
-    return _json(translate_answer(await _snapshot(), dialect, column, case, answer))
+    return _json(translate_answer(await _snapshot(request), dialect, column, case, answer))
 
 
 @require_GET

@@ -1,4 +1,4 @@
-"""Daily budget of a user for playground runs and replays of logged requests.
+"""Daily budget of a user for playground runs, evaluations and replays of logged requests.
 
 Spend is summed from the request log, which also has the cost of stopped answers.
 """
@@ -18,6 +18,7 @@ from gateway.models import RequestLog
 # `key_prefix` of these calls in the request log.
 PLAYGROUND_KEY_PREFIX = "playground"
 REPLAY_KEY_PREFIX = "replay"
+EVALUATION_KEY_PREFIX = "evaluation"
 
 
 def session_prefix(owner: int) -> str:
@@ -31,10 +32,10 @@ def limit_usd() -> Decimal:
 
 
 def spent_usd(owner: int) -> Decimal:
-    """Known cost of a user's runs and replays since midnight UTC."""
+    """Known cost of a user's runs, evaluations and replays since midnight UTC."""
     midnight = timezone.now().astimezone(dt.UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     rows = RequestLog.objects.filter(
-        key_prefix__in=(PLAYGROUND_KEY_PREFIX, REPLAY_KEY_PREFIX),
+        key_prefix__in=(PLAYGROUND_KEY_PREFIX, REPLAY_KEY_PREFIX, EVALUATION_KEY_PREFIX),
         started_at__gte=midnight,
         session__startswith=session_prefix(owner),
     )

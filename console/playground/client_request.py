@@ -11,14 +11,23 @@ from typing import Any
 
 import msgspec
 
-from console.playground.plan import Case, Column, PromptSettings, Tool, settings_for, turns_for
+from console.playground.logged_settings import LoggedSettings
+from console.playground.plan import (
+    EMPTY_SCHEMA,
+    Case,
+    Column,
+    GenerationParams,
+    PromptSettings,
+    Tool,
+    settings_for,
+    turns_for,
+)
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.request import (
     Output,
     Part,
     Reasoning,
     Request,
-    Sampling,
     Signature,
     Text,
     Thinking,
@@ -43,26 +52,46 @@ _STATE_ITEMS = frozenset({"openai_responses"})
 # Fields that the playground adds itself, so their loss is not reported.
 _IGNORED_LOSS_PATHS = frozenset({"name"})
 _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+# Accepted token budgets of reasoning, and the breakpoints that a dialect's clients can set.
+_THINKING_BUDGETS = (0, 10**6)
+_CACHES: dict[str, Any] = {"anthropic_messages": "cache_control", "openai_chat": "cache_control"}
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
 def build_request(column: Column, case: Case, *, stream: bool) -> Request:
-    """Canonical request of a column for a case."""
+    """Canonical request of a column for a case.
+
+    A setting that the page displays as it was in the logged request is the logged one, with
+    all that the page does not display of it.
+    """
     settings = settings_for(column, case)
-    params = settings.params
+    params, logged = settings.params, settings.logged_settings or LoggedSettings()
+    unedited = displayed_settings(logged)
     effort = params.reasoning_effort
+    is_logged = settings.logged_settings is not None
     return Request(
         model=column.model,
         stream=stream,
-        include_usage=True if stream else None,
-        instructions=(Text(text=settings.system),) if settings.system else (),
+        include_usage=_include_usage(logged, stream=stream, is_logged=is_logged),
+        instructions=logged.instructions
+        if settings.system == unedited.system
+        else (Text(text=settings.system),)
+        if settings.system
+        else (),
         turns=turns_for(column, case),
-        tools=tuple(map(_tool, settings.tools)),
-        tool_choice=_choice(settings),
-        output=_output(settings),
-        thinking=Thinking(effort=effort) if effort else None,
+        tools=_tools(settings, logged),
+        tool_choice=logged.tool_choice
+        if _same_choice(params, unedited.params) and is_logged
+        else _choice(settings),
+        output=logged.output if settings.schema == unedited.schema else _output(settings),
+        thinking=logged.thinking
+        if effort == unedited.params.reasoning_effort
+        else Thinking(effort=effort)
+        if effort
+        else None,
         max_output=params.max_tokens,
-        sampling=Sampling(
+        sampling=msgspec.structs.replace(
+            logged.sampling,
             temperature=params.temperature,
             top_p=params.top_p,
             top_k=params.top_k,
@@ -71,7 +100,73 @@ def build_request(column: Column, case: Case, *, stream: bool) -> Request:
             presence_penalty=params.presence_penalty,
             stop=params.stop,
         ),
+        meta=logged.meta,
+        cache=logged.cache,
+        version=logged.version,
+        betas=logged.betas,
+        extra=logged.extra,
     )
+
+
+def displayed_settings(logged: LoggedSettings) -> PromptSettings:
+    """What the page displays of a request's settings."""
+    sampling, choice, thinking = (
+        logged.sampling,
+        logged.tool_choice,
+        logged.thinking,
+    )
+    modes = {mode: name for name, mode in _CHOICES.items()}
+    return PromptSettings(
+        system="\n\n".join(part.text for part in logged.instructions),
+        params=GenerationParams(
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=logged.max_output,
+            seed=sampling.seed,
+            frequency_penalty=sampling.frequency_penalty,
+            presence_penalty=sampling.presence_penalty,
+            stop=sampling.stop,
+            reasoning_effort=thinking.effort if thinking else None,
+            tool_choice=modes.get(choice.mode or "") if choice else None,
+        ),
+        tools=tuple(
+            Tool(name=tool.name, description=tool.description or "", schema=tool.schema or {})
+            for tool in logged.tools
+            if tool.kind == "function"
+        ),
+        schema=logged.output.schema or None,
+    )
+
+
+def _include_usage(logged: LoggedSettings, *, stream: bool, is_logged: bool) -> bool | None:
+    """Usage is always requested of a stream, unless a logged request did not."""
+    if is_logged:
+        return logged.include_usage
+    return True if stream else None
+
+
+def _same_choice(params: GenerationParams, unedited: GenerationParams) -> bool:
+    """Whether the page displays the tool choice of the logged request."""
+    return params.tool_choice == unedited.tool_choice and params.parallel_tool_calls is None
+
+
+def _tools(settings: PromptSettings, logged: LoggedSettings) -> tuple[CanonTool, ...]:
+    """The page's tools, and those of the logged request that it does not display."""
+    functions = [tool for tool in logged.tools if tool.kind == "function"]
+    known_tools = {(t.name, t.description or "", _schema_key(t.schema)): t for t in functions}
+    edited = [
+        known_tools.get((tool.name, tool.description, _schema_key(tool.schema))) or _tool(tool)
+        for tool in settings.tools
+    ]
+    if edited == functions:
+        return logged.tools
+    return (*edited, *(tool for tool in logged.tools if tool.kind != "function"))
+
+
+def _schema_key(schema: Json | None) -> bytes:
+    """An empty schema is displayed as one without properties."""
+    return msgspec.json.encode(schema or EMPTY_SCHEMA, order="sorted")
 
 
 def _tool(tool: Tool) -> CanonTool:
@@ -109,11 +204,17 @@ def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
         thinking_modes=("adaptive", "enabled", "disabled"),
         prefill=True,
         custom_tools=True,
+        audio=True,
         tool_result_images=True,
         top_k=True,
         min_p=True,
         repetition_penalty=True,
         stop_max=None,
+        verbosity=True,
+        allowed_tools=True,
+        document_urls=True,
+        thinking_budgets=_THINKING_BUDGETS if _has_budget(request) else (),
+        cache=_CACHES.get(dialect, "implicit"),
         reasoning_field="reasoning_content",
         replay_reasoning="native",
     )
@@ -132,6 +233,11 @@ def render_body(dialect: str, request: Request) -> tuple[Json, list[Json]]:
         else rendered_request.body
     )
     return body, adaptation_rows(report)
+
+
+def _has_budget(request: Request) -> bool:
+    """Whether reasoning is limited in tokens: Gemini accepts either a budget or a level."""
+    return request.thinking is not None and request.thinking.budget is not None
 
 
 def _field_paths() -> dict[str, str]:

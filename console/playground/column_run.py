@@ -15,14 +15,17 @@ from django.utils.translation import gettext as _
 
 from console.playground import client_request, verdicts
 from console.playground.budget import PLAYGROUND_KEY_PREFIX
+from console.playground.logged_settings import LoggedBody, body_for, same_request
 from console.playground.messages import tool_result, tool_result_text
 from console.playground.plan import Case, Column, Tool, settings_for
 from console.playground.results import AnswerResult, ReceivedToolCall
 from console.playground.stream_listener import StreamListener
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Part, Request, ToolCall
+from gateway.dialects import DIALECTS
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.run.playground_calls import run_playground_call
+from gateway.relay.runtime import Runtime
 
 Json = dict[str, Any]
 Emit = Callable[[str, Json], None]
@@ -40,6 +43,7 @@ class ColumnRun:
 
     def __init__(
         self,
+        runtime: Runtime,
         emit: Emit,
         column: Column,
         case: Case,
@@ -48,6 +52,7 @@ class ColumnRun:
         scope: Json,
         session: str,
         stream: bool = True,
+        logged: LoggedBody | None = None,
         budget_refusal: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.column = column
@@ -58,8 +63,10 @@ class ColumnRun:
         self.last_event_at = self.started_at = time.perf_counter()
         self.ended = False
         self.cost = 0.0
+        self._runtime = runtime
         self._emit, self._scope = emit, scope
         self._case, self._dialect, self._stream = case, dialect, stream
+        self._logged = logged
         self._session, self._budget_refusal = session, budget_refusal
         self._listener = StreamListener(self)
         self._last_quiet_report_s = 0.0
@@ -83,7 +90,7 @@ class ColumnRun:
     async def _run_rounds(self) -> None:
         request = client_request.build_request(self.column, self._case, stream=self._stream)
         for number in range(MAX_ROUNDS):
-            body, notes = client_request.render_body(self._dialect, request)
+            body, notes = self._render_body(request)
             if number == 0:
                 self.emit("start", model=self.column.model, route=self.column.model, notes=notes)
             refusal = self._budget_refusal()
@@ -97,13 +104,27 @@ class ColumnRun:
                 return
             request = next_request
 
+    def _render_body(self, request: Request) -> tuple[Json, list[Json]]:
+        """The body and what it cannot express; an unedited request is the logged body."""
+        logged = self._logged
+        is_unedited = (
+            logged is not None
+            and logged.dialect == self._dialect
+            and same_request(request, logged.unedited)
+        )
+        if logged is None or not is_unedited:
+            return client_request.render_body(self._dialect, request)
+        in_path = DIALECTS[self._dialect].model_in_path
+        return body_for(logged, self.column.model, model_in_path=in_path), []
+
     async def _send(self, body: Json) -> LogRecord:
         self._listener.begin_round()
         entry = await run_playground_call(
+            self._runtime,
             dialect=self._dialect,
             body=msgspec.json.encode(body),
             caller=PLAYGROUND_KEY_PREFIX,
-            headers={"user-agent": "dragoman-playground"},
+            headers={**self._logged_headers, "user-agent": "dragoman-playground"},
             session=self._session,
             listener=self._listener,
             model=self.column.model,
@@ -111,6 +132,11 @@ class ColumnRun:
         )
         self._listener.flush()
         return entry
+
+    @property
+    def _logged_headers(self) -> dict[str, str]:
+        logged_settings = self.settings.logged_settings
+        return logged_settings.headers if logged_settings is not None else {}
 
     def _next_request(self, request: Request) -> Request | None:
         """Follow-up request with the results of mocked tools; None if a call has no mock."""

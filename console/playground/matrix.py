@@ -8,7 +8,8 @@ import msgspec
 
 from console.playground.plan import Plan
 from console.playground.results import AnswerResult, RunResults
-from console.playground.verdicts import json_equal, parse_call_arguments
+from console.playground.schemas import json_equal
+from console.playground.verdicts import parse_call_arguments
 
 Json = dict[str, Any]
 

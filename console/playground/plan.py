@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from console.playground.logged_settings import LoggedBody, LoggedSettings
 from gateway.canon.request import Turn
 
 MAX_COLUMNS = 8
@@ -14,6 +15,8 @@ MAX_CASES = 100
 # Answers of one run: columns x cases x repetitions.
 MAX_ANSWERS = 800
 COLUMN_LETTERS = "ABCDEFGH"
+# Schema of a tool without arguments.
+EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
 
 
 class Tool(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,13 +52,17 @@ class GenerationParams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PromptSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Settings besides the messages; a column may override each of them."""
+    """Settings besides the messages; a column may override each of them.
+
+    `logged_settings` are those of a logged request, for what the page does not display.
+    """
 
     system: str = ""
     params: GenerationParams = GenerationParams()
     tools: tuple[Tool, ...] = ()
     expected: tuple[ExpectedCall, ...] = ()
     schema: dict[str, Any] | None = None
+    logged_settings: LoggedSettings | None = None
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,7 +87,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """A complete run. Outside a matrix, `cases` has one entry without a name.
 
     `blind` hides the models of the columns until the user has voted; `preset` is the
-    preset whose scoreboard counts the vote.
+    preset whose scoreboard counts the vote. `logged` is the body that an unedited request
+    sends again.
     """
 
     dialect: str
@@ -91,6 +99,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stream: bool = True
     blind: bool = False
     preset: str = ""
+    logged: LoggedBody | None = None
 
 
 def settings_for(column: Column, case: Case) -> PromptSettings:

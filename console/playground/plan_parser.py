@@ -7,9 +7,11 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from console.dialects import OFFERED
+from console.playground.logged_settings import LoggedSettings, decode_settings
 from console.playground.messages import parse_turns
 from console.playground.plan import (
     COLUMN_LETTERS,
+    EMPTY_SCHEMA,
     MAX_ANSWERS,
     MAX_CASES,
     MAX_COLUMNS,
@@ -133,7 +135,18 @@ def _parse_settings(
         schema=_parse_schema(errors, container, "schema", path)
         if has_value("schema")
         else defaults.schema,
+        logged_settings=_parse_logged(errors, container, path)
+        if has_value("logged_settings")
+        else defaults.logged_settings,
     )
+
+
+def _parse_logged(errors: FieldErrors, container: Json, path: str) -> LoggedSettings | None:
+    try:
+        return decode_settings(container["logged_settings"])
+    except ValueError:
+        errors.add(join_path(path, "logged_settings"), _("These settings cannot be read."))
+        return None
 
 
 def _parse_params(errors: FieldErrors, container: Json, path: str) -> GenerationParams:
@@ -188,8 +201,7 @@ def _parse_tools(errors: FieldErrors, container: Json, parent_path: str) -> tupl
         tool = Tool(
             name=name,
             description=errors.text(row, "description", path, max_length=20_000),
-            schema=_parse_schema(errors, row, "schema", path)
-            or {"type": "object", "properties": {}},
+            schema=_parse_schema(errors, row, "schema", path) or EMPTY_SCHEMA,
             mock=row.get("mock"),
         )
         tools.append(tool)

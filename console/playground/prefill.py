@@ -9,12 +9,20 @@ from django.utils.translation import gettext as _
 
 from console.dialects import OFFERED, as_read
 from console.models import PlaygroundPreset, PlaygroundRun
+from console.playground.client_request import build_request, displayed_settings
 from console.playground.events import decompress_frames
+from console.playground.logged_settings import (
+    LoggedBody,
+    encode_settings,
+    logged_setting_names,
+    settings_from_request,
+)
 from console.playground.messages import render_turns
 from console.playground.plan import COLUMN_LETTERS, MAX_COLUMNS
-from console.playground.validation import Json
+from console.playground.plan_parser import parse
+from console.playground.validation import Invalid, Json
 from gateway.canon.errors import GatewayError
-from gateway.canon.request import Request, Text
+from gateway.canon.request import Request
 from gateway.models import RequestLog
 from gateway.store.bodies import load_bodies
 
@@ -82,69 +90,64 @@ def from_log(request_id: str) -> Json | None:
     by_id = RequestLog.objects.filter(request_id=request_id).order_by("-pk")
     row = RequestLog.objects.filter(pk=int(request_id)).first() if request_id.isdigit() else None
     row = row or by_id.first()
-    return None if row is None else _from_bodies(row)
+    parsed = _parse_row(row) if row is not None else None
+    if row is None or parsed is None:
+        return None
+    body, request = parsed
+    settings = from_request(request, row.client_dialect) | {"logged_request": row.pk}
+    if body.get("previous_response_id"):
+        settings["unsupported_settings"] = [_("the messages before this response")]
+    return settings
 
 
-def _from_bodies(row: RequestLog) -> Json | None:
-    dialect = row.client_dialect
-    dialect_parts = OFFERED.get(dialect)
+def logged_body(pk: int) -> LoggedBody | None:
+    """The body of a logged request, to be sent again while the page is unedited; None without."""
+    row = RequestLog.objects.filter(pk=pk).first()
+    parsed = _parse_row(row) if row is not None else None
+    if row is None or parsed is None:
+        return None
+    body, request = parsed
+    try:
+        plan = parse(from_request(request, row.client_dialect))
+    except Invalid:
+        return None
+    unedited = build_request(plan.columns[0], plan.cases[0], stream=request.stream)
+    return LoggedBody(dialect=row.client_dialect, body=body, unedited=unedited)
+
+
+def _parse_row(row: RequestLog) -> tuple[Json, Request] | None:
+    """The client's body of a row, and the canonical request; None if it is incomplete."""
+    dialect = OFFERED.get(row.client_dialect)
     try:
         bodies = load_bodies(row.pk)
-        if bodies is None or bodies.client_request is None or dialect_parts is None:
+        if bodies is None or bodies.client_request is None or dialect is None:
             return None
         body: Any = msgspec.json.decode(bodies.client_request)
-        body = as_read(dialect, body, row.requested_model, stream=row.stream)
-        request = dialect_parts.client.parse_request(body, bodies.client_headers)
+        full = as_read(row.client_dialect, body, row.requested_model, stream=row.stream)
+        if dialect.parse_continuation is not None:
+            full = {name: value for name, value in full.items() if name != "previous_response_id"}
+        return body, dialect.client.parse_request(full, bodies.client_headers)
     except (GatewayError, msgspec.MsgspecError, ValueError):
         return None
-    return from_request(request, dialect)
 
 
 def from_request(request: Request, dialect: str) -> Json:
     """Page settings for a canonical request."""
-    sampling, choice = request.sampling, request.tool_choice
-    modes = {"any": "required", "auto": "auto", "none": "none"}
-    params: Json = {
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "top_k": sampling.top_k,
-        "seed": sampling.seed,
-        "frequency_penalty": sampling.frequency_penalty,
-        "presence_penalty": sampling.presence_penalty,
-        "max_tokens": request.max_output,
-        "stop": list(sampling.stop) or None,
-        "reasoning_effort": request.thinking.effort if request.thinking else None,
-        "tool_choice": modes.get(choice.mode or "") if choice else None,
-    }
-    tools = [
-        {"name": t.name, "description": t.description or "", "schema": t.schema, "mock": None}
-        for t in request.tools
-        if t.kind == "function"
-    ]
+    logged_settings = settings_from_request(request)
+    displayed = displayed_settings(logged_settings)
+    params = msgspec.to_builtins(displayed.params) | {"stop": list(displayed.params.stop)}
     return {
         "dialect": dialect,
         "columns": columns_of([request.model]),
-        "system": "\n\n".join(_instruction_texts(request)),
+        "system": displayed.system,
         "messages": render_turns(request.turns),
-        "params": {name: value for name, value in params.items() if value is not None},
-        "tools": tools,
-        "schema": request.output.schema,
+        "params": {name: value for name, value in params.items() if value not in (None, [])},
+        "tools": [
+            {"name": t.name, "description": t.description, "schema": t.schema, "mock": None}
+            for t in displayed.tools
+        ],
+        "schema": displayed.schema,
         "stream": request.stream,
-        "unsupported_settings": _unsupported_settings(request),
+        "logged_settings": encode_settings(logged_settings),
+        "logged_setting_names": logged_setting_names(logged_settings),
     }
-
-
-def _unsupported_settings(request: Request) -> list[str]:
-    """Names of the request's settings that the page does not support."""
-    names = [tool.name for tool in request.tools if tool.kind != "function"]
-    if request.tool_choice is not None and request.tool_choice.names:
-        names.append("tool_choice")
-    if request.thinking is not None and request.thinking.budget is not None:
-        names.append(_("the thinking budget"))
-    if any(not isinstance(part, Text) for part in request.instructions):
-        names.append(_("system messages that are not text"))
-    return names
-
-
-def _instruction_texts(request: Request) -> list[str]:
-    return [part.text for part in request.instructions if isinstance(part, Text)]

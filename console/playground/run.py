@@ -20,6 +20,7 @@ from console.playground.column_run import ColumnRun
 from console.playground.events import EventLog
 from console.playground.plan import Case, Column, Plan
 from console.playground.results import RunResults
+from gateway.relay.runtime import Runtime
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,17 @@ class Run:
     """One run. `stream` starts it, and stops it when its reader disconnects."""
 
     def __init__(
-        self, id_: str, plan: Plan, store: RunStore, *, owner: int = 0, remaining_usd: float = 1e9
+        self,
+        runtime: Runtime,
+        id_: str,
+        plan: Plan,
+        store: RunStore,
+        *,
+        owner: int = 0,
+        remaining_usd: float = 1e9,
     ) -> None:
         self.id = id_
+        self._runtime = runtime
         self.owner = owner
         self.plan = plan
         self.log = EventLog()
@@ -116,6 +125,7 @@ class Run:
         if self.plan.matrix:
             scope["case"] = case_index
         return ColumnRun(
+            self._runtime,
             self.emit,
             column,
             case,
@@ -123,6 +133,7 @@ class Run:
             scope=scope,
             session=f"{session_prefix(self.owner)}{self.id}-{column.id}",
             stream=self.plan.stream,
+            logged=self.plan.logged,
             budget_refusal=self._budget_refusal,
         )
 

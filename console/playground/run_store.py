@@ -26,6 +26,7 @@ from console.playground.results import RunResults, collect_results
 from console.playground.run import Run
 from console.playground.validation import Invalid
 from gateway.canon.request import Text
+from gateway.relay.runtime import Runtime
 
 Json = dict[str, Any]
 Result = TypeVar("Result")
@@ -76,7 +77,7 @@ def _with_new_connection(work: Callable[[], Result]) -> Result:
             connection.close()
 
 
-def begin(user: Any, plan: Plan, document: Json) -> Run:
+def begin(runtime: Runtime, user: Any, plan: Plan, document: Json) -> Run:
     """Create a run that is ready to start, and its row."""
     row = PlaygroundRun.objects.create(
         owner_id=user.pk,
@@ -86,7 +87,14 @@ def begin(user: Any, plan: Plan, document: Json) -> Run:
     )
     PlaygroundRun.objects.prune(user.pk)
     remaining_usd = float(budget.remaining_usd(user.pk))
-    return Run(str(row.uuid), plan, DatabaseRunStore(), owner=user.pk, remaining_usd=remaining_usd)
+    return Run(
+        runtime,
+        str(row.uuid),
+        plan,
+        DatabaseRunStore(),
+        owner=user.pk,
+        remaining_usd=remaining_usd,
+    )
 
 
 def last_user_text(plan: Plan) -> str:

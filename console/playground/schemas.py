@@ -8,6 +8,7 @@ itself a billion times.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -74,7 +75,7 @@ def first_violation(
     """First error of a value; in incomplete parts only errors that are certain."""
     checker_class = _with_time_limit(validator_for(schema, default=Draft202012Validator))
     checker: Any = checker_class(schema, registry=Registry())
-    _Deadline.cpu_time = time.thread_time() + CHECK_S
+    _deadline.cpu_time = time.thread_time() + CHECK_S
     try:
         errors = [e for e in checker.iter_errors(value) if _is_final(e, incomplete_paths)]
     except Unresolvable as error:
@@ -111,6 +112,17 @@ def _is_final(error: ValidationError, incomplete_paths: frozenset[Path]) -> bool
     return not isinstance(error.instance, int | float | None)
 
 
+def json_equal(left: Any, right: Any) -> bool:
+    """Whether two JSON values are equal: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(json_equal(left[k], right[k]) for k in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(json_equal, left, right))
+    return bool(left == right)
+
+
 def json_pointer(path: Path) -> str:
     """JSON pointer (RFC 6901)."""
     return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in path)
@@ -119,13 +131,16 @@ def json_pointer(path: Path) -> str:
 # --- bounds ------------------------------------------------------------------------------
 
 
-class _Deadline:
-    """CPU time at which the running check must end; checks never run in parallel.
+class _Deadline(threading.local):
+    """CPU time at which the check of this thread must end.
 
     With wall-clock time, a busy machine would make schemas time out.
     """
 
     cpu_time = 0.0
+
+
+_deadline = _Deadline()
 
 
 @lru_cache(maxsize=16)
@@ -148,7 +163,7 @@ def _check_deadline(check: Keyword) -> Keyword:
     def check_with_deadline(
         validator: Any, value: Any, instance: Any, schema: Any
     ) -> Iterator[ValidationError]:
-        if time.thread_time() > _Deadline.cpu_time:
+        if time.thread_time() > _deadline.cpu_time:
             raise CheckTimeout("the schema refers to itself too often")
         yield from check(validator, value, instance, schema) or ()
 

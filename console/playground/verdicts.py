@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from console.playground.partial_json import InvalidJson, parse_partial
 from console.playground.plan import ExpectedCall, Tool
 from console.playground.results import ReceivedToolCall
-from console.playground.schemas import SchemaViolation, first_violation
+from console.playground.schemas import SchemaViolation, first_violation, json_equal
 
 Json = dict[str, Any]
 Schema = dict[str, Any]
@@ -202,14 +202,3 @@ def _grade(call: ReceivedToolCall, judged: Json, expectation: ExpectedCall) -> s
     ):
         return "equal"
     return "types" if judged["ok"] else "wrong"
-
-
-def json_equal(left: Any, right: Any) -> bool:
-    """Whether two JSON values are equal: 1 and 1.0 are, 1 and true are not."""
-    if isinstance(left, bool) or isinstance(right, bool):
-        return left is right
-    if isinstance(left, dict) and isinstance(right, dict):
-        return left.keys() == right.keys() and all(json_equal(left[k], right[k]) for k in left)
-    if isinstance(left, list) and isinstance(right, list):
-        return len(left) == len(right) and all(map(json_equal, left, right))
-    return bool(left == right)

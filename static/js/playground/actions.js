@@ -7,7 +7,8 @@ export function listen(app) {
   const actions = {
     stop: () => app.runs?.stop(),
     resume: () => app.runs?.resume(),
-    reply: () => app.live.reply(app, app.replyable()),
+    "new-conversation": () => app.newConversation(),
+    "drop-logged": () => app.composer.dropLogged(),
     presets: (button) => lazy.history().then((m) => m.presetMenu(button, app)),
     history: () => lazy.history().then((m) => m.openHistory()),
     share: () => lazy.history().then((m) => m.share(app.runs?.latest)),

@@ -1,6 +1,6 @@
 // Renders one answer: text, reasoning, tool calls, failed attempts and verdicts.
 import { $, _, el, icon } from "./dom.js";
-import { seconds } from "./format.js";
+import { ms } from "../format.js";
 import { Rendering, json, plain } from "./markdown.js";
 
 const CALL_CAP = 20_000;
@@ -50,7 +50,9 @@ export class Answer {
     if (this.finished === this.repetition) return;
     this.finished = this.repetition;
     if (this.body.querySelector("pre.code")) import("./highlight.js").then((m) => m.decorate(this.body));
-    if (near && this.followed) this.scroller.scrollTop = 0;
+    // The message that it answers is the last one above it.
+    const asked = [...this.scroller.querySelectorAll(".turn")].at(-1);
+    if (near && this.followed) this.scroller.scrollTop = asked ? asked.offsetTop - this.scroller.firstElementChild.offsetTop : 0;
   }
 
   #head(repetition) {
@@ -116,7 +118,7 @@ function callPart(block) {
   let drawnKey = "";
   const update = (call, repetition, expected) => {
     const judged = judge(call, repetition, expected);
-    const key = [call.text.length, call.result?.length, judged?.kind, judged?.words, judged?.hint].join("|");
+    const key = [call.text.length, call.result?.length, judged?.kind, judged?.label, judged?.hint].join("|");
     if (key === drawnKey) return;
     drawnKey = key;
     args.replaceChildren(...(call.text.length < CALL_CAP ? json(call.text) : plain(call.text.slice(0, CALL_CAP) + "…")));
@@ -126,25 +128,25 @@ function callPart(block) {
     root.dataset.kind = judged.kind;
     pill.hidden = false;
     pill.className = `pill ml ${judged.kind}`;
-    pill.replaceChildren(icon(VERDICTS[judged.kind][0]), judged.words);
+    pill.replaceChildren(icon(VERDICTS[judged.kind][0]), judged.label);
     hint.hidden = !judged.hint;
     hint.replaceChildren(...plain(sentence(judged.hint ?? "")), ...(judged.expectedArguments ? [" ", _("Expected:"), " ", el("code", {}, json(judged.expectedArguments))] : []));
   };
   return { root, update };
 }
 
-/** What the verdict on tools says about one call: kind, words, hint. */
+/** What the verdict on tools says about one call: kind, label, hint. */
 function judge(call, repetition, expected) {
   const verdict = repetition.verdicts.tools;
   if (!verdict) return null;
   const i = repetition.calls.indexOf(call);
   const callVerdict = (verdict.calls ?? []).find((c) => c.id === call.id) ?? (verdict.calls ?? [])[i];
   const ok = callVerdict ? callVerdict.ok : verdict.ok;
-  if (ok) return { kind: "ok", words: verdict.expected > 1 ? _("{n} of {m} correct", { n: verdict.correct ?? verdict.expected, m: verdict.expected }) : _("Correct") };
+  if (ok) return { kind: "ok", label: verdict.expected > 1 ? _("{n} of {m} correct", { n: verdict.correct ?? verdict.expected, m: verdict.expected }) : _("Correct") };
   const kind = callVerdict?.problem === "unexpected" || callVerdict?.problem === "name" ? "bad" : "warn";
   const match = (verdict.matches ?? []).findIndex((m) => m.call === i);
   const expectedArguments = match >= 0 && expected?.[match]?.arguments;
-  return { kind, words: VERDICTS[kind][1](), hint: callVerdict?.message ?? "", expectedArguments: expectedArguments ? JSON.stringify(expectedArguments) : "" };
+  return { kind, label: VERDICTS[kind][1](), hint: callVerdict?.message ?? "", expectedArguments: expectedArguments ? JSON.stringify(expectedArguments) : "" };
 }
 
 /** Error message of the server as a sentence. */
@@ -169,7 +171,7 @@ function line(kind, name, title, text, path) {
 
 function fallback(attempt, answered, repetition) {
   const provider = attempt.provider || attempt.target;
-  const after = _("{s} s", { s: seconds((attempt.ended_ms ?? 0) - (attempt.started_ms ?? 0)) });
+  const after = ms((attempt.ended_ms ?? 0) - (attempt.started_ms ?? 0));
   const reason = attempt.skipped
     ? _("{who} was skipped: {why}.", { who: provider, why: attempt.skipped })
     : attempt.status >= 400

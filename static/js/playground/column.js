@@ -1,6 +1,6 @@
 // One column: a letter, a model, its answer in one or more repetitions, its figures, its menu.
 import { $, _, el, hidden, icon, logo } from "./dom.js";
-import { known } from "./format.js";
+import { known } from "../format.js";
 
 const STATES = {
   idle: ["", "i:circle", () => _("Not run yet")],
@@ -14,9 +14,9 @@ const STATES = {
 export class Column {
   constructor(id, model, app) {
     Object.assign(this, { id, model, app, overrides: {}, repetitions: [], pick: 0, run: null, blind: "", notes: [] });
-    // `userMessage` is the message of the current run. `history` has the messages before it; once
-    // the answer is part of it, its last `answerLength` messages are that answer.
-    Object.assign(this, { history: [], userMessage: null, answerLength: 0, answerInHistory: false });
+    // `history` has all messages; once the latest answer is part of it, its last `answerLength`
+    // messages are that answer.
+    Object.assign(this, { history: [], answerLength: 0, answerInHistory: false });
     this.#build();
     this.name();
   }
@@ -58,17 +58,17 @@ export class Column {
 
   /** The state that a refused run restores. */
   snapshot() {
-    const { repetitions, run, pick, userMessage, answerLength, answerInHistory } = this;
-    return { repetitions, run, pick, userMessage, answerLength, answerInHistory };
+    const { repetitions, run, pick, history, answerLength, answerInHistory } = this;
+    return { repetitions, run, pick, history, answerLength, answerInHistory };
   }
 
   /** Ready for a new run. */
   begin(run) {
-    Object.assign(this, { repetitions: [], pick: 0, run, answerLength: 0, userMessage: null, answerInHistory: false });
+    Object.assign(this, { repetitions: [], pick: 0, run, answerLength: 0, answerInHistory: false });
     const { Answer, Stats } = this.app.live;
     if (!this.answer) {
       this.answer = new Answer(this.content, {
-        retry: () => this.app.run([this]),
+        retry: () => this.app.run([this], { again: true }),
         translation: () => this.app.translate(this),
         expected: () => this.run?.expected,
         top: () => this.app.mode === "compare",
@@ -101,7 +101,8 @@ export class Column {
     this.empty = el("div.parts");
     this.note = el("div.note", { hidden: true });
     this.repetitionBar = el("div.repetitions", { hidden: true, role: "group" });
-    this.region = el("div.answer", { tabindex: 0, role: "region" }, this.turns, this.empty, this.content);
+    this.answerTools = el("div.answer-tools", { hidden: true });
+    this.region = el("div.answer", { tabindex: 0, role: "region" }, this.turns, this.empty, this.content, this.answerTools);
     this.head = el("header", {}, this.badge, this.picker, this.overridesBadge, this.stateBox, this.menu);
     this.root = el("section.pcol.card", { role: "group" }, this.head, this.note, this.repetitionBar, this.region);
   }
@@ -139,9 +140,18 @@ export class Column {
     if (repetition) this.answer.show(repetition, { blind: Boolean(this.blind) });
     if (this.stats) this.stats.root.hidden = !repetition || Boolean(this.blind);
     if (repetition) this.stats.update(this.figures, ["ok", "fallback"].includes(this.state) ? rank : unranked(rank), this.busy);
+    this.answerTools.hidden = !repetition?.over || Boolean(this.blind);
+    if (!this.answerTools.hidden && !this.answerTools.childElementCount) this.#buildAnswerTools();
     this.#paintState();
     this.#paintRepetitions();
     this.#paintNotes();
+  }
+
+  #buildAnswerTools() {
+    const actions = this.app.live.answerActions(this.app, this);
+    const button = (name, label, action) => el("button.btn.ghost.sm", { type: "button", onclick: action }, icon(name), label);
+    this.answerTools.append(button("i:rotate-cw", _("Regenerate"), actions.run), button("i:pencil", _("Edit"), actions.edit),
+      button("i:corner-down-right", _("Branch"), actions.branch), button("i:copy", _("Copy"), actions.copy));
   }
 
   #paintState() {

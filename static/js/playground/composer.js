@@ -1,15 +1,17 @@
 // The prompt: message, system, tools, schema, parameters, images; its request and its estimated cost.
 import { $, $$, _, el } from "./dom.js";
-import { count, known, roughly, tokensOf } from "./format.js";
+import { count, known, tokensOf, usd } from "../format.js";
 import { Images } from "./images.js";
 import { Rows } from "./tools.js";
 
 const GUESSED_OUTPUT = 300; // Tokens of an answer whose length nobody limited.
 const IMAGE_TOKENS = 1000;
+const ENTER_KEY = "dragoman-enter-sends";
 
 export class Composer {
   constructor(app) {
     this.app = app;
+    this.logged = {};
     this.form = $("#pg-form");
     this.text = $("#pg-text");
     this.system = $("#pg-system");
@@ -20,10 +22,23 @@ export class Composer {
     this.#tabs();
     $("#pg-dialect").append(...app.boot.dialects.map((d) => el("option", { value: d.id }, d.label)));
     this.form.addEventListener("input", () => this.changed());
+    this.#enter();
     this.form.addEventListener("submit", (event) => { event.preventDefault(); app.run(); });
     $('[data-do="add-tool"]').onclick = () => this.tools.add({ schema: TOOL_SCHEMA }, true);
     $('[data-do="add-call"]').onclick = () => this.expected.add({ name: this.tools.values[0]?.name ?? "" }, true);
     $('[data-do="sample-schema"]').onclick = () => { this.schemaBox.value = SAMPLE_SCHEMA; this.changed(); };
+  }
+
+  /** Enter sends the message, unless that is switched off; Shift+Enter is a new line. */
+  #enter() {
+    const box = $("#pg-enter");
+    box.checked = localStorage.getItem(ENTER_KEY) !== "off";
+    box.addEventListener("change", () => localStorage.setItem(ENTER_KEY, box.checked ? "on" : "off"));
+    this.text.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.ctrlKey || event.metaKey || event.isComposing || !box.checked) return;
+      event.preventDefault();
+      if (this.filled && !this.app.busy) this.app.run();
+    });
   }
 
   #tabs() {
@@ -54,7 +69,7 @@ export class Composer {
       text: this.text.value, system: this.system.value, schema: this.schemaBox.value,
       tools: this.tools.values, expected: this.expected.values, params: this.params,
       repeat: Math.max(1, Math.min(20, Number($("#pg-repeat").value) || 1)),
-      dialect: $("#pg-dialect").value, images: this.images.list,
+      dialect: $("#pg-dialect").value, images: this.images.list, ...this.logged,
     };
   }
 
@@ -71,6 +86,7 @@ export class Composer {
     }
     $("#pg-repeat").value = settings.repeat ?? 1;
     if (settings.dialect) $("#pg-dialect").value = settings.dialect;
+    this.#setLogged(settings);
     this.changed();
   }
 
@@ -90,6 +106,19 @@ export class Composer {
     return text ? JSON.parse(text) : null;
   }
 
+  /** What a logged request has beyond the fields of the page: sent along, and named under Parameters. */
+  #setLogged({ logged_settings, logged_setting_names: names = [], logged_request: request, stream }) {
+    this.logged = logged_settings ? { logged_settings, logged_setting_names: names, logged_request: request, stream } : {};
+    $("#pg-logged").hidden = !logged_settings || !names.length;
+    $("#pg-logged-names").textContent = names.join(", ");
+  }
+
+  /** Sends only what the page displays. */
+  dropLogged() {
+    this.#setLogged({});
+    this.changed();
+  }
+
   /** Empties the message. */
   clear() {
     this.text.value = "";
@@ -102,17 +131,24 @@ export class Composer {
     return Boolean(this.text.value.trim() || this.images.list.length);
   }
 
-  /** The message as parts, pictures first. */
+  /** Restores a message that was not accepted. */
+  set content(parts) {
+    this.text.value = parts.filter((part) => part.type === "text").map((part) => part.text).join("\n");
+    this.images.list = parts.filter((part) => part.type === "image");
+    this.changed();
+  }
+
+  /** The message as parts, images first. */
   get content() {
-    const pictures = this.images.list.map(({ media_type, data }) => ({ type: "image", media_type, data }));
-    return [...pictures, ...(this.text.value ? [{ type: "text", text: this.text.value }] : [])];
+    const images = this.images.list.map(({ media_type, data }) => ({ type: "image", media_type, data }));
+    return [...images, ...(this.text.value ? [{ type: "text", text: this.text.value }] : [])];
   }
 
   /** The part of a run's input that all columns share; null if something is wrong and was said. */
-  input({ message = true } = {}) {
+  input({ message = true, columns = this.app.active() } = {}) {
     this.errors({});
     const wrong = {};
-    if (message && !this.filled && !this.app.answerable()) wrong.message = _("Write a message first.");
+    if (message && !this.app.answerable(columns)) wrong.message = _("Write a message first.");
     let schema = null;
     try {
       schema = this.schema;
@@ -127,7 +163,7 @@ export class Composer {
       return null;
     }
     const { system, params, repeat, dialect } = this.values;
-    return { dialect, system, params, repeat, schema, tools: this.tools.parsed, expected: this.expected.parsed, stream: true };
+    return { dialect, system, params, repeat, schema, tools: this.tools.parsed, expected: this.expected.parsed, stream: true, ...this.logged };
   }
 
   /** What is wrong, in words, and the tab where it is. */
@@ -196,7 +232,7 @@ export class Composer {
       sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat * this.app.caseCount();
     }
     const known_ = unknown.length < this.app.active().length;
-    const parts = known_ ? [sum ? _("about {cost}", { cost: roughly(sum) }) : _("free")] : [];
+    const parts = known_ ? [sum ? _("about {cost}", { cost: usd(sum) }) : _("free")] : [];
     if (unknown.length) parts.push(known_ ? _("without {columns}", { columns: unknown.join(", ") }) : _("price unknown"));
     $("#pg-cost").textContent = parts.join(" ");
   }

@@ -45,7 +45,7 @@ export const hidden = (text) => el("span.sr", {}, text);
 
 /** The one polite line for readers. Answers themselves are never announced. */
 export function say(text) {
-  const line = $("#pg-status");
+  const line = $("#pg-status") ?? $("#live");
   line.textContent = "";
   requestAnimationFrame(() => (line.textContent = text));
 }

@@ -1,11 +1,8 @@
 // History, presets with versions, links to runs, and exports.
 import { _, call, el, icon, notice, baseUrl } from "./dom.js";
-import { language, usd } from "./format.js";
+import { minute, usd } from "../format.js";
 import { dialog, menu } from "./overlay.js";
 import { restore, setPreset, snapshot } from "./settings.js";
-
-const time = (value) =>
-  new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" }).format(new Date(value));
 
 /** A list of past runs, newest first, in pages. */
 export function openHistory() {
@@ -35,7 +32,7 @@ function entry(run) {
   return el("li", {}, el("a", { href: `${baseUrl()}?run=${encodeURIComponent(run.id)}` },
     el("b.trunc", {}, run.title || run.prompt || _("Untitled run")),
     el("span.hint.trunc", {}, [run.models ?? run.columns ?? []].flat().join(", ")),
-    el("span.hint.num", {}, [run.created_at ? time(run.created_at) : "", facts].filter(Boolean).join(" · "))));
+    el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", facts].filter(Boolean).join(" · "))));
 }
 
 export async function share(run) {
@@ -111,7 +108,7 @@ function name(app) {
 async function versions(preset, app) {
   const { versions: all = [] } = await call(`/presets/${preset.id}`).catch(() => ({}));
   const box = dialog(_("Versions of {name}", { name: preset.name }), el("ul.runs", {}, all.map((v) => el("li", {},
-    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? time(v.created_at) : ""))))));
+    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? minute(v.created_at) : ""))))));
 }
 
 async function remove(preset, app) {

@@ -4,7 +4,7 @@ import { buttons, emptyText, notes, strip } from "./bars.js";
 import { Column } from "./column.js";
 import { Composer } from "./composer.js";
 import { $, $$, _, el, icon, notice, say } from "./dom.js";
-import { tokensOf } from "./format.js";
+import { tokensOf } from "../format.js";
 import { lazy } from "./lazy.js";
 import { Picker } from "./picker.js";
 import { MAX_COLUMNS, restore, saveDraftOf, setPreset } from "./settings.js";
@@ -59,9 +59,9 @@ class App {
   }
 
   /** Asks some columns, or all of the mode. */
-  async run(columns) {
+  async run(columns, options) {
     await this.loadLive();
-    await this.runs.start(columns);
+    await this.runs.start(columns, options);
   }
 
   // Columns
@@ -76,12 +76,11 @@ class App {
   earlierTokens = (column) => tokensOf(JSON.stringify(this.mode === "matrix" ? this.sharedMessages : column.history)) - 1;
 
   /** Whether a run makes sense without a new message: the conversation waits for an answer. */
-  answerable = () => this.active().every(({ history }) => history.length > 0 && (this.prefilled || history.at(-1).role !== "assistant"));
+  answerable = (columns) => columns.every(({ history }) => history.length > 0 && (this.prefilled || history.at(-1).role !== "assistant"));
 
-  /** Columns whose answer can be replied to. */
-  replyable() {
-    if (this.mode !== "compare" || this.busy || this.blindOrder) return [];
-    return this.columns.filter((c) => c.selected?.over && !c.answerInHistory);
+  /** Whether a run without a new message gives the latest answers again. */
+  get repeats() {
+    return this.mode !== "matrix" && !this.composer.filled && this.active().some((column) => column.answerInHistory);
   }
 
   add(model) {
@@ -89,12 +88,21 @@ class App {
     const id = [...LETTERS].find((letter) => !this.columns.some((c) => c.id === letter));
     const column = new Column(id, model ?? this.#suggestedModel(), this);
     column.empty.append(emptyText(this));
-    column.history = [...this.sharedMessages];
+    column.history = this.#commonMessages();
     this.columns.push(column);
     this.addButton.before(column.root);
     this.layout();
     if (!model && this.mode !== "matrix") this.pickModel(column);
     return column;
+  }
+
+  /** The messages with which all conversations begin. */
+  #commonMessages() {
+    const [first, ...others] = this.columns.map((column) => column.history.map((message) => JSON.stringify(message)));
+    if (!first) return [...this.sharedMessages];
+    const end = first.findIndex((message, i) => others.some((other) => other[i] !== message));
+    const count = end < 0 ? first.length - (others.length ? 0 : this.columns[0].answerLength) : end;
+    return this.columns[0].history.slice(0, count);
   }
 
   /** A model for a new column: routes first, those of the demo only if nothing else is there. */
@@ -137,7 +145,7 @@ class App {
   newConversation() {
     Object.assign(this, { sharedMessages: [], prefilled: false });
     for (const column of this.columns) {
-      Object.assign(column, { history: [], userMessage: null, answerLength: 0 });
+      Object.assign(column, { history: [], answerLength: 0 });
       if (column.answer) column.begin(null);
     }
     this.layout();
@@ -158,7 +166,7 @@ class App {
     $("#tab-message").hidden = $("#tab-images").hidden = mode === "matrix";
     if (mode === "matrix") this.composer.choose("system");
     else if (this.composer.form.dataset.part !== "tab-message") this.composer.choose("message");
-    this.composer.text.placeholder = mode === "chat" ? _("Write a message. Paste or drop images here.") : _("Send the same message to all columns. Paste or drop images here.");
+    this.composer.text.placeholder = mode === "chat" ? _("Write a message. Paste or drop images here.") : _("Send a message to all columns. Paste or drop images here.");
     $(".colnav").hidden = mode !== "compare";
     $("#pg-blind-label").hidden = mode !== "compare";
     if (mode === "compare") while (this.columns.length < 2) this.add(this.#suggestedModel());
@@ -211,7 +219,7 @@ class App {
     live?.draw($("#pg-timeline"), compared);
     live?.result($("#pg-result"), compared);
     buttons(this, columns);
-    $("#pg-reply").hidden = !this.replyable().length;
+    $("#pg-new").hidden = this.mode === "matrix" || this.busy || !this.columns.some((column) => column.history.length);
     strip(this, columns);
   }
 

@@ -68,7 +68,7 @@ const BUILD = {
   blockquote: (t) => [el("blockquote", {}, many(t.tokens))],
   list: (t) => [list(t)],
   link: (t) => link(t.href, many(t.tokens)),
-  image: (t) => link(t.href, plain(_("[picture: {name}]", { name: t.text || t.href }))),
+  image: (t) => link(t.href, plain(_("[image: {name}]", { name: t.text || t.href }))),
   table: (t) => [table(t)],
 };
 

@@ -2,7 +2,7 @@
 import { Answer } from "./answer.js";
 import { $, _, el, hidden, icon, notice } from "./dom.js";
 import { answerText } from "./diff.js";
-import { seconds, usd } from "./format.js";
+import { ms, usd } from "../format.js";
 import { dialog } from "./overlay.js";
 import { figures } from "./stats.js";
 import { Repetition } from "./repetition.js";
@@ -126,7 +126,7 @@ export class Matrix {
     td.replaceChildren(el("button.cell", { type: "button", onclick: () => this.#open(repetitions, column, c) },
       el(`span.row.${kind || "muted"}`, {}, icon(name), el("b", {}, repetitions.length > 1 ? _("{n} of {m}", { n: good, m: repetitions.length }) : words), hidden(words)),
       el("span.snippet", { dir: "auto" }, answerText(repetitions[0]).slice(0, 160) || (repetitions[0].end?.error ?? "")),
-      el("small.num.muted", {}, live ? "" : [`${seconds(f.total)} s`, f.cost === null ? "" : usd(f.cost)].filter(Boolean).join(" · "))));
+      el("small.num.muted", {}, live ? "" : [ms(f.total), f.cost === null ? "" : usd(f.cost)].filter(Boolean).join(" · "))));
   }
 
   #open(repetitions, column, c) {

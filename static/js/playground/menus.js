@@ -11,7 +11,7 @@ export function columnMenu(column, app) {
   const done = selected?.over;
   menu(column.menu, _("More for {letter}", { letter: column.letter }), [
     column.busy ? { icon: "i:square", label: _("Stop"), run: () => column.run.stop(column.id) }
-      : { icon: "i:play", label: selected ? _("Run again") : _("Run"), run: () => app.run([column]) },
+      : { icon: "i:play", label: selected ? _("Run again") : _("Run"), run: () => app.run([column], { again: Boolean(selected) }) },
     column.history.length > 0 && { icon: "i:message-square-plus", label: _("New conversation"), run: () => app.newConversation() },
     { icon: "i:sliders-horizontal", label: _("Override settings"), run: () => overrideSettings(column, app) },
     { icon: "i:maximize-2", label: column.root.classList.contains("wide") ? _("Normal width") : _("Expand"), run: () => column.root.classList.toggle("wide") },

@@ -1,6 +1,6 @@
 // Runs: asks columns or cases, follows the events of each run, and opens stored runs again.
 import { $, _, say } from "./dom.js";
-import { seconds } from "./format.js";
+import { ms } from "../format.js";
 import { lazy } from "./lazy.js";
 import { saveDraftOf } from "./settings.js";
 
@@ -23,22 +23,22 @@ export class Runs {
   }
 
   /** Asks some columns, or all of the mode. */
-  async start(columns = this.app.active()) {
+  async start(columns = this.app.active(), { again = false } = {}) {
     const { app } = this;
     const matrix = app.mode === "matrix";
-    const input = matrix ? this.#matrixInput() : this.#chatInput();
-    if (!input || !columns.length) return;
+    const { message, before } = matrix ? {} : this.#addMessage(columns, again);
+    const input = matrix ? this.#matrixInput() : this.#chatInput(columns, message);
+    if (!input || !columns.length) return this.#restore(before);
     const blind = app.mode === "compare" && $("#pg-blind").checked && columns.length > 1 && columns.length === app.columns.length;
-    const { message, ...shared } = input;
-    const columnSettings = columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides, ...this.#columnMessages(c, message) }));
+    const columnSettings = columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides, ...this.#columnMessages(c, input.messages) }));
     const run = this.#newRun(columns, input.expected);
-    run.before = columns.map((column) => [column, column.snapshot()]);
+    Object.assign(run, { before, message });
     for (const column of columns) {
       // A column that is still writing is asked anew: its old answer would go on costing.
       if (column.busy) column.run.stop(column.id);
       if (!matrix) column.begin(run);
-      column.userMessage = message;
     }
+    if (message) app.composer.clear();
     if (matrix) app.matrix.begin(run);
     await this.#hideNames(blind, columns);
     this.list.add(run);
@@ -46,7 +46,7 @@ export class Runs {
     app.compareWith("");
     app.layout();
     say(_("Running {n} columns.", { n: columns.length }));
-    const body = { ...shared, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}) };
+    const body = { ...input, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}) };
     await this.#follow(run, run.start(matrix ? "/matrix" : "/runs", body));
   }
 
@@ -57,8 +57,6 @@ export class Runs {
     Object.assign(run, { id: stored.id, last: "0" });
     if (run.matrix) app.matrix.begin(run);
     else for (const column of app.columns) column.begin(run);
-    const message = app.composer.filled ? { role: "user", content: app.composer.content } : null;
-    for (const column of app.columns) column.userMessage = message;
     app.layout();
     this.list.add(run);
     this.#follow(run, run.resume());
@@ -99,10 +97,9 @@ export class Runs {
   #refused(run, error) {
     run.done = true;
     this.list.delete(run);
-    for (const [column, before] of run.before ?? []) {
-      column.begin(null);
-      Object.assign(column, before);
-    }
+    for (const [column] of run.before ?? []) column.begin(null);
+    this.#restore(run.before);
+    if (run.message && !this.app.composer.filled) this.app.composer.content = run.message.content;
     if (error.signIn) {
       saveDraftOf(this.app);
       location.assign(error.signIn);
@@ -117,7 +114,7 @@ export class Runs {
       if (column?.run === run) column.apply(event);
       if (event.type === "end" && column && !column.blind) {
         say(event.status === "ok"
-          ? _("{letter} finished after {s} s.", { letter: column.letter, s: seconds(event.total_ms) })
+          ? _("{letter} finished after {time}.", { letter: column.letter, time: ms(event.total_ms) })
           : _("{letter} ended: {status}.", { letter: column.letter, status: event.status }));
       }
     }
@@ -134,7 +131,7 @@ export class Runs {
     // Answers without an end were interrupted together with the server process.
     for (const repetition of this.#repetitionsOf(run)) repetition.interrupt();
     if (run.matrix || !run.columns.some((c) => c.run === run)) return;
-    if (app.mode === "chat") this.#appendTurn(run.columns[0]);
+    for (const column of run.columns) if (column.run === run && !column.answerInHistory) app.live.appendAnswer(column);
     app.layout();
     if (this.blindOrder && !this.busy) this.#askForVote(run);
     const done = app.columns.filter((c) => c.state === "ok" || c.state === "fallback").length;
@@ -149,13 +146,6 @@ export class Runs {
     });
   }
 
-  /** In a chat, the answer becomes part of the next request. */
-  #appendTurn(column) {
-    if (!this.app.live.hasContent(column.selected)) return;
-    this.app.live.appendAnswer(column);
-    this.app.composer.clear();
-  }
-
   /** Hides the names of the columns for a blind vote, or shows them again. */
   async #hideNames(blind, columns) {
     if (!blind && !this.vote) return;
@@ -167,12 +157,25 @@ export class Runs {
     for (const column of this.blindOrder ?? app.columns) app.addButton.before(column.root);
   }
 
-  #chatInput() {
-    const { composer, sharedMessages } = this.app;
-    const input = composer.input();
-    if (!input) return null;
-    const message = composer.filled ? { role: "user", content: composer.content } : null;
-    return { ...input, message, messages: [...sharedMessages, ...(message ? [message] : [])] };
+  /** Adds the composer's message to the conversations; without one, the latest answers are given again. */
+  #addMessage(columns, again) {
+    const { composer, live } = this.app;
+    const before = columns.map((column) => [column, column.snapshot()]);
+    const message = composer.filled && !again ? { role: "user", content: composer.content } : null;
+    for (const column of columns) {
+      if (message) column.history = [...column.history, message];
+      else live.dropAnswer(column);
+    }
+    return { message, before };
+  }
+
+  #restore(before) {
+    for (const [column, values] of before ?? []) Object.assign(column, values);
+  }
+
+  #chatInput(columns, message) {
+    const input = this.app.composer.input({ message: !message, columns });
+    return input && { ...input, messages: columns[0]?.history ?? [] };
   }
 
   #matrixInput() {
@@ -182,10 +185,9 @@ export class Runs {
     return input && { ...input, cases };
   }
 
-  /** A column's conversation where it differs from the one that all columns share. */
-  #columnMessages(column, message) {
-    const { mode, sharedMessages } = this.app;
-    if (mode === "matrix" || JSON.stringify(column.history) === JSON.stringify(sharedMessages)) return {};
-    return { messages: [...column.history, ...(message ? [message] : [])] };
+  /** A column's conversation where it differs from the first one's. */
+  #columnMessages(column, messages) {
+    if (this.app.mode === "matrix" || JSON.stringify(column.history) === JSON.stringify(messages)) return {};
+    return { messages: column.history };
   }
 }

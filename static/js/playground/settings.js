@@ -24,28 +24,30 @@ export function saveDraftOf(app) {
 
 /** Restores a preset, a draft or the settings of a stored run. */
 export async function restore(app, settings) {
-  app.composer.values = composerValues(settings);
+  // A logged request and a stored run keep all messages in the conversation.
+  const whole = Boolean(settings.logged_request || settings.run) && !settings.cases && !settings.earlier;
+  const divide = whole ? (messages = []) => ({ earlier: messages, text: "", images: [] }) : split;
+  app.composer.values = composerValues(settings, divide);
   if (settings.cases) {
     app.storedCases = parseCases(settings.cases);
     app.matrix?.set(app.storedCases);
   }
-  app.sharedMessages = settings.earlier ?? split(settings.messages ?? settings.cases?.[0]?.messages).earlier;
+  app.sharedMessages = settings.earlier ?? divide(settings.messages ?? settings.cases?.[0]?.messages).earlier;
   app.prefilled = !settings.earlier && app.sharedMessages.at(-1)?.role === "assistant";
-  if (settings.columns?.length) restoreColumns(app, settings);
+  if (settings.columns?.length) restoreColumns(app, settings, divide);
   if (app.columns.some((c) => c.history.length)) await app.loadLive();
   app.mode = settings.mode ?? (app.columns.length > 1 ? "compare" : "chat");
   await app.setMode(app.mode);
 }
 
-function restoreColumns(app, { columns, histories }) {
+function restoreColumns(app, { columns, histories }, divide) {
   for (const column of app.columns) column.root.remove();
   app.columns = [];
   for (const { id, model, ...values } of columns.slice(0, MAX_COLUMNS)) {
     const column = app.add(model);
     if (id && !app.columns.some((c) => c.id === id)) column.id = id;
     column.overrides = overridesOf(values);
-    // The last message of a column stands in the composer, not in its conversation.
-    column.history = histories?.[column.id] ?? (values.messages ? split(values.messages).earlier : [...app.sharedMessages]);
+    column.history = histories?.[column.id] ?? (values.messages ? divide(values.messages).earlier : [...app.sharedMessages]);
     column.name();
   }
 }

@@ -1,16 +1,15 @@
 // The row of figures under an answer, with the best column of each figure.
 import { _, el, hidden, setVars } from "./dom.js";
 import { tip } from "./overlay.js";
-import { compact, count, known, seconds, usd } from "./format.js";
+import { count, known, ms, tokens, usd } from "../format.js";
 
 const ROWS = [
-  ["ttft", () => _("TTFT"), (f) => [seconds(f.ttft), " s"], Math.min, () => _("fastest")],
-  ["total", (live) => (live ? _("So far") : _("Total")), (f) => [seconds(f.total), " s"], Math.min, () => _("fastest")],
-  ["speed", () => _("Speed"), (f) => [known(f.speed) ? count(Math.round(f.speed)) : "–", "/s"], Math.max, () => _("fastest")],
-  ["output", () => _("Tokens"), (f) => [known(f.input) ? `${compactOr(f.input)}→${compactOr(f.output)}` : compactOr(f.output), ""], null, null],
+  ["ttft", () => _("TTFT"), (f) => withUnit(ms(f.ttft)), Math.min, () => _("fastest")],
+  ["total", (live) => (live ? _("So far") : _("Total")), (f) => withUnit(ms(f.total)), Math.min, () => _("fastest")],
+  ["speed", () => _("Speed"), (f) => [known(f.speed) ? count(Math.round(f.speed)) : "—", "/s"], Math.max, () => _("fastest")],
+  ["output", () => _("Tokens"), (f) => [known(f.input) ? `${tokens(f.input)}→${tokens(f.output)}` : tokens(f.output), ""], null, null],
   ["cost", () => _("Cost"), (f) => [usd(f.cost), ""], Math.min, () => _("cheapest")],
 ];
-const compactOr = (value) => (known(value) ? compact(value) : "–");
 const NAMES = ROWS.map(([name]) => name);
 
 function median(values) {
@@ -66,28 +65,34 @@ export class Stats {
       cell.dt.textContent = label(live);
       const guessed = (name === "output" && result.estimated) || (name === "cost" && result.estimatedCost);
       const about = guessed && known(value) ? "~" : "";
-      cell.dd.replaceChildren(about + text, el("small", {}, text === "–" ? "" : unit), best ? hidden(` (${word()})`) : "");
+      cell.dd.replaceChildren(about + text, el("small", {}, text === "—" ? "" : unit), best ? hidden(` (${word()})`) : "");
       cell.root.classList.toggle("best", best);
-      cell.root.title = name === "output" ? tokenWords(result) : spread ? spreadWords(name, spread) : "";
+      cell.root.title = name === "output" ? tokenText(result) : spread ? spreadText(name, spread) : "";
       // Cached and reasoning tokens have no room of their own.
       if (name === "output" && !live && (result.cached || result.reasoning)) {
-        const more = el("button.more", { type: "button", onclick: () => tip(more, tokenWords(result)) }, about + text, hidden(_("details")));
+        const more = el("button.more", { type: "button", onclick: () => tip(more, tokenText(result)) }, about + text, hidden(_("details")));
         cell.dd.replaceChildren(more);
       }
-      if (spread) cell.dd.append(el("small.spread", {}, spreadWords(name, spread)));
+      if (spread) cell.dd.append(el("small.spread", {}, spreadText(name, spread)));
       setVars(cell.dd, { "--w": `${rank?.[name]?.max && known(value) ? (100 * value) / rank[name].max : 0}%` });
     });
   }
 }
 
-function spreadWords(name, [low, high]) {
+/** A formatted figure and its unit, for different type sizes. */
+function withUnit(text) {
+  const at = text.lastIndexOf(" ");
+  return at < 0 ? [text, ""] : [text.slice(0, at), text.slice(at)];
+}
+
+function spreadText(name, [low, high]) {
   if (name === "output") return `${count(low)}–${count(high)}`;
   if (name === "cost") return `${usd(low)}–${usd(high)}`;
   if (name === "speed") return `${count(Math.round(low))}–${count(Math.round(high))}`;
-  return `${seconds(low)}–${seconds(high)}`;
+  return `${ms(low)}–${ms(high)}`;
 }
 
-function tokenWords(f) {
+function tokenText(f) {
   const parts = [_("{n} in", { n: count(f.input) }), _("{n} out", { n: count(f.output) })];
   if (known(f.cached)) parts.push(_("{n} from cache", { n: count(f.cached) }));
   if (known(f.reasoning)) parts.push(_("{n} reasoning", { n: count(f.reasoning) }));

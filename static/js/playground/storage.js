@@ -26,15 +26,15 @@ export function initialSettings(boot) {
   const columns = (routes.length ? routes : boot.models.slice(0, 1)).map((m) => ({ model: m.id }));
   const defaults = { mode: "compare", columns };
   const stored = boot.run?.settings;
-  if (stored) return { mode: stored.cases ? "matrix" : undefined, ...stored };
+  if (stored) return { mode: stored.cases ? "matrix" : undefined, ...stored, run: boot.run.id };
   const link = boot.settings;
   if (link) return link.columns?.length ? link : { ...link, columns };
   return loadDraft() ?? defaults;
 }
 
 /** Values of the composer: stored ones, or those of the last message of a request. */
-export function composerValues(settings) {
-  const { text, images } = split(settings.messages);
+export function composerValues(settings, divide) {
+  const { text, images } = divide(settings.messages);
   return { ...settings, text: settings.text ?? text, images: settings.images ?? images };
 }
 

@@ -1,6 +1,6 @@
 // All columns on one axis: waiting, writing, failed tries; and the result in four numbers.
 import { _, el, hidden, icon, setVars } from "./dom.js";
-import { known, seconds, usd } from "./format.js";
+import { known, ms, usd } from "../format.js";
 
 /** Segments of one repetition in milliseconds: {kind, from, to}. */
 export function segments(repetition) {
@@ -34,10 +34,10 @@ export function draw(host, columns) {
   host.closest(".sum").hidden = !rows.length;
   const all = rows.map(([, repetition]) => segments(repetition));
   const end = Math.max(1, ...all.flat().map((s) => s.to));
-  const length = `${seconds(end)} s`;
+  const length = ms(end);
   host.parentElement.querySelector(".count").textContent = length;
   host.replaceChildren(...rows.map(([column, repetition], i) => {
-    const words = all[i].map((s) => `${WORDS[s.kind]()} ${seconds(s.to - s.from)} s`).join(", ");
+    const words = all[i].map((s) => `${WORDS[s.kind]()} ${ms(s.to - s.from)}`).join(", ");
     const bars = all[i].map((s) => {
       const bar = el(`i.${s.kind}`);
       setVars(bar, { "--x": `${(100 * s.from) / end}%`, "--w": `${(100 * (s.to - s.from)) / end}%` });
@@ -59,7 +59,7 @@ export function result(host, columns) {
   const cheapest = best("cost", done.filter((c) => Number(c.figures.cost) > 0));
   const free = done.find((c) => known(c.figures.cost) && Number(c.figures.cost) === 0);
   const unknown = done.filter((c) => !known(c.figures.cost));
-  if (fastest) items.push(item("i:zap", _("Fastest"), el("span.letter.sm", {}, fastest.letter), `${seconds(fastest.figures.total)} s`));
+  if (fastest) items.push(item("i:zap", _("Fastest"), el("span.letter.sm", {}, fastest.letter), ms(fastest.figures.total)));
   if (cheapest) items.push(item("i:coins", free ? _("Cheapest paid") : _("Cheapest"), el("span.letter.sm", {}, cheapest.letter), usd(cheapest.figures.cost)));
   else if (free && !unknown.length) items.push(item("i:coins", _("Cost"), "$0"));
   else if (unknown.length) items.push(item("i:coins", _("Cost"), _("unknown for {columns}", { columns: unknown.map((c) => c.letter).join(", ") })));

@@ -1,10 +1,9 @@
-// A column's conversation: answers that become part of it, and how its messages look.
-import { $, _, el } from "./dom.js";
-import { Rendering } from "./markdown.js";
+// A column's conversation: its messages, the answer that joins them, and what can be done with each.
+import { $, _ } from "./dom.js";
+import { MessageList, copyMessage } from "./messages.js";
 
-const PREVIEW_CHARS = 20_000;
-
-const parts = (content) => (typeof content === "string" ? [{ type: "text", text: content }] : content ?? []);
+// Messages shown above the latest answer; earlier ones are folded.
+const SHOWN = 6;
 
 /** An answer as messages: text and tool calls, each round's results after it. */
 function messagesOf(repetition) {
@@ -39,85 +38,98 @@ function object(text) {
   }
 }
 
-const ROLES = { user: () => _("User"), assistant: () => _("Assistant"), system: () => _("System"), tool: () => _("Tool") };
-
-/** One message as a block. */
-function messageBlock(message, assistant) {
-  const content = parts(message.content);
-  const results = content.length && content.every((p) => p.type === "tool_result");
-  const role = results ? ROLES.tool() : message.role === "assistant" ? assistant : ROLES[message.role]?.() ?? message.role;
-  return el(`div.turn.${message.role}`, {}, el("b.hint", {}, role), content.map((part) => partBlock(part)));
-}
-
-function partBlock(part) {
-  if (part.type === "text") {
-    const body = el("div.md", { dir: "auto" });
-    new Rendering(body).update(part.text);
-    return body;
-  }
-  if (part.type === "image") return el("img.turn-img", { src: `data:${part.media_type};base64,${part.data}`, alt: _("Image") });
-  if (part.type === "tool_call") return disclosure(_("Tool call: {name}", { name: part.name }), JSON.stringify(part.arguments, null, 2));
-  if (part.type === "tool_result") return disclosure(_("Tool result"), typeof part.content === "string" ? part.content : JSON.stringify(part.content, null, 2));
-  if (part.type === "reasoning") return disclosure(_("Reasoning"), part.text || _("hidden by the provider"));
-  return el("p.hint", {}, part.label ?? part.type);
-}
-
-const disclosure = (title, text) =>
-  el("details.result", {}, el("summary", {}, title), el("code.args", { tabindex: 0 }, text.slice(0, PREVIEW_CHARS)));
-
-/** Draws messages into `host`: the first `fold` of them behind a summary. */
-function draw(host, messages, { fold, assistant, restart }) {
-  const key = JSON.stringify([fold, messages.length, messages.map((m) => JSON.stringify(m).length)]);
-  if (host.dataset.key === key) return;
-  host.dataset.key = key;
-  const open = $("details.earlier", host)?.open ?? false;
-  const one = (message) => messageBlock(message, assistant);
-  const kids = messages.slice(fold).map(one);
-  if (fold && messages.length) {
-    const title = fold === 1 ? _("1 earlier message") : _("{n} earlier messages", { n: fold });
-    kids.unshift(el("details.earlier", { open }, el("summary", {}, title),
-      messages.slice(0, fold).map(one),
-      restart ? el("button.btn.sm", { type: "button", onclick: restart }, _("New conversation")) : null));
-  }
-  host.replaceChildren(...kids);
-}
-
-/** Appends the request and the answer of a column to its conversation. */
+/** Appends the answer of a column to its conversation. */
 export function appendAnswer(column) {
   const repetition = column.selected;
   const answer = repetition && !repetition.failed ? messagesOf(repetition) : [];
-  column.history.push(...(column.userMessage ? [column.userMessage] : []), ...answer);
-  Object.assign(column, { userMessage: null, answerLength: answer.length, answerInHistory: true });
+  column.history = [...column.history, ...answer];
+  Object.assign(column, { answerLength: answer.length, answerInHistory: answer.length > 0 });
 }
 
-/** Whether an answer has text or tool calls. */
-export const hasContent = (repetition) => Boolean(repetition && !repetition.failed && messagesOf(repetition).length);
+/** Takes the latest answer out of the conversation, so that it can be given again. */
+export function dropAnswer(column) {
+  if (column.answerInHistory) column.history = column.history.slice(0, column.history.length - column.answerLength);
+  Object.assign(column, { answerLength: 0, answerInHistory: false });
+}
 
-/** Continues from the answers in all columns, with the edited or a new message. */
-export async function reply(app, columns) {
-  const { composer } = app;
-  const userMessage = columns.find((c) => c.userMessage)?.userMessage;
-  const edited = composer.filled && JSON.stringify(userMessage?.content) !== JSON.stringify(composer.content);
-  columns.forEach(appendAnswer);
-  if (!edited) composer.clear();
-  composer.choose("message");
+/** Turns the latest answer into plain messages of the list. */
+function settleAnswer(column) {
+  column.begin(null);
+}
+
+const same = (a, b) => JSON.stringify(a) === JSON.stringify(b);
+
+/** The columns whose message `i` is this column's: an edit of a shared message is for all. */
+function sharing(app, column, i) {
+  const message = column.history[i];
+  if (message?.role === "assistant") return [column];
+  return app.active().filter((other) => other === column || same(other.history.slice(0, i + 1), column.history.slice(0, i + 1)));
+}
+
+function listOf(app, column) {
+  return new MessageList(column.turns, {
+    edit: (i, message) => {
+      for (const other of sharing(app, column, i)) {
+        if (other.repetitions.length) settleAnswer(other);
+        other.history = message ? other.history.with(i, message) : other.history.toSpliced(i, 1);
+      }
+      app.layout();
+    },
+    run: (i) => runFrom(app, column, i),
+    branch: (i) => branch(app, column, i),
+  });
+}
+
+/** Answers again: an assistant's message is replaced, any other one is the last that is sent. */
+async function runFrom(app, column, i) {
+  const keep = column.history[i].role === "assistant" ? i : i + 1;
+  const columns = sharing(app, column, i);
+  for (const other of columns) {
+    settleAnswer(other);
+    other.history = other.history.slice(0, keep);
+  }
+  await app.run(columns, { again: true });
+}
+
+/** A new column with the conversation up to a message. */
+async function branch(app, column, i) {
+  if (app.mode === "chat") await app.setMode("compare");
+  const made = app.add(column.model);
+  if (!made) return;
+  made.history = column.history.slice(0, i + 1);
+  made.overrides = { ...column.overrides };
   app.layout();
-  if (edited) await app.run();
-  else composer.text.focus();
+  made.focus();
 }
 
-/** Draws earlier messages above the answers; the latest answer stays in the column itself. */
+/** The actions on the latest answer, which is not in the list. */
+export const answerActions = (app, column) => ({
+  run: () => app.run([column], { again: true }),
+  edit: () => {
+    const i = column.history.length - column.answerLength;
+    settleAnswer(column);
+    app.layout();
+    column.list.edit(i);
+  },
+  branch: () => branch(app, column, column.history.length - 1),
+  copy: () => copyMessage({ content: [{ type: "text", text: column.selected?.text ?? "" }] }),
+});
+
+/** Draws the messages above the answers; the latest answer stays in the column itself. */
 export function drawTurns(app) {
   const restart = () => app.newConversation();
   for (const column of app.columns) {
-    const { repetitions, userMessage } = column;
-    const before = column.history.slice(0, column.history.length - (repetitions.length ? column.answerLength : 0));
-    const chat = app.mode === "chat";
-    const visibleMessages = chat && userMessage && repetitions.length ? [...before, userMessage] : before;
-    const fold = chat ? Math.min(app.sharedMessages.length, before.length) : before.length;
-    draw(column.turns, visibleMessages, { fold, assistant: column.blind ? _("Model") : column.info.label, restart });
+    const messages = column.repetitions.length && column.answerLength ? column.history.slice(0, -column.answerLength) : column.history;
+    column.list ??= listOf(app, column);
+    column.list.draw(messages, { fold: Math.max(0, messages.length - SHOWN), assistant: column.blind ? _("Model") : column.info.label, restart });
   }
   const host = $("#pg-earlier");
   host.hidden = app.mode !== "matrix" || !app.sharedMessages.length;
-  draw(host, app.sharedMessages, { fold: app.sharedMessages.length, assistant: _("Assistant"), restart });
+  app.sharedList ??= new MessageList(host, {
+    edit: (i, message) => {
+      app.sharedMessages = message ? app.sharedMessages.with(i, message) : app.sharedMessages.toSpliced(i, 1);
+      app.layout();
+    },
+  });
+  app.sharedList.draw(app.sharedMessages, { fold: app.sharedMessages.length, restart });
 }

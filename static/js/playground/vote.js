@@ -1,6 +1,6 @@
 // The blind vote: names hidden, order shuffled, one click for the best, then the names again.
 import { $, _, call, el, icon, notice } from "./dom.js";
-import { count, known } from "./format.js";
+import { count, percent } from "../format.js";
 import { dialog } from "./overlay.js";
 
 /** Hides who is who; columns keep their ids, the page shows numbers in a new order. */
@@ -62,10 +62,8 @@ export async function scoreboard() {
     const head = [_("Model"), _("Won"), _("Tied"), _("Lost"), _("Wins"), _("Rating")];
     body.replaceChildren(el("table.table", {}, el("thead", {}, el("tr", {}, head.map((h, i) => el("th", { class: i ? "r" : null }, h)))),
       el("tbody", {}, rows.map((r) => el("tr", {}, el("th", { scope: "row" }, r.model),
-        [count(r.wins), count(r.ties), count(r.losses), share(r.win_rate), count(r.rating)].map((n, i) => el("td.r", { "data-label": head[i + 1] }, n)))))));
+        [count(r.wins), count(r.ties), count(r.losses), percent(r.win_rate), count(r.rating)].map((n, i) => el("td.r", { "data-label": head[i + 1] }, n)))))));
   } catch (error) {
     body.replaceChildren(el("p.errors", { role: "alert" }, error.message));
   }
 }
-
-const share = (value) => (known(value) ? `${count(value * 100)} %` : "–");

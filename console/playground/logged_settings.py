@@ -1,0 +1,129 @@
+"""What a logged request has beyond the fields of the page.
+
+A request opened from the log keeps all its settings: those that the page displays can be
+edited there, the others are in `LoggedSettings`. While nothing has been edited, the client's
+own body is sent again (`LoggedBody`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.utils.translation import gettext as _
+
+from gateway.canon.request import (
+    CacheBreakpoint,
+    Meta,
+    Output,
+    Request,
+    Sampling,
+    Text,
+    Thinking,
+    Tool,
+    ToolChoice,
+    without_paths,
+)
+
+Json = dict[str, Any]
+
+
+class LoggedSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The fields of a canonical request except model, stream and messages.
+
+    A struct of its own, as a request with its messages cannot be decoded: their parts are
+    a union of structs without a tag.
+    """
+
+    include_usage: bool | None = None
+    instructions: tuple[Text, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    output: Output = Output()
+    thinking: Thinking | None = None
+    max_output: int | None = None
+    sampling: Sampling = Sampling()
+    meta: Meta = Meta()
+    cache: CacheBreakpoint | None = None
+    version: str | None = None
+    betas: tuple[str, ...] = ()
+    extra: dict[str, dict[str, Any]] = {}
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The client's headers that are part of the request."""
+        headers = {}
+        if self.version:
+            headers["anthropic-version"] = self.version
+        if self.betas:
+            headers["anthropic-beta"] = ",".join(self.betas)
+        return headers
+
+
+class LoggedBody(msgspec.Struct, frozen=True, kw_only=True):
+    """The client's body of a logged request, and the request that the page makes of it unedited.
+
+    Attributes:
+        dialect: the dialect of the body.
+        body: its JSON.
+        unedited: the canonical request of a column whose page is as it was opened.
+    """
+
+    dialect: str
+    body: Json
+    unedited: Request
+
+
+def settings_from_request(request: Request) -> LoggedSettings:
+    """The settings of a request."""
+    plain = without_paths(request)
+    names = (name for name in LoggedSettings.__struct_fields__)
+    return LoggedSettings(**{name: getattr(plain, name) for name in names})
+
+
+def encode_settings(logged: LoggedSettings) -> Json:
+    """The settings as JSON for the page."""
+    return dict(msgspec.to_builtins(logged))
+
+
+def decode_settings(data: Any) -> LoggedSettings:
+    """Settings from the page. Raises ValueError."""
+    return msgspec.convert(data, LoggedSettings)
+
+
+def same_request(request: Request, other: Request) -> bool:
+    """Whether two requests are equal but for the model."""
+    neutral = msgspec.structs.replace(other, model=request.model)
+    return bool(without_paths(request) == without_paths(neutral))
+
+
+def body_for(logged: LoggedBody, model: str, *, model_in_path: bool) -> Json:
+    """The logged body for this model."""
+    return logged.body if model_in_path else {**logged.body, "model": model}
+
+
+def logged_setting_names(logged: LoggedSettings) -> list[str]:
+    """Names of the settings that the page does not display."""
+    sampling, output, thinking = (
+        logged.sampling,
+        logged.output,
+        logged.thinking,
+    )
+    hidden = ("min_p", "repetition_penalty", "n", "logprobs", "top_logprobs", "logit_bias")
+    names = [name for name in hidden if getattr(sampling, name) is not None]
+    names += [tool.name for tool in logged.tools if tool.kind != "function"]
+    if logged.tool_choice is not None and logged.tool_choice.names:
+        names.append("tool_choice")
+    if thinking is not None and (thinking.mode or thinking.budget or thinking.visible):
+        names.append(_("reasoning mode"))
+    if output.format == "json":
+        names.append(_("JSON output"))
+    if output.verbosity:
+        names.append("verbosity")
+    names += [name for name in Meta.__struct_fields__ if getattr(logged.meta, name) is not None]
+    breakpoints = [part.cache for part in logged.instructions if part.cache]
+    breakpoints += [tool.cache for tool in logged.tools if tool.cache]
+    names += [_("prompt cache breakpoints")] if logged.cache or breakpoints else []
+    names += sorted({name for fields in logged.extra.values() for name in fields})
+    names += [_("beta features")] if logged.betas else []
+    return names

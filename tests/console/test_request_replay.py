@@ -1,0 +1,53 @@
+"""A logged request that is sent again."""
+
+from __future__ import annotations
+
+import time
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from gateway.api.runtime import SCOPE_KEY
+from tests.console.test_requests import ada as ada
+from tests.console.test_requests import logged, translated
+from tests.store.factories import entry
+
+pytestmark = pytest.mark.django_db
+
+
+class NotStarted:
+    """Stands for the runtime of a server; the replay itself is replaced."""
+
+    async def get(self) -> None: ...
+
+
+def test_a_replay_is_paid_from_the_persons_budget(ada: Client, monkeypatch: pytest.MonkeyPatch):
+    user = get_user_model().objects.get(username="ada")
+    row = translated()
+    session = f"playground-{user.pk}-replay"
+    asked_with: list[str] = []
+
+    async def ask(runtime: Any, **values: Any) -> Any:
+        asked_with.append(values["session"])
+        return entry("req_asked")
+
+    monkeypatch.setattr("gateway.relay.run.playground_calls.run_playground_call", ask)
+    monkeypatch.setattr("console.pages.requests.replays._WAIT_S", 0)
+    ada.defaults[SCOPE_KEY] = NotStarted()
+    url = reverse("request-replay", args=[row.pk])
+    ada.post(url)
+    assert asked_with == [session]
+    logged(
+        "req_again",
+        key_prefix="replay",
+        session=session,
+        cost_usd=Decimal(7),
+        started_at=time.time(),
+    )
+    response = ada.post(url, follow=True)
+    assert "playground budget" in response.content.decode()
+    assert len(asked_with) == 1
