@@ -30,6 +30,7 @@ NAV: tuple[Group, ...] = (
         (
             Entry("overview", _("Overview"), "layout-dashboard"),
             Entry("playground", _("Playground"), "flask-conical"),
+            Entry("evaluate", _("Evaluate"), "check-check"),
             Entry("requests", _("Requests"), "scroll-text"),
         ),
     ),
@@ -55,6 +56,7 @@ NAV: tuple[Group, ...] = (
         (
             Entry("users", _("Users"), "users", admin=True),
             Entry("teams", _("Teams"), "coins", admin=True),
+            Entry("alerts", _("Alerts"), "triangle-alert", admin=True),
             Entry("changes", _("Changes"), "history", admin=True),
             Entry("settings", _("Settings"), "settings", admin=True),
         ),

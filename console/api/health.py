@@ -13,6 +13,7 @@ from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.pages import page
 from gateway.api.resources import reply
+from gateway.api.runtime import runtime_of
 
 router = Router(tags=["health"])
 _PROCESS_FIELDS = tuple(
@@ -63,9 +64,9 @@ class TargetPage(Schema):
 
 
 class JournalOut(Schema):
-    """Log rows queued for the database; dropped and refused ones since the start of the process.
+    """Log rows queued for the database, and rows dropped or rejected since the process started.
 
-    `on_disk` of the waiting rows are on disk only, where the journal uses `disk_bytes`.
+    `on_disk` queued rows are only on disk, where the journal uses `disk_bytes`.
     """
 
     waiting: int
@@ -114,11 +115,10 @@ class ResetOut(Schema):
 @router.get("/health/targets", auth=Reader(), response=TargetPage)
 def list_targets(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
     """A page of the targets of all routes and of directly called models."""
-    registry = targets.registry_snapshot()
-    summary, target_page = (
-        targets.health_summary(registry),
-        page(targets.target_healths(registry), cursor, limit),
-    )
+    runtime = runtime_of(request)
+    registry = targets.registry_snapshot(runtime)
+    summary = targets.health_summary(runtime, registry)
+    target_page = page(targets.target_healths(runtime, registry), cursor, limit)
     return {
         "healthy_providers": summary.healthy,
         "providers": summary.total,
@@ -131,7 +131,8 @@ def list_targets(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
 @router.get("/health/process", auth=Reader(), response=ProcessOut)
 def get_process(request: HttpRequest) -> Any:
     """Status of the responding process."""
-    facts = process.process_status()
+    runtime = runtime_of(request)
+    facts = process.process_status(runtime)
     journal = facts.journal
     process_facts = {name: getattr(facts, name) for name in _PROCESS_FIELDS}
     journal_out = None
@@ -147,17 +148,17 @@ def get_process(request: HttpRequest) -> Any:
             "disk_bytes": status.disk_bytes,
             "disk_full": status.disk_full,
         }
-    return {**process_facts, "journal": journal_out, "problems": process.active_problems()}
+    return {**process_facts, "journal": journal_out, "problems": process.active_problems(runtime)}
 
 
 @router.post("/health/targets/reset", response=ResetOut)
 def reset_target(request: HttpRequest, payload: ResetIn) -> HttpResponse:
     """End the cooldown of a target in the responding process."""
     label = payload.target
-    labels = {
-        target_health.label for target_health in targets.target_healths(targets.registry_snapshot())
-    }
-    reset = targets.reset_cooldown(label)
+    runtime = runtime_of(request)
+    registry = targets.registry_snapshot(runtime)
+    labels = {health.label for health in targets.target_healths(runtime, registry)}
+    reset = targets.reset_cooldown(runtime, label)
     if not reset and label not in labels:
         return failure(404, f"there is no target `{label[:200]}`", "target")
     return reply(200, {"target": label, "reset": reset})

@@ -55,7 +55,7 @@ class ImportOut(Schema):
 
 @router.post("/imports/litellm/preview", response=PreviewOut)
 def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
-    """Preview an import: it is run and rolled back."""
+    """Preview an import: it runs in a transaction that is rolled back."""
 
     def act() -> HttpResponse:
         lines = preview(_config(payload.text), payload.text)
@@ -66,7 +66,7 @@ def preview_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
 
 
 @router.post("/imports/litellm", response={201: ImportOut})
-def make_import(request: HttpRequest, payload: ImportIn) -> HttpResponse:
+def import_litellm_file(request: HttpRequest, payload: ImportIn) -> HttpResponse:
     """Import providers, models, routes and aliases into the database."""
     return run_once(request, lambda: run_guarded(lambda: _import_text(payload.text)))
 

@@ -79,7 +79,7 @@ class RunPage(Schema):
 
 @router.get("/playground/presets", auth=Reader(), response=PresetPage)
 def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
-    """A page of the newest versions of one's own presets; of everybody's with the master key."""
+    """A page of the newest versions of your presets; of all users' with the master key."""
     presets = _presets(request).newest().select_related("owner").order_by("-pk")
     if cursor is not None:
         presets = presets.filter(pk__lt=min(max(cursor, 0), _MAX_ID))
@@ -88,7 +88,7 @@ def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 5
 
 @router.post("/playground/presets", auth=Person(), response={201: PresetDocument})
 def create_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
-    """Save the next version of a preset of one's own."""
+    """Save the next version of one of your presets."""
     return run_once(request, lambda: run_guarded(lambda: _save_preset(request, payload)))
 
 
@@ -111,7 +111,7 @@ def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
 
 @router.get("/playground/runs", auth=Reader(), response=RunPage)
 def list_runs(request: HttpRequest, cursor: int | None = None, limit: int = 50) -> Any:
-    """A page of one's own runs; admins and the master key see everybody's."""
+    """A page of your runs; admins and the master key see those of all users."""
     before = None if cursor is None else min(max(cursor, 0), _MAX_ID)
     return _page(_runs(request).before(before).listed().select_related("owner"), limit, _run)
 

@@ -89,7 +89,7 @@ class CatalogueOut(Schema):
 
 
 class ModelImportIn(Schema):
-    """Names of models to `add`, to update the `price` of, and to `delete`.
+    """Names of models to `add`, to `price` (update their prices) and to `delete`.
 
     Only models that are missing from the list can be deleted.
     """

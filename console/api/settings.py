@@ -24,7 +24,7 @@ class SettingOut(Schema):
     """A setting.
 
     Attributes:
-        value: null for a secret, and for what may contain one.
+        value: null for secrets and for values that may contain one.
         origin: `environment`, `file`, `database` or `default`.
         ref: the variable or the position in a file that sets it.
         open: whether PATCH can change it.
@@ -46,7 +46,7 @@ class SettingsOut(Schema):
 
 
 class SettingsChange(Schema):
-    """Some of the open settings; null resets one to its default."""
+    """Editable settings; null resets one to its default."""
 
     log_bodies: bool | None = None
     row_days: int | None = None
@@ -72,7 +72,7 @@ _BODY = {
 
 @router.patch("/settings", response=SettingsOut, openapi_extra=_BODY)
 def change_settings(request: HttpRequest) -> HttpResponse:
-    """Change some (a JSON merge patch). Every process uses it within a second."""
+    """Change settings (JSON merge patch). Takes effect in all processes within a second."""
     return run_guarded(lambda: _apply_changes(body_of(request)))
 
 

@@ -48,7 +48,7 @@ class UserChange(Schema):
 
 
 class UserOut(Schema):
-    """An account. Admins may read bodies whatever `bodies` says."""
+    """An account. Admins can read bodies regardless of `bodies`."""
 
     id: int
     name: str
@@ -78,7 +78,7 @@ def list_users(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
 
 @router.post("/users", response={201: UserOut})
 def create_user(request: HttpRequest, payload: UserIn) -> HttpResponse:
-    """Create an account; once per `Idempotency-Key`."""
+    """Create an account, once per `Idempotency-Key`."""
     return run_once(request, lambda: run_guarded(lambda: _create_user(payload)))
 
 

@@ -16,9 +16,9 @@ from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
-from gateway.relay import runtime
 from gateway.relay.journal.journal import JournalCounters, WriterStatus
 from gateway.relay.run import readiness
+from gateway.relay.runtime import Runtime
 
 # More files than a data directory has; counting stops there.
 _MAX_FILES = 20_000
@@ -32,11 +32,11 @@ PROBLEMS = {
         "Neither the database nor the disk accepts finished requests, so they are only in "
         "memory and are lost if this process ends. Free space in the data directory."
     ),
-    "database_away": gettext_lazy(
+    "database_unavailable": gettext_lazy(
         "The database cannot be reached. Requests are served with the last known "
         "configuration, and log rows wait."
     ),
-    "redis_away": gettext_lazy(
+    "redis_unavailable": gettext_lazy(
         "Redis cannot be reached. Limits, budgets and cooldowns apply to this machine only."
     ),
     "registry_stored": gettext_lazy(
@@ -92,9 +92,8 @@ class ProcessStatus(msgspec.Struct, frozen=True, kw_only=True):
     journal: JournalStatus | None
 
 
-def process_status() -> ProcessStatus:
-    """Current status of this process."""
-    running = runtime.current()
+def process_status(running: Runtime | None) -> ProcessStatus:
+    """Current status of this process; `running` is its relay."""
     directory = Path(settings.DATA_DIR)
     name, size = _database_info()
     return ProcessStatus(
@@ -108,22 +107,20 @@ def process_status() -> ProcessStatus:
         data_dir=str(directory),
         data_bytes=_disk_usage(directory),
         free_bytes=shutil.disk_usage(directory).free,
-        journal=journal_status(),
+        journal=journal_status(running),
     )
 
 
-def journal_status() -> JournalStatus | None:
+def journal_status(running: Runtime | None) -> JournalStatus | None:
     """Return the status of this process's journal; None before its first request."""
-    running = runtime.current()
     if running is None:
         return None
     journal = running.journal
     return JournalStatus(journal.depth, msgspec.structs.replace(journal.counters), journal.status)
 
 
-def active_problems() -> list[str]:
+def active_problems(running: Runtime | None) -> list[str]:
     """Return the current problems of this process as sentences."""
-    running = runtime.current()
     problems = readiness.find_problems(running) if running is not None else []
     return [str(PROBLEMS.get(problem.code, problem.code)) for problem in problems]
 

@@ -78,7 +78,7 @@ def caption(step: Step, start: dt.datetime) -> str:
     local = timezone.localtime(start)
     if step == "hour":
         return date_format(local, "H:i")
-    return date_format(local, "M j" if step == "day" else "M Y")
+    return date_format(local, "j M" if step == "day" else "M Y")
 
 
 def hour_starts(count: int, now: dt.datetime | None = None) -> list[dt.datetime]:

@@ -18,7 +18,7 @@ from console.error_labels import error_label
 from console.insight.spans import hour_starts
 from gateway import store
 from gateway.models import LatencyHour, Provider, RequestLog, TargetHour
-from gateway.relay import runtime
+from gateway.relay.runtime import Runtime
 from gateway.routing.circuit_breaker import CircuitState, half_open
 from gateway.routing.snapshot import Snapshot
 from gateway.store.usage import FAULTS
@@ -100,26 +100,26 @@ class TargetHealth(msgspec.Struct, frozen=True, kw_only=True):
         return self.failed / self.attempts if self.attempts else None
 
 
-def circuit_states() -> Mapping[str, CircuitState]:
+def circuit_states(runtime: Runtime | None) -> Mapping[str, CircuitState]:
     """Circuit breaker states of this process; empty before its first request."""
-    running = runtime.current()
-    return dict(running.health) if running is not None else {}
+    return dict(runtime.health) if runtime is not None else {}
 
 
-def registry_snapshot() -> Snapshot:
+def registry_snapshot(runtime: Runtime | None) -> Snapshot:
     """The registry that this process uses."""
-    running = runtime.current()
-    return running.snapshot if running is not None else store.load_snapshot()
+    return runtime.snapshot if runtime is not None else store.load_snapshot()
 
 
-def target_healths(registry: Snapshot, count: int = HOURS) -> list[TargetHealth]:
+def target_healths(
+    runtime: Runtime | None, registry: Snapshot, count: int = HOURS
+) -> list[TargetHealth]:
     """All targets of routes and all called targets, unhealthy ones first."""
     starts = hour_starts(count)
     since = starts[0]
     calls = TargetHour.objects.between(since).by_target_and_hour()
     ttft = LatencyHour.objects.between(since).of_measure("first_token").by_target()
     durations = LatencyHour.objects.between(since).of_measure("total").by_target()
-    circuit_state_by_label, routes = circuit_states(), _routes(registry)
+    circuit_state_by_label, routes = circuit_states(runtime), _routes(registry)
     failures = _add_older_failures(last_failures(), calls)
     presets = dict(Provider.objects.values_list("name", "preset"))
     healths = []
@@ -297,12 +297,12 @@ class HealthSummary(msgspec.Struct, frozen=True):
         return f"{providers}, {targets % {'n': self.failing}}"
 
 
-def health_summary(registry: Snapshot) -> HealthSummary:
+def health_summary(runtime: Runtime | None, registry: Snapshot) -> HealthSummary:
     """Healthy providers: without a target in cooldown, and below UNHEALTHY_SHARE of failures."""
     now = time.monotonic()
     unhealthy = {
         label.partition("/")[0]
-        for label, state in circuit_states().items()
+        for label, state in circuit_states(runtime).items()
         if state.open_until > now
     }
     counts_by_provider: dict[str, list[int]] = {}
@@ -324,7 +324,6 @@ def health_summary(registry: Snapshot) -> HealthSummary:
     )
 
 
-def reset_cooldown(label: str) -> bool:
+def reset_cooldown(runtime: Runtime | None, label: str) -> bool:
     """End a target's cooldown in this process; False if it has no state."""
-    running = runtime.current()
-    return running is not None and running.run_in_loop(lambda: running.breaker.reset(label))
+    return runtime is not None and runtime.run_in_loop(lambda: runtime.breaker.reset(label))

@@ -52,11 +52,6 @@ class Today(msgspec.Struct, frozen=True):
     routes: tuple[RouteShare, ...]
     total: Totals
 
-    @property
-    def has_requests(self) -> bool:
-        """Whether the last 24 hours had any request."""
-        return any(totals.requests for _begin, totals in self.rows)
-
 
 def today(now: dt.datetime | None = None) -> Today:
     """Current figures."""

@@ -114,6 +114,111 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="Evaluation",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("name", models.CharField(max_length=200)),
+                ("document", models.JSONField()),
+                ("case_count", models.PositiveIntegerField(default=0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="EvaluationRun",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
+                ("number", models.PositiveIntegerField()),
+                ("document", models.JSONField()),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("running", "Running"),
+                            ("paused", "Paused"),
+                            ("cancelled", "Cancelled"),
+                            ("done", "Done"),
+                        ],
+                        default="running",
+                        max_length=12,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=300)),
+                ("total", models.PositiveIntegerField()),
+                ("summary", models.JSONField(default=list)),
+                ("worker", models.CharField(blank=True, max_length=64)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                (
+                    "evaluation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="console.evaluation",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="EvaluationResult",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("case", models.PositiveIntegerField()),
+                ("model", models.PositiveSmallIntegerField()),
+                ("repetition", models.PositiveSmallIntegerField()),
+                ("passed", models.BooleanField()),
+                ("score", models.FloatField()),
+                ("failed", models.BooleanField()),
+                ("latency_ms", models.FloatField()),
+                ("cost_usd", models.FloatField(null=True)),
+                ("judge_cost_usd", models.FloatField(null=True)),
+                ("input_tokens", models.PositiveIntegerField(null=True)),
+                ("output_tokens", models.PositiveIntegerField(null=True)),
+                ("content", models.JSONField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="results",
+                        to="console.evaluationrun",
+                    ),
+                ),
+            ],
+        ),
         migrations.AddIndex(
             model_name="playgroundrun",
             index=models.Index(fields=["owner", "-id"], name="console_run_owner"),
@@ -121,5 +226,25 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="vote",
             constraint=models.UniqueConstraint(fields=("run", "voter"), name="console_vote_once"),
+        ),
+        migrations.AddIndex(
+            model_name="evaluationrun",
+            index=models.Index(
+                condition=models.Q(("status", "running")),
+                fields=["lease_until"],
+                name="console_evaluation_running",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="evaluationrun",
+            constraint=models.UniqueConstraint(
+                fields=("evaluation", "number"), name="console_evaluation_run_number"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="evaluationresult",
+            constraint=models.UniqueConstraint(
+                fields=("run", "case", "model", "repetition"), name="console_evaluation_result_once"
+            ),
         ),
     ]

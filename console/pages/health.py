@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from console.access import admin, viewer
 from console.htmx import is_partial, render_page_or_part
 from console.insight import process, targets
+from gateway.api.runtime import runtime_of
 
 PAGE = "health"
 
@@ -23,7 +24,7 @@ PAGE = "health"
 def health(request: HttpRequest) -> HttpResponse:
     """The page, or the part that refreshes every few seconds."""
     return render_page_or_part(
-        request, "console/health/page.html", "console/health/_live.html", _context()
+        request, "console/health/page.html", "console/health/_live.html", _context(request)
     )
 
 
@@ -32,14 +33,14 @@ def health(request: HttpRequest) -> HttpResponse:
 def health_reset(request: HttpRequest) -> HttpResponse:
     """End the cooldown of a target in this process."""
     label = request.POST.get("target", "")
-    was_in_cooldown = targets.reset_cooldown(label)
+    was_in_cooldown = targets.reset_cooldown(runtime_of(request), label)
     message = (
         _("%(target)s is available again.")
         if was_in_cooldown
         else _("%(target)s is not in cooldown.")
     )
     if is_partial(request):
-        context = {**_context(), "status_message": message % {"target": label}}
+        context = {**_context(request), "status_message": message % {"target": label}}
         return render(request, "console/health/_live.html", context)
     messages.success(request, message % {"target": label})
     return HttpResponseRedirect(reverse("health"))
@@ -49,7 +50,8 @@ def health_reset(request: HttpRequest) -> HttpResponse:
 @viewer
 def health_light(request: HttpRequest) -> HttpResponse:
     """Number of healthy providers: a line for the sidebar, or JSON."""
-    summary = targets.health_summary(targets.registry_snapshot())
+    runtime = runtime_of(request)
+    summary = targets.health_summary(runtime, targets.registry_snapshot(runtime))
     if is_partial(request):
         return render(request, "console/health/_light.html", {"providers": summary})
     return JsonResponse(
@@ -63,14 +65,15 @@ def health_light(request: HttpRequest) -> HttpResponse:
     )
 
 
-def _context() -> dict[str, Any]:
-    registry = targets.registry_snapshot()
+def _context(request: HttpRequest) -> dict[str, Any]:
+    runtime = runtime_of(request)
+    registry = targets.registry_snapshot(runtime)
     return {
         "page": PAGE,
-        "targets": targets.target_healths(registry),
-        "providers": targets.health_summary(registry),
+        "targets": targets.target_healths(runtime, registry),
+        "providers": targets.health_summary(runtime, registry),
         "warnings": registry.warnings,
-        "facts": process.process_status(),
-        "wrong": process.active_problems(),
+        "facts": process.process_status(runtime),
+        "wrong": process.active_problems(runtime),
         "hours": targets.HOURS,
     }

@@ -15,6 +15,7 @@ from console.insight.today import today
 from console.pages.requests.log_lines import lines
 from console.pages.requests.log_search import page
 from console.pages.requests.query import Search
+from gateway.api.runtime import runtime_of
 from gateway.models import RequestLog
 
 PAGE = "overview"
@@ -32,16 +33,17 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def _context(request: HttpRequest) -> dict[str, Any]:
-    registry = targets.registry_snapshot()
+    runtime = runtime_of(request)
+    registry = targets.registry_snapshot(runtime)
     todo = steps() if is_admin(request.user) else ()
     context = {
         "page": PAGE,
         "steps": todo,
         "remaining_steps": sum(not step.done for step in todo),
         "done": sum(step.done for step in todo),
-        "providers": targets.health_summary(registry),
+        "providers": targets.health_summary(runtime, registry),
         "warnings": registry.warnings,
-        "journal": process.journal_status(),
+        "journal": process.journal_status(runtime),
         "base": f"{request.scheme}://{request.get_host()}",
         "route": next(iter(sorted(registry.routes)), "demo/echo"),
         "used": RequestLog.objects.has_client_requests(),

@@ -56,9 +56,7 @@ class Turn(msgspec.Struct, frozen=True):
     @property
     def prompt_tokens(self) -> int:
         """Number of prompt tokens, including cached ones."""
-        row = self.row
-        parts = (row.input_tokens, row.cache_read_tokens, row.cache_write_tokens)
-        return sum(part or 0 for part in parts)
+        return self.row.prompt_tokens or 0
 
     @property
     def target(self) -> tuple[str, str]:

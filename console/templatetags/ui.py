@@ -51,15 +51,16 @@ def logo(preset: str) -> SafeString:
 
 @register.filter
 def ms(value: float | None) -> str:
-    """Milliseconds, as seconds from one second on: `24 ms`, `0.71 s`, `3 min 4 s`."""
+    """Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`."""
     if value is None:
         return UNKNOWN
-    if value < 100:
-        return f"{number_format(value, 0 if value >= 10 else 1)} ms"
+    if value < 99.5:
+        return f"{_number(value, 0 if value >= 9.95 else 1)} ms"
     seconds = value / 1000
-    if seconds < 100:
-        return f"{number_format(seconds, 2 if seconds < 10 else 1)} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+    if seconds < 99.95:
+        return f"{_number(seconds, 2 if seconds < 9.995 else 1)} s"
+    whole = int(seconds + 0.5)
+    return f"{whole // 60} min {whole % 60} s"
 
 
 @register.filter
@@ -73,7 +74,10 @@ def seconds(value: float | None) -> str:
 
 @register.filter
 def usd(value: Decimal | float | str | None) -> str:
-    """US dollars with as many digits as needed; None is "unknown", never 0."""
+    """US dollars: two decimals from $0.10 on, otherwise two significant digits.
+
+    None is "unknown", never 0.
+    """
     if value is None or value == "":
         return _("unknown")
     amount = Decimal(str(value))
@@ -81,9 +85,8 @@ def usd(value: Decimal | float | str | None) -> str:
         return "$0"
     sign, amount = "-" if amount < 0 else "", abs(amount)
     if amount >= _SMALL_USD:
-        return f"{sign}${number_format(_rounded(amount, 2), 2, force_grouping=True)}"
-    digits = min(8, 1 - amount.adjusted())
-    return f"{sign}${number_format(_rounded(amount, digits), digits)}"
+        return f"{sign}${_number(amount, 2)}"
+    return f"{sign}${_number(amount, min(8, 1 - amount.adjusted()))}"
 
 
 @register.filter
@@ -92,9 +95,10 @@ def more_usd(value: Decimal | None) -> str:
     return f"+{usd(value)}" if value is not None and value > 0 else usd(value)
 
 
-def _rounded(amount: Decimal, digits: int) -> Decimal:
-    """Round an amount; `number_format` would truncate it."""
-    return amount.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+def _number(value: Decimal | float, digits: int) -> str:
+    """A rounded number with thousands separators; `number_format` would truncate it."""
+    rounded = Decimal(value).quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP)
+    return number_format(rounded, digits, force_grouping=True)
 
 
 @register.filter
@@ -103,15 +107,15 @@ def tokens(value: int | None) -> str:
     if value is None:
         return UNKNOWN
     for limit, unit in ((1_000_000_000, "G"), (1_000_000, "M"), (10_000, "k")):
-        if value >= limit:
+        if value >= (limit if unit == "k" else limit * 0.9995):
             short = value / (1000 if unit == "k" else limit)
-            return f"{number_format(short, 0 if short >= 100 else 1)}{unit}"
+            return f"{_number(short, 0 if short >= 99.95 else 1)}{unit}"
     return count(value)
 
 
 @register.filter
 def count(value: int | None) -> str:
-    """A whole number with the thousands apart."""
+    """A whole number with thousands separators: `12,345`."""
     return UNKNOWN if value is None else number_format(value, 0, force_grouping=True)
 
 
@@ -120,7 +124,7 @@ def percent(value: float | None) -> str:
     """A share from 0 to 1 as a percentage."""
     if value is None:
         return UNKNOWN
-    return f"{number_format(value * 100, 1 if 0 < value < 0.1 else 0)} %"
+    return f"{_number(value * 100, 1 if 0 < value < 0.1 else 0)} %"
 
 
 @register.filter
@@ -137,13 +141,27 @@ def ago(moment: dt.datetime | None) -> SafeString | str:
     return _time(moment, text)
 
 
+_DAY = "j M Y"
+
+
+@register.filter
+def day(value: dt.date | None) -> str:
+    """A date: `22 Nov 2026`."""
+    return UNKNOWN if value is None else date_format(value, _DAY)
+
+
+@register.filter
+def minute(moment: dt.datetime | None) -> str:
+    """Day and time to the minute: `22 Nov 2026, 14:05`."""
+    return UNKNOWN if moment is None else date_format(timezone.localtime(moment), f"{_DAY}, H:i")
+
+
 @register.filter
 def timestamp(moment: dt.datetime | None) -> SafeString | str:
-    """Day and time, to the second."""
+    """Day and time to the second: `22 Nov 2026, 14:05:06`."""
     if moment is None:
         return UNKNOWN
-    local = timezone.localtime(moment)
-    return _time(moment, f"{date_format(local, 'DATE_FORMAT')}, {local:%H:%M:%S}")
+    return _time(moment, date_format(timezone.localtime(moment), f"{_DAY}, H:i:s"))
 
 
 @register.filter
@@ -153,7 +171,7 @@ def clock(moment: dt.datetime) -> SafeString:
 
 
 def _time(moment: dt.datetime, text: str) -> SafeString:
-    title = f"{timezone.localtime(moment):%Y-%m-%d %H:%M:%S %Z}"
+    title = date_format(timezone.localtime(moment), f"{_DAY}, H:i:s e")
     return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, text)
 
 

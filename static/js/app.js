@@ -77,11 +77,11 @@ document.addEventListener("click", (event) => {
 });
 
 // Widths come as data: the policy refuses style attributes, not styles set by a script.
-function widen(scope) {
+function setWidths(scope) {
   for (const bar of scope.querySelectorAll("[data-w]")) bar.style.setProperty("--w", `${bar.dataset.w}%`);
 }
-widen(document);
-document.addEventListener("htmx:after:swap", () => widen(document));
+setWidths(document);
+document.addEventListener("htmx:after:swap", () => setWidths(document));
 
 for (const item of document.querySelectorAll(".toasts .toast")) {
   if (!item.querySelector("a, button")) setTimeout(() => item.remove(), 6000);

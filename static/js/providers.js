@@ -12,9 +12,9 @@ for (const button of document.querySelectorAll("[data-reveal]")) {
 for (const input of document.querySelectorAll("[data-narrow]")) {
   input.hidden = false;
   input.addEventListener("input", () => {
-    const words = input.value.toLowerCase().split(/\s+/);
+    const terms = input.value.toLowerCase().split(/\s+/);
     for (const item of document.querySelectorAll(input.dataset.narrow)) {
-      item.hidden = !words.every((word) => item.dataset.words.includes(word));
+      item.hidden = !terms.every((term) => item.dataset.search.includes(term));
     }
   });
   // Enter in a filter must not send the form around it.
@@ -30,10 +30,10 @@ for (const button of document.querySelectorAll("[data-tick]")) {
   });
 }
 
-function busy(element, words) {
+function busy(element, text) {
   const label = element.querySelector("span") || element;
   const before = label.textContent;
-  label.textContent = words;
+  label.textContent = text;
   element.setAttribute("aria-busy", "true");
   return () => {
     label.textContent = before;
@@ -53,8 +53,8 @@ for (const link of document.querySelectorAll("a[data-busy]")) {
 const waiting = new WeakMap();
 document.addEventListener("htmx:before:request", (event) => {
   const source = event.detail.ctx.sourceElement;
-  const button = source?.matches?.("[data-busy-words]") ? source : source?.querySelector?.("[data-busy-words]");
-  if (button) waiting.set(source, busy(button, button.dataset.busyWords));
+  const button = source?.matches?.("[data-busy-label]") ? source : source?.querySelector?.("[data-busy-label]");
+  if (button) waiting.set(source, busy(button, button.dataset.busyLabel));
 });
 document.addEventListener("htmx:finally:request", (event) => {
   const source = event.detail.ctx.sourceElement;

@@ -38,7 +38,7 @@ function showNews(count) {
   const button = news();
   if (!button) return;
   button.hidden = !count;
-  if (count) button.textContent = button.dataset.words.replace("#", count > 40 ? "40+" : count);
+  if (count) button.textContent = button.dataset.label.replace("#", count > 40 ? "40+" : count);
 }
 
 function trim() {
@@ -71,6 +71,17 @@ document.addEventListener("keydown", (event) => {
   document.querySelector("#detail:not([hidden]) [data-close-detail]")?.click();
 });
 
+/** A search field above a list of options: only the options with its text can be chosen. */
+document.addEventListener("input", (event) => {
+  const search = event.target.closest("[data-filter-options]");
+  if (!search) return;
+  const select = document.querySelector(search.dataset.filterOptions);
+  const words = search.value.trim().toLowerCase();
+  const options = [...select.options].filter((option) => option.value);
+  for (const option of options) option.hidden = !option.value.toLowerCase().includes(words);
+  select.value = words ? options.find((option) => !option.hidden)?.value ?? "" : "";
+});
+
 live?.addEventListener("click", () => {
   const next = !on();
   live.setAttribute("aria-pressed", String(next));
@@ -88,5 +99,14 @@ document.querySelector("[data-filters]")?.addEventListener("formdata", (event) =
   for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
 });
 
-document.addEventListener("htmx:after:swap", choose);
+/** Messages are drawn by a module of their own, loaded with the first of them. */
+function drawMessages() {
+  if (document.querySelector("[data-md]")) import("./conversation.js").then((module) => module.drawMessages());
+}
+
+document.addEventListener("htmx:after:swap", () => {
+  choose();
+  drawMessages();
+});
+drawMessages();
 setInterval(tick, EVERY_MS);

@@ -5,12 +5,12 @@ const SHOWN_MS = 6000;
 export function toast(text, kind = "", { action = null } = {}) {
   let list = document.querySelector(".toasts");
   if (!list) {
-    list = document.createElement("ul");
+    list = document.createElement("div");
     list.className = "toasts";
     list.setAttribute("role", "status");
     document.body.append(list);
   }
-  const item = document.createElement("li");
+  const item = document.createElement("div");
   item.className = `toast ${kind}`;
   item.append(text);
   const button = (label, run) => {

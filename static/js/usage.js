@@ -1,4 +1,6 @@
 // The usage page: draws the charts of the tables below them.
+import { tokens, usd } from "./format.js";
+
 const HEIGHT = 240;
 const FEW = 16;
 
@@ -33,17 +35,6 @@ function stacked(series) {
     sums.push(below);
   }
   return sums;
-}
-
-const SIZES = [[1e9, "G"], [1e6, "M"], [1e3, "k"]];
-
-// As the pages write them: $0.004, 18.4k, 2.1M.
-function number(value, unit) {
-  const language = document.documentElement.lang;
-  const write = (amount, maxDigits) => amount.toLocaleString(language, { maximumFractionDigits: maxDigits });
-  const [size, mark] = SIZES.find(([minValue]) => value >= minValue) ?? [1, ""];
-  if (unit === "usd") return `$${size > 1e3 ? write(value / size, 1) + mark : write(value, 4)}`;
-  return write(value / size, 1) + mark;
 }
 
 function cell(name, value, colour) {
@@ -120,8 +111,8 @@ function draw(plot) {
           font,
           grid: { stroke: line, width: 1 },
           ticks: { show: false },
-          size: 50,
-          values: (u, splits) => splits.map((value) => number(value, unit)),
+          size: 64,
+          values: (u, splits) => splits.map(unit === "usd" ? usd : tokens),
         },
       ],
       series: [

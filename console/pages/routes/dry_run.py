@@ -20,9 +20,9 @@ from console.dialects import OFFERED, title
 from console.pages.routes.samples import SAMPLES, body
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import GatewayError
-from gateway.edge.auth import find_route
-from gateway.relay import runtime
+from gateway.edge.admission import find_route
 from gateway.relay.exchange.call import Call
+from gateway.relay.runtime import Runtime
 from gateway.routing.candidates import with_fallbacks
 from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
@@ -106,7 +106,13 @@ def _choice(name: str, table: Container[str], otherwise: str) -> str:
     return name if name in table else otherwise
 
 
-def run(panel: DryRunPanel, document: RouteSpec, snapshot: Snapshot, saved_name: str) -> None:
+def run(
+    live: Runtime | None,
+    panel: DryRunPanel,
+    document: RouteSpec,
+    snapshot: Snapshot,
+    saved_name: str,
+) -> None:
     """Compute the result. Uses no tokens and no network."""
     model = panel.model or document.name
     try:
@@ -124,7 +130,7 @@ def run(panel: DryRunPanel, document: RouteSpec, snapshot: Snapshot, saved_name:
         return
     panel.lines.append(_match_line(document, route, model))
     panel.lines.append(_key_line(key))
-    result = _simulate(panel, draft_snapshot, route, key, call)
+    result = _simulate(live, panel, draft_snapshot, route, key, call)
     panel.lines += [_turn_line(turn, result) for turn in result.targets]
     _add_result(panel, result)
 
@@ -135,12 +141,18 @@ def _headers(panel: DryRunPanel) -> dict[str, str]:
 
 
 def _simulate(
-    panel: DryRunPanel, snapshot: Snapshot, route: Route, key: ApiKey | None, call: Call
+    live: Runtime | None,
+    panel: DryRunPanel,
+    snapshot: Snapshot,
+    route: Route,
+    key: ApiKey | None,
+    call: Call,
 ) -> DryRun:
     """Simulate with several random seeds until the failing target is tried."""
     first_result = None
     for seed in range(_MAX_SEEDS if panel.failure and panel.target else 1):
-        result = dry_run(_simulation_inputs(panel, snapshot, route, key, seed), call, route)
+        state = _simulation_inputs(live, panel, snapshot, route, key, seed)
+        result = dry_run(state, call, route)
         if any(turn.outcome == "failed" for turn in result.targets):
             return result
         first_result = first_result or result
@@ -149,16 +161,20 @@ def _simulate(
 
 
 def _simulation_inputs(
-    panel: DryRunPanel, snapshot: Snapshot, route: Route, key: ApiKey | None, seed: int
+    live: Runtime | None,
+    panel: DryRunPanel,
+    snapshot: Snapshot,
+    route: Route,
+    key: ApiKey | None,
+    seed: int,
 ) -> RoutingState:
     """Inputs of the simulation; the target name `*` makes all targets fail."""
-    live = runtime.current()
     targets = [t for r in with_fallbacks(snapshot, route) for t in r.targets]
     labels = {t.model.label for t in targets if panel.target in {t.model.label, "*"}}
     return RoutingState(
         snapshot=snapshot,
         health={} if live is None or panel.ignore_cooldowns else dict(live.health),
-        latency_by_target={} if live is None else dict(live.latency_stats),
+        latency_by_target={} if live is None else dict(live.latency.stats),
         now=time.monotonic(),
         draw=random.Random(seed).random,  # noqa: S311 - a repeatable draw, no secret
         simulated_failures=dict.fromkeys(labels, panel.failure) if panel.failure else {},

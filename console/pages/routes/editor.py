@@ -11,12 +11,13 @@ from typing import Any
 
 import msgspec
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from console.access import is_admin
 from console.htmx import redirect_to, render_page_or_part
+from console.insight.targets import circuit_states
 from console.pages.routes import labels, presentation, yamltext
 from console.pages.routes.checks import Case, Check, blocks, check, soften_new_route
 from console.pages.routes.dry_run import DryRunPanel, panel_from_form, run
@@ -29,6 +30,7 @@ from console.pages.routes.forms import (
 )
 from console.pages.routes.metrics import target_metrics, traffic
 from gateway import models
+from gateway.api.runtime import runtime_of
 from gateway.routing.route_spec import RouteSpec, StepSpec
 from gateway.routing.snapshot import Snapshot
 from gateway.store import load_snapshot
@@ -107,10 +109,10 @@ def _free_name(name: str) -> str:
     )
 
 
-def simulate(state: EditorState, post: QueryDict) -> None:
+def simulate(request: HttpRequest, state: EditorState) -> None:
     """Simulate the request that the form describes, on the saved route."""
-    state.dry_run = panel_from_form(post)
-    run(state.dry_run, state.document, state.snapshot, state.saved_name)
+    state.dry_run = panel_from_form(request.POST)
+    run(runtime_of(request), state.dry_run, state.document, state.snapshot, state.saved_name)
 
 
 def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
@@ -135,7 +137,7 @@ def submit(request: HttpRequest, row: models.Route | None) -> EditorState:
     # A displayed result is computed again, so that it matches the draft.
     rerun = request.POST.get("dry-ran") == "1" and request.GET.get("live") != "1"
     if action == "dry-run" or rerun:
-        run(state.dry_run, state.document, state.snapshot, state.saved_name)
+        run(runtime_of(request), state.dry_run, state.document, state.snapshot, state.saved_name)
     return state
 
 
@@ -208,6 +210,7 @@ def render_editor(request: HttpRequest, state: EditorState) -> HttpResponse:
 
 def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> dict[str, Any]:
     """Return the context of the editor's templates."""
+    health = circuit_states(runtime_of(request))
     findings = state.findings
     pill, pill_text = presentation.findings_pill(findings)
     changes = labels.changes(state.base, state.document)
@@ -218,7 +221,9 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         "page": "routes",
         "state": state,
         "draft": state.draft,
-        "steps": presentation.steps(state.draft, state.document, state.snapshot, target_metrics()),
+        "steps": presentation.steps(
+            state.draft, state.document, state.snapshot, target_metrics(), health
+        ),
         "checks": findings,
         "checks_pill": pill,
         "checks_summary": pill_text,
@@ -232,7 +237,7 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
     if state.review:
         context_values["lines"] = yamltext.difference(state.base, state.document)
     if not live:
-        context_values["entries"] = presentation.entries(_rows(), state.snapshot, traffic())
+        context_values["entries"] = presentation.entries(_rows(), state.snapshot, traffic(), health)
     return context_values
 
 

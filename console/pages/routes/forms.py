@@ -25,8 +25,7 @@ from console.pages.routes.policy_fields import (
     policy_from_form,
     policy_values,
 )
-from gateway.routing.candidates import FEATURES
-from gateway.routing.retry_plan import CLASSES
+from gateway.routing.candidates import CLASSES, CONDITIONS
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 
 MAX_STEPS, MAX_TARGETS = 20, 60
@@ -216,7 +215,7 @@ def _step_from_form(data: QueryDict, key: str) -> StepDraft:
         name=text("name")[:100],
         strategy=text("strategy") or "ordered",
         fallback_on=[n for n in data.getlist(f"{key}-fallback_on") if n in CLASSES],
-        needs={f: text(f) for f in FEATURES if text(f) in {WITH, WITHOUT}},
+        needs={f: text(f) for f in CONDITIONS if text(f) in {WITH, WITHOUT}},
         min_context=text("min_context"),
         max_context=text("max_context"),
         require_capabilities=text("require_capabilities") == "1",
@@ -279,8 +278,8 @@ def _step_doc(draft: Draft, step: StepDraft) -> StepSpec:
         name=step.name,
         strategy=step.strategy,
         fallback_on=tuple(step.fallback_on),
-        requires=tuple(f for f in FEATURES if step.needs.get(f) == WITH),
-        excludes=tuple(f for f in FEATURES if step.needs.get(f) == WITHOUT),
+        requires=tuple(f for f in CONDITIONS if step.needs.get(f) == WITH),
+        excludes=tuple(f for f in CONDITIONS if step.needs.get(f) == WITHOUT),
         min_context=context("min_context"),
         max_context=context("max_context"),
         require_capabilities=step.require_capabilities,

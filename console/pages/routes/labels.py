@@ -45,6 +45,13 @@ FEATURES = {
     "images": gettext_lazy("images"),
     "schema": gettext_lazy("a JSON schema"),
 }
+CONDITIONS = {
+    **FEATURES,
+    "simple_prompt": gettext_lazy("a simple prompt"),
+    "medium_prompt": gettext_lazy("a prompt of medium complexity"),
+    "complex_prompt": gettext_lazy("a complex prompt"),
+    "reasoning_prompt": gettext_lazy("a prompt that needs reasoning"),
+}
 OPTION_LABELS = {
     "name": gettext_lazy("name"),
     "strict": gettext_lazy("reject unsupported fields"),
@@ -79,8 +86,10 @@ def entry_conditions(step: StepSpec) -> list[str]:
 
 def request_conditions(step: StepSpec) -> list[str]:
     """Return the conditions on requests for this step."""
-    conditions = [_("with %(feature)s") % {"feature": FEATURES[name]} for name in step.requires]
-    conditions += [_("without %(feature)s") % {"feature": FEATURES[name]} for name in step.excludes]
+    conditions = [_("with %(feature)s") % {"feature": CONDITIONS[name]} for name in step.requires]
+    conditions += [
+        _("without %(feature)s") % {"feature": CONDITIONS[name]} for name in step.excludes
+    ]
     if step.min_context is not None:
         conditions.append(_("from %(count)s tokens") % {"count": f"{step.min_context:,}"})
     if step.max_context is not None:

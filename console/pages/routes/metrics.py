@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from django.core.cache import cache
@@ -13,8 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateway.models import RequestLog
-from gateway.relay import runtime
-from gateway.routing.circuit_breaker import allows_call
+from gateway.routing.circuit_breaker import CircuitState, allows_call
 
 # Period of the counts and rates, and the maximum number of requests they cover.
 WINDOW = dt.timedelta(hours=24)
@@ -82,10 +82,11 @@ def _median(values: list[float]) -> float | None:
     return sorted(values)[len(values) // 2] if values else None
 
 
-def target_status(label: str, metrics: TargetMetrics | None) -> TargetStatus:
-    """Status of a target in this process, such as cooldown or healthy."""
-    live = runtime.current()
-    state = live.health.get(label) if live is not None else None
+def target_status(
+    health: Mapping[str, CircuitState], label: str, metrics: TargetMetrics | None
+) -> TargetStatus:
+    """Status of a target, such as cooldown or healthy; `health` is that of this process."""
+    state = health.get(label)
     now = time.monotonic()
     if state is not None and not allows_call(state, now):
         return TargetStatus("warn", _("Cooldown %d s") % max(1, round(state.open_until - now)))

@@ -9,7 +9,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from gateway.routing.active_hours import parse_active_hours
-from gateway.routing.retry_plan import CLASSES
+from gateway.routing.candidates import CLASSES
 from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S
 from gateway.store.field_values import MAX_TAG, MAX_TAGS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from console.pages.routes.policy_fields import COUNTS_BY_CLASS, NUMBER_DEFAULTS
 from console.pages.routes.samples import SAMPLES
 from gateway import models
 from gateway.routing.candidates import supports_feature
+from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.route_spec import RouteSpec, StepSpec
 from gateway.routing.snapshot import Model, Snapshot, Target
 from gateway.store.snapshot import REASONING_FIELDS
@@ -93,10 +95,11 @@ def steps(
     document: RouteSpec,
     snapshot: Snapshot,
     metrics_by_target: dict[str, TargetMetrics],
+    health: Mapping[str, CircuitState],
 ) -> list[StepView]:
     """Return the cards, in order."""
     return [
-        _step(draft, step_draft, step_doc, number, snapshot, metrics_by_target)
+        _step(draft, step_draft, step_doc, number, snapshot, metrics_by_target, health)
         for number, (step_draft, step_doc) in enumerate(
             zip(draft.steps, document.steps, strict=True), start=1
         )
@@ -110,6 +113,7 @@ def _step(
     number: int,
     snapshot: Snapshot,
     metrics_by_target: dict[str, TargetMetrics],
+    health: Mapping[str, CircuitState],
 ) -> StepView:
     split = _split(step_doc)
     shares = {id(target): share for target, share in zip(step_doc.targets, split, strict=True)}
@@ -124,7 +128,9 @@ def _step(
         request_conditions=labels.request_conditions(step_doc),
         target_options=labels.target_options(step_doc),
         targets=[
-            _target(draft, t, shares[id(d)].text if shares else "", snapshot, metrics_by_target)
+            _target(
+                draft, t, shares[id(d)].text if shares else "", snapshot, metrics_by_target, health
+            )
             for t, d in zip(step_draft.targets, step_doc.targets, strict=True)
         ],
         split=split if step_doc.strategy in SPLIT_STRATEGIES and len(split) > 1 else [],
@@ -133,7 +139,7 @@ def _step(
             for name, title in labels.CLASSES.items()
         ],
         needs=[
-            (f, str(title), step_draft.needs.get(f, "")) for f, title in labels.FEATURES.items()
+            (f, str(title), step_draft.needs.get(f, "")) for f, title in labels.CONDITIONS.items()
         ],
         errors={
             name.partition("-")[2]: text
@@ -163,6 +169,7 @@ def _target(
     share: str,
     snapshot: Snapshot,
     metrics_by_target: dict[str, TargetMetrics],
+    health: Mapping[str, CircuitState],
 ) -> TargetView:
     provider, _slash, name = target.model.partition("/")
     model = snapshot.models.get(target.model)
@@ -174,7 +181,7 @@ def _target(
         preset=model.provider.preset if model is not None else "",
         exists=model is not None,
         capabilities=_capabilities(model) if model is not None else [],
-        status=target_status(target.model, metrics)
+        status=target_status(health, target.model, metrics)
         if model is not None
         else TargetStatus("bad", _("Not available")),
         metrics=metrics,
@@ -289,19 +296,27 @@ class Entry(NamedTuple):
 
 
 def entries(
-    rows: QuerySet[models.Route], snapshot: Snapshot, traffic: dict[str, int]
+    rows: QuerySet[models.Route],
+    snapshot: Snapshot,
+    traffic: dict[str, int],
+    health: Mapping[str, CircuitState],
 ) -> list[Entry]:
     """Return all routes, those with the most requests first."""
     route_entries = [
-        _entry(row, snapshot, traffic)._replace(origin=row.source_ref or row.source)
+        _entry(row, snapshot, traffic, health)._replace(origin=row.source_ref or row.source)
         if row.read_only
-        else _entry(row, snapshot, traffic)
+        else _entry(row, snapshot, traffic, health)
         for row in rows
     ]
     return sorted(route_entries, key=lambda entry: (-entry.requests, entry.name))
 
 
-def _entry(row: models.Route, snapshot: Snapshot, traffic: dict[str, int]) -> Entry:
+def _entry(
+    row: models.Route,
+    snapshot: Snapshot,
+    traffic: dict[str, int],
+    health: Mapping[str, CircuitState],
+) -> Entry:
     live = snapshot.routes.get(row.name)
     aliases = [a for a, name in snapshot.aliases.items() if name == row.name]
     aliases += [p for p, name in snapshot.wildcards if name == row.name]
@@ -309,7 +324,7 @@ def _entry(row: models.Route, snapshot: Snapshot, traffic: dict[str, int]) -> En
     if live is None:
         state = _("disabled") if not row.enabled else _("invalid")
         return Entry(row.name, "bad" if row.enabled else "", state, len(aliases), count, state)
-    in_cooldown = [target_status(t.model.label, None).kind == "warn" for t in live.targets]
+    in_cooldown = [target_status(health, t.model.label, None).kind == "warn" for t in live.targets]
     dot = "ok" if not any(in_cooldown) else ("bad" if all(in_cooldown) else "warn")
     title = str(labels.STRATEGIES[live.steps[0].strategy if live.steps else live.strategy])
     number = len(live.targets)

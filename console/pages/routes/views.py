@@ -14,10 +14,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console.access import admin, viewer
 from console.htmx import redirect_to
+from console.insight.targets import circuit_states
 from console.pages.routes import editor, labels, presentation, yamltext
 from console.pages.routes.metrics import traffic
 from gateway import models
 from gateway.api.ownership import adopt_row
+from gateway.api.runtime import runtime_of
 from gateway.routing.route_spec import RouteSpec, from_json
 from gateway.store import clear_cache, load_snapshot
 from gateway.store.routes import Conflict, current_state, restore_spec, save_route
@@ -28,7 +30,9 @@ from gateway.store.routes import Conflict, current_state, restore_spec, save_rou
 def routes(request: HttpRequest) -> HttpResponse:
     """All routes with their targets and traffic."""
     rows = models.Route.objects.order_by("name")
-    entries = presentation.entries(rows, load_snapshot(), traffic())
+    entries = presentation.entries(
+        rows, load_snapshot(), traffic(), circuit_states(runtime_of(request))
+    )
     return render(request, "console/routes/page.html", {"page": "routes", "entries": entries})
 
 
@@ -57,7 +61,7 @@ def _read_only(request: HttpRequest, row: models.Route) -> HttpResponse:
     """Render a route of a file or the environment: dry runs are allowed, changes are not."""
     state = editor.open_editor(row)
     if request.POST.get("do") == "dry-run":
-        editor.simulate(state, request.POST)
+        editor.simulate(request, state)
     else:
         state.status = 409
     return editor.render_editor(request, state)

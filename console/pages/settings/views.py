@@ -118,6 +118,52 @@ ROWS = (
         gettext_lazy("Minimum level of log messages"),
         "LOG_LEVEL",
     ),
+    Row("DRAGOMAN_LOG_FORMAT", gettext_lazy("Format of log lines: text or json"), "LOG_FORMAT"),
+    Row(
+        "DRAGOMAN_ACCESS_LOG",
+        gettext_lazy("Log one line for each model request"),
+        "ACCESS_LOG",
+    ),
+    Row(
+        "DRAGOMAN_ALERT_INTERVAL",
+        gettext_lazy("Interval of alert checks, in seconds"),
+        "ALERT_INTERVAL_S",
+    ),
+    Row("DRAGOMAN_SMTP_HOST", gettext_lazy("Mail server for alerts by email"), "EMAIL_HOST"),
+    Row("DRAGOMAN_SMTP_PORT", gettext_lazy("Port of the mail server"), "EMAIL_PORT"),
+    Row("DRAGOMAN_SMTP_USER", gettext_lazy("User name at the mail server"), "EMAIL_HOST_USER"),
+    Row(
+        "DRAGOMAN_SMTP_PASSWORD",
+        gettext_lazy("Password at the mail server"),
+        "EMAIL_HOST_PASSWORD",
+        secret=True,
+    ),
+    Row(
+        "DRAGOMAN_SMTP_STARTTLS",
+        gettext_lazy("Encrypt the connection to the mail server with STARTTLS"),
+        "EMAIL_USE_TLS",
+    ),
+    Row("DRAGOMAN_SMTP_FROM", gettext_lazy("Sender of alert emails"), "DEFAULT_FROM_EMAIL"),
+    Row(
+        "DRAGOMAN_FIND_LOCAL_SERVERS",
+        gettext_lazy("Look for local model servers at the start"),
+        "FIND_LOCAL_SERVERS",
+    ),
+    Row(
+        "DRAGOMAN_KNOWN_MODELS",
+        gettext_lazy("Resolve names of known models without a provider prefix"),
+        "KNOWN_MODELS",
+    ),
+    Row(
+        "DRAGOMAN_SILENCED_CHECKS",
+        gettext_lazy("System checks that are not reported"),
+        "SILENCED_SYSTEM_CHECKS",
+    ),
+    Row(
+        "DRAGOMAN_DEFAULT_PROVIDER",
+        gettext_lazy("Provider of files and batches that name none"),
+        "DEFAULT_PROVIDER",
+    ),
     Row("DRAGOMAN_MAX_BODY_BYTES", gettext_lazy("Max request size, in bytes"), "MAX_BODY_BYTES"),
     Row(
         "DRAGOMAN_MAX_REQUEST_ITEMS",

@@ -1,0 +1,61 @@
+// Formats numbers and dates with the same text as the filters in console/templatetags/ui.py.
+const language = document.documentElement.lang || undefined;
+const UNKNOWN = "—";
+
+const number = (value, digits) =>
+  new Intl.NumberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+
+export const known = (value) => value !== null && value !== undefined && value !== "";
+
+/** A whole number with thousands separators: `12,345`. */
+export const count = (value) => (known(value) ? number(value, 0) : UNKNOWN);
+
+const UNITS = [[1e9, "G"], [1e6, "M"], [1e4, "k"]];
+
+/** A count of tokens, shortened: `991`, `18.4k`, `2.1M`. */
+export function tokens(value) {
+  if (!known(value)) return UNKNOWN;
+  for (const [limit, unit] of UNITS) {
+    if (value < (unit === "k" ? limit : limit * 0.9995)) continue;
+    const short = value / (unit === "k" ? 1000 : limit);
+    return number(short, short >= 99.95 ? 0 : 1) + unit;
+  }
+  return count(value);
+}
+
+/** Milliseconds, as seconds from 0.1 s on: `24 ms`, `0.71 s`, `3 min 4 s`. */
+export function ms(value) {
+  if (!known(value)) return UNKNOWN;
+  if (value < 99.5) return `${number(value, value >= 9.95 ? 0 : 1)} ms`;
+  const seconds = value / 1000;
+  if (seconds < 99.95) return `${number(seconds, seconds < 9.995 ? 2 : 1)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** US dollars: two decimals from $0.10 on, otherwise two significant digits. */
+export function usd(value) {
+  if (!known(value)) return UNKNOWN;
+  const amount = Math.abs(value);
+  if (amount === 0) return "$0";
+  const sign = value < 0 ? "-" : "";
+  const digits = amount >= 0.1 ? 2 : Math.min(8, 1 - Number(amount.toExponential().split("e")[1]));
+  return `${sign}$${number(amount, digits)}`;
+}
+
+/** A share from 0 to 1 as a percentage: `3.4 %`, `97 %`. */
+export function percent(value) {
+  if (!known(value)) return UNKNOWN;
+  return `${number(value * 100, value > 0 && value < 0.1 ? 1 : 0)} %`;
+}
+
+/** Day and time to the minute, in UTC: `22 Nov 2026, 14:05`. */
+export function minute(value) {
+  const date = new Date(value);
+  const month = new Intl.DateTimeFormat("en", { month: "short", timeZone: "UTC" }).format(date);
+  const clock = date.toISOString().slice(11, 16);
+  return `${date.getUTCDate()} ${month} ${date.getUTCFullYear()}, ${clock}`;
+}
+
+/** Estimated number of tokens of a text, from its length. */
+export const tokensOf = (text) => Math.ceil((text ?? "").length / 4);
