@@ -6,6 +6,7 @@ headers, the operator in the request log, and a strict route refuses them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import msgspec
@@ -36,9 +37,8 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class AdaptationReport(list[Adaptation]):
     """A list of adaptations without duplicates."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._keys: set[tuple[str, str, str, str]] = set()
+    # Created with the first adaptation: most requests have none.
+    _keys: set[tuple[str, str, str, str]] | None = None
 
     def add(self, adaptation: Adaptation) -> None:
         """Append an adaptation unless the list contains it."""
@@ -48,6 +48,8 @@ class AdaptationReport(list[Adaptation]):
             adaptation.why,
             repr((adaptation.before, adaptation.after)),
         )
+        if self._keys is None:
+            self._keys = set()
         if key not in self._keys:
             self._keys.add(key)
             self.append(adaptation)
@@ -68,7 +70,7 @@ def defaulted(path: str, why: str, *, after: Any = None) -> Adaptation:
     return Adaptation(path=path, action="defaulted", why=why, after=after)
 
 
-def adaptation_rows(adaptations: tuple[Adaptation, ...]) -> list[dict[str, Any]]:
+def adaptation_rows(adaptations: Iterable[Adaptation]) -> list[dict[str, Any]]:
     """The adaptations as JSON rows: field, action, note, and from / to where known."""
     rows = []
     for adaptation in adaptations:

@@ -91,7 +91,7 @@ class ResponseBuilder:
     def close(self) -> Response:
         """The response. Raises GatewayError if it has not ended."""
         if self._finish is None:
-            raise bad_upstream("the upstream's stream broke off before the answer was complete")
+            raise bad_upstream("the upstream's stream ended before the response was complete")
         return Response(
             id=self._start.id,
             model=self._start.model,
@@ -213,7 +213,7 @@ def _part_events(part: Part) -> list[Event]:
                 BlockEnd(),
             ]
         case _:
-            raise ValueError(f"an answer can not hold a part of type {type(part).__name__}")
+            raise ValueError(f"a response cannot contain a part of type {type(part).__name__}")
 
 
 def _text_deltas(text: str) -> list[Event]:
@@ -229,7 +229,7 @@ def check_stream(events: Iterable[Event]) -> None:
     state = "new"
     for index, event in enumerate(events):
         if state == "over" or (type(event) not in GRAMMAR[state] and not isinstance(event, Failed)):
-            raise ValueError(f"event {index}, {event!r}, may not stand in state {state!r}")
+            raise ValueError(f"event {index}, {event!r}, is not allowed in state {state!r}")
         if isinstance(event, Delta) and not event.text:
             raise ValueError(f"event {index} is an empty Delta")
         state = "over" if isinstance(event, Failed) else GRAMMAR[state][type(event)]

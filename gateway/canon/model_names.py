@@ -21,13 +21,13 @@ _PLACEHOLDER = "{model}"
 def find_name_fault(name: str) -> str | None:
     """Why a client must not name a model so, for its error message; None if it may."""
     if len(name) > MAX_LENGTH:
-        return f"it has more than {MAX_LENGTH} characters"
+        return f"it is longer than {MAX_LENGTH} characters"
     if not name.isprintable():
-        return "it has characters that cannot be printed"
+        return "it contains unprintable characters"
     if _UNSAFE.search(name):
         return "`?`, `#`, `%`, `\\` and empty, `.` or `..` path segments are not allowed"
     if " " in name and _SPACE_AT_SEGMENT_EDGE.search(name):
-        return "it begins or ends with a space, or one of its segments does"
+        return "it, or one of its segments, begins or ends with a space"
     return None
 
 

@@ -41,15 +41,16 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def prompt_tokens(self) -> int | None:
         """All prompt tokens, cached and written ones included; None if none is known."""
-        cached, written = self.cache_read, self.cache_write
-        if cached is None and written is None:
-            return self.input
-        return (self.input or 0) + (cached or 0) + (written or 0)
+        return sum_prompt_tokens(self.input, self.cache_read, self.cache_write)
 
 
-# More tokens than any call can use, and more dollars than any can cost.
-MAX_TOKENS = 10**12
-MAX_COST_USD = 10.0**9
+def sum_prompt_tokens(
+    uncached: int | None, cache_read: int | None, cache_write: int | None
+) -> int | None:
+    """All tokens of a prompt from its three counts; None if none is known."""
+    if cache_read is None and cache_write is None:
+        return uncached
+    return (uncached or 0) + (cache_read or 0) + (cache_write or 0)
 
 
 def merge_usage(old: Usage | None, new: Usage) -> Usage:
@@ -62,35 +63,6 @@ def merge_usage(old: Usage | None, new: Usage) -> Usage:
         if (value := getattr(new, name)) is not None and value != {}
     }
     return msgspec.structs.replace(old, **reported)
-
-
-def clamp_usage(usage: Usage) -> Usage:
-    """The usage with counts and cost that can be stored, limited and billed.
-
-    Counts are clamped to 0 .. MAX_TOKENS; a cost that is negative, infinite, no number or
-    over MAX_COST_USD is unknown.
-    """
-    counts = (
-        usage.input,
-        usage.cache_read,
-        usage.cache_write,
-        usage.cache_write_1h,
-        usage.output,
-        usage.reasoning,
-    )
-    cost = usage.provider_cost
-    counts_in_range = all(count is None or 0 <= count <= MAX_TOKENS for count in counts)
-    cost_in_range = cost is None or 0 <= cost <= MAX_COST_USD
-    if counts_in_range and cost_in_range:
-        return usage
-    clamped = {
-        name: None if count is None else max(0, min(count, MAX_TOKENS))
-        for name, count in zip(_COUNTS, counts, strict=True)
-    }
-    return msgspec.structs.replace(usage, **clamped, provider_cost=cost if cost_in_range else None)
-
-
-_COUNTS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,7 +42,10 @@ def _group_runs(turns: Iterable[Turn], report: list[Adaptation]) -> list[list[Tu
     runs: list[list[Turn]] = []
     for turn in turns:
         if turn.role == "system":
-            why = "sent as text of the user's turn: the target takes system messages at the start"
+            why = (
+                "sent as text in the user's turn: the target accepts system messages only at "
+                "the start"
+            )
             if turn.path:
                 report.append(approximated(turn.path, why))
         last = runs[-1] if runs else []

@@ -93,7 +93,7 @@ def _deduplicate_call_ids(
                 original = part.id
                 if original in seen_ids:
                     part = replace(part, id=ids.create(original))
-                    why = "another call of this conversation has the same id"
+                    why = "another tool call in this conversation has the same id"
                     report.append(
                         approximated(f"{part.path}.id", why, before=original, after=part.id)
                     )
@@ -141,9 +141,9 @@ def _attach_results(
             elif pending_calls.get(part.id):
                 results.append(_match_result_to_call(part, pending_calls[part.id].popleft()))
                 if follows_text:
-                    report.append(approximated(part.path, "moved next to the call it answers"))
+                    report.append(approximated(part.path, "moved next to its tool call"))
             else:
-                report.append(dropped(part.path, f"no call has the id {part.id[:100]!r}"))
+                report.append(dropped(part.path, f"no tool call has the id {part.id[:100]!r}"))
         if remaining_parts or not turn.parts or turn.name:
             remaining_turns.append(
                 replace(turn, parts=tuple(remaining_parts))
@@ -175,7 +175,7 @@ def _match_result_to_call(result: ToolResult, call: ToolCall) -> ToolResult:
 
 
 def _missing_result(call: ToolCall, report: list[Adaptation]) -> ToolResult:
-    report.append(approximated(call.path, f"no result follows this call; {NO_RESULT!r} is sent"))
+    report.append(approximated(call.path, f"this tool call has no result; {NO_RESULT!r} is sent"))
     return ToolResult(
         id=call.id,
         parts=(Text(text=NO_RESULT),),

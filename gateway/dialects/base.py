@@ -317,8 +317,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             gateway replaced by the target's own state or dropped, and a report of the
             drops; None where a body with tokens is translated instead.
         drop_reasoning_state: the fields of a passthrough body without any reasoning state,
-            after the upstream refused it, and a report of the drops; None where the request
-            is translated instead.
+            after the upstream refused it, and a report of the drops; None, or the same
+            fields, where the request is translated instead.
     """
 
     name: str

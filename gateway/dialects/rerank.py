@@ -102,7 +102,7 @@ def _path(model: str, *, stream: bool, verb: Verb) -> str:
 
 
 def _refuse_translation(*_: object) -> NoReturn:
-    raise bad_upstream("a rerank is passed on, not translated")
+    raise bad_upstream("rerank requests are passed through, not translated")
 
 
 DIALECT = Dialect(

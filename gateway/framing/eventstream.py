@@ -83,7 +83,7 @@ class Decoder:
         """Verifies the prelude of the message at `offset` and returns the message's length."""
         message_length, headers_length, crc = _PRELUDE.unpack_from(buffer, offset)
         if zlib.crc32(buffer[offset : offset + 8]) != crc:
-            raise CorruptMessage("the checksum of a message's prelude is wrong")
+            raise CorruptMessage("the checksum of a message's prelude does not match")
         if message_length > self._max_bytes:
             raise FrameTooLarge(f"a message of more than {self._max_bytes} bytes")
         if (
@@ -97,7 +97,7 @@ class Decoder:
 def _parse_frame(message: bytes) -> Frame:
     payload_end = len(message) - _CRC.size
     if zlib.crc32(message[:payload_end]) != _CRC.unpack_from(message, payload_end)[0]:
-        raise CorruptMessage("the checksum of a message is wrong")
+        raise CorruptMessage("the checksum of a message does not match")
     _, headers_length, _ = _PRELUDE.unpack_from(message)
     payload_start = _PRELUDE.size + headers_length
     headers = dict(_parse_headers(message[_PRELUDE.size : payload_start]))

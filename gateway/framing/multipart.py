@@ -94,7 +94,7 @@ class Decoder:
         if self._step == self._read_preamble:
             raise MalformedForm("the form does not begin with its boundary")
         if self._step != self._discard_epilogue:
-            raise MalformedForm("the form breaks off before its last boundary")
+            raise MalformedForm("the form ends before its final boundary")
 
     # Each step consumes what it can of the buffer and returns whether the next may run.
 
@@ -118,7 +118,7 @@ class Decoder:
             self._step = self._discard_epilogue
             return True
         if not self._buffer.startswith(b"\r\n"):
-            raise MalformedForm("a boundary of the form is not followed by a line end")
+            raise MalformedForm("a boundary of the form is not followed by a line break")
         if self._part_count >= MAX_PARTS:
             raise MalformedForm(f"the form has more than {MAX_PARTS} fields")
         self._part_count += 1
@@ -164,7 +164,7 @@ def _parse_part(head: bytes) -> Part:
     if not disposition.lower().startswith("form-data"):
         raise MalformedForm("a field of the form has no `content-disposition: form-data`")
     if headers.get("content-transfer-encoding", "binary").lower() not in {"binary", "8bit", "7bit"}:
-        raise MalformedForm("a field of the form is encoded; send its bytes unencoded")
+        raise MalformedForm("a field of the form has a transfer encoding; send its bytes unencoded")
     params = _parse_params(disposition[len("form-data") :])
     if not params.get("name"):
         raise MalformedForm("a field of the form has no name")

@@ -95,7 +95,7 @@ def test_a_failed_stream_raises_its_error():
 
 
 def test_a_stream_without_an_end_raises():
-    with pytest.raises(GatewayError, match="broke off"):
+    with pytest.raises(GatewayError, match="stream ended before"):
         fold_events([Start(), BlockStart(kind="text"), Delta("half"), BlockEnd()])
 
 

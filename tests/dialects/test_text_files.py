@@ -98,7 +98,7 @@ def test_a_file_of_text_is_sent_as_text(target: str, form: str) -> None:
         assert words in sent
         assert name in sent
         assert "file_data" not in sent
-        assert "left out" not in sent
+        assert "omitted" not in sent
     if target in RULES:
         body = {key: value for key, value in made["body"].items() if key != "vendor_field"}
         assert RULES[target](body) is None

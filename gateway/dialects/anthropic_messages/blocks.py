@@ -144,7 +144,7 @@ def parse_content(message: Json, path: str, extra: Json) -> tuple[Part, ...]:
     if "content" not in message:
         content_path = f"{path}.content"
         raise invalid(
-            f"{content_path} is required: give a string or a list of blocks", content_path
+            f"{content_path} is required and must be a string or a list of blocks", content_path
         )
     content = message["content"]
     if type(content) is str:
@@ -196,7 +196,9 @@ def _parse_block(block: Any, path: str, extra: Json, parsers: Mapping[str, Block
         raise wrong_type(path, "an object with a type", block)
     block_type = block.get("type")
     if type(block_type) is not str:
-        raise invalid(f"{path}.type is required: give a string such as 'text'", f"{path}.type")
+        raise invalid(
+            f"{path}.type is required and must be a string such as 'text'", f"{path}.type"
+        )
     parser = parsers.get(block_type)
     return (
         Native(dialect=NAME, data=block, path=path)
@@ -445,7 +447,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case Native():
             return _render_native(context, part)
         case Audio():
-            raise unsupported(part.path, "Anthropic's Messages take no audio")
+            raise unsupported(part.path, "Anthropic Messages does not support audio")
         case _:
             assert_never(part)
 
@@ -465,7 +467,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
             block["citations"] = replayable_citations
         if len(replayable_citations) < len(rendered_citations):
             context.drop(f"{part.path}.citations", "citations that Anthropic did not create")
-    return [context.add_cache_breakpoint(block, part.cache)]
+    return [block if part.cache is None else context.add_cache_breakpoint(block, part.cache)]
 
 
 def _render_media_note(context: RenderContext, path: str, media_name: str, why: str) -> Json:
@@ -475,7 +477,9 @@ def _render_media_note(context: RenderContext, path: str, media_name: str, why: 
 
 def _render_image(context: RenderContext, image: Image) -> Json:
     if not context.traits.images:
-        return _render_media_note(context, image.path, "image", "this model takes no images")
+        return _render_media_note(
+            context, image.path, "image", "this model does not support images"
+        )
     if image.detail not in (None, "auto"):
         context.drop(join_path(image.path, context.request.client_path("detail")), "no equivalent")
     if image.file_id is not None:
@@ -490,7 +494,9 @@ def _render_image(context: RenderContext, image: Image) -> Json:
         source = {"type": "base64", "media_type": media_type, "data": image.data}
         return {"type": "image", "source": source}
     if not context.traits.image_urls:
-        return _render_media_note(context, image.path, "image", "this provider takes no image URLs")
+        return _render_media_note(
+            context, image.path, "image", "this provider does not support image URLs"
+        )
     return {
         "type": "image",
         "source": {"type": "url", "url": _require_web_url(image.url, image.path)},
@@ -506,9 +512,7 @@ def _require_web_url(url: str | None, path: str) -> str:
 def _render_file_source(context: RenderContext, file_id: str, path: str) -> Json:
     """A file by id, which only the provider that keeps it can open."""
     if not context.same_dialect:
-        raise unsupported(
-            path, "a file id of another provider cannot be sent; send the file's data"
-        )
+        raise unsupported(path, "the file ID belongs to another provider; send the file's data")
     return {"type": "file", "file_id": file_id}
 
 
@@ -522,7 +526,7 @@ def _render_document(context: RenderContext, document: Document) -> Json:
         document = replace(document, text=document_text, data=None)
     if not context.traits.pdf and document.text is None and document.parts is None:
         return _render_media_note(
-            context, document.path, "document", "this model takes no documents"
+            context, document.path, "document", "this model does not support documents"
         )
     block: Json = {"type": "document", "source": _render_document_source(context, document)}
     if document.title is not None:
@@ -554,7 +558,7 @@ def _render_document_source(context: RenderContext, document: Document) -> Json:
         document_text = base64.b64decode(document.data, validate=True).decode()
     except (binascii.Error, ValueError):
         raise invalid(
-            f"{document.path}: the document is no base64 of UTF-8", document.path
+            f"{document.path}: the document is not base64-encoded UTF-8", document.path
         ) from None
     return {"type": "text", "media_type": "text/plain", "data": document_text}
 
@@ -574,7 +578,7 @@ def _render_search_result(context: RenderContext, document: Document) -> Json:
 def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
-        why = "rewritten to the characters the upstream takes, mapped back"
+        why = "rewritten to the characters that the upstream accepts; mapped back in the response"
         context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
@@ -582,7 +586,7 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        context.approximate(call.path, "the arguments are no JSON object; sent as `_raw`")
+        context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
         arguments = {"_raw": call.raw or ""}
     return {
         "type": "tool_use",
@@ -616,13 +620,15 @@ def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]
         and reasoning.text
         and _requires_reasoning_replay(context)
     ):
-        context.approximate(reasoning.path, "reasoning of another model, sent as this model's own")
+        context.approximate(
+            reasoning.path, "reasoning of another model, sent as reasoning of this model"
+        )
         return [{"type": "thinking", "thinking": reasoning.text, "signature": ""}]
     if signature is None:
         context.drop(reasoning.path, "no signature available for replay")
         return []
     if not is_from_target(signature, context.traits):
-        context.drop(reasoning.path, "thinking block of another model")
+        context.drop(reasoning.path, "reasoning of another model")
         return []
     if reasoning.redacted:
         return [{"type": "redacted_thinking", "data": signature.value}]
@@ -635,10 +641,10 @@ def _requires_reasoning_replay(context: RenderContext) -> bool:
 
 def _render_native(context: RenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME and is_foreign(part.data):
-        context.drop(part.path, "a search of another provider: Anthropic takes back only its own")
+        context.drop(part.path, "a search by another provider: Anthropic accepts only its own")
         return []
     if part.dialect == NAME:
         return [part.data]
     block_type = part.data.get("type", "unknown")
-    context.drop(part.path, f"Anthropic's Messages have no block for a {block_type} part")
+    context.drop(part.path, f"Anthropic Messages does not support {block_type} parts")
     return []

@@ -72,13 +72,14 @@ class RenderContext(ClaudeRenderContext):
             on purpose, and its own values have the same meaning here.
         requires_older_version: whether something is sent that only the older version of the
             API accepts.
+        blocks_with_breakpoint: the rendered blocks that have a cache breakpoint, in order.
     """
 
     def __init__(self, request: Request, traits: Traits) -> None:
         super().__init__(request, traits, CallIds(traits.tool_id_rule))
         self.same_dialect = request.version is not None
         self.requires_older_version = False
-        self._blocks_with_breakpoint: list[Json] = []
+        self.blocks_with_breakpoint: list[Json] = []
 
     def add_cache_breakpoint(self, block: Json, cache: CacheBreakpoint | None) -> Json:
         """Adds the cache breakpoint to the block, if the target supports it."""
@@ -86,19 +87,19 @@ class RenderContext(ClaudeRenderContext):
             return block
         if self.traits.cache == "cache_control":
             block["cache_control"] = render_cache_control(cache)
-            self._blocks_with_breakpoint.append(block)
+            self.blocks_with_breakpoint.append(block)
         else:
             self.drop_cache_marks(cache)
         return block
 
     def limit_cache_breakpoints(self, limit: int) -> None:
         """Keeps the last `limit` cache breakpoints: the longest prefixes save the most."""
-        surplus = self._blocks_with_breakpoint[: max(0, len(self._blocks_with_breakpoint) - limit)]
+        surplus = self.blocks_with_breakpoint[: max(0, len(self.blocks_with_breakpoint) - limit)]
         for block in surplus:
             del block["cache_control"]
         if surplus:
             path = self.request.client_paths.get("cache", "cache_control")
-            self.approximate(path, f"only the last {limit} cache marks are sent")
+            self.approximate(path, f"only the last {limit} cache breakpoints are sent")
 
 
 def render_cache_control(cache: CacheBreakpoint) -> Json:

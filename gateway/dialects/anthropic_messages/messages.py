@@ -34,7 +34,9 @@ def parse_turns(body: Json, extra: Json) -> tuple[Turn, ...]:
     """The conversation. Raises GatewayError naming the message at fault."""
     messages = objects(body, "messages")
     if not messages:
-        raise invalid("messages is required: give a list of at least one message", "messages")
+        raise invalid(
+            "messages is required and must be a list with at least one message", "messages"
+        )
     return tuple(
         [_parse_turn(message, f"messages[{i}]", extra) for i, message in enumerate(messages)]
     )
@@ -89,9 +91,9 @@ def render_messages(context: RenderContext, system: list[Json]) -> list[Json]:
     for rendered in rendered_turns:
         if not rendered.blocks:
             _apply_effort_to_request(context, rendered.turn)
-    rendered_turns = _arrange_system_messages(
-        context, [rendered for rendered in rendered_turns if rendered.blocks], system
-    )
+    rendered_turns = [rendered for rendered in rendered_turns if rendered.blocks]
+    if any(rendered.role == "system" for rendered in rendered_turns):
+        rendered_turns = _arrange_system_messages(context, rendered_turns, system)
     messages = _merge_messages(context, rendered_turns)
     if not messages or messages[0]["role"] == "assistant":
         context.report_placeholder(PLACEHOLDER_TEXT)
@@ -110,12 +112,14 @@ def _render_turn(context: RenderContext, turn: Turn) -> _RenderedTurn:
     if turn.role != "assistant":
         for part in parts:
             if isinstance(part, Reasoning | ToolCall):
-                context.drop(part.path, "only the assistant thinks and calls tools")
+                context.drop(
+                    part.path, "only assistant messages can contain reasoning and tool calls"
+                )
         parts = tuple(part for part in parts if not isinstance(part, Reasoning | ToolCall))
     if turn.role == "system":
         for part in parts:
             if not isinstance(part, Text | Native):
-                context.drop(part.path, "a system message holds text only")
+                context.drop(part.path, "a system message can only contain text")
         parts = tuple(part for part in parts if isinstance(part, Text | Native))
     blocks = render_blocks(context, parts)
     if turn.role == "assistant":
@@ -146,8 +150,6 @@ def _arrange_system_messages(
     context: RenderContext, rendered_turns: list[_RenderedTurn], system: list[Json]
 ) -> list[_RenderedTurn]:
     """The turns without those system messages that are not accepted in their position."""
-    if all(rendered.role != "system" for rendered in rendered_turns):
-        return rendered_turns
     remaining_turns: list[_RenderedTurn] = []
     preceding: _RenderedTurn | None = None
     for rendered, following in zip(
@@ -217,14 +219,16 @@ def _select_text_blocks(context: RenderContext, rendered: _RenderedTurn) -> list
     """The text blocks of a moved system message; tool changes apply in their position only."""
     text_blocks = [block for block in rendered.blocks if block.get("type") == "text"]
     if len(text_blocks) < len(rendered.blocks):
-        context.drop(f"{rendered.turn.path}.content", "a change of tools counts where it stands")
+        context.drop(
+            f"{rendered.turn.path}.content", "a change of tools applies only from its position"
+        )
     return text_blocks
 
 
 def _apply_effort_to_request(context: RenderContext, turn: Turn) -> None:
     if turn.effort is not None:
         context.effort_override = turn.effort
-        context.approximate(f"{turn.path}.output_config.effort", "holds for the whole request")
+        context.approximate(f"{turn.path}.output_config.effort", "applies to the whole request")
 
 
 # --- messages -------------------------------------------------------------------------------------
@@ -261,5 +265,5 @@ def _check_prefill(context: RenderContext, turn: Turn, content: list[Json]) -> N
         why = f"{context.model} does not continue an assistant message; end with a user message"
         raise invalid(f"{path}: {why}", path)
     if last_block.get("type") == "text" and last_block["text"] != last_block["text"].rstrip():
-        context.approximate(turn.path, "white space at the end of the assistant's text removed")
+        context.approximate(turn.path, "whitespace at the end of the assistant's text removed")
         last_block["text"] = last_block["text"].rstrip()

@@ -50,7 +50,7 @@ def parse_thinking(body: Json, extra: Json) -> Thinking | None:
     thinking_type = enum_value(thinking_object, "type", _THINKING_TYPES, "thinking")
     if thinking_type is None:
         path = "thinking.type"
-        raise invalid(f"{path} is required: give one of {', '.join(_THINKING_TYPES)}", path)
+        raise invalid(f"{path} is required and must be one of {', '.join(_THINKING_TYPES)}", path)
     budget = integer(thinking_object, "budget_tokens", minimum=0, path="thinking")
     if thinking_type == "enabled" and budget is None:
         path = "thinking.budget_tokens"
@@ -121,7 +121,7 @@ def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> 
     if thinking.effort in {"xhigh", "max"}:
         context.approximate(
             context.request.client_path("effort"),
-            "no more than high without thinking",
+            "limited to high without thinking",
             after="high",
         )
     _render_effort(
@@ -131,7 +131,7 @@ def _render_disabled(context: RenderContext, body: Json, thinking: Thinking) -> 
 
 def _render_without_thinking(context: RenderContext, body: Json, thinking: Thinking) -> None:
     if thinking.mode is not None:
-        context.drop(context.thinking_path, f"{context.model} has no thinking to control")
+        context.drop(context.thinking_path, f"{context.model} has no reasoning setting")
     _render_effort(context, body, thinking.effort)
 
 
@@ -144,7 +144,7 @@ def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> 
     effort = thinking.effort
     if thinking.mode == "budget" and thinking.budget is not None:
         effort = effort or effort_for_budget(thinking.budget)
-        why = f"{context.model} takes an effort, not a number of tokens"
+        why = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
             context.request.client_path("budget"), why, before=thinking.budget, after=effort
         )
@@ -177,14 +177,14 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     budget = thinking.budget if thinking.mode == "budget" else BUDGET_BY_EFFORT.get(effort)
     sent_budget = _fit_budget(context, body, budget or BUDGET_BY_EFFORT["medium"])
     if sent_budget is None:
-        context.drop(context.thinking_path, "max_tokens leaves no room for thinking")
+        context.drop(context.thinking_path, "max_tokens leaves no tokens for thinking")
         return
     if thinking.mode == "auto" and thinking.effort is None:
-        why = f"{context.model} takes a number of tokens"
+        why = f"{context.model} accepts a token budget"
         context.approximate(context.thinking_path, why, before="adaptive", after=sent_budget)
     elif sent_budget != budget:
         name = "budget" if thinking.mode == "budget" else "effort"
-        why = "at least 1024 tokens and fewer than max_tokens"
+        why = "must be at least 1024 tokens and less than max_tokens"
         context.approximate(
             context.request.client_path(name), why, before=budget, after=sent_budget
         )
@@ -192,7 +192,7 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     if _skips_thinking(body["messages"]):
         context.approximate(
             context.thinking_path,
-            "no reasoning in this response: that before the last calls is missing",
+            "no reasoning in this response: the reasoning before the last tool calls is missing",
         )
     if thinking.visible == "none" or (thinking.visible is not None and context.same_dialect):
         body["thinking"]["display"] = DISPLAY_BY_VISIBILITY[thinking.visible]
@@ -219,9 +219,9 @@ def _skips_thinking(messages: list[Json]) -> bool:
 
 def _budget_conflict(body: Json) -> str | None:
     if body.get("tool_choice", {}).get("type") in {"any", "tool"}:
-        return "not together with a forced tool"
+        return "cannot be combined with a forced tool"
     if body["messages"][-1]["role"] == "assistant":
-        return "not together with the beginning of an answer"
+        return "cannot be combined with a prefilled answer"
     return None
 
 
@@ -246,7 +246,10 @@ def _render_effort(context: RenderContext, body: Json, effort: str | None) -> No
     if effort is None:
         return
     if not context.traits.efforts:
-        context.drop(context.request.client_path("effort"), f"{context.model} takes no effort")
+        context.drop(
+            context.request.client_path("effort"),
+            f"{context.model} does not support a reasoning effort",
+        )
         return
     body.setdefault("output_config", {})["effort"] = context.select_effort(effort)
 
@@ -317,7 +320,7 @@ def _replace_block_token(
 ) -> Json | None:
     block_type = block.get("type")
     if is_foreign(block):
-        report.append(dropped(path, "a search of another provider"))
+        report.append(dropped(path, "a search by another provider"))
         return None
     token = block.get(
         {"thinking": "signature", "redacted_thinking": "data"}.get(str(block_type), "")

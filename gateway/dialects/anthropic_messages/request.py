@@ -38,12 +38,12 @@ from gateway.dialects.shared.fields import (
     integer,
     mapping,
     number,
+    passthrough_checker,
     required_mapping,
     required_text,
     strings,
     text,
 )
-from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -110,7 +110,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
 def _parse_max_output(body: Json, *, counting: bool) -> int | None:
     max_tokens = integer(body, "max_tokens", minimum=0, maximum=MAX_TOKENS)
     if max_tokens is None and not counting:
-        raise invalid("max_tokens is required: give a whole number", "max_tokens")
+        raise invalid("max_tokens is required and must be a whole number", "max_tokens")
     return max_tokens
 
 
@@ -157,6 +157,8 @@ def _parse_betas(headers: Mapping[str, str]) -> tuple[str, ...]:
 
 _MAX_USER_ID_LENGTH = 256
 _FILES_BETA = "files-api-2025-04-14"
+# Values of a request that uses none of these features: they are not rendered.
+_PLAIN_OUTPUT, _NO_SAMPLING, _NO_META = Output(), Sampling(), Meta()
 # Sampling fields that this dialect never had.
 _UNSUPPORTED_SAMPLING = (
     "min_p",
@@ -173,11 +175,11 @@ _UNSUPPORTED_SAMPLING = (
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        why = "a model of Anthropic's gives one answer at a time"
+        why = "Anthropic models return one choice per request"
         raise unsupported(request.client_path("n"), why)
     if request.previous_response_id is not None:
         path = request.client_path("previous_response_id")
-        raise unsupported(path, "the upstream keeps no earlier answers")
+        raise unsupported(path, "the upstream does not store earlier responses")
     context = RenderContext(request, traits)
     max_tokens = request.max_output
     if max_tokens is None:
@@ -187,20 +189,29 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     body: Json = {"model": traits.model or request.model, "max_tokens": max_tokens}
     if request.stream:
         body["stream"] = True
-    render_tools(context, body)
-    system = render_system(context)
+    if request.tools or request.tool_choice is not None:
+        render_tools(context, body)
+    system = render_system(context) if request.instructions else []
     body["messages"] = render_messages(context, system)
-    render_history_tools(context, body)
-    render_output_format(context, body)
+    if context.sent_names and "tools" not in body:
+        render_history_tools(context, body)
+    if request.output != _PLAIN_OUTPUT:
+        render_output_format(context, body)
     system += [{"type": "text", "text": hint} for hint in context.hints]
     if system:
         body["system"] = system
-    render_thinking(context, body)
-    _render_sampling(context, body)
-    _report_max_tokens(context, body)
-    _render_metadata(context, body)
-    _render_extra_fields(context, body)
-    context.limit_cache_breakpoints(MAX_CACHE_BREAKPOINTS - ("cache_control" in body))
+    if request.thinking is not None or context.effort_override is not None:
+        render_thinking(context, body)
+    if request.sampling != _NO_SAMPLING:
+        _render_sampling(context, body)
+    if max_tokens != request.max_output:
+        _report_max_tokens(context, body)
+    if request.meta != _NO_META:
+        _render_metadata(context, body)
+    if request.extra or request.cache is not None:
+        _render_extra_fields(context, body)
+    if context.blocks_with_breakpoint:
+        context.limit_cache_breakpoints(MAX_CACHE_BREAKPOINTS - ("cache_control" in body))
     return context.rendered(body, custom_tools=True, headers=_request_headers(context, body))
 
 
@@ -227,10 +238,12 @@ def _report_max_tokens(context: RenderContext, body: Json) -> None:
     requested_tokens, sent_tokens = context.request.max_output, body["max_tokens"]
     if requested_tokens is None:
         context.default(
-            "max_tokens", f"required upstream; route default {sent_tokens}", after=sent_tokens
+            "max_tokens",
+            f"required by the upstream; set to the route's default of {sent_tokens}",
+            after=sent_tokens,
         )
-    elif requested_tokens != sent_tokens:
-        why = f"{requested_tokens} clamped to the model's output limit {sent_tokens}"
+    else:
+        why = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
         context.approximate(
             context.request.client_path("max_output"),
             why,
@@ -271,7 +284,9 @@ def _render_temperature_and_top(context: RenderContext, body: Json) -> None:
         body["temperature"] = _clamp_temperature(context, temperature)
     if "top_p" in sampling_values:
         if "temperature" in sampling_values:
-            context.drop(context.request.client_path("top_p"), "not together with temperature")
+            context.drop(
+                context.request.client_path("top_p"), "cannot be combined with temperature"
+            )
         else:
             body["top_p"] = sampling_values["top_p"]
     if "top_k" in sampling_values:
@@ -284,7 +299,7 @@ def _render_top_with_thinking(context: RenderContext, body: Json, sampling_value
         if name == "top_p" and value >= 0.95:
             body["top_p"] = value
         elif not (name == "temperature" and value == 1):
-            context.drop(context.request.client_path(name), "not together with thinking")
+            context.drop(context.request.client_path(name), "cannot be combined with thinking")
 
 
 def _clamp_temperature(context: RenderContext, temperature: float) -> float:
@@ -312,7 +327,7 @@ def _render_stop(context: RenderContext, body: Json) -> None:
     if len(accepted_stops) < len(stop_sequences):
         context.drop(path, "whitespace-only stop sequences are not accepted upstream")
     if accepted_stops and max_stops == 0:
-        context.drop(path, f"{context.model} takes none")
+        context.drop(path, f"{context.model} does not support stop sequences")
     elif max_stops is not None and len(accepted_stops) > max_stops:
         context.approximate(
             path,
@@ -365,7 +380,7 @@ def _render_service_tier(context: RenderContext, body: Json, tier: str) -> None:
     elif tier == "priority":
         body["service_tier"] = "auto"
         context.approximate(
-            path, "priority where there is capacity of it", before=tier, after="auto"
+            path, "priority only while capacity is available", before=tier, after="auto"
         )
     elif tier != "auto":
         context.drop(path, "no equivalent")

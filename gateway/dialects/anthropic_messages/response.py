@@ -63,13 +63,13 @@ _PARSED_FIELDS = frozenset(
 
 def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) -> Response:
     """The canonical response. Raises GatewayError for a body that is no response."""
-    if is_error(body):
-        raise GatewayError(parse_error_payload(body))
     content = body.get("content") if isinstance(body, dict) else None
+    if (content is None or "error" in body) and is_error(body):
+        raise GatewayError(parse_error_payload(body))
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
-        raise bad_upstream("the upstream's answer is no message: it has no list of content")
+        raise bad_upstream("the upstream's response is not a message: it has no content list")
     model = string_or_empty(body.get("model"))
     model_name = traits.model or model
     parts = tuple([_parse_block(block, traits, model_name, rendered) for block in content])
@@ -100,11 +100,14 @@ def tag_signature(
 
 def _parse_block(block: Any, traits: Traits, model: str, rendered: RenderedRequest | None) -> Part:
     if not isinstance(block, dict):
-        raise bad_upstream("the upstream's answer holds a content block that is no object")
+        raise bad_upstream("the upstream's response contains a content block that is not an object")
     match block.get("type"):
         case "text":
-            citations = parse_citations(block.get("citations"))
-            return Text(text=string_or_empty(block.get("text")), citations=citations)
+            citations = block.get("citations")
+            return Text(
+                text=string_or_empty(block.get("text")),
+                citations=parse_citations(citations) if citations else (),
+            )
         case "thinking":
             signature = tag_signature(traits, model, string_or_empty(block.get("signature")))
             return Reasoning(text=string_or_empty(block.get("thinking")), signature=signature)
@@ -206,7 +209,7 @@ def _render_part(
                 report.append(unsupported_part(path, part.data))
             return blocks
         case Image() | Document() | Audio() | ToolResult():
-            report.append(dropped(path, "no block of an answer for it"))
+            report.append(dropped(path, "responses do not support it"))
             return []
         case _:
             assert_never(part)
@@ -214,7 +217,7 @@ def _render_part(
 
 def unsupported_part(path: str, data: Json) -> Adaptation:
     """The record of a part that only another dialect knows."""
-    return dropped(path, f"Anthropic's Messages have no block for a {data.get('type', '')} part")
+    return dropped(path, f"Anthropic Messages does not support {data.get('type', '')} parts")
 
 
 def _render_text(part: Text, path: str, report: list[Adaptation]) -> Json:
@@ -254,7 +257,7 @@ def _render_tool_use(
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        report.append(approximated(path, "the arguments are no JSON object; shown as `_raw`"))
+        report.append(approximated(path, "the arguments are not a JSON object; shown as `_raw`"))
         arguments = {"_raw": call.raw or ""}
     if call.signature is not None:
         report.append(dropped_call_signature(path))
@@ -268,7 +271,7 @@ def _render_tool_use(
 
 def dropped_call_signature(path: str) -> Adaptation:
     """The record of a call's state, which this dialect cannot carry."""
-    return dropped(f"{path}.signature", "a tool call has no place for its provider's state")
+    return dropped(f"{path}.signature", "tool calls cannot carry the provider's state")
 
 
 def render_call_id(upstream_id: str) -> str:

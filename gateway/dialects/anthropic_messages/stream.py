@@ -177,7 +177,7 @@ class MessagesStreamParser:
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             raise bad_upstream("the upstream sent an event that is not valid JSON") from None
         if not isinstance(data, dict):
-            raise bad_upstream("the upstream sent an event that is no object")
+            raise bad_upstream("the upstream sent an event that is not an object")
         name = data.get("type") or frame.event
         match name:
             case "content_block_delta":
@@ -250,7 +250,7 @@ class MessagesStreamParser:
     def _start_block(self, data: Json) -> list[Event]:
         content_block = data.get("content_block")
         if not isinstance(content_block, dict):
-            raise bad_upstream("the upstream began a content block that is no object")
+            raise bad_upstream("the upstream began a content block that is not an object")
         index = data.get("index")
         if type(index) is not int:
             index = self._next_index if self._blocks else 0
@@ -318,11 +318,13 @@ class MessagesStreamParser:
     def _block_delta(self, data: Json) -> list[Event]:
         delta = data.get("delta")
         if not isinstance(delta, dict):
-            raise bad_upstream("the upstream sent a delta that is no object")
+            raise bad_upstream("the upstream sent a delta that is not an object")
         index = self._block_index(data)
         block = self._blocks.get(index)
         if block is not None and block.closed:
-            raise bad_upstream("the upstream sent more of a content block that had ended")
+            raise bad_upstream(
+                "the upstream sent more data for a content block that had already ended"
+            )
         if block is not None and block.kind == "native":
             return self._emit_or_buffer(index, [NativeDelta(delta)])
         field, kind = _delta_field_and_kind(delta)
@@ -391,7 +393,7 @@ def _delta_events(block: _Block, field: str, value: Any) -> list[Event]:
     if field == "citation":
         return _citation_events([value])
     if not isinstance(value, str):
-        raise bad_upstream(f"the upstream sent a delta whose {field} is no text")
+        raise bad_upstream(f"the upstream sent a delta whose {field} is not a string")
     if field == "signature":
         block.signature = (value, block.signature[1])
         return []
@@ -618,11 +620,13 @@ class MessagesStreamRenderer:
             if raw is not None:
                 arguments = {"_raw": raw}
                 self.report.append(
-                    approximated(path, "the arguments are no JSON object; as `_raw`")
+                    approximated(path, "the arguments are not a JSON object; sent as `_raw`")
                 )
             return self._render_json_delta(_encode(arguments).decode())
         if arguments is None:
-            self.report.append(approximated(path, "the arguments are no JSON object; as they came"))
+            self.report.append(
+                approximated(path, "the arguments are not a JSON object; passed on unchanged")
+            )
         return b""
 
     # --- the end -----------------------------------------------------------------------

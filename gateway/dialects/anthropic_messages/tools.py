@@ -87,7 +87,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """Renders the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} takes no tools")
+        context.drop("tools", f"{context.model} does not support tools")
     offered = context.filter_allowed_tools(context.request.tools) if traits.tools else []
     tools = [item for tool in offered if (item := _render_tool(context, tool)) is not None]
     if tools:
@@ -98,9 +98,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
 
 
 def render_history_tools(context: RenderContext, body: Json) -> None:
-    """Declare the tools of calls in the history where none are offered: the API requires it."""
-    if "tools" in body:
-        return
+    """Declare the tools of calls in the history: the API refuses calls without tools."""
     blocks = (block for message in body["messages"] for block in message["content"])
     names = dict.fromkeys(block["name"] for block in blocks if block.get("type") == "tool_use")
     if not names:
@@ -108,7 +106,7 @@ def render_history_tools(context: RenderContext, body: Json) -> None:
     body["tools"] = [{"name": name, "input_schema": dict(_EMPTY_SCHEMA)} for name in names]
     body["tool_choice"] = {"type": "none"}
     context.approximate(
-        "tools", "the history holds calls: their tools are named, and may not be called"
+        "tools", "the history contains tool calls: their tools are declared, but cannot be called"
     )
 
 
@@ -181,7 +179,7 @@ def parse_tool_choice(body: Json) -> ToolChoice | None:
     choice_type = enum_value(choice_object, "type", _CHOICE_TYPES, "tool_choice")
     if choice_type is None:
         path = "tool_choice.type"
-        raise invalid(f"{path} is required: give one of {', '.join(_CHOICE_TYPES)}", path)
+        raise invalid(f"{path} is required and must be one of {', '.join(_CHOICE_TYPES)}", path)
     single = flag(choice_object, "disable_parallel_tool_use", "tool_choice")
     parallel = None if single is None else not single
     if choice_type == "tool":
@@ -199,7 +197,7 @@ def _render_tool_choice(context: RenderContext, sent_tools: list[Json]) -> Json 
         context.drop_tool_choice()
         return None
     if choice.mode == "named" and _is_not_sent(context, choice.names[0], sent_tools):
-        context.drop(request.client_path("tool_choice"), "the tool that it names is not sent")
+        context.drop(request.client_path("tool_choice"), "the tool it names is not sent")
         choice = replace(choice, mode=None)
     choice_object = _render_choice_mode(context, choice)
     if choice.parallel is not False or (choice_object or {}).get("type") == "none":
@@ -222,7 +220,7 @@ def _is_not_sent(context: RenderContext, name: str, sent_tools: list[Json]) -> b
 def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | None:
     forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
     if forced and not context.traits.forced_tools:
-        why = f"{context.model} cannot be made to call a tool"
+        why = f"{context.model} cannot be forced to call a tool"
         context.approximate(context.request.client_path("tool_choice"), why, after="auto")
         return {"type": "auto"}
     match choice.mode:

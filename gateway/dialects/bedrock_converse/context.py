@@ -142,4 +142,4 @@ class RenderContext(ClaudeRenderContext):
         for blocks in block_lists:
             blocks[:] = [item for item in blocks if id(item) not in surplus_ids]
         path = self.request.client_paths.get("cache", "cache_control")
-        self.approximate(path, f"only the last {MAX_CACHE_BREAKPOINTS} cache marks are sent")
+        self.approximate(path, f"only the last {MAX_CACHE_BREAKPOINTS} cache breakpoints are sent")

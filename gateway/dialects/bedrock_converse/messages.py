@@ -94,12 +94,14 @@ def _render_turn(context: RenderContext, turn: Turn, role: str) -> list[Json]:
     if role == "system":
         for part in parts:
             if not isinstance(part, Text):
-                context.drop(part.path, "a system message holds text only")
+                context.drop(part.path, "a system message can only contain text")
         parts = tuple(part for part in parts if isinstance(part, Text))
     if role != "assistant":
         for part in parts:
             if isinstance(part, Reasoning | ToolCall):
-                context.drop(part.path, "only the assistant thinks and calls tools")
+                context.drop(
+                    part.path, ("only assistant messages can contain reasoning and tool calls")
+                )
         sent_parts = tuple(part for part in parts if not isinstance(part, Reasoning | ToolCall))
         blocks = render_blocks(context, sent_parts)
         if turn.role == "system" and role == "user":
@@ -123,7 +125,7 @@ def _role_for_system_turn(context: RenderContext, turn: Turn, messages: list[Jso
     """The role under which a mid-conversation system message is sent."""
     if turn.effort is not None:
         context.effort_override = turn.effort
-        context.approximate(f"{turn.path}.output_config.effort", "holds for the whole request")
+        context.approximate(f"{turn.path}.output_config.effort", "applies to the whole request")
     if messages and messages[-1]["role"] == "assistant" and turn is context.request.turns[-1]:
         # Hoisted, it would leave the model's turn last.
         context.approximate(
@@ -177,8 +179,10 @@ def _split_by_media_count(context: RenderContext, content: list[Json]) -> list[J
         contents[-1].append(block)
     if len(contents) > 1:
         documents, images = _MAX_PER_MESSAGE["document"], _MAX_PER_MESSAGE["image"]
-        why = f"a message holds {documents} documents and {images} images"
-        context.approximate(_last_user_path(context), f"{why}: the rest is sent in a turn after it")
+        why = f"a message can contain at most {documents} documents and {images} images"
+        context.approximate(
+            _last_user_path(context), (f"{why}: the others are sent in a following turn")
+        )
     messages: list[Json] = []
     for user_content in contents:
         if messages:
@@ -201,7 +205,7 @@ def _separate_results(
     context: RenderContext, result_blocks: list[Json], media_and_text_blocks: list[Json]
 ) -> list[Json]:
     """Separates tool results from the other blocks, for models that reject both in one turn."""
-    why = f"{context.model} takes nothing beside tool results in a turn"
+    why = f"{context.model} supports only tool results in such a turn"
     if all("text" in block for block in media_and_text_blocks):
         context.approximate(
             _last_user_path(context), f"{why}: the text is sent inside the last one"
@@ -211,7 +215,7 @@ def _separate_results(
             last_result_content.clear()
         last_result_content += media_and_text_blocks
         return [{"role": "user", "content": result_blocks}]
-    context.approximate(_last_user_path(context), f"{why}: the rest is sent in a turn after it")
+    context.approximate(_last_user_path(context), f"{why}: the others are sent in a following turn")
     return [
         {"role": "user", "content": result_blocks},
         {"role": "assistant", "content": [{"text": _ACKNOWLEDGEMENT}]},
@@ -234,7 +238,7 @@ def _check_prefill(context: RenderContext, last_turn: Turn | None, content: list
     if "text" in last_block and last_block["text"] != last_block["text"].rstrip():
         context.approximate(
             last_turn.path if last_turn else "",
-            "white space at the end of the last message removed",
+            "whitespace at the end of the last message removed",
         )
         last_block["text"] = last_block["text"].rstrip()
 
@@ -290,7 +294,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case Native():
             if part.dialect == NAME:
                 return [part.data]
-            context.drop(part.path, "Converse has no block for it")
+            context.drop(part.path, "Converse does not support it")
             return []
         case _:
             assert_never(part)
@@ -314,7 +318,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
             context.drop(part.path, "blank text block")
         return []
     if part.citations:
-        context.drop(f"{part.path}.citations", "sources cannot be sent back")
+        context.drop(f"{part.path}.citations", "sources are not supported in requests")
     return [{"text": part.text}]
 
 
@@ -328,12 +332,14 @@ def _render_media_note(context: RenderContext, path: str, media_name: str, why: 
 
 def _render_image(context: RenderContext, image: Image) -> Json:
     if not context.traits.images:
-        return _render_media_note(context, image.path, "image", "this model takes no images")
+        return _render_media_note(
+            context, image.path, "image", "this model does not support images"
+        )
     if image.detail not in (None, "auto"):
         context.drop(join_path(image.path, context.request.client_path("detail")), "no equivalent")
     if image.file_id is not None:
         raise unsupported_part_error(
-            image.path, "a file id of another provider cannot be sent; send its data"
+            image.path, "the file ID belongs to another provider; send the file's data"
         )
     if image.data is not None:
         media_type = resolve_media_type(image.data, image.media_type, "image/png")
@@ -369,10 +375,10 @@ def _render_document(context: RenderContext, document: Document) -> Json:
         return _render_search_result(document)
     if not context.traits.pdf:
         return _render_media_note(
-            context, document.path, "document", "this model takes no documents"
+            context, document.path, "document", "this model does not support documents"
         )
     if document.file_id is not None:
-        why = "a file id of another provider cannot be sent; send the file's data"
+        why = "the file ID belongs to another provider; send the file's data"
         raise unsupported_part_error(document.path, why)
     if document.url is not None and not document.url.startswith(_S3_PREFIX):
         why = "this provider does not fetch URLs; send its data"
@@ -408,7 +414,7 @@ def _render_document_source(document: Document) -> tuple[str, Json]:
             media_type = "text/plain"
         if media_type not in DOCUMENT_FORMATS:
             raise unsupported_part_error(
-                document.path, f"a document cannot be of the type {media_type[:60]}"
+                document.path, f"documents of this type are not supported: {media_type[:60]}"
             )
         return DOCUMENT_FORMATS[media_type], {"bytes": document.data}
     document_text = document.text
@@ -434,10 +440,10 @@ def _render_search_result(document: Document) -> Json:
 
 def _render_audio(context: RenderContext, audio: Audio) -> Json:
     if not context.traits.audio:
-        raise unsupported_part_error(audio.path, f"{context.model} takes no audio")
+        raise unsupported_part_error(audio.path, f"{context.model} does not support audio")
     if audio.format not in AUDIO_FORMATS:
         raise unsupported_part_error(
-            audio.path, f"audio cannot be of the format {audio.format[:20]}"
+            audio.path, f"audio of this format is not supported: {audio.format[:20]}"
         )
     return {"audio": {"format": audio.format, "source": {"bytes": audio.data}}}
 
@@ -448,7 +454,10 @@ def _render_audio(context: RenderContext, audio: Audio) -> Json:
 def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
-        why = "rewritten to 64 of the characters that the upstream takes, mapped back"
+        why = (
+            "rewritten to at most 64 characters that the upstream accepts; mapped back in "
+            "the response"
+        )
         context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
     if call.signature is not None:
         context.drop_signature(call)
@@ -456,7 +465,7 @@ def _render_tool_use(context: RenderContext, call: ToolCall) -> Json:
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        context.approximate(call.path, "the arguments are no JSON object; sent as `_raw`")
+        context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
         arguments = {"_raw": call.raw or ""}
     return {
         "toolUse": {"toolUseId": sent_id, "name": context.sent_name(call.name), "input": arguments}
@@ -497,7 +506,7 @@ def _split_result_blocks(
         nested_blocks = [block for block in blocks if "text" in block]
     following_blocks = [block for block in blocks if block not in nested_blocks]
     if following_blocks:
-        context.approximate(result.path, "media in a tool result are sent after it")
+        context.approximate(result.path, "media in a tool result is sent after it")
     return nested_blocks, following_blocks
 
 
@@ -506,7 +515,9 @@ def _render_thinking(context: RenderContext, reasoning: Reasoning) -> list[Json]
     signature = reasoning.signature
     if signature is None or not is_from_target(signature, context.traits):
         reason = (
-            "no signature available for replay" if signature is None else "thought of another model"
+            "no signature available for replay"
+            if signature is None
+            else "reasoning of another model"
         )
         context.drop(reasoning.path, reason)
         return []

@@ -30,7 +30,7 @@ def render_thinking(context: RenderContext, body: Json) -> None:
                 )
             context.model_fields["reasoning_effort"] = effort
         case _ if thinking.mode != "off":
-            context.drop(context.thinking_path, f"{context.model} has no thinking to control")
+            context.drop(context.thinking_path, f"{context.model} has no reasoning setting")
         case _:
             pass
 
@@ -52,7 +52,7 @@ def _render_claude(context: RenderContext, body: Json, thinking: Thinking) -> No
     if thinking.mode == "off":
         _render_disabled(context, thinking)
     elif not modes:
-        context.drop(context.thinking_path, f"{context.model} has no thinking to control")
+        context.drop(context.thinking_path, f"{context.model} has no reasoning setting")
     elif "adaptive" in modes and not (thinking.mode == "budget" and "enabled" in modes):
         _render_adaptive(context, body, thinking)
     else:
@@ -70,7 +70,7 @@ def _render_adaptive(context: RenderContext, body: Json, thinking: Thinking) -> 
     effort = thinking.effort
     if thinking.mode == "budget" and thinking.budget is not None:
         effort = effort or _requested_effort(thinking)
-        why = f"{context.model} takes an effort, not a number of tokens"
+        why = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
             context.request.client_path("budget"), why, before=thinking.budget, after=effort
         )
@@ -94,14 +94,14 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
     requested_budget = requested_budget or BUDGET_BY_EFFORT.get(effort, BUDGET_BY_EFFORT["medium"])
     sent_budget = _fit_budget(context, body, requested_budget)
     if sent_budget is None:
-        context.drop(context.thinking_path, "the limit leaves no room for thinking")
+        context.drop(context.thinking_path, "the token limit leaves no tokens for thinking")
         return
     if thinking.mode == "auto" and thinking.effort is None:
-        why = f"{context.model} takes a number of tokens"
+        why = f"{context.model} accepts a token budget"
         context.approximate(context.thinking_path, why, before="adaptive", after=sent_budget)
     elif sent_budget != requested_budget:
         name = "budget" if thinking.mode == "budget" else "effort"
-        why = f"at least {MIN_BUDGET} tokens and fewer than the limit"
+        why = f"must be at least {MIN_BUDGET} tokens and less than the limit"
         context.approximate(
             context.request.client_path(name), why, before=requested_budget, after=sent_budget
         )
@@ -113,9 +113,9 @@ def _render_budget(context: RenderContext, body: Json, thinking: Thinking) -> No
 def _budget_conflict(body: Json) -> str | None:
     choice = body.get("toolConfig", {}).get("toolChoice", {})
     if choice.keys() & {"any", "tool"}:
-        return "not together with a forced tool"
+        return "cannot be combined with a forced tool"
     if body["messages"][-1]["role"] == "assistant":
-        return "not together with the beginning of an answer"
+        return "cannot be combined with a prefilled answer"
     return None
 
 
@@ -132,7 +132,7 @@ def _fit_budget(context: RenderContext, body: Json, budget: int) -> int | None:
         config["maxTokens"] = (
             requested_tokens if max_output is None else min(requested_tokens, max_output)
         )
-        why = "the reasoning budget must be less than the limit"
+        why = "the reasoning budget must be less than the token limit"
         context.default("max_tokens", why, after=config["maxTokens"])
     return budget_below(config["maxTokens"], budget)
 
@@ -141,7 +141,10 @@ def _render_effort(context: RenderContext, body: Json, effort: str | None) -> No
     if effort is None:
         return
     if not context.traits.efforts:
-        context.drop(context.request.client_path("effort"), f"{context.model} takes no effort")
+        context.drop(
+            context.request.client_path("effort"),
+            f"{context.model} does not support a reasoning effort",
+        )
         return
     body.setdefault("outputConfig", {})["effort"] = context.select_effort(effort)
 
@@ -155,7 +158,7 @@ def _render_nova(context: RenderContext, thinking: Thinking) -> None:
         return
     effort = context.select_effort(_requested_effort(thinking))
     if thinking.mode == "budget":
-        why = f"{context.model} takes an effort, not a number of tokens"
+        why = f"{context.model} accepts a reasoning effort, not a token budget"
         context.approximate(
             context.request.client_path("budget"), why, before=thinking.budget, after=effort
         )

@@ -68,10 +68,11 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
 def _check_supported(request: Request) -> None:
     """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        raise unsupported(request.client_path("n"), "Bedrock gives one answer at a time")
+        raise unsupported(request.client_path("n"), "Bedrock returns one choice per request")
     if request.previous_response_id is not None:
         raise unsupported(
-            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
+            request.client_path("previous_response_id"),
+            "the upstream does not store earlier responses",
         )
 
 
@@ -86,7 +87,7 @@ def _render_max_tokens(context: RenderContext, body: Json) -> None:
         1, requested_tokens if max_output is None else min(requested_tokens, max_output)
     )
     if sent_tokens != requested_tokens:
-        why = f"{requested_tokens} clamped to the model's output limit {sent_tokens}"
+        why = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
         context.approximate(
             context.request.client_path("max_output"),
             why,
@@ -138,7 +139,7 @@ def _render_top_with_thinking(context: RenderContext, config: Json, sampling_val
         if name == "top_p" and 0.95 <= value <= 1:
             config["topP"] = value
         elif not (name == "temperature" and value == 1):
-            context.drop(context.request.client_path(name), "not together with thinking")
+            context.drop(context.request.client_path(name), "cannot be combined with thinking")
 
 
 def _clamp_sampling_value(context: RenderContext, name: str, value: float) -> float:
@@ -157,7 +158,11 @@ def _render_stop(context: RenderContext, config: Json) -> None:
     if len(accepted_stops) < len(stop_sequences):
         context.drop(path, "whitespace-only stop sequences are not accepted upstream")
     if len(accepted_stops) > max_stops:
-        why = f"only the first {max_stops} are sent" if max_stops else f"{context.model} takes none"
+        why = (
+            f"only the first {max_stops} are sent"
+            if max_stops
+            else f"{context.model} does not support stop sequences"
+        )
         context.approximate(path, why, before=len(accepted_stops), after=max_stops)
         accepted_stops = accepted_stops[:max_stops]
     if accepted_stops:
@@ -180,7 +185,7 @@ def _render_metadata(context: RenderContext, body: Json) -> None:
         if is_valid and len(labels) < _MAX_LABELS:
             labels.setdefault(key, value)
         else:
-            context.drop(path, "unsupported characters in the label, or more than 16 labels")
+            context.drop(path, "unsupported characters in a label, or more than 16 labels")
     if labels:
         body["requestMetadata"] = labels
     if meta.session_key is not None and request.client_path("session_key") != request.client_path(
@@ -208,7 +213,7 @@ def _valid_user_id(context: RenderContext, user_id: str) -> str:
     if sent_id != user_id:
         context.approximate(
             context.request.client_path("user_id"),
-            "not of the form that is taken: its hash is sent",
+            "not in the accepted form: its hash is sent",
         )
     return sent_id
 

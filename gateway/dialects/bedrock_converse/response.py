@@ -46,12 +46,14 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     if not isinstance(content, list):
         if isinstance(body, dict) and isinstance(body.get("message"), str):
             raise GatewayError(parse_error_payload("", body))
-        raise bad_upstream("the upstream's answer holds no message with a list of content")
+        raise bad_upstream("the upstream's response contains no message with a content list")
     parser = ConverseStreamParser(traits, rendered)
     events = parser.parse_event("messageStart", {"role": "assistant"})
     for index, block in enumerate(content):
         if not isinstance(block, dict):
-            raise bad_upstream("the upstream's answer holds a content block that is no object")
+            raise bad_upstream(
+                "the upstream's response contains a content block that is not an object"
+            )
         for name, data in _block_events(block):
             events += parser.parse_event(name, {**data, "contentBlockIndex": index})
     events += parser.parse_event("messageStop", body)
@@ -193,7 +195,7 @@ class ConverseStreamParser:
     def _start_block(self, data: Json) -> list[Event]:
         start = data.get("start")
         if not isinstance(start, dict):
-            raise bad_upstream("the upstream began a content block that is no object")
+            raise bad_upstream("the upstream began a content block that is not an object")
         events = self._end_block()
         self._open_index = _block_index(data)
         call = start.get("toolUse")
@@ -217,7 +219,7 @@ class ConverseStreamParser:
     def _block_delta(self, data: Json) -> list[Event]:
         delta = data.get("delta")
         if not isinstance(delta, dict):
-            raise bad_upstream("the upstream sent a delta that is no object")
+            raise bad_upstream("the upstream sent a delta that is not an object")
         index = _block_index(data)
         if "toolUse" in delta:
             if self._open_kind == "native":
@@ -234,7 +236,7 @@ class ConverseStreamParser:
         if "text" in delta:
             text = delta["text"]
             if not isinstance(text, str):
-                raise bad_upstream("the upstream sent a delta whose text is no string")
+                raise bad_upstream("the upstream sent a delta whose text is not a string")
             return [*self._ensure_open_block("text", index), Delta(text)] if text else []
         return []
 
@@ -252,7 +254,7 @@ class ConverseStreamParser:
 
     def _reasoning_delta(self, reasoning: Any, index: int | None) -> list[Event]:
         if not isinstance(reasoning, dict):
-            raise bad_upstream("the upstream sent a thought that is no object")
+            raise bad_upstream("the upstream sent reasoning that is not an object")
         redacted_content = reasoning.get("redactedContent")
         events = self._ensure_open_block("reasoning", index, redacted=redacted_content is not None)
         if isinstance(redacted_content, str):
@@ -306,7 +308,7 @@ def _decode_event(frame: Frame) -> tuple[str, Json]:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise bad_upstream("the upstream sent an event that is not JSON") from None
     if not isinstance(data, dict):
-        raise bad_upstream("the upstream sent an event that is no object")
+        raise bad_upstream("the upstream sent an event that is not an object")
     if frame.event:
         return frame.event, data
     name, inner = next(iter(data.items()), ("", {}))

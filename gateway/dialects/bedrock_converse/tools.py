@@ -23,7 +23,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} takes no tools")
+        context.drop("tools", f"{context.model} does not support tools")
     called_tools = _called_tool_names(body["messages"])
     choice = request.tool_choice
     forbids_calls = choice is not None and choice.mode == "none"
@@ -37,11 +37,11 @@ def render_tools(context: RenderContext, body: Json) -> None:
             tools.append(tool_object)
             context.add_cache_breakpoint(tools, tool.cache)
     if forbids_calls and called_tools and tools:
-        why = "none is not expressible; tools kept because the history has calls"
+        why = "`none` is not supported; tools are kept because the history contains tool calls"
         context.approximate(request.client_path("tool_choice"), why)
     if not tools and called_tools:
         tools = [_render_undeclared_tool(name) for name in called_tools]
-        context.approximate("tools", "the history holds calls: their tools are named")
+        context.approximate("tools", "the history contains tool calls: their tools are declared")
     if not tools:
         context.drop_tool_choice()
         return
@@ -80,7 +80,7 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     if context.find_web_search(tool) is None:
         return None
     if (tool.native or {}).keys() - _SEARCH_DEFAULTS:
-        context.approximate(tool.path, "the provider's search takes none of its options")
+        context.approximate(tool.path, "the provider's search does not support these options")
     return {"systemTool": {"name": context.traits.web_search}}
 
 
@@ -113,9 +113,7 @@ def _render_tool_choice(context: RenderContext, tools: list[Json]) -> Json | Non
     if choice is None:
         return None
     if choice.mode == "named" and context.sent_name(choice.names[0]) not in _sent_tool_names(tools):
-        context.drop(
-            context.request.client_path("tool_choice"), "the tool that it names is not sent"
-        )
+        context.drop(context.request.client_path("tool_choice"), "the tool it names is not sent")
         choice = replace(choice, mode=None)
     choice_object = _render_choice_mode(context, choice)
     if choice.parallel is False:
@@ -130,7 +128,7 @@ def _sent_tool_names(tools: list[Json]) -> set[str]:
 def _render_choice_mode(context: RenderContext, choice: ToolChoice) -> Json | None:
     forced = choice.mode in {"any", "named"} or (choice.mode == "allowed" and choice.required)
     if forced and not context.traits.forced_tools:
-        why = f"{context.model} cannot be made to call a tool"
+        why = f"{context.model} cannot be forced to call a tool"
         context.approximate(context.request.client_path("tool_choice"), why, after="auto")
         return None
     match choice.mode:

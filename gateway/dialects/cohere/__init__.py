@@ -21,7 +21,7 @@ DIALECT = Dialect(
         parse_response=parse_response,
         stream_parser=ChatStreamParser,
         parse_error=parse_error,
-        parse_count=no_count("Cohere counts no chats"),
+        parse_count=no_count("Cohere does not count tokens of chats"),
     ),
     serves_clients=False,
     embed_provider=EmbedProvider(

@@ -65,7 +65,7 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     try:
         answer = msgspec.convert(body, _Answer)
     except (msgspec.ValidationError, RecursionError):
-        raise bad_upstream("the upstream's answer holds no embeddings") from None
+        raise bad_upstream("the upstream's response contains no embeddings") from None
     return EmbedResponse(vectors=tuple(answer.embeddings.numbers), usage=_parse_usage(answer.meta))
 
 
@@ -74,7 +74,7 @@ def _input_texts(request: EmbedRequest) -> list[str]:
     texts: list[str] = []
     for index, text in enumerate(request.inputs):
         if not isinstance(text, str):
-            why = f"{path}[{index}]: Cohere embeds texts, not tokens; send the text"
+            why = f"{path}[{index}]: Cohere embeds text, not tokens; send the text"
             raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
         texts.append(text)
     return texts
@@ -106,7 +106,9 @@ def _render_extra_fields(request: EmbedRequest, body: Json, report: list[Adaptat
 
 
 _DROP_REASONS = {
-    "embedding_types": "vectors are floats in this dialect; ask for base64 by its own field"
+    "embedding_types": (
+        "embeddings are floats in this dialect; request base64 with the dialect's own field"
+    )
 }
 
 
@@ -117,11 +119,14 @@ def _select_task(
     task = request.task if input_type is None else input_type
     if all_images:
         if task not in (None, IMAGE_TASK):
-            why = "images are embedded as images, whatever their purpose"
+            why = "images are embedded as images, regardless of the purpose"
             report.append(approximated("input_type", why, before=task, after=IMAGE_TASK))
         return IMAGE_TASK
     if task is None:
-        why = "Cohere requires the purpose of the vectors; set `input_type` to search with them"
+        why = (
+            "Cohere requires the purpose of the embeddings; set `input_type` if they are "
+            "search queries"
+        )
         report.append(defaulted("input_type", why, after=DEFAULT_TASK))
         return DEFAULT_TASK
     if not isinstance(task, str) or task not in _TASKS:

@@ -51,7 +51,7 @@ def render_messages(context: RenderContext) -> list[Json]:
         context.send_instructions_as_user(messages[0])
         return messages
     if last_turn is None:
-        raise invalid("messages must hold at least one message that is not empty", "messages")
+        raise invalid("messages must contain at least one message that is not empty", "messages")
     if last_turn.role == "assistant":
         path = last_turn.path or "messages"
         why = f"{context.model} does not continue an assistant message; end with a user message"
@@ -90,7 +90,7 @@ def _system_text(context: RenderContext, turn: Turn) -> str:
     """The text of a system turn; reports its other parts."""
     if turn.effort is not None:
         context.drop(
-            f"{turn.path}.output_config.effort", "the effort of a request cannot change in it"
+            f"{turn.path}.output_config.effort", "the effort cannot change within a request"
         )
     texts = []
     for part in turn.parts:
@@ -98,7 +98,7 @@ def _system_text(context: RenderContext, turn: Turn) -> str:
             context.drop_cache_marks(part.cache)
             texts.append(part.text)
         else:
-            context.drop(part.path, "a system message holds text only")
+            context.drop(part.path, "a system message can only contain text")
     return "\n\n".join(text for text in texts if text)
 
 
@@ -114,7 +114,7 @@ def _render_user_turn(context: RenderContext, turn: Turn) -> list[Json]:
     if not content and len(context.documents) > documents_before:
         content = [{"type": "text", "text": _DOCUMENT_CAPTION}]
         context.approximate(
-            turn.path, f"a document stands outside the messages: {_DOCUMENT_CAPTION!r} is sent"
+            turn.path, f"documents are sent outside the messages: {_DOCUMENT_CAPTION!r} is sent"
         )
     if content:
         messages.append({"role": "user", "content": _simplify_content(content)})
@@ -138,9 +138,9 @@ def _render_user_part(context: RenderContext, part: Part) -> list[Json]:
             context.documents.append(_render_document(context, part))
             return []
         case Audio():
-            raise _unsupported_part_error(part.path, "Cohere's chat takes no audio")
+            raise _unsupported_part_error(part.path, "Cohere Chat does not support audio")
         case Reasoning() | ToolCall():
-            context.drop(part.path, "only the assistant thinks and calls tools")
+            context.drop(part.path, "only assistant messages can contain reasoning and tool calls")
             return []
         case Refusal():
             return _render_text(context, Text(text=part.text, path=part.path))
@@ -164,7 +164,7 @@ def _render_text(context: RenderContext, part: Text) -> list[Json]:
 def _render_native(context: RenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME:
         return [part.data]
-    context.drop(part.path, "Cohere's chat has no part for it")
+    context.drop(part.path, "Cohere Chat does not support it")
     return []
 
 
@@ -176,9 +176,11 @@ def _render_media_note(context: RenderContext, path: str, media_name: str, why: 
 def _render_image(context: RenderContext, image: Image) -> Json:
     context.drop_cache_marks(image.cache)
     if not context.traits.images:
-        return _render_media_note(context, image.path, "image", "this model takes no images")
+        return _render_media_note(
+            context, image.path, "image", "this model does not support images"
+        )
     if image.file_id is not None:
-        why = "a file id of another provider cannot be sent; send the file's data"
+        why = "the file ID belongs to another provider; send the file's data"
         raise _unsupported_part_error(image.path, why)
     url = image.url or ""
     if image.data is not None:
@@ -206,13 +208,13 @@ def _render_document(context: RenderContext, document: Document) -> Json:
     if document.parts is not None:
         for part in document.parts:
             if not isinstance(part, Text):
-                context.drop(part.path, "a document is text only")
+                context.drop(part.path, "documents can only contain text")
         text = "\n\n".join(p.text for p in document.parts if isinstance(p, Text))
     if text is None:
         text = decode_text_file(document.data, document.media_type)
     if text is None:
         raise _unsupported_part_error(
-            document.path, "Cohere's chat takes documents of plain text only"
+            document.path, "Cohere Chat supports only plain-text documents"
         )
     data: Json = {"text": text}
     if document.title is not None:
@@ -220,7 +222,7 @@ def _render_document(context: RenderContext, document: Document) -> Json:
     if document.context is not None:
         data["context"] = document.context
     if document.citations is False:
-        context.drop(f"{document.path}.citations", "all documents may be cited")
+        context.drop(f"{document.path}.citations", "all documents can be cited")
     return {"id": f"doc_{len(context.documents)}", "data": data}
 
 
@@ -251,7 +253,7 @@ def _render_assistant_part(context: RenderContext, part: Part) -> list[Json]:
     match part:
         case Text():
             if part.citations:
-                context.drop(f"{part.path}.citations", "sources cannot be sent back")
+                context.drop(f"{part.path}.citations", "sources are not supported in requests")
             return _render_text(context, part)
         case Reasoning():
             return _render_reasoning(context, part)
@@ -268,7 +270,7 @@ def _render_assistant_part(context: RenderContext, part: Part) -> list[Json]:
 def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> list[Json]:
     """Renders reasoning of the target's own model; drops that of another model."""
     if not is_from_target(reasoning.signature, context.traits):
-        context.drop(reasoning.path, "thought of another model")
+        context.drop(reasoning.path, "reasoning of another model")
         return []
     return [{"type": "thinking", "thinking": reasoning.text}] if reasoning.text else []
 
@@ -281,7 +283,7 @@ def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
     if call.custom:
         arguments = render_arguments(ToolCall(id="", name="", arguments={"input": call.raw or ""}))
     elif call.arguments is None:
-        context.approximate(call.path, "the arguments are no JSON object; sent as they are")
+        context.approximate(call.path, "the arguments are not a JSON object; sent unchanged")
     function = {"name": context.sent_name(call.name), "arguments": arguments or "{}"}
     return {"id": call.id, "type": "function", "function": function}
 
@@ -303,7 +305,9 @@ def _render_tool_result(context: RenderContext, result: ToolResult) -> Json:
             content += _render_text(context, part)
         else:
             content.append(
-                _render_media_note(context, part.path, "media", "a tool result holds text only")
+                _render_media_note(
+                    context, part.path, "media", "a tool result can only contain text"
+                )
             )
     if result.is_error:
         context.approximate(

@@ -47,10 +47,11 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
 def _check_supported(request: Request) -> None:
     """Rejects requests that this dialect cannot fulfil."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        raise unsupported(request.client_path("n"), "Cohere gives one answer at a time")
+        raise unsupported(request.client_path("n"), "Cohere returns one choice per request")
     if request.previous_response_id is not None:
         raise unsupported(
-            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
+            request.client_path("previous_response_id"),
+            "the upstream does not store earlier responses",
         )
 
 
@@ -82,7 +83,7 @@ def _render_max_tokens(context: RenderContext, body: Json) -> None:
         return
     sent_tokens = requested_tokens if max_output is None else min(requested_tokens, max_output)
     if sent_tokens != requested_tokens:
-        why = f"{requested_tokens} clamped to the model's output limit {sent_tokens}"
+        why = f"{requested_tokens} clamped to the model's output limit of {sent_tokens}"
         context.approximate(
             context.request.client_path("max_output"),
             why,
@@ -105,7 +106,7 @@ def _render_sampling(context: RenderContext, body: Json) -> None:
     for name in ("frequency_penalty", "presence_penalty"):
         value = getattr(sampling, name)
         if value is not None and value < 0:
-            context.drop(request.client_path(name), "negative value outside 0..1")
+            context.drop(request.client_path(name), "negative values are not supported")
         else:
             _render_clamped(context, body, name, name, 0.0, 1.0)
     if sampling.seed is not None:
@@ -160,7 +161,7 @@ def _render_thinking(context: RenderContext, body: Json) -> None:
     path = field_paths.get("thinking") or field_paths.get("effort") or "thinking"
     if not context.traits.reasoning:
         if thinking.mode != "off":
-            context.drop(path, f"{context.model} does not reason")
+            context.drop(path, f"{context.model} does not support reasoning")
         return
     if thinking.mode == "off":
         body["thinking"] = {"type": "disabled"}
@@ -173,7 +174,7 @@ def _render_thinking(context: RenderContext, body: Json) -> None:
         )
     if thinking.effort in {"xhigh", "max"}:
         context.approximate(
-            context.request.client_path("effort"), "sent as a number of tokens", after=budget
+            context.request.client_path("effort"), "sent as a token budget", after=budget
         )
     body["thinking"] = thinking_object
 
@@ -190,7 +191,7 @@ def _fit_budget(context: RenderContext, name: str, budget: int, max_tokens: int 
     if max_tokens is None or budget <= max_tokens - _MIN_ANSWER_TOKENS:
         return budget
     sent_budget = max(1, max_tokens - _MIN_ANSWER_TOKENS)
-    why = f"at least {_MIN_ANSWER_TOKENS} tokens of the limit are left for the answer"
+    why = f"at least {_MIN_ANSWER_TOKENS} tokens of the limit are reserved for the answer"
     context.approximate(context.request.client_path(name), why, before=budget, after=sent_budget)
     return sent_budget
 
@@ -211,7 +212,7 @@ def _render_metadata(context: RenderContext, body: Json) -> None:
     if tier in _PRIORITY_BY_TIER:
         body["priority"] = _PRIORITY_BY_TIER[tier]
         context.approximate(
-            request.client_path("service_tier"), "a place in the queue", before=tier, after=0
+            request.client_path("service_tier"), "priority in the queue", before=tier, after=0
         )
     elif tier not in (None, "auto", "default"):
         context.drop(request.client_path("service_tier"), "no equivalent")

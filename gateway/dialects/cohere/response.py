@@ -41,7 +41,9 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     """The canonical response. Raises GatewayError for a body that is no response."""
     message = body.get("message") if isinstance(body, dict) else None
     if not isinstance(message, dict):
-        raise bad_upstream(parse_error_message(body) or "the upstream's answer holds no message")
+        raise bad_upstream(
+            parse_error_message(body) or "the upstream's response contains no message"
+        )
     failure = parse_failure(body.get("finish_reason"), body.get("error"))
     if failure is not None:
         raise GatewayError(failure)
@@ -150,7 +152,9 @@ class ChatStreamParser:
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return self._fail(bad_upstream("the upstream sent an event that is not JSON").error)
         if not isinstance(data, dict):
-            return self._fail(bad_upstream("the upstream sent an event that is no object").error)
+            return self._fail(
+                bad_upstream("the upstream sent an event that is not an object").error
+            )
         try:
             return self.parse_event(data)
         except GatewayError as failure:
@@ -257,7 +261,7 @@ class ChatStreamParser:
         if arguments is None or arguments == "":
             return []
         if not isinstance(arguments, str):
-            raise bad_upstream("the upstream sent a tool's arguments that are no string")
+            raise bad_upstream("the upstream sent a tool's arguments that are not a string")
         if self._open_kind != "tool_call":
             raise bad_upstream("the upstream sent a tool's arguments without the tool's call")
         if self._custom_input is not None:

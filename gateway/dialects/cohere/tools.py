@@ -12,7 +12,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """Renders the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} takes no tools")
+        context.drop("tools", f"{context.model} does not support tools")
     choice = context.function_choice()
     offered_tools = _select_tools(context, choice) if traits.tools else []
     tools = [
@@ -71,7 +71,7 @@ def _render_tool_choice(context: RenderContext, body: Json, choice: ToolChoice |
             context.drop(request.client_path("tool_choice"), "no tools are sent")
         return
     if forced and not context.traits.forced_tools:
-        why = f"{context.model} cannot be made to call a tool"
+        why = f"{context.model} cannot be forced to call a tool"
         context.approximate(request.client_path("tool_choice"), why, after="auto")
     elif forced:
         body["tool_choice"] = "REQUIRED"

@@ -331,7 +331,7 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case Native():
             if part.dialect == NAME:
                 return [dict(part.data)]
-            context.drop(part.path, "Gemini has no part for it")
+            context.drop(part.path, "Gemini does not support it")
             return []
         case Reasoning():
             return []
@@ -345,7 +345,7 @@ def _render_text(context: RenderContext, part: Text) -> list[Json]:
         context.drop(part.path, "empty text")
         return []
     if part.citations:
-        context.drop(f"{part.path}.citations", "sources cannot be sent back")
+        context.drop(f"{part.path}.citations", "sources are not supported in requests")
     context.drop_cache_marks(part.cache)
     return [{"text": part.text}]
 
@@ -360,11 +360,13 @@ def _render_media_note(context: RenderContext, path: str, media_name: str, why: 
 
 def _render_image(context: RenderContext, image: Image) -> Json:
     if not context.traits.images:
-        return _render_media_note(context, image.path, "image", "this model takes no images")
+        return _render_media_note(
+            context, image.path, "image", "this model does not support images"
+        )
     if image.detail not in (None, "auto"):
         detail_field = context.request.client_path("detail")
         context.drop(
-            f"{image.path}.{detail_field}" if image.path else "", "no equivalent for one part"
+            f"{image.path}.{detail_field}" if image.path else "", "no equivalent for a single part"
         )
     if image.data is not None:
         media_type = resolve_media_type(image.data, image.media_type, "image/png")
@@ -378,9 +380,9 @@ def _render_document(context: RenderContext, document: Document) -> list[Json]:
         if value is not None and document.parts is None:
             context.drop(f"{document.path}.{name}", "no equivalent")
     if document.citations:
-        context.drop(f"{document.path}.citations", "sources cannot be asked for")
+        context.drop(f"{document.path}.citations", "citations cannot be requested")
     if document.parts is not None:
-        context.approximate(document.path, "a document of parts is sent as its parts")
+        context.approximate(document.path, "a document made of parts is sent as separate parts")
         headings = [{"text": value} for _, value in heading_fields if value]
         return [*headings, *render_parts(context, document.parts)]
     if document.text is not None:
@@ -388,7 +390,9 @@ def _render_document(context: RenderContext, document: Document) -> list[Json]:
         return [{"inlineData": {"mimeType": "text/plain", "data": data}}]
     if not context.traits.pdf and decode_text_file(document.data, document.media_type) is None:
         return [
-            _render_media_note(context, document.path, "document", "this model takes no documents")
+            _render_media_note(
+                context, document.path, "document", "this model does not support documents"
+            )
         ]
     if document.data is not None:
         media_type = resolve_media_type(document.data, document.media_type, "application/pdf")
@@ -402,7 +406,7 @@ def _render_file(
     """A file by its address, which only Google's own are opened by."""
     if part.file_id is not None:
         if not context.same_dialect:
-            why = "a file id of another provider cannot be sent; send the file's data"
+            why = "the file ID belongs to another provider; send the file's data"
             raise unsupported(part.path, why)
         return _render_file_data(part.file_id, media_type)
     url = part.url or ""
@@ -439,7 +443,7 @@ def _render_function_call(context: RenderContext, call: ToolCall) -> Json:
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        context.approximate(call.path, "the arguments are no JSON object; sent as `_raw`")
+        context.approximate(call.path, "the arguments are not a JSON object; sent as `_raw`")
         arguments = {"_raw": call.raw or ""}
     function_call = {"id": call.id, "name": context.sent_name(call.name), "args": arguments}
     out: Json = {"functionCall": function_call}
@@ -469,7 +473,7 @@ def _render_function_response(context: RenderContext, result: ToolResult) -> lis
         return [{"functionResponse": out}]
     if context.traits.tool_result_images and not any("text" in item for item in rendered_media):
         return [{"functionResponse": {**out, "parts": rendered_media}}]
-    context.approximate(result.path, "media in a tool result are sent after it")
+    context.approximate(result.path, "media in a tool result is sent after it")
     return [{"functionResponse": out}, *rendered_media]
 
 
@@ -498,7 +502,9 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> tuple[lis
         signature, context.traits, native=context.same_dialect
     ):
         why = (
-            "no signature available for replay" if signature is None else "thought of another model"
+            "no signature available for replay"
+            if signature is None
+            else "reasoning of another model"
         )
         context.drop(reasoning.path, why)
         return [], ""
@@ -553,15 +559,15 @@ def _render_turn(context: RenderContext, turn: Turn) -> list[Json]:
         has_tool_call = any(isinstance(part, ToolCall) for part in turn.parts)
         for part in turn.parts:
             if isinstance(part, ToolResult):
-                context.drop(part.path, "only the user gives results")
+                context.drop(part.path, "only user turns can contain tool results")
             elif not (has_tool_call and isinstance(part, Text) and not part.text):
                 sent_parts.append(part)
         return render_parts(context, tuple(sent_parts))
     for part in _results_in_call_order(context, turn):
         if isinstance(part, Reasoning) and not context.same_dialect:
-            context.drop(part.path, "only the model thinks")
+            context.drop(part.path, "only model turns can contain reasoning")
         elif isinstance(part, ToolCall):
-            context.drop(part.path, "only the model calls tools")
+            context.drop(part.path, "only model turns can contain tool calls")
         else:
             sent_parts.append(part)
     return render_parts(context, tuple(sent_parts))
@@ -585,9 +591,9 @@ def _results_in_call_order(context: RenderContext, turn: Turn) -> tuple[Part, ..
 
 def _render_system_as_user(context: RenderContext, turn: Turn, parts: list[Json]) -> list[Json]:
     """Renders a mid-conversation system message as the user's."""
-    context.approximate(turn.path, "mid-conversation system message sent as the user's")
+    context.approximate(turn.path, "mid-conversation system message sent as a user message")
     if turn.effort is not None:
-        context.approximate(f"{turn.path}.output_config.effort", "holds for the whole request")
+        context.approximate(f"{turn.path}.output_config.effort", "applies to the whole request")
     return [
         {**part, "text": f"<system>\n{part['text']}\n</system>"} if "text" in part else part
         for part in parts

@@ -47,7 +47,7 @@ def parse_embed_request(body: Json) -> EmbedRequest:
         requests = objects(body, "requests")
         paths = [f"requests[{index}]" for index in range(len(requests))]
     if not requests:
-        raise invalid("requests is required: give a list of contents to embed", "requests")
+        raise invalid("requests is required and must be a list of contents to embed", "requests")
     inputs = tuple(
         _content_text(embed_request, path)
         for embed_request, path in zip(requests, paths, strict=True)
@@ -82,9 +82,13 @@ def render_embed_response(
     response: EmbedResponse, request: EmbedRequest, exchange: ResponseContext
 ) -> Json:
     """The response's JSON, in the shape of the path that was called."""
+    embeddings: Json = {"embeddings": [{"values": vector} for vector in response.vectors]}
     if exchange.endpoint.endswith(":embedContent"):
-        return {"embedding": {"values": response.vectors[0]}}
-    return {"embeddings": [{"values": vector} for vector in response.vectors]}
+        embeddings = {"embedding": {"values": response.vectors[0]}}
+    usage = response.usage
+    if usage is not None and usage.prompt_tokens is not None:
+        embeddings["usageMetadata"] = {"promptTokenCount": usage.prompt_tokens}
+    return embeddings
 
 
 def _split_batch_fields(requests: list[Json]) -> tuple[Json, Json]:
@@ -134,7 +138,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     requests: list[Json] = []
     for index, text_input in enumerate(request.inputs):
         if not isinstance(text_input, str):
-            why = f"{path}[{index}]: Google embeds texts, not tokens; send the text"
+            why = f"{path}[{index}]: Google embeds text, not tokens; send the text"
             raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
         request_fields = {
             name: values[index]
@@ -150,7 +154,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
             }
         )
     if traits.embed_form == "predict":
-        why = "one value for all texts"
+        why = "one value applies to all texts"
         report += [
             dropped(_PER_REQUEST_PREFIX + name, why)
             for name in fields_by_request
@@ -176,7 +180,7 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     try:
         answer = msgspec.convert(body, _Answer)
     except (msgspec.ValidationError, RecursionError):
-        raise bad_upstream("the upstream's answer holds no embeddings") from None
+        raise bad_upstream("the upstream's response contains no embeddings") from None
     vectors = tuple(vector.values for vector in answer.embeddings)
     return EmbedResponse(vectors=vectors, usage=parse_usage(body.get("usageMetadata")))
 
@@ -227,7 +231,7 @@ def _parse_predictions(body: Json) -> EmbedResponse:
     try:
         predictions = msgspec.convert(body, _Predictions).predictions
     except (msgspec.ValidationError, RecursionError):
-        raise bad_upstream("the upstream's answer holds no embeddings") from None
+        raise bad_upstream("the upstream's response contains no embeddings") from None
     counts = [prediction.embeddings.statistics for prediction in predictions]
     token_counts = [
         int(c.token_count) for c in counts if c is not None and c.token_count is not None

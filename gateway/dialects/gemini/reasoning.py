@@ -101,7 +101,7 @@ def render_thinking(context: RenderContext, config: Json, effort: str | None) ->
         thinking = msgspec.structs.replace(thinking, mode="off", effort=None)
     if not context.traits.reasoning:
         if thinking.mode != "off":
-            context.drop(context.thinking_path, f"{context.model} does not reason")
+            context.drop(context.thinking_path, f"{context.model} does not support reasoning")
         return
     thinking_config = (
         _render_budget(context, thinking)
@@ -144,7 +144,7 @@ def _render_budget(context: RenderContext, thinking: Thinking) -> Json:
         return {"thinkingBudget": -1} if thinking.mode == "auto" else {}
     sent_budget = min(max(requested_budget, min_budget), max_budget)
     if sent_budget != requested_budget:
-        why = f"{context.model} takes {min_budget} to {max_budget} tokens"
+        why = f"{context.model} accepts {min_budget} to {max_budget} tokens"
         context.approximate(path, why, before=requested_budget, after=sent_budget)
     return {"thinkingBudget": sent_budget}
 
@@ -174,7 +174,7 @@ def _render_level(context: RenderContext, thinking: Thinking) -> Json:
             "max",
         )
         sent_level = _nearest_effort(effort, levels)
-        why = f"{context.model} takes a level, not a number of tokens"
+        why = f"{context.model} accepts a reasoning level, not a token budget"
         context.approximate(path, why, before=thinking.budget, after=sent_level.upper())
         return {"thinkingLevel": sent_level.upper()}
     if effort is None:
@@ -182,7 +182,7 @@ def _render_level(context: RenderContext, thinking: Thinking) -> Json:
     sent_level = context.traits.effort_map.get(effort) or _nearest_effort(effort, levels)
     if sent_level != effort:
         context.approximate(
-            path, f"{context.model} knows {', '.join(levels)}", before=effort, after=sent_level
+            path, f"{context.model} supports {', '.join(levels)}", before=effort, after=sent_level
         )
     return {"thinkingLevel": sent_level.upper()}
 
@@ -199,7 +199,9 @@ def _nearest_effort(effort: str, efforts: tuple[str, ...]) -> str:
 #
 # The official SDKs decode the field, so a bare token would not pass them.
 
-MISSING_SIGNATURE = "no thought signature is known for this step: the validator skips it"
+MISSING_SIGNATURE = (
+    "no thought signature is known for this step: a placeholder that skips validation is sent"
+)
 _SIGNATURE_NAMES = ("thoughtSignature", "thought_signature")
 _CALL_NAMES = ("functionCall", "function_call")
 # Parts that only carried the signature, which the API rejects or ignores without it.

@@ -47,12 +47,12 @@ from gateway.dialects.shared.fields import (
     mapping,
     number,
     objects,
+    passthrough_checker,
     required_text,
     strings,
     text,
 )
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
-from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # --- a client's request ---------------------------------------------------------------------------
 #
@@ -160,14 +160,16 @@ def _parse_instructions(body: Json) -> tuple[Text, ...]:
     parts = parse_parts(content, "systemInstruction", PendingCalls(), model=False)
     for part in parts:
         if not isinstance(part, Text):
-            raise invalid(f"{part.path}: a system instruction holds text only", part.path)
+            raise invalid(f"{part.path}: a system instruction can only contain text", part.path)
     return tuple(part for part in parts if isinstance(part, Text) and part.text)
 
 
 def _parse_turns(body: Json, pending_calls: PendingCalls) -> tuple[Turn, ...]:
     contents = objects(body, "contents")
     if not contents:
-        raise invalid("contents is required: give a list of at least one content", "contents")
+        raise invalid(
+            "contents is required and must be a list with at least one content", "contents"
+        )
     turns = merge_split_reasoning(
         [_parse_turn(item, index, pending_calls) for index, item in enumerate(contents)]
     )
@@ -279,7 +281,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.previous_response_id is not None:
         path = request.client_path("previous_response_id")
-        message = f"{path}: the upstream keeps no earlier answers"
+        message = f"{path}: the upstream does not store earlier responses"
         raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
     context = RenderContext(request, traits)
     body: Json = {}
@@ -306,7 +308,7 @@ def _render_max_tokens(context: RenderContext, config: Json) -> None:
     if requested_tokens is None:
         return
     if max_output is not None and requested_tokens > max_output:
-        why = f"{requested_tokens} clamped to the model's output limit {max_output}"
+        why = f"{requested_tokens} clamped to the model's output limit of {max_output}"
         context.approximate(
             context.request.client_path("max_output"),
             why,
@@ -332,7 +334,7 @@ def _render_sampling(context: RenderContext, config: Json) -> None:
         if value is not None and supported_fields[name]:
             config[key] = value
         elif value is not None:
-            context.drop(request.client_path(name), f"{context.model} does not take it")
+            context.drop(request.client_path(name), f"{context.model} does not support it")
     for name in _UNSUPPORTED_SAMPLING:
         if getattr(sampling, name) not in (None, {}):
             context.drop(request.client_path(name), "no equivalent")
@@ -346,7 +348,7 @@ def _render_temperature(context: RenderContext, config: Json) -> None:
         return
     path = context.request.client_path("temperature")
     if not context.traits.sampling:
-        context.drop(path, f"{context.model} does not take it")
+        context.drop(path, f"{context.model} does not support it")
         return
     if value > max_temperature:
         context.approximate(
@@ -374,7 +376,7 @@ def _render_candidates_and_logprobs(context: RenderContext, config: Json) -> Non
     if sampling.n is not None:
         sent_count = min(sampling.n, traits.n_max)
         if sent_count != sampling.n:
-            why = f"{context.model} gives at most {sent_count} answers"
+            why = f"{context.model} returns at most {sent_count} choices"
             context.approximate(request.client_path("n"), why, before=sampling.n, after=sent_count)
         config["candidateCount"] = sent_count
     accepts_client_logprobs = context.same_dialect or accepts_logprobs(request)
@@ -529,7 +531,9 @@ def check_passthrough(body: bytes) -> None:
     """Raise GatewayError naming the first field that cannot be meant."""
     _check_schema(body)
     if not any(field in body for field in _INPUT_FIELDS):
-        raise invalid("contents is required: give a list of at least one content", "contents")
+        raise invalid(
+            "contents is required and must be a list with at least one content", "contents"
+        )
 
 
 # --- paths and token counts -----------------------------------------------------------------------

@@ -119,7 +119,7 @@ def render_part(
         case Native() if part.dialect == NAME:
             return [part.data]
         case Native() | Image() | Document() | Audio() | ToolResult():
-            report.append(dropped(path, "Gemini has no part of an answer for it"))
+            report.append(dropped(path, "Gemini responses do not support it"))
             return []
         case _:
             assert_never(part)
@@ -161,7 +161,7 @@ def render_function_call(call: ToolCall, path: str, report: list[Adaptation]) ->
     if call.custom:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
-        report.append(approximated(path, "the arguments are no JSON object; shown as `_raw`"))
+        report.append(approximated(path, "the arguments are not a JSON object; shown as `_raw`"))
         arguments = {"_raw": call.raw or ""}
     out: Json = {"functionCall": {"id": call.id, "name": call.name, "args": arguments}}
     if call.signature is not None:

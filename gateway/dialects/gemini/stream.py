@@ -121,7 +121,7 @@ class GeminiStreamParser:
         if is_error(data):
             raise GatewayError(parse_error_payload(data))
         if not isinstance(data, dict):
-            raise bad_upstream("the upstream sent an event that is no object")
+            raise bad_upstream("the upstream sent an event that is not an object")
         usage = data.get("usageMetadata")
         if isinstance(usage, dict):
             self._usage |= usage
@@ -214,7 +214,7 @@ class GeminiStreamParser:
         content = candidate.get("content")
         parts = list_or_empty(content.get("parts")) if isinstance(content, dict) else []
         if not all(isinstance(part, dict) for part in parts):
-            raise bad_upstream("the upstream sent a part that is no object")
+            raise bad_upstream("the upstream sent a part that is not an object")
         sources = extract_sources(candidate)
         # Sources belong to the last text, which a signature next to it or after it may end.
         last_text_index = max(
@@ -373,7 +373,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     if not isinstance(body, dict) or not ("candidates" in body or "promptFeedback" in body):
-        raise bad_upstream("the upstream's answer holds no candidates")
+        raise bad_upstream("the upstream's response contains no candidates")
     parser = GeminiStreamParser(traits, rendered)
     response = fold_events([*parser.parse_event(body), *parser.close()])
     candidates = body.get("candidates")

@@ -306,14 +306,17 @@ def render_tools(context: RenderContext, body: Json) -> None:
     """Renders the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} takes no tools")
+        context.drop("tools", f"{context.model} does not support tools")
     offered_tools = _select_tools(context) if traits.tools else []
     functions = [_render_function(context, tool) for tool in offered_tools if tool.kind != "server"]
     tools: list[Json] = [{_DECLARATIONS: functions}] if functions else []
     built_in = [t for t in offered_tools if t.kind == "server"]
     if functions and traits.built_in_with_functions == "none" and not context.same_dialect:
         for tool in built_in:
-            context.drop(tool.path, f"{context.model} takes no built-in tools beside functions")
+            context.drop(
+                tool.path,
+                f"{context.model} does not support built-in tools together with functions",
+            )
         built_in = []
     built_in_objects = [item for tool in built_in if (item := _render_server_tool(context, tool))]
     tools += built_in_objects
@@ -375,7 +378,7 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     if context.find_web_search(tool) is None:
         return None
     if (tool.native or {}).keys() - _SEARCH_DEFAULTS:
-        context.approximate(tool.path, "Google's search takes none of its options")
+        context.approximate(tool.path, "Google Search does not support these options")
     return {context.traits.web_search: {}}
 
 
@@ -392,7 +395,7 @@ def _render_tool_choice(context: RenderContext, declared: set[str]) -> Json | No
     if strict and (calling_config is None or calling_config["mode"] == "AUTO"):
         for tool in strict:
             context.approximate(
-                f"{tool.path}.strict", "calls are held to their schemas (VALIDATED)"
+                f"{tool.path}.strict", "tool calls are validated against their schemas (VALIDATED)"
             )
         return {**(calling_config or {}), "mode": "VALIDATED"}
     return calling_config
@@ -409,10 +412,11 @@ def _restrict_choice(
         return choice
     if names:
         context.approximate(
-            context.request.client_path("tool_choice"), "tools that are not sent are not named"
+            context.request.client_path("tool_choice"),
+            "tools that are not sent are removed from the list",
         )
         return replace(choice, names=names)
-    context.drop(context.request.client_path("tool_choice"), "the tool that it names is not sent")
+    context.drop(context.request.client_path("tool_choice"), "the tool it names is not sent")
     return replace(choice, mode=None)
 
 

@@ -46,7 +46,7 @@ DIALECT = Dialect(
         parse_response=parse_response,
         stream_parser=OllamaStreamParser,
         parse_error=parse_error,
-        parse_count=no_count("Ollama has no call that counts tokens"),
+        parse_count=no_count("Ollama has no token counting API"),
     ),
     needs_inline_media=needs_bytes,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),

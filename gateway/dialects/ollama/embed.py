@@ -26,7 +26,7 @@ def parse_embed_request(body: Json) -> EmbedRequest:
     if not inputs and (prompt := text(body, "prompt")) is not None:
         inputs = (prompt,)
     if not inputs:
-        raise invalid("input is required: give a text or a list of texts", "input")
+        raise invalid("input is required and must be a string or a list of strings", "input")
     extra = {k: v for k, v in body.items() if k not in _PARSED_FIELDS and v is not None}
     return EmbedRequest(
         model=required_text(body, "model"),
@@ -62,7 +62,7 @@ def render_embed_request(request: EmbedRequest, traits: Traits) -> RenderedReque
     path = request.client_path("input")
     for index, text_input in enumerate(request.inputs):
         if not isinstance(text_input, str):
-            why = f"{path}[{index}]: Ollama embeds texts, not tokens; send the text"
+            why = f"{path}[{index}]: Ollama embeds text, not tokens; send the text"
             raise GatewayError(Error(kind="unsupported_param", message=why, param=path))
     body: Json = {"model": traits.model or request.model, "input": list(request.inputs)}
     if request.dimensions is not None:
@@ -92,7 +92,7 @@ def parse_embed_response(body: Any) -> EmbedResponse:
     try:
         answer = msgspec.convert(body, _Answer)
     except (msgspec.ValidationError, RecursionError):
-        raise bad_upstream("the upstream's answer holds no embeddings") from None
+        raise bad_upstream("the upstream's response contains no embeddings") from None
     answer_usage = parse_usage(body)
     usage = (
         Usage(input=answer_usage.input, output=0, native=answer_usage.native)

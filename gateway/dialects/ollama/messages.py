@@ -107,7 +107,7 @@ def parse_messages(body: Json) -> Conversation:
     """The conversation in a body. Raises GatewayError naming the message at fault."""
     messages = body.get("messages")
     if not messages and type(messages) in {list, type(None)}:
-        raise empty_request_error("messages must hold at least one message", "messages")
+        raise empty_request_error("messages must contain at least one message", "messages")
     if type(messages) is not list:
         raise wrong_type("messages", "a list", messages)
     conversation = Conversation()
@@ -358,7 +358,7 @@ def _render_assistant_turn(context: RenderContext, turn: Turn) -> list[Json]:
             case ToolCall():
                 calls.append(_render_tool_call(context, part))
             case Image():
-                context.drop(part.path, "assistant messages hold text only in Ollama")
+                context.drop(part.path, "assistant messages can only contain text in Ollama")
             case _:
                 _append_part(context, content, part)
     _drop_turn_name(context, turn)
@@ -380,7 +380,7 @@ def _render_reasoning(context: RenderContext, reasoning: Reasoning) -> str:
     is_replayable = signature is None or is_from_target(signature, context.traits)
     if context.traits.replay_reasoning != "ignored" and is_replayable and not reasoning.redacted:
         return reasoning.text
-    context.drop(reasoning.path, "thinking block of another model")
+    context.drop(reasoning.path, "reasoning of another model")
     return ""
 
 
@@ -390,7 +390,9 @@ def _render_tool_call(context: RenderContext, call: ToolCall) -> Json:
         arguments = {"input": call.raw or ""}
     elif arguments is None:
         arguments = {"_raw": call.raw or ""}
-        context.approximate(call.path, "the arguments are no JSON object: sent as text inside one")
+        context.approximate(
+            call.path, "the arguments are not a JSON object: sent as text inside one"
+        )
     if call.signature is not None:
         context.drop_signature(call)
     context.drop_cache_marks(call.cache)
@@ -409,7 +411,9 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
     match part:
         case Text():
             if part.citations:
-                context.drop(join_path(part.path, "citations"), "Ollama takes no sources as input")
+                context.drop(
+                    join_path(part.path, "citations"), "Ollama does not support sources in requests"
+                )
             context.drop_cache_marks(part.cache)
             content.texts += [part.text] if part.text else []
         case Image():
@@ -419,15 +423,17 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
             context.drop_cache_marks(part.cache)
             _append_document(context, content, part)
         case Audio():
-            content.texts.append(context.media_note(part.path, "audio", "Ollama takes no audio"))
+            content.texts.append(
+                context.media_note(part.path, "audio", "Ollama does not support audio")
+            )
         case Refusal():
             context.approximate(part.path, "a refusal is sent as text")
             content.texts += [part.text] if part.text else []
         case Native():
             block_type = part.data.get("type", "unknown")
-            context.drop(part.path, f"Ollama has no part for a {block_type} block")
+            context.drop(part.path, f"Ollama does not support {block_type} blocks")
         case ToolCall() | ToolResult() | Reasoning():
-            context.drop(part.path, "this part cannot stand here in Ollama")
+            context.drop(part.path, "this part is not allowed here in Ollama")
         case _:
             assert_never(part)
 
@@ -439,7 +445,9 @@ def needs_bytes(part: Image | Document, traits: Traits) -> bool:
 
 def _append_image(context: RenderContext, content: _MessageContent, image: Image) -> None:
     if not context.traits.images:
-        content.texts.append(context.media_note(image.path, "image", "this model takes no images"))
+        content.texts.append(
+            context.media_note(image.path, "image", "this model does not support images")
+        )
     elif image.data is not None:
         content.images.append(image.data)
         if image.detail is not None:
@@ -447,7 +455,7 @@ def _append_image(context: RenderContext, content: _MessageContent, image: Image
             context.drop(join_path(image.path, path), "no equivalent in Ollama")
     else:
         content.texts.append(
-            context.media_note(image.path, "image", "Ollama takes image data only")
+            context.media_note(image.path, "image", "Ollama supports only inline image data")
         )
 
 
@@ -459,9 +467,11 @@ def _append_document(context: RenderContext, content: _MessageContent, document:
     if text is None:
         text = decode_text_file(document.data, document.media_type)
     if text is None and document.parts is None:
-        content.texts.append(context.media_note(document.path, "document", "Ollama reads no files"))
+        content.texts.append(
+            context.media_note(document.path, "document", "Ollama does not support files")
+        )
         return
-    context.approximate(document.path, "sent as text: Ollama has no text documents")
+    context.approximate(document.path, "sent as text: Ollama does not support text documents")
     document_texts = [document.title, document.context, text]
     content.texts += [document_text for document_text in document_texts if document_text]
     for part in document.parts or ():

@@ -34,12 +34,12 @@ from gateway.dialects.shared.fields import (
     integer,
     mapping,
     number,
+    passthrough_checker,
     required_text,
     strings,
     text,
     wrong_type,
 )
-from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -89,7 +89,7 @@ def _parse_prompt(body: Json) -> tuple[list[Text], list[Turn]]:
     prompt, system = text(body, "prompt"), text(body, "system")
     images = parse_images(body)
     if not prompt and not images:
-        raise empty_request_error("prompt is required: there is nothing to answer", "prompt")
+        raise empty_request_error("prompt is required", "prompt")
     text_parts = [Text(text=prompt, path="prompt")] if prompt else []
     turn = Turn(role="user", parts=(*text_parts, *images), path="prompt")
     return [Text(text=system, path="system")] if system else [], [turn]
@@ -166,7 +166,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send, and its adaptations. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
         path = request.client_path("n")
-        message = f"{path}: Ollama gives one answer at a time"
+        message = f"{path}: Ollama returns one choice per request"
         raise GatewayError(Error(kind="unsupported_param", message=message, param=path))
     context = RenderContext(request, traits)
     # Left out it would mean a stream.
@@ -213,11 +213,11 @@ def _add_format_hint(context: RenderContext, output: Output) -> None:
     if output.schema:
         schema_text = compact_json(parameters_schema(output.schema))
         context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
-        path, limitation = context.request.client_path("schema"), "knows no schema"
+        path, limitation = context.request.client_path("schema"), "does not support JSON Schema"
     else:
         context.hints.append("Answer only with one JSON object.")
         path, limitation = context.request.client_path("format"), "has no JSON mode"
-    context.approximate(path, f"the upstream {limitation}: it is given as an instruction")
+    context.approximate(path, f"the upstream {limitation}: sent as an instruction")
 
 
 # --- thinking -------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def _select_think_value(context: RenderContext, thinking: Thinking, path: str) -
             "max",
         )
         fallback = effort if efforts else "true"
-        why = "this model takes no number of tokens"
+        why = "this model does not support a token budget"
         context.approximate(
             path, why, before=thinking.budget, after=_nearest_effort(effort, efforts) or fallback
         )
@@ -278,13 +278,13 @@ def _select_think_value(context: RenderContext, thinking: Thinking, path: str) -
     sent_effort = _nearest_effort(effort, efforts)
     if sent_effort is None:
         context.approximate(
-            path, f"{context.model} thinks or does not: it has no efforts", before=effort
+            path, f"{context.model} can only switch reasoning on or off", before=effort
         )
         return True
     # `minimal` below the lowest supported effort is documented and not reported.
     if sent_effort != effort and effort != "minimal":
         context.approximate(
-            path, f"{context.model} knows {', '.join(efforts)}", before=effort, after=sent_effort
+            path, f"{context.model} supports {', '.join(efforts)}", before=effort, after=sent_effort
         )
     return sent_effort
 
@@ -330,7 +330,7 @@ def _clamp_max_tokens(context: RenderContext, requested_tokens: int) -> int:
     max_output = context.traits.max_output
     if max_output is None or requested_tokens <= max_output:
         return requested_tokens
-    why = f"{requested_tokens} clamped to the model's output limit {max_output}"
+    why = f"{requested_tokens} clamped to the model's output limit of {max_output}"
     context.approximate(
         context.request.client_path("max_output"), why, before=requested_tokens, after=max_output
     )
@@ -363,7 +363,7 @@ def _render_logprobs(context: RenderContext, body: Json) -> None:
             body[name] = value
         else:
             context.drop(
-                request.client_path(name), "a translated stream carries no log probabilities"
+                request.client_path(name), "translated streams do not support log probabilities"
             )
 
 
@@ -386,7 +386,8 @@ def _report_metadata(context: RenderContext) -> None:
             context.drop(request.client_path(name), "no equivalent")
     if request.previous_response_id is not None:
         context.drop(
-            request.client_path("previous_response_id"), "the upstream keeps no earlier answers"
+            request.client_path("previous_response_id"),
+            "the upstream does not store earlier responses",
         )
     context.drop_cache_marks(request.cache)
 

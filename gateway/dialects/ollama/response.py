@@ -130,7 +130,7 @@ def _add_part(message: _Message, part: Part) -> None:
         case Image() | Document() | Audio() | ToolResult():
             block_type = type(part).__name__.lower()
             message.report.add(
-                dropped(f"content.{block_type}", "no equivalent in an Ollama answer")
+                dropped(f"content.{block_type}", "no equivalent in an Ollama response")
             )
         case _:
             assert_never(part)
@@ -145,7 +145,7 @@ def render_tool_call(
     )
     if arguments is None:
         arguments = {"_raw": raw}
-        why = "the arguments are no JSON object: shown as text inside one"
+        why = "the arguments are not a JSON object: shown as text inside one"
         report.add(approximated(f"message.tool_calls[{index}]", why))
     function = {"index": index, "name": block.name, "arguments": arguments}
     return {"id": block.id, "function": function}
@@ -154,7 +154,7 @@ def render_tool_call(
 def render_done_reason(finish: Finish, report: AdaptationReport) -> str:
     """Renders the `done_reason`; reports what it cannot express."""
     if finish.reason in {"pause", "filter", "refusal"}:
-        reason = f"Ollama has no word for {finish.reason}: shown as stopped"
+        reason = f"Ollama has no finish reason {finish.reason}: shown as stop"
         report.add(approximated("done_reason", reason))
     return render_finish(finish)
 

@@ -79,7 +79,7 @@ class OllamaStreamParser:
     def parse_line(self, line: Any) -> list[Event]:
         """The events of one object of the response."""
         if not isinstance(line, dict):
-            return self._fail(bad_upstream("the upstream sent a line that is no object").error)
+            return self._fail(bad_upstream("the upstream sent a line that is not an object").error)
         if is_error(line):
             return self._fail(parse_error_payload(line))
         events: list[Event] = []
@@ -184,7 +184,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     if is_error(body):
         raise GatewayError(parse_error_payload(body))
     if not isinstance(body, dict) or _line_message(body) is None:
-        raise bad_upstream("the upstream's answer holds no message")
+        raise bad_upstream("the upstream's response contains no message")
     if body.get("done") is False:
         raise bad_upstream(TRUNCATED_STREAM)
     response = fold_events(OllamaStreamParser(traits, rendered).parse_line({**body, "done": True}))

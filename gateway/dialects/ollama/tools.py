@@ -38,7 +38,7 @@ def render_tools(context: RenderContext, body: Json) -> None:
     if not request.tools:
         context.drop_tool_choice()
     elif not context.traits.tools:
-        context.drop("tools", f"{context.model} takes no tools")
+        context.drop("tools", f"{context.model} does not support tools")
     else:
         tool_objects = [
             item
@@ -63,7 +63,7 @@ def _select_tools(context: RenderContext) -> list[Tool]:
             context.approximate(path, "the upstream has no tool_choice: no tools are sent")
             return []
         case "any":
-            context.drop(path, "the upstream cannot be made to call a tool")
+            context.drop(path, "the upstream cannot be forced to call a tool")
         case "named" | "allowed":
             assert choice is not None
             context.approximate(
@@ -82,7 +82,7 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
         context.drop(tool.path, f"no equivalent for the server tool {tool.name}")
         return None
     if tool.strict:
-        context.drop(f"{tool.path}.strict", "the upstream has no strict tools")
+        context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
     description = tool.description
     schema, changed = merge_into_object(parameters_schema(tool.schema))
     if changed:
@@ -106,9 +106,13 @@ def _describe_custom_tool(context: RenderContext, tool: Tool) -> str | None:
     grammar = (tool.format or {}).get("grammar", tool.format or {})
     definition = grammar.get("definition") if isinstance(grammar, dict) else None
     if not isinstance(definition, str) or not definition:
-        context.approximate(tool.path, "free-text tool sent as a function with one string")
+        context.approximate(
+            tool.path, "free-text tool sent as a function with one string parameter"
+        )
         return tool.description
-    context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
+    context.approximate(
+        f"{tool.path}.format", "the grammar is not enforced, only described in text"
+    )
     syntax = grammar.get("syntax", "")
     grammar_text = f"The input must match this {syntax} grammar:\n{definition}"
     return f"{tool.description or ''}\n\n{grammar_text}".strip()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.dialects.base import Client, Dialect, Provider
 from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
+from gateway.dialects.openai_chat.reasoning import drop_state
 from gateway.dialects.openai_chat.request import (
     check_passthrough,
     parse_request,
@@ -33,13 +34,14 @@ DIALECT = Dialect(
         parse_response=parse_response,
         stream_parser=ChatStreamParser,
         parse_error=parse_error,
-        parse_count=no_count("OpenAI Chat has no call that counts tokens"),
+        parse_count=no_count("OpenAI Chat has no token counting API"),
     ),
     check_passthrough=check_passthrough,
     peek_usage=peek_usage,
     read_echo=read_functions_echo,
     needs_inline_media=needs_inline_media,
     inline_files=inline_files,
+    drop_reasoning_state=drop_state,
     expects_reasoning=True,
     last_user_text=last_user_text_reader("messages", "text"),
 )

@@ -61,7 +61,7 @@ class ChatRenderContext(DeduplicatingRenderContext):
         model = self.traits.model or "the upstream"
         if self.traits.cache == "implicit":
             return f"{model} caches implicitly"
-        return f"{model} takes no cache breakpoints here"
+        return f"{model} does not support cache breakpoints here"
 
 
 def openai_breakpoint(cache: CacheBreakpoint) -> dict[str, str]:

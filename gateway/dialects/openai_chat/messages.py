@@ -73,10 +73,9 @@ class Conversation:
 
     def flush_results(self) -> None:
         """Add the pending results as one turn."""
-        if self.pending_results:
-            turn = Turn(role="user", parts=tuple(self.pending_results), path=self.results_path)
-            self.turns.append(turn)
-            self.pending_results = []
+        turn = Turn(role="user", parts=tuple(self.pending_results), path=self.results_path)
+        self.turns.append(turn)
+        self.pending_results = []
 
 
 def messages_in(body: Json) -> Conversation:
@@ -87,11 +86,12 @@ def messages_in(body: Json) -> Conversation:
             raise invalid("messages is required and must be a list of messages", "messages")
         raise wrong_type("messages", "a list", messages)
     if not messages:
-        raise invalid("messages must hold at least one message", "messages")
+        raise invalid("messages must contain at least one message", "messages")
     conversation = Conversation()
     for index, message in enumerate(messages):
         _message_in(conversation, message, f"messages[{index}]")
-    conversation.flush_results()
+    if conversation.pending_results:
+        conversation.flush_results()
     return conversation
 
 
@@ -108,7 +108,7 @@ def _message_in(conversation: Conversation, message: Any, path: str) -> None:
         )
     if not message.keys() <= _SUPPORTED_FIELDS:
         _record_unknown_fields(conversation, message, path)
-    if role not in {"tool", "function"}:
+    if conversation.pending_results and role not in {"tool", "function"}:
         conversation.flush_results()
     reader(conversation, message, path)
 
@@ -125,7 +125,7 @@ def _system_in(conversation: Conversation, message: Json, path: str) -> None:
     if len(texts) < len(parts):
         non_text_part = next(part for part in parts if not isinstance(part, Text))
         raise invalid(
-            f"{non_text_part.path}: a {message['role']} message holds text parts only",
+            f"{non_text_part.path}: a {message['role']} message can only contain text parts",
             non_text_part.path,
         )
     name = text(message, "name", path)
@@ -227,7 +227,10 @@ def _bridge_messages(context: ChatRenderContext, turn: Turn) -> list[Json]:
     """The assistant message required between a tool's result and the user's message."""
     if context.traits.user_after_tool:
         return []
-    why = "an assistant message is inserted: the target takes no user message after a result"
+    why = (
+        "an assistant message is inserted: the target does not allow a user message after a "
+        "tool result"
+    )
     context.approximate(turn.path, why)
     return [{"role": "assistant", "content": BRIDGE_TEXT}]
 

@@ -91,7 +91,7 @@ def audio_out(audio: Audio) -> Json:
 
 NAME = "openai_chat"
 Fields = dict[str, msgspec.Raw]
-_AS_TEXT = "sent as text: OpenAI Chat has no text documents"
+_AS_TEXT = "sent as text: OpenAI Chat does not support text documents"
 _FILE_DATA = b'"file_data"'
 _messages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
@@ -114,7 +114,9 @@ def _part_in(part: Any, path: str) -> Part:
         raise _wrong(path, "an object with a type", part)
     kind = part.get("type")
     if type(kind) is not str:
-        raise invalid(f"{path}.type is required: a string such as 'text'", f"{path}.type")
+        raise invalid(
+            f"{path}.type is required and must be a string such as 'text'", f"{path}.type"
+        )
     reader = _READERS.get(kind)
     if reader is None:
         return Native(dialect=NAME, data=part, path=path)
@@ -166,7 +168,7 @@ def _file_in(part: Json, path: str) -> Document:
     if file_id is not None:
         return Document(file_id=file_id, title=title, cache=cache, path=path)
     if data is None:
-        raise invalid(f"{field_path} must hold file_data or file_id", field_path)
+        raise invalid(f"{field_path} must contain file_data or file_id", field_path)
     if data.startswith(("https://", "http://")):
         return Document(url=data, title=title, cache=cache, path=path)
     declared_type, data = parse_data_url(data) or (None, data)
@@ -209,7 +211,7 @@ def text_parts_out(context: ChatRenderContext, parts: Iterable[Part], role: str)
     text_parts: list[Part] = []
     for part in parts:
         if isinstance(part, Image | Document | Audio):
-            context.drop(part.path, f"{role} messages hold text only in OpenAI Chat")
+            context.drop(part.path, f"{role} messages can only contain text in OpenAI Chat")
         else:
             text_parts.append(part)
     return parts_out(context, text_parts)
@@ -225,7 +227,8 @@ def _part_out(context: ChatRenderContext, part: Part) -> list[Json]:
         case Text():
             if part.citations:
                 context.drop(
-                    join_path(part.path, "citations"), "OpenAI Chat takes no sources as input"
+                    join_path(part.path, "citations"),
+                    "OpenAI Chat does not support sources in requests",
                 )
             return [context.with_cache_breakpoint(_text_part(part.text), part.cache)]
         case Image():
@@ -251,17 +254,19 @@ def _text_part(text: str) -> Json:
 
 def _dropped_media_note(context: ChatRenderContext, path: str, media_kind: str, why: str) -> Json:
     """A note to the model in place of media that the target does not accept."""
-    context.drop(path, f"{why}; a note stands in its place")
-    return _text_part(f"[{media_kind} left out: {why}]")
+    context.drop(path, f"{why}; replaced with a note")
+    return _text_part(f"[{media_kind} omitted: {why}]")
 
 
 def _image_out(context: ChatRenderContext, image: Image) -> Json:
     traits = context.traits
     if not traits.images:
-        return _dropped_media_note(context, image.path, "image", "this model takes no images")
+        return _dropped_media_note(
+            context, image.path, "image", "this model does not support images"
+        )
     if image.file_id is not None:
         raise unsupported(
-            image.path, "an image by file id cannot be sent to this provider; send its data"
+            image.path, "this provider does not support images by file ID; send the image data"
         )
     if image.data is not None:
         url = data_url(resolve_media_type(image.data, image.media_type, "image/png"), image.data)
@@ -269,7 +274,7 @@ def _image_out(context: ChatRenderContext, image: Image) -> Json:
         url = image.url or ""
     else:
         return _dropped_media_note(
-            context, image.path, "image", "this provider takes no image URLs"
+            context, image.path, "image", "this provider does not support image URLs"
         )
     inner: Json = {"url": url}
     if image.detail is not None:
@@ -286,7 +291,9 @@ def needs_inline_media(part: Image | Document, traits: Traits) -> bool:
 
 def _audio_out(context: ChatRenderContext, audio: Audio) -> Json:
     if not context.traits.audio:
-        return _dropped_media_note(context, audio.path, "audio", "this model takes no audio")
+        return _dropped_media_note(
+            context, audio.path, "audio", "this model does not support audio"
+        )
     if context.traits.media_chunks:
         return audio_out(audio)
     return {
@@ -300,9 +307,9 @@ def _native_out(context: ChatRenderContext, part: Native) -> list[Json]:
         return [part.data]
     kind = part.data.get("type", "unknown")
     if part.dialect == NAME:
-        context.drop(part.path, f"this provider takes text only, no {kind} part")
+        context.drop(part.path, f"this provider supports only text, not {kind} parts")
         return []
-    context.drop(part.path, f"OpenAI Chat has no part for a {kind} block")
+    context.drop(part.path, f"OpenAI Chat does not support {kind} blocks")
     return []
 
 
@@ -320,7 +327,7 @@ def _document_out(context: ChatRenderContext, document: Document) -> list[Json]:
         context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Chat")
     if not context.traits.pdf:
         note = _dropped_media_note(
-            context, document.path, "document", "this model takes no documents"
+            context, document.path, "document", "this model does not support documents"
         )
         return [context.with_cache_breakpoint(note, document.cache)]
     if context.traits.media_chunks and document.file_id is None:
@@ -342,13 +349,13 @@ def _file_out(context: ChatRenderContext, document: Document) -> Json:
     if document.file_id is not None:
         raise unsupported(
             document.path,
-            "a document by file id cannot be sent to this provider; send its data",
+            "this provider does not support documents by file ID; send the document data",
         )
     if context.traits.document_urls:
         return {"filename": document.title or "document.pdf", "file_data": document.url}
     raise unsupported(
         document.path,
-        "this provider takes no documents by URL; send the document as base64",
+        "this provider does not support document URLs; send the document as base64",
     )
 
 

@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.adaptation import Adaptation, dropped
 from gateway.canon.errors import invalid
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
 from gateway.canon.signature import is_from_target, unwrap_signature, wrap_signature
+from gateway.canon.traits import Traits
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_chat.context import ChatRenderContext
+from gateway.dialects.shared import state_tokens
 from gateway.dialects.shared.effort import EFFORTS, effort_for_budget, next_lower_effort
 from gateway.dialects.shared.fields import (
     compact_json,
@@ -21,6 +24,7 @@ from gateway.dialects.shared.fields import (
     text,
     wrong_type,
 )
+from gateway.dialects.shared.state_tokens import REASONING_REFUSED, Fields
 
 Json = dict[str, Any]
 DETAILS = "reasoning_details"
@@ -150,7 +154,7 @@ def _disable_reasoning(context: ChatRenderContext, body: Json, thinking: Thinkin
     body["reasoning_effort"] = "none"
     if thinking is None or thinking.mode != "off":
         name = "effort" if thinking is None or thinking.effort else "thinking"
-        why = f"{context.traits.model} takes function tools in this API only without reasoning"
+        why = f"{context.traits.model} supports function tools in this API only without reasoning"
         before = thinking.effort if thinking else None
         context.approximate(context.request.client_path(name), why, before=before, after="none")
 
@@ -159,7 +163,7 @@ def _drop_thinking(context: ChatRenderContext, thinking: Thinking) -> None:
     model = context.traits.model or "the model"
     why = f"{model} is not a reasoning model"
     if context.traits.reasoning:
-        why = f"{model} has no control for it"
+        why = f"{model} has no reasoning setting"
     if thinking.effort is not None:
         context.drop(context.request.client_path("effort"), why, before=thinking.effort)
     if thinking.mode in {"auto", "budget"}:
@@ -183,14 +187,14 @@ def _requested_effort(context: ChatRenderContext, thinking: Thinking) -> tuple[s
         if thinking.budget is not None:
             context.drop(
                 context.request.client_path("budget"),
-                "an effort is sent instead",
+                "a reasoning effort is sent instead",
                 before=thinking.budget,
             )
         return "effort", thinking.effort
     if thinking.budget is None:
         return "effort", None
     level = effort_for_budget(thinking.budget)
-    why = "this model takes an effort, not a number of tokens"
+    why = "this model accepts a reasoning effort, not a token budget"
     context.approximate(
         context.request.client_path("budget"), why, before=thinking.budget, after=level
     )
@@ -206,7 +210,9 @@ def _nearest_effort(context: ChatRenderContext, name: str, level: str) -> str | 
         return level
     if not traits.efforts:
         context.drop(
-            context.request.client_path(name), f"{traits.model} takes no effort", before=level
+            context.request.client_path(name),
+            f"{traits.model} does not support a reasoning effort",
+            before=level,
         )
         return None
     sent = next_lower_effort(level, traits.efforts)
@@ -310,7 +316,9 @@ def reasoning_out(
     required = traits.replay_reasoning == "required_on_tools" and has_calls
     if traits.reasoning_field == "none" or traits.replay_reasoning == "ignored":
         for thought in reasoning_parts:
-            context.drop(thought.path, "thinking block: the upstream accepts no reasoning as input")
+            context.drop(
+                thought.path, "thinking block: the upstream does not accept reasoning in requests"
+            )
         return []
     if traits.reasoning_field == "thinking":
         return [chunk for thought in reasoning_parts for chunk in _thinking_chunk(context, thought)]
@@ -352,9 +360,9 @@ def _replayable_text(context: ChatRenderContext, part: Reasoning, *, required: b
     if is_unsigned or is_from_target(signature, context.traits):
         return part.text
     if required and part.text:
-        context.approximate(part.path, "reasoning of another model, sent as this model's text")
+        context.approximate(part.path, "reasoning of another model, sent as text of this model")
         return part.text
-    context.drop(part.path, "thinking block of another model")
+    context.drop(part.path, "reasoning of another model")
     return ""
 
 
@@ -460,3 +468,46 @@ class ReasoningStateCollector:
 
 def _detail_key(detail: Json) -> tuple[Any, Any]:
     return detail.get("type"), detail.get("index")
+
+
+# --- passthrough ----------------------------------------------------------------------------------
+
+# Fields of a message and of a call that hold opaque state: OpenRouter's, and Gemini's Chat API's.
+_STATE_MARKERS = (f'"{DETAILS}"'.encode(), b'"extra_content"')
+
+
+def drop_state(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The body without signatures and encrypted reasoning, and a report; text stays.
+
+    The same object for a model that requires its state: a translation fills the gap.
+    """
+    if traits.replay_reasoning == "required_on_tools":
+        return fields, ()
+    return state_tokens.edit_items(fields, "messages", _STATE_MARKERS, _drop_message_state, traits)
+
+
+def _drop_message_state(message: Json, path: str, _: Traits, report: list[Adaptation]) -> Json:
+    message = dict(message)
+    details = message.get(DETAILS)
+    if isinstance(details, list):
+        texts = [detail for detail in details if not _has_state(detail)]
+        if len(texts) < len(details):
+            report.append(dropped(f"{path}.{DETAILS}", REASONING_REFUSED))
+        message[DETAILS] = texts
+        if not texts:
+            del message[DETAILS]
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        message["tool_calls"] = calls = list(calls)
+        for index, call in enumerate(calls):
+            if isinstance(call, dict) and "extra_content" in call:
+                call_path = f"{path}.tool_calls[{index}].extra_content"
+                report.append(dropped(call_path, REASONING_REFUSED))
+                calls[index] = {k: v for k, v in call.items() if k != "extra_content"}
+    if message.pop("extra_content", None) is not None:
+        report.append(dropped(f"{path}.extra_content", REASONING_REFUSED))
+    return message
+
+
+def _has_state(detail: Any) -> bool:
+    return isinstance(detail, dict) and bool(detail.get("signature") or detail.get("data"))

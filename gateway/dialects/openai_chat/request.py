@@ -27,6 +27,7 @@ from gateway.dialects.shared.fields import (
     logit_bias,
     mapping,
     number,
+    passthrough_checker,
     required_mapping,
     required_text,
     strings,
@@ -34,7 +35,6 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
-from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -80,6 +80,13 @@ _PARSED_FIELDS = frozenset(
         "cache_control",
     ]
 )
+_THINKING_FIELDS = frozenset({"thinking", "reasoning", "reasoning_effort", "include_reasoning"})
+_TOOL_FIELDS = frozenset(
+    {
+        *("tools", "functions", "web_search_options"),
+        *("tool_choice", "function_call", "parallel_tool_calls"),
+    }
+)
 # Default values: dropping them loses nothing where the field has no equivalent.
 _DEFAULT_VALUES = {"modalities": ["text"]}
 # Fields that are passed on unparsed; only their type is checked here.
@@ -119,16 +126,17 @@ def parse_request(body: dict[str, Any], headers: Mapping[str, str]) -> Request:
     conversation = messages_in(body)
     extra, include_usage = _extra_fields(body, paths)
     extra |= conversation.unknown_fields
+    has_tools = not _TOOL_FIELDS.isdisjoint(body)
     return Request(
         model=required_text(body, "model"),
         stream=bool(flag(body, "stream")),
         include_usage=include_usage,
         instructions=tuple(conversation.instructions),
         turns=tuple(conversation.turns),
-        tools=tools_in(body),
-        tool_choice=choice_in(body, paths),
+        tools=tools_in(body) if has_tools else (),
+        tool_choice=choice_in(body, paths) if has_tools else None,
         output=output_in(body, paths),
-        thinking=thinking_in(body, paths),
+        thinking=None if _THINKING_FIELDS.isdisjoint(body) else thinking_in(body, paths),
         max_output=_max_output(body, paths),
         sampling=_sampling_in(body),
         meta=_meta_in(body, paths),
@@ -193,7 +201,7 @@ def _sampling_in(body: Json) -> Sampling:
         n=integer(body, "n", minimum=1, maximum=128),
         logprobs=logprobs,
         top_logprobs=top_logprobs,
-        logit_bias=logit_bias(body),
+        logit_bias=logit_bias(body) if "logit_bias" in body else None,
     )
 
 
@@ -263,8 +271,8 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
         ("top_p", accepts_sampling, rejects),
         ("top_k", accepts_sampling and traits.top_k, unknown),
         ("min_p", traits.min_p, unknown),
-        ("frequency_penalty", traits.penalties, f"{model} takes no penalties"),
-        ("presence_penalty", traits.penalties, f"{model} takes no penalties"),
+        ("frequency_penalty", traits.penalties, f"{model} does not support penalties"),
+        ("presence_penalty", traits.penalties, f"{model} does not support penalties"),
         ("repetition_penalty", traits.repetition_penalty, unknown),
         ("seed", traits.seed, unknown),
         ("logit_bias", traits.logit_bias, unknown),
@@ -277,7 +285,7 @@ def _sampling_out(context: ChatRenderContext, body: Json) -> None:
     if sampling.n is not None and sampling.n > 1:
         sent = min(sampling.n, traits.n_max)
         if sent != sampling.n:
-            why = f"{model} gives at most {sent} answers"
+            why = f"{model} returns at most {sent} choices"
             context.approximate(
                 context.request.client_path("n"), why, before=sampling.n, after=sent
             )
@@ -320,7 +328,7 @@ def _stop_out(context: ChatRenderContext, body: Json) -> None:
         return
     path = context.request.client_path("stop")
     if max_sequences == 0:
-        context.drop(path, f"{context.traits.model} takes no stop sequences")
+        context.drop(path, f"{context.traits.model} does not support stop sequences")
         return
     if max_sequences is not None and len(stop) > max_sequences:
         context.approximate(
@@ -379,7 +387,9 @@ def _extra_out(context: ChatRenderContext, body: Json) -> None:
     else:
         context.drop_cache_marks(request.cache)
     if request.previous_response_id is not None:
-        context.drop("previous_response_id", "OpenAI Chat stores no responses to continue")
+        context.drop(
+            "previous_response_id", "OpenAI Chat does not store responses that can be continued"
+        )
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
             # A key with a dot or a bracket is the path of a field inside a message.
@@ -409,7 +419,9 @@ def output_in(body: Json, paths: dict[str, str]) -> Output:
     kind = enum_value(response_format, "type", _FORMATS, "response_format")
     if kind is None:
         field_path = "response_format.type"
-        raise invalid(f"{field_path} is required: one of {', '.join(_FORMATS)}", field_path)
+        raise invalid(
+            f"{field_path} is required and must be one of {', '.join(_FORMATS)}", field_path
+        )
     if kind != "json_schema":
         return Output(format="json" if kind == "json_object" else "text", verbosity=verbosity)
     field_path = "response_format.json_schema"
@@ -444,7 +456,7 @@ def output_out(context: ChatRenderContext, body: Json) -> None:
         body["response_format"] = {"type": "json_object"}
         if not _mentions_json(context.request):
             context.hints.append("Answer with JSON.")
-            why = "the upstream requires the word JSON in the conversation: added as an instruction"
+            why = "the upstream requires the word JSON in the conversation: an instruction is added"
             context.approximate(context.request.client_path("format"), why)
     elif traits.structured == "json":
         body["response_format"] = {"type": "json_object"}
@@ -475,11 +487,13 @@ def _add_format_hint(context: ChatRenderContext, output: Output) -> None:
         )
         context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
         path = context.request.client_path("schema")
-        context.approximate(path, "the upstream knows no schema: it is given as an instruction")
+        context.approximate(
+            path, "the upstream does not support JSON Schema: sent as an instruction"
+        )
     else:
         context.hints.append("Answer only with one JSON object.")
         path = context.request.client_path("format")
-        context.approximate(path, "the upstream has no JSON mode: it is given as an instruction")
+        context.approximate(path, "the upstream has no JSON mode: sent as an instruction")
 
 
 def _schema_out(context: ChatRenderContext, output: Output) -> Json:

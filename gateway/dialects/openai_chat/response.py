@@ -85,7 +85,8 @@ def render_response(
 def _choice(
     response: Response, index: int, context: ResponseContext, report: AdaptationReport
 ) -> Json:
-    finish, tokens = response.finish, token_logprobs(response)
+    finish = response.finish
+    tokens = token_logprobs(response) if response.extra else []
     builder = _MessageBuilder(report)
     for part in response.parts:
         _add_part(builder, part)
@@ -133,7 +134,7 @@ def _add_part(builder: _MessageBuilder, part: Part) -> None:
                 if annotation is not None:
                     builder.annotations.append(annotation)
                 else:
-                    why = "OpenAI Chat has no sources without a URL"
+                    why = "OpenAI Chat does not support sources without a URL"
                     builder.record_loss(dropped("citations", why))
         case Reasoning():
             builder.reasoning += part.text
@@ -251,8 +252,6 @@ def finish_out(finish: Finish, *, refused: bool, functions: bool = False) -> str
 
 # --- usage ----------------------------------------------------------------------------------------
 
-_EMPTY_OBJECT: Json = {}
-
 
 def parse_usage(usage: Any) -> Usage | None:
     """The counts in a `usage` object; None if it contains none.
@@ -262,7 +261,8 @@ def parse_usage(usage: Any) -> Usage | None:
     """
     if not isinstance(usage, dict):
         return None
-    details = _object(usage, "prompt_tokens_details")
+    details: Any = usage.get("prompt_tokens_details")
+    details = details if isinstance(details, dict) else {}
     cache_read = _token_count(details.get("cached_tokens"))
     if cache_read is None:
         cache_read = _token_count(usage.get("prompt_cache_hit_tokens"))
@@ -283,7 +283,9 @@ def parse_usage(usage: Any) -> Usage | None:
         return None
     cost: Any = usage.get("cost")
     has_cost = (type(cost) is int or type(cost) is float) and cost >= 0
-    reasoning = _token_count(_object(usage, "completion_tokens_details").get("reasoning_tokens"))
+    details = usage.get("completion_tokens_details")
+    details = details if isinstance(details, dict) else {}
+    reasoning = _token_count(details.get("reasoning_tokens"))
     return Usage(
         input=uncached,
         cache_read=cache_read,
@@ -293,11 +295,6 @@ def parse_usage(usage: Any) -> Usage | None:
         provider_cost=float(cost) if has_cost else None,
         native=usage,
     )
-
-
-def _object(usage: Json, key: str) -> Json:
-    value = usage.get(key)
-    return value if isinstance(value, dict) else _EMPTY_OBJECT
 
 
 def _token_count(value: Any) -> int | None:

@@ -392,7 +392,7 @@ def _error_in_frame(data: bytes) -> Error | None:
     value = _decode_or_none(data)
     if is_error(value):
         return find_error(value)
-    return bad_upstream("the upstream sent an event that is no chat chunk").error
+    return bad_upstream("the upstream sent an event that is not a chat completion chunk").error
 
 
 def _decode_or_none(data: bytes) -> Any:
@@ -409,10 +409,10 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     try:
         chunk = msgspec.convert(body, _Chunk)
     except (msgspec.MsgspecError, RecursionError):
-        raise bad_upstream("the upstream's answer is no chat completion") from None
+        raise bad_upstream("the upstream's response is not a chat completion") from None
     first_choice, *other_choices = chunk.choices or [None]
     if first_choice is None:
-        raise bad_upstream("the upstream's answer holds no choices")
+        raise bad_upstream("the upstream's response contains no choices")
     response = _choice_response(chunk, first_choice, traits, rendered)
     if not _wants_multiple_choices(rendered):
         return response
@@ -427,7 +427,7 @@ def _choice_response(
     chunk: _Chunk, choice: _Choice, traits: Traits, rendered: RenderedRequest | None
 ) -> Response:
     if choice.message is None and choice.delta is None:
-        raise bad_upstream("the upstream's answer holds no message")
+        raise bad_upstream("the upstream's response contains no message")
     choice.index, choice.finish_reason = 0, choice.finish_reason or "stop"
     chunk.choices = [choice]
     logprobs = choice.logprobs
@@ -583,7 +583,9 @@ class ChatStreamRenderer:
         ]
         annotations = [annotation for annotation in rendered if annotation is not None]
         if len(annotations) < len(rendered):
-            self._record_loss(dropped("citations", "OpenAI Chat has no sources without a URL"))
+            self._record_loss(
+                dropped("citations", "OpenAI Chat does not support sources without a URL")
+            )
         return self._chunk({"annotations": annotations}) if annotations else b""
 
     def _signed(self, event: SignatureDelta) -> bytes:

@@ -34,7 +34,9 @@ from gateway.dialects.shared.web_search import WebSearch, user_location
 
 FUNCTION_CALL = "function_call"
 # Reported once, for all calls after the first.
-ONLY_FIRST_CALL: Adaptation = dropped("tool_calls", "`functions` have room for one call: the first")
+ONLY_FIRST_CALL: Adaptation = dropped(
+    "tool_calls", "`functions` supports one call: the first is sent"
+)
 
 _decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _EMPTY = (b"", b"null", b"[]")
@@ -148,7 +150,7 @@ def tools_out(context: ChatRenderContext, body: Json) -> None:
         context.drop_tool_choice()
         return
     if not traits.tools:
-        context.drop("tools", f"{traits.model or 'this model'} takes no tools")
+        context.drop("tools", f"{traits.model or 'this model'} does not support tools")
         return
     offered = context.load_deferred_tools()
     if not context.traits.allowed_tools:
@@ -241,7 +243,7 @@ def _strict_out(context: ChatRenderContext, tool: Tool, function: Json) -> None:
         return
     if not context.traits.strict_tools:
         if tool.strict:
-            context.drop(f"{tool.path}.strict", "the upstream has no strict tools")
+            context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
         return
     strict_result = strict_schema(function["parameters"]) if tool.strict else None
     strict = strict_result is not None and not strict_result[1]
@@ -256,7 +258,7 @@ def _strict_out(context: ChatRenderContext, tool: Tool, function: Json) -> None:
 
 def _custom_as_function(context: ChatRenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string argument."""
-    context.approximate(tool.path, "free-text tool sent as a function with one string")
+    context.approximate(tool.path, "free-text tool sent as a function with one string parameter")
     description = tool.description or ""
     if tool.format is not None and tool.format.get("type") == "grammar":
         grammar: Any = tool.format.get("grammar")
@@ -353,7 +355,7 @@ def _sent_choice(context: ChatRenderContext, body: Json, choice: ToolChoice) -> 
         return choice
     path = context.request.client_path("tool_choice")
     if not names:
-        context.drop(path, "the tool that it names is not sent")
+        context.drop(path, "the tool it names is not sent")
         return replace(choice, mode=None)
     context.approximate(path, "the tools that are not sent are removed")
     return replace(choice, names=names)

@@ -38,7 +38,7 @@ DIALECT = Dialect(
         parse_response=parse_response,
         stream_parser=CompletionStreamParser,
         parse_error=parse_error,
-        parse_count=no_count("there is no call that counts a completion's tokens"),
+        parse_count=no_count("there is no token counting API for completions"),
     ),
     check_passthrough=check_passthrough,
     plan_request=plan_request,

@@ -33,12 +33,12 @@ from gateway.dialects.shared.fields import (
     logit_bias,
     mapping,
     number,
+    passthrough_checker,
     required_text,
     strings,
     text,
     wrong_type,
 )
-from gateway.dialects.shared.passthrough_schema import passthrough_checker
 from gateway.framing.sse import Decoder, encode
 
 NAME = "openai_completions"
@@ -107,18 +107,18 @@ def _prompt_in(value: Any) -> Turn:
     if type(value) is str:
         return Turn(role="user", parts=(Text(text=value, path=path),), path=path)
     if value is None:
-        raise invalid("prompt is required: a text", "prompt")
+        raise invalid("prompt is required and must be a string", "prompt")
     if type(value) is not list:
         raise wrong_type("prompt", "a string or a list", value)
     if not value:
-        raise invalid("prompt must hold at least one text", "prompt")
+        raise invalid("prompt must contain at least one string", "prompt")
     if all(type(item) is str for item in value):
         raise refused(
             "prompt",
             "only one prompt per request is supported; send one request for each",
             "multiple_prompts",
         )
-    raise refused("prompt", "token ids are specific to a model; send the text")
+    raise refused("prompt", "token IDs are specific to a model; send the text")
 
 
 def _extra_fields(body: Json) -> tuple[Json, bool | None]:
@@ -194,9 +194,7 @@ def _prompt(context: PromptRenderContext) -> str:
     if len(request.turns) == 1 and not request.instructions and request.turns[0].role == "user":
         return _turn_text(context, request.turns[0])
     field = request.turns[0].path.partition("[")[0] if request.turns else "messages"
-    context.approximate(
-        field or "messages", "a conversation is sent as one text with its speakers named"
-    )
+    context.approximate(field or "messages", "a conversation is sent as one text with role labels")
     lines = [block.text for block in request.instructions]
     lines += [f"{_SPEAKERS[turn.role]}: {_turn_text(context, turn)}" for turn in request.turns]
     if not request.turns or request.turns[-1].role != "assistant":
@@ -224,7 +222,7 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
             )
             return f"[{part.name or 'the tool'} gave {inner}]"
         case _:
-            context.drop(part.path, "a prompt holds text only")
+            context.drop(part.path, "a prompt can only contain text")
             return ""
 
 
@@ -233,7 +231,7 @@ def _limit_out(context: PromptRenderContext, body: Json) -> None:
     if requested is None:
         return
     if maximum is not None and requested > maximum:
-        why = f"{requested} clamped to the model's output limit {maximum}"
+        why = f"{requested} clamped to the model's output limit of {maximum}"
         context.approximate(
             context.request.client_path("max_output"), why, before=requested, after=maximum
         )
@@ -273,7 +271,7 @@ def _sampling_out(context: PromptRenderContext, body: Json) -> None:
         context.drop(request.client_path("logprobs"))
     if sampling.n is not None and sampling.n > 1:
         context.approximate(
-            request.client_path("n"), "an answer has one choice", before=sampling.n, after=1
+            request.client_path("n"), "a response has one choice", before=sampling.n, after=1
         )
 
 
@@ -281,7 +279,7 @@ def _drop_unsupported(context: PromptRenderContext) -> None:
     """Report the fields that a prompt cannot express."""
     request, meta, thinking = context.request, context.request.meta, context.request.thinking
     if request.tools:
-        context.drop("tools", "a prompt offers no tools")
+        context.drop("tools", "prompts do not support tools")
     elif request.tool_choice is not None and request.tool_choice.mode in {"any", "named"}:
         context.drop(request.client_path("tool_choice"))
     if request.output.format != "text":

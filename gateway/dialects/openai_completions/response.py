@@ -133,7 +133,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     choices = body.get("choices") if isinstance(body, dict) else None
     first_choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(first_choice, dict) or _choice_text(first_choice) is None:
-        raise bad_upstream("the upstream's answer is no text completion")
+        raise bad_upstream("the upstream's response is not a text completion")
     parser = CompletionStreamParser(traits, rendered)
     choice = {
         **first_choice,
@@ -151,7 +151,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
 
 _encode = msgspec.json.encode
 _DONE = b"data: [DONE]\n\n"
-_WHY = "a completion is text only"
+_WHY = "a completion can only contain text"
 
 
 def _head(context: ResponseContext) -> Json:

@@ -23,7 +23,7 @@ from gateway.dialects.shared.token_count import count_renderer, no_count
 
 def _refuse_generation(*_: object) -> NoReturn:
     raise GatewayError(
-        Error(kind="unsupported_param", message="this provider supports embeddings only")
+        Error(kind="unsupported_param", message="this provider supports only embeddings")
     )
 
 
@@ -51,7 +51,7 @@ DIALECT = Dialect(
         parse_response=_refuse_generation,
         stream_parser=_refuse_generation,
         parse_error=parse_error,
-        parse_count=no_count("there is no call that counts the tokens of an embedding"),
+        parse_count=no_count("there is no token counting API for embeddings"),
     ),
     check_passthrough=check_passthrough,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),

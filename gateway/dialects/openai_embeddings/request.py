@@ -12,8 +12,14 @@ from gateway.canon.errors import invalid
 from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.shared.fields import enum_value, integer, required_text, text, wrong_type
-from gateway.dialects.shared.passthrough_schema import passthrough_checker
+from gateway.dialects.shared.fields import (
+    enum_value,
+    integer,
+    passthrough_checker,
+    required_text,
+    text,
+    wrong_type,
+)
 
 NAME = "openai_embeddings"
 PATH = "/embeddings"
@@ -43,10 +49,10 @@ def _inputs(value: Any) -> tuple[Input, ...]:
         return (value,)
     if type(value) is not list:
         if value is None:
-            raise invalid("input is required: a text or a list of texts", "input")
+            raise invalid("input is required and must be a string or a list of strings", "input")
         raise wrong_type("input", "a string or a list", value)
     if not value:
-        raise invalid("input must hold at least one text", "input")
+        raise invalid("input must contain at least one string", "input")
     if type(value[0]) is int:
         return (_tokens(value, "input"),)
     return tuple(_input(item, f"input[{index}]") for index, item in enumerate(value))

@@ -46,7 +46,7 @@ def parse_embed(body: Any) -> EmbedResponse:
     try:
         embedding_list = msgspec.convert(body, _EmbeddingList)
     except (msgspec.ValidationError, RecursionError):
-        raise bad_upstream("the upstream's answer holds no embeddings") from None
+        raise bad_upstream("the upstream's response contains no embeddings") from None
     numbered_rows = enumerate(embedding_list.data)
     rows = [(index if row.index is None else row.index, row) for index, row in numbered_rows]
     rows.sort(key=lambda item: item[0])
@@ -60,7 +60,9 @@ def parse_embed(body: Any) -> EmbedResponse:
 def _vector(value: list[float] | str) -> list[float]:
     vector = unpack_vector(value) if isinstance(value, str) else value
     if vector is None:
-        raise bad_upstream("the upstream's answer holds a vector that is not base64 of floats")
+        raise bad_upstream(
+            "the upstream's response contains a vector that is not base64-encoded floats"
+        )
     return vector
 
 

@@ -131,7 +131,7 @@ class ResponsesRenderContext(BaseRenderContext):
     def _cache_drop_reason(self) -> str:
         if self.traits.cache == "implicit":
             return f"{self.model} caches implicitly"
-        return f"{self.model} takes no cache breakpoints here"
+        return f"{self.model} does not support cache breakpoints here"
 
 
 def cache_in(part: Json) -> CacheBreakpoint | None:

@@ -482,7 +482,7 @@ def _content_part(context: ResponsesRenderContext, part: Part) -> Json:
     rendered = [citation_out(citation, 0, len(part.text)) for citation in part.citations]
     annotations = [annotation for annotation in rendered if annotation is not None]
     if len(annotations) < len(rendered):
-        context.drop(f"{part.path}.citations", "a message has no sources without a URL")
+        context.drop(f"{part.path}.citations", "messages do not support sources without a URL")
     return {"type": "output_text", "text": part.text, "annotations": annotations}
 
 
@@ -495,7 +495,9 @@ def _item_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
         case Native():
             return native_out(context, part)
         case _:
-            context.drop(part.path, "an assistant's message holds text only in OpenAI's Responses")
+            context.drop(
+                part.path, "an assistant message can only contain text in OpenAI Responses"
+            )
             return []
 
 
@@ -505,7 +507,7 @@ def _call_out(context: ResponsesRenderContext, call: ToolCall) -> Json:
         context.drop_signature(call)
     sent_id = context.call_id(call.id)
     if sent_id != call.id:
-        why = "rewritten to the form the upstream demands, mapped back"
+        why = "rewritten to the form that the upstream requires; mapped back in the response"
         context.approximate(f"{call.path}.id", why, before=call.id[:80], after=sent_id)
     common_fields = {"call_id": sent_id, **context.sent_name(call.name)}
     if call.custom and context.traits.custom_tools:
@@ -537,7 +539,7 @@ def _drop_orphaned_reasoning(context: ResponsesRenderContext, items: list[Json])
         else:
             context.drop(
                 f"{context.request.client_path('turns')}",
-                "reasoning without the item that it led to",
+                "reasoning without the item that follows it",
             )
     out.reverse()
     return out

@@ -100,7 +100,9 @@ def _part_in(part: Any, path: str) -> Part:
         raise wrong_type(path, "an object with a type", part)
     kind = part.get("type")
     if type(kind) is not str:
-        raise invalid(f"{path}.type is required: a string such as 'input_text'", f"{path}.type")
+        raise invalid(
+            f"{path}.type is required and must be a string such as 'input_text'", f"{path}.type"
+        )
     reader = _READERS.get(kind)
     return Native(dialect=NAME, data=part, path=path) if reader is None else reader(part, path)
 
@@ -146,7 +148,7 @@ def _file_in(part: Json, path: str) -> Document:
         return Document(url=url, title=title, cache=cache, path=path)
     data = text(part, "file_data", path)
     if data is None:
-        raise invalid(f"{path} must hold file_data, file_url or file_id", path)
+        raise invalid(f"{path} must contain file_data, file_url or file_id", path)
     declared_type, data = parse_data_url(data) or (None, data)
     media_type = declared_type or sniff_base64(data) or "application/pdf"
     return Document(data=data, media_type=media_type, title=title, cache=cache, path=path)
@@ -185,7 +187,9 @@ def _part_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
     match part:
         case Text():
             if part.citations:
-                context.drop(join_path(part.path, "citations"), "OpenAI takes no sources as input")
+                context.drop(
+                    join_path(part.path, "citations"), "OpenAI does not support sources in requests"
+                )
             return [context.with_cache_breakpoint(_text_part(part.text), part.cache)]
         case Image():
             return [context.with_cache_breakpoint(_image_out(context, part), part.cache)]
@@ -199,9 +203,9 @@ def _part_out(context: ResponsesRenderContext, part: Part) -> list[Json]:
         case Native():
             return native_out(context, part)
         case Audio():
-            raise unsupported(part.path, "OpenAI's Responses take no audio")
+            raise unsupported(part.path, "OpenAI Responses does not support audio")
         case ToolCall() | ToolResult() | Reasoning():
-            context.drop(part.path, "this part is not allowed here in OpenAI's Responses")
+            context.drop(part.path, "this part is not allowed here in OpenAI Responses")
             return []
         case _:
             assert_never(part)
@@ -216,7 +220,7 @@ def native_out(context: ResponsesRenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME:
         return [part.data]
     kind = part.data.get("type", "unknown")
-    context.drop(part.path, f"OpenAI's Responses have no part for a {kind} block")
+    context.drop(part.path, f"OpenAI Responses does not support {kind} blocks")
     return []
 
 
@@ -224,14 +228,16 @@ def _dropped_media_note(
     context: ResponsesRenderContext, path: str, media_kind: str, why: str
 ) -> Json:
     """A note to the model in place of media that the target does not accept."""
-    context.drop(path, f"{why}; a note stands in its place")
-    return _text_part(f"[{media_kind} left out: {why}]")
+    context.drop(path, f"{why}; replaced with a note")
+    return _text_part(f"[{media_kind} omitted: {why}]")
 
 
 def _image_out(context: ResponsesRenderContext, image: Image) -> Json:
     traits = context.traits
     if not traits.images:
-        return _dropped_media_note(context, image.path, "image", "this model takes no images")
+        return _dropped_media_note(
+            context, image.path, "image", "this model does not support images"
+        )
     out: Json = {"type": "input_image", "detail": image.detail or "auto"}
     if image.file_id is not None:
         return {**out, "file_id": _checked_file_id(context, image.file_id, image.path)}
@@ -240,7 +246,7 @@ def _image_out(context: ResponsesRenderContext, image: Image) -> Json:
         return {**out, "image_url": data_url(media_type, image.data)}
     if not traits.image_urls:
         return _dropped_media_note(
-            context, image.path, "image", "this provider takes no image URLs"
+            context, image.path, "image", "this provider does not support image URLs"
         )
     return {**out, "image_url": image.url or ""}
 
@@ -248,15 +254,13 @@ def _image_out(context: ResponsesRenderContext, image: Image) -> Json:
 def _checked_file_id(context: ResponsesRenderContext, file_id: str, path: str) -> str:
     """The file id. `version` is set for Anthropic clients only, whose ids do not exist here."""
     if context.request.version is not None:
-        raise unsupported(
-            path, "a file id of another provider cannot be sent; send the file's data"
-        )
+        raise unsupported(path, "the file ID belongs to another provider; send the file's data")
     return file_id
 
 
 def _document_out(context: ResponsesRenderContext, document: Document) -> list[Json]:
     if document.citations:
-        context.drop(join_path(document.path, "citations"), "no equivalent in OpenAI's Responses")
+        context.drop(join_path(document.path, "citations"), "no equivalent in OpenAI Responses")
     if (
         not context.traits.pdf
         and (document_text := decode_text_file(document.data, document.media_type)) is not None
@@ -265,10 +269,10 @@ def _document_out(context: ResponsesRenderContext, document: Document) -> list[J
     if document.text is not None or document.parts is not None:
         return _document_as_text(context, document)
     if document.context is not None:
-        context.drop(join_path(document.path, "context"), "no equivalent in OpenAI's Responses")
+        context.drop(join_path(document.path, "context"), "no equivalent in OpenAI Responses")
     if not context.traits.pdf:
         note = _dropped_media_note(
-            context, document.path, "document", "this model takes no documents"
+            context, document.path, "document", "this model does not support documents"
         )
         return [context.with_cache_breakpoint(note, document.cache)]
     return [context.with_cache_breakpoint(_file_out(context, document), document.cache)]
@@ -290,7 +294,9 @@ def _file_out(context: ResponsesRenderContext, document: Document) -> Json:
 
 def _document_as_text(context: ResponsesRenderContext, document: Document) -> list[Json]:
     """A text document as text content under its title."""
-    context.approximate(document.path, "sent as text: OpenAI's Responses have no text documents")
+    context.approximate(
+        document.path, "sent as text: OpenAI Responses does not support text documents"
+    )
     heading = "\n".join(line for line in (document.title, document.context) if line)
     if document.text is not None:
         body = f"{heading}\n\n{document.text}" if heading else document.text

@@ -109,13 +109,13 @@ def _requested_effort(
         return "thinking", "none"
     if thinking.effort is not None:
         if thinking.budget is not None:
-            why = "an effort is sent instead"
+            why = "a reasoning effort is sent instead"
             context.drop(context.request.client_path("budget"), why, before=thinking.budget)
         return "effort", thinking.effort
     if thinking.budget is None:
         return "effort", None
     level = effort_for_budget(thinking.budget)
-    why = f"{context.model} takes an effort, not a number of tokens"
+    why = f"{context.model} accepts a reasoning effort, not a token budget"
     context.approximate(
         context.request.client_path("budget"), why, before=thinking.budget, after=level
     )
@@ -131,7 +131,7 @@ def _nearest_effort(context: ResponsesRenderContext, name: str, level: str) -> s
         return level
     path = context.request.client_path(name)
     if not traits.efforts:
-        context.drop(path, f"{context.model} takes no effort", before=level)
+        context.drop(path, f"{context.model} does not support a reasoning effort", before=level)
         return None
     sent = next_lower_effort(level, traits.efforts)
     context.approximate(

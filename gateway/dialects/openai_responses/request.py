@@ -39,6 +39,7 @@ from gateway.dialects.shared.fields import (
     integer,
     mapping,
     number,
+    passthrough_checker,
     required_mapping,
     required_text,
     strings,
@@ -46,7 +47,6 @@ from gateway.dialects.shared.fields import (
 )
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 from gateway.dialects.shared.openai_schema import mentions_json, object_parameters, strict_schema
-from gateway.dialects.shared.passthrough_schema import passthrough_checker
 
 # --- a client's request ---------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ def _refuse_openai_state(body: Json) -> None:
     """Refuse a request that continues state which only OpenAI stores."""
     for name in _OPENAI_STATE_FIELDS:
         if body.get(name) is not None:
-            raise unsupported(name, "only OpenAI stores it; send the items in input instead")
+            raise unsupported(name, "only OpenAI stores it; send the items in `input` instead")
 
 
 def _instructions_in(body: Json, conversation: Conversation) -> tuple[Text, ...]:
@@ -200,7 +200,9 @@ _TOKEN_COUNT_FIELDS = frozenset(
 def render_request(request: Request, traits: Traits) -> RenderedRequest:
     """The JSON to send and what it could not express. Raises GatewayError."""
     if request.sampling.n is not None and request.sampling.n > 1:
-        raise unsupported(request.client_path("n"), "OpenAI's Responses give one answer at a time")
+        raise unsupported(
+            request.client_path("n"), "OpenAI Responses returns one choice per request"
+        )
     context = ResponsesRenderContext(request, traits)
     body: Json = {"model": traits.model or request.model}
     if request.stream:
@@ -237,10 +239,12 @@ def _sampling_out(context: ResponsesRenderContext, body: Json) -> None:
     for name in _UNSUPPORTED_SAMPLING:
         value = getattr(sampling, name)
         _put_if_supported(
-            context, body, name, value, supported=False, why="no equivalent in OpenAI's Responses"
+            context, body, name, value, supported=False, why="no equivalent in OpenAI Responses"
         )
     if sampling.stop:
-        context.drop(request.client_path("stop"), "OpenAI's Responses take no stop sequences")
+        context.drop(
+            request.client_path("stop"), "OpenAI Responses does not support stop sequences"
+        )
     if sampling.logprobs or sampling.top_logprobs:
         _logprobs_out(context, body)
 
@@ -356,7 +360,7 @@ def output_in(body: Json, extra: Json) -> Output:
     kind = enum_value(response_format, "type", _FORMATS, _FORMAT_PATH)
     if kind is None:
         path = f"{_FORMAT_PATH}.type"
-        raise invalid(f"{path} is required: one of {', '.join(_FORMATS)}", path)
+        raise invalid(f"{path} is required and must be one of {', '.join(_FORMATS)}", path)
     if kind != "json_schema":
         return Output(format="json" if kind == "json_object" else "text", verbosity=verbosity)
     return Output(
@@ -400,7 +404,7 @@ def _require_json_mention(context: ResponsesRenderContext) -> None:
     if not context.all_in_items or context.hints or mentions_json(request.instructions):
         return
     context.hints.append("Answer with JSON.")
-    why = "the upstream requires the word JSON in the conversation: added as an instruction"
+    why = "the upstream requires the word JSON in the conversation: an instruction is added"
     context.approximate(request.client_path("format"), why)
 
 
@@ -411,11 +415,11 @@ def _add_format_hint(context: ResponsesRenderContext, output: Output) -> None:
             with_description(object_parameters(output.schema), output.description)
         )
         context.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema}")
-        why = "the upstream knows no schema: it is given as an instruction"
+        why = "the upstream does not support JSON Schema: sent as an instruction"
         context.approximate(context.request.client_path("schema"), why)
     else:
         context.hints.append("Answer only with one JSON object.")
-        why = "the upstream has no JSON mode: it is given as an instruction"
+        why = "the upstream has no JSON mode: sent as an instruction"
         context.approximate(context.request.client_path("format"), why)
 
 

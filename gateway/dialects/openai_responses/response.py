@@ -101,7 +101,7 @@ class _OutputBuilder:
                 self._add_native(part)
             case Image() | Document() | Audio() | ToolResult():
                 kind = type(part).__name__.lower()
-                self.record_loss(dropped(f"output.{kind}", "no equivalent in OpenAI's Responses"))
+                self.record_loss(dropped(f"output.{kind}", "no equivalent in OpenAI Responses"))
             case _:
                 assert_never(part)
 
@@ -186,12 +186,12 @@ class _OutputBuilder:
 def unsupported_part_drop(data: Json) -> Adaptation:
     """The report of a part that exists in another dialect only."""
     kind = data.get("type", "unknown")
-    return dropped(f"output.{kind}", "no equivalent in OpenAI's Responses")
+    return dropped(f"output.{kind}", "no equivalent in OpenAI Responses")
 
 
 def unlinked_source_drop() -> Adaptation:
     """The report of a source without a URL."""
-    return dropped("annotations", "OpenAI's Responses have no sources without a URL")
+    return dropped("annotations", "OpenAI Responses does not support sources without a URL")
 
 
 # --- output items ---------------------------------------------------------------------------------
@@ -426,14 +426,14 @@ def failure_in(response: Any) -> Error | None:
         return find_error({"error": error})
     status = response.get("status")
     if status == "failed" or status == "cancelled":
-        message = f"the upstream's answer has the status {status}"
+        message = f"the upstream's response has the status {status}"
         return Error(kind="upstream_error", message=message)
     return None
 
 
 def failure_or_default(response: Any) -> Error:
     """The error of a failed response, or a default if it contains none."""
-    message = "the upstream's answer failed without a message"
+    message = "the upstream's response failed without an error message"
     return failure_in(response) or Error(kind="upstream_error", message=message)
 
 

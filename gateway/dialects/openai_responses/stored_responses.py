@@ -11,7 +11,7 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.context import ENCRYPTED, Json
 from gateway.dialects.openai_responses.response import failure_out, response_object
-from gateway.dialects.shared.fields import flag, text
+from gateway.dialects.shared.fields import text
 
 # The last event of a complete stream.
 END_EVENTS = frozenset({"response.completed", "response.incomplete", "response.failed"})
@@ -201,46 +201,10 @@ def failed_response(response: bytes, error: Error) -> bytes:
 
 # --- the state that a request refers to -----------------------------------------------------------
 #
-# The gateway stores responses, not a provider. `store_request` reads what a request needs from
-# the store; the stored responses go into `parse_request`, by id: each with its `output`, and
-# as `input` the entire conversation before it.
+# The gateway stores responses, not a provider. They go into `parse_request`, by id: each with its
+# `output`, and as `input` the entire conversation before it.
 
 PathedItem = tuple[Any, str]
-
-
-class StoreRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request needs from the store.
-
-    Attributes:
-        store: whether to store the response; the default.
-        previous_response_id: the id of the response to continue.
-        references: ids of items sent by reference.
-    """
-
-    store: bool = True
-    previous_response_id: str | None = None
-    references: tuple[str, ...] = ()
-
-
-def store_request(body: Json) -> StoreRequest:
-    """What this request needs from the store. Raises GatewayError for a wrong type."""
-    input_value = body.get("input")
-    input_items = input_value if isinstance(input_value, list) else []
-    store = flag(body, "store")
-    return StoreRequest(
-        store=store is None or store,
-        previous_response_id=text(body, "previous_response_id"),
-        references=tuple(
-            item_id for item in input_items if (item_id := _referenced_id(item)) is not None
-        ),
-    )
-
-
-def _referenced_id(item: Any) -> str | None:
-    if not isinstance(item, dict) or item.get("type") not in {None, "item_reference"}:
-        return None
-    item_id = item.get("id") if "role" not in item else None
-    return item_id if isinstance(item_id, str) else None
 
 
 def load_history(body: Json, stored: Mapping[str, Any]) -> tuple[list[PathedItem], dict[str, Json]]:

@@ -226,7 +226,7 @@ class ResponsesStreamParser:
     def _begin_item(self, index: int, item_data: Any) -> list[Event]:
         """Start an item; a message opens its blocks with its parts."""
         if not isinstance(item_data, dict):
-            raise bad_upstream("the upstream sent an output item that is no object")
+            raise bad_upstream("the upstream sent an output item that is not an object")
         if self._items.get(index) is not None:
             return []
         events = self._start(None)
@@ -267,7 +267,7 @@ class ResponsesStreamParser:
         item = self._items.get(index)
         assert item is not None
         if (item.kind == "tool_call") != (kind == "tool_call") or item.kind is None:
-            raise bad_upstream("the upstream sent text for an output item of another kind")
+            raise bad_upstream("the upstream sent text for an output item of another type")
         self._refused = self._refused or kind == "refusal"
         return item, events
 
@@ -295,7 +295,7 @@ class ResponsesStreamParser:
         """A text delta, or the complete text of a part."""
         text = data.get(field)
         if not isinstance(text, str):
-            raise bad_upstream(f"the upstream sent an event whose {field} is no text")
+            raise bad_upstream(f"the upstream sent an event whose {field} is not a string")
         if not text:
             return []
         index = self._items.index_of(data)
@@ -329,7 +329,7 @@ def _object(data: bytes) -> Json | None:
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         raise bad_upstream("the upstream sent an event that is not valid JSON") from None
     if not isinstance(value, dict):
-        raise bad_upstream("the upstream sent an event that is no object")
+        raise bad_upstream("the upstream sent an event that is not an object")
     return value
 
 
@@ -345,7 +345,7 @@ def parse_response(body: Any, traits: Traits, rendered: RenderedRequest | None) 
     if failure is not None:
         raise GatewayError(failure)
     if not isinstance(body, dict) or not isinstance(body.get("output"), list):
-        raise bad_upstream("the upstream's answer is no response: it has no list of output")
+        raise bad_upstream("the upstream's response has no output list")
     folder = ResponseBuilder()
     for event in ResponsesStreamParser(traits, rendered).feed_complete(body):
         folder.feed(event)

@@ -68,7 +68,9 @@ def _tool_in(item: Json, path: str, namespace: str | None = None) -> Tool:
         case "custom":
             return _custom_in(item, path, namespace)
         case None:
-            raise invalid(f"{path}.type is required: a string such as 'function'", f"{path}.type")
+            raise invalid(
+                f"{path}.type is required and must be a string such as 'function'", f"{path}.type"
+            )
         case kind:
             name = (
                 text(item, "name", path) or text(item, "server_label", path) or _hosted_name(kind)
@@ -175,7 +177,7 @@ def tools_out(context: ResponsesRenderContext, body: Json) -> None:
     """Write the tools and the tool choice into the body."""
     request, traits = context.request, context.traits
     if request.tools and not traits.tools:
-        context.drop("tools", f"{context.model} takes no tools")
+        context.drop("tools", f"{context.model} does not support tools")
     # A client of this dialect handles deferred tools itself.
     load_result = list(request.tools) if context.native else context.load_deferred_tools()
     offered = load_result if traits.tools else []
@@ -225,7 +227,7 @@ def _with_extra(context: ResponsesRenderContext, tool: Tool, out: Json) -> Json:
         if tool.dialect == NAME:
             out[key] = value
         else:
-            context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI's Responses")
+            context.drop(f"{tool.path}.{key}", "no equivalent in OpenAI Responses")
     return out
 
 
@@ -241,7 +243,7 @@ def _function_out(context: ResponsesRenderContext, tool: Tool) -> Json:
     }
     # Without the field, the API tries to be strict, so it is always set.
     if tool.strict and not context.traits.strict_tools:
-        context.drop(f"{tool.path}.strict", "the upstream has no strict tools")
+        context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")
     elif tool.strict:
         strict_result = strict_schema(schema)
         if strict_result is not None and not strict_result[1]:
@@ -260,7 +262,7 @@ def _format_out(form: Json) -> Json:
 
 def _custom_as_function(context: ResponsesRenderContext, tool: Tool) -> Json:
     """A free-text tool as a function with one string argument."""
-    context.approximate(tool.path, "free-text tool sent as a function with one string")
+    context.approximate(tool.path, "free-text tool sent as a function with one string parameter")
     out: Json = {"type": "function", **_name_and_description(context, tool)}
     grammar: Any = (tool.format or {}).get("grammar")
     if isinstance(grammar, dict) and grammar.get("definition"):
@@ -338,7 +340,7 @@ def _choice_out(context: ResponsesRenderContext, body: Json, sent: dict[str, Jso
     if choice is None or choice.mode is None:
         return
     if choice.mode in {"named", "allowed"} and not any(name in sent for name in choice.names):
-        context.drop(request.client_path("tool_choice"), "the tool that it names is not sent")
+        context.drop(request.client_path("tool_choice"), "the tool it names is not sent")
         return
     body["tool_choice"] = _mode_out(context, choice, sent)
 

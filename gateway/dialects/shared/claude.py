@@ -41,7 +41,11 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         self.call_id = call_ids.upstream_id
 
     def _cache_drop_reason(self) -> str:
-        caches = "caches implicitly" if self.traits.cache == "implicit" else "takes no marks"
+        caches = (
+            "caches implicitly"
+            if self.traits.cache == "implicit"
+            else "does not support cache breakpoints"
+        )
         return f"{self.model} {caches}"
 
     def effective_thinking(self) -> Thinking | None:
@@ -58,7 +62,7 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         sent_effort = self.traits.effort_map.get(effort, effort)
         if sent_effort not in efforts:
             sent_effort = next_lower_effort(effort, efforts)
-            why = f"{self.model} knows {', '.join(efforts)}"
+            why = f"{self.model} supports {', '.join(efforts)}"
             path = self.request.client_path("effort")
             self.approximate(path, why, before=effort, after=sent_effort)
         return sent_effort
@@ -67,12 +71,12 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         """Request JSON in the instructions, as the API has no JSON mode."""
         self.hints.append("Answer only with one JSON object.")
         path = self.request.client_path("format")
-        self.approximate(path, "no JSON mode upstream: given as an instruction")
+        self.approximate(path, "the upstream has no JSON mode: sent as an instruction")
 
     def enforceable_schema(self, schema: Json, unenforceable_reason: str) -> Json | None:
         """The schema that the API enforces; None if it is described in the instructions instead."""
         if self.traits.structured != "schema":
-            self._add_schema_hint(schema, "the upstream enforces no schema")
+            self._add_schema_hint(schema, "the upstream does not enforce a schema")
             return None
         if not is_enforceable(schema):
             self._add_schema_hint(schema, unenforceable_reason)
@@ -88,7 +92,7 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         schema_text = msgspec.json.encode(described_schema).decode()
         self.hints.append(f"Answer only with JSON that follows this JSON Schema:\n{schema_text}")
         path = self.request.client_path("schema")
-        self.approximate(path, f"{why}: it is given as an instruction")
+        self.approximate(path, f"{why}: sent as an instruction")
 
     def tool_schema(self, tool: Tool) -> Json:
         """The tool's schema with an object without alternatives as its root."""
@@ -101,7 +105,7 @@ class ClaudeRenderContext(ToolNamingRenderContext):
         """The schema for a strict tool; None, reported, if it cannot be enforced unchanged."""
         path = f"{tool.path}.strict"
         if not self.traits.strict_tools:
-            self.drop(path, "the upstream has no strict tools")
+            self.drop(path, "the upstream does not support strict tools")
             return None
         strict_schema, changed = restrict_to_anthropic(schema)
         if changed or not is_enforceable(schema):

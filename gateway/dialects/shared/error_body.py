@@ -20,7 +20,7 @@ def plain_error_message(raw: bytes, status: int | None) -> str:
     text = raw[:500].decode("utf-8", "replace").strip()
     number = f" {status}" if status is not None else ""
     if not text:
-        return f"the upstream answered{number} without an error message"
+        return f"the upstream responded{number} without an error message"
     if text.startswith("<"):
-        return f"the upstream answered{number} with an HTML page, not with its API"
+        return f"the upstream responded{number} with an HTML page instead of an API response"
     return text

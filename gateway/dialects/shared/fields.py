@@ -2,11 +2,14 @@
 a provider's values, where a wrong type counts as absent.
 
 A reader of a client's field takes the object, the key and the object's own path; an absent
-field and `null` both read as None.
+field and `null` both read as None. A body that passes through is only checked: types and roles
+of known fields, in one typed decode.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -74,12 +77,12 @@ def integer(
     value = obj.get(key)
     if value is None:
         return None
-    field_path = join_path(path, key)
     if type(value) is float and value.is_integer():
         value = int(value)
     if type(value) is not int:
-        raise wrong_type(field_path, "a whole number", value)
+        raise wrong_type(join_path(path, key), "a whole number", value)
     if not minimum <= value <= maximum:
+        field_path = join_path(path, key)
         raise invalid(f"{field_path} must be between {minimum} and {maximum}", field_path)
     return value
 
@@ -89,10 +92,10 @@ def number(obj: dict[str, Any], key: str, *, bound: float = 1000.0, path: str = 
     value = obj.get(key)
     if value is None:
         return None
-    field_path = join_path(path, key)
     if type(value) is not float and type(value) is not int:
-        raise wrong_type(field_path, "a number", value)
+        raise wrong_type(join_path(path, key), "a number", value)
     if not -bound <= value <= bound:
+        field_path = join_path(path, key)
         raise invalid(f"{field_path} must be between {-bound:g} and {bound:g}", field_path)
     return float(value)
 
@@ -210,3 +213,49 @@ def token_count(usage: dict[str, Any], name: str) -> int | None:
     """The number of tokens in a field; None if it is not reported, and never negative."""
     value = usage.get(name)
     return max(0, value) if type(value) is int else None
+
+
+# --- the check of a body that passes through --------------------------------------------
+
+_MSGSPEC_TYPES = (
+    ("`null`", "null"),
+    ("`object`", "an object"),
+    ("`array`", "a list"),
+    ("`str`", "a string"),
+    ("`int`", "a whole number"),
+    ("`float`", "a number"),
+    ("`bool`", "true or false"),
+)
+
+
+def passthrough_checker(schema: type[msgspec.Struct]) -> Callable[[bytes], None]:
+    """A function that raises GatewayError naming the first field with an invalid value."""
+    decoder = msgspec.json.Decoder(schema)
+
+    def check(body: bytes) -> None:
+        try:
+            decoder.decode(body)
+        except RecursionError:
+            raise invalid("the request body is nested too deeply") from None
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            path, message = explain_decode_error(str(error))
+            raise invalid(message, path) from None
+
+    return check
+
+
+def explain_decode_error(error: str) -> tuple[str | None, str]:
+    """The field's path and a readable message, from msgspec's error text."""
+    # From the right: the text before it may contain a value of the client.
+    reason, separator, path = error.rpartition(" - at `$")
+    if not separator:
+        reason, path = error, ""
+    path = path.removesuffix("`").removeprefix(".")
+    for type_name, type_label in _MSGSPEC_TYPES:
+        reason = reason.replace(type_name, type_label)
+    missing = re.match(r"Object missing required field `(.*)`", reason)
+    if missing:
+        path = f"{path}.{missing[1]}" if path else missing[1]
+        return path, f"{path} is required"
+    reason = reason[:1].lower() + reason[1:]
+    return path or None, f"{path}: {reason}" if path else reason

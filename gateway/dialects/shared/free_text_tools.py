@@ -21,9 +21,13 @@ def describe_free_text_tool(context: BaseRenderContext, tool: Tool) -> str:
     """The description of the function, with the tool's grammar; the change is reported."""
     syntax, grammar = _parse_grammar(tool)
     if not grammar:
-        context.approximate(tool.path, "free-text tool sent as a function with one string")
+        context.approximate(
+            tool.path, "free-text tool sent as a function with one string parameter"
+        )
         return tool.description or ""
-    context.approximate(f"{tool.path}.format", "grammar is not enforced, described in text")
+    context.approximate(
+        f"{tool.path}.format", "the grammar is not enforced, only described in text"
+    )
     grammar_text = f"The input must match this {syntax} grammar:\n{grammar}"
     return f"{tool.description or ''}\n\n{grammar_text}".strip()
 

@@ -18,7 +18,7 @@ def provider_only_client(name: str) -> Client:
     """Refuses every call by the dialect's name, except `render_error`."""
 
     def refuse(*_: object) -> NoReturn:
-        raise invalid(f"`{name}` is available for providers only; clients must use another dialect")
+        raise invalid(f"`{name}` is available only for providers; clients must use another dialect")
 
     return Client(
         parse_request=refuse,

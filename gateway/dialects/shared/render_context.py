@@ -118,7 +118,7 @@ class BaseRenderContext:
         instructions: list[Text] = []
         for part in self.request.instructions:
             if part.text.startswith(_BILLING_HEADER_PREFIX):
-                self.drop(part.path, "attribution block: of use to api.anthropic.com only")
+                self.drop(part.path, "attribution block: only used by api.anthropic.com")
             else:
                 instructions.append(part)
         return instructions
@@ -132,7 +132,7 @@ class BaseRenderContext:
     def send_instructions_as_user(self, message: dict[str, Any]) -> None:
         """Send instructions without any turn as the user's message, and report that."""
         message["role"] = "user"
-        why = "instructions alone are sent as the user's message: the target requires one"
+        why = "the instructions are sent as a user message: the target requires one"
         self.approximate(
             self.request.instructions[0].path if self.request.instructions else "", why
         )
@@ -141,11 +141,13 @@ class BaseRenderContext:
         """Report that a user's message with this text is inserted before all others."""
         turns, instructions = self.request.turns, self.request.instructions
         if turns or not instructions:
-            why = "placeholder user turn inserted before leading assistant turn"
+            why = "a placeholder user turn is inserted before the leading assistant turn"
             field = (turns[0].path.partition("[")[0] if turns else "") or "messages"
             self.approximate(f"{field}[0]" if turns else field, why)
             return
-        why = "placeholder user turn inserted: the target requires one besides the instructions"
+        why = (
+            "a placeholder user turn is inserted: the target requires one besides the instructions"
+        )
         self.default(instructions[0].path, why, after=text)
 
     def clamp_max_tokens(self, minimum: int) -> int | None:
@@ -155,10 +157,8 @@ class BaseRenderContext:
             return None
         sent = max(minimum, requested if model_limit is None else min(requested, model_limit))
         if sent != requested:
-            bound = (
-                "the model's output limit" if sent < requested else "the minimum that is accepted"
-            )
-            why = f"{requested} clamped to {bound}, {sent}"
+            bound = "the model's output limit" if sent < requested else "the minimum"
+            why = f"{requested} clamped to {bound} of {sent}"
             self.approximate(
                 self.request.client_path("max_output"), why, before=requested, after=sent
             )
@@ -183,7 +183,8 @@ class BaseRenderContext:
                 continue
             if tool.defer:
                 self.approximate(
-                    f"{tool.path}.defer_loading", "no tool search upstream: sent at once"
+                    f"{tool.path}.defer_loading",
+                    ("the upstream has no tool search: sent immediately"),
                 )
             sendable.append(tool)
         return sendable
@@ -206,8 +207,8 @@ class BaseRenderContext:
 
     def media_note(self, path: str, media_name: str, why: str) -> str:
         """The text that replaces media which the target does not accept; this is reported."""
-        self.drop(path, f"{why}; a note stands in its place")
-        return f"[{media_name} left out: {why}]"
+        self.drop(path, f"{why}; replaced with a note")
+        return f"[{media_name} omitted: {why}]"
 
     def function_choice(self) -> ToolChoice | None:
         """The tool choice for a target that accepts functions only.
@@ -221,7 +222,7 @@ class BaseRenderContext:
         tools = self.request.tools
         if not any(tool.name in choice.names and tool.kind == "server" for tool in tools):
             return choice
-        self.drop(self.request.client_path("tool_choice"), "the tool that it names is not sent")
+        self.drop(self.request.client_path("tool_choice"), "the tool it names is not sent")
         return replace(choice, mode=None)
 
     def find_web_search(self, tool: Tool) -> WebSearch | None:
@@ -280,7 +281,8 @@ class ToolNamingRenderContext(BaseRenderContext):
 
     def __init__(self, request: Request, traits: Traits) -> None:
         super().__init__(request, traits)
-        self.sent_names = assign_tool_names(tool_names_in(request), self._NAME_LIMIT)
+        names = list(tool_names_in(request))
+        self.sent_names = assign_tool_names(names, self._NAME_LIMIT) if names else {}
 
     def sent_name(self, client_name: str) -> str:
         """The tool name to send."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.canon.errors import Error
 from gateway.canon.response import Finish
 
-TRUNCATED_STREAM = "the upstream's stream broke off before the answer was complete"
+TRUNCATED_STREAM = "the upstream's stream ended before the response was complete"
 
 
 def malformed_output_error(finish: Finish) -> Error:

@@ -14,7 +14,7 @@ def count_parser(field: str) -> Callable[[Any], int]:
     def parse_count(body: Any) -> int:
         tokens = body.get(field) if isinstance(body, dict) else None
         if type(tokens) is not int or tokens < 0:
-            raise bad_upstream(f"the upstream's count holds no number of {field}")
+            raise bad_upstream(f"the upstream's token count contains no number of {field}")
         return tokens
 
     return parse_count

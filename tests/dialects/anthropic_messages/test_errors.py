@@ -172,8 +172,8 @@ def test_the_words_id_and_advice_of_the_upstream_are_kept():
         ({"detail": "d"}, "d"),
         ({"error": "e"}, "e"),
         (b"plain words", "plain words"),
-        (b"", "the upstream answered 500 without an error message"),
-        (b"<html>", "the upstream answered 500 with an HTML page, not with its API"),
+        (b"", "the upstream responded 500 without an error message"),
+        (b"<html>", "the upstream responded 500 with an HTML page instead of an API response"),
     ],
     ids=str,
 )

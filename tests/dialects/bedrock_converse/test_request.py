@@ -123,7 +123,7 @@ def test_more_documents_than_a_message_holds_go_into_the_next() -> None:
 
 def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
     rendered = render(said(user(Image(url="https://x/y.png", path="i"))))
-    assert "left out" in rendered.body["messages"][0]["content"][0]["text"]
+    assert "omitted" in rendered.body["messages"][0]["content"][0]["text"]
     assert told(rendered.report) == [("i", "dropped")]
     (block,) = content(user(Image(url="s3://bucket/y.jpg")))
     assert block["image"] == {
@@ -354,5 +354,5 @@ def test_betas_that_bedrock_knows_are_passed_on_to_claude() -> None:
 
 
 def test_several_answers_are_refused() -> None:
-    with pytest.raises(GatewayError, match="one answer"):
+    with pytest.raises(GatewayError, match="one choice"):
         render(asked(sampling=Sampling(n=2)))

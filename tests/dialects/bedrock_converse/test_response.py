@@ -177,5 +177,5 @@ def test_a_count_is_read_and_anything_else_refused() -> None:
 
 def test_no_client_speaks_it() -> None:
     assert not DIALECT.serves_clients
-    with pytest.raises(GatewayError, match="providers only"):
+    with pytest.raises(GatewayError, match="only for providers"):
         DIALECT.client.parse_request({}, {})

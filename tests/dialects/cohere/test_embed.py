@@ -133,7 +133,7 @@ def test_billed_tokens_are_counted(meta: Any, usage: Usage | None) -> None:
     + [{"embeddings": {"float": [["a"]]}}, {"embeddings": {"float": [[None]]}}],
 )
 def test_an_answer_that_is_none_is_an_error(body: Any) -> None:
-    with pytest.raises(GatewayError, match="holds no embeddings"):
+    with pytest.raises(GatewayError, match="contains no embeddings"):
         PROVIDER.parse_embed(body)  # type: ignore[union-attr]
 
 

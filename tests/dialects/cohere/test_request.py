@@ -69,7 +69,7 @@ def test_documents_stand_where_they_can_be_cited() -> None:
 
 
 def test_a_pdf_is_refused_by_name() -> None:
-    with pytest.raises(GatewayError, match="plain text") as caught:
+    with pytest.raises(GatewayError, match="plain-text") as caught:
         render(said(user(Document(data="JVBERi0xLjQK", path="messages[0].content[1]"))))
     assert caught.value.error.param == "messages[0].content[1]"
 
@@ -79,7 +79,7 @@ def test_an_image_goes_to_a_model_that_sees() -> None:
     content = render(said(turn), VISION).body["messages"][0]["content"]
     assert content[1]["image_url"] == {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
     rendered = render(said(turn), PLAIN)
-    assert "left out" in rendered.body["messages"][0]["content"][1]["text"]
+    assert "omitted" in rendered.body["messages"][0]["content"][1]["text"]
     assert told(rendered.report) == [("i", "dropped")]
 
 

@@ -155,5 +155,5 @@ def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
 
 def test_no_client_speaks_it() -> None:
     assert not DIALECT.serves_clients
-    with pytest.raises(GatewayError, match="providers only"):
+    with pytest.raises(GatewayError, match="only for providers"):
         DIALECT.client.parse_request({}, {})

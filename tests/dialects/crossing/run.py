@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
 from gateway.providers.capabilities import traits_for
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import ApiKey, Route, Target, model_of

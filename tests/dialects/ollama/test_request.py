@@ -252,7 +252,7 @@ def test_images_are_told_apart_by_their_bytes() -> None:
 )
 def test_what_it_can_not_see_is_told_in_words(part: Any) -> None:
     rendered = render(user(Text(text="x"), part))
-    assert "left out" in rendered.body["messages"][0]["content"]
+    assert "omitted" in rendered.body["messages"][0]["content"]
     assert told(rendered.report) == [("messages[0].content[1]", "dropped")]
 
 

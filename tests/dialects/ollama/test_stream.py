@@ -100,7 +100,7 @@ def test_a_model_that_was_only_loaded_did_not_answer(reason: str) -> None:
 
 
 def test_what_breaks_off_or_is_no_line_is_an_error() -> None:
-    assert "broke off" in failed(line({"content": "x"})).message
+    assert "stream ended before" in failed(line({"content": "x"})).message
     assert failed("").kind == "upstream_error"
     assert failed("nonsense").kind == "upstream_error"
     assert failed("[1]").kind == "upstream_error"

@@ -109,8 +109,11 @@ def test_a_refusal_is_understood(status: int, body: Any, kind: str):
         ({"error": [{"message": "no"}]}, "no"),
         (b"plain words", "plain words"),
         (b"x" * 900, "x" * 500),
-        (b"", "the upstream answered 400 without an error message"),
-        (b"<!doctype html>", "the upstream answered 400 with an HTML page, not with its API"),
+        (b"", "the upstream responded 400 without an error message"),
+        (
+            b"<!doctype html>",
+            "the upstream responded 400 with an HTML page instead of an API response",
+        ),
         (b"\xff\xfe", "\ufffd\ufffd"),
         ({"error": {}}, '{"error":{}}'),
         (

@@ -369,7 +369,7 @@ def test_an_image_goes_as_a_data_url_of_what_it_really_is():
 )
 def test_media_that_is_not_taken_leaves_a_note(part: Any, flags: dict[str, Any], word: str):
     content, report = only_part(user(part), **flags)
-    assert content.startswith(f"[{word} left out: ")
+    assert content.startswith(f"[{word} omitted: ")
     assert report == [("p", "dropped")]
 
 

@@ -18,7 +18,7 @@ from gateway.canon.request import (
 )
 from gateway.canon.response import Response
 from gateway.canon.signature import wrap_signature
-from gateway.dialects.openai_responses import DIALECT, stored_responses
+from gateway.dialects.openai_responses import DIALECT
 from tests.dialects.openai_responses.make import (
     USER,
     body,
@@ -216,16 +216,6 @@ def test_what_is_kept_nowhere_is_refused_by_name(asked: Any, param: str, code: s
     reply = DIALECT.client.render_error(caught.value.error, "req_1")
     assert reply.status == 400
     assert (reply.body["error"]["param"], reply.body["error"]["code"]) == (param, code)
-
-
-def test_what_a_request_wants_of_the_store_can_be_asked():
-    assert stored_responses.store_request(body()) == stored_responses.StoreRequest(store=True)
-    asked = stored_responses.store_request(
-        body({"id": "fc_1"}, store=False, previous_response_id="resp_1")
-    )
-    assert asked == stored_responses.StoreRequest(
-        store=False, previous_response_id="resp_1", references=("fc_1",)
-    )
 
 
 # --- state of the provider's -----------------------------------------------------------------
