@@ -102,7 +102,7 @@ class Registry:
         finally:
             self._lock.release()
         if missing := self._peers.notify_change(PEERS_S):
-            log.warning("%d processes do not use the changed registry yet", missing)
+            log.warning("%d processes do not use the new registry yet", missing)
 
     def _load(self) -> None:
         """Loads the registry if its version has changed."""
@@ -147,7 +147,7 @@ class Registry:
                 return
             if not self.failed:
                 log.error(
-                    "the registry can not be read: %s; the last one stays in use",
+                    "the registry cannot be read: %s; the last one stays in use",
                     f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}",
                 )
             self.failed = True
@@ -174,7 +174,7 @@ class Registry:
         try:
             self._wiring.store_snapshot(snapshot)
         except OSError as error:
-            log.warning("the registry can not be stored in the data directory: %s", error.strerror)
+            log.warning("the registry cannot be stored in the data directory: %s", error.strerror)
 
     def _sync_spend(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
         """Passes the recorded spend from the database to the limiter, at intervals."""

@@ -1,7 +1,7 @@
 """Process-wide objects of the relay: registry, upstreams, health, journal, metrics.
 
-Built lazily inside the running loop, since not every server sends `lifespan`.
-Does not use the ORM: functions of the store are passed in (`Wiring`).
+`LazyRuntime` builds them inside the running loop. Does not use the ORM: functions of the store
+are passed in (`Wiring`).
 """
 
 from __future__ import annotations
@@ -16,20 +16,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-import httpx
 import msgspec
 
-from gateway.canon.errors import Error, invalid
-from gateway.providers.auth import headers_for, secrets_of
-from gateway.providers.redact import Redactor, forms_of, is_secret_name, scrub
 from gateway.relay.cache import store as cache_store
 from gateway.relay.cache.store import MEMORY_BYTES
 from gateway.relay.event_loop.monitor import LoopMonitor
 from gateway.relay.event_loop.service import RestartingThread
-from gateway.relay.exchange.deadlines import DeadlineTicker
+from gateway.relay.exchange.call import DeadlineTicker
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.spool import UploadSpools
-from gateway.relay.health.circuit_breaker import Breaker, TargetLoad
+from gateway.relay.health.circuit_breaker import Breaker, TargetLatency, TargetLoad
 from gateway.relay.journal.journal import DISK_BYTES, RESERVE_BYTES, Journal
 from gateway.relay.journal.metrics import Metrics, NodeValues, ProcessValues
 from gateway.relay.limits.limiter import Limiter, budget_rules, remaining_budgets
@@ -39,12 +35,10 @@ from gateway.relay.state.reasoning import ReasoningStore
 from gateway.relay.state.responses import ResponseStore
 from gateway.relay.translate.media import MediaFetching
 from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.client import Upstreams
-from gateway.relay.upstream.http1 import FixedHeaders
+from gateway.relay.upstream.client import ProviderSecrets, RequestTemplates, Upstreams
 from gateway.relay.wiring import Wiring as Wiring
 from gateway.routing.circuit_breaker import CircuitState
-from gateway.routing.latency import LatencyStats
-from gateway.routing.snapshot import Provider, Snapshot
+from gateway.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from gateway.relay.limits.redis_limiter import RedisLimiter
@@ -57,7 +51,6 @@ FIRST_UPKEEP_S = 60.0
 UPKEEP_S = 3600.0
 # The interpreter's switch interval: how long the loop waits for a busy thread, in seconds.
 SWITCH_S = 0.0001
-USER_AGENT = b"dragoman"
 # How long a thread waits for a function that it runs in the loop.
 IN_LOOP_S = 5.0
 T = TypeVar("T")
@@ -94,6 +87,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     fetch_media: bool = False
     model_echo: bool = True
     trace_headers: bool = True
+    default_provider: str = ""
     version: str = "0"
 
 
@@ -102,84 +96,6 @@ class BackgroundService(Protocol):
 
     async def stop(self) -> None:
         """Stops it, and waits for its end."""
-
-
-class RequestTemplates:
-    """Prebuilt URLs and headers for providers of one snapshot."""
-
-    _MAX_CACHED = 4096
-
-    def __init__(self) -> None:
-        self._urls: dict[tuple[int, str], httpx.URL] = {}
-        self._headers: dict[int, list[tuple[bytes, bytes]]] = {}
-        self._ready: dict[tuple[Any, ...], FixedHeaders] = {}
-
-    def url(self, provider: Provider, path: str) -> httpx.URL:
-        """The provider's base URL with `path` and the provider's query."""
-        key = (id(provider), path)
-        url = self._urls.get(key)
-        if url is None:
-            url = join_url(provider.base_url, path)
-            for name, value in provider.query:
-                if name not in url.params:  # a path may have its own, as some of Azure's do
-                    url = url.copy_add_param(name, value)
-            if len(self._urls) >= self._MAX_CACHED:
-                self._urls.clear()
-            self._urls[key] = url
-        return url
-
-    def headers(self, provider: Provider, extra: dict[str, str]) -> httpx.Headers:
-        """Host, credential and fixed headers, and the request's own."""
-        fixed = self._headers.get(id(provider))
-        if fixed is None:
-            fixed = self._headers[id(provider)] = _fixed_headers(provider)
-        if "idempotency-key" in extra:  # different in each request
-            return httpx.Headers([*fixed, *_pairs(extra)])
-        key = (id(provider), *extra.items())
-        ready = self._ready.get(key)
-        if ready is None:
-            if len(self._ready) >= self._MAX_CACHED:
-                self._ready.clear()
-            ready = self._ready[key] = FixedHeaders([*fixed, *_pairs(extra)])
-        return ready
-
-
-def join_url(base_url: str, path: str) -> httpx.URL:
-    """The base URL with `path` after it.
-
-    Raises:
-        GatewayError: a URL parser would resolve another path (`..`): the segments are counted.
-    """
-    base, url = httpx.URL(base_url), httpx.URL(base_url + path)
-    before = base.raw_path.rstrip(b"/")
-    joined = url.raw_path.partition(b"?")[0]
-    segments = before.count(b"/") + path.partition("?")[0].count("/")
-    if not joined.startswith(before) or joined.count(b"/") != segments or url.host != base.host:
-        raise invalid("the model or id in this request cannot be a part of a URL's path")
-    return url
-
-
-def provider_secrets(provider: Provider) -> tuple[str, ...]:
-    """The secrets sent to a provider: its key, and secret headers and parameters."""
-    pairs = (*provider.headers, *provider.query)
-    secret_values = (value for name, value in pairs if is_secret_name(name))
-    return (*secrets_of(provider.credential.reveal()), *secret_values)
-
-
-def _pairs(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
-    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
-
-
-def _fixed_headers(provider: Provider) -> list[tuple[bytes, bytes]]:
-    return [
-        (b"host", httpx.URL(provider.base_url).netloc),
-        (b"content-type", b"application/json"),
-        (b"accept", b"application/json, text/event-stream"),
-        (b"accept-encoding", b"identity"),
-        (b"user-agent", USER_AGENT),
-        *headers_for(provider.auth, provider.credential),
-        *((name.lower().encode(), value.encode("latin-1")) for name, value in provider.headers),
-    ]
 
 
 class Runtime:
@@ -199,6 +115,7 @@ class Runtime:
         self.request_templates = RequestTemplates()
         self.upstreams = Upstreams()
         self.tokens = AccessTokens()
+        self.provider_secrets = ProviderSecrets(self.tokens)
         # `media` is None if URLs from clients are never fetched.
         self.model_echo = config.model_echo
         self.media = MediaFetching(config.max_body_bytes) if config.fetch_media else None
@@ -211,9 +128,12 @@ class Runtime:
         self.load.count_for(snapshot)
         # Services that are stopped before the journal is closed.
         self.services: list[BackgroundService] = []
-        self.latency_stats: dict[str, LatencyStats] = {}
+        self.latency = TargetLatency()
         self.metrics = Metrics(config.version)
         self.metrics.use_names(snapshot)
+        self.telemetry = wiring.start_telemetry() if wiring.start_telemetry else None
+        if self.telemetry is not None:
+            self.telemetry.use_snapshot(snapshot)
         sample = self._sample if self.metrics.multi_worker else None
         self.monitor = LoopMonitor(self.metrics.count_stall, sample)
         self.responses = ResponseStore(wiring.response_backend)
@@ -251,11 +171,8 @@ class Runtime:
             max_disk_bytes=config.journal_disk_bytes,
             reserve_bytes=config.journal_reserve_bytes,
         )
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         self._stop = threading.Event()
-        self._secrets: tuple[str, ...] = ()
-        self._secrets_of: Snapshot | None = None
-        self._redactors: dict[int, Redactor] = {}
         processes = config.data_dir / "processes"
         self.registry = Registry(self, wiring, processes, stored_at)
         if wiring.upkeep is not None:
@@ -308,31 +225,6 @@ class Runtime:
             budgets=remaining_budgets(self.limiter.counters, rules, self.limiter.now()),
         )
 
-    def secrets(self, snapshot: Snapshot) -> tuple[str, ...]:
-        """Provider credentials in use, in all encodings, to be removed from upstream messages."""
-        if self._secrets_of is not snapshot:
-            credentials = {s for p in snapshot.providers.values() for s in provider_secrets(p)}
-            self._secrets = tuple(form for value in credentials for form in forms_of(value))
-            self._redactors, self._secrets_of = {}, snapshot
-        minted = self.tokens.secrets()
-        return (*self._secrets, *(form for value in minted for form in forms_of(value)))
-
-    def redactor(self, snapshot: Snapshot, provider: Provider) -> Redactor:
-        """Masks the credentials that are sent to a provider."""
-        if self._secrets_of is not snapshot:
-            self.secrets(snapshot)
-        redactor = self._redactors.get(id(provider))
-        if redactor is None:
-            redactor = self._redactors[id(provider)] = Redactor(provider_secrets(provider))
-        return redactor
-
-    def redacted(self, snapshot: Snapshot, error: Error) -> Error:
-        """The error without secrets in any of its texts: it may quote the upstream."""
-        secrets = self.secrets(snapshot)
-        texts = {name: getattr(error, name) for name in ("message", "param", "code", "upstream_id")}
-        clean = {name: scrub(text, secrets) if text else text for name, text in texts.items()}
-        return error if clean == texts else msgspec.structs.replace(error, **clean)
-
     async def record_resources(self, provider: str, owner: int, ids: list[str]) -> None:
         """Records which resources a provider stores for a key, by the provider's ids."""
         if self._wiring.record_resources is not None and ids:
@@ -358,7 +250,10 @@ class Runtime:
         self.request_templates = RequestTemplates()
         self.snapshot = snapshot
         self.metrics.use_names(snapshot)
+        if self.telemetry is not None:
+            self.telemetry.use_snapshot(snapshot)
         self.load.count_for(snapshot)
+        self.upstreams.retire_unused({p.network for p in snapshot.providers.values()})
 
     def begin_drain(self, deadline_s: float | None = None) -> None:
         """Makes the process unready, and stops running requests shortly before the deadline."""
@@ -366,7 +261,7 @@ class Runtime:
             return
         self.draining = True
         allowed = self.config.drain_s if deadline_s is None else deadline_s
-        self._loop.call_later(max(0.0, allowed - 0.5), self._end_all)
+        self.loop.call_later(max(0.0, allowed - 0.5), self._end_all)
 
     def _end_all(self) -> None:
         for deadlines in list(self.deadline_ticker):
@@ -381,7 +276,7 @@ class Runtime:
         async def run() -> T:
             return work()
 
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(IN_LOOP_S)
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(IN_LOOP_S)
 
     async def close(self) -> None:
         """Writes pending log records, stops the services and closes the connections."""
@@ -392,6 +287,8 @@ class Runtime:
             await helper.stop()
         await self.cache.close()
         await asyncio.to_thread(self.journal.close)
+        if self.telemetry is not None:
+            await asyncio.to_thread(self.telemetry.close)
         await self.responses.close()
         await asyncio.to_thread(self.reasoning.close)
         if self.redis_limiter is not None:
@@ -410,7 +307,7 @@ class Runtime:
                 with self.monitor.activity("housekeeping"):
                     self._wiring.upkeep()
             except Exception:
-                log.exception("the log's housekeeping failed; it will be tried again")
+                log.exception("the log's housekeeping failed; it will be retried")
             if self._wiring.close is not None:
                 self._wiring.close()
 
@@ -438,50 +335,43 @@ def _redis_limiter(counters: SharedCounters, url: str) -> RedisLimiter | None:
     return redis_limiter
 
 
-class _Installed:
-    """The one runtime of the process, and how to create it."""
+class LazyRuntime:
+    """The runtime of one application, created in its event loop on first use.
 
-    runtime: Runtime | None = None
-    config: Callable[[], Config] | None = None
-    wiring: Wiring | None = None
-    lock: asyncio.Lock | None = None
-    loop: asyncio.AbstractEventLoop | None = None
+    Not every server sends `lifespan`, so that the first request may create it.
 
+    Attributes:
+        current: the runtime; None before the first use.
+    """
 
-def install(config: Callable[[], Config], wiring: Wiring) -> None:
-    """Sets how to create the runtime; does not create it yet."""
-    _Installed.runtime = None
-    _Installed.config, _Installed.wiring = config, wiring
+    def __init__(self, config: Callable[[], Config], wiring: Wiring) -> None:
+        self.current: Runtime | None = None
+        self._config, self._wiring = config, wiring
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = asyncio.Lock()
 
+    async def get(self) -> Runtime:
+        """The runtime; created if there is none or it belonged to another loop."""
+        loop = asyncio.get_running_loop()
+        if self.current is not None and self.current.loop is loop:
+            return self.current
+        if self._loop is not loop:
+            self._loop, self._lock, self.current = loop, asyncio.Lock(), None
+        async with self._lock:
+            if self.current is None:
+                self.current = await self._create()
+        return self.current
 
-def current() -> Runtime | None:
-    """The runtime, if it has been created."""
-    return _Installed.runtime
-
-
-async def ensure() -> Runtime:
-    """The runtime; created in this loop if there is none or it belonged to another loop."""
-    loop = asyncio.get_running_loop()
-    if _Installed.runtime is not None and _Installed.loop is loop:
-        return _Installed.runtime
-    if _Installed.lock is None or _Installed.loop is not loop:
-        _Installed.lock, _Installed.loop = asyncio.Lock(), loop
-        _Installed.runtime = None
-    async with _Installed.lock:
-        if _Installed.runtime is None:
-            if _Installed.wiring is None or _Installed.config is None:
-                raise RuntimeError("runtime.install was not called")
-            snapshot, stored_at = await asyncio.to_thread(_first_snapshot, _Installed.wiring)
-            runtime = Runtime(_Installed.config(), _Installed.wiring, snapshot, stored_at=stored_at)
-            if _Installed.wiring.recorded_spend is not None and stored_at is None:
-                runtime.limiter.sync_spend(
-                    await asyncio.to_thread(_Installed.wiring.recorded_spend, snapshot)
-                )
-            _Installed.runtime = runtime
-            if _Installed.wiring.on_started is not None:
-                _Installed.wiring.on_started(runtime)
-            settle_process()
-    return _Installed.runtime
+    async def _create(self) -> Runtime:
+        wiring = self._wiring
+        snapshot, stored_at = await asyncio.to_thread(_first_snapshot, wiring)
+        runtime = Runtime(self._config(), wiring, snapshot, stored_at=stored_at)
+        if wiring.recorded_spend is not None and stored_at is None:
+            runtime.limiter.sync_spend(await asyncio.to_thread(wiring.recorded_spend, snapshot))
+        if wiring.on_started is not None:
+            wiring.on_started(runtime)
+        settle_process()
+        return runtime
 
 
 def _first_snapshot(wiring: Wiring) -> tuple[Snapshot, float | None]:
@@ -496,7 +386,7 @@ def _first_snapshot(wiring: Wiring) -> tuple[Snapshot, float | None]:
         except Exception:
             raise error from None
         log.error(
-            "the registry can not be read (%s): that of the data directory is used, %.0f s old",
+            "the registry cannot be read (%s): the copy in the data directory is used, %.0f s old",
             type(error).__name__,
             time.time() - stored_at,
         )

@@ -36,7 +36,9 @@ class PeerProcesses:
             self._directory_fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             self._socket = self._bind_socket(self._name + _SUFFIX)
         except OSError as error:
-            log.warning("other processes can not be told of changes at once: %s", error.strerror)
+            log.warning(
+                "other processes cannot be notified of changes immediately: %s", error.strerror
+            )
             self._free()
 
     def _bind_socket(self, name: str) -> socket.socket:

@@ -11,6 +11,7 @@ from gateway.relay.cache.backend import ReadCached, WriteCached
 from gateway.relay.cache.index import ChangesSince
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.stored_response import ResponseBackend
+from gateway.relay.exchange.trace import Telemetry
 from gateway.relay.journal.journal import IdleWork, Write
 from gateway.relay.limits.limiter import RecordedSpend
 from gateway.relay.state.reasoning import FindReasoning, WriteReasoning
@@ -44,6 +45,8 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     # Store and read a snapshot for starts without the database; read with its unix seconds.
     store_snapshot: Callable[[Snapshot], None] | None = None
     read_stored_snapshot: Callable[[], tuple[Snapshot, float]] | None = None
+    # Starts the export of log records in this process; None if none is configured.
+    start_telemetry: Callable[[], Telemetry | None] | None = None
 
 
 # --- batch costs ------------------------------------------------------------------------

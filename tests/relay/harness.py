@@ -12,12 +12,13 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.edge.app import app
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
+from gateway.edge.app import ModelApi
 from gateway.providers.profile import Secret
-from gateway.relay import runtime
 from gateway.relay.exchange.log_record import LogRecord
-from gateway.relay.runtime import Config, Runtime, Wiring
+from gateway.relay.exchange.trace import Telemetry
+from gateway.relay.runtime import Config, LazyRuntime, Runtime, Wiring
+from gateway.relay.upstream.client import Upstreams
 from gateway.routing.snapshot import (
     ApiKey,
     Provider,
@@ -186,8 +187,13 @@ class Reply:
 class Gateway:
     """The gateway under test. `entries` is the log as the writer thread got it."""
 
-    def __init__(self, live: Runtime, upstreams: Scripted, entries: list[LogRecord]) -> None:
-        self.runtime = live
+    def __init__(
+        self, lazy_runtime: LazyRuntime, upstreams: Scripted, entries: list[LogRecord]
+    ) -> None:
+        assert lazy_runtime.current is not None
+        self.lazy_runtime = lazy_runtime
+        self.runtime: Runtime = lazy_runtime.current
+        self.app = ModelApi(lazy_runtime)
         self.upstreams = upstreams
         self.entries = entries
 
@@ -237,7 +243,7 @@ class Gateway:
             reply.ended = not message.get("more_body", False)
 
         async with asyncio.timeout(PATIENCE_S):
-            await app(scope, receive, send)
+            await self.app(scope, receive, send)
         return reply
 
     async def entry(self) -> LogRecord:
@@ -257,6 +263,7 @@ async def gateway(
     *,
     redis_url: str = "",
     checkpoint: Callable[[list[LogRecord]], object] | None = None,
+    start_telemetry: Callable[[], Telemetry] | None = None,
     **upstreams: Answering,
 ) -> AsyncIterator[Gateway]:
     """A gateway with these routes whose providers answer as scripted."""
@@ -272,13 +279,13 @@ async def gateway(
         current_version=lambda: registry.version,
         write=entries.extend,
         checkpoint=checkpoint,
+        start_telemetry=start_telemetry,
     )
-    runtime.install(lambda: config, wiring)
-    live = await runtime.ensure()
+    lazy_runtime = LazyRuntime(lambda: config, wiring)
+    live = await lazy_runtime.get()
     scripted = Scripted(**upstreams)
-    live.upstreams._network = scripted
+    live.upstreams = Upstreams(scripted)
     try:
-        yield Gateway(live, scripted, entries)
+        yield Gateway(lazy_runtime, scripted, entries)
     finally:
         await live.close()
-        runtime.install(lambda: config, wiring)

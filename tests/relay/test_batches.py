@@ -33,7 +33,7 @@ from tests.relay.harness import (
     route,
     snapshot,
 )
-from tests.relay.test_forward import OTHER, form, parts_of, two_keys
+from tests.relay.test_passthrough import OTHER, form, parts_of, two_keys
 
 # Two dollars a million tokens in, eight out, half a dollar from the cache.
 PRICE = Price(input=Decimal(2), output=Decimal(8), cache_read=Decimal("0.5"), source="list")
@@ -236,7 +236,7 @@ async def test_a_database_that_is_away_changes_nothing_for_the_client(
         batch = await made(live)
         book.away = True
         assert await content(live, batch) == results
-        assert "could not be counted" in caplog.text
+        assert "could not be computed" in caplog.text
         book.away = False
         await content(live, batch)
     assert len(book.rows) == 1, "who asks again is the next to try"
@@ -403,14 +403,14 @@ def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_an_operators_tier_comes_before_the_share_and_nothing_is_made_up() -> None:
-    own = Price(input=Decimal(1), output=Decimal(3), source="set here; tier batch")
+    own = Price(input=Decimal(1), output=Decimal(3), source="custom; tier batch")
     assert batch_price(msgspec.structs.replace(PRICE, tiers={"batch": own}), "openai") is own
     assert batch_price(PRICE, "openai").input == 1
     assert batch_price(PRICE, "groq").cache_read == PRICE.cache_read
     plain = batch_price(PRICE, "moonshot")
     assert (plain.input, plain.source) == (
         PRICE.input,
-        "list; standard price, none known for the tier batch",
+        "list; standard price, no price known for the tier batch",
     )
     assert batch_price(Price(), "openai") == Price()
 

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gateway.relay.health.circuit_breaker import Breaker
+from gateway.relay.health.circuit_breaker import Breaker, TargetLatency
 from gateway.relay.health.shared_circuit_breaker import POLL_S, RedisBreaker
 from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER, TRIAL_S, CircuitState
 from tests.redis_server import running
@@ -223,7 +223,7 @@ async def test_after_a_rest_one_request_tries_and_the_others_go_elsewhere(tmp_pa
         assert b"back" in (await live.post(CHAT, asking())).body
         rows = await live.rows(6)
     assert all(b'"b"' in reply.body for reply in others)
-    assert "another request is trying it" in (rows[1].attempts[0].skipped or "")
+    assert "another request is testing it" in (rows[1].attempts[0].skipped or "")
     assert live.runtime.health == {}
 
 
@@ -298,3 +298,19 @@ async def test_without_redis_each_machine_goes_by_its_own(tmp_path: Path) -> Non
         assert isinstance(alone.states[X], CircuitState)
     finally:
         await alone.stop()
+
+
+def test_the_average_follows_what_is_measured() -> None:
+    latency = TargetLatency()
+    latency.record("p/m", 100.0)
+    for _ in range(50):
+        latency.record("p/m", 500.0)
+    assert latency.stats["p/m"].first_ms == pytest.approx(500.0, abs=1)
+    assert latency.stats["p/m"].count == 51
+
+
+def test_a_failure_at_once_makes_no_target_fast() -> None:
+    latency = TargetLatency()
+    latency.record("p/m", 100.0)
+    latency.record_failure("p/m", 2.0)
+    assert latency.stats["p/m"].first_ms > 1000

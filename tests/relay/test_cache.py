@@ -14,7 +14,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
 from gateway.relay.journal.metrics import NodeValues, ProcessValues
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import Limits
@@ -420,7 +420,7 @@ async def test_a_namespace_is_apart(live: Open) -> None:
         ({"s-maxage": -1}, "cache.s-maxage"),
         ({"no-cache": "yes"}, "cache.no-cache must be true or false"),
         ({"namespace": 5}, "cache.namespace"),
-        ({"no_cache": True}, "cache.no_cache is not known here; known are no-cache"),
+        ({"no_cache": True}, "cache.no_cache is not supported; supported are no-cache"),
     ],
 )
 async def test_a_wish_that_can_not_be_read_is_refused(live: Open, field: Any, named: str) -> None:

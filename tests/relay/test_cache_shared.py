@@ -1,4 +1,4 @@
-"""Answers that several processes share: by functions of the store, and on Redis."""
+"""Cached responses shared by several processes: through the store, and on Redis."""
 
 from __future__ import annotations
 

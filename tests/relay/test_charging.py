@@ -17,7 +17,7 @@ from tests.relay.harness import DONE, chunk, completion, gateway, provider, rout
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
-FLEX = Price(input=Decimal("0.5"), output=Decimal(1), source="set here; tier flex")
+FLEX = Price(input=Decimal("0.5"), output=Decimal(1), source="custom; tier flex")
 PRICE = Price(input=Decimal(1), output=Decimal(2), tiers={"flex": FLEX}, source="list")
 USAGE = {"prompt_tokens": 0, "completion_tokens": 100, "total_tokens": 100}
 # 100 tokens at 2 dollars a million.
@@ -42,6 +42,27 @@ def registry(made: Route, *, margin: Decimal | None = None, **of_key: Any) -> Sn
 
 def body(**more: Any) -> dict[str, Any]:
     return {"model": "r", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, **more}
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES])
+async def test_an_answer_tells_what_it_is_charged(tmp_path: Path, path: str) -> None:
+    """With the margin: the header must not show a client what the gateway pays."""
+    one = registry(priced(), margin=Decimal("1.5"))
+    async with gateway(tmp_path, one, one=lambda _: completion(usage=USAGE)) as gw:
+        reply = await gw.post(path, body())
+    assert reply.headers["x-dragoman-cost-usd"] == "0.00030"
+    assert reply.headers["x-litellm-response-cost"] == "0.00030"
+
+
+async def test_an_unknown_cost_and_a_stream_have_no_header(tmp_path: Path) -> None:
+    unpriced = registry(route("r", provider("one", preset="custom"), model="nobody-knows"))
+    async with gateway(tmp_path, unpriced, one=lambda _: completion(usage=USAGE)) as gw:
+        unknown = await gw.post(CHAT, body())
+        gw.upstreams.answers["one"] = lambda _: sse(chunk("hi"), chunk(finish="stop"), DONE)
+        stream = await gw.post(CHAT, body(stream=True))
+    for reply in (unknown, stream):
+        assert reply.status == 200
+        assert "x-dragoman-cost-usd" not in reply.headers
 
 
 @pytest.mark.parametrize(
@@ -100,7 +121,7 @@ async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> 
         await rig.post(CHAT, body(service_tier="flex"))
         row = await rig.entry()
     assert (row.service_tier, row.cost_usd) == ("flex", COST / 2)
-    assert row.price_source == "set here; tier flex"
+    assert row.price_source == "custom; tier flex"
 
 
 async def test_a_tier_that_was_asked_for_and_not_given_is_not_billed(tmp_path: Path) -> None:
@@ -141,7 +162,7 @@ async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path:
         await rig.post(CHAT, body(service_tier="priority"))
         row = await rig.entry()
     assert (row.service_tier, row.cost_usd) == ("priority", COST)
-    assert "none known for the tier priority" in row.price_source
+    assert "no price known for the tier priority" in row.price_source
 
 
 async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:

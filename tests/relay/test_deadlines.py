@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.relay.exchange.deadlines import DeadlineTicker
+from gateway.relay.exchange.call import Deadlines, DeadlineTicker
 
 
 async def test_a_client_that_leaves_ends_the_request() -> None:
@@ -17,7 +17,7 @@ async def test_a_client_that_leaves_ends_the_request() -> None:
         await left.wait()
         return {"type": "http.disconnect"}
 
-    deadlines = DeadlineTicker().open()
+    deadlines = Deadlines(DeadlineTicker())
     deadlines.listen_for_disconnect(receive)
     asyncio.get_running_loop().call_later(0.01, left.set)
     with pytest.raises(asyncio.CancelledError):
@@ -27,7 +27,7 @@ async def test_a_client_that_leaves_ends_the_request() -> None:
 
 
 async def test_silence_past_the_allowance_ends_the_request() -> None:
-    deadlines = DeadlineTicker().open()
+    deadlines = Deadlines(DeadlineTicker())
     deadlines.set_timeout(0.02, "first_byte")
     with pytest.raises(asyncio.CancelledError):
         await asyncio.sleep(5)
@@ -36,9 +36,8 @@ async def test_silence_past_the_allowance_ends_the_request() -> None:
 
 
 async def test_touching_keeps_it_alive_until_the_total_limit() -> None:
-    deadlines = DeadlineTicker().open()
-    deadlines.set_total_timeout(1.2)
-    deadlines.set_timeout(0.5, "idle")
+    deadlines = Deadlines(DeadlineTicker())
+    deadlines.set_timeout(0.5, "idle", total_s=1.2)
     steps = 0
     with pytest.raises(asyncio.CancelledError):
         for _ in range(1000):
@@ -51,7 +50,7 @@ async def test_touching_keeps_it_alive_until_the_total_limit() -> None:
 
 
 async def test_a_wait_for_the_client_is_not_the_upstreams_silence() -> None:
-    deadlines = DeadlineTicker().open()
+    deadlines = Deadlines(DeadlineTicker())
     deadlines.set_timeout(0.02, "idle")
     deadlines.pause()
     await asyncio.sleep(0.1)
@@ -64,7 +63,7 @@ async def test_a_wait_for_the_client_is_not_the_upstreams_silence() -> None:
 
 
 async def test_after_clear_another_attempt_has_its_own_time() -> None:
-    deadlines = DeadlineTicker().open()
+    deadlines = Deadlines(DeadlineTicker())
     deadlines.set_timeout(0.01, "first_byte")
     with pytest.raises(asyncio.CancelledError):
         await asyncio.sleep(5)
@@ -77,7 +76,7 @@ async def test_after_clear_another_attempt_has_its_own_time() -> None:
 
 
 async def test_a_closed_watch_ends_nothing() -> None:
-    deadlines = DeadlineTicker().open()
+    deadlines = Deadlines(DeadlineTicker())
     deadlines.close()
     deadlines.stop("drain")
     await asyncio.sleep(0)

@@ -108,7 +108,7 @@ async def test_effort_switches_reasoning(
 @pytest.mark.parametrize(
     ("prompt", "choice"),
     [
-        ("use a tool", "auto"),
+        ("call a tool", "auto"),
         ("what is the weather?", "auto"),
         ("call get_weather now", "auto"),
         ("hello", "required"),
@@ -323,7 +323,7 @@ def test_a_schema_that_describes_everything_ends_soon() -> None:
 async def test_a_model_says_what_it_is_told(client: httpx.AsyncClient, model: str) -> None:
     """Whatever it is asked, and whoever it is: as LiteLLM's `mock_response`."""
     told = {"model": model, "mock_response": "It is a mock, in\n two lines."}
-    answer = await whole(client, **told, prompt="use a tool", tools=[WEATHER])
+    answer = await whole(client, **told, prompt="call a tool", tools=[WEATHER])
     assert answer.choices[0].message.content == told["mock_response"]
     assert answer.choices[0].message.tool_calls is None
     found = await chunks(client, **told)

@@ -92,14 +92,14 @@ def able(script: Script, *, length: str, goes_on: bool = True) -> None:
         "two boats": Say(text="MARIGOLD, COBALT"),
         "Repeat this line": Say(text="alpha beta gamma "),
         "`cellar`": Say(calls=(gauge,), reasoning="The gauge, then."),
-        "Name its colour": Say(calls=(gauge,), then=Say(text="It is red.")),
+        "Name its color": Say(calls=(gauge,), then=Say(text="It is red.")),
         "`cellar` and": Say(calls=(replace_id(gauge, "call_1"), others[0])),
         "`garage`": Say(text="I may not."),
         "`porch`": Say(calls=(others[1],)),
         "read_clock": Say(calls=(Call("read_clock"),)),
         "Good morning": Say(calls=(Call("read_clock"),)),
         "write_note": Say(calls=(Call("write_note", {"text": "The sea. " * 60}),)),
-        "this picture": Say(text="Red."),
+        "this image": Say(text="Red."),
         "with one key": Say(text='{"mood":"calm"}'),
         "sea as JSON.": Say(text=JSON),
         "17 times 23": Say(text="19 times 21.", reasoning="391 and 399."),
@@ -165,12 +165,12 @@ async def test_a_faulty_demo_model_is_found_out(model: str, wrong: set[str]) -> 
     ("model", "verdict", "words"),
     [
         ("demo-quota", "unclear", "no credit left: You exceeded your current quota"),
-        ("demo-401", "unclear", "did not accept the credential"),
+        ("demo-401", "unclear", "the credential was rejected"),
         ("demo-500", "unclear", "The demo server had an error"),
         ("demo-context", "refused", "maximum context length"),
         ("demo-cut", "wrong", "closed in the middle"),
         ("demo-html", "wrong", "text/html, not JSON"),
-        ("demo-empty", "wrong", "an answer without words"),
+        ("demo-empty", "wrong", "response without text"),
     ],
 )
 async def test_without_a_plain_answer_nothing_else_is_asked(
@@ -410,7 +410,7 @@ async def test_a_silent_probe_ends_at_its_deadline() -> None:
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         found = await examine(to, probes=probes)
     assert [f.verdict for f in found.findings] == ["supported", "unclear"]
-    assert found.findings[1].message == "no answer within 0.05 s"
+    assert found.findings[1].message == "no response within 0.05 s"
 
 
 async def test_all_of_it_ends_in_time() -> None:
@@ -422,7 +422,7 @@ async def test_all_of_it_ends_in_time() -> None:
     assert time.perf_counter() - started < 15
     assert found.ended == "late"
     assert len(found.findings) == len(PROBES)
-    assert "the time for all probes was over" in found.findings[-1].message
+    assert "the time limit for all checks was reached" in found.findings[-1].message
 
 
 async def test_no_more_than_so_many_are_asked_at_once() -> None:
@@ -595,7 +595,7 @@ async def test_a_fault_of_the_gateway_takes_no_other_finding_with_it(caplog: Any
     found = await examine(target("demo", "demo-fast"), probes=probes)
     assert [f.verdict for f in found.findings] == ["supported", "unclear", "supported"]
     assert "KeyError" in found.findings[1].message
-    assert "a probe of the doctor failed" in caplog.text
+    assert "a capability check failed" in caplog.text
 
 
 async def test_a_quote_shows_what_was_looked_for() -> None:

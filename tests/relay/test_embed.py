@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from openai.types import CreateEmbeddingResponse
 
 from gateway.canon.embeddings import pack_vector
 from gateway.providers.catalog import PRESETS
@@ -180,7 +181,7 @@ async def test_a_provider_without_embeddings_says_so(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, c=lambda _: refusal(500)) as gate:
         reply = await gate.post("/v1/embeddings", ASKED)
     assert reply.status == 400
-    assert "makes no embeddings" in reply.json()["error"]["message"]
+    assert "does not support embeddings" in reply.json()["error"]["message"]
 
 
 async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
@@ -190,7 +191,7 @@ async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
         reply = await gate.post("/v1/chat/completions", chat)
         vectors = await gate.post("/v1/embeddings", ASKED)
     assert reply.status == 400
-    assert "embeddings only" in reply.json()["error"]["message"]
+    assert "only embeddings" in reply.json()["error"]["message"]
     assert vectors.status == 200
 
 
@@ -220,6 +221,36 @@ async def test_tokens_that_nobody_counted_are_estimated(tmp_path: Path) -> None:
     assert reply.json()["usage"] == counted
     assert (entry.usage_source, entry.output_tokens) == ("estimated_size", 0)
     assert entry.input_tokens
+
+
+def gemini_answer(**more: Any) -> httpx.Response:
+    return httpx.Response(200, json={"embeddings": [{"values": v} for v in VECTORS], **more})
+
+
+@pytest.mark.parametrize("reported", [True, False])
+async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
+    tmp_path: Path, reported: bool
+) -> None:
+    more = {"usageMetadata": {"promptTokenCount": 5}} if reported else {}
+    registry = snapshot(route(provider("up", "gemini", preset="gemini")))
+    async with gateway(tmp_path, registry, up=lambda _: gemini_answer(**more)) as gate:
+        reply = await gate.post("/v1/embeddings", ASKED)
+        entry = await gate.entry()
+    parsed = CreateEmbeddingResponse.model_validate_json(reply.body, strict=True)
+    assert parsed.usage.prompt_tokens == parsed.usage.total_tokens == entry.input_tokens
+    assert entry.input_tokens == 5 if reported else entry.input_tokens > 0
+
+
+@pytest.mark.parametrize("verb", ["embedContent", "batchEmbedContents"])
+async def test_a_gemini_client_gets_the_usage_of_any_provider(tmp_path: Path, verb: str) -> None:
+    one = {"model": "models/emb", "content": {"parts": [{"text": "a"}]}}
+    asked = one if verb == "embedContent" else {"requests": [one]}
+    answer = openai_answer(data=[{"index": 0, "embedding": VECTORS[0]}])
+    registry = snapshot(route(provider("a")))
+    async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
+        reply = await gate.post(f"/v1beta/models/emb:{verb}", asked)
+    assert reply.status == 200
+    assert reply.json()["usageMetadata"] == {"promptTokenCount": 8}
 
 
 async def test_mistral_is_told_the_dimensions_by_its_own_name(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from gateway.dialects import DIALECTS
-from gateway.relay.exchange.call import Call, Exchange
+from gateway.relay.exchange.call import AttemptState, Call, Exchange
 from tests.relay.harness import provider, route, snapshot
 
 
@@ -50,7 +50,8 @@ def test_a_fork_shares_the_request_and_no_attempt() -> None:
     call = Call(exchange())
     target = call.exchange.route.targets[0]  # type: ignore[union-attr]
     fork = call.fork()
-    fork.begin_attempt(target).passthrough = True
+    fork.attempt = AttemptState(target, fork.exchange.new_tap())
+    fork.attempt.passthrough = True
     fork.attempts.append(None)  # type: ignore[arg-type]
     assert fork.exchange is call.exchange
     assert call.attempt.target is None and not call.attempts

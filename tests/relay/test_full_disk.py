@@ -69,7 +69,7 @@ def test_a_process_that_ends_while_the_disk_is_full_loses_no_row(
     )
     assert run.returncode == (-signal.SIGKILL if ended_by == "SIGKILL" else 0), run.stderr
     assert run.stdout == "True 0\n"
-    assert "gets no more of the disk: No space left" in run.stderr
+    assert "has no disk space left: No space left" in run.stderr
     seen: list[LogRecord] = []
     disk.free()
     journal = Journal(disk.path / "journal", seen.extend)

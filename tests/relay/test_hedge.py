@@ -91,7 +91,7 @@ async def test_a_slow_target_is_overtaken(tmp_path: Path, streamed: bool) -> Non
     assert (lost.target, lost.error_kind, lost.error) == (
         "a/gpt-4.1",
         "cancelled",
-        "another target answered first",
+        "another target responded first",
     )
     assert lost.cost_usd is not None and lost.cost_usd > 0
     assert (won.target, won.error_kind, won.cost_usd) == ("b/gpt-4.1", None, None)

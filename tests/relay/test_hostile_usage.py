@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.canon.response import MAX_TOKENS
+from gateway.relay.exchange.usage import MAX_TOKENS
 from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
 
 CHAT = "/v1/chat/completions"

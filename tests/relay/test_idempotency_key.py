@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
 from gateway.routing.snapshot import ApiKey
 from tests.relay.harness import KEY, PEPPER, completion, gateway, provider, route, snapshot
 

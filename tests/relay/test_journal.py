@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import textwrap
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -238,7 +240,7 @@ def test_at_the_bound_bodies_go_first_then_rows_and_it_is_told_once(
     assert len({e.id for e in seen}) == len(seen) == counters.accepted
     lines = [record.getMessage() for record in caplog.records]
     assert len([line for line in lines if "are being dropped" in line]) == 1
-    assert len([line for line in lines if "gets no more of the disk" in line]) == 1
+    assert len([line for line in lines if "bodies are omitted" in line]) == 1
     assert any(f"{counters.rows_dropped} were dropped" in line for line in lines)
 
 
@@ -303,6 +305,50 @@ def test_workers_that_start_together_share_what_was_left(
     assert sorted(seen) == sorted(f"r{n}" for n in range(12))
     assert sum(worker.counters.replayed for worker in workers) == 12
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("moment", ["open", "flock", "write"])
+def test_a_segment_that_another_worker_removes_first_is_no_error(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    moment: str,
+) -> None:
+    """It is gone after the look into the directory, after its opening, or after its reading."""
+
+    def never(_batch: list[LogRecord]) -> None:
+        raise OSError("away")
+
+    left = Journal(tmp_path, never)
+    left.append(entry("one"))
+    left.close()
+    (segment,) = tmp_path.glob("*.journal")
+    caplog.clear()
+    seen: list[str] = []
+    opened, lock = Path.open, fcntl.flock
+
+    def open_late(path: Path, *args: Any, **how: Any) -> Any:
+        if path == segment:
+            path.unlink()
+        return opened(path, *args, **how)
+
+    def lock_late(file: Any, how: int) -> None:
+        lock(file, how)
+        segment.unlink(missing_ok=True)
+
+    def write(batch: list[LogRecord]) -> None:
+        segment.unlink()
+        seen.extend(e.id for e in batch)
+
+    if moment == "open":
+        monkeypatch.setattr(Path, "open", open_late)
+    elif moment == "flock":
+        monkeypatch.setattr(fcntl, "flock", lock_late)
+    journal = Journal(tmp_path, write)
+    until(lambda: not segment.exists())
+    journal.close()
+    assert caplog.text == ""
+    assert seen == (["one"] if moment == "write" else []), "who removed it has written it"
 
 
 def test_what_was_left_is_written_once_the_database_is_back(

@@ -99,7 +99,7 @@ async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
     assert 0 < int(refused.headers["retry-after"]) <= 65
     error = refused.json()["error"]
     assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
-    assert "this API key may have 2 requests a minute" in error["message"]
+    assert "this API key is limited to 2 requests per minute" in error["message"]
     assert len(rig.upstreams.requests) == 2
 
 
@@ -197,7 +197,7 @@ async def test_a_budget_that_is_spent_refuses_until_its_window_ends(tmp_path: Pa
     assert [reply.status for reply in replies] == [200, 200, 429, 429]
     error = replies[2].json()["error"]
     assert error["code"] == "insufficient_quota"
-    assert error["message"] == "the budget of this API key of 0.0002 USD a day is spent"
+    assert error["message"] == "the daily budget of 0.0002 USD of this API key is used up"
     assert replies[2].headers["x-should-retry"] == "false"
     assert 0 < int(replies[2].headers["retry-after"]) <= 86400
     assert (anthropic.status, anthropic.json()["error"]["type"]) == (402, "billing_error")
@@ -228,7 +228,7 @@ async def test_a_soft_budget_warns_and_refuses_nobody(
     assert [reply.status for reply in replies] == [200] * 4
     told = [reply.headers.get("x-dragoman-budget") for reply in replies]
     assert told == [None, None, "key month 50% of 0.0004 USD", "key month 75% of 0.0004 USD"]
-    assert caplog.text.count("soft limit is passed") == 1
+    assert caplog.text.count("the soft limit of a budget was exceeded") == 1
 
 
 async def test_what_the_database_knows_was_spent_is_counted(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ async def test_what_the_database_knows_was_spent_is_counted(tmp_path: Path) -> N
 async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
     tmp_path: Path,
 ) -> None:
-    from gateway.edge.auth import key_digest
+    from gateway.edge.admission import key_digest
     from tests.relay.harness import PEPPER
 
     team = Team(id=4, name="blue", limits=Limits(requests_per_hour=3))
@@ -262,8 +262,8 @@ async def test_a_team_is_limited_over_its_keys_and_a_rotated_key_is_the_same(
         sent = ["sk-dgm-test", "sk-old", "sk-old", "sk-mate", "sk-mate"]
         replies = [await rig.post(CHAT, body(), key=token) for token in sent]
     assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
-    assert "this API key may have 2 requests a day" in replies[2].json()["error"]["message"]
-    assert "the team blue may have 3 requests" in replies[4].json()["error"]["message"]
+    assert "this API key is limited to 2 requests per day" in replies[2].json()["error"]["message"]
+    assert "the team blue is limited to 3 requests" in replies[4].json()["error"]["message"]
 
 
 async def test_a_route_has_limits_of_its_own(tmp_path: Path) -> None:
@@ -294,7 +294,9 @@ async def test_a_full_provider_is_passed_over(tmp_path: Path) -> None:
     answers = [reply.json()["choices"][0]["message"]["content"] for reply in (first, second)]
     assert answers == ["a", "b"]
     assert refused.status == 429
-    assert "the provider one may have 1 request a minute" in (rows[1].attempts[0].skipped or "")
+    assert "the provider one is limited to 1 request per minute" in (
+        rows[1].attempts[0].skipped or ""
+    )
     assert rig.runtime.health == {}
 
 
@@ -322,7 +324,10 @@ async def test_the_playground_counts_on_nobodys_key(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
         for _ in range(3):
             entry = await run_playground_call(
-                dialect="openai_chat", body=json.dumps(body()).encode(), caller="playground"
+                rig.runtime,
+                dialect="openai_chat",
+                body=json.dumps(body()).encode(),
+                caller="playground",
             )
             assert entry.status == 200
         assert (await rig.post(CHAT, body())).status == 200

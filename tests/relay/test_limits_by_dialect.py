@@ -101,7 +101,9 @@ async def test_a_refusal_is_in_the_callers_dialect(
 
 
 def assert_refused(dialect: str, said: Any, kind: str, wait: int | None = None) -> None:
-    words = "this API key may have 1 request a minute" if kind == "rate_limit" else "is spent"
+    words = (
+        "this API key is limited to 1 request per minute" if kind == "rate_limit" else "is used up"
+    )
     if dialect == "ollama":
         assert words in said["error"]
         return
@@ -219,7 +221,7 @@ async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
 
 
 async def test_a_projects_team_holds_beside_the_project(tmp_path: Path) -> None:
-    from gateway.edge.auth import key_digest
+    from gateway.edge.admission import key_digest
     from gateway.routing.snapshot import Team
     from tests.relay.harness import PEPPER
 
@@ -234,5 +236,5 @@ async def test_a_projects_team_holds_beside_the_project(tmp_path: Path) -> None:
         sent = ["sk-dgm-test", "sk-dgm-test", "sk-dgm-test", "sk-mate", "sk-mate"]
         replies = [await rig.post(CHAT, body(), key=token) for token in sent]
     assert [reply.status for reply in replies] == [200, 200, 429, 200, 429]
-    assert "the project app may have 2 requests" in replies[2].json()["error"]["message"]
-    assert "the team blue may have 3 requests" in replies[4].json()["error"]["message"]
+    assert "the project app is limited to 2 requests" in replies[2].json()["error"]["message"]
+    assert "the team blue is limited to 3 requests" in replies[4].json()["error"]["message"]

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import resource
+import socket
 import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -21,9 +26,13 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
 
+from gateway.management.start.connection_deadlines import ConnectionLimits
+from gateway.management.start.protocol import Protocol
 from gateway.relay.event_loop import offload
-from tests.relay.harness import Gateway, gateway, provider, route, snapshot
+from tests.relay.harness import KEY, Gateway, gateway, provider, route, snapshot
 from tests.relay.websocket import Connection
 
 BODY_BYTES = 16 * 1024 * 1024
@@ -31,7 +40,7 @@ BODY_BYTES = 16 * 1024 * 1024
 # 32 MB: no step is to take 50 ms. What makes a new body of the pieces takes 5, as its memory is new.
 MAX_TURN, MAX_STEP = 6, 10
 # A busy machine is not unlucky every time.
-TRIES = 4
+ROUNDS = 5
 # What the recorder has to look at more closely, and what JSON escapes.
 TEXT = 'the hf_ task-list, "as planned"\n'
 PRESETS = {"gemini": "gemini", "ollama": "ollama", "bedrock_converse": "bedrock"}
@@ -67,12 +76,11 @@ def large_body(path: str) -> bytes:
     return json.dumps(fields).encode()
 
 
-class LongestStep:
-    """The line of Python that took longest in the threads of `offload.run`."""
+class LongestSteps:
+    """How long each line of Python took at most in the threads of `offload.run`."""
 
     def __init__(self) -> None:
-        self.seconds = 0.0
-        self.line = ""
+        self.seconds: dict[str, float] = {}
 
     async def run(self, size: int, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """`offload.run`, observed."""
@@ -81,13 +89,15 @@ class LongestStep:
         return await asyncio.to_thread(self._observe, lambda: work(*args, **kwargs))
 
     def _observe(self, work: Callable[[], Any]) -> Any:
-        last_line, last_s = "", time.thread_time()
+        last_line, last_s, last_kernel_s = "", time.thread_time(), kernel_s()
 
         def trace(frame: FrameType, event: str, arg: object) -> Any:
-            nonlocal last_line, last_s
+            nonlocal last_line, last_s, last_kernel_s
             took_s = time.thread_time() - last_s
-            if took_s > self.seconds:
-                self.seconds, self.line = took_s, last_line
+            if took_s > 0.0005:
+                took_s -= kernel_s() - last_kernel_s
+                self.seconds[last_line] = max(self.seconds.get(last_line, 0.0), took_s)
+                last_kernel_s = kernel_s()
             last_line = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
             last_s = time.thread_time()
             return trace
@@ -97,6 +107,43 @@ class LongestStep:
             return work()
         finally:
             sys.settrace(None)
+
+
+def kernel_s() -> float:
+    """The time that the kernel worked for this thread."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_stime
+
+
+@dataclass
+class Stalls:
+    """The longest turn of the loop and the longest step of a thread, each the least of all rounds.
+
+    A step is a line of Python. The kernel's part is left out: it maps memory for new bodies at
+    0.6 to 3 ms a MB, as the host of a virtual machine has it ready or not.
+    """
+
+    monkeypatch: pytest.MonkeyPatch
+    turn_s: float = math.inf
+    steps_s: dict[str, float] | None = None
+
+    async def measure(self, send: Callable[[], Any]) -> None:
+        """Add a round."""
+        steps = LongestSteps()
+        self.monkeypatch.setattr(offload, "run", steps.run)
+        self.turn_s = min(self.turn_s, await longest_turn_s(send))
+        before = steps.seconds if self.steps_s is None else self.steps_s
+        self.steps_s = {
+            line: min(seconds, before[line])
+            for line, seconds in steps.seconds.items()
+            if line in before
+        }
+
+    @property
+    def step(self) -> tuple[float, str]:
+        """The longest step in seconds, and its line."""
+        return max(
+            ((seconds, line) for line, seconds in (self.steps_s or {}).items()), default=(0.0, "")
+        )
 
 
 async def longest_turn_s(work: Callable[[], Any]) -> float:
@@ -133,7 +180,7 @@ async def send_large(live: Gateway, path: str, body: bytes) -> None:
     if path != "websocket":
         assert (await live.post(path, body)).status == 400
         return
-    connection = Connection()
+    connection = Connection(live)
     assert (await connection.ask(body.decode()))["status"] == 400
     await connection.leave()
 
@@ -150,15 +197,66 @@ async def test_a_large_request_stalls_nobody(
     target = provider("a", dialect=dialect)
     target = msgspec.structs.replace(target, preset=PRESETS.get(dialect, "openai"))
     registry = snapshot(route("m", target), log_bodies=True)
-    measured: list[tuple[float, float, str]] = []
+    stalls = Stalls(monkeypatch)
     async with gateway(tmp_path, registry, a=refuse) as live:
-        for _ in range(TRIES):
-            longest_step = LongestStep()
-            monkeypatch.setattr(offload, "run", longest_step.run)
-            turn_s = await longest_turn_s(lambda: send_large(live, path, body))
+        for _ in range(ROUNDS):
+            await stalls.measure(lambda: send_large(live, path, body))
             copies = copy_s(body)
-            turn, step = turn_s / copies, longest_step.seconds / copies
+            turn, step = stalls.turn_s / copies, stalls.step[0] / copies
             if turn < MAX_TURN and step < MAX_STEP:
                 return
-            measured.append((turn, step, longest_step.line))
-    pytest.fail(f"turn of the loop, longest step (in copies of the body): {measured}")
+    pytest.fail(f"{turn} and {step} copies of the body in {stalls}")
+
+
+# The longest stall that a body of 31 MB may cause to others.
+MAX_STALL_S = 0.05
+
+
+def connect(live: Gateway) -> Protocol:
+    """A connection to the gateway, as `up` serves it."""
+    config = Config(live.app, log_config=None, access_log=False, lifespan="off")
+    protocol = Protocol(config=config, server_state=ServerState(), app_state={})
+    protocol.limits = ConnectionLimits()
+    return protocol
+
+
+def send_over(port: int, path: str, body: bytes) -> bytes:
+    """The first line of the response to a body that is sent over a socket."""
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n"
+    head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
+        connection.sendall(head.encode())
+        connection.sendall(body)
+        return connection.recv(4096).partition(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+async def test_a_body_of_31_mb_over_a_socket_stalls_others_less_than_50_ms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dialect: str
+) -> None:
+    """A turn of the loop, and a step of a thread, which holds the interpreter; both in processor
+    time, so that other programs of the machine do not count.
+    """
+    path, text = "/v1/chat/completions", TEXT * (28 * 1024 * 1024 // len(TEXT))
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}]}).encode()
+    assert 30 * 1024 * 1024 < len(body) < 32 * 1024 * 1024
+    target = provider("a", dialect=dialect)
+    target = msgspec.structs.replace(target, preset=PRESETS.get(dialect, "openai"))
+    registry = snapshot(route("m", target), log_bodies=True)
+    stalls = Stalls(monkeypatch)
+    async with gateway(tmp_path, registry, a=refuse) as live:
+        server = await asyncio.get_running_loop().create_server(
+            partial(connect, live), "127.0.0.1", 0
+        )
+        port = server.sockets[0].getsockname()[1]
+
+        async def send() -> None:
+            line = await asyncio.to_thread(send_over, port, path, body)
+            assert line.startswith(b"HTTP/1.1 400")
+
+        for _ in range(ROUNDS):
+            await stalls.measure(send)
+        server.close()
+        await server.wait_closed()
+    assert stalls.turn_s < MAX_STALL_S, stalls
+    assert stalls.step[0] < MAX_STALL_S, stalls

@@ -77,7 +77,10 @@ async def test_an_upstreams_words_are_masked_in_the_row(tmp_path: Path) -> None:
 async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), up=lambda _: completion()) as live:
         await run_playground_call(
-            dialect="openai_chat", body=json.dumps(ASKED).encode(), caller="playground"
+            live.runtime,
+            dialect="openai_chat",
+            body=json.dumps(ASKED).encode(),
+            caller="playground",
         )
         entry = await live.entry()
     assert SECRET not in stored(entry)

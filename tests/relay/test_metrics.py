@@ -39,17 +39,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 async def page(gw: Gateway) -> str:
     """The page as it is served to this machine."""
-    transport = httpx.ASGITransport(gw_app(), client=("127.0.0.1", 5))
+    transport = httpx.ASGITransport(gw.app, client=("127.0.0.1", 5))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
         answer = await client.get("/metrics")
     assert answer.status_code == 200
     return answer.text
-
-
-def gw_app():
-    from gateway.edge.app import app
-
-    return app
 
 
 def value(text: str, name: str, **labels: str) -> float | None:
@@ -123,7 +117,7 @@ WORKERS = """
     import sys, time
     from gateway.relay.journal.metrics import Metrics, ProcessValues
     found = Metrics("1")
-    found.in_flight(10)
+    found.requests_in_flight += 10
     found.sample(ProcessValues(spool_rows=3))
     print("ready", flush=True)
     sys.stdin.read()

@@ -94,7 +94,7 @@ async def test_answers_are_taken_for_nothing_else_than_they_say(tmp_path: Path) 
 class Socket:
     """A WebSocket's handshake, and a client that says nothing."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, live: Gateway, key: str) -> None:
         self.accepted = False
         self.status = 0
         self.body: Any = None
@@ -109,7 +109,7 @@ class Socket:
             "client": ("127.0.0.1", 1),
         }
         self.task = asyncio.create_task(
-            responses_websocket.serve_websocket(scope, self._receive, self._send)
+            responses_websocket.serve_websocket(live.lazy_runtime, scope, self._receive, self._send)
         )
 
     async def _receive(self) -> dict[str, Any]:
@@ -137,18 +137,18 @@ async def test_one_key_can_not_take_all_web_sockets(
 ) -> None:
     monkeypatch.setattr(responses_websocket, "MAX_CONNECTIONS_PER_KEY", 2)
     registry = snapshot(route("m", A))
-    async with gateway(tmp_path, registry, a=lambda _: completion()):
-        sockets = [Socket(KEY) for _ in range(3)]
+    async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
+        sockets = [Socket(live, KEY) for _ in range(3)]
         for each in sockets:
             await each.answered.wait()
         assert [each.accepted for each in sockets] == [True, True, False]
         assert sockets[2].status == 429
-        assert "2 connections" in sockets[2].body["error"]["message"]
-        other = Socket(ADMIN)
+        assert "2 open connections" in sockets[2].body["error"]["message"]
+        other = Socket(live, ADMIN)
         await other.answered.wait()
         assert other.accepted
         await sockets[0].leave()
-        again = Socket(KEY)
+        again = Socket(live, KEY)
         await again.answered.wait()
         assert again.accepted
         for each in (sockets[1], again, other):

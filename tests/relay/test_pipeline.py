@@ -208,6 +208,17 @@ async def test_a_client_that_leaves_closes_the_upstream_at_once(
     assert row.overhead_ms is not None and row.overhead_ms < 250, "waiting is not our own part"
 
 
+async def test_the_pause_before_a_retry_is_not_our_own_part(tmp_path: Path) -> None:
+    answers = iter([refusal(500), completion()])
+    registry = snapshot(route("m", A, retries=1, backoff_s=2.0))
+    async with gateway(tmp_path, registry, a=lambda _: next(answers)) as live:
+        reply = await live.post(CHAT, asking(stream=False))
+        row = await live.entry()
+    pause_ms = row.attempts[1].started_ms - (row.attempts[0].ended_ms or 0)
+    assert (reply.status, pause_ms > 500) == (200, True)
+    assert row.overhead_ms is not None and row.overhead_ms < row.duration_ms - pause_ms * 0.9
+
+
 async def test_a_rate_limited_target_rests_until_its_retry_after(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B))
     async with gateway(

@@ -9,13 +9,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.edge.app import app
 from gateway.relay.exchange.log_record import LogRecord
-from tests.relay.harness import gateway, provider, route, snapshot
+from tests.relay.harness import Gateway, gateway, provider, route, snapshot
 from tests.waits import until_in_loop
 
 
-async def probed(path: str) -> tuple[int, Any]:
+async def probed(live: Gateway, path: str) -> tuple[int, Any]:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -24,7 +23,7 @@ async def probed(path: str) -> tuple[int, Any]:
     async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
+    await live.app({"type": "http", "method": "GET", "path": path, "headers": []}, receive, send)
     return sent[0]["status"], json.loads(b"".join(m.get("body", b"") for m in sent))
 
 
@@ -41,7 +40,7 @@ async def test_readiness_as_litellm_tells_it(
 ) -> None:
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
         live.runtime.registry.failed, live.runtime.draining = away, draining
-        assert await probed("/health/readiness") == told
+        assert await probed(live, "/health/readiness") == told
         live.runtime.draining = False
 
 
@@ -54,13 +53,16 @@ async def test_ready_says_what_is_wrong_and_stays_ready(
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
-        assert await probed("/health/ready") == (200, {"status": "ready", "reasons": []})
+        assert await probed(live, "/health/ready") == (200, {"status": "ready", "reasons": []})
         live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=lambda _: away())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await until_in_loop(lambda: live.runtime.journal.status.failing_s)
         wrong = ["log_writes_failing"]
-        assert await probed("/health/ready") == (200, {"status": "degraded", "reasons": wrong})
-        _, summary = await probed("/health")
+        assert await probed(live, "/health/ready") == (
+            200,
+            {"status": "degraded", "reasons": wrong},
+        )
+        _, summary = await probed(live, "/health")
         assert (summary["status"], summary["reasons"]) == ("degraded", wrong)
 
 
@@ -70,7 +72,10 @@ async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await until_in_loop(lambda: live.runtime.journal.status.refusing)
         wrong = ["log_rows_refused"]
-        assert await probed("/health/ready") == (200, {"status": "degraded", "reasons": wrong})
+        assert await probed(live, "/health/ready") == (
+            200,
+            {"status": "degraded", "reasons": wrong},
+        )
         assert live.runtime.process_values().rows_refused == 1
 
 
@@ -85,7 +90,7 @@ async def test_a_node_that_can_keep_rows_nowhere_gets_no_requests(
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
         live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=lambda _: away())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
-        status, told = await probed("/health/ready")
+        status, told = await probed(live, "/health/ready")
         assert status == 503
         assert told["status"] == "unready"
         assert "log_not_on_disk" in told["reasons"]

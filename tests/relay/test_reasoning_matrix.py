@@ -14,10 +14,9 @@ from typing import Any
 
 import pytest
 
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
 from gateway.providers.profile import Secret
-from gateway.relay import runtime
-from gateway.relay.runtime import Config, Wiring
+from gateway.relay.runtime import Config, LazyRuntime, Wiring
 from gateway.routing.snapshot import Snapshot
 from tests.fakes import (
     Call,
@@ -151,13 +150,12 @@ async def process(
         find_reasoning=rows.find if rows else None,
         write_reasoning=rows.rows.extend if rows else None,
     )
-    runtime.install(lambda: config, wiring)
-    live = await runtime.ensure()
+    lazy_runtime = LazyRuntime(lambda: config, wiring)
+    live = await lazy_runtime.get()
     try:
-        yield Gateway(live, Scripted(), entries)
+        yield Gateway(lazy_runtime, Scripted(), entries)
     finally:
         await live.close()
-        runtime.install(lambda: config, wiring)
 
 
 # --- what each provider must have got back, as it gave it out -----------------------------

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import struct
 from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 
+from gateway.relay.exchange.call import Call
 from gateway.relay.limits import redis_client, redis_limiter
+from gateway.relay.limits.redis_client import PREFIX, RedisUnavailable
 from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import UNITS, Budget, Limits
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import gateway, provider, route
 from tests.relay.test_limiter import CHAT, body, limited, priced, used
-from tests.relay.test_shared_limiter import kind, machines
+from tests.relay.test_shared_limiter import Machine, kind, machines
 
 pytestmark = pytest.mark.redis
 
@@ -229,3 +233,127 @@ async def test_a_slot_whose_reservation_was_answered_to_nobody_comes_back(
         found = [kind(await one.enter()) for _ in range(3)]
         assert found == ["ok", "ok", "rate_limit"]
     await resets.stop()
+
+
+async def enter(machine: Machine) -> Call:
+    call = await machine.enter()
+    assert isinstance(call, Call)
+    return call
+
+
+async def kinds(*asked: Machine) -> list[str]:
+    return [kind(await machine.enter()) for machine in asked]
+
+
+@pytest.mark.parametrize("fault", [restart, flush])
+async def test_requests_in_flight_at_a_reset_keep_their_slots(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, fault: Any
+) -> None:
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    registry = limited(
+        route("r", provider("one", limits=Limits(concurrency=9))), limits=Limits(concurrency=4)
+    )
+    async with machines(redis.url, registry) as ((one, two), _):
+        calls = [(machine, await enter(machine)) for machine in (one, two, two)]
+        await fault(redis)
+        for machine in (one, two):  # as their heartbeats do
+            await machine.limiter._run_script([], 0)
+        assert await kinds(one, two, one) == ["ok", "rate_limit", "rate_limit"]
+        for machine, call in calls:
+            await machine.leave(call)
+        assert await kinds(one, two, one, two) == ["ok", "ok", "ok", "rate_limit"]
+
+
+async def test_a_slot_that_was_answered_only_after_the_reset_counts(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=2))
+    async with machines(redis.url, registry) as ((one, two), _):
+        await one.limiter._run_script([], 0)
+        run = one.limiter.client.run_script
+        reset_seen = asyncio.Event()
+
+        async def answer_late(*args: Any) -> Any:
+            monkeypatch.undo()
+            answer = await run(*args)
+            await flush(redis)
+            await one.limiter._run_script([], 0)
+            reset_seen.set()
+            return answer
+
+        monkeypatch.setattr(one.limiter.client, "run_script", answer_late)
+        late = await enter(one)
+        assert reset_seen.is_set()
+        assert await kinds(one, two) == ["ok", "rate_limit"]
+        await one.leave(late)
+        assert await kinds(two, two) == ["ok", "rate_limit"]
+
+
+async def test_requests_in_flight_count_while_redis_is_away_and_when_it_is_back(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=3))
+    async with machines(redis.url, registry) as ((one, two), _):
+        before = await enter(one)
+        await stop(redis)
+        away = await enter(one)
+        assert await kinds(one, one) == ["ok", "rate_limit"], "it counts alone, and all it has"
+        await one.leave(before)
+        assert await kinds(one, one) == ["ok", "rate_limit"]
+        await asyncio.to_thread(redis.start)
+        await one.limiter._run_script([], 0)
+        assert await kinds(two) == ["rate_limit"], "what began while Redis was away counts"
+        await one.leave(away)
+        assert await kinds(two, two) == ["ok", "rate_limit"]
+
+
+async def reserved_amounts(redis: RedisServer) -> list[int]:
+    client: Redis = Redis.from_url(redis.url)
+    fields = await client.hgetall(f"{PREFIX}key:1/concurrency/")
+    await client.aclose()
+    return [int(amount) for name, amount in fields.items() if name.startswith(b"r")]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_slots_are_exact_over_any_order_of_resets_and_lost_answers(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(redis_limiter, "RECONNECT_S", 0.0)
+    draw = random.Random(seed)
+    registry = limited(route("r", provider("one")), limits=Limits(concurrency=6))
+    async with machines(redis.url, registry) as ((one, two), _):
+        running: list[tuple[Machine, Call]] = []
+
+        async def lose_an_answer(machine: Machine) -> None:
+            client = machine.limiter.client
+            run = client.run_script
+
+            async def run_and_lose(*args: Any) -> Any:
+                await run(*args)
+                raise RedisUnavailable("lost")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(client, "run_script", run_and_lose)
+                await machine.limiter._run_script([], 0)
+
+        for _ in range(150):
+            machine = draw.choice([one, two])
+            step = draw.random()
+            if step < 0.05:
+                await flush(redis)
+            elif step < 0.1:
+                await lose_an_answer(machine)
+            elif running and step < 0.5:
+                machine, call = running.pop(draw.randrange(len(running)))
+                machine.limiter.settle(call, 0, 0)
+            for each in (one, two):
+                await each.limiter._run_script([], 0)
+            admitted = await machine.enter()
+            assert kind(admitted) == ("ok" if len(running) < 6 else "rate_limit")
+            if isinstance(admitted, Call):
+                running.append((machine, admitted))
+        for machine, call in running:
+            await machine.leave(call)
+        assert min(await reserved_amounts(redis), default=0) >= 0
+        assert await kinds(one, two, *[one] * 5) == ["ok"] * 6 + ["rate_limit"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -48,7 +49,10 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
         if event == "call" and path.startswith(str(ROOT / "gateway")):
             measured[-1].add((path, frame.f_code.co_qualname))
 
-    async with gateway(tmp_path, registry, one=answer) as live:
+    # The journal's thread waits after its first batch: on a busy machine it would otherwise empty
+    # the journal between two requests, and each of them would begin a new segment.
+    done = threading.Event()
+    async with gateway(tmp_path, registry, checkpoint=lambda _: done.wait(60), one=answer) as live:
         await live.post("/v1/chat/completions", CHAT)
         for _ in range(20):
             measured.append(set())
@@ -58,6 +62,7 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
             finally:
                 sys.setprofile(None)
             assert reply.json()["choices"][0]["message"]["content"] == "hello"
+        done.set()
     entered = set.intersection(*measured)
     # What Python makes of a comprehension or a generator is part of the function around it.
     return {(path, name) for path, name in entered if "<" not in name.rpartition(".")[2]}
@@ -65,8 +70,8 @@ async def functions_entered(tmp_path: Path, dialect: str) -> set[tuple[str, str]
 
 @pytest.mark.parametrize(
     ("dialect", "max_functions", "max_modules"),
-    # The goals are 100 functions in 22 modules, and 180 in 35. Lower these, never raise them.
-    [("openai_chat", 139, 33), ("anthropic_messages", 229, 55)],
+    # Lower these, never raise them.
+    [("openai_chat", 100, 22), ("anthropic_messages", 160, 35)],
     ids=["passthrough", "translated"],
 )
 async def test_a_request_enters_few_functions(
@@ -74,5 +79,6 @@ async def test_a_request_enters_few_functions(
 ) -> None:
     entered = await functions_entered(tmp_path, dialect)
     modules = {path for path, _ in entered}
-    assert len(entered) <= max_functions
-    assert len(modules) <= max_modules
+    names = "\n".join(f"{Path(path).relative_to(ROOT)} {name}" for path, name in sorted(entered))
+    assert len(entered) <= max_functions, names
+    assert len(modules) <= max_modules, names

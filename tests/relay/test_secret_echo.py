@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.framing import eventstream
 from gateway.providers.profile import Secret
 from gateway.providers.redact import Redactor, forms_of
+from gateway.relay.exchange.delta_texts import delta_spans
 from gateway.relay.exchange.recorder import Recorder
 from tests.relay.harness import Parts, chunk, gateway, provider, route, snapshot, sse
 
@@ -148,6 +150,126 @@ async def test_a_key_in_pieces_is_not_stored(
             assert "*" * (len(SECRET) - 2) in _texts(stored)
 
 
+def _choice(text: str, number: int) -> dict[str, Any]:
+    return {"index": number, "delta": {"content": text}, "finish_reason": None}
+
+
+def _choices_in_one(pieces: list[str]) -> list[bytes]:
+    return [
+        chunk(None, choices=[_choice(f"-{n}-", 1), _choice(piece, 0), _choice("}{", 2)])
+        for n, piece in enumerate(pieces)
+    ]
+
+
+def _choices_apart(pieces: list[str]) -> list[bytes]:
+    return [
+        frame
+        for n, piece in enumerate(pieces)
+        for frame in (
+            chunk(None, choices=[_choice(piece, 0)]),
+            chunk(None, choices=[_choice(f'\\" {n}', 1)]),
+        )
+    ]
+
+
+def _calls_in_turn(pieces: list[str]) -> list[bytes]:
+    def call(text: str, number: int) -> bytes:
+        one: dict[str, Any] = {"index": number, "id": f"c{number}", "type": "function"}
+        one["function"] = {"name": "f", "arguments": text}
+        return chunk(None, choices=[{"delta": {"tool_calls": [one]}, "index": 0}])
+
+    return [frame for n, piece in enumerate(pieces) for frame in (call(piece, 0), call(f" {n}", 1))]
+
+
+def _reasoning_between(pieces: list[str]) -> list[bytes]:
+    return [
+        frame
+        for n, piece in enumerate(pieces)
+        for frame in (
+            chunk(piece),
+            chunk(None, choices=[{"delta": {"reasoning_content": f"{n}?"}, "index": 0}]),
+        )
+    ]
+
+
+def _readings(stream: bytes) -> list[str]:
+    """What each choice, tool call and field of a Chat stream says."""
+    texts: dict[tuple[Any, ...], str] = {}
+    for line in stream.split(b"\n"):
+        if not line.startswith(b"data: {"):
+            continue
+        for choice in json.loads(line[6:])["choices"]:
+            delta, number = choice["delta"], choice["index"]
+            said = {(number, name): delta.get(name) for name in ("content", "reasoning_content")}
+            for call in delta.get("tool_calls") or ():
+                said[number, "call", call["index"]] = call["function"]["arguments"]
+            for place, text in said.items():
+                texts[place] = texts.get(place, "") + (text or "")
+    return list(texts.values())
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize(
+    "write", [_choices_apart, _choices_in_one, _calls_in_turn, _reasoning_between]
+)
+async def test_a_key_in_pieces_among_others_is_not_stored(
+    tmp_path: Path, write: Callable[[list[str]], list[bytes]], size: int
+) -> None:
+    """Between the pieces of one choice, call or field come pieces of others."""
+    said = f"my task-list: {SECRET}."
+    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    stream = [*write(pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
+    async with gateway(
+        tmp_path, snapshot(route("r", _up()), log_bodies=True), up=lambda _: sse(*stream)
+    ) as served:
+        reply = await served.post("/v1/chat/completions", {**BODY, "n": 3, "stream": True})
+        assert any(map(_leaks, _readings(reply.body)))
+        bodies = (await served.entry()).bodies
+    assert bodies is not None and bodies.upstream_response is not None
+    stored = _readings(bodies.upstream_response)
+    assert not any(map(_leaks, stored))
+    assert any("*" * (len(SECRET) - 2) in text for text in stored)
+    assert len(stored) == len(_readings(b"".join(stream))), "nothing else is hidden"
+
+
+def _anthropic(text: str, number: int) -> bytes:
+    delta = {"type": "input_json_delta", "partial_json": text}
+    event = {"type": "content_block_delta", "index": number, "delta": delta}
+    return b"event: content_block_delta\ndata: " + json.dumps(event).encode() + b"\n\n"
+
+
+def _responses(text: str, number: int) -> bytes:
+    event = {"type": "response.output_text.delta", "output_index": number, "content_index": 0}
+    return b"data: " + json.dumps({**event, "delta": text}).encode() + b"\n\n"
+
+
+def _gemini(text: str, number: int) -> bytes:
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "index": number}
+    return b"data: " + json.dumps({"candidates": [candidate]}).encode() + b"\n\n"
+
+
+def _converse(text: str, number: int) -> bytes:
+    event = {"contentBlockIndex": number, "delta": {"text": text}, "p": "ab{"}
+    return eventstream.encode(json.dumps(event).encode(), "contentBlockDelta")
+
+
+@pytest.mark.parametrize("write", [_anthropic, _responses, _gemini, _converse])
+def test_blocks_of_each_dialect_are_told_apart(write: Callable[[str, int], bytes]) -> None:
+    recorder = Recorder()
+    recorder.enabled, recorder.limit = True, 10**6
+    recorder.add_redactor(Redactor([SECRET]))
+    for n, letter in enumerate(f"it is {SECRET}, so"):
+        recorder.record_upstream(write(letter, 3))
+        recorder.record_upstream(write(f"{n} ", 4))
+    bodies = recorder.bodies({}, [], stream=True)
+    assert bodies is not None and bodies.upstream_response is not None
+    texts = [
+        bodies.upstream_response[slice(*span)] for span in delta_spans(bodies.upstream_response)
+    ]
+    assert b"".join(texts[::2]) == b"it is %b, so" % (b"*" * len(json.dumps(SECRET)[1:-1]))
+    assert b"".join(texts[1::2]) == b"".join(b"%d " % n for n in range(len(texts) // 2))
+
+
 async def test_an_answer_that_is_passed_on_unread_does_not_repeat_the_key(tmp_path: Path) -> None:
     text = f"event: error\ndata: {SECRET}\n\n".encode()
     parts = [item for at in range(len(text)) for item in (text[at : at + 1], 0.0)]
@@ -232,9 +354,10 @@ def test_each_form_of_a_secret_is_found(secret: str, before: bytes, after: bytes
     redactor = Redactor([secret])
     raw = before + secret.encode() + after
     for echo in (raw, base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
-        assert redactor.contains_secret(echo)
-        assert len(redactor.clean(echo)) == len(echo)
-        assert not redactor.contains_secret(redactor.clean(echo))
-    assert redactor.contains_secret(quote(secret, safe="").encode())
-    assert redactor.contains_secret(msgspec.json.encode({"x": f"a{secret}"}))
+        clean = redactor.clean(echo)
+        assert clean != echo
+        assert len(clean) == len(echo)
+        assert not any(form in clean for form in redactor.forms)
+    for echo in (quote(secret, safe="").encode(), msgspec.json.encode({"x": f"a{secret}"})):
+        assert redactor.clean(echo) != echo
     assert all(len(form) >= 6 for form in forms_of(secret))

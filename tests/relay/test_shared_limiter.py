@@ -158,7 +158,7 @@ async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> N
             want = draw.choice([10, 40, 200])
             there = await far.enter(want)
             here: Any = far.call(want)
-            admission = near.reserve(here, far.route, far.route.targets[0])
+            admission = await near.admit(here, far.route, far.route.targets[0])
             if admission.refusal is not None:
                 if not admission.ends_request:
                     near.settle(here, 0, 0)
@@ -267,7 +267,7 @@ async def test_what_is_settled_while_the_first_answer_is_awaited_counts_once(
     async with machines(redis.url, registry, 1) as ((one,), _):
         call = await one.enter()
         assert isinstance(call, Call)
-        one.limiter.spend_sync._epoch = ""  # as if it had never asked
+        one.limiter.lease.epoch = ""  # as if it had never asked
         run = one.limiter.client.run_script
 
         async def slow(*args: Any) -> Any:
@@ -339,8 +339,8 @@ async def test_while_redis_is_away_each_machine_counts_alone(
         await asyncio.sleep(0.2)
         found = [kind(await machine.enter()) for machine in (one, two) * 5]
         assert found.count("ok") == 3, "Redis has forgotten, and counts for both again"
-    assert caplog.text.count("Redis is away") == 2
-    assert caplog.text.count("Redis is back") == 2
+    assert caplog.text.count("Redis is unavailable") == 2
+    assert caplog.text.count("Redis is available again") == 2
 
 
 class Turns:

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.routing.active_hours import DAYS
+from gateway.routing.candidates import CLASSES
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyStats
-from gateway.routing.retry_plan import CLASSES
 from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
 from gateway.routing.strategies import STRATEGIES
 from gateway.simulate.dry_run import SIMULATED_FAILURES, RoutingState, build_call, dry_run
@@ -127,7 +127,7 @@ def upstream(failure: str | None) -> Any:
         if failure is None:
             return completion()
         if failure == "timeout":
-            return httpx.ReadTimeout("no answer")
+            return httpx.ReadTimeout("no response")
         if failure in CODES:
             error = {"message": "no", "type": "x", "param": None, "code": CODES[failure]}
             return httpx.Response(400, json={"error": error})
@@ -169,10 +169,10 @@ def test_simulation_and_live_traffic_agree(
                 for name, (left, kind) in rests.items():
                     live.runtime.health[f"{name}/gpt-4.1"] = CircuitState(3, now + left, kind)
                 for name, (first, tokens) in read.items():
-                    live.runtime.latency_stats[f"{name}/gpt-4.1"] = LatencyStats(
+                    live.runtime.latency.stats[f"{name}/gpt-4.1"] = LatencyStats(
                         first, 1, now, tokens
                     )
-                health, known = dict(live.runtime.health), dict(live.runtime.latency_stats)
+                health, known = dict(live.runtime.health), dict(live.runtime.latency.stats)
                 random.seed(seed)
                 reply = await live.post(CHAT, body)
                 row = await live.entry()

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
 from gateway.routing import limits as counting
 from gateway.routing.limits import UNITS, Budget, Limits
 from gateway.routing.snapshot import ApiKey, Route
@@ -56,7 +56,7 @@ async def test_a_full_target_is_passed_over_and_says_why(tmp_path: Path) -> None
         assert await asked(rig) == (200, "two")
         skipped, answered = (await rig.rows(2))[-1].attempts
     assert skipped.skipped is not None
-    assert "the target one/gpt-4.1 may have 1 request a minute" in skipped.skipped
+    assert "the target one/gpt-4.1 is limited to 1 request per minute" in skipped.skipped
     assert answered.skipped is None
 
 
@@ -128,7 +128,7 @@ async def test_a_budget_that_is_spent_passes_a_target_over(tmp_path: Path, owner
         assert await asked(rig) == (200, "two")
         row = (await rig.rows(2))[-1]
     assert row.attempts[0].skipped is not None
-    assert "0.00005 USD a day is spent" in row.attempts[0].skipped
+    assert "the daily budget of 0.00005 USD" in row.attempts[0].skipped
 
 
 async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ async def test_all_requests_share_the_limits_of_the_gateway(tmp_path: Path) -> N
         assert (await rig.post(CHAT, body(model="s"))).status == 200
         reply = await rig.post(CHAT, body())
     assert reply.status == 429
-    assert "the gateway may have 2 requests a minute" in reply.json()["error"]["message"]
+    assert "the gateway is limited to 2 requests per minute" in reply.json()["error"]["message"]
 
 
 async def test_all_requests_share_the_budget_of_the_gateway(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
         reply = await rig.post(CHAT, body())
         assert (await rig.post(CHAT, body(), key="sk-dgm-two")).status == 200
     assert reply.status == 429
-    words = "this API key on the model r may have 1 request a minute"
+    words = "this API key on the model r is limited to 1 request per minute"
     assert words in reply.json()["error"]["message"]
 
 

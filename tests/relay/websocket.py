@@ -7,14 +7,14 @@ import json
 from typing import Any
 
 from gateway.edge.responses_websocket import serve_websocket
-from tests.relay.harness import KEY
+from tests.relay.harness import KEY, Gateway
 from tests.waits import PATIENCE_S
 
 
 class Connection:
     """One WebSocket at the edge, without a server."""
 
-    def __init__(self) -> None:
+    def __init__(self, gw: Gateway) -> None:
         self._to_gateway: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._to_gateway.put_nowait({"type": "websocket.connect"})
@@ -27,7 +27,7 @@ class Connection:
             "client": ("127.0.0.1", 1),
         }
         self._task = asyncio.create_task(
-            serve_websocket(scope, self._to_gateway.get, self._receive_event)
+            serve_websocket(gw.lazy_runtime, scope, self._to_gateway.get, self._receive_event)
         )
 
     async def _receive_event(self, message: dict[str, Any]) -> None:

@@ -153,12 +153,14 @@ class DatabaseBackend:
         try:
             self._pending.put_nowait(row)
         except queue.Full:
-            log.warning("an answer was not kept: too many wait for the database")
+            log.warning("a response was not cached: too many are queued for the database")
 
     def _note_failure(self, error: Exception) -> None:
         if not self._failing:
             details = {"reason": type(error).__name__}
-            log.warning("the database keeps no answers now", extra=details)
+            log.warning(
+                "the database does not accept cached responses at the moment", extra=details
+            )
         self._failing = True
 
     def _write_batches(self) -> None:

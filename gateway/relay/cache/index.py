@@ -47,7 +47,9 @@ class InvalidationFlag:
             finally:
                 os.close(fd)
         except OSError:
-            log.exception("the cache index has no shared memory; other processes see changes later")
+            log.exception(
+                "the cache index has no shared memory; other processes see changes with a delay"
+            )
 
     def set(self) -> None:
         """Signals a change. Call it after the change is in the database."""

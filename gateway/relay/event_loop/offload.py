@@ -104,7 +104,7 @@ def decode(data: bytes | msgspec.Raw, max_items: int = MAX_ITEMS) -> Any:
         return msgspec.json.decode(data)
     body = bytes(data)
     if _has_many_values(body):
-        raise too_many_items(f"the request holds more than {MAX_VALUES} values of JSON", None)
+        raise too_many_items(f"the request contains more than {MAX_VALUES} values of JSON", None)
     if body[:1].isspace():
         body = body.lstrip()
     return _BoundedDecoder(max_items).decode(body, "")
@@ -227,8 +227,8 @@ class _BoundedDecoder:
         self._items -= count
         if self._items < 0:
             message = (
-                f"{path}: the request holds more than {self._max_items} messages, parts, calls, "
-                "results and tools, which is the most that is translated"
+                f"{path}: the request contains more than {self._max_items} messages, parts, "
+                "calls, results and tools, the limit for translated requests"
             )
             raise too_many_items(message, path)
 
@@ -236,8 +236,8 @@ class _BoundedDecoder:
         self._values -= count
         if self._values < 0:
             message = (
-                f"{path}: the request holds more than {MAX_VALUES} values of JSON, "
-                "which is the most that is translated"
+                f"{path}: the request contains more than {MAX_VALUES} values of JSON, the limit "
+                "for translated requests"
             )
             raise too_many_items(message, path)
 

@@ -34,7 +34,7 @@ class RestartingThread(threading.Thread):
                 return
             except Exception:
                 self.failures += 1
-                log.exception("the thread %s failed; it begins again", self.name)
+                log.exception("the thread %s failed and is restarted", self.name)
             if self._stop_event.wait(RESTART_S):
                 return
 
@@ -50,5 +50,5 @@ async def _repeat(name: str, work: Callable[[], Awaitable[None]]) -> None:
             await work()
             return
         except Exception:
-            log.exception("the task %s failed; it begins again", name)
+            log.exception("the task %s failed and is restarted", name)
         await asyncio.sleep(RESTART_S)

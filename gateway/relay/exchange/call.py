@@ -4,16 +4,18 @@ Exchange      the request; frozen after admission
 Call          its progress: attempts, limits, log record
 AttemptState  one attempt at a target
 Client        sends the response
+Deadlines     cancels its task on a timeout, a client disconnect or a drain
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import copy
 import random
-import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -29,6 +31,14 @@ from gateway.relay.exchange.recorder import Recorder
 from gateway.relay.exchange.reservation import Reservation
 from gateway.relay.exchange.stored_response import NativeRequest, StorePolicy
 from gateway.relay.exchange.stored_response import StoredResponse as Response
+from gateway.relay.exchange.trace import (
+    TRACEPARENT,
+    TRACEPARENT_CHARS,
+    TraceContext,
+    is_tracestate,
+    new_span_id,
+    traced_headers,
+)
 from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.upstream.media_fetch import Fetched
 from gateway.routing.limits import Estimate
@@ -39,13 +49,6 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Header = tuple[bytes, bytes]
 # Browsers must not guess the content type of a response.
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
-
-
-_TRACEPARENT = re.compile(
-    r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
-)
-_TRACEPARENT_CHARS = 55
-MAX_TRACESTATE_CHARS = 512
 
 
 class ResponseSink(Protocol):
@@ -132,8 +135,9 @@ class Exchange:
     `plan`).
 
     Attributes:
-        id: the gateway's own id; `client_request_id` is the id that the client sent, which
-            the response headers echo.
+        id: the gateway's own id.
+        client_request_id: the id that the client sent; empty if it sent none.
+        echoed_id: the id in the response headers: the client's, if it sent one.
         max_items: maximum number of messages, parts, calls, results and tools in a request.
         shadow_of: the request that this one repeats as shadow traffic; empty for a client's.
         plan: how to serve it at a target that does not support such a request itself.
@@ -146,6 +150,7 @@ class Exchange:
         on_response: called with the response, for a WebSocket connection.
         new_tap, on_attempt: hooks for callers in this process.
         passthrough_state: the state of a call of a passthrough endpoint.
+        trace: its span; None where no spans are recorded.
     """
 
     max_items = offload.MAX_ITEMS
@@ -161,7 +166,8 @@ class Exchange:
         headers: Mapping[str, str],
         started: float,
     ) -> None:
-        self.id, self.client_request_id = request_id, ""
+        self.id = self.echoed_id = request_id
+        self.client_request_id = ""
         self.endpoint = endpoint
         self.verb: Verb = verb
         self.dialect = dialect
@@ -173,6 +179,8 @@ class Exchange:
         self.client_ip = ""
         self.key: ApiKey | None = None
         self.body = b""
+        # The model that the path names, which replaces the one in the body; or empty.
+        self.path_model = ""
         self.fields: dict[str, msgspec.Raw] = {}
         self.model = ""
         self.stream = False
@@ -191,6 +199,7 @@ class Exchange:
         self.new_tap: Callable[[], UsageTap] = UsageTap
         self.on_attempt: Callable[[Attempt], None] | None = None
         self.passthrough_state: PassthroughState | None = None
+        self.trace: TraceContext | None = None
         # Holds the canonical request once it is parsed.
         self._parsed: list[Request] = []
 
@@ -253,28 +262,29 @@ class Exchange:
             return self.native_continuation.fields
         return self.fields if self.earlier_responses is None else None
 
-    def trace_headers(self) -> tuple[Header, ...]:
-        """`x-request-id`, `traceparent` and the client's `tracestate`, for the upstream.
+    def trace_headers(self, attempt: Attempt | None = None) -> tuple[Header, ...]:
+        """`x-request-id`, `traceparent` and `tracestate`, for the upstream.
 
-        A client's W3C trace context is passed on. Without a valid one, a `traceparent` is
-        generated with the flag "not sampled", as the gateway records no spans.
+        Where no spans are recorded, a client's W3C trace context is passed on, and without a
+        valid one a `traceparent` is generated with the flag "not sampled".
         """
         request_id = (b"x-request-id", self.id.encode("ascii", "replace"))
+        if self.trace is not None:
+            span_id = attempt.span_id if attempt is not None else ""
+            span_id = span_id or new_span_id()
+            if attempt is not None:
+                attempt.span_id = span_id
+            return request_id, *traced_headers(self.headers, self.trace, span_id)
         traceparent = self.headers.get("traceparent", "")
-        if len(traceparent) != _TRACEPARENT_CHARS or not _TRACEPARENT.fullmatch(traceparent):
-            trace_id, span_id = random.getrandbits(128) or 1, random.getrandbits(64) or 1
-            generated = f"00-{trace_id:032x}-{span_id:016x}-00"
+        if len(traceparent) != TRACEPARENT_CHARS or not TRACEPARENT.fullmatch(traceparent):
+            trace_id, parent_id = random.getrandbits(128) or 1, random.getrandbits(64) or 1
+            generated = f"00-{trace_id:032x}-{parent_id:016x}-00"
             return request_id, (b"traceparent", generated.encode())
         traceparent_header = (b"traceparent", traceparent.encode())
         state = self.headers.get("tracestate", "")
-        if state and len(state) <= MAX_TRACESTATE_CHARS and state.isascii() and state.isprintable():
+        if state and is_tracestate(state):
             return request_id, traceparent_header, (b"tracestate", state.encode())
         return request_id, traceparent_header
-
-    @property
-    def echoed_id(self) -> str:
-        """The request id in responses: the client's own, if it sent one."""
-        return self.client_request_id or self.id
 
     def elapsed_ms(self, timestamp: float | None = None) -> float:
         """Milliseconds from the request's arrival to `timestamp` (perf_counter), or until now."""
@@ -287,7 +297,7 @@ class _FrozenExchange(Exchange):
         raise AttributeError(f"{name} of an admitted request cannot be changed")
 
 
-class AttemptState:
+class AttemptState(msgspec.Struct, eq=False):
     """One attempt at a target: what was sent, and what was received so far.
 
     Attributes:
@@ -301,26 +311,14 @@ class AttemptState:
             client.
     """
 
-    __slots__ = (
-        "adaptations",
-        "final_bytes",
-        "passthrough",
-        "recalled_reasoning",
-        "stores_reasoning",
-        "tap",
-        "target",
-        "upstream_sent_at",
-    )
-
-    def __init__(self, target: Target | None, tap: UsageTap) -> None:
-        self.target = target
-        self.tap = tap
-        self.passthrough = False
-        self.adaptations: list[dict[str, Any]] = []
-        self.upstream_sent_at = 0.0
-        self.recalled_reasoning: Mapping[int, ReasoningState] | None = None
-        self.stores_reasoning = False
-        self.final_bytes = b""
+    target: Target | None
+    tap: UsageTap
+    passthrough: bool = False
+    adaptations: list[dict[str, Any]] = []
+    upstream_sent_at: float = 0.0
+    recalled_reasoning: Mapping[int, ReasoningState] | None = None
+    stores_reasoning: bool = False
+    final_bytes: bytes = b""
 
 
 class Call:
@@ -330,7 +328,7 @@ class Call:
         attempt: the current attempt; in the end the one that responded.
         attempts: the records of all attempts for the log, skipped targets included.
         outcome: `ok`, `error`, `cut` or `client_closed`, as in the log.
-        upstream_wait_s: seconds spent waiting for upstreams.
+        upstream_wait_s: seconds spent waiting for upstreams, and between attempts.
         limits_reserved: whether the limits of key, team and route have admitted it.
         hedge_loss: usage of a hedged attempt that lost, in addition to the call's own.
         claim_win: for one of two hedged attempts, called when it has data for the client.
@@ -359,12 +357,6 @@ class Call:
         self.fetched_media: dict[str, Fetched] = {}
         self.detached = False
 
-    def begin_attempt(self, target: Target) -> AttemptState:
-        """Starts a new attempt at a target, which replaces the current one."""
-        self.recorder.new_attempt()
-        self.attempt = attempt = AttemptState(target, self.exchange.new_tap())
-        return attempt
-
     def fork(self, claim_win: Callable[[], None] | None = None) -> Call:
         """A call of the same exchange for a parallel attempt, without reservations of its own."""
         fork = copy.copy(self)
@@ -381,14 +373,188 @@ class Call:
         self.upstream_wait_s = fork.upstream_wait_s
         self.state_rejected_by = fork.state_rejected_by
 
-    @property
-    def settled(self) -> bool:
-        """Whether the log record has been written."""
-        return self.entry is not None
-
     def end_upstream_wait(self) -> None:
         """Adds the time since the upstream was called to `upstream_wait_s`, once."""
         attempt = self.attempt
         if attempt.upstream_sent_at:
             self.upstream_wait_s += time.perf_counter() - attempt.upstream_sent_at
             attempt.upstream_sent_at = 0.0
+
+
+# --- deadlines --------------------------------------------------------------------------
+
+StopReason = Literal["client_gone", "body", "first_byte", "idle", "total", "drain"]
+TICK_S = 0.02
+# A disconnect is noticed after at most this time and a tick; faster responses avoid the cost
+# of the listening task (20 us).
+LISTEN_AFTER_S = 0.02
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+_NEVER = float("inf")
+
+
+class DeadlineTicker:
+    """Checks the deadlines of all open requests of a process, while there are any.
+
+    Attributes:
+        open: the deadlines that are not closed.
+        is_ticking: whether a tick is due.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.open: set[Deadlines] = set()
+        self.is_ticking = False
+
+    def __iter__(self) -> Iterator[Deadlines]:
+        return iter(list(self.open))
+
+    def start(self) -> None:
+        """Starts the ticks, until no request is open."""
+        self.is_ticking = True
+        self.loop.call_later(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        for deadlines in self:
+            if deadlines.next_check_at <= now:
+                deadlines.check(now)
+        if self.open:
+            self.loop.call_later(TICK_S, self._tick)
+        else:
+            self.is_ticking = False
+
+
+class Deadlines:
+    """The deadlines of the current task. Each fires at most a tick late. They must be closed."""
+
+    __slots__ = (
+        "_disconnect_task",
+        "_due",
+        "_due_reason",
+        "_limit_s",
+        "_listen_at",
+        "_loop",
+        "_open",
+        "_receive",
+        "_remaining_s",
+        "_task",
+        "_total_due",
+        "next_check_at",
+        "reason",
+    )
+
+    def __init__(self, ticker: DeadlineTicker) -> None:
+        task = asyncio.current_task(ticker.loop)
+        assert task is not None
+        self._task = task
+        self._loop = ticker.loop
+        self._open = ticker.open
+        self._open.add(self)
+        if not ticker.is_ticking:
+            ticker.start()
+        self.reason: StopReason | None = None
+        self.next_check_at = _NEVER
+        self._limit_s = self._remaining_s = 0.0
+        self._due = self._total_due = self._listen_at = _NEVER
+        self._due_reason: StopReason = "first_byte"
+        self._receive: Receive | None = None
+        self._disconnect_task: asyncio.Task[None] | None = None
+
+    def listen_for_disconnect(self, receive: Receive) -> None:
+        """Ends the timeout of the body; from now on the request stops if the client disconnects."""
+        self._due = _NEVER
+        self._receive = receive
+        self._listen_at = self._loop.time() + LISTEN_AFTER_S
+        if self._listen_at < self.next_check_at:
+            self.next_check_at = self._listen_at
+
+    def set_timeout(
+        self, seconds: float, reason: StopReason, *, total_s: float | None = None
+    ) -> None:
+        """Allows `seconds` until the next `reset` or `set_timeout`.
+
+        `total_s` is the time from now for the whole attempt; None changes nothing.
+        """
+        now = self._loop.time()
+        self._limit_s = seconds
+        self._due = now + seconds
+        self._due_reason = reason
+        if total_s is not None:
+            self._total_due = now + total_s
+        self.next_check_at = min(self.next_check_at, self._due, self._total_due)
+
+    def reset(self) -> None:
+        """Restarts the current timeout, because data has arrived."""
+        # `next_check_at` may now be too early: that check finds no deadline.
+        self._due = self._loop.time() + self._limit_s
+
+    def pause(self, *, reset: bool = False) -> None:
+        """Suspends the current timeout while waiting for the client; the total timeout still runs.
+
+        `reset`: data has arrived, so that the timeout restarts on `resume`.
+        """
+        self._remaining_s = self._limit_s if reset else self._due - self._loop.time()
+        self._due = _NEVER
+
+    def resume(self) -> None:
+        """Resumes the current timeout with the time that remained at `pause`."""
+        self._due = due = self._loop.time() + self._remaining_s
+        if due < self.next_check_at:  # a check meanwhile has found no deadline
+            self.next_check_at = due
+
+    def stop(self, reason: StopReason) -> None:
+        """Cancels the request for this reason. The first reason wins."""
+        if self.reason is None and self in self._open:
+            self.reason = reason
+            self._task.cancel()
+
+    def take_reason(self) -> StopReason | None:
+        """After a CancelledError: the reason if `stop` caused it (and undoes it), else None."""
+        if self.reason is not None:
+            self._task.uncancel()
+        return self.reason
+
+    def clear(self) -> None:
+        """Drops the timeouts and the reason, so that another target can be tried."""
+        self.reason = None
+        self._due = self._total_due = _NEVER
+
+    def close(self) -> None:
+        """Ends the checks."""
+        self._open.discard(self)
+        if self._disconnect_task is not None and not self._disconnect_task.done():
+            self._disconnect_task.cancel()
+
+    def check(self, now: float) -> None:
+        """Acts on deadlines that have passed, and sets `next_check_at`."""
+        if now >= self._total_due:
+            self.stop("total")
+        elif now >= self._due:
+            self.stop(self._due_reason)
+        if now >= self._listen_at and self._receive is not None:
+            self._listen_at = _NEVER
+            self._disconnect_task = self._loop.create_task(self._listen(self._receive))
+        # A stopped request is not stopped again; `set_timeout` sets the next check.
+        next_due = _NEVER if self.reason else min(self._due, self._total_due)
+        self.next_check_at = min(next_due, self._listen_at)
+
+    async def _listen(self, receive: Receive) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            self.stop("client_gone")
+
+
+_STOP_MESSAGES = {
+    "body": "the request body did not arrive in time",
+    "first_byte": "the upstream did not start its response in time",
+    "idle": "the upstream stopped sending in the middle of its response",
+    "total": "the upstream did not finish its response in time",
+    "drain": "the gateway is shutting down",
+}
+
+
+def stop_error(reason: str | None) -> Error:
+    """The error for a request that was stopped for `reason`."""
+    kind = {"drain": "overloaded", "body": "invalid_request"}.get(reason or "", "timeout")
+    return Error(kind=kind, message=_STOP_MESSAGES.get(reason or "", "the request was cancelled"))

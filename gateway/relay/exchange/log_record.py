@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.canon.response import sum_prompt_tokens
 from gateway.relay.exchange.stored_response import StoredResponse
 
 # The `error_kind` of an attempt that was cancelled because another target was faster.
@@ -19,7 +20,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     Times are milliseconds since the request arrived. `error_kind` is None for the
     attempt that succeeded; `skipped` is why a candidate was not called at all. Tokens and
     dollars are set only for a hedge loser, and are not part of the request's own.
-    `sent_bytes` and `received_bytes` are body sizes, known for passthrough calls.
+    `sent_bytes` and `received_bytes` are body sizes, known for passthrough calls. `span_id` is
+    the span that the upstream got as its parent, where spans are recorded.
     """
 
     target: str
@@ -44,6 +46,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     charged_usd: Decimal | None = None
     sent_bytes: int | None = None
     received_bytes: int | None = None
+    span_id: str = ""
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):
@@ -85,7 +88,8 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         status: the HTTP status sent to the client (499: it disconnected before one).
         outcome: `ok`, `error`, `cut` (a stream broke off), `client_closed`.
         duration_ms, first_token_ms, overhead_ms: total time, time to the first
-            content, and the gateway's own part (total minus waiting for the upstream).
+            content, and the gateway's own part: the time to the first byte without waiting
+            for upstreams and without the pauses before retries.
         chunk_gap_ms: mean time between the chunks of a stream; None with fewer than two.
         input_tokens ... reasoning_tokens: None means unknown.
         usage_source: `reported`, how it was estimated (`usage_estimate`), or empty.
@@ -105,6 +109,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         cache_similarity: similarity of the two prompts on a `semantic` hit.
         stored_response: the response to store for retrieval by its id.
         saved_usd: the original cost of a cached response; None means unknown.
+        trace_id, span_id, parent_span_id: the request's span, where spans are recorded.
     """
 
     id: str
@@ -155,5 +160,13 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     cache_age_s: float | None = None
     cache_similarity: float | None = None
     saved_usd: Decimal | None = None
+    trace_id: str = ""
+    span_id: str = ""
+    parent_span_id: str = ""
     bodies: Bodies | None = None
     stored_response: StoredResponse | None = None
+
+    @property
+    def prompt_tokens(self) -> int | None:
+        """All tokens of the prompt, cached and written ones included; None if none is known."""
+        return sum_prompt_tokens(self.input_tokens, self.cache_read_tokens, self.cache_write_tokens)

@@ -8,18 +8,12 @@ from collections.abc import Iterable
 
 from gateway.providers.masks import Mask
 from gateway.providers.masks import apply_masks as without
-from gateway.providers.redact import Redactor, mask_headers
+from gateway.providers.redact import MASK, Redactor, is_secret_name
+from gateway.relay.exchange.delta_texts import Span, delta_spans, interleaved_spans
 from gateway.relay.exchange.log_record import Bodies, Chunk
 
 # Key-like text is never written to disk, wherever it comes from.
 _KEY = re.compile(rb"\b(?:sk-|AIza|xai-|gsk_|hf_)[A-Za-z0-9_\-]{16,}")
-# Text deltas in the frames of a stream, in any dialect. Most names differ in the first letter,
-# so that most mismatches fail fast: a stream of 200 frames takes 0.1 ms.
-_DELTA = re.compile(
-    rb'"[acdprt](?:rguments|ontent|elta|artial_json|easoning_content|easoning|efusal|esponse'
-    rb'|ext|hinking)": ?"([^"\\]*(?:\\.[^"\\]*)*)"',
-    re.DOTALL,
-)
 # Bodies up to this total size are scanned together.
 _SMALL_BYTES = 16 * 1024
 # Bytes recorded beyond the limit until the end, so that a secret across the limit is masked
@@ -62,10 +56,11 @@ class Recorder:
         self.upstream_headers: dict[str, str] = {}
         self.passthrough = False
         self._upstream: list[bytes] = []
-        self._upstream_chunks: list[Chunk] = []
+        # Of each chunk: `perf_counter` at its arrival, and its size.
+        self._upstream_chunks: list[tuple[float, int]] = []
         self._upstream_size = 0
         self._client: list[bytes] = []
-        self._client_chunks: list[Chunk] = []
+        self._client_chunks: list[tuple[float, int]] = []
         self._client_size = 0
 
     def add_redactor(self, redactor: Redactor) -> None:
@@ -82,14 +77,14 @@ class Recorder:
         if self.enabled and self._upstream_size < self.limit + _MARGIN:
             size = len(data)
             self._upstream.append(data)
-            self._upstream_chunks.append(Chunk(self._now(), size))
+            self._upstream_chunks.append((time.perf_counter(), size))
             self._upstream_size += size
 
     def record_client(self, data: bytes) -> None:
         """Records a chunk of the client's response; not called on passthrough."""
         if self.enabled and self._client_size < self.limit + _MARGIN:
             self._client.append(data)
-            self._client_chunks.append(Chunk(self._now(), len(data)))
+            self._client_chunks.append((time.perf_counter(), len(data)))
             self._client_size += len(data)
 
     def mask_requests(self) -> None:
@@ -118,7 +113,9 @@ class Recorder:
         parts = (self.client_request, self.upstream_request or b"", upstream, client)
         small = sum(map(len, parts)) <= _SMALL_BYTES
         # One scan of all of them costs less than one scan of each.
-        without_secrets = small and not self.masks and not self._may_contain_secret(b"".join(parts))
+        without_secrets = (
+            small and not self.masks and not _may_contain_secret(b"".join(parts), self._redactors)
+        )
         masks = None if without_secrets else self.masks
         # On passthrough the two sides differ only in the model name.
         return Bodies(
@@ -130,8 +127,8 @@ class Recorder:
             else self._cut("client_response", client, masks, truncated),
             upstream_chunks=self._within(self._upstream_chunks) if stream else [],
             client_chunks=self._within(self._client_chunks) if stream else [],
-            client_headers=self._headers(mask_headers(client_headers)),
-            upstream_headers=self._headers(mask_headers(self.upstream_headers)),
+            client_headers=self._headers(client_headers),
+            upstream_headers=self._headers(self.upstream_headers),
             response_headers=self._headers(
                 {n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers}
             ),
@@ -140,12 +137,15 @@ class Recorder:
         )
 
     def _mask_split(self, stream: bytes) -> bytes:
-        """Masks secrets that are split across the deltas of a stream; the length is unchanged.
+        """Masks secrets that are split across the deltas of a stream; the length is unchanged."""
+        for spans in [*interleaved_spans(stream), delta_spans(stream)]:
+            stream = self._mask_text(stream, spans)
+        return stream
 
-        Does not join interleaved texts, as of several choices.
-        """
-        text = b"".join(_DELTA.findall(stream))
-        if not self._may_contain_secret(text):
+    def _mask_text(self, stream: bytes, spans: list[Span]) -> bytes:
+        """Masks the secrets in a text whose pieces are at `spans`."""
+        text = b"".join([stream[start:end] for start, end in spans])
+        if not _may_contain_secret(text, self._redactors):
             return stream
         clean = text
         for redactor in self._redactors:
@@ -154,8 +154,7 @@ class Recorder:
         if clean == text:
             return stream
         masked, offset = bytearray(stream), 0
-        for match in _DELTA.finditer(stream):
-            start, end = match.span(1)
+        for start, end in spans:
             masked[start:end] = clean[offset : offset + end - start]
             offset += end - start
         return bytes(masked)
@@ -181,36 +180,34 @@ class Recorder:
             data = mask_secrets(data, masks)
         return data[:limit]
 
-    def _within(self, chunks: list[Chunk]) -> list[Chunk]:
-        """The chunks that begin within the limit."""
-        size = 0
-        for number, chunk in enumerate(chunks):
-            if size >= self.limit:
-                return chunks[:number]
-            size += chunk.size
-        return chunks
-
-    def _may_contain_secret(self, data: bytes) -> bool:
-        return _may_contain_key(data) or any(
-            redactor.contains_secret(data) for redactor in self._redactors
-        )
+    def _within(self, chunks: list[tuple[float, int]]) -> list[Chunk]:
+        """The chunks that begin within the limit, with times since the start of the request."""
+        recorded: list[Chunk] = []
+        offset = 0
+        for received_at, size in chunks:
+            if offset >= self.limit:
+                break
+            recorded.append(Chunk(int((received_at - self.started) * 1e5 + 0.5) / 100, size))
+            offset += size
+        return recorded
 
     def _headers(self, headers: dict[str, str]) -> dict[str, str]:
+        """The headers with `***` for credentials, and without the redactors' secrets."""
+        masked = {name: MASK if is_secret_name(name) else headers[name] for name in headers}
+        joined = "\n".join(masked.values()).encode("utf-8", "replace")
         for redactor in self._redactors:
-            for name, value in headers.items():
-                data = value.encode("utf-8", "replace")
-                if redactor.contains_secret(data):
-                    headers[name] = redactor.clean(data).decode("utf-8", "replace")
-        return headers
-
-    def _now(self) -> float:
-        return int((time.perf_counter() - self.started) * 1e5 + 0.5) / 100
+            if any(joined.find(form) >= 0 for form in redactor.forms):
+                for name, value in masked.items():
+                    data = value.encode("utf-8", "replace")
+                    masked[name] = redactor.clean(data).decode("utf-8", "replace")
+        return masked
 
 
-def _may_contain_key(data: bytes) -> bool:
-    """Whether the data may contain a key; a hundred times as fast as the pattern.
+def _may_contain_secret(data: bytes, redactors: tuple[Redactor, ...] = ()) -> bool:
+    """Whether the data may contain a key, or contain one of the redactors' secrets.
 
-    Uses `find` because `in` raises and catches an exception per call with bytes.
+    A hundred times as fast as the pattern of keys. Uses `find` because `in` raises and catches
+    an exception per call with bytes.
     """
     find = data.find
     return (
@@ -219,11 +216,12 @@ def _may_contain_key(data: bytes) -> bool:
         or find(b"xai-") >= 0
         or find(b"gsk_") >= 0
         or find(b"hf_") >= 0
+        or any(find(form) >= 0 for redactor in redactors for form in redactor.forms)
     )
 
 
 def mask_secrets(data: bytes, masks: tuple[Mask, ...]) -> bytes:
     """The bytes without key-like text, and with the masks applied."""
-    if _may_contain_key(data):
+    if _may_contain_secret(data):
         data = _KEY.sub(b"***", data)
     return without(data, masks) if masks else data

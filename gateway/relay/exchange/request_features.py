@@ -7,7 +7,8 @@ use.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -18,16 +19,12 @@ from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.usage import BYTES_PER_TOKEN
 from gateway.routing.candidates import (
     RequestFeatures,
+    complexity_of,
+    depends_on_complexity,
     depends_on_content,
     features_of,
-    select_candidates,
-    with_fallbacks,
 )
-from gateway.routing.circuit_breaker import CircuitState
-from gateway.routing.latency import LatencyByTarget
-from gateway.routing.retry_plan import Decision
 from gateway.routing.snapshot import Route
-from gateway.routing.strategies import Draw
 
 # --- session, tags and caller -----------------------------------------------------------
 
@@ -131,7 +128,6 @@ def _field(exchange: Exchange, name: str) -> Any:
 # An image of about a megapixel, as OpenAI and Anthropic count it.
 TOKENS_PER_IMAGE = 1600
 TOKENS_PER_DOCUMENT = 3000
-_NO_LOAD: dict[str, int] = {}
 
 
 def request_features(exchange: Exchange) -> RequestFeatures:
@@ -145,25 +141,16 @@ def request_features(exchange: Exchange) -> RequestFeatures:
         return RequestFeatures(estimated_tokens=max(1, len(exchange.body) // BYTES_PER_TOKEN))
 
 
-def select_for_call(
-    exchange: Exchange,
-    route: Route,
-    health: Mapping[str, CircuitState],
-    latency_by_target: LatencyByTarget,
-    now: float,
-    draw: Draw,
-    busy: Mapping[str, int] = _NO_LOAD,
-) -> Decision:
-    """Selects the candidates of a call. Its body is parsed only if a routing step needs it."""
-    routes = with_fallbacks(exchange.snapshot, route)
-    features = None
-    if any(route.depends_on_caller for route in routes):
-        features = _routing_features(exchange, parsed=depends_on_content(routes))
-    return select_candidates(routes, features, health, latency_by_target, now, draw, busy)
-
-
-def _routing_features(exchange: Exchange, *, parsed: bool) -> RequestFeatures:
-    parsed_features = request_features(exchange) if parsed else RequestFeatures()
+def routing_features(exchange: Exchange, routes: Iterable[Route]) -> RequestFeatures:
+    """The features for the choice among these routes; parses the body only if they need it."""
+    routes = list(routes)
+    parsed_features = (
+        request_features(exchange) if depends_on_content(routes) else RequestFeatures()
+    )
+    complexity = ""
+    if depends_on_complexity(routes):
+        with contextlib.suppress(GatewayError):  # a request that may only be passed through
+            complexity = complexity_of(exchange.request)
     return RequestFeatures(
         parsed_features.used,
         parsed_features.estimated_tokens,
@@ -171,6 +158,7 @@ def _routing_features(exchange: Exchange, *, parsed: bool) -> RequestFeatures:
         caller_id(exchange),
         tags_of(exchange),
         exchange.started_at,
+        complexity,
     )
 
 

@@ -10,20 +10,18 @@ from gateway.routing.limits import Bound, Estimate, Rule
 Bounds = tuple[Bound, ...]
 
 
-class Reservation(msgspec.Struct, frozen=True):
-    """What a request has reserved, until it is settled.
+class Reservation(msgspec.Struct, frozen=True, eq=False):
+    """What a request has reserved, until it is settled; each is equal only to itself.
 
     Attributes:
         started_at: when the request began, unix seconds; it selects the budget windows.
         attempt: whether it belongs to one attempt and not to the whole request.
-        lease_name: the lease under which Redis reserved it; empty for this process's counters.
     """
 
     bounds: Bounds
     estimate: Estimate
     started_at: float
     attempt: bool = False
-    lease_name: str = ""
 
 
 class ReservationRequest(msgspec.Struct, frozen=True):

@@ -34,7 +34,7 @@ class UploadSpools:
     def open(self, size: int) -> Spool:
         """A spool for up to `size` bytes; the caller closes it. Raises GatewayError when full."""
         if self.reserved_bytes + size > self._max_bytes:
-            raise _overloaded("too many uploads are on their way; try again in a few seconds")
+            raise _overloaded("too many uploads are in progress; try again in a few seconds")
         self.reserved_bytes += size
         return Spool(self, size)
 
@@ -69,7 +69,7 @@ class Spool:
         try:
             await self._run_in_thread(lambda: self._append(buffered))
         except OSError:
-            raise _overloaded("there is no room for the upload here; try again later") from None
+            raise _overloaded("there is no disk space for the upload; try again later") from None
         self._on_disk += len(buffered)
 
     def _append(self, data: bytearray) -> None:

@@ -21,20 +21,29 @@ from gateway.canon.events import (
     UsageUpdate,
 )
 from gateway.canon.request import Part, Reasoning, Refusal, Text, ToolCall
-from gateway.canon.response import Finish, Response, Usage, clamp_usage, merge_usage
+from gateway.canon.response import Finish, Response, Usage, merge_usage
 
 # A rough average for English and code; used only if the provider reports no usage.
 BYTES_PER_TOKEN = 4
+# More tokens than any call can use, and more dollars than any can cost.
+MAX_TOKENS = 10**12
+MAX_COST_USD = 10.0**9
+_COUNTS = ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
 
 
 class UsageTap:
-    """Usage and outcome of one attempt's response."""
+    """Usage and outcome of one attempt's response.
+
+    Attributes:
+        has_all_counts: whether the provider reports the tokens of the prompt and of the output.
+    """
 
     __slots__ = (
         "answer_id",
         "error",
         "finish",
         "first_token_at",
+        "has_all_counts",
         "model",
         "output_bytes",
         "service_tier",
@@ -46,6 +55,7 @@ class UsageTap:
         self.started = False
         self.first_token_at: float | None = None
         self.usage: Usage | None = None
+        self.has_all_counts = False
         self.finish: Finish | None = None
         self.error: Error | None = None
         self.answer_id = ""
@@ -79,9 +89,9 @@ class UsageTap:
                 self.answer_id, self.model = event.id, event.model
                 self.service_tier = event.service_tier
                 if event.usage is not None:
-                    self._merge_usage(event.usage)
+                    self._set_usage(merge_usage(self.usage, event.usage))
             case UsageUpdate():
-                self._merge_usage(event.usage)
+                self._set_usage(merge_usage(self.usage, event.usage))
             case End():
                 self.finish = event.finish
             case Failed():
@@ -89,15 +99,33 @@ class UsageTap:
             case _:
                 pass
 
-    def _merge_usage(self, usage: Usage) -> None:
-        self.usage = clamp_usage(merge_usage(self.usage, usage))
+    def _set_usage(self, usage: Usage) -> None:
+        """Sets the usage, with counts and cost that can be stored, limited and billed.
+
+        Counts are clamped to 0 .. MAX_TOKENS; a cost that is negative, infinite, no number or
+        over MAX_COST_USD is unknown.
+        """
+        prompt = (usage.input, usage.cache_read, usage.cache_write)
+        self.has_all_counts = usage.output is not None and any(n is not None for n in prompt)
+        counts = (*prompt, usage.cache_write_1h, usage.output, usage.reasoning)
+        cost = usage.provider_cost
+        counts_in_range = all(count is None or 0 <= count <= MAX_TOKENS for count in counts)
+        cost_in_range = cost is None or 0 <= cost <= MAX_COST_USD
+        if not (counts_in_range and cost_in_range):
+            clamped = {
+                name: None if count is None else max(0, min(count, MAX_TOKENS))
+                for name, count in zip(_COUNTS, counts, strict=True)
+            }
+            cost = cost if cost_in_range else None
+            usage = msgspec.structs.replace(usage, **clamped, provider_cost=cost)
+        self.usage = usage
 
     def note_response(self, response: Response) -> None:
         """Updates the counts from a complete response."""
         self.started = True
         self.first_token_at = time.perf_counter()
         if response.usage is not None:
-            self.usage = clamp_usage(response.usage)
+            self._set_usage(response.usage)
         self.finish = response.finish
         self.answer_id, self.model = response.id, response.model
         self.service_tier = response.service_tier
@@ -108,7 +136,7 @@ class UsageTap:
         """Updates the counts from embeddings, which have no finish reason and no first token."""
         self.started = True
         if response.usage is not None:
-            self.usage = clamp_usage(response.usage)
+            self._set_usage(response.usage)
         self.model = response.model
 
 

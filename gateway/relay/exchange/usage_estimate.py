@@ -42,18 +42,18 @@ def usage_of(call: Call) -> tuple[Usage, str]:
 
 
 def usage_for_client(call: Call, context: ResponseContext) -> Usage | None:
-    """Estimated usage for a client whose provider does not report all counts, as in the log.
+    """The usage for a client whose provider does not report all counts: estimated, as in the log.
 
-    None if nothing is missing; also if both counts are, the dialect does not require usage
-    and the client has not requested it.
+    As reported if both counts are missing, the dialect does not require usage and the client
+    has not requested it.
     """
-    reported = call.attempt.tap.usage or Usage()
-    missing_counts = (reported.prompt_tokens is None) + (reported.output is None)
-    if not missing_counts:
-        return None
-    if missing_counts == 1 or call.exchange.dialect.requires_usage or context.include_usage:
+    reported = call.attempt.tap.usage
+    is_partial = reported is not None and (
+        reported.prompt_tokens is not None or reported.output is not None
+    )
+    if is_partial or call.exchange.dialect.requires_usage or context.include_usage:
         return usage_of(call)[0]
-    return None
+    return reported
 
 
 def _estimate_prompt(call: Call) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Circuit breakers and load of targets.
+"""Circuit breakers, load and latency of targets.
 
 The breakers are shared by all processes of a data directory through one small file, mapped into
 memory: a version that grows with each change, and the states as JSON. A read only compares the
@@ -22,6 +22,7 @@ import msgspec
 
 from gateway.routing import circuit_breaker
 from gateway.routing.circuit_breaker import MAX_COOLDOWN_S, TRIAL_S, CircuitState
+from gateway.routing.latency import LatencyStats, recent_tokens
 from gateway.routing.snapshot import Snapshot
 
 # --- load -------------------------------------------------------------------------------
@@ -59,6 +60,46 @@ class TargetLoad:
         else:
             self.in_flight.pop(label, None)
 
+
+# --- latency ----------------------------------------------------------------------------
+
+# Weight of a new measurement in the moving average, which covers about the last ten.
+SMOOTHING = 0.2
+# Minimum latency recorded for a failure: a target that fails fast must not rank as fast.
+MIN_FAILURE_MS = 10_000.0
+MAX_LATENCY_ENTRIES = 10_000
+
+
+class TargetLatency:
+    """Moving averages of the latency of targets, measured from this process.
+
+    Attributes:
+        stats: by `provider/model`.
+    """
+
+    def __init__(self) -> None:
+        self.stats: dict[str, LatencyStats] = {}
+
+    def record(self, label: str, first_ms: float, tokens: int = 0) -> None:
+        """Adds a measurement, and the tokens that the call used."""
+        now = time.monotonic()
+        previous = self.stats.get(label)
+        if previous is None:
+            if len(self.stats) >= MAX_LATENCY_ENTRIES:
+                # Clients may send arbitrary model names.
+                del self.stats[next(iter(self.stats))]
+            self.stats[label] = LatencyStats(first_ms, 1, now, tokens)
+            return
+        average = previous.first_ms + SMOOTHING * (first_ms - previous.first_ms)
+        earlier = recent_tokens(previous, now) if previous.tokens else 0.0
+        self.stats[label] = LatencyStats(average, previous.count + 1, now, earlier + tokens)
+
+    def record_failure(self, label: str, duration_ms: float) -> None:
+        """Adds a failed call, which counts as very slow."""
+        self.record(label, max(duration_ms, MIN_FAILURE_MS))
+
+
+# --- circuit breakers -------------------------------------------------------------------
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +154,7 @@ class Breaker:
             self._map = mmap.mmap(self._fd, _BYTES)
             self._header = memoryview(self._map)[:_HEADER].cast("q")
         except OSError:
-            log.exception("breakers can not be shared; this process has its own")
+            log.exception("circuit breakers cannot be shared; this process uses its own")
             self.close()
             return
         self._apply_change(None)

@@ -103,7 +103,7 @@ class RedisBreaker(Breaker):
                 continue
             if self._unavailable:
                 self._unavailable = False
-                log.warning("Redis is back: breakers are shared by all machines again")
+                log.warning("Redis is available again: circuit breakers are shared by all machines")
             self._merge_states(encoded_states, requested_at)
 
     def _merge_states(self, encoded_states: dict[bytes, bytes], requested_at: float) -> None:
@@ -137,7 +137,7 @@ class RedisBreaker(Breaker):
         self._published_at.clear()
         if not self._unavailable:
             self._unavailable = True
-            log.warning("Redis is away: this machine has its own breakers")
+            log.warning("Redis is unavailable: this machine uses its own circuit breakers")
 
     async def stop(self) -> None:
         """Cancels tasks and closes the connections."""

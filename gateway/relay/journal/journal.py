@@ -101,6 +101,8 @@ class Backlog:
         self._max_items, self._max_bytes = max_items, max_bytes
         self._may_spill = max_disk_bytes > 0
         self._lock = threading.Lock()
+        # Set with each record: there is something to write.
+        self.wake = threading.Event()
         self._open = Chunk()
         self._sealed: deque[Chunk] = deque()
         self._chunks_in_write: list[Chunk] = []
@@ -160,17 +162,19 @@ class Backlog:
         with self._lock:
             if self._closed:
                 self._drop()
-            elif self._fits_memory(size):
+                return
+            # After a spill, records stay in memory only once half of it is free again.
+            parts = 2 if self._spilling else 1
+            max_items, max_bytes = max(1, self._max_items // parts), self._max_bytes // parts
+            self._spilling = self._items >= max_items or (
+                size > 0 and self._bytes + size > max_bytes
+            )
+            if not self._spilling:
                 self._keep_in_memory(record, size)
             elif not self._spill(record, size):
                 self._keep_row_only(record, size)
-
-    def _fits_memory(self, size: int) -> bool:
-        """Whether a record stays in memory; after a spill, only once half of it is free again."""
-        parts = 2 if self._spilling else 1
-        max_items, max_bytes = max(1, self._max_items // parts), self._max_bytes // parts
-        self._spilling = self._items >= max_items or (size > 0 and self._bytes + size > max_bytes)
-        return not self._spilling
+        if not self.wake.is_set():
+            self.wake.set()
 
     def _keep_in_memory(self, record: LogRecord, size: int) -> None:
         if self._open.records is None:
@@ -218,8 +222,9 @@ class Backlog:
         if not self.dropping:
             self.dropping = True
             log.error(
-                "rows of the request log are being dropped: %d wait for the database, and the "
-                "journal may take no more of the disk (DRAGOMAN_JOURNAL_DISK_BYTES, free space)",
+                "rows of the request log are being dropped: %d are queued for the database, "
+                "and the journal has no disk space left (DRAGOMAN_JOURNAL_DISK_BYTES, free "
+                "space)",
                 self.depth,
             )
 
@@ -244,13 +249,11 @@ class Backlog:
             except (OverflowError, TypeError, ValueError):  # it cannot be encoded at all
                 return False
             segment = self._open.segment
-            if segment is not None and segment.fits(len(payload)):
-                segment.append(payload)
+            if segment is not None and segment.append(payload):
                 return True
             if self._add_segment(len(payload)):
                 assert self._open.segment is not None
-                self._open.segment.append(payload)
-                return True
+                return self._open.segment.append(payload)
             if full or not self.disk_full:
                 return False
 
@@ -307,7 +310,7 @@ class Backlog:
                 return  # `close` has closed the files; a replay of these records is idempotent
             if self.dropping and self.depth <= self._max_items // 2:
                 self.dropping = False
-                log.warning("rows are taken again; %d were dropped", self.counters.rows_dropped)
+                log.warning("rows are accepted again; %d were dropped", self.counters.rows_dropped)
         self._segments.release(c.segment for c in chunks if c.segment is not None)
 
     def reserve(self) -> None:
@@ -316,7 +319,7 @@ class Backlog:
             return
         with self._lock:
             self._record_unrecorded()
-        log.warning("the journal gets room on the disk again")
+        log.warning("the journal has disk space again")
 
     def _record_unrecorded(self) -> None:
         """Copies records into segments for which there was no room before."""
@@ -455,7 +458,9 @@ class Journal:
             reserve_bytes=reserve_bytes,
         )
         self.counters: JournalCounters = self._backlog.counters
-        self._wake = threading.Event()
+        self._wake = self._backlog.wake
+        # Adds the record of a finished request.
+        self.append = self._backlog.append
         self._closing = threading.Event()
         self._idle_pending = False
         self._idled_at = 0.0
@@ -488,12 +493,6 @@ class Journal:
             and time.monotonic() - self._refused_at < REFUSAL_NOTICE_S,
         )
 
-    def append(self, record: LogRecord) -> None:
-        """Adds the record of a finished request. Never waits for the database, never raises."""
-        self._backlog.append(record)
-        if not self._wake.is_set():
-            self._wake.set()
-
     def close(self, timeout_s: float = 10.0) -> None:
         """Writes pending records, then stops. Those that cannot be written stay on disk."""
         self._closing.set()
@@ -503,13 +502,13 @@ class Journal:
         dropped = self._backlog.close()
         if dropped:
             log.error(
-                "%d finished requests are lost: neither the database nor the disk takes them",
+                "%d finished requests are lost: neither the database nor the disk accepts them",
                 dropped,
             )
         if waiting > dropped:
             log.warning(
-                "%d finished requests are not in the database; they are in %s, and the next start "
-                "writes them",
+                "%d finished requests are not in the database; they are in %s and will be "
+                "written at the next start",
                 waiting - dropped,
                 self._directory,
             )
@@ -521,7 +520,7 @@ class Journal:
             try:
                 self._run_once()
             except Exception:
-                log.exception("the log's writer failed; it goes on")
+                log.exception("the log writer failed and continues")
                 self._closing.wait(RETRY_S)
             if self._closing.is_set() and self._failing_since is not None:
                 return
@@ -583,7 +582,7 @@ class Journal:
         if self._failing_since is not None:
             took_s = time.monotonic() - self._failing_since
             self._failing_since, self._error = None, ""
-            log.warning("the request log is written again, after %.0f s", took_s)
+            log.warning("the request log can be written again, after %.0f s", took_s)
         return True
 
     def _note_failure(self, error: Exception) -> None:
@@ -591,7 +590,7 @@ class Journal:
         self._error = _error_text(error)
         if self._failing_since is None:
             self._failing_since = time.monotonic()
-            log.error("the request log can not be written: %s; it is tried again", self._error)
+            log.error("the request log cannot be written: %s; retrying", self._error)
 
     def _guarded_idle(self, seconds: float) -> None:
         """Does idle work piece by piece, as long as no record is pending."""
@@ -604,7 +603,7 @@ class Journal:
             self._idle_pending = False
         except Exception as error:
             self._idle_pending = False
-            log.error("the request log's idle work failed: %s", _error_text(error))
+            log.error("background work of the request log failed: %s", _error_text(error))
 
     # --- segments of dead processes -------------------------------------------------------
 
@@ -634,7 +633,7 @@ class Journal:
                 with contextlib.suppress(FileNotFoundError):
                     path.unlink()
         except OSError as error:
-            log.error("the journal segment %s can not be read: %s", path.name, _error_text(error))
+            log.error("the journal segment %s cannot be read: %s", path.name, _error_text(error))
         return True
 
 

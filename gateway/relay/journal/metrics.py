@@ -142,81 +142,94 @@ class ProcessValues(msgspec.Struct, frozen=True, kw_only=True):
 _TARGET_LABELS = ("route", "provider", "model")
 METRICS: dict[str, Metric] = {
     "dragoman_requests_total": Metric(
-        Counter, "Requests answered.", (*_TARGET_LABELS, "dialect", "stream", "status_class")
+        Counter, "Finished requests.", (*_TARGET_LABELS, "dialect", "stream", "status_class")
     ),
     "dragoman_request_duration_seconds": Metric(
-        BatchHistogram, "Whole time of a request.", (*_TARGET_LABELS, "stream"), _SECONDS
+        BatchHistogram, "Total duration of a request.", (*_TARGET_LABELS, "stream"), _SECONDS
     ),
     "dragoman_time_to_first_token_seconds": Metric(
-        BatchHistogram, "Time to the first content.", _TARGET_LABELS, _SECONDS
+        BatchHistogram, "Time to the first token.", _TARGET_LABELS, _SECONDS
     ),
     "dragoman_overhead_seconds": Metric(
-        BatchHistogram, "The gateway's own part before the first byte.", ("route",), _OVERHEAD
+        BatchHistogram, "Gateway overhead before the first byte.", ("route",), _OVERHEAD
     ),
     "dragoman_inter_chunk_seconds": Metric(
-        BatchHistogram, "Mean time between the chunks of a stream.", _TARGET_LABELS, _CHUNKS
+        BatchHistogram, "Mean time between chunks of a stream.", _TARGET_LABELS, _CHUNKS
     ),
-    "dragoman_in_flight_requests": Metric(Gauge, "Requests being answered now."),
+    "dragoman_in_flight_requests": Metric(Gauge, "Requests in progress."),
     "dragoman_in_flight_limit": Metric(
-        Gauge, "The most requests that may be answered at a time; the rest is shed."
+        Gauge, "Maximum number of concurrent requests; further requests are rejected."
     ),
     "dragoman_requests_shed_total": Metric(
-        Counter, "Requests refused because too many were being answered."
+        Counter, "Requests rejected because too many were in progress."
     ),
     "dragoman_event_loop_lag_seconds": Metric(
-        Gauge, "How late the event loop was at the last sample, summed over workers."
+        Gauge, "Event loop lag at the last sample, summed over workers."
     ),
     "dragoman_event_loop_stalls_total": Metric(
-        Counter, "Stalls of the event loop over the threshold, by what held it up.", ("cause",)
+        Counter, "Event loop stalls above the threshold, by cause.", ("cause",)
     ),
     "dragoman_event_loop_stall_seconds_total": Metric(
-        Counter, "How long those stalls lasted.", ("cause",)
+        Counter, "Duration of event loop stalls.", ("cause",)
     ),
     "dragoman_limit_refusals_total": Metric(
-        Counter, "Requests and attempts refused by a limit or budget.", ("owner", "limit")
+        Counter, "Requests and attempts rejected by a limit or budget.", ("owner", "limit")
     ),
     "dragoman_budget_left_usd": Metric(
-        Gauge, "US dollars left of a budget.", ("owner", "span"), node=True
+        Gauge, "Remaining budget in US dollars.", ("owner", "span"), node=True
     ),
     "dragoman_process_memory_bytes": Metric(Gauge, "Resident memory of all workers."),
-    "dragoman_database_up": Metric(Gauge, "1 if the database answered last.", node=True),
+    "dragoman_database_up": Metric(
+        Gauge, "1 if the database responded at the last check.", node=True
+    ),
     "dragoman_redis_up": Metric(
-        Gauge, "1 if Redis answered last; absent where none is configured.", node=True
+        Gauge,
+        "1 if Redis responded at the last check; absent if Redis is not configured.",
+        node=True,
     ),
     "dragoman_upstream_attempts_total": Metric(
-        Counter, "Calls of targets.", ("provider", "model", "outcome")
+        Counter, "Upstream calls by target.", ("provider", "model", "outcome")
     ),
     "dragoman_upstream_errors_total": Metric(
-        Counter, "Failed calls of targets.", ("provider", "model", "kind")
+        Counter, "Failed upstream calls by target.", ("provider", "model", "kind")
     ),
     "dragoman_tokens_total": Metric(Counter, "Tokens.", (*_TARGET_LABELS, "direction")),
     "dragoman_cost_usd_total": Metric(
-        Counter, "US dollars, where the price is known.", _TARGET_LABELS
+        Counter, "Cost in US dollars, where the price is known.", _TARGET_LABELS
     ),
     "dragoman_cache_requests_total": Metric(
         Counter,
-        "Requests on routes that keep answers: hit, semantic, miss or bypass.",
+        "Response cache lookups: hit, semantic, miss or bypass.",
         ("route", "result"),
     ),
     "dragoman_cache_saved_usd_total": Metric(
-        Counter, "US dollars that kept answers had cost.", ("route",)
+        Counter, "Cost in US dollars saved by cached responses.", ("route",)
     ),
     "dragoman_deployment_state": Metric(
-        Gauge, "0 usable, 1 on trial after a rest, 2 resting.", ("target",), node=True
+        Gauge,
+        "Circuit breaker state: 0 closed, 1 half-open, 2 open (in cooldown).",
+        ("target",),
+        node=True,
     ),
-    "dragoman_client_disconnects_total": Metric(Counter, "Clients that left early.", ("route",)),
+    "dragoman_client_disconnects_total": Metric(
+        Counter, "Clients that disconnected early.", ("route",)
+    ),
     "dragoman_log_spool_rows": Metric(Gauge, "Log rows not yet in the database."),
-    "dragoman_log_disk_rows": Metric(Gauge, "Log rows that wait on disk alone."),
-    "dragoman_log_disk_bytes": Metric(Gauge, "Disk space that the journal takes, in bytes."),
-    "dragoman_log_unrecorded_rows": Metric(Gauge, "Log rows that a kill would lose."),
-    "dragoman_log_dropped_total": Metric(Counter, "Log parts dropped under pressure.", ("part",)),
+    "dragoman_log_disk_rows": Metric(Gauge, "Log rows queued on disk only."),
+    "dragoman_log_disk_bytes": Metric(Gauge, "Disk space used by the journal, in bytes."),
+    "dragoman_log_unrecorded_rows": Metric(
+        Gauge, "Log rows that would be lost if the process were killed."
+    ),
+    "dragoman_log_dropped_total": Metric(
+        Counter, "Log parts dropped because of overload.", ("part",)
+    ),
     "dragoman_log_refused_total": Metric(
-        Counter, "Log rows that the database refused because of their values."
+        Counter, "Log rows that the database rejected because of their values."
     ),
     "dragoman_log_failed_batches_total": Metric(
-        Counter, "Batches of the log that the database did not take."
+        Counter, "Log batches that could not be written to the database."
     ),
-    "dragoman_config_version": Metric(Gauge, "Version of the registry in use.", node=True),
+    "dragoman_config_version": Metric(Gauge, "Version of the active registry.", node=True),
     "dragoman_build_info": Metric(Gauge, "Always 1.", ("version",), node=True),
 }
 _TOKENS = (
@@ -280,10 +293,6 @@ class Metrics:
     def use_names(self, snapshot: Snapshot) -> None:
         """Uses this registry's names as labels from now on."""
         self._snapshot = snapshot
-
-    def in_flight(self, change: int) -> None:
-        """Changes the number of requests in flight."""
-        self.requests_in_flight += change
 
     def count_shed(self) -> None:
         """Counts a request that was rejected by the concurrency limit."""

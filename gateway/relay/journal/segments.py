@@ -66,7 +66,7 @@ def encode_record(record: LogRecord) -> bytes:
 
 def _first_adaptations(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     omitted = len(rows) - MAX_ADAPTATIONS
-    note = f"{omitted} more changes are not in the log; /api/translate shows all"
+    note = f"{omitted} more changes were omitted from the log; /api/translate shows all"
     return [*rows[:MAX_ADAPTATIONS], {"field": "", "action": "dropped", "note": note}]
 
 
@@ -132,7 +132,7 @@ def storable_json(value: Any, depth: int = 0) -> Any:
 
 def _digits(value: int) -> str:
     # Python refuses to write very long numbers in decimal.
-    return str(value) if value.bit_length() <= 4096 else "[a number of many digits]"
+    return str(value) if value.bit_length() <= 4096 else "[a number with many digits]"
 
 
 def _text(value: str) -> str:
@@ -182,17 +182,16 @@ class Segment:
         """Whether nothing has been appended since its creation or reset."""
         return self._offset == 0
 
-    def fits(self, length: int) -> bool:
-        """Whether a record of this length can be appended."""
-        return self._offset + length + 2 * _HEADER.size <= self.size
-
-    def append(self, payload: bytes) -> None:
-        """Copies one record that fits, its header last, so that a torn record has none."""
+    def append(self, payload: bytes) -> bool:
+        """Copies one record; returns whether it fits. Its header last: a torn record has none."""
         start = self._offset + _HEADER.size
         end = start + len(payload)
+        if end + _HEADER.size > self.size:
+            return False
         self._map[start : end + len(_END)] = payload + _END
         self._map[self._offset : start] = _HEADER.pack(len(payload), zlib.crc32(payload))
         self._offset = end
+        return True
 
     def records(self) -> Iterator[LogRecord]:
         """The records that have been appended."""
@@ -265,7 +264,7 @@ def _records(data: bytes) -> Iterator[LogRecord]:
         try:
             yield _decoder.decode(payload)
         except msgspec.MsgspecError:
-            log.warning("a journal record of another version was left out")
+            log.warning("a journal record of another version was skipped")
 
 
 log = logging.getLogger(__name__)
@@ -358,7 +357,7 @@ class SegmentPool:
     def _note_full(self, error: OSError) -> None:
         if not self.full:
             why = error.strerror or type(error).__name__
-            log.error("the journal gets no more of the disk: %s; bodies are left out of it", why)
+            log.error("the journal has no disk space left: %s; bodies are omitted", why)
         self.full = True
         self._bound_reached = error.errno == errno.EDQUOT
         self._full_at = time.monotonic()

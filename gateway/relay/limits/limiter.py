@@ -1,7 +1,7 @@
 """Enforces limits and budgets: reserves before the call, settles after it.
 
     rules of key, project, team, route and provider
-      -> Limiter.reserve checks all of them, then counts in all, without an await in between
+      -> Limiter.admit   checks all of them, then counts in all, without an await in between
       -> Reservation     what was reserved; the call carries it
       -> Limiter.settle  replaces it by the actual use, however the call ended
 
@@ -177,14 +177,8 @@ class Limiter:
     async def admit(self, call: Call, route: Route, target: Target | None) -> Admission:
         """Reserves for a call and its attempt at a target; waits only if Redis has the counters.
 
-        Without a target the response is cached.
-        """
-        return self.reserve(call, route, target)
-
-    def reserve(self, call: Call, route: Route, target: Target | None) -> Admission:
-        """Reserves for a call and its attempt at a target.
-
-        Later attempts of the same call are checked only against the limits of target and provider.
+        Without a target the response is cached. Later attempts of the same call are checked only
+        against the limits of target and provider.
         """
         exchange = call.exchange
         if exchange.snapshot is not self._snapshot:
@@ -338,7 +332,7 @@ class Limiter:
             return
         self._warned_windows[rule.name] = window
         log.warning(
-            "a budget's soft limit is passed",
+            "the soft limit of a budget was exceeded",
             extra={"owner": rule.owner, "span": rule.span, "soft": rule.soft / limits.UNITS},
         )
 
@@ -489,19 +483,28 @@ def refusal_error(refused: LimitRefusal) -> Error:
         message = f"{_describe(rule)}; try again in {wait} s"
         return Error(kind="rate_limit", message=message, retry_after_s=wait)
     if refused.used < rule.limit:
-        message = f"the rest of {_describe(rule)} is reserved by requests under way"
+        message = (
+            f"{_describe(rule)} would be exceeded: {_usd(rule.limit - refused.used)} USD left, "
+            "reserved by requests in progress"
+        )
         return Error(kind="rate_limit", message=message, retry_after_s=wait)
-    return Error(kind="quota", message=f"{_describe(rule)} is spent", retry_after_s=wait)
+    return Error(kind="quota", message=f"{_describe(rule)} is used up", retry_after_s=wait)
+
+
+_BUDGET_PERIODS = {"day": "daily", "week": "weekly", "month": "monthly", "total": "total"}
 
 
 def _describe(rule: Rule) -> str:
     if rule.metric == "usd":
-        usd = f"{rule.limit / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
-        period = "in all" if rule.span == "total" else f"a {rule.span}"
-        return f"the budget of {rule.label} of {usd} USD {period}"
+        period = _BUDGET_PERIODS[rule.span]
+        return f"the {period} budget of {_usd(rule.limit)} USD of {rule.label}"
     if rule.metric == "concurrency":
-        return f"{rule.label} may have {_count(rule.limit, 'requests')} at a time"
-    return f"{rule.label} may have {_count(rule.limit, rule.metric)} a {rule.span}"
+        return f"{rule.label} is limited to {_count(rule.limit, 'concurrent requests')}"
+    return f"{rule.label} is limited to {_count(rule.limit, rule.metric)} per {rule.span}"
+
+
+def _usd(units: int) -> str:
+    return f"{units / limits.UNITS:,.6f}".rstrip("0").rstrip(".")
 
 
 def _count(number: int, what: str) -> str:

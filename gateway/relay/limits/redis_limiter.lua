@@ -1,7 +1,8 @@
 -- Limits on Redis: the functions of gateway/routing/limits.py over hashes, in one script.
 --
 -- KEYS[1] is the prefix of all keys. ARGV[1] is JSON:
---   lease_name    the process's lease, under which it reserves
+--   process_id    the process that calls
+--   lease         the number of its lease, under which it reserves. Only the newest one counts
 --   lease_s       seconds for which the lease is valid; 0 ends it
 --   now           unix seconds; 0 for Redis's own clock
 --   epoch         identifies Redis's memory, as the caller last saw it. If Redis has another
@@ -9,14 +10,15 @@
 --   seed          `batches` holds all recorded spend
 --   batches       finished reservations, {id, rows}. A batch whose answer was lost is sent again
 --                 under its id and not applied twice. A row: {name, what, amount, used,
---                 lease_name, span | window}; for the kind `sync`, `used` is a minimum
---   process_id    the process that sends the batches
+--                 lease, span | window}; for the kind `sync`, `used` is a minimum. A row with
+--                 `in_flight` reserves again what a request in flight had reserved before
 --   confirmed     ids of batches whose answer has arrived
 --   reserve       rules to check: {name, what, limit, amount, ttl, span | window}
 --   request_rows  how many of `reserve` belong to the request; the others are the attempt's
--- A hash holds `h` (the newest slot or window), `b0`..`b12` (buckets) and `r<lease>` (reserved).
+-- A hash holds `h` (the newest slot or window), `b0`..`b12` (buckets) and `r<process>.<lease>`
+-- (reserved). The hash `leases` holds `<lease> <end>` of each process.
 -- Returns the index of the rule that refused (0: none), milliseconds until a retry may succeed,
--- then the used and reserved amounts of each rule that was checked. If a rule of the attempt
+-- the number of the lease, then the used and reserved amounts of each rule that was checked. If a rule of the attempt
 -- refuses, the request's own rules are reserved nevertheless.
 local SLICES, BUCKETS = 12, 13
 local prefix, request = KEYS[1], cjson.decode(ARGV[1])
@@ -35,20 +37,28 @@ if epoch ~= request.epoch then return {-1, epoch or ''} end
 
 local function to_int(number) return string.format('%.0f', number) end
 
--- Reservations under an expired lease are not counted.
-local leases = prefix .. 'leases'
-if request.lease_s > 0 then
-  redis.call('HSET', leases, request.lease_name, now + request.lease_s)
-else
-  redis.call('HDEL', leases, request.lease_name)
+-- Reservations under an expired lease, or under an earlier one of a process, are not counted.
+local leases, newest = prefix .. 'leases', request.lease
+local function read_lease(text)
+  local number, ends = string.match(text, '^(%d+) (.+)$')
+  return tonumber(number), tonumber(ends)
 end
+local stored = redis.call('HGET', leases, request.process_id)
+if stored then newest = math.max(newest, (read_lease(stored))) end
+if request.lease_s > 0 then
+  redis.call('HSET', leases, request.process_id, newest .. ' ' .. now + request.lease_s)
+else
+  redis.call('HDEL', leases, request.process_id)
+end
+local function reserved_field(process, lease) return 'r' .. process .. '.' .. lease end
 local reserved_fields = {}
-local lease_ends = redis.call('HGETALL', leases)
-for n = 1, #lease_ends, 2 do
-  if tonumber(lease_ends[n + 1]) > now then
-    reserved_fields[#reserved_fields + 1] = 'r' .. lease_ends[n]
+local known = redis.call('HGETALL', leases)
+for n = 1, #known, 2 do
+  local number, ends = read_lease(known[n + 1])
+  if ends > now then
+    reserved_fields[#reserved_fields + 1] = reserved_field(known[n], number)
   else
-    redis.call('HDEL', leases, lease_ends[n])
+    redis.call('HDEL', leases, known[n])
   end
 end
 
@@ -58,7 +68,7 @@ local function read(key, rule)
   local reserved, used = 0, 0
   if #reserved_fields > 0 then
     for _, amount in ipairs(redis.call('HMGET', key, unpack(reserved_fields))) do
-      reserved = reserved + (tonumber(amount) or 0)
+      reserved = reserved + math.max(tonumber(amount) or 0, 0)
     end
   end
   local counts = {}
@@ -110,12 +120,11 @@ local function settle(row)
     local used = read(key, {what = 'usd', window = row.window})
     if row.used > used then spend(key, row.window, row.used - used) end
   else
-    local field = 'r' .. row.lease_name
-    local remaining = (tonumber(redis.call('HGET', key, field)) or 0) - row.amount
-    if remaining > 0 then
-      redis.call('HSET', key, field, to_int(remaining))
-    else
-      redis.call('HDEL', key, field)
+    if row.lease == newest and row.amount > 0 then
+      -- Without a floor, so that the result does not depend on the order of the batches.
+      local field = reserved_field(request.process_id, newest)
+      local amount = (row.in_flight and '' or '-') .. to_int(row.amount)
+      if redis.call('HINCRBY', key, field, amount) == 0 then redis.call('HDEL', key, field) end
     end
     if row.used > 0 then
       if row.what == 'usd' then spend(key, row.window, row.used) else add(key, row.span, row.used) end
@@ -169,8 +178,8 @@ for n = 1, reserved_rows do
   if rule.what == 'requests' then
     add(key, rule.span, 1)
   else
-    redis.call('HINCRBY', key, 'r' .. request.lease_name, to_int(rule.amount))
+    redis.call('HINCRBY', key, reserved_field(request.process_id, request.lease), to_int(rule.amount))
   end
   if rule.ttl > 0 then redis.call('EXPIRE', key, rule.ttl) end
 end
-return {refused, wait, unpack(answer)}
+return {refused, wait, request.lease, unpack(answer)}

@@ -5,11 +5,11 @@ one, checks every rule of a request, and reserves. Cached responses are read and
 the same pipeline. Calls that end while no request arrives are settled in a batch soon after.
 Each call renews the lease of its process; reservations of a process whose lease of LEASE_S
 has expired no longer count. While Redis is unavailable each machine counts on its own, as
-it does without Redis.
+it does without Redis, beginning with its requests in flight.
 
 Spending is counted both here and in Redis. A Redis that has lost its data has lost its epoch
 too: the script then rejects every call until each process has sent the spending it knows of
-(from the database and its own).
+(from the database and its own) and the reservations of its requests in flight.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -36,9 +35,11 @@ from gateway.relay.exchange.reservation import (
 )
 from gateway.relay.limits.limiter import Limiter, RecordedSpend, budget_refusal
 from gateway.relay.limits.redis_client import CacheWrite, RedisClient, RedisUnavailable
+from gateway.relay.limits.redis_lease import ProcessLease, Row, clamp_int, reservation_row
+from gateway.relay.limits.redis_settlements import Settlements, SpendSync
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
-from gateway.routing.limits import Bound, Estimate, Rule
+from gateway.routing.limits import Estimate, Rule
 from gateway.routing.snapshot import Route, Target
 
 log = logging.getLogger(__name__)
@@ -69,12 +70,11 @@ class RedisLimiter(Limiter):
     ) -> None:
         super().__init__(counters, clock=clock)
         self.client = RedisClient(url)
-        self._process_id = uuid.uuid4().hex[:12]
-        self._lease_number = 0
+        self.lease = ProcessLease(counters)
         self._unavailable_until = 0.0
         self._unavailable = False
         self.settlements = Settlements()
-        self.spend_sync = SpendSync(counters, self.client, self.settlements)
+        self.spend_sync = SpendSync(counters, self.client, self.settlements, self.lease)
         self._pending_cache_writes: list[CacheWrite] = []
         self._flush_timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -84,11 +84,6 @@ class RedisLimiter(Limiter):
     def is_up(self) -> bool:
         """Whether the last call of Redis succeeded."""
         return not self._unavailable
-
-    @property
-    def lease_name(self) -> str:
-        """The current lease of this process."""
-        return f"{self._process_id}.{self._lease_number}"
 
     def start(self) -> None:
         """Starts to renew the lease at intervals."""
@@ -121,7 +116,7 @@ class RedisLimiter(Limiter):
                     return CACHED
             return ADMITTED
         if _loop_time() < self._unavailable_until:
-            return self.reserve(call, route, target)
+            return await super().admit(call, route, target)
         task = asyncio.get_running_loop().create_task(self._reserve_all(call, request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -132,7 +127,7 @@ class RedisLimiter(Limiter):
             task.add_done_callback(self._release_abandoned)
             raise
         if result is None:  # Redis is unavailable
-            return self.reserve(call, route, target)
+            return await super().admit(call, route, target)
         if not call.limits_reserved:
             self.set_limit_headers(call, request.request_bounds, result.counts)
             if result.request_refusal is not None:
@@ -182,6 +177,15 @@ class RedisLimiter(Limiter):
         except RedisUnavailable as error:
             self._note_unavailable(error)
 
+    def _reserve(
+        self, call: Call, bounds: Bounds, estimate: Estimate, *, attempt: bool = False
+    ) -> LimitRefusal | None:
+        """Reserves here while Redis is unavailable, and in Redis when it is back."""
+        refused = super()._reserve(call, bounds, estimate, attempt=attempt)
+        if refused is None:
+            self.lease.add(call.reservations[-1])
+        return refused
+
     def _release_abandoned(self, task: asyncio.Task[_RedisReservation | None]) -> None:
         if not task.cancelled() and task.exception() is None and (result := task.result()):
             for reservation in result.reservations:
@@ -194,8 +198,8 @@ class RedisLimiter(Limiter):
         estimates = [request.request_estimate] * len(request.request_bounds) + [
             request.attempt_estimate
         ] * len(request.attempt_bounds)
-        started, lease_name = call.exchange.started_at, self.lease_name
-        rows = [_row(b, w, started) for b, w in zip(bounds, estimates, strict=True)]
+        started = call.exchange.started_at
+        rows = [reservation_row(b, w, started) for b, w in zip(bounds, estimates, strict=True)]
         key = ""
         if call.cache_lookup is not None:
             key, call.cache_lookup.key = call.cache_lookup.key, ""
@@ -203,7 +207,7 @@ class RedisLimiter(Limiter):
         if answer is None:
             return None
         blob = answer.pop() if key else None
-        number, retry_after_ms, *counts = answer
+        number, retry_after_ms, lease, *counts = answer
         request_counts = counts[: 2 * len(request.request_bounds)]
         refused = None
         if number:
@@ -214,19 +218,14 @@ class RedisLimiter(Limiter):
         reservations = []
         if request.request_bounds:
             reservations.append(
-                Reservation(
-                    request.request_bounds, request.request_estimate, started, lease_name=lease_name
-                )
+                Reservation(request.request_bounds, request.request_estimate, started)
             )
         if refused is None and request.attempt_bounds:
-            attempt = Reservation(
-                request.attempt_bounds,
-                request.attempt_estimate,
-                started,
-                attempt=True,
-                lease_name=lease_name,
+            reservations.append(
+                Reservation(request.attempt_bounds, request.attempt_estimate, started, attempt=True)
             )
-            reservations.append(attempt)
+        for reservation in reservations:
+            self.lease.add(reservation, lease=lease)
         self._log_soft_limits(request.request_bounds, request_counts, started)
         return _RedisReservation(reservations, request_counts, None, refused, blob)
 
@@ -245,26 +244,23 @@ class RedisLimiter(Limiter):
 
     def release(self, reservation: Reservation, tokens: int, units: int) -> None:
         """Settles one reservation, with the next round trip."""
-        if not reservation.lease_name:
-            super().release(reservation, tokens, units)
-            for bound in reservation.bounds if units > 0 else ():
-                if bound.metric == "usd":
-                    # Reserved here while Redis was unavailable; Redis has no reservation for it.
-                    row = _row(bound, reservation.estimate, reservation.started_at)
-                    row |= {"amount": 0, "used": clamp_int(units), "lease_name": self.lease_name}
-                    self.settlements.waiting.append(row)
-                    self.spend_sync.windows[bound.rule.name] = row["window"]
+        live = self.lease.remove(reservation)
+        if live is None:
             return
-        used = {"tokens": tokens, "usd": units}
+        if live.is_local:
+            super().release(reservation, tokens, units)
+        used = {"tokens": tokens if live.lease else 0, "usd": units}
         for bound in reservation.bounds:
             if bound.metric == "requests":
                 continue
-            row = _row(bound, reservation.estimate, reservation.started_at)
+            row = reservation_row(bound, reservation.estimate, reservation.started_at)
             row["used"] = clamp_int(max(0, used.get(bound.metric, 0)))
-            row["lease_name"] = reservation.lease_name
-            self.settlements.waiting.append(row)
+            row["lease"] = live.lease
+            if live.lease or row["used"]:
+                self.settlements.waiting.append(row)
             if bound.metric == "usd" and units > 0:
-                limits.add_spend(self.counters.local_slot, bound.offset, row["window"], units)
+                if not live.is_local:
+                    limits.add_spend(self.counters.local_slot, bound.offset, row["window"], units)
                 self.spend_sync.windows[bound.rule.name] = row["window"]
         self._flush_soon()
 
@@ -307,8 +303,7 @@ class RedisLimiter(Limiter):
         batches, confirmed_ids = self.settlements.next_batches()
         cache_writes, self._pending_cache_writes = self._pending_cache_writes, []
         payload: dict[str, Any] = {
-            "lease_name": self.lease_name,
-            "process_id": self._process_id,
+            "process_id": self.lease.process_id,
             "lease_s": 0 if closing else LEASE_S,
             "now": self.injected_now(),
             "confirmed": confirmed_ids,
@@ -325,166 +320,22 @@ class RedisLimiter(Limiter):
         self.settlements.confirm(batches)
         if self._unavailable:
             self._unavailable = False
-            log.warning("Redis is back: limits are counted for all machines again")
+            log.warning("Redis is available again: limits are shared by all machines")
         return answer
 
     def _note_unavailable(self, error: Exception) -> None:
-        # The script may or may not have run: use a new lease, so that its reservations expire.
-        self._lease_number += 1
+        # The script may or may not have run: begin a new lease, under which only
+        # the reservations that are known here count.
+        self.lease.renew()
+        self.lease.count_locally()
         self._unavailable_until = _loop_time() + RECONNECT_S
         if not self._unavailable:
             self._unavailable = True
-            log.warning("Redis is away: limits are counted here alone", extra={"error": str(error)})
+            log.warning(
+                "Redis is unavailable: this machine counts limits on its own",
+                extra={"error": str(error)},
+            )
 
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _row(bound: Bound, estimate: Estimate, started: float) -> Row:
-    rule = bound.rule
-    row: Row = {"name": rule.name, "what": rule.metric, "limit": rule.limit}
-    row["amount"] = clamp_int(limits.estimated_use(rule, estimate))
-    if rule.metric == "usd":
-        row["window"], ends = limits.calendar_window(started, rule.span)
-        row["ttl"] = 0 if ends is None else max(60, int(ends - started) + 86400)
-    else:
-        row["span"] = bound.span_s
-        # Longer than any request, as the same hash contains the reservations.
-        row["ttl"] = max(2 * bound.span_s, 7200)
-    return row
-
-
-# --- restoring spending -----------------------------------------------------------------
-# The script rejects callers whose epoch is not Redis's. A Redis that has lost its data has no
-# epoch: the first process to call sends the spending it knows and sets a new epoch; every other
-# process sends its own before it continues under that epoch.
-
-Row = dict[str, Any]
-
-# The script's result for a process that must first send its spending.
-_REDIS_RESET = -1
-# How often to retry if another process sets a new epoch first.
-_TRIES = 4
-# Maximum pending rows while Redis is unavailable; the oldest beyond it are dropped.
-MAX_UNSETTLED_ROWS = 20_000
-_MAX_CONFIRMED_IDS = 1000
-
-
-class Settlements:
-    """Settlements that Redis has not confirmed, in batches with an id.
-
-    A batch whose reply was lost is sent again under its id, and Redis applies it once.
-
-    Attributes:
-        waiting: rows for the next batch.
-    """
-
-    def __init__(self) -> None:
-        self.waiting: list[Row] = []
-        self._sent: list[Row] = []
-        self._unconfirmed: list[Row] = []
-        self._confirmed_ids: list[str] = []
-        self._count = 0
-
-    def next_batches(self) -> tuple[list[Row], list[str]]:
-        """The batches to send now, and confirmed ids that Redis may delete."""
-        batches, self._unconfirmed = self._unconfirmed, []
-        if self.waiting:
-            self._count += 1
-            batches.append({"id": str(self._count), "rows": self.waiting})
-            self.waiting = []
-        self._sent += batches
-        ids, self._confirmed_ids = (
-            self._confirmed_ids[:_MAX_CONFIRMED_IDS],
-            self._confirmed_ids[_MAX_CONFIRMED_IDS:],
-        )
-        return batches, ids
-
-    def confirm(self, batches: list[Row]) -> None:
-        """Marks batches as applied by Redis."""
-        self._forget_sent(batches)
-        self._confirmed_ids += [batch["id"] for batch in batches]
-
-    def fail(self, batches: list[Row], ids: list[str]) -> None:
-        """Requeues batches after a failure, without the oldest beyond MAX_UNSETTLED_ROWS."""
-        self._forget_sent(batches)
-        self._confirmed_ids += ids
-        self._unconfirmed = [*batches, *self._unconfirmed]
-        while sum(len(batch["rows"]) for batch in self._unconfirmed) > MAX_UNSETTLED_ROWS:
-            self._unconfirmed.pop(0)
-        del self.waiting[:-MAX_UNSETTLED_ROWS]
-
-    def _forget_sent(self, batches: list[Row]) -> None:
-        ids = {batch["id"] for batch in batches}
-        self._sent = [batch for batch in self._sent if batch["id"] not in ids]
-
-    def unsettled_units(self, name: str, window: int) -> int:
-        """Units spent in a budget's window that Redis has not confirmed."""
-        batches = [*self._sent, *self._unconfirmed, {"rows": self.waiting}]
-        return sum(
-            row["used"]
-            for batch in batches
-            for row in batch["rows"]
-            if row["what"] == "usd" and row["name"] == name and row["window"] == window
-        )
-
-
-class SpendSync:
-    """The spending that one process knows of; the amounts are in its local counters.
-
-    Attributes:
-        windows: the current window of each budget with known spending, by rule name.
-        on_redis_reset: called when Redis has lost its data.
-    """
-
-    def __init__(
-        self, counters: SharedCounters, client: RedisClient, settlements: Settlements
-    ) -> None:
-        self.windows: dict[str, int] = {}
-        self.on_redis_reset: Callable[[], None] = lambda: None
-        self._counters, self._client, self._settlements = counters, client, settlements
-        self._epoch = ""
-
-    async def run_script(self, payload: Row, cache_key: str, cache_writes: list[CacheWrite]) -> Any:
-        """The script's result, after sending the known spending if Redis has lost its data.
-
-        Raises RedisUnavailable.
-        """
-        payload |= {"epoch": self._epoch, "seed": False}
-        for _ in range(_TRIES):
-            answer = await self._client.run_script(
-                msgspec.json.encode(payload), cache_key, cache_writes
-            )
-            if answer[0] != _REDIS_RESET:
-                self._epoch = payload["epoch"]
-                return answer
-            if not payload["seed"]:
-                spend_batch = {"id": uuid.uuid4().hex, "rows": self._spend_rows()}
-                payload |= {"batches": [spend_batch, *payload["batches"]], "seed": True}
-                self.on_redis_reset()
-            payload["epoch"] = answer[1].decode() or uuid.uuid4().hex
-        raise RedisUnavailable("it forgets again and again")
-
-    def _spend_rows(self) -> list[Row]:
-        slots = (self._counters.local_slot, *self._counters.peer_slots)
-        rows = []
-        for name, window in self.windows.items():
-            offset = self._counters.counter_offset(name)
-            used = (
-                sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
-                if offset is not None
-                else 0
-            )
-            # Unsettled rows are sent separately, in their batches.
-            used -= self._settlements.unsettled_units(name, window)
-            if used > 0:
-                rows.append(
-                    {"name": name, "what": "sync", "window": window, "used": clamp_int(used)}
-                )
-        return rows
-
-
-def clamp_int(number: int) -> int:
-    """The number, limited to what Redis can store as an integer."""
-    return min(number, 2**62)

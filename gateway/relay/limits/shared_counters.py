@@ -112,7 +112,7 @@ class SharedCounters:
             if directory is not None:
                 self._open(directory)
         except OSError:
-            log.exception("the counters of limits can not be shared; this process counts alone")
+            log.exception("the limit counters cannot be shared; this process counts on its own")
             self._close_files()
         if self._table_file is None:
             self._table = memoryview(bytearray(_TABLE_BYTES)).cast("q")
@@ -191,7 +191,7 @@ class SharedCounters:
         try:
             slot_file.reserve(offset)
         except OSError as error:
-            log.error("limits are counted by each process alone from now on: %s", error.strerror)
+            log.error("each process counts limits on its own from now on: %s", error.strerror)
             local_slot = memoryview(bytearray(_SLOT_BYTES)).cast("q")
             for existing in self._offsets.values():
                 local_slot[existing : existing + COUNTER_SIZE] = self.local_slot[
@@ -216,7 +216,7 @@ class SharedCounters:
 
     def _warn_full(self) -> None:
         if not self._warned_full:
-            log.error("there are more limits than can be counted; stop all and delete `limits`")
+            log.error("there are too many limits to count; stop all processes and delete `limits`")
             self._warned_full = True
 
     def map_new_slots(self) -> None:

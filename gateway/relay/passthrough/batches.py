@@ -267,7 +267,10 @@ async def _run_in_thread(job: Callable[[], T]) -> T | None:
     try:
         return await asyncio.to_thread(job)
     except Exception:
-        log.exception("the cost of a batch could not be counted; it is tried again when asked for")
+        log.exception(
+            "the cost of a batch could not be computed; it is retried at the next "
+            "request for the batch"
+        )
         return None
 
 

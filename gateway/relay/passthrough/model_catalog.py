@@ -17,9 +17,8 @@ import msgspec
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.dialects import DIALECTS
 from gateway.providers.redact import scrub
-from gateway.relay.runtime import RequestTemplates
 from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.client import Upstreams
+from gateway.relay.upstream.client import RequestTemplates, Upstreams
 from gateway.routing.snapshot import Provider
 
 DEADLINE_S = 10.0
@@ -105,7 +104,7 @@ async def list_models(
         async with asyncio.timeout(timeout_s):
             status, models = await _fetch_models(upstreams, provider)
     except TimeoutError:
-        detail = f"no answer within {timeout_s:g} s"
+        detail = f"no response within {timeout_s:g} s"
     except GatewayError as failure:
         status, detail = failure.error.status, failure.error.message
     ms = round((time.perf_counter() - started) * 1000, 1)
@@ -122,7 +121,7 @@ async def _fetch_models(
     templates = RequestTemplates()
     path = provider.paths.get(_VERB) or _PATHS.get(provider.dialect)
     if path is None:
-        raise bad_upstream("this kind of provider has no list of models")
+        raise bad_upstream("this kind of provider has no model list")
     dialect = DIALECTS[provider.dialect]
     headers = templates.headers(provider, _HEADERS.get(provider.dialect, {}))
     url = templates.url(provider, path)
@@ -130,7 +129,7 @@ async def _fetch_models(
         url = url.copy_with(host=url.host.replace(*_CATALOG_HOSTS[provider.dialect], 1))
         headers = httpx.Headers({**headers, "host": url.netloc.decode("ascii")})
     headers = await AccessTokens().headers(provider, "GET", url, headers, b"")
-    answer = await upstreams.send("GET", url, headers, b"", 10.0)
+    answer = await upstreams.send("GET", url, headers, b"", 10.0, network=provider.network)
     try:
         data = await answer.read_all(MAX_BYTES)
     finally:
@@ -150,7 +149,7 @@ def parse_models(data: bytes) -> tuple[ListedModel, ...]:
     if isinstance(body, dict):
         rows = next((body[key] for key in _LIST_FIELDS if key in body), None)
     if not isinstance(rows, list):
-        raise bad_upstream("the answer is no list of models")
+        raise bad_upstream("the response is not a list of models")
     entries = (_parse_model(row) for row in rows[:MAX_MODELS] if isinstance(row, dict))
     return tuple({row.name: row for row in entries if row is not None}.values())
 

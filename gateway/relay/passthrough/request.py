@@ -25,8 +25,7 @@ from gateway.framing.multipart import Part
 from gateway.providers import edits as profile_edits
 from gateway.providers import passthrough_catalog
 from gateway.providers.passthrough_catalog import Operation
-from gateway.relay.exchange.call import Call, Exchange
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.call import Call, Deadlines, Exchange
 from gateway.relay.exchange.passthrough import PassthroughState, PassthroughUsage
 from gateway.relay.exchange.spool import SpooledBody
 from gateway.relay.passthrough import resource_ids
@@ -66,7 +65,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     provider = target.model.provider
     path_template = provider_path(provider, operation.family)
     if path_template is None:
-        message = f"the provider {provider.name} has no {operation.family}"
+        message = f"the provider {provider.name} does not support {operation.family}"
         raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
     content, report = _content(exchange, target)
     path = model_names.expand_path_template(path_template, target.model.name)

@@ -27,13 +27,11 @@ from gateway.dialects.openai_responses.stored_responses import (
     with_response_fields,
 )
 from gateway.framing.sse import Decoder
-from gateway.relay.exchange.call import Call, Client, Exchange
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run.pipeline import RunCall
 from gateway.relay.run.reply import response_context
-from gateway.relay.run.serve import CLIENT_GONE, serve_call
-from gateway.relay.run.settle import settle
+from gateway.relay.run.settle import CLIENT_GONE, serve_call, settle
 from gateway.relay.run.store_policy import MAX_STORED_BYTES, mask_stored_response
 from gateway.relay.state.responses import HEARTBEAT_S
 
@@ -115,12 +113,12 @@ class BackgroundResponses:
         policy = exchange.store_policy
         if policy is None or not policy.store or not call.recorder.enabled:
             raise invalid(
-                "background: the response has to be kept to be asked after; it needs "
-                "store true, and a key and route whose bodies are kept",
+                "background: the response must be stored so that it can be read later; set "
+                "store to true, and use a key and route with body logging",
                 "background",
             )
         if len(self._jobs) >= MAX_JOBS or self._runtime.draining:
-            message = f"no more than {MAX_JOBS} responses may run in the background"
+            message = f"at most {MAX_JOBS} responses can run in the background"
             if self._runtime.draining:
                 message = "the gateway is shutting down"
             raise GatewayError(Error(kind="overloaded", message=message))
@@ -153,8 +151,8 @@ class BackgroundResponses:
 
     async def _run_job(self, call: Call, job: BackgroundJob, run_call: RunCall) -> None:
         runtime = self._runtime
-        runtime.metrics.in_flight(1)
-        deadlines = job.deadlines = runtime.deadline_ticker.open()
+        runtime.metrics.requests_in_flight += 1
+        deadlines = job.deadlines = Deadlines(runtime.deadline_ticker)
         job.response = _with_status(job.response, "in_progress")
         client = Client(_response_sink(call, job))
         error: Error | None = _CANCELLED if job.cancelled else None
@@ -170,7 +168,7 @@ class BackgroundResponses:
                 work = run_call(runtime, call, client, deadlines)
                 await serve_call(runtime, call, client, deadlines, work, fail)
         finally:
-            runtime.metrics.in_flight(-1)
+            runtime.metrics.requests_in_flight -= 1
             deadlines.close()
             await self._end(call, client, job, error)
 

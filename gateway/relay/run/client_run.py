@@ -15,8 +15,7 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import Failed
 from gateway.dialects.base import IdlePlan, RequestPlan, ResponseContext, SplitPlan
-from gateway.relay.exchange.call import Call, Client, Exchange, Header
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Header
 from gateway.relay.run import shadow
 from gateway.relay.run.pipeline import RunResult, run
 from gateway.relay.run.reply import decode, id_headers
@@ -118,7 +117,7 @@ class _FanOut:
             part_call.error, part_call.outcome = failure.error, "error"
             raise
         finally:
-            if not part_call.settled:
+            if part_call.entry is None:
                 settle(self.runtime, part_call, client)
             self.call.attempts += part_call.attempts
             self.call.attempt.adaptations = part_call.attempt.adaptations
@@ -148,6 +147,8 @@ class _FanOut:
             exchange.stream,
             exchange.client_ip,
         )
+        if exchange.trace is not None:
+            part.trace = exchange.trace.child()
         part.body, part.fields = msgspec.json.encode(fields), fields
         return Call(part)
 

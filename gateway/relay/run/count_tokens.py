@@ -17,8 +17,7 @@ import msgspec
 from gateway.canon.errors import GatewayError
 from gateway.providers.auth import MAKERS
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
 from gateway.relay.run.pipeline import parse_ahead, parse_unless_passed, select_targets
 from gateway.relay.run.reply import answer_headers, decode
@@ -95,7 +94,9 @@ async def _count_upstream(
             headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
         extra = exchange.trace_headers() if runtime.config.trace_headers else ()
         content = prepared.content
-        answer = await runtime.upstreams.send("POST", url, headers, content, 5.0, extra)
+        answer = await runtime.upstreams.send(
+            "POST", url, headers, content, 5.0, extra, network=target.model.provider.network
+        )
         try:
             data = await answer.read_all()
         finally:

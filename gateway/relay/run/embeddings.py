@@ -44,7 +44,7 @@ def embed_adapter(provider: Provider) -> EmbedProvider:
     """The embeddings adapter of a provider. Raises GatewayError if it has none."""
     adapter = dialect_for(provider).embed_provider
     if adapter is None:
-        message = f"the provider {provider.name} makes no embeddings"
+        message = f"the provider {provider.name} does not support embeddings"
         raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
     return adapter
 
@@ -54,7 +54,7 @@ def parse_embed_request(call: Call) -> EmbedRequest:
     exchange = call.exchange
     client = exchange.dialect.embed_client
     if client is None:
-        raise invalid("there are no embeddings in this dialect")
+        raise invalid("this dialect has no embeddings")
     body = decode(exchange.body)
     if exchange.dialect.model_in_path and isinstance(body, dict):
         body |= {"model": exchange.model}
@@ -146,7 +146,8 @@ def _content(call: Call, target: Target, data: bytes) -> bytes:
     request, response = parse_embed_request(call), adapter.parse_embed(decode(data))
     if len(response.vectors) != len(request.inputs):
         raise bad_upstream(
-            f"the upstream gave {len(response.vectors)} vectors for {len(request.inputs)} inputs"
+            f"the upstream returned {len(response.vectors)} vectors for {len(request.inputs)} "
+            "inputs"
         )
     call.attempt.tap.note_embeddings(response)
     body = msgspec.json.encode(render_embed_response(call, request, response))
@@ -235,7 +236,7 @@ async def answer_in_batches(
     for request, response in zip(requests, responses, strict=True):
         if len(response.vectors) != len(request.inputs):
             counts = f"{len(response.vectors)} vectors for {len(request.inputs)} inputs"
-            raise bad_upstream(f"the upstream gave {counts}")
+            raise bad_upstream(f"the upstream returned {counts}")
     merged = merge_responses(responses)
     call.attempt.tap.note_embeddings(merged)
     body = msgspec.json.encode(render_embed_response(call, parse_embed_request(call), merged))
@@ -273,16 +274,18 @@ async def _send_batch(
     async with slots:
         if provider.auth in MAKERS:
             headers = await runtime.tokens.headers(provider, "POST", url, headers, content)
-        extra = exchange.trace_headers() if runtime.config.trace_headers else ()
+        extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
         connect_s = limits.connect_s
-        answer = await runtime.upstreams.send("POST", url, headers, content, connect_s, extra)
+        answer = await runtime.upstreams.send(
+            "POST", url, headers, content, connect_s, extra, network=provider.network
+        )
         try:
             data = await answer.read_all()
         finally:
             await answer.close()
     if answer.status != 200:
         error = prepared.dialect.provider.parse_error(answer.status, answer.headers, data)
-        raise GatewayError(runtime.redacted(exchange.snapshot, error))
+        raise GatewayError(runtime.provider_secrets.redact(exchange.snapshot, error))
     return data
 
 

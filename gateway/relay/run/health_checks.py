@@ -76,7 +76,7 @@ class Checks:
             try:
                 self._start_due_checks()
             except Exception:
-                log.exception("the checks of targets failed; they are tried again")
+                log.exception("the health checks of targets failed; they are retried")
 
     def _start_due_checks(self) -> None:
         runtime = self._runtime

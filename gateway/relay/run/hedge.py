@@ -13,19 +13,18 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from gateway.canon.errors import Error, GatewayError
-from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Header
-from gateway.relay.exchange.deadlines import Deadlines, StopReason
+from gateway.relay.exchange.call import NO_HEDGE_LOSS, Call, Client, Deadlines, Header, StopReason
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 from gateway.relay.exchange.usage_estimate import BY_TEXT, REPORTED, usage_of
 from gateway.relay.run.settle import charge_for, price_usage
+from gateway.routing.candidates import Candidate, RetryPlan
 from gateway.routing.limits import Estimate, units
-from gateway.routing.retry_plan import Candidate, RetryPlan
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
 RunAttempt = Callable[["Runtime", Call, Client, Deadlines, Candidate], Awaitable[None]]
-_LOSER_MESSAGE = "another target answered first"
+_LOSER_MESSAGE = "another target responded first"
 
 
 async def race(
@@ -81,7 +80,7 @@ class _Racer:
 
     async def _run(self) -> None:
         hedge_race = self._race
-        self.deadlines = hedge_race.runtime.deadline_ticker.open()
+        self.deadlines = Deadlines(hedge_race.runtime.deadline_ticker)
         try:
             await hedge_race.attempt(
                 hedge_race.runtime, self.call, self.client, self.deadlines, self.candidate
@@ -232,7 +231,7 @@ class _Race:
 
 
 def _no_answer() -> Error:
-    return Error(kind="upstream_error", message="no target has answered")
+    return Error(kind="upstream_error", message="no target has responded")
 
 
 def _mark_loser(call: Call) -> Estimate:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.canon.errors import GatewayError
 from gateway.dialects.base import Dialect
-from gateway.relay.exchange.call import Call, Client, Exchange
-from gateway.relay.exchange.deadlines import stop_error
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_error
+from gateway.relay.exchange.trace import trace_context
 from gateway.relay.run.pipeline import run
-from gateway.relay.run.serve import CLIENT_GONE, record_failure, serve_call
+from gateway.relay.run.settle import CLIENT_GONE, record_failure, serve_call
 from gateway.routing.snapshot import ApiKey, Route
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def internal_call(
     )
     exchange.key = ApiKey(id=0, prefix=label, name=label, digest=b"")
     exchange.route, exchange.model = route, route.name
+    if runtime.telemetry is not None:
+        exchange.trace = trace_context({}, runtime.telemetry)
     call = Call(exchange)
     # Limits of a route are for its clients; those of a provider apply.
     call.limits_reserved = True
@@ -55,7 +57,7 @@ async def run_internal_call(runtime: Runtime, call: Call) -> None:
     """Runs the call. Never raises for a failure of an upstream; the log record has it."""
     call.exchange.freeze()
     client = Client(_discard)
-    deadlines = runtime.deadline_ticker.open()
+    deadlines = Deadlines(runtime.deadline_ticker)
 
     async def fail(failure: GatewayError) -> None:
         error = stop_error("drain") if failure.error is CLIENT_GONE else failure.error

@@ -13,8 +13,7 @@ import msgspec
 from gateway.canon.errors import Error
 from gateway.dialects import rerank
 from gateway.framing.sse import Decoder, FrameTooLarge
-from gateway.relay.exchange.call import Call, Client, Header
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.call import Call, Client, Deadlines, Header
 from gateway.relay.exchange.passthrough import describe_file, parse_passthrough_usage
 from gateway.relay.passthrough import batches
 from gateway.relay.passthrough.request import speech_characters, state_of, to_gateway_ids
@@ -149,7 +148,9 @@ class _PassthroughStream:
         self.results: batches.BatchResultReader | None = None
         provider = target.model.provider
         text = self.is_event_stream or self.is_text
-        self.redactor = runtime.redactor(call.exchange.snapshot, provider) if text else None
+        self.redactor = (
+            runtime.provider_secrets.redactor(call.exchange.snapshot, provider) if text else None
+        )
         self.tail = b""
         self.size = 0
 

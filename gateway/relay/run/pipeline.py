@@ -1,6 +1,6 @@
 """Runs one request: tries candidates in order until one produces its first frame.
 
-`routing.retry_plan.RetryPlan` selects the candidate after a failure, with a jittered pause before
+`routing.candidates.RetryPlan` selects the candidate after a failure, with a jittered pause before
 each further round. A failure that the client caused ends the request immediately, unless a step
 of the route handles it; a failure after the first frame is never retried.
 """
@@ -18,42 +18,42 @@ import msgspec
 
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import Error, GatewayError
+from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.auth import MAKERS
 from gateway.providers.redact import MAX_CHARS, Redactor, scrub
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client
-from gateway.relay.exchange.deadlines import Deadlines, stop_error
+from gateway.relay.exchange.call import AttemptState, Call, Client, Deadlines, stop_error
 from gateway.relay.exchange.log_record import Attempt
-from gateway.relay.exchange.request_features import select_for_call
+from gateway.relay.exchange.request_features import routing_features
 from gateway.relay.exchange.reservation import CACHED
 from gateway.relay.passthrough import request as passthrough_request
 from gateway.relay.passthrough.resource_ids import ID_MARKER_END
 from gateway.relay.run import embeddings, passthrough_response
 from gateway.relay.run.hedge import race
-from gateway.relay.run.reply import is_alike, is_stream, passed_headers_of, reply
+from gateway.relay.run.reply import passed_headers_of, reply
 from gateway.relay.run.stream import stream_response
-from gateway.relay.state.reasoning import retry_without_state
+from gateway.relay.state.reasoning import CALL_HINTS, retry_without_state
 from gateway.relay.translate.media_parts import without_file_bytes
 from gateway.relay.translate.prepare import Prepared, passes_unparsed, prepare, upstream_dialect
 from gateway.relay.upstream.client import Answer
 from gateway.relay.upstream.http1 import Content
-from gateway.routing import latency
-from gateway.routing.candidates import depends_on_content, with_fallbacks
-from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER
-from gateway.routing.retry_plan import (
+from gateway.routing.candidates import (
     CLASS_BY_KIND,
     Candidate,
     Decision,
     RetryPlan,
     Skip,
+    depends_on_content,
     retry_plan_for,
+    select_candidates,
+    with_fallbacks,
 )
+from gateway.routing.circuit_breaker import DEFAULT_COOLDOWN_AFTER
 from gateway.routing.snapshot import Route, Target, Timeouts
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-MAX_LATENCY_ENTRIES = 10_000
 _IMMEDIATE_COOLDOWN = frozenset({"rate_limit", "quota", "upstream_auth"})
 # Verb -> the function that builds its upstream request, if not `prepare`.
 _PREPARE_BY_VERB: dict[str, Callable[[Call, Route, Target], Prepared]] = {
@@ -106,7 +106,7 @@ async def run(runtime: Runtime, call: Call, client: Client, deadlines: Deadlines
             _record_skipped(call, retry_plan.bypassed)
             retry_plan.bypassed.clear()
         if retry_plan.pause_due:
-            await _pause(retry_plan, route, deadlines)
+            await _pause(call, retry_plan, route, deadlines)
         admission = await runtime.limiter.admit(call, route, candidate.target)
         if admission is CACHED:
             return "cached"
@@ -168,9 +168,20 @@ def select_targets(runtime: Runtime, call: Call, route: Route) -> Decision:
     """The targets to try, those of the fallback routes last; skipped targets are logged."""
     exchange = call.exchange
     runtime.breaker.refresh()
-    now, busy = time.monotonic(), runtime.load.in_flight
-    decision = select_for_call(
-        exchange, route, runtime.health, runtime.latency_stats, now, random.random, busy
+    routes = [route]
+    if route.fallbacks or route.fallbacks_by_kind:
+        routes = with_fallbacks(exchange.snapshot, route)
+    features = None
+    if any(route.depends_on_caller for route in routes):
+        features = routing_features(exchange, routes)
+    decision = select_candidates(
+        routes,
+        features,
+        runtime.health,
+        runtime.latency.stats,
+        time.monotonic(),
+        random.random,
+        runtime.load.in_flight,
     )
     if decision.skipped:
         _record_skipped(call, decision.skipped)
@@ -207,11 +218,15 @@ def prefer_provider(decision: Decision, provider: str) -> Decision:
     return msgspec.structs.replace(decision, candidates=(*preferred, *others))
 
 
-async def _pause(retry_plan: RetryPlan, route: Route, deadlines: Deadlines) -> None:
+async def _pause(call: Call, retry_plan: RetryPlan, route: Route, deadlines: Deadlines) -> None:
     """Waits before a further round; the deadlines of the last attempt no longer apply."""
     if deadlines.reason is None:
         deadlines.clear()
-    await asyncio.sleep(retry_plan.pause_s(route.backoff_s, random.random))
+    began = time.perf_counter()
+    try:
+        await asyncio.sleep(retry_plan.pause_s(route.backoff_s, random.random))
+    finally:
+        call.upstream_wait_s += time.perf_counter() - began
 
 
 async def _half_open_refusal(runtime: Runtime, call: Call, candidate: Candidate) -> Error | None:
@@ -219,7 +234,7 @@ async def _half_open_refusal(runtime: Runtime, call: Call, candidate: Candidate)
     if await runtime.breaker.allow_request(candidate.target.model.label):
         return None
     runtime.limiter.release_attempt(call)
-    message = f"{candidate.target.model.label} is being tried after a rest by another request"
+    message = f"{candidate.target.model.label} is in cooldown: another request is testing it"
     return Error(kind="overloaded", message=message, retry_after_s=1)
 
 
@@ -228,7 +243,7 @@ def no_candidate_error(route: Route, decision: Decision) -> Error:
     if not decision.skipped:
         return Error(kind="not_found", message=f"the route {route.name} has no targets")
     reasons = "; ".join(dict.fromkeys(skip.reason for skip in decision.skipped))
-    message = f"no target of the route {route.name} takes this request: {reasons}"
+    message = f"no target of the route {route.name} supports this request: {reasons}"
     return Error(kind="invalid_request", message=message)
 
 
@@ -261,18 +276,26 @@ async def attempt(
     target = candidate.target
     record = _new_attempt(call, target)
     call.attempts.append(record)
-    state = call.begin_attempt(target)
+    if call.attempt.target is not None:
+        call.recorder.new_attempt()
+    state = call.attempt = AttemptState(target, exchange.new_tap())
     error: Error | None = None
     client_left = False
     if call.recorder.enabled:
-        call.recorder.add_redactor(runtime.redactor(exchange.snapshot, target.model.provider))
+        call.recorder.add_redactor(
+            runtime.provider_secrets.redactor(exchange.snapshot, target.model.provider)
+        )
     is_watched = record.target in runtime.load.counted_targets
     if is_watched:
         runtime.load.begin_call(record.target)
     try:
         if len(exchange.body) >= offload.LARGE_BYTES:
             await parse_unless_passed(call, target)
-        if target.model.traits.reasoning:
+        if target.model.traits.reasoning and (
+            exchange.earlier_responses
+            or exchange.offload_size
+            or offload.contains(exchange.body, *CALL_HINTS)
+        ):
             state.recalled_reasoning = await runtime.reasoning.recall(call, target)
         try:
             await _call_target(runtime, call, client, deadlines, candidate)
@@ -286,7 +309,7 @@ async def attempt(
         error = call.error
     except GatewayError as failure:
         # The error may quote the upstream's message, which may contain a key.
-        error = failure.error = runtime.redacted(exchange.snapshot, failure.error)
+        error = failure.error = runtime.provider_secrets.redact(exchange.snapshot, failure.error)
         raise
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
@@ -306,10 +329,12 @@ async def attempt(
             runtime.load.end_call(record.target)
         if error is not None or runtime.health:
             _update_breaker(runtime, target, candidate.route, error, client_left=client_left)
-        tokens = 0
-        if is_watched and (usage := state.tap.usage) is not None:
-            tokens = max(0, usage.input or 0) + max(0, usage.output or 0)
-        _update_latency(runtime, record, error, tokens)
+        if error is None and record.first_byte_ms is not None:
+            usage = state.tap.usage if is_watched else None
+            tokens = (usage.input or 0) + (usage.output or 0) if usage is not None else 0
+            runtime.latency.record(record.target, record.first_byte_ms - record.started_ms, tokens)
+        elif error is not None and error.retryable:  # not a failure that the client caused
+            runtime.latency.record_failure(record.target, record.ended_ms - record.started_ms)
         if exchange.on_attempt is not None:
             exchange.on_attempt(record)
 
@@ -341,31 +366,12 @@ def _cooldown_threshold(route: Route, kind: str) -> int | None:
     return by_kind if by_kind is not None or kind in _IMMEDIATE_COOLDOWN else route.cooldown_after
 
 
-def _update_latency(runtime: Runtime, record: Attempt, error: Error | None, tokens: int) -> None:
-    """Updates the average that `fastest` uses; a failure that the client caused does not count."""
-    now, label = time.monotonic(), record.target
-    stats_by_label = runtime.latency_stats
-    previous = stats_by_label.get(label)
-    if error is None and record.first_byte_ms is not None:
-        took_ms = record.first_byte_ms - record.started_ms
-        stats = latency.with_measurement(previous, took_ms, now, tokens)
-    elif error is not None and error.retryable and record.ended_ms is not None:
-        stats = latency.with_failure(previous, record.ended_ms - record.started_ms, now)
-    else:
-        return
-    if previous is None and len(stats_by_label) >= MAX_LATENCY_ENTRIES:
-        # Clients may send arbitrary model names.
-        del stats_by_label[next(iter(stats_by_label))]
-    stats_by_label[label] = stats
-
-
-def _timeouts(candidate: Candidate) -> Timeouts:
-    limits = candidate.target.timeouts or candidate.target.model.provider.timeouts
-    budget_s = candidate.step.first_token_s if candidate.step is not None else None
-    if budget_s is None or budget_s >= limits.first_byte_s:
-        return limits
+def _with_first_token_limit(timeouts: Timeouts, first_token_s: float) -> Timeouts:
+    """The timeouts with the limit of a step for the first token, if it is shorter."""
+    if first_token_s >= timeouts.first_byte_s:
+        return timeouts
     return msgspec.structs.replace(
-        limits, first_byte_s=budget_s, connect_s=min(budget_s, limits.connect_s)
+        timeouts, first_byte_s=first_token_s, connect_s=min(first_token_s, timeouts.connect_s)
     )
 
 
@@ -373,14 +379,16 @@ async def _call_target(
     runtime: Runtime, call: Call, client: Client, deadlines: Deadlines, candidate: Candidate
 ) -> None:
     exchange = call.exchange
-    target, timeouts = candidate.target, _timeouts(candidate)
+    target = candidate.target
     provider = target.model.provider
+    timeouts = target.timeouts or provider.timeouts
+    if candidate.step is not None and candidate.step.first_token_s is not None:
+        timeouts = _with_first_token_limit(timeouts, candidate.step.first_token_s)
     size = exchange.offload_size
     if exchange.verb == "embed" and (
         batches := await offload.run(size, embeddings.split_inputs, call, target)
     ):
-        deadlines.set_total_timeout(timeouts.total_s)
-        deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
+        deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
         call.attempt.upstream_sent_at = time.perf_counter()
         await embeddings.answer_in_batches(
             runtime, call, client, candidate.route, target, batches, timeouts
@@ -408,8 +416,7 @@ async def _call_target(
             )
         recorder.upstream_headers = dict(prepared.headers)
         recorder.passthrough = call.attempt.passthrough
-    deadlines.set_total_timeout(timeouts.total_s)
-    deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
+    deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
     url = runtime.request_templates.url(provider, prepared.path)
     if provider.auth in MAKERS:
@@ -418,8 +425,10 @@ async def _call_target(
             call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
     if size >= offload.SCANNED_BYTES and call.recorder.enabled:
         await offload.run(size, call.recorder.mask_requests)
-    extra = exchange.trace_headers() if runtime.config.trace_headers else ()
-    answer = await runtime.upstreams.send(method, url, headers, content, timeouts.connect_s, extra)
+    extra = exchange.trace_headers(call.attempts[-1]) if runtime.config.trace_headers else ()
+    answer = await runtime.upstreams.send(
+        method, url, headers, content, timeouts.connect_s, extra, network=provider.network
+    )
     is_reusable = False
     try:
         await _handle_answer(runtime, call, client, deadlines, target, prepared, answer)
@@ -435,6 +444,7 @@ def _prepare(runtime: Runtime, call: Call, route: Route, target: Target) -> Prep
     call.attempt.passthrough = prepared.rendered is None
     call.attempt.stores_reasoning = (
         target.model.traits.reasoning
+        and ("tools" in exchange.fields or exchange.earlier_responses is not None)
         and runtime.reasoning.should_store(call, target, prepared.dialect)
     )
     call.attempt.adaptations = list(exchange.gateway_adaptations)
@@ -460,7 +470,8 @@ async def _handle_answer(
         runtime.breaker.release_trial(target.model.label)
     if answer.status != 200:
         await _raise_refusal(runtime, call, prepared, answer)
-    streamed = exchange.stream and is_stream(prepared, answer.kind)
+    is_stream = STREAM_FORMATS[prepared.dialect.framing].content_type_marker in answer.kind
+    streamed = exchange.stream and is_stream
     if not streamed:
         # The wait for a stream ends with its first frame.
         record.first_byte_ms = exchange.elapsed_ms()
@@ -473,7 +484,7 @@ async def _handle_answer(
     if streamed:
         await stream_response(runtime, call, client, deadlines, target, prepared, answer)
         return
-    await reply(runtime, call, client, target, prepared, answer)
+    await reply(runtime, call, client, target, prepared, answer, is_stream=is_stream)
 
 
 async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:
@@ -481,11 +492,11 @@ async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answe
     body = await answer.read_all(1024 * 1024)
     call.recorder.record_upstream(body)
     if 300 <= answer.status < 400 or answer.status < 200 or answer.status in {201, 202, 204}:
-        message = f"the upstream answered with status {answer.status}, which is no answer"
+        message = f"the upstream answered with the unexpected status {answer.status}"
         raise GatewayError(Error(kind="upstream_error", message=message, status=answer.status))
     error = prepared.dialect.provider.parse_error(answer.status, answer.headers, body)
-    error = runtime.redacted(call.exchange.snapshot, error)
-    headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
+    error = runtime.provider_secrets.redact(call.exchange.snapshot, error)
+    headers = passed_headers_of(answer, call, prepared)
     wait_ms = answer.headers.get("retry-after-ms", "")
     if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
         headers.append((b"retry-after-ms", wait_ms.encode()))
@@ -497,7 +508,7 @@ def _is_clean(runtime: Runtime, call: Call, body: bytes) -> bool:
     """Whether an upstream's error body contains no secret, escaped or not."""
     if len(body) > MAX_CHARS:
         return False
-    secrets = runtime.secrets(call.exchange.snapshot)
+    secrets = runtime.provider_secrets.forms(call.exchange.snapshot)
     texts = [body.decode("utf-8", "replace")]
     with contextlib.suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         texts.append(msgspec.json.encode(msgspec.json.decode(body)).decode())

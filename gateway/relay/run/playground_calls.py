@@ -22,13 +22,13 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Verb
-from gateway.relay import runtime as relay_runtime
-from gateway.relay.exchange.call import Call, Client, Exchange
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange
 from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.exchange.trace import trace_context
 from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.pipeline import run
-from gateway.relay.run.serve import CLIENT_GONE, record_failure, serve_call
+from gateway.relay.run.settle import CLIENT_GONE, record_failure, serve_call
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import ApiKey
 
@@ -80,6 +80,7 @@ class _Tap(UsageTap):
 
 
 async def run_playground_call(
+    runtime: Runtime,
     *,
     dialect: str,
     body: bytes,
@@ -100,7 +101,6 @@ async def run_playground_call(
     in the record's `status` and `error`. Cancellation closes the upstream's connection
     immediately.
     """
-    runtime = await relay_runtime.ensure()
     call_listener: CallListener = listener or _NullListener()
     call = _call(runtime, dialect, dict(headers or {}), session)
     exchange = call.exchange
@@ -125,17 +125,18 @@ def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str)
     client_dialect = DIALECTS[dialect]
     if session:
         headers["x-session-id"] = session
-    return Call(
-        Exchange(
-            request_id=f"req_{uuid.uuid4().hex}",
-            endpoint="console",
-            verb="generate",
-            dialect=client_dialect,
-            snapshot=runtime.snapshot,
-            headers=headers,
-            started=time.perf_counter(),
-        )
+    exchange = Exchange(
+        request_id=f"req_{uuid.uuid4().hex}",
+        endpoint="console",
+        verb="generate",
+        dialect=client_dialect,
+        snapshot=runtime.snapshot,
+        headers=headers,
+        started=time.perf_counter(),
     )
+    if runtime.telemetry is not None:
+        exchange.trace = trace_context(headers, runtime.telemetry)
+    return Call(exchange)
 
 
 def _sender(listener: CallListener) -> Any:
@@ -150,8 +151,8 @@ def _sender(listener: CallListener) -> Any:
 
 async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
     exchange = call.exchange
-    runtime.metrics.in_flight(1)
-    deadlines = runtime.deadline_ticker.open()
+    runtime.metrics.requests_in_flight += 1
+    deadlines = Deadlines(runtime.deadline_ticker)
 
     async def fail(failure: GatewayError) -> None:
         gone = failure.error is CLIENT_GONE
@@ -170,10 +171,10 @@ async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
     try:
         await serve_call(runtime, call, client, deadlines, work(), fail)
     finally:
-        runtime.metrics.in_flight(-1)
+        runtime.metrics.requests_in_flight -= 1
 
 
-_STOPPED_BY_CALLER = Error(kind="client_gone", message="stopped by whoever asked")
+_STOPPED_BY_CALLER = Error(kind="client_gone", message="stopped by the user")
 
 
 def _accept_call(runtime: Runtime, call: Call) -> None:
@@ -199,7 +200,7 @@ def _accept_call(runtime: Runtime, call: Call) -> None:
     )
     if exchange.route is None:
         if (fault := model_names.find_name_fault(model)) is not None:
-            raise invalid(f"model is not a model's name: {fault}", "model")
+            raise invalid(f"model is not a valid model name: {fault}", "model")
         message = f"the model `{model[:200]}` does not exist"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))
     recorder = call.recorder

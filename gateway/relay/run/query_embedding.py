@@ -11,9 +11,9 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
 from gateway.relay.cache.semantic import normalized
-from gateway.relay.exchange.call import Call, Client, Exchange
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange
 from gateway.relay.run.pipeline import run
-from gateway.relay.run.serve import serve_call
+from gateway.relay.run.settle import serve_call
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 DIALECT = "openai_embeddings"
 # How long to wait for the embedding before the request is sent to a target.
 TIMEOUT_S = 5.0
-_TOO_SLOW = Error(kind="timeout", message="the question's vector took too long")
-_NO_VECTOR = Error(kind="upstream_error", message="the answer holds no vector")
+_TOO_SLOW = Error(kind="timeout", message="the embedding of the prompt took too long")
+_NO_VECTOR = Error(kind="upstream_error", message="the response contains no embedding")
 
 
 class _EmbeddingResponse(msgspec.Struct):
@@ -52,7 +52,7 @@ async def embed_query(
         received.extend(message.get("body", b""))
 
     client = Client(send)
-    deadlines = runtime.deadline_ticker.open()
+    deadlines = Deadlines(runtime.deadline_ticker)
     vector: list[float] | None = None
 
     async def work() -> None:
@@ -89,6 +89,8 @@ def _embedding_call(caller: Call, route_name: str, text: str) -> Call:
         route_name,
         caller.exchange.client_ip,
     )
+    if caller.exchange.trace is not None:
+        exchange.trace = caller.exchange.trace.child()
     body = {"model": route_name, "input": [text], "encoding_format": "float"}
     exchange.body = msgspec.json.encode(body)
     exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])

@@ -51,11 +51,11 @@ def find_problems(runtime: Runtime) -> list[Problem]:
         (runtime.draining or runtime.drain_announced, Problem("draining", blocking=True)),
         # The disk belongs to this node: its rows would be lost with the process.
         (journal.unrecorded > 0, Problem("log_not_on_disk", blocking=True)),
-        (runtime.registry.unavailable, Problem("database_away")),
+        (runtime.registry.unavailable, Problem("database_unavailable")),
         (runtime.registry.stored_at is not None, Problem("registry_stored")),
         (
             runtime.redis_limiter is not None and not runtime.redis_limiter.is_up,
-            Problem("redis_away"),
+            Problem("redis_unavailable"),
         ),
         (missing_workers() > 0, Problem("workers_missing")),
         (journal.failing_s > 0, Problem("log_writes_failing")),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, adaptation_rows
+from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import Event
 from gateway.canon.fold import fold_events, unfold_response
@@ -57,23 +57,23 @@ async def reply(
     target: Target,
     prepared: Prepared,
     answer: Answer,
+    *,
+    is_stream: bool,
 ) -> None:
-    """Sends a successful response. Raises GatewayError only before the first byte."""
+    """Sends a successful response. Raises GatewayError only before the first byte.
+
+    `is_stream`: whether the upstream sends a stream, although the client requested none.
+    """
     exchange = call.exchange
-    context = await offload.run(exchange.offload_size, response_context, call)
-    kind = answer.kind
-    streamed = is_stream(prepared, kind)
-    if not streamed and "html" in kind:
+    if not is_stream and "html" in answer.kind:
         text = await answer.read_all()
         call.recorder.record_upstream(text)
-        raise bad_upstream(f"the upstream answered with {kind.partition(';')[0]}, not JSON")
-    passed_headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
-    if streamed:
+        raise bad_upstream(f"the upstream answered with {answer.kind.partition(';')[0]}, not JSON")
+    passed_headers = passed_headers_of(answer, call, prepared)
+    if is_stream:
         response = fold_events(await _all_events(call, target, prepared, answer))
         call.end_upstream_wait()
-        await _send_response(
-            runtime, call, client, response, context, target, headers=passed_headers
-        )
+        await _send_response(runtime, call, client, response, target, headers=passed_headers)
         return
     data = await answer.read_all()
     call.end_upstream_wait()
@@ -82,13 +82,13 @@ async def reply(
     response = await offload.run(size, _parse_response, call, target, prepared, data)
     if exchange.stream:
         size = len(data)
-        await _send_unfolded(runtime, call, client, response, context, target, passed_headers, size)
+        await _send_unfolded(runtime, call, client, response, target, passed_headers, size)
         return
     passed = data if call.attempt.passthrough else None
     if passed is not None and runtime.model_echo and response.model != exchange.model:
         passed = replace_model(passed, response.model, exchange.model)
     await _send_response(
-        runtime, call, client, response, context, target, passed, passed_headers, size=len(data)
+        runtime, call, client, response, target, passed, passed_headers, size=len(data)
     )
 
 
@@ -122,17 +122,12 @@ def response_context(call: Call) -> ResponseContext:
     )
 
 
-def is_stream(prepared: Prepared, kind: str) -> bool:
-    """Whether a response of this content type is a stream of the upstream's dialect."""
-    return STREAM_FORMATS[prepared.dialect.framing].content_type_marker in kind
-
-
 def decode(data: bytes) -> Any:
     """The JSON of an upstream's response. Raises GatewayError if it is invalid."""
     try:
         return msgspec.json.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise bad_upstream("the upstream's answer is not valid JSON") from None
+        raise bad_upstream("the upstream's response is not valid JSON") from None
 
 
 def _parse_response(call: Call, target: Target, prepared: Prepared, data: bytes) -> Response:
@@ -175,7 +170,6 @@ async def _send_response(
     call: Call,
     client: Client,
     response: Response,
-    context: ResponseContext,
     target: Target,
     passed: bytes | None = None,
     headers: list[Header] | None = None,
@@ -185,7 +179,8 @@ async def _send_response(
     if call.attempt.stores_reasoning:
         runtime.reasoning.store_answer(call, response.parts)
     if passed is None:
-        passed = await offload.run(size, _rendered, call, response, context)
+        size = max(size, call.exchange.offload_size)
+        passed = await offload.run(size, _rendered, call, response)
         call.recorder.record_client(passed)
     call.attempt.final_bytes = passed
     if call.attempt.stores_reasoning:
@@ -196,32 +191,28 @@ async def _send_response(
     await client.reply(200, client.headers, passed)
 
 
-def _with_usage(call: Call, response: Response, context: ResponseContext) -> Response:
-    usage = usage_for_client(call, context)
-    return response if usage is None else msgspec.structs.replace(response, usage=usage)
-
-
 async def _send_unfolded(
     runtime: Runtime,
     call: Call,
     client: Client,
     response: Response,
-    context: ResponseContext,
     target: Target,
     headers: list[Header],
     size: int,
 ) -> None:
     """Sends a complete response as a stream, for a client that requested one."""
+    context = await offload.run(call.exchange.offload_size, response_context, call)
     call.attempt.passthrough = call.recorder.passthrough = False
     renderer = call.exchange.dialect.client.stream_renderer(context)
     call.attempt.tap.note_response(response)
-    response = _with_usage(call, response, context)
+    if not call.attempt.tap.has_all_counts:
+        response = msgspec.structs.replace(response, usage=usage_for_client(call, context))
     body = await offload.run(size, lambda: b"".join(map(renderer.feed, unfold_response(response))))
     if call.attempt.stores_reasoning:
         runtime.reasoning.store_answer(call, response.parts)
     call.recorder.record_client(body)
     call.attempt.final_bytes = body
-    record_adaptations(call, tuple(renderer.report))
+    call.attempt.adaptations += adaptation_rows(renderer.report)
     if call.attempt.stores_reasoning:
         await runtime.reasoning.wait_stored()
     client.status = 200
@@ -231,16 +222,14 @@ async def _send_unfolded(
     await client.end(body)
 
 
-def _rendered(call: Call, response: Response, context: ResponseContext) -> bytes:
-    response = _with_usage(call, response, context)
+def _rendered(call: Call, response: Response) -> bytes:
+    context = response_context(call)
+    if not call.attempt.tap.has_all_counts:
+        response = msgspec.structs.replace(response, usage=usage_for_client(call, context))
     body, report = call.exchange.dialect.client.render_response(response, context)
-    record_adaptations(call, report)
+    if report:
+        call.attempt.adaptations += adaptation_rows(report)
     return msgspec.json.encode(body)
-
-
-def record_adaptations(call: Call, report: tuple[Adaptation, ...]) -> None:
-    """Adds the adaptations of rendering the response."""
-    call.attempt.adaptations += adaptation_rows(report)
 
 
 def decode_frames(decoder: FrameDecoder, data: bytes) -> list[Frame]:
@@ -296,16 +285,15 @@ def _ascii(text: str) -> bytes:
     return "".join(c if " " <= c <= "~" else "?" for c in text).encode("ascii")
 
 
-def is_alike(call: Call, prepared: Prepared) -> bool:
-    """Whether the upstream uses the client's dialect, so that its headers mean the same."""
-    return prepared.rendered is None or prepared.dialect.name == call.exchange.dialect.name
+def passed_headers_of(answer: Answer, call: Call, prepared: Prepared | None = None) -> list[Header]:
+    """The upstream headers to pass to the client; none unless both use the same dialect.
 
-
-def passed_headers_of(answer: Answer, call: Call) -> list[Header]:
-    """The upstream headers to pass to a client of the same dialect.
-
-    An upstream's rate limits are left out if the gateway reports limits of its own.
+    An upstream's rate limits are left out if the gateway reports limits of its own. `prepared`
+    is the request that was sent; None if its dialect is the client's.
     """
+    dialect = call.exchange.dialect if prepared is None else prepared.dialect
+    if dialect.name != call.exchange.dialect.name:
+        return []
     prefixes = _INFORMATIVE_HEADERS if call.limit_headers else _PASSED_HEADERS
     return [
         (name.encode("latin-1"), _ascii(value))
@@ -325,11 +313,11 @@ _FIELD_PREFIXES = tuple(f'"{name}":{space}'.encode() for space in ("", " ") for 
 
 def replace_model(data: bytes, upstream_model: str, requested_model: str) -> bytes:
     """A complete response with `requested_model` instead of the upstream's model."""
-    field = find_model_field(data, upstream_model)
-    if field is None:
+    field, replacement = model_field_replacement(data, upstream_model, requested_model)
+    if not field:
         return data
     if data.count(field) == 1:
-        return data.replace(field, replacement_field(field, upstream_model, requested_model))
+        return data.replace(field, replacement)
     # Tool arguments may contain the same text.
     fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
     fields |= {
@@ -340,23 +328,16 @@ def replace_model(data: bytes, upstream_model: str, requested_model: str) -> byt
     return msgspec.json.encode(fields)
 
 
-def find_model_field(data: bytes, upstream_model: str) -> bytes | None:
-    """The field as the upstream encoded it; None if it uses another spelling."""
-    if not upstream_model:
-        return None
-    encoded_model = msgspec.json.encode(upstream_model)
-    return next(
-        (
-            prefix + encoded_model
-            for prefix in _FIELD_PREFIXES
-            if data.find(prefix + encoded_model) >= 0
-        ),
-        None,
-    )
+def model_field_replacement(
+    data: bytes, upstream_model: str, requested_model: str
+) -> tuple[bytes, bytes]:
+    """The field as the upstream encoded it, and the same with the requested model.
 
-
-def replacement_field(field: bytes, upstream_model: str, requested_model: str) -> bytes:
-    """The field with the requested model, in the upstream's spelling."""
-    return field[: len(field) - len(msgspec.json.encode(upstream_model))] + msgspec.json.encode(
-        requested_model
-    )
+    Empty if the upstream uses another spelling.
+    """
+    if upstream_model:
+        encoded_model = msgspec.json.encode(upstream_model)
+        for prefix in _FIELD_PREFIXES:
+            if data.find(prefix + encoded_model) >= 0:
+                return prefix + encoded_model, prefix + msgspec.json.encode(requested_model)
+    return b"", b""

@@ -39,8 +39,7 @@ from gateway.relay.exchange.cached_response import (
     CachedResponse,
     CacheLookup,
 )
-from gateway.relay.exchange.call import Call, Client
-from gateway.relay.exchange.deadlines import Deadlines
+from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.run.pipeline import RunCall
 from gateway.relay.run.query_embedding import embed_query
 from gateway.relay.run.reply import answer_headers, decode, response_context, stream_headers

@@ -1,17 +1,22 @@
-"""The end of a request: usage, cost, and one log record in the journal. Exactly once."""
+"""The end of a request: failures reach its caller, and one log record the journal. Exactly once."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.canon.errors import Error, GatewayError
 from gateway.canon.response import Usage
+from gateway.dialects.base import ErrorReply
 from gateway.providers.masks import Mask, mask_text
 from gateway.providers.unit_prices import unit_price_for
-from gateway.relay.exchange.call import Call, Client, Exchange
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_error
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
 from gateway.relay.exchange.request_features import (
@@ -29,8 +34,14 @@ from gateway.routing.pricing import STANDARD, charge_of, cost, tier_price
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
+log = logging.getLogger(__name__)
+CLIENT_GONE = Error(kind="client_gone", message="the client disconnected")
+# Reports a failure to the caller, including CLIENT_GONE.
+Fail = Callable[[GatewayError], Awaitable[None]]
 _tier_decoder = msgspec.json.Decoder(str)
 _TIER_FIELDS = frozenset({"service_tier", "serviceTier"})
+# What the request is charged, in US dollars; the second is LiteLLM's name for it.
+_COST_HEADERS = (b"x-dragoman-cost-usd", b"x-litellm-response-cost")
 _BILLED = frozenset({"generate", "embed"})
 
 
@@ -44,13 +55,26 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     now = time.perf_counter()
     entry = call.entry = _log_record(call, client, now)
     if exchange.verb in _BILLED and call.attempt.tap.started:
-        _bill(entry, call)
+        usage, entry.usage_source = call.attempt.tap.usage, REPORTED
+        if usage is None or usage.estimated or not call.attempt.tap.has_all_counts:
+            usage, entry.usage_source = usage_of(call)
+        entry.input_tokens, entry.output_tokens = usage.input, usage.output
+        entry.cache_read_tokens, entry.cache_write_tokens = usage.cache_read, usage.cache_write
+        entry.reasoning_tokens = usage.reasoning
+        if call.attempt.target is not None:
+            entry.cost_usd, entry.price_source, entry.service_tier = price_usage(call, usage)
     if exchange.passthrough_state is not None:
         _bill_passthrough(entry, call, exchange.passthrough_state)
     cache_lookup = call.cache_lookup
     if cache_lookup is not None:
         cache_lookup.update_log_record(entry)
-    entry.charged_usd = charge_for(call, entry.cost_usd)
+    entry.charged_usd = entry.cost_usd
+    if exchange.snapshot.has_margins:
+        entry.charged_usd = charge_for(call, entry.cost_usd)
+    if entry.charged_usd is not None and not client.started:
+        # A stream's headers are sent long before its cost is known.
+        amount = format(entry.charged_usd, "f").encode()
+        client.headers = [*client.headers, *((name, amount) for name in _COST_HEADERS)]
     key, headers = exchange.key, exchange.headers
     has_tags = (
         (key is not None and key.tags)
@@ -80,16 +104,19 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     ):
         entry.stored_response = stored_response
         runtime.responses.add_pending(stored_response)
+    trace = exchange.trace
+    if trace is not None:
+        entry.trace_id, entry.span_id = trace.trace_id, trace.span_id
+        entry.parent_span_id = trace.parent_span_id
     runtime.journal.append(entry)
     runtime.metrics.record(entry)
+    if trace is not None and runtime.telemetry is not None:
+        runtime.telemetry.export(entry, sampled=trace.sampled)
 
 
 def _tokens(entry: LogRecord) -> int:
     """All tokens of prompt and response, as far as known."""
-    total = max(entry.input_tokens or 0, 0) + max(entry.output_tokens or 0, 0)
-    if entry.cache_read_tokens or entry.cache_write_tokens:
-        total += max(entry.cache_read_tokens or 0, 0) + max(entry.cache_write_tokens or 0, 0)
-    return total
+    return max(entry.prompt_tokens or 0, 0) + max(entry.output_tokens or 0, 0)
 
 
 def _log_record(call: Call, client: Client, now: float) -> LogRecord:
@@ -151,19 +178,6 @@ def _mask(entry: LogRecord, masks: tuple[Mask, ...]) -> None:
             attempt.error = mask_text(attempt.error, masks)
 
 
-def _bill(entry: LogRecord, call: Call) -> None:
-    usage, entry.usage_source = call.attempt.tap.usage, REPORTED
-    if usage is None or usage.output is None or usage.estimated or usage.prompt_tokens is None:
-        usage, entry.usage_source = usage_of(call)
-    entry.input_tokens = usage.input
-    entry.cache_read_tokens = usage.cache_read
-    entry.cache_write_tokens = usage.cache_write
-    entry.output_tokens = usage.output
-    entry.reasoning_tokens = usage.reasoning
-    if call.attempt.target is not None:
-        entry.cost_usd, entry.price_source, entry.service_tier = price_usage(call, usage)
-
-
 def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     """The cost of a usage at the call's target, its source, and the service tier."""
     assert call.attempt.target is not None
@@ -222,3 +236,53 @@ def _bill_passthrough(entry: LogRecord, call: Call, state: PassthroughState) -> 
     model = call.attempt.target.model
     unit_price = unit_price_for(model.provider.preset, model.name)
     entry.cost_usd, entry.price_source = passthrough_cost(amounts, model.price, unit_price)
+
+
+# --- serving a call to its end ----------------------------------------------------------
+
+
+async def serve_call(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    deadlines: Deadlines,
+    work: Awaitable[object],
+    fail: Fail,
+) -> None:
+    """Awaits `work` and settles the call; never raises for a failure of the work.
+
+    `fail` is called with the failure first: that of an upstream or of the request itself, the
+    reason for which the deadlines stopped it, CLIENT_GONE, or a fault of the gateway, which is
+    logged. A cancellation that the deadlines did not cause is CLIENT_GONE and is raised again.
+    """
+    try:
+        await work
+    except GatewayError as failure:
+        await fail(failure)
+    except asyncio.CancelledError:
+        reason = deadlines.take_reason()
+        gone = reason is None or reason == "client_gone"
+        await fail(GatewayError(CLIENT_GONE if gone else stop_error(reason)))
+        if reason is None:
+            raise
+    except Exception:
+        log.exception("a request failed inside the gateway", extra={"request_id": call.exchange.id})
+        message = "internal error of the gateway; see its log"
+        await fail(GatewayError(Error(kind="upstream_error", message=message)))
+    finally:
+        deadlines.close()
+        if call.entry is None and not call.detached:
+            settle(runtime, call, client)
+
+
+def record_failure(call: Call, client: Client, error: Error) -> ErrorReply | None:
+    """Records a failure without sending it; returns the error reply, unless it was cut off."""
+    exchange = call.exchange
+    call.error = call.error or error
+    if client.started:
+        call.outcome = "cut"
+        return None
+    reply = exchange.dialect.client.render_error(error, exchange.id)
+    client.status = reply.status
+    call.outcome = "error"
+    return reply

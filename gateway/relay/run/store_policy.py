@@ -49,7 +49,7 @@ OPEN, ADMIN = "open", "admin"
 _REFERENCE = b'"item_reference"'
 _MAX_REFERENCES = 100
 _NOT_STORED_NOTE = (
-    "bodies are not kept for this key or route, so the answer can not be named by its id"
+    "bodies are not stored for this key or route, so the response cannot be referenced by its ID"
 )
 _TOO_LARGE_NOTE = f"the conversation is larger than {MAX_STORED_BYTES} bytes"
 
@@ -103,7 +103,7 @@ async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) ->
     previous = _field(call, "previous_response_id", str)
     if previous:
         if bytes(exchange.fields.get("conversation", b"null")) != b"null":
-            message = "give either previous_response_id or conversation, not both"
+            message = "set either previous_response_id or conversation, not both"
             raise invalid(message, "previous_response_id")
         await _load_previous(runtime, call, policy, previous)
     if await offload.scan(len(exchange.body), offload.contains, exchange.body, _REFERENCE):
@@ -284,7 +284,9 @@ async def delete_upstream(runtime: Runtime, stored_response: StoredResponse) -> 
     if provider.auth in MAKERS:
         headers = await runtime.tokens.headers(provider, "DELETE", url, headers, b"")
     connect_s = provider.timeouts.connect_s
-    response = await runtime.upstreams.send("DELETE", url, headers, b"", connect_s)
+    response = await runtime.upstreams.send(
+        "DELETE", url, headers, b"", connect_s, network=provider.network
+    )
     try:
         await response.read_all(_MAX_BYTES)
     finally:

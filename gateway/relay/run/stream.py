@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
+from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
@@ -19,17 +20,13 @@ from gateway.dialects.base import ResponseContext, StreamParser
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client, Header
-from gateway.relay.exchange.deadlines import Deadlines, stop_error
+from gateway.relay.exchange.call import Call, Client, Deadlines, Header, stop_error
 from gateway.relay.exchange.usage_estimate import usage_for_client
 from gateway.relay.run.reply import (
     answer_headers,
     decode_frames,
-    find_model_field,
-    is_alike,
+    model_field_replacement,
     passed_headers_of,
-    record_adaptations,
-    replacement_field,
     response_context,
     stream_headers,
 )
@@ -57,7 +54,7 @@ async def stream_response(
 ) -> None:
     """Relays a streamed response. Raises GatewayError only before the first frame."""
     context = await offload.run(call.exchange.offload_size, response_context, call)
-    passed_headers = passed_headers_of(answer, call) if is_alike(call, prepared) else []
+    passed_headers = passed_headers_of(answer, call, prepared)
     stream = _Stream(runtime, call, client, deadlines, target, prepared, context, passed_headers)
     await stream.run(answer)
 
@@ -164,9 +161,10 @@ class _Stream:
 
     def _render(self, events: list[Event]) -> bytes:
         """The client's bytes; before the end, adds usage that the provider did not report."""
-        if self.call.attempt.tap.finished and events and isinstance(events[-1], End):
+        tap = self.call.attempt.tap
+        if tap.finished and not tap.has_all_counts and events and isinstance(events[-1], End):
             usage = usage_for_client(self.call, self.context)
-            if usage is not None:
+            if usage is not tap.usage and usage is not None:
                 events = [*events[:-1], UsageUpdate(usage), events[-1]]
         return b"".join(map(self.renderer.feed, events))
 
@@ -174,12 +172,15 @@ class _Stream:
         """The events of a failed stream with its error redacted: it may contain the key."""
         tap = self.call.attempt.tap
         if tap.error is not None:
-            tap.error = self.runtime.redacted(self.call.exchange.snapshot, tap.error)
+            tap.error = self.runtime.provider_secrets.redact(self.call.exchange.snapshot, tap.error)
         return [Failed(tap.error) if isinstance(e, Failed) and tap.error else e for e in events]
 
     def _clean(self, data: bytes) -> bytes:
         """The bytes of a failed stream without secrets, including those held back."""
-        secrets = [form.encode() for form in self.runtime.secrets(self.call.exchange.snapshot)]
+        secrets = [
+            form.encode()
+            for form in self.runtime.provider_secrets.forms(self.call.exchange.snapshot)
+        ]
         cleaned = scrub_bytes(self.tail + data, secrets)
         self.tail = cleaned[: len(self.tail)]
         return cleaned[len(self.tail) :]
@@ -241,7 +242,7 @@ class _Stream:
         call.attempt.final_bytes = out
         if call.attempt.tap.error is not None:
             call.error, call.outcome = call.attempt.tap.error, "cut"
-        record_adaptations(call, tuple(self.renderer.report))
+        call.attempt.adaptations += adaptation_rows(self.renderer.report)
         self.deadlines.pause()
         if call.attempt.stores_reasoning:
             await self.runtime.reasoning.wait_stored()
@@ -251,7 +252,7 @@ class _Stream:
     async def _break(self, error: Error) -> None:
         """Sends the error in the client's dialect; the stream does not end normally."""
         call = self.call
-        error = self.runtime.redacted(call.exchange.snapshot, error)
+        error = self.runtime.provider_secrets.redact(call.exchange.snapshot, error)
         call.error, call.outcome = error, "cut"
         out = call.attempt.final_bytes = self.renderer.feed(Failed(error))
         call.recorder.record_client(out)
@@ -269,7 +270,7 @@ class _Stream:
         now = time.perf_counter()
         self.pinger = self.loop.call_later(PING_S, self._ping)
         quiet = now - self.client.sent_at >= PING_S - 0.5
-        if quiet and not self.call.settled:
+        if quiet and self.call.entry is None:
             task = self.loop.create_task(self.client.write(self.call.exchange.dialect.keepalive))
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)
@@ -314,14 +315,14 @@ class StreamRenamer:
         if field is None:
             if not upstream_model:
                 return data
-            located_field = (
-                find_model_field(data, upstream_model)
-                if upstream_model != self._requested_model
-                else None
-            )
+            if upstream_model == self._requested_model:
+                self._field = b""
+                return data
             # Empty if there is nothing to replace.
-            field = self._field = located_field or b""
-            self._replacement = replacement_field(field, upstream_model, self._requested_model)
+            field, self._replacement = model_field_replacement(
+                data, upstream_model, self._requested_model
+            )
+            self._field = field
         start = data.find(field) if field else -1
         if start < 0:
             return data

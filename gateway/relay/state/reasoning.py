@@ -38,7 +38,7 @@ from gateway.relay.exchange.reasoning_turns import (
     state_maker,
     turns_missing_state,
 )
-from gateway.relay.translate.prepare import passes, upstream_dialect
+from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
 from gateway.routing.snapshot import Target
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ _CALL_MARKERS = (
     b'"function_call_output"',
 )
 # Each marker contains one of these: in most bodies they rule out all markers.
-_CALL_HINTS = (b'"tool_', b"unction", b'"custom_tool_')
+CALL_HINTS = (b'"tool_', b"unction", b'"custom_tool_')
 # Text that marks state in the dialects that carry it.
 _STATE_MARKERS = (b"thoughtSignature", b"thought_signature", b'"signature"', b'"redacted_thinking"')
 # Codes and messages with which upstreams reject a state.
@@ -90,7 +90,7 @@ _decoder = msgspec.msgpack.Decoder(ReasoningState)
 
 def _may_have_calls(body: bytes) -> bool:
     """Whether a body may contain tool calls, in any dialect."""
-    return offload.contains(body, *_CALL_HINTS) and offload.contains(body, *_CALL_MARKERS)
+    return offload.contains(body, *CALL_HINTS) and offload.contains(body, *_CALL_MARKERS)
 
 
 class ReasoningRow(msgspec.Struct, frozen=True):
@@ -134,18 +134,14 @@ class ReasoningStore:
     # --- storing ---------------------------------------------------------------------
 
     def should_store(self, call: Call, target: Target, dialect: Dialect) -> bool:
-        """Whether to store the reasoning of this call's response."""
+        """Whether to store the reasoning of the response to a call with tools."""
         exchange = call.exchange
         if exchange.verb != "generate" or exchange.dialect.carries_reasoning_state:
             return False
         traits = target.model.traits
-        if not replays(dialect, traits) or (
-            call.attempt.passthrough and not _requires_replay(traits)
-        ):
-            return False
-        if exchange.earlier_responses is not None:
-            return True
-        return offload.contains(exchange.body, b'"tools"')
+        return replays(dialect, traits) and (
+            not call.attempt.passthrough or _requires_replay(traits)
+        )
 
     def store_answer(self, call: Call, parts: Iterable[Part]) -> None:
         """Stores the state in this response that the client may drop."""
@@ -185,7 +181,7 @@ class ReasoningStore:
             self._failing = False
         except Exception:
             if not self._failing:
-                log.exception("reasoning could not be kept for other processes")
+                log.exception("reasoning could not be stored for other processes")
             self._failing = True
 
     # --- restoring -------------------------------------------------------------------
@@ -258,7 +254,7 @@ class ReasoningStore:
             self._failing = False
         except Exception:
             if not self._failing:
-                log.exception("kept reasoning could not be read")
+                log.exception("stored reasoning could not be read")
             self._failing = True
             self._unavailable_until = self._clock() + RETRY_S
             return None
@@ -367,7 +363,7 @@ def _decode_row(row: ReasoningRow) -> ReasoningState | None:
     try:
         return _decoder.decode(row.data)
     except msgspec.MsgspecError:
-        log.warning("kept reasoning is damaged")
+        log.warning("stored reasoning is damaged")
         return None
 
 
@@ -381,7 +377,7 @@ def turns_to_restore(call: Call, target: Target) -> list[int]:
     dialect, traits = upstream_dialect(call, target), target.model.traits
     if not replays(dialect, traits):
         return []
-    passthrough = passes(call, target, dialect)
+    passthrough = passes_unparsed(call, target, dialect)
     if passthrough and not (_requires_replay(traits) and _may_lack_state(call)):
         return []
     return turns_missing_state(exchange.request, text_suffices=passthrough)

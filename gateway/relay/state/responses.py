@@ -143,7 +143,7 @@ class ResponseStore:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except Exception:
-            log.exception("the store of responses could not be used")
+            log.exception("the response store could not be used")
             raise
 
 
@@ -156,5 +156,5 @@ def _close_thread_connection(close: Callable[[], None]) -> Callable[[], None]:
 
 
 def _unavailable() -> GatewayError:
-    message = "the store of responses can not be reached; try again"
+    message = "the response store cannot be reached; try again"
     return GatewayError(Error(kind="overloaded", message=message))

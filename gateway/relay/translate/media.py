@@ -96,7 +96,7 @@ class MediaFetching:
         call.fetched_media[url] = file
 
     def _limit_message(self) -> str:
-        return f"the files of a request may have {self._max_bytes} bytes"
+        return f"the files of a request can have at most {self._max_bytes} bytes"
 
 
 def _fetched_bytes(call: Call) -> int:

@@ -16,7 +16,7 @@ from gateway.dialects.base import Dialect
 from gateway.relay.upstream.media_fetch import Fetched, without_query
 
 # Appended to messages about media that was not sent.
-HINT = "or have the gateway fetch it: DRAGOMAN_FETCH_MEDIA"
+HINT = "or let the gateway fetch it by setting DRAGOMAN_FETCH_MEDIA"
 
 Media = Image | Document
 
@@ -45,7 +45,7 @@ def type_mismatch(part: Media, fetched: Fetched) -> str | None:
     if not kind or kind.startswith(("image/", "audio/", "video/")):
         return f"it is {_media_type_label(kind)}, not a document"
     if kind.startswith("text/") and _text(fetched) is None:
-        return "it is text in another encoding than UTF-8"
+        return "it is text in an encoding other than UTF-8"
     return None
 
 
@@ -65,7 +65,7 @@ def inline_media(
         file = media.get(part.url or "")
         if file is None or not dialect.needs_inline_media(part, traits):
             return part
-        why = "fetched: this provider takes no URLs"
+        why = "fetched: this provider does not support URLs"
         description = f"{file.media_type}, {file.size} bytes"
         report.append(
             approximated(part.path, why, before=without_query(part.url or ""), after=description)

@@ -111,12 +111,16 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
         )
     # Restore state that the client could not send, unless this target has rejected it.
     dropped_state: tuple[Adaptation, ...] = ()
-    request = restore_state(exchange.request, call.attempt.recalled_reasoning or {})
+    request = exchange.request
+    if call.attempt.recalled_reasoning:
+        request = restore_state(request, call.attempt.recalled_reasoning)
     if traits.reasoning_summaries and exchange.dialect.expects_reasoning:
         request = _with_summaries(request)
     if call.state_rejected_by is target:
         request, dropped_state = drop_state(request)
-    request, fetched = inline_media(request, dialect, traits, call.fetched_media)
+    fetched: tuple[Adaptation, ...] = ()
+    if call.fetched_media:
+        request, fetched = inline_media(request, dialect, traits, call.fetched_media)
     try:
         size = len(exchange.body)
         prepared = translated(request, dialect, traits, edits, path, verb=exchange.verb, size=size)
@@ -126,7 +130,9 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     report = prepared.report
     if report and not route.strict:
         report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))
-    prepared = msgspec.structs.replace(prepared, report=(*report, *fetched, *dropped_state))
+    report = (*report, *fetched, *dropped_state)
+    if report:
+        prepared = msgspec.structs.replace(prepared, report=report)
     if provider.model_in_path or provider.body:
         prepared = on_surface(prepared, provider, exchange.verb, path)
     if route.strict:
@@ -147,15 +153,17 @@ def _fit_passed(
         fields, report = dialect.drop_reasoning_state(fields, model.traits)
     elif dialect.replace_state_tokens is not None and _may_hold_tokens(call):
         fields, report = dialect.replace_state_tokens(fields, model.traits)
-    if dialect.inline_files is not None:
+    if dialect.inline_files is not None and not model.traits.pdf:
         fields, inlined = dialect.inline_files(fields, model.traits)
         report += inlined
     if "tools" in fields:
         fields, shortened = shorten_call_ids(fields, model.traits)
         report += shortened
     if model.provider.drop_params and call.exchange.verb == "generate":
-        fields, refused = drop_refused(fields, dialect.name, model.traits, model.stated)
-        report += refused
+        suspects = model.refused_parameters.get(dialect.name)
+        if suspects and not suspects.isdisjoint(fields):
+            fields, refused = drop_refused(fields, dialect.name, model.traits, suspects)
+            report += refused
     return fields, report
 
 
@@ -172,8 +180,9 @@ def needs_same_dialect(call: Call, target: Target) -> GatewayError:
     """The error for a call that only providers of the client's own dialect support."""
     exchange = call.exchange
     message = (
-        f"{exchange.endpoint} is for providers that speak {exchange.dialect.name} themselves; "
-        f"{target.model.label} does not, or the input holds what another provider has made"
+        f"{exchange.endpoint} is only supported by providers with the {exchange.dialect.name} "
+        f"API; {target.model.label} does not have it, or the input contains items that another "
+        "provider created"
     )
     return GatewayError(Error(kind="unsupported_param", message=message, param="model"))
 
@@ -200,13 +209,14 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     ):
         return DIALECTS[_OLDER[0]]
     other_name = ALSO.get(provider_dialect.name) if traits.responses else None
-    if other_name is None or not _served(call, provider, other_name):
+    if other_name is None:
         return provider_dialect
-    other_dialect = DIALECTS[other_name]
-    if exchange.dialect.name == other_dialect.name or exchange.verb == "count_tokens":
-        return other_dialect
-    if traits.responses_required_with_tools and _reasons_with_tools(call):
-        return other_dialect
+    needs_other = exchange.dialect.name == other_name or exchange.verb == "count_tokens"
+    may_need_other = needs_other or traits.responses_required_with_tools
+    if may_need_other and _served(call, provider, other_name):
+        return (
+            DIALECTS[other_name] if needs_other or _reasons_with_tools(call) else provider_dialect
+        )
     return provider_dialect
 
 
@@ -244,22 +254,18 @@ def _reasons_with_tools(call: Call) -> bool:
 
 
 def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
-    """Whether the client's own body is sent to this target in this attempt, without changes."""
-    if call.attempt.recalled_reasoning is not None or (
-        call.state_rejected_by is target and dialect.drop_reasoning_state is None
-    ):
-        return False
-    return passes(call, target, dialect)
+    """Whether the client's own body is sent to this target in this attempt.
 
-
-def passes(call: Call, target: Target, dialect: Dialect) -> bool:
-    """Whether the client's own body may be sent to a target in this dialect.
-
+    Not if state is added to it, or removed from it in a dialect that cannot do so in place.
     A state token of the gateway in the history must be replaced by translation, or by the
     dialect in place (`Dialect.replace_state_tokens`), so that the target's own state
     next to it is returned unchanged. Models that require reasoning with tool calls need
     translation, which renders the reasoning of other models as their own.
     """
+    if call.attempt.recalled_reasoning is not None:
+        return False
+    if call.state_rejected_by is target and not _drops_state(call, target, dialect):
+        return False
     exchange = call.exchange
     if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
         return False
@@ -268,6 +274,14 @@ def passes(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     provider = target.model.provider
     return provider.passthrough and exchange.fields_for(provider.name) is not None
+
+
+def _drops_state(call: Call, target: Target, dialect: Dialect) -> bool:
+    """Whether the dialect can remove refused state from the body without a translation."""
+    fields = call.exchange.fields_for(target.model.provider.name)
+    if dialect.drop_reasoning_state is None or fields is None:
+        return False
+    return dialect.drop_reasoning_state(fields, target.model.traits)[0] is not fields
 
 
 def _may_hold_tokens(call: Call) -> bool:
@@ -413,7 +427,8 @@ def refuse_losses(report: tuple[Adaptation, ...]) -> None:
         raise GatewayError(
             Error(
                 kind="invalid_request",
-                message=f"this route is strict and cannot carry {fields}",
+                message="this route rejects unsupported fields, and the target does not "
+                f"support {fields}",
                 param=losses[0].path,
             )
         )

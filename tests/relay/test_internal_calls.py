@@ -1,4 +1,4 @@
-"""A call from within the process is a client's call without the socket."""
+"""Calls made inside the process behave like client calls without a socket."""
 
 from __future__ import annotations
 
@@ -58,6 +58,7 @@ async def test_the_answer_is_heard_and_the_entry_is_the_logs(tmp_path: Path, str
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: answers[stream]
     ) as rig:
         entry = await run_playground_call(
+            rig.runtime,
             dialect="openai_chat",
             body=body(stream=stream),
             caller="playground",
@@ -81,9 +82,9 @@ async def test_calls_of_a_passed_answer_are_heard_in_full(tmp_path: Path) -> Non
     heard = Heard()
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: completion(choices=[choice])
-    ):
+    ) as rig:
         await run_playground_call(
-            dialect="openai_chat", body=body(), caller="playground", listener=heard
+            rig.runtime, dialect="openai_chat", body=body(), caller="playground", listener=heard
         )
     started = [event for event in heard.seen if isinstance(event, BlockStart)]
     assert [event.name for event in started if event.kind == "tool_call"] == ["f"]
@@ -95,8 +96,9 @@ async def test_another_dialect_is_translated(tmp_path: Path) -> None:
         tmp_path,
         snapshot(route("r", provider("one"))),
         one=lambda _: sse(chunk("hey"), chunk(finish="stop"), DONE),
-    ):
+    ) as rig:
         entry = await run_playground_call(
+            rig.runtime,
             dialect="anthropic_messages",
             body=body(max_tokens=9, stream=True),
             caller="p",
@@ -113,9 +115,9 @@ async def test_each_failed_attempt_is_heard(tmp_path: Path) -> None:
     }
     heard = Heard()
     both = route("r", provider("one"), provider("two"))
-    async with gateway(tmp_path, snapshot(both), **answers):
+    async with gateway(tmp_path, snapshot(both), **answers) as rig:
         entry = await run_playground_call(
-            dialect="openai_chat", body=body(), caller="p", listener=heard
+            rig.runtime, dialect="openai_chat", body=body(), caller="p", listener=heard
         )
     assert [attempt.provider for attempt in heard.attempts] == ["one", "two"]
     assert heard.attempts[0].error_kind == "upstream_error"
@@ -139,7 +141,9 @@ async def test_a_wrong_request_is_an_entry_too(
         snapshot(route("r", provider("one", "anthropic_messages"))),
         one=lambda _: completion(),
     ) as rig:
-        entry = await run_playground_call(dialect="openai_chat", body=asked, caller="p")
+        entry = await run_playground_call(
+            rig.runtime, dialect="openai_chat", body=asked, caller="p"
+        )
         assert rig.upstreams.requests == []
     assert entry.status == status
     assert said in entry.error
@@ -154,7 +158,11 @@ async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
     ) as rig:
         task = asyncio.create_task(
             run_playground_call(
-                dialect="openai_chat", body=body(stream=True), caller="p", listener=heard
+                rig.runtime,
+                dialect="openai_chat",
+                body=body(stream=True),
+                caller="p",
+                listener=heard,
             )
         )
         while not heard.text:

@@ -1,4 +1,4 @@
-"""Calls that are passed on unread: names, ids, keys, cost and the log."""
+"""Passthrough calls: names, ids, keys, cost and the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
 from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import ApiKey
 from tests.relay.harness import KEY, PEPPER, Parts, gateway, provider, route, snapshot, sse
@@ -164,7 +164,7 @@ async def test_a_provider_without_the_call_is_named_and_so_is_one_with_it(tmp_pa
     assert seen.status == 400
     message = seen.json()["error"]["message"]
     assert "deep, which does not support images/generations" in message
-    assert "these providers here have it: up" in message
+    assert "these configured providers support it: up" in message
 
 
 async def test_a_refused_target_gives_way_to_the_next(tmp_path: Path) -> None:
@@ -184,9 +184,9 @@ async def test_a_refused_target_gives_way_to_the_next(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "says"),
     [
-        (b"{}", "application/json", "takes a form"),
-        (b"--x\r\n", "multipart/form-data; boundary=x", "not a legal form"),
-        (b"", "multipart/form-data", "names no boundary"),
+        (b"{}", "application/json", "requires a form"),
+        (b"--x\r\n", "multipart/form-data; boundary=x", "not a valid form"),
+        (b"", "multipart/form-data", "has no boundary"),
         (b"hello", "multipart/form-data; boundary=x", "does not begin"),
     ],
     ids=["json", "cut", "no boundary", "none"],

@@ -1,4 +1,4 @@
-"""The dry run says what live traffic does: same targets, same order, same bytes."""
+"""Dry run and live traffic agree: same targets, same order, same bytes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from console.pages.routes.samples import SAMPLES, body
-from gateway.edge.auth import find_route
+from gateway.edge.admission import find_route
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import Route, Snapshot, Step, Target, model_of
 from gateway.simulate.dry_run import SIMULATED_FAILURES, DryRun, RoutingState, build_call, dry_run
@@ -53,7 +53,7 @@ def answering(failure: str | None) -> Any:
 
     def answer(request: httpx.Request) -> httpx.Response | Exception:
         if failure == "timeout":
-            return httpx.ReadTimeout("no answer")
+            return httpx.ReadTimeout("no response")
         if failure is not None:
             return refusal(SIMULATED_FAILURES[failure] or 500, "pretended")
         return completion() if request.url.path.endswith("completions") else message()
@@ -71,7 +71,7 @@ def message() -> httpx.Response:
 
 def dry(live: Gateway, registry: Snapshot, dialect: str, asked: Any, failing: Any) -> DryRun:
     call = build_call(registry, dialect, asked)
-    health, latency_by_target = dict(live.runtime.health), dict(live.runtime.latency_stats)
+    health, latency_by_target = dict(live.runtime.health), dict(live.runtime.latency.stats)
     stage = RoutingState(
         snapshot=registry,
         health=health,
@@ -88,7 +88,7 @@ WAYS = {
     "stepped": way(step(1), step(2), step(3)),
     "on 429": way(step(1), step(2, "rate_limit"), step(3)),
     "on timeout": way(step(1), step(2, "timeout"), step(3, "timeout")),
-    "no images": way(step(1, excludes=("images",)), step(2), step(3, "upstream_error")),
+    "not support images": way(step(1, excludes=("images",)), step(2), step(3, "upstream_error")),
     "able": way(
         step(1, require_capabilities=True), step(2, max_context=100_000), step(3, min_context=10)
     ),
@@ -151,7 +151,7 @@ async def test_a_dry_run_calls_nobody_and_remembers_nothing(tmp_path: Path) -> N
         dry(live, registry, "openai_chat", body("openai_chat", "tools", "m"), FAILING[-1])
         assert live.upstreams.requests == []
         assert live.runtime.health == {}
-        assert live.runtime.latency_stats == {}
+        assert live.runtime.latency.stats == {}
 
 
 async def test_a_plain_route_does_not_parse_the_request(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ async def test_the_fastest_is_learned_from_what_is_measured(tmp_path: Path) -> N
     async with gateway(tmp_path, registry, a=slow, c=answering(None)) as live:
         for _ in range(12):
             await live.post(PATHS["openai_chat"], asked)
-        latency_by_target = live.runtime.latency_stats
+        latency_by_target = live.runtime.latency.stats
     hosts = [request.url.host for request in live.upstreams.requests]
     assert hosts.count("c.test") > hosts.count("a.test")
     assert latency_by_target["c/gpt-4.1"].first_ms < latency_by_target["a/gpt-4.1"].first_ms
@@ -210,4 +210,4 @@ async def test_a_request_that_no_step_is_for_is_refused_with_the_reason(tmp_path
     async with gateway(tmp_path, way(*only)) as live:
         reply = await live.post(PATHS["openai_chat"], body("openai_chat", "text", "m"))
     assert reply.status == 400
-    assert "for requests with images only" in reply.json()["error"]["message"]
+    assert "only for requests with images" in reply.json()["error"]["message"]

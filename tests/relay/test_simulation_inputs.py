@@ -1,4 +1,4 @@
-"""A request that is only pretended becomes what live traffic sends, given what that remembers."""
+"""Simulated requests use the same stored state as live traffic."""
 
 from __future__ import annotations
 
@@ -91,10 +91,10 @@ def answered(part: Json) -> Json:
     ("answer", "words"),
     [
         (answered({"text": "x"}), ""),
-        ([], "answers[0] is no answer in gemini"),
+        ([], "answers[0] is not a response in the format gemini"),
         (
             answered({"functionCall": {"name": "g", "args": {}}, "thoughtSignature": "c2ln"}),
-            "no turn of the request has its calls",
+            "no turn of the request contains its tool calls",
         ),
     ],
     ids=["without_calls", "no_answer", "another_talk"],

@@ -1,4 +1,4 @@
-"""What a forwarded call used, and what that cost."""
+"""Usage and cost of passthrough calls."""
 
 from __future__ import annotations
 

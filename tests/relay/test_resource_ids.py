@@ -1,4 +1,4 @@
-"""Ids of ours: they tell what they stand for to us, and to nobody else."""
+"""Resource ids issued by the gateway: opaque, bound to a key, tamper-proof."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which answers a process has heard of: it looks for no others, and never misses one for long."""
+"""Index of cached keys: no needless queries, and no stored entry missed for long."""
 
 from __future__ import annotations
 

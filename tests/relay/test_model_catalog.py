@@ -1,4 +1,4 @@
-"""Asking a provider for its models: shapes, prices, failures, the deadline."""
+"""Fetching the model list of a provider: formats, prices, failures, deadline."""
 
 from __future__ import annotations
 
@@ -110,7 +110,9 @@ async def test_each_dialect_asks_in_its_own_way(
 async def test_bedrocks_list_is_kept_at_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
     asked_for: list[tuple[str, str]] = []
 
-    async def send(self: Upstreams, method: str, url: Any, headers: Any, *rest: Any) -> Any:
+    async def send(
+        self: Upstreams, method: str, url: Any, headers: Any, *rest: Any, **network: Any
+    ) -> Any:
         asked_for.append((url.host, headers["host"]))
         raise GatewayError(Error(kind="timeout", message="enough"))
 
@@ -152,7 +154,7 @@ async def test_there_is_no_waiting_beyond_the_deadline() -> None:
     async with server:
         found = await asked(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=0.2)
         await asyncio.wait_for(gone.wait(), 30)  # the connection was closed, too
-    assert (found.ok, found.detail) == (False, "no answer within 0.2 s")
+    assert (found.ok, found.detail) == (False, "no response within 0.2 s")
     assert found.ms < 15_000
 
 

@@ -1,4 +1,4 @@
-"""Token counts made here: by a vocabulary, or by what the bytes are."""
+"""Token counts by vocabulary, and estimates by size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is written in one turn of the loop goes out at its end."""
+"""Writes of one loop iteration are sent together at its end."""
 
 from __future__ import annotations
 

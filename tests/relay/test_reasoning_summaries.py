@@ -1,4 +1,4 @@
-"""Chat clients see OpenAI's thoughts where the model's row says that they may be asked for."""
+"""Chat clients receive reasoning summaries from OpenAI models whose traits allow them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths beside a provider's own: Azure's Responses, gaps filled, models that only continue."""
+"""Provider-specific paths: Azure Responses, missing endpoints, completion-only models."""
 
 from __future__ import annotations
 
@@ -172,10 +172,10 @@ async def test_where_nothing_fills_gaps_the_loss_is_told(tmp_path: Path) -> None
             "text-embedding-3-small",
             "/embeddings",
             {"data": [{"index": 0, "embedding": [0.1, 0.2]}]},
-            "a vector of 2 numbers",
+            "an embedding of 2 numbers",
         ),
     ],
-    ids=["completions only", "embeddings only"],
+    ids=["completions only", "only embeddings"],
 )
 async def test_a_probe_asks_a_model_for_what_it_can(
     model: str, path: str, told: dict[str, Any], detail: str

@@ -1,4 +1,4 @@
-"""Most questions are new: their last words tell so, and no key is made to look for them."""
+"""Most prompts are new: the fingerprint of the last user text spares computing their cache keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live: each class of failure leads to the step made for it; retries, tags, sessions, splits."""
+"""Fallback steps by error kind, retries, tags, session affinity and weighted splits, live."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx
 import msgspec
 import pytest
 
-from gateway.routing.retry_plan import CLASSES
+from gateway.routing.candidates import CLASSES
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Step, Target, model_of
 from tests.relay.harness import (
     completion,
@@ -259,7 +259,7 @@ async def test_tags_choose_the_target(
         assert (await live.post(CHAT, asking(**fields), headers=headers)).status == 200
         row = await live.entry()
     assert [r.url.host[0] for r in live.upstreams.requests] == [host]
-    assert "its tags are not those of the request" in {a.skipped for a in row.attempts}
+    assert "its tags do not match those of the request" in {a.skipped for a in row.attempts}
 
 
 async def test_a_tag_that_nobody_has_is_refused_with_the_reason(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ async def test_a_tag_that_nobody_has_is_refused_with_the_reason(tmp_path: Path) 
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         reply = await live.post(CHAT, asking(), headers={"x-dragoman-tags": "free"})
     assert reply.status == 400
-    assert "its tags are not those of the request" in reply.json()["error"]["message"]
+    assert "its tags do not match those of the request" in reply.json()["error"]["message"]
 
 
 async def test_a_step_may_be_for_tags_and_hours(tmp_path: Path) -> None:

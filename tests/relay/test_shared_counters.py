@@ -1,4 +1,4 @@
-"""Counters that processes share: seen by all, kept after a kill, freed of what it reserved."""
+"""Counters shared by the processes of a node: visibility, crash recovery, release of reservations."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_a_full_table_is_told_and_begun_anew_at_the_next_start(
     monkeypatch.setattr(shared_counters, "_RESET_USED", 2)
     full = SharedCounters(tmp_path)
     assert [full.counter_offset(str(n)) is None for n in range(5)] == [False] * 3 + [True] * 2
-    assert caplog.text.count("more limits than can be counted") == 1
+    assert caplog.text.count("too many limits to count") == 1
     full.local_slot[full.counter_offset("0") + RESERVED + 1] = 9
     beside = SharedCounters(tmp_path)
     assert beside.peer_slots[0][full.counter_offset("0") + RESERVED + 1] == 9, (
@@ -147,7 +147,7 @@ def test_without_a_place_for_files_a_process_counts_alone(
         (),
         0,
     )
-    assert "can not be shared" in caplog.text
+    assert "cannot be shared" in caplog.text
 
 
 def test_the_files_take_no_room_before_they_are_used(tmp_path: Path) -> None:

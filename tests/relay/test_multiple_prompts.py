@@ -1,4 +1,4 @@
-"""Several prompts in one request, at providers that take one at a time."""
+"""Several prompts in one request, at providers that accept one at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens and signatures: fetched once, renewed beside the traffic, never shown."""
+"""Access tokens and signatures: fetched once, renewed in the background, never exposed."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ async def test_each_request_is_signed_on_its_own() -> None:
 
 async def test_a_form_on_disk_is_not_signed(tmp_path: Path) -> None:
     form = SpooledBody([b"x"], UploadSpools(tmp_path, 10).open(1), lambda: None)
-    with pytest.raises(GatewayError, match="wants each body signed"):
+    with pytest.raises(GatewayError, match="requires signed bodies"):
         await headers(AccessTokens(), provider("sigv4", AWS), form)
     assert await headers(AccessTokens(), provider("bearer", "key"), form) is PLAIN
 
@@ -204,7 +204,7 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
 ) -> None:
     go = threading.Event()
 
-    def slow(fields: dict[str, Any]) -> Grant[str]:
+    def slow(fields: dict[str, Any], proxy: str) -> Grant[str]:
         go.wait(PATIENCE_S)
         return Grant("late", time.time() + 3600)
 
@@ -220,5 +220,5 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
 
 def test_a_grant_does_not_show_itself() -> None:
     assert "secret" not in repr(
-        access_tokens.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"})
+        access_tokens.aws_key({"aws_access_key_id": "A", "aws_secret_access_key": "secret"}, "")
     )

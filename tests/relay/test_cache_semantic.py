@@ -1,4 +1,4 @@
-"""Answers to questions that are nearly the same: only in the same context, and in bounds."""
+"""Semantic cache: similar prompts match only in the same context and within bounds."""
 
 from __future__ import annotations
 

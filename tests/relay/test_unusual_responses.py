@@ -1,4 +1,4 @@
-"""Answers of upstreams that are a little out of the ordinary."""
+"""Unusual but valid upstream responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is billed where a provider does not say what was used."""
+"""Usage estimates for providers that report none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python's lock: a thread that computes does not hold up the event loop."""
+"""The GIL switch interval: a computing thread does not hold up the event loop."""
 
 from __future__ import annotations
 

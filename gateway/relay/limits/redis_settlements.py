@@ -1,0 +1,154 @@
+"""What a process sends to Redis besides its requests: settlements, and the spending it knows.
+
+The script rejects callers whose epoch is not Redis's. A Redis that has lost its data has no
+epoch: the first process to call sends the spending it knows and what its requests in flight
+have reserved, and sets a new epoch; every other process sends its own before it continues
+under that epoch.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from gateway.relay.limits.redis_client import CacheWrite, RedisClient, RedisUnavailable
+from gateway.relay.limits.redis_lease import ProcessLease, Row, clamp_int
+from gateway.relay.limits.shared_counters import SharedCounters
+from gateway.routing import limits
+
+# The script's result for a process that must first send its spending.
+_REDIS_RESET = -1
+# How often to retry if another process sets a new epoch first.
+_TRIES = 4
+# Maximum pending rows while Redis is unavailable; the oldest beyond it are dropped.
+MAX_UNSETTLED_ROWS = 20_000
+_MAX_CONFIRMED_IDS = 1000
+
+
+class Settlements:
+    """Settlements that Redis has not confirmed, in batches with an id.
+
+    A batch whose reply was lost is sent again under its id, and Redis applies it once.
+
+    Attributes:
+        waiting: rows for the next batch.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: list[Row] = []
+        self._sent: list[Row] = []
+        self._unconfirmed: list[Row] = []
+        self._confirmed_ids: list[str] = []
+        self._count = 0
+
+    def next_batches(self) -> tuple[list[Row], list[str]]:
+        """The batches to send now, and confirmed ids that Redis may delete."""
+        batches, self._unconfirmed = self._unconfirmed, []
+        if self.waiting:
+            self._count += 1
+            batches.append({"id": str(self._count), "rows": self.waiting})
+            self.waiting = []
+        self._sent += batches
+        ids, self._confirmed_ids = (
+            self._confirmed_ids[:_MAX_CONFIRMED_IDS],
+            self._confirmed_ids[_MAX_CONFIRMED_IDS:],
+        )
+        return batches, ids
+
+    def confirm(self, batches: list[Row]) -> None:
+        """Marks batches as applied by Redis."""
+        self._forget_sent(batches)
+        self._confirmed_ids += [batch["id"] for batch in batches]
+
+    def fail(self, batches: list[Row], ids: list[str]) -> None:
+        """Requeues batches after a failure, without the oldest beyond MAX_UNSETTLED_ROWS."""
+        self._forget_sent(batches)
+        self._confirmed_ids += ids
+        self._unconfirmed = [*batches, *self._unconfirmed]
+        while sum(len(batch["rows"]) for batch in self._unconfirmed) > MAX_UNSETTLED_ROWS:
+            self._unconfirmed.pop(0)
+        del self.waiting[:-MAX_UNSETTLED_ROWS]
+
+    def _forget_sent(self, batches: list[Row]) -> None:
+        ids = {batch["id"] for batch in batches}
+        self._sent = [batch for batch in self._sent if batch["id"] not in ids]
+
+    def unsettled_units(self, name: str, window: int) -> int:
+        """Units spent in a budget's window that Redis has not confirmed."""
+        batches = [*self._sent, *self._unconfirmed, {"rows": self.waiting}]
+        return sum(
+            row["used"]
+            for batch in batches
+            for row in batch["rows"]
+            if row["what"] == "usd" and row["name"] == name and row["window"] == window
+        )
+
+
+class SpendSync:
+    """The spending that one process knows of; the amounts are in its local counters.
+
+    Attributes:
+        windows: the current window of each budget with known spending, by rule name.
+        on_redis_reset: called when Redis has lost its data.
+    """
+
+    def __init__(
+        self,
+        counters: SharedCounters,
+        client: RedisClient,
+        settlements: Settlements,
+        lease: ProcessLease,
+    ) -> None:
+        self.windows: dict[str, int] = {}
+        self.on_redis_reset: Callable[[], None] = lambda: None
+        self._counters, self._client = counters, client
+        self._settlements, self._lease = settlements, lease
+
+    async def run_script(self, payload: Row, cache_key: str, cache_writes: list[CacheWrite]) -> Any:
+        """The script's result; a Redis that has lost its data first gets what it needs again.
+
+        Raises RedisUnavailable.
+        """
+        lease, settled = self._lease, payload["batches"]
+        for _ in range(_TRIES):
+            number, in_flight = lease.number, lease.batches()
+            spend = (
+                [] if lease.is_seeded else [{"id": uuid.uuid4().hex, "rows": self._spend_rows()}]
+            )
+            payload |= {
+                "lease": number,
+                "epoch": lease.epoch,
+                "seed": not lease.is_seeded,
+                "batches": [*spend, *in_flight, *settled],
+            }
+            answer = await self._client.run_script(
+                msgspec.json.encode(payload), cache_key, cache_writes
+            )
+            if answer[0] != _REDIS_RESET:
+                lease.confirm(number, in_flight)
+                return answer
+            if number == lease.number:  # else another script has begun the next lease
+                lease.renew(answer[1].decode() or uuid.uuid4().hex)
+                self.on_redis_reset()
+        raise RedisUnavailable("Redis lost its data repeatedly")
+
+    def _spend_rows(self) -> list[Row]:
+        slots = (self._counters.local_slot, *self._counters.peer_slots)
+        rows = []
+        for name, window in self.windows.items():
+            offset = self._counters.counter_offset(name)
+            used = (
+                sum(limits.window_spend(process_slot, offset, window) for process_slot in slots)
+                if offset is not None
+                else 0
+            )
+            # Unsettled rows are sent separately, in their batches.
+            used -= self._settlements.unsettled_units(name, window)
+            if used > 0:
+                rows.append(
+                    {"name": name, "what": "sync", "window": window, "used": clamp_int(used)}
+                )
+        return rows

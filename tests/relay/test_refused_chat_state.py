@@ -1,0 +1,54 @@
+"""Reasoning state that a Chat provider refuses, in a request that passes through."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
+
+REFUSED = "messages.1: Invalid `signature` in `thinking` block"
+
+
+def history(details: list[dict[str, Any]], **call_fields: Any) -> list[dict[str, Any]]:
+    function = {"name": "f", "arguments": "{}"}
+    call = {"id": "c1", "type": "function", "function": function, **call_fields}
+    assistant: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [call]}
+    if details:
+        assistant["reasoning_details"] = details
+    return [
+        {"role": "user", "content": "hi"},
+        assistant,
+        {"role": "tool", "tool_call_id": "c1", "content": "done"},
+    ]
+
+
+async def test_it_is_sent_again_without_the_state(tmp_path: Path) -> None:
+    """Text stays, and so do fields that the gateway does not know."""
+    signed = {"type": "reasoning.text", "text": "hm", "signature": "s1"}
+    summary = {"type": "reasoning.summary", "summary": "short"}
+    extra = {"google": {"thought_signature": "s2"}}
+    asked = {"model": "r", "messages": history([signed, summary], extra_content=extra), "own": 1}
+    answers = iter([refusal(400, REFUSED), completion()])
+    async with gateway(
+        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(answers)
+    ) as live:
+        reply = await live.post("/v1/chat/completions", asked)
+        sent = json.loads(live.upstreams.requests[1].content)
+    assert reply.status == 200
+    assert reply.headers["x-dragoman-dropped"] == (
+        "messages[1].reasoning_details, messages[1].tool_calls[0].extra_content"
+    )
+    assert sent == {"model": "gpt-4.1", "messages": history([summary]), "own": 1}
+
+
+async def test_without_state_to_drop_it_is_translated(tmp_path: Path) -> None:
+    asked = {"model": "r", "messages": history([])}
+    answers = iter([refusal(400, REFUSED), completion()])
+    async with gateway(
+        tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(answers)
+    ) as live:
+        assert (await live.post("/v1/chat/completions", asked)).status == 200
+        entry = await live.entry()
+    assert not entry.passthrough
