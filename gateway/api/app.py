@@ -98,7 +98,7 @@ def _with_body_limit(view: Callable[..., HttpResponse]) -> Callable[..., HttpRes
 api = _Api(
     title="Dragoman",
     version="1",
-    description="The management API, and the endpoints that model clients call.",
+    description="The management API and the endpoints for model clients.",
     docs_url=None,
     openapi_url="/openapi.json",
     auth=Admin(),

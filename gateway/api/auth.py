@@ -15,7 +15,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from ninja.errors import HttpError
 from ninja.security.base import AuthBase
 
-from gateway.edge.auth import token_from
+from gateway.edge.admission import token_from
 
 MAY_READ_BODIES = "gateway.view_requestbody"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -45,7 +45,7 @@ class Admin(AuthBase):
             raise HttpError(403, "send the session's CSRF token as X-CSRFToken")
         return user
 
-    why = "this is for admins"
+    why = "only admins may do this"
 
     def may(self, request: HttpRequest, user: Any) -> bool:
         """Whether a signed-in user is authorized."""
@@ -71,7 +71,7 @@ class Person(Admin):
 class BodyReader(Admin):
     """As Admin; also users with the permission to read request and response bodies."""
 
-    why = "you may not read bodies of requests: an admin can grant it"
+    why = "you may not read request bodies; ask an admin for access"
 
     def may(self, request: HttpRequest, user: Any) -> bool:
         """Allows admins and users with the permission."""

@@ -16,9 +16,9 @@ router = Router(tags=["cache"])
 
 
 class CacheOut(Schema):
-    """The response cache of a route. `entries` and `bytes` are those in the database.
+    """The response cache of a route. `entries` and `bytes` count those in the database.
 
-    `policy` are the fields of `gateway.routing.cache_policy.CachePolicy`; empty is no cache.
+    `policy` has the fields of `gateway.routing.cache_policy.CachePolicy`; empty means no cache.
     """
 
     route: str
@@ -28,7 +28,7 @@ class CacheOut(Schema):
 
 
 class CacheClearedOut(Schema):
-    """How many entries were deleted from the database; copies elsewhere are invalidated too."""
+    """Number of entries deleted from the database; other copies are invalidated too."""
 
     deleted: int
 

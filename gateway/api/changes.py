@@ -16,7 +16,7 @@ MAX_PAGE = 200
 
 
 class ChangeFilters(Schema):
-    """What to show. `cursor` is the `next` of the page before; empty is any."""
+    """Filters of the list; empty matches all. `cursor` is the `next` of the previous page."""
 
     cursor: int | None = None
     limit: int = 50
@@ -27,7 +27,7 @@ class ChangeFilters(Schema):
 
 
 class ChangeOut(Schema):
-    """One change: of a row that was changed, `before` and `after` hold what differs.
+    """One change; `before` and `after` have the fields that differ.
 
     `via` is `console`, `api`, `command`, `start` or `gateway` (its own housekeeping).
     """

@@ -14,11 +14,12 @@ from ninja import Field, Router, Schema
 from gateway import store
 from gateway.api.failures import failure
 from gateway.api.resources import missing, reply, run_guarded
+from gateway.api.runtime import runtime_of
 from gateway.api.translate import RuntimeInputOut
 from gateway.canon.errors import GatewayError
-from gateway.edge.auth import find_route
+from gateway.edge.admission import find_route
 from gateway.edge.endpoints import ENDPOINTS
-from gateway.relay import runtime
+from gateway.relay.runtime import Runtime
 from gateway.routing.candidates import with_fallbacks
 from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
@@ -46,9 +47,9 @@ class DryRunIn(Schema):
 
     Attributes:
         dialect: the API of the client: `openai_chat`, `anthropic_messages`, ...
-        request: its body in that dialect; `model` may be left out, and is the route then.
-        headers: the client's, such as `x-dragoman-session` and `x-dragoman-tags`.
-        key: name or prefix of the API key that sends the request; empty is no key.
+        request: its body in that dialect; `model` defaults to the route.
+        headers: client headers, such as `x-dragoman-session` and `x-dragoman-tags`.
+        key: name or prefix of the API key that sends the request; empty for none.
         route: a merge patch of the route, applied without being saved.
         failures: simulated failures of targets, by `provider/model` or `*` for all:
             `429`, `500`, `529`, `timeout`, `context_length`, `content_policy`.
@@ -116,10 +117,10 @@ def dry_run_route(request: HttpRequest, name: str, payload: DryRunIn) -> HttpRes
     row = _ROUTES.find(name)
     if row is None:
         return missing(_ROUTES, name)
-    return run_guarded(lambda: _dry_run(row, payload))
+    return run_guarded(lambda: _dry_run(runtime_of(request), row, payload))
 
 
-def _dry_run(row: Any, payload: DryRunIn) -> HttpResponse:
+def _dry_run(live: Runtime | None, row: Any, payload: DryRunIn) -> HttpResponse:
     _check(payload)
     spec = _changed_spec(row, payload.route)
     try:
@@ -134,9 +135,8 @@ def _dry_run(row: Any, payload: DryRunIn) -> HttpResponse:
         route = find_route(snapshot, key, body["model"])
     except GatewayError as refusal:
         return failure(422, refusal.error.message, refusal.error.param or "request")
-    return reply(
-        200, _result_item(dry_run(_routing_state(payload, snapshot, route, key), call, route))
-    )
+    state = _routing_state(live, payload, snapshot, route, key)
+    return reply(200, _result_item(dry_run(state, call, route)))
 
 
 def _check(payload: DryRunIn) -> None:
@@ -163,14 +163,17 @@ def _key(snapshot: Snapshot, name: str) -> ApiKey | None:
     row = KINDS["keys"].find(name)
     key = next((k for k in snapshot.keys.values() if row is not None and k.id == row.pk), None)
     if key is None:
-        raise Refused("key", f"there is no live API key `{name[:200]}`")
+        raise Refused("key", f"there is no active API key `{name[:200]}`")
     return key
 
 
 def _routing_state(
-    payload: DryRunIn, snapshot: Snapshot, route: Route, key: ApiKey | None
+    live: Runtime | None,
+    payload: DryRunIn,
+    snapshot: Snapshot,
+    route: Route,
+    key: ApiKey | None,
 ) -> RoutingState:
-    live = runtime.current()
     labels = {t.model.label for r in with_fallbacks(snapshot, route) for t in r.targets}
     failures = {
         label: payload.failures.get(label, payload.failures.get("*", ""))
@@ -180,7 +183,7 @@ def _routing_state(
     return RoutingState(
         snapshot=snapshot,
         health={} if live is None or payload.ignore_cooldowns else dict(live.health),
-        latency_by_target={} if live is None else dict(live.latency_stats),
+        latency_by_target={} if live is None else dict(live.latency.stats),
         now=time.monotonic(),
         draw=random.Random(payload.seed).random,  # noqa: S311 - a repeatable draw, no secret
         simulated_failures=failures,

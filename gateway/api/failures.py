@@ -27,7 +27,7 @@ _GROUP_ARGUMENTS = frozenset({"filters", "payload"})
 
 
 class Problem(Schema):
-    """Why it was not done: `detail` in words, `field` the field that is meant, if one is."""
+    """An error: `detail` is the message, `field` the invalid field, if any."""
 
     detail: str
     field: str = ""
@@ -47,14 +47,14 @@ def too_large() -> HttpResponse:
 def not_allowed(answer: HttpResponse, method: str) -> HttpResponse:
     """A 405 in the API's error format, with the `Allow` header of `answer`."""
     allowed = ", ".join(sorted(answer.headers.get("Allow", "").split(", ")))
-    response = failure(405, f"{method} is not for this path; it takes {allowed}")
+    response = failure(405, f"{method} is not allowed here; use {allowed}")
     response["Allow"] = allowed
     return response
 
 
 def unknown_path(request: HttpRequest, **_parts: str) -> HttpResponse:
     """A 404 for a path without an operation."""
-    return failure(404, "there is no such operation; /docs lists them")
+    return failure(404, "there is no such operation; see /docs for the list")
 
 
 unknown_path.csrf_exempt = True  # type: ignore[attr-defined]
@@ -68,7 +68,7 @@ def _invalid(_request: HttpRequest, error: Any) -> HttpResponse:
         where = where[1:]
     if where and where[0] in _GROUP_ARGUMENTS:
         where = where[1:]
-    return failure(422, str(first.get("msg", "it is not valid")), ".".join(where))
+    return failure(422, str(first.get("msg", "is not valid")), ".".join(where))
 
 
 def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:
@@ -78,8 +78,8 @@ def _http_error(_request: HttpRequest, error: Any) -> HttpResponse:
 
 
 def _no_database(_request: HttpRequest, error: Any) -> HttpResponse:
-    log.error("the database did not answer the management API", exc_info=error)
-    answer = failure(503, "the database does not answer now; try again")
+    log.error("the database did not respond to the management API", exc_info=error)
+    answer = failure(503, "the database is not responding; try again")
     answer["Retry-After"] = "1"
     return answer
 
@@ -87,13 +87,13 @@ def _no_database(_request: HttpRequest, error: Any) -> HttpResponse:
 def _internal_error(_request: HttpRequest, error: Any) -> HttpResponse:
     """A 500: the log has the details, the client only learns that it is an internal error."""
     log.error("an operation of the management API failed", exc_info=error)
-    return failure(500, "this is a fault of the gateway; its log says more")
+    return failure(500, "internal error of the gateway; see its log for details")
 
 
 _HANDLERS: dict[type[Exception], Callable[[HttpRequest, Any], HttpResponse]] = {
     ValidationError: _invalid,
     HttpError: _http_error,
-    Http404: lambda _request, error: failure(404, str(error) or "there is no such thing"),
+    Http404: lambda _request, error: failure(404, str(error) or "not found"),
     RequestDataTooBig: lambda _request, _error: too_large(),
     OperationalError: _no_database,
     Exception: _internal_error,

@@ -70,10 +70,12 @@ def _replay(digest: str, request_digest: str, act: Callable[[], HttpResponse]) -
     if row is None:
         return act()
     if row.request_digest != request_digest:
-        return failure(422, "was used for another request", "Idempotency-Key")
+        return failure(422, "was already used for a different request", "Idempotency-Key")
     if row.status == 0:
         if row.created_at > timezone.now() - _STALE_AFTER:
-            return failure(409, "the same request is under way; try again", "Idempotency-Key")
+            return failure(
+                409, "the same request is still in progress; try again", "Idempotency-Key"
+            )
         row.created_at = timezone.now()
         row.save()
         return _run_and_store(row, act)

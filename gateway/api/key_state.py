@@ -26,7 +26,7 @@ _TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_to
 
 
 class BudgetState(Schema):
-    """A span's spending of a key, project or team in US dollars, by UTC's calendar.
+    """Spend of a key, project or team in a calendar period (UTC), in US dollars.
 
     `budget` and `remaining` are null without a budget; `ends_at` is null for `total`.
     """
@@ -40,10 +40,10 @@ class BudgetState(Schema):
 
 
 class LimitState(Schema):
-    """A limit of a key, project or team, and its usage in the sliding window by the log.
+    """A limit of a key, project or team, and its usage in the sliding window.
 
-    Requests under way are not in the log yet: the gateway itself may have counted more.
-    `used` and `remaining` are null for `concurrency`, whose count is each process's own.
+    Usage comes from the log; the gateway also counts requests in progress.
+    `used` and `remaining` are null for `concurrency`, which each process counts on its own.
     """
 
     owner: str
@@ -70,7 +70,7 @@ class KeyStateOut(Schema):
 
 @router.get("/keys/{path:name}/state", auth=Reader(), response=KeyStateOut)
 def get_key_state(request: HttpRequest, name: str) -> HttpResponse:
-    """Spending of the key, and what its own limits and those of its team leave."""
+    """Spend of the key, and usage of its limits and budgets and those of its team."""
     row: ApiKey | None = _KEYS.find(name)
     if row is None:
         return missing(_KEYS, name)

@@ -10,8 +10,8 @@ from typing import Any
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 
+from gateway.api.runtime import runtime_of
 from gateway.querysets import committed_changes
-from gateway.relay import runtime
 
 
 class Middleware:
@@ -72,7 +72,7 @@ class ReadYourWrites(Middleware):
         self, request: HttpRequest, response: HttpResponseBase, state: Any
     ) -> HttpResponseBase:
         """Return the response once the registry has reloaded, or the reload timed out."""
-        live = runtime.current()
+        live = runtime_of(request)
         if live is not None and committed_changes() != state:
             live.registry.refresh()
         return response

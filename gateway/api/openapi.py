@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gateway.providers.passthrough_catalog import OPERATIONS, Operation
+
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+_JSON, _FORM = "application/json", "multipart/form-data"
 _KEY: list[dict[str, list[str]]] = [{"GatewayKey": []}, {"XApiKey": []}]
 
 # Suffix of a path -> the required field with the model's input.
@@ -31,31 +34,62 @@ _STREAMS = re.compile(r"(completions|messages|api/chat|api/generate|streamGenera
 _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("/v1/chat/completions", "post", "OpenAI Chat Completions", "gateway"),
     ("/v1/messages", "post", "Anthropic Messages", "gateway"),
-    ("/v1/messages/count_tokens", "post", "Count a Messages request's tokens", "gateway"),
+    ("/v1/messages/count_tokens", "post", "Count the tokens of a Messages request", "gateway"),
     ("/v1beta/models/{id}:generateContent", "post", "Google generateContent", "gateway"),
     (
         "/v1beta/models/{id}:streamGenerateContent",
         "post",
-        "Google generateContent as a stream",
+        "Google generateContent, streaming",
         "gateway",
     ),
     (
         "/v1beta/models/{id}:countTokens",
         "post",
-        "Count a generateContent request's tokens",
+        "Count the tokens of a generateContent request",
         "gateway",
     ),
-    ("/v1beta/models", "get", "Models, in Google's shape", "gateway"),
-    ("/v1beta/models/{id}", "get", "One model, in Google's shape", "gateway"),
-    ("/v1/models", "get", "Models, in OpenAI's or Anthropic's shape", "gateway"),
-    ("/v1/models/{id}", "get", "One model", "gateway"),
-    ("/v1/completions", "post", "OpenAI text completions", "gateway"),
+    ("/v1beta/models", "get", "List models (Google format)", "gateway"),
+    ("/v1beta/models/{id}", "get", "Get a model (Google format)", "gateway"),
+    ("/v1/models", "get", "List models (OpenAI or Anthropic format)", "gateway"),
+    ("/v1/models/{id}", "get", "Get a model", "gateway"),
+    ("/v1/completions", "post", "OpenAI Completions", "gateway"),
     ("/v1/embeddings", "post", "OpenAI Embeddings", "gateway"),
+    ("/v1/responses", "post", "OpenAI Responses", "gateway"),
+    ("/v1/responses/{id}", "get", "A stored response", "gateway"),
+    ("/v1/responses/{id}", "delete", "Delete a stored response", "gateway"),
+    ("/v1/responses/{id}/cancel", "post", "Cancel a background response", "gateway"),
+    ("/v1/responses/{id}/input_items", "get", "Input items of a stored response", "gateway"),
+    ("/v1/responses/input_tokens", "post", "Count a Responses request's tokens", "gateway"),
+    ("/v1/responses/compact", "post", "Compact a Responses conversation", "gateway"),
+    ("/v1beta/models/{id}:embedContent", "post", "Google embedContent", "gateway"),
+    ("/v1beta/models/{id}:batchEmbedContents", "post", "Google batchEmbedContents", "gateway"),
     ("/api/chat", "post", "Ollama chat", "gateway"),
-    ("/api/generate", "post", "Ollama prompt", "gateway"),
+    ("/api/generate", "post", "Ollama generate", "gateway"),
     ("/api/embed", "post", "Ollama embeddings", "gateway"),
-    ("/api/tags", "get", "Models, in Ollama's shape", "gateway"),
-    ("/api/show", "post", "One model, in Ollama's shape", "gateway"),
+    ("/api/embeddings", "post", "Ollama embeddings (legacy)", "gateway"),
+    ("/api/ps", "get", "List running models (Ollama format)", "gateway"),
+    ("/api/version", "get", "Get the version (Ollama format)", "gateway"),
+    ("/api/tags", "get", "List models (Ollama format)", "gateway"),
+    ("/api/show", "post", "Show a model (Ollama format)", "gateway"),
+    ("/api/hello", "get", "Connection test of Claude Code", "gateway"),
+    ("/api/event_logging/batch", "post", "Telemetry of Claude Code, discarded", "gateway"),
+    *(
+        (f"/openai/deployments/{{id}}/{path}", "post", f"Azure OpenAI: {path}", "gateway")
+        for path in (
+            "chat/completions",
+            "completions",
+            "embeddings",
+            "images/generations",
+            "images/edits",
+            "audio/transcriptions",
+            "audio/translations",
+            "audio/speech",
+        )
+    ),
+    *(
+        (f"/engines/{{id}}/{path}", "post", f"OpenAI's older API: {path}", "gateway")
+        for path in ("chat/completions", "completions", "embeddings")
+    ),
     ("/health", "get", "State of this process", "operations"),
     ("/health/live", "get", "Whether the process answers", "operations"),
     ("/health/ready", "get", "Whether it takes requests", "operations"),
@@ -68,10 +102,28 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
 
 def gateway_paths() -> dict[str, Any]:
     """The `paths` of the edge."""
-    return {
-        path: {method: _operation(path, method, summary, tag)}
-        for path, method, summary, tag in _ROWS
-    }
+    paths: dict[str, Any] = {}
+    for path, method, summary, tag in _ROWS:
+        paths.setdefault(path, {})[method] = _operation(path, method, summary, tag)
+    for operation in OPERATIONS:
+        path, method = f"/v1/{operation.path}", operation.method.lower()
+        paths.setdefault(path, {}).setdefault(method, _passthrough(operation, path, method))
+    return paths
+
+
+def _passthrough(operation: Operation, path: str, method: str) -> dict[str, Any]:
+    summary = f"Passthrough: {operation.method} {operation.path}"
+    document = _operation(path, method, summary, "gateway")
+    document.pop("requestBody", None)
+    if operation.body_type != "none":
+        schema = {"schema": {"type": "object", "additionalProperties": True}}
+        types = {"json": (_JSON,), "form": (_FORM,), "either": (_JSON, _FORM)}
+        content = dict.fromkeys(types[operation.body_type], schema)
+        document["requestBody"] = {"required": method == "post", "content": content}
+    if operation.binary_response:
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        document["responses"]["200"]["content"] = content
+    return document
 
 
 def security_schemes() -> dict[str, Any]:
@@ -83,7 +135,7 @@ def security_schemes() -> dict[str, Any]:
 
 
 def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]:
-    description = "the answer, as the dialect of the path has it"
+    description = "The response, in the format of the path's dialect."
     operation: dict[str, Any] = {
         "summary": summary,
         "operationId": re.sub(r"[^a-z0-9]+", "_", summary.lower()),
@@ -95,9 +147,12 @@ def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]
         operation["parameters"] = [_ID]
     if tag == "gateway" and method == "post":
         operation["requestBody"] = {"required": True, "content": _body(path)}
-        error = {"type": "object", "description": "as the dialect of the path has it"}
+        error = {
+            "type": "object",
+            "description": "In the format of the path's dialect.",
+        }
         operation["responses"]["default"] = {
-            "description": "an error, in the same dialect",
+            "description": "An error, in the format of the same dialect.",
             "content": {"application/json": {"schema": error}},
         }
     return operation
@@ -107,20 +162,20 @@ def _response_content(path: str, tag: str) -> dict[str, Any]:
     if path == "/metrics":
         return {"text/plain": {"schema": {"type": "string"}}}
     description = (
-        "a page of the gateway's state" if tag == "operations" else "see the dialect's own"
+        "The gateway's status." if tag == "operations" else "See the documentation of the dialect."
     )
     content = {"application/json": {"schema": {"type": "object", "description": description}}}
     if _STREAMS.search(path):
-        stream = {"schema": {"type": "string", "description": "events, if it is to stream"}}
+        stream = {"schema": {"type": "string", "description": "Events, if the request streams."}}
         content["text/event-stream"] = stream
     return content
 
 
 def _body(path: str) -> dict[str, Any]:
     """The required fields of a request body; other fields of the dialect are allowed."""
-    fields: dict[str, Any] = {"model": {"type": "string", "description": "the name of a route"}}
+    fields: dict[str, Any] = {"model": {"type": "string", "description": "Name of a route."}}
     what = next((name for end, name in _MAIN.items() if path.endswith(end)), "")
-    if path.startswith("/v1beta/"):
+    if path.startswith(("/v1beta/", "/openai/", "/engines/")):
         fields = {}  # the model is in the path
     if what:
         fields[what] = _FIELDS[what]

@@ -9,21 +9,21 @@ Operation = dict[str, Any]
 _PROBLEM = {"$ref": "#/components/schemas/Problem"}
 _UNSAFE = frozenset({"post", "put", "patch", "delete"})
 _DESCRIPTIONS = {
-    401: "no credential, or one that does not open this",
-    403: "who asks may not, or the session's CSRF token is missing",
-    404: "there is no such thing",
-    409: "somebody else owns it or is at work on it, or others stand on it",
-    413: "the body is too large",
-    500: "a fault of the gateway, which its log tells of",
-    503: "the database does not answer now",
-    422: "something in it is wrong: `field` says what",
+    401: "The credential is missing or not valid for this operation.",
+    403: "The caller lacks permission, or the session's CSRF token is missing.",
+    404: "Not found.",
+    409: "The object is managed elsewhere, is being changed, or is still in use.",
+    413: "The body is too large.",
+    500: "Internal error of the gateway; see its log.",
+    503: "The database is not responding.",
+    422: "The request is not valid; `field` names the field.",
 }
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "required": False,
-    "description": "Sent again within 24 hours, the request is answered as before and not "
-    "done again.",
+    "description": "A request repeated with the same key within 24 hours gets the first "
+    "response and is not executed again.",
     "schema": {"type": "string", "maxLength": 255},
 }
 # POST operations that create nothing or are idempotent, so need no Idempotency-Key.

@@ -45,7 +45,7 @@ def _add_adopt_operation(kind: Kind) -> None:
         openapi_extra=row_response(kind),
     )
     def adopt(request: HttpRequest, name: str) -> HttpResponse:
-        """Make it one that may be changed here, if a file or the environment owns it."""
+        """Transfer a row managed by a file or the environment to the database."""
         return run_once(request, lambda: run_guarded(lambda: _adopt(kind, name)))
 
 
@@ -58,7 +58,7 @@ def _adopt(kind: Kind, name: str) -> HttpResponse:
 
 
 class SwitchIn(Schema):
-    """Whether it is to be used."""
+    """Whether the row is enabled."""
 
     enabled: bool
 
@@ -70,7 +70,7 @@ def _add_switch_operation(kind: Kind) -> None:
         openapi_extra=row_response(kind),
     )
     def switch(request: HttpRequest, name: str, payload: SwitchIn) -> HttpResponse:
-        """Switch it on or off, whoever owns it: that is a stop, and no change of what it is."""
+        """Enable or disable a row, even one that is managed by a file or the environment."""
         return run_guarded(lambda: _switch(kind, name, on=payload.enabled))
 
 

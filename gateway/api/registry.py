@@ -15,7 +15,7 @@ router = Router(tags=["registry"])
 
 
 class WarningOut(Schema):
-    """A row that was left out of the registry in use, and why."""
+    """A row that was left out of the active registry, and the reason."""
 
     row: str
     reason: str
@@ -30,6 +30,6 @@ class WarningPage(Schema):
 
 @router.get("/warnings", auth=Reader(), response=WarningPage)
 def list_warnings(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
-    """Rows that are left out, and why."""
+    """Rows that were left out of the active registry, and why."""
     warnings = [{"row": w.row, "reason": w.why} for w in store.load_snapshot().warnings]
     return page(warnings, cursor, limit)

@@ -23,17 +23,16 @@ MAX_ID = 2**63 - 1
 
 # `RequestLog.bodies_omitted` -> the reason as text.
 NO_BODIES = {
-    "off": "storing bodies was turned off for its key, its route or the gateway",
-    "rejected": "it was rejected before its key and route were known",
-    "pressure": "the log's queue was full, and bodies are dropped before rows",
-    "size": "the process was killed before they were written, and they were too large for "
-    "the journal's file",
-    "": "they were not recorded, or have been deleted since",
+    "off": "body logging was off for its key, its route or the gateway",
+    "rejected": "the request was rejected before its key and route were known",
+    "pressure": "the log queue was full, and bodies are dropped before rows",
+    "size": "the process ended before writing them, and they were too large for the journal file",
+    "": "they were never recorded, or have been deleted since",
 }
 
 
 class Filters(Schema):
-    """What to show. `cursor` is the `next` of the page before; `q` searches bodies."""
+    """Filters of the list. `cursor` is the `next` of the previous page; `q` searches bodies."""
 
     cursor: int | None = None
     limit: int = 50
@@ -51,11 +50,16 @@ class Filters(Schema):
 
 
 class RequestOut(Schema):
-    """A row of the log. None means unknown, never 0; times are milliseconds."""
+    """A row of the log. Null means unknown, never 0; durations are in milliseconds.
+
+    `overhead_ms` is the gateway's own time until the first byte: without waiting for providers
+    and without the pauses before retries.
+    """
 
     id: int
     request_id: str
     client_request_id: str
+    trace_id: str
     started_at: dt.datetime
     endpoint: str
     client_dialect: str
@@ -107,7 +111,7 @@ class Page(Schema):
 
 
 class BodiesOut(Schema):
-    """What went over the four wires; `reason` says why there is nothing."""
+    """Client and upstream requests and responses; `reason` explains why there are none."""
 
     stored: bool
     reason: str = ""
@@ -126,7 +130,7 @@ class BodiesOut(Schema):
 
 @router.get("/requests", auth=Reader(), response=Page)
 def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, Any]:
-    """A page of the request log. To search bodies (`q`) is to read them: it needs the grant."""
+    """A page of the request log. Searching bodies (`q`) requires permission to read them."""
     if filters.q and not reads_bodies(request.auth):  # type: ignore[attr-defined]
         raise HttpError(403, BodyReader.why)
     limit = min(max(filters.limit, 1), MAX_PAGE)
@@ -150,13 +154,13 @@ def _aware(moment: dt.datetime | None) -> dt.datetime | None:
 
 @router.get("/requests/{request_id}", auth=Reader(), response=RequestOut)
 def get_request(request: HttpRequest, request_id: str) -> RequestLog:
-    """One request, by its row id, by its own id, or the newest by the id its client chose."""
+    """One request by row ID or request ID, or the newest one with a client's own ID."""
     return _find_request(request_id)
 
 
 @router.get("/requests/{request_id}/bodies", auth=BodyReader(), response=BodiesOut)
 def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
-    """What the client sent, the upstream got, the upstream answered, the client got."""
+    """Client request, upstream request, upstream response and client response."""
     row = _find_request(request_id)
     try:
         bodies = store.load_bodies(row.pk)

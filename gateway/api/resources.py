@@ -81,7 +81,7 @@ def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
         return failure(422, error.why, error.field)
     except ProtectedError as error:
         others = sorted({str(row) for row in error.protected_objects})
-        return failure(409, f"others stand on it: {', '.join(others[:5])}")
+        return failure(409, f"still in use by: {', '.join(others[:5])}")
 
 
 def resource(kind: Kind) -> Router:
@@ -98,7 +98,7 @@ def resource(kind: Kind) -> Router:
         openapi_extra=_page_response(kind),
     )
     def list_rows(request: HttpRequest, cursor: int = 0, limit: int = 50) -> HttpResponse:
-        """A page of them, oldest first; `next` is the cursor of the next, null at the end."""
+        """A page of rows, oldest first; `next` is the cursor of the next page, null at the end."""
         size = min(max(limit, 1), MAX_PAGE)
         rows = list(kind.rows().filter(pk__gt=max(cursor, 0)).order_by("pk")[: size + 1])
         more = len(rows) > size
@@ -107,30 +107,30 @@ def resource(kind: Kind) -> Router:
 
     @router.post(list_path, operation_id=f"make_{kind.name}", openapi_extra=_row_request(kind, 201))
     def make(request: HttpRequest) -> HttpResponse:
-        """Make one. With an `Idempotency-Key`, only once, however often it is sent."""
+        """Create a row. A repeated request with the same `Idempotency-Key` creates it only once."""
         return run_once(request, lambda: run_guarded(lambda: _create(kind, body_of(request))))
 
     @router.get(
         row_path, auth=Reader(), operation_id=f"get_{kind.name}", openapi_extra=row_response(kind)
     )
     def get(request: HttpRequest, name: str) -> HttpResponse:
-        """One, by its name."""
+        """Get a row by name."""
         row = kind.find(name)
         return missing(kind, name) if row is None else reply(200, row_item(kind, row))
 
     @router.put(row_path, operation_id=f"replace_{kind.name}", openapi_extra=_row_request(kind))
     def replace(request: HttpRequest, name: str) -> HttpResponse:
-        """All of it anew: what is not said is as usual. What is hidden as `***` stays."""
+        """Replace a row: omitted fields get their defaults; values shown as `***` are unchanged."""
         return _change(request, kind, name, lambda _stored, body: body)
 
     @router.patch(row_path, operation_id=f"change_{kind.name}", openapi_extra=_patch_request(kind))
     def change(request: HttpRequest, name: str) -> HttpResponse:
-        """Some of it (RFC 7396): null sets back to the usual."""
+        """Update fields (JSON merge patch, RFC 7396); null resets a field to its default."""
         return _change(request, kind, name, merge_patch)
 
     @router.delete(row_path, operation_id=f"delete_{kind.name}", openapi_extra=_NO_CONTENT)
     def delete(request: HttpRequest, name: str) -> HttpResponse:
-        """Remove it, with what can not be without it."""
+        """Delete a row and everything that depends on it."""
         row = kind.find(name)
         if row is None:
             return missing(kind, name)
@@ -165,7 +165,7 @@ def _change(
 
 def _delete(row: Any) -> HttpResponse:
     if owner_ref := owned(row):
-        raise Owned("", f"{row} is owned by {owner_ref}: take it out there")
+        raise Owned("", f"{row} is owned by {owner_ref}; remove it there")
     row.delete()
     return HttpResponse(status=204)
 
@@ -184,9 +184,9 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
         openapi_extra=row_response(kind, secret=True),
     )
     def rotate(request: HttpRequest, name: str, grace_s: int = 0) -> HttpResponse:
-        """Give it a new secret; the old one stays good for `grace_s` seconds.
+        """Create a new secret; the old one stays valid for `grace_s` seconds.
 
-        Its identity stays, and so does what it spent and how far its windows are.
+        The key keeps its identity, its spend and the state of its limits.
         """
         return run_once(
             request,
@@ -197,7 +197,7 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
         "/keys/{path:name}/revoke", operation_id="revoke_key", openapi_extra=row_response(kind)
     )
     def revoke(request: HttpRequest, name: str) -> HttpResponse:
-        """Refuse it from now on, within a second. It can be restored."""
+        """Revoke a key. Takes effect within a second; the key can be restored."""
         return run_guarded(
             lambda: _with_key(kind, name, lambda row: _set_revoked(row, revoke=True))
         )
@@ -206,7 +206,7 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
         "/keys/{path:name}/restore", operation_id="restore_key", openapi_extra=row_response(kind)
     )
     def restore(request: HttpRequest, name: str) -> HttpResponse:
-        """Let a revoked key in again."""
+        """Restore a revoked key."""
         return run_guarded(
             lambda: _with_key(kind, name, lambda row: _set_revoked(row, revoke=False))
         )
@@ -217,7 +217,7 @@ def _add_secret_operations(router: Router, kind: Kind) -> None:
         openapi_extra=row_response(kind),
     )
     def end(request: HttpRequest, name: str) -> HttpResponse:
-        """Refuse the secret from before the last rotation, though its grace goes on."""
+        """Stop accepting the secret from before the last rotation immediately."""
         return run_guarded(lambda: _with_key(kind, name, _end_grace))
 
 
@@ -260,11 +260,14 @@ SCHEMAS: dict[str, Any] = {
         "type": "object",
         "properties": {
             "id": {"type": "integer"},
-            "source": {"type": "string", "description": "who owns it: `database`, `file`, ..."},
-            "source_ref": {"type": "string", "description": "where in the file"},
+            "source": {"type": "string", "description": "what manages it: `database`, `file`, ..."},
+            "source_ref": {"type": "string", "description": "position in the file"},
             "created_at": {"type": "string", "format": "date-time"},
             "updated_at": {"type": "string", "format": "date-time"},
-            "learned": {"type": "object", "description": "models: facts that the doctor found"},
+            "learned": {
+                "type": "object",
+                "description": "models only: properties that the doctor verified",
+            },
             "revoked_at": {"type": ["string", "null"], "format": "date-time"},
             "last_used_at": {"type": ["string", "null"], "format": "date-time"},
         },
@@ -308,7 +311,7 @@ def _responses(status: int, description: str, schema: dict[str, Any]) -> dict[st
 def row_response(kind: Kind, status: int = 200, *, secret: bool = False) -> dict[str, Any]:
     """The `responses` of an operation that returns a row."""
     row = _row(kind)
-    description = "the row, and its secret" if secret else "the row"
+    description = "The row and its secret." if secret else "The row."
     return _responses(status, description, {"allOf": [row, _ref("Secret")]} if secret else row)
 
 
@@ -317,11 +320,11 @@ def _page_response(kind: Kind) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "items": {"type": "array", "items": _row(kind)},
-            "next": {"type": ["integer", "null"], "description": "the next page's `cursor`"},
+            "next": {"type": ["integer", "null"], "description": "`cursor` of the next page"},
         },
         "required": ["items", "next"],
     }
-    return _responses(200, "a page of rows", page)
+    return _responses(200, "One page of rows.", page)
 
 
 def _row_request(kind: Kind, status: int = 200) -> dict[str, Any]:
@@ -335,7 +338,7 @@ def _row_request(kind: Kind, status: int = 200) -> dict[str, Any]:
 
 def _patch_request(kind: Kind) -> dict[str, Any]:
     """The request body of a merge patch: any fields of the document, or null."""
-    description = f"any fields of {kind.shape.__name__}; null sets one back to the usual"
+    description = f"any fields of {kind.shape.__name__}; null resets a field to its default"
     schema = {"type": "object", "description": description, "minProperties": 0}
     schema_name = _schema(kind)["$ref"].rpartition("/")[2]
     fields = SCHEMAS[schema_name].get("properties", {})
@@ -350,6 +353,6 @@ def _patch_request(kind: Kind) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}, **row_response(kind)}
 
 
-_NO_CONTENT = {"responses": {"204": {"description": "it is gone"}}}
+_NO_CONTENT = {"responses": {"204": {"description": "Deleted."}}}
 
 ROUTERS = tuple(resource(kind) for kind in KINDS.values())

@@ -16,7 +16,7 @@ router = Router(tags=["spend"])
 
 
 class SpendOut(Schema):
-    """Sums: `since` and `until` are days (UTC), both part of it; dollars are exact texts."""
+    """Totals of the days from `since` to `until` (UTC, inclusive); amounts are decimal strings."""
 
     since: str
     until: str
@@ -32,11 +32,11 @@ def get_spend(
     by: str = "day",
     format: Literal["json", "csv"] = "json",  # noqa: A002 - the parameter's usual name
 ) -> Any:
-    """Spend of a period by day, team, project, key, provider, model, route, tag: some, with commas.
+    """Spend of a period, grouped by day, team, project, key, provider, model, route or tag.
 
-    Without days it is this month. `cost_usd` is what providers charge as far as known,
-    `charged_usd` the same with margins, which budgets count. A request with several
-    tags counts for each of them.
+    `by` can name several, separated by commas. The default period is the current month.
+    `cost_usd` is what providers charge, as far as known; `charged_usd` includes margins
+    and counts toward budgets. A request with several tags counts for each of them.
     """
     names = [name.strip() for name in by.split(",") if name.strip()]
     try:

@@ -28,22 +28,22 @@ router = Router(tags=["translate"])
 
 
 class FileIn(Schema):
-    """What a URL leads to: its bytes in base64."""
+    """Content of a URL, in base64."""
 
     media_type: str = ""
     data: str
 
 
 class TranslateIn(Schema):
-    """One thing to translate: exactly one of `request`, `stream`, `error`.
+    """One message to translate: exactly one of `request`, `stream` and `error`.
 
     `source` and `target` (`from`, `to`) are dialects or provider presets. A request
     goes from a client's dialect to a provider's, a stream and an error the other way.
-    A `request` with a `status` is an error: the answer that an upstream gave.
-    `stored` are earlier answers by id (`input`, `output`) that a request goes on from.
-    `answers` are earlier answers of the provider's, as it gave them: live traffic remembers
-    of them what the client cannot carry, such as the signatures of thoughts. `files` are
-    what URLs in the request lead to, for providers that take no URLs.
+    A `request` with a `status` is an error response of an upstream.
+    `stored` are earlier responses by ID (`input`, `output`) that a request continues.
+    `answers` are earlier unmodified responses of the provider: live requests store from
+    them what the client cannot send back, such as reasoning signatures. `files` are the
+    contents of URLs in the request, for providers that do not support URLs.
     """
 
     source: str = Field(alias="from")
@@ -59,21 +59,21 @@ class TranslateIn(Schema):
 
 
 class RuntimeInputOut(Schema):
-    """Something that only live traffic has, and where it belongs in the client's body."""
+    """An input that only live requests have, and its position in the client's body."""
 
     field: str
     note: str
 
 
 class TranslatedOut(Schema):
-    """What it becomes; which of these there are depends on what was given.
+    """The translation; which fields are set depends on the input.
 
     Attributes:
         body, path, url, headers: of a request, and whether it is a `passthrough`.
         events: of a stream.
         status, headers, body: of an error.
-        report: what could not be carried exactly.
-        runtime_inputs: what live traffic would add, and this does not show: `field` and `note`.
+        report: fields that could not be translated exactly.
+        runtime_inputs: inputs that only live requests have: `field` and `note`.
     """
 
     body: Any = None
@@ -88,14 +88,14 @@ class TranslatedOut(Schema):
 
 
 class RefusalOut(Schema):
-    """The error that the client of the example would be given, in its dialect."""
+    """The error that the client of the example would get, in its dialect."""
 
     status: int
 
 
 @router.post("/translate", response={200: TranslatedOut, 400: RefusalOut})
 def translate_example(request: HttpRequest, payload: TranslateIn) -> HttpResponse:
-    """Translate one example and say what could not be carried exactly."""
+    """Translate one example and report what could not be translated exactly."""
     try:
         return reply(200, _translate(payload))
     except GatewayError as failure:
@@ -105,9 +105,7 @@ def translate_example(request: HttpRequest, payload: TranslateIn) -> HttpRespons
 def _translate(payload: TranslateIn) -> dict[str, Any]:
     inputs = [name for name in ("request", "stream", "error") if getattr(payload, name) is not None]
     if len(inputs) != 1:
-        raise invalid(
-            "give exactly one of request, stream and error", inputs[0] if inputs else None
-        )
+        raise invalid("set exactly one of request, stream and error", inputs[0] if inputs else None)
     error = payload.request if "status" in (payload.request or {}) else payload.error
     if payload.request is not None and error is None:
         body, headers = _parts(payload.request)

@@ -29,7 +29,7 @@ _HOUR = dt.timedelta(hours=1)
 
 
 class UsageFilters(Schema):
-    """The range, from `since` (30 days ago) before `until` (now), and how it is cut.
+    """The period from `since` (default: 30 days ago) to `until` (default: now), and its grouping.
 
     `step` is `hour`, `day` (of UTC), or `all` for one sum of the range. `by` splits each
     step. A key of a project counts in the line of its team too.
@@ -44,15 +44,15 @@ class UsageFilters(Schema):
 
 
 class UsageOut(Schema):
-    """What was used in a step. Costs are US dollars.
+    """Usage in one step. Costs are in US dollars.
 
     Attributes:
-        name: of the key, team, route, provider, or `provider/model`; empty for everything,
-            and for requests without any.
+        name: of the key, team, route, provider or `provider/model`; empty for the total,
+            and for requests without one.
         id: the row of the key or team; null for others, and for requests without a key.
-        cost: what providers charged, as far as known; null where no price is known.
-        charged: the same with margins, which budgets count.
-        unpriced_requests: requests that used tokens at a price nobody knows.
+        cost: what providers charge, as far as known; null if no price is known.
+        charged: the cost including margins, which counts toward budgets.
+        unpriced_requests: requests that used tokens without a known price.
     """
 
     start: dt.datetime
@@ -72,7 +72,7 @@ class UsageOut(Schema):
 
 
 class UsagePage(Schema):
-    """Sums by start, then by name; `since` and `until` are the whole hours that they cover."""
+    """Totals by start, then by name; `since` and `until` are the whole hours covered."""
 
     since: dt.datetime
     until: dt.datetime
@@ -85,7 +85,7 @@ Line = tuple[str, int | None]
 
 @router.get("/usage", auth=Reader(), response=UsagePage)
 def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
-    """Sums of requests, tokens and cost; `cursor` is the `next` of the page before."""
+    """Totals of requests, tokens and cost; `cursor` is the `next` of the previous page."""
     until = _hour(_aware(filters.until) or timezone.now(), up=True)
     since = _hour(_aware(filters.since) or until - dt.timedelta(days=30))
     if (refusal := _range_error(since, until, filters.step)) is not None:

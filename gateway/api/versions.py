@@ -24,7 +24,7 @@ _ROUTES = KINDS["routes"]
 
 
 class VersionOut(Schema):
-    """One save of a route; `saved_by` is empty for what came about elsewhere."""
+    """A saved version of a route; `saved_by` is empty if it was not saved by a user."""
 
     number: int
     saved_at: dt.datetime
@@ -33,10 +33,10 @@ class VersionOut(Schema):
 
 
 class VersionPage(Schema):
-    """Versions, newest first; `current` is the number that the route has now.
+    """Versions, newest first; `current` is the number of the route's current version.
 
-    Where something else than a save changed the route since, `current` is one more than
-    the newest: that version is written with the next save.
+    If the route was changed since other than by a save, `current` is one more than
+    the newest version, which is written with the next save.
     """
 
     current: int
@@ -45,15 +45,15 @@ class VersionPage(Schema):
 
 
 class VersionDetail(VersionOut):
-    """A version with the route as it was then."""
+    """A version with the route at that time."""
 
     route: dict[str, Any]
 
 
 class DifferenceOut(Schema):
-    """A place in the document, such as `steps[0].strategy`, before and after.
+    """A field of the document, such as `steps[0].strategy`, before and after.
 
-    Before or after is null too where there is nothing at the place.
+    `before` or `after` is null if the field does not exist there.
     """
 
     path: str
@@ -62,7 +62,7 @@ class DifferenceOut(Schema):
 
 
 class DifferencesOut(Schema):
-    """What makes one version of a route out of another."""
+    """Differences between two versions of a route."""
 
     before: int
     after: int
@@ -70,7 +70,7 @@ class DifferencesOut(Schema):
 
 
 class RestoreIn(Schema):
-    """`version`, if given, is the one that is current as far as you know: else it is 409."""
+    """`version`, if set, must be the current version; otherwise the status is 409."""
 
     version: int | None = None
 
@@ -79,7 +79,7 @@ class RestoreIn(Schema):
 def list_route_versions(
     request: HttpRequest, name: str, cursor: int | None = None, limit: int = 50
 ) -> Any:
-    """What the route was, save by save; `cursor` is the `next` of the page before."""
+    """Saved versions of a route; `cursor` is the `next` of the previous page."""
     row = _ROUTES.find(name)
     if row is None:
         return missing(_ROUTES, name)
@@ -94,7 +94,7 @@ def list_route_versions(
 
 @router.get("/routes/{path:name}/versions/{int:number}", auth=Reader(), response=VersionDetail)
 def get_route_version(request: HttpRequest, name: str, number: int) -> Any:
-    """One version, with the route as it was."""
+    """One version, with the route at that time."""
     row = _ROUTES.find(name)
     version = RouteVersion.objects.numbered(row, _clamp_number(number)) if row is not None else None
     if version is None:
@@ -107,7 +107,7 @@ def get_route_version(request: HttpRequest, name: str, number: int) -> Any:
     "/routes/{path:name}/versions/{int:number}/diff", auth=Reader(), response=DifferencesOut
 )
 def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | None = None) -> Any:
-    """What differs from this version to another (`to`), or to what the route says now."""
+    """Differences between this version and another (`to`, default: the current route)."""
     row = _ROUTES.find(name)
     if row is None:
         return missing(_ROUTES, name)
@@ -142,7 +142,7 @@ def diff_route_versions(request: HttpRequest, name: str, number: int, to: int | 
     },
 )
 def restore_route_version(request: HttpRequest, name: str, number: int) -> HttpResponse:
-    """Make an earlier version the present one, as a new version."""
+    """Restore an earlier version, as a new version."""
     return run_once(request, lambda: run_guarded(lambda: _restore(request, name, number)))
 
 
@@ -151,7 +151,7 @@ def _restore(request: HttpRequest, name: str, number: int) -> HttpResponse:
     if row is None:
         return missing(_ROUTES, name)
     if owner_ref := owned(row):
-        raise Owned("", f"{row} is owned by {owner_ref}: change it there, or adopt it")
+        raise Owned("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
     expected_version = body_of(request).get("version") if request.body else None
     if expected_version is not None and (
         isinstance(expected_version, bool) or not isinstance(expected_version, int)
@@ -167,12 +167,12 @@ def _restore(request: HttpRequest, name: str, number: int) -> HttpResponse:
             route=row,
             number=now if expected_version is None else expected_version,
             who=actor()[0],
-            note=f"back to version {number}",
+            note=f"restored version {number}",
         )
     except Conflict as conflict:
-        return failure(409, f"it is at version {conflict.current.number} by now", "version")
+        return failure(409, f"it is now at version {conflict.current.number}", "version")
     except ValueError as error:
-        raise Refused("", f"version {number} can not come back: {error}") from None
+        raise Refused("", f"version {number} cannot be restored: {error}") from None
     return reply(200, row_item(_ROUTES, Route.objects.get(pk=saved.route_id)))
 
 

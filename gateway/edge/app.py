@@ -1,4 +1,4 @@
-"""The data plane of the gateway: one ASGI callable for all requests of model clients.
+"""The data plane of the gateway: one ASGI application for all requests of model clients.
 
 It does not use Django's handler (an async view costs ten times as much): it
 reads values from the snapshot and never touches the ORM.
@@ -19,30 +19,29 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.events import Failed
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext, Verb
-from gateway.edge import body as request_body
 from gateway.edge import (
+    admission,
     cache_control,
     endpoints,
     ollama_listing,
     operations,
     passthrough,
+    path_aliases,
     responses,
 )
-from gateway.edge.auth import authenticate, find_route
+from gateway.edge.admission import authenticate, find_route
 from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
-from gateway.relay import runtime as relay_runtime
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client, Exchange, Send
-from gateway.relay.exchange.deadlines import Deadlines, Receive, stop_error
+from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Receive, Send, stop_error
+from gateway.relay.exchange.trace import trace_context
 from gateway.relay.run import response_cache, store_policy
 from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.pipeline import UpstreamRefused, run
 from gateway.relay.run.reply import stream_headers
-from gateway.relay.run.serve import CLIENT_GONE, serve_call
-from gateway.relay.run.settle import settle
-from gateway.relay.runtime import Runtime
+from gateway.relay.run.settle import CLIENT_GONE, serve_call, settle
+from gateway.relay.runtime import LazyRuntime, Runtime
 
 Scope = dict[str, Any]
 # Unique without a system call for randomness per request.
@@ -64,27 +63,38 @@ MAX_CHECKED_BYTES = 4 * 1024 * 1024
 _MAX_SHOW_BYTES = 64 * 1024
 
 
-async def app(scope: Scope, receive: Receive, send: Send) -> None:
-    """Serves one HTTP request."""
-    started = time.perf_counter()
-    runtime = await relay_runtime.ensure()
-    path = scope["path"]
-    if path.startswith(("/health", "/metrics")):
-        await operations.answer_operations(runtime, scope, Client(send))
-        return
-    headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
-    endpoint = endpoints.find_endpoint(path)
-    client = Client(send)
-    if endpoint is not None and endpoint.action in _VERBS:
-        call = new_call(runtime, scope, headers, endpoint, started)
-        await serve(runtime, call, client, scope, receive)
-        return
-    if endpoint is not None and endpoint.action == "response":
-        await responses.answer_response(
-            runtime, endpoint, client, scope, receive, echoed_id(headers)
-        )
-        return
-    await _serve_simple_endpoint(runtime, endpoint, client, scope, headers, receive)
+class ModelApi:
+    """The ASGI application for requests of model clients."""
+
+    def __init__(self, runtime: LazyRuntime) -> None:
+        self._lazy_runtime = runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serves one HTTP request."""
+        started = time.perf_counter()
+        runtime = self._lazy_runtime.current
+        if runtime is None or runtime.loop is not asyncio.get_running_loop():
+            runtime = await self._lazy_runtime.get()
+        path, path_model = path_aliases.resolve_path(scope["path"])
+        if path is not scope["path"]:
+            query = path_aliases.drop_api_version(scope.get("query_string", b""))
+            scope = {**scope, "path": path, "query_string": query}
+        if path.startswith(("/health", "/metrics")):
+            await operations.answer_operations(runtime, scope, Client(send))
+            return
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        endpoint = endpoints.find_endpoint(path)
+        client = Client(send)
+        if endpoint is not None and endpoint.action in _VERBS:
+            call = new_call(runtime, scope, headers, endpoint, started)
+            call.exchange.path_model = path_model
+            await serve(runtime, call, client, scope, receive)
+        elif endpoint is not None and endpoint.action == "response":
+            await responses.answer_response(
+                runtime, endpoint, client, scope, receive, echoed_id(headers)
+            )
+        else:
+            await _serve_simple_endpoint(runtime, endpoint, client, scope, headers, receive)
 
 
 def new_call(
@@ -107,6 +117,7 @@ def new_call(
     exchange.max_items = runtime.config.max_request_items
     if "x-request-id" in headers:
         exchange.client_request_id = client_request_id(headers)
+        exchange.echoed_id = exchange.client_request_id or exchange.id
     exchange.query = scope.get("query_string", b"")
     if exchange.dialect.model_in_path:
         exchange.model, exchange.stream = endpoint.model, endpoint.stream
@@ -114,6 +125,8 @@ def new_call(
             "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
         )
     exchange.client_ip = (scope.get("client") or ("",))[0]
+    if runtime.telemetry is not None:
+        exchange.trace = trace_context(headers, runtime.telemetry)
     if endpoint.action == "passthrough":
         passthrough.begin_call(exchange, scope["path"], scope["method"])
     return Call(exchange)
@@ -142,8 +155,8 @@ async def serve(
     if runtime.metrics.requests_in_flight >= runtime.config.max_requests:
         await _shed(runtime, call, client)
         return
-    runtime.metrics.in_flight(1)
-    deadlines = runtime.deadline_ticker.open()
+    runtime.metrics.requests_in_flight += 1
+    deadlines = Deadlines(runtime.deadline_ticker)
 
     async def fail(failure: GatewayError) -> None:
         if failure.error is CLIENT_GONE:
@@ -155,7 +168,7 @@ async def serve(
         work = _admit_and_run(runtime, call, client, scope, receive, deadlines)
         await serve_call(runtime, call, client, deadlines, work, fail)
     finally:
-        runtime.metrics.in_flight(-1)
+        runtime.metrics.requests_in_flight -= 1
         if call.exchange.passthrough_state is not None:
             passthrough.release_spool(call.exchange)
 
@@ -173,12 +186,26 @@ async def _admit_and_run(
     try:
         if exchange.passthrough_state is not None:
             await passthrough.accept_call(runtime, exchange, scope, receive, deadlines)
-            _start_recorder(runtime, call)
         else:
-            await _accept_call(runtime, call, scope, receive)
-    except request_body.ClientGone:
+            await _accept_call(runtime, exchange, scope, receive)
+    except admission.ClientGone:
         raise GatewayError(CLIENT_GONE) from None
-    deadlines.clear()
+    route = exchange.route
+    assert route is not None
+    # A `False` of the key or the route overrides the global setting.
+    own_switches = (exchange.key.log_bodies if exchange.key else None, route.log_bodies)
+    recorder = call.recorder
+    recorder.enabled = False not in own_switches and (
+        True in own_switches or bool(exchange.snapshot.log_bodies)
+    )
+    recorder.limit, recorder.masks = runtime.config.log_body_bytes, exchange.snapshot.masks
+    recorder.started, recorder.client_request = exchange.started, exchange.body
+    if exchange.passthrough_state is None:
+        size = len(exchange.body)
+        if size <= MAX_CHECKED_BYTES:
+            await offload.scan(size, exchange.dialect.check_passthrough, exchange.body)
+        if exchange.dialect.plan_request is not None and exchange.verb == "generate":
+            exchange.plan = await offload.run(size, exchange.dialect.plan_request, exchange.fields)
     deadlines.listen_for_disconnect(receive)
     if exchange.dialect.parse_continuation is not None:
         await store_policy.load_state(runtime, call)
@@ -186,8 +213,6 @@ async def _admit_and_run(
             await responses.detach(runtime, call, client)
             return
     requested_caching = None
-    route = exchange.route
-    assert route is not None
     if route.cache is not None or cache_control.FIELD in exchange.fields:
         requested_caching = cache_control.read(exchange)
     exchange.freeze()
@@ -209,55 +234,37 @@ async def _shed(runtime: Runtime, call: Call, client: Client) -> None:
     runtime.metrics.count_shed()
     error = Error(
         kind="overloaded",
-        message="the gateway answers as many requests as it can; try again shortly",
+        message="the gateway is at its limit of concurrent requests; try again shortly",
         retry_after_s=1,
     )
     status, headers, content = _render_error(call, GatewayError(error))
     await client.reply(status, headers, content)
 
 
-async def _accept_call(runtime: Runtime, call: Call, scope: Scope, receive: Receive) -> None:
+async def _accept_call(
+    runtime: Runtime, exchange: Exchange, scope: Scope, receive: Receive
+) -> None:
     """Checks method, key, body, model and route before any target is tried."""
-    exchange = call.exchange
     if scope["method"] != "POST":
         message = f"{scope['method']} is not allowed here; use POST"
         raise GatewayError(Error(kind="method_not_allowed", message=message))
     config = runtime.config
     exchange.key = authenticate(runtime, exchange.snapshot, scope["headers"], exchange.query)
-    exchange.body = await request_body.read(receive, exchange.headers, config.max_body_bytes)
+    exchange.body = await admission.read(receive, exchange.headers, config.max_body_bytes)
     size = len(exchange.body)
-    exchange.fields = await offload.scan(size, request_body.decode, exchange.body)
+    exchange.fields = await offload.scan(size, admission.decode, exchange.body)
     if not exchange.dialect.model_in_path:
-        exchange.model = request_body.field(exchange.fields, "model", str, default="")
-        exchange.stream = request_body.field(
+        exchange.model = admission.field(exchange.fields, "model", str, default="")
+        exchange.stream = admission.field(
             exchange.fields, "stream", bool, default=exchange.dialect.streams_by_default
         )
+    if exchange.path_model:
+        exchange.model = exchange.path_model
+        exchange.fields["model"] = msgspec.Raw(msgspec.json.encode(exchange.model))
+        exchange.body = msgspec.json.encode(exchange.fields)
     if not exchange.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     exchange.route = find_route(exchange.snapshot, exchange.key, exchange.model)
-    _start_recorder(runtime, call)
-    if size <= MAX_CHECKED_BYTES:
-        await offload.scan(size, exchange.dialect.check_passthrough, exchange.body)
-    if exchange.dialect.plan_request is not None and exchange.verb == "generate":
-        exchange.plan = await offload.run(size, exchange.dialect.plan_request, exchange.fields)
-
-
-def _start_recorder(runtime: Runtime, call: Call) -> None:
-    exchange = call.exchange
-    recorder = call.recorder
-    log_switches = (
-        exchange.key.log_bodies if exchange.key else None,
-        exchange.route.log_bodies if exchange.route else None,
-        exchange.snapshot.log_bodies,
-    )
-    # A `False` of the key or the route overrides the global setting.
-    recorder.enabled = False not in log_switches[:2] and (
-        True in log_switches[:2] or bool(log_switches[2])
-    )
-    recorder.limit = runtime.config.log_body_bytes
-    recorder.masks = exchange.snapshot.masks
-    recorder.started = exchange.started
-    recorder.client_request = exchange.body
 
 
 async def _reply_error(runtime: Runtime, call: Call, client: Client, failure: GatewayError) -> None:
@@ -356,7 +363,7 @@ async def _serve_simple_endpoint(
             )
         else:
             status, content = _simple_content(runtime, endpoint, scope, headers)
-    except request_body.ClientGone:
+    except admission.ClientGone:
         return
     except GatewayError as failure:
         reply = dialect.client.render_error(failure.error, request_id)
@@ -384,7 +391,7 @@ async def _ollama_metadata(
     if scope["method"] == "POST":
         try:
             async with asyncio.timeout(runtime.config.body_timeout_s):
-                body = await request_body.read(receive, headers, _MAX_SHOW_BYTES)
+                body = await admission.read(receive, headers, _MAX_SHOW_BYTES)
         except TimeoutError:
             raise GatewayError(stop_error("body")) from None
     return ollama_listing.answer_metadata(endpoint.arg, runtime.snapshot, key, body)
@@ -404,7 +411,7 @@ def _simple_content(
     headers: dict[str, str],
 ) -> tuple[int, Any]:
     if endpoint is None:
-        message = f"there is nothing at {scope['path'][:200]}; see /docs for what there is"
+        message = f"there is no endpoint {scope['path'][:200]}; see /docs for the list"
         raise GatewayError(Error(kind="not_found", message=message))
     _require_method(endpoint, scope)
     if endpoint.action in {"hello", "sink"}:

@@ -18,8 +18,8 @@ import msgspec
 
 from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.edge import body as request_body
-from gateway.edge.auth import find_route, may_use
+from gateway.edge import admission
+from gateway.edge.admission import find_route, may_use
 from gateway.framing.multipart import ByteRange, Part
 from gateway.providers.prices import lists_model
 from gateway.relay.exchange.call import Exchange
@@ -217,9 +217,9 @@ def _check_case(line: bytes, line_number: int) -> None:
     """Raises GatewayError for a field of the line or its body that is in another case."""
     try:
         fields = _fields_decoder.decode(line)
-        request_body.check_case({"body": None, **fields})
+        admission.check_case({"body": None, **fields})
         if bytes(fields.get("body", b"")).startswith(b"{"):
-            request_body.check_case(_fields_decoder.decode(fields["body"]))
+            admission.check_case(_fields_decoder.decode(fields["body"]))
     except GatewayError as failure:
         raise invalid(f"line {line_number} of the file: {failure.error.message}", "file") from None
 
@@ -263,11 +263,11 @@ class _ModelNames:
         location = f"line {line_number} of the file: body.model: `{name[:200]}`"
         if route is not None:
             raise invalid(
-                f"{location} has no target at {provider_name}, where the file goes", "file"
+                f"{location} has no target at {provider_name}, which receives the file", "file"
             )
         raise invalid(
             f"{location} is not a model of this gateway; use a route, an alias or "
-            f"`{provider_name}/...` for any model that {provider_name} has",
+            f"`{provider_name}/...` for any model of {provider_name}",
             "file",
         )
 

@@ -64,7 +64,7 @@ def _decode_field(raw: msgspec.Raw) -> dict[str, Any]:
     for name, value in field_controls.items():
         if name not in _NAMES:
             supported = ", ".join(_NAMES)
-            raise invalid(f"cache.{name[:80]} is not known here; known are {supported}", FIELD)
+            raise invalid(f"cache.{name[:80]} is not supported; supported are {supported}", FIELD)
         _check_value(name, value)
     return {name: value for name, value in field_controls.items() if value is not None}
 
@@ -77,7 +77,7 @@ def _check_value(name: str, value: Any) -> None:
     if name in _FLAGS and not isinstance(value, bool):
         raise invalid(f"{param} must be true or false", param)
     if name == "namespace" and (not isinstance(value, str) or len(value) > 100):
-        raise invalid(f"{param} must be a text of at most 100 characters", param)
+        raise invalid(f"{param} must be a string of at most 100 characters", param)
     min_seconds = _MIN_SECONDS.get(name)
     if min_seconds is not None and not _is_seconds(value, min_seconds):
         raise invalid(

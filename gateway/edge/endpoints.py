@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.edge import google_paths, passthrough
+from gateway.edge import google_paths, passthrough, path_aliases
 
 Action = Literal[
     "generate",
@@ -169,7 +169,7 @@ _EDGE_PATH = re.compile(
 @lru_cache(maxsize=1024)
 def is_edge_path(path: str) -> bool:
     """Whether the edge serves a path."""
-    return _EDGE_PATH.fullmatch(path) is not None
+    return _EDGE_PATH.fullmatch(path_aliases.resolve_path(path)[0]) is not None
 
 
 @lru_cache(maxsize=1024)

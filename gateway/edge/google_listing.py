@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from gateway.canon.errors import Error, GatewayError, invalid
-from gateway.edge.auth import may_use
-from gateway.edge.listing import visible_names
+from gateway.canon.errors import invalid
+from gateway.edge.admission import may_use, unknown_model, usable_names
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 _METHODS = ("generateContent", "countTokens", "embedContent")
@@ -19,7 +18,7 @@ def google_models_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> di
     params = {name: values[0] for name, values in parse_qs(query).items()}
     size = _int_param(params, "pageSize", _DEFAULT_PAGE_SIZE) or _DEFAULT_PAGE_SIZE
     start = _int_param(params, "pageToken", 0)
-    names = visible_names(snapshot, key)
+    names = usable_names(snapshot, key)
     end = start + min(size, _MAX_PAGE_SIZE)
     page: dict[str, Any] = {
         "models": [_google_entry(n, snapshot.route(n)) for n in names[start:end]]
@@ -42,8 +41,7 @@ def google_model_entry(snapshot: Snapshot, key: ApiKey | None, name: str) -> dic
     """One entry of the list. Raises GatewayError (404)."""
     route = snapshot.route(name)
     if route is None or (key is not None and not may_use(key, route)):
-        message = f"the model `{name[:200]}` does not exist; GET /v1beta/models lists those that do"
-        raise GatewayError(Error(kind="not_found", message=message, param="model"))
+        raise unknown_model(snapshot, key, name)
     return _google_entry(name, route)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from gateway.canon.errors import Error, GatewayError
-from gateway.edge.auth import may_use
+from gateway.edge.admission import may_use, unknown_model, usable_names
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 # Placeholder: both dialects require a creation time, which is not meaningful for a route.
@@ -18,7 +17,7 @@ def models_page(
     snapshot: Snapshot, key: ApiKey | None, query: str, *, anthropic: bool
 ) -> dict[str, Any]:
     """The models that the key may use: OpenAI's list, or a page in Anthropic's format."""
-    names = visible_names(snapshot, key)
+    names = usable_names(snapshot, key)
     if not anthropic:
         data = [_openai_entry(name, snapshot.route(name)) for name in names]
         return {"object": "list", "data": data}
@@ -54,24 +53,8 @@ def model_entry(
     """One entry of the list. Raises GatewayError (404)."""
     route = snapshot.route(name)
     if route is None or (key is not None and not may_use(key, route)):
-        message = f"the model `{name[:200]}` does not exist; GET /v1/models lists those that do"
-        raise GatewayError(Error(kind="not_found", message=message, param="model"))
+        raise unknown_model(snapshot, key, name)
     return _anthropic_entry(name, route) if anthropic else _openai_entry(name, route)
-
-
-def visible_names(snapshot: Snapshot, key: ApiKey | None) -> list[str]:
-    """Names and exact aliases of the routes that are not hidden and that the key may use."""
-    names = [name for name, route in snapshot.routes.items() if _is_visible(route, key)]
-    names += [
-        alias
-        for alias, target in snapshot.aliases.items()
-        if (route := snapshot.routes.get(target)) is not None and _is_visible(route, key)
-    ]
-    return sorted(set(names))
-
-
-def _is_visible(route: Route, key: ApiKey | None) -> bool:
-    return not route.hidden and (key is None or may_use(key, route))
 
 
 def _openai_entry(name: str, route: Route | None) -> dict[str, Any]:

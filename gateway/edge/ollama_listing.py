@@ -8,8 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import GatewayError, invalid
-from gateway.edge.auth import find_route
-from gateway.edge.listing import visible_names
+from gateway.edge.admission import find_route, usable_names
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 
 # The release whose API is served; clients compare it with their minimum version.
@@ -31,7 +30,7 @@ def running_models() -> dict[str, Any]:
 
 def tags(snapshot: Snapshot, key: ApiKey | None) -> dict[str, Any]:
     """The response of /api/tags: the models that the key may use."""
-    names = visible_names(snapshot, key)
+    names = usable_names(snapshot, key)
     return {"models": [_tag(name, snapshot.route(name)) for name in names]}
 
 
@@ -109,4 +108,4 @@ def answer_metadata(
         case "version":
             return version()
         case _:
-            raise GatewayError(invalid(f"nothing is known of {operation}").error)
+            raise GatewayError(invalid(f"there is no information about {operation}").error)

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import GatewayError
-from gateway.edge.auth import check_site, is_admin, key_digest, token_from
+from gateway.edge.admission import check_site, is_admin, key_digest, token_from
 from gateway.relay.exchange.call import Client
 from gateway.relay.run.readiness import find_problems
 from gateway.relay.runtime import Runtime
@@ -48,7 +48,7 @@ def _health(runtime: Runtime, path: str) -> tuple[int, Any]:
         case "/health":
             return 200, _summary(runtime)
         case _:
-            return 404, {"error": f"there is nothing at {path[:200]}"}
+            return 404, {"error": f"there is no endpoint {path[:200]}"}
 
 
 def _ready(runtime: Runtime) -> tuple[int, Any]:

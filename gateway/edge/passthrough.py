@@ -18,15 +18,13 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS, rerank
 from gateway.dialects.base import Dialect
-from gateway.edge import batch_file, upload
-from gateway.edge import body as request_body
-from gateway.edge.auth import authenticate, find_route, may_use
+from gateway.edge import admission, batch_file, upload
+from gateway.edge.admission import authenticate, find_route, may_use
 from gateway.framing import multipart
 from gateway.framing.multipart import MalformedForm, Part
 from gateway.providers import passthrough_catalog
 from gateway.providers.passthrough_catalog import Operation
-from gateway.relay.exchange.call import Exchange
-from gateway.relay.exchange.deadlines import Deadlines, Receive, stop_error
+from gateway.relay.exchange.call import Deadlines, Exchange, Receive, stop_error
 from gateway.relay.exchange.passthrough import PassthroughState
 from gateway.relay.passthrough import resource_ids
 from gateway.relay.passthrough.request import provider_path, resolve_owned_id, state_of
@@ -132,9 +130,9 @@ async def _read_body(
     content_type = exchange.headers.get("content-type", "")
     is_form = content_type.lower().lstrip().startswith("multipart/")
     if is_form and operation.body_type == "json":
-        raise invalid(f"{exchange.endpoint} takes a JSON body, not a form")
+        raise invalid(f"{exchange.endpoint} requires a JSON body, not a form")
     if not is_form and operation.body_type == "form":
-        raise invalid(f"{exchange.endpoint} takes a form (multipart/form-data), not JSON")
+        raise invalid(f"{exchange.endpoint} requires a form (multipart/form-data), not JSON")
     config = runtime.config
 
     deadline = time.monotonic() + MAX_UPLOAD_S
@@ -147,20 +145,27 @@ async def _read_body(
         return message
 
     if not is_form:
-        exchange.body = await request_body.read(receive, exchange.headers, config.max_body_bytes)
+        exchange.body = await admission.read(receive, exchange.headers, config.max_body_bytes)
         if exchange.body or operation.path_suffix == "":
-            exchange.fields = request_body.decode(exchange.body)
-        exchange.model = request_body.field(exchange.fields, "model", str, default="")
-        exchange.stream = bool(request_body.field(exchange.fields, "stream", bool, default=False))
+            exchange.fields = admission.decode(exchange.body)
+        exchange.model = admission.field(exchange.fields, "model", str, default="")
+        exchange.stream = bool(admission.field(exchange.fields, "stream", bool, default=False))
+        if exchange.path_model:
+            exchange.model = exchange.path_model
+            exchange.fields["model"] = msgspec.Raw(msgspec.json.encode(exchange.model))
+            exchange.body = msgspec.json.encode(exchange.fields)
         return
     boundary = multipart.parse_boundary(content_type)
     if boundary is None:
-        raise invalid("the content type of the form names no boundary", "content-type")
+        raise invalid("the content type of the form has no boundary", "content-type")
     limit, declared = config.max_upload_bytes, exchange.headers.get("content-length", "")
     size = min(int(declared), limit) if declared.isdigit() else limit
     state.spool = runtime.spools.open(size)
-    chunks = request_body.read_chunks(receive_before_deadline, exchange.headers, limit)
+    chunks = admission.read_chunks(receive_before_deadline, exchange.headers, limit)
     state.form = await upload.read_form(chunks, boundary, state.spool)
+    if exchange.path_model:
+        without_model = [part for part in state.form if part.name != "model"]
+        state.form = [*without_model, Part(name="model", data=exchange.path_model.encode())]
     state.boundary = boundary
     try:
         _load_form_fields(exchange, state.form)
@@ -177,7 +182,7 @@ def release_spool(exchange: Exchange) -> None:
 def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
     """Stores the fields as a JSON body for routing, limits and the log; of files only the size."""
     form_fields: dict[str, Any] = {}
-    request_body.check_case({part.name: None for part in form})
+    admission.check_case({part.name: None for part in form})
     for part in form:
         if part.filename is None and part.name in {"model", "stream"} and part.name in form_fields:
             raise invalid(f"{part.name} is given twice", part.name)
@@ -265,7 +270,7 @@ def _resolve_target(
                 param,
             )
     if not targets:
-        message = f"{param}: `{model[:200]}` is at no provider with this call"
+        message = f"{param}: `{model[:200]}` has no target whose provider supports this endpoint"
         raise invalid(f"{message}; {_provider_hint(exchange, operation.family)}", param)
     return targets[0]
 
@@ -284,7 +289,7 @@ def _resolve_provider(runtime: Runtime, exchange: Exchange, provider_name: str) 
         handle = resolve_owned_id(runtime, exchange, resource_id, param)
         provider_name, resource_id = handle.provider, handle.id
     elif resource_id and not resource_ids.PROVIDER_ID.fullmatch(resource_id):
-        raise GatewayError(Error(kind="not_found", message="there is no such id", param=param))
+        raise GatewayError(Error(kind="not_found", message="there is no such ID", param=param))
     if param == "id":
         state.resource_id = resource_id
     else:
@@ -292,7 +297,7 @@ def _resolve_provider(runtime: Runtime, exchange: Exchange, provider_name: str) 
     return (
         _provider_by_name(exchange, operation, provider_name)
         if provider_name
-        else _only_provider(exchange, operation)
+        else _only_provider(runtime, exchange, operation)
     )
 
 
@@ -311,20 +316,25 @@ def _provider_by_name(exchange: Exchange, operation: Operation, provider_name: s
     return provider
 
 
-def _only_provider(exchange: Exchange, operation: Operation) -> Provider:
+def _only_provider(runtime: Runtime, exchange: Exchange, operation: Operation) -> Provider:
     providers = _providers_with(exchange, operation.family)
     if len(providers) == 1:
         return providers[0]
+    default_name = runtime.config.default_provider
+    for provider in providers:
+        if provider.name == default_name:
+            return provider
     if not providers:
         message = (
-            f"no provider here has {operation.family}; {_provider_hint(exchange, operation.family)}"
+            f"no configured provider supports {operation.family}; "
+            f"{_provider_hint(exchange, operation.family)}"
         )
         raise GatewayError(Error(kind="not_found", message=message, param="provider"))
     names = ", ".join(provider.name for provider in providers)
     hint = " or give a `model`" if operation.model else ""
     raise invalid(
-        f"several providers have {operation.family}: {names}; name one with `?provider=NAME` "
-        f"or the header `{PROVIDER_HEADER}`{hint}",
+        f"several providers support {operation.family}: {names}; name one with `?provider=NAME`, "
+        f"the header `{PROVIDER_HEADER}` or the setting DRAGOMAN_DEFAULT_PROVIDER{hint}",
         "provider",
     )
 
@@ -338,11 +348,11 @@ def _provider_hint(exchange: Exchange, family: str) -> str:
     """A hint for a refusal: the configured providers with this family, or vendors that have it."""
     names = [provider.name for provider in _providers_with(exchange, family)]
     if names:
-        return f"these providers here have it: {', '.join(names)}"
+        return f"these configured providers support it: {', '.join(names)}"
     vendors = [
         name for name, offered in passthrough_catalog.PASSTHROUGH_PATHS.items() if family in offered
     ]
-    return f"add a provider that has it ({', '.join(vendors[:8])})"
+    return f"add a provider that supports it ({', '.join(vendors[:8])})"
 
 
 def _route_to_provider(exchange: Exchange, provider: Provider, operation: Operation) -> Route:

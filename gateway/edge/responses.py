@@ -32,10 +32,9 @@ from gateway.dialects.openai_responses.stored_responses import (
     read_event,
     with_fields,
 )
-from gateway.edge.auth import authenticate
+from gateway.edge.admission import authenticate
 from gateway.edge.endpoints import Endpoint
-from gateway.relay.exchange.call import Call, Client, Header
-from gateway.relay.exchange.deadlines import Receive
+from gateway.relay.exchange.call import Call, Client, Header, Receive
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run import background
 from gateway.relay.run.background import BackgroundJob
@@ -49,7 +48,9 @@ from gateway.relay.state.responses import HEARTBEAT_TIMEOUT_S
 Scope = dict[str, Any]
 _JSON: Header = (b"content-type", b"application/json")
 _DIALECT = DIALECTS["openai_responses"]
-_INTERRUPTED = Error(kind="upstream_error", message="the gateway ended while the response ran")
+_INTERRUPTED = Error(
+    kind="upstream_error", message="the gateway stopped while the response was running"
+)
 # How long a cancel request waits for the response to end.
 _CANCEL_WAIT_S = 5.0
 _POLL_S = 0.5
@@ -210,7 +211,7 @@ class _ResponseRequest:
         if not stored_response.running and not stored_response.events:
             message = (
                 "stream: only a response that was made with background and stream can be "
-                "streamed again; leave stream out to read it"
+                "streamed again; omit stream to read it"
             )
             raise invalid(message, "stream")
         return self._replay_events(stored_response, after)

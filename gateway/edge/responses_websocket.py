@@ -32,18 +32,15 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.stored_responses import empty_response
-from gateway.edge import body as request_body
-from gateway.edge import endpoints
+from gateway.edge import admission, endpoints
+from gateway.edge.admission import authenticate, find_route
 from gateway.edge.app import MAX_CHECKED_BYTES, new_call, serve
-from gateway.edge.auth import authenticate, find_route
 from gateway.framing.sse import Decoder
-from gateway.relay import runtime as relay_runtime
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Client, Send
-from gateway.relay.exchange.deadlines import Receive
+from gateway.relay.exchange.call import Client, Receive, Send
 from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run.store_policy import new_response_id, owner_of
-from gateway.relay.runtime import Runtime
+from gateway.relay.runtime import LazyRuntime, Runtime
 
 Scope = dict[str, Any]
 MAX_CONNECTION_S = 60 * 60.0
@@ -83,9 +80,11 @@ _DIALECT_NAME, _PATH = "openai_responses", "/v1/responses"
 _open_connections: Counter[int | None] = Counter()
 
 
-async def serve_websocket(scope: Scope, receive: Receive, send: Send) -> None:
+async def serve_websocket(
+    lazy_runtime: LazyRuntime, scope: Scope, receive: Receive, send: Send
+) -> None:
     """Serves one WebSocket from its handshake to its end."""
-    runtime = await relay_runtime.ensure()
+    runtime = await lazy_runtime.get()
     await receive()
     try:
         owner = _authenticate(runtime, scope)
@@ -113,14 +112,12 @@ def _authenticate(runtime: Runtime, scope: Scope) -> int | None:
         message = f"there is no WebSocket at {scope['path'][:200]}; {_PATH} has one"
         raise GatewayError(Error(kind="not_found", message=message))
     if runtime.draining or _open_connections.total() >= MAX_CONNECTIONS:
-        message = "no further connections are taken here now"
+        message = "the gateway accepts no more connections at the moment"
         raise GatewayError(Error(kind="overloaded", message=message))
     key = authenticate(runtime, runtime.snapshot, scope["headers"], scope.get("query_string", b""))
     owner = key.id if key is not None else None
     if _open_connections[owner] >= MAX_CONNECTIONS_PER_KEY:
-        message = (
-            f"this API key has {MAX_CONNECTIONS_PER_KEY} connections open, which is the most it may"
-        )
+        message = f"this API key has {MAX_CONNECTIONS_PER_KEY} open connections, which is the limit"
         raise GatewayError(Error(kind="rate_limit", message=message))
     return owner
 
@@ -212,7 +209,10 @@ class _Connection:
             return False
         if time.monotonic() - self._opened_at > MAX_CONNECTION_S:
             code = "websocket_connection_limit_reached"
-            message = "this connection has lasted for 60 minutes; open a new one to go on"
+            message = (
+                "this connection has been open for 60 minutes, which is the limit; open "
+                "a new one to continue"
+            )
             await self.send_error(400, _error_body(message, code), {}, "")
             await self._send({"type": "websocket.close", "code": 1000})
             return True
@@ -232,8 +232,8 @@ class _Connection:
             return False
         stream_id = ""
         try:
-            fields = await offload.scan(size, request_body.decode, content)
-            message_type = request_body.field(fields, "type", str, default="")
+            fields = await offload.scan(size, admission.decode, content)
+            message_type = admission.field(fields, "type", str, default="")
             stream_id = _read_stream_id(fields)
             if message_type in _IGNORED_TYPES:
                 return True
@@ -251,7 +251,7 @@ class _Connection:
         if self._open_turns >= MAX_TURNS or (
             stream_id not in self._streams and len(self._streams) >= MAX_STREAMS
         ):
-            message = f"no more than {MAX_TURNS} requests may be under way on one connection"
+            message = f"at most {MAX_TURNS} requests can be in progress on one connection"
             raise GatewayError(Error(kind="rate_limit", message=message))
         self._open_turns += 1
         previous_turn = self._streams.get(stream_id)
@@ -270,7 +270,7 @@ class _Connection:
                 await asyncio.wait({previous_turn})
             if self.gone.is_set():
                 return
-            if not request_body.field(fields, "generate", bool, default=True):
+            if not admission.field(fields, "generate", bool, default=True):
                 await self._answer_without_generating(stream_id, fields)
             else:
                 body = await offload.scan(_field_bytes(fields), _request_body, fields)
@@ -286,7 +286,7 @@ class _Connection:
         """Responds to a request with `generate: false`: later turns continue from its input."""
         runtime, scope = self.runtime, self.scope
         key = authenticate(runtime, runtime.snapshot, scope["headers"], scope["query_string"])
-        model = request_body.field(fields, "model", str, default="")
+        model = admission.field(fields, "model", str, default="")
         if not model:
             raise invalid("model is required: the name of a route or `provider/model`", "model")
         find_route(runtime.snapshot, key, model)
@@ -295,9 +295,9 @@ class _Connection:
         content = await offload.scan(size, offload.encode_fields, body)
         if size <= MAX_CHECKED_BYTES:
             await offload.scan(size, dialect.check_passthrough, content)
-        if request_body.field(fields, "previous_response_id", str, default=""):
+        if admission.field(fields, "previous_response_id", str, default=""):
             raise invalid(
-                "generate false begins a conversation; leave previous_response_id out",
+                "a request with generate false starts a conversation; omit previous_response_id",
                 "previous_response_id",
             )
         echo = await offload.scan(size, dialect.read_echo, content) | {"store": False}
@@ -426,7 +426,7 @@ def _request_body(fields: Mapping[str, msgspec.Raw]) -> bytes:
 
 
 def _read_stream_id(fields: dict[str, msgspec.Raw]) -> str:
-    stream_id: str = request_body.field(fields, "stream_id", str, default="")
+    stream_id: str = admission.field(fields, "stream_id", str, default="")
     if len(stream_id) > MAX_STREAM_ID_CHARS:
         raise invalid(
             f"stream_id must not be longer than {MAX_STREAM_ID_CHARS} characters", "stream_id"
@@ -439,9 +439,9 @@ def _check_message(fields: dict[str, msgspec.Raw], message_type: str) -> None:
     if message_type != "response.create":
         detail = f"it is {message_type[:60]!r}" if message_type else "it is missing"
         raise invalid(f"type must be response.create; {detail}", "type")
-    if request_body.field(fields, "background", bool, default=False):
+    if admission.field(fields, "background", bool, default=False):
         raise invalid("background is not supported over a WebSocket; use POST", "background")
-    request_body.field(fields, "generate", bool, default=True)
+    admission.field(fields, "generate", bool, default=True)
 
 
 def _error_event(status: int, body: dict[str, Any]) -> dict[str, Any]:

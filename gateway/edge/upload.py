@@ -46,7 +46,7 @@ async def read_form(body: AsyncIterator[bytes], boundary: str, spool: Spool) -> 
 
 def malformed_form(error: MalformedForm) -> GatewayError:
     """The error for a body that is not a valid form."""
-    return invalid(f"the body is not a legal form: {error}")
+    return invalid(f"the body is not a valid form: {error}")
 
 
 class _FormCollector:

@@ -54,6 +54,19 @@ def test_the_master_key_opens_it(client: Client, headers: dict[str, str]) -> Non
     assert client.get("/api/routes", headers=headers).status_code == 200
 
 
+def test_no_answer_of_the_api_is_kept_by_a_cache_or_guessed_at(client: Client) -> None:
+    """Whatever the answer is; and its cookies are for HTTPS where it was called by HTTPS."""
+    headers = {"authorization": f"Bearer {MASTER}"}
+    for path in (*PATHS, "/api/openapi.json", "/api/nowhere"):
+        for answer in (client.get(path), client.get(path, headers=headers)):
+            assert answer.headers["Cache-Control"] == "no-store", path
+            assert answer.headers["X-Content-Type-Options"] == "nosniff", path
+    signed_in = with_session(Client())
+    page = signed_in.get("/console/login", secure=True)
+    assert page.cookies
+    assert all(cookie["secure"] for cookie in page.cookies.values())
+
+
 def test_the_generated_admin_key_opens_it(client: Client, settings: Any) -> None:
     settings.MASTER_KEY, settings.ADMIN_KEY = "", "generated-admin-key-0123456789"
     headers = {"authorization": f"Bearer {settings.ADMIN_KEY}"}

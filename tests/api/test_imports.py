@@ -16,6 +16,7 @@ TEXT = """
 model_list:
   - model_name: fast
     litellm_params: {model: openai/gpt-4.1-mini, api_key: sk-literal-0123456789}
+  - litellm_params: {model: openai/gpt-4.1}
 router_settings:
   model_group_alias: {quick: fast}
 litellm_settings:

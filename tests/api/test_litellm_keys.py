@@ -106,7 +106,7 @@ def test_several_budgets_hold_together(api: Client) -> None:
 def test_a_soft_budget_that_is_no_whole_percent_is_told_as_it_is_kept(api: Client) -> None:
     answer = made(api, max_budget=3, soft_budget=2)
     assert answer["soft_budget"] == pytest.approx(1.98)
-    assert answer["notes"] == ["soft_budget: is kept as 66 percent of max_budget"]
+    assert answer["notes"] == ["soft_budget: is stored as 66 percent of max_budget"]
 
 
 def test_what_only_describes_is_noted(api: Client) -> None:

@@ -18,7 +18,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_user": {"name": "vic", "password": "four words are enough"},
     "create_capability_report": {"model": "p/m"},
     "apply_capability_report": {"traits": []},
-    "make_import": {"text": ""},
+    "import_litellm_file": {"text": ""},
     "create_preset": {"name": "mine", "document": {}},
     "import_provider_models": {"add": []},
 }

@@ -167,10 +167,10 @@ def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> Non
 @pytest.mark.parametrize(
     ("why", "words"),
     [
-        ("off", "turned off"),
+        ("off", "logging was off"),
         ("rejected", "rejected before"),
         ("pressure", "queue"),
-        ("size", "killed"),
+        ("size", "process ended"),
         ("", "deleted"),
     ],
 )
@@ -186,4 +186,4 @@ def test_damaged_bodies_have_a_reason(api: Client) -> None:
     RequestBody.objects.update(blob=b"\x78nonsense")
     told = api.get("/api/requests/req_x/bodies")
     assert told.status_code == 200
-    assert "can not be read" in told.json()["reason"]
+    assert "cannot be read" in told.json()["reason"]

@@ -15,7 +15,9 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, item in ninja.get_openapi_schema()["paths"].items():
         if not path.startswith(_ELSEWHERE):
             for method, operation in item.items():
-                yield method, path, operation
+                # Model requests have their vendors' formats; tests/api/test_openapi.py lists them.
+                if operation.get("tags") != ["gateway"]:
+                    yield method, path, operation
 
 
 def _empty(schema: Any) -> bool:

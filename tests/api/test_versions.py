@@ -50,7 +50,7 @@ def test_a_version_comes_back_as_a_new_one(saved: Client) -> None:
     assert "quick" not in store.load_snapshot().aliases
     newest = RouteVersion.objects.latest_of(Route.objects.get())
     assert newest is not None
-    assert (newest.number, newest.note, newest.saved_by) == (4, "back to version 1", "master key")
+    assert (newest.number, newest.note, newest.saved_by) == (4, "restored version 1", "master key")
     assert send(saved, "POST", "routes/fast/versions/2/restore").json()["retries"] == 3
 
 

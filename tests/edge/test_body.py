@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
-from gateway.edge.body import ClientGone, Receive, decode, field, read
+from gateway.edge.admission import ClientGone, Receive, decode, field, read
 
 
 def receiving(*messages: dict[str, Any]) -> Receive:

@@ -8,7 +8,7 @@ import zlib
 
 import pytest
 
-from gateway.edge import auth
+from gateway.edge import admission
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -41,11 +41,11 @@ PLACES: dict[str, tuple[Headers, bytes, str]] = {
 
 @pytest.mark.parametrize(("headers", "query", "token"), PLACES.values(), ids=PLACES)
 def test_a_token_is_taken_from_its_first_place(headers: Headers, query: bytes, token: str) -> None:
-    assert auth.token_from(headers, query) == token
+    assert admission.token_from(headers, query) == token
 
 
 def test_a_fresh_key_has_its_form_and_checksum() -> None:
-    token = auth.generate_key()
+    token = admission.generate_key()
     assert re.fullmatch(r"sk-dgm-[A-Za-z0-9]{54}", token)
     # As secret scanners check it: the CRC-32 of what stands between prefix and checksum.
     number, digits = zlib.crc32(token[7:-6].encode()), []
@@ -53,21 +53,21 @@ def test_a_fresh_key_has_its_form_and_checksum() -> None:
         number, place = divmod(number, 62)
         digits.append((string.ascii_letters + string.digits)[place])
     assert "".join(digits) == token[-6:]
-    assert auth.public_prefix(token) == token[:15]
+    assert admission.public_prefix(token) == token[:15]
 
 
 def test_a_digest_depends_on_all_of_token_and_pepper() -> None:
-    token = auth.generate_key()
+    token = admission.generate_key()
     seen = {
-        auth.key_digest(token, b"pepper"),
-        auth.key_digest(token + "x", b"pepper"),
-        auth.key_digest(token[:-1], b"pepper"),
-        auth.key_digest(token, b"salt"),
-        auth.key_digest("", b"pepper"),
+        admission.key_digest(token, b"pepper"),
+        admission.key_digest(token + "x", b"pepper"),
+        admission.key_digest(token[:-1], b"pepper"),
+        admission.key_digest(token, b"salt"),
+        admission.key_digest("", b"pepper"),
     }
     assert len(seen) == 5
     assert {len(digest) for digest in seen} == {32}
 
 
 def test_any_text_has_a_digest() -> None:
-    assert auth.key_digest("\ud800\0", b"pepper")
+    assert admission.key_digest("\ud800\0", b"pepper")

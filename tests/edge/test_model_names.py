@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from gateway.canon import model_names
 from gateway.canon.errors import GatewayError
 from gateway.dialects import DIALECTS
-from gateway.edge.auth import find_route
+from gateway.edge.admission import find_route
 from gateway.providers import passthrough_catalog
 from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Price
 from gateway.relay.run import embeddings, playground_calls
-from gateway.relay.runtime import join_url
 from gateway.relay.translate import prepare
+from gateway.relay.upstream.client import join_url
 from gateway.routing.snapshot import ApiKey, Model, Provider, Snapshot, Target, model_of
 from tests.relay.harness import ADMIN, completion, gateway, provider, route, snapshot
 
@@ -231,7 +231,10 @@ async def test_the_playground_refuses_a_hostile_name(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
         body = {"model": "az/gpt-4o/../x", "messages": [{"role": "user", "content": "x"}]}
         entry = await playground_calls.run_playground_call(
-            dialect="openai_chat", body=json.dumps(body).encode(), caller="playground"
+            served.runtime,
+            dialect="openai_chat",
+            body=json.dumps(body).encode(),
+            caller="playground",
         )
         assert entry.status == 400
         assert served.upstreams.requests == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.canon.errors import GatewayError
-from gateway.edge.auth import check_site
+from gateway.edge.admission import check_site
 from gateway.relay.runtime import Config
 
 CONFIG = Config(

@@ -31,7 +31,7 @@ REFUSED_FIELDS = [
 async def connected(tmp_path: Path) -> AsyncIterator[tuple[Gateway, Connection]]:
     answer = (chunk("hello"), chunk(None, "stop"), DONE)
     async with gateway(tmp_path, snapshot(route("r", AZURE)), az=lambda _: sse(*answer)) as live:
-        connection = Connection()
+        connection = Connection(live)
         try:
             yield live, connection
         finally:
