@@ -19,13 +19,14 @@ class ProviderForm(forms.ModelForm):  # type: ignore[type-arg]
         required=False,
         strip=True,
         widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Replaces the stored one, which is never shown. A single dash removes it.",
+        help_text="Replaces the stored value, which is never shown. Enter a single dash to "
+        "remove it.",
     )
 
     class Meta:
         model = Provider
         # Excludes possible secrets: values of headers and query parameters.
-        exclude = ("headers", "query")  # noqa: DJ006 - the hatch shows the raw table
+        exclude = ("headers", "query", "proxy", "client_key")  # noqa: DJ006 - the hatch shows the raw table
 
 
 @admin.register(Provider)

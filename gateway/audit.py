@@ -21,7 +21,7 @@ Values = dict[str, Any]
 # Columns that are not audited: timestamps and the id.
 _IGNORED_COLUMNS = frozenset({"id", "created_at", "updated_at", "last_used_at"})
 # Columns with a secret or a digest of one.
-_SECRET = frozenset({"credential", "digest", "previous_digest", "password"})
+_SECRET = frozenset({"credential", "digest", "previous_digest", "password", "proxy", "client_key"})
 # Columns with name-value pairs whose values may be secret.
 _PAIRS = frozenset({"headers", "query"})
 _REFERENCE = "os.environ/"

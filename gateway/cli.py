@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib.metadata import version
 from pathlib import Path
+
+from gateway.config.program import program_version
 
 
 def main() -> None:
     """Run one command; `help` lists them. Invalid settings exit with a one-line error."""
     if sys.argv[1:] in (["--version"], ["version"]):
         # Django's dispatcher would print its own version.
-        print(f"dragoman {version('dragoman')}")  # noqa: T201 - the command's output
+        print(f"dragoman {program_version()}")  # noqa: T201 - the command's output
         return
+    if len(sys.argv) > 1 and not sys.argv[1].startswith("-"):
+        sys.argv[1] = sys.argv[1].replace("-", "_")  # `rotate-keys` is `rotate_keys`
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gateway.config.settings")
     set_data_dir(sys.argv)
     from django.core.exceptions import ImproperlyConfigured
@@ -26,8 +29,8 @@ def main() -> None:
 
 
 def set_data_dir(argv: list[str]) -> None:
-    """Copy `--data-dir` of `up` into the environment: the settings depend on it."""
-    if argv[1:2] != ["up"]:
+    """Copy `--data-dir` into the environment: the settings depend on it."""
+    if not set(argv[1:2]) & {"up", "backup", "restore"}:
         return
     for position, argument in enumerate(argv):
         name, equals, value = argument.partition("=")

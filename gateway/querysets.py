@@ -29,7 +29,7 @@ PRUNE_ROWS = 1000
 # Ids with fewer digits than this fit into a row id of every database.
 _ID_DIGITS = 19
 # Key prefixes in the log of calls made by the gateway itself.
-_INTERNAL_KEYS = ("playground", "replay", "shadow", HEALTH_CHECK_KEY)
+_INTERNAL_KEYS = ("playground", "evaluation", "replay", "shadow", HEALTH_CHECK_KEY)
 # The condition of the index `gateway_request_doubtful`, as literals.
 _UNCERTAIN_COST = (
     "cost_usd IS NULL OR NOT (outcome = 'ok') OR NOT (shadow_of = '') "
@@ -58,6 +58,12 @@ class RegistryQuerySet(models.QuerySet[Row]):
             self.bulk_create([self.model(pk=1)], ignore_conflicts=True)
             self.filter(pk=1).update(version=F("version") + 1)
         transaction.on_commit(_note_commit, using=self.db)
+
+    def update_row(self, **values: Any) -> None:
+        """Store values of the row that are no change of the registry."""
+        if not self.filter(pk=1).update(**values):
+            self.bulk_create([self.model(pk=1)], ignore_conflicts=True)
+            self.filter(pk=1).update(**values)
 
 
 # Registry changes that this process has committed.
@@ -472,6 +478,11 @@ class RequestLogQuerySet(models.QuerySet[Row]):
 
 class RequestBodyQuerySet(models.QuerySet[Row]):
     """The bodies of the request log, whose retention may be shorter than that of the rows."""
+
+    def previews(self, ids: list[int]) -> dict[int, str]:
+        """The beginning of the last user prompt, by the id of the row; without empty ones."""
+        rows = self.filter(pk__in=ids).exclude(preview="").order_by()
+        return dict(rows.values_list("pk", "preview"))
 
     def prune(self, older_than: datetime, *, at_once: int = PRUNE_ROWS) -> int:
         """Delete bodies of requests that started before `older_than`; return how many.

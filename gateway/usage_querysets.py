@@ -17,6 +17,7 @@ import msgspec
 from django.db import models
 from django.db.models import Q, Sum
 
+from gateway.canon.response import sum_prompt_tokens
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 
 Row = TypeVar("Row", bound=models.Model)
@@ -97,7 +98,8 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def prompt_tokens(self) -> int:
         """All input tokens: uncached, cache reads and cache writes."""
-        return self.input_tokens + self.cache_read_tokens + self.cache_write_tokens
+        counts = self.input_tokens, self.cache_read_tokens, self.cache_write_tokens
+        return sum_prompt_tokens(*counts) or 0
 
     @property
     def tokens(self) -> int:

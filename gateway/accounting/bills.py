@@ -104,8 +104,8 @@ def read_csv(text: str) -> list[BilledLine]:
     model_column = _column(head, _MODELS)
     if day_column is None or usd_column is None:
         raise ValueError(
-            "the first line must name the columns: one `date`, one `cost` in US dollars, "
-            "and `model` if there is one"
+            "the first line must name the columns: `date`, `cost` (in US dollars) and, "
+            "optionally, `model`"
         )
     usd_by_line: dict[tuple[dt.date, str], Decimal] = {}
     for number, row in enumerate(rows, start=2):
@@ -132,7 +132,7 @@ def _date(text: str, number: int) -> dt.date:
     try:
         return dt.date.fromisoformat(text[:10])
     except ValueError:
-        why = f"line {number}: `{text[:40]}` is no day; it is written as 2026-11-21"
+        why = f"line {number}: `{text[:40]}` is not a date; write dates as 2026-11-21"
         raise ValueError(why) from None
 
 
@@ -140,9 +140,9 @@ def _amount(text: str, number: int) -> Decimal:
     try:
         amount = Decimal(text.replace("$", "").replace(",", "").strip())
     except InvalidOperation:
-        raise ValueError(f"line {number}: `{text[:40]}` is no amount in US dollars") from None
+        raise ValueError(f"line {number}: `{text[:40]}` is not an amount in US dollars") from None
     if not amount.is_finite() or abs(amount) > _MAX_USD:
-        raise ValueError(f"line {number}: `{text[:40]}` is no amount in US dollars")
+        raise ValueError(f"line {number}: `{text[:40]}` is not an amount in US dollars")
     return amount
 
 
@@ -152,7 +152,7 @@ def import_bill(provider: str, lines: Sequence[BilledLine], *, origin: str, who:
     Raises ValueError if there are no lines.
     """
     if not lines:
-        raise ValueError("the bill has no line")
+        raise ValueError("the bill has no lines")
     first, last = min(line.since for line in lines), max(line.until for line in lines)
     with transaction.atomic():
         old = BillLine.objects.filter(provider=provider, since__lte=last, until__gte=first)
@@ -275,7 +275,7 @@ def _reasons(
         yield "unknown"
     if usage_source.startswith("estimated"):
         yield "estimated"
-    if "standard price, none known" in price_source:
+    if "standard price, no price known" in price_source:
         yield "tier"
     if cost is not None and cost > 0 and outcome in _OUTCOMES:
         yield _OUTCOMES[outcome]

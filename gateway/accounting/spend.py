@@ -83,7 +83,7 @@ def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row
     """
     unknown = [name for name in by if name not in DIMENSIONS]
     if unknown or not by:
-        raise ValueError(f"by: one or more of {', '.join(DIMENSIONS)}, with commas between")
+        raise ValueError(f"by: must be one or more of {', '.join(DIMENSIONS)}, separated by commas")
     sums: dict[tuple[Any, ...], list[int]] = {}
     for used in _by_tag(since, until) if "tag" in by else _by_hour(since, until):
         for tag in used.tags:
@@ -206,7 +206,7 @@ def period(since: str, until: str, now: dt.datetime) -> tuple[dt.datetime, dt.da
     first = _day(since, "since") if since else today.replace(day=1)
     last = _day(until, "until") if until else max(today, first)
     if last < first:
-        raise ValueError("until: it is before `since`")
+        raise ValueError("until: must not be before `since`")
     start = dt.datetime.combine(first, dt.time(), tzinfo=dt.UTC)
     end = dt.datetime.combine(last, dt.time(), tzinfo=dt.UTC) + dt.timedelta(days=1)
     return start, end
@@ -216,7 +216,7 @@ def _day(text: str, name: str) -> dt.date:
     try:
         day = dt.date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{name}: a day is written as 2026-11-21") from None
+        raise ValueError(f"{name}: must be a date such as 2026-11-21") from None
     if not 2000 <= day.year <= 2200:
         raise ValueError(f"{name}: the year is out of range")
     return day

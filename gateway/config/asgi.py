@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import threading
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from types import FrameType
 from typing import Any
 from urllib.parse import ParseResult
@@ -26,28 +26,25 @@ from django.conf import settings
 from django.db import DatabaseError, connections
 from django.urls import re_path
 
+from console.evaluation_runs import runner as evaluation_runner
 from gateway import database, store
+from gateway.alerts import monitor as alerts
+from gateway.api.runtime import SCOPE_KEY
 from gateway.config import capacity
 from gateway.config.bodies import Bounded
+from gateway.config.telemetry import start_telemetry
 from gateway.database import deadline
-from gateway.edge.app import app as edge
-from gateway.edge.auth import key_digest
+from gateway.edge.admission import key_digest
+from gateway.edge.app import ModelApi
 from gateway.edge.endpoints import is_edge_path
 from gateway.edge.responses_websocket import serve_websocket
-from gateway.relay import runtime
 from gateway.relay.exchange.stored_response import ResponseBackend
+from gateway.relay.exchange.trace import Telemetry
 from gateway.relay.run import health_checks
-from gateway.relay.runtime import Config, Wiring
+from gateway.relay.runtime import Config, LazyRuntime, Runtime, Wiring
 from gateway.relay.wiring import BatchLedger
 
 log = logging.getLogger(__name__)
-
-
-def _version() -> str:
-    try:
-        return version("dragoman")
-    except PackageNotFoundError:
-        return "0.1.0"
 
 
 def _config() -> Config:
@@ -75,11 +72,16 @@ def _config() -> Config:
         fetch_media=settings.FETCH_MEDIA,
         model_echo=settings.MODEL_ECHO,
         trace_headers=settings.TRACE_HEADERS,
-        version=_version(),
+        default_provider=settings.DEFAULT_PROVIDER,
+        version=settings.PROGRAM_VERSION,
     )
 
 
-def _drain_on_signals(live: runtime.Runtime, state: dict[str, Any]) -> None:
+def _start_telemetry() -> Telemetry | None:
+    return start_telemetry(settings.OTEL, settings.PROGRAM_VERSION, access_log=settings.ACCESS_LOG)
+
+
+def _drain_on_signals(live: Runtime, state: dict[str, Any]) -> None:
     """Announce a drain to the relay on SIGTERM and SIGINT, then call the server's handler.
 
     After a SIGTERM the listener stays open for DRAIN_WAIT_S: load balancers see that the node is
@@ -112,10 +114,11 @@ def _drain_on_signals(live: runtime.Runtime, state: dict[str, Any]) -> None:
             signal.signal(number, drain)
 
 
-def _check_secrets() -> None:
-    """Raise WrongSecrets; an unreachable database is ignored."""
+def _check_database() -> None:
+    """Raise NewerDatabase or WrongSecrets; an unreachable database is ignored."""
     try:
         with contextlib.suppress(DatabaseError):
+            store.check_program()
             store.check_secrets()
     finally:
         connections.close_all()
@@ -127,19 +130,18 @@ async def lifespan(scope: dict[str, Any], receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             try:
-                await asyncio.to_thread(_check_secrets)
-                live = await runtime.ensure()
+                await asyncio.to_thread(_check_database)
+                live = await lazy_runtime.get()
             except Exception as error:
                 log.debug("the start failed", exc_info=True)
-                why = f"the gateway can not start: {type(error).__name__}: {error}"
+                why = f"the gateway cannot start: {type(error).__name__}: {error}"
                 await send({"type": "lifespan.startup.failed", "message": why})
                 return
             _drain_on_signals(live, scope.get("state", {}))
             await send({"type": "lifespan.startup.complete"})
         else:
-            current = runtime.current()
-            if current is not None:
-                await current.close()
+            if lazy_runtime.current is not None:
+                await lazy_runtime.current.close()
             await send({"type": "lifespan.shutdown.complete"})
             return
 
@@ -149,10 +151,16 @@ def _prune() -> None:
         store.prune()
 
 
+def _start_services(live: Runtime) -> None:
+    health_checks.begin(live)
+    evaluation_runner.begin(live)
+    alerts.begin(live, settings.ALERT_INTERVAL_S)
+
+
 # Many old rows may be due, and few statements delete them.
 PRUNE_S = 600.0
 deadline.set_default(settings.DATABASE_TIMEOUT_S)
-runtime.install(
+lazy_runtime = LazyRuntime(
     _config,
     Wiring(
         load_snapshot=store.load_snapshot,
@@ -175,17 +183,19 @@ runtime.install(
         find_reasoning=store.find_reasoning,
         write_reasoning=store.store_reasoning,
         upkeep=_prune,
-        on_started=health_checks.begin,
+        on_started=_start_services,
         read_cached=store.read_cached_response,
         write_cached=store.write_cached_responses,
         cache_changes_since=store.new_cache_keys,
         abandon_idle_connections=database.abandon,
         store_snapshot=store.store_snapshot,
         read_stored_snapshot=store.load_stored_snapshot,
+        start_telemetry=_start_telemetry,
     ),
 )
 
 
+model_api = ModelApi(lazy_runtime)
 pages = Bounded(django_application)
 
 
@@ -194,8 +204,9 @@ def http(scope: dict[str, Any], receive: Any, send: Any) -> Any:
 
     One check of the path: Channels' URLRouter would try its patterns at each request.
     """
-    application: Any = edge if is_edge_path(scope["path"]) else pages
-    return application(scope, receive, send)
+    if is_edge_path(scope["path"]):
+        return model_api(scope, receive, send)
+    return pages({**scope, SCOPE_KEY: lazy_runtime}, receive, send)
 
 
 class Origins(OriginValidator):  # type: ignore[misc]
@@ -207,6 +218,6 @@ class Origins(OriginValidator):  # type: ignore[misc]
 
 
 # Only one path has a WebSocket; at any other, `serve_websocket` refuses in the dialect.
-sockets = URLRouter([re_path("", serve_websocket)])  # type: ignore[arg-type]
+sockets = URLRouter([re_path("", partial(serve_websocket, lazy_runtime))])  # type: ignore[arg-type]
 websocket = Origins(sockets, [*settings.ALLOWED_HOSTS, *settings.CSRF_TRUSTED_ORIGINS])
 application = ProtocolTypeRouter({"http": http, "websocket": websocket, "lifespan": lifespan})

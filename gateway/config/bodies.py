@@ -94,7 +94,7 @@ class Bounded:
         digest = credential_digest(headers)
         known = digest in self._accepted
         if not known and self._anonymous >= MAX_ANONYMOUS:
-            why = "too many requests of anonymous callers are being answered; try again shortly"
+            why = "too many unauthenticated requests are in progress; try again shortly"
             await _tell(scope, send, _Refused(503, why, retry_after_s=1))
             return
         self._anonymous += not known

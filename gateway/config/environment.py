@@ -8,8 +8,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import ipaddress
+import logging
 import os
+import re
 import secrets
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +20,12 @@ from typing import TypeVar
 from django.core.exceptions import ImproperlyConfigured
 
 Value = TypeVar("Value")
+
+log = logging.getLogger(__name__)
+
+_ENV_NAME = re.compile(r"(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)")
+_QUOTED = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)\"""")
+_COMMENT = re.compile(r"(?:^|\s)#.*")
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off"}
@@ -27,13 +36,56 @@ def text(name: str, default: str = "") -> str:
     value = os.environ.get(name)
     path = os.environ.get(f"{name}_FILE")
     if value is not None and path is not None:
-        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set; keep one")
+        raise ImproperlyConfigured(f"{name} and {name}_FILE are both set; set only one of them")
     if path is None:
         return default if value is None else value
     try:
         return Path(path).read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ImproperlyConfigured(f"{name}_FILE: {error.strerror}: {path}") from error
+
+
+def load_env_file(path: Path) -> None:
+    """Set the variables of a `.env` file that are not set yet, in this process and its workers.
+
+    A file that any other user may write is ignored, as it could redirect keys; so is a line
+    that is not `NAME=value`. Both are logged.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            return
+        if status.st_mode & stat.S_IWOTH or status.st_uid not in {0, os.getuid()}:
+            log.warning("ignored, as other users can change it: %s", path)
+            return
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError):
+        log.warning("cannot be read: %s", path)
+        return
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        left, equals, right = line.partition("=")
+        match = _ENV_NAME.fullmatch(left.strip())
+        if not equals or match is None:
+            log.warning("ignored because it is not NAME=value: line %s of %s", number, path)
+            continue
+        name = match[1]
+        partner = name.removesuffix("_FILE") if name.endswith("_FILE") else f"{name}_FILE"
+        if partner not in os.environ:
+            os.environ.setdefault(name, _env_value(right.strip()))
+
+
+def _env_value(text: str) -> str:
+    """Return a value without its quotes, or without the comment after it."""
+    quoted = _QUOTED.match(text)
+    if quoted is None:
+        return _COMMENT.sub("", text).strip()
+    if quoted[1] is not None:
+        return quoted[1]
+    return re.sub(r"\\(.)", lambda escape: {"n": "\n"}.get(escape[1], escape[1]), quoted[2])
 
 
 def flag(name: str, *, default: bool) -> bool:
@@ -74,7 +126,7 @@ def networks(value: str) -> list[str]:
         try:
             ipaddress.ip_network(item)
         except ValueError:
-            message = f"it must hold IP addresses or networks such as 10.0.0.0/8, not {item!r}"
+            message = f"must contain IP addresses or networks such as 10.0.0.0/8, not {item!r}"
             raise ValueError(message) from None
     return items
 
@@ -119,13 +171,17 @@ def parsed(name: str, value: str, parse: Callable[[str], Value]) -> Value:
 def redis_url(value: str) -> str:
     """Validate a Redis URL, or an empty text. Raises ValueError."""
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("it must begin with redis://, rediss:// or unix://")
+        raise ValueError("must begin with redis://, rediss:// or unix://")
     return value
 
 
 def require_extra(variable: str, module: str, extra: str) -> None:
     """Raise ImproperlyConfigured if a setting needs an optional package that is missing."""
-    if importlib.util.find_spec(module) is None:
+    try:
+        installed = importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # of a package above it
+        installed = False
+    if not installed:
         raise ImproperlyConfigured(
             f"{variable} needs a package that is not installed: pip install 'dragoman[{extra}]'"
         )
@@ -147,20 +203,39 @@ def generated(name: str, path: Path, make: object = None) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ImproperlyConfigured(
-            f"{name} is not set, and a new value can not be stored: {error.strerror}: {path}"
+            f"{name} is not set, and a new value cannot be stored: {error.strerror}: {path}"
         ) from error
     return value
 
 
+def write_private(path: Path, content: str) -> None:
+    """Replace a file atomically by one of mode 0600. Raises OSError."""
+    new = _temporary(path, content)
+    try:
+        new.replace(path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def _create(path: Path, value: str) -> None:
     """Write a new file atomically: an empty one would be read as a secret."""
+    new = _temporary(path, value)
+    try:
+        os.link(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _temporary(path: Path, content: str) -> Path:
+    """Write a file of mode 0600 beside `path`; return its path."""
     new = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(value)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.link(new, path)
-    finally:
+    except BaseException:
         new.unlink(missing_ok=True)
+        raise
+    return new

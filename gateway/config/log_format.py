@@ -1,8 +1,10 @@
-"""Format of log lines: `message key=value ...`."""
+"""Formats of log lines: `message key=value ...`, or one JSON object."""
 
 from __future__ import annotations
 
+import json
 import logging
+from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 MAX_VALUE_CHARS = 300
@@ -20,6 +22,24 @@ class KeyValueFormatter(logging.Formatter):
             if _is_extra_field(name, value)
         ]
         return " ".join([line, *pairs])
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON, with the fields of its `extra`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; a traceback is in `exception`."""
+        logged_at = datetime.fromtimestamp(record.created, UTC)
+        line = {
+            "time": logged_at.isoformat("T", "milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            **{name: value for name, value in vars(record).items() if _is_extra_field(name, value)},
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False, default=str)
 
 
 def _is_extra_field(name: str, value: object) -> bool:

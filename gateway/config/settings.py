@@ -8,9 +8,12 @@ from pathlib import Path
 
 import dj_database_url
 from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
 from platformdirs import user_data_dir
 
 from gateway.config import environment as env
+from gateway.config.otel import read_otel_settings
+from gateway.config.program import program_version
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 # Installed from a wheel, the packages are not in a checkout.
@@ -20,7 +23,10 @@ DATA_DIR = env.data_dir(
     "DRAGOMAN_DATA_DIR",
     str(BASE_DIR / "var") if IN_CHECKOUT else user_data_dir("dragoman", appauthor=False),
 )
+# Provider keys and settings; the environment takes precedence.
+env.load_env_file(DATA_DIR.parent / ".env")
 
+PROGRAM_VERSION = program_version()
 DEBUG = env.flag("DRAGOMAN_DEBUG", default=False)
 SECRET_KEY = env.generated("DRAGOMAN_SECRET_KEY", DATA_DIR / "secret_key")
 # Newest first; all are tried when decrypting. Separate from SECRET_KEY, so that a leak of one
@@ -42,6 +48,18 @@ TRUSTED_PROXIES = env.parsed(
 )
 # Whether Django's admin is at /admin/: raw tables, for emergencies.
 DJANGO_ADMIN = env.flag("DRAGOMAN_DJANGO_ADMIN", default=False)
+
+# Checks of Django and of gateway/checks.py that this installation does not want.
+SILENCED_SYSTEM_CHECKS = [
+    *env.names("DRAGOMAN_SILENCED_CHECKS"),
+    # TLS ends at a proxy, which redirects; with X-Forwarded-Proto: https, cookies are Secure.
+    "security.W008",
+    "security.W012",
+    "security.W016",
+    # Subdomains of the gateway's host, and browsers' preload list, are the operator's choice.
+    "security.W005",
+    "security.W021",
+]
 
 # `daphne` replaces `runserver`, but importing it installs Twisted's reactor (30 MB,
 # 0.3 s), so it is loaded for that command only.
@@ -172,6 +190,12 @@ DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
 FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
 # Whether upstreams receive the request's id and a W3C `traceparent`.
 TRACE_HEADERS = env.flag("DRAGOMAN_TRACE_HEADERS", default=True)
+# Whether names of known models need neither a route nor a provider's name.
+KNOWN_MODELS = env.flag("DRAGOMAN_KNOWN_MODELS", default=True)
+# Whether `up` looks for model servers on this machine's usual ports.
+FIND_LOCAL_SERVERS = env.flag("DRAGOMAN_FIND_LOCAL_SERVERS", default=True)
+# The provider of calls that name neither a model nor a provider, if several offer them.
+DEFAULT_PROVIDER = env.text("DRAGOMAN_DEFAULT_PROVIDER")
 MODEL_ECHO = env.flag("DRAGOMAN_MODEL_ECHO", default=True)
 LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
 LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
@@ -182,23 +206,42 @@ PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
 REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)
 if REDIS_URL:
     env.require_extra("REDIS_URL", "redis", "redis")
+# HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR are read where
+# connections to providers are opened (relay/upstream); `up` checks them.
 JOURNAL_ITEMS = int(env.number("DRAGOMAN_JOURNAL_ITEMS", 20_000, min_value=1))
 CACHE_BYTES = int(env.number("DRAGOMAN_CACHE_BYTES", 64 * 1024 * 1024, min_value=0))
 JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, min_value=1024))
 JOURNAL_DISK_BYTES = int(env.number("DRAGOMAN_JOURNAL_DISK_BYTES", 1024 * 1024 * 1024))
 JOURNAL_RESERVE_BYTES = int(env.number("DRAGOMAN_JOURNAL_RESERVE_BYTES", 16 * 1024 * 1024))
 
+# Seconds between two checks of the conditions that raise alerts.
+ALERT_INTERVAL_S = env.number("DRAGOMAN_ALERT_INTERVAL", 30, min_value=1)
+# The mail server of alerts; none by default.
+EMAIL_HOST = env.text("DRAGOMAN_SMTP_HOST")
+EMAIL_PORT = int(env.number("DRAGOMAN_SMTP_PORT", 587))
+EMAIL_HOST_USER = env.text("DRAGOMAN_SMTP_USER")
+EMAIL_HOST_PASSWORD = env.text("DRAGOMAN_SMTP_PASSWORD")
+EMAIL_USE_TLS = env.flag("DRAGOMAN_SMTP_STARTTLS", default=True)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.text("DRAGOMAN_SMTP_FROM", "dragoman@localhost")
+OTEL = read_otel_settings()
+# One line for each model request, in the process's log.
+ACCESS_LOG = env.flag("DRAGOMAN_ACCESS_LOG", default=False)
 LOG_LEVEL = env.text("DRAGOMAN_LOG_LEVEL", "INFO")
+LOG_FORMAT = env.text("DRAGOMAN_LOG_FORMAT", "text")
+if LOG_FORMAT not in {"text", "json"}:
+    raise ImproperlyConfigured(f"DRAGOMAN_LOG_FORMAT must be text or json, not {LOG_FORMAT!r}")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {
+        "text": {
             "()": "gateway.config.log_format.KeyValueFormatter",
             "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-        }
+        },
+        "json": {"()": "gateway.config.log_format.JsonFormatter"},
     },
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "root": {"handlers": ["console"], "level": "WARNING"},
     "loggers": {"gateway": {"level": LOG_LEVEL}},
 }

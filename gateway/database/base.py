@@ -58,7 +58,7 @@ class BoundedConnection(psycopg.Connection[Any]):
             if deadline_s is None:
                 raise
             self._give_up(deadline_s)
-            why = f"the database did not answer within {deadline_s:g} s"
+            why = f"the database did not respond within {deadline_s:g} s"
             raise psycopg.OperationalError(why) from None
         finally:
             self.waits_since = None

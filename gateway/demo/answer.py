@@ -31,10 +31,10 @@ _MAIN = ("command", "cmd", "query", "q", "expression", "path", "file_path", "url
 _CITIES = ("Paris", "Rome", "Oslo", "Lima", "Kyoto")
 
 _CLOSINGS = (
-    "What you see took the same way as any other answer: translated, streamed, counted, logged.",
+    "This answer was processed like any other: translated, streamed, counted and logged.",
     "Open the request log to see this exchange byte by byte, in your dialect and in mine.",
-    "Put a real provider behind this route and nothing in your client has to change.",
-    "Ask me to use a tool, or for JSON by a schema, and I will do that too.",
+    "Add a real provider to this route; your client does not have to change.",
+    "You can also ask me to call a tool, or to return JSON for a schema.",
 )
 
 

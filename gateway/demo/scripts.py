@@ -57,23 +57,25 @@ class Script(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _ROWS = (
-    Script(name="demo", about="Answers, calls tools, fills schemas; thinks when asked to."),
-    Script(name="demo-fast", about="The same without any pause.", pace_ms=0.0),
+    Script(
+        name="demo", about="Answers, calls tools, fills schemas; reasons if the request enables it."
+    ),
+    Script(name="demo-fast", about="Like `demo`, without pauses.", pace_ms=0.0),
     Script(
         name="demo-slow",
-        about="The same at about six pieces a second.",
+        about="Like `demo`, at about six chunks per second.",
         pace_ms=150.0,
         first_ms=400.0,
     ),
-    Script(name="demo-reasoning", about="Thinks aloud before it answers.", reasons=True),
+    Script(name="demo-reasoning", about="Shows its reasoning before it answers.", reasons=True),
     Script(
         name="demo-slow-first-token",
-        about="Says nothing for four seconds, then answers.",
+        about="Waits four seconds before it answers.",
         first_ms=4_000.0,
     ),
     Script(
         name="demo-429",
-        about="Always over its rate limit; asks to wait two seconds.",
+        about="Always returns a rate limit error with a retry delay of two seconds.",
         refusal=Refusal(
             status=429,
             type="rate_limit_error",
@@ -84,7 +86,7 @@ _ROWS = (
     ),
     Script(
         name="demo-quota",
-        about="Its account has no credit left.",
+        about="Always returns a quota error.",
         refusal=Refusal(
             status=429,
             type="insufficient_quota",
@@ -94,7 +96,7 @@ _ROWS = (
     ),
     Script(
         name="demo-500",
-        about="Always fails with an internal error.",
+        about="Always returns an internal server error.",
         refusal=Refusal(
             status=500,
             type="server_error",
@@ -103,7 +105,7 @@ _ROWS = (
     ),
     Script(
         name="demo-overloaded",
-        about="Always overloaded.",
+        about="Always returns an overload error.",
         refusal=Refusal(
             status=503,
             type="server_error",
@@ -113,7 +115,7 @@ _ROWS = (
     ),
     Script(
         name="demo-context",
-        about="Every prompt is too long for it.",
+        about="Rejects every prompt as too long.",
         refusal=Refusal(
             status=400,
             type="invalid_request_error",
@@ -123,7 +125,7 @@ _ROWS = (
     ),
     Script(
         name="demo-401",
-        about="Does not accept its credential.",
+        about="Always rejects its credential.",
         refusal=Refusal(
             status=401,
             type="invalid_request_error",
@@ -131,13 +133,19 @@ _ROWS = (
             message="Incorrect API key provided to the demo server.",
         ),
     ),
-    Script(name="demo-cut", about="The connection breaks in mid-answer.", breaks="cut"),
-    Script(name="demo-error-midway", about="Reports an error in mid-answer.", breaks="error"),
-    Script(name="demo-stall", about="Goes silent in mid-answer.", breaks="stall"),
-    Script(name="demo-html", about="Answers 200 with a web page.", says="html"),
-    Script(name="demo-empty", about="Answers with no text at all.", says="nothing"),
-    Script(name="demo-length", about="Stops half way, out of tokens.", says="half"),
-    Script(name="demo-refusal", about="Declines to answer.", says="refusal"),
+    Script(
+        name="demo-cut", about="Closes the connection in the middle of the answer.", breaks="cut"
+    ),
+    Script(
+        name="demo-error-midway",
+        about="Reports an error in the middle of the answer.",
+        breaks="error",
+    ),
+    Script(name="demo-stall", about="Stops sending in the middle of the answer.", breaks="stall"),
+    Script(name="demo-html", about="Returns status 200 with an HTML page.", says="html"),
+    Script(name="demo-empty", about="Returns an empty answer.", says="nothing"),
+    Script(name="demo-length", about="Stops halfway at the token limit.", says="half"),
+    Script(name="demo-refusal", about="Refuses to answer.", says="refusal"),
     Script(
         name="demo-bad-tool-json",
         about="Calls a tool with arguments that are not JSON.",
@@ -145,12 +153,18 @@ _ROWS = (
     ),
     Script(
         name="demo-bad-tool-arguments",
-        about="Calls a tool with arguments against its schema.",
+        about="Calls a tool with arguments that violate its schema.",
         tools="against_schema",
     ),
-    Script(name="demo-wrong-tool", about="Calls a tool that was not offered.", tools="unknown"),
     Script(
-        name="demo-bad-schema", about="Structured output that breaks the schema.", schema="broken"
+        name="demo-wrong-tool",
+        about="Calls a tool that the request does not contain.",
+        tools="unknown",
+    ),
+    Script(
+        name="demo-bad-schema",
+        about="Returns structured output that violates the schema.",
+        schema="broken",
     ),
 )
 
@@ -182,7 +196,7 @@ def mocked(text: str) -> Script:
         return SCRIPTS[name]
     return Script(
         name="mock",
-        about="Says what it is told.",
+        about="Returns a configured text.",
         pace_ms=0.0,
         says="mock_response",
         mock_response=text,

@@ -11,7 +11,7 @@ from gateway.doctor import judges as on
 from gateway.doctor.request_parts import RED, assume_reasoning, assume_traits, request_of
 from gateway.doctor.values import Probe
 
-FORMS = "Pictures, JSON, thinking"
+FORMS = "Images, JSON, reasoning"
 MOODS = ("calm", "rough")
 _SCHEMA = {
     "type": "object",
@@ -37,10 +37,10 @@ FORM_PROBES = (
     Probe(
         name="image",
         group=FORMS,
-        title="Picture",
-        asks="The colour of a small red picture.",
+        title="Image",
+        asks="The color of a small red image.",
         judged="Red in the answer.",
-        request=request_of("Which colour fills this picture? Answer in one word.", RED),
+        request=request_of("Which color fills this image? Answer in one word.", RED),
         assume=assume_traits(images=True),
         carries=("image",),
         judge=on.says_any("red", "crimson", "scarlet"),
@@ -49,8 +49,8 @@ FORM_PROBES = (
         name="json",
         group=FORMS,
         title="JSON object",
-        asks="Any JSON object, with the provider's switch for JSON.",
-        judged="A JSON object and nothing around it.",
+        asks="Any JSON object, with the provider's JSON mode.",
+        judged="A JSON object without surrounding text.",
         request=request_of(
             "Describe the sea as a JSON object with one key, mood.", output=Output(format="json")
         ),
@@ -61,9 +61,9 @@ FORM_PROBES = (
     Probe(
         name="schema",
         group=FORMS,
-        title="JSON by schema",
-        asks="JSON of a strict schema with an enumeration, a number and a list.",
-        judged="Exactly the fields of the schema, each of its type.",
+        title="JSON schema",
+        asks="JSON for a strict schema with an enum, a number and a list.",
+        judged="Exactly the fields of the schema, each with the right type.",
         request=request_of(
             "Describe the sea as JSON.",
             output=Output(format="schema", name="sea", schema=_SCHEMA, strict=True),
@@ -75,9 +75,9 @@ FORM_PROBES = (
     Probe(
         name="thinking",
         group=FORMS,
-        title="Thinking",
-        asks="To think a little before it answers, and to show it.",
-        judged="Thoughts in the answer, or tokens counted for them.",
+        title="Reasoning",
+        asks="A short reasoning before the answer.",
+        judged="Reasoning in the response, or a count of reasoning tokens.",
         request=request_of(
             "Which is larger, 17 times 23 or 19 times 21? Think first.",
             thinking=Thinking(mode="auto", effort="low", visible="summary"),
@@ -91,9 +91,9 @@ FORM_PROBES = (
     Probe(
         name="cache",
         group=FORMS,
-        title="Cache marks",
-        asks=f"A mark after instructions of {len(_HANDBOOK):,} characters.",
-        judged="It is taken; tokens written to the cache prove it.",
+        title="Cache breakpoints",
+        asks=f"A cache breakpoint after instructions of {len(_HANDBOOK):,} characters.",
+        judged="The request is accepted and tokens are written to the cache.",
         request=request_of(
             "What does the keeper write down? One line.",
             instructions=(Text(text=_HANDBOOK, cache=CacheBreakpoint(), path="cache"),),

@@ -13,12 +13,12 @@ from gateway.doctor.values import Judge, Judgement, Probe, ProbeReply
 
 # Failures that say nothing about the capability in question.
 _TRANSIENT_ERRORS = {
-    "rate_limit": "it was over its rate limit",
-    "quota": "its account has no credit left",
-    "overloaded": "it was overloaded",
-    "timeout": "it took too long",
-    "upstream_auth": "it did not accept the credential",
-    "content_policy": "its filter stopped the question",
+    "rate_limit": "the rate limit was exceeded",
+    "quota": "the account has no credit left",
+    "overloaded": "the provider was overloaded",
+    "timeout": "the request timed out",
+    "upstream_auth": "the credential was rejected",
+    "content_policy": "the content filter stopped the request",
 }
 _REFUSED_FROM, _REFUSED_TO = 400, 500
 # A model with thinking on or off, but no efforts, has still been asked to think.
@@ -31,7 +31,7 @@ def judge(probe: Probe, reply: ProbeReply) -> Judgement:
     """Return the verdict on the reply to a probe."""
     untranslated = next((a for a in reply.report if _must_arrive(probe, a.path, a.action)), None)
     if untranslated is not None:
-        return Judgement("unclear", f"not asked: {untranslated.why}")
+        return Judgement("unclear", f"not checked: {untranslated.why}")
     if reply.error is not None:
         judgement = _judge_error(reply)
         if judgement.verdict == "unclear" or not probe.errors:
@@ -60,16 +60,18 @@ def _judge_error(reply: ProbeReply) -> Judgement:
         # Raised before the request was sent, or by a malformed response.
         unsaid = error.kind in {"invalid_request", "unsupported_param"}
         return (
-            Judgement("unclear", f"not asked: {message}") if unsaid else Judgement("wrong", message)
+            Judgement("unclear", f"not checked: {message}")
+            if unsaid
+            else Judgement("wrong", message)
         )
     if _REFUSED_FROM <= error.status < _REFUSED_TO:
         return Judgement("refused", f"{message} (HTTP {error.status})")
-    return Judgement("unclear", f"it failed: {message} (HTTP {error.status})")
+    return Judgement("unclear", f"request failed: {message} (HTTP {error.status})")
 
 
 def _no_tool_call(reply: ProbeReply) -> Judgement:
     quote = _quoted(reply_text(reply))
-    return Judgement("unclear", f"it called no tool, so there was nothing to answer it; {quote}")
+    return Judgement("unclear", f"no tool was called, so no result could be sent; {quote}")
 
 
 # --- reading a reply --------------------------------------------------------------------
@@ -91,11 +93,11 @@ def _quoted(text: str, near: str = "") -> str:
     """Quote the answer, cut to a line around `near`."""
     line = " ".join(text.split())
     if not line:
-        return "it said nothing"
+        return "empty response"
     position = line.lower().find(near.lower()) if near else 0
     start = max(position - MAX_QUOTE_CHARS // 2, 0) if position + len(near) > MAX_QUOTE_CHARS else 0
     cut = line[start : start + MAX_QUOTE_CHARS]
-    return f"it said “{'…' * (start > 0)}{cut}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
+    return f"answered “{'…' * (start > 0)}{cut}{'…' * (start + MAX_QUOTE_CHARS < len(line))}”"
 
 
 def _reason(reply: ProbeReply) -> str:
@@ -108,7 +110,7 @@ def _reason(reply: ProbeReply) -> str:
 def answered(reply: ProbeReply) -> Judgement:
     """Supported if there is any text, or a call."""
     if not reply_text(reply) and not calls_of(reply):
-        return Judgement("wrong", f"an answer without words, finish {_reason(reply)}")
+        return Judgement("wrong", f"response without text, finish reason {_reason(reply)}")
     return Judgement("supported", _quoted(reply_text(reply)))
 
 
@@ -145,20 +147,20 @@ def says_any(*terms: str) -> Judge:
 def streams(reply: ProbeReply) -> Judgement:
     """Supported if a stream with text arrived."""
     if not reply.streamed:
-        return Judgement("wrong", "a stream was asked for, and one whole answer came")
+        return Judgement("wrong", "a stream was requested, but a complete response was returned")
     pieces = sum(isinstance(event, Delta) for event in reply.events)
     if not pieces:
-        return Judgement("wrong", "a stream without any text")
-    return Judgement("supported", f"{pieces} pieces, finish {_reason(reply)}")
+        return Judgement("wrong", "the stream contained no text")
+    return Judgement("supported", f"{pieces} chunks, finish reason {_reason(reply)}")
 
 
 def counts_in_stream(reply: ProbeReply) -> Judgement:
     """Supported if the stream reports its tokens."""
     if not reply.streamed:
-        return Judgement("unclear", "the answer was no stream")
+        return Judgement("unclear", "the response was not a stream")
     usage = reply.response.usage if reply.response else None
     if usage is None or usage.prompt_tokens is None or usage.output is None:
-        return Judgement("wrong", "a stream without the number of its tokens")
+        return Judgement("wrong", "the stream contained no token usage")
     return Judgement("supported", f"{usage.prompt_tokens} tokens in, {usage.output} out")
 
 
@@ -168,9 +170,11 @@ def stays_within(limit: int) -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         usage = reply.response.usage if reply.response else None
         used = usage.output if usage else None
-        summary = f"finish {_reason(reply)}, {used if used is not None else 'unknown'} tokens out"
+        summary = (
+            f"finish reason {_reason(reply)}, {used if used is not None else 'unknown'} tokens out"
+        )
         if used is not None and used > limit * 2:
-            return Judgement("wrong", f"{summary} where {limit} were allowed")
+            return Judgement("wrong", f"{summary} with a limit of {limit}")
         if _reason(reply) == "length":
             return Judgement("supported", summary)
         return Judgement("wrong" if used is not None and used >= limit else "unclear", summary)
@@ -184,9 +188,9 @@ def stops_before(term: str, after: str) -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         text = reply_text(reply)
         if term in text:
-            return Judgement("wrong", f"it went past “{term}”: {_quoted(text)}")
+            return Judgement("wrong", f"did not stop at “{term}”: {_quoted(text)}")
         if after not in text:
-            return Judgement("unclear", f"it wrote something else: {_quoted(text)}")
+            return Judgement("unclear", f"unexpected text: {_quoted(text)}")
         return Judgement("supported", _quoted(text, after))
 
     return judged
@@ -220,7 +224,7 @@ def continues_text(start: str, end: str) -> Judge:
 def counted(reply: ProbeReply) -> Judgement:
     """Supported if the count is a number of tokens."""
     if not reply.count:
-        return Judgement("wrong", "it counted nothing")
+        return Judgement("wrong", "no token count")
     return Judgement("supported", f"{reply.count} tokens")
 
 
@@ -236,17 +240,17 @@ def calls(name: str, *, min_calls: int = 1, needs: str = "") -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         tool_calls = calls_of(reply)
         if not tool_calls:
-            return Judgement("wrong", f"no call: {_quoted(reply_text(reply))}")
+            return Judgement("wrong", f"no tool call: {_quoted(reply_text(reply))}")
         wrong_name = next((call.name for call in tool_calls if call.name != name), None)
         if wrong_name is not None:
-            return Judgement("wrong", f"it called {wrong_name}, which is not on offer")
+            return Judgement("wrong", f"called {wrong_name}, which was not offered")
         bad = next((call for call in tool_calls if call.arguments is None), None)
         if bad is not None:
-            return Judgement("wrong", f"arguments that are no JSON object: {bad.raw}")
+            return Judgement("wrong", f"arguments are not a JSON object: {bad.raw}")
         if needs and any(needs not in (call.arguments or {}) for call in tool_calls):
-            return Judgement("wrong", f"arguments without {needs}: {_format_calls(tool_calls)}")
+            return Judgement("wrong", f"arguments lack {needs}: {_format_calls(tool_calls)}")
         if len(tool_calls) < min_calls:
-            return Judgement("unclear", f"{len(tool_calls)} call where {min_calls} were asked for")
+            return Judgement("unclear", f"{len(tool_calls)} call instead of {min_calls}")
         return Judgement("supported", _format_calls(tool_calls))
 
     return judged
@@ -261,7 +265,7 @@ def calls_without_arguments(name: str) -> Judge:
         tool_calls = calls_of(reply)
         if judgement.verdict == "supported" and any(call.arguments for call in tool_calls):
             return Judgement(
-                "wrong", f"arguments for a tool that takes none: {_format_calls(tool_calls)}"
+                "wrong", f"arguments for a tool without parameters: {_format_calls(tool_calls)}"
             )
         return judgement
 
@@ -275,7 +279,9 @@ def calls_once(name: str) -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         judgement, tool_calls = called(reply), calls_of(reply)
         if judgement.verdict == "supported" and len(tool_calls) > 1:
-            return Judgement("wrong", f"{len(tool_calls)} calls at once, though it was told not to")
+            return Judgement(
+                "wrong", (f"{len(tool_calls)} parallel calls although they were disabled")
+            )
         return judgement if tool_calls else Judgement("unclear", judgement.message)
 
     return judged
@@ -285,7 +291,7 @@ def calls_none(reply: ProbeReply) -> Judgement:
     """Supported if there is text instead of a call."""
     tool_calls = calls_of(reply)
     if tool_calls:
-        return Judgement("wrong", f"it called {tool_calls[0].name} though it must not")
+        return Judgement("wrong", f"called {tool_calls[0].name} although tools were forbidden")
     return answered(reply)
 
 
@@ -295,11 +301,11 @@ def calls_in_chunks(name: str) -> Judge:
 
     def judged(reply: ProbeReply) -> Judgement:
         if not reply.streamed:
-            return Judgement("unclear", "the answer was no stream")
+            return Judgement("unclear", "the response was not a stream")
         judgement = called(reply)
         if judgement.verdict != "supported":
             return judgement
-        return Judgement("supported", f"arguments in {_argument_chunks(reply)} pieces")
+        return Judgement("supported", f"arguments in {_argument_chunks(reply)} chunks")
 
     return judged
 
@@ -325,9 +331,9 @@ def keeps_ids(*terms: str) -> Judge:
         tool_calls = calls_of(reply.before) if reply.before else []
         ids = [call.id for call in tool_calls]
         if not all(ids) or len(set(ids)) != len(ids):
-            return Judgement("wrong", f"calls with the ids {', '.join(ids) or 'none'}")
+            return Judgement("wrong", f"calls with the IDs {', '.join(ids) or 'none'}")
         if len(ids) < 2:
-            return Judgement("unclear", "one call only, so that no two ids could be mixed up")
+            return Judgement("unclear", "only one call, so the order of IDs could not be checked")
         return judge_terms(reply)
 
     return judged
@@ -358,7 +364,7 @@ def json_of(fields: dict[str, type], **choices: tuple[str, ...]) -> Judge:
         text = reply_text(reply)
         parsed = _decoded(text)
         if not isinstance(parsed, dict):
-            return Judgement("wrong", f"no JSON object: {_quoted(text)}")
+            return Judgement("wrong", f"not a JSON object: {_quoted(text)}")
         fits = set(parsed) == set(fields) and all(
             isinstance(parsed[name], kind) for name, kind in fields.items()
         )
@@ -381,14 +387,14 @@ def thinks(reply: ProbeReply) -> Judgement:
     thoughts = [part for part in parts if isinstance(part, Reasoning)]
     visible_text = "".join(part.text for part in thoughts).strip()
     if visible_text:
-        return Judgement("supported", f"it thought “{' '.join(visible_text.split())[:120]}”")
+        return Judgement("supported", f"reasoning: “{' '.join(visible_text.split())[:120]}”")
     usage = reply.response.usage if reply.response else None
     if thoughts or (usage and usage.reasoning):
         tokens = usage.reasoning if usage else None
         return Judgement(
-            "supported", f"it thinks ({tokens or 'some'} tokens), and does not show it"
+            "supported", f"it reasons ({tokens or 'some'} tokens) but does not return the reasoning"
         )
-    return Judgement("wrong", f"no thought: {_quoted(reply_text(reply))}")
+    return Judgement("wrong", f"no reasoning: {_quoted(reply_text(reply))}")
 
 
 def caches(reply: ProbeReply) -> Judgement:
@@ -397,7 +403,7 @@ def caches(reply: ProbeReply) -> Judgement:
     moved = (usage.cache_write or 0) + (usage.cache_read or 0) if usage else 0
     if moved:
         return Judgement("supported", f"{moved} tokens written to or read from the cache")
-    return Judgement("supported", "taken; no tokens were written to the cache")
+    return Judgement("supported", "accepted, but no tokens were written to the cache")
 
 
 # --- errors -----------------------------------------------------------------------------
@@ -409,10 +415,10 @@ def refuses(*kinds: str) -> Judge:
     def judged(reply: ProbeReply) -> Judgement:
         error = reply.error
         if error is None:
-            return Judgement("wrong", f"it took it: {_quoted(reply_text(reply))}")
+            return Judgement("wrong", f"accepted: {_quoted(reply_text(reply))}")
         summary = f"{error.message} (HTTP {error.status})"
         if error.kind in kinds and error.message and error.status is not None:
             return Judgement("supported", summary)
-        return Judgement("wrong", f"reads as {error.kind}: {summary}")
+        return Judgement("wrong", f"classified as {error.kind}: {summary}")
 
     return judged

@@ -22,15 +22,14 @@ from gateway.providers.auth import secrets_of
 from gateway.providers.capabilities import merge
 from gateway.providers.redact import scrub
 from gateway.relay.run.reply import decode
-from gateway.relay.runtime import RequestTemplates
 from gateway.relay.translate.prepare import ALSO, Prepared, on_surface, translated, url_path
 from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.client import Answer, Upstreams
+from gateway.relay.upstream.client import Answer, RequestTemplates, Upstreams
 from gateway.routing.snapshot import Target
 
 CONNECT_S = 10.0
 MAX_BYTES = 8 * 1024 * 1024
-_NO_CALL = Error(kind="unsupported_param", message="its dialect has no call for it")
+_NO_CALL = Error(kind="unsupported_param", message="its API format does not support it")
 
 
 class ProbeClient:
@@ -90,7 +89,9 @@ class ProbeClient:
         url = self._lines.url(provider, prepared.path)
         headers = self._lines.headers(provider, prepared.headers)
         headers = await self._tokens.headers(provider, "POST", url, headers, prepared.content)
-        answer = await self._upstreams.send("POST", url, headers, prepared.content, CONNECT_S)
+        answer = await self._upstreams.send(
+            "POST", url, headers, prepared.content, CONNECT_S, network=provider.network
+        )
         try:
             return await _read(answer, prepared, traits, verb)
         finally:
@@ -134,7 +135,7 @@ async def _read(answer: Answer, prepared: Prepared, traits: Traits, verb: Verb) 
     if STREAM_FORMATS[dialect.framing].content_type_marker in answer.kind:
         return await _streamed(answer, prepared, traits)
     if answer.kind and "json" not in answer.kind:
-        raise bad_upstream(f"it answered with {answer.kind.partition(';')[0]}, not JSON")
+        raise bad_upstream(f"the response was {answer.kind.partition(';')[0]}, not JSON")
     body: Any = decode(await answer.read_all(MAX_BYTES))
     if verb == "count_tokens":
         return ProbeReply(count=dialect.provider.parse_count(body))
@@ -152,15 +153,15 @@ async def _streamed(answer: Answer, prepared: Prepared, traits: Traits) -> Probe
         while data := await answer.read():
             read += len(data)
             if read > MAX_BYTES:
-                raise bad_upstream("its stream does not end")
+                raise bad_upstream("the stream does not end")
             for frame in decoder.feed(data):
                 events += parser.feed(frame)
         for frame in decoder.close():
             events += parser.feed(frame)
     except CorruptMessage as error:
-        raise bad_upstream(f"its stream is corrupt: {error}") from None
+        raise bad_upstream(f"the stream is corrupt: {error}") from None
     except FrameTooLarge:
-        raise bad_upstream("it sent an event that is too large") from None
+        raise bad_upstream("an event of the stream is too large") from None
     events += parser.close()
     response = fold_events(events)
     return ProbeReply(

@@ -34,7 +34,7 @@ READING = Tool(
 )
 CLOCK = Tool(
     name="read_clock",
-    description="Says what time it is. Takes nothing.",
+    description="Says what time it is. Takes no arguments.",
     schema={"type": "object", "properties": {}, "additionalProperties": False},
     path="tools",
 )

@@ -104,12 +104,12 @@ class _Examiner:
         try:
             finding = await self._judge_probe(probe)
         except TimeoutError:
-            detail = f"no answer within {probe.deadline_s:g} s"
+            detail = f"no response within {probe.deadline_s:g} s"
             finding = Finding(name=probe.name, verdict="unclear", message=detail)
         except Exception as error:
             # An error of ours must not discard the other findings.
-            log.exception("a probe of the doctor failed", extra={"probe": probe.name})
-            detail = f"the gateway itself failed: {type(error).__name__}; see its log"
+            log.exception("a capability check failed", extra={"probe": probe.name})
+            detail = f"internal error of the gateway: {type(error).__name__}; see its log"
             finding = Finding(name=probe.name, verdict="unclear", message=detail)
         finding = replace(finding, ms=_elapsed_ms(started))
         self._findings[probe.name] = finding
@@ -147,9 +147,9 @@ class _Examiner:
 
 
 _NOT_ASKED_REASONS = {
-    "silent": "not asked: there was not even a plain answer",
-    "late": "not asked: the time for all probes was over",
-    "done": "not asked",
+    "silent": "not checked: the plain answer check failed",
+    "late": "not checked: the time limit for all checks was reached",
+    "done": "not checked",
 }
 
 

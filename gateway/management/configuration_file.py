@@ -21,7 +21,7 @@ def apply_file(path: Path, *, take: bool = False, dry_run: bool = False) -> Outc
     """Apply a file. Raises Mistake, which names file, line and field."""
     file = read_file(path)
     for node in file.repeated:
-        raise node.mistake("stands twice")
+        raise node.mistake("is listed twice")
     source_ref_of = _source_refs(file.root)
     with audit.acting(f"apply {path.name}", "command"):
         try:

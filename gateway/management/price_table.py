@@ -93,7 +93,7 @@ def standing(prices: Any, day: date) -> tuple[Any, str]:
     rates, note = prices[0].prices, ""
     for item in prices:
         if hasattr(item.constraint, "start_time"):
-            note = "base price; another one at some hours"
+            note = "base price; differs at some hours"
         elif item.constraint is None or item.constraint.active(noon):
             rates = item.prices
     return rates, note
@@ -115,5 +115,5 @@ def clauses(match: Any) -> list[Any]:
 def _joined(parts: list[list[Any]]) -> list[str]:
     """Return clauses that must all match. Raises ValueError if one has alternatives."""
     if any(len(part) != 1 for part in parts):
-        raise ValueError("a choice inside a conjunction has no place in the snapshot")
+        raise ValueError("the snapshot does not support a choice inside a conjunction")
     return [part[0] for part in parts]

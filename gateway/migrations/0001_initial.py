@@ -80,6 +80,7 @@ class Migration(migrations.Migration):
                 ("cache_age_s", models.FloatField(null=True)),
                 ("cache_similarity", models.FloatField(null=True)),
                 ("saved_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
+                ("trace_id", models.CharField(blank=True, max_length=32)),
             ],
             options={
                 "verbose_name": "request",
@@ -98,9 +99,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -132,9 +133,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -464,9 +465,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -582,9 +583,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -625,9 +626,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -766,7 +767,7 @@ class Migration(migrations.Migration):
                         validators=[
                             django.core.validators.RegexValidator(
                                 "\\A[a-z0-9][a-z0-9._-]{0,62}\\Z",
-                                "Lower-case letters, digits, dot, dash and underscore; it stands before the slash in provider/model.",
+                                "Prefix in provider/model. Lower-case letters, digits, dots, dashes and underscores.",
                             )
                         ],
                     ),
@@ -783,7 +784,7 @@ class Migration(migrations.Migration):
                         max_length=200,
                         validators=[
                             django.core.validators.RegexValidator(
-                                "\\A[A-Za-z_][A-Za-z0-9_]*\\Z", "The name of a variable."
+                                "\\A[A-Za-z_][A-Za-z0-9_]*\\Z", "Must be the name of a variable."
                             )
                         ],
                     ),
@@ -795,6 +796,11 @@ class Migration(migrations.Migration):
                 ("timeouts", models.JSONField(blank=True, default=dict)),
                 ("passthrough", models.BooleanField(blank=True, null=True)),
                 ("drop_params", models.BooleanField(default=True)),
+                ("proxy", gateway.models.sealed.SealedText(blank=True)),
+                ("ca_certificates", models.TextField(blank=True)),
+                ("client_certificate", models.TextField(blank=True)),
+                ("client_key", gateway.models.sealed.SealedText(blank=True)),
+                ("ssl_verify", models.BooleanField(default=True)),
                 ("enabled", models.BooleanField(default=True)),
             ],
             options={
@@ -849,6 +855,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("version", models.BigIntegerField(default=0)),
+                ("program_version", models.CharField(blank=True, max_length=31)),
+                ("backup_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
                 "verbose_name_plural": "registry",
@@ -867,9 +875,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -1038,9 +1046,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -1071,9 +1079,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -1144,9 +1152,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -1312,9 +1320,9 @@ class Migration(migrations.Migration):
                     "source",
                     models.CharField(
                         choices=[
-                            ("database", "made here"),
+                            ("database", "created here"),
                             ("file", "from a configuration file"),
-                            ("environment", "found in the environment"),
+                            ("environment", "from the environment"),
                             ("builtin", "built in"),
                             ("code", "from configuration as code"),
                         ],
@@ -1516,6 +1524,7 @@ class Migration(migrations.Migration):
                         to="gateway.requestlog",
                     ),
                 ),
+                ("preview", models.CharField(blank=True, default="", max_length=200)),
                 ("blob", models.BinaryField()),
             ],
             options={
@@ -1808,5 +1817,118 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="step",
             constraint=models.UniqueConstraint(fields=("route", "order"), name="gateway_step_once"),
+        ),
+        migrations.CreateModel(
+            name="AlertChannel",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "created here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "from the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator("\\A[^\\x00-\\x1f\\x7f]+\\Z")
+                        ],
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("slack", "Slack webhook"),
+                            ("webhook", "Webhook (JSON)"),
+                            ("email", "Email"),
+                        ],
+                        default="slack",
+                        max_length=16,
+                    ),
+                ),
+                ("credential", models.TextField(editable=False)),
+                ("events", models.JSONField(blank=True, default=list)),
+                ("enabled", models.BooleanField(default=True)),
+            ],
+            options={
+                "ordering": ("name",),
+            },
+        ),
+        migrations.CreateModel(
+            name="Alert",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "event",
+                    models.CharField(
+                        choices=[
+                            ("budget", "Budget at 80 % or used up"),
+                            ("error_rate", "Provider error rate"),
+                            ("cooldown", "Target in cooldown"),
+                            ("request_log", "Request log falling behind or losing rows"),
+                            ("key_expiry", "API key expires within 7 days"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("subject", models.CharField(max_length=300)),
+                ("node", models.CharField(blank=True, max_length=200)),
+                ("message", models.CharField(max_length=500)),
+                ("started_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField()),
+                ("resolved_at", models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                "ordering": ("-started_at",),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("resolved_at", None)),
+                        fields=("event", "subject", "node"),
+                        name="gateway_alert_active_once",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AlertDelivery",
+            fields=[
+                (
+                    "channel",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="delivery",
+                        serialize=False,
+                        to="gateway.alertchannel",
+                    ),
+                ),
+                ("sent_at", models.DateTimeField()),
+                ("error", models.CharField(blank=True, max_length=500)),
+            ],
         ),
     ]

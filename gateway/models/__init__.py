@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.models.alert import Alert, AlertChannel, AlertDelivery
 from gateway.models.audit import Change
 from gateway.models.cache import CachedResponse
 from gateway.models.capability import CapabilityReport
@@ -21,6 +22,9 @@ from gateway.models.upload import ProviderResource
 from gateway.models.usage import LatencyHour, TargetHour, UsageHour
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertDelivery",
     "Alias",
     "ApiKey",
     "BillLine",

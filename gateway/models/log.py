@@ -9,6 +9,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql.compiler import SQLCompiler
 
+from gateway.canon.response import sum_prompt_tokens
 from gateway.querysets import RequestBodyQuerySet, RequestLogQuerySet
 
 
@@ -67,6 +68,7 @@ class RequestLog(models.Model):
     cache_age_s = models.FloatField(null=True)
     cache_similarity = models.FloatField(null=True)
     saved_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    trace_id = models.CharField(max_length=32, blank=True)
 
     objects = RequestLogQuerySet["RequestLog"].as_manager()
 
@@ -135,6 +137,11 @@ class RequestLog(models.Model):
         return self.request_id
 
     @property
+    def prompt_tokens(self) -> int | None:
+        """All tokens of the prompt, cached and written ones included; None if none is known."""
+        return sum_prompt_tokens(self.input_tokens, self.cache_read_tokens, self.cache_write_tokens)
+
+    @property
     def hedge_loser_usd(self) -> Decimal | None:
         """Charges of hedge losers, in addition to `charged_usd`; None if none are known."""
         amounts = [attempt["charged_usd"] for attempt in self.attempts if "charged_usd" in attempt]
@@ -144,6 +151,8 @@ class RequestLog(models.Model):
 class RequestBody(models.Model):
     """The bodies and headers of one request: client and upstream side, request and response.
 
+    `preview` is the beginning of the last user prompt (`gateway.store.preview`); it is stored
+    before the blob, so that SQLite reads it without the blob.
     `blob` is a msgpack `gateway.relay.exchange.log_record.Bodies`, compressed with zlib if it is
     large (`store.load_bodies` reads it).
     """
@@ -151,6 +160,7 @@ class RequestBody(models.Model):
     log = models.OneToOneField(
         RequestLog, on_delete=models.CASCADE, primary_key=True, related_name="body"
     )
+    preview = models.CharField(max_length=200, blank=True, default="")
     blob = models.BinaryField()
 
     objects = RequestBodyQuerySet["RequestBody"].as_manager()
@@ -230,4 +240,4 @@ class RequestText(models.Model):
         db_table = "gateway_requesttext"
 
     def __str__(self) -> str:
-        return f"words of {self.log_id}"
+        return f"text of {self.log_id}"

@@ -10,15 +10,14 @@ from django.db import models
 from gateway.models.cost import Margined
 from gateway.models.limits import Budgeted, Limited
 from gateway.models.registry import RegistryRow
-from gateway.models.sealed import SealedPairs
+from gateway.models.sealed import SealedPairs, SealedText
 from gateway.querysets import ModelQuerySet, RegistryRowQuerySet
 
 provider_name = RegexValidator(
     r"\A[a-z0-9][a-z0-9._-]{0,62}\Z",
-    "Lower-case letters, digits, dot, dash and underscore; it stands before the slash in "
-    "provider/model.",
+    "Prefix in provider/model. Lower-case letters, digits, dots, dashes and underscores.",
 )
-variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "The name of a variable.")
+variable_name = RegexValidator(r"\A[A-Za-z_][A-Za-z0-9_]*\Z", "Must be the name of a variable.")
 
 
 class Provider(Limited, Budgeted, Margined, RegistryRow):
@@ -26,8 +25,9 @@ class Provider(Limited, Budgeted, Margined, RegistryRow):
 
     A blank text and a null mean "as in the preset"; an empty object means "none". `credential` is
     ciphertext (`store.set_credential` writes it), `credential_env` the name of an environment
-    variable to read instead. Values of `headers` and `query` are encrypted on save, except for
-    references to variables.
+    variable to read instead. Values of `headers` and `query`, `proxy` and `client_key` are
+    encrypted on save, except for references to variables. `gateway.providers.network.Network`
+    describes the five columns of its connections.
     """
 
     name = models.CharField(max_length=63, unique=True, validators=[provider_name])
@@ -44,6 +44,11 @@ class Provider(Limited, Budgeted, Margined, RegistryRow):
     timeouts = models.JSONField(default=dict, blank=True)
     passthrough = models.BooleanField(null=True, blank=True)
     drop_params = models.BooleanField(default=True)
+    proxy = SealedText(blank=True)
+    ca_certificates = models.TextField(blank=True)
+    client_certificate = models.TextField(blank=True)
+    client_key = SealedText(blank=True)
+    ssl_verify = models.BooleanField(default=True)
     enabled = models.BooleanField(default=True)
 
     objects = RegistryRowQuerySet["Provider"].as_manager()

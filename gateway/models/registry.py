@@ -15,17 +15,23 @@ from gateway.querysets import RegistryQuerySet, bump
 class Source(models.TextChoices):
     """Where a row comes from, which decides who may change it."""
 
-    DATABASE = "database", "made here"
+    DATABASE = "database", "created here"
     FILE = "file", "from a configuration file"
-    ENVIRONMENT = "environment", "found in the environment"
+    ENVIRONMENT = "environment", "from the environment"
     BUILTIN = "builtin", "built in"
     CODE = "code", "from configuration as code"
 
 
 class Registry(models.Model):
-    """A single row: the number of changes so far, by which processes detect a change."""
+    """A single row: the number of changes so far, by which processes detect a change.
+
+    `program_version` is the program that prepared the database last; `backup_at` is the time of
+    the last backup, None if there was none.
+    """
 
     version = models.BigIntegerField(default=0)
+    program_version = models.CharField(max_length=31, blank=True)
+    backup_at = models.DateTimeField(null=True, blank=True)
 
     objects = RegistryQuerySet["Registry"].as_manager()
 

@@ -1,4 +1,4 @@
-"""Encryption of texts at rest, and a JSON field of names and encrypted values.
+"""Encryption of texts at rest, and database fields with encrypted texts.
 
 A sealed text is `<key id>:<Fernet token>`. The key id names the one of ENCRYPTION_KEYS that
 was used. The plaintext includes the context it belongs to, so that a ciphertext copied to
@@ -8,6 +8,7 @@ another row or field does not decrypt.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -42,11 +43,20 @@ def unseal_for(expected_context: str, sealed: str) -> str:
         context, _, text = _cipher().decrypt(token.encode()).decode().partition("\n")
     except (InvalidToken, ValueError):
         has_key = sealed_with in {key_id(key) for key in settings.ENCRYPTION_KEYS}
-        why = "is damaged" if has_key else f"was sealed with another encryption key ({sealed_with})"
+        why = "is damaged" if has_key else f"was encrypted with another key ({sealed_with})"
         raise UndecryptableError(f"the credential {why}; enter it again") from None
     if context != expected_context:
-        raise UndecryptableError("the credential was sealed for another row; enter it again")
+        raise UndecryptableError("the credential was encrypted for another row; enter it again")
     return text
+
+
+def reseal(sealed: str) -> str:
+    """The sealed text, encrypted with the newest key. Raises UndecryptableError."""
+    try:
+        token = _cipher().rotate(sealed.rpartition(":")[2].encode()).decode()
+    except InvalidToken:
+        raise UndecryptableError("the text was sealed with another encryption key") from None
+    return f"{key_id(settings.ENCRYPTION_KEYS[0])}:{token}"
 
 
 def _cipher() -> MultiFernet:
@@ -61,6 +71,11 @@ def is_sealed_with(column: str, key_id: str) -> bool:
 def is_sealed_without(column: str, key_id: str) -> bool:
     """Whether no sealed value of a column's text was sealed with the key of this id."""
     return f"{_SEALED_PREFIX}{key_id}:" not in column
+
+
+def sealing_keys(column: str) -> list[str]:
+    """The key id of each sealed value of a column's text."""
+    return re.findall(rf'"{_SEALED_PREFIX}([0-9a-f]{{8}}):', column)
 
 
 class SealedPairs(models.JSONField):
@@ -90,20 +105,53 @@ class SealedPairs(models.JSONField):
         return f"provider:{self.name}:{name}"
 
     def _seal(self, name: str, text: Any) -> Any:
-        if not isinstance(text, str) or text.startswith((REFERENCE, _SEALED_PREFIX)):
-            return text
-        return _SEALED_PREFIX + seal_for(self._context(name), text)
+        return seal_value(text, self._context(name))
 
     def _unseal(self, name: str, text: Any) -> Any:
-        if not isinstance(text, str) or not text.startswith(_SEALED_PREFIX):
-            return text
-        try:
-            return unseal_for(self._context(name), text.removeprefix(_SEALED_PREFIX))
-        except UndecryptableError:
-            return text
+        return unseal_value(text, self._context(name))
+
+
+class SealedText(models.TextField):  # type: ignore[type-arg]
+    """A text, encrypted in the database except for a reference to a variable.
+
+    A text that cannot be decrypted stays sealed: its user must call `refuse_sealed`.
+    """
+
+    def get_prep_value(self, value: Any) -> Any:
+        """The encrypted text."""
+        return seal_value(super().get_prep_value(value), self._context)
+
+    def from_db_value(self, value: Any, expression: Any, connection: BaseDatabaseWrapper) -> Any:
+        """The decrypted text."""
+        return unseal_value(value, self._context)
+
+    def value_to_string(self, obj: models.Model) -> Any:
+        """The encrypted text for serializers, which write files."""
+        return self.get_prep_value(self.value_from_object(obj))
+
+    @property
+    def _context(self) -> str:
+        return f"provider:{self.name}"
+
+
+def seal_value(text: Any, context: str) -> Any:
+    """An encrypted text with its prefix; a reference, an empty or a sealed text is unchanged."""
+    if not isinstance(text, str) or not text or text.startswith((REFERENCE, _SEALED_PREFIX)):
+        return text
+    return _SEALED_PREFIX + seal_for(context, text)
+
+
+def unseal_value(text: Any, context: str) -> Any:
+    """The text that `seal_value` encrypted; one that cannot be decrypted stays sealed."""
+    if not isinstance(text, str) or not text.startswith(_SEALED_PREFIX):
+        return text
+    try:
+        return unseal_for(context, text.removeprefix(_SEALED_PREFIX))
+    except UndecryptableError:
+        return text
 
 
 def refuse_sealed(text: str) -> None:
     """Raise UndecryptableError for a value that could not be decrypted."""
     if text.startswith(_SEALED_PREFIX):
-        raise UndecryptableError("it was sealed with another encryption key; enter it again")
+        raise UndecryptableError("it was encrypted with another key; enter it again")

@@ -39,8 +39,8 @@ class Team(Limited, Budgeted, Margined, RegistryRow):
         if self.parent is None:
             return
         if self.parent.pk == self.pk or self.parent.parent_id is not None:
-            why = _("A project can only be a part of a team that is no project itself.")
+            why = _("A project must belong to a team that is not itself a project.")
             raise ValidationError({"parent": why})
         if self.pk and self.projects.exists():
-            why = _("It has projects, and so can not be one.")
+            why = _("It has projects, so it cannot be a project itself.")
             raise ValidationError({"parent": why})

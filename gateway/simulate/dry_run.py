@@ -17,14 +17,19 @@ import msgspec
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
-from gateway.relay.exchange.call import Call, Exchange
-from gateway.relay.exchange.deadlines import stop_error
-from gateway.relay.exchange.request_features import select_for_call
+from gateway.relay.exchange.call import Call, Exchange, stop_error
+from gateway.relay.exchange.request_features import routing_features
 from gateway.relay.run.pipeline import no_candidate_error
 from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.routing.candidates import (
+    Candidate,
+    Skip,
+    retry_plan_for,
+    select_candidates,
+    with_fallbacks,
+)
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyByTarget
-from gateway.routing.retry_plan import Candidate, Skip, retry_plan_for
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.routing.strategies import Draw
 from gateway.simulate.inputs import RuntimeInput, SimulationInputs, apply_inputs
@@ -40,7 +45,7 @@ SIMULATED_FAILURES: dict[str, int | None] = {
 }
 # Messages of the failures that are about the request itself.
 _REFUSAL_MESSAGES = {
-    "context_length": "the request is longer than the model's context",
+    "context_length": "the request is longer than the model's context window",
     "content_policy": "the request was refused by a content filter",
 }
 
@@ -134,9 +139,13 @@ def dry_run(state: RoutingState, call: Call, route: Route) -> DryRun:
     targets: list[TargetOutcome] = []
     try:
         call.exchange.dialect.check_passthrough(call.exchange.body)
-        decision = select_for_call(
-            call.exchange,
-            route,
+        routes = with_fallbacks(call.exchange.snapshot, route)
+        features = None
+        if any(route.depends_on_caller for route in routes):
+            features = routing_features(call.exchange, routes)
+        decision = select_candidates(
+            routes,
+            features,
             state.health,
             state.latency_by_target,
             state.now,

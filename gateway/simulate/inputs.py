@@ -28,10 +28,8 @@ from gateway.relay.translate.prepare import passes_unparsed, upstream_dialect
 from gateway.relay.upstream.media_fetch import Fetched
 from gateway.routing.snapshot import Route, Target
 
-_REASONING = (
-    "live traffic puts the reasoning of this turn back where the gateway has it from the answer"
-)
-_FETCHED = "live traffic fetches this URL and sends what it finds"
+_REASONING = "live requests restore the reasoning of this turn if the gateway stored it"
+_FETCHED = "live requests fetch this URL and send its content"
 
 
 class SimulationInputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +103,7 @@ def _match_reasoning(
                 break
         else:
             path = f"answers[{index}]"
-            raise invalid(f"{path}: no turn of the request has its calls", path)
+            raise invalid(f"{path}: no turn of the request contains its tool calls", path)
     return matched
 
 
@@ -118,7 +116,9 @@ def _parts(
         return dialect.provider.parse_response(answer, traits, rendered).parts
     except GatewayError as failure:
         message = failure.error.message
-        raise invalid(f"{path} is no answer in {dialect.name}: {message}", path) from None
+        raise invalid(
+            f"{path} is not a response in the format {dialect.name}: {message}", path
+        ) from None
 
 
 def _media(

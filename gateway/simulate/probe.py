@@ -16,10 +16,9 @@ from gateway.providers.auth import secrets_of
 from gateway.providers.redact import scrub
 from gateway.relay.run.embeddings import embed_adapter, render_embed_request
 from gateway.relay.run.reply import decode
-from gateway.relay.runtime import RequestTemplates
 from gateway.relay.translate.prepare import Prepared, on_surface, translated, url_path
 from gateway.relay.upstream.access_tokens import AccessTokens
-from gateway.relay.upstream.client import Upstreams
+from gateway.relay.upstream.client import RequestTemplates, Upstreams
 from gateway.routing.snapshot import Snapshot, Target
 
 # Dialects of embeddings and of completions, at the base URL of Chat.
@@ -49,7 +48,7 @@ async def probe(
         async with asyncio.timeout(timeout_s):
             ok, detail = True, await _ask(upstreams, target)
     except TimeoutError:
-        ok, detail = False, f"no answer within {timeout_s:g} s"
+        ok, detail = False, f"no response within {timeout_s:g} s"
     except GatewayError as failure:
         ok, detail = False, failure.error.message
         status = failure.error.status
@@ -116,8 +115,8 @@ async def _ask_vector(upstreams: Upstreams, target: Target) -> str:
     data = await _send(upstreams, target, prepared)
     vectors = embed_adapter(target.model.provider).parse_embed(decode(data)).vectors
     if not vectors:
-        raise bad_upstream("the upstream's answer holds no vector")
-    return f"a vector of {len(vectors[0])} numbers"
+        raise bad_upstream("the upstream's response contains no embedding")
+    return f"an embedding of {len(vectors[0])} numbers"
 
 
 async def _send(upstreams: Upstreams, target: Target, prepared: Prepared) -> bytes:
@@ -127,7 +126,9 @@ async def _send(upstreams: Upstreams, target: Target, prepared: Prepared) -> byt
     url: httpx.URL = templates.url(provider, prepared.path)
     headers = templates.headers(provider, prepared.headers)
     headers = await AccessTokens().headers(provider, "POST", url, headers, prepared.content)
-    answer = await upstreams.send("POST", url, headers, prepared.content, 10.0)
+    answer = await upstreams.send(
+        "POST", url, headers, prepared.content, 10.0, network=provider.network
+    )
     try:
         data = await answer.read_all(1024 * 1024)
     finally:

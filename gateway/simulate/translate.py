@@ -81,7 +81,7 @@ def request(
     provider = _provider(preset)
     name = model or exchange.model
     if name and (fault := model_names.find_name_fault(name)) is not None:
-        raise invalid(f"model is not a model's name: {fault}", "model")
+        raise invalid(f"model is not a valid model name: {fault}", "model")
     upstream = model_of(provider, name)
     if target in DIALECTS and verb == "generate":
         traits = msgspec.structs.replace(upstream.traits, responses=False)

@@ -21,11 +21,18 @@ from gateway.store.credentials import (
     credential_hint,
     credential_of,
     rotate_credentials,
+    sealed_counts,
     set_credential,
 )
 from gateway.store.fingerprints import WrongSecrets, accept_secrets, check_secrets
 from gateway.store.keys import create_key, digest, end_grace, pepper, rotate_key
 from gateway.store.options import load_options, set_options
+from gateway.store.program import (
+    NewerDatabase,
+    check_program,
+    record_program,
+    unknown_migrations,
+)
 from gateway.store.reasoning import find_reasoning, store_reasoning
 from gateway.store.resource_owners import owned_ids, remember_owner
 from gateway.store.responses import (
@@ -38,11 +45,14 @@ from gateway.store.retention import prune
 from gateway.store.rows import write
 from gateway.store.search import index_pending
 from gateway.store.snapshot import load_snapshot, provider_value
+from gateway.store.snapshot_file import NAME as STORED_SNAPSHOT
 from gateway.store.snapshot_file import Unusable, load_stored_snapshot, store_snapshot
 from gateway.store.spending import recorded_spend
 from gateway.store.version import bump, current_version
 
 __all__ = [
+    "STORED_SNAPSHOT",
+    "NewerDatabase",
     "UndecryptableError",
     "Unusable",
     "WrongSecrets",
@@ -50,6 +60,7 @@ __all__ = [
     "batch_of",
     "bump",
     "cancel_response",
+    "check_program",
     "check_secrets",
     "checkpoint_when_due",
     "clear_cache",
@@ -74,17 +85,20 @@ __all__ = [
     "prune",
     "prune_cache",
     "read_cached_response",
+    "record_program",
     "recorded_spend",
     "refresh_heartbeats",
     "remember_owner",
     "rotate_credentials",
     "rotate_key",
     "save_response",
+    "sealed_counts",
     "set_credential",
     "set_options",
     "settle_batch",
     "store_reasoning",
     "store_snapshot",
+    "unknown_migrations",
     "write",
     "write_cached_responses",
 ]

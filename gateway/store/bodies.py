@@ -35,14 +35,14 @@ def unpack_bodies(blob: bytes) -> Bodies:
     try:
         return _decoder.decode(_inflate(blob) if blob[:1] == bytes([_ZLIB]) else blob)
     except (zlib.error, msgspec.MsgspecError) as error:
-        raise ValueError(f"the stored bodies can not be read: {error}") from None
+        raise ValueError(f"the stored bodies cannot be read: {error}") from None
 
 
 def _inflate(blob: bytes) -> bytes:
     inflater = zlib.decompressobj()
     inflated = inflater.decompress(blob, MAX_UNPACKED_BYTES)
     if not inflater.eof:
-        raise ValueError("the stored bodies are cut short or too large to be shown")
+        raise ValueError("the stored bodies are incomplete or too large to display")
     return inflated
 
 

@@ -45,7 +45,7 @@ class CheckpointSchedule:
             with connection.cursor() as cursor:
                 cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")
         except DatabaseError as error:
-            log.warning("the write-ahead log can not be copied: %s", type(error).__name__)
+            log.warning("the write-ahead log cannot be checkpointed: %s", type(error).__name__)
             return False
         return True
 

@@ -185,7 +185,9 @@ class _Application:
                     raise InvalidDocument(name, "must be a list")
             elif name != "dragoman":
                 sections = ", ".join((*KINDS, "prices", "settings"))
-                raise InvalidDocument(name, f"there is no such section; there are {sections}")
+                raise InvalidDocument(
+                    name, f"there is no such section; the sections are {sections}"
+                )
 
     def _write_all(self, kind: Kind) -> None:
         seen: set[str] = set()
@@ -195,7 +197,7 @@ class _Application:
                 raise InvalidDocument(path, "must be a mapping with a name")
             name = str(document.get("prefix") or document["name"])
             if name in seen:
-                raise InvalidDocument(f"{path}.name", f"{document['name']} stands twice")
+                raise InvalidDocument(f"{path}.name", f"{document['name']} is listed twice")
             seen.add(name)
             owner = Owner(self._file, self._source_ref_of(path), self._take)
             try:
@@ -236,14 +238,14 @@ class _Application:
             path = f"settings.{name}"
             if option is None:
                 raise InvalidDocument(
-                    path, f"there is no such setting; there are {', '.join(OPTIONS)}"
+                    path, f"there is no such setting; the settings are {', '.join(OPTIONS)}"
                 )
             try:
                 checked = as_json(option.check(value))
             except ValueError as error:
                 raise InvalidDocument(path, str(error)) from None
             if options[name].origin == "environment":
-                raise InvalidDocument(path, f"the environment decides it ({options[name].ref})")
+                raise InvalidDocument(path, f"it is set by the environment ({options[name].ref})")
             old = as_json(options[name].value)
             row = Setting.objects.filter(name=name).first()
             if row is not None and old == checked:
@@ -277,7 +279,9 @@ class _Application:
             try:
                 row.delete()
             except ProtectedError:
-                raise InvalidDocument(kind.name, f"{row} is gone, but others stand on it") from None
+                raise InvalidDocument(
+                    kind.name, f"{row} was removed from the file, but is still in use"
+                ) from None
 
 
 def _differences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 
 from django.conf import settings
@@ -10,13 +11,14 @@ from django.db import transaction
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
-from gateway.models import Provider
+from gateway.models import AlertChannel, Provider
 from gateway.models.sealed import (
     UndecryptableError,
     is_sealed_with,
     is_sealed_without,
     key_id,
     seal_for,
+    sealing_keys,
     unseal_for,
 )
 
@@ -24,7 +26,7 @@ from gateway.models.sealed import (
 _RESERVED_PREFIXES = ("DRAGOMAN_", "DATABASE_URL", "REDIS_URL")
 _HINT_CHARS = 4
 # Annotation name -> sealed column, to read the column without decrypting it.
-_RAW = {"raw_headers": "headers", "raw_query": "query"}
+_RAW = {f"raw_{name}": name for name in ("headers", "query", "proxy", "client_key")}
 # Four characters of a shorter credential would reveal too much.
 _HINT_MIN_LENGTH = 16
 
@@ -75,18 +77,20 @@ def variable_value(name: str) -> str:
         LookupError: it is not set, or is one of Dragoman's own.
     """
     if name.upper().startswith(_RESERVED_PREFIXES):
-        raise LookupError(f"the variable {name} is Dragoman's own and is given to no provider")
+        raise LookupError(
+            f"the variable {name} belongs to Dragoman and cannot be used for a provider"
+        )
     value = os.environ.get(name, "").strip()
     path = os.environ.get(f"{name}_FILE")
     if not value and path:
         try:
             value = Path(path).read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise LookupError(f"the file that {name}_FILE names can not be read") from None
+            raise LookupError(f"the file named by {name}_FILE cannot be read") from None
     if not value:
         raise LookupError(f"the variable {name} is not set")
     if value in _gateway_secrets():
-        raise LookupError(f"the variable {name} holds a secret of Dragoman's own")
+        raise LookupError(f"the variable {name} contains a secret of Dragoman itself")
     return value
 
 
@@ -128,18 +132,36 @@ def rotate_credentials() -> int:
             continue
         set_credential(provider, credential)
         renewed += 1
-    return renewed + _rotate_pairs(newest)
+    return renewed + _rotate_pairs(newest) + _rotate_channels(newest)
 
 
 def is_sealing_key_used(sealing_key: str) -> bool:
-    """Whether any provider column is sealed with the encryption key of this id."""
-    if Provider.objects.filter(credential__startswith=f"{sealing_key}:").exists():
-        return True
+    """Whether anything is sealed with the encryption key of this id."""
+    for table in (Provider, AlertChannel):
+        if table.objects.filter(credential__startswith=f"{sealing_key}:").exists():
+            return True
     return any(
         not is_sealed_without(getattr(row, name) or "", sealing_key)
         for row in _with_raw_pairs()
         for name in _RAW
     )
+
+
+def sealed_counts() -> dict[str, int]:
+    """How many values each encryption key sealed, by key id.
+
+    Values are credentials, headers and query parameters of providers, and the destinations of alert
+    channels.
+    """
+    counts: Counter[str] = Counter()
+    for channel in AlertChannel.objects.all():
+        counts[channel.credential.partition(":")[0]] += 1
+    for row in _with_raw_pairs():
+        if row.credential:
+            counts[row.credential.partition(":")[0]] += 1
+        for name in _RAW:
+            counts.update(sealing_keys(getattr(row, name) or ""))
+    return dict(counts)
 
 
 def _with_raw_pairs() -> QuerySet[Provider]:
@@ -148,12 +170,25 @@ def _with_raw_pairs() -> QuerySet[Provider]:
 
 
 def _rotate_pairs(newest: str) -> int:
-    """Re-encrypt secret headers and query parameters, which are sealed on save."""
+    """Re-encrypt the columns that are sealed on save."""
     renewed = 0
     for provider in _with_raw_pairs():
         raw = [getattr(provider, name) or "" for name in _RAW]
         if all(is_sealed_with(text, newest) for text in raw):
             continue
         provider.save()
+        renewed += 1
+    return renewed
+
+
+def _rotate_channels(newest: str) -> int:
+    """Re-encrypt the destinations of alert channels."""
+    renewed = 0
+    for channel in AlertChannel.objects.exclude(credential__startswith=f"{newest}:"):
+        try:
+            channel.destination = channel.destination
+        except UndecryptableError:
+            continue
+        channel.save()
         renewed += 1
     return renewed

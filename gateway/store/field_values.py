@@ -18,8 +18,7 @@ from gateway.providers import edits as edit_rules
 from gateway.providers.auth import headers_for
 from gateway.providers.profile import Edit, Secret
 from gateway.routing.active_hours import parse_active_hours
-from gateway.routing.candidates import FEATURES
-from gateway.routing.retry_plan import CLASSES
+from gateway.routing.candidates import CLASSES, CONDITIONS
 from gateway.routing.route_spec import RouteOptions, StepOptions
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S, Step, Timeouts
 from gateway.routing.strategies import STRATEGIES
@@ -29,11 +28,16 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class InvalidField(ValueError):
-    """A value that cannot be used; `field` is the name of the row's field."""
+    """A value that cannot be used.
 
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
+    Attributes:
+        field: the name of the row's field.
+        message: what is wrong; without the field's name, which `label` adds to the text.
+    """
+
+    def __init__(self, field: str, message: str, *, label: str = "") -> None:
+        super().__init__(f"{label}: {message}" if label else message)
+        self.field, self.message = field, message
 
 
 # Options that have the same name and type in a row, a spec and a snapshot.
@@ -56,7 +60,7 @@ def base_url(text: str) -> str:
     if not text:
         raise InvalidField("base_url", "it has no base URL, and its preset has none either")
     if _BAD_URL.search(text):
-        raise InvalidField("base_url", "the base URL has characters that no URL may have")
+        raise InvalidField("base_url", "the base URL contains invalid characters")
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - raises ValueError for an invalid port
@@ -68,10 +72,10 @@ def base_url(text: str) -> str:
             "base_url", f"the base URL must be http:// or https:// and a host, not `{text[:80]}`"
         )
     if parts.username is not None or parts.password is not None:
-        raise InvalidField("base_url", "the base URL must not hold a user or a password")
+        raise InvalidField("base_url", "the base URL must not contain a user name or password")
     if parts.query or parts.fragment:
         raise InvalidField(
-            "base_url", "the base URL must not hold a query; that is a field of its own"
+            "base_url", "the base URL must not contain a query string; use the separate field"
         )
     return text.rstrip("/")
 
@@ -79,7 +83,7 @@ def base_url(text: str) -> str:
 def check_provider_name(name: str) -> None:
     """Raise InvalidField for a name that cannot precede the slash of `provider/model`."""
     if not name or "/" in name or is_pattern(name):
-        message = "its name must not be empty and not hold a slash or a wildcard"
+        message = "its name must not be empty and must not contain a slash or a wildcard"
         raise InvalidField("name", message)
 
 
@@ -94,7 +98,7 @@ def check_credential(auth: str, credential: Secret) -> None:
 def texts(value: Any, field: str) -> tuple[str, ...]:
     """A list of strings."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise InvalidField(field, f"{field} must be a list of texts")
+        raise InvalidField(field, f"{field} must be a list of strings")
     return tuple(value)
 
 
@@ -105,7 +109,7 @@ def pairs(value: Any, field: str) -> Pairs:
     pairs = []
     for name, content in value.items():
         if isinstance(content, bool) or not isinstance(content, str | int | float):
-            raise InvalidField(field, f"{field}: the value of `{name}` must be a text")
+            raise InvalidField(field, f"the value of `{name}` must be a string", label=field)
         pairs.append((str(name), str(content)))
     return tuple(pairs)
 
@@ -120,7 +124,10 @@ def headers(base: Pairs, value: Any) -> Pairs:
         if not _HEADER_NAME.fullmatch(name) or name.lower() in _FRAMING:
             raise InvalidField("headers", f"headers: `{name[:80]}` may not be set")
         if not content.isascii() or not content.isprintable():
-            message = f"headers: the value of `{name}` has characters not allowed there"
+            message = (
+                f"headers: the value of `{name}` contains characters that are not allowed "
+                "in headers"
+            )
             raise InvalidField("headers", message)
     row_names = {name.lower() for name, _ in row_headers}
     return (*(pair for pair in base if pair[0].lower() not in row_names), *row_headers)
@@ -147,9 +154,10 @@ def _resolve_reference(name: str, content: str, field: str) -> str:
             return content
         return variable_value(content.removeprefix(REFERENCE))
     except LookupError as error:
-        raise InvalidField(field, f"{field}: `{name[:80]}`: {error.args[0]}") from None
+        message = f"`{name[:80]}`: {error.args[0]}"
+        raise InvalidField(field, message, label=field) from None
     except UndecryptableError as error:
-        raise InvalidField(field, f"{field}: `{name[:80]}`: {error}") from None
+        raise InvalidField(field, f"`{name[:80]}`: {error}", label=field) from None
 
 
 def paths(base: dict[str, str], value: Any) -> dict[str, str]:
@@ -198,11 +206,11 @@ def timeouts(base: Timeouts, value: Any) -> Timeouts:
 def step(order: int, values: Mapping[str, Any]) -> Step:
     """A step with its options (STEP_OPTIONS) validated."""
     requires, excludes = (
-        _check_choices(values[name], FEATURES, name) for name in ("requires", "excludes")
+        _check_choices(values[name], CONDITIONS, name) for name in ("requires", "excludes")
     )
     both = set(requires) & set(excludes)
     if both:
-        raise ValueError(f"it can not be both for and without {_listed(both)}")
+        raise ValueError(f"it cannot require and exclude {_listed(both)}")
     seconds = values["first_token_s"]
     if seconds is not None and not _positive(seconds):
         raise ValueError("first_token_s must be a number of seconds above 0")
@@ -210,7 +218,7 @@ def step(order: int, values: Mapping[str, Any]) -> Step:
         parse_active_hours(values["active_hours"])
     min_context, max_context = values["min_context"], values["max_context"]
     if min_context is not None and max_context is not None and min_context > max_context:
-        raise ValueError("its fewest tokens are more than its most")
+        raise ValueError("min_context is greater than max_context")
     return Step(
         order=order,
         name=values["name"],
@@ -248,7 +256,7 @@ def route_options(values: Mapping[str, Any]) -> dict[str, Any]:
     if values["hedge_after_s"] is not None and not _positive(values["hedge_after_s"]):
         raise ValueError("hedge_after_s must be a number of seconds above 0")
     if not 0 <= values["shadow_share"] <= 1:
-        raise ValueError("shadow_share must be a part of the requests, from 0 to 1")
+        raise ValueError("shadow_share must be a share of the requests, from 0 to 1")
     interval_s = values["health_check_interval_s"]
     if interval_s is not None and not (
         _positive(interval_s) and interval_s >= MIN_HEALTH_CHECK_INTERVAL_S
@@ -278,7 +286,8 @@ def _times(value: Any, field: str) -> dict[str, int]:
         check_choice(name, CLASSES, field)
         is_integer = isinstance(times, int) and not isinstance(times, bool)
         if not is_integer or not 0 <= times <= MAX_TIMES:
-            raise ValueError(f"{field}: `{name}` must be a whole number from 0 to {MAX_TIMES}")
+            message = f"`{name}` must be a whole number from 0 to {MAX_TIMES}"
+            raise InvalidField(field, message, label=field)
     return dict(value)
 
 

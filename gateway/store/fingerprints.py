@@ -15,20 +15,21 @@ from django.db import transaction
 from gateway.models import Fingerprint
 from gateway.models.sealed import key_id
 from gateway.store.credentials import is_sealing_key_used, rotate_credentials
+from gateway.store.rotation import rotate_temporary_rows
 
 _SECRET_KEY, _ENCRYPTION = "secret key", "encryption keys"
 _KEY_DIFFERS = (
-    "DRAGOMAN_SECRET_KEY of this node is not the one that this database is used with: it would "
-    "refuse every API key. Give all nodes the same value (the file `secret_key` of the data "
-    "directory of a node that works has it). To change it on purpose, stop all nodes and run "
-    "`manage.py accept_secrets`: all API keys have to be made anew then"
+    "DRAGOMAN_SECRET_KEY of this node differs from the key that this database is used with, so "
+    "every API key would be refused. Set the same value on all nodes (see the file "
+    "`secret_key` in the data directory of a working node). To change it on purpose, stop all "
+    "nodes and run `manage.py accept_secrets`; all API keys must then be created again"
 )
 _ENCRYPTION_DIFFERS = (
-    "DRAGOMAN_ENCRYPTION_KEYS of this node has none of the keys that this database is used with: "
-    "it could not open the providers' credentials. Give all nodes the same value (the file "
-    "`encryption_key` of the data directory of a node that works has it); to rotate, set "
-    "`NEW,OLD`. If the old key is lost, run `manage.py accept_secrets` and enter the credentials "
-    "again"
+    "DRAGOMAN_ENCRYPTION_KEYS of this node contains none of the keys that this database is "
+    "used with, so the providers' credentials could not be decrypted. Set the same value on "
+    "all nodes (see the file `encryption_key` in the data directory of a working node); to "
+    "rotate, set `NEW,OLD`. If the old key is lost, run `manage.py accept_secrets` and enter "
+    "the credentials again"
 )
 
 
@@ -69,6 +70,7 @@ def accept_secrets() -> int:
     """Replace the stored fingerprints by this node's; return the number of credentials renewed."""
     with transaction.atomic():
         renewed = rotate_credentials()
+        rotate_temporary_rows()
         encryption = [key_id(settings.ENCRYPTION_KEYS[0])]
         for purpose, values in ((_SECRET_KEY, [_secret_key()]), (_ENCRYPTION, encryption)):
             Fingerprint.objects.update_or_create(purpose=purpose, defaults={"values": values})

@@ -84,7 +84,7 @@ def validate_limits(limits: Limits, prefix: str = "") -> Limits:
     for name in LIMITS.values():
         limit = getattr(limits, name)
         if limit is not None and not 1 <= limit < 2**63:
-            raise ValueError(f"{prefix}{name} must be at least 1; null is no limit")
+            raise ValueError(f"{prefix}{name} must be at least 1; null means no limit")
     return limits
 
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from gateway.edge import auth
+from gateway.edge import admission
 from gateway.models import ApiKey, Source
 
 
@@ -30,7 +30,7 @@ def pepper() -> bytes:
 
 def digest(token: str) -> bytes:
     """The hash by which a token is looked up."""
-    return auth.key_digest(token, pepper())
+    return admission.key_digest(token, pepper())
 
 
 def create_key(
@@ -62,8 +62,8 @@ def create_key(
 
 def new_key_row(**values: Any) -> tuple[ApiKey, str]:
     """An unsaved key row, and its secret."""
-    secret = auth.generate_key()
-    return ApiKey(prefix=auth.public_prefix(secret), digest=digest(secret), **values), secret
+    secret = admission.generate_key()
+    return ApiKey(prefix=admission.public_prefix(secret), digest=digest(secret), **values), secret
 
 
 def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
@@ -75,7 +75,7 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
     Raises:
         ValueError: the key has been revoked.
     """
-    secret = auth.generate_key()
+    secret = admission.generate_key()
     with transaction.atomic():
         locked = ApiKey.objects.select_for_update().get(pk=row.pk)
         if locked.revoked_at is not None:
@@ -84,7 +84,7 @@ def rotate_key(row: ApiKey, *, grace: timedelta) -> str:
         locked.previous_prefix = locked.prefix if has_grace else ""
         locked.previous_digest = bytes(locked.digest) if has_grace else None
         locked.previous_expires_at = timezone.now() + grace if has_grace else None
-        locked.prefix, locked.digest = auth.public_prefix(secret), digest(secret)
+        locked.prefix, locked.digest = admission.public_prefix(secret), digest(secret)
         locked.save()
     row.refresh_from_db()
     return secret

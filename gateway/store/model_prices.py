@@ -34,7 +34,7 @@ def price_value(listed: Price, row: Model) -> Price:
     uses_list_price = any(
         getattr(listed, name) is not None for name in RATES if name not in row_rates
     )
-    source = f"set here, else {listed.source}" if uses_list_price else "set here"
+    source = f"custom, otherwise {listed.source}" if uses_list_price else "custom"
     if not row_rates:
         source = listed.source
     price = msgspec.structs.replace(listed, **row_rates, source=source)
@@ -57,7 +57,9 @@ def above_value(value: Any, base: Price) -> tuple[tuple[int, Price], ...]:
         rates = dict(item)
         tokens = rates.pop("tokens", None)
         if type(tokens) is not int or tokens < 1 or tokens in prices:
-            raise _invalid(f"{path}.tokens", "it must be a whole number above 0, each one once")
+            raise _invalid(
+                f"{path}.tokens", "it must be a whole number above 0 that is not used twice"
+            )
         merged_rates = {name: getattr(base, name) for name in RATES} | _rates(rates, path)
         prices[tokens] = Price(**merged_rates, source=base.source)
     return tuple(sorted(prices.items(), key=lambda pair: pair[0]))
@@ -71,7 +73,7 @@ def tiers_value(value: Any, base: Price) -> dict[str, Price]:
     for name, tier_value in value.items():
         path = f"prices.tiers.{name}"
         if not isinstance(name, str) or not 0 < len(name) <= _MAX_TIER_NAME:
-            raise _invalid("prices.tiers", f"a name has 1 to {_MAX_TIER_NAME} characters")
+            raise _invalid("prices.tiers", f"a name must have 1 to {_MAX_TIER_NAME} characters")
         source = f"{base.source}; tier {name}"
         if isinstance(tier_value, Mapping):
             rates = {rate: getattr(base, rate) for rate in RATES} | _rates(tier_value, path)
@@ -84,7 +86,9 @@ def tiers_value(value: Any, base: Price) -> dict[str, Price]:
 def _rates(values: Mapping[str, Any], path: str) -> dict[str, Decimal]:
     for name in values:
         if name not in RATES:
-            raise _invalid(f"{path}.{name}", f"there is no such price; {', '.join(RATES)}")
+            raise _invalid(
+                f"{path}.{name}", f"there is no such price; the prices are {', '.join(RATES)}"
+            )
     return {n: _number(v, f"{path}.{n}") for n, v in values.items() if v is not None}
 
 
@@ -101,4 +105,4 @@ def _number(value: Any, path: str) -> Decimal:
 
 
 def _invalid(field: str, why: str) -> InvalidField:
-    return InvalidField(field, f"{field}: {why}")
+    return InvalidField(field, why, label=field)

@@ -106,7 +106,9 @@ def _convert_object(value: Any, shape: type[Shape]) -> Shape:
         raise ValueError(f"must be an object of {', '.join(field_names)}")
     for name in value:
         if name not in field_names:
-            raise ValueError(f"there is no `{str(name)[:80]}`; there are {', '.join(field_names)}")
+            raise ValueError(
+                f"there is no `{str(name)[:80]}`; the names are {', '.join(field_names)}"
+            )
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:

@@ -23,7 +23,7 @@ from gateway.models import PriceUpdate, Source
 from gateway.providers.prices import Entry, Update, price_book, snapshot_entries
 from gateway.providers.profile import RATES
 from gateway.store.documents.shape import Owned, Owner, Refused, as_json, convert_document
-from gateway.store.price_updates import Change, accepted_updates, check_entry, name_of
+from gateway.store.price_updates import Change, accepted_updates, entry_problem, name_of
 
 Document = dict[str, Any]
 # (name of the list, key of the entry in it).
@@ -103,7 +103,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
         name, update = _update(document, path)
         key = (name, update.entry.key)
         if key in updates:
-            raise Refused(f"{path}.match", f"{name}/{name_of(update.entry)} stands twice")
+            raise Refused(f"{path}.match", f"{name}/{name_of(update.entry)} is listed twice")
         if (
             key in other_prices
             and other_prices[key] != _price_document(name, update)
@@ -111,7 +111,7 @@ def write_prices(documents: list[Any], owner: Owner) -> Iterator[PriceChange]:
             and key not in before
         ):
             why = f"{name}/{name_of(update.entry)} was accepted here with another price"
-            raise Owned(path, f"{why}; `--take` makes it this file's")
+            raise Owned(path, f"{why}; `--take` transfers it to this file")
         updates[key] = name, update
     after = {key: _price_document(*pair) for key, pair in updates.items()}
     if after != before:
@@ -201,10 +201,8 @@ def _update(document: Any, path: str) -> tuple[str, Update]:
         above=[(above.tokens, _usd(above)) for above in values.above],
         source=values.origin,
     )
-    try:
-        check_entry(values.of, entry)
-    except ValueError as error:
-        raise Refused(path, str(error).partition(": ")[2]) from None
+    if problem := entry_problem(entry):
+        raise Refused(path, problem)
     return values.of, Update(entry, values.before)
 
 

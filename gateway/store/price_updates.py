@@ -102,23 +102,25 @@ def read_book(data: bytes) -> PriceBook:
         }
         dt.date.fromisoformat(price_book.fetched_on)
     except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, RecursionError) as error:
-        raise ValueError(f"this is no price list: {error}") from None
+        raise ValueError(f"this is not a price list: {error}") from None
     if sum(map(len, lists.values())) > MAX_ENTRIES:
         raise ValueError(f"the file has more than {MAX_ENTRIES} models")
     for name, rows in lists.items():
         for entry in rows:
-            check_entry(name, entry)
+            if problem := entry_problem(entry):
+                label = f"{name}, {entry.key or 'a model without a clause'}"
+                raise ValueError(f"{label}: {problem}")
     return price_book
 
 
-def check_entry(name: str, entry: Entry) -> None:
-    """Raise ValueError for an unusable entry, with its list and name."""
-    label = f"{name}, {entry.key or 'a model without a clause'}"
+def entry_problem(entry: Entry) -> str:
+    """Why an entry is unusable; empty if it is not."""
     if not entry.match or not all(_clause(clause) for clause in entry.match):
-        raise ValueError(f"{label}: its clauses can not be read")
+        return "its clauses are not valid"
     prices = [*entry.usd, *(price for _, usd in entry.above for price in usd)]
     if any(p is not None and (not p.is_finite() or not 0 <= p < _MAX_USD) for p in prices):
-        raise ValueError(f"{label}: a price must be a number that is not negative")
+        return "a price must be a number that is not negative"
+    return ""
 
 
 def _clause(clause: str | list[str]) -> bool:
@@ -265,7 +267,7 @@ def propose(price_book: PriceBook, name: str) -> PriceUpdate:
     """Store a list's changes for review. Raises ValueError if it changes no price."""
     changes = compare_prices(price_book)
     if not any(change.new for change in changes):
-        raise ValueError("all of its prices are those in use")
+        raise ValueError("all of its prices are already in use")
     row = PriceUpdate(
         name=name[:200] or price_book.source[:200],
         origin=price_book.source[:200],

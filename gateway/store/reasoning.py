@@ -61,7 +61,7 @@ def find_reasoning(keys: list[TurnKeys]) -> list[ReasoningRow]:
         try:
             rows.append(ReasoningRow(turn, call, cipher.decrypt(bytes(ciphertext))))
         except InvalidToken:
-            log.warning("kept reasoning was sealed with another encryption key")
+            log.warning("stored reasoning was encrypted with another key")
     return rows
 
 

@@ -77,7 +77,7 @@ def _write_one(row: list[Any]) -> None:
     except Exception as error:
         if not is_refusal(error):
             raise
-        log.error("a response could not be kept", extra={"reason": type(error).__name__})
+        log.error("a response could not be stored", extra={"reason": type(error).__name__})
 
 
 def _write(rows: list[list[Any]]) -> None:
@@ -136,7 +136,7 @@ def _unpack(blob: bytes) -> _Content:
     inflater = zlib.decompressobj()
     inflated = inflater.decompress(blob[1:], MAX_UNPACKED_BYTES)
     if not inflater.eof:
-        raise ValueError("a stored response is cut short or too large")
+        raise ValueError("a stored response is incomplete or too large")
     return _decoder.decode(inflated)
 
 

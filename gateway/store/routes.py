@@ -43,7 +43,7 @@ class Conflict(Exception):
     """The route was saved in the meantime; `current` is its current state."""
 
     def __init__(self, current: RouteState) -> None:
-        super().__init__("the route was changed meanwhile")
+        super().__init__("the route was changed in the meantime")
         self.current = current
 
 

@@ -25,6 +25,7 @@ from gateway.relay.journal.segments import drop_details, make_storable
 from gateway.store import thread, usage
 from gateway.store.bodies import pack_bodies
 from gateway.store.columns import Row, columns, repair_row, row_of
+from gateway.store.preview import preview
 from gateway.store.refusals import is_refusal
 from gateway.store.responses import write_responses
 
@@ -38,8 +39,10 @@ KEY_USED = timedelta(hours=1)
 # insertion.
 ROWS_PER_STATEMENT = 16
 
+# A row of the bodies' table: the preview of the prompt, and the bodies as a blob.
+PackedBodies = tuple[str, bytes]
 # A row, its packed bodies, and its attempts before JSON encoding.
-NewRow = tuple[Row, bytes | None, list[Attempt]]
+NewRow = tuple[Row, PackedBodies | None, list[Attempt]]
 # Request id and start time.
 RowIdentity = tuple[str, Any]
 
@@ -65,7 +68,7 @@ def _write(entries: list[LogRecord]) -> int:
         if not is_refusal(error):
             raise
         RequestLog.objects.exists()  # raises if the database itself is the cause
-        log.warning("a batch of the request log was refused; writing it row by row")
+        log.warning("a batch of the request log was rejected; writing it row by row")
         refused = _write_row_by_row(entries)
     write_responses(entry.stored_response for entry in entries if entry.stored_response is not None)
     return refused
@@ -76,7 +79,7 @@ def _rows(entries: list[LogRecord]) -> list[NewRow]:
     return [
         (
             row_of(entry, textual=textual),
-            pack_bodies(entry.bodies) if entry.bodies else None,
+            (preview(entry.bodies), pack_bodies(entry.bodies)) if entry.bodies else None,
             entry.attempts,
         )
         for entry in entries
@@ -122,7 +125,7 @@ def _try_insert(rows: Callable[[list[LogRecord]], list[NewRow]], entry: LogRecor
 
 
 def _repaired_rows(entries: list[LogRecord]) -> list[NewRow]:
-    return [(repair_row(row), blob, attempts) for row, blob, attempts in _rows(entries)]
+    return [(repair_row(row), packed, attempts) for row, packed, attempts in _rows(entries)]
 
 
 def _insert(rows: list[NewRow]) -> None:
@@ -187,7 +190,8 @@ def _insert_sql(rows: int) -> str:
 
 @lru_cache(maxsize=2)
 def _body_sql(rows: int) -> str:
-    return f"INSERT INTO {_table(RequestBody)} (log_id, blob) VALUES {_marks(2, rows)}"  # noqa: S608
+    names = "(log_id, preview, blob)"
+    return f"INSERT INTO {_table(RequestBody)} {names} VALUES {_marks(3, rows)}"  # noqa: S608
 
 
 @lru_cache(maxsize=2)
@@ -235,9 +239,9 @@ def _insert_sqlite(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
         fresh = {pk for (pk,) in cursor.fetchall()}
         numbered = [numbered_row for numbered_row in numbered if numbered_row[0] in fresh]
     error = columns().names.index("error")
-    bodies = [(pk, blob) for pk, (_, blob, _) in numbered if blob is not None]
+    bodies = [(pk, *packed) for pk, (_, packed, _) in numbered if packed is not None]
     _execute_batched(cursor, _body_sql, bodies)
-    waiting = [(pk,) for pk, (row, blob, _) in numbered if blob is not None or row[error]]
+    waiting = [(pk,) for pk, (row, packed, _) in numbered if packed is not None or row[error]]
     _execute_batched(cursor, _queue_sql, waiting)
     return [written for _, written in numbered]
 
@@ -252,8 +256,8 @@ def _fresh_sql() -> str:
         f"SELECT {_names()} FROM gateway_batch "
         "ON CONFLICT (request_id, started_at) DO NOTHING "
         "RETURNING id, request_id, started_at, error), "
-        f"kept AS (INSERT INTO {_table(RequestBody)} (log_id, blob) "
-        "SELECT fresh.id, batch.blob FROM fresh JOIN gateway_batch AS batch "
+        f"kept AS (INSERT INTO {_table(RequestBody)} (log_id, preview, blob) "
+        "SELECT fresh.id, batch.preview, batch.blob FROM fresh JOIN gateway_batch AS batch "
         "USING (request_id, started_at) WHERE batch.blob IS NOT NULL "
         "ON CONFLICT DO NOTHING RETURNING log_id), "
         f"queued AS (INSERT INTO {_table(UnindexedRequest)} (log_id) "
@@ -264,12 +268,13 @@ def _fresh_sql() -> str:
 
 def _insert_postgresql(cursor: Any, rows: list[NewRow]) -> list[NewRow]:
     cursor.execute(
-        f"CREATE TEMP TABLE gateway_batch AS SELECT {_names()}, ''::bytea AS blob "  # noqa: S608
+        f"CREATE TEMP TABLE gateway_batch AS SELECT {_names()}, "  # noqa: S608
+        "''::text AS preview, ''::bytea AS blob "
         f"FROM {_table(RequestLog)} WITH NO DATA"
     )
-    with cursor.copy(f"COPY gateway_batch ({_names()}, blob) FROM STDIN") as copy:
-        for row, blob, _ in rows:
-            copy.write_row((*row, blob))
+    with cursor.copy(f"COPY gateway_batch ({_names()}, preview, blob) FROM STDIN") as copy:
+        for row, packed, _ in rows:
+            copy.write_row((*row, *(packed or (None, None))))
     cursor.execute(_fresh_sql())
     inserted = set(cursor.fetchall())
     cursor.execute("DROP TABLE gateway_batch")

@@ -7,7 +7,7 @@ names the row; the rest is used.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +19,7 @@ from gateway.models.sealed import UndecryptableError
 from gateway.providers.auth import AUTH
 from gateway.providers.capabilities import edits_for, merge, stated_traits, traits_for
 from gateway.providers.catalog import resolve
+from gateway.providers.network import Network
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Preset, Secret
 from gateway.routing.cache_policy import CachePolicy, parse_cache_policy
@@ -45,6 +46,7 @@ from gateway.store.key_values import (
     with_parents,
 )
 from gateway.store.model_prices import price_value
+from gateway.store.network_values import network_value, network_warnings
 from gateway.store.options import Options, load_options
 from gateway.store.price_updates import apply_accepted_updates
 from gateway.store.version import current_version
@@ -119,6 +121,9 @@ class _Compiler:
         self.routes = self._compile_rows(models.Route.objects.live(), self._route)
         routes = {route.name: route for route in self.routes.values()}
         aliases, wildcards = self._aliases()
+        reserved_names, reserved_patterns = _reserved(
+            {*routes, *aliases, *(pattern for pattern, _ in wildcards)}
+        )
         rows = models.ApiKey.objects.live()
         team_rows = list(models.Team.objects.all())
         teams = with_parents(team_rows, self._compile_rows(team_rows, team_value))
@@ -131,6 +136,9 @@ class _Compiler:
             models={model.label: model for model in self.models.values()},
             providers={provider.name: provider for provider in self.providers.values()},
             keys=by_digest(rows, keys),
+            known_models=settings.KNOWN_MODELS,
+            reserved_names=reserved_names,
+            reserved_patterns=reserved_patterns,
             open=open_to_all,
             log_bodies=log_bodies,
             warnings=tuple(self.warnings),
@@ -153,7 +161,7 @@ class _Compiler:
             self._leave_out(row, str(error))
         except Exception as error:
             log.exception("a row of the registry could not be compiled")
-            self._leave_out(row, f"it can not be used ({type(error).__name__})")
+            self._leave_out(row, f"it cannot be used ({type(error).__name__})")
         return None
 
     def _leave_out(self, row: models.RegistryRow, why: str) -> None:
@@ -192,7 +200,14 @@ class _Compiler:
             limits=limits_value(row),
             budget=budget_value(row),
             margin=row.margin,
+            network=self._network(row),
         )
+
+    def _network(self, row: models.Provider) -> Network | None:
+        network = network_value(row)
+        for warning in network_warnings(network):
+            self._warn(row, warning)
+        return network
 
     def _credential(self, row: models.Provider) -> Secret:
         """A missing variable is only a warning: the provider may work without one."""
@@ -201,7 +216,7 @@ class _Compiler:
         except UndecryptableError:
             raise
         except LookupError as error:
-            self._warn(row, f"{error.args[0]}; it is called without a credential")
+            self._warn(row, f"{error.args[0]}; it is used without a credential")
             return Secret("")
 
     def _model(self, row: models.Model) -> Model | None:
@@ -271,7 +286,7 @@ class _Compiler:
         if not row.name:
             raise ValueError("it has no name")
         if not targets and not fallbacks:
-            raise ValueError("it has no target that can be used")
+            raise ValueError("it has no usable target")
         options = {name: getattr(row, name) for name in field_values.ROUTE_OPTIONS}
         options = field_values.route_options(options)
         options["cooldown_s"] = max(row.cooldown_s, 0.0)
@@ -295,7 +310,7 @@ class _Compiler:
         try:
             return parse_cache_policy(row.cache)
         except ValueError as error:
-            self._warn(row, f"{error}; it keeps no answers")
+            self._warn(row, f"{error}; its response cache is off")
             return None
 
     def _drop_unknown_routes(self, route: Route, routes: dict[str, Route]) -> Route:
@@ -338,6 +353,16 @@ class _Compiler:
             else:
                 exact[row.pattern] = route.name
         return exact, tuple(sorted(wildcards, key=lambda pair: field_values.specificity(pair[0])))
+
+
+def _reserved(usable: Collection[str]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Names, and patterns, of the routes and aliases that the snapshot does not have."""
+    route_names = models.Route.objects.values_list("name", flat=True)
+    aliases = models.Alias.objects.values_list("pattern", flat=True)
+    missing = [alias for alias in aliases if alias not in usable]
+    patterns = tuple(alias for alias in missing if field_values.is_pattern(alias))
+    names = {name for name in route_names if name not in usable}
+    return frozenset(names.union(missing).difference(patterns)), patterns
 
 
 def _step(row: models.Step) -> Step:

@@ -67,7 +67,7 @@ def load_stored_snapshot() -> tuple[Snapshot, float]:
         data = _cipher().decrypt(_path().read_bytes())
         form = msgspec.msgpack.decode(data, type=_StoredFormat).format
         if form != _form():
-            raise Unusable("the registry in the data directory is of another version")
+            raise Unusable("the registry in the data directory has another version")
         stored = msgspec.msgpack.decode(data, type=StoredSnapshot, dec_hook=_from_builtin)
     except FileNotFoundError:
         raise Unusable("there is no registry in the data directory") from None
@@ -75,10 +75,10 @@ def load_stored_snapshot() -> tuple[Snapshot, float]:
         raise Unusable(f"the registry in the data directory: {error.strerror}") from None
     except InvalidToken:
         raise Unusable(
-            "the registry in the data directory was sealed with another encryption key"
+            "the registry in the data directory was encrypted with another key"
         ) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Unusable(f"the registry in the data directory can not be read: {error}") from None
+        raise Unusable(f"the registry in the data directory cannot be read: {error}") from None
     return msgspec.structs.replace(stored.snapshot, open=settings.OPEN), stored.stored_at
 
 
@@ -91,6 +91,7 @@ _TYPES = (
     "gateway/routing/*.py",
     "gateway/canon/traits.py",
     "gateway/providers/profile.py",
+    "gateway/providers/network.py",
 )
 
 

@@ -19,16 +19,20 @@ class Command(BaseCommand):
     """Apply a configuration file."""
 
     help = (
-        "Make providers, models, routes, teams, keys and settings what FILE says. Rows are the "
-        "file's from then on; what it made before and does not say any more is removed."
+        "Create or update the providers, models, routes, teams, keys and settings in FILE. "
+        "They are managed by the file from then on: what it no longer contains is removed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `apply`."""
         parser.add_argument("file", help="YAML as `export` writes it")
-        parser.add_argument("--dry-run", action="store_true", help="only say what would change")
         parser.add_argument(
-            "--take", action="store_true", help="have rows too that others own, as after an export"
+            "--dry-run", action="store_true", help="print the changes without applying them"
+        )
+        parser.add_argument(
+            "--take",
+            action="store_true",
+            help="also change rows that are managed elsewhere, and manage them by this file",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,9 +46,9 @@ class Command(BaseCommand):
         for line in outcome.lines:
             self.stdout.write(_text(line))
         if not outcome.lines:
-            self.stdout.write("nothing to change")
+            self.stdout.write("no changes")
         for name, secret in outcome.keys:
-            self.stdout.write(f"the key of {name}, shown once: {secret}")
+            self.stdout.write(f"key of {name}, shown once: {secret}")
 
 
 def _text(line: ChangeLine) -> str:

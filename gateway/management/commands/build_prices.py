@@ -18,7 +18,7 @@ from gateway.providers.unit_prices import FILE as UNITS_FILE
 class Command(BaseCommand):
     """A thin wrapper around `price_table.table`."""
 
-    help = "Renew gateway/providers/data/prices.json from the installed genai-prices package."
+    help = "Update gateway/providers/data/prices.json from the installed genai-prices package."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the files, and print the size."""

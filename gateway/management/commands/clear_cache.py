@@ -14,11 +14,13 @@ from gateway.models import Route
 class Command(BaseCommand):
     """`manage.py clear_cache`."""
 
-    help = "Throw away the answers that a route has kept, or that all have."
+    help = "Delete the cached responses of one route, or of all routes."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `clear_cache`."""
-        parser.add_argument("route", nargs="?", default="", help="its name; without it, all")
+        parser.add_argument(
+            "route", nargs="?", default="", help="name of the route (default: all routes)"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Delete the cached responses."""
@@ -27,4 +29,4 @@ class Command(BaseCommand):
             raise CommandError(f"there is no route {name}; `manage.py routes` lists them")
         gone = store.clear_cache(name)
         if options["verbosity"] > 0:
-            self.stdout.write(f"answers deleted: {gone}")
+            self.stdout.write(f"cached responses deleted: {gone}")

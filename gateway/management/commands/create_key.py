@@ -21,19 +21,25 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 class Command(BaseCommand):
     """`manage.py create_key`."""
 
-    help = "Make a gateway key and print it; it is not kept and can not be shown again."
+    help = "Create a gateway key and print it. The key is not stored and cannot be shown again."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `create_key`."""
-        parser.add_argument("name", help="who or what will use it")
-        parser.add_argument("--routes", default="", help="routes it may use, comma-separated")
-        parser.add_argument("--expires", default="", help="a time from now: 12h, 30d, 4w")
+        parser.add_argument("name", help="describes who or what uses the key")
+        parser.add_argument(
+            "--routes", default="", help="allowed routes, comma-separated (default: all)"
+        )
+        parser.add_argument(
+            "--expires",
+            default="",
+            help="lifetime of the key, such as 12h, 30d or 4w (default: never expires)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Create the key."""
         name = options["name"].strip()
         if not 0 < len(name) <= MAX_NAME:
-            raise CommandError(f"a name has 1 to {MAX_NAME} characters")
+            raise CommandError(f"a name must have 1 to {MAX_NAME} characters")
         routes = [route.strip() for route in options["routes"].split(",") if route.strip()]
         expires_at = parse_expiry(options["expires"])
         try:
@@ -59,5 +65,5 @@ def parse_expiry(text: str) -> dt.datetime | None:
         return None
     match = re.fullmatch(r"([1-9]\d{0,4})([mhdw])", text.strip())
     if match is None:
-        raise CommandError("--expires takes a number and m, h, d or w, such as 30d")
+        raise CommandError("--expires must be a number followed by m, h, d or w, such as 30d")
     return timezone.now() + dt.timedelta(**{_UNITS[match[2]]: int(match[1])})

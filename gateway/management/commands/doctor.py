@@ -29,14 +29,18 @@ VERDICT_LABELS = {
 class Command(BaseCommand):
     """`manage.py doctor`."""
 
-    help = "Ask a model some thirty live questions and say what it can do."
+    help = "Run about thirty live checks on a model and report what it supports."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `doctor`."""
         parser.add_argument("name", help="PROVIDER/MODEL, or PROVIDER for all its models")
-        parser.add_argument("--json", action="store_true", help="print the findings as JSON")
-        parser.add_argument("--apply", action="store_true", help="write what was proven")
-        parser.add_argument("--estimate", action="store_true", help="say the cost and ask nothing")
+        parser.add_argument("--json", action="store_true", help="print the results as JSON")
+        parser.add_argument("--apply", action="store_true", help="apply the verified results")
+        parser.add_argument(
+            "--estimate",
+            action="store_true",
+            help="print the estimated cost without sending requests",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Examine the models and print the findings."""
@@ -50,7 +54,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps(results, indent=2, ensure_ascii=False))
         if any(row["ended"] != "done" for row in results):
-            raise CommandError("not every model could be examined to the end")
+            raise CommandError("the checks of some models did not complete")
 
     def _examine(
         self, provider: Provider, target: Target, options: dict[str, Any]
@@ -59,7 +63,7 @@ class Command(BaseCommand):
         try:
             report = doctor.begin(provider, name)
         except doctor.AlreadyRunning:
-            raise CommandError(f"{target.model.label} is being examined already") from None
+            raise CommandError(f"{target.model.label} is already being checked") from None
         print_text = not options["json"]
         examination = asyncio.run(
             _run(report, target, self._print_finding if print_text else _quiet)
@@ -85,14 +89,14 @@ class Command(BaseCommand):
         ended = f"{examination.ended}, {seconds:.1f} s, cost {spent}"
         self.stdout.write(f"{examination.target}: {ended}")
         for item in advised:
-            sure = "" if item.sure else "  (not proven; look first)"
+            sure = "" if item.sure else "  (not verified; review it first)"
             probe_names = ", ".join(item.because)
             line = (
                 f"differs: {item.trait} is {item.now}, found {item.proposed} by {probe_names}{sure}"
             )
             self.stdout.write(line)
         if advised and not applied:
-            self.stdout.write("--apply writes what is proven; the console writes what you choose")
+            self.stdout.write("--apply writes the verified results; in the console you can choose")
 
     def _apply(self, provider: Provider, model: str, proven: list[Advice]) -> None:
         if not proven:
@@ -100,7 +104,9 @@ class Command(BaseCommand):
         try:
             doctor.learn(provider, model, proven)
         except doctor.ReadOnlyModel:
-            message = "a file or the environment owns this model; copy it to the database first"
+            message = (
+                "this model is managed by a file or the environment; copy it to the database first"
+            )
             raise CommandError(message) from None
         names = ", ".join(item.trait for item in proven)
         self.stderr.write(f"written: {names}")
@@ -125,10 +131,12 @@ def _select_targets(snapshot: Snapshot, name: str) -> tuple[Provider, list[Targe
     provider_name, _, model = name.partition("/")
     row = Provider.objects.filter(name=provider_name).first()
     if row is None or provider_name not in snapshot.providers:
-        raise CommandError(f"there is no provider `{provider_name}` that can be called")
+        raise CommandError(f"there is no provider `{provider_name}` that can be used")
     names = [model] if model else doctor.models_of(row)
     if not names:
-        raise CommandError(f"`{provider_name}` has no models yet; name one: {provider_name}/MODEL")
+        raise CommandError(
+            f"`{provider_name}` has no models yet; specify one: {provider_name}/MODEL"
+        )
     targets = (doctor.target_of(snapshot, provider_name, each) for each in names)
     return row, [target for target in targets if target is not None]
 
@@ -137,7 +145,7 @@ def describe_cost(expected: Estimate) -> str:
     """Format the expected cost of an examination."""
     volume = f"{expected.requests} requests, about {expected.input:,} tokens in"
     if expected.usd is None or expected.max_usd is None:
-        return f"{volume}; its price is unknown"
+        return f"{volume}; price unknown"
     return f"{volume}; about {_usd(expected.usd)}, at most {_usd(expected.max_usd)}"
 
 

@@ -11,8 +11,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from gateway.store.configuration import export
 
 HEAD = """\
-# Dragoman's configuration. `manage.py apply FILE --dry-run` says what it would change.
-# A credential that reads *** is stored and stays; give another database `$VARIABLE`.
+# Dragoman's configuration. `manage.py apply FILE --dry-run` prints what it would change.
+# A credential shown as *** is stored and stays unchanged; for another database write `$VARIABLE`.
 """
 
 
@@ -23,7 +23,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `export`."""
-        parser.add_argument("file", nargs="?", help="where to write it; else to the terminal")
+        parser.add_argument("file", nargs="?", help="output file (default: standard output)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the file, or print it."""

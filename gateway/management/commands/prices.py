@@ -27,19 +27,21 @@ from gateway.store.price_updates import (
 class Command(BaseCommand):
     """A thin wrapper around `store.price_updates`."""
 
-    help = "Compare a price list (as build_prices writes it) with the prices in use; accept it."
+    help = (
+        "Compare a price list (as written by build_prices) with the prices in use, and accept it."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `prices`."""
-        parser.add_argument("--diff", metavar="FILE", help="say what the list would change")
-        parser.add_argument("--accept", metavar="FILE", help="let its prices hold from now on")
+        parser.add_argument("--diff", metavar="FILE", help="print what the list would change")
+        parser.add_argument("--accept", metavar="FILE", help="use its prices from now on")
         parser.add_argument(
             "--only",
             metavar="LIST/MODEL",
             action="append",
             help="accept this model only; repeatable",
         )
-        parser.add_argument("--used", action="store_true", help="show models in use only")
+        parser.add_argument("--used", action="store_true", help="show only models in use")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the differences, accept a list, or list the accepted ones."""
@@ -65,10 +67,10 @@ class Command(BaseCommand):
             percent = "" if line.percent is None else f" ({line.percent:+}%)"
             self.stdout.write(f"  {line.name}: {_usd(line.old)} -> {_usd(line.new)}{percent}")
         for effect in used:
-            suffix = "; has prices of its own" if effect.has_row_prices else ""
+            suffix = "; has custom prices" if effect.has_row_prices else ""
             text = f"{_usd(effect.old)} -> {_usd(effect.new)} for the last {EFFECT_DAYS} days"
             if effect.old is None and effect.new is None:
-                text = f"nothing known of its last {EFFECT_DAYS} days"
+                text = f"no usage in the last {EFFECT_DAYS} days"
             self.stdout.write(f"  in use: {effect.model}: {text}{suffix}")
 
     def _accept(self, path: Path, only: list[str] | None) -> None:
@@ -89,7 +91,7 @@ class Command(BaseCommand):
                 row.delete()
                 raise CommandError(f"the list does not change {', '.join(sorted(missing))}")
             row.accept(indexes, "prices")
-        self.stdout.write(f"accepted: {len(indexes)}; they hold from now on")
+        self.stdout.write(f"accepted: {len(indexes)}; they apply from now on")
 
     def _list_updates(self) -> None:
         for row in PriceUpdate.objects.order_by("pk"):

@@ -16,12 +16,14 @@ from gateway.simulate.probe import ProbeResult, probe_all
 class Command(BaseCommand):
     """`manage.py probe`."""
 
-    help = "Make one small live call of every target (of the routes named, or of all)."
+    help = "Send one short live request to each target of the given routes (default: all routes)."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `probe`."""
         parser.add_argument("routes", nargs="*", help="routes, aliases or provider/model names")
-        parser.add_argument("--timeout", type=float, default=20.0, help="seconds for each call")
+        parser.add_argument(
+            "--timeout", type=float, default=20.0, help="timeout of each request, in seconds"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Probe the targets."""
@@ -30,12 +32,12 @@ class Command(BaseCommand):
         snapshot = store.load_snapshot()
         targets, patterns = select_targets(snapshot, options["routes"])
         for label in patterns:
-            self.stderr.write(f"skipped  {label}  it stands for many models; name one of them")
+            self.stderr.write(f"skipped  {label}  it is a wildcard; specify a model")
         results = asyncio.run(probe_all(snapshot, targets, timeout_s=options["timeout"]))
         for result in results:
             self.stdout.write(line(result))
         if any(not result.ok for result in results):
-            raise CommandError("not every target answered")
+            raise CommandError("some targets did not respond")
 
 
 def line(result: ProbeResult) -> str:

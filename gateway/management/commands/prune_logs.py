@@ -13,11 +13,11 @@ from gateway import store
 class Command(BaseCommand):
     """`manage.py prune_logs`."""
 
-    help = "Delete requests and bodies older than the retention."
+    help = "Delete requests and bodies that are older than the retention period."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `prune_logs`."""
-        parser.add_argument("--days", type=int, help="instead of what the settings say")
+        parser.add_argument("--days", type=int, help="retention in days (default: the setting)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Delete the rows."""

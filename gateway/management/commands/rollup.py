@@ -12,14 +12,14 @@ from gateway.store import usage
 class Command(BaseCommand):
     """`manage.py rollup`."""
 
-    help = "Make the sums by hour anew from the request log, as far back as it reaches."
+    help = "Recompute the hourly usage from the request log, as far back as the log reaches."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rebuild them; idempotent."""
         rebuilt, unchanged = usage.rebuild()
         if options["verbosity"] > 0:
-            self.stdout.write(f"hours counted: {rebuilt}")
+            self.stdout.write(f"hours recomputed: {rebuilt}")
             if unchanged:
                 self.stdout.write(
-                    f"hours kept as they are, since their rows were pruned: {unchanged}"
+                    f"hours left unchanged because their rows were pruned: {unchanged}"
                 )

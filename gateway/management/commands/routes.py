@@ -16,7 +16,7 @@ HEADING = ("ROUTE", "STRATEGY", "TARGETS", "ALSO", "SOURCE")
 class Command(BaseCommand):
     """`manage.py routes`."""
 
-    help = "Print every route, its targets, its other names, and what was left out."
+    help = "Print all routes with their targets and aliases, and rows that were left out."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Print the routes and the warnings."""

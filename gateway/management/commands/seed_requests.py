@@ -15,17 +15,19 @@ from gateway.management.seed_requests import SPAN_S, seed
 class Command(BaseCommand):
     """`manage.py seed_requests`."""
 
-    help = "Write many made-up requests into the log. Not for a database that matters."
+    help = "Fill the log with generated requests. Do not use it on a production database."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `seed_requests`."""
-        parser.add_argument("count", type=int, help="how many rows")
-        parser.add_argument("--days", type=float, default=SPAN_S / 86400, help="over how long")
+        parser.add_argument("count", type=int, help="number of rows")
+        parser.add_argument(
+            "--days", type=float, default=SPAN_S / 86400, help="number of days they cover"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the rows, then update the database's statistics."""
         if options["count"] < 1 or options["days"] <= 0:
-            raise CommandError("count and --days must be above zero")
+            raise CommandError("count and --days must be greater than 0")
         until, span_s = timezone.now().timestamp(), options["days"] * 86400
         for done in seed(options["count"], until=until, span_s=span_s):
             if options["verbosity"] > 1:

@@ -14,15 +14,17 @@ from gateway.accounting.spend import DIMENSIONS, as_csv, period, spend
 class Command(BaseCommand):
     """A thin wrapper around `accounting.spend`."""
 
-    help = "Print what was spent by day, team, project, key, provider, model, route or tag."
+    help = "Print spend by day, team, project, key, provider, model, route or tag."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Add the options of `spend`."""
         parser.add_argument(
-            "--since", default="", help="first day, as 2026-11-01 (UTC); else this month"
+            "--since",
+            default="",
+            help="first day, such as 2026-11-01, in UTC (default: start of this month)",
         )
-        parser.add_argument("--until", default="", help="last day; else today")
-        parser.add_argument("--by", default="day", help=f"some of {','.join(DIMENSIONS)}")
+        parser.add_argument("--until", default="", help="last day (default: today)")
+        parser.add_argument("--by", default="day", help=f"one or more of {','.join(DIMENSIONS)}")
         parser.add_argument("--format", default="csv", choices=("csv", "json"))
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import ssl
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, OperationalError, connection, connections
 
 from gateway import audit, store
 from gateway.compat.litellm import config as litellm_config
 from gateway.compat.litellm.config.apply import apply
+from gateway.config import environment
 from gateway.database import deadline
 from gateway.management import configuration_file
 from gateway.management.start import hosts, master_key
 from gateway.management.start.banner import address, banner
-from gateway.management.start.bootstrap import Started, prepare
-from gateway.management.start.serve import listen, serve
+from gateway.management.start.bootstrap import ForeignDatabase, Started, prepare
+from gateway.management.start.serve import Certificate, listen, serve
+from gateway.providers.network import environment_proxies
+from gateway.relay.upstream import tls
 
 # Timeout of the first connection to the database, in seconds.
 ANSWER_S = 5.0
@@ -29,7 +34,7 @@ ANSWER_S = 5.0
 class Command(BaseCommand):
     """`manage.py up`."""
 
-    help = "Run the gateway and the console; on the first start make database and keys."
+    help = "Run the gateway and the console. The first start creates the database and the keys."
     # They take a second, and `manage.py check` runs them.
     requires_system_checks: list[str] = []
     requires_migrations_checks = False
@@ -37,13 +42,21 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `up`."""
         parser.add_argument(
-            "--config", metavar="FILE", help="a file as `export` writes it, or LiteLLM's"
+            "--config",
+            metavar="FILE",
+            help="configuration file, as written by `export` or for LiteLLM",
         )
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
         parser.add_argument("--port", type=int, default=settings.PORT)
-        parser.add_argument("--workers", type=int, default=1, help="processes to serve with")
+        parser.add_argument("--workers", type=int, default=1, help="number of worker processes")
+        parser.add_argument(
+            "--ssl-certfile", metavar="FILE", help="serve HTTPS with this certificate chain (PEM)"
+        )
+        parser.add_argument(
+            "--ssl-keyfile", metavar="FILE", help="private key, if not in the certificate file"
+        )
         # manage.py reads it, as the settings depend on it.
-        parser.add_argument("--data-dir", help="where everything is kept (default: var)")
+        parser.add_argument("--data-dir", help="data directory (default: var)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prepare and serve."""
@@ -51,28 +64,54 @@ class Command(BaseCommand):
         if workers < 1:
             raise CommandError("--workers must be at least 1")
         dragoman_file = dragoman_format_file(options["config"])
+        _check_network()
+        certificate = certificate_of(options["ssl_certfile"], options["ssl_keyfile"])
         # The workers share the machine's memory (capacity.py).
         os.environ["WEB_CONCURRENCY"] = str(workers)
         config = read(options["config"]) if dragoman_file is None else None
         notes = configure(config, host)
         listener = listen(host, options["port"])
+        port = listener.getsockname()[1]
         try:
             _reach_database()
-            started, more = _prepare(config, dragoman_file)
+            started, more = _prepare(config, dragoman_file, port)
         except _DatabaseAway as away:
             started, more = Started(), [away.note]
-        except store.WrongSecrets as error:
+        except (store.NewerDatabase, store.WrongSecrets, ForeignDatabase) as error:
             raise CommandError(str(error), returncode=2) from None
         except DatabaseError as error:
-            raise CommandError(f"the database can not be used: {error}") from None
+            raise CommandError(f"the database cannot be used: {error}") from None
         except OSError as error:
-            raise CommandError(f"the data directory can not be used: {error}") from None
-        base = address(host, listener.getsockname()[1])
+            raise CommandError(f"the data directory cannot be used: {error}") from None
+        base = address(host, port, is_tls=certificate is not None)
         lines = banner(started, base, notes=[*notes, *more], open_mode=settings.OPEN)
         self.stdout.write(lines)
         self.stdout.flush()
         connections.close_all()
-        serve(listener, workers=workers, drain_s=settings.DRAIN_S)
+        serve(listener, workers=workers, drain_s=settings.DRAIN_S, certificate=certificate)
+
+
+def _check_network() -> None:
+    """Check the environment's proxies and authorities. Raises CommandError naming the variable."""
+    try:
+        environment_proxies(os.environ)
+        tls.check_environment()
+    except ValueError as error:
+        raise CommandError(str(error), returncode=2) from None
+
+
+def certificate_of(certfile: str | None, keyfile: str | None) -> Certificate | None:
+    """The certificate to serve with; None without one. Raises CommandError naming the file."""
+    if not certfile:
+        if keyfile:
+            raise CommandError("--ssl-keyfile needs --ssl-certfile", returncode=2)
+        return None
+    certificate = Certificate(certfile, keyfile)
+    try:
+        certificate.load(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+    except (OSError, ssl.SSLError) as error:
+        raise CommandError(certificate.describe(error), returncode=2) from None
+    return certificate
 
 
 class _DatabaseAway(Exception):
@@ -102,10 +141,11 @@ def _reach_database() -> None:
         why = str(error).strip().partition("\n")[0]
         stored_at = dt.datetime.fromtimestamp(stored_at_s, dt.UTC)
         raise _DatabaseAway(
-            f"warning: the database is away ({why}). Requests are answered with the registry that "
-            f"was stored here at {stored_at:%Y-%m-%d %H:%M:%S} UTC. The "
-            "console and the management API come back with the database. What a configuration "
-            "file has changed since, and migrations, wait for the next start."
+            f"warning: the database is unavailable ({why}). Requests are served with the "
+            f"configuration stored in the data directory at {stored_at:%Y-%m-%d %H:%M:%S} UTC. "
+            "The console and the management API are available again once the database is. "
+            "Changes of a configuration file since then, and migrations, are applied at the "
+            "next start."
         ) from None
 
 
@@ -151,7 +191,29 @@ def configure(config: litellm_config.Config | None, host: str) -> list[str]:
     if config is not None and config.max_requests and "DRAGOMAN_MAX_REQUESTS" not in os.environ:
         settings.MAX_REQUESTS = config.max_requests
         os.environ["DRAGOMAN_MAX_REQUESTS"] = str(config.max_requests)
+    if config is not None:
+        _use_redis(config)
+        # A LiteLLM file names all models that clients may use.
+        for name in ("KNOWN_MODELS", "FIND_LOCAL_SERVERS"):
+            if f"DRAGOMAN_{name}" not in os.environ:
+                setattr(settings, name, False)
+                os.environ[f"DRAGOMAN_{name}"] = "false"
     return list(chosen.warnings)
+
+
+def _use_redis(config: litellm_config.Config) -> None:
+    """Use the Redis of a file, unless REDIS_URL is set. Raises CommandError."""
+    if not config.redis_url or settings.REDIS_URL:
+        return
+    try:
+        url = environment.parsed("the Redis of the file", config.redis_url, environment.redis_url)
+        environment.require_extra("the Redis of the file", "redis", "redis")
+    except ImproperlyConfigured as error:
+        config.notes.append(f"{config.file}: redis: is ignored: {error}")
+        return
+    settings.REDIS_URL = url
+    os.environ["REDIS_URL"] = url
+    os.environ.pop("REDIS_URL_FILE", None)
 
 
 def dragoman_format_file(path: str | None) -> Path | None:
@@ -167,15 +229,16 @@ def dragoman_format_file(path: str | None) -> Path | None:
 
 
 def _prepare(
-    config: litellm_config.Config | None, dragoman_file: Path | None
+    config: litellm_config.Config | None, dragoman_file: Path | None, port: int
 ) -> tuple[Started, list[str]]:
     """Prepare the database and the registry; return the results and notes to print.
 
     Raises CommandError for an error in a file in Dragoman's format.
     """
     with audit.acting("up", "start"):
-        started = prepare()
-        notes = [*config.notes, *apply(config)] if config else []
+        started = prepare(port)
+        notes = list(started.notes)
+        notes += [*config.notes, *apply(config)] if config else []
         notes += apply_dragoman_file(dragoman_file) if dragoman_file else []
     notes += [
         f"warning: {warning.row}: {warning.why}" for warning in store.load_snapshot().warnings
@@ -189,4 +252,4 @@ def apply_dragoman_file(path: Path) -> list[str]:
         keys = configuration_file.apply_file(path).keys
     except litellm_config.Mistake as mistake:
         raise CommandError(str(mistake), returncode=2) from None
-    return [f"the key of {name}, shown once: {secret}" for name, secret in keys]
+    return [f"key of {name}, shown once: {secret}" for name, secret in keys]

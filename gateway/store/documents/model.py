@@ -52,7 +52,7 @@ def write_model(document: dict[str, Any], row: Model | None) -> Model:
     provider_name, _, name = values.name.partition("/")
     provider = Provider.objects.filter(name=provider_name).first()
     if provider is None or not name:
-        raise Refused("name", "a model's name is `provider/model`, of a provider that is there")
+        raise Refused("name", "a model name must be `provider/model` with an existing provider")
     row = row or Model()
     claim(row)
     row.provider, row.name = provider, name
@@ -82,4 +82,4 @@ def _check_prices(row: Model) -> None:
     try:
         price_value(price_for(row.provider.preset, row.name), row)
     except InvalidField as error:
-        raise Refused(error.field, str(error)) from None
+        raise Refused(error.field, error.message) from None

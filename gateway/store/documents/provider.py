@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.db import transaction
@@ -10,6 +10,7 @@ from django.db import transaction
 from gateway.models import Provider
 from gateway.models.sealed import UndecryptableError
 from gateway.providers.catalog import resolve
+from gateway.providers.network import mask_proxy, unmask_proxy
 from gateway.store.credentials import set_credential
 from gateway.store.documents.shape import (
     HIDDEN,
@@ -19,6 +20,7 @@ from gateway.store.documents.shape import (
     check_row,
     claim,
     convert_document,
+    hide_value,
     hide_values,
     restore_hidden_values,
 )
@@ -43,6 +45,9 @@ _COPIED_FIELDS = (
     "timeouts",
     "passthrough",
     "drop_params",
+    "ca_certificates",
+    "client_certificate",
+    "ssl_verify",
     "enabled",
 )
 
@@ -57,6 +62,8 @@ def read_provider(row: Provider) -> dict[str, Any]:
         credential=credential,
         headers=hide_values(row.headers),
         query=None if row.query is None else hide_values(row.query),
+        proxy=mask_proxy(row.proxy),
+        client_key=hide_value(row.client_key),
         limits=limits_value(row),
         budget=budget_of(row),
         margin=strip_trailing_zeros(row.margin),
@@ -71,11 +78,16 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     values = convert_document(document, ProviderDoc)
     row = row or Provider()
     claim(row)
-    previous_origin = origin_of(row) if row.pk else None
+    previous = recipient_of(row) if row.pk else None
     for name in _COPIED_FIELDS:
         setattr(row, name, getattr(values, name))
-    entered = _credential(row, values.credential, previous_origin)
-    moved = previous_origin is not None and origin_of(row) != previous_origin
+    row.proxy = unmask_proxy(values.proxy, row.proxy)
+    if values.client_key != HIDDEN:
+        row.client_key = values.client_key
+    elif not row.client_key:
+        raise Refused("client_key", f"{HIDDEN} stands for the stored key, but no key is stored")
+    moved = previous is not None and is_moved(previous, recipient_of(row))
+    entered = _credential(row, values.credential, moved=moved)
     row.headers = restore_hidden_values(values.headers, row.headers or {}, "headers", moved=moved)
     stored_query = row.query or {}
     row.query = None
@@ -87,6 +99,8 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     check_row(row)
     try:
         provider_value(row, entered)
+    except InvalidField as error:
+        raise Refused(error.field, error.message) from None
     except ValueError as error:
         raise Refused(field_of(error), str(error)) from None
     with transaction.atomic():
@@ -96,14 +110,18 @@ def write_provider(document: dict[str, Any], row: Provider | None) -> Provider:
     return row
 
 
-def _credential(row: Provider, entered: str, previous_origin: tuple[str, str] | None) -> str | None:
-    """Set the row's credential source; return a new credential to be stored, or None."""
+def _credential(row: Provider, entered: str, *, moved: bool) -> str | None:
+    """Set the row's credential source; return a new credential to be stored, or None.
+
+    `moved` means that a stored credential would be sent to another server.
+    """
     if entered == HIDDEN:
         if not row.credential:
-            raise Refused("credential", f"{HIDDEN} stands for a key that is stored; none is")
-        if origin_of(row) != previous_origin:
+            raise Refused("credential", f"{HIDDEN} stands for the stored key, but no key is stored")
+        if moved:
             raise Refused(
-                "credential", "the server is another one now: give the key again, meant for it"
+                "credential",
+                "the server has changed: enter the key again to confirm sending it there",
             )
         return None
     row.credential = ""
@@ -118,12 +136,34 @@ def field_of(error: ValueError) -> str:
     return error.field if isinstance(error, InvalidField) else ""
 
 
-def origin_of(row: Provider) -> tuple[str, str]:
-    """The scheme and host that a provider's secrets are sent to."""
+class Recipient(NamedTuple):
+    """Who receives a provider's secrets: its server, and who could read them on the way there.
+
+    Attributes:
+        path: proxy, trusted authorities and `ssl_verify`; empty over TLS that is verified against
+            the usual authorities, as then only the server can read them.
+    """
+
+    scheme: str
+    host: str
+    path: tuple[str, str, bool] | None
+
+
+def recipient_of(row: Provider) -> Recipient:
+    """The recipient of a provider's secrets."""
     preset = resolve(row.preset)
     url = row.base_url or (preset.base_url if preset is not None else "")
     try:
         parts = urlsplit(url)
     except ValueError:
-        return ("", url)
-    return parts.scheme, parts.netloc.lower()
+        return Recipient("", url, None)
+    is_private = parts.scheme == "https" and row.ssl_verify and not row.ca_certificates
+    path = None if is_private else (row.proxy, row.ca_certificates, row.ssl_verify)
+    return Recipient(parts.scheme, parts.netloc.lower(), path)
+
+
+def is_moved(before: Recipient, after: Recipient) -> bool:
+    """Whether secrets that were entered for one recipient must be entered again for another."""
+    if before[:2] != after[:2]:
+        return True
+    return after.path is not None and after.path != before.path

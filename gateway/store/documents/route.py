@@ -36,7 +36,7 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
     owned = row or Route()
     claim(owned)
     if not values.name.strip() or len(values.name) > 200:
-        raise Refused("name", "a route has a name of 1 to 200 characters")
+        raise Refused("name", "a route name must have 1 to 200 characters")
     for field in ("limits", "key_limits"):
         try:
             validate_limits(getattr(values, field))
@@ -56,7 +56,7 @@ def write_route(document: dict[str, Any], row: Route | None) -> Route:
             if _fields_beside_spec(saved) != before:
                 saved.save()
     except Conflict:
-        raise Refused("", "it was changed by somebody else at the same time; try again") from None
+        raise Refused("", "it was changed by someone else at the same time; try again") from None
     except ValueError as error:
         raise Refused("", str(error)) from None
     return saved

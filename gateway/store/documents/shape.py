@@ -28,7 +28,6 @@ class Refused(ValueError):
     """An invalid document: `field` is what is wrong, `why` the reason."""
 
     def __init__(self, field: str, why: str) -> None:
-        why = why.removeprefix(f"{field}: ")
         super().__init__(f"{field}: {why}" if field else why)
         self.field = field
         self.why = why
@@ -39,12 +38,19 @@ class Owned(Refused):
 
 
 class ProviderDoc(msgspec.Struct, kw_only=True):
-    """A provider. Empty and null are "as the preset says".
+    """A provider. Empty and null values use the preset's default.
 
     Attributes:
-        credential: `$NAME` is read from that variable; anything else is stored sealed,
-            and reads as `***`. Empty is none.
-        headers, query: values `os.environ/NAME` are looked up; others read as `***`.
+        credential: `$NAME` reads that variable; any other value is stored encrypted and
+            returned as `***`. Empty means no credential.
+        headers, query: values `os.environ/NAME` read a variable; others are returned as `***`.
+        proxy: URL of an HTTP, HTTPS or SOCKS5 proxy, or `direct` for none; empty uses that of
+            the environment. Its password is returned as `***`.
+        ca_certificates: PEM text of the authorities to trust instead of the usual ones.
+        client_certificate, client_key: PEM text for mutual TLS. The key is returned as `***`.
+        ssl_verify: whether the provider's certificate is checked.
+
+    These four can also be `os.environ/NAME`.
     """
 
     name: str
@@ -60,6 +66,11 @@ class ProviderDoc(msgspec.Struct, kw_only=True):
     timeouts: dict[str, float] = {}
     passthrough: bool | None = None
     drop_params: bool = True
+    proxy: str = ""
+    ca_certificates: str = ""
+    client_certificate: str = ""
+    client_key: str = ""
+    ssl_verify: bool = True
     limits: Limits = Limits()
     budget: Budget = Budget()
     margin: Decimal | None = None
@@ -70,10 +81,10 @@ class Prices(msgspec.Struct, frozen=True, kw_only=True):
     """US dollars per million tokens; null is the list price, where there is one.
 
     Attributes:
-        above: prices of long prompts, `{"tokens": 200000, "input": "6", ...}` each: of a
-            request with more tokens than that, all are billed so.
-        tiers: by service tier (`flex`, `priority`, `batch`), a factor such as `"0.5"` or
-            prices.
+        above: prices of long prompts, such as `{"tokens": 200000, "input": "6", ...}`:
+            they apply to all tokens of requests with more prompt tokens than that.
+        tiers: by service tier (`flex`, `priority`, `batch`), prices or a factor such as
+            `"0.5"`.
     """
 
     input: Decimal | None = None
@@ -99,14 +110,14 @@ class ModelDoc(msgspec.Struct, kw_only=True):
 
 
 class RouteDoc(RouteSpec, frozen=True, kw_only=True):
-    """A route, with its limits: of all who call it, and of each key (`key_limits`)."""
+    """A route with its limits: in total (`limits`) and per key (`key_limits`)."""
 
     limits: Limits = Limits()
     key_limits: Limits = Limits()
 
 
 class TeamDoc(msgspec.Struct, kw_only=True):
-    """A team; with a `parent`, a project of that team, whose limits and budget hold too."""
+    """A team; with a `parent`, a project of that team, whose limits and budget also apply."""
 
     name: str
     parent: str = ""
@@ -116,10 +127,10 @@ class TeamDoc(msgspec.Struct, kw_only=True):
 
 
 class KeyDoc(msgspec.Struct, kw_only=True):
-    """An API key but for its secret. `routes` may hold patterns; empty is all of them.
+    """An API key without its secret. `routes` can contain patterns; empty allows all routes.
 
-    `prefix` is the public part of its secret, to read; names need not be unique. `user`
-    is whoever it was given to. `team` may be a project.
+    `prefix` is the public part of the secret (read-only); names need not be unique.
+    `user` is the owner of the key. `team` can be a project.
     """
 
     name: str
@@ -172,13 +183,13 @@ def claim(row: RegistryRow) -> None:
     owner = _owner.get()
     if owner is None:
         if row.pk and (owner_ref := owned(row)):
-            raise Owned("", f"{row} is owned by {owner_ref}: change it there, or make it your own")
+            raise Owned("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
         row.source, row.source_ref = Source.DATABASE, ""
         return
     free = row.source == Source.ENVIRONMENT  # auto-detected rows can be claimed by any file
     if row.pk and not owner.has(row) and not free and not owner.take:
         owner_ref = owned(row) or "the console or the API"
-        raise Owned("", f"{row} is owned by {owner_ref}; `--take` makes it this file's")
+        raise Owned("", f"{row} is owned by {owner_ref}; `--take` transfers it to this file")
     row.source, row.source_ref = Source.CODE, owner.ref
 
 
@@ -196,7 +207,7 @@ def convert_document(document: Mapping[str, Any], shape: type[Shape]) -> Shape:
 def _refuse_unknown(document: Any, converted: Any, path: str) -> None:
     """Raise Refused for unknown fields at any depth, and for strings with NUL."""
     if isinstance(document, str) and "\0" in document:
-        raise Refused(path, "must not hold the character NUL")
+        raise Refused(path, "must not contain NUL characters")
     if isinstance(document, Mapping) and isinstance(converted, Mapping):
         for name, value in document.items():
             inner = f"{path}.{name}" if path else name
@@ -246,6 +257,11 @@ def _document_field(column: str) -> str:
     return column.replace("price_", "prices.", 1) if column.startswith("price_") else column
 
 
+def hide_value(value: str) -> str:
+    """A secret hidden, except for a reference to a variable or an empty text."""
+    return value if not value or value.startswith(REFERENCE) else HIDDEN
+
+
 def hide_values(pairs: Mapping[str, str]) -> dict[str, str]:
     """The pairs with hidden values, except for references to variables."""
     return {
@@ -267,8 +283,10 @@ def restore_hidden_values(
     restored = {}
     for name, value in pairs.items():
         if value == HIDDEN and name not in stored:
-            raise Refused(f"{field}.{name}", f"{HIDDEN} stands for a value that is there; none is")
+            raise Refused(
+                f"{field}.{name}", f"{HIDDEN} stands for the stored value, but no value is stored"
+            )
         if value == HIDDEN and moved:
-            raise Refused(f"{field}.{name}", "the server is another one now: give the value again")
+            raise Refused(f"{field}.{name}", "the server has changed: enter the value again")
         restored[name] = stored[name] if value == HIDDEN else value
     return restored

@@ -55,7 +55,5 @@ def _parent(name: str) -> Team | None:
         return None
     team = Team.objects.filter(name=name).first() if "\0" not in name else None
     if team is None:
-        raise Refused(
-            "parent", f"there is no team `{name[:200]}`; a team stands before its projects"
-        )
+        raise Refused("parent", f"there is no team `{name[:200]}`; list a team before its projects")
     return team
