@@ -18,6 +18,8 @@ for _name in list(os.environ):
 _data_dir = tempfile.mkdtemp(prefix="dragoman-tests-")
 atexit.register(shutil.rmtree, _data_dir, ignore_errors=True)
 os.environ["DRAGOMAN_DATA_DIR"] = _data_dir
+# A model server of the developer's machine is no part of a test.
+os.environ["DRAGOMAN_FIND_LOCAL_SERVERS"] = "false"
 # What a test starts as a process of its own reads the product's settings.
 os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.config.settings"
 

@@ -133,6 +133,7 @@ def printed_until(process: subprocess.Popen[str], word: str) -> str:
     [
         ("DATABASE_URL", "postgres://postgres@127.0.0.1/none", "postgres"),
         ("REDIS_URL", "redis://127.0.0.1:6379/0", "redis"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318", "otel"),
     ],
 )
 def test_a_missing_extra_is_named(

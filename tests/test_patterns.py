@@ -27,7 +27,8 @@ BOUNDED: dict[str, tuple[int, str]] = {
 # Patterns that are quadratic in a search only, and whose callers match at one place.
 ANCHORED = {
     "console.playground.partial_json._STRING",
-    "gateway.edge.body._NAME",  # and of JSON that is valid
+    "gateway.config.environment._QUOTED",
+    "gateway.edge.admission._NAME",  # and of JSON that is valid
     "gateway.framing.multipart._CONTENT_TYPE",
 }
 

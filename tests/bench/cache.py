@@ -23,15 +23,14 @@ from typing import Any
 import httpx
 import msgspec
 
-from gateway.edge.app import app
 from gateway.routing.cache_policy import CachePolicy
-from tests.relay.harness import KEY, completion, gateway, provider, route, snapshot
+from tests.relay.harness import KEY, Gateway, completion, gateway, provider, route, snapshot
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 _HEADERS = [(b"authorization", b"Bearer " + KEY.encode())]
 
 
-async def post(path: str, content: bytes) -> int:
+async def post(gw: Gateway, path: str, content: bytes) -> int:
     """One request; its status."""
     status = 0
     scope = {
@@ -51,7 +50,7 @@ async def post(path: str, content: bytes) -> int:
         if message["type"] == "http.response.start":
             status = message["status"]
 
-    await app(scope, receive, send)
+    await gw.app(scope, receive, send)
     return status
 
 
@@ -90,10 +89,10 @@ async def turn(count: int, words: int) -> dict[str, float]:
             }
             for name, make in kinds.items():
                 asked = [make() for _ in range(count)]
-                assert await post(*asked[0]) == 200
+                assert await post(gw, *asked[0]) == 200
                 began = time.process_time()
                 for path, content in asked:
-                    await post(path, content)
+                    await post(gw, path, content)
                 found[name] = (time.process_time() - began) / count * 1e6
     return found
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.browser.people import PASSWORD
+from tests.browser.accounts import PASSWORD
 from tests.ports import free_port
 from tests.waits import until
 
@@ -100,12 +100,12 @@ class Site:
 
     def with_people(self) -> Self:
         """Add an admin and a viewer, both signed in."""
-        self.sessions = json.loads(self._run(sys.executable, "-m", "tests.browser.people"))
+        self.sessions = json.loads(self._run(sys.executable, "-m", "tests.browser.accounts"))
         return self
 
     def furnished(self) -> Self:
         """Fill it as a few weeks of use would."""
-        self.names = json.loads(self._run(sys.executable, "-m", "tests.browser.furniture"))
+        self.names = json.loads(self._run(sys.executable, "-m", "tests.browser.sample_data"))
         return self
 
     def manage(self, *arguments: str) -> str:
@@ -122,6 +122,13 @@ class Site:
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(10)
+        self._process = None
+
+    def kill(self) -> None:
+        """End it as a crash would, without a chance to clean up."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
         self._process = None
 
     def _run(self, *command: str) -> str:

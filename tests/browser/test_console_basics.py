@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.shots import traffic
+from tests.browser.screenshots import traffic
 from tests.browser.site import Site
 
 

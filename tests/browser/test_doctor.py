@@ -25,7 +25,7 @@ def test_a_model_is_examined_and_a_fact_is_written(signed_in: Any, complaints: A
     expect(page.get_by_text("42 requests, about")).to_be_visible()
     page.get_by_role("button", name="Run checks", exact=True).click()
     page.get_by_role("button", name="Run checks again").wait_for(timeout=90_000)
-    row = page.locator(".probes tr", has_text="Tool call")
+    row = page.locator(".probes tr", has=page.get_by_text("Tool call", exact=True))
     expect(row).to_contain_text("Supported")
     expect(row).to_contain_text("read_gauge")
     page.locator(".probes summary", has_text="Forced tool").click()
@@ -67,7 +67,7 @@ def test_it_works_without_scripts(open_page: Any) -> None:
             break
         page.wait_for_timeout(500)
         page.reload()
-    expect(page.locator(".probes tr", has_text="JSON by schema")).to_contain_text("Wrong")
+    expect(page.locator(".probes tr", has_text="JSON schema")).to_contain_text("Wrong")
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ def test_the_pages_are_clean(
 def test_on_a_phone_each_ability_is_a_line_that_unfolds(open_page: Any, examined: str) -> None:
     page = open_page("ada", size=PHONE)
     open_model(page, examined)
-    row = page.locator(".probes tr", has_text="Parallel calls switched off")
-    words = row.locator(".said")
+    row = page.locator(".probes tr", has_text="Parallel calls disabled")
+    words = row.locator(".response")
     expect(row.get_by_text("Wrong", exact=True)).to_be_visible()
     expect(words).to_be_hidden()
     assert row.bounding_box()["height"] <= 48
@@ -117,7 +117,7 @@ def test_on_a_phone_models_stand_side_by_side_in_a_table(open_page: Any, examine
     open_model(page, examined)
     page.get_by_role("link", name="All models").click()
     table = page.get_by_role("region", name="Results by model")
-    row = table.get_by_role("row").filter(has_text="Parallel calls switched off")
+    row = table.get_by_role("row").filter(has_text="Parallel calls disabled")
     name, verdict = row.get_by_role("rowheader"), row.get_by_text("Wrong", exact=True)
     boxes = name.bounding_box(), verdict.bounding_box()
     assert boxes[1]["x"] >= boxes[0]["x"] + boxes[0]["width"] - 1

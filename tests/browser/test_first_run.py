@@ -10,9 +10,9 @@ import httpx
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.accounts import PASSWORD
 from tests.browser.checks import clean
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.browser.people import PASSWORD
 from tests.browser.site import Site
 
 SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
@@ -130,6 +130,7 @@ def test_a_litellm_file_is_previewed_and_imported(
         "model_list:\n"
         "- model_name: brought\n"
         "  litellm_params: {model: openai/gpt-4.1, api_key: sk-literal-0123456789, rpm: 9}\n"
+        "- litellm_params: {model: openai/gpt-4.1}\n"
         "litellm_settings: {callbacks: [langfuse]}\n"
     )
     page = ada(size=PHONE)

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.accounts import PASSWORD
 from tests.browser.checks import clean
 from tests.browser.conftest import PHONE
-from tests.browser.people import PASSWORD
 from tests.browser.site import Site
 
 

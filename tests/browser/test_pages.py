@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.browser.places import PLACES, Place
-from tests.browser.shots import path_of, traffic
+from tests.browser.pages import PLACES, Place
+from tests.browser.screenshots import path_of, traffic
 from tests.browser.site import Site
 
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
@@ -59,6 +59,7 @@ _MISPLACED = """() => {
     if (root.scrollWidth > root.clientWidth) found.push(`${root.scrollWidth} px in ${root.clientWidth}`);
     const fields = [...document.querySelectorAll("#main :is(input, select, textarea):not([type=hidden])")]
         .filter((field) => field.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
+        .filter((field) => !field.closest(".ticks"))  // a list that scrolls: rows out of sight overlap
         .map((field) => [field.name, field.getBoundingClientRect()])
         .filter(([, box]) => box.width > 2 && box.height > 2);
     fields.forEach(([name, a], i) => {
@@ -78,13 +79,16 @@ def test_every_page_fits_at_every_width(
 ) -> None:
     """The admin sees all pages, the viewer is refused some: nothing else is answered."""
     complaints.forgive("403")
+    complaints.forgive("404")
     page = open_page(who)
     faults: dict[str, Any] = {}
     for place in PLACES:
         if place.who is None or place.name == "refused":
             continue
         status = page.goto(path_of(used, place)).status
-        if status not in ({200} if who == "ada" else {200, 403}):
+        # A viewer is refused admins' pages; evaluations of others do not exist for a viewer.
+        hidden = {403, 404} if place.name.startswith("evaluation") else {403}
+        if status not in ({200} if who == "ada" else {200} | hidden):
             faults[place.name] = status
             continue
         for width in (390, 1024, 1280, 1440):

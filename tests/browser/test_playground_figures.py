@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.playing import Playground, with_models
+from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
 
 RUN = "00000000-0000-4000-8000-000000000001"
@@ -113,9 +113,10 @@ def test_differences_leave_errors_and_strangers_alone(playground: Playground) ->
     page = playground.run().done().page
     page.select_option("#pg-diff", "A")
     expect(playground.answer("B").get_by_role("button", name="Retry")).to_be_visible()
-    expect(playground.answer("C")).to_contain_text("Too different from A")
-    expect(playground.answer("C")).to_contain_text("gluons")
-    differences = playground.answer("D").locator(".diff")
+    stranger = playground.column("C").locator(".answer")
+    expect(stranger).to_contain_text("Too different from A")
+    expect(stranger).to_contain_text("gluons")
+    differences = playground.column("D").locator(".diff")
     expect(differences.locator("del")).to_have_text("blue")
     expect(differences.locator("ins")).to_have_text("green")
     expect(differences).not_to_contain_text("*")
@@ -156,11 +157,12 @@ def test_a_long_answer_ends_with_its_beginning_in_view(playground: Playground) -
     playground.run()
     playground.becomes("A", "lost")
     top = "element => element.scrollTop"
-    assert playground.answer("A").evaluate(top) > 0, "it follows the text while it is written"
+    region = playground.column("A").locator(".answer")
+    assert region.evaluate(top) > 0, "it follows the text while it is written"
     given(playground, text("A", long_text)[-1], DONE, path="/events")
     playground.page.get_by_role("button", name="Continue").click()
     playground.becomes("A", "ok")
-    assert playground.answer("A").evaluate(top) == 0
+    assert region.evaluate(top) == 0
 
 
 def test_tools_without_expected_calls_are_counted_where_called(playground: Playground) -> None:

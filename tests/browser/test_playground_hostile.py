@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.playing import Playground, with_models
+from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
 from tests.fakes import Call, Say, StrictOpenAI
 
@@ -60,10 +60,10 @@ def test_markup_of_a_model_stays_text(told: Any) -> None:
     page, answer = playground.page, playground.answer("A")
     assert answer.locator("script, img, iframe, style, b").count() == 0
     expect(answer).to_contain_text("<script>document.title")
-    expect(answer).to_contain_text("[picture: beacon]")
+    expect(answer).to_contain_text("[image: beacon]")
     links = {link.inner_text(): link.get_attribute("href") for link in answer.locator("a").all()}
     beacon = "https://evil.example/pixel.png?secret"
-    assert links == {"[picture: beacon]": beacon, "fine": "https://fine.example/a"}
+    assert links == {"[image: beacon]": beacon, "fine": "https://fine.example/a"}
     for link in answer.locator("a").all():
         assert link.get_attribute("rel") == "noopener noreferrer nofollow"
     assert page.title() == "Playground · Dragoman"

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.playing import Playground, with_models
+from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look_up", "arguments": '{"id": 7}'}}
@@ -75,7 +75,7 @@ def test_a_logged_conversation_is_sent_whole(
     playground: Playground, site: Site, mode: str, messages: list[dict[str, Any]]
 ) -> None:
     opened(playground, logged(site, messages), mode)
-    expect(playground.column("A").locator(".earlier summary").first).to_contain_text("earlier")
+    expect(playground.column("A").locator(".turn")).to_have_count(len(messages))
     playground.run().done()
     playground.becomes("A", "ok")
     again = sent(playground, site)
@@ -88,35 +88,101 @@ def test_a_logged_conversation_is_sent_whole(
 def test_a_logged_conversation_stands_before_every_case(playground: Playground, site: Site) -> None:
     opened(playground, logged(site, CHAT), "Matrix")
     page = playground.page
-    expect(page.locator("#pg-earlier summary").first).to_have_text("2 earlier messages")
+    expect(page.locator("#pg-earlier summary").first).to_have_text("3 earlier messages")
     page.locator("#pg-matrix textarea").first.fill("And now?")
     with page.expect_request("**/playground/matrix") as asked:
         playground.run()
     (case,) = asked.value.post_data_json["cases"]
-    assert [m["role"] for m in case["messages"]] == ["user", "assistant", "user"]
+    assert [m["role"] for m in case["messages"]] == ["user", "assistant", "user", "user"]
 
 
 def test_columns_go_on_each_with_its_own_answer(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo/demo-429").write("First question").run().done()
-    page = playground.page
-    page.get_by_role("button", name="Reply", exact=True).click()
-    expect(page.locator("#pg-text")).to_have_value("")
+    expect(playground.page.locator("#pg-text")).to_have_value("")
     playground.write("Second question").run().done()
-    roles = [m["role"] for m in sent(playground, site, "A")]
-    assert roles == ["user", "assistant", "user"]
-    expect(playground.answer("A").locator(".earlier")).to_contain_text("First question")
+    assert [m["role"] for m in sent(playground, site, "A")] == ["user", "assistant", "user"]
+    expect(playground.column("A").locator(".turn")).to_have_count(3)
     # The other one has no answer to go on from; its question is not lost.
+    assert [m["role"] for m in sent(playground, site, "B")] == ["user", "user"]
     assert "First question" in json.dumps(sent(playground, site, "B"))
-    # What is written over the old question is sent as the reply.
-    playground.write("Third question")
-    playground.run(page.get_by_role("button", name="Reply", exact=True)).done()
-    assert len(sent(playground, site, "A")) == 5
 
 
-def test_running_again_starts_over(playground: Playground, site: Site) -> None:
+def test_running_again_gives_the_latest_answer_again(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo").write("First question").run().done()
     playground.write("Another question").run().done()
+    expect(playground.page.locator("#pg-run")).to_contain_text("Run again")
+    playground.run().done()
+    assert [m["role"] for m in sent(playground, site, "A")] == ["user", "assistant", "user"]
+    playground.page.get_by_role("button", name="New conversation").click()
+    playground.write("Something else").run().done()
+    assert [m["content"] for m in sent(playground, site, "A")] == ["Something else"]
+
+
+def test_a_message_is_edited_in_all_columns_and_run_from(
+    playground: Playground, site: Site
+) -> None:
+    playground.open("demo/demo-fast", "demo").write("First question").run().done()
+    playground.write("Second question").run().done()
+    first = playground.column("A").locator(".turn").first
+    first.hover()
+    first.get_by_role("button", name="Edit message").click()
+    editor = playground.column("A").locator(".msg-editor")
+    editor.get_by_label("Text", exact=True).fill("Another first question")
+    playground.run(editor.get_by_role("button", name="Save and run")).done()
+    for letter in "AB":
+        assert [m["content"] for m in sent(playground, site, letter)] == ["Another first question"]
+
+
+def test_an_answer_is_given_again_edited_and_branched(playground: Playground, site: Site) -> None:
+    playground.open("demo/demo-fast", "demo").write("First question").run().done()
+    column = playground.column("A")
+    tools = column.locator(".answer-tools")
+    playground.run(tools.get_by_role("button", name="Regenerate")).done()
     assert [m["role"] for m in sent(playground, site, "A")] == ["user"]
+    tools.get_by_role("button", name="Edit").click()
+    editor = column.locator(".msg-editor")
+    editor.get_by_label("Text", exact=True).fill("An answer of mine")
+    editor.get_by_role("button", name="Save", exact=True).click()
+    answer = column.locator(".turn").nth(1)
+    expect(answer).to_contain_text("An answer of mine")
+    answer.hover()
+    answer.get_by_role("button", name="Branch").click()
+    expect(playground.column("C").locator(".turn")).to_have_count(2)
+    playground.write("And then?").run().done()
+    for letter in "AC":
+        contents = [m["content"] for m in sent(playground, site, letter)]
+        assert contents == ["First question", "An answer of mine", "And then?"]
+
+
+def test_calls_and_results_are_written_by_hand(playground: Playground, site: Site) -> None:
+    opened(playground, logged(site, AGENT), "Chat")
+    result = playground.column("A").locator(".turn").last
+    result.hover()
+    result.get_by_role("button", name="Edit message").click()
+    editor = playground.column("A").locator(".msg-editor")
+    editor.get_by_label("Tool result", exact=True).fill("Bolt Inc")
+    editor.get_by_role("button", name="Save", exact=True).click()
+    playground.run().done()
+    messages = sent(playground, site)
+    assert [m["role"] for m in messages] == ["user", "assistant", "tool"]
+    assert messages[2]["content"] == "Bolt Inc"
+    assert messages[1]["tool_calls"][0]["id"] == messages[2]["tool_call_id"]
+
+
+def test_enter_sends_unless_that_is_switched_off(playground: Playground) -> None:
+    page = playground.open("demo/demo-fast").page
+    text = page.locator("#pg-text")
+    text.fill("One")
+    text.press("Shift+Enter")
+    expect(text).to_have_value("One\n")
+    text.press("Enter")
+    expect(page.locator("#pg")).to_have_attribute("data-runs", "1")
+    playground.done()
+    page.get_by_label("Enter sends").uncheck()
+    text.fill("Two")
+    text.press("Enter")
+    expect(text).to_have_value("Two\n")
+    expect(page.locator("#pg")).to_have_attribute("data-runs", "1")
 
 
 def test_what_cannot_be_opened_is_said(viewer_page: Any, site: Site) -> None:

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import DESKTOP, PHONE
-from tests.browser.playing import Playground, with_models
+from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
 
 
@@ -53,11 +53,11 @@ def test_words_that_differ_are_marked(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo/demo", "demo/demo-refusal").write("Hello").run().done()
     page = playground.page
     page.select_option("#pg-diff", "A")
-    expect(playground.answer("B").locator(".diff")).to_be_visible()
+    expect(playground.column("B").locator(".diff")).to_be_visible()
     # A refusal has nothing in common with an answer: it stays readable.
-    expect(playground.answer("C").locator(".diff")).to_contain_text("Too different from")
+    expect(playground.column("C").locator(".diff")).to_contain_text("Too different from")
     page.select_option("#pg-diff", "")
-    expect(playground.answer("C").locator(".diff")).to_have_count(0)
+    expect(playground.column("C").locator(".diff")).to_have_count(0)
 
 
 def test_a_blind_vote_hides_the_names_and_counts(playground: Playground) -> None:
@@ -110,7 +110,7 @@ def test_a_run_is_found_again_and_shared(playground: Playground, site: Site) -> 
     playground.becomes("A", "ok")
     expect(playground.answer("A")).to_have_text(said, use_inner_text=True)
     expect(playground.answer("B").locator(".verdict.bad")).to_be_visible()
-    expect(page.locator("#pg-text")).to_have_value(re.compile("Ada Lovelace"))
+    expect(playground.column("A").locator(".turn.user")).to_contain_text("Ada Lovelace")
     playground.run().done()
     # The button to run is there still while the new answer begins.
     expect(playground.answer("A")).to_have_text(said, use_inner_text=True)

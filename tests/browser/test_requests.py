@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
 
-TABS = ("overview", "translation", "response", "stream", "headers", "session")
+TABS = ("conversation", "overview", "translation", "response", "stream", "headers", "session")
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +124,13 @@ def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str
     name = ask(site, key)
     signed_in.goto(f"/console/requests/{name}")
     signed_in.locator(".replay > summary").click()
+    target = signed_in.get_by_label("Send to")
+    expect(target).to_have_value("")
+    signed_in.get_by_label("Search routes and models").fill("demo-fast")
+    expect(target).to_have_value("demo/demo-fast")
     signed_in.get_by_role("button", name="Send again").click()
     signed_in.locator(".d-head").get_by_text("Replay of").wait_for()
+    expect(signed_in.locator(".hop .mid b")).to_have_text("demo/demo-fast")
     expect(signed_in.locator("#detail-title")).not_to_have_text(name)
     signed_in.get_by_role("link", name=name).click()
     signed_in.get_by_text("Replayed as").wait_for()

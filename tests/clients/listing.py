@@ -74,7 +74,7 @@ def _known(client: Client) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for where, why in client.known.items():
         reasons.setdefault(why, []).append(where)
-    return [f"Not: {', '.join(where)} ({why})." for why, where in reasons.items()]
+    return [f"Not supported: {', '.join(where)} ({why})." for why, where in reasons.items()]
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ CLAUDE_NAMES = {
 }
 # For agents that ask otherwise where they know the model.
 HOUSE_NAMES = {name: f"house-{name}" for name in EVERY}
-NOT_ASKED = "it goes to Responses by itself there, and does not ask for the state of thoughts"
+NOT_ASKED = "it switches to the Responses API and does not request encrypted reasoning"
 # Providers of vectors, which take no chat.
 EMBEDDERS = ("embeddings", "local embeddings")
 
@@ -111,7 +111,7 @@ CLIENTS: dict[str, Client] = {
         AT_V1,
         OPENAI_KEY,
         socket=True,
-        notes="A WebSocket; each turn goes on from the `previous_response_id` on the connection.",
+        notes="Uses a WebSocket; each turn continues from the `previous_response_id` of the connection.",
     ),
     "openai-completions": Client(
         "openai (Python), legacy Completions",
@@ -166,9 +166,9 @@ CLIENTS: dict[str, Client] = {
         '`server_url="URL"`',
         "`MISTRAL_API_KEY`",
         packages=("mistralai>=3.7,<4",),
-        known={"chat tools": "OpenAI's Chat refuses the `prefix` of each answer that it repeats"},
-        notes="Speaks Chat at `/v1/chat/completions`. It repeats answers with `prefix: false`, "
-        "which OpenAI refuses: give such a provider the edit `drop messages[].prefix`.",
+        known={"chat tools": "OpenAI Chat rejects the `prefix` field in assistant messages"},
+        notes="Uses `/v1/chat/completions`. It sends assistant messages with `prefix: false`, "
+        "which OpenAI rejects: add the edit `drop messages[].prefix` to such a provider.",
     ),
     "langchain-openai": Client(
         "LangChain `ChatOpenAI`",
@@ -179,7 +179,7 @@ CLIENTS: dict[str, Client] = {
         variant="chat",
         packages=LANGCHAIN_OPENAI,
         known={"responses memory": NOT_ASKED},
-        notes="Goes to Responses by itself for GPT-5.4 and newer with tools.",
+        notes="Switches to the Responses API for GPT-5.4 and newer with tools.",
     ),
     "langchain-openai-responses": Client(
         "LangChain `ChatOpenAI(use_responses_api=True)`",
@@ -214,7 +214,7 @@ CLIENTS: dict[str, Client] = {
             "gemini": "o4-mini",
             "ollama": "o1",
         },
-        notes="Takes only model names of OpenAI's that it knows: name the route as one, or use "
+        notes="Accepts only known OpenAI model names: give the route such a name, or use "
         "`OpenAILike`.",
     ),
     "llama-index-openai-like": Client(
@@ -235,8 +235,8 @@ CLIENTS: dict[str, Client] = {
         variant="anthropic",
         packages=("llama-index-llms-anthropic>=0.12,<0.13", "anthropic<1"),
         names=CLAUDE_NAMES,
-        notes="0.12 needs anthropic 0.x (`TypeError` with 2.x), and takes only names of Claude "
-        "models that it knows.",
+        notes="0.12 requires anthropic 0.x (`TypeError` with 2.x) and accepts only known Claude "
+        "model names.",
     ),
     "openai-agents-chat": Client(
         "OpenAI Agents SDK, `OpenAIChatCompletionsModel`",
@@ -246,7 +246,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="chat",
         packages=AGENTS,
-        notes="Turn its tracing off (`OPENAI_AGENTS_DISABLE_TRACING=1`): it goes to OpenAI.",
+        notes="Disable its tracing (`OPENAI_AGENTS_DISABLE_TRACING=1`), which sends data to OpenAI.",
     ),
     "openai-agents-responses": Client(
         "OpenAI Agents SDK, `OpenAIResponsesModel` (its default)",
@@ -266,7 +266,7 @@ CLIENTS: dict[str, Client] = {
         variant="socket",
         socket=True,
         packages=AGENTS,
-        notes='A WebSocket: `set_default_openai_responses_transport("websocket")`.',
+        notes='Uses a WebSocket: `set_default_openai_responses_transport("websocket")`.',
     ),
     "openai-agents-litellm": Client(
         "OpenAI Agents SDK, `LitellmModel`",
@@ -277,11 +277,11 @@ CLIENTS: dict[str, Client] = {
         variant="litellm",
         packages=AGENTS,
         known={
-            f"{upstream} tools": "it tells Claude and Gemini of parallel calls one after the other"
+            f"{upstream} tools": "it sends parallel calls to Claude and Gemini one after the other"
             for upstream in ("messages", "gemini")
         },
-        notes="As `litellm_proxy/ROUTE`: with `openai/ROUTE` LiteLLM refuses an effort for names "
-        "that it does not know.",
+        notes="Use `litellm_proxy/ROUTE`: with `openai/ROUTE` LiteLLM rejects an effort for model "
+        "names that it does not know.",
     ),
     "litellm-openai": Client(
         "LiteLLM, `openai/ROUTE`",
@@ -292,8 +292,8 @@ CLIENTS: dict[str, Client] = {
         variant="openai",
         packages=LITELLM,
         known={"responses memory": NOT_ASKED},
-        notes="Sends GPT-5.4 and newer with tools to Responses; an effort needs "
-        '`allowed_openai_params=["reasoning_effort"]` for a route whose name it does not know.',
+        notes="Sends GPT-5.4 and newer with tools to the Responses API; an effort requires "
+        '`allowed_openai_params=["reasoning_effort"]` for routes with unknown names.',
     ),
     "litellm-proxy": Client(
         "LiteLLM, `litellm_proxy/ROUTE`",
@@ -303,7 +303,7 @@ CLIENTS: dict[str, Client] = {
         "`LITELLM_PROXY_API_KEY`",
         variant="litellm_proxy",
         packages=LITELLM,
-        notes="The prefix that LiteLLM has for gateways: names are taken as they are.",
+        notes="LiteLLM's prefix for gateways: model names are sent unchanged.",
     ),
     "litellm-anthropic": Client(
         "LiteLLM, `anthropic/ROUTE`",
@@ -314,8 +314,8 @@ CLIENTS: dict[str, Client] = {
         variant="anthropic",
         packages=LITELLM,
         names=CLAUDE_NAMES,
-        notes="`api_base` has no `/v1`; what it asks for follows from the route's name, so "
-        "name the route as a Claude model.",
+        notes="`api_base` has no `/v1`; LiteLLM derives the request from the route's name, so "
+        "give the route the name of a Claude model.",
     ),
     "vercel-responses": Client(
         "Vercel AI SDK, `openai(ROUTE)` (its default)",
@@ -325,7 +325,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="responses",
         modules=VERCEL,
-        notes="`forceReasoning: true` where the route's name is not a reasoning model's.",
+        notes="Set `forceReasoning: true` if the route does not have the name of a reasoning model.",
     ),
     "vercel-chat": Client(
         "Vercel AI SDK, `openai.chat(ROUTE)`",
@@ -375,7 +375,7 @@ CLIENTS: dict[str, Client] = {
         upstreams=tuple(name for name in EVERY if name != "chat"),
         names=HOUSE_NAMES,
         shell=("exec_command", "cmd"),
-        notes="Give the route a name that Codex does not know: for known ones it sends other tools.",
+        notes="Give the route a name that Codex does not know: for known names it sends different tools.",
     ),
     "codex-socket": Client(
         "Codex CLI, WebSocket",
@@ -390,7 +390,7 @@ CLIENTS: dict[str, Client] = {
         upstreams=tuple(name for name in EVERY if name != "chat"),
         names=HOUSE_NAMES,
         shell=("exec_command", "cmd"),
-        notes="It prepares the first turn with `generate: false` and sends what is new after that.",
+        notes="Prepares the first turn with `generate: false`, then sends only new items.",
     ),
     "claude-code": Client(
         "Claude Code",
@@ -402,8 +402,8 @@ CLIENTS: dict[str, Client] = {
         scenarios=AGENT,
         names=HOUSE_NAMES,
         shell=("Bash", "command"),
-        notes="`ANTHROPIC_MODEL=ROUTE`. On a Claude of 4.5 or older give the route the model's own "
-        "name: with another it asks for adaptive thinking first and is refused.",
+        notes="`ANTHROPIC_MODEL=ROUTE`. For Claude 4.5 and older, give the route the model's own "
+        "name: with another one Claude Code requests adaptive thinking, which is rejected.",
     ),
 }
 

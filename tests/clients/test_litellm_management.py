@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients.environments import Unavailable, python_with
 from tests.clients.table import LITELLM
-from tests.e2e.litellm_stand import running, upstreams
+from tests.e2e.litellm_gateway import running, upstreams
 from tests.fakes.openai import KEY
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]

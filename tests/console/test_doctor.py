@@ -388,7 +388,7 @@ def test_the_command_examines_all_models_of_a_provider() -> None:
     demo("demo-fast")
     demo("demo-quota")
     demo("demo-off", enabled=False)
-    with pytest.raises(CommandError, match="not every model"):
+    with pytest.raises(CommandError, match="the checks of some models did not complete"):
         run("demo", "--json")
     assert set(CapabilityReport.objects.values_list("model", "state")) == {
         ("demo-fast", "done"),
@@ -404,7 +404,7 @@ def test_the_estimate_asks_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("nobody/x", "no provider `nobody`"), ("demo", "name one: demo/MODEL")]
+    ("name", "words"), [("nobody/x", "no provider `nobody`"), ("demo", "specify one: demo/MODEL")]
 )
 def test_the_command_says_what_is_missing(name: str, words: str) -> None:
     provider("demo", "demo")

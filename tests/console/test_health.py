@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,8 +16,8 @@ from django.utils import timezone
 
 from console.insight import process, targets
 from gateway import store
+from gateway.api.runtime import SCOPE_KEY
 from gateway.models import RequestLog
-from gateway.relay import runtime
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.health.circuit_breaker import Breaker
 from gateway.relay.journal.journal import JournalCounters, WriterStatus
@@ -55,7 +54,7 @@ def status(**changes: Any) -> WriterStatus:
 
 
 @pytest.fixture
-def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def running(request: pytest.FixtureRequest) -> Any:
     """A process that has served requests: its health, its registry, its journal's counters."""
     breaker = Breaker()
     found = SimpleNamespace(
@@ -70,8 +69,9 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         registry=SimpleNamespace(unavailable=False, stored_at=None),
         config=SimpleNamespace(version="9.9"),
     )
-    monkeypatch.setattr(runtime._Installed, "runtime", found)
-    yield found
+    for name in {"admin", "viewer"}.intersection(request.fixturenames):
+        request.getfixturevalue(name).defaults[SCOPE_KEY] = SimpleNamespace(current=found)
+    return found
 
 
 def called(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
@@ -102,8 +102,9 @@ def page(client: Client) -> str:
     return response.content.decode()
 
 
-def only(label: str = "openai/gpt-5") -> targets.TargetHealth:
-    (found,) = [t for t in targets.target_healths(targets.registry_snapshot()) if t.label == label]
+def only(running: Any = None, label: str = "openai/gpt-5") -> targets.TargetHealth:
+    healths = targets.target_healths(running, targets.registry_snapshot(running))
+    (found,) = [t for t in healths if t.label == label]
     return found
 
 
@@ -197,7 +198,7 @@ def test_a_reset_of_what_does_not_rest_says_so(admin: Client, running: Any) -> N
 def test_a_target_that_failed_but_need_not_rest_is_failing(running: Any) -> None:
     running.health["openai/gpt-5"] = CircuitState(1, 0.0, "timeout")
     store.write([called()])
-    assert only().state == "failing"
+    assert only(running).state == "failing"
 
 
 @pytest.mark.usefixtures("noon")
@@ -237,14 +238,15 @@ def test_what_failed_hours_ago_is_forgotten_once_it_answers() -> None:
 def test_a_target_whose_rest_is_over_is_not_well_before_it_has_answered(running: Any) -> None:
     running.health["openai/gpt-5"] = CircuitState(0, time.monotonic() - 1, "rate_limit")
     store.write([called()])
-    assert (only().state, str(only().failing[0])) == ("failing", "Rate limited")
+    assert (only(running).state, str(only(running).failing[0])) == ("failing", "Rate limited")
 
 
 def test_those_in_trouble_stand_first(running: Any) -> None:
     running.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
     slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
     store.write([called(), called("b", provider="z", model="slow", attempts=[slow])])
-    assert next(t.label for t in targets.target_healths(targets.registry_snapshot())) == "z/slow"
+    healths = targets.target_healths(running, targets.registry_snapshot(running))
+    assert healths[0].label == "z/slow"
 
 
 def test_warnings_of_the_registry_are_shown(viewer: Client) -> None:
@@ -258,7 +260,7 @@ def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
     assert re.search(r"Rows refused by the database</dt><dd>7<", text)
     assert "data lost" in text
     assert "9.9" in text
-    facts = process.process_status()
+    facts = process.process_status(running)
     assert facts.started_at <= timezone.now()
     assert facts.database.startswith(("SQLite 3", "PostgreSQL "))
     assert facts.database_bytes
@@ -368,6 +370,6 @@ def test_the_sidebar_counts_targets_that_fail() -> None:
         target="openai/o", provider="openai", model="o", dialect="openai_chat", status=200
     )
     store.write([called(f"req_f{n}", attempts=[fine], model="o") for n in range(9)])
-    found = targets.health_summary(store.load_snapshot())
+    found = targets.health_summary(None, store.load_snapshot())
     assert found.message == "1 of 1 provider healthy, 1 target failing"
     assert found.level == "warn"

@@ -96,7 +96,8 @@ def test_a_preview_says_what_becomes_of_everything() -> None:
     }
     assert outcomes["litellm_params.rpm"] == "changed"
     left = {line.entry: line for line in lines if line.outcome == "skipped"}
-    assert {"router_settings.redis_host", "litellm_settings.callbacks"} <= set(left)
+    assert "router_settings.redis_host" in left
+    assert outcomes["litellm_settings.callbacks"] == "changed"
     assert "general_settings.master_key" in left
     assert all(line.reason for line in left.values()), "each with its reason"
     assert left["router_settings.redis_host"].line_number == "16"
@@ -140,8 +141,8 @@ def test_no_key_is_in_the_source_of_the_preview(admin: Client) -> None:
         ("a: [", "is not valid YAML"),
         ("model_list:\n- litellm_params: {model: x}", "needs a model_name"),
         ("- a\n- b", "must be a mapping"),
-        ("include: [/etc/passwd]", "put what it includes into this file"),
-        ("a: &a [1]\nb: &b [" + "*a, " * 99 + "*a]\nc: [" + "*b, " * 3000 + "*b]", "too much"),
+        ("include: [/etc/passwd]", "copy the content into this file"),
+        ("a: &a [1]\nb: &b [" + "*a, " * 99 + "*a]\nc: [" + "*b, " * 3000 + "*b]", "too many"),
         ("a: !!python/object/apply:os.system [id]", "not plain YAML|must be"),
     ],
 )
@@ -149,8 +150,8 @@ def test_a_mistake_is_told_with_its_line_and_the_text_stays(
     admin: Client, text: str, why: str
 ) -> None:
     answer = previewed(admin, text)
-    if answer.status_code == 200:  # the tag of a list is not looked at, and nothing is run
-        assert "unknown key" in answer.content.decode()
+    if answer.status_code == 200:  # a bad entry is left out; the tag of a list is not looked at
+        assert re.search(f"unknown key|{why}", answer.content.decode())
         return
     assert answer.status_code == 422
     (errors,) = answer.context["form"].errors.values()

@@ -111,7 +111,7 @@ def test_a_picture_must_be_a_picture() -> None:
     assert plan.cases[0].turns[0].parts == (Image(media_type="image/png", data=PNG),)
     at = "messages.0.content.0"
     assert f"{at}.media_type" in errors(content(media_type="image/svg+xml", data=PNG))
-    assert f"{at}.data" in errors(content(media_type="image/png", data="no base64"))
+    assert f"{at}.data" in errors(content(media_type="image/png", data="not base64"))
     assert f"{at}.data" in errors(content(media_type="image/png", data=""))
 
 

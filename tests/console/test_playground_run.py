@@ -17,6 +17,7 @@ from console.playground.plan_parser import parse, parse_matrix
 from console.playground.results import RunResults, collect_results
 from console.playground.run import Run, active_run
 from gateway.providers.catalog import PRESETS
+from gateway.relay.runtime import Runtime
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
 from tests.relay.harness import Gateway, gateway
 from tests.waits import soon, until_in_loop
@@ -69,10 +70,16 @@ def registry() -> Snapshot:
     return Snapshot(version=1, providers={"demo": demo}, routes={r.name: r for r in routes})
 
 
+# The runtime of the gateway that the test uses.
+_RUNTIMES: list[Runtime] = []
+
+
 @pytest.fixture
 async def live(tmp_path: Path) -> AsyncIterator[Gateway]:
     async with gateway(tmp_path, registry()) as live:
+        _RUNTIMES.append(live.runtime)
         yield live
+        _RUNTIMES.clear()
 
 
 def body(*models: str, prompt: str = "Hello", **more: Any) -> Json:
@@ -83,7 +90,7 @@ def body(*models: str, prompt: str = "Hello", **more: Any) -> Json:
 def made(document: Json, **more: Any) -> tuple[Run, Remembers]:
     store = Remembers()
     plan = parse_matrix(document) if "cases" in document else parse(document)
-    return Run("run-1", plan, store, **more), store
+    return Run(_RUNTIMES[-1], "run-1", plan, store, **more), store
 
 
 async def read(run: Run) -> list[tuple[str, Json]]:

@@ -636,33 +636,6 @@ def test_a_request_without_a_stored_body_can_not_be_sent_again(ada: Client):
     assert "cannot be replayed" in response.content.decode()
 
 
-def test_a_replay_is_paid_from_the_persons_budget(ada: Client, monkeypatch: pytest.MonkeyPatch):
-    user = get_user_model().objects.get(username="ada")
-    row = translated()
-    session = f"playground-{user.pk}-replay"
-    asked_with: list[str] = []
-
-    async def ask(**values: Any) -> Any:
-        asked_with.append(values["session"])
-        return entry("req_asked")
-
-    monkeypatch.setattr("gateway.relay.run.playground_calls.run_playground_call", ask)
-    monkeypatch.setattr("console.pages.requests.replays._WAIT_S", 0)
-    url = reverse("request-replay", args=[row.pk])
-    ada.post(url)
-    assert asked_with == [session]
-    logged(
-        "req_again",
-        key_prefix="replay",
-        session=session,
-        cost_usd=Decimal(7),
-        started_at=time.time(),
-    )
-    response = ada.post(url, follow=True)
-    assert "playground budget" in response.content.decode()
-    assert len(asked_with) == 1
-
-
 def test_a_replay_is_linked_with_its_original(ada: Client):
     row = translated()
     again = logged(

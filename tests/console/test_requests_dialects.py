@@ -229,8 +229,9 @@ def test_what_was_logged_can_be_asked_again(tmp_path: Path, dialect: str) -> Non
     assert bodies is not None
 
     async def again() -> LogRecord:
-        async with gateway(tmp_path, OPEN):
+        async with gateway(tmp_path, OPEN) as live:
             return await playground_calls.run_playground_call(
+                live.runtime,
                 dialect=row.client_dialect,
                 body=bodies.client_request or b"",
                 caller="replay",

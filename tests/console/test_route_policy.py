@@ -98,7 +98,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         ({"cooldown_after": "0"}, "a number from 1 to 100"),
         ({"shadow_share": "150"}, "a number from 0 to 100"),
         ({"shadow_share": "5"}, "choose a route to mirror"),
-        ({"s1-active_hours": "always"}, "write it as"),
+        ({"s1-active_hours": "always"}, "use a form such as"),
         ({"s1-active_hours": "mon 08:00-18:00 Moon/Base"}, "there is no time zone"),
     ],
 )
@@ -133,7 +133,7 @@ def test_the_dry_run_goes_by_tags_and_sessions(ada: Client) -> None:
     tagged = {"t1-tags": "paid", "t2-tags": "default"}
     asked = {"dry-sample": "text", "dry-ignore-cooldowns": "1"}
     page = press(ada, "dry-run", **tagged, **asked, **{"dry-tags": "paid"}).content.decode()
-    assert "its tags are not those of the request" in page
+    assert "its tags do not match those of the request" in page
     chosen = set()
     for _ in range(4):
         typed = {"s1-strategy": "sticky", "dry-session": "conversation-7"}

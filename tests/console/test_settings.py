@@ -92,7 +92,7 @@ def test_a_variable_of_a_file_is_a_file(monkeypatch: Any) -> None:
         ("body_days", "99999999", "less than or equal"),
         ("masks", "fine-one\n(unclosed", "Line 2: not a regular expression"),
         ("masks", "a", "at least 3 characters"),
-        ("masks", r"(\w+\s?)+@acme", "say how often at most"),
+        ("masks", r"(\w+\s?)+@acme", "give a maximum"),
         ("masks", r"(?=x)secret", "look-around"),
         ("masks", "x\n" * 60, "at least 3 characters"),
     ],

@@ -204,7 +204,7 @@ class Daphne(Gateway):
             "from gateway.compat.litellm.config import read; "
             "from gateway.compat.litellm.config.apply import apply; "
             "from gateway.management.start.bootstrap import prepare; "
-            f"prepare(); apply(read({str(self._config)!r}))"
+            f"prepare(0); apply(read({str(self._config)!r}))"
         )
         shell = [sys.executable, "manage.py", "shell", "--no-imports", "-v", "0", "-c", code]
         subprocess.run(shell, cwd=ROOT, env=self.environment(), check=True)
@@ -319,7 +319,8 @@ def _environment(directory: Path) -> dict[str, str]:
     kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL") if k in os.environ}
     home = directory / "home"
     home.mkdir(exist_ok=True)
-    return {**kept, "HOME": str(home), "PYTHONDEVMODE": "0", "PYTHONUNBUFFERED": "1"}
+    fixed = {"PYTHONDEVMODE": "0", "PYTHONUNBUFFERED": "1", "DRAGOMAN_FIND_LOCAL_SERVERS": "false"}
+    return {**kept, **fixed, "HOME": str(home)}
 
 
 def _holds(journal: Path) -> bool:

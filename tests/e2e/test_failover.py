@@ -111,7 +111,7 @@ def test_a_database_that_is_gone_is_told_and_a_node_starts_without_it(
     until(lambda: (one.data_dir / "last-registry").exists())
     assert one.key.encode() not in (one.data_dir / "last-registry").read_bytes()
     proxy.go_silent()
-    until(lambda: "database_away" in ready(one)[1])
+    until(lambda: "database_unavailable" in ready(one)[1])
     assert ask(one) == 200
     headers = {"authorization": f"Bearer {one.key}"}
     asked = time.monotonic()
@@ -119,11 +119,11 @@ def test_a_database_that_is_gone_is_told_and_a_node_starts_without_it(
     assert time.monotonic() - asked < 20
     one.kill()
     one.start(ready=False)
-    assert "the database is away" in one.output
+    assert "the database is unavailable" in one.output
     assert ask(one) == 200
     status, reasons = ready(one)
     assert status == 200
-    assert {"database_away", "registry_stored"} <= set(reasons)
+    assert {"database_unavailable", "registry_stored"} <= set(reasons)
     before = rows(database)
     proxy.speak()
     until(lambda: ready(one) == (200, []))

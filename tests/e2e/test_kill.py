@@ -119,7 +119,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
             most = len(answered) + ENOUGH
             until(lambda: len(answered) >= most)
             until(lambda: before[0] not in (now := gateway.workers()) and len(now) == len(before))
-        line = f"a worker died pid={before[0]} exit_code=-9"
+        line = f"a worker process died pid={before[0]} exit_code=-9"
         until(lambda: line in gateway.output)
         lost = missing(gateway, answered)
         assert not lost, f"{len(lost)} of {len(answered)} are lost"
@@ -144,8 +144,8 @@ def test_workers_that_die_again_and_again_are_given_up(
         until(killed_until_it_ends, within_s=120)
         assert gateway.status == 3
         assert "workers_missing" in reasons
-        assert gateway.output.count("a worker died") == MAX_DEATHS
-        assert "the gateway gives up: 10 workers died within 5 minutes" in gateway.output
+        assert gateway.output.count("a worker process died") == MAX_DEATHS
+        assert "the gateway stops: 10 workers died within 5 minutes" in gateway.output
     finally:
         gateway.kill()
 

@@ -15,7 +15,7 @@ import anthropic
 import openai
 import pytest
 
-from tests.e2e.litellm_stand import (
+from tests.e2e.litellm_gateway import (
     BUSY,
     DOWN,
     AzureUpstream,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.litellm_stand import FromFile, Upstream, running, upstreams
+from tests.e2e.litellm_gateway import FromFile, Upstream, running, upstreams
 from tests.fakes.openai import KEY
 from tests.waits import until
 
@@ -188,6 +188,6 @@ def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path)
             until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
             refused = gateway.ask("gpt-4o")
             assert refused.status_code == 429
-            assert "the budget of the gateway of 0.01 USD a month" in refused.text
+            assert "the monthly budget of 0.01 USD of the gateway" in refused.text
         with running(tmp_path, text) as gateway:
             assert gateway.ask("gpt-4o").status_code == 429

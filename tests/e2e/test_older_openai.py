@@ -165,7 +165,7 @@ def test_a_probe_asks_each_model_for_what_it_can(stand: Stand) -> None:
     told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert told.returncode == 0, told.stdout + told.stderr
     assert [line.split()[0] for line in told.stdout.splitlines()] == ["ok"] * 3
-    assert told.stdout.count("a vector of") == 2
+    assert told.stdout.count("an embedding of") == 2
 
 
 def test_tokens_are_embedded_where_they_mean_something(client: openai.OpenAI) -> None:

@@ -7,10 +7,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import anthropic
 import httpx
 import ollama
 import openai
 import pytest
+from google import genai
+from google.genai import errors, types
 
 from tests.e2e.rig import Gateway, configured
 from tests.fakes import Call, Refusal, Say, Server, StrictAnthropic, StrictOpenAI
@@ -105,6 +108,26 @@ def test_a_stream_adds_up_to_the_answer(client: ollama.Client, model: str) -> No
     assert "".join(r.message.content or "" for r in rows) == "Hello from the strict upstream."
     assert [r.done for r in rows].count(True) == 1
     assert rows[-1].eval_count == 23
+
+
+@EACH
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_line_separators_in_a_text_do_not_cut_the_lines(
+    stand: Stand, client: ollama.Client, model: str, stream: bool
+) -> None:
+    """The SDK splits the body with `splitlines`, which knows more ends than JSON lines do."""
+    text = "one\u2028two\u2029three\x85four é 雪"
+    prompt = f"Separators, {model} {stream}"
+    stand.on(prompt, Say(text=text, calls=(Call("note", {"text": text}),)))
+    tools = [{"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}]
+    asked: dict[str, Any] = {"model": model, "messages": user(prompt), "tools": tools}
+    if stream:
+        messages = [row.message for row in client.chat(stream=True, **asked)]
+    else:
+        messages = [client.chat(**asked).message]
+    assert "".join(message.content or "" for message in messages) == text
+    (call,) = [call for message in messages for call in message.tool_calls or []]
+    assert call.function.arguments == {"text": text}
 
 
 @EACH
@@ -255,3 +278,36 @@ def test_the_management_api_is_still_there(stand: Stand) -> None:
     assert stand.gateway.api("/api/requests", limit=1) is not None
     answer = httpx.get(f"{stand.gateway.url}/api/openapi.json", timeout=10)
     assert answer.status_code in {200, 401}
+
+
+def test_a_key_that_is_no_ascii_is_refused_in_the_class_of_each_sdk(stand: Stand) -> None:
+    def spoil(request: Any) -> None:
+        for name in ("authorization", "x-api-key", "x-goog-api-key"):
+            if name in request.headers:
+                request.headers.encoding = "utf-8"
+                request.headers[name] = "sk-schlüssel€"
+
+    url, hooks = stand.gateway.url, {"request": [spoil]}
+    http = httpx.Client(event_hooks=hooks)
+    with http, pytest.raises(openai.AuthenticationError, match="API key"):
+        chat = openai.OpenAI(api_key="x", base_url=f"{url}/v1", http_client=http)
+        chat.chat.completions.create(model="gpt-4o", messages=[{"role": "user", "content": "x"}])
+    other = anthropic.DefaultHttpxClient(event_hooks=hooks)
+    with other, pytest.raises(anthropic.AuthenticationError, match="API key"):
+        claude = anthropic.Anthropic(api_key="x", base_url=url, http_client=other)
+        claude.messages.create(
+            model="gpt-4o", max_tokens=5, messages=[{"role": "user", "content": "x"}]
+        )
+    options = types.HttpOptions(base_url=url, httpx_client=httpx.Client(event_hooks=hooks))
+    with (
+        genai.Client(api_key="x", vertexai=False, http_options=options) as google,
+        pytest.raises(errors.ClientError, match="UNAUTHENTICATED"),
+    ):
+        google.models.generate_content(model="gpt-4o", contents="x")
+    headers = {"authorization": "Bearer x"}
+    with (
+        ollama.Client(host=url, headers=headers, event_hooks=hooks) as local,
+        pytest.raises(ollama.ResponseError, match="API key") as refused,
+    ):
+        local.chat(model="gpt-4o", messages=user("x"))
+    assert refused.value.status_code == 401

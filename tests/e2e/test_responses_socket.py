@@ -15,7 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from tests.e2e.keepers import CHAT, MESSAGES, OWN, Keepers, keepers
+from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
 from tests.e2e.rig import Daphne, Gateway
 from tests.fakes import Call, Say
 from tests.waits import PATIENCE_S, until
@@ -38,8 +38,8 @@ EXEC: Any = {
 @pytest.fixture(scope="module", params=[Gateway, Daphne], ids=["up", "daphne"])
 def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Keepers]:
-    with keepers(tmp_path_factory.mktemp("sockets"), request.param) as made:
+) -> Iterator[ResponseNodes]:
+    with response_nodes(tmp_path_factory.mktemp("sockets"), request.param) as made:
         yield made
 
 
@@ -97,14 +97,14 @@ def told(socket: ClientConnection) -> dict[str, Any]:
     return event
 
 
-def saw(site: Keepers, text: str) -> Any:
+def saw(site: ResponseNodes, text: str) -> Any:
     """The newest request with this text that a provider got; None if there is none yet."""
     servers = (site.openai, site.deepseek, site.anthropic)
     seen = [s for server in servers for s in server.requests if text.encode() in s.raw]
     return max(seen, key=lambda each: each.at, default=None)
 
 
-def left(site: Keepers, text: str) -> bool:
+def left(site: ResponseNodes, text: str) -> bool:
     """Whether the provider of this text sees its client leave, before it has said all."""
     until(lambda: (seen := saw(site, text)) and (seen.left_at is not None or seen.finished))
     return saw(site, text).left_at is not None
@@ -116,7 +116,7 @@ SDK = pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarni
 
 @SDK
 @ALL
-def test_the_sdk_holds_a_conversation(site: Keepers, model: str) -> None:
+def test_the_sdk_holds_a_conversation(site: ResponseNodes, model: str) -> None:
     previous: Any = None
     with (
         site.client(alone=False) as client,
@@ -138,7 +138,7 @@ def test_the_sdk_holds_a_conversation(site: Keepers, model: str) -> None:
 
 
 @ALL
-def test_a_tool_loop_as_codex_runs_it(site: Keepers, model: str) -> None:
+def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
     text = f"List the files, {model}"
     say = Say(
         reasoning="I look first",
@@ -171,7 +171,7 @@ def test_a_tool_loop_as_codex_runs_it(site: Keepers, model: str) -> None:
     assert said == "Found: README.md"
 
 
-def test_what_was_in_memory_ends_with_the_connection(site: Keepers) -> None:
+def test_what_was_in_memory_ends_with_the_connection(site: ResponseNodes) -> None:
     with opened(site.gateway) as socket:
         made = ask(socket, message("only here", MESSAGES))[-1]["response"]["id"]
         ask(socket, message("still here", MESSAGES, previous_response_id=made))
@@ -184,7 +184,7 @@ def test_what_was_in_memory_ends_with_the_connection(site: Keepers) -> None:
 
 
 @ALL
-def test_a_stored_response_goes_on_elsewhere(site: Keepers, model: str) -> None:
+def test_a_stored_response_goes_on_elsewhere(site: ResponseNodes, model: str) -> None:
     with opened(site.gateway) as socket:
         made = ask(socket, message(f"stored on {model}", model, store=True))[-1]["response"]
     with site.client() as client:
@@ -194,7 +194,7 @@ def test_a_stored_response_goes_on_elsewhere(site: Keepers, model: str) -> None:
         assert ask(socket, again)[-1]["type"] == "response.completed"
 
 
-def test_lanes_run_side_by_side_and_each_in_its_order(site: Keepers) -> None:
+def test_lanes_run_side_by_side_and_each_in_its_order(site: ResponseNodes) -> None:
     overtaken = threading.Event()
     site.anthropic.script.on("Take long", Say(text="slow", once=overtaken))
     with opened(site.gateway) as socket:
@@ -230,7 +230,7 @@ BAD: dict[str, tuple[Any, str | None]] = {
 
 
 @pytest.mark.parametrize("kind", list(BAD))
-def test_a_bad_message_is_told_and_the_connection_stays(site: Keepers, kind: str) -> None:
+def test_a_bad_message_is_told_and_the_connection_stays(site: ResponseNodes, kind: str) -> None:
     body, param = BAD[kind]
     with opened(site.gateway) as socket:
         (event,) = ask(socket, body)
@@ -241,13 +241,13 @@ def test_a_bad_message_is_told_and_the_connection_stays(site: Keepers, kind: str
         assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_an_acknowledgement_needs_no_answer(site: Keepers) -> None:
+def test_an_acknowledgement_needs_no_answer(site: ResponseNodes) -> None:
     with opened(site.gateway) as socket:
         socket.send(json.dumps({"type": "response.processed", "response_id": "resp_1"}))
         assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_too_many_requests_at_once_are_told(site: Keepers) -> None:
+def test_too_many_requests_at_once_are_told(site: ResponseNodes) -> None:
     refused = threading.Event()
     site.anthropic.script.on("Wait for it", Say(text="late", once=refused))
     with opened(site.gateway) as socket:
@@ -258,7 +258,7 @@ def test_too_many_requests_at_once_are_told(site: Keepers) -> None:
         assert (event["type"], event["status"]) == ("error", 429)
 
 
-def test_a_frame_that_is_too_large_closes_the_connection(site: Keepers) -> None:
+def test_a_frame_that_is_too_large_closes_the_connection(site: ResponseNodes) -> None:
     with opened(site.gateway) as socket:
         with pytest.raises(ConnectionClosed):
             socket.send("x" * (33 * 1024 * 1024))
@@ -269,7 +269,7 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: Keepers) -> None:
         assert ask(socket, message("small again", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_leaving_ends_the_call_of_the_provider(site: Keepers) -> None:
+def test_leaving_ends_the_call_of_the_provider(site: ResponseNodes) -> None:
     site.anthropic.script.on("Talk over the socket", Say(text="word " * 400, pace_s=0.02))
     with opened(site.gateway) as socket:
         socket.send(json.dumps(message("Talk over the socket", MESSAGES)))
@@ -277,7 +277,7 @@ def test_leaving_ends_the_call_of_the_provider(site: Keepers) -> None:
     assert left(site, "Talk over the socket")
 
 
-def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: Keepers) -> None:
+def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: ResponseNodes) -> None:
     site.anthropic.script.on("Break on the socket", Say(text="x" * 60, breaks="cut"))
     with opened(site.gateway) as socket:
         assert (
@@ -287,7 +287,7 @@ def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: Keepers) 
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"], ids=["foreign", "sandbox"])
-def test_a_page_of_another_site_is_refused(site: Keepers, origin: str) -> None:
+def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> None:
     with pytest.raises(InvalidStatus) as caught, opened(site.gateway, headers={"origin": origin}):
         pass
     assert caught.value.response.status_code == 403
@@ -301,7 +301,9 @@ def test_a_page_of_another_site_is_refused(site: Keepers, origin: str) -> None:
     ],
     ids=["wrong_key", "another_path"],
 )
-def test_a_refusal_says_why(site: Keepers, wrong: dict[str, Any], status: int, words: str) -> None:
+def test_a_refusal_says_why(
+    site: ResponseNodes, wrong: dict[str, Any], status: int, words: str
+) -> None:
     """Daphne puts no words into a refused handshake, so they come as the only event."""
     try:
         with opened(site.gateway, **wrong) as socket:
@@ -316,13 +318,13 @@ def test_a_refusal_says_why(site: Keepers, wrong: dict[str, Any], status: int, w
     assert words in event["error"]["message"]
 
 
-def test_a_page_of_this_site_may_connect(site: Keepers) -> None:
+def test_a_page_of_this_site_may_connect(site: ResponseNodes) -> None:
     origin = site.gateway.url
     with opened(site.gateway, headers={"origin": origin}) as socket:
         assert ask(socket, message("from a page", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_a_limit_counts_each_response(site: Keepers) -> None:
+def test_a_limit_counts_each_response(site: ResponseNodes) -> None:
     key = site.new_key(limit_rpm=2)
     with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
         for _ in range(2):
@@ -337,7 +339,7 @@ def test_a_limit_counts_each_response(site: Keepers) -> None:
         assert ready[-1]["type"] == "response.completed"
 
 
-def test_a_revoked_key_ends_with_its_next_message(site: Keepers) -> None:
+def test_a_revoked_key_ends_with_its_next_message(site: ResponseNodes) -> None:
     key = site.new_key()
     with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
         assert ask(socket, message("allowed", MESSAGES))[-1]["type"] == "response.completed"
@@ -352,7 +354,7 @@ def test_a_revoked_key_ends_with_its_next_message(site: Keepers) -> None:
         assert events[-1]["status"] == 401
 
 
-def test_each_turn_has_its_row(site: Keepers) -> None:
+def test_each_turn_has_its_row(site: ResponseNodes) -> None:
     own = "session-of-two-turns"
     with opened(site.gateway, headers={"session-id": own}) as socket:
         ask(socket, message("row one", MESSAGES))
@@ -364,7 +366,7 @@ def test_each_turn_has_its_row(site: Keepers) -> None:
 
 
 def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
-    with keepers(tmp_path) as site:
+    with response_nodes(tmp_path) as site:
         ending = threading.Event()
         site.anthropic.script.on("Finish this", Say(text="done " * 20, once=ending))
         with opened(site.gateway) as socket, opened(site.gateway) as idle:
@@ -383,7 +385,7 @@ def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
 
 
 @SDK
-def test_the_async_sdk_connects_too(site: Keepers) -> None:
+def test_the_async_sdk_connects_too(site: ResponseNodes) -> None:
     import asyncio
 
     async def talk() -> str:
@@ -402,7 +404,7 @@ def test_the_async_sdk_connects_too(site: Keepers) -> None:
 
 
 def test_daphne_ends_what_is_under_way(tmp_path: Path) -> None:
-    with keepers(tmp_path, Daphne) as site:
+    with response_nodes(tmp_path, Daphne) as site:
         site.anthropic.script.on("Never finish this", Say(text="go " * 2000, pace_s=0.02))
         with opened(site.gateway) as socket:
             socket.send(json.dumps(message("Never finish this", MESSAGES)))

@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -31,9 +32,14 @@ ASK = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
 class Up:
     """A running `up`: its base URL, its output, its end."""
 
-    def __init__(self, process: subprocess.Popen[str], output: Path, port: int) -> None:
+    def __init__(
+        self, process: subprocess.Popen[str], output: Path, port: int, authority: str = ""
+    ) -> None:
         self.process = process
-        self.base = f"http://127.0.0.1:{port}"
+        self.base = f"http{'s' if authority else ''}://127.0.0.1:{port}"
+        self.verify: ssl.SSLContext | bool = (
+            ssl.create_default_context(cadata=authority) if authority else True
+        )
         self._output = output
 
     @property
@@ -53,7 +59,12 @@ class Up:
         until = time.monotonic() + 60
         while time.monotonic() < until and self.process.poll() is None:
             with suppress(httpx.HTTPError):
-                if httpx.get(f"{self.base}/health/ready", timeout=5).status_code == 200:
+                if (
+                    httpx.get(
+                        f"{self.base}/health/ready", timeout=5, verify=self.verify
+                    ).status_code
+                    == 200
+                ):
                     return self
             time.sleep(0.02)
         raise AssertionError(self.output)
@@ -61,7 +72,9 @@ class Up:
     def chat(self, key: str | None = None, **body: object) -> httpx.Response:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         url = f"{self.base}/v1/chat/completions"
-        return httpx.post(url, json={**ASK, **body}, headers=headers, timeout=30)
+        return httpx.post(
+            url, json={**ASK, **body}, headers=headers, timeout=30, verify=self.verify
+        )
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
@@ -88,8 +101,8 @@ def environ(**more: str) -> dict[str, str]:
 
 
 @contextmanager
-def up(data: Path, *options: str, **more: str) -> Iterator[Up]:
-    """A gateway that has said it is ready; ended in any case."""
+def up(data: Path, *options: str, authority: str = "", **more: str) -> Iterator[Up]:
+    """A gateway that has said it is ready; ended in any case. `authority` is that of its TLS."""
     port, output = free_port(), data.parent / f"output-{time.monotonic_ns()}.txt"
     with output.open("w", encoding="utf-8") as file:
         process = subprocess.Popen(
@@ -103,7 +116,7 @@ def up(data: Path, *options: str, **more: str) -> Iterator[Up]:
             start_new_session=True,
         )
     try:
-        yield Up(process, output, port).ready()
+        yield Up(process, output, port, authority).ready()
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
@@ -265,19 +278,9 @@ def test_a_weak_master_key_is_refused_where_others_can_reach_it(tmp_path: Path) 
     assert "set a longer master_key" in words
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("model_list: [", "litellm_config.yaml:1: is not valid YAML"),
-        (
-            "model_list:\n- litellm_params: {model: x}",
-            "litellm_config.yaml:2: model_list[0]: needs a model_name",
-        ),
-    ],
-    ids=["bad YAML", "no name"],
-)
-def test_a_mistake_in_the_file_ends_the_start(tmp_path: Path, text: str, said: str) -> None:
-    status, words = refused(tmp_path / "data", "--config", configured(tmp_path, text))
+def test_a_file_that_is_not_yaml_ends_the_start(tmp_path: Path) -> None:
+    said = "litellm_config.yaml:1: is not valid YAML"
+    status, words = refused(tmp_path / "data", "--config", configured(tmp_path, "model_list: ["))
     assert status == 2
     assert said in words
 
@@ -295,12 +298,12 @@ def test_a_port_in_use_is_a_clear_message(tmp_path: Path) -> None:
         port = str(taken.getsockname()[1])
         status, words = refused(tmp_path / "data", "--port", port)
     assert status == 1
-    assert "another program listens there" in words
+    assert "another program uses this port" in words
 
 
 def test_a_database_that_is_not_there_is_a_clear_message(tmp_path: Path) -> None:
     url = f"postgresql://nobody:sk-secret@127.0.0.1:{free_port()}/none"
     status, words = refused(tmp_path / "data", DATABASE_URL=url)
     assert status == 1
-    assert "the database can not be used" in words
+    assert "the database cannot be used" in words
     assert "sk-secret" not in words

@@ -48,10 +48,10 @@ def test_a_file_is_read_by_the_names_of_its_columns() -> None:
     [
         ("", "must name the columns"),
         ("day,tokens\n", "must name the columns"),
-        ("day,cost\nsoon,1\n", "line 2: `soon` is no day"),
-        ("day,cost\n2026-11-20,much\n", "line 2: `much` is no amount"),
-        ("day,cost\n2026-11-20,NaN\n", "line 2: `NaN` is no amount"),
-        ("day,cost\n2026-11-20\n", "line 2: `` is no amount"),
+        ("day,cost\nsoon,1\n", "line 2: `soon` is not a date"),
+        ("day,cost\n2026-11-20,much\n", "line 2: `much` is not an amount"),
+        ("day,cost\n2026-11-20,NaN\n", "line 2: `NaN` is not an amount"),
+        ("day,cost\n2026-11-20\n", "line 2: `` is not an amount"),
     ],
 )
 def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, why: str) -> None:

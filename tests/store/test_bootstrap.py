@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import override_settings
 from pytest_django import Settings
 
@@ -16,6 +17,7 @@ from gateway import demo, models, store
 from gateway.compat.litellm import config as litellm_config
 from gateway.management.commands.up import configure, read
 from gateway.management.start import bootstrap
+from gateway.management.start.local_servers import FoundServer
 from gateway.models import Source
 from gateway.providers.catalog import PRESETS
 from tests.litellm.make import KEYS, written
@@ -28,12 +30,13 @@ def _no_keys(monkeypatch: pytest.MonkeyPatch, settings: Settings, tmp_path: Path
     for preset in PRESETS.values():
         for name in preset.env:
             monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # where AWS's and Google's credentials are
     settings.DATA_DIR = tmp_path
     settings.MASTER_KEY = ""
 
 
 def test_a_first_start_makes_all_that_a_first_call_needs() -> None:
-    started = bootstrap.prepare()
+    started = bootstrap.prepare(4000)
     snapshot = store.load_snapshot()
     assert snapshot.warnings == ()
     assert snapshot.routes["demo"].targets[0].model.label == "demo/demo"
@@ -43,24 +46,24 @@ def test_a_first_start_makes_all_that_a_first_call_needs() -> None:
 
 
 def test_the_next_start_makes_nothing_new() -> None:
-    bootstrap.prepare()
+    bootstrap.prepare(4000)
     version = store.current_version()
-    again = bootstrap.prepare()
+    again = bootstrap.prepare(4000)
     assert again.first_key is None
     assert store.current_version() == version
 
 
 def test_what_people_delete_does_not_come_back() -> None:
-    bootstrap.prepare()
+    bootstrap.prepare(4000)
     models.Route.objects.get(name="demo").delete()
-    bootstrap.prepare()
+    bootstrap.prepare(4000)
     assert not models.Route.objects.filter(name="demo").exists()
 
 
 def test_a_revoked_first_key_is_not_replaced() -> None:
-    bootstrap.prepare()
+    bootstrap.prepare(4000)
     models.ApiKey.objects.all().revoke()
-    assert bootstrap.prepare().first_key is None
+    assert bootstrap.prepare(4000).first_key is None
 
 
 def test_keys_of_the_environment_become_providers_that_hold_a_name_only(
@@ -68,7 +71,7 @@ def test_keys_of_the_environment_become_providers_that_hold_a_name_only(
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     monkeypatch.setenv("AZURE_API_KEY", "no base URL is known for it")
-    started = bootstrap.prepare()
+    started = bootstrap.prepare(4000)
     row = models.Provider.objects.get(name="openai")
     assert (row.source, row.credential_env, row.credential) == (
         Source.ENVIRONMENT,
@@ -76,6 +79,63 @@ def test_keys_of_the_environment_become_providers_that_hold_a_name_only(
         "",
     )
     assert started.environment_providers == ("openai (OPENAI_API_KEY)",)
+    (note,) = started.notes
+    assert "AZURE_API_BASE" in note
+
+
+def test_a_base_url_that_is_set_later_reaches_the_provider_unless_people_changed_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    monkeypatch.setenv("MISTRAL_API_KEY", "sk-secret")
+    bootstrap.prepare(4000)
+    models.Provider.objects.filter(name="mistral").update(source=Source.DATABASE)
+    monkeypatch.setenv("OPENAI_BASE_URL", "https://eu.example/v1/")
+    monkeypatch.setenv("MISTRAL_BASE_URL", "https://eu.example/v1/")
+    bootstrap.prepare(4000)
+    found = dict(models.Provider.objects.values_list("name", "base_url"))
+    assert (found["openai"], found["mistral"]) == ("https://eu.example/v1", "")
+
+
+def test_models_of_a_local_server_follow_its_list(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    """They can be called by their own name; a model that a route needs is not removed."""
+    settings.FIND_LOCAL_SERVERS = True
+
+    def offer(*names: str) -> None:
+        server = FoundServer("ollama", "http://127.0.0.1:11434", names)
+        monkeypatch.setattr(bootstrap, "find_local_servers", lambda port: [server])
+        bootstrap.prepare(4000)
+
+    offer("llama3:latest", "old", "routed")
+    route = models.Route.objects.create(name="r")
+    model = models.Model.objects.get(name="routed")
+    models.Target.objects.create(route=route, model=model)
+    offer("llama3:latest", "new")
+    names = models.Model.objects.filter(provider__name="ollama").values_list("name", flat=True)
+    assert sorted(names) == ["llama3:latest", "new", "routed"]
+    found = store.load_snapshot().route("llama3")
+    assert found is not None
+    assert found.name == "ollama/llama3:latest"
+
+
+def test_the_name_of_a_disabled_route_does_not_become_a_models_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    bootstrap.prepare(4000)
+    openai = models.Provider.objects.get(name="openai")
+    model = models.Model.objects.create(provider=openai, name="gpt-4.1")
+    for name in ("gpt-4o", "switched"):
+        route = models.Route.objects.create(name=name, enabled=False)
+        models.Target.objects.create(route=route, model=model)
+    models.Alias.objects.create(pattern="gpt-5*", route=route)
+    snapshot = store.load_snapshot()
+    assert snapshot.route("gpt-4.1") is not None
+    for name in ("gpt-4o", "gpt-5", "gpt-5-mini"):
+        assert snapshot.route(name) is None, name
+        assert name not in snapshot.known_names
 
 
 def test_the_setup_token_is_kept_as_a_hash_until_there_is_an_admin(tmp_path: Path) -> None:
@@ -99,13 +159,16 @@ def test_the_admin_key_is_named_only_where_no_master_key_is_set(tmp_path: Path) 
 @pytest.fixture
 def clean_environ(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     """The variables `configure` sets, put back after the test."""
-    own = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS")
+    own = ("MASTER_KEY", "OPEN", "LOG_BODIES", "MAX_REQUESTS", "KNOWN_MODELS")
+    own = (*own, "FIND_LOCAL_SERVERS")
     for name in (*(f"DRAGOMAN_{name}" for name in own), "FROM_FILE"):
         monkeypatch.setenv(name, "before")
         monkeypatch.delenv(name)
     settings.OPEN = False
     settings.LOG_BODIES = True
     settings.MAX_REQUESTS = 0
+    settings.KNOWN_MODELS = True
+    settings.FIND_LOCAL_SERVERS = True
 
 
 @pytest.mark.usefixtures("clean_environ")
@@ -138,6 +201,8 @@ def test_the_environments_master_key_wins(tmp_path: Path, settings: Settings) ->
 def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Settings) -> None:
     configure(litellm_config.read(written(tmp_path, "model_list: []"), KEYS), "127.0.0.1")
     assert settings.OPEN
+    assert (settings.KNOWN_MODELS, os.environ["DRAGOMAN_KNOWN_MODELS"]) == (False, "false")
+    assert os.environ["DRAGOMAN_FIND_LOCAL_SERVERS"] == "false"
     assert os.environ["DRAGOMAN_OPEN"] == "true"
 
 
@@ -186,7 +251,7 @@ def test_probe_calls_the_demo_provider(capsys: pytest.CaptureFixture[str]) -> No
     bootstrap.ensure_demo()
     call_command("probe")
     assert capsys.readouterr().out.startswith("ok      demo/demo  ")
-    with pytest.raises(CommandError, match="not every target answered"):
+    with pytest.raises(CommandError, match="some targets did not respond"):
         call_command("probe", "demo/demo-500")
     assert "had an error" in capsys.readouterr().out
 
@@ -199,3 +264,30 @@ def test_prunelogs_deletes_what_is_old(capsys: pytest.CaptureFixture[str]) -> No
     assert capsys.readouterr().out.strip() == "requests deleted: 1"
     with pytest.raises(CommandError, match="must not be negative"):
         call_command("prune_logs", "--days", "-1")
+
+
+def test_a_database_of_litellm_is_refused_before_it_is_changed() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute('CREATE TABLE "LiteLLM_VerificationToken" (token text)')
+    with pytest.raises(bootstrap.ForeignDatabase, match="database of its own"):
+        bootstrap.prepare(4000)
+
+
+@pytest.mark.usefixtures("clean_environ")
+def test_the_redis_of_a_file_is_used_unless_the_environment_has_one(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "before")
+    monkeypatch.delenv("REDIS_URL")
+    text = """
+        router_settings: {redis_host: cache.internal, redis_port: "6380", redis_password: p@ss}
+        litellm_settings: {cache: true, cache_params: {type: redis, host: other}}
+    """
+    found = litellm_config.read(written(tmp_path, text), KEYS)
+    assert any("its Redis is not used" in note for note in found.notes)
+    settings.REDIS_URL = ""
+    configure(found, "127.0.0.1")
+    assert settings.REDIS_URL == os.environ["REDIS_URL"] == "redis://:p%40ss@cache.internal:6380"
+    settings.REDIS_URL = "redis://mine"
+    configure(found, "127.0.0.1")
+    assert settings.REDIS_URL == "redis://mine"

@@ -71,7 +71,7 @@ def test_the_command_purges_one_or_all(capsys: pytest.CaptureFixture[str]) -> No
     two_routes()
     call_command("clear_cache", "first")
     call_command("clear_cache")
-    assert capsys.readouterr().out == "answers deleted: 1\nanswers deleted: 1\n"
+    assert capsys.readouterr().out == "cached responses deleted: 1\ncached responses deleted: 1\n"
     with pytest.raises(CommandError, match="there is no route nobody"):
         call_command("clear_cache", "nobody")
 

@@ -115,7 +115,7 @@ def test_dragomans_own_variables_are_given_to_no_provider(
 ) -> None:
     monkeypatch.setenv(name, SECRET)
     row = provider(credential_env=name)
-    with pytest.raises(LookupError, match="own"):
+    with pytest.raises(LookupError, match="Dragoman"):
         store.credential_of(row)
     assert not store.load_snapshot().providers["openai"].credential
 

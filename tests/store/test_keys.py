@@ -10,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from gateway import store
-from gateway.edge import auth
+from gateway.edge import admission
 from gateway.models import ApiKey
 from gateway.routing.snapshot import Limits
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 def test_a_key_is_shown_once_and_kept_as_a_hash() -> None:
     row, plain = store.create_key("ci", routes=["fast"], source_ref="x")
     kept = ApiKey.objects.get()
-    assert plain.startswith(auth.PREFIX)
+    assert plain.startswith(admission.PREFIX)
     assert plain.startswith(kept.prefix)
     assert len(plain) - len(kept.prefix) >= 40
     assert bytes(kept.digest) == store.digest(plain) == bytes(row.digest)
@@ -29,7 +29,9 @@ def test_a_key_is_shown_once_and_kept_as_a_hash() -> None:
 
 def test_the_digest_is_keyed() -> None:
     _, plain = store.create_key("ci")
-    assert auth.key_digest(plain, store.pepper()) != auth.key_digest(plain, b"another pepper")
+    assert admission.key_digest(plain, store.pepper()) != admission.key_digest(
+        plain, b"another pepper"
+    )
 
 
 def test_the_pepper_is_a_key_of_its_own(settings: object) -> None:

@@ -150,14 +150,14 @@ def test_a_route_that_people_made_keeps_its_name(tmp_path: Path) -> None:
     route("fast", model("gpt-5", provider("mine")))
     (note,) = apply(entries(tmp_path, GPT))
     assert note.startswith("litellm_config.yaml:")
-    assert "the route fast is not from this file; it stays as it is" in note
+    assert "the route fast was not created by this file; it is not changed" in note
     assert rows()["Target"] == ["fast -> mine/gpt-5"]
 
 
 def test_a_provider_that_people_made_is_not_given_the_files_traffic(tmp_path: Path) -> None:
     provider("openai", base_url="https://elsewhere.example/v1")
     (note,) = apply(entries(tmp_path, GPT))
-    assert "the provider openai is not from this file; here it is openai-" in note
+    assert "the provider openai was not created by this file; this one is named openai-" in note
     target = models.Target.objects.get()
     assert target.model.provider.name.startswith("openai-")
     assert target.model.provider.base_url == ""
@@ -178,7 +178,7 @@ def test_an_alias_that_people_made_keeps_its_name(tmp_path: Path) -> None:
     models.Alias.objects.create(pattern="quick", route=theirs)
     alias = {"router_settings": {"model_group_alias": {"quick": "fast"}}}
     (note,) = apply(entries(tmp_path, GPT, **alias))
-    assert "the alias quick is not from this file" in note
+    assert "the alias quick was not created by this file" in note
     assert models.Alias.objects.get().route.name == "theirs"
 
 
@@ -189,7 +189,7 @@ def test_what_people_built_on_a_files_row_keeps_it(tmp_path: Path) -> None:
     notes = apply(entries(tmp_path))
     assert rows()["Provider"] == ["openai-gpu-8000"]
     assert rows()["Model"] == ["openai-gpu-8000/added"]
-    assert "no longer there; it stays, as others need it" in notes[0]
+    assert "no longer in the file; it is kept because it is in use" in notes[0]
 
 
 def test_a_model_that_people_made_keeps_what_they_said(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_a_model_that_people_made_keeps_what_they_said(tmp_path: Path) -> None:
     model("gpt-4o", held, traits={"max_output": 1})
     found: dict[str, Any] = {**GPT, "model_info": {"max_tokens": 2}}
     (note,) = apply(entries(tmp_path, found))
-    assert "the model openai/gpt-4o is not from this file" in note
+    assert "the model openai/gpt-4o was not created by this file" in note
     assert models.Model.objects.get().traits == {"max_output": 1}
 
 
@@ -252,5 +252,5 @@ def test_limits_and_budgets_of_a_file_hold_for_whom_it_says(tmp_path: Path) -> N
 def test_what_people_set_for_all_requests_stays(tmp_path: Path) -> None:
     store.set_options({"budget": {"day_usd": "3"}})
     (note,) = apply(entries(tmp_path, GPT, litellm_settings={"max_budget": 100}))
-    assert "the setting budget is not from this file; it stays" in note
+    assert "the setting budget was not created by this file; it is not changed" in note
     assert store.load_snapshot().budget == Budget(day_usd=Decimal(3))

@@ -159,11 +159,11 @@ def test_it_is_in_the_audit_log() -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (b"nonsense", "this is no price list"),
-        (b"{}", "this is no price list"),
+        (b"nonsense", "this is not a price list"),
+        (b"{}", "this is not a price list"),
         (newer(usd=["-4", "15"]), "a price must be a number"),
         (newer(usd=["NaN", "15"]), "price"),
-        (newer().replace(b'"=claude-v1"', b'"/("'), "clauses can not be read"),
+        (newer().replace(b'"=claude-v1"', b'"/("'), "clauses are not valid"),
     ],
 )
 def test_what_is_no_price_list_is_refused(data: bytes, why: str) -> None:

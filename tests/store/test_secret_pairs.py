@@ -53,7 +53,7 @@ def test_another_encryption_key_leaves_the_provider_out(settings: Any) -> None:
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     found = store.load_snapshot()
     assert "mine" not in found.providers
-    assert "another encryption key" in found.warnings[0].why
+    assert "another key" in found.warnings[0].why
 
 
 def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> None:
@@ -74,7 +74,7 @@ def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
     with pytest.raises(Refused) as caught:
         written(row, base_url="http://two.test", **other)
     assert caught.value.field == f"{field}.x-a"
-    assert "give the value again" in caught.value.why
+    assert "enter the value again" in caught.value.why
     moved = written(row, base_url="http://two.test", **{**other, field: {"x-a": "new"}})
     assert getattr(Provider.objects.get(pk=moved.pk), field) == {"x-a": "new"}
 
@@ -102,7 +102,7 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
     monkeypatch.setenv(name, settings.SECRET_KEY)
     row = Provider(name="p", preset="custom", base_url="http://one.test")
     setattr(row, field, {"x-a": f"os.environ/{name}"})
-    with pytest.raises(InvalidField, match="Dragoman's own") as caught:
+    with pytest.raises(InvalidField, match="Dragoman") as caught:
         store.provider_value(row)
     assert caught.value.field == field
     assert settings.SECRET_KEY not in str(caught.value)

@@ -88,8 +88,8 @@ def _gone(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
     ("spoil", "told"),
     [
         (_of_another_version, "another version"),
-        (_with_another_key, "another encryption key"),
-        (_cut_off, "another encryption key"),
+        (_with_another_key, "another key"),
+        (_cut_off, "another key"),
         (_gone, "no registry"),
     ],
 )

@@ -127,8 +127,8 @@ def test_an_unknown_dimension_is_refused(names: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("since", "until", "why"),
     [
-        ("yesterday", "", "since: a day"),
-        ("", "x", "until: a day"),
+        ("yesterday", "", "since: must be a date"),
+        ("", "x", "until: must be a date"),
         ("2026-11-02", "2026-11-01", "before"),
     ],
 )

@@ -273,7 +273,7 @@ def test_the_command_says_what_it_did() -> None:
     UsageHour.objects.all().delete()
     out = StringIO()
     call_command("rollup", stdout=out)
-    assert out.getvalue().startswith("hours counted: ")
+    assert out.getvalue().startswith("hours recomputed: ")
     assert totals().requests == 1
 
 

@@ -1,13 +1,13 @@
 """Pictures of every page, in both themes and both sizes.
 
-    uv run python -m tests.browser.shots DIRECTORY [NAME ...]
+    uv run python -m tests.browser.screenshots DIRECTORY [NAME ...]
 
 Runs a site of its own, lets some clients call it, and writes NAME-{desktop,phone}-{light,dark}.png.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 
 from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE
-from tests.browser.places import PLACES, Place
+from tests.browser.pages import PLACES, Place
 from tests.browser.site import Site
 from tests.waits import until
 
@@ -89,13 +89,17 @@ def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:
             context.close()
 
 
-def main(argv: list[str]) -> None:
-    """Write the pictures."""
+def main() -> None:
+    """Write the screenshots."""
+    parser = argparse.ArgumentParser(description="Screenshots of every page.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("names", nargs="*", help="pages of tests/browser/pages.py; all without any")
+    arguments = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
-    folder = Path(argv[0])
+    folder: Path = arguments.directory
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [place for place in PLACES if not argv[1:] or place.name in argv[1:]]
+    wanted = [place for place in PLACES if not arguments.names or place.name in arguments.names]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         site = Site(Path(directory)).start().with_people().furnished()
         try:
@@ -110,4 +114,4 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

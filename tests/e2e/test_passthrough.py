@@ -1,4 +1,4 @@
-"""Official SDKs on a live gateway: pictures, sound, moderations, files, batches, rerank."""
+"""Official SDKs on a live gateway: images, audio, moderations, files, batches, rerank."""
 
 from __future__ import annotations
 

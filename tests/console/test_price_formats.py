@@ -1,4 +1,4 @@
-"""How prices and sizes are written."""
+"""Formats of prices and sizes."""
 
 from __future__ import annotations
 

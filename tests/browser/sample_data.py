@@ -24,11 +24,11 @@ TEXT = "Rules of the house. " * 300
 def main() -> None:
     """Providers, teams, keys, routes, requests, a bill, newer prices, a broken prompt cache."""
     django.setup()
-    names = registry()
+    names = registry() | alerts()
     from gateway import store
 
     store.write([*weeks(names), *session(), *oddities(), *checks()])
-    print(json.dumps(names | money()))
+    print(json.dumps(names | money() | evaluation()))
 
 
 def registry() -> dict[str, Any]:
@@ -78,6 +78,34 @@ def registry() -> dict[str, Any]:
     }
 
 
+def alerts() -> dict[str, Any]:
+    """Two channels, of which one fails, an active alert and a past one."""
+    from gateway.models import Alert, AlertChannel, AlertDelivery
+
+    now = dt.datetime.now(dt.UTC)
+    team = AlertChannel(name="#llm-alerts", kind="slack")
+    pager = AlertChannel(name="Pager", kind="webhook", events=["budget", "cooldown"])
+    for channel in (team, pager):
+        channel.destination = f"{NOWHERE}/hook"
+        channel.save()
+    AlertDelivery.objects.create(channel=team, sent_at=now)
+    AlertDelivery.objects.create(channel=pager, sent_at=now, error="HTTP 404")
+    for event, subject, message, resolved_at in (
+        ("cooldown", "gpt-5", "openai/gpt-5 is in cooldown after repeated failures.", None),
+        ("budget", "search agent", "API key search agent has used $1.62 of $2.00.", now),
+    ):
+        Alert.objects.create(
+            event=event,
+            subject=subject,
+            message=message,
+            node="gateway-1",
+            started_at=now - dt.timedelta(hours=2),
+            seen_at=now,
+            resolved_at=resolved_at,
+        )
+    return {"alert_channel": team.pk}
+
+
 def routes() -> None:
     """One that uses all there is, in two versions, and one to fall back to."""
     from gateway.models import Route
@@ -124,6 +152,58 @@ def routes() -> None:
     save_route(RouteSpec(name="coding", steps=(first,)), route=None, number=0, who="ada")
     row = Route.objects.get(name="coding")
     save_route(coding, route=row, number=1, who="ada", note="a fallback")
+
+
+def evaluation() -> dict[str, Any]:
+    """An evaluation of three models with two runs, the second with a regression."""
+    from django.contrib.auth import get_user_model
+
+    from console.evaluate.answers import Answer
+    from console.evaluate.assertions import parse_assertion
+    from console.evaluate.definition import Case, Definition, case_assertions, render_definition
+    from console.evaluate.report import result_of
+    from console.evaluate.scores import grade_answer
+    from console.evaluation_runs import store as runs
+    from console.models import Evaluation
+
+    cities = ("France Paris", "Norway Oslo", "Japan Tokyo", "Peru Lima", "Kenya Nairobi")
+    cases = tuple(
+        Case(variables=dict(zip(("country", "city"), c.split(), strict=True))) for c in cities
+    )
+    definition = Definition(
+        name="Capital cities",
+        models=("claude/" + PRIMARY, "openai/gpt-5", "openai/a-fine-tuned-model-with-a-long-name"),
+        messages=({"role": "user", "content": "What is the capital of {{country}}?"},),
+        assertions=(parse_assertion({"type": "contains", "value": "{{city}}"}),),
+        cases=cases,
+    )
+    owner = get_user_model().objects.get(username="ada")
+    row = Evaluation.objects.create(
+        owner=owner, name=definition.name, document=render_definition(definition), case_count=5
+    )
+    for number in (1, 2):
+        run = row.runs.create(
+            owner=owner, number=number, document=row.document, total=15, status="done"
+        )
+        results = []
+        for index, case in enumerate(cases):
+            for place, model in enumerate(definition.models):
+                wrong = (index + place + number) % 4 == 0
+                text = f"It is {'Atlantis' if wrong else case.variables['city']}, I would say."
+                answer = Answer(
+                    text=text,
+                    error="HTTP 429: slow down" if index == 4 and place == 2 else "",
+                    latency_ms=300.0 + 70 * index + 400 * place,
+                    cost_usd=0.00012 * (place + 1),
+                    input_tokens=12,
+                    output_tokens=9,
+                    request_id="req_s1",
+                )
+                grade = grade_answer(answer, case_assertions(definition, case), {}, None)
+                results.append(result_of(index, case, model, 0, answer, grade))
+        runs.save_results(run.pk, definition.models, results)
+        runs.store_summary(run)
+    return {"evaluation": row.pk, "evaluation_run": str(run.uuid)}
 
 
 def weeks(names: dict[str, Any]) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""Requests that no client made, on the pages of the log; and where those of clients were asked."""
+"""Internal requests (shadow, checks, batches) on the pages of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A gateway of two processes whose responses are asked after, and keys for it."""
+"""A gateway of two processes that stores responses, and its keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN, CHAT, MESSAGES = "gpt-5.6-sol", "deepseek-v4-pro", "claude-sonnet-4-5"
 
 
 @dataclass
-class Keepers:
+class ResponseNodes:
     """The gateway and the providers behind it."""
 
     gateway: Gateway
@@ -73,7 +73,9 @@ class Keepers:
 
 
 @contextmanager
-def keepers(directory: Path, served: Callable[..., Gateway] = Gateway) -> Iterator[Keepers]:
+def response_nodes(
+    directory: Path, served: Callable[..., Gateway] = Gateway
+) -> Iterator[ResponseNodes]:
     """Start it all, and end it well. `served`: by what, with as many processes as it can have."""
     with ExitStack() as stack:
         own = stack.enter_context(RememberingOpenAI())
@@ -89,5 +91,5 @@ def keepers(directory: Path, served: Callable[..., Gateway] = Gateway) -> Iterat
             rows.append({"model_name": public, "litellm_params": params})
         gateway = served(directory, configured(rows), workers=2).start()
         stack.callback(gateway.kill)
-        yield Keepers(gateway, own, deepseek, anthropic)
+        yield ResponseNodes(gateway, own, deepseek, anthropic)
         gateway.stop()

@@ -76,7 +76,7 @@ class Playground:
 
     def answer(self, letter: str) -> Locator:
         """What it says."""
-        return self.column(letter).locator(".answer")
+        return self.column(letter).locator(".answer-in")
 
     def state(self, letter: str) -> str | None:
         """How it stands: idle, busy, ok, fallback, failed, stopped, lost."""

@@ -1,4 +1,4 @@
-"""How amounts, differences, times and prices are written on every page."""
+"""Formats of amounts, differences, times and prices on all pages."""
 
 from __future__ import annotations
 

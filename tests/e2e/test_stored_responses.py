@@ -1,4 +1,4 @@
-"""Responses named by their id, with the real SDK on a gateway of two processes."""
+"""Stored responses retrieved by id, with the real SDK on two processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import httpx
 import openai
 import pytest
 
-from tests.e2e.keepers import CHAT, MESSAGES, OWN, Keepers, keepers
+from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
 from tests.fakes import Refusal, Say
 from tests.waits import until
 
@@ -25,13 +25,13 @@ STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keepers]:
-    with keepers(tmp_path_factory.mktemp("keepers")) as made:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResponseNodes]:
+    with response_nodes(tmp_path_factory.mktemp("response_nodes")) as made:
         yield made
 
 
 @pytest.fixture
-def client(site: Keepers) -> Iterator[openai.OpenAI]:
+def client(site: ResponseNodes) -> Iterator[openai.OpenAI]:
     with site.client() as made:
         yield made
 
@@ -44,7 +44,7 @@ def ask(client: openai.OpenAI, *, stream: bool = False, **asked: Any) -> Any:
         return events.get_final_response()
 
 
-def saw(site: Keepers, text: str) -> Any:
+def saw(site: ResponseNodes, text: str) -> Any:
     """The body of the newest request with this text that a provider got."""
     servers = (site.openai, site.deepseek, site.anthropic)
     seen = [s for server in servers for s in server.requests if text.encode() in s.raw]
@@ -58,7 +58,7 @@ def done(client: openai.OpenAI, response_id: str) -> Any:
     return client.responses.retrieve(response_id)
 
 
-def sees(site: Keepers, text: str) -> None:
+def sees(site: ResponseNodes, text: str) -> None:
     """Wait until a provider has got a request with this text."""
     servers = (site.openai, site.deepseek, site.anthropic)
     until(lambda: any(text.encode() in s.raw for server in servers for s in server.requests))
@@ -67,7 +67,7 @@ def sees(site: Keepers, text: str) -> None:
 @ALL
 @STREAM
 def test_a_conversation_goes_on_from_its_last_answer(
-    site: Keepers, client: openai.OpenAI, model: str, stream: bool
+    site: ResponseNodes, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     first = f"My name is Ada, {model} {stream}"
     last = ask(client, stream=stream, model=model, input=first)
@@ -87,7 +87,7 @@ def test_a_conversation_goes_on_from_its_last_answer(
 
 @FOREIGN
 def test_instructions_hold_for_their_own_answer_only(
-    site: Keepers, client: openai.OpenAI, model: str
+    site: ResponseNodes, client: openai.OpenAI, model: str
 ) -> None:
     first = ask(client, model=model, input="old rules", instructions="Speak like a pirate")
     asked = f"new rules on {model}"
@@ -122,7 +122,7 @@ def test_a_kept_response_is_read_and_deleted(client: openai.OpenAI, model: str) 
 
 
 def test_deleting_reaches_the_provider_that_keeps_it_too(
-    site: Keepers, client: openai.OpenAI
+    site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     made = ask(client, model=OWN, input="delete me everywhere")
     assert made.id in site.openai.stored
@@ -131,7 +131,7 @@ def test_deleting_reaches_the_provider_that_keeps_it_too(
 
 
 def test_what_a_provider_has_forgotten_comes_from_the_store(
-    site: Keepers, client: openai.OpenAI
+    site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     made = ask(client, model=OWN, input="You will forget this")
     site.openai.stored.discard(made.id)
@@ -141,7 +141,7 @@ def test_what_a_provider_has_forgotten_comes_from_the_store(
 
 
 def test_a_conversation_stays_with_the_provider_that_keeps_it(
-    site: Keepers, client: openai.OpenAI
+    site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     """The route's other target stands first, but only one knows the id."""
     made = ask(client, model=OWN, input="first at its own")
@@ -151,7 +151,7 @@ def test_a_conversation_stays_with_the_provider_that_keeps_it(
         assert saw(site, text).body.get("previous_response_id", "").startswith("resp_remembered")
 
 
-def test_a_conversation_can_change_providers(site: Keepers, client: openai.OpenAI) -> None:
+def test_a_conversation_can_change_providers(site: ResponseNodes, client: openai.OpenAI) -> None:
     made = ask(client, model=OWN, input="I was made by Responses")
     told = ask(client, model=MESSAGES, input="go on elsewhere", previous_response_id=made.id)
     back = ask(client, model=OWN, input="and back again", previous_response_id=told.id)
@@ -167,7 +167,7 @@ def test_what_is_not_to_be_stored_is_not(client: openai.OpenAI, model: str) -> N
         client.responses.retrieve(made.id)
 
 
-def test_a_response_is_for_its_key_alone(site: Keepers, client: openai.OpenAI) -> None:
+def test_a_response_is_for_its_key_alone(site: ResponseNodes, client: openai.OpenAI) -> None:
     with site.client(site.new_key()) as one, site.client(site.new_key()) as other:
         for model in (OWN, MESSAGES):
             made = ask(one, model=model, input="a secret of one key")
@@ -191,7 +191,7 @@ def test_a_response_is_for_its_key_alone(site: Keepers, client: openai.OpenAI) -
             assert one.responses.retrieve(made.id).id == made.id
 
 
-def test_keys_of_one_team_share_their_responses(site: Keepers) -> None:
+def test_keys_of_one_team_share_their_responses(site: ResponseNodes) -> None:
     code = (
         "from gateway.models import Team, ApiKey; t = Team.objects.create(name='readers');"
         "made = [store.create_key('e2e') for _ in range(2)];"
@@ -206,7 +206,7 @@ def test_keys_of_one_team_share_their_responses(site: Keepers) -> None:
         assert other.responses.retrieve(made.id).output_text == made.output_text
 
 
-def test_without_bodies_nothing_is_kept_and_the_answer_says_so(site: Keepers) -> None:
+def test_without_bodies_nothing_is_kept_and_the_answer_says_so(site: ResponseNodes) -> None:
     with site.client(site.new_key(log_bodies=False)) as client:
         raw = client.responses.with_raw_response.create(model=MESSAGES, input="no traces")
         assert "store" in raw.headers["x-dragoman-dropped"]
@@ -243,7 +243,7 @@ def test_input_items_come_in_pages(client: openai.OpenAI, model: str) -> None:
     assert [item.id for item in after.data] == [seen[4].id]
 
 
-def test_an_item_can_be_referred_to(site: Keepers, client: openai.OpenAI) -> None:
+def test_an_item_can_be_referred_to(site: ResponseNodes, client: openai.OpenAI) -> None:
     made = ask(client, model=MESSAGES, input="Refer to me later")
     (item,) = client.responses.input_items.list(made.id).data
     asked: Any = [
@@ -264,13 +264,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("path", list(BAD))
-def test_bad_questions_name_the_field(site: Keepers, path: str) -> None:
+def test_bad_questions_name_the_field(site: ResponseNodes, path: str) -> None:
     headers = {"authorization": f"Bearer {site.gateway.key}"}
     told = httpx.get(site.gateway.url + path, headers=headers)
     assert (told.status_code, told.json()["error"]["param"]) == (400, BAD[path])
 
 
-def test_methods_and_keys_are_checked(site: Keepers) -> None:
+def test_methods_and_keys_are_checked(site: ResponseNodes) -> None:
     url = f"{site.gateway.url}/v1/responses/resp_x"
     headers = {"authorization": f"Bearer {site.gateway.key}"}
     assert httpx.put(url, headers=headers).status_code == 405
@@ -295,7 +295,7 @@ def test_a_background_response_is_polled(client: openai.OpenAI, model: str) -> N
 
 @ALL
 def test_a_background_response_is_cancelled(
-    site: Keepers, client: openai.OpenAI, model: str
+    site: ResponseNodes, client: openai.OpenAI, model: str
 ) -> None:
     text = f"Think for very long, {model}"
     for server in (site.openai, site.deepseek, site.anthropic):
@@ -312,14 +312,16 @@ def test_a_background_response_is_cancelled(
         client.responses.cancel(plain.id)
 
 
-def test_a_background_response_that_fails_says_why(site: Keepers, client: openai.OpenAI) -> None:
-    why = Refusal(400, "invalid_request_error", "no such thing")
+def test_a_background_response_that_fails_says_why(
+    site: ResponseNodes, client: openai.OpenAI
+) -> None:
+    why = Refusal(400, "invalid_request_error", "not found")
     site.anthropic.script.on("Break in the background", Say(error=why))
     begun = ask(client, model=MESSAGES, input="Break in the background", background=True)
     told = done(client, begun.id)
     assert told.status == "failed"
     assert told.error is not None
-    assert "no such thing" in told.error.message
+    assert "not found" in told.error.message
 
 
 @ALL
@@ -375,7 +377,7 @@ def test_conversations_are_refused_in_words(client: openai.OpenAI, model: str) -
 
 
 def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -> None:
-    with keepers(tmp_path) as site:
+    with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Finish in peace", Say(text="done in peace", first_s=2))
         with site.client() as client:
             begun = ask(client, model=MESSAGES, input="Finish in peace", background=True)
@@ -387,7 +389,7 @@ def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -
 
 
 def test_what_a_killed_process_ran_has_failed(tmp_path: Path) -> None:
-    with keepers(tmp_path) as site:
+    with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Die with me", Say(text="late", first_s=60))
         with site.client() as client:
             begun = ask(client, model=MESSAGES, input="Die with me", background=True)

@@ -1,4 +1,4 @@
-"""How a gateway ends: ready no more before it takes no more, and never without its supervisor."""
+"""Shutdown: unready before the listener closes, and workers end with their supervisor."""
 
 from __future__ import annotations
 
@@ -69,4 +69,4 @@ def test_only_a_trusted_proxy_is_believed(tmp_path: Path) -> None:
 def test_a_proxy_that_is_no_address_is_a_clear_message(tmp_path: Path) -> None:
     status, words = refused(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="nginx")
     assert status == 1
-    assert "DRAGOMAN_TRUSTED_PROXIES: it must hold IP addresses or networks" in words
+    assert "DRAGOMAN_TRUSTED_PROXIES: must contain IP addresses or networks" in words

@@ -9,7 +9,7 @@ class Place(NamedTuple):
     """A page: a name for its pictures, where it is, and who may see it.
 
     `{request}` in a path stands for the newest request of the log, others for a name of
-    `tests.browser.furniture`.
+    `tests.browser.sample_data`.
     """
 
     name: str
@@ -21,6 +21,15 @@ PLACES = (
     Place("sign-in", "/console/sign-in", None),
     Place("overview", "/console/"),
     Place("playground", "/console/playground"),
+    Place("evaluate", "/console/evaluate"),
+    Place("evaluation-new", "/console/evaluate/new"),
+    Place("evaluation-import", "/console/evaluate/import"),
+    Place("evaluation", "/console/evaluate/{evaluation}"),
+    Place("evaluation-edit", "/console/evaluate/{evaluation}/edit"),
+    Place("evaluation-case", "/console/evaluate/{evaluation}/cases/0"),
+    Place("evaluation-log", "/console/evaluate/{evaluation}/log"),
+    Place("evaluation-run", "/console/evaluate/runs/{evaluation_run}"),
+    Place("evaluation-answers", "/console/evaluate/runs/{evaluation_run}/cases/0"),
     Place("requests", "/console/requests"),
     Place("requests-checks", "/console/requests?q=is:check"),
     Place("request", "/console/requests/{request}"),
@@ -56,6 +65,9 @@ PLACES = (
     Place("route-limits", "/console/limits/route/{coding}"),
     Place("target-limits", "/console/limits/target/1"),
     Place("provider-limits", "/console/limits/provider/{provider}"),
+    Place("alerts", "/console/alerts"),
+    Place("alert-channel", "/console/alerts/channels/{alert_channel}"),
+    Place("alert-channel-add", "/console/alerts/channels/add"),
     Place("usage", "/console/usage?span=30d"),
     Place("usage-project", "/console/usage?by=project"),
     Place("cost", "/console/cost?provider=claude"),

@@ -1,4 +1,4 @@
-"""What the playground keeps: runs, presets, votes, the day's money. No server."""
+"""What the playground stores: runs, presets, votes, daily spend. No server."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ from gateway.models import RequestLog
 
 pytestmark = pytest.mark.django_db
 
+# These runs are stored, but call no model.
+NOT_STARTED: Any = None
+
 
 @pytest.fixture
 def ada() -> User:
@@ -46,7 +49,7 @@ def document(prompt: str = "Hello") -> dict[str, Any]:
 
 def begun(user: User, prompt: str = "Hello") -> PlaygroundRun:
     body = document(prompt)
-    run = run_store.begin(user, parse(body), body)
+    run = run_store.begin(NOT_STARTED, user, parse(body), body)
     return PlaygroundRun.objects.get(uuid=UUID(run.id))
 
 
@@ -67,7 +70,7 @@ def test_a_run_is_listed_by_its_last_question(ada: User) -> None:
 
 def test_a_finished_run_is_read_as_it_was_told(ada: User) -> None:
     body = document()
-    run = run_store.begin(ada, parse(body), body)
+    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
     run.emit("start", {"col": "A", "n": 0, "model": "one"})
     run.emit("delta", {"col": "A", "n": 0, "kind": "text", "text": "Hi\n\nthere"})
     run.summary = {"columns": []}
@@ -81,7 +84,7 @@ def test_a_finished_run_is_read_as_it_was_told(ada: User) -> None:
 
 def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None:
     body = document()
-    run = run_store.begin(ada, parse(body), body)
+    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
     assert run_store.DatabaseRunStore().stops(run) == []
     for column in ("A", "A", "*"):
         PlaygroundRun.objects.request_stop(UUID(run.id), column)
@@ -90,7 +93,7 @@ def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None
 
 def test_a_run_is_running_while_its_process_says_so_and_interrupted_after(ada: User) -> None:
     body = document()
-    run = run_store.begin(ada, parse(body), body)
+    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
     long_ago = timezone.now() - dt.timedelta(minutes=5)
     PlaygroundRun.objects.update(created_at=long_ago)
 
@@ -106,7 +109,7 @@ def test_a_run_is_running_while_its_process_says_so_and_interrupted_after(ada: U
 
 def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: Client) -> None:
     body = document()
-    run = run_store.begin(ada, parse(body), body)
+    run = run_store.begin(NOT_STARTED, ada, parse(body), body)
     PlaygroundRun.objects.update(created_at=timezone.now() - dt.timedelta(minutes=5))
     client.force_login(ada)
     answer = client.get(f"/console/playground/runs/{run.id}/events?after=7")

@@ -1,0 +1,81 @@
+"""Pages and scripts format numbers and dates with the same text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import shutil
+import subprocess
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from console.templatetags import ui
+
+SCRIPT = Path(__file__).resolve().parents[2] / "static" / "js" / "format.js"
+NODE = shutil.which("node")
+MOMENT = dt.datetime(2026, 11, 2, 9, 5, 59, tzinfo=dt.UTC)
+# fmt: off
+VALUES: dict[str, list[Any]] = {
+    "ms": [
+        0, 0.04, 3.25, 9.94, 9.95, 24, 99.4, 99.5, 712, 994, 1270, 9994, 9995, 12_345, 99_949,
+        99_950, 184_000, 3_600_000, None,
+    ],
+    "usd": [
+        "0", "0.00000027", "0.000027", "0.00996", "0.0125", "0.0994", "0.1", "0.3", "2.5", "9.999",
+        "1234.5", "-0.03", "-12",
+    ],
+    "tokens": [0, 991, 9999, 10_000, 18_449, 99_949, 99_950, 999_499, 999_500, 2_100_000,
+               999_499_999, 3_200_000_000, None],
+    "count": [0, 7, 12_345, 1_000_000, None],
+    "percent": [0, 0.004, 0.034, 0.0994, 0.1, 0.666, 0.97, 1, None],
+}
+# fmt: on
+TEXTS = {
+    ("ms", 712): "0.71 s",
+    ("ms", 184_000): "3 min 4 s",
+    ("usd", "0.000027"): "$0.000027",
+    ("usd", "0.3"): "$0.30",
+    ("usd", "1234.5"): "$1,234.50",
+    ("tokens", 18_449): "18.4k",
+    ("percent", 0.034): "3.4 %",
+}
+
+
+def from_pages(name: str) -> list[str]:
+    """The texts of the template filter."""
+    values = [Decimal(v) if isinstance(v, str) else v for v in VALUES[name]]
+    return [getattr(ui, name)(value) for value in values]
+
+
+@pytest.mark.parametrize(("name", "value"), TEXTS, ids=lambda part: str(part))
+def test_a_filter_formats_a_value(name: str, value: Any) -> None:
+    texts = dict(zip(VALUES[name], from_pages(name), strict=True))
+    assert texts[value] == TEXTS[name, value]
+
+
+def test_dates_have_one_format() -> None:
+    assert ui.day(MOMENT) == ui.day(MOMENT.date()) == "2 Nov 2026"
+    assert ui.minute(MOMENT) == "2 Nov 2026, 09:05"
+    assert ">2 Nov 2026, 09:05:59<" in ui.timestamp(MOMENT)
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node: apt-get install nodejs")
+def test_scripts_format_like_pages(tmp_path: Path) -> None:
+    shutil.copy(SCRIPT, tmp_path / "format.mjs")
+    (tmp_path / "print.mjs").write_text(
+        'globalThis.document = { documentElement: { lang: "en" } };\n'
+        'const format = await import("./format.mjs");\n'
+        f"const values = {json.dumps(VALUES)};\n"
+        f"const texts = {{ minute: [format.minute({json.dumps(MOMENT.isoformat())})] }};\n"
+        "for (const name in values) texts[name] = values[name].map(format[name]);\n"
+        "console.log(JSON.stringify(texts));\n"
+    )
+    command = [str(NODE), str(tmp_path / "print.mjs")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    texts = json.loads(done.stdout)
+    assert texts.pop("minute") == [ui.minute(MOMENT)]
+    assert texts == {name: from_pages(name) for name in VALUES}
