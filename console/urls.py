@@ -47,7 +47,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("import", imports, name="import"),
     path("playground", pg.playground, name="playground"),
     path("playground/runs", pg.runs, name="playground-runs"),
-    path("playground/matrix", pg.run_matrix, name="playground-matrix"),
     path("playground/runs/<uuid:run>", pg.run_one, name="playground-run"),
     path("playground/runs/<uuid:run>.<str:form>", pg.run_one, name="playground-export"),
     path("playground/runs/<uuid:run>/stop", pg.run_stop, name="playground-stop"),

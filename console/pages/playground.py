@@ -1,4 +1,4 @@
-"""`/console/playground`: runs, matrices, votes, history, presets, exports, code."""
+"""`/console/playground`: runs, votes, history, presets, exports, code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from console.playground import boot, budget, code, export, history, prefill, run
 from console.playground import run as active_runs
 from console.playground.events import encode_event
 from console.playground.plan import COLUMN_LETTERS, Plan
-from console.playground.plan_parser import parse, parse_matrix
+from console.playground.plan_parser import parse
 from console.playground.translation import translate_answer
 from console.playground.validation import Invalid, Json, is_storable
 from gateway import store
@@ -56,23 +56,24 @@ def json_errors(view: View) -> View:
         user = await request.auser()
         if not user.is_authenticated:
             message = _("Your session has ended. Sign in to continue.")
-            return _json({"errors": {"": message}, "sign_in": sign_in_url(request)}, 401)
+            return json_response({"errors": {"": message}, "sign_in": sign_in_url(request)}, 401)
         try:
             return await view(request, user, *args, **kwargs)
         except Invalid as invalid:
-            return _json({"errors": invalid.errors}, 400)
+            return json_response({"errors": invalid.errors}, 400)
         except GatewayError as failure:
             error = failure.error
-            return _json({"errors": {error.param or "": error.message}}, 400)
+            return json_response({"errors": {error.param or "": error.message}}, 400)
         except PlaygroundRun.DoesNotExist:
-            return _json({"errors": {"": _("This run does not exist.")}}, 404)
+            return json_response({"errors": {"": _("This run does not exist.")}}, 404)
         except PlaygroundPreset.DoesNotExist:
-            return _json({"errors": {"": _("This preset does not exist.")}}, 404)
+            return json_response({"errors": {"": _("This preset does not exist.")}}, 404)
 
     return answered
 
 
-def _json(content: Any, status: int = 200) -> HttpResponse:
+def json_response(content: Any, status: int = 200) -> HttpResponse:
+    """A JSON response that is not cached."""
     reply = HttpResponse(msgspec.json.encode(content), status=status)
     reply["Content-Type"] = "application/json"
     reply["Cache-Control"] = "no-store"
@@ -195,22 +196,14 @@ def _requested_settings(request: HttpRequest) -> Json | None:
 @json_errors
 async def runs(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Start a run; the response streams its events."""
-    plan, document = await sync_to_async(_read_plan)(request, parse)
+    plan, document = await sync_to_async(read_plan)(request)
     return await _begin(request, user, plan, document)
 
 
-@require_POST
-@json_errors
-async def run_matrix(request: HttpRequest, user: Any) -> HttpResponseBase:
-    """Start a matrix run; the response streams its events."""
-    plan, document = await sync_to_async(_read_plan)(request, parse_matrix)
-    return await _begin(request, user, plan, document)
-
-
-def _read_plan(request: HttpRequest, read: Callable[[Any], Plan]) -> tuple[Plan, Json]:
+def read_plan(request: HttpRequest) -> tuple[Plan, Json]:
     """Plan and its document. Runs in a thread, as images and schemas take time to validate."""
     document = _object(request)
-    plan = read(document)
+    plan = parse(document)
     pk = document.get("logged_request")
     if isinstance(pk, int) and may_read_bodies(request.user):
         plan = msgspec.structs.replace(plan, logged=prefill.logged_body(pk))
@@ -220,9 +213,9 @@ def _read_plan(request: HttpRequest, read: Callable[[Any], Plan]) -> tuple[Plan,
 async def _begin(request: HttpRequest, user: Any, plan: Plan, document: Json) -> HttpResponseBase:
     if active_runs.count_running_for(user.pk) >= MAX_RUNNING:
         message = _("%d of your runs are still in progress. Stop one first.") % MAX_RUNNING
-        return _json({"errors": {"": message}}, 429)
+        return json_response({"errors": {"": message}}, 429)
     if await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
-        return _json({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
+        return json_response({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
     runtime = await lazy_runtime(request).get()
     run = await sync_to_async(run_store.begin)(runtime, user, plan, document)
     return await _stream(run.stream())
@@ -241,7 +234,7 @@ async def run_stop(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
         live.stop(column)
     elif row.ended_at is None:
         await sync_to_async(PlaygroundRun.objects.request_stop)(run, column or "*")
-    return _json({"stopped": live is not None or row.ended_at is None})
+    return json_response({"stopped": live is not None or row.ended_at is None})
 
 
 @require_GET
@@ -276,15 +269,13 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     """A column of a run in another client dialect."""
     row = await _row(user, run)
     plan = await sync_to_async(run_store.plan_of)(row)
-    column, case = run_store.select_column_and_case(
-        plan, request.GET.get("col", ""), request.GET.get("case", "")
-    )
+    column = run_store.select_column(plan, request.GET.get("col", ""))
     dialect = request.GET.get("dialect") or plan.dialect
     if dialect not in OFFERED:
         raise Invalid({"dialect": _("This dialect is not supported.")})
     results = await sync_to_async(run_store.results_of)(row)
     answer = next(iter(results.of(column.id)), None)
-    return _json(translate_answer(await _snapshot(request), dialect, column, case, answer))
+    return json_response(translate_answer(await _snapshot(request), dialect, column, answer))
 
 
 @require_GET
@@ -300,7 +291,7 @@ async def run_code(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
 @json_errors
 async def code_of(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Client code for these settings, without a run."""
-    plan, _document = await sync_to_async(_read_plan)(request, parse)
+    plan, _document = await sync_to_async(read_plan)(request)
     return _code(request, plan)
 
 
@@ -308,10 +299,10 @@ def _code(request: HttpRequest, plan: Plan) -> HttpResponse:
     lang = request.GET.get("lang", "curl")
     if lang not in code.RENDERERS:
         raise Invalid({"lang": _("Must be one of %s.") % ", ".join(code.RENDERERS)})
-    column, case = run_store.select_column_and_case(plan, request.GET.get("col", ""), "")
+    column = run_store.select_column(plan, request.GET.get("col", ""))
     base = f"{request.scheme}://{request.get_host()}"
-    text = code.render_code(lang, base, plan.dialect, column, case)
-    return _json({"lang": lang, "code": text, "key": code.KEY_VARIABLE})
+    text = code.render_code(lang, base, plan.dialect, column)
+    return json_response({"lang": lang, "code": text, "key": code.KEY_VARIABLE})
 
 
 @require_http_methods(["GET", "DELETE"])
@@ -325,7 +316,7 @@ async def run_one(
         raise Invalid({"form": _("Must be one of %s.") % "json, csv, md"})
     if request.method == "DELETE":
         await row.adelete()
-        return _json({"deleted": str(run)})
+        return json_response({"deleted": str(run)})
     results = await sync_to_async(run_store.results_of)(row)
     if form == "csv":
         reply = HttpResponse(export.as_csv(results), content_type="text/csv; charset=utf-8")
@@ -346,7 +337,7 @@ async def run_history(request: HttpRequest, user: Any) -> HttpResponseBase:
     """A page of the runs visible to a user, newest first."""
     before = request.GET.get("before", "")
     page = history.page(user, int(before) if before.isdigit() else None)
-    return _json(await sync_to_async(page)())
+    return json_response(await sync_to_async(page)())
 
 
 # --- votes -------------------------------------------------------------------------------
@@ -356,7 +347,7 @@ async def run_history(request: HttpRequest, user: Any) -> HttpResponseBase:
 @json_errors
 async def votes(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Vote on a run; the response reveals the models."""
-    return _json(await sync_to_async(scoreboard.vote)(user, _object(request)))
+    return json_response(await sync_to_async(scoreboard.vote)(user, _object(request)))
 
 
 @require_GET
@@ -366,7 +357,7 @@ async def scores(request: HttpRequest, user: Any) -> HttpResponseBase:
     preset = request.GET.get("preset")
     ballots = Vote.objects.visible_to(user).for_preset(preset).order_by("pk")
     rows = await sync_to_async(lambda: scoreboard.table(ballots))()
-    return _json({"preset": preset, "rows": rows, "votes": await ballots.acount()})
+    return json_response({"preset": preset, "rows": rows, "votes": await ballots.acount()})
 
 
 # --- presets -----------------------------------------------------------------------------
@@ -379,7 +370,7 @@ async def presets(request: HttpRequest, user: Any) -> HttpResponseBase:
     if request.method == "GET":
         rows_of_user = PlaygroundPreset.objects.owned_by(user).newest()
         rows = [{"id": p.pk, "name": p.name, "version": p.version} async for p in rows_of_user]
-        return _json({"presets": rows})
+        return json_response({"presets": rows})
     body = _object(request)
     name, document = body.get("name"), body.get("document") or body.get("settings")
     if not isinstance(name, str) or not 0 < len(name.strip()) <= 100:
@@ -387,7 +378,7 @@ async def presets(request: HttpRequest, user: Any) -> HttpResponseBase:
     if not isinstance(document, dict):
         raise Invalid({"document": _("Must be a JSON object.")})
     saved = await sync_to_async(PlaygroundPreset.objects.save_version)(user, name.strip(), document)
-    return _json({"id": saved.pk, "name": saved.name, "version": saved.version}, 201)
+    return json_response({"id": saved.pk, "name": saved.name, "version": saved.version}, 201)
 
 
 @require_http_methods(["GET", "DELETE"])
@@ -398,6 +389,6 @@ async def preset(request: HttpRequest, user: Any, pk: int) -> HttpResponseBase:
     row = await presets.aget(pk=pk)
     if request.method == "GET":
         versions = [version async for version in presets.by_name(row.name).order_by("-version")]
-        return _json(prefill.preset_document(row, versions))
+        return json_response(prefill.preset_document(row, versions))
     await sync_to_async(lambda: presets.by_name(row.name).delete())()
-    return _json({"deleted": row.name})
+    return json_response({"deleted": row.name})

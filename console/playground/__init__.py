@@ -6,7 +6,7 @@
     events           event stream of a run: live, stored, replayed
     results          events -> AnswerResult of each answer
     verdicts         checks of structured output and tool calls
-    column_stats, matrix, scoreboard                several answers compared
+    column_stats, scoreboard                        several answers compared
     code, export, prefill, boot, budget, history    other features of the page
 
 Runs go through `gateway.relay.run.playground_calls`, like every internal call, and are logged.

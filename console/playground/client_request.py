@@ -14,13 +14,10 @@ import msgspec
 from console.playground.logged_settings import LoggedSettings
 from console.playground.plan import (
     EMPTY_SCHEMA,
-    Case,
     Column,
     GenerationParams,
     PromptSettings,
     Tool,
-    settings_for,
-    turns_for,
 )
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.request import (
@@ -58,13 +55,13 @@ _CACHES: dict[str, Any] = {"anthropic_messages": "cache_control", "openai_chat":
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
-def build_request(column: Column, case: Case, *, stream: bool) -> Request:
-    """Canonical request of a column for a case.
+def build_request(column: Column, *, stream: bool) -> Request:
+    """Canonical request of a column.
 
     A setting that the page displays as it was in the logged request is the logged one, with
     all that the page does not display of it.
     """
-    settings = settings_for(column, case)
+    settings = column.settings
     params, logged = settings.params, settings.logged_settings or LoggedSettings()
     unedited = displayed_settings(logged)
     effort = params.reasoning_effort
@@ -78,7 +75,7 @@ def build_request(column: Column, case: Case, *, stream: bool) -> Request:
         else (Text(text=settings.system),)
         if settings.system
         else (),
-        turns=turns_for(column, case),
+        turns=column.turns,
         tools=_tools(settings, logged),
         tool_choice=logged.tool_choice
         if _same_choice(params, unedited.params) and is_logged

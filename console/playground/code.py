@@ -11,7 +11,7 @@ from typing import Any
 
 from console.dialects import headers_of, path_of
 from console.playground import client_request
-from console.playground.plan import Case, Column
+from console.playground.plan import Column
 from console.shell import quote
 
 Json = dict[str, Any]
@@ -24,19 +24,17 @@ _GEMINI = "gemini"
 _OLLAMA = "ollama"
 
 
-def render_code(lang: str, base: str, dialect: str, column: Column, case: Case) -> str:
+def render_code(lang: str, base: str, dialect: str, column: Column) -> str:
     """Code in a language of RENDERERS. Raises GatewayError, and KeyError for an unknown one."""
-    return RENDERERS[lang](base.rstrip("/"), dialect, column, case)
+    return RENDERERS[lang](base.rstrip("/"), dialect, column)
 
 
-def _body(dialect: str, column: Column, case: Case) -> Json:
-    return client_request.render_body(
-        dialect, client_request.build_request(column, case, stream=True)
-    )[0]
+def _body(dialect: str, column: Column) -> Json:
+    return client_request.render_body(dialect, client_request.build_request(column, stream=True))[0]
 
 
-def _curl(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(dialect, column, case)
+def _curl(base: str, dialect: str, column: Column) -> str:
+    body = _body(dialect, column)
     path = path_of(dialect, column.model, stream=True)
     lines = [f"curl -N {quote(base + path)}"]
     # Double quotes: the shell puts the key in.
@@ -46,8 +44,8 @@ def _curl(base: str, dialect: str, column: Column, case: Case) -> str:
     return " \\\n  ".join(lines) + "\n"
 
 
-def _python_openai(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_CHAT, column, case)
+def _python_openai(base: str, dialect: str, column: Column) -> str:
+    body = _body(_CHAT, column)
     return f"""import os
 
 from openai import OpenAI
@@ -63,8 +61,8 @@ for chunk in stream:
 """
 
 
-def _python_responses(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_RESPONSES, column, case)
+def _python_responses(base: str, dialect: str, column: Column) -> str:
+    body = _body(_RESPONSES, column)
     return f"""import os
 
 from openai import OpenAI
@@ -80,8 +78,8 @@ for event in stream:
 """
 
 
-def _python_anthropic(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_ANTHROPIC, column, case)
+def _python_anthropic(base: str, dialect: str, column: Column) -> str:
+    body = _body(_ANTHROPIC, column)
     body.pop("stream", None)
     return f"""import os
 
@@ -97,9 +95,9 @@ with client.messages.stream(
 """
 
 
-def _python_gemini(base: str, dialect: str, column: Column, case: Case) -> str:
+def _python_gemini(base: str, dialect: str, column: Column) -> str:
     """The SDK's `config` merges `generationConfig` with the other fields of the body."""
-    body = _body(_GEMINI, column, case)
+    body = _body(_GEMINI, column)
     contents = body.pop("contents")
     config = {**body.pop("generationConfig", {}), **body}
     arguments = {"model": column.model, "contents": contents, "config": config or None}
@@ -122,8 +120,8 @@ for chunk in client.models.generate_content_stream(
 """
 
 
-def _python_ollama(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_OLLAMA, column, case)
+def _python_ollama(base: str, dialect: str, column: Column) -> str:
+    body = _body(_OLLAMA, column)
     return f"""import os
 
 from ollama import Client
@@ -140,8 +138,8 @@ for part in client.chat(
 """
 
 
-def _javascript(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_CHAT, column, case)
+def _javascript(base: str, dialect: str, column: Column) -> str:
+    body = _body(_CHAT, column)
     return f"""{_client_js(base)}
 const stream = await client.chat.completions.create({_js_object(body)});
 for await (const chunk of stream) {{
@@ -150,8 +148,8 @@ for await (const chunk of stream) {{
 """
 
 
-def _javascript_responses(base: str, dialect: str, column: Column, case: Case) -> str:
-    body = _body(_RESPONSES, column, case)
+def _javascript_responses(base: str, dialect: str, column: Column) -> str:
+    body = _body(_RESPONSES, column)
     return f"""{_client_js(base)}
 const stream = await client.responses.create({_js_object(body)});
 for await (const event of stream) {{
@@ -174,7 +172,7 @@ def _js_object(body: Json) -> str:
     return json.dumps(body, ensure_ascii=False, indent=2)
 
 
-RENDERERS: dict[str, Callable[[str, str, Column, Case], str]] = {
+RENDERERS: dict[str, Callable[[str, str, Column], str]] = {
     "curl": _curl,
     "python-openai": _python_openai,
     "python-responses": _python_responses,

@@ -17,7 +17,7 @@ from console.playground import client_request, verdicts
 from console.playground.budget import PLAYGROUND_KEY_PREFIX
 from console.playground.logged_settings import LoggedBody, body_for, same_request
 from console.playground.messages import tool_result, tool_result_text
-from console.playground.plan import Case, Column, Tool, settings_for
+from console.playground.plan import Column, Tool
 from console.playground.results import AnswerResult, ReceivedToolCall
 from console.playground.stream_listener import StreamListener
 from gateway.canon.errors import Error, GatewayError
@@ -46,26 +46,25 @@ class ColumnRun:
         runtime: Runtime,
         emit: Emit,
         column: Column,
-        case: Case,
+        repetition: int,
         *,
         dialect: str,
-        scope: Json,
         session: str,
         stream: bool = True,
         logged: LoggedBody | None = None,
         budget_refusal: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.column = column
-        self.settings = settings_for(column, case)
-        self.answer = AnswerResult(col=column.id, n=scope["n"], case=scope.get("case"))
+        self.settings = column.settings
+        self.answer = AnswerResult(col=column.id, n=repetition)
         self.entries: list[LogRecord] = []
         self.attempts: list[Attempt] = []
         self.last_event_at = self.started_at = time.perf_counter()
         self.ended = False
         self.cost = 0.0
         self._runtime = runtime
-        self._emit, self._scope = emit, scope
-        self._case, self._dialect, self._stream = case, dialect, stream
+        self._emit, self._scope = emit, {"col": column.id, "n": repetition}
+        self._dialect, self._stream = dialect, stream
         self._logged = logged
         self._session, self._budget_refusal = session, budget_refusal
         self._listener = StreamListener(self)
@@ -88,7 +87,7 @@ class ColumnRun:
             self._end("error", failure.error)
 
     async def _run_rounds(self) -> None:
-        request = client_request.build_request(self.column, self._case, stream=self._stream)
+        request = client_request.build_request(self.column, stream=self._stream)
         for number in range(MAX_ROUNDS):
             body, notes = self._render_body(request)
             if number == 0:

@@ -14,7 +14,6 @@ Json = dict[str, Any]
 
 HEADER = (
     "column",
-    "case",
     "run",
     "provider",
     "model",
@@ -66,7 +65,6 @@ def _row(answer: AnswerResult) -> Json:
     schema, tools = answer.verdicts.get("schema"), answer.verdicts.get("tools")
     values = (
         answer.col,
-        answer.case,
         answer.n + 1,
         end.get("provider"),
         answer.model,

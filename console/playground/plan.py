@@ -11,9 +11,6 @@ from gateway.canon.request import Turn
 
 MAX_COLUMNS = 8
 MAX_REPEATS = 20
-MAX_CASES = 100
-# Answers of one run: columns x cases x repetitions.
-MAX_ANSWERS = 800
 COLUMN_LETTERS = "ABCDEFGH"
 # Schema of a tool without arguments.
 EMPTY_SCHEMA: dict[str, Any] = {"type": "object", "properties": {}}
@@ -66,25 +63,16 @@ class PromptSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """One model with its settings. `turns` is its conversation if not the shared one."""
+    """One model with its settings and its conversation."""
 
     id: str
     model: str
     settings: PromptSettings = PromptSettings()
-    turns: tuple[Turn, ...] | None = None
-
-
-class Case(msgspec.Struct, frozen=True, kw_only=True):
-    """One row of a matrix; `expected` and `schema` override the values of the columns."""
-
-    name: str
-    turns: tuple[Turn, ...]
-    expected: tuple[ExpectedCall, ...] | None = None
-    schema: dict[str, Any] | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A complete run. Outside a matrix, `cases` has one entry without a name.
+    """A complete run: each column answers its own conversation.
 
     `blind` hides the models of the columns until the user has voted; `preset` is the
     preset whose scoreboard counts the vote. `logged` is the body that an unedited request
@@ -93,25 +81,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     dialect: str
     columns: tuple[Column, ...]
-    cases: tuple[Case, ...]
-    matrix: bool = False
     repeat: int = 1
     stream: bool = True
     blind: bool = False
     preset: str = ""
     logged: LoggedBody | None = None
-
-
-def settings_for(column: Column, case: Case) -> PromptSettings:
-    """Settings of a column for a case of the matrix."""
-    overrides: dict[str, Any] = {}
-    if case.expected is not None:
-        overrides["expected"] = case.expected
-    if case.schema is not None:
-        overrides["schema"] = case.schema
-    return msgspec.structs.replace(column.settings, **overrides)
-
-
-def turns_for(column: Column, case: Case) -> tuple[Turn, ...]:
-    """The conversation that a column answers."""
-    return case.turns if column.turns is None else column.turns

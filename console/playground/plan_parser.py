@@ -12,11 +12,8 @@ from console.playground.messages import parse_turns
 from console.playground.plan import (
     COLUMN_LETTERS,
     EMPTY_SCHEMA,
-    MAX_ANSWERS,
-    MAX_CASES,
     MAX_COLUMNS,
     MAX_REPEATS,
-    Case,
     Column,
     ExpectedCall,
     GenerationParams,
@@ -34,15 +31,6 @@ TOOL_CHOICES = ("auto", "none", "required")
 
 def parse(document: Any) -> Plan:
     """Parse the document of a run. Raises Invalid."""
-    return _parse_plan(document, matrix=False)
-
-
-def parse_matrix(document: Any) -> Plan:
-    """Parse the document of a matrix: all columns answer all cases. Raises Invalid."""
-    return _parse_plan(document, matrix=True)
-
-
-def _parse_plan(document: Any, *, matrix: bool) -> Plan:
     if not isinstance(document, dict):
         raise Invalid({"": _("This must be a JSON object.")})
     errors = FieldErrors()
@@ -50,22 +38,14 @@ def _parse_plan(document: Any, *, matrix: bool) -> Plan:
     if dialect not in OFFERED:
         errors.add("dialect", _("Unknown dialect."))
     shared = _parse_settings(errors, document, "", PromptSettings())
-    columns = _parse_columns(errors, document, shared)
     plan = Plan(
         dialect=dialect,
-        columns=columns,
-        cases=_parse_cases(errors, document)
-        if matrix
-        else _parse_single_case(errors, document, columns),
-        matrix=matrix,
+        columns=_parse_columns(errors, document, shared),
         repeat=errors.integer(document, "repeat", "", minimum=1, maximum=MAX_REPEATS) or 1,
         stream=errors.flag(document, "stream", "", default=True),
         blind=errors.flag(document, "blind", "", default=False),
         preset=str(document.get("preset") or "")[:100],
     )
-    if len(plan.columns) * len(plan.cases) * plan.repeat > MAX_ANSWERS:
-        message = _("A run has at most %d answers. Use fewer cases or repetitions.")
-        errors.add("repeat", message % MAX_ANSWERS)
     errors.raise_if_any()
     return plan
 
@@ -74,6 +54,7 @@ def _parse_columns(
     errors: FieldErrors, document: Json, shared: PromptSettings
 ) -> tuple[Column, ...]:
     columns: list[Column] = []
+    shared_turns = parse_turns(errors, document)
     for path, row in errors.objects(document, "columns", "", max_count=MAX_COLUMNS):
         id_ = errors.text(row, "id", path) or COLUMN_LETTERS[len(columns)]
         if id_ not in COLUMN_LETTERS:
@@ -83,38 +64,15 @@ def _parse_columns(
         model = errors.text(row, "model", path, max_length=400).strip()
         if not model:
             errors.add(f"{path}.model", _("Choose a model."))
-        column_turns = parse_turns(errors, row, path) if row.get("messages") is not None else None
+        has_turns = row.get("messages") is not None
+        turns = parse_turns(errors, row, path) if has_turns else shared_turns
         settings = _parse_settings(errors, row, path, shared)
-        columns.append(Column(id=id_, model=model, settings=settings, turns=column_turns))
+        columns.append(Column(id=id_, model=model, settings=settings, turns=turns))
     if not columns:
         errors.add("columns", _("Choose at least one model."))
-    return tuple(columns)
-
-
-def _parse_single_case(
-    errors: FieldErrors, document: Json, columns: tuple[Column, ...]
-) -> tuple[Case, ...]:
-    turns = parse_turns(errors, document)
-    if not turns and any(not column.turns for column in columns):
+    if not all(column.turns for column in columns):
         errors.add("messages", _("Write a message first."))
-    return (Case(name="", turns=turns),)
-
-
-def _parse_cases(errors: FieldErrors, document: Json) -> tuple[Case, ...]:
-    cases: list[Case] = []
-    for path, row in errors.objects(document, "cases", "", max_count=MAX_CASES):
-        turns = parse_turns(errors, row, path)
-        if not turns:
-            errors.add(f"{path}.messages", _("Write a message first."))
-        expected = (
-            _parse_expected_calls(errors, row, path) if row.get("expected") is not None else None
-        )
-        name = errors.text(row, "name", path, max_length=200) or str(len(cases) + 1)
-        schema = _parse_schema(errors, row, "schema", path)
-        cases.append(Case(name=name, turns=turns, expected=expected, schema=schema))
-    if not cases:
-        errors.add("cases", _("Add at least one case."))
-    return tuple(cases)
+    return tuple(columns)
 
 
 def _parse_settings(

@@ -111,7 +111,7 @@ def logged_body(pk: int) -> LoggedBody | None:
         plan = parse(from_request(request, row.client_dialect))
     except Invalid:
         return None
-    unedited = build_request(plan.columns[0], plan.cases[0], stream=request.stream)
+    unedited = build_request(plan.columns[0], stream=request.stream)
     return LoggedBody(dialect=row.client_dialect, body=body, unedited=unedited)
 
 

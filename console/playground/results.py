@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 Json = dict[str, Any]
-AnswerKey = tuple[int | None, str, int]
+AnswerKey = tuple[str, int]
 
 
 class ReceivedToolCall(msgspec.Struct, kw_only=True):
@@ -24,11 +24,10 @@ class ReceivedToolCall(msgspec.Struct, kw_only=True):
 
 
 class AnswerResult(msgspec.Struct, kw_only=True):
-    """One answer of a column: repetition `n`, for a case of a matrix (or None)."""
+    """One answer of a column: repetition `n`."""
 
     col: str
     n: int
-    case: int | None = None
     model: str = ""
     text: str = ""
     reasoning: str = ""
@@ -109,10 +108,10 @@ class RunResults:
         """Apply one event of the run."""
         if "col" not in data:
             return
-        key = (data.get("case"), data["col"], data.get("n", 1))
+        key = (data["col"], data.get("n", 1))
         answer = self.by_key.get(key)
         if answer is None:
-            answer = self.by_key[key] = AnswerResult(case=key[0], col=key[1], n=key[2])
+            answer = self.by_key[key] = AnswerResult(col=key[0], n=key[1])
         answer.apply(kind, data)
 
     def of(self, col: str) -> list[AnswerResult]:

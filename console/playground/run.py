@@ -1,4 +1,4 @@
-"""Executes a plan: columns run in parallel, the cases and repetitions of each in sequence.
+"""Executes a plan: columns run in parallel, the repetitions of each in sequence.
 
 A run belongs to the process that started it and ends when its stream has no reader. A
 stop through another process is stored in the run's row, which is polled.
@@ -14,11 +14,11 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
 
-from console.playground import column_stats, matrix
+from console.playground import column_stats
 from console.playground.budget import budget_exceeded_message, session_prefix
 from console.playground.column_run import ColumnRun
 from console.playground.events import EventLog
-from console.playground.plan import Case, Column, Plan
+from console.playground.plan import Column, Plan
 from console.playground.results import RunResults
 from gateway.relay.runtime import Runtime
 
@@ -112,25 +112,18 @@ class Run:
     # --- execution ---------------------------------------------------------------------
 
     async def _column(self, column: Column) -> None:
-        for number, case in enumerate(self.plan.cases):
-            for n in range(self.plan.repeat):
-                column_run = self._create_column_run(column, case, number, n)
-                self.column_runs.append(column_run)
-                await column_run.run()
+        for repetition in range(self.plan.repeat):
+            column_run = self._create_column_run(column, repetition)
+            self.column_runs.append(column_run)
+            await column_run.run()
 
-    def _create_column_run(
-        self, column: Column, case: Case, case_index: int, repetition: int
-    ) -> ColumnRun:
-        scope: Json = {"col": column.id, "n": repetition}
-        if self.plan.matrix:
-            scope["case"] = case_index
+    def _create_column_run(self, column: Column, repetition: int) -> ColumnRun:
         return ColumnRun(
             self._runtime,
             self.emit,
             column,
-            case,
+            repetition,
             dialect=self.plan.dialect,
-            scope=scope,
             session=f"{session_prefix(self.owner)}{self.id}-{column.id}",
             stream=self.plan.stream,
             logged=self.plan.logged,
@@ -167,8 +160,6 @@ class Run:
     def _summarise(self) -> None:
         columns = [column.id for column in self.plan.columns]
         self.summary = column_stats.summary(columns, self.results)
-        if self.plan.matrix:
-            self.summary |= matrix.summary(self.plan, self.results)
         self.summary["cost"] = self.cost
         self.emit("summary", self.summary)
 

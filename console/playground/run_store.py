@@ -20,8 +20,8 @@ from console.playground.events import (
     decompress_frames,
     encode_event,
 )
-from console.playground.plan import Case, Column, Plan
-from console.playground.plan_parser import parse, parse_matrix
+from console.playground.plan import Column, Plan
+from console.playground.plan_parser import parse
 from console.playground.results import RunResults, collect_results
 from console.playground.run import Run
 from console.playground.validation import Invalid
@@ -99,7 +99,7 @@ def begin(runtime: Runtime, user: Any, plan: Plan, document: Json) -> Run:
 
 def last_user_text(plan: Plan) -> str:
     """Last text of the user, shortened, as title in lists."""
-    for turn in reversed(plan.cases[0].turns):
+    for turn in reversed(plan.columns[0].turns):
         text = " ".join(part.text for part in turn.parts if isinstance(part, Text))
         if turn.role == "user" and text.strip():
             line = " ".join(text.split())
@@ -109,8 +109,7 @@ def last_user_text(plan: Plan) -> str:
 
 def plan_of(row: PlaygroundRun) -> Plan:
     """Plan of a stored run. Raises Invalid if its document is no longer valid."""
-    matrix = bool(row.document.get("cases"))
-    return parse_matrix(row.document) if matrix else parse(row.document)
+    return parse(row.document)
 
 
 def results_of(row: PlaygroundRun) -> RunResults:
@@ -118,12 +117,9 @@ def results_of(row: PlaygroundRun) -> RunResults:
     return collect_results(decode_events(decompress_frames(bytes(row.events))))
 
 
-def select_column_and_case(plan: Plan, column_id: str, case: str) -> tuple[Column, Case]:
-    """Column by letter and case by number, by default the first ones. Raises Invalid."""
+def select_column(plan: Plan, column_id: str) -> Column:
+    """Column by letter, by default the first one. Raises Invalid."""
     columns = [c for c in plan.columns if column_id in ("", c.id)]
     if not columns:
         raise Invalid({"col": _("This column does not exist.")})
-    number = int(case) if case.isdigit() else 0
-    if number >= len(plan.cases):
-        raise Invalid({"case": _("This case does not exist.")})
-    return columns[0], plan.cases[number]
+    return columns[0]

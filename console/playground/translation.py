@@ -12,7 +12,7 @@ import msgspec
 
 from console.dialects import path_of
 from console.playground import client_request
-from console.playground.plan import Case, Column
+from console.playground.plan import Column
 from console.playground.results import AnswerResult, ReceivedToolCall
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.arguments import parse_arguments
@@ -32,12 +32,12 @@ Json = dict[str, Any]
 
 
 def translate_answer(
-    snapshot: Snapshot, dialect: str, column: Column, case: Case, answer: AnswerResult | None
+    snapshot: Snapshot, dialect: str, column: Column, answer: AnswerResult | None
 ) -> Json:
     """Client and upstream side of request and response. Raises GatewayError."""
     client = DIALECTS[dialect]
     body, notes = client_request.render_body(
-        dialect, client_request.build_request(column, case, stream=True)
+        dialect, client_request.build_request(column, stream=True)
     )
     route, target = _target(snapshot, column.model, answer)
     call = _call(client, snapshot, body, column.model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -85,15 +86,13 @@ def test_a_logged_conversation_is_sent_whole(
     assert json.dumps(again).count("My name is Ada.") == (messages is CHAT)
 
 
-def test_a_logged_conversation_stands_before_every_case(playground: Playground, site: Site) -> None:
-    opened(playground, logged(site, CHAT), "Matrix")
+def test_a_conversation_goes_to_evaluate(playground: Playground, site: Site) -> None:
+    opened(playground, logged(site, CHAT), "Chat")
     page = playground.page
-    expect(page.locator("#pg-earlier summary").first).to_have_text("3 earlier messages")
-    page.locator("#pg-matrix textarea").first.fill("And now?")
-    with page.expect_request("**/playground/matrix") as asked:
-        playground.run()
-    (case,) = asked.value.post_data_json["cases"]
-    assert [m["role"] for m in case["messages"]] == ["user", "assistant", "user", "user"]
+    page.locator("#pg-text").fill("And now {{what}}?")
+    page.get_by_role("link", name="Evaluate", exact=True).last.click()
+    page.wait_for_url("**/evaluate/*/edit")
+    expect(page.locator("[name=messages]")).to_have_value(re.compile("And now {{what}}"))
 
 
 def test_columns_go_on_each_with_its_own_answer(playground: Playground, site: Site) -> None:

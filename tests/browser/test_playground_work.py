@@ -77,27 +77,6 @@ def test_a_blind_vote_hides_the_names_and_counts(playground: Playground) -> None
     assert sorted(row.locator("td").first.inner_text() for row in rows.all()) == ["0", "1"]
 
 
-def test_cases_and_models_make_a_matrix(playground: Playground) -> None:
-    playground.open("demo/demo-fast", "demo/demo-bad-schema")
-    page = playground.page
-    page.click("#tab-schema")
-    page.get_by_role("button", name="Insert example").click()
-    page.get_by_role("button", name="Matrix", exact=True).click()
-    page.get_by_role("button", name="Bulk add").click()
-    page.get_by_label("One case per line").fill("first\tSay one\nsecond\tSay two")
-    page.get_by_role("button", name="Add cases").click()
-    playground.run().done()
-    cells = page.locator(".cell")
-    expect(cells).to_have_count(4)
-    expect(cells.nth(0)).to_contain_text("Passed")
-    expect(cells.nth(1)).to_contain_text("Schema error")
-    expect(page.get_by_role("button", name="Failures")).to_contain_text("2")
-    page.get_by_role("button", name="Differences").click()
-    expect(page.locator(".grid tbody tr:visible")).to_have_count(2)
-    cells.nth(1).click()
-    expect(playground.dialog.locator(".verdict")).to_contain_text("Schema error")
-
-
 def test_a_run_is_found_again_and_shared(playground: Playground, site: Site) -> None:
     playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
     # Highlighting is loaded after the answer ends and adds its buttons to the text.
@@ -202,7 +181,3 @@ def test_it_is_accessible_at_every_step(
     playground.menu("A", "Override settings")
     axe(page)
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Matrix", exact=True).click()
-    expect(page.locator("#case-0")).to_be_visible()
-    no_sideways_scroll(page)
-    axe(page)

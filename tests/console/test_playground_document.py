@@ -10,7 +10,7 @@ import pytest
 
 from console.playground.messages import parse_turns, render_turns
 from console.playground.plan import MAX_COLUMNS
-from console.playground.plan_parser import parse, parse_matrix
+from console.playground.plan_parser import parse
 from console.playground.validation import FieldErrors, Invalid
 from gateway.canon.request import (
     Audio,
@@ -45,11 +45,11 @@ def errors(body: Any) -> dict[str, str]:
     return caught.value.errors
 
 
-def test_a_plain_document_is_one_column_and_one_case() -> None:
+def test_a_plain_document_is_one_column() -> None:
     plan = parse(document())
     assert (plan.dialect, plan.repeat, plan.stream) == ("openai_chat", 1, True)
     assert [(c.id, c.model) for c in plan.columns] == [("A", "demo")]
-    assert plan.cases[0].turns[0].parts == (Text(text="Hi"),)
+    assert plan.columns[0].turns[0].parts == (Text(text="Hi"),)
 
 
 def test_a_column_takes_what_all_share_and_puts_its_own_over_it() -> None:
@@ -108,7 +108,7 @@ def test_a_picture_must_be_a_picture() -> None:
         return document(messages=[{"role": "user", "content": [{"type": "image", **part}]}])
 
     plan = parse(content(media_type="image/png", data=PNG))
-    assert plan.cases[0].turns[0].parts == (Image(media_type="image/png", data=PNG),)
+    assert plan.columns[0].turns[0].parts == (Image(media_type="image/png", data=PNG),)
     at = "messages.0.content.0"
     assert f"{at}.media_type" in errors(content(media_type="image/svg+xml", data=PNG))
     assert f"{at}.data" in errors(content(media_type="image/png", data="not base64"))
@@ -127,31 +127,10 @@ def test_calls_and_results_of_an_earlier_answer_are_kept() -> None:
             ]
         )
     )
-    turns = plan.cases[0].turns
+    turns = plan.columns[0].turns
     assert turns[1].parts == (ToolCall(id="c1", name="t", arguments={"a": 1}),)
     assert turns[2].role == "user"
     assert turns[2].parts == (ToolResult(id="c1", parts=(Text(text='{"b":2}'),)),)
-
-
-def test_a_matrix_has_cases_with_their_own_expectations() -> None:
-    case = {
-        "name": "one",
-        "messages": [{"role": "user", "content": "1"}],
-        "schema": {"type": "object"},
-    }
-    plan = parse_matrix(document(cases=[case, {**case, "expected": [{"name": "t"}]}]))
-    assert plan.matrix
-    assert [c.name for c in plan.cases] == ["one", "one"]
-    assert plan.cases[0].schema == {"type": "object"}
-    assert plan.cases[1].expected is not None
-
-
-def test_a_matrix_does_not_grow_without_bounds() -> None:
-    case = {"messages": [{"role": "user", "content": "1"}]}
-    body = document(cases=[case] * 100, columns=[{"model": "m"}] * 8, repeat=20)
-    with pytest.raises(Invalid) as caught:
-        parse_matrix(body)
-    assert "repeat" in caught.value.errors
 
 
 # A conversation of the log, on its way through the page

@@ -184,7 +184,7 @@ def test_a_viewer_sees_only_own_runs_and_an_admin_all(ada: httpx.Client, vic: ht
 )
 def test_what_is_no_document_is_refused(ada: httpx.Client, content: bytes) -> None:
     headers = {"Content-Type": "application/json"}
-    for path in ("/runs", "/matrix", "/votes", "/presets", "/code"):
+    for path in ("/runs", "/evaluation", "/votes", "/presets", "/code"):
         reply = ada.post(PATH + path, content=content, headers=headers)
         assert reply.status_code == 400
         assert reply.json()["errors"]
@@ -255,7 +255,7 @@ def test_exports_have_what_comparisons_ask_for(ada: httpx.Client) -> None:
     table = ada.get(f"{PATH}/runs/{run}.csv")
     assert "attachment" in table.headers["content-disposition"]
     header, first, second = table.text.splitlines()
-    assert header.startswith("column,case,run,provider,model,")
+    assert header.startswith("column,run,provider,model,")
     assert ",true," in first and ",false," in second
     whole = ada.get(f"{PATH}/runs/{run}.json").json()
     assert [a["schema_valid"] for a in whole["answers"]] == [True, False]
@@ -407,17 +407,21 @@ def test_each_save_of_a_preset_is_a_version(ada: httpx.Client, vic: httpx.Client
     assert set(ada.post(f"{PATH}/presets", json={"name": " "}).json()["errors"]) == {"name"}
 
 
-def test_a_matrix_runs_over_the_same_stream(ada: httpx.Client) -> None:
-    cases = [
-        {"name": str(n), "messages": [{"role": "user", "content": f"Case {n}"}]} for n in (1, 2)
-    ]
-    run, found = ran(ada, document("demo/demo-fast", "demo/demo-500", cases=cases), "/matrix")
-    ends = {(data["case"], data["col"]): data["status"] for kind, data in found if kind == "end"}
-    assert ends[0, "A"] == ends[1, "A"] == "ok"
-    assert ends[0, "B"] == ends[1, "B"] == "error"
-    summary = next(data for kind, data in found if kind == "summary")
-    assert [case["failed"] for case in summary["cases"]] == [["B"], ["B"]]
-    assert "Case 2" in ada.get(f"{PATH}/runs/{run}/translation?col=A&case=1").text
+def test_the_prompt_of_the_playground_becomes_an_evaluation(ada: httpx.Client) -> None:
+    body = document(
+        "demo/demo-fast",
+        "demo/demo-500",
+        system="Be brief.",
+        params={"temperature": 0.5},
+        messages=[{"role": "user", "content": "Capital of {{country}}?"}],
+    )
+    created = ada.post(f"{PATH}/evaluation", json=body)
+    assert created.status_code == 201
+    page = ada.get(created.json()["url"]).text
+    assert "Capital of {{country}}?" in page and "Be brief." in page
+    assert page.count('name="models"') >= 2
+    assert "&quot;temperature&quot;: 0.5" in page
+    assert ada.post(f"{PATH}/evaluation", json={"columns": []}).status_code == 400
 
 
 # --- time --------------------------------------------------------------------------------------

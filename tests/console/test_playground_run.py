@@ -13,7 +13,7 @@ import pytest
 
 from console.dialects import OFFERED
 from console.playground.events import decode_events
-from console.playground.plan_parser import parse, parse_matrix
+from console.playground.plan_parser import parse
 from console.playground.results import RunResults, collect_results
 from console.playground.run import Run, active_run
 from gateway.providers.catalog import PRESETS
@@ -89,8 +89,7 @@ def body(*models: str, prompt: str = "Hello", **more: Any) -> Json:
 
 def made(document: Json, **more: Any) -> tuple[Run, Remembers]:
     store = Remembers()
-    plan = parse_matrix(document) if "cases" in document else parse(document)
-    return Run(_RUNTIMES[-1], "run-1", plan, store, **more), store
+    return Run(_RUNTIMES[-1], "run-1", parse(document), store, **more), store
 
 
 async def read(run: Run) -> list[tuple[str, Json]]:
@@ -418,28 +417,6 @@ async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
     assert a["total_ms"]["count"] == 3
     assert a["total_ms"]["min"] <= a["total_ms"]["median"] <= a["total_ms"]["max"]
     assert b["total_ms"] is None
-
-
-async def test_a_matrix_says_which_cases_failed_and_which_differ(live: Gateway) -> None:
-    hello = [{"role": "user", "content": "Hello"}]
-    asks = [{"role": "user", "content": "Fill it in"}]
-    document = {
-        "columns": [
-            {"id": "A", "model": "demo/demo-fast"},
-            {"id": "B", "model": "demo/demo-bad-schema@0ms"},
-        ],
-        "cases": [
-            {"name": "words", "messages": hello},
-            {"name": "schema", "messages": asks, "schema": SCHEMA},
-        ],
-    }
-    events, takes = await answers(document)
-    assert set(takes.by_key) == {(0, "A", 0), (0, "B", 0), (1, "A", 0), (1, "B", 0)}
-    summary = next(data for kind, data in events if kind == "summary")
-    words, schema = summary["cases"]
-    assert (words["name"], words["failed"]) == ("words", [])
-    assert (schema["failed"], schema["different"]) == (["B"], True)
-    assert summary["failures"] == 1
 
 
 async def test_money_that_is_spent_ends_the_run_with_words(live: Gateway) -> None:

@@ -17,7 +17,7 @@ from console import shell
 from console.pages.connect.clients import panels
 from console.pages.requests import curl
 from console.playground import code
-from console.playground.plan import Case, Column
+from console.playground.plan import Column
 from gateway.canon.request import Text, Turn
 from tests.each import each
 
@@ -79,12 +79,17 @@ def test_a_logged_request_as_curl_runs_nothing_else(tmp_path: Path, text: str) -
     assert all(char.isprintable() or char in "\n\t" for char in command)
 
 
+def _column(text: str) -> Column:
+    """A column whose model and message are the text."""
+    turns = (Turn(role="user", parts=(Text(text=text),)),)
+    return Column(id="A", model=text, turns=turns)
+
+
 @each("text", HOSTILE, ids=range(len(HOSTILE)))
 @each("dialect", ["openai_chat", "gemini", "anthropic_messages"])
 def test_the_playgrounds_curl_runs_nothing_else(tmp_path: Path, text: str, dialect: str) -> None:
-    column = Column(id="A", model=text)
-    case = Case(name="", turns=(Turn(role="user", parts=(Text(text=text),)),))
-    got = _run(tmp_path, code.render_code("curl", "http://gw.test", dialect, column, case))
+    column = _column(text)
+    got = _run(tmp_path, code.render_code("curl", "http://gw.test", dialect, column))
     assert text in json.dumps(json.loads(got[got.index("-d") + 1]), ensure_ascii=False) or (
         text in str(json.loads(got[got.index("-d") + 1]))
         or json.dumps(text)[1:-1] in json.dumps(json.loads(got[got.index("-d") + 1]))
@@ -95,9 +100,8 @@ def test_the_playgrounds_curl_runs_nothing_else(tmp_path: Path, text: str, diale
 @each("lang", [name for name in code.RENDERERS if name.startswith("python")])
 def test_the_playgrounds_python_calls_nothing_else(text: str, lang: str) -> None:
     def calls(name: str) -> list[str]:
-        case = Case(name="", turns=(Turn(role="user", parts=(Text(text=name),)),))
-        column = Column(id="A", model=name)
-        tree = ast.parse(code.render_code(lang, "http://gw.test", "openai_chat", column, case))
+        column = _column(name)
+        tree = ast.parse(code.render_code(lang, "http://gw.test", "openai_chat", column))
         return [ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call)]
 
     assert calls(text) == calls("plain")
@@ -111,9 +115,8 @@ def test_the_playgrounds_javascript_holds_the_texts_as_values(tmp_path: Path) ->
     programs = []
     for lang in ("javascript", "javascript-responses"):
         for text in HOSTILE:
-            case = Case(name="", turns=(Turn(role="user", parts=(Text(text=text),)),))
-            column = Column(id="A", model=text)
-            written = code.render_code(lang, "http://gw.test", "openai_chat", column, case)
+            column = _column(text)
+            written = code.render_code(lang, "http://gw.test", "openai_chat", column)
             body = written.partition("\n")[2]
             programs.append(f"await (async () => {{\n{body}\n}})();")
     text = f"const out = [];\n{stub}{chr(10).join(programs)}\n"

@@ -38,7 +38,7 @@ Json = dict[str, Any]
 
 LIST_ROWS = 100
 # Fields of the rendered request that an evaluation sets itself, or that are no settings.
-_NO_PARAMS = frozenset({"model", "messages", "stream", "stream_options", "tools"})
+NO_PARAMS = frozenset({"model", "messages", "stream", "stream_options", "tools"})
 
 
 class Unusable(Exception):
@@ -77,7 +77,7 @@ def case_from_log(row: RequestLog) -> LoggedCase:
             messages=tuple(rendered["messages"]),
         ),
         model=request.model,
-        params={k: v for k, v in rendered.items() if k not in _NO_PARAMS},
+        params={k: v for k, v in rendered.items() if k not in NO_PARAMS},
         tools=tuple(rendered.get("tools") or ()),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from console.pages.evaluate import from_log, run_views, views
+from console.pages.evaluate import from_log, from_playground, run_views, views
 
 urlpatterns = [
     path("evaluate", views.evaluations, name="evaluate"),
@@ -24,6 +24,11 @@ urlpatterns = [
     ),
     path("evaluate/<int:pk>/log", from_log.log_to_cases, name="evaluation-log"),
     path("evaluate/requests/<int:request_pk>", from_log.request_to_case, name="evaluation-request"),
+    path(
+        "playground/evaluation",
+        from_playground.playground_to_evaluation,
+        name="playground-evaluation",
+    ),
     path("evaluate/<int:pk>/runs", run_views.run_start, name="evaluation-start"),
     path("evaluate/runs/<uuid:uuid>", run_views.run_page, name="evaluation-run"),
     path("evaluate/runs/<uuid:uuid>.<str:kind>", run_views.run_export, name="evaluation-export"),

@@ -1,7 +1,22 @@
 // User actions: buttons with `data-do`, modes, and keyboard shortcuts.
 import { current } from "./bars.js";
-import { $, $$ } from "./dom.js";
+import { $, $$, call, notice } from "./dom.js";
 import { lazy } from "./lazy.js";
+
+/** Creates an evaluation with the prompt, the models and the settings of the page, and opens it. */
+async function evaluate(app) {
+  const input = app.composer.input({ message: false });
+  if (!input) return;
+  const message = app.composer.filled ? [{ role: "user", content: app.composer.content }] : [];
+  const columns = app.columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides }));
+  const messages = [...(app.columns[0]?.history ?? []), ...message];
+  try {
+    const { url } = await call("/evaluation", { method: "POST", body: { ...input, columns, messages } });
+    location.assign(url);
+  } catch (error) {
+    notice(error.message, "bad");
+  }
+}
 
 export function listen(app) {
   const actions = {
@@ -14,12 +29,15 @@ export function listen(app) {
     share: () => lazy.history().then((m) => m.share(app.runs?.latest)),
     export: (button) => lazy.history().then((m) => m.exportMenu(button, app.runs?.latest)),
     code: () => lazy.code().then((m) => m.getCode(app.columns.find((c) => c.run?.id), app)),
+    evaluate: () => evaluate(app),
     scoreboard: () => lazy.vote().then((m) => m.scoreboard()),
     more: (button) => lazy.menus().then((m) => m.moreMenu(button, app, actions)),
   };
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-do]");
-    if (button) actions[button.dataset.do]?.(button);
+    if (!button) return;
+    if (button.matches("a")) event.preventDefault();
+    actions[button.dataset.do]?.(button);
   });
   for (const button of $$("#pg-modes [data-mode]")) button.onclick = () => app.setMode(button.dataset.mode);
   $("#pg-diff").onchange = (event) => app.compareWith(event.target.value);

@@ -8,8 +8,7 @@ export function buttons(app, columns) {
   $("#pg-run").hidden = app.busy;
   $("#pg-stop").hidden = !app.busy;
   const n = columns.length;
-  const cases = app.matrix?.filled.length ?? 0;
-  const text = app.mode === "matrix" && cases ? _("Run {n} × {m}", { n: cases, m: n }) : app.repeats ? _("Run again") : n > 1 && app.mode === "compare" ? _("Run all {n}", { n }) : app.mode === "chat" ? _("Send") : _("Run");
+  const text = app.repeats ? _("Run again") : n > 1 && app.mode === "compare" ? _("Run all {n}", { n }) : app.mode === "chat" ? _("Send") : _("Run");
   const label = $("#pg-run span");
   if (label.textContent !== text) label.textContent = text;
   const done = columns.filter((c) => c.selected?.over);

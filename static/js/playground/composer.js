@@ -229,7 +229,7 @@ export class Composer {
       }
       const input = this.promptTokens(column);
       const output = Math.min((column.overrides.params ?? params).max_tokens ?? GUESSED_OUTPUT, GUESSED_OUTPUT * 4);
-      sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat * this.app.caseCount();
+      sum += ((input * Number(into) + output * Number(out)) / 1e6) * repeat;
     }
     const known_ = unknown.length < this.app.active().length;
     const parts = known_ ? [sum ? _("about {cost}", { cost: usd(sum) }) : _("free")] : [];

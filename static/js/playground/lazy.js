@@ -5,6 +5,5 @@ export const lazy = {
   history: () => import("./history.js"),
   live: () => import("./live.js"),
   menus: () => import("./menus.js"),
-  matrix: () => import("./matrix.js"),
   vote: () => import("./vote.js"),
 };

@@ -16,11 +16,11 @@ class App {
   constructor() {
     this.boot = JSON.parse($("#boot").textContent);
     for (const list of ["models", "presets", "dialects", "samples"]) this.boot[list] ??= [];
-    // `sharedMessages`: the earlier conversation that all columns and cases begin with.
+    // `sharedMessages`: the earlier conversation that all columns begin with.
     Object.assign(this, { columns: [], mode: "compare", sharedMessages: [], preset: null });
     this.host = $("#pg-cols");
     this.picker = new Picker(this.boot.models);
-    Object.assign(this, { live: null, runs: null, matrix: null, storedCases: [] });
+    Object.assign(this, { live: null, runs: null });
     this.composer = new Composer(this);
     this.addButton = el("button.addcol", { type: "button", title: _("Add a model"), "aria-label": _("Add a model"), onclick: () => this.add() }, icon("plus"));
     this.host.append(this.addButton);
@@ -69,18 +69,15 @@ class App {
   /** The columns that a run asks: one in a chat. */
   active = () => (this.mode === "chat" ? this.columns.slice(0, 1) : this.columns);
 
-  /** Number of cases that a run asks. */
-  caseCount = () => (this.mode === "matrix" ? Math.max(1, this.matrix?.filled.length ?? 0) : 1);
-
   /** Tokens of the messages that a column is sent before the new one. */
-  earlierTokens = (column) => tokensOf(JSON.stringify(this.mode === "matrix" ? this.sharedMessages : column.history)) - 1;
+  earlierTokens = (column) => tokensOf(JSON.stringify(column.history)) - 1;
 
   /** Whether a run makes sense without a new message: the conversation waits for an answer. */
   answerable = (columns) => columns.every(({ history }) => history.length > 0 && (this.prefilled || history.at(-1).role !== "assistant"));
 
   /** Whether a run without a new message gives the latest answers again. */
   get repeats() {
-    return this.mode !== "matrix" && !this.composer.filled && this.active().some((column) => column.answerInHistory);
+    return !this.composer.filled && this.active().some((column) => column.answerInHistory);
   }
 
   add(model) {
@@ -92,7 +89,7 @@ class App {
     this.columns.push(column);
     this.addButton.before(column.root);
     this.layout();
-    if (!model && this.mode !== "matrix") this.pickModel(column);
+    if (!model) this.pickModel(column);
     return column;
   }
 
@@ -154,31 +151,18 @@ class App {
 
   // Modes
 
-  async setMode(mode) {
-    if (mode === "matrix") await this.#openMatrix();
-    // A conversation in the chat goes along: into all columns, and before every case.
+  setMode(mode) {
+    // A conversation in the chat goes along into all columns.
     if (this.mode === "chat" && mode !== "chat" && this.columns.length) this.#shareMessages(this.columns[0].history);
     this.mode = mode;
     $("#pg").dataset.mode = mode;
     for (const button of $$("#pg-modes [data-mode]")) button.setAttribute("aria-pressed", String(button.dataset.mode === mode));
-    $("#pg-matrix").hidden = mode !== "matrix";
-    this.host.hidden = mode === "matrix";
-    $("#tab-message").hidden = $("#tab-images").hidden = mode === "matrix";
-    if (mode === "matrix") this.composer.choose("system");
-    else if (this.composer.form.dataset.part !== "tab-message") this.composer.choose("message");
+    if (this.composer.form.dataset.part !== "tab-message") this.composer.choose("message");
     this.composer.text.placeholder = mode === "chat" ? _("Write a message. Paste or drop images here.") : _("Send a message to all columns. Paste or drop images here.");
     $(".colnav").hidden = mode !== "compare";
     $("#pg-blind-label").hidden = mode !== "compare";
     if (mode === "compare") while (this.columns.length < 2) this.add(this.#suggestedModel());
     this.layout();
-  }
-
-  async #openMatrix() {
-    if (this.matrix) return;
-    const { Matrix } = await lazy.matrix();
-    await this.loadLive();
-    this.matrix ??= new Matrix(this);
-    this.matrix.set(this.storedCases);
   }
 
   #shareMessages(messages) {
@@ -214,12 +198,11 @@ class App {
       column.notes = notes(column, images, parts);
       column.paint(rank);
     }
-    if (this.mode === "matrix") this.matrix?.paint();
     const compared = this.blindOrder || this.mode !== "compare" ? [] : columns;
     live?.draw($("#pg-timeline"), compared);
     live?.result($("#pg-result"), compared);
     buttons(this, columns);
-    $("#pg-new").hidden = this.mode === "matrix" || this.busy || !this.columns.some((column) => column.history.length);
+    $("#pg-new").hidden = this.busy || !this.columns.some((column) => column.history.length);
     strip(this, columns);
   }
 
@@ -231,7 +214,6 @@ class App {
     this.addButton.hidden = this.mode === "chat" || this.columns.length >= MAX_COLUMNS;
     this.host.dataset.full = this.addButton.hidden ? "yes" : "no";
     this.live?.drawTurns(this);
-    if (this.mode === "matrix") this.matrix?.build();
     this.composer.estimate();
     this.changed();
   }

@@ -1,4 +1,4 @@
-// Runs: asks columns or cases, follows the events of each run, and opens stored runs again.
+// Runs: asks columns, follows the events of each run, and opens stored runs again.
 import { $, _, say } from "./dom.js";
 import { ms } from "../format.js";
 import { lazy } from "./lazy.js";
@@ -25,9 +25,8 @@ export class Runs {
   /** Asks some columns, or all of the mode. */
   async start(columns = this.app.active(), { again = false } = {}) {
     const { app } = this;
-    const matrix = app.mode === "matrix";
-    const { message, before } = matrix ? {} : this.#addMessage(columns, again);
-    const input = matrix ? this.#matrixInput() : this.#chatInput(columns, message);
+    const { message, before } = this.#addMessage(columns, again);
+    const input = this.#chatInput(columns, message);
     if (!input || !columns.length) return this.#restore(before);
     const blind = app.mode === "compare" && $("#pg-blind").checked && columns.length > 1 && columns.length === app.columns.length;
     const columnSettings = columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides, ...this.#columnMessages(c, input.messages) }));
@@ -36,10 +35,9 @@ export class Runs {
     for (const column of columns) {
       // A column that is still writing is asked anew: its old answer would go on costing.
       if (column.busy) column.run.stop(column.id);
-      if (!matrix) column.begin(run);
+      column.begin(run);
     }
     if (message) app.composer.clear();
-    if (matrix) app.matrix.begin(run);
     await this.#hideNames(blind, columns);
     this.list.add(run);
     $("#pg").dataset.runs = this.startedCount += 1;
@@ -47,7 +45,7 @@ export class Runs {
     app.layout();
     say(_("Running {n} columns.", { n: columns.length }));
     const body = { ...input, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}) };
-    await this.#follow(run, run.start(matrix ? "/matrix" : "/runs", body));
+    await this.#follow(run, run.start("/runs", body));
   }
 
   /** Opens a shared or past run by replaying its events. */
@@ -55,8 +53,7 @@ export class Runs {
     const { app } = this;
     const run = this.#newRun(app.columns, stored.settings.expected);
     Object.assign(run, { id: stored.id, last: "0" });
-    if (run.matrix) app.matrix.begin(run);
-    else for (const column of app.columns) column.begin(run);
+    for (const column of app.columns) column.begin(run);
     app.layout();
     this.list.add(run);
     this.#follow(run, run.resume());
@@ -74,7 +71,7 @@ export class Runs {
   #newRun(columns, expected) {
     const { app } = this;
     const run = new app.live.Run((event, source) => this.#handleEvent(event, source));
-    return Object.assign(run, { columns, matrix: app.mode === "matrix", expected });
+    return Object.assign(run, { columns, expected });
   }
 
   async #follow(run, reading) {
@@ -108,8 +105,7 @@ export class Runs {
   }
 
   #handleEvent(event, run) {
-    if (run.matrix) this.app.matrix.apply(event);
-    else if (event.col) {
+    if (event.col) {
       const column = run.columns.find((c) => c.id === event.col);
       if (column?.run === run) column.apply(event);
       if (event.type === "end" && column && !column.blind) {
@@ -122,7 +118,6 @@ export class Runs {
   }
 
   #repetitionsOf(run) {
-    if (run.matrix) return [...this.app.matrix.cells.values()].flat();
     return run.columns.filter((c) => c.run === run).flatMap((c) => c.repetitions);
   }
 
@@ -130,7 +125,7 @@ export class Runs {
     const { app } = this;
     // Answers without an end were interrupted together with the server process.
     for (const repetition of this.#repetitionsOf(run)) repetition.interrupt();
-    if (run.matrix || !run.columns.some((c) => c.run === run)) return;
+    if (!run.columns.some((c) => c.run === run)) return;
     for (const column of run.columns) if (column.run === run && !column.answerInHistory) app.live.appendAnswer(column);
     app.layout();
     if (this.blindOrder && !this.busy) this.#askForVote(run);
@@ -178,16 +173,9 @@ export class Runs {
     return input && { ...input, messages: columns[0]?.history ?? [] };
   }
 
-  #matrixInput() {
-    const cases = this.app.matrix.input();
-    if (!cases) return null;
-    const input = this.app.composer.input({ message: false });
-    return input && { ...input, cases };
-  }
-
   /** A column's conversation where it differs from the first one's. */
   #columnMessages(column, messages) {
-    if (this.app.mode === "matrix" || JSON.stringify(column.history) === JSON.stringify(messages)) return {};
+    if (JSON.stringify(column.history) === JSON.stringify(messages)) return {};
     return { messages: column.history };
   }
 }

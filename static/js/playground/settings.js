@@ -1,7 +1,7 @@
 // The settings of the whole page: taken as a snapshot, saved as a draft, restored into columns.
 import { $, _, el } from "./dom.js";
 import { split } from "./conversation.js";
-import { composerValues, overridesOf, parseCases, saveDraft } from "./storage.js";
+import { composerValues, overridesOf, saveDraft } from "./storage.js";
 
 export const MAX_COLUMNS = 8;
 
@@ -11,7 +11,6 @@ export function snapshot(app) {
     mode: app.mode,
     columns: app.columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides })),
     earlier: app.sharedMessages,
-    cases: app.matrix?.cases ?? app.storedCases,
     ...app.composer.values,
   };
 }
@@ -25,19 +24,15 @@ export function saveDraftOf(app) {
 /** Restores a preset, a draft or the settings of a stored run. */
 export async function restore(app, settings) {
   // A logged request and a stored run keep all messages in the conversation.
-  const whole = Boolean(settings.logged_request || settings.run) && !settings.cases && !settings.earlier;
+  const whole = Boolean(settings.logged_request || settings.run) && !settings.earlier;
   const divide = whole ? (messages = []) => ({ earlier: messages, text: "", images: [] }) : split;
   app.composer.values = composerValues(settings, divide);
-  if (settings.cases) {
-    app.storedCases = parseCases(settings.cases);
-    app.matrix?.set(app.storedCases);
-  }
-  app.sharedMessages = settings.earlier ?? divide(settings.messages ?? settings.cases?.[0]?.messages).earlier;
+  app.sharedMessages = settings.earlier ?? divide(settings.messages).earlier;
   app.prefilled = !settings.earlier && app.sharedMessages.at(-1)?.role === "assistant";
   if (settings.columns?.length) restoreColumns(app, settings, divide);
   if (app.columns.some((c) => c.history.length)) await app.loadLive();
   app.mode = settings.mode ?? (app.columns.length > 1 ? "compare" : "chat");
-  await app.setMode(app.mode);
+  app.setMode(app.mode);
 }
 
 function restoreColumns(app, { columns, histories }, divide) {

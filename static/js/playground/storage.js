@@ -1,6 +1,4 @@
 // Initial settings of the page: a stored run, a link, the draft of this tab, or default columns.
-import { split } from "./conversation.js";
-
 const STORAGE_KEY = "dragoman-playground";
 
 /** Saves the draft for this tab only: prompts are private. */
@@ -26,7 +24,7 @@ export function initialSettings(boot) {
   const columns = (routes.length ? routes : boot.models.slice(0, 1)).map((m) => ({ model: m.id }));
   const defaults = { mode: "compare", columns };
   const stored = boot.run?.settings;
-  if (stored) return { mode: stored.cases ? "matrix" : undefined, ...stored, run: boot.run.id };
+  if (stored) return { ...stored, run: boot.run.id };
   const link = boot.settings;
   if (link) return link.columns?.length ? link : { ...link, columns };
   return loadDraft() ?? defaults;
@@ -37,12 +35,6 @@ export function composerValues(settings, divide) {
   const { text, images } = divide(settings.messages);
   return { ...settings, text: settings.text ?? text, images: settings.images ?? images };
 }
-
-export const parseCases = (cases) => cases.map((c) => ({
-  name: c.name ?? "",
-  text: c.text ?? split(c.messages).text,
-  expected: typeof c.expected === "string" ? c.expected : c.expected ? JSON.stringify(c.expected) : "",
-}));
 
 const OVERRIDES = ["system", "params", "tools", "schema"];
 

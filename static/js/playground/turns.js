@@ -1,5 +1,5 @@
 // A column's conversation: its messages, the answer that joins them, and what can be done with each.
-import { $, _ } from "./dom.js";
+import { _ } from "./dom.js";
 import { MessageList, copyMessage } from "./messages.js";
 
 // Messages shown above the latest answer; earlier ones are folded.
@@ -92,8 +92,8 @@ async function runFrom(app, column, i) {
 }
 
 /** A new column with the conversation up to a message. */
-async function branch(app, column, i) {
-  if (app.mode === "chat") await app.setMode("compare");
+function branch(app, column, i) {
+  if (app.mode === "chat") app.setMode("compare");
   const made = app.add(column.model);
   if (!made) return;
   made.history = column.history.slice(0, i + 1);
@@ -123,13 +123,4 @@ export function drawTurns(app) {
     column.list ??= listOf(app, column);
     column.list.draw(messages, { fold: Math.max(0, messages.length - SHOWN), assistant: column.blind ? _("Model") : column.info.label, restart });
   }
-  const host = $("#pg-earlier");
-  host.hidden = app.mode !== "matrix" || !app.sharedMessages.length;
-  app.sharedList ??= new MessageList(host, {
-    edit: (i, message) => {
-      app.sharedMessages = message ? app.sharedMessages.with(i, message) : app.sharedMessages.toSpliced(i, 1);
-      app.layout();
-    },
-  });
-  app.sharedList.draw(app.sharedMessages, { fold: app.sharedMessages.length, restart });
 }
