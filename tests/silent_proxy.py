@@ -23,7 +23,8 @@ class SilentProxy:
         self._made = 0
         self._silent = False
         self._sockets: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def fail_over(self) -> None:
         """Let all present connections fall silent; new ones reach the server."""
@@ -41,9 +42,13 @@ class SilentProxy:
 
     def close(self) -> None:
         """End it, and all connections."""
+        # Closing alone wakes no thread that waits in `accept` or `recv`.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         for held in [self._listener, *self._sockets]:
             with contextlib.suppress(OSError):
-                held.close()
+                held.shutdown(socket.SHUT_RDWR)
+            held.close()
 
     def _accept(self) -> None:
         while True:

@@ -147,7 +147,8 @@ class Wire:
         self._to = to
         self._open: list[socket.socket] = []
         self._door = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
@@ -164,6 +165,9 @@ class Wire:
 
     def close(self) -> None:
         """No more of it."""
+        # Closing alone does not wake a thread that waits in `accept`, which then takes one more.
+        self._door.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._door.close()
         self.cut()
 
@@ -171,8 +175,9 @@ class Wire:
         with contextlib.suppress(OSError):
             while True:
                 near, _ = self._door.accept()
+                self._open.append(near)
                 far = socket.create_connection(("127.0.0.1", self._to))
-                self._open += [near, far]
+                self._open.append(far)
                 for source, sink in ((near, far), (far, near)):
                     threading.Thread(target=_pass, args=(source, sink), daemon=True).start()
 

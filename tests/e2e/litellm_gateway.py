@@ -176,7 +176,11 @@ def _accept(server: socket.socket, to: int) -> None:
     with suppress(OSError):
         while True:
             here, _ = server.accept()
-            there = socket.create_connection(("127.0.0.1", to))
+            try:
+                there = socket.create_connection(("127.0.0.1", to))
+            except OSError:
+                here.close()
+                continue
             for source, target in ((here, there), (there, here)):
                 threading.Thread(target=_pump, args=(source, target), daemon=True).start()
 
