@@ -298,8 +298,11 @@ def test_a_key_that_is_no_ascii_is_refused_in_the_class_of_each_sdk(stand: Stand
         claude.messages.create(
             model="gpt-4o", max_tokens=5, messages=[{"role": "user", "content": "x"}]
         )
-    options = types.HttpOptions(base_url=url, httpx_client=httpx.Client(event_hooks=hooks))
+    # The SDK leaves a client open that it was given.
+    pool = httpx.Client(event_hooks=hooks)
+    options = types.HttpOptions(base_url=url, httpx_client=pool)
     with (
+        pool,
         genai.Client(api_key="x", vertexai=False, http_options=options) as google,
         pytest.raises(errors.ClientError, match="UNAUTHENTICATED"),
     ):
