@@ -90,6 +90,7 @@ class Load:
         self.url = f"{url}/v1/chat/completions"
         self.over = threading.Event()
         self.answered = 0
+        self.slowest_s = 0.0
         self.failed: list[str] = []
         self._lock = threading.Lock()
 
@@ -101,9 +102,11 @@ class Load:
             while not self.over.is_set():
                 number += 1
                 model = SLOW if number % 40 == 0 else QUICK
+                began = time.monotonic()
                 why = self._ask(client, model, stream=number % 4 == 0)
                 with self._lock:
                     self.answered += 1
+                    self.slowest_s = max(self.slowest_s, time.monotonic() - began)
                     if why:
                         self.failed.append(why)
 
@@ -143,5 +146,8 @@ def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
         load.over.set()
         pool.shutdown()
         took = time.monotonic() - began
-    print(f"{load.answered} requests in {took:.1f} s, {len(load.failed)} failed")
+    print(
+        f"{load.answered} requests in {took:.1f} s, {len(load.failed)} failed, "
+        f"the slowest took {load.slowest_s:.1f} s"
+    )
     assert not load.failed, load.failed[:5]

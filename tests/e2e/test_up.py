@@ -64,6 +64,8 @@ class Up:
                         f"{self.base}/health/ready", timeout=5, verify=self.verify
                     ).status_code
                     == 200
+                    # Several workers: their supervisor prints it when it sees that one listens.
+                    and "Dragoman is running." in self.output
                 ):
                     return self
             time.sleep(0.02)

@@ -2,28 +2,95 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
+import time
+from typing import Any
 
 import pytest
+import uvicorn
+import uvloop
 from django.core.management.base import CommandError
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.management.start.protocol import SocketProtocol
-from gateway.management.start.serve import config, listen
+from gateway.management.start.connection_deadlines import GRACE_S
+from gateway.management.start.protocol import Protocol, SocketProtocol
+from gateway.management.start.serve import Server, bind, config
 
 
-def test_a_socket_listens_before_anything_is_made() -> None:
-    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname(), 1):
+class Application:
+    """An ASGI application whose start takes until `ready` is set."""
+
+    def __init__(self) -> None:
+        self.starting, self.ready = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "lifespan"
+        await receive()
+        self.starting.set()
+        await self.ready.wait()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def test_connections_are_refused_until_the_application_can_answer() -> None:
+    """A proxy then uses another node; in the backlog, a request would wait for the whole start."""
+    announced: list[bool] = []
+
+    async def start(listener: socket.socket) -> None:
+        application = Application()
+        server = Server(uvicorn.Config(application, lifespan="on", log_level="warning"))
+        server.announce = lambda: announced.append(connects(listener))
+        running = asyncio.create_task(server.serve([listener]))
+        await asyncio.wait_for(application.starting.wait(), 10)
+        assert not connects(listener)
+        application.ready.set()
+        async with asyncio.timeout(10):
+            while not server.started:
+                await asyncio.sleep(0.01)
+        server.should_exit = True
+        await running
+
+    with bind("127.0.0.1", 0) as listener:
         assert listener.get_inheritable()
+        asyncio.run(start(listener))
+    assert announced == [True]
+
+
+def connects(listener: socket.socket) -> bool:
+    try:
+        socket.create_connection(listener.getsockname(), 1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def test_a_port_that_is_taken_during_the_start_ends_it(caplog: pytest.LogCaptureFixture) -> None:
+    async def start(listener: socket.socket) -> None:
+        application = Application()
+        application.ready.set()
+        await Server(uvicorn.Config(application, lifespan="on", log_level="warning")).serve(
+            [listener]
+        )
+
+    with bind("127.0.0.1", 0) as first, bind("127.0.0.1", first.getsockname()[1]) as second:
+        first.listen()
+        with pytest.raises(SystemExit) as caught:
+            asyncio.run(start(second))
+    assert caught.value.code == 3
+    assert "cannot listen" in caplog.text
 
 
 def test_a_port_in_use_says_what_to_do() -> None:
-    with listen("127.0.0.1", 0) as first:
+    with bind("127.0.0.1", 0) as first:
+        first.listen()
         port = first.getsockname()[1]
         with pytest.raises(
             CommandError, match=f"127.0.0.1:{port}: another program uses this port; .* --port"
         ):
-            listen("127.0.0.1", port)
+            bind("127.0.0.1", port)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +102,7 @@ def test_a_port_in_use_says_what_to_do() -> None:
 )
 def test_an_address_that_can_not_be_is_a_clear_message(host: str, port: int, why: str) -> None:
     with pytest.raises(CommandError, match=why) as caught:
-        listen(host, port)
+        bind(host, port)
     assert caught.value.returncode == 1
 
 
@@ -47,3 +114,44 @@ def test_the_server_is_set_up_for_the_job() -> None:
     assert (found.ws, found.lifespan) == (SocketProtocol, "on")
     assert (found.access_log, found.server_header, found.proxy_headers) == (False, False, False)
     assert (found.workers, found.timeout_graceful_shutdown) == (2, 30)
+
+
+def test_a_shutdown_reads_what_arrived_while_the_process_was_stalled() -> None:
+    """uvloop calls due timers before it reads: after a stall, the grace is over at once."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    signal, other = socket.socketpair()
+
+    def stall() -> None:  # while it handles what it has read, as then a timer comes first
+        other.recv(1)
+        client.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+        time.sleep(GRACE_S * 2)
+
+    async def serve(listener: socket.socket, client: socket.socket) -> bytes:
+        answer = b""
+        server = Server(uvicorn.Config(application, http=Protocol, lifespan="off"))
+        running = asyncio.create_task(server.serve([listener]))
+        async with asyncio.timeout(10):
+            while not server.started:
+                await asyncio.sleep(0.01)
+            client.connect(listener.getsockname())
+            while not server.server_state.connections:
+                await asyncio.sleep(0.01)
+            for connection in server.server_state.connections:
+                connection.shutdown()
+            asyncio.get_running_loop().add_reader(other, stall)
+            signal.send(b"!")
+            with contextlib.suppress(ConnectionResetError):
+                answer = await asyncio.to_thread(client.recv, 100)
+        server.should_exit = True
+        await running
+        return answer
+
+    with signal, other, bind("127.0.0.1", 0) as listener, socket.socket() as client:
+        client.settimeout(10)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            answer = runner.run(serve(listener, client))
+    assert answer.startswith(b"HTTP/1.1 204")

@@ -23,7 +23,7 @@ from gateway.management import configuration_file
 from gateway.management.start import hosts, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import ForeignDatabase, Started, prepare
-from gateway.management.start.serve import Certificate, listen, serve
+from gateway.management.start.serve import Certificate, bind, serve
 from gateway.providers.network import environment_proxies
 from gateway.relay.upstream import tls
 
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         os.environ["WEB_CONCURRENCY"] = str(workers)
         config = read(options["config"]) if dragoman_file is None else None
         notes = configure(config, host)
-        listener = listen(host, options["port"])
+        listener = bind(host, options["port"])
         port = listener.getsockname()[1]
         try:
             _reach_database()
@@ -85,10 +85,19 @@ class Command(BaseCommand):
             raise CommandError(f"the data directory cannot be used: {error}") from None
         base = address(host, port, is_tls=certificate is not None)
         lines = banner(started, base, notes=[*notes, *more], open_mode=settings.OPEN)
-        self.stdout.write(lines)
-        self.stdout.flush()
+
+        def announce() -> None:
+            self.stdout.write(lines)
+            self.stdout.flush()
+
         connections.close_all()
-        serve(listener, workers=workers, drain_s=settings.DRAIN_S, certificate=certificate)
+        serve(
+            listener,
+            workers=workers,
+            drain_s=settings.DRAIN_S,
+            announce=announce,
+            certificate=certificate,
+        )
 
 
 def _check_network() -> None:

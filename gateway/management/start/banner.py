@@ -1,4 +1,4 @@
-"""The banner that `up` prints before it serves: URLs, keys and an example call."""
+"""The banner that `up` prints once it accepts connections: URLs, keys and an example call."""
 
 from __future__ import annotations
 

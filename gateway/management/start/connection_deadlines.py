@@ -20,8 +20,10 @@ from gateway.edge.endpoints import is_edge_path
 from gateway.edge.refusals import render_refusal
 
 _TEXT = (b"content-type", b"text/plain; charset=utf-8")
-# How long an open connection may still deliver a request when the server shuts down.
+# How long an open connection may still deliver a request when the server shuts down, and in how
+# many timers: a stalled uvloop calls a due timer before it reads what has arrived meanwhile.
 GRACE_S = 0.25
+_GRACE_TIMERS = 5
 # Idle for less than this, a connection is not evicted (if it had a response), or evicted last
 # (if it had no request yet).
 FRESH_CALLER_S, FRESH_STRANGER_S = 10.0, 1.0
@@ -151,10 +153,15 @@ class TimedProtocol(HttpToolsProtocol):
         if self.cycle_runs:
             self.cycle.keep_alive = False
         else:
-            self.loop.call_later(GRACE_S, self._close_unless_busy)
+            self._close_unless_busy(_GRACE_TIMERS)
 
-    def _close_unless_busy(self) -> None:
-        if not self.cycle_runs:  # otherwise the end of the response closes the connection
+    def _close_unless_busy(self, timers: int) -> None:
+        """Close after this many more timers, unless a request has begun by then."""
+        if self.cycle_runs:
+            return  # the end of the response closes the connection
+        if timers:
+            self.loop.call_later(GRACE_S / _GRACE_TIMERS, self._close_unless_busy, timers - 1)
+        else:
             self.transport.close()
 
     def refuse_head(self, status: int, message: str, kind: str = "") -> None:

@@ -10,8 +10,10 @@ import os
 import signal
 import socket
 import ssl
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from types import FrameType
@@ -119,14 +121,20 @@ def _has_uvloop() -> bool:
     return True
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket. Raises CommandError with a remedy, e.g. if the port is in use."""
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to the address, which refuses connections until a server listens on it.
+
+    Connections that wait while a node starts would be lost time for their clients: refused, a
+    proxy sends the request to another node.
+
+    Raises:
+        CommandError: with a remedy, e.g. if the port is in use.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(2048)
     except (OSError, OverflowError) as error:
         listener.close()
         raise CommandError(f"cannot listen on {host}:{port}: {_why(error)}") from None
@@ -151,6 +159,19 @@ class Server(uvicorn.Server):
     """
 
     certificate: Certificate | None = None
+    # Called once the server accepts connections.
+    announce: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then accept connections."""
+        try:
+            await super().startup(sockets)
+        except OSError as error:  # another program has started to listen on the port meanwhile
+            log.error("cannot listen", extra={"why": _why(error)})
+            await self.lifespan.shutdown()
+            sys.exit(STARTUP_FAILURE)
+        if self.announce is not None:
+            self.announce()
 
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn's main loop."""
@@ -190,6 +211,11 @@ def _accept_all(listeners: list[socket.socket]) -> list[socket.socket]:
             while True:
                 taken.append(listener.accept()[0])
     return taken
+
+
+def _is_listening(listener: socket.socket) -> bool:
+    """Whether a process that shares this socket accepts connections on it."""
+    return bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 class Worker(multiprocess.Process):
@@ -232,9 +258,16 @@ class Supervisor(Multiprocess):
 
     processes: list[Worker]  # type: ignore[assignment]
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        sockets: list[socket.socket],
+        *,
+        announce: Callable[[], None],
+    ) -> None:
         super().__init__(config, sockets)
         self.failure = ""
+        self._announce: Callable[[], None] | None = announce
         self._policy = restarts.RestartPolicy()
         # Dead workers that are not replaced yet -> when they are due.
         self._due: dict[Worker, float] = {}
@@ -242,6 +275,9 @@ class Supervisor(Multiprocess):
 
     def keep_subprocess_alive(self) -> None:
         """Replace dead workers: immediately, or after a delay if they die repeatedly."""
+        if self._announce is not None and _is_listening(self.sockets[0]):
+            self._announce()
+            self._announce = None
         for slot, worker in enumerate(self.processes):
             if self.should_exit.is_set():
                 return
@@ -310,9 +346,13 @@ def serve(
     *,
     workers: int,
     drain_s: float,
+    announce: Callable[[], None],
     certificate: Certificate | None = None,
 ) -> None:
-    """Serve until a signal; returns, or exits with 0, after the drain."""
+    """Serve until a signal; returns, or exits with 0, after the drain.
+
+    `announce` is called once connections are accepted.
+    """
     host, port = listener.getsockname()[:2]
     served = config(host, port, workers, drain_s, certificate)
     if workers == 1:
@@ -320,13 +360,14 @@ def serve(
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _leave)
         server = Server(served)
+        server.announce = announce
         server.run(sockets=[listener])
         if not server.started:
             raise CommandError("the gateway did not start; see the messages above", returncode=3)
         return
     with tempfile.TemporaryDirectory(prefix="dragoman-metrics-") as folder:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        supervisor = Supervisor(served, sockets=[listener])
+        supervisor = Supervisor(served, sockets=[listener], announce=announce)
         supervisor.run()
     if supervisor.failure:
         raise CommandError(supervisor.failure, returncode=3)
