@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.compat.litellm.config.reader import Mistake
+from tests.authority import Authority
 from tests.litellm.make import config, entries, only_provider, only_target, route
 
 
@@ -469,3 +470,56 @@ def test_an_entry_leaves_to_others_what_it_does_not_say(tmp_path: Path) -> None:
         "model_list[1].litellm_params.litellm_credential_name: "
         "there is no `nobodys` in credential_list"
     ]
+
+
+def test_certificates_of_an_entry_belong_to_its_provider(tmp_path: Path) -> None:
+    authority = Authority()
+    issued = authority.issue("client")
+    ca, pem = tmp_path / "ca.pem", tmp_path / "client.pem"
+    ca.write_text(authority.pem)
+    pem.write_text(f"{issued.certificate}\n{issued.key}")
+    row = {"model": "gpt-4o", "ssl_verify": str(ca), "ssl_certificate": str(pem)}
+    name, provider = only_provider(entries(tmp_path, row))
+    assert name.startswith("openai-")
+    assert provider.tls == {
+        "ca_certificates": authority.pem.strip(),
+        "client_certificate": issued.certificate.strip(),
+        "client_key": issued.key.strip(),
+    }
+
+
+def test_ssl_verify_of_the_library_applies_to_entries_without_their_own(tmp_path: Path) -> None:
+    rows = [
+        {"model_name": "a", "model": "gpt-4o"},
+        {"model_name": "b", "model": "gpt-4o", "ssl_verify": True},
+    ]
+    found = entries(tmp_path, *rows, litellm_settings={"ssl_verify": "False"})
+    assert sorted(str(provider.tls) for provider in found.providers.values()) == [
+        "{'ssl_verify': False}",
+        "{}",
+    ]
+    assert found.notes == []
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"ssl_verify": "/nowhere/ca.pem"}, "ssl_verify: names /nowhere/ca.pem, which cannot be"),
+        ({"ssl_verify": "text.pem"}, "which is not a PEM file"),
+        ({"ssl_verify": "maybe"}, "ssl_verify: must be true or false"),
+        ({"ssl_certificate": "ca.pem"}, "must also contain the private key"),
+    ],
+)
+def test_an_entry_whose_certificates_are_unusable_is_left_out(
+    tmp_path: Path, params: dict[str, str], reason: str
+) -> None:
+    (tmp_path / "ca.pem").write_text(Authority().pem)
+    (tmp_path / "text.pem").write_text("no certificate")
+    for name, value in params.items():
+        if value.endswith(".pem") and not value.startswith("/"):
+            params = {name: str(tmp_path / value)}
+    found = entries(tmp_path, {"model": "gpt-4o", **params})
+    assert not found.routes
+    (note,) = found.notes
+    assert reason in note
+    assert "fast is left out" in note

@@ -13,6 +13,8 @@ from gateway import models, store
 from gateway.compat.litellm.config.apply import apply
 from gateway.models import Source
 from gateway.routing.limits import Budget, Limits
+from gateway.store.network_values import network_value
+from tests.authority import Authority
 from tests.litellm.make import config, entries
 from tests.store.factories import model, provider, route
 
@@ -254,3 +256,18 @@ def test_what_people_set_for_all_requests_stays(tmp_path: Path) -> None:
     (note,) = apply(entries(tmp_path, GPT, litellm_settings={"max_budget": 100}))
     assert "the setting budget was not created by this file; it is not changed" in note
     assert store.load_snapshot().budget == Budget(day_usd=Decimal(3))
+
+
+def test_certificates_are_columns_of_the_provider(tmp_path: Path) -> None:
+    issued = Authority().issue("client")
+    pem = tmp_path / "client.pem"
+    pem.write_text(f"{issued.certificate}\n{issued.key}")
+    apply(entries(tmp_path, {**OWN, "ssl_verify": False, "ssl_certificate": str(pem)}))
+    row = models.Provider.objects.get()
+    assert row.ssl_verify is False
+    assert row.client_key == issued.key.strip()
+    network = network_value(row)
+    assert network is not None
+    assert network.client_certificate == issued.certificate.strip()
+    assert apply(entries(tmp_path, {**OWN, "ssl_verify": False, "ssl_certificate": str(pem)})) == []
+    assert models.Provider.objects.get().updated_at == row.updated_at

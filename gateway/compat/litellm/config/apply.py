@@ -43,6 +43,12 @@ _DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
 _NOT_IN_FILE = frozenset({"strict", "log_bodies", "reasoning_field"})
 # Options of a route that the file does not set.
 _DEFAULTS = RouteSpec(name="")
+_TLS_DEFAULTS: dict[str, Any] = {
+    "ssl_verify": True,
+    "ca_certificates": "",
+    "client_certificate": "",
+    "client_key": "",
+}
 _PRICES = (
     *("input", "output", "cache_read", "cache_write", "cache_write_1h"),
     *("reasoning", "input_audio", "output_audio"),
@@ -120,6 +126,8 @@ class _Writer:
             "headers": provider.headers,
             "query": provider.query or None,
             "drop_params": provider.drop_params,
+            **_TLS_DEFAULTS,
+            **provider.tls,
             **_budget(provider.budget),
         }
         row = self._write_row(Provider, {"name": name}, values, provider.ref)
@@ -256,6 +264,10 @@ def _budget(budget: dict[str, Decimal]) -> dict[str, Decimal | None]:
     return {column: budget.get(name) for column, name in BUDGETS.items()}
 
 
+def _tls(row: Provider) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _TLS_DEFAULTS}
+
+
 def _calls_same_endpoint(row: Provider, provider: ProviderRow) -> bool:
     """Whether a row of another source calls the same endpoint with the same credential."""
     return (
@@ -265,6 +277,7 @@ def _calls_same_endpoint(row: Provider, provider: ProviderRow) -> bool:
         and row.credential_env == provider.key_env
         and row.drop_params
         and not (row.base_url or row.headers or row.query or row.credential or row.auth)
+        and _tls(row) == _TLS_DEFAULTS
     )
 
 
@@ -279,7 +292,7 @@ def _matches_file(row: Provider, provider: ProviderRow) -> bool:
         return False
     if row.headers != provider.headers or row.query != (provider.query or None):
         return False
-    if row.drop_params != provider.drop_params:
+    if row.drop_params != provider.drop_params or _tls(row) != {**_TLS_DEFAULTS, **provider.tls}:
         return False
     try:
         return provider.key == (store.credential_of(row) if row.credential else "")

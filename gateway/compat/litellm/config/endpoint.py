@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from gateway.compat.litellm.config import clouds
+from gateway.compat.litellm.config.certificates import tls_columns
 from gateway.compat.litellm.config.inference import NotYet, ResolvedModel
 from gateway.compat.litellm.config.reader import REFERENCE, Node
 from gateway.compat.litellm.config.report import Report
@@ -38,6 +39,7 @@ def endpoint(
     usual = key_env in preset.env or not (key or key_env)
     dropping = params.get("drop_params")
     drop_params = dropping is None or dropping.flag()
+    tls = tls_columns(params)
     return ProviderRow(
         preset=preset.name,
         ref=params.location,
@@ -48,12 +50,14 @@ def endpoint(
         headers=headers,
         query=query,
         drop_params=drop_params,
+        tls=tls,
         shareable=usual
         and drop_params
         and not let_in.auth
         and base in ("", preset.base_url)
         and not headers
-        and not query,
+        and not query
+        and not tls,
     )
 
 

@@ -184,7 +184,8 @@ PARAMS: dict[str, Key] = {
     **never("merge_reasoning_content_in_choices", "reasoning is in a separate field"),
     **later("keepalive_seconds allow_client_keepalive_override", reasons.PINGS),
     **never("stream_options", "usage is always requested, and returned to clients that request it"),
-    **never("ssl_verify ssl_certificate", reasons.CERTIFICATES),
+    **yes("ssl_verify", reasons.AUTHORITIES),
+    **yes("ssl_certificate", reasons.CLIENT_CERTIFICATE),
     **never("model_info id", "set it beside litellm_params"),
     **never("litellm_trace_id max_file_size_mb", "not used"),
     **never(

@@ -111,10 +111,10 @@ class _Parser:
         self._routers: list[tuple[Node, Node]] = []
         self._credentials: dict[str, Node] = {}
         self._usual: Node | None = None
-        self._drop_params: Node | None = None
+        self._library: dict[str, Node] = {}
 
     def shared(self, root: Node) -> None:
-        """Read what entries inherit: credentials, default parameters, `drop_params`."""
+        """Read what entries inherit: credentials, default parameters, some litellm_settings."""
         listed = root.get("credential_list")
         for item in listed.list() if listed is not None else ():
             name, values = item.get("credential_name"), item.get("credential_values")
@@ -128,9 +128,10 @@ class _Parser:
             self.report.keys(usual, "litellm_params")
             self._usual = usual
         library = root.get("litellm_settings")
-        dropping = library.get("drop_params") if library is not None else None
-        if dropping is not None and self._drop_params is None:
-            self._drop_params = dropping
+        for key in ("drop_params", "ssl_verify", "ssl_certificate"):
+            setting = library.get(key) if library is not None else None
+            if setting is not None:
+                self._library.setdefault(key, setting)
 
     def models(self, root: Node) -> None:
         models = root.get("model_list")
@@ -169,10 +170,10 @@ class _Parser:
         if self._usual is not None:
             merged = {**dict(self._usual.items()), **merged}
         # As in LiteLLM, true for all means true for each: an entry cannot disable it.
-        if (dropping := self._drop_params) is not None and (
-            dropping.flag() or "drop_params" not in merged
-        ):
+        dropping = self._library.get("drop_params")
+        if dropping is not None and dropping.flag():
             merged["drop_params"] = dropping
+        merged = {**self._library, **merged}
         return msgspec.structs.replace(params, value=merged)
 
     def _entry(self, name: Node, params: Node, info: Node | None) -> None:

@@ -12,7 +12,8 @@ import msgspec
 class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     """A provider: a literal key in `key`, or the name of a variable in `key_env`.
 
-    `auth` is the auth scheme, if it is not the preset's; `budget` is not part of `identity`.
+    `auth` is the auth scheme, if it is not the preset's; `tls` has columns of the provider, by
+    name; `budget` is not part of `identity`.
 
     A header's value may be `os.environ/NAME`: the store resolves it, the row never holds the
     value. `shareable` is whether it is just its preset with the preset's usual key.
@@ -27,6 +28,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     drop_params: bool = True
+    tls: dict[str, Any] = {}
     shareable: bool = False
     budget: dict[str, Decimal] = {}
 
@@ -44,6 +46,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
         # Defaults are left out, so that digests in the names of existing rows do not change.
         parts += (self.auth,) if self.auth else ()
         parts += () if self.drop_params else ("drop_params", False)
+        parts += ("tls", self.tls) if self.tls else ()
         encoded = msgspec.json.encode(parts, order="deterministic")
         return hashlib.sha256(encoded).hexdigest()
 

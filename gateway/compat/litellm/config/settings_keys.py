@@ -80,7 +80,9 @@ LITELLM: dict[str, Key] = {
     **never("modify_params", "translation adapts what a model rejects, and reports it"),
     **never("set_verbose suppress_debug_info", reasons.LEVEL),
     **never("redact_user_api_key_info redact_messages_in_exceptions", "keys are never logged"),
-    **never("ssl_verify ssl_certificate ssl_security_level", reasons.CERTIFICATES),
+    **yes("ssl_verify", reasons.AUTHORITIES),
+    **yes("ssl_certificate", reasons.CLIENT_CERTIFICATE),
+    **never("ssl_security_level", "OpenSSL's configuration sets the security level"),
     **never("force_ipv4", "the operating system selects the address family"),
     **later("anthropic_sse_ping_interval_seconds", reasons.PINGS),
     **never(
