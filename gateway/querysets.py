@@ -215,6 +215,14 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         return self.filter(revoked_at__gte=revoked_since).update(revoked_at=None)
 
 
+class GuardrailQuerySet(RegistryRowQuerySet[Row]):
+    """Guardrails."""
+
+    def in_order(self) -> Self:
+        """All guardrails in the order in which they run, disabled ones included."""
+        return self.order_by("position", "name")
+
+
 class TeamQuerySet(RegistryRowQuerySet[Row]):
     """Teams of keys, and their projects."""
 

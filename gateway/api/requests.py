@@ -97,6 +97,7 @@ class RequestOut(Schema):
     saved_usd: Decimal | None
     attempts: list[dict[str, Any]]
     adaptations: list[dict[str, Any]]
+    guardrails: list[dict[str, Any]]
     session: str
     user_agent: str
     client_ip: str

@@ -38,6 +38,7 @@ from gateway.relay.exchange.trace import trace_context
 from gateway.relay.run import response_cache, store_policy
 from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.count_tokens import answer_token_count
+from gateway.relay.run.guardrails import guard_request
 from gateway.relay.run.pipeline import UpstreamRefused, run
 from gateway.relay.run.reply import stream_headers
 from gateway.relay.run.settle import CLIENT_GONE, serve_call, settle
@@ -200,6 +201,8 @@ async def _admit_and_run(
     )
     recorder.limit, recorder.masks = runtime.config.log_body_bytes, exchange.snapshot.masks
     recorder.started, recorder.client_request = exchange.started, exchange.body
+    if exchange.snapshot.guardrails:
+        await guard_request(runtime, call)
     if exchange.passthrough_state is None:
         size = len(exchange.body)
         if size <= MAX_CHECKED_BYTES:

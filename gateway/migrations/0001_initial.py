@@ -80,6 +80,7 @@ class Migration(migrations.Migration):
                 ("cache_age_s", models.FloatField(null=True)),
                 ("cache_similarity", models.FloatField(null=True)),
                 ("saved_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
+                ("guardrails", models.JSONField(default=list)),
                 ("trace_id", models.CharField(blank=True, max_length=32)),
             ],
             options={
@@ -277,6 +278,7 @@ class Migration(migrations.Migration):
                 ),
                 ("routes", models.JSONField(blank=True, default=list)),
                 ("tags", models.JSONField(blank=True, default=list)),
+                ("guardrails", models.JSONField(blank=True, default=list)),
                 ("user", models.CharField(blank=True, max_length=200)),
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(blank=True, null=True)),
@@ -1004,6 +1006,7 @@ class Migration(migrations.Migration):
                 ("log_bodies", models.BooleanField(blank=True, null=True)),
                 ("default_max_output", models.PositiveIntegerField(blank=True, null=True)),
                 ("reasoning_field", models.CharField(default="reasoning_content", max_length=31)),
+                ("guardrails", models.JSONField(blank=True, default=list)),
                 ("hidden", models.BooleanField(default=False)),
                 ("enabled", models.BooleanField(default=True)),
                 ("key_limits", models.JSONField(blank=True, default=dict)),
@@ -1817,6 +1820,94 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="step",
             constraint=models.UniqueConstraint(fields=("route", "order"), name="gateway_step_once"),
+        ),
+        migrations.CreateModel(
+            name="Guardrail",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "created here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "from the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator("\\A[^\\x00-\\x1f\\x7f,`]+\\Z")
+                        ],
+                    ),
+                ),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("patterns", "Patterns"),
+                            ("moderation", "Provider moderation"),
+                            ("presidio", "Presidio"),
+                            ("litellm", "Webhook, LiteLLM format"),
+                            ("portkey", "Webhook, Portkey format"),
+                        ],
+                        default="patterns",
+                        max_length=16,
+                    ),
+                ),
+                ("settings", models.JSONField(blank=True, default=dict)),
+                ("credential", gateway.models.sealed.SealedText(blank=True)),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[("block", "Block"), ("mask", "Mask"), ("log", "Log only")],
+                        default="block",
+                        max_length=8,
+                    ),
+                ),
+                ("check_requests", models.BooleanField(default=True)),
+                ("check_responses", models.BooleanField(default=False)),
+                ("everywhere", models.BooleanField(default=False)),
+                (
+                    "on_error",
+                    models.CharField(
+                        choices=[("block", "Reject the request"), ("allow", "Allow the request")],
+                        default="block",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "timeout_s",
+                    models.FloatField(
+                        default=3.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.05),
+                            django.core.validators.MaxValueValidator(60.0),
+                        ],
+                    ),
+                ),
+                ("position", models.PositiveSmallIntegerField(default=0)),
+                ("enabled", models.BooleanField(default=True)),
+            ],
+            options={
+                "ordering": ("position", "name"),
+            },
         ),
         migrations.CreateModel(
             name="AlertChannel",

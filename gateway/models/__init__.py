@@ -8,6 +8,7 @@ from gateway.models.cache import CachedResponse
 from gateway.models.capability import CapabilityReport
 from gateway.models.cost import BillLine, PriceUpdate
 from gateway.models.fingerprint import Fingerprint
+from gateway.models.guardrail import Guardrail
 from gateway.models.idempotency import IdempotentResponse
 from gateway.models.key import ApiKey
 from gateway.models.log import RequestBody, RequestLog, RequestText, UnindexedRequest
@@ -32,6 +33,7 @@ __all__ = [
     "CapabilityReport",
     "Change",
     "Fingerprint",
+    "Guardrail",
     "IdempotentResponse",
     "LatencyHour",
     "Model",

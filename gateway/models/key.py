@@ -19,6 +19,7 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
 
     `routes` are the names of routes it may use (`*` and `?` allowed); empty means all.
     `tags` are added to each of its requests, for routes that select targets by tag.
+    `guardrails` are names of guardrails that check its requests.
     `user` is a label of its holder: a person, an agent, a service.
     `previous_*` is the secret before the last rotation, valid until `previous_expires_at`.
     Limits and budgets of `team` apply in addition to its own.
@@ -33,6 +34,7 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
     previous_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
     routes = models.JSONField(default=list, blank=True)
     tags = models.JSONField(default=list, blank=True)
+    guardrails = models.JSONField(default=list, blank=True)
     user = models.CharField(max_length=200, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)

@@ -68,6 +68,7 @@ class RequestLog(models.Model):
     cache_age_s = models.FloatField(null=True)
     cache_similarity = models.FloatField(null=True)
     saved_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
+    guardrails = models.JSONField(default=list)
     trace_id = models.CharField(max_length=32, blank=True)
 
     objects = RequestLogQuerySet["RequestLog"].as_manager()

@@ -107,6 +107,7 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
         health_check_interval_s: interval of health checks of its targets; None is never.
         default_max_output: overrides the model's for dialects that demand a limit.
         reasoning_field: the Chat field in which reasoning is shown.
+        guardrails: names of guardrails that check its requests and responses.
     """
 
     fallbacks: tuple[str, ...] = ()
@@ -130,6 +131,7 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
     health_check_interval_s: float | None = None
     default_max_output: int | None = None
     reasoning_field: str = "reasoning_content"
+    guardrails: tuple[str, ...] = ()
 
 
 class RouteSpec(RouteOptions, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.canon import model_names
 from gateway.canon.traits import Traits
+from gateway.guardrails.guardrail import Guardrail
 from gateway.providers.capabilities import edits_for, stated_traits, traits_for
 from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.spelling import match_prefix
@@ -213,7 +214,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     added to each of its requests. `expires_at` is unix seconds or None. During the grace
     period after a rotation the old secret is a second value of the same `id`, with its
     own digest and expiry: everything is counted by `id`. `margin` is its own or
-    else its team's: the factor from cost to charge.
+    else its team's: the factor from cost to charge. `guardrails` are names of guardrails.
     """
 
     id: int
@@ -227,6 +228,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     team: Team | None = None
     tags: tuple[str, ...] = ()
+    guardrails: tuple[str, ...] = ()
     margin: Decimal | None = None
 
 
@@ -292,6 +294,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         masks: what must be masked in stored bodies.
         margin: factor from cost to charge, where neither key, team nor provider has one.
         limits: limits of all requests together; `budget` is their budget.
+        guardrails: enabled guardrails by name; `disabled_guardrails` are the names of others.
     """
 
     version: int
@@ -310,6 +313,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     margin: Decimal | None = None
     limits: Limits = Limits()
     budget: Budget = Budget()
+    guardrails: dict[str, Guardrail] = {}
+    disabled_guardrails: frozenset[str] = frozenset()
     warnings: tuple[Warning, ...] = ()
 
     @cached_property
@@ -319,6 +324,21 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         margins += [key.margin for key in self.keys.values()]
         margins += [provider.margin for provider in self.providers.values()]
         return any(margin is not None for margin in margins)
+
+    def guardrails_for(self, route: Route | None, key: ApiKey | None) -> tuple[Guardrail, ...]:
+        """The guardrails of a request in order: those of its route, of its key, and of all."""
+        names = {
+            *(route.guardrails if route is not None else ()),
+            *(key.guardrails if key is not None else ()),
+        }
+        chosen = [g for g in self.guardrails.values() if g.everywhere or g.name in names]
+        # A guardrail that is gone must not open the route: it fails, as one that is invalid.
+        chosen += [
+            Guardrail(name=name, fault="it does not exist", check_responses=True)
+            for name in names
+            if name not in self.guardrails and name not in self.disabled_guardrails
+        ]
+        return tuple(sorted(chosen, key=lambda guardrail: (guardrail.position, guardrail.name)))
 
     def route(self, name: str) -> Route | None:
         """The route for a client's `model`: route, alias, wildcard, provider/model, bare model.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
-from gateway.models import AlertChannel, Provider
+from gateway.models import AlertChannel, Guardrail, Provider
 from gateway.models.sealed import (
     UndecryptableError,
     is_sealed_with,
@@ -132,7 +133,7 @@ def rotate_credentials() -> int:
             continue
         set_credential(provider, credential)
         renewed += 1
-    return renewed + _rotate_pairs(newest) + _rotate_channels(newest)
+    return renewed + _rotate_pairs(newest) + _rotate_channels(newest) + _rotate_guardrails(newest)
 
 
 def is_sealing_key_used(sealing_key: str) -> bool:
@@ -140,6 +141,8 @@ def is_sealing_key_used(sealing_key: str) -> bool:
     for table in (Provider, AlertChannel):
         if table.objects.filter(credential__startswith=f"{sealing_key}:").exists():
             return True
+    if any(not is_sealed_without(text, sealing_key) for _, text in _guardrail_credentials()):
+        return True
     return any(
         not is_sealed_without(getattr(row, name) or "", sealing_key)
         for row in _with_raw_pairs()
@@ -150,12 +153,14 @@ def is_sealing_key_used(sealing_key: str) -> bool:
 def sealed_counts() -> dict[str, int]:
     """How many values each encryption key sealed, by key id.
 
-    Values are credentials, headers and query parameters of providers, and the destinations of alert
-    channels.
+    Values are credentials, headers and query parameters of providers, the destinations of alert
+    channels, and the credentials of guardrails.
     """
     counts: Counter[str] = Counter()
     for channel in AlertChannel.objects.all():
         counts[channel.credential.partition(":")[0]] += 1
+    for _, text in _guardrail_credentials():
+        counts.update(sealing_keys(f'"{text}'))
     for row in _with_raw_pairs():
         if row.credential:
             counts[row.credential.partition(":")[0]] += 1
@@ -191,4 +196,23 @@ def _rotate_channels(newest: str) -> int:
             continue
         channel.save()
         renewed += 1
+    return renewed
+
+
+def _guardrail_credentials() -> Iterator[tuple[Guardrail, str]]:
+    """Guardrails with the ciphertext of their credential."""
+    raw = dict(
+        Guardrail.objects.annotate(raw=Cast("credential", TextField())).values_list("pk", "raw")
+    )
+    for row in Guardrail.objects.in_order():
+        yield row, str(raw.get(row.pk) or "")
+
+
+def _rotate_guardrails(newest: str) -> int:
+    """Re-encrypt the credentials of guardrails, which are sealed on save."""
+    renewed = 0
+    for row, text in _guardrail_credentials():
+        if not is_sealed_with(text, newest):
+            row.save()
+            renewed += 1
     return renewed

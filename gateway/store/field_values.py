@@ -249,6 +249,7 @@ def route_options(values: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("retries_by_kind", "cooldown_after_by_kind"):
         options[name] = _times(values[name], name)
     options["fallbacks_by_kind"] = fallbacks_by_kind(values["fallbacks_by_kind"])
+    options["guardrails"] = texts(list(values["guardrails"]), "guardrails")
     check_choice(values["tag_match"], TAG_MATCHES, "tag_match")
     for name in ("backoff_s", "max_wait_s"):
         if values[name] != 0 and not _positive(values[name]):

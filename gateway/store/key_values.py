@@ -31,6 +31,7 @@ def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> Ap
         digest=bytes(row.digest),
         routes=field_values.texts(row.routes, "routes"),
         tags=field_values.tags(row.tags),
+        guardrails=field_values.texts(row.guardrails, "guardrails"),
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         log_bodies=row.log_bodies,
         budget=budget_value(row),

@@ -51,6 +51,7 @@ def spec_of(route: Route) -> RouteSpec:
     """The document of a route's rows."""
     copied = {name: getattr(route, name) for name in COPIED_FIELDS}
     copied["fallbacks_by_kind"] = {name: tuple(to) for name, to in route.fallbacks_by_kind.items()}
+    copied["guardrails"] = tuple(route.guardrails)
     return RouteSpec(
         name=route.name,
         aliases=tuple(alias.pattern for alias in route.aliases.order_by("pk") if alias.enabled),
@@ -159,6 +160,7 @@ def _write(row: Route, document: RouteSpec) -> None:
     for name in COPIED_FIELDS:
         setattr(row, name, getattr(document, name))
     row.fallbacks = list(document.fallbacks)
+    row.guardrails = list(document.guardrails)
     row.strategy = document.steps[0].strategy if document.steps else "ordered"
     row.source, row.source_ref = Source.DATABASE, ""
     row.save()

@@ -36,6 +36,7 @@ from gateway.routing.snapshot import Warning as LeftOut
 from gateway.routing.strategies import STRATEGIES
 from gateway.store import field_values, thread
 from gateway.store.credentials import credential_of
+from gateway.store.guardrails import guardrail_values
 from gateway.store.key_values import (
     budget_value,
     by_digest,
@@ -128,6 +129,12 @@ class _Compiler:
         team_rows = list(models.Team.objects.all())
         teams = with_parents(team_rows, self._compile_rows(team_rows, team_value))
         keys = self._compile_rows(rows, lambda row: key_value(row, teams))
+        guardrails, disabled_guardrails = guardrail_values(models.Guardrail.objects.in_order())
+        self.warnings += [
+            LeftOut(row=f"guardrail `{name}`", why=guardrail.fault)
+            for name, guardrail in guardrails.items()
+            if guardrail.fault
+        ]
         return Snapshot(
             version=self.version,
             routes={name: self._drop_unknown_routes(r, routes) for name, r in routes.items()},
@@ -141,6 +148,8 @@ class _Compiler:
             reserved_patterns=reserved_patterns,
             open=open_to_all,
             log_bodies=log_bodies,
+            guardrails=guardrails,
+            disabled_guardrails=frozenset(disabled_guardrails),
             warnings=tuple(self.warnings),
         )
 

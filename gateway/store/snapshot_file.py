@@ -92,6 +92,7 @@ _TYPES = (
     "gateway/canon/traits.py",
     "gateway/providers/profile.py",
     "gateway/providers/network.py",
+    "gateway/guardrails/guardrail.py",
 )
 
 

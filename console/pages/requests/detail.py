@@ -221,7 +221,8 @@ def _conversation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) 
 def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
     adapted = [item for item in row.adaptations if isinstance(item, dict)]
     summary = labels.response_cache_summary(row) if row.cache else ""
-    return {"adapted": adapted, "cache_summary": summary}
+    guardrails = labels.guardrail_lines(row)
+    return {"adapted": adapted, "cache_summary": summary, "guardrails": guardrails}
 
 
 def _translation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:

@@ -187,3 +187,36 @@ def response_cache_summary(row: RequestLog) -> str:
 def _share(part: float, total: float) -> float:
     """A percentage of the total, with two decimals."""
     return round(max(0.0, min(100.0, part / total * 100)), 2)
+
+
+_GUARDRAIL_OUTCOMES = {
+    "passed": (gettext_lazy("Passed"), ""),
+    "logged": (gettext_lazy("Logged"), "chg"),
+    "masked": (gettext_lazy("Masked"), "chg"),
+    "blocked": (gettext_lazy("Blocked"), "drop"),
+    "error": (gettext_lazy("Failed"), "drop"),
+}
+
+
+def guardrail_lines(row: RequestLog) -> list[dict[str, Any]]:
+    """The results of a request's guardrails, in the order in which they ran."""
+    results = []
+    for result in row.guardrails:
+        outcome, tone = _GUARDRAIL_OUTCOMES.get(result.get("outcome", "passed"), ("?", ""))
+        is_request = result.get("stage") == "request"
+        parts = [_("request") if is_request else _("response")]
+        found = result.get("found") or {}
+        parts += [f"{name} × {count}" for name, count in found.items()]
+        if error := result.get("error"):
+            parts.append(error)
+        parts.append(f"{result.get('duration_ms', 0):.1f} ms")
+        results.append(
+            {
+                "name": result.get("name", ""),
+                "outcome": outcome,
+                "tone": tone,
+                "text": " · ".join(parts),
+                "reason": result.get("reason", ""),
+            }
+        )
+    return results

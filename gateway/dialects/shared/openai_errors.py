@@ -126,7 +126,9 @@ _CLIENT_ERRORS: dict[str, tuple[int, str, str | None]] = {
 # Values of `param` by which an upstream names the conversation.
 _PROMPT_PARAMS = frozenset({None, "messages", "input"})
 # The gateway's own codes that are more specific than their kind.
-_GATEWAY_CODES = frozenset({"previous_response_not_found"})
+_GATEWAY_CODES = frozenset(
+    {"previous_response_not_found", "guardrail_blocked", "guardrail_unavailable"}
+)
 # The SDK retries every 429 and 5xx unless this header says otherwise.
 _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overloaded": True}
 

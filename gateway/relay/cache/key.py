@@ -120,7 +120,8 @@ class KeyScopes:
         if tagged is None:
             tagged = self._tagged_routes[route.name] = _selects_by_tags(route)
         tags = _tags(exchange) if tagged else ""
-        name = (route.name, sharing_scope(exchange, policy), namespace, tags)
+        guardrails = _guardrails(exchange, route) if exchange.snapshot.guardrails else ""
+        name = (route.name, sharing_scope(exchange, policy), namespace, tags, guardrails)
         key_scope = self._scopes.get(name)
         if key_scope is None:
             scope = [
@@ -156,6 +157,13 @@ def _key_scope(key: ApiKey | None) -> str:
     if key is None:
         return "open"
     return f"key:{key.id}" if key.id else f"inside:{key.prefix}"
+
+
+def _guardrails(exchange: Exchange, route: Route) -> str:
+    """The guardrails of a call: a response that has passed others is not shared with it."""
+    chosen = exchange.snapshot.guardrails_for(route, exchange.key)
+    values = [(g.name, g.action, g.check_responses, g.settings) for g in chosen]
+    return msgspec.json.encode(values).decode()
 
 
 def _selects_by_tags(route: Route) -> bool:

@@ -24,6 +24,7 @@ from gateway.canon.request import Request
 from gateway.dialects.base import Dialect, Framing, RequestPlan, Verb
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.cached_response import CacheLookup
+from gateway.relay.exchange.guard_state import GuardState
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState
 from gateway.relay.exchange.reasoning_turns import ReasoningState
@@ -336,6 +337,7 @@ class Call:
         state_rejected_by: the target that rejected the request's reasoning state.
         fetched_media: files fetched for targets that do not accept URLs, by URL.
         detached: whether it continues in the background after the client's request ends.
+        guard: its guardrails and their results; None without any.
     """
 
     def __init__(self, exchange: Exchange) -> None:
@@ -356,6 +358,7 @@ class Call:
         self.state_rejected_by: Target | None = None
         self.fetched_media: dict[str, Fetched] = {}
         self.detached = False
+        self.guard: GuardState | None = None
 
     def fork(self, claim_win: Callable[[], None] | None = None) -> Call:
         """A call of the same exchange for a parallel attempt, without reservations of its own."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.response import sum_prompt_tokens
+from gateway.relay.exchange.guard_state import GuardrailResult
 from gateway.relay.exchange.stored_response import StoredResponse
 
 # The `error_kind` of an attempt that was cancelled because another target was faster.
@@ -109,6 +110,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         cache_similarity: similarity of the two prompts on a `semantic` hit.
         stored_response: the response to store for retrieval by its id.
         saved_usd: the original cost of a cached response; None means unknown.
+        guardrails: results of the guardrails, in the order in which they ran.
         trace_id, span_id, parent_span_id: the request's span, where spans are recorded.
     """
 
@@ -160,6 +162,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     cache_age_s: float | None = None
     cache_similarity: float | None = None
     saved_usd: Decimal | None = None
+    guardrails: list[GuardrailResult] = []
     trace_id: str = ""
     span_id: str = ""
     parent_span_id: str = ""

@@ -150,7 +150,9 @@ class _FanOut:
         if exchange.trace is not None:
             part.trace = exchange.trace.child()
         part.body, part.fields = msgspec.json.encode(fields), fields
-        return Call(part)
+        part_call = Call(part)
+        part_call.guard = self.call.guard
+        return part_call
 
     def _part_headers(self, headers: list[Header]) -> list[Header]:
         """The headers of a part's response, with the ids of the whole request."""

@@ -27,6 +27,7 @@ from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.exchange.trace import trace_context
 from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.run.count_tokens import answer_token_count
+from gateway.relay.run.guardrails import guard_request
 from gateway.relay.run.pipeline import run
 from gateway.relay.run.settle import CLIENT_GONE, record_failure, serve_call
 from gateway.relay.runtime import Runtime
@@ -164,6 +165,8 @@ async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
 
     async def work() -> None:
         _accept_call(runtime, call)
+        if exchange.snapshot.guardrails:
+            await guard_request(runtime, call)
         exchange.freeze()
         run_call = answer_token_count if exchange.verb == "count_tokens" else run
         await run_call(runtime, call, client, deadlines)

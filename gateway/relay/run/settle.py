@@ -104,6 +104,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     ):
         entry.stored_response = stored_response
         runtime.responses.add_pending(stored_response)
+    if call.guard is not None:
+        entry.guardrails = call.guard.results
     trace = exchange.trace
     if trace is not None:
         entry.trace_id, entry.span_id = trace.trace_id, trace.span_id

@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from gateway.models import ApiKey, Model, Provider, Route, Team
+from gateway.models import ApiKey, Guardrail, Model, Provider, Route, Team
+from gateway.store.documents.guardrail import read_guardrail, write_guardrail
 from gateway.store.documents.key import find_key, read_key, write_key
 from gateway.store.documents.model import find_model, read_model, write_model
 from gateway.store.documents.provider import read_provider, write_provider
 from gateway.store.documents.route import read_route, write_route
 from gateway.store.documents.shape import (
     HIDDEN,
+    GuardrailDoc,
     KeyDoc,
     ModelDoc,
     Owned,
@@ -80,6 +82,15 @@ KINDS: dict[str, Kind] = {
             find_model,
             read_model,
             write_model,
+        ),
+        Kind(
+            "guardrails",
+            "guardrail",
+            GuardrailDoc,
+            Guardrail.objects.all,
+            _by_name(Guardrail),
+            read_guardrail,
+            write_guardrail,
         ),
         Kind(
             "routes",

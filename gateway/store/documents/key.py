@@ -20,6 +20,8 @@ from gateway.store.documents.shape import (
     claim,
     convert_document,
 )
+from gateway.store.field_values import InvalidField
+from gateway.store.guardrails import check_names
 from gateway.store.key_values import (
     budget_of,
     limits_value,
@@ -50,6 +52,7 @@ def read_key(row: ApiKey) -> dict[str, Any]:
             prefix=row.prefix,
             routes=row.routes,
             tags=row.tags,
+            guardrails=row.guardrails,
             team=row.team.name if row.team is not None else "",
             user=row.user,
             expires_at=row.expires_at,
@@ -71,7 +74,7 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
     row = row if row is not None else new_key_row()[0]
     claim(row)
     row.name, row.routes, row.log_bodies = values.name, values.routes, values.log_bodies
-    row.tags = values.tags
+    row.tags, row.guardrails = values.tags, values.guardrails
     row.team, row.user = _team(values.team), values.user
     row.expires_at = _aware(values.expires_at)
     set_limits(row, values.limits)
@@ -82,6 +85,10 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
             field_values.texts(getattr(row, field), field)
         except ValueError as error:
             raise Refused(field, str(error)) from None
+    try:
+        check_names(row.guardrails)
+    except InvalidField as error:
+        raise Refused(error.field, error.message) from None
     check_row(row)
     row.save()
     return row

@@ -116,6 +116,36 @@ class RouteDoc(RouteSpec, frozen=True, kw_only=True):
     key_limits: Limits = Limits()
 
 
+class GuardrailDoc(msgspec.Struct, kw_only=True):
+    """A guardrail: a check of requests and responses, attached to routes and keys by name.
+
+    Attributes:
+        kind: `patterns`, `moderation`, `presidio`, `litellm` or `portkey`.
+        settings: depends on the kind: `pii` and `patterns`; `provider`, `model`, `categories` and
+            `threshold`; `url`, `language`, `entities` and `min_score`; `url` and `parameters`;
+            `url` and `metadata`.
+        credential: sent to the service; `os.environ/NAME` reads that variable, any other value is
+            stored encrypted and returned as `***`.
+        action: `block`, `mask` or `log`.
+        everywhere: whether it applies to every request, attached or not.
+        on_error: `block` or `allow` requests if the check itself fails.
+        position: guardrails run in this order, then by name.
+    """
+
+    name: str
+    kind: str = "patterns"
+    settings: dict[str, Any] = {}
+    credential: str = ""
+    action: str = "block"
+    check_requests: bool = True
+    check_responses: bool = False
+    everywhere: bool = False
+    on_error: str = "block"
+    timeout_s: float = 3.0
+    position: int = 0
+    enabled: bool = True
+
+
 class TeamDoc(msgspec.Struct, kw_only=True):
     """A team; with a `parent`, a project of that team, whose limits and budget also apply."""
 
@@ -137,6 +167,7 @@ class KeyDoc(msgspec.Struct, kw_only=True):
     prefix: str = ""
     routes: list[str] = []
     tags: list[str] = []
+    guardrails: list[str] = []
     team: str = ""
     user: str = ""
     expires_at: dt.datetime | None = None

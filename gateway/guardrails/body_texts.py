@@ -1,0 +1,167 @@
+"""The texts in a JSON body of a request or response, in any dialect.
+
+`map_texts` visits the text of messages, instructions, tool arguments and tool results, and
+descriptions of tools. It skips parameters, ids, names, URLs and base64 data. A field that it does
+not know counts as text, so that nothing escapes a check because a dialect has added a field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+Change = Callable[[str], str]
+
+# Top-level fields that are parameters. The fields of `_TOOL_FIELDS` have descriptions.
+SKIPPED_FIELDS = frozenset(
+    {
+        *("model", "stream", "stream_options", "user", "metadata", "litellm_metadata", "tags"),
+        *("safety_identifier", "prompt_cache_key", "prompt_cache_retention", "session_id"),
+        *("service_tier", "serviceTier", "store", "include", "background", "truncation", "cache"),
+        *("previous_response_id", "conversation", "prompt_cache_options", "client_metadata"),
+        *("max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "seed"),
+        *("temperature", "top_p", "top_k", "stop", "stop_sequences", "logit_bias", "logprobs"),
+        *("tool_choice", "toolConfig", "tool_config", "parallel_tool_calls", "function_call"),
+        *("response_format", "text_format", "reasoning", "reasoning_effort", "thinking", "think"),
+        *("generationConfig", "generation_config", "safetySettings", "safety_settings"),
+        *("cachedContent", "options", "keep_alive", "format", "encoding_format", "dimensions"),
+        *("anthropic_version", "anthropic_beta", "betas", "modalities", "audio", "container"),
+        *("size", "quality", "style", "voice", "response_mime_type", "inferenceConfig"),
+        # Of responses.
+        *("id", "object", "created", "created_at", "system_fingerprint", "usage", "usageMetadata"),
+        *("status", "role", "type", "stop_reason", "stop_sequence", "modelVersion", "responseId"),
+        *("provider", "done", "done_reason", "incomplete_details"),
+    }
+)
+_TOOL_FIELDS = frozenset({"tools", "functions"})
+# Strings that are no text, below the top level.
+_STRUCTURAL = frozenset(
+    {
+        *("role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "toolUseId", "name"),
+        *("model", "status", "object", "media_type", "mime_type", "mimeType", "format", "detail"),
+        *("file_id", "file_data", "file_uri", "fileUri", "file_url", "url", "uri", "image_url"),
+        *("signature", "thought_signature", "thoughtSignature", "encrypted_content", "bytes"),
+        *("finish_reason", "finishReason", "stop_reason", "native_finish_reason", "phase"),
+        *("b64_json", "redacted_content", "container_id", "server_label", "connector_id"),
+        *("encrypted_index", "index", "images", "citation_id"),
+    }
+)
+# Objects with values of the model or a tool: each string in them is text, whatever its name.
+_FREE = frozenset({"arguments", "input", "args", "response", "output", "parameters"})
+
+
+def map_texts(document: Any, change: Change) -> Any:
+    """The document with `change` applied to each of its texts, in a fixed order.
+
+    Returns the same object if no text changes. Raises RecursionError for very deep nesting.
+    """
+    if not isinstance(document, dict):
+        return _map(document, "", None, change)
+    changed = {}
+    for name, value in document.items():
+        if name in SKIPPED_FIELDS or (name == "text" and isinstance(value, dict)):
+            continue  # an object `text` is the format of a Responses request
+        mapped = (
+            _map_descriptions(value, change)
+            if name in _TOOL_FIELDS
+            else _map(value, name, document, change)
+        )
+        if mapped is not value:
+            changed[name] = mapped
+    return {**document, **changed} if changed else document
+
+
+def texts_of(document: Any) -> list[str]:
+    """All texts of a document, in the order of `map_texts`."""
+    texts: list[str] = []
+
+    def collect(text: str) -> str:
+        texts.append(text)
+        return text
+
+    map_texts(document, collect)
+    return texts
+
+
+def replace_texts(document: Any, texts: list[str]) -> Any:
+    """The document with its texts replaced by these, one for each text of `texts_of`."""
+    remaining = iter(texts)
+    return map_texts(document, lambda _: next(remaining))
+
+
+def _map(value: Any, name: str, parent: Any, change: Change) -> Any:
+    if isinstance(value, str):
+        return _map_string(value, name, parent, change)
+    if isinstance(value, list):
+        return _same_or(value, [_map(item, name, parent, change) for item in value])
+    if isinstance(value, dict):
+        return _same_or(value, {k: _map_member(k, v, value, change) for k, v in value.items()})
+    return value
+
+
+def _map_member(name: str, value: Any, parent: dict[str, Any], change: Change) -> Any:
+    if name == "logprobs":
+        return value
+    if name in _FREE and isinstance(value, dict):
+        return _map_all(value, change)
+    return _map(value, name, parent, change)
+
+
+def _map_string(value: str, name: str, parent: Any, change: Change) -> str:
+    if not value or name in _STRUCTURAL or value.startswith("data:"):
+        return value
+    if name == "data":  # base64, unless it is the text of a document
+        is_text = isinstance(parent, dict) and parent.get("type") == "text"
+        return change(value) if is_text else value
+    if name == "arguments":
+        return map_argument_text(value, change)
+    return change(value)
+
+
+def map_argument_text(value: str, change: Change) -> str:
+    """Tool arguments as JSON text, with `change` applied to the strings in them."""
+    try:
+        decoded = msgspec.json.decode(value)
+    except (msgspec.MsgspecError, RecursionError):
+        return change(value)
+    if not isinstance(decoded, dict | list):
+        return change(value)
+    mapped = _map_all(decoded, change)
+    return value if mapped is decoded else msgspec.json.encode(mapped).decode()
+
+
+def _map_all(value: Any, change: Change) -> Any:
+    """The value with `change` applied to all of its strings."""
+    if isinstance(value, str):
+        return change(value) if value and not value.startswith("data:") else value
+    if isinstance(value, list):
+        return _same_or(value, [_map_all(item, change) for item in value])
+    if isinstance(value, dict):
+        return _same_or(value, {k: _map_all(v, change) for k, v in value.items()})
+    return value
+
+
+def _map_descriptions(value: Any, change: Change) -> Any:
+    """The value with `change` applied to all strings named `description`."""
+    if isinstance(value, list):
+        return _same_or(value, [_map_descriptions(item, change) for item in value])
+    if isinstance(value, dict):
+        mapped = {
+            k: change(v)
+            if k == "description" and isinstance(v, str)
+            else _map_descriptions(v, change)
+            for k, v in value.items()
+        }
+        return _same_or(value, mapped)
+    return value
+
+
+def _same_or(value: Any, mapped: Any) -> Any:
+    """`mapped` if it differs from `value`, else `value` itself."""
+    items, new_items = (
+        (value.values(), mapped.values()) if isinstance(value, dict) else (value, mapped)
+    )
+    same = all(old is new for old, new in zip(items, new_items, strict=True))
+    return value if same else mapped

@@ -1,0 +1,156 @@
+"""Regular expressions for personal data and secrets, and the search for their matches.
+
+An operator's pattern may backtrack for hours on a hostile text. All patterns run with the `regex`
+library, which takes a timeout and can release the GIL: a search runs in a thread, and one that
+takes longer than TIMEOUT_S fails.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import regex
+
+MAX_CHARS = 1000
+# Seconds for all patterns of one guardrail together.
+TIMEOUT_S = 0.5
+
+
+class PatternTimeoutError(Exception):
+    """A search took longer than TIMEOUT_S."""
+
+
+class Match(NamedTuple):
+    """A match: its position in the text, and the name of its pattern."""
+
+    start: int
+    end: int
+    name: str
+
+
+class Detector(NamedTuple):
+    """A pattern; `accepts` is a further condition on the matching text."""
+
+    pattern: str
+    accepts: Callable[[str], bool] = lambda text: True
+
+
+def _passes_luhn(text: str) -> bool:
+    """Whether the digits end with the check digit of card numbers (ISO/IEC 7812-1)."""
+    digits = [int(character) for character in text if character.isdigit()]
+    doubled = (digit * 2 for digit in digits[-2::-2])
+    total = sum(digits[-1::-2]) + sum(digit - 9 if digit > 9 else digit for digit in doubled)
+    return 13 <= len(digits) <= 19 and total % 10 == 0
+
+
+def _passes_mod_97(text: str) -> bool:
+    """Whether the check digits of an IBAN are right (ISO 13616)."""
+    compact = text.replace(" ", "").upper()
+    rearranged = compact[4:] + compact[:4]
+    return int("".join(str(int(character, 36)) for character in rearranged)) % 97 == 1
+
+
+def _is_phone_number(text: str) -> bool:
+    return 8 <= sum(character.isdigit() for character in text) <= 15
+
+
+# Types of personal data and secrets. Repetitions are bounded, so that each search is linear.
+PII: dict[str, Detector] = {
+    "email": Detector(
+        r"(?<![\w.+-])[\w.+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])"
+    ),
+    "phone": Detector(
+        r"(?<![\w+.-])(?:\+\d{1,3}[ .-]?)(?:\(\d{1,4}\)[ .-]?)?\d{2,4}(?:[ .-]?\d{2,4}){1,4}(?!\w)"
+        r"|(?<![\w+.-])(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[ .-]\d{4}(?!\w)",
+        _is_phone_number,
+    ),
+    "credit_card": Detector(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])", _passes_luhn),
+    "iban": Detector(
+        r"(?<!\w)[A-Za-z]{2}\d{2}(?: ?[A-Za-z0-9]{4}){2,7}(?: ?[A-Za-z0-9]{1,3})?(?!\w)",
+        _passes_mod_97,
+    ),
+    "us_ssn": Detector(r"(?<![\d-])(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}(?![\d-])"),
+    "ip_address": Detector(
+        r"(?<![\d.])(?:(?:25[0-5]|2[0-4]\d|1?\d?\d)\.){3}(?:25[0-5]|2[0-4]\d|1?\d?\d)(?![\d.])"
+        r"|(?<![\w:])(?:[0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}(?![\w:])"
+    ),
+    "api_key": Detector(
+        r"(?<![\w-])(?:sk-[A-Za-z0-9_-]{16,200}|gh[pousr]_[A-Za-z0-9]{36,255}"
+        r"|AKIA[0-9A-Z]{16}|AIza[\w-]{35}|xox[abprs]-[A-Za-z0-9-]{10,200}"
+        r"|hf_[A-Za-z0-9]{30,60}|gsk_[A-Za-z0-9]{40,60})(?![\w-])"
+    ),
+    "private_key": Detector(
+        r"-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----"
+        r"(?:[^-]{0,10000}-----END [A-Z ]{0,20}PRIVATE KEY-----)?"
+    ),
+    "jwt": Detector(r"(?<![\w-])eyJ[\w-]{10,2000}\.[\w-]{10,4000}\.[\w-]{10,1000}(?![\w-])"),
+}
+
+
+@lru_cache(maxsize=1024)
+def compile_pattern(pattern: str) -> Any:
+    """A compiled pattern.
+
+    Raises:
+        ValueError: it is not a regular expression, or it matches the empty text.
+    """
+    if not pattern or len(pattern) > MAX_CHARS:
+        raise ValueError(f"a pattern must have 1 to {MAX_CHARS} characters")
+    try:
+        compiled = regex.compile(pattern)
+        empty = compiled.search("", timeout=TIMEOUT_S)
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if empty is not None:
+        raise ValueError("it matches the empty text")
+    return compiled
+
+
+def find_matches(
+    text: str,
+    detectors: Iterable[tuple[str, Detector]],
+    start: int = 0,
+    budget_s: float = TIMEOUT_S,
+) -> list[Match]:
+    """Matches of all detectors from `start` on, without overlaps: the first and longest ones.
+
+    Text before `start` counts only for look-behind and word boundaries.
+
+    Raises:
+        PatternTimeoutError: the search took longer than `budget_s`.
+    """
+    found: list[Match] = []
+    deadline = time.monotonic() + budget_s
+    for name, detector in detectors:
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0:
+            raise PatternTimeoutError
+        try:
+            matches = compile_pattern(detector.pattern).finditer(
+                text, start, timeout=remaining_s, concurrent=True
+            )
+            found += [
+                Match(m.start(), m.end(), name)
+                for m in matches
+                if m.end() > m.start() and detector.accepts(m.group())
+            ]
+        except TimeoutError:
+            raise PatternTimeoutError from None
+    found.sort(key=lambda match: (match.start, -match.end))
+    distinct: list[Match] = []
+    for match in found:
+        if not distinct or match.start >= distinct[-1].end:
+            distinct.append(match)
+    return distinct
+
+
+def mask_matches(text: str, matches: Sequence[Match]) -> str:
+    """The text with each match replaced by the name of its pattern, as in `[EMAIL]`."""
+    parts, offset = [], 0
+    for match in matches:
+        parts += [text[offset : match.start], f"[{match.name.upper()}]"]
+        offset = match.end
+    return "".join([*parts, text[offset:]])

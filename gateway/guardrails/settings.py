@@ -1,0 +1,63 @@
+"""Settings of guardrails: from JSON, checked, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.guardrails.guardrail import KINDS, ModerationSettings, PatternSettings, Settings
+from gateway.guardrails.patterns import PII, compile_pattern
+
+MAX_PATTERNS = 50
+
+
+def parse_settings(kind: str, value: Any) -> Settings:
+    """The settings of a guardrail from JSON.
+
+    Raises:
+        ValueError: a field is missing or wrong; the message names it.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"kind: must be one of {', '.join(KINDS)}")
+    if not isinstance(value, dict):
+        raise ValueError("settings: must be an object")
+    try:
+        settings = msgspec.convert({**value, "kind": kind}, Settings)
+    except msgspec.ValidationError as error:
+        raise ValueError(f"settings: {error}") from None
+    _check(settings)
+    checked: Settings = settings
+    return checked
+
+
+def settings_json(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON, without the kind; the inverse of `parse_settings`."""
+    value: dict[str, Any] = msgspec.to_builtins(settings)
+    value.pop("kind", None)
+    return value
+
+
+def _check(settings: Settings) -> None:
+    match settings:
+        case PatternSettings():
+            unknown = [name for name in settings.pii if name not in PII]
+            if unknown:
+                raise ValueError(
+                    f"settings.pii: there is no `{unknown[0][:80]}`; the names are {', '.join(PII)}"
+                )
+            if not settings.pii and not settings.patterns:
+                raise ValueError("settings: choose a type of personal data, or enter a pattern")
+            if len(settings.patterns) > MAX_PATTERNS:
+                raise ValueError(f"settings.patterns: at most {MAX_PATTERNS} patterns")
+            for item in settings.patterns:
+                try:
+                    compile_pattern(item.pattern)
+                except ValueError as error:
+                    raise ValueError(f"settings.patterns: `{item.name}`: {error}") from None
+        case ModerationSettings():
+            if not settings.provider:
+                raise ValueError("settings.provider: name a provider")
+        case _:
+            if not settings.url.startswith(("http://", "https://")):
+                raise ValueError("settings.url: must be a URL with http:// or https://")

@@ -1,0 +1,368 @@
+"""Runs guardrails: on a request before its first target, on a response before it is sent.
+
+    guard_request   checks the client's body and rewrites it in place, so that the cache, the
+                    translation and passthrough all see the rewritten one
+    guard_response  the same for a whole response, in the client's dialect
+    check_texts     all guardrails in order, on some texts; `guarded_stream` uses it too
+
+Only requests that have guardrails enter this module.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.guardrails import services
+from gateway.guardrails.body_texts import replace_texts, texts_of
+from gateway.guardrails.guardrail import (
+    REWRITES,
+    Guardrail,
+    LiteLLMSettings,
+    ModerationSettings,
+    PatternSettings,
+    PortkeySettings,
+    PresidioSettings,
+    Stage,
+)
+from gateway.guardrails.patterns import (
+    PII,
+    TIMEOUT_S,
+    Detector,
+    PatternTimeoutError,
+    find_matches,
+    mask_matches,
+)
+from gateway.guardrails.services import Caller, InvalidVerdict, Verdict
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.guard_state import GuardrailResult, GuardState
+from gateway.relay.upstream.client import USER_AGENT
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+BLOCKED_CODE = "guardrail_blocked"
+UNAVAILABLE_CODE = "guardrail_unavailable"
+MAX_REPLY_BYTES = 8 * 1024 * 1024
+# Outcomes of a guardrail, from the least to the most important.
+OUTCOMES = ("passed", "logged", "masked", "error", "blocked")
+
+
+class CheckFailed(Exception):
+    """A check could not be made; the message is for operators and clients, and has no secret."""
+
+
+async def guard_request(runtime: Runtime, call: Call) -> None:
+    """Checks a request, and rewrites its body. Raises GatewayError if a guardrail blocks it."""
+    exchange = call.exchange
+    chosen = exchange.snapshot.guardrails_for(exchange.route, exchange.key)
+    if not chosen:
+        return
+    call.guard = GuardState(
+        before=[guardrail for guardrail in chosen if guardrail.check_requests],
+        after=[guardrail for guardrail in chosen if guardrail.check_responses],
+    )
+    if not call.guard.before or not exchange.fields:
+        return
+    size = len(exchange.body)
+    try:
+        document = await offload.run(size, _decode_body, exchange.body)
+        texts = await offload.run(size, texts_of, document)
+        if not texts:
+            return
+        checked, rewritten = await check_texts(runtime, call, "request", texts, document=document)
+        if rewritten is None and checked is not texts:
+            rewritten = await offload.run(size, replace_texts, document, checked)
+    except RecursionError:
+        raise invalid("the request body is nested too deeply") from None
+    if rewritten is None:
+        return
+    for name, value in rewritten.items():
+        if value is not document.get(name):
+            exchange.fields[name] = msgspec.Raw(msgspec.json.encode(value))
+    for name in document.keys() - rewritten.keys():
+        exchange.fields.pop(name, None)
+    exchange.body = msgspec.json.encode(exchange.fields)
+    call.recorder.client_request = exchange.body
+
+
+def _decode_body(body: bytes) -> dict[str, Any]:
+    decoded: dict[str, Any] = offload.decode(body)
+    return decoded
+
+
+async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
+    """A whole response in the client's dialect, rewritten by its guardrails if necessary.
+
+    Raises GatewayError if one of them blocks it.
+    """
+    size = len(body)
+    try:
+        document = await offload.run(size, msgspec.json.decode, body)
+        texts = await offload.run(size, texts_of, document)
+        if not texts:
+            return body
+        checked, rewritten = await check_texts(runtime, call, "response", texts, document=document)
+        if rewritten is None and checked is not texts:
+            rewritten = await offload.run(size, replace_texts, document, checked)
+    except (RecursionError, msgspec.MsgspecError):
+        raise GatewayError(_unavailable("response", "", "the response cannot be parsed")) from None
+    return body if rewritten is None else msgspec.json.encode(rewritten)
+
+
+async def check_texts(
+    runtime: Runtime,
+    call: Call,
+    stage: Stage,
+    texts: list[str],
+    *,
+    document: Any = None,
+    context: str = "",
+    chosen: Sequence[Guardrail] | None = None,
+) -> tuple[list[str], Any]:
+    """Runs the guardrails of a stage on texts, each on the result of the one before.
+
+    Returns the texts, the same list if none has changed, and the rewritten document if a webhook
+    has returned one. `context` is text before the first text that has been checked already.
+    Raises GatewayError if a guardrail blocks.
+    """
+    guard = call.guard
+    assert guard is not None
+    rewritten: Any = None
+    original = texts
+    if chosen is None:
+        chosen = guard.before if stage == "request" else guard.after
+    for guardrail in chosen:
+        began = time.perf_counter()
+        result = GuardrailResult(name=guardrail.name, kind=guardrail.kind, stage=stage)
+        try:
+            current = document if rewritten is None else rewritten
+            if current is not None and texts is not original and guardrail.kind == "portkey":
+                current = replace_texts(current, texts)
+            verdict = await _check(runtime, call, guardrail, stage, texts, current, context)
+        except CheckFailed as failure:
+            result.outcome, result.error = "error", str(failure)
+            _add_result(guard, result, began)
+            if guardrail.on_error == "block" and guardrail.action != "log":
+                raise GatewayError(_unavailable(stage, guardrail.name, str(failure))) from None
+            continue
+        result.found = verdict.found
+        if call.recorder.enabled:
+            result.reason = verdict.reason
+        result.outcome = _outcome(guardrail, verdict)
+        _add_result(guard, result, began)
+        if result.outcome == "blocked":
+            raise GatewayError(_blocked(stage, guardrail.name))
+        if result.outcome != "masked":
+            continue
+        if verdict.document is not None:
+            rewritten = verdict.document
+            original = texts = texts_of(rewritten)
+        elif verdict.texts is not None:
+            texts = [
+                old if old == new else new for old, new in zip(texts, verdict.texts, strict=True)
+            ]
+    if rewritten is not None and texts is not original:
+        rewritten = replace_texts(rewritten, texts)
+    return texts, rewritten
+
+
+def _outcome(guardrail: Guardrail, verdict: Verdict) -> str:
+    if not verdict.found:
+        return "passed"
+    if guardrail.action == "log":
+        return "logged"
+    if verdict.blocked:
+        return "blocked"
+    if verdict.texts is not None or verdict.document is not None:
+        return "masked"
+    return "blocked" if guardrail.kind not in REWRITES else "passed"
+
+
+def _add_result(guard: GuardState, result: GuardrailResult, began: float) -> None:
+    """Adds a result; further checks of a stream are added to the first."""
+    result.duration_ms = round((time.perf_counter() - began) * 1000, 3)
+    for earlier in guard.results:
+        if (earlier.name, earlier.stage) == (result.name, result.stage):
+            break
+    else:
+        guard.results.append(result)
+        return
+    earlier.duration_ms = round(earlier.duration_ms + result.duration_ms, 3)
+    earlier.found = {
+        name: earlier.found.get(name, 0) + result.found.get(name, 0)
+        for name in [*earlier.found, *result.found]
+    }
+    earlier.outcome = max(earlier.outcome, result.outcome, key=OUTCOMES.index)
+    earlier.error, earlier.reason = earlier.error or result.error, earlier.reason or result.reason
+
+
+def _blocked(stage: Stage, name: str) -> Error:
+    message = f"the {stage} was blocked by the guardrail `{name}`"
+    return Error(kind="content_policy", message=message, code=BLOCKED_CODE)
+
+
+def _unavailable(stage: Stage, name: str, why: str) -> Error:
+    message = f"the {stage} was rejected, because the guardrail `{name}` could not check it: {why}"
+    # A rejected response must neither be requested again nor count against its target.
+    kind = "overloaded" if stage == "request" else "content_policy"
+    return Error(kind=kind, message=message, code=UNAVAILABLE_CODE)
+
+
+# --- one check --------------------------------------------------------------------------
+
+
+async def _check(
+    runtime: Runtime,
+    call: Call,
+    guardrail: Guardrail,
+    stage: Stage,
+    texts: list[str],
+    document: Any,
+    context: str,
+) -> Verdict:
+    """One guardrail's verdict on texts. Raises CheckFailed."""
+    if guardrail.fault:
+        raise CheckFailed(guardrail.fault)
+    settings, mask = guardrail.settings, guardrail.action == "mask"
+    if isinstance(settings, PatternSettings):
+        return await asyncio.to_thread(check_patterns, settings, texts, context, mask=mask)
+    caller = _caller(call)
+    try:
+        async with asyncio.timeout(guardrail.timeout_s):
+            match settings:
+                case ModerationSettings():
+                    shown = [context + texts[0], *texts[1:]]
+                    request = services.moderation_request(settings, shown)
+                    reply = await _moderate(runtime, call, guardrail, settings, request)
+                    return services.moderation_verdict(settings, reply)
+                case PresidioSettings():
+                    shown = texts if mask else [context + texts[0], *texts[1:]]
+                    request = services.presidio_request(settings, shown)
+                    url = f"{settings.url.rstrip('/')}/analyze"
+                    reply = await _post(runtime, guardrail, url, request)
+                    return services.presidio_verdict(settings, shown, reply, mask=mask)
+                case LiteLLMSettings():
+                    request = services.litellm_request(settings, texts, stage, caller)
+                    url = services.litellm_url(settings.url)
+                    reply = await _post(runtime, guardrail, url, request)
+                    return services.litellm_verdict(texts, reply)
+                case PortkeySettings():
+                    request = services.portkey_request(settings, texts, stage, caller, document)
+                    reply = await _post(runtime, guardrail, settings.url, request)
+                    return services.portkey_verdict(stage, reply)
+    except TimeoutError:
+        raise CheckFailed(f"no response within {guardrail.timeout_s:g} s") from None
+    except InvalidVerdict as error:
+        raise CheckFailed(f"its response is not valid: {error}") from None
+    raise AssertionError("unreachable")
+
+
+def check_patterns(
+    settings: PatternSettings, texts: Sequence[str], context: str = "", *, mask: bool
+) -> Verdict:
+    """The verdict of patterns; `context` is text before the first one. Raises CheckFailed."""
+    detectors = [(name, PII[name]) for name in settings.pii]
+    detectors += [(item.name, Detector(item.pattern)) for item in settings.patterns]
+    found: dict[str, int] = {}
+    masked: list[str] = []
+    deadline = time.monotonic() + TIMEOUT_S
+    for number, text in enumerate(texts):
+        before = context if number == 0 else ""
+        try:
+            matches = find_matches(
+                before + text, detectors, len(before), deadline - time.monotonic()
+            )
+        except PatternTimeoutError:
+            raise CheckFailed(f"its patterns took longer than {TIMEOUT_S:g} s") from None
+        for match in matches:
+            found[match.name] = found.get(match.name, 0) + 1
+        masked.append(mask_matches(before + text, matches)[len(before) :] if matches else text)
+    return Verdict(found=found, texts=masked if mask and found else None)
+
+
+def _caller(call: Call) -> Caller:
+    exchange = call.exchange
+    key = exchange.key
+    return Caller(
+        request_id=exchange.id,
+        model=exchange.model,
+        key_name=key.name if key is not None else "",
+        key_id=key.id if key is not None else 0,
+        team=key.team.name if key is not None and key.team is not None else "",
+        stream=exchange.stream,
+        endpoint=exchange.endpoint,
+    )
+
+
+async def _moderate(
+    runtime: Runtime,
+    call: Call,
+    guardrail: Guardrail,
+    settings: ModerationSettings,
+    request: dict[str, Any],
+) -> Any:
+    provider = call.exchange.snapshot.providers.get(settings.provider)
+    if provider is None:
+        raise CheckFailed(f"there is no provider `{settings.provider}`")
+    url = runtime.request_templates.url(provider, "/moderations")
+    headers = runtime.request_templates.headers(provider, {})
+    return await _send(runtime, url, headers, request, guardrail.timeout_s, provider.network)
+
+
+async def _post(
+    runtime: Runtime, guardrail: Guardrail, url_text: str, request: dict[str, Any]
+) -> Any:
+    url = httpx.URL(url_text)
+    headers = [
+        (b"host", url.netloc),
+        (b"content-type", b"application/json"),
+        (b"accept", b"application/json"),
+        (b"accept-encoding", b"identity"),
+        (b"user-agent", USER_AGENT),
+    ]
+    if guardrail.credential:
+        secret = guardrail.credential.reveal().encode("latin-1", "replace")
+        is_litellm = guardrail.kind == "litellm"
+        name, value = (
+            (b"x-api-key", secret) if is_litellm else (b"authorization", b"Bearer " + secret)
+        )
+        headers.append((name, value))
+    return await _send(runtime, url, httpx.Headers(headers), request, guardrail.timeout_s, None)
+
+
+async def _send(
+    runtime: Runtime,
+    url: httpx.URL,
+    headers: httpx.Headers,
+    request: dict[str, Any],
+    timeout_s: float,
+    network: Any,
+) -> Any:
+    """The JSON of a service's response. Raises CheckFailed."""
+    try:
+        answer = await runtime.upstreams.send(
+            "POST", url, headers, msgspec.json.encode(request), timeout_s, network=network
+        )
+    except GatewayError as failure:
+        raise CheckFailed(failure.error.message) from None
+    complete = False
+    try:
+        data = await answer.read_all(MAX_REPLY_BYTES)
+        complete = True
+        if not 200 <= answer.status < 300:
+            raise CheckFailed(f"HTTP {answer.status}")
+        return msgspec.json.decode(data)
+    except GatewayError as failure:
+        raise CheckFailed(failure.error.message) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise CheckFailed("its response is not valid JSON") from None
+    finally:
+        await answer.close(sound=complete)

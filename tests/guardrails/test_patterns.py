@@ -1,0 +1,85 @@
+"""The patterns for personal data and secrets: what they find, and that they end in time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from gateway.guardrails.patterns import (
+    PII,
+    Detector,
+    PatternTimeoutError,
+    compile_pattern,
+    find_matches,
+    mask_matches,
+)
+
+FOUND = {
+    "email": ["ada@example.com", "first.last+tag@mail.example.co.uk"],
+    "phone": ["+49 30 1234567", "(555) 123-4567", "555-123-4567"],
+    "credit_card": ["4111 1111 1111 1111", "5555555555554444"],
+    "iban": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432"],
+    "us_ssn": ["536-90-4399"],
+    "ip_address": ["192.168.1.1", "2001:0db8:85a3:0000:0000:8a2e:0370:7334"],
+    "api_key": ["sk-proj-abcdefghijklmnop123", "AKIAIOSFODNN7EXAMPLE", "ghp_" + "a" * 36],
+    "private_key": ["-----BEGIN RSA PRIVATE KEY-----"],
+    "jwt": ["eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abcdefghijklmnopqrstuvwx"],
+}
+CLEAN = {
+    "email": ["ada at example", "@example.com", "git@host"],
+    "phone": ["in 2024 we had 12345 requests", "version 1.2.3", "2024-11-23"],
+    "credit_card": ["4111 1111 1111 1112", "order 1234567890123456"],
+    "iban": ["DE00 3704 0044 0532 0130 00", "AB12"],
+    "us_ssn": ["000-12-3456", "123-45-67890"],
+    "ip_address": ["1.2.3", "999.1.1.1", "1.2.3.4.5"],
+    "api_key": ["sk-short", "task-abcdefghijklmnopqrstu"],
+    "private_key": ["-----BEGIN CERTIFICATE-----"],
+    "jwt": ["eyJ.abc.def"],
+}
+
+
+@pytest.mark.parametrize("name", PII)
+def test_a_type_finds_its_samples_and_nothing_else(name: str) -> None:
+    for sample in FOUND[name]:
+        text = f"before {sample}, after"
+        matches = find_matches(text, [(name, PII[name])])
+        assert [text[m.start : m.end] for m in matches] == [sample]
+    for sample in CLEAN[name]:
+        assert find_matches(f"before {sample}, after", [(name, PII[name])]) == []
+
+
+def test_matches_are_replaced_by_the_name_of_their_pattern() -> None:
+    text = "ada@example.com or 4111 1111 1111 1111"
+    matches = find_matches(text, list(PII.items()))
+    assert mask_matches(text, matches) == "[EMAIL] or [CREDIT_CARD]"
+
+
+def test_built_in_patterns_take_linear_time() -> None:
+    hostile = [
+        "a" * 20_000,
+        "1 " * 10_000,
+        "a." * 10_000,
+        "-" * 20_000,
+        "eyJ" * 7_000,
+        "1:" * 9_000,
+    ]
+    for text in hostile:
+        began = time.monotonic()
+        find_matches(text, list(PII.items()), budget_s=5)
+        assert time.monotonic() - began < 1, text[:10]
+
+
+def test_a_pattern_that_backtracks_is_stopped() -> None:
+    began = time.monotonic()
+    with pytest.raises(PatternTimeoutError):
+        find_matches(
+            "1" + "a" * 60 + "!", [("slow", Detector(r"(?:a|aa|aaa)+[0-9]$"))], budget_s=0.1
+        )
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("pattern", ["", "(", "a*", "x" * 2000])
+def test_a_pattern_that_is_unusable_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"pattern|expression|empty"):
+        compile_pattern(pattern)
