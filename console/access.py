@@ -1,14 +1,14 @@
-"""Access control: two roles and one permission.
+"""Access control of views: each names the permission it needs (`gateway.roles`).
 
-An admin is `is_staff`; any other signed-in person is a viewer, who sees no credentials,
-and bodies of requests only with the permission `gateway.view_requestbody`.
+Every view has exactly one of the decorators `public`, `signed_in`, `member`, `viewer`, `editor`
+and `admin`; a test walks all URLs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -18,43 +18,78 @@ from django.urls import reverse
 from django.utils.http import urlencode
 
 from console.htmx import htmx_details, is_partial
+from gateway.roles import Permission, has_permission, role_of
+from gateway.roles import may_read_bodies as may_read_bodies
 
 View = Callable[..., Any]
 Person = AbstractBaseUser | AnonymousUser
-MAY_READ_BODIES = "gateway.view_requestbody"
+# What a view needs: a permission, any signed-in user, or nothing.
+Access = Permission | Literal["signed in", "public"]
 
 
 def is_admin(user: Person) -> bool:
     """Whether a user may change settings and see the last characters of credentials."""
-    return bool(user.is_authenticated and user.is_active and getattr(user, "is_staff", False))
+    return role_of(user) == "admin"
 
 
-def may_read_bodies(user: Person) -> bool:
-    """Whether a user may read request and response bodies; queries the database."""
-    return is_admin(user) or bool(cast("Any", user).has_perm(MAY_READ_BODIES))
+def is_editor(user: Person) -> bool:
+    """Whether a user may change models, routes, keys, teams and prices."""
+    return has_permission(user, "edit")
+
+
+def public(view: View) -> View:
+    """Serve a view to everyone; it checks itself what it needs."""
+    return mark(view, "public")
+
+
+def signed_in(view: View) -> View:
+    """Restrict a view to signed-in users of any role."""
+    return _guarded(view, "signed in", lambda user: role_of(user) is not None)
+
+
+def member(view: View) -> View:
+    """Restrict a view to users who may have keys of their own."""
+    return _requiring(view, "own")
 
 
 def viewer(view: View) -> View:
-    """Restrict a view to signed-in users."""
-    return _guarded(view, lambda user: bool(user.is_authenticated))
+    """Restrict a view to users who may see the console."""
+    return _requiring(view, "view")
+
+
+def editor(view: View) -> View:
+    """Restrict a view to users who may change models, routes, keys, teams and prices."""
+    return _requiring(view, "edit")
 
 
 def admin(view: View) -> View:
     """Restrict a view to admins."""
-    return _guarded(view, is_admin)
+    return _requiring(view, "administer")
 
 
-def _guarded(view: View, allowed: Callable[[Person], bool]) -> View:
+def mark(view: View, access: Access) -> View:
+    """Note on a view what it needs, for the test that walks all URLs."""
+    cast("Any", view).access = access
+    return view
+
+
+def _requiring(view: View, permission: Permission) -> View:
+    return _guarded(view, permission, lambda user: has_permission(user, permission))
+
+
+def _guarded(view: View, access: Access, allowed: Callable[[Person], bool]) -> View:
     if iscoroutinefunction(view):
+        # The role of a user who is no admin is a query.
+        is_allowed = sync_to_async(allowed)
 
         @wraps(view)
         async def later(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             user = await request.auser()
-            if allowed(user):
+            if await is_allowed(user):
                 return await cast("Awaitable[HttpResponse]", view(request, *args, **kwargs))
             return await sync_to_async(_refused)(request, user)
 
-        return later
+        return mark(later, access)
 
     @wraps(view)
     def now(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -62,11 +97,11 @@ def _guarded(view: View, allowed: Callable[[Person], bool]) -> View:
             return cast("HttpResponse", view(request, *args, **kwargs))
         return _refused(request, request.user)
 
-    return now
+    return mark(now, access)
 
 
 def refused(request: HttpRequest) -> HttpResponse:
-    """Respond 403 with the "Admins only" page."""
+    """Respond 403 with the page that says that the role is not enough."""
     return render(request, "console/failures/refused.html", {"page": ""}, status=403)
 
 

@@ -1,22 +1,23 @@
 """User accounts: roles, and changes to accounts with their checks.
 
-An admin has `is_staff` and `is_superuser`, a viewer has neither; reading bodies is a separate
-permission of a viewer.
+An admin has `is_staff` and `is_superuser`; the role of anyone else is in their `Account`
+(gateway.roles). Reading bodies is a separate permission of editors and viewers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
 from django.db.models import QuerySet
 
-from console.access import MAY_READ_BODIES
 from gateway import audit, store
+from gateway.models import Account, ApiKey
+from gateway.roles import MAY_READ_BODIES, PERMISSIONS, Role
 
 
 class LastAdmin(ValueError):
@@ -28,8 +29,9 @@ class AdminExists(ValueError):
 
 
 def people() -> QuerySet[User]:
-    """Return all users: active ones first, admins before viewers, then by name."""
-    return User.objects.order_by("-is_active", "-is_superuser", "username")
+    """Return all users: active ones first, admins before others, then by name."""
+    ordered = User.objects.order_by("-is_active", "-is_superuser", "username")
+    return ordered.select_related("account")
 
 
 def admins() -> QuerySet[User]:
@@ -58,30 +60,43 @@ def make_first_admin(name: str, password: str) -> User:
     return user
 
 
-def make(name: str, password: str, *, admin: bool, bodies: bool) -> User:
-    """Create an account."""
+def make(name: str, password: str | None, *, role: Role, bodies: bool = False) -> User:
+    """Create an account; without a password, it can only sign in through the identity provider."""
     with transaction.atomic():
-        user = User.objects.create_user(name, password=password, is_staff=admin, is_superuser=admin)
-        _set_grant(user, granted=bodies and not admin)
+        user = User.objects.create_user(name, password=password)
+        _write_role(user, role, bodies=bodies)
         audit.record_change("user", user.pk, name, None, _audit_snapshot(user))
     return user
 
 
-def set_role(user: User, *, admin: bool, bodies: bool) -> None:
-    """Make a user an admin or a viewer. Raises LastAdmin."""
+def set_role(user: User, *, role: Role, bodies: bool) -> None:
+    """Change a user's role. Raises LastAdmin.
+
+    A role without keys of its own revokes those that the user has.
+    """
     with _audit_changes(user):
-        if not admin:
+        if role != "admin":
             _check_other_admins(user)
-        user.is_staff = user.is_superuser = admin
-        user.save(update_fields=["is_staff", "is_superuser"])
-        _set_grant(user, granted=bodies and not admin)
+        _write_role(user, role, bodies=bodies)
+        if "own" not in PERMISSIONS[role]:
+            ApiKey.objects.filter(owner=user).revoke()
+
+
+def set_limits(user: User, **limits: Any) -> None:
+    """Change the limits of a user's own keys; they apply to keys created from now on."""
+    with _audit_changes(user):
+        Account.objects.update_or_create(pk=user.pk, defaults=limits)
 
 
 def set_active(user: User, *, active: bool) -> None:
-    """Activate or deactivate a user, which ends their sessions. Raises LastAdmin."""
+    """Activate or deactivate a user. Raises LastAdmin.
+
+    Deactivating ends their sessions and revokes their own keys.
+    """
     with _audit_changes(user):
         if not active:
             _check_other_admins(user)
+            ApiKey.objects.filter(owner=user).revoke()
         user.is_active = active
         user.save(update_fields=["is_active"])
 
@@ -94,9 +109,13 @@ def set_password(user: User, password: str) -> None:
 
 
 def delete(user: User) -> None:
-    """Delete an account with its playground runs and presets. Raises LastAdmin."""
+    """Delete an account with its playground runs and presets. Raises LastAdmin.
+
+    Its own keys are revoked; they stay in the list of revoked keys.
+    """
     with transaction.atomic():
         _check_other_admins(user)
+        ApiKey.objects.filter(owner=user).revoke()
         audit.record_change("user", user.pk, user.get_username(), _audit_snapshot(user), None)
         user.delete()
 
@@ -131,10 +150,22 @@ def _audit_changes(user: User) -> Iterator[None]:
 def _audit_snapshot(user: User) -> dict[str, Any]:
     """Return the fields of an account for the audit log."""
     return {
-        "admin": user.is_superuser,
+        "role": stored_role(user),
+        **_limits_snapshot(user),
         "active": user.is_active,
         "bodies": user.user_permissions.filter(pk=_grant().pk).exists(),
         "password": user.password,
+    }
+
+
+def _limits_snapshot(user: User) -> dict[str, Any]:
+    account = Account.objects.filter(pk=user.pk).first() or Account()
+    return {
+        "max_keys": account.max_keys,
+        "month_usd": account.month_usd,
+        "key_days": account.key_days,
+        "own_routes": account.routes,
+        "team_id": account.team_id,
     }
 
 
@@ -143,6 +174,24 @@ def _check_other_admins(user: User) -> None:
     ids = set(admins().select_for_update().values_list("pk", flat=True))
     if ids <= {user.pk} and user.pk in ids:
         raise LastAdmin
+
+
+def stored_role(user: User) -> Role:
+    """Return a user's role, also of a deactivated user."""
+    if user.is_staff:
+        return "admin"
+    account = Account.objects.filter(pk=user.pk).first()
+    return "viewer" if account is None else cast("Role", account.role)
+
+
+def _write_role(user: User, role: Role, *, bodies: bool) -> None:
+    user.is_staff = user.is_superuser = role == "admin"
+    user.save(update_fields=["is_staff", "is_superuser"])
+    if role == "admin":
+        Account.objects.get_or_create(pk=user.pk)
+    else:
+        Account.objects.update_or_create(pk=user.pk, defaults={"role": role})
+    _set_grant(user, granted=bodies and role in {"editor", "viewer"})
 
 
 def _grant() -> Permission:

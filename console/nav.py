@@ -7,14 +7,16 @@ from typing import NamedTuple
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from gateway.roles import Permission
+
 
 class Entry(NamedTuple):
-    """A page in the sidebar: its URL's name, title, icon, and whether only admins have it."""
+    """A page in the sidebar: its URL's name, title, icon, and the permission it needs."""
 
     page: str
     title: Promise
     icon: str
-    admin: bool = False
+    permission: Permission = "view"
 
 
 class Group(NamedTuple):
@@ -32,6 +34,13 @@ NAV: tuple[Group, ...] = (
             Entry("playground", _("Playground"), "flask-conical"),
             Entry("evaluate", _("Evaluate"), "check-check"),
             Entry("requests", _("Requests"), "scroll-text"),
+        ),
+    ),
+    Group(
+        _("Personal"),
+        (
+            Entry("own", _("My keys"), "key-round", "own"),
+            Entry("own-requests", _("My requests"), "scroll-text", "own"),
         ),
     ),
     Group(
@@ -54,11 +63,11 @@ NAV: tuple[Group, ...] = (
     Group(
         _("Admin"),
         (
-            Entry("users", _("Users"), "users", admin=True),
-            Entry("teams", _("Teams"), "coins", admin=True),
-            Entry("alerts", _("Alerts"), "triangle-alert", admin=True),
-            Entry("changes", _("Changes"), "history", admin=True),
-            Entry("settings", _("Settings"), "settings", admin=True),
+            Entry("users", _("Users"), "users", "administer"),
+            Entry("teams", _("Teams"), "coins", "edit"),
+            Entry("alerts", _("Alerts"), "triangle-alert", "administer"),
+            Entry("changes", _("Changes"), "history", "administer"),
+            Entry("settings", _("Settings"), "settings", "administer"),
         ),
     ),
 )

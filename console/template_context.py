@@ -7,22 +7,33 @@ from typing import Any
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.translation import gettext_lazy as _
 
-from console.access import is_admin
 from console.nav import NAV, Entry
 from console.setup_progress import pending
 from gateway.models import ApiKey, Model, Provider, Route
+from gateway.roles import has_permission, role_of
 
 THEMES = ("light", "dark")
+ROLE_LABELS = {
+    "admin": _("Admin"),
+    "editor": _("Editor"),
+    "viewer": _("Viewer"),
+    "member": _("Member"),
+}
 
 
 def console(request: HttpRequest) -> dict[str, Any]:
-    """Return `nav`, `theme`, `admin` and `first_run`; lazy, as only full pages query them."""
+    """Return `nav`, `theme`, `first_run` and what the user may do; lazy: most parts need none."""
+    user = request.user
     return {
         "nav": SimpleLazyObject(lambda: _nav(request)),
         "theme": theme_of(request),
-        "admin": SimpleLazyObject(lambda: is_admin(request.user)),
-        "first_run": SimpleLazyObject(lambda: pending(request.user)),
+        "admin": SimpleLazyObject(lambda: has_permission(user, "administer")),
+        "editor": SimpleLazyObject(lambda: has_permission(user, "edit")),
+        "viewer": SimpleLazyObject(lambda: has_permission(user, "view")),
+        "role_label": SimpleLazyObject(lambda: ROLE_LABELS.get(role_of(user) or "", "")),
+        "first_run": SimpleLazyObject(lambda: pending(user)),
     }
 
 
@@ -33,20 +44,25 @@ def theme_of(request: HttpRequest) -> str:
 
 
 def _nav(request: HttpRequest) -> list[dict[str, Any]]:
+    if not has_permission(request.user, "view"):
+        return _groups(request, {})
     counts = {
         "providers": Provider.objects.count(),
         "models": Model.objects.count(),
         "routes": Route.objects.count(),
         "keys": ApiKey.objects.live().count(),
     }
-    admin = is_admin(request.user)
+    return _groups(request, counts)
+
+
+def _groups(request: HttpRequest, counts: dict[str, int]) -> list[dict[str, Any]]:
     groups = [
         {
             "title": group.title,
             "entries": [
                 {"entry": entry, "url": url, "count": counts.get(entry.page)}
                 for entry in group.entries
-                if (admin or not entry.admin) and (url := _url(entry))
+                if has_permission(request.user, entry.permission) and (url := _url(entry))
             ],
         }
         for group in NAV

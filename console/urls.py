@@ -16,7 +16,14 @@ from console.pages.session.views import password, sign_in, sign_out
 from console.pages.settings.views import settings
 from console.pages.setup import account, finish, key, provider, setup, setup_connect
 from console.pages.usage import usage, usage_csv
-from console.pages.users.views import user_active, user_add, user_edit, user_password, users
+from console.pages.users.views import (
+    user_active,
+    user_add,
+    user_edit,
+    user_limits,
+    user_password,
+    users,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview, name="overview"),
@@ -38,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/add", user_add, name="user-add"),
     path("users/<int:pk>", user_edit, name="user-edit"),
     path("users/<int:pk>/password", user_password, name="user-password"),
+    path("users/<int:pk>/limits", user_limits, name="user-limits"),
     path("users/<int:pk>/active", user_active, name="user-active"),
     path("settings", settings, name="settings"),
     path("changes", changes, name="changes"),
@@ -70,6 +78,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("console.pages.cost.urls")),
     path("", include("console.pages.evaluate.urls")),
     path("", include("console.pages.keys.urls")),
+    path("", include("console.pages.own.urls")),
     path("", include("console.pages.teams.urls")),
     path("", include("console.pages.requests.urls")),
     *routes,

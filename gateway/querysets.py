@@ -174,6 +174,14 @@ class ApiKeyQuerySet(RegistryRowQuerySet[Row]):
         condition = reduce(or_, (Q(name__icontains=part) for part in usable), Q(pk=None))
         return self.filter(condition)
 
+    def owned_by(self, user: Any) -> Self:
+        """The keys that an account created for itself, revoked ones included."""
+        return self.filter(owner_id=user.pk)
+
+    def owns(self, user: Any, key_id: int | None) -> bool:
+        """Whether a key is one that an account created for itself."""
+        return self.owned_by(user).filter(pk=key_id).exists()
+
     def with_pk(self, pk: int) -> Self:
         """The key with this row id."""
         return self.filter(pk=pk)

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
 from gateway import store
-from gateway.api.auth import Reader
+from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
@@ -25,7 +25,7 @@ from gateway.store.documents import KINDS, Owned, Refused
 from gateway.store.field_values import is_pattern
 
 log = logging.getLogger(__name__)
-router = Router(tags=["doctor"])
+router = Router(tags=["doctor"], auth=Editor())
 _MODELS = KINDS["models"]
 _MAX_ID = 2**62
 _running: set[asyncio.Task[Any]] = set()

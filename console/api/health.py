@@ -9,13 +9,13 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
 from console.insight import process, targets
-from gateway.api.auth import Reader
+from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.pages import page
 from gateway.api.resources import reply
 from gateway.api.runtime import runtime_of
 
-router = Router(tags=["health"])
+router = Router(tags=["health"], auth=Editor())
 _PROCESS_FIELDS = tuple(
     name for name in process.ProcessStatus.__struct_fields__ if name != "journal"
 )

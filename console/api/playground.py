@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
 from console.models import PlaygroundPreset, PlaygroundRun
-from gateway.api.auth import Person, Reader
+from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
@@ -86,7 +86,7 @@ def list_presets(request: HttpRequest, cursor: int | None = None, limit: int = 5
     return _page(presets, limit, _preset)
 
 
-@router.post("/playground/presets", auth=Person(), response={201: PresetDocument})
+@router.post("/playground/presets", auth=Reader(), response={201: PresetDocument})
 def create_preset(request: HttpRequest, payload: PresetIn) -> HttpResponse:
     """Save the next version of one of your presets."""
     return run_once(request, lambda: run_guarded(lambda: _save_preset(request, payload)))
@@ -99,7 +99,7 @@ def get_preset(request: HttpRequest, number: int) -> Any:
     return _no_preset(number) if row is None else {**_preset(row), "document": row.document}
 
 
-@router.delete("/playground/presets/{int:number}", auth=Person(), response={204: None})
+@router.delete("/playground/presets/{int:number}", auth=Reader(), response={204: None})
 def delete_preset(request: HttpRequest, number: int) -> HttpResponse:
     """Remove a preset with all versions of its name."""
     row = _presets(request).with_id(min(number, _MAX_ID)).first()

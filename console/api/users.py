@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any, Literal
+from typing import Any
 
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
@@ -18,16 +18,16 @@ from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
 from gateway.api.resources import reply, run_guarded
+from gateway.roles import Role
 from gateway.store.documents import Refused
 
 router = Router(tags=["users"])
 
-Role = Literal["admin", "viewer"]
 _MAX_PASSWORD = 1000
 
 
 class UserIn(Schema):
-    """A new account. `bodies` permits a viewer to read prompts and responses."""
+    """A new account. `bodies` permits an editor or viewer to read prompts and responses."""
 
     name: str
     password: str
@@ -130,7 +130,7 @@ def _create_user(user_in: UserIn) -> HttpResponse:
     try:
         with transaction.atomic():
             row = accounts.make(
-                user_in.name, user_in.password, admin=user_in.role == "admin", bodies=user_in.bodies
+                user_in.name, user_in.password, role=user_in.role, bodies=user_in.bodies
             )
     except IntegrityError:
         raise Refused("name", "this name is already taken") from None
@@ -141,10 +141,10 @@ def _change_user(row: User, change: UserChange) -> HttpResponse:
     if change.password is not None:
         _check_password(change.password, row)
     if change.role is not None or change.bodies is not None:
-        admin = row.is_superuser if change.role is None else change.role == "admin"
+        role = accounts.stored_role(row) if change.role is None else change.role
         granted = row.pk in accounts.granted()
         bodies = granted if change.bodies is None else change.bodies
-        accounts.set_role(row, admin=admin, bodies=bodies)
+        accounts.set_role(row, role=role, bodies=bodies)
     if change.active is not None:
         accounts.set_active(row, active=change.active)
     if change.password is not None:
@@ -173,7 +173,7 @@ def _user_out(row: User, granted: set[int]) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.get_username(),
-        "role": "admin" if row.is_superuser else "viewer",
+        "role": accounts.stored_role(row),
         "bodies": row.pk in granted,
         "active": row.is_active,
         "joined": row.date_joined,

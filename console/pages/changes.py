@@ -64,7 +64,6 @@ _LABELS: dict[str, Any] = {
     "team_id": _("Team"),
     "usd": _("Amount (USD)"),
     "retry_before_fallback": _("Retries before fallbacks"),
-    "is_superuser": _("Admin"),
     "is_active": _("Active"),
 }
 # Suffix of a column's name -> unit.

@@ -7,8 +7,11 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from console.access import public
+
 
 @require_safe
+@public
 def docs(request: HttpRequest) -> HttpResponse:
     """Swagger UI on the OpenAPI document."""
     return render(request, "console/docs/page.html", {"document": reverse("api:openapi-json")})

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRefresh
 
-from console.access import admin, is_admin, viewer
+from console.access import editor, is_editor, viewer
 from console.htmx import is_partial
 from gateway import store
 from gateway.doctor import PROBES, TRAIT_OF, VERDICTS, Advice, estimate
@@ -79,7 +79,7 @@ def _page(
         "fixed": doctor.is_read_only(row),
         "stands_for_many": is_pattern(row.name),
         "problem": problem,
-        "can_edit": is_admin(request.user),
+        "can_edit": is_editor(request.user),
         "older": CapabilityReport.objects.of(row.provider, row.name)[:MAX_REPORTS],
     }
     return render(request, "console/doctor/page.html", context, status=status)
@@ -202,7 +202,7 @@ def _advice_rows(
 
 
 @require_POST
-@admin
+@editor
 async def doctor_start(request: HttpRequest, pk: int) -> HttpResponse:
     """Start the checks, which continue after this response."""
     user = await request.auser()
@@ -240,7 +240,7 @@ def _forget_task(task: asyncio.Task[Any]) -> None:
 
 
 @require_POST
-@admin
+@editor
 def doctor_stop(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask the process that runs the checks to stop."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
@@ -251,7 +251,7 @@ def doctor_stop(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
     """Write the selected properties to the model."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
@@ -302,7 +302,7 @@ def provider_doctor(request: HttpRequest, pk: int) -> HttpResponse:
         "matrix": [
             (probe, [_verdict_cell(line, probe.name) for line in columns]) for probe in PROBES
         ],
-        "can_edit": is_admin(request.user),
+        "can_edit": is_editor(request.user),
     }
     return render(request, "console/doctor/provider.html", context)
 

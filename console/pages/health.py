@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
-from console.access import admin, viewer
+from console.access import editor, viewer
 from console.htmx import is_partial, render_page_or_part
 from console.insight import process, targets
 from gateway.api.runtime import runtime_of
@@ -29,7 +29,7 @@ def health(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def health_reset(request: HttpRequest) -> HttpResponse:
     """End the cooldown of a target in this process."""
     label = request.POST.get("target", "")

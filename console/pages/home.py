@@ -8,11 +8,17 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_safe
 
+from console.access import public
+from gateway.roles import has_permission
+
 
 @require_safe
+@public
 def home(request: HttpRequest) -> HttpResponse:
     """Redirect to the console; with the token of the first start, to the setup."""
     token = request.GET.get("setup", "")
     if token:
         return redirect(f"{reverse('setup')}?{urlencode({'setup': token})}")
-    return redirect("/console/")
+    if has_permission(request.user, "view") or not request.user.is_authenticated:
+        return redirect("/console/")
+    return redirect("own")

@@ -22,7 +22,7 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from console.access import is_admin, may_read_bodies, sign_in_url, viewer
+from console.access import is_editor, mark, may_read_bodies, sign_in_url, viewer
 from console.dialects import OFFERED
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.playground import boot, budget, code, export, history, prefill, run_store, scoreboard
@@ -35,6 +35,7 @@ from console.playground.validation import Invalid, Json, is_storable
 from gateway import store
 from gateway.api.runtime import lazy_runtime, runtime_of
 from gateway.canon.errors import GatewayError
+from gateway.roles import has_permission
 from gateway.routing.snapshot import Snapshot
 
 MAX_RUNNING = 4
@@ -57,6 +58,9 @@ def json_errors(view: View) -> View:
         if not user.is_authenticated:
             message = _("Your session has ended. Sign in to continue.")
             return json_response({"errors": {"": message}, "sign_in": sign_in_url(request)}, 401)
+        if not await sync_to_async(has_permission)(user, "view"):
+            message = _("Your role does not include the playground.")
+            return json_response({"errors": {"": message}}, 403)
         try:
             return await view(request, user, *args, **kwargs)
         except Invalid as invalid:
@@ -69,7 +73,7 @@ def json_errors(view: View) -> View:
         except PlaygroundPreset.DoesNotExist:
             return json_response({"errors": {"": _("This preset does not exist.")}}, 404)
 
-    return answered
+    return mark(answered, "view")
 
 
 def json_response(content: Any, status: int = 200) -> HttpResponse:
@@ -136,7 +140,7 @@ def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "models": boot.list_models(snapshot),
         "dialects": boot.list_dialects(),
         "languages": boot.list_languages(),
-        "key_url": reverse("connect-key") if is_admin(request.user) else "",
+        "key_url": reverse("connect-key") if is_editor(request.user) else "",
         "samples": boot.sample_prompts(),
         "presets": [{"id": p.pk, "name": p.name, "version": p.version} for p in presets],
         "run": run,

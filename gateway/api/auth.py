@@ -16,8 +16,8 @@ from ninja.errors import HttpError
 from ninja.security.base import AuthBase
 
 from gateway.edge.admission import token_from
+from gateway.roles import Permission, has_permission, may_read_bodies
 
-MAY_READ_BODIES = "gateway.view_requestbody"
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -45,27 +45,26 @@ class Admin(AuthBase):
             raise HttpError(403, "send the session's CSRF token as X-CSRFToken")
         return user
 
+    permission: Permission = "administer"
     why = "only admins may do this"
 
     def may(self, request: HttpRequest, user: Any) -> bool:
         """Whether a signed-in user is authorized."""
-        return bool(user.is_staff)
+        return has_permission(user, self.permission)
+
+
+class Editor(Admin):
+    """As Admin; also editors."""
+
+    permission = "edit"
+    why = "only admins and editors may do this"
 
 
 class Reader(Admin):
-    """As Admin; also any signed-in user, for safe methods."""
+    """As Admin; also editors and viewers, for safe methods and their own data."""
 
-    def may(self, request: HttpRequest, user: Any) -> bool:
-        """Allows safe methods to every signed-in user."""
-        return request.method in _SAFE or super().may(request, user)
-
-
-class Person(Admin):
-    """As Admin; also any signed-in user, for their own data."""
-
-    def may(self, request: HttpRequest, user: Any) -> bool:
-        """Allows every signed-in user."""
-        return True
+    permission = "view"
+    why = "your role does not include this"
 
 
 class BodyReader(Admin):
@@ -75,14 +74,12 @@ class BodyReader(Admin):
 
     def may(self, request: HttpRequest, user: Any) -> bool:
         """Allows admins and users with the permission."""
-        return super().may(request, user) or reads_bodies(user)
+        return may_read_bodies(user)
 
 
 def reads_bodies(who: Any) -> bool:
     """Whether the result of authentication is an admin or a user who may read bodies."""
-    if isinstance(who, str):
-        return True
-    return bool(who.is_staff or who.has_perm(MAY_READ_BODIES))
+    return isinstance(who, str) or may_read_bodies(who)
 
 
 def is_admin_credential(token: str) -> bool:

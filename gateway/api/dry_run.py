@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
 
 from gateway import store
+from gateway.api.auth import Editor
 from gateway.api.failures import failure
 from gateway.api.resources import missing, reply, run_guarded
 from gateway.api.runtime import runtime_of
@@ -35,7 +36,7 @@ from gateway.store.documents import KINDS, Refused, merge_patch
 from gateway.store.documents.shape import RouteDoc, convert_document
 from gateway.store.routes import with_spec
 
-router = Router(tags=["route dry run"])
+router = Router(tags=["route dry run"], auth=Editor())
 _ROUTES = KINDS["routes"]
 _CLIENTS = sorted({e.dialect for e in ENDPOINTS.values() if e.action in ("generate", "embed")})
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
 from gateway.api.idempotency import run_once
-from gateway.api.resources import missing, reply, row_item, row_response, run_guarded
+from gateway.api.resources import change_auth, missing, reply, row_item, row_response, run_guarded
 from gateway.models import Provider, RegistryRow, Source
 from gateway.store.documents import KINDS, Kind
 
@@ -41,6 +41,7 @@ def _release_row(row: RegistryRow) -> None:
 def _add_adopt_operation(kind: Kind) -> None:
     @router.post(
         f"/{kind.name}/{{path:name}}/adopt",
+        auth=change_auth(kind),
         operation_id=f"adopt_{kind.label.replace('API ', '')}",
         openapi_extra=row_response(kind),
     )
@@ -66,6 +67,7 @@ class SwitchIn(Schema):
 def _add_switch_operation(kind: Kind) -> None:
     @router.post(
         f"/{kind.name}/{{path:name}}/switch",
+        auth=change_auth(kind),
         operation_id=f"switch_{kind.label}",
         openapi_extra=row_response(kind),
     )

@@ -24,7 +24,7 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Router
 
-from gateway.api.auth import Reader
+from gateway.api.auth import Admin, Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.models import ApiKey
@@ -84,9 +84,14 @@ def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
         return failure(409, f"still in use by: {', '.join(others[:5])}")
 
 
+def change_auth(kind: Kind) -> Admin:
+    """Who may change rows: editors, but only admins those with credentials."""
+    return Admin() if kind.name == "providers" else Editor()
+
+
 def resource(kind: Kind) -> Router:
     """The router of one kind."""
-    router = Router(tags=[kind.name])
+    router = Router(tags=[kind.name], auth=change_auth(kind))
     row_path, list_path = f"/{kind.name}/{{path:name}}", f"/{kind.name}"
     if kind.name == "keys":
         _add_secret_operations(router, kind)

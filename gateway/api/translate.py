@@ -14,6 +14,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from ninja import Field, Router, Schema
 
+from gateway.api.auth import Editor
 from gateway.api.resources import reply
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.canon.media import sniff_bytes
@@ -24,7 +25,7 @@ from gateway.relay.upstream.media_fetch import Fetched
 from gateway.simulate import translate
 from gateway.simulate.inputs import SimulationInputs
 
-router = Router(tags=["translate"])
+router = Router(tags=["translate"], auth=Editor())
 
 
 class FileIn(Schema):

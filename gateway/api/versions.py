@@ -8,7 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from ninja import Router, Schema
 
-from gateway.api.auth import Reader
+from gateway.api.auth import Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
@@ -19,7 +19,7 @@ from gateway.routing.route_spec import as_json
 from gateway.store.documents import KINDS, Owned, Refused, owned
 from gateway.store.routes import Conflict, current_state, restore_spec, save_route
 
-router = Router(tags=["route versions"])
+router = Router(tags=["route versions"], auth=Editor())
 _ROUTES = KINDS["routes"]
 
 

@@ -14,6 +14,7 @@ import re
 import secrets
 import stat
 from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
 
@@ -173,6 +174,19 @@ def redis_url(value: str) -> str:
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
     return value
+
+
+def dollars(value: str) -> Decimal | None:
+    """Parse an amount of US dollars; None for an empty text. Raises ValueError."""
+    if not value.strip():
+        return None
+    try:
+        amount = Decimal(value.strip())
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not (amount.is_finite() and amount >= 0):
+        raise ValueError("must be an amount of US dollars, such as 50")
+    return amount
 
 
 def require_extra(variable: str, module: str, extra: str) -> None:

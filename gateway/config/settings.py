@@ -201,6 +201,12 @@ LOG_BODIES = env.flag("DRAGOMAN_LOG_BODIES", default=True)
 LOG_BODY_BYTES = int(env.number("DRAGOMAN_LOG_BODY_BYTES", 1024 * 1024))
 LOG_RETENTION_DAYS = int(env.number("DRAGOMAN_LOG_RETENTION_DAYS", 30))
 REASONING_HOURS = env.number("DRAGOMAN_REASONING_HOURS", 24)
+# Limits of the keys that people create for themselves, unless their account has its own.
+MEMBER_MAX_KEYS = int(env.number("DRAGOMAN_MEMBER_MAX_KEYS", 3))
+MEMBER_MONTH_USD = env.parsed(
+    "DRAGOMAN_MEMBER_MONTH_USD", env.text("DRAGOMAN_MEMBER_MONTH_USD"), env.dollars
+)
+MEMBER_KEY_DAYS = int(env.number("DRAGOMAN_MEMBER_KEY_DAYS", 0)) or None
 PLAYGROUND_USD_PER_DAY = env.number("DRAGOMAN_PLAYGROUND_USD_PER_DAY", 5)
 # Shared counters of limits for several machines; without it, per machine.
 REDIS_URL = env.parsed("REDIS_URL", env.text("REDIS_URL"), env.redis_url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.models.account import Account
 from gateway.models.alert import Alert, AlertChannel, AlertDelivery
 from gateway.models.audit import Change
 from gateway.models.cache import CachedResponse
@@ -23,6 +24,7 @@ from gateway.models.upload import ProviderResource
 from gateway.models.usage import LatencyHour, TargetHour, UsageHour
 
 __all__ = [
+    "Account",
     "Alert",
     "AlertChannel",
     "AlertDelivery",

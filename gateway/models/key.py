@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.conf import settings
 from django.db import models
 from django.utils import timezone
 
@@ -21,6 +22,7 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
     `tags` are added to each of its requests, for routes that select targets by tag.
     `guardrails` are names of guardrails that check its requests.
     `user` is a label of its holder: a person, an agent, a service.
+    `owner` is the account that created the key for itself and may rotate and revoke it.
     `previous_*` is the secret before the last rotation, valid until `previous_expires_at`.
     Limits and budgets of `team` apply in addition to its own.
     `last_used_at` is at most an hour behind. Use `store.create_key` to create a key.
@@ -36,6 +38,14 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
     tags = models.JSONField(default=list, blank=True)
     guardrails = models.JSONField(default=list, blank=True)
     user = models.CharField(max_length=200, blank=True)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="own_keys",
+    )
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
     log_bodies = models.BooleanField(null=True, blank=True)

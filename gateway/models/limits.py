@@ -25,7 +25,7 @@ BUDGETS = {
 }
 
 
-def _usd() -> models.DecimalField[Decimal | None, Decimal | None]:
+def usd_field() -> models.DecimalField[Decimal | None, Decimal | None]:
     """US dollars; null is no limit."""
     return models.DecimalField(
         max_digits=16,
@@ -62,10 +62,10 @@ class Budgeted(models.Model):
     A warning is raised at `budget_soft_percent` of any of them.
     """
 
-    budget_total_usd = _usd()
-    budget_day_usd = _usd()
-    budget_week_usd = _usd()
-    budget_month_usd = _usd()
+    budget_total_usd = usd_field()
+    budget_day_usd = usd_field()
+    budget_week_usd = usd_field()
+    budget_month_usd = usd_field()
     budget_soft_percent = models.PositiveSmallIntegerField(
         null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(100)]
     )

@@ -261,7 +261,7 @@ def test_an_account_made_by_command_needs_no_first_run(client: Client) -> None:
 
 
 def test_a_viewer_has_no_part_in_it(admin: Client) -> None:
-    accounts.make("vic", PASSWORD, admin=False, bodies=False)
+    accounts.make("vic", PASSWORD, role="viewer")
     theirs = Client()
     theirs.force_login(User.objects.get(username="vic"))
     assert theirs.get(reverse("setup-provider")).status_code == 403

@@ -33,7 +33,7 @@ def fresh(user: User) -> User:
 
 
 def person(name: str = "vic", **given: Any) -> User:
-    return accounts.make(name, PASSWORD, **{"admin": False, "bodies": False, **given})
+    return accounts.make(name, PASSWORD, **{"role": "viewer", **given})
 
 
 def test_an_admin_adds_a_viewer(admin: Client) -> None:
@@ -92,7 +92,7 @@ def test_a_bad_account_is_told_beside_its_field(
     ids=["demoted", "deactivated"],
 )
 def test_the_last_admin_stays(admin: Client, ada: User, page: str, given: dict[str, str]) -> None:
-    other = person("bob", admin=True)
+    other = person("bob", role="admin")
     accounts.set_active(other, active=False)
     answer = admin.post(reverse(page, args=[ada.pk]), given)
     assert answer.status_code == 422
@@ -101,10 +101,10 @@ def test_the_last_admin_stays(admin: Client, ada: User, page: str, given: dict[s
 
 
 def test_of_two_admins_one_may_go(admin: Client, ada: User) -> None:
-    other = person("bob", admin=True)
+    other = person("bob", role="admin")
     assert admin.post(reverse("user-edit", args=[other.pk]), {"role": "viewer"}).status_code == 302
     with pytest.raises(accounts.LastAdmin):
-        accounts.set_role(fresh(ada), admin=False, bodies=False)
+        accounts.set_role(fresh(ada), role="viewer", bodies=False)
 
 
 def test_somebody_kept_out_is_signed_out_at_once(admin: Client) -> None:

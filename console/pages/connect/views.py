@@ -10,11 +10,13 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
-from console.access import admin, is_admin, viewer
+from console.access import editor, is_editor, signed_in
 from console.htmx import render_page_or_part
 from console.pages.connect.clients import KEY, panels
+from console.pages.own.limits import limits_of_user, route_names
 from gateway import store
-from gateway.models import RequestLog, Route
+from gateway.models import ApiKey, RequestLog, Route
+from gateway.roles import has_permission
 
 PAGE = "connect"
 TEMPLATE = "console/connect/page.html"
@@ -24,21 +26,21 @@ _MAX_NAME_LENGTH = 200
 
 
 @require_safe
-@viewer
+@signed_in
 def connect(request: HttpRequest) -> HttpResponse:
     """The panels of all clients, for the selected route."""
     context = {
         "page": PAGE,
         **connect_context(request),
-        "light": light_context(newest_row_id()),
-        "may_insert": is_admin(request.user),
+        "light": light_context(request, newest_row_id()),
+        "may_insert": is_editor(request.user),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
 
 
 @never_cache
 @require_POST
-@admin
+@editor
 def connect_key(request: HttpRequest) -> HttpResponse:
     """Create a key for the selected route and show it in the examples, once.
 
@@ -57,26 +59,32 @@ def connect_key(request: HttpRequest) -> HttpResponse:
         "made": row,
         "may_insert": True,
         "panels": panels(context["base"], context["route"], secret),
-        "light": light_context(newest_row_id()),
+        "light": light_context(request, newest_row_id()),
     }
     return render_page_or_part(request, TEMPLATE, PANELS, context)
 
 
 @require_safe
-@viewer
+@signed_in
 def connect_light(request: HttpRequest) -> HttpResponse:
     """The status alone: waiting, or the first request after `since`."""
     since = request.GET.get("since", "")
     number = (
         int(since) if since.isascii() and since.isdigit() and len(since) < 19 else newest_row_id()
     )
-    context = {"light": light_context(number)}
+    context = {"light": light_context(request, number)}
     return render(request, "console/connect/_light.html", context)
 
 
 def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]:
     """Context of the panels: base URL, routes, the selected route, each client's example."""
-    routes = [route.name for route in Route.objects.live() if "*" not in route.name]
+    user = request.user
+    names = (
+        Route.objects.live().values_list("name", flat=True)
+        if has_permission(user, "view")
+        else route_names(limits_of_user(user))
+    )
+    routes = [name for name in names if "*" not in name]
     requested_route = request.GET.get("route") or preferred
     # The demo comes last: another route is more likely to be meant.
     routes.sort(key=lambda name: (name == DEMO, name))
@@ -92,9 +100,12 @@ def connect_context(request: HttpRequest, preferred: str = "") -> dict[str, Any]
     }
 
 
-def light_context(since: int) -> dict[str, Any]:
-    """The first client request after a row of the log, if there is one."""
-    return {"since": since, "call": RequestLog.objects.first_client_call(since)}
+def light_context(request: HttpRequest, since: int) -> dict[str, Any]:
+    """The first client request after a row of the log, if there is one that the user may see."""
+    rows = RequestLog.objects.all()
+    if not has_permission(request.user, "view"):
+        rows = rows.filter(key_id__in=ApiKey.objects.owned_by(request.user).values("pk"))
+    return {"since": since, "call": rows.first_client_call(since)}
 
 
 def newest_row_id() -> int:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_POST, require_safe
 
-from console.access import admin, is_admin, viewer
+from console.access import editor, is_editor, viewer
 from console.pages.cost.forms import BillForm, MarginForm
 from gateway import store
 from gateway.accounting.bills import import_bill, reconcile
@@ -68,7 +68,7 @@ def cost(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def bill_enter(request: HttpRequest) -> HttpResponse:
     """Store an entered amount or the lines of a file."""
     provider = request.POST.get("provider", "")
@@ -92,7 +92,7 @@ def bill_enter(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def margin_set(request: HttpRequest) -> HttpResponse:
     """Set the default markup."""
     form = MarginForm(request.POST)
@@ -166,7 +166,7 @@ def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> Htt
         "reconciliation": reconciliation,
         "doubts": [(*DOUBT_LABELS[doubt.reason], doubt) for doubt in reconciliation.uncertainties],
         "dimensions": DIMENSIONS,
-        "may_change": is_admin(request.user),
+        "may_change": is_editor(request.user),
         "margin_form": MarginForm(initial={"margin": store.load_options().margin}),
     }
     return render(request, "console/cost/page.html", context, status=status)

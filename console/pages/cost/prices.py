@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.access import admin
+from console.access import editor
 from console.pages.cost.forms import PriceListForm
 from gateway.models import PriceUpdate
 from gateway.providers.prices import price_book
@@ -23,7 +23,7 @@ MAX_DISPLAYED = 300
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def prices(request: HttpRequest) -> HttpResponse:
     """The uploaded lists, and the form for another."""
     form = PriceListForm(request.POST or None, request.FILES or None)
@@ -45,7 +45,7 @@ def prices(request: HttpRequest) -> HttpResponse:
 
 
 @require_safe
-@admin
+@editor
 def price_update(request: HttpRequest, pk: int) -> HttpResponse:
     """Changes of a price list, and their effect on the cost of models in use."""
     row = get_object_or_404(PriceUpdate, pk=pk)
@@ -77,7 +77,7 @@ def price_update(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
     """Accept all changes, or the selected ones; or discard the list."""
     row = get_object_or_404(PriceUpdate, pk=pk)

@@ -8,7 +8,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.access import admin
+from console.access import editor
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.views import PAGE, fixed, key_page
 from gateway import store
@@ -16,7 +16,7 @@ from gateway.models import ApiKey
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def add(request: HttpRequest) -> HttpResponse:
     """Create a key."""
     form = KeyForm(request.POST or None)
@@ -28,7 +28,7 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def rotate(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a key a new secret; the old one stays valid for the grace period."""
     row = get_object_or_404(ApiKey, pk=pk)
@@ -45,7 +45,7 @@ def rotate(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def end_grace(request: HttpRequest, pk: int) -> HttpResponse:
     """Revoke the old secret of a rotated key now."""
     row = get_object_or_404(ApiKey, pk=pk)

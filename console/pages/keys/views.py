@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.access import admin, viewer
+from console.access import editor, viewer
 from console.pages.keys.forms import KeyForm, RotateForm
 from console.pages.keys.spend import gauges, tightest
 from gateway.models import ApiKey, Source
@@ -60,7 +60,7 @@ def _age(row: ApiKey) -> timedelta:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """One key: name, routes, expiry, budgets, limits."""
     row = get_object_or_404(ApiKey, pk=pk)
@@ -102,7 +102,7 @@ def fixed(row: ApiKey) -> bool:
 
 
 @require_POST
-@admin
+@editor
 def revoke(request: HttpRequest, pk: int) -> HttpResponse:
     """Revoke a key; the next page offers to undo it."""
     get_object_or_404(ApiKey, pk=pk)
@@ -113,7 +113,7 @@ def revoke(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def restore(request: HttpRequest, pk: int) -> HttpResponse:
     """Undo a recent revocation."""
     row = get_object_or_404(ApiKey, pk=pk)
@@ -127,7 +127,7 @@ def restore(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a revoked key; its requests stay in the log."""
     row = get_object_or_404(ApiKey, pk=pk)
@@ -141,7 +141,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a key from a file or the environment to the database, so that it can be edited."""
     row = get_object_or_404(ApiKey, pk=pk)

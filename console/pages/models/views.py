@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.access import admin, viewer
+from console.access import editor, viewer
 from console.htmx import render_page_or_part
 from console.model_facts import (
     ABILITIES,
@@ -80,7 +80,7 @@ def _model_view(row: Model) -> dict[str, Any]:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def add(request: HttpRequest) -> HttpResponse:
     """Add a model that the provider does not list."""
     provider_id = request.GET.get("provider", "")
@@ -94,7 +94,7 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """The facts of one model."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
@@ -148,7 +148,7 @@ def _lines(form: FactsForm, facts: Any) -> list[dict[str, Any]]:
 
 
 @require_POST
-@admin
+@editor
 def reset(request: HttpRequest, pk: int) -> HttpResponse:
     """Reset one property, or all of them, to the value of the capability tables."""
     row = get_object_or_404(Model, pk=pk)
@@ -174,7 +174,7 @@ def _without(values: Any, only: str) -> dict[str, Any]:
 
 
 @require_POST
-@admin
+@editor
 def enable(request: HttpRequest, pk: int) -> HttpResponse:
     """Enable or disable a model."""
     row = get_object_or_404(Model, pk=pk)
@@ -186,7 +186,7 @@ def enable(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@admin
+@editor
 def adopt(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a model of a file to the database, so that it can be edited."""
     row = get_object_or_404(Model, pk=pk)
@@ -198,7 +198,7 @@ def adopt(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a model, after a page that lists its routes."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)

@@ -10,12 +10,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from console.access import may_read_bodies, viewer
+from console.access import may_read_bodies, signed_in
 from console.pages.requests.canonical import LoggedRequest, request_of, response_of
 from console.pages.requests.log_search import find_request
 from console.pages.requests.messages import IMAGE_TYPES, conversation_of, stored_media
 from gateway import store
-from gateway.models import RequestLog
+from gateway.models import ApiKey, RequestLog
 from gateway.relay.exchange.log_record import Bodies
 
 _RESPONSE_PREFIX, _REQUEST_PREFIX = "resp_", "req_"
@@ -51,13 +51,13 @@ def _previous_request(asked: LoggedRequest) -> RequestLog | None:
     )
 
 
-@viewer
+@signed_in
 @require_safe
 def request_media(request: HttpRequest, request_id: str, number: int) -> HttpResponse:
     """An image, audio file or document of a request; anything unusual is a download."""
-    if not may_read_bodies(request.user):
-        raise PermissionDenied
     row = find_request(request_id)
+    if not (may_read_bodies(request.user) or ApiKey.objects.owns(request.user, row.key_id)):
+        raise PermissionDenied
     try:
         bodies = store.load_bodies(row.pk)
     except ValueError:

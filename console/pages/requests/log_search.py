@@ -171,6 +171,8 @@ def _filter_rows(rows: Rows, search: Search) -> Rows:
     """Filter rows by the search; health checks are excluded unless it asks for them."""
     if not search.includes_checks:
         rows = rows.without_health_checks()
+    if search.key_ids is not None:
+        rows = rows.filter(key_id__in=search.key_ids)
     for term in search.terms:
         rows = _filter_term(rows, term)
     rows = rows.started_between(search.since, search.until)

@@ -96,7 +96,8 @@ class Search(msgspec.Struct, frozen=True):
     """A parsed search; `unrecognized` lists invalid filters.
 
     `text_refused` is set if a user without permission to read bodies entered text: it is not
-    searched, as the matching rows would reveal the content of bodies.
+    searched, as the matching rows would reveal the content of bodies. `key_ids` limits the
+    search to requests of these keys, whatever else it asks for.
     """
 
     terms: tuple[Term, ...] = ()
@@ -106,6 +107,7 @@ class Search(msgspec.Struct, frozen=True):
     until: dt.datetime | None = None
     unrecognized: tuple[str, ...] = ()
     text_refused: bool = False
+    key_ids: tuple[int, ...] | None = None
 
     @property
     def empty(self) -> bool:

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from console.access import is_admin
+from console.access import is_editor
 from console.htmx import redirect_to, render_page_or_part
 from console.insight.targets import circuit_states
 from console.pages.routes import labels, presentation, yamltext
@@ -229,8 +229,8 @@ def context(request: HttpRequest, state: EditorState, *, live: bool = False) -> 
         "checks_summary": pill_text,
         "blocked": blocks(findings),
         "changes": changes,
-        "may_edit": is_admin(request.user) and not state.fixed,
-        "may_dry_run": is_admin(request.user),
+        "may_edit": is_editor(request.user) and not state.fixed,
+        "may_dry_run": is_editor(request.user),
         "live": live,
         **presentation.choices(state.draft, state.dry_run, state.snapshot),
     }

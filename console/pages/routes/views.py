@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.access import admin, viewer
+from console import access
+from console.access import viewer
 from console.htmx import redirect_to
 from console.insight.targets import circuit_states
 from console.pages.routes import editor, labels, presentation, yamltext
@@ -37,6 +38,7 @@ def routes(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@viewer
 def route(request: HttpRequest, name: str) -> HttpResponse:
     """One route in the editor."""
     view = _submit_editor if request.method == "POST" else _show_editor
@@ -49,7 +51,7 @@ def _show_editor(request: HttpRequest, name: str) -> HttpResponse:
     return editor.render_editor(request, editor.open_editor(_row(name)))
 
 
-@admin
+@access.editor
 def _submit_editor(request: HttpRequest, name: str) -> HttpResponse:
     row = _row(name)
     if row.read_only:
@@ -67,7 +69,7 @@ def _read_only(request: HttpRequest, row: models.Route) -> HttpResponse:
     return editor.render_editor(request, state)
 
 
-@admin
+@access.editor
 @require_http_methods(["GET", "HEAD", "POST"])
 def new(request: HttpRequest) -> HttpResponse:
     """A new route: an empty editor, or a copy of the route named by `from`."""
@@ -78,7 +80,7 @@ def new(request: HttpRequest) -> HttpResponse:
     return editor.render_editor(request, state)
 
 
-@admin
+@access.editor
 @require_POST
 def adopt(request: HttpRequest, name: str) -> HttpResponse:
     """Move a route from a file or the environment to the database, so that it can be edited."""
@@ -100,7 +102,7 @@ def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
     return editor.render_editor(request, state)
 
 
-@admin
+@access.editor
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, name: str) -> HttpResponse:
     """Delete a route, after a page that asks for confirmation."""
@@ -122,7 +124,7 @@ def delete(request: HttpRequest, name: str) -> HttpResponse:
     return render(request, "console/routes/delete.html", context)
 
 
-@admin
+@access.editor
 @require_http_methods(["GET", "HEAD", "POST"])
 def cached_responses(request: HttpRequest, name: str) -> HttpResponse:
     """Size of the route's response cache; a POST clears it."""
@@ -191,7 +193,7 @@ def _document_of(version: models.RouteVersion) -> RouteSpec:
     return from_json(version.spec)
 
 
-@admin
+@access.editor
 @require_POST
 def restore(request: HttpRequest, name: str) -> HttpResponse:
     """Restore an earlier version as a new version."""

@@ -22,12 +22,13 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
-from console.access import viewer
+from console.access import public, signed_in
 from console.accounts import admin_exists, set_password
 from console.hashing import Busy
 from console.models import Throttle
 from console.pages.session.forms import ChangePasswordForm, SignInForm
 from console.setup_progress import pending
+from gateway.roles import has_permission
 
 # The maximum duration of a session.
 SESSION_S = 7 * 24 * 3600
@@ -39,6 +40,7 @@ MAX_PER_NAME_AND_ADDRESS, MAX_PER_ADDRESS, MAX_PER_NAME = 5, 20, 50
 @sensitive_post_parameters("password")
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
+@public
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Check username and password, then return to the previous page."""
     if request.user.is_authenticated:
@@ -135,10 +137,13 @@ def _next_url(request: HttpRequest) -> str:
     )
     if allowed and url.startswith("/"):
         return url
-    return reverse("setup") if pending(request.user) else reverse("overview")
+    if pending(request.user):
+        return reverse("setup")
+    return reverse("overview" if has_permission(request.user, "view") else "own")
 
 
 @require_POST
+@public
 def sign_out(request: HttpRequest) -> HttpResponse:
     """End the session."""
     logout(request)
@@ -147,7 +152,7 @@ def sign_out(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters()
 @never_cache
-@viewer
+@signed_in
 @require_http_methods(["GET", "HEAD", "POST"])
 def password(request: HttpRequest) -> HttpResponse:
     """Change one's own password and end all other sessions."""

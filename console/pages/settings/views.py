@@ -230,6 +230,21 @@ ROWS = (
         "PLAYGROUND_USD_PER_DAY",
     ),
     Row(
+        "DRAGOMAN_MEMBER_MAX_KEYS",
+        gettext_lazy("Active keys that a person can create for themselves"),
+        "MEMBER_MAX_KEYS",
+    ),
+    Row(
+        "DRAGOMAN_MEMBER_MONTH_USD",
+        gettext_lazy("Monthly spend of a person's own keys, in USD"),
+        "MEMBER_MONTH_USD",
+    ),
+    Row(
+        "DRAGOMAN_MEMBER_KEY_DAYS",
+        gettext_lazy("Days after which a person's own key expires"),
+        "MEMBER_KEY_DAYS",
+    ),
+    Row(
         "DRAGOMAN_SESSION_IDLE_HOURS",
         gettext_lazy("Idle timeout of a console session, in hours"),
         "SESSION_IDLE_HOURS",
@@ -306,6 +321,8 @@ def _row_view(row: Row) -> dict[str, object]:
 
 
 def _value_text(value: object) -> str:
+    if value is None:
+        return _("none")
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, list | tuple):

@@ -9,6 +9,7 @@ from django.views.decorators.debug import sensitive_post_parameters, sensitive_v
 from django.views.decorators.http import require_http_methods
 
 from console import setup_progress
+from console.access import public
 from console.accounts import AdminExists, admin_exists, make_first_admin
 from console.pages.session.views import start_session
 from console.pages.settings.forms import RetentionForm
@@ -24,6 +25,7 @@ BODY_DAYS = 7
 @sensitive_variables()
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
+@public
 def account(request: HttpRequest) -> HttpResponse:
     """Show the form, or create the account."""
     if admin_exists():

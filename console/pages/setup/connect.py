@@ -20,7 +20,7 @@ def setup_connect(request: HttpRequest) -> HttpResponse:
     since = state.get("since")
     context = {
         **connect_context(request, str(state.get("route", ""))),
-        "light": light_context(since if isinstance(since, int) else newest_row_id()),
+        "light": light_context(request, since if isinstance(since, int) else newest_row_id()),
         **steps("connect"),
     }
     return render_page_or_part(request, "console/setup/connect.html", PANELS, context)

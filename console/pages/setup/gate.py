@@ -18,7 +18,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from console import setup_progress
-from console.access import admin
+from console.access import admin, mark, public
 from console.accounts import admin_exists
 
 View = Callable[..., Any]
@@ -27,6 +27,7 @@ _SESSION_KEY = "setup"
 
 @never_cache
 @require_safe
+@public
 def setup(request: HttpRequest) -> HttpResponse:
     """Redirect to the next step; a token in the URL is moved into the session first."""
     if admin_exists():
@@ -90,7 +91,7 @@ def during(step: setup_progress.Step) -> Callable[[View], View]:
                 return redirect("setup")
             return cast("HttpResponse", view(request, *args, **kwargs))
 
-        return guarded
+        return mark(guarded, "administer")
 
     return guard
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from console.access import admin
+from console.access import admin, editor
 from console.limit_fields import LimitFields
 from console.pages.keys.spend import global_gauges, provider_gauges, team_gauges, tightest
 from console.pages.teams.forms import (
@@ -48,7 +48,7 @@ LISTED_KINDS = ("route", "provider")
 
 
 @require_safe
-@admin
+@editor
 def teams(request: HttpRequest) -> HttpResponse:
     """All teams with their spend, and all other limits."""
     now = timezone.now()
@@ -89,7 +89,7 @@ def _owners(now: datetime) -> Iterator[dict[str, Any]]:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def add(request: HttpRequest) -> HttpResponse:
     """Create a team."""
     form = TeamForm(request.POST or None)
@@ -101,7 +101,7 @@ def add(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def edit(request: HttpRequest, pk: int) -> HttpResponse:
     """One team: name, keys, budgets, limits."""
     row = get_object_or_404(Team, pk=pk)
@@ -122,7 +122,7 @@ def _page(request: HttpRequest, form: TeamForm, team: Team | None) -> HttpRespon
 
 
 @require_POST
-@admin
+@editor
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a team; its keys and projects remain, without a team."""
     row = get_object_or_404(Team, pk=pk)
@@ -134,7 +134,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@admin
+@editor
 def limits(request: HttpRequest, kind: str, pk: int) -> HttpResponse:
     """The limits of a route, a target or a provider, for all callers."""
     owner = OWNERS.get(kind)

@@ -9,10 +9,15 @@ from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.utils.translation import gettext_lazy as _
 
+from console.limit_fields import trim_decimals
+from console.pages.own.limits import limits_of
 from console.pages.session.forms import NEW_PASSWORD, check_password
+from gateway.models import Account
 
 ROLES = (
+    ("member", _("Member: only their own keys, spend and requests")),
     ("viewer", _("Viewer: read-only access, without credentials")),
+    ("editor", _("Editor: also changes models, routes, keys, teams and prices")),
     ("admin", _("Admin: full access")),
 )
 
@@ -26,7 +31,10 @@ class RoleForm(forms.Form):
     bodies = forms.BooleanField(
         label=_("Can read bodies"),
         required=False,
-        help_text=_("Prompts and responses. Admins can always read them."),
+        help_text=_(
+            "Prompts and responses of everyone, for viewers and editors. Admins can always read "
+            "them; members read those of their own keys."
+        ),
     )
 
 
@@ -68,6 +76,45 @@ class NewUserForm(RoleForm):
         cleaned_data = super().clean() or {}
         check_password(self, "password", User(username=cleaned_data.get("username", "")))
         return cleaned_data
+
+
+class OwnLimitsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """The limits of the keys that a user creates for themselves."""
+
+    routes = forms.CharField(
+        label=_("Routes"),
+        required=False,
+        max_length=4000,
+        help_text=_("Comma-separated names and patterns, such as claude-*. Empty: all routes."),
+        widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
+    )
+
+    class Meta:
+        model = Account
+        fields = ("max_keys", "month_usd", "key_days", "routes", "team")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trim_decimals(self.initial)
+        self.initial["routes"] = ", ".join(self.instance.routes)
+        defaults = limits_of(None)
+        default_usd = _("no limit") if defaults.month_usd is None else f"${defaults.month_usd:f}"
+        default_days = _("no limit") if defaults.key_days is None else defaults.key_days
+        texts = {
+            "max_keys": (_("Active keys"), defaults.max_keys),
+            "month_usd": (_("Spend per month (USD)"), default_usd),
+            "key_days": (_("Keys expire after (days)"), default_days),
+        }
+        for name, (label, default) in texts.items():
+            self.fields[name].label = label
+            self.fields[name].help_text = _("Empty: %(default)s.") % {"default": default}
+        self.fields["team"].label = _("Team or project")
+        self.fields["team"].help_text = _("New keys join it: its budget and limits apply too.")
+
+    def clean_routes(self) -> list[str]:
+        """The names without duplicates."""
+        entries = (text.strip() for text in self.cleaned_data["routes"].split(","))
+        return list(dict.fromkeys(text for text in entries if text))
 
 
 class ResetForm(forms.Form):

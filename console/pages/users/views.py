@@ -14,7 +14,9 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from console import accounts
 from console.access import admin
-from console.pages.users.forms import NewUserForm, ResetForm, RoleForm
+from console.pages.users.forms import NewUserForm, OwnLimitsForm, ResetForm, RoleForm
+from gateway.models import ApiKey
+from gateway.roles import PERMISSIONS
 
 PAGE = "users"
 
@@ -38,7 +40,7 @@ def user_add(request: HttpRequest) -> HttpResponse:
         accounts.make(
             account["username"],
             account["password"],
-            admin=account["role"] == "admin",
+            role=account["role"],
             bodies=account["bodies"],
         )
         messages.success(request, _("%(name)s can sign in now.") % {"name": account["username"]})
@@ -59,7 +61,7 @@ def user_edit(request: HttpRequest, pk: int) -> HttpResponse:
         return _page(request, person, {"role": form}, status=422)
     account = form.cleaned_data
     try:
-        accounts.set_role(person, admin=account["role"] == "admin", bodies=account["bodies"])
+        accounts.set_role(person, role=account["role"], bodies=account["bodies"])
     except accounts.LastAdmin:
         form.add_error("role", _("This is the only admin. Make another user an admin first."))
         return _page(request, get_object_or_404(User, pk=pk), {"role": form}, status=422)
@@ -85,6 +87,19 @@ def user_password(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @admin
+def user_limits(request: HttpRequest, pk: int) -> HttpResponse:
+    """Set the limits of a user's own keys."""
+    person = get_object_or_404(User, pk=pk)
+    form = OwnLimitsForm(request.POST, instance=getattr(person, "account", None))
+    if not form.is_valid():
+        return _page(request, person, {"limits": form}, status=422)
+    accounts.set_limits(person, **form.cleaned_data)
+    messages.success(request, _("Saved. Applies to keys that they create from now on."))
+    return redirect("user-edit", pk=pk)
+
+
+@require_POST
+@admin
 def user_active(request: HttpRequest, pk: int) -> HttpResponse:
     """Deactivate or reactivate a user."""
     person = get_object_or_404(User, pk=pk)
@@ -103,7 +118,7 @@ def user_active(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _role(person: User) -> dict[str, Any]:
     return {
-        "role": "admin" if person.is_superuser else "viewer",
+        "role": accounts.stored_role(person),
         "bodies": person.pk in accounts.granted(),
     }
 
@@ -117,6 +132,9 @@ def _page(
         "myself": person.pk == cast("User", request.user).pk,
         "role": RoleForm(initial=_role(person)),
         "reset": ResetForm(user=person),
+        "limits": OwnLimitsForm(instance=getattr(person, "account", None)),
+        "has_own_keys": "own" in PERMISSIONS[accounts.stored_role(person)],
+        "own_keys": ApiKey.objects.owned_by(person).live(),
         **forms,
     }
     return render(request, "console/users/edit.html", context, status=status)

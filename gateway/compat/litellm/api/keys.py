@@ -16,7 +16,7 @@ from django.utils import timezone
 from ninja import Query, Router, Schema
 
 from gateway import store
-from gateway.api.auth import Admin, Reader
+from gateway.api.auth import Editor, Reader
 from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api.callers import Caller, Holder
 from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
@@ -81,7 +81,7 @@ def _wants(schema: dict[str, Any]) -> dict[str, Any]:
 
 @router.post(
     "/key/generate",
-    auth=Admin(),
+    auth=Editor(),
     operation_id="litellm_key_generate",
     openapi_extra=_wants(_GENERATE),
 )
@@ -91,7 +91,7 @@ def generate(request: HttpRequest) -> HttpResponse:
 
 
 @router.post(
-    "/key/update", auth=Admin(), operation_id="litellm_key_update", openapi_extra=_wants(_UPDATE)
+    "/key/update", auth=Editor(), operation_id="litellm_key_update", openapi_extra=_wants(_UPDATE)
 )
 def update(request: HttpRequest) -> HttpResponse:
     """Change a key, by `key` or `key_alias`; null removes a limit."""
@@ -99,7 +99,7 @@ def update(request: HttpRequest) -> HttpResponse:
 
 
 @router.post(
-    "/key/delete", auth=Admin(), operation_id="litellm_key_delete", openapi_extra=_wants(_DELETE)
+    "/key/delete", auth=Editor(), operation_id="litellm_key_delete", openapi_extra=_wants(_DELETE)
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Delete all `keys`, or all `key_aliases`; none if one of them does not exist."""

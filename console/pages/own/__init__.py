@@ -1,0 +1,1 @@
+"""The pages of a person's own keys, spend and requests."""

@@ -1,0 +1,85 @@
+"""The form of a person's own key."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from console.pages.own.limits import OwnLimits, route_names
+from gateway.models.account import MAX_KEY_DAYS
+
+
+class OwnKeyForm(forms.Form):
+    """A new key of one's own, within the limits of the account.
+
+    `available` is what of the monthly spend limit is left for it, in US dollars; None: no limit.
+    """
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=200,
+        help_text=_("Describes who or what uses the key."),
+    )
+    routes = forms.MultipleChoiceField(
+        label=_("Routes"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Select none to use all that you may use."),
+    )
+    month_usd = forms.DecimalField(
+        label=_("Budget per month (USD)"),
+        required=False,
+        min_value=0,
+        max_digits=16,
+        decimal_places=6,
+        widget=forms.NumberInput(attrs={"step": "any", "inputmode": "decimal"}),
+    )
+    days = forms.IntegerField(
+        label=_("Expires after (days)"), required=False, min_value=1, max_value=MAX_KEY_DAYS
+    )
+
+    def __init__(
+        self, *args: Any, limits: OwnLimits, available: Decimal | None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.limits, self.available = limits, available
+        self.fields["routes"].choices = [  # type: ignore[attr-defined]
+            (name, name) for name in route_names(limits)
+        ]
+        self.fields["month_usd"].required = available is not None
+        if available is not None:
+            self.fields["month_usd"].help_text = _("At most %(usd)s.") % {"usd": f"${available:f}"}
+        if limits.key_days is not None:
+            self.fields["days"].required = True
+            self.fields["days"].initial = limits.key_days
+            self.fields["days"].help_text = _("At most %(days)d.") % {"days": limits.key_days}
+
+    def clean_month_usd(self) -> Decimal | None:
+        """Require a budget within what is left of the account's limit."""
+        budget: Decimal | None = self.cleaned_data["month_usd"]
+        if budget is not None and self.available is not None and budget > self.available:
+            message = _("Only %(usd)s of your monthly limit is left.")
+            raise forms.ValidationError(message % {"usd": f"${self.available:f}"})
+        return budget
+
+    def clean_days(self) -> int | None:
+        """Require an expiry within the account's limit."""
+        days: int | None = self.cleaned_data["days"]
+        limit = self.limits.key_days
+        if days is not None and limit is not None and days > limit:
+            raise forms.ValidationError(_("Keys expire after %(days)d days.") % {"days": limit})
+        return days
+
+    def row_values(self, now: datetime) -> dict[str, Any]:
+        """Column values of the key."""
+        days = self.cleaned_data["days"]
+        return {
+            "routes": self.cleaned_data["routes"] or list(self.limits.routes),
+            "expires_at": None if days is None else now + timedelta(days=days),
+            "budget_month_usd": self.cleaned_data["month_usd"],
+            "team": self.limits.team,
+        }

@@ -1,0 +1,130 @@
+"""Own keys: the list with its spend, creating, rotating and revoking."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from console.access import member
+from console.pages.keys.forms import RotateForm
+from console.pages.keys.spend import gauges
+from console.pages.own.forms import OwnKeyForm
+from console.pages.own.limits import OwnLimits, limits_of, limits_of_user, unassigned_usd
+from console.pages.own.requests import own_requests
+from console.pages.requests.log_lines import lines
+from gateway import store
+from gateway.models import Account, ApiKey
+
+PAGE = "own"
+NEWEST = 8
+
+
+@require_safe
+@member
+def own(request: HttpRequest) -> HttpResponse:
+    """The keys with their spend, the limits of the account, and the newest requests."""
+    return _page(request)
+
+
+def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
+    user, now = cast("User", request.user), timezone.now()
+    limits = limits_of_user(user)
+    rows = list(ApiKey.objects.owned_by(user).live())
+    spent = gauges(rows, now)
+    context = {
+        "page": PAGE,
+        "problem": problem,
+        "limits": limits,
+        "unassigned_usd": unassigned_usd(user, limits, now),
+        "rows": [{"key": row, "gauges": spent[row.pk]} for row in rows],
+        "may_add": _live_count(user) < limits.max_keys,
+        "rotate": RotateForm(initial={"grace": "hour"}),
+        "lines": lines(own_requests(user, None, NEWEST).rows),
+    }
+    return render(request, "console/own/page.html", context, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@member
+def add(request: HttpRequest) -> HttpResponse:
+    """Create a key; its secret is in this response only."""
+    user, now = cast("User", request.user), timezone.now()
+    if request.method != "POST":
+        limits = limits_of_user(user)
+        return _add_page(request, _form(user, limits), limits)
+    with transaction.atomic():
+        # Locked, so that concurrent requests together stay within the limits.
+        Account.objects.get_or_create(pk=user.pk)
+        limits = limits_of(Account.objects.select_for_update().get(pk=user.pk))
+        form = _form(user, limits, request.POST)
+        if _live_count(user) >= limits.max_keys:
+            form.add_error(None, _("You have the maximum number of keys. Revoke one first."))
+        if form.is_valid():
+            name = form.cleaned_data["name"]
+            row, secret = store.create_key(
+                name, owner=user, user=user.get_username(), **form.row_values(now)
+            )
+            return _secret_page(request, row, secret)
+    return _add_page(request, form, limits, status=422)
+
+
+def _form(user: User, limits: OwnLimits, data: Any = None) -> OwnKeyForm:
+    available = unassigned_usd(user, limits, timezone.now())
+    return OwnKeyForm(data, limits=limits, available=available)
+
+
+def _add_page(
+    request: HttpRequest, form: OwnKeyForm, limits: OwnLimits, status: int = 200
+) -> HttpResponse:
+    context = {"page": PAGE, "form": form, "limits": limits}
+    return render(request, "console/own/add.html", context, status=status)
+
+
+def _live_count(user: User) -> int:
+    """Active keys; expired ones do not count."""
+    return sum(not row.expired for row in ApiKey.objects.owned_by(user).live())
+
+
+@require_POST
+@member
+def rotate(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a key a new secret; the old one stays valid for the grace period."""
+    row = _own_key(request, pk)
+    form = RotateForm(request.POST)
+    if not form.is_valid():
+        return _page(request, problem=_("Select how long the old secret stays valid."), status=422)
+    try:
+        secret = store.rotate_key(row, grace=form.grace_period)
+    except ValueError:  # it was revoked meanwhile
+        return _page(request, problem=_("This key has been revoked."), status=409)
+    return _secret_page(request, row, secret, rotated=True)
+
+
+@require_POST
+@member
+def revoke(request: HttpRequest, pk: int) -> HttpResponse:
+    """Revoke a key."""
+    row = _own_key(request, pk)
+    ApiKey.objects.with_pk(row.pk).revoke()
+    messages.success(request, _("%(name)s is revoked and no longer works.") % {"name": row.name})
+    return redirect("own")
+
+
+def _own_key(request: HttpRequest, pk: int) -> ApiKey:
+    """The key, if it is the person's own. Raises Http404."""
+    return get_object_or_404(ApiKey.objects.owned_by(request.user).live(), pk=pk)
+
+
+def _secret_page(
+    request: HttpRequest, row: ApiKey, secret: str, *, rotated: bool = False
+) -> HttpResponse:
+    context = {"page": PAGE, "key": row, "secret": secret, "rotated": rotated, "own": True}
+    return render(request, "console/keys/secret.html", context)

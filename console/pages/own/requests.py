@@ -1,0 +1,70 @@
+"""Requests of a person's own keys: the list, and one of them with its conversation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from console.access import member
+from console.pages.requests import labels
+from console.pages.requests.conversation import conversation_context
+from console.pages.requests.log_lines import lines
+from console.pages.requests.log_search import PAGE as PAGE_ROWS
+from console.pages.requests.log_search import Page, find_request, page
+from console.pages.requests.query import Search
+from gateway import store
+from gateway.models import ApiKey
+
+PAGE = "own-requests"
+
+
+def own_requests(user: Any, cursor: int | None, size: int = PAGE_ROWS) -> Page:
+    """A page of the requests of a person's keys, revoked ones included, newest first."""
+    keys = tuple(ApiKey.objects.owned_by(user).values_list("pk", flat=True))
+    return page(Search(key_ids=keys), cursor, size) if keys else Page([])
+
+
+@require_safe
+@member
+def own_request_list(request: HttpRequest) -> HttpResponse:
+    """The list, newest first; `before` is the cursor of a further page."""
+    before = request.GET.get("before", "")
+    cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    found = own_requests(request.user, cursor)
+    context = {
+        "page": PAGE,
+        "lines": lines(found.rows, with_previews=True),
+        "next": found.next,
+        "continues": cursor is not None,
+    }
+    return render(request, "console/own/requests.html", context)
+
+
+@require_safe
+@member
+def own_request(request: HttpRequest, request_id: str) -> HttpResponse:
+    """One request of an own key: its figures, its errors and its conversation."""
+    row = find_request(request_id)
+    if not ApiKey.objects.owns(request.user, row.key_id):
+        raise Http404(_("This request is not in the log."))
+    try:
+        bodies, damaged = store.load_bodies(row.pk), ""
+    except ValueError as error:
+        bodies, damaged = None, str(error)
+    context = {
+        "page": PAGE,
+        "row": row,
+        "line": lines([row])[0],
+        "attempts": labels.attempt_bars(row),
+        "not_stored": ""
+        if bodies is not None
+        else damaged or labels.missing_bodies_reason(row, allowed=True),
+        **conversation_context(row, bodies),
+        # It may be a request of someone else.
+        "previous": None,
+    }
+    return render(request, "console/own/request.html", context)

@@ -1,0 +1,16 @@
+"""URLs of a person's own keys and requests."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from console.pages.own import keys, requests
+
+urlpatterns = [
+    path("own", keys.own, name="own"),
+    path("own/keys/add", keys.add, name="own-key-add"),
+    path("own/keys/<int:pk>/rotate", keys.rotate, name="own-key-rotate"),
+    path("own/keys/<int:pk>/revoke", keys.revoke, name="own-key-revoke"),
+    path("own/requests", requests.own_request_list, name="own-requests"),
+    path("own/requests/<str:request_id>", requests.own_request, name="own-request"),
+]

@@ -1,0 +1,52 @@
+"""Roles of people and what each may do, for the console's views and the management API.
+
+An admin has `is_staff`; the role of anyone else is in their `Account`, viewer without one.
+Reading prompts and responses of others is a permission of its own, `MAY_READ_BODIES`, which
+admins always have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+Role = Literal["admin", "editor", "viewer", "member"]
+# own         create, rotate and revoke own keys within the account's limits; see their requests
+# view        see the console and the log, without credentials
+# edit        change models, routes, keys, teams, prices and margins
+# administer  change users, providers and their credentials, alerts and settings; import; see the
+#             audit log
+Permission = Literal["own", "view", "edit", "administer"]
+
+PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
+    "admin": frozenset({"own", "view", "edit", "administer"}),
+    "editor": frozenset({"own", "view", "edit"}),
+    "viewer": frozenset({"view"}),
+    "member": frozenset({"own"}),
+}
+MAY_READ_BODIES = "gateway.view_requestbody"
+
+
+def role_of(user: Any) -> Role | None:
+    """The role of a signed-in user; None for anonymous and deactivated users."""
+    if not (user.is_authenticated and user.is_active):
+        return None
+    if user.is_staff:
+        return "admin"
+    account = getattr(user, "account", None)
+    role: Role = account.role if account is not None else "viewer"
+    return role
+
+
+def has_permission(user: Any, permission: Permission) -> bool:
+    """Whether the user's role has the permission; may query the database for the account."""
+    role = role_of(user)
+    return role is not None and permission in PERMISSIONS[role]
+
+
+def may_read_bodies(user: Any) -> bool:
+    """Whether a user may read prompts and responses of others; queries the database."""
+    role = role_of(user)
+    if role == "admin":
+        return True
+    return role is not None and "view" in PERMISSIONS[role] and user.has_perm(MAY_READ_BODIES)

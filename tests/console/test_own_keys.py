@@ -1,0 +1,176 @@
+"""A member's own keys and requests, within the limits that an admin sets."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from console import accounts
+from console.pages.own.limits import limits_of_user, unassigned_usd
+from gateway import store
+from gateway.models import ApiKey, Change, RequestLog, Team, UsageHour
+from tests.store.factories import model, route
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+@pytest.fixture
+def mia() -> User:
+    user = accounts.make("mia", None, role="member")
+    accounts.set_limits(user, max_keys=2, month_usd=Decimal(10), key_days=30, routes=["a*"])
+    return User.objects.get(pk=user.pk)
+
+
+@pytest.fixture
+def member(client: Client, mia: User) -> Client:
+    client.force_login(mia)
+    return client
+
+
+def create(client: Client, **values: Any) -> Any:
+    given = {"name": "laptop", "month_usd": "4", "days": "30", **values}
+    return client.post(reverse("own-key-add"), given)
+
+
+def spend(key: ApiKey, usd: int) -> None:
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    values = {"key_id": key.pk, "hour": hour, "requests": 1}
+    UsageHour.objects.create(**values, charged_units=usd * 10**10, cost_units=usd * 10**10)
+
+
+def log_row(key: ApiKey | None, **values: Any) -> RequestLog:
+    now = timezone.now()
+    row = RequestLog(request_id=f"req_{key.pk if key else 0}", started_at=now, status=200, **values)
+    row.outcome, row.key_id = "ok", key.pk if key else None
+    row.save()
+    return row
+
+
+def test_a_key_is_created_within_the_limits_and_works(member: Client, mia: User) -> None:
+    team = Team.objects.create(name="search")
+    accounts.set_limits(mia, team=team)
+    target = model()
+    route("alpha", target)
+    route("beta", target)
+    response = create(member)
+    assert response.status_code == 200
+    (secret,) = set(re.findall(r"sk-dgm-\w{54}", response.content.decode()))
+    row = ApiKey.objects.get()
+    assert (row.owner, row.user, row.team) == (mia, "mia", team)
+    assert (row.routes, row.budget_month_usd) == (["a*"], Decimal(4))
+    assert row.expires_at is not None
+    assert (row.expires_at - timezone.now()).days in {29, 30}
+    assert store.load_snapshot().keys[store.digest(secret)].id == row.pk
+    assert create(member, routes=["alpha"]).status_code == 200
+    assert ApiKey.objects.latest("pk").routes == ["alpha"]
+    assert secret not in member.get(reverse("own")).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"month_usd": "11"}, "month_usd"),
+        ({"month_usd": ""}, "month_usd"),
+        ({"days": "31"}, "days"),
+        ({"days": ""}, "days"),
+        ({"routes": ["beta"]}, "routes"),
+        ({"name": ""}, "name"),
+    ],
+)
+def test_a_key_beyond_the_limits_is_refused(
+    member: Client, values: dict[str, Any], field: str
+) -> None:
+    target = model()
+    route("alpha", target)
+    route("beta", target)
+    response = create(member, **values)
+    assert (response.status_code, list(response.context["form"].errors)) == (422, [field])
+    assert not ApiKey.objects.exists()
+
+
+def test_active_keys_are_limited_in_number(member: Client) -> None:
+    create(member)
+    create(member)
+    assert create(member).status_code == 422
+    member.post(reverse("own-key-revoke", args=[ApiKey.objects.first().pk]))
+    assert create(member, month_usd="1").status_code == 200
+
+
+def test_revoking_a_key_does_not_return_what_it_has_spent(member: Client, mia: User) -> None:
+    create(member, month_usd="6")
+    row = ApiKey.objects.get()
+    spend(row, 5)
+    limits, now = limits_of_user(mia), timezone.now()
+    assert unassigned_usd(mia, limits, now) == 4
+    member.post(reverse("own-key-revoke", args=[row.pk]))
+    assert unassigned_usd(mia, limits, now) == 5
+    assert create(member, month_usd="6").status_code == 422
+
+
+def test_rotating_keeps_the_old_secret_for_a_while(member: Client) -> None:
+    create(member)
+    row = ApiKey.objects.get()
+    response = member.post(reverse("own-key-rotate", args=[row.pk]), {"grace": "hour"})
+    assert response.status_code == 200
+    fresh = ApiKey.objects.get()
+    assert fresh.previous_until is not None
+    assert fresh.expires_at == row.expires_at
+    assert member.post(reverse("own-key-rotate", args=[row.pk]), {}).status_code == 422
+
+
+def test_keys_and_requests_of_others_are_out_of_reach(member: Client) -> None:
+    other, _secret = store.create_key("ci")
+    theirs = log_row(other, requested_model="their-model")
+    create(member)
+    mine = log_row(ApiKey.objects.get(name="laptop"), requested_model="my-model")
+    for name in ("own-key-rotate", "own-key-revoke"):
+        assert member.post(reverse(name, args=[other.pk]), {"grace": "none"}).status_code == 404
+    assert member.get(reverse("own-request", args=[theirs.pk])).status_code == 404
+    assert member.get(reverse("request-media", args=[theirs.pk, 0])).status_code == 403
+    assert member.get(reverse("own-request", args=[mine.pk])).status_code == 200
+    for name in ("own", "own-requests"):
+        page = member.get(reverse(name)).content.decode()
+        assert "my-model" in page
+        assert "their-model" not in page
+    other.refresh_from_db()
+    assert other.revoked_at is None
+
+
+def test_a_member_starts_at_their_keys(member: Client) -> None:
+    assert member.get("/").headers["Location"] == reverse("own")
+    page = member.get(reverse("own")).content.decode()
+    assert reverse("keys") not in page.replace(reverse("own-key-add"), "")
+    assert reverse("settings") not in page
+
+
+def test_a_deactivated_or_demoted_account_loses_its_keys(member: Client, mia: User) -> None:
+    create(member)
+    accounts.set_active(mia, active=False)
+    assert not ApiKey.objects.live().exists()
+    accounts.set_active(mia, active=True)
+    create(member, month_usd="1")
+    accounts.set_role(mia, role="viewer", bodies=False)
+    assert not ApiKey.objects.live().exists()
+    kept = ApiKey.objects.count()
+    accounts.delete(mia)
+    assert ApiKey.objects.filter(owner=None).count() == kept
+
+
+def test_an_admin_sets_the_limits(client: Client, mia: User) -> None:
+    client.force_login(accounts.make("ada", None, role="admin"))
+    page = reverse("user-limits", args=[mia.pk])
+    values = {"max_keys": "5", "month_usd": "20", "key_days": "", "routes": "a*, b"}
+    assert client.post(page, values).status_code == 302
+    account = User.objects.get(pk=mia.pk).account
+    assert (account.max_keys, account.month_usd) == (5, 20)
+    assert (account.key_days, account.routes) == (None, ["a*", "b"])
+    assert account.role == "member"
+    assert client.post(page, {**values, "max_keys": "101"}).status_code == 422
+    assert "max_keys" in str(Change.objects.filter(kind="user").latest("pk").__dict__)

@@ -1,0 +1,79 @@
+"""A walk over every URL: each names what it needs, and each role gets what it may and no more."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+
+from console import accounts
+from gateway.roles import PERMISSIONS
+
+pytestmark = pytest.mark.django_db
+
+# These authenticate themselves: tests/api/test_roles.py.
+_APIS = {"api", "litellm"}
+_VALUES = {"UUIDConverter": uuid.UUID(int=1), "IntConverter": 987654}
+
+
+def patterns(resolver: URLResolver) -> Iterator[URLPattern]:
+    for entry in resolver.url_patterns:
+        if isinstance(entry, URLPattern):
+            yield entry
+        elif entry.namespace not in _APIS:
+            yield from patterns(entry)
+
+
+def views() -> list[URLPattern]:
+    return list(patterns(get_resolver()))
+
+
+def path_of(entry: URLPattern) -> str:
+    converters = entry.pattern.converters
+    values = {
+        name: _VALUES.get(type(converter).__name__, "x") for name, converter in converters.items()
+    }
+    assert entry.name is not None, entry
+    return reverse(entry.name, kwargs=values)
+
+
+def test_every_view_names_what_it_needs() -> None:
+    """A new URL without a decorator of console.access fails here."""
+    entries = views()
+    assert len(entries) > 100
+    missing = [entry.name for entry in entries if not hasattr(entry.callback, "access")]
+    assert not missing
+    public = {entry.name for entry in entries if entry.callback.access == "public"}
+    assert public == {"home", "docs", "sign-in", "sign-out", "setup", "setup-account"}
+
+
+@pytest.mark.parametrize("role", [None, *PERMISSIONS])
+def test_each_url_lets_in_the_roles_that_it_should(role: Any) -> None:
+    """Nothing is there: who is let in gets a page, 404, 405 or 422, and never 403."""
+    User.objects.create_superuser("ada", password=None)
+    client = Client(raise_request_exception=False)
+    if role is not None:
+        client.force_login(accounts.make("person", None, role=role, bodies=True))
+    wrong = []
+    for entry in views():
+        access = entry.callback.access
+        if access == "public":
+            continue
+        allowed = role is not None and (access == "signed in" or access in PERMISSIONS[role])
+        path = path_of(entry)
+        for method in ("get", "post"):
+            if (entry.name, method) == ("route", "post"):  # everyone sees it, editors submit it
+                allowed = role is not None and "edit" in PERMISSIONS[role]
+            status = getattr(client, method)(path).status_code
+            if status == 405:
+                continue
+            # The playground's JSON views answer 401 instead of a redirect.
+            expected = {302, 401} if role is None else {403}
+            if (allowed and status in {401, 403, 500}) or (not allowed and status not in expected):
+                wrong.append((role, method, path, access, status))
+    assert not wrong
