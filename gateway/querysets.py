@@ -16,7 +16,7 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.models import F, Q, Value
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models.functions import Coalesce, Concat
 from django.utils import timezone
 
 from gateway import audit
@@ -343,21 +343,6 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def with_uncertain_cost(self) -> Self:
         """Rows whose cost may differ from the bill, using the index with this condition."""
         return self.filter(RawSQL(_UNCERTAIN_COST, (), models.BooleanField()))  # noqa: S611
-
-    def with_failed_attempts_of(self, provider: str) -> Self:
-        """Rows with an attempt at a provider that failed or lost a hedge.
-
-        On SQLite also a few rows in which another provider's attempt failed.
-        """
-        if connections[self.db].vendor == "postgresql":
-            # Search the binary JSON directly: a cast to text takes twice as long.
-            failed = RawSQL(
-                "jsonb_path_exists(attempts, '$[*].error_kind')", (), models.BooleanField()
-            )
-            return self.filter(failed, attempts__contains=[{"provider": provider}])
-        rows = self.alias(attempts_text=Cast("attempts", models.TextField()))
-        rows = rows.filter(attempts_text__contains="error_kind")
-        return rows.filter(attempts_text__contains=f'"{provider}"')
 
     def compare_number(self, column: str, op: str, amount: Decimal) -> Self:
         """Rows whose number compares to `amount` by `op`; nulls never match.

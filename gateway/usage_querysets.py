@@ -253,6 +253,17 @@ class TargetHourQuerySet(HourQuerySet[Row]):
             hours[row.pop("hour")] = row
         return hours_by_target
 
+    def failed_attempt_costs(self, provider: str) -> tuple[int, Decimal, int]:
+        """A provider's failed attempts: those with a cost, their US dollars, and broken responses.
+
+        A broken response began with status 200 and has no cost.
+        """
+        rows = self.filter(provider=provider)
+        names = ("priced_failures", "priced_failure_units", "broken_responses")
+        sums = rows.aggregate(**{name: Sum(name, default=0) for name in names})
+        priced, units, broken = (int(sums[name]) for name in names)
+        return priced, dollars(units), broken
+
 
 class LatencyHourQuerySet(HourQuerySet[Row]):
     """Latency histograms."""

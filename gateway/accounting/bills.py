@@ -18,7 +18,7 @@ from django.db import transaction
 from django.db.models import Sum
 
 from gateway import audit
-from gateway.models import BillLine, RequestLog, UsageHour
+from gateway.models import BillLine, RequestLog, TargetHour, UsageHour
 from gateway.usage_querysets import Totals, sum_totals
 
 MAX_LINES = 20_000
@@ -290,14 +290,5 @@ def _uncertainty(reason: str, costs: list[Decimal | None]) -> Uncertainty:
 
 def _attempts(provider: str, since: dt.datetime, until: dt.datetime) -> list[Uncertainty]:
     """Failed attempts at this provider: hedge losers with a cost, and responses that broke off."""
-    rows = RequestLog.objects.started_between(since, until).with_failed_attempts_of(provider)
-    hedged, late, usd = 0, 0, Decimal(0)
-    for attempts in rows.values_list("attempts", flat=True)[:MAX_ROWS].iterator():
-        for attempt in attempts:
-            if attempt.get("provider") != provider or not attempt.get("error_kind"):
-                continue
-            if attempt.get("cost_usd") is not None:
-                hedged, usd = hedged + 1, usd + Decimal(str(attempt["cost_usd"]))
-            elif attempt.get("first_byte_ms") is not None and attempt.get("status") == 200:
-                late += 1
-    return [Uncertainty("hedged", hedged, usd), Uncertainty("broken", late, None)]
+    hedged, usd, broken = TargetHour.objects.between(since, until).failed_attempt_costs(provider)
+    return [Uncertainty("hedged", hedged, usd), Uncertainty("broken", broken, None)]

@@ -1319,6 +1319,9 @@ class Migration(migrations.Migration):
                 ("attempts", models.BigIntegerField(default=0)),
                 ("failures", models.BigIntegerField(default=0)),
                 ("successes", models.BigIntegerField(default=0)),
+                ("priced_failures", models.BigIntegerField(default=0)),
+                ("priced_failure_units", models.BigIntegerField(default=0)),
+                ("broken_responses", models.BigIntegerField(default=0)),
             ],
         ),
         migrations.CreateModel(

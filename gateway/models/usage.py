@@ -75,10 +75,22 @@ class UsageHour(models.Model):
 
 
 class TargetHour(models.Model):
-    """Calls of one target in one hour, and the failures that it caused."""
+    """Calls of one target in one hour, and how they ended.
+
+    `failures` are those that the target caused. The last three are for comparison with its bill:
+    failed attempts of known cost (hedge losers) with their cost in units, and responses that broke
+    off before they had a cost.
+    """
 
     KEYS: ClassVar = ("hour", "provider", "model")
-    SUMS: ClassVar = ("attempts", "failures", "successes")
+    SUMS: ClassVar = (
+        "attempts",
+        "failures",
+        "successes",
+        "priced_failures",
+        "priced_failure_units",
+        "broken_responses",
+    )
 
     hour = models.DateTimeField()
     provider = models.CharField(max_length=63)
@@ -86,6 +98,9 @@ class TargetHour(models.Model):
     attempts = _sum()
     failures = _sum()
     successes = _sum()
+    priced_failures = _sum()
+    priced_failure_units = _sum()
+    broken_responses = _sum()
 
     objects = TargetHourQuerySet["TargetHour"].as_manager()
 

@@ -91,11 +91,10 @@ class Tally:
             name = (*who, _clean(attempt.provider, 63), _clean(attempt.model, 200))
             sums = self.usage.setdefault(name, [0] * 12)
             _add(sums, lost_counts(attempt), attempt.cost_usd, attempt.charged_usd)
-        if provider:
-            # Health checks are one-token requests: they would distort latency.
-            if prefix == HEALTH_CHECK_KEY:
-                first_token_ms = duration_ms = None
-            self._target(hour, provider, model, outcome, first_token_ms, duration_ms, attempts)
+        # Health checks are one-token requests: they would distort latency.
+        if prefix == HEALTH_CHECK_KEY:
+            first_token_ms = duration_ms = None
+        self._target(hour, provider, model, outcome, first_token_ms, duration_ms, attempts)
 
     def _target(
         self,
@@ -112,14 +111,16 @@ class Tally:
             if attempt.skipped is None:
                 called = True
                 name = (hour, _clean(attempt.provider, 63), _clean(attempt.model, 200))
-                sums = self.targets.setdefault(name, [0, 0, 0])
+                sums = self.targets.setdefault(name, [0] * 6)
                 sums[0] += 1
                 sums[1] += attempt.error_kind in FAULTS
+                if attempt.error_kind is not None:
+                    _add_failure(sums, attempt)
                 started_ms = attempt.started_ms
         # A cached response says nothing about a target.
-        if outcome != "ok" or not called:
+        if outcome != "ok" or not called or not provider:
             return
-        self.targets.setdefault((hour, provider, model), [0, 0, 0])[2] += 1
+        self.targets.setdefault((hour, provider, model), [0] * 6)[2] += 1
         # The target's own latency, without the time of earlier attempts.
         for measure, ms in (("first_token", first_token_ms), ("total", duration_ms)):
             if ms is not None and isfinite(ms):
@@ -149,6 +150,16 @@ def _add(
         sums[11] += units if added is None else added
     elif used:
         sums[9] += 1
+
+
+def _add_failure(sums: list[int], attempt: Attempt) -> None:
+    """Add what a failed attempt may have cost to the sums of its target."""
+    units = _units(attempt.cost_usd)
+    if units is not None:
+        sums[3] += 1
+        sums[4] += units
+    elif attempt.first_byte_ms is not None and attempt.status == 200:
+        sums[5] += 1
 
 
 def _hour(started: datetime | str) -> Hour:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from gateway import store
 from gateway.accounting.bills import BilledLine, import_bill, read_csv, reconcile
-from gateway.models import BillLine, Change
+from gateway.models import BillLine, Change, RequestLog
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from tests.store.factories import entry
 
@@ -144,6 +147,68 @@ def test_what_may_explain_a_difference_is_counted() -> None:
         "hedged": (1, Decimal("0.25")),
         "broken": (1, None),
     }
+
+
+def failed_attempts(count: int) -> list[LogRecord]:
+    """Requests with one to three attempts each, most of which failed in one way or another."""
+    draw = random.Random(7)
+    return [
+        used(
+            f"r{number}",
+            started_at=DAY.timestamp() + draw.uniform(0, 2 * 86_400),
+            provider=draw.choice(["openai", "other", ""]),
+            attempts=[
+                Attempt(
+                    target="",
+                    provider=draw.choice(["openai", "other"]),
+                    model=draw.choice(["gpt-5", "gpt-6"]),
+                    dialect="openai_chat",
+                    status=draw.choice([None, 200, 503]),
+                    first_byte_ms=draw.choice([None, 12.0]),
+                    error_kind=draw.choice([None, "hedge_lost", "upstream_error"]),
+                    cost_usd=draw.choice([None, None, Decimal("0.0000012345"), Decimal(0)]),
+                )
+                for _ in range(draw.randint(1, 3))
+            ],
+        )
+        for number in range(count)
+    ]
+
+
+def test_failed_attempts_are_counted_as_in_the_log_without_reading_it() -> None:
+    store.write(failed_attempts(300))
+    attempts = [
+        attempt
+        for row in RequestLog.objects.started_between(DAY, NEXT)
+        for attempt in row.attempts
+        if attempt["provider"] == "openai" and attempt.get("error_kind")
+    ]
+    costs = [Decimal(a["cost_usd"]) for a in attempts if a.get("cost_usd") is not None]
+    broken = [
+        a
+        for a in attempts
+        if a.get("cost_usd") is None and a.get("status") == 200 and "first_byte_ms" in a
+    ]
+    with CaptureQueriesContext(connection) as queries:
+        found = reconcile("openai", DAY, NEXT).uncertainties
+    counts = {d.reason: (d.requests, d.usd) for d in found if d.reason in {"hedged", "broken"}}
+    assert counts == {"hedged": (len(costs), sum(costs)), "broken": (len(broken), None)}
+    assert len(broken) > 5
+    assert not [query["sql"] for query in queries if "attempts" in query["sql"]]
+
+
+def test_a_bill_reads_no_table_from_its_beginning() -> None:
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL plans by statistics, which an empty table has none of")
+    with CaptureQueriesContext(connection) as queries:
+        reconcile("openai", DAY, NEXT)
+    plans = []
+    with connection.cursor() as cursor:
+        for query in queries:
+            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+            plans += [step[3] for step in cursor.fetchall()]
+    assert any(step.startswith("SEARCH gateway_targethour") for step in plans)
+    assert [step for step in plans if step.startswith("SCAN")] == []
 
 
 def test_days_without_a_bill_are_not_part_of_the_difference() -> None:
