@@ -6,7 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from channels.routing import ProtocolTypeRouter, URLRouter
+from channels.security.websocket import OriginValidator
 
+from gateway.config import asgi
 from gateway.dialects import DIALECTS
 from gateway.providers.catalog import PRESETS
 from gateway.relay.journal.metrics import METRICS
@@ -74,6 +77,24 @@ def test_every_path_that_is_named_is_there() -> None:
     named = re.findall(r"`((?:gateway|tests|deploy|docs|console)/[\w/.]+)`", README)
     missing = {path for path in named if not (ROOT / path).exists()}
     assert missing <= {"console/pages/x.py"}, "but for the example of a new page"
+
+
+def test_no_words_are_repeated_by_a_slip() -> None:
+    repeated = re.compile(r"\b(\w+(?: \w+){2,5}) \1\b")
+    assert repeated.search("a call that updates it that updates it")
+    assert [match[0] for match in repeated.finditer(DOCS)] == []
+
+
+def test_channels_routes_what_the_readme_says() -> None:
+    named = set(re.findall(r"`(ProtocolTypeRouter|OriginValidator|URLRouter)`", README))
+    assert named == {"ProtocolTypeRouter", "OriginValidator", "URLRouter"}
+    assert isinstance(asgi.application, ProtocolTypeRouter)
+    protocols = asgi.application.application_mapping
+    assert protocols.keys() == {"http", "websocket", "lifespan"}
+    assert isinstance(protocols["websocket"], OriginValidator)
+    assert isinstance(protocols["websocket"].application, URLRouter)
+    assert protocols["http"] is asgi.http
+    assert not isinstance(asgi.http, URLRouter)
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:

@@ -24,7 +24,7 @@ MAX_ID = 2**63 - 1
 # `RequestLog.bodies_omitted` -> the reason as text.
 NO_BODIES = {
     "off": "body logging was off for its key, its route or the gateway",
-    "rejected": "the request was rejected before its key and route were known",
+    "rejected": "the gateway rejected the request before it selected a route",
     "pressure": "the log queue was full, and bodies are dropped before rows",
     "size": "the process ended before writing them, and they were too large for the journal file",
     "": "they were never recorded, or have been deleted since",

@@ -168,7 +168,7 @@ def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> Non
     ("why", "words"),
     [
         ("off", "logging was off"),
-        ("rejected", "rejected before"),
+        ("rejected", "rejected the request before"),
         ("pressure", "queue"),
         ("size", "process ended"),
         ("", "deleted"),

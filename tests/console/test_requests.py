@@ -496,7 +496,7 @@ def test_a_stream_stands_event_by_event(ada: Client):
     ("values", "words"),
     [
         ({"bodies_omitted": "off"}, "body logging is off"),
-        ({"bodies_omitted": "rejected"}, "rejected before"),
+        ({"bodies_omitted": "rejected"}, "rejected the request before it selected a route"),
         ({"bodies_omitted": "pressure"}, "queue was full"),
         ({"bodies_omitted": "size"}, "too large for"),
         ({"started_at": 1_600_000_000.0}, "Expired on"),

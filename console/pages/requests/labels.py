@@ -22,7 +22,7 @@ from gateway.relay.exchange.log_record import HEDGE_LOSER
 _REASONS: dict[str, Promise] = {
     "off": gettext_lazy("Not stored: body logging is off for this key, this route or globally."),
     "rejected": gettext_lazy(
-        "Not stored: the request was rejected before its key and route were known."
+        "Not stored: the gateway rejected the request before it selected a route."
     ),
     "pressure": gettext_lazy(
         "Not stored: the log queue was full, and bodies are dropped before rows."

@@ -102,9 +102,9 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         session: id shared by the requests of one conversation; empty if none was sent.
         variant: the `variant` label of the target that responded; empty without one.
         shadow_of: the request that this one repeats as shadow traffic.
-        bodies_omitted: why `bodies` is None: `off` (a setting), `rejected` (before its key and
-            route were known), `pressure` (the queue was full), `size` (too large for the
-            journal's file); empty if the reason is unknown.
+        bodies_omitted: why `bodies` is None: `off` (a setting), `rejected` (before a route
+            was selected), `pressure` (the queue was full), `size` (too large for the journal's
+            file); empty if the reason is unknown.
         cache: `hit`, `semantic`, `miss` or `bypass` on a route with a cache, else empty.
         cache_age_s: age of the cached response in seconds.
         cache_similarity: similarity of the two prompts on a `semantic` hit.
