@@ -13,6 +13,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import (
@@ -28,8 +29,9 @@ from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.playground import boot, budget, code, export, history, prefill, run_store, scoreboard
 from console.playground import run as active_runs
 from console.playground.events import encode_event
-from console.playground.plan import COLUMN_LETTERS, Plan
+from console.playground.plan import COLUMN_LETTERS, Column, Plan
 from console.playground.plan_parser import parse
+from console.playground.results import AnswerResult
 from console.playground.translation import translate_answer
 from console.playground.validation import Invalid, Json, is_storable
 from gateway import store
@@ -279,7 +281,17 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
         raise Invalid({"dialect": _("This dialect is not supported.")})
     results = await sync_to_async(run_store.results_of)(row)
     answer = next(iter(results.of(column.id)), None)
-    return json_response(translate_answer(await _snapshot(request), dialect, column, answer))
+    snapshot = await _snapshot(request)
+    return json_response(await sync_to_async(_translation)(snapshot, dialect, column, answer))
+
+
+def _translation(
+    snapshot: Snapshot, dialect: str, column: Column, answer: AnswerResult | None
+) -> Json:
+    """Both sides of an answer; `sides` is HTML."""
+    translated = translate_answer(snapshot, dialect, column, answer)
+    html = render_to_string("console/translation/_sides.html", {"sides": translated["sides"]})
+    return translated | {"sides": "".join(html)}
 
 
 @require_GET

@@ -10,10 +10,16 @@ from typing import Any
 
 import msgspec
 
-from console.dialects import path_of
+from console.dialects import as_read, path_of, title
 from console.playground import client_request
 from console.playground.plan import Column
 from console.playground.results import AnswerResult, ReceivedToolCall
+from console.tracing.changes import Trace, compare_bodies
+from console.tracing.diff_lines import visible_leaves
+from console.tracing.notes import ApiNames
+from console.tracing.sides import compare_sides
+from console.tracing.tracer import trace
+from console.tracing.translation_path import TranslationPath
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.arguments import parse_arguments
 from gateway.canon.errors import Error, GatewayError
@@ -42,6 +48,7 @@ def translate_answer(
     route, target = _target(snapshot, column.model, answer)
     call = _call(client, snapshot, body, column.model)
     prepared = prepare(call, msgspec.structs.replace(route, strict=False), target)
+    upstream_body: Json = msgspec.json.decode(prepared.content)
     request_part: Json = {
         "dialect": dialect,
         "client_request": body,
@@ -50,11 +57,50 @@ def translate_answer(
         "upstream_dialect": prepared.dialect.name,
         "target": target.model.label,
         "upstream_path": prepared.path,
-        "upstream_request": msgspec.json.decode(prepared.content),
+        "upstream_request": upstream_body,
         "passthrough": prepared.rendered is None,
         "adaptations": adaptation_rows(prepared.report),
     }
+    request_part["sides"] = _sides(request_part, route, target)
     return request_part | _answer(client, column.model, answer)
+
+
+def _sides(request_part: Json, route: Route, target: Target) -> Json:
+    """Both bodies with their changes, for the template of the Translation tab."""
+    body, upstream_body = request_part["client_request"], request_part["upstream_request"]
+    client, upstream = request_part["dialect"], request_part["upstream_dialect"]
+    if request_part["passthrough"]:
+        changes = compare_bodies(body, upstream_body)
+    else:
+        path = TranslationPath(
+            client=client,
+            upstream=upstream,
+            traits=target.model.traits,
+            edits=(*target.model.provider.edits, *target.model.edits, *target.edits),
+            reasoning_field=route.reasoning_field,
+        )
+        changes = _trace(path, as_read(client, body, target.model.name, stream=True))
+    return {
+        **compare_sides(
+            changes,
+            body,
+            upstream_body,
+            request_part["adaptations"],
+            ApiNames(title(client), title(upstream)),
+        ),
+        "left_title": title(client),
+        "left_note": request_part["client_path"],
+        "right_title": title(upstream),
+        "right_note": f"{target.model.label} · {request_part['upstream_path']}",
+    }
+
+
+def _trace(path: TranslationPath, body: Json) -> Trace:
+    """Changes of the request; none are marked if it cannot be translated again."""
+    try:
+        return trace(body, path.translate_request, visible_leaves(body), {("model",): ("model",)})
+    except GatewayError:
+        return Trace({}, {}, complete=False)
 
 
 def _target(snapshot: Snapshot, model: str, answer: AnswerResult | None) -> tuple[Route, Target]:

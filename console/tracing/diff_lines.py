@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,13 +23,20 @@ Token = tuple[str, str]
 
 
 class Line(msgspec.Struct):
-    """One line: its tokens (class, text), its kind of change, and its leaves."""
+    """One line: its tokens (class, text), its kind of change, and its leaves.
+
+    Attributes:
+        pointer: the value that the line shows, or the container that it opens or closes.
+        links: numbers of the lines of the other side that show the same values.
+    """
 
     indent: int
     tokens: list[Token]
     kind: str = ""
     leaves: tuple[Pointer, ...] = ()
     number: int = 0
+    pointer: Pointer = ()
+    links: tuple[int, ...] = ()
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -83,10 +91,16 @@ def _render_lines(
         or not value
         or (pointer and _fits_inline(value) and kind is not None)
     ):
-        yield Line(indent, [*prefix, *_inline_tokens(value), *comma], kind or "", leaves_of_line)
+        yield Line(
+            indent,
+            [*prefix, *_inline_tokens(value), *comma],
+            kind or "",
+            leaves_of_line,
+            pointer=pointer,
+        )
         return
     start, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
-    yield Line(indent, [*prefix, ("", start)], kind or "")
+    yield Line(indent, [*prefix, ("", start)], kind or "", pointer=pointer)
     if isinstance(value, dict):
         keys = list(value)
         for key in keys[:MAX_KEYS]:
@@ -96,21 +110,21 @@ def _render_lines(
                 value[key], changes, (*pointer, key), indent + 1, name, is_last=is_last_child
             )
         if len(keys) > MAX_KEYS:
-            yield _fold_line(indent + 1, len(keys) - MAX_KEYS)
+            yield _fold_line(indent + 1, len(keys) - MAX_KEYS, pointer)
     else:
         for index in _visible_indexes(value):
             if index is None:
-                yield _fold_line(indent + 1, len(value) - 3)
+                yield _fold_line(indent + 1, len(value) - 3, pointer)
                 continue
             is_last_child = index == len(value) - 1
             yield from _render_lines(
                 value[index], changes, (*pointer, index), indent + 1, [], is_last=is_last_child
             )
-    yield Line(indent, [("", end), *comma], kind or "")
+    yield Line(indent, [("", end), *comma], kind or "", pointer=pointer)
 
 
-def _fold_line(indent: int, count: int) -> Line:
-    return Line(indent, [("more", f"… {count}")], "fold")
+def _fold_line(indent: int, count: int, container: Pointer) -> Line:
+    return Line(indent, [("more", f"… {count}")], "fold", pointer=container)
 
 
 def _common_kind(changes: dict[Pointer, Change], leaf_pointers: tuple[Pointer, ...]) -> str | None:
@@ -168,12 +182,112 @@ def _truncate(text: str) -> str:
     return f"{text[:MAX_CHARS]}… ({len(text)})"
 
 
+def order_like_source(target: Any, trace: Trace) -> Any:
+    """The target with the keys of each object in the order of their sources.
+
+    The order of keys has no meaning in JSON. A key without a source stays after the key
+    before it.
+    """
+    position = {pointer: n for n, pointer in enumerate(trace.source)}
+    positions: dict[Pointer, list[int]] = {}
+    for leaf, change in trace.target.items():
+        sources = [position[link] for link in change.links if link in position]
+        for depth in range(1, len(leaf) + 1):
+            positions.setdefault(leaf[:depth], []).extend(sources)
+
+    def ordered(value: Any, pointer: Pointer) -> Any:
+        if isinstance(value, list):
+            return [ordered(item, (*pointer, index)) for index, item in enumerate(value)]
+        if not isinstance(value, dict):
+            return value
+        ranks: dict[str, int] = {}
+        rank = -1
+        for key in value:
+            sources = positions.get((*pointer, key))
+            # Most values of `messages` are from `messages`, although the first is from `system`.
+            ranks[key] = rank = statistics.median_low(sources) if sources else rank
+        return {
+            key: ordered(value[key], (*pointer, key))
+            for key in sorted(value, key=ranks.__getitem__)
+        }
+
+    return ordered(target, ())
+
+
+def link_lines(left_lines: list[Line], right_lines: list[Line], trace: Trace) -> None:
+    """Set the links of lines whose values, or whose containers, are on the other side."""
+    left_by_leaf = {leaf: line for line in left_lines for leaf in line.leaves}
+    right_by_leaf = {leaf: line for line in right_lines for leaf in line.leaves}
+    # The first line of a container, not the one that closes it.
+    left_by_pointer = {line.pointer: line for line in reversed(left_lines)}
+    right_by_pointer = {line.pointer: line for line in reversed(right_lines)}
+    pairs = [
+        (left_by_leaf.get(leaf), right_by_leaf.get(target))
+        for leaf, change in trace.source.items()
+        for target in change.links
+    ]
+    pairs += [
+        (left_by_pointer.get(source), right_by_pointer.get(target))
+        for source, target in container_pairs(trace)
+    ]
+    links: dict[int, set[int]] = {}
+    back: dict[int, set[int]] = {}
+    for left, right in pairs:
+        if left is not None and right is not None:
+            links.setdefault(left.number, set()).add(right.number)
+            back.setdefault(right.number, set()).add(left.number)
+    for line in left_lines:
+        line.links = tuple(sorted(links.get(line.number, ())))
+    for line in right_lines:
+        line.links = tuple(sorted(back.get(line.number, ())))
+
+
+def container_pairs(trace: Trace) -> list[tuple[Pointer, Pointer]]:
+    """Containers of both sides that hold the same values.
+
+    Either their pointers are equal and a value of one is in the other, or each is the
+    smallest container of all values of the other.
+    """
+    targets: dict[Pointer, Pointer] = {}
+    sources: dict[Pointer, Pointer] = {}
+    equal: set[Pointer] = set()
+    for leaf, change in trace.source.items():
+        for link in change.links:
+            _narrow(targets, leaf, link)
+            _narrow(sources, link, leaf)
+            depth = len(_common_prefix(leaf, link))
+            equal.update(leaf[:end] for end in range(1, depth + 1))
+    pairs = [(pointer, pointer) for pointer in equal]
+    pairs += [
+        (source, target)
+        for source, target in targets.items()
+        if source != target and sources.get(target) == source
+    ]
+    return pairs
+
+
+def _narrow(containers: dict[Pointer, Pointer], leaf: Pointer, link: Pointer) -> None:
+    """Narrow the container of the linked values of all containers around a leaf."""
+    for depth in range(1, len(leaf)):
+        container = leaf[:depth]
+        known = containers.get(container)
+        containers[container] = link[:-1] if known is None else _common_prefix(known, link)
+
+
+def _common_prefix(one: Pointer, other: Pointer) -> Pointer:
+    length = 0
+    while length < min(len(one), len(other)) and one[length] == other[length]:
+        length += 1
+    return one[:length]
+
+
 def align_lines(left_lines: list[Line], right_lines: list[Line], trace: Trace) -> list[Row]:
-    """Pair the lines of both sides: linked lines in one row, others next to a gap."""
+    """Link the lines of both sides: linked lines share a row, others face a gap."""
+    link_lines(left_lines, right_lines, trace)
     rows: list[Row] = []
     i = j = 0
     for left_index, right_index in [
-        *_anchors(left_lines, right_lines, trace),
+        *_anchors(left_lines, right_lines),
         (len(left_lines), len(right_lines)),
     ]:
         rows += _pair_unlinked(left_lines[i:left_index], right_lines[j:right_index])
@@ -200,23 +314,10 @@ def _pair_unlinked(left_lines: list[Line], right_lines: list[Line]) -> list[Row]
     return rows
 
 
-def _anchors(
-    left_lines: list[Line], right_lines: list[Line], trace: Trace
-) -> list[tuple[int, int]]:
+def _anchors(left_lines: list[Line], right_lines: list[Line]) -> list[tuple[int, int]]:
     """Pairs of linked lines that keep the order on both sides."""
-    line_by_pointer = {pointer: n for n, line in enumerate(right_lines) for pointer in line.leaves}
     pairs: list[tuple[int, int]] = [(0, 0)] if left_lines and right_lines else []
-    for n, line in enumerate(left_lines):
-        for pointer in line.leaves:
-            change = trace.source.get(pointer)
-            targets = [
-                line_by_pointer[link]
-                for link in (change.links if change else ())
-                if link in line_by_pointer
-            ]
-            if targets:
-                pairs.append((n, targets[0]))
-                break
+    pairs += [(line.number - 1, line.links[0] - 1) for line in left_lines if line.links]
     anchors = _longest_increasing(pairs)
     if (
         left_lines

@@ -1,14 +1,18 @@
-"""Describes a translation in sentences: reported adaptations, then other changes."""
+"""Describes a translation in sentences: reported adaptations, then other changes.
+
+A subtree that moved, was dropped or was added as a whole is one change.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 import msgspec
 from django.utils.translation import gettext as _
 
-from console.tracing.changes import Trace
+from console.tracing.changes import Change, Trace
 from console.tracing.json_values import Pointer, leaves, pointer_text
 
 MAX_NOTES = 40
@@ -16,16 +20,36 @@ _ORDER = {"dropped": 0, "converted": 1, "moved": 2, "added": 3}
 _ACTIONS = {"dropped": "dropped", "approximated": "converted", "defaulted": "added"}
 _PATH_PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 _MAX_VALUE_CHARS = 60
+# Reasons of adaptations that depend on the capabilities of the model.
+_CAPABILITY = re.compile(r"does not support|not a reasoning model|cannot be forced")
 
 
 class Note(msgspec.Struct, frozen=True):
-    """One change: pointer in the source, pointer in the target, and an explanation."""
+    """One change: pointer in the source, pointer in the target, and an explanation.
+
+    Attributes:
+        loss: whether the upstream gets less than the client sent.
+        advice: what to do about a loss; empty if there is nothing to do.
+        count: changes that differ only in list indexes.
+        source_pointer, target_pointer: the places of the first of them; None without one.
+    """
 
     kind: str
     source: str
     target: str
     explanation: str
     count: int = 1
+    loss: bool = False
+    advice: str = ""
+    source_pointer: Pointer | None = None
+    target_pointer: Pointer | None = None
+
+
+class ApiNames(msgspec.Struct, frozen=True):
+    """Names of the two APIs in sentences; empty if unknown."""
+
+    client: str = ""
+    upstream: str = ""
 
 
 def parse_path(path: str) -> Pointer:
@@ -34,10 +58,15 @@ def parse_path(path: str) -> Pointer:
 
 
 def change_notes(
-    trace: Trace, adaptations: list[dict[str, Any]], source: Any, target: Any
+    trace: Trace,
+    adaptations: list[dict[str, Any]],
+    source: Any,
+    target: Any,
+    names: ApiNames | None = None,
 ) -> list[Note]:
     """Merged notes of all changes, losses first."""
-    adaptation_notes = [_adaptation_note(row, trace) for row in adaptations]
+    names = names or ApiNames()
+    adaptation_notes = [_adaptation_note(row, trace, names) for row in adaptations]
     adapted_pointers = [parse_path(str(row.get("field", ""))) for row in adaptations]
     other_notes = _unreported_changes(
         trace, adapted_pointers, dict(leaves(source)), dict(leaves(target))
@@ -47,7 +76,50 @@ def change_notes(
     )[:MAX_NOTES]
 
 
-def _adaptation_note(row: dict[str, Any], trace: Trace) -> Note:
+# --- reported adaptations --------------------------------------------------------------
+
+
+def adaptation_sentence(row: dict[str, Any], names: ApiNames) -> str:
+    """What happened to the field, and why, as a sentence."""
+    field, reason = _field_name(row), str(row.get("note", ""))
+    upstream = names.upstream or _("The provider's API")
+    if row.get("action") == "dropped" and reason.startswith("no equivalent"):
+        feature = reason.partition(" for the ")[2]
+        if feature:
+            return _("%(api)s has no %(feature)s, so it was removed.") % {
+                "api": upstream,
+                "feature": feature,
+            }
+        return _("%(api)s has no %(field)s, so it was removed.") % {
+            "api": upstream,
+            "field": field,
+        }
+    if row.get("from") is not None and row.get("to") is not None:
+        reason = f"{reason} ({_value_text(row['from'])} → {_value_text(row['to'])})"
+    if row.get("action") == "dropped":
+        return _("Removed: %(reason)s.") % {"reason": reason}
+    return f"{reason[:1].upper()}{reason[1:]}."
+
+
+def adaptation_advice(row: dict[str, Any], names: ApiNames) -> str:
+    """What to do about an adaptation; empty if there is nothing to do."""
+    reason = str(row.get("note", ""))
+    if _CAPABILITY.search(reason):
+        return _("If the model supports it, correct the capabilities on the model's page.")
+    if row.get("action") == "defaulted":
+        return _("Set it in the request to choose another value.")
+    if row.get("action") == "dropped" and names.client and names.client != names.upstream:
+        return _("A provider with the %(api)s API keeps it.") % {"api": names.client}
+    return ""
+
+
+def _field_name(row: dict[str, Any]) -> str:
+    """The name of the field without its place in the body."""
+    named = [part for part in parse_path(str(row.get("field", ""))) if isinstance(part, str)]
+    return f"`{named[-1]}`" if named else _("such a field")
+
+
+def _adaptation_note(row: dict[str, Any], trace: Trace, names: ApiNames) -> Note:
     """Note of an adaptation that the translator reported."""
     pointer = parse_path(str(row.get("field", "")))
     kind = _ACTIONS.get(str(row.get("action")), "converted")
@@ -57,14 +129,21 @@ def _adaptation_note(row: dict[str, Any], trace: Trace) -> Note:
         if leaf[: len(pointer)] == pointer
         for link in change.links
     ]
-    target = "" if kind == "dropped" or not targets else pointer_text(targets[0])
-    explanation = str(row.get("note", ""))
-    if row.get("from") is not None and row.get("to") is not None:
-        explanation = f"{explanation} ({_value_text(row['from'])} → {_value_text(row['to'])})"
-    source = pointer_text(pointer)
+    target = None if kind == "dropped" or not targets else targets[0]
+    source = None if kind == "added" and not targets else pointer
     return Note(
-        kind, "" if kind == "added" and not targets else source, target or source, explanation
+        kind,
+        "" if source is None else pointer_text(source),
+        pointer_text(target if target is not None else pointer),
+        adaptation_sentence(row, names),
+        loss=kind != "added",
+        advice=adaptation_advice(row, names),
+        source_pointer=source,
+        target_pointer=pointer if kind == "added" and target is None else target,
     )
+
+
+# --- other changes ---------------------------------------------------------------------
 
 
 def _unreported_changes(
@@ -74,36 +153,112 @@ def _unreported_changes(
     target_leaves: dict[Pointer, Any],
 ) -> list[Note]:
     """Notes of changes that the translator did not report."""
+
+    def reported(pointer: Pointer) -> bool:
+        # A name alone is reported once for all places, such as `cache_control`.
+        return any(
+            pointer[: len(path)] == path or (len(path) == 1 and path[0] in pointer)
+            for path in adapted_pointers
+            if path
+        )
+
     result = []
-    for leaf, change in trace.source.items():
-        if any(leaf[: len(path)] == path for path in adapted_pointers if path):
-            continue
-        target = change.links[0] if change.links else None
-        if change.kind == "dropped":
+    for pointer in whole_subtrees(trace.source, "dropped"):
+        if not reported(pointer):
             explanation = _("Not used in the upstream request.")
-            result.append(Note("dropped", pointer_text(leaf), "", explanation))
-        elif target is not None and change.kind == "moved":
-            result.append(
-                Note(
-                    "moved",
-                    pointer_text(leaf),
-                    pointer_text(target),
-                    _move_explanation(leaf, target),
-                )
+            note = Note(
+                "dropped", pointer_text(pointer), "", explanation, loss=True, source_pointer=pointer
             )
-        elif target is not None and change.kind == "converted":
+            result.append(note)
+    for source, target in moved_subtrees(trace):
+        if not reported(source):
+            result.append(_pair_note("moved", source, target, _move_explanation(source, target)))
+    for leaf, change in trace.source.items():
+        if change.kind == "converted" and change.links and not reported(leaf):
+            target = change.links[0]
             explanation = _("%(before)s became %(after)s.") % {
                 "before": _value_text(source_leaves.get(leaf)),
                 "after": _value_text(target_leaves.get(target)),
             }
-            result.append(Note("converted", pointer_text(leaf), pointer_text(target), explanation))
-    for target, change in trace.target.items():
-        if change.kind == "added" and target not in adapted_pointers:
+            result.append(_pair_note("converted", leaf, target, explanation))
+    for target in whole_subtrees(trace.target, "added"):
+        if target in adapted_pointers:
+            continue
+        if target in target_leaves:
             explanation = _("Not in the original; added with the value %(value)s.") % {
-                "value": _value_text(target_leaves.get(target))
+                "value": _value_text(target_leaves[target])
             }
-            result.append(Note("added", "", pointer_text(target), explanation))
+        else:
+            explanation = _("Not in the original.")
+        result.append(Note("added", "", pointer_text(target), explanation, target_pointer=target))
     return result
+
+
+def _pair_note(kind: str, source: Pointer, target: Pointer, explanation: str) -> Note:
+    return Note(
+        kind,
+        pointer_text(source),
+        pointer_text(target),
+        explanation,
+        source_pointer=source,
+        target_pointer=target,
+    )
+
+
+def whole_subtrees(changes: dict[Pointer, Change], kind: str) -> list[Pointer]:
+    """The topmost pointers under which every leaf has this kind of change."""
+    total: Counter[Pointer] = Counter()
+    of_kind: Counter[Pointer] = Counter()
+    for leaf, change in changes.items():
+        for depth in range(1, len(leaf) + 1):
+            total[leaf[:depth]] += 1
+            of_kind[leaf[:depth]] += change.kind == kind
+    tops = (
+        next(
+            leaf[:depth]
+            for depth in range(1, len(leaf) + 1)
+            if of_kind[leaf[:depth]] == total[leaf[:depth]]
+        )
+        for leaf, change in changes.items()
+        if change.kind == kind
+    )
+    return list(dict.fromkeys(tops))
+
+
+def moved_subtrees(trace: Trace) -> list[tuple[Pointer, Pointer]]:
+    """Source and target of everything that moved, the largest subtrees as one pair each.
+
+    A subtree moved as a whole if each of its leaves is at the same path below the target.
+    A leaf without a link, such as a `type`, shares the fate of its object.
+    """
+    total: Counter[Pointer] = Counter()
+    unlinked: Counter[Pointer] = Counter()
+    pairs: Counter[tuple[Pointer, Pointer]] = Counter()
+    chains: dict[Pointer, list[tuple[Pointer, Pointer]]] = {}
+    for leaf, change in trace.source.items():
+        for depth in range(1, len(leaf) + 1):
+            total[leaf[:depth]] += 1
+            unlinked[leaf[:depth]] += change.kind == "moved" and not change.links
+        if change.kind == "moved" and change.links:
+            chains[leaf] = _parents_with_equal_path(leaf, change.links[0])
+            pairs.update(chains[leaf])
+    tops = (
+        next(
+            (pair for pair in reversed(chain) if pairs[pair] + unlinked[pair[0]] == total[pair[0]]),
+            chain[0],
+        )
+        for chain in chains.values()
+    )
+    return list(dict.fromkeys(tops))
+
+
+def _parents_with_equal_path(leaf: Pointer, target: Pointer) -> list[tuple[Pointer, Pointer]]:
+    """The pair itself, then pairs of parents below which both paths are equal."""
+    chain = [(leaf, target)]
+    while len(leaf) > 1 and len(target) > 1 and leaf[-1] == target[-1]:
+        leaf, target = leaf[:-1], target[:-1]
+        chain.append((leaf, target))
+    return chain
 
 
 def _move_explanation(leaf: Pointer, target: Pointer) -> str:
@@ -130,7 +285,9 @@ def _merge_notes(notes: list[Note]) -> list[Note]:
         if existing is None:
             groups[key] = note
         else:
-            groups[key] = Note(note.kind, source, target, existing.explanation, existing.count + 1)
+            groups[key] = msgspec.structs.replace(
+                existing, source=source, target=target, count=existing.count + 1
+            )
     return list(groups.values())
 
 

@@ -124,7 +124,10 @@ def test_the_same_run_as_code_and_in_another_dialect(playground: Playground) -> 
     playground.dialog.get_by_role("button", name="Anthropic Messages").click()
     expect(playground.dialog).to_contain_text('"input_schema"')
     expect(playground.dialog).to_contain_text("max_tokens")
-    expect(playground.dialog.locator(".notes-list li").first).to_be_visible()
+    # The same marks as in the log: a line lights up its counterpart.
+    playground.dialog.locator(".panes td.moved[data-links]").first.hover()
+    expect(playground.dialog.locator(".panes td.lit")).not_to_have_count(0)
+    expect(playground.dialog.locator(".notes li").first).to_be_visible()
 
 
 def test_presets_are_kept_in_versions(playground: Playground) -> None:

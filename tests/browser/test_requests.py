@@ -115,7 +115,14 @@ def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key
     signed_in.locator(".panes td.dropped").first.wait_for()
     expect(signed_in.locator(".panes")).to_contain_text("top_k")
     expect(signed_in.locator(".panes td.moved").first).to_be_visible()
-    expect(signed_in.locator(".notes")).to_contain_text("/top_k")
+    expect(signed_in.locator(".notes")).to_contain_text(
+        "OpenAI Chat has no `top_k`, so it was removed."
+    )
+    signed_in.locator(".notes a[data-links*=theirs]").first.focus()
+    expect(signed_in.locator(".panes td.lit")).not_to_have_count(0)
+    signed_in.get_by_role("link", name="Losses only").click()
+    expect(signed_in.locator(".panes td.moved")).to_have_count(0)
+    expect(signed_in.locator(".panes td.dropped").first).to_be_visible()
     signed_in.locator(".legend .seg a", has_text="Response").click()
     signed_in.get_by_text("Client received").first.wait_for()
 

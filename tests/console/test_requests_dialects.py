@@ -63,7 +63,7 @@ def sent(dialect: str, *, stream: bool, model: str = MODEL) -> dict[str, Any]:
     }
     plan = parse(document)
     return client_request.render_body(
-        dialect, client_request.build_request(plan.columns[0], plan.cases[0], stream=stream)
+        dialect, client_request.build_request(plan.columns[0], stream=stream)
     )[0]
 
 

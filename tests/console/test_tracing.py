@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from console.tracing.changes import Trace, compare_bodies
 from console.tracing.diff_lines import MAX_ITEMS, align_lines, json_lines, visible_leaves
 from console.tracing.json_values import Pointer, leaves, pointer_text
-from console.tracing.notes import change_notes, parse_path
+from console.tracing.notes import ApiNames, change_notes, parse_path
+from console.tracing.sides import compare_sides
 from console.tracing.stream_timeline import GAP_MS, build_timeline, parse_events
 from console.tracing.tracer import trace
 from console.tracing.translation_path import TranslationPath
@@ -287,10 +288,72 @@ def test_notes_take_the_translators_own_words_first():
     assert (told[0].kind, told[0].source, told[0].explanation) == (
         "dropped",
         "/top_k",
-        "no equivalent",
+        "The provider's API has no `top_k`, so it was removed.",
     )
     moved = [note for note in told if note.kind == "moved"]
     assert [(note.source, note.target, note.count) for note in moved] == [("/a/b/*/c", "/x/*", 2)]
+
+
+TOOLS = {
+    "model": "m",
+    "max_tokens": 9,
+    "top_k": 5,
+    "system": "Be brief.",
+    "tools": [
+        {
+            "name": "look_up",
+            "input_schema": {
+                "type": "object",
+                "properties": {"id": {"type": "string"}, "kind": {"type": "string"}},
+                "required": ["id"],
+            },
+        }
+    ],
+    "messages": [{"role": "user", "content": "Look up 7."}],
+}
+
+
+def test_a_subtree_that_moved_is_one_change():
+    one = way("anthropic", "openai_chat")
+    found = trace(TOOLS, one.translate_request)
+    notes = change_notes(found, [], TOOLS, one.translate_request(TOOLS))
+    moved = {(note.source, note.target) for note in notes if note.kind == "moved"}
+    assert ("/tools/0/input_schema", "/tools/0/function/parameters") in moved
+    assert not any("properties" in source for source, _target in moved)
+
+
+def test_moved_fields_face_each_other():
+    one = way("anthropic", "openai_chat")
+    found = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
+    sent = one.translate_request(TOOLS)
+    sides = compare_sides(found, TOOLS, sent, [])
+    facing: dict[Any, Any] = {}
+    for row in sides["rows"]:
+        if row.left and row.right:
+            facing.setdefault(row.left.pointer, row.right.pointer)
+    assert facing["max_tokens",] == ("max_completion_tokens",)
+    assert facing["tools",] == ("tools",)
+    assert facing["tools", 0, "input_schema"] == ("tools", 0, "function", "parameters")
+    assert facing["messages",] == ("messages",)
+    for row in sides["rows"]:
+        for number in row.left.links if row.left else ():
+            counterpart = next(
+                r.right for r in sides["rows"] if r.right and r.right.number == number
+            )
+            assert row.left.number in counterpart.links
+
+
+def test_losses_alone_are_rows_with_their_containers():
+    one = way("anthropic", "openai_chat")
+    found = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
+    sent = one.translate_request(TOOLS)
+    adaptations = [{"field": "top_k", "action": "dropped", "note": "no equivalent"}]
+    names = ApiNames("Anthropic Messages", "OpenAI Chat")
+    sides = compare_sides(found, TOOLS, sent, adaptations, names, losses_only=True)
+    assert [row.left.pointer for row in sides["rows"] if row.left] == [(), ("top_k",), ()]
+    (item,) = sides["notes"]
+    assert item.note.explanation == "OpenAI Chat has no `top_k`, so it was removed."
+    assert "Anthropic Messages" in item.note.advice
 
 
 def test_paths_of_adaptations_become_pointers():

@@ -32,6 +32,7 @@ from console.pages.requests.conversation import conversation_context
 from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines
 from console.pages.requests.replays import original_of, replay_targets, replays_of
+from console.tracing.notes import adaptation_advice, adaptation_sentence
 from gateway import store
 from gateway.canon import model_names
 from gateway.dialects import DIALECTS
@@ -219,7 +220,16 @@ def _conversation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) 
 
 
 def _overview(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:
-    adapted = [item for item in row.adaptations if isinstance(item, dict)]
+    names = translation.api_names(row)
+    adapted = [
+        {
+            **item,
+            "sentence": adaptation_sentence(item, names),
+            "advice": adaptation_advice(item, names),
+        }
+        for item in row.adaptations
+        if isinstance(item, dict)
+    ]
     summary = labels.response_cache_summary(row) if row.cache else ""
     guardrails = labels.guardrail_lines(row)
     return {"adapted": adapted, "cache_summary": summary, "guardrails": guardrails}
@@ -230,7 +240,8 @@ def _translation(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -
     if bodies is None:
         return {"side": side}
     sides = translation.response_sides if side == "response" else translation.request_sides
-    return {"side": side, "sides": sides(row, bodies)}
+    losses_only = request.GET.get("losses") == "1"
+    return {"side": side, "sides": sides(row, bodies, losses_only=losses_only)}
 
 
 def _response(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import msgspec
@@ -11,8 +10,9 @@ from django.utils.translation import gettext as _
 from console.dialects import as_read
 from console.pages.requests.labels import dialect_name, missing_body_reason, size_label
 from console.tracing.changes import Trace, compare_bodies
-from console.tracing.diff_lines import align_lines, json_lines, visible_leaves
-from console.tracing.notes import change_notes
+from console.tracing.diff_lines import visible_leaves
+from console.tracing.notes import ApiNames
+from console.tracing.sides import compare_sides
 from console.tracing.tracer import trace
 from console.tracing.translation_path import TranslationPath
 from gateway import store
@@ -26,7 +26,6 @@ from gateway.providers.catalog import resolve
 from gateway.relay.exchange.log_record import Bodies
 from gateway.routing.snapshot import model_of
 
-KINDS = ("moved", "converted", "added", "dropped")
 # Longer bodies are not compared, as they have too many lines to read.
 MAX_BYTES = 1_500_000
 _VERBS: dict[str, Verb] = {"count_tokens": "count_tokens", "embed": "embed"}
@@ -109,7 +108,12 @@ def _side_note(dialect: str, body: bytes | None) -> str:
     return f"{dialect_name(dialect)} · {size_label(body)}"
 
 
-def request_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
+def api_names(row: RequestLog) -> ApiNames:
+    """Names of the two APIs of a request."""
+    return ApiNames(dialect_name(row.client_dialect), dialect_name(row.upstream_dialect))
+
+
+def request_sides(row: RequestLog, bodies: Bodies, *, losses_only: bool = False) -> dict[str, Any]:
     """Compare the client's request with the upstream's."""
     client_request, upstream_request = (
         client_request_of(row, bodies),
@@ -130,10 +134,16 @@ def request_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
     if client_request is None or upstream_request is None:
         return {**labels, "unreadable": _unreadable(bodies, "request")}
     request_trace, notice = _request_trace(row, bodies, client_request, upstream_request)
-    adaptations = row.adaptations
     return {
         **labels,
-        **_sides(request_trace, client_request, upstream_request, adaptations),
+        **compare_sides(
+            request_trace,
+            client_request,
+            upstream_request,
+            row.adaptations,
+            api_names(row),
+            losses_only=losses_only,
+        ),
         "notice": notice,
     }
 
@@ -175,7 +185,7 @@ def _request_trace(
     )
 
 
-def response_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
+def response_sides(row: RequestLog, bodies: Bodies, *, losses_only: bool = False) -> dict[str, Any]:
     """Compare the upstream's response with the client's, unless they were streamed."""
     client = bodies.upstream_response if bodies.same_response else bodies.client_response
     upstream_response, client_response = decoded(bodies.upstream_response), decoded(client)
@@ -199,7 +209,9 @@ def response_sides(row: RequestLog, bodies: Bodies) -> dict[str, Any]:
     response_trace, notice = _response_trace(row, bodies, upstream_response, client_response)
     return {
         **labels,
-        **_sides(response_trace, upstream_response, client_response, []),
+        **compare_sides(
+            response_trace, upstream_response, client_response, [], losses_only=losses_only
+        ),
         "notice": notice,
     }
 
@@ -226,22 +238,6 @@ def _response_trace(
         return Trace({}, {}, complete=False), _(
             "Error response, translated to the client's format."
         )
-
-
-def _sides(side_trace: Trace, left: Any, right: Any, adaptations: list[Any]) -> dict[str, Any]:
-    adaptation_rows = [row for row in adaptations if isinstance(row, dict)]
-    note_list = change_notes(side_trace, adaptation_rows, left, right)
-    counts: Counter[str] = Counter()
-    for note in note_list:
-        counts[note.kind] += note.count
-    return {
-        "rows": align_lines(
-            json_lines(left, side_trace.source), json_lines(right, side_trace.target), side_trace
-        ),
-        "notes": note_list,
-        "counts": [(kind, counts[kind]) for kind in KINDS if counts[kind]],
-        "complete": side_trace.complete,
-    }
 
 
 def _unreadable(bodies: Bodies, which: str) -> str:

@@ -2,6 +2,7 @@
 import { $, _, call, el, headers, notice } from "./dom.js";
 import { json, plain } from "./markdown.js";
 import { dialog } from "./overlay.js";
+import "../translation.js";
 
 /** Tabs that fill one box: [[id, label]], `fill(id)` gives nodes. */
 function tabs(label, entries, chosen, fill) {
@@ -81,15 +82,16 @@ export function translation(column, app) {
 
 const pretty = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
 
+/** The server's own markup, in which it has escaped all values. */
+const fragment = (html) => document.createRange().createContextualFragment(html);
+
 function translationView(data) {
-  const side = (title, value) => el("section.stack", {}, el("h3", {}, title), el("pre.code.tall", { tabindex: 0 }, el("code", {}, json(pretty(value) ?? ""))));
-  const notes = (rows) => (rows ?? []).map((a) => el("li", {}, el("span.pill", {}, a.action), el("code", {}, plain(a.field ?? "")), el("span.grow", {}, plain(a.note ?? ""))));
-  const adapted = [...notes(data.dropped_settings), ...notes(data.adaptations), ...notes(data.response_adaptations)];
   const stream = (data.stream ?? []).map((frame) => `${frame.event ? `event: ${frame.event}\n` : ""}data: ${frame.data}`).join("\n\n");
-  const fold = (title, kid) => el("details", {}, el("summary", {}, title), kid);
-  return [el("div.two", {}, side(_("Client request to {path}", { path: data.client_path }), data.client_request), side(data.target ? _("Request to {target}", { target: data.target }) : _("Upstream request"), data.upstream_request)),
-    el("h3", {}, _("Translation losses")),
-    adapted.length ? el("ul.notes-list", {}, adapted) : el("p.hint", {}, data.passthrough ? _("None: passed through without translation.") : _("None: no losses.")),
-    data.response ? fold(_("Response in this API"), side("", data.response)) : null,
-    stream ? fold(_("Streamed response"), el("pre.code.tall", { tabindex: 0 }, el("code", {}, plain(stream.slice(0, 100_000))))) : null].filter(Boolean);
+  const fold = (title, text) => el("details", {}, el("summary", {}, title), el("pre.code.tall", { tabindex: 0 }, el("code", {}, text)));
+  const dropped = (data.dropped_settings ?? []).map((a) => el("li", {}, el("code", {}, plain(a.field ?? "")), " ", plain(a.note ?? "")));
+  return [dropped.length ? el("div.callout.warn", {}, el("p", {}, _("Changed for this API:")), el("ul.plain-list", {}, dropped)) : null,
+    data.passthrough ? el("p.hint", {}, _("Passed through without translation: both sides use the same API.")) : null,
+    fragment(data.sides),
+    data.response ? fold(_("Response in this API"), json(pretty(data.response) ?? "")) : null,
+    stream ? fold(_("Streamed response"), plain(stream.slice(0, 100_000))) : null].filter(Boolean);
 }

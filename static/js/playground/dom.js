@@ -69,13 +69,16 @@ export const headers = () => ({
   "X-CSRFToken": $('meta[name="csrf-token"]')?.content ?? "",
 });
 
+/** The text for a request that got no response at all. */
+export const unreachable = () => _("The server cannot be reached. Check that it is running, then try again.");
+
 /** JSON or text from the server; throws an error with the server's message. */
 export async function call(path, { method = "GET", body } = {}) {
   const reply = await fetch(baseUrl() + path, {
     method,
     headers: headers(),
     body: body === undefined ? undefined : JSON.stringify(body),
-  });
+  }).catch(() => { throw new Error(unreachable()); });
   const isJson = reply.headers.get("Content-Type")?.includes("json");
   const data = isJson ? await reply.json() : await reply.text();
   if (!reply.ok) {
