@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
-from gateway.guardrails.guardrail import Guardrail, NamedPattern, PatternSettings
+from gateway.guardrails.guardrail import (
+    Guardrail,
+    LiteLLMSettings,
+    ModerationSettings,
+    NamedPattern,
+    PatternSettings,
+    PortkeySettings,
+    PresidioSettings,
+)
+from gateway.providers.profile import Secret
 from gateway.routing.snapshot import Snapshot
-from tests.relay.harness import completion, gateway, provider, route, snapshot
+from tests.relay.harness import (
+    DONE,
+    chunk,
+    completion,
+    gateway,
+    provider,
+    route,
+    snapshot,
+    sse,
+)
 
 CARD = "4111 1111 1111 1111"
 PII = PatternSettings(pii=("credit_card", "email"))
@@ -116,3 +136,282 @@ async def test_anthropic_clients_get_their_own_error(tmp_path: Path) -> None:
     assert reply.status == 400
     assert reply.json()["error"]["type"] == "invalid_request_error"
     assert "guardrail `cards`" in reply.json()["error"]["message"]
+
+
+# --- responses --------------------------------------------------------------------------
+
+
+def after(name: str = "out", **changes: Any) -> Guardrail:
+    fields: dict[str, Any] = {"settings": PII, "check_requests": False, "check_responses": True}
+    return Guardrail(name=name, **fields | changes)
+
+
+async def test_a_masked_response_keeps_its_other_fields(tmp_path: Path) -> None:
+    answer = completion(f"it is {CARD}", vendor_field={"kept": 1})
+    async with gateway(tmp_path, registry(after(action="mask")), one=lambda _: answer) as live:
+        reply = await live.post(CHAT, chat("hello"))
+        await live.rows(1)
+    body = reply.json()
+    assert body["choices"][0]["message"]["content"] == "it is [CREDIT_CARD]"
+    assert body["vendor_field"] == {"kept": 1}
+    result = live.entries[0].guardrails[0]
+    assert (result.stage, result.outcome, result.found) == (
+        "response",
+        "masked",
+        {"credit_card": 1},
+    )
+
+
+async def test_a_blocked_response_is_billed_but_not_sent_or_retried(tmp_path: Path) -> None:
+    both = snapshot(
+        route("r", provider("one"), provider("two"), guardrails=("out",), retries=2),
+        guardrails={"out": after()},
+    )
+    answers = {"one": lambda _: completion(CARD), "two": lambda _: completion(CARD)}
+    async with gateway(tmp_path, both, **answers) as live:
+        reply = await live.post(CHAT, chat("hello"))
+        await live.rows(1)
+    assert reply.status == 400
+    assert "the response was blocked by the guardrail `out`" in reply.json()["error"]["message"]
+    assert CARD.encode() not in reply.body
+    assert len(live.upstreams.requests) == 1
+    assert live.entries[0].output_tokens == 3
+    assert live.runtime.health == {}
+
+
+@pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+async def test_a_match_across_chunks_is_masked_before_it_is_sent(
+    tmp_path: Path, dialect: str, size: int
+) -> None:
+    text = "word " * 100 + f"it is {CARD}, and " + "more " * 100
+    parts = [chunk(text[i : i + size]) for i in range(0, len(text), size)]
+    answer = lambda _: sse(*parts, chunk(finish="stop"), DONE)  # noqa: E731
+    path, body = CHAT, chat("hello", stream=True)
+    if dialect == "anthropic_messages":
+        path, body = "/v1/messages", {**body, "max_tokens": 9}
+    async with gateway(tmp_path, registry(after(action="mask")), one=answer) as live:
+        reply = await live.post(path, body)
+    assert reply.status == 200
+    received = "".join(_texts(reply.body, dialect))
+    assert received == text.replace(CARD, "[CREDIT_CARD]")
+    assert size > 7 or len(reply.parts) > 5  # it is still a stream
+
+
+def _texts(body: bytes, dialect: str) -> list[str]:
+    texts = []
+    for line in body.decode().splitlines():
+        if not line.startswith("data: {"):
+            continue
+        event = json.loads(line.removeprefix("data: "))
+        if dialect == "openai_chat":
+            texts += [c["delta"].get("content") or "" for c in event.get("choices", ())]
+        elif event["type"] == "content_block_delta":
+            texts.append(event["delta"].get("text", ""))
+    return texts
+
+
+async def test_an_early_match_in_a_stream_is_an_error_response(tmp_path: Path) -> None:
+    answer = lambda _: sse(*(chunk(c) for c in CARD), chunk(finish="stop"), DONE)  # noqa: E731
+    async with gateway(tmp_path, registry(after()), one=answer) as live:
+        reply = await live.post(CHAT, chat("hello", stream=True))
+        await live.rows(1)
+    assert reply.status == 400
+    assert reply.json()["error"]["code"] == "guardrail_blocked"
+
+
+async def test_a_late_match_in_a_stream_ends_it_with_an_error(tmp_path: Path) -> None:
+    text = "word " * 200
+    answer = lambda _: sse(chunk(text), chunk(CARD), chunk(finish="stop"), DONE)  # noqa: E731
+    async with gateway(tmp_path, registry(after()), one=answer) as live:
+        reply = await live.post(CHAT, chat("hello", stream=True))
+        entry = (await live.rows(1))[0]
+    assert reply.status == 200
+    assert b"4111" not in reply.body
+    assert b"blocked by the guardrail" in reply.body
+    assert DONE not in reply.body
+    assert (entry.outcome, entry.guardrails[0].outcome) == ("cut", "blocked")
+
+
+async def test_tool_arguments_in_a_stream_stay_valid_json(tmp_path: Path) -> None:
+    arguments = json.dumps({"to": "ada@example.com", "note": 'a "quote"'})
+    call = {
+        "index": 0,
+        "id": "call_1",
+        "type": "function",
+        "function": {"name": "send", "arguments": ""},
+    }
+    pieces = [arguments[i : i + 5] for i in range(0, len(arguments), 5)]
+    parts = [
+        _tool_chunk(call),
+        *(_tool_chunk({"index": 0, "function": {"arguments": p}}) for p in pieces),
+    ]
+    answer = lambda _: sse(*parts, chunk(finish="tool_calls"), DONE)  # noqa: E731
+    async with gateway(tmp_path, registry(after(action="mask")), one=answer) as live:
+        reply = await live.post(CHAT, chat("hello", stream=True))
+    joined = ""
+    for line in reply.body.decode().splitlines():
+        if line.startswith("data: {"):
+            for choice in json.loads(line[6:])["choices"]:
+                for tool in choice["delta"].get("tool_calls") or ():
+                    joined += tool["function"].get("arguments") or ""
+    assert json.loads(joined) == {"to": "[EMAIL]", "note": 'a "quote"'}
+
+
+def _tool_chunk(call: dict[str, Any]) -> bytes:
+    body = {
+        "id": "c",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": "gpt-4.1",
+        "choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}],
+    }
+    return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+
+async def test_a_guardrail_that_logs_leaves_the_stream_as_it_is(tmp_path: Path) -> None:
+    parts = [chunk(f"it is {CARD}"), chunk(finish="stop"), DONE]
+    async with gateway(tmp_path, registry(after(action="log")), one=lambda _: sse(*parts)) as live:
+        reply = await live.post(CHAT, chat("hello", stream=True))
+        entry = (await live.rows(1))[0]
+    assert b"".join(parts).replace(b"gpt-4.1", b"r") == reply.body
+    assert entry.passthrough
+    assert (entry.guardrails[0].outcome, entry.guardrails[0].found) == (
+        "logged",
+        {"credit_card": 1},
+    )
+
+
+# --- services ---------------------------------------------------------------------------
+
+GUARD = "http://guard.test"
+
+
+def service(settings: Any, reply: Any) -> tuple[Guardrail, Any]:
+    guard = Guardrail(
+        name="svc", settings=settings, action="mask", check_responses=True, timeout_s=0.2
+    )
+    answer = reply if callable(reply) else lambda _: httpx.Response(200, json=reply)
+    return guard, answer
+
+
+def litellm(request: httpx.Request) -> httpx.Response:
+    asked = json.loads(request.content)
+    if any("bad" in text for text in asked["texts"]):
+        return httpx.Response(200, json={"action": "BLOCKED", "blocked_reason": "too bad"})
+    texts = [text.replace("Ada", "<PERSON>") for text in asked["texts"]]
+    return httpx.Response(200, json={"action": "GUARDRAIL_INTERVENED", "texts": texts})
+
+
+async def test_a_service_in_litellms_format_rewrites_and_blocks(tmp_path: Path) -> None:
+    guard, answer = service(LiteLLMSettings(url=GUARD, parameters={"level": 2}), litellm)
+    guard = msgspec.structs.replace(guard, credential=Secret("guard-key"))
+    answers = {"one": lambda _: completion("Ada says hi"), "guard": answer}
+    async with gateway(tmp_path, registry(guard), **answers) as live:
+        reply = await live.post(CHAT, chat("I am Ada"))
+        blocked = await live.post(CHAT, chat("bad"))
+        stream = chunk("I am Ad"), chunk("a."), chunk(finish="stop"), DONE
+        live.upstreams.answers["one"] = lambda _: sse(*stream)
+        streamed = await live.post(CHAT, chat("hello", stream=True))
+    sent = live.upstreams.requests
+    asked = json.loads(sent[0].content)
+    assert sent[0].url.path == "/beta/litellm_basic_guardrail_api"
+    assert sent[0].headers["x-api-key"] == "guard-key"
+    assert (asked["texts"], asked["input_type"]) == (["I am Ada"], "request")
+    assert asked["additional_provider_specific_params"] == {"level": 2}
+    assert json.loads(sent[1].content)["messages"][0]["content"] == "I am <PERSON>"
+    assert reply.json()["choices"][0]["message"]["content"] == "<PERSON> says hi"
+    assert blocked.status == 400
+    assert "".join(_texts(streamed.body, "openai_chat")) == "I am <PERSON>."
+
+
+async def test_a_webhook_in_portkeys_format_rewrites_and_blocks(tmp_path: Path) -> None:
+    def portkey(request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)
+        if "bad" in asked["request"]["text"]:
+            return httpx.Response(200, json={"verdict": False, "data": {"reason": "no"}})
+        if asked["eventType"] == "afterRequestHook":
+            return httpx.Response(200, json={"verdict": True})
+        body = asked["request"]["json"]
+        body["messages"][0]["content"] = "rewritten"
+        return httpx.Response(
+            200, json={"verdict": True, "transformedData": {"request": {"json": body}}}
+        )
+
+    guard, answer = service(PortkeySettings(url=f"{GUARD}/hook"), portkey)
+    async with gateway(tmp_path, registry(guard), one=lambda _: completion(), guard=answer) as live:
+        reply = await live.post(CHAT, chat("hello", temperature=0.5))
+        blocked = await live.post(CHAT, chat("bad"))
+    sent = json.loads(live.upstreams.requests[1].content)
+    assert (sent["messages"][0]["content"], sent["temperature"]) == ("rewritten", 0.5)
+    assert (reply.status, blocked.status) == (200, 400)
+
+
+async def test_presidio_masks_what_its_analyzer_finds(tmp_path: Path) -> None:
+    def analyze(request: httpx.Request) -> httpx.Response:
+        text = json.loads(request.content)["text"]
+        start = text.find("Ada Lovelace")
+        found = [{"entity_type": "PERSON", "start": start, "end": start + 12, "score": 0.9}]
+        weak = {"entity_type": "DATE", "start": 0, "end": 3, "score": 0.1}
+        return httpx.Response(200, json=[*found, weak] if start >= 0 else [weak])
+
+    guard, answer = service(PresidioSettings(url=GUARD), analyze)
+    body = chat("x")
+    body["messages"] = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "I am Ada Lovelace."},
+    ]
+    async with gateway(tmp_path, registry(guard), one=lambda _: completion(), guard=answer) as live:
+        await live.post(CHAT, body)
+        entry = (await live.rows(1))[0]
+    sent = json.loads(live.upstreams.requests[1].content)
+    assert [m["content"] for m in sent["messages"]] == ["Be brief.", "I am [PERSON]."]
+    assert entry.guardrails[0].found == {"PERSON": 1}
+
+
+async def test_a_providers_moderation_blocks(tmp_path: Path) -> None:
+    def moderate(request: httpx.Request) -> httpx.Response:
+        flagged = "violence" in str(json.loads(request.content)["input"])
+        result = {"flagged": flagged, "categories": {"violence": flagged, "hate": False}}
+        return httpx.Response(200, json={"results": [result]})
+
+    mod = provider("mod", id=2)
+    guard = Guardrail(name="mod", settings=ModerationSettings(provider="mod"))
+    registered = registry(guard)
+    registered = msgspec.structs.replace(registered, providers={**registered.providers, "mod": mod})
+    async with gateway(tmp_path, registered, one=lambda _: completion(), mod=moderate) as live:
+        blocked = await live.post(CHAT, chat("violence"))
+        passed = await live.post(CHAT, chat("flowers"))
+        entry = (await live.rows(2))[0]
+    assert (blocked.status, passed.status) == (400, 200)
+    assert live.upstreams.requests[0].headers["authorization"] == "Bearer sk-upstream-secret-of-mod"
+    assert entry.guardrails[0].found == {"violence": 1}
+
+
+FAILURES: dict[str, Any] = {
+    "no response within 0.2 s": lambda _: asyncio.sleep(5),
+    "HTTP 500": lambda _: httpx.Response(500),
+    "its response is not valid JSON": lambda _: httpx.Response(200, text="no"),
+    "its response is not valid: its action is not": lambda _: httpx.Response(200, json={}),
+    "connection refused": lambda _: httpx.ConnectError("connection refused"),
+}
+
+
+@pytest.mark.parametrize("on_error", ["block", "allow"])
+@pytest.mark.parametrize("why", FAILURES)
+async def test_a_service_that_fails_is_reported_and_decides_as_configured(
+    tmp_path: Path, why: str, on_error: Any
+) -> None:
+    guard, _ = service(LiteLLMSettings(url=GUARD), {})
+    guard = msgspec.structs.replace(guard, on_error=on_error, check_responses=False)
+    async with gateway(
+        tmp_path, registry(guard), one=lambda _: completion(), guard=FAILURES[why]
+    ) as live:
+        reply = await live.post(CHAT, chat("hello"))
+        entry = (await live.rows(1))[0]
+    assert why in entry.guardrails[0].error
+    assert reply.status == (503 if on_error == "block" else 200)
+    if on_error == "block":
+        error = reply.json()["error"]
+        assert error["code"] == "guardrail_unavailable"
+        assert "the guardrail `svc` could not check it" in error["message"]

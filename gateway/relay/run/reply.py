@@ -24,6 +24,8 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.request_features import estimate_tokens
 from gateway.relay.exchange.usage_estimate import usage_for_client
+from gateway.relay.run.guarded_stream import StreamGuard
+from gateway.relay.run.guardrails import guard_response
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import Prepared
 from gateway.relay.upstream.client import Answer
@@ -178,9 +180,14 @@ async def _send_response(
     call.attempt.tap.note_response(response)
     if call.attempt.stores_reasoning:
         runtime.reasoning.store_answer(call, response.parts)
+    rendered = passed
     if passed is None:
         size = max(size, call.exchange.offload_size)
         passed = await offload.run(size, _rendered, call, response)
+    if call.guard is not None and call.guard.after:
+        passed = await guard_response(runtime, call, passed)
+    if passed is not rendered:
+        call.attempt.passthrough = call.recorder.passthrough = False
         call.recorder.record_client(passed)
     call.attempt.final_bytes = passed
     if call.attempt.stores_reasoning:
@@ -207,7 +214,10 @@ async def _send_unfolded(
     call.attempt.tap.note_response(response)
     if not call.attempt.tap.has_all_counts:
         response = msgspec.structs.replace(response, usage=usage_for_client(call, context))
-    body = await offload.run(size, lambda: b"".join(map(renderer.feed, unfold_response(response))))
+    events = unfold_response(response)
+    if call.guard is not None and call.guard.after:
+        events = await StreamGuard(runtime, call).feed(events)
+    body = await offload.run(size, lambda: b"".join(map(renderer.feed, events)))
     if call.attempt.stores_reasoning:
         runtime.reasoning.store_answer(call, response.parts)
     call.recorder.record_client(body)

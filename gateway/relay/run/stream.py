@@ -22,6 +22,7 @@ from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Header, stop_error
 from gateway.relay.exchange.usage_estimate import usage_for_client
+from gateway.relay.run.guarded_stream import StreamGuard
 from gateway.relay.run.reply import (
     answer_headers,
     decode_frames,
@@ -53,9 +54,15 @@ async def stream_response(
     answer: Answer,
 ) -> None:
     """Relays a streamed response. Raises GatewayError only before the first frame."""
+    guard = None
+    if call.guard is not None and call.guard.after:
+        guard = StreamGuard(runtime, call)
+        if guard.enforces:  # the client gets what its renderer makes of the checked events
+            call.attempt.passthrough = call.recorder.passthrough = False
     context = await offload.run(call.exchange.offload_size, response_context, call)
     passed_headers = passed_headers_of(answer, call, prepared)
     stream = _Stream(runtime, call, client, deadlines, target, prepared, context, passed_headers)
+    stream.guard = guard
     await stream.run(answer)
 
 
@@ -95,6 +102,7 @@ class _Stream:
         self.tail = b""
         self.loop = asyncio.get_running_loop()
         self.pinger: asyncio.TimerHandle | None = None
+        self.guard: StreamGuard | None = None
 
     async def run(self, answer: Answer) -> None:
         """Relays the whole stream. Raises GatewayError only before the first frame."""
@@ -120,6 +128,8 @@ class _Stream:
                 self._read(events)
                 if tap.error is not None:
                     events, data = self._redact(events), self._clean(data)
+                if self.guard is not None:
+                    events = await self._guarded(self.guard, events)
             chunk = self._passed(data) if self.passed else self._render(events)
             if not self.client.started:
                 chunk = self.pending + chunk
@@ -151,6 +161,14 @@ class _Stream:
             self.folder.feed(event)
         if tap.finished:
             self.runtime.reasoning.store_answer(self.call, self.folder.close().parts)
+
+    async def _guarded(self, guard: StreamGuard, events: list[Event]) -> list[Event]:
+        """The events that may be sent; the time that the guardrails take is not the upstream's."""
+        self.deadlines.pause(reset=True)
+        try:
+            return await guard.feed(events)
+        finally:
+            self.deadlines.resume()
 
     def _passed(self, data: bytes) -> bytes:
         """The part of the upstream's bytes to send to the client now."""
@@ -221,6 +239,8 @@ class _Stream:
         events += self.parser.close()
         self._read(events)
         failed = next((e for e in events if isinstance(e, Failed)), None)
+        if self.guard is not None:
+            events = await self._guarded(self.guard, events)
         if not self.client.started:
             await self._begin(failed.error if failed else None)
             await self.client.write(self.pending)

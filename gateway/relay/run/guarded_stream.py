@@ -1,0 +1,237 @@
+"""Checks a streamed response: text is held back until its guardrails have checked it.
+
+The guardrails see text in windows. Patterns need few characters: the last HOLD_CHARS of a block are
+held back, so that a match across chunks is found before any of it is sent. Moderation and Presidio
+get windows of WINDOW_CHARS with CONTEXT_CHARS of earlier text. Tool arguments, and texts that a
+service may rewrite, are held back until their block is complete. Guardrails that only log hold
+nothing back: they check the whole text at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Event, Failed
+from gateway.canon.request import Reasoning, Refusal, Text, ToolCall
+from gateway.canon.response import Response
+from gateway.guardrails.body_texts import map_argument_text
+from gateway.guardrails.guardrail import Guardrail, PatternSettings, PresidioSettings
+from gateway.guardrails.patterns import (
+    PII,
+    Detector,
+    PatternTimeoutError,
+    find_matches,
+)
+from gateway.relay.exchange.call import Call
+from gateway.relay.run.guardrails import check_texts
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+HOLD_CHARS = 200
+# Patterns run again when this much has arrived.
+STEP_CHARS = 64
+WINDOW_CHARS = 1000
+CONTEXT_CHARS = 200
+# A match longer than this may be sent in part.
+MAX_HELD_CHARS = 16_000
+
+
+class StreamGuard:
+    """The guardrails of one streamed response.
+
+    Attributes:
+        enforces: whether anything can be blocked or masked, so that the stream must be rendered
+            from events instead of passed through.
+    """
+
+    def __init__(self, runtime: Runtime, call: Call) -> None:
+        guard = call.guard
+        assert guard is not None
+        self._runtime, self._call = runtime, call
+        self._enforced = [g for g in guard.after if g.action != "log"]
+        self._logged = [g for g in guard.after if g.action == "log"]
+        self.enforces = bool(self._enforced)
+        self._detectors = _detectors(self._enforced)
+        self._holds_blocks = any(_needs_whole_block(g) for g in self._enforced)
+        only_patterns = all(g.kind == "patterns" for g in self._enforced)
+        self._step = HOLD_CHARS + STEP_CHARS if only_patterns else HOLD_CHARS + WINDOW_CHARS
+        self._kind = ""
+        self._buffer = ""
+        self._context = ""
+        # Events that wait for the text before them.
+        self._waiting: list[Event] = []
+        self._blocks: list[str] = []
+
+    async def feed(self, events: list[Event]) -> list[Event]:
+        """The events that may be sent now. Raises GatewayError if a guardrail blocks."""
+        sent: list[Event] = []
+        for event in events:
+            match event:
+                case BlockStart():
+                    self._kind, self._buffer, self._context = event.kind, "", ""
+                    self._blocks.append("")
+                    self._waiting.append(event)
+                case Delta():
+                    if self._logged:
+                        self._blocks[-1] += event.text
+                    if not self.enforces:
+                        self._waiting.append(event)
+                        continue
+                    self._buffer += event.text
+                    if self._is_due():
+                        sent += await self._release(final=False)
+                case BlockEnd():
+                    sent += await self._release(final=True)
+                    self._waiting.append(event)
+                case End():
+                    await self._check_logged(event)
+                    sent += [*self._waiting, await self._check_alternatives(event)]
+                    self._waiting = []
+                case Failed():
+                    self._waiting, self._buffer = [], ""
+                    sent.append(event)
+                case _:
+                    self._waiting.append(event)
+        if not self.enforces:
+            sent, self._waiting = [*sent, *self._waiting], []
+        return sent
+
+    def _is_due(self) -> bool:
+        if self._kind == "tool_call" or self._holds_blocks:
+            return False
+        return len(self._buffer) >= self._step
+
+    async def _release(self, *, final: bool) -> list[Event]:
+        """Checks the text held back, and returns the events up to the part that may be sent."""
+        text = self._buffer
+        if not text:
+            return self._take_waiting() if final else []
+        size = len(text) if final else await asyncio.to_thread(self._safe_size, text)
+        if not size:
+            return []
+        checked = await self._check(text[:size])
+        self._buffer = text[size:]
+        self._context = (self._context + text[:size])[-CONTEXT_CHARS:]
+        events = self._take_waiting()
+        return [*events, Delta(checked)] if checked else events
+
+    def _take_waiting(self) -> list[Event]:
+        waiting, self._waiting = self._waiting, []
+        return waiting
+
+    def _safe_size(self, text: str) -> int:
+        """How much of the text can be sent: no match of a pattern is cut."""
+        size = len(text) - HOLD_CHARS
+        if len(text) > MAX_HELD_CHARS or not self._detectors:
+            return size
+        before = self._context
+        try:
+            matches = find_matches(before + text, self._detectors, len(before))
+        except PatternTimeoutError:  # the check itself fails too, and decides
+            return size
+        for match in matches:
+            if match.start - len(before) < size < match.end - len(before):
+                size = match.start - len(before)
+        return size
+
+    async def _check(self, text: str) -> str:
+        if self._kind != "tool_call":
+            return (await self._check_texts([text]))[0]
+        texts: list[str] = []
+
+        def collect(argument: str) -> str:
+            texts.append(argument)
+            return argument
+
+        map_argument_text(text, collect)
+        if not texts:
+            return text
+        remaining = iter(await self._check_texts(texts))
+        return map_argument_text(text, lambda _: next(remaining))
+
+    async def _check_texts(self, texts: list[str]) -> list[str]:
+        checked, _ = await check_texts(
+            self._runtime,
+            self._call,
+            "response",
+            texts,
+            context=self._context,
+            chosen=self._enforced,
+        )
+        return checked
+
+    async def _check_logged(self, end: End) -> None:
+        texts = [text for text in self._blocks if text]
+        texts += [text for response in end.alternatives for text in _response_texts(response)]
+        if self._logged and texts:
+            await check_texts(self._runtime, self._call, "response", texts, chosen=self._logged)
+
+    async def _check_alternatives(self, end: End) -> End:
+        """The event with checked further choices, which arrive as a whole."""
+        texts = [text for response in end.alternatives for text in _response_texts(response)]
+        if not texts or not self.enforces:
+            return end
+        self._context = ""
+        checked = iter(await self._check_texts(texts))
+        changed = tuple(_with_texts(response, checked) for response in end.alternatives)
+        return msgspec.structs.replace(end, alternatives=changed)
+
+
+def _detectors(guardrails: list[Guardrail]) -> list[tuple[str, Detector]]:
+    found: list[tuple[str, Detector]] = []
+    for guardrail in guardrails:
+        if isinstance(guardrail.settings, PatternSettings):
+            found += [(name, PII[name]) for name in guardrail.settings.pii]
+            found += [(p.name, Detector(p.pattern)) for p in guardrail.settings.patterns]
+    return found
+
+
+def _needs_whole_block(guardrail: Guardrail) -> bool:
+    """Whether a service rewrites texts, which cannot be matched with parts of them."""
+    masks = isinstance(guardrail.settings, PresidioSettings) and guardrail.action == "mask"
+    return masks or guardrail.kind in {"litellm", "portkey"}
+
+
+def _response_texts(response: Response) -> list[str]:
+    texts: list[str] = []
+
+    def collect(text: str) -> str:
+        texts.append(text)
+        return text
+
+    for part in response.parts:
+        match part:
+            case Text() | Reasoning() | Refusal():
+                collect(part.text)
+            case ToolCall(raw=str(raw)):
+                collect(raw)
+            case ToolCall(arguments=dict(arguments)):
+                map_argument_text(msgspec.json.encode(arguments).decode(), collect)
+            case _:
+                pass
+    return texts
+
+
+def _with_texts(response: Response, texts: Iterator[str]) -> Response:
+    """The response with the texts of `_response_texts` replaced."""
+    parts = []
+    for part in response.parts:
+        changed = part
+        match part:
+            case Text() | Reasoning() | Refusal():
+                changed = msgspec.structs.replace(part, text=next(texts))
+            case ToolCall(raw=str()):
+                changed = msgspec.structs.replace(part, raw=next(texts))
+            case ToolCall(arguments=dict(arguments)):
+                encoded = msgspec.json.encode(arguments).decode()
+                mapped = map_argument_text(encoded, lambda _: next(texts))
+                changed = msgspec.structs.replace(part, arguments=msgspec.json.decode(mapped))
+            case _:
+                pass
+        parts.append(changed)
+    return msgspec.structs.replace(response, parts=tuple(parts))
