@@ -77,7 +77,7 @@ class ModelApi:
         if runtime is None or runtime.loop is not asyncio.get_running_loop():
             runtime = await self._lazy_runtime.get()
         path, path_model = path_aliases.resolve_path(scope["path"])
-        if path is not scope["path"]:
+        if path != scope["path"]:
             query = path_aliases.drop_api_version(scope.get("query_string", b""))
             scope = {**scope, "path": path, "query_string": query}
         if path.startswith(("/health", "/metrics")):
