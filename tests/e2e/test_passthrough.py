@@ -240,11 +240,11 @@ def test_a_batch_spends_the_budget_of_its_key(stand: Stand) -> None:
         batch = own.batches.create(
             input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
-        url, budget = f"{stand.gateway.url}/api/keys/frugal", {"budget": {"total_usd": "0.05"}}
-        httpx.patch(url, json=budget, headers=admin, timeout=10).raise_for_status()
         output = own.batches.retrieve(batch.id).output_file_id
         assert output is not None
         own.files.content(output).read()
+        url, budget = f"{stand.gateway.url}/api/keys/frugal", {"budget": {"total_usd": "0.05"}}
+        httpx.patch(url, json=budget, headers=admin, timeout=10).raise_for_status()
         until_spent(own)
 
 
