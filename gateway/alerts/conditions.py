@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.db.models import Count, Q
 
 from gateway.canon.errors import KINDS
-from gateway.models import ApiKey, RequestLog
+from gateway.models import ApiKey, LogExport, RequestLog
 from gateway.models.alert import AlertEvent
 from gateway.relay.limits.limiter import budget_rules, remaining_budgets
 from gateway.relay.runtime import Runtime
@@ -27,6 +27,8 @@ ERROR_SHARE = 0.25
 _PROVIDER_ERRORS = tuple(name for name, kind in KINDS.items() if kind.retryable)
 # Rows of the request log that wait before there is an alert.
 LOG_BACKLOG_ROWS = 5_000
+# Exports of the log may fail for so long before there is an alert.
+EXPORT_FAILS = timedelta(minutes=15)
 
 
 class Condition(NamedTuple):
@@ -83,6 +85,7 @@ def current_conditions(figures: ProcessFigures, now: datetime) -> list[Condition
         *_cooldowns(figures),
         *_request_log(figures),
         *_expiring_keys(now),
+        *_log_export(now),
     ]
 
 
@@ -148,3 +151,14 @@ def _expiring_keys(now: datetime) -> Iterator[Condition]:
         subject = f"{key.name} ({key.prefix})"
         message = f"API key {subject} expires on {key.expires_at:%Y-%m-%d %H:%M} UTC."
         yield Condition(AlertEvent.KEY_EXPIRY, subject, message)
+
+
+def _log_export(now: datetime) -> Iterator[Condition]:
+    for export in LogExport.objects.filter(failed_at__lte=now - EXPORT_FAILS):
+        message = f"The request log is not exported ({_last_export(export)}): {export.error}"
+        yield Condition(AlertEvent.LOG_EXPORT, "log export", message)
+
+
+def _last_export(export: LogExport) -> str:
+    last = export.exported_at
+    return f"last on {last:%Y-%m-%d %H:%M} UTC" if last is not None else "no export has succeeded"

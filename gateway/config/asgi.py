@@ -38,6 +38,7 @@ from gateway.edge.admission import key_digest
 from gateway.edge.app import ModelApi
 from gateway.edge.endpoints import is_edge_path
 from gateway.edge.responses_websocket import serve_websocket
+from gateway.log_export import exporter as log_export
 from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
 from gateway.relay.run import health_checks
@@ -155,6 +156,12 @@ def _start_services(live: Runtime) -> None:
     health_checks.begin(live)
     evaluation_runner.begin(live)
     alerts.begin(live, settings.ALERT_INTERVAL_S)
+    log_export.begin(
+        live,
+        settings.LOG_EXPORT_URL,
+        settings.LOG_EXPORT_INTERVAL_S,
+        bodies=settings.LOG_EXPORT_BODIES,
+    )
 
 
 # Many old rows may be due, and few statements delete them.

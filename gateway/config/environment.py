@@ -17,6 +17,7 @@ from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -187,6 +188,23 @@ def dollars(value: str) -> Decimal | None:
     if not (amount.is_finite() and amount >= 0):
         raise ValueError("must be an amount of US dollars, such as 50")
     return amount
+
+
+def object_storage_url(value: str) -> str:
+    """Validate the URL of object storage or a folder, or an empty text. Raises ValueError."""
+    if not value:
+        return ""
+    parts = urlsplit(value)
+    if parts.scheme == "file":
+        if parts.netloc or not parts.path.startswith("/"):
+            raise ValueError("must name an absolute folder, such as file:///var/log/dragoman")
+    elif parts.scheme not in {"s3", "gs", "az"}:
+        raise ValueError("must begin with s3://, gs://, az:// or file://")
+    elif not parts.hostname:
+        raise ValueError(f"must name a bucket, such as {parts.scheme}://bucket/prefix")
+    elif parts.username or parts.password or parts.query:
+        raise ValueError("must not contain a credential: set the variables of the storage")
+    return value
 
 
 def require_extra(variable: str, module: str, extra: str) -> None:

@@ -220,6 +220,14 @@ JOURNAL_BYTES = int(env.number("DRAGOMAN_JOURNAL_BYTES", 64 * 1024 * 1024, min_v
 JOURNAL_DISK_BYTES = int(env.number("DRAGOMAN_JOURNAL_DISK_BYTES", 1024 * 1024 * 1024))
 JOURNAL_RESERVE_BYTES = int(env.number("DRAGOMAN_JOURNAL_RESERVE_BYTES", 16 * 1024 * 1024))
 
+# Where the request log is exported to; nowhere by default.
+LOG_EXPORT_URL = env.parsed(
+    "DRAGOMAN_LOG_EXPORT_URL", env.text("DRAGOMAN_LOG_EXPORT_URL"), env.object_storage_url
+)
+if LOG_EXPORT_URL:
+    env.require_extra("DRAGOMAN_LOG_EXPORT_URL", "obstore", "export")
+LOG_EXPORT_INTERVAL_S = env.number("DRAGOMAN_LOG_EXPORT_INTERVAL", 300, min_value=1)
+LOG_EXPORT_BODIES = env.flag("DRAGOMAN_LOG_EXPORT_BODIES", default=False)
 # Seconds between two checks of the conditions that raise alerts.
 ALERT_INTERVAL_S = env.number("DRAGOMAN_ALERT_INTERVAL", 30, min_value=1)
 # The mail server of alerts; none by default.

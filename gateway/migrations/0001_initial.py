@@ -1997,6 +1997,7 @@ class Migration(migrations.Migration):
                             ("cooldown", "Target in cooldown"),
                             ("request_log", "Request log falling behind or losing rows"),
                             ("key_expiry", "API key expires within 7 days"),
+                            ("log_export", "Export of the request log fails"),
                         ],
                         max_length=16,
                     ),
@@ -2101,6 +2102,26 @@ class Migration(migrations.Migration):
                         to="gateway.team",
                     ),
                 ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="LogExport",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("exported_id", models.BigIntegerField(default=0)),
+                ("pending_id", models.BigIntegerField(null=True)),
+                ("complete_id", models.BigIntegerField(default=0)),
+                ("next_id", models.BigIntegerField(default=0)),
+                ("next_xid", models.BigIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("exported_at", models.DateTimeField(null=True)),
+                ("failed_at", models.DateTimeField(null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
             ],
         ),
     ]

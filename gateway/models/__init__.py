@@ -13,6 +13,7 @@ from gateway.models.guardrail import Guardrail
 from gateway.models.idempotency import IdempotentResponse
 from gateway.models.key import ApiKey
 from gateway.models.log import RequestBody, RequestLog, RequestText, UnindexedRequest
+from gateway.models.log_export import LogExport
 from gateway.models.provider import Model, Provider
 from gateway.models.reasoning import ReasoningState
 from gateway.models.registry import Registry, RegistryRow, Source
@@ -38,6 +39,7 @@ __all__ = [
     "Guardrail",
     "IdempotentResponse",
     "LatencyHour",
+    "LogExport",
     "Model",
     "PriceUpdate",
     "Provider",

@@ -22,6 +22,7 @@ class AlertEvent(models.TextChoices):
     COOLDOWN = "cooldown", "Target in cooldown"
     REQUEST_LOG = "request_log", "Request log falling behind or losing rows"
     KEY_EXPIRY = "key_expiry", "API key expires within 7 days"
+    LOG_EXPORT = "log_export", "Export of the request log fails"
 
 
 class AlertChannel(RegistryRow):

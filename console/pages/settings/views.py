@@ -129,6 +129,21 @@ ROWS = (
         gettext_lazy("Interval of alert checks, in seconds"),
         "ALERT_INTERVAL_S",
     ),
+    Row(
+        "DRAGOMAN_LOG_EXPORT_URL",
+        gettext_lazy("Object storage or folder that the request log is exported to"),
+        "LOG_EXPORT_URL",
+    ),
+    Row(
+        "DRAGOMAN_LOG_EXPORT_INTERVAL",
+        gettext_lazy("Interval of log exports, in seconds"),
+        "LOG_EXPORT_INTERVAL_S",
+    ),
+    Row(
+        "DRAGOMAN_LOG_EXPORT_BODIES",
+        gettext_lazy("Export requests and responses with the log"),
+        "LOG_EXPORT_BODIES",
+    ),
     Row("DRAGOMAN_SMTP_HOST", gettext_lazy("Mail server for alerts by email"), "EMAIL_HOST"),
     Row("DRAGOMAN_SMTP_PORT", gettext_lazy("Port of the mail server"), "EMAIL_PORT"),
     Row("DRAGOMAN_SMTP_USER", gettext_lazy("User name at the mail server"), "EMAIL_HOST_USER"),

@@ -1,0 +1,1 @@
+"""Export of the request log to object storage or a folder, as JSON lines by day."""
