@@ -11,6 +11,7 @@ from console.pages.connect.views import connect, connect_key, connect_light
 from console.pages.health import health, health_light, health_reset
 from console.pages.imports.views import imports
 from console.pages.overview import overview
+from console.pages.palette import palette
 from console.pages.routes.urls import urlpatterns as routes
 from console.pages.session.views import password, sign_in, sign_out
 from console.pages.settings.views import settings
@@ -27,6 +28,7 @@ from console.pages.users.views import (
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", overview, name="overview"),
+    path("find", palette, name="palette"),
     path("usage", usage, name="usage"),
     path("usage.csv", usage_csv, name="usage-csv"),
     path("health", health, name="health"),

@@ -1,5 +1,5 @@
 // On every page: theme, copying, dialogs, menus, keyboard, widths of bars.
-import { bindKeyboard } from "./keyboard.js";
+import { bindKeyboard, findAnything } from "./keyboard.js";
 import "./drafts.js";
 import "./network.js";
 
@@ -57,6 +57,7 @@ const ACTIONS = {
   "[data-open]": (button) => document.querySelector(button.dataset.open)?.showModal(),
   "[data-close]": (button) => button.closest("dialog")?.close(),
   "[data-help]": () => document.getElementById("keyboard")?.showModal(),
+  "[data-find-anything]": findAnything,
   "[data-menu]": () => openMenu(!document.getElementById("side").classList.contains("open")),
 };
 

@@ -20,6 +20,11 @@ function moveRow(step) {
   if (next.dataset.row === "open") link.click();
 }
 
+/** Opens the palette, whose script is loaded with its first use. */
+export function findAnything() {
+  import("./palette.js").then((module) => module.openPalette());
+}
+
 export function bindKeyboard() {
   const box = document.querySelector("[data-single-keys]");
   if (box) {
@@ -29,6 +34,11 @@ export function bindKeyboard() {
   let going = 0;
   document.addEventListener("keydown", (event) => {
     if ((event.ctrlKey || event.metaKey) && !event.altKey) {
+      if (event.key.toLowerCase() === "k" && document.querySelector("[data-palette]")) {
+        event.preventDefault();
+        findAnything();
+        return;
+      }
       const selector = { s: "[data-key=save]", Enter: "[data-key=run]" }[event.key];
       const button = selector && document.querySelector(`${selector}:not(:disabled)`);
       if (button) {

@@ -30,6 +30,7 @@ PLACES = (
     Place("evaluation-log", "/console/evaluate/{evaluation}/log"),
     Place("evaluation-run", "/console/evaluate/runs/{evaluation_run}"),
     Place("evaluation-answers", "/console/evaluate/runs/{evaluation_run}/cases/0"),
+    Place("palette", "/console/find?q=code"),
     Place("requests", "/console/requests"),
     Place("requests-checks", "/console/requests?q=is:check"),
     Place("request", "/console/requests/{request}"),

@@ -1,0 +1,42 @@
+"""The palette finds pages, things and actions, as far as the role allows."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from gateway import store
+
+pytestmark = pytest.mark.django_db
+
+
+def person(name: str, *, admin: bool = False) -> Client:
+    users = get_user_model().objects
+    client = Client()
+    client.force_login(users.create_superuser(name) if admin else users.create_user(name))
+    return client
+
+
+def found(client: Client, query: str) -> str:
+    response = client.get(reverse("palette"), {"q": query}, headers={"HX-Request": "true"})
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def test_things_are_found_by_parts_of_their_names() -> None:
+    ada = person("ada", admin=True)
+    key, _plain = store.create_key("search agent")
+    assert reverse("key-edit", args=[key.pk]) in found(ada, "agent sea")
+    assert reverse("settings") in found(ada, "sett")
+    assert reverse("key-add") in found(ada, "create an api")
+    assert "Search requests for" in found(ada, "no such thing")
+
+
+def test_a_viewer_finds_no_page_of_an_admin() -> None:
+    vic = person("vic")
+    text = found(vic, "")
+    assert reverse("requests") in text
+    assert reverse("users") not in text
+    assert reverse("provider-presets") not in text
