@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, include, path
 
 from console.pages import doctor as dr
@@ -14,7 +15,7 @@ from console.pages.overview import overview
 from console.pages.palette import palette
 from console.pages.routes.urls import urlpatterns as routes
 from console.pages.session.views import password, sign_in, sign_out
-from console.pages.settings.views import settings
+from console.pages.settings.views import settings as settings_page
 from console.pages.setup import account, finish, key, provider, setup, setup_connect
 from console.pages.usage import usage, usage_csv
 from console.pages.users.views import (
@@ -49,7 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/<int:pk>/password", user_password, name="user-password"),
     path("users/<int:pk>/limits", user_limits, name="user-limits"),
     path("users/<int:pk>/active", user_active, name="user-active"),
-    path("settings", settings, name="settings"),
+    path("settings", settings_page, name="settings"),
     path("changes", changes, name="changes"),
     path("connect", connect, name="connect"),
     path("connect/key", connect_key, name="connect-key"),
@@ -76,6 +77,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("models/<int:pk>/doctor/stop", dr.doctor_stop, name="doctor-stop"),
     path("models/<int:pk>/doctor/apply", dr.doctor_apply, name="doctor-apply"),
     path("providers/<int:pk>/doctor", dr.provider_doctor, name="provider-doctor"),
+    *([path("", include("console.single_sign_on.urls"))] if settings.SSO_INSTALLED else []),
     path("", include("console.pages.alerts.urls")),
     path("", include("console.pages.cost.urls")),
     path("", include("console.pages.evaluate.urls")),

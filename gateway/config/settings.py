@@ -12,6 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from platformdirs import user_data_dir
 
 from gateway.config import environment as env
+from gateway.config.oidc import read_oidc_settings
 from gateway.config.otel import read_otel_settings
 from gateway.config.program import program_version
 
@@ -61,6 +62,19 @@ SILENCED_SYSTEM_CHECKS = [
     "security.W021",
 ]
 
+# The extra `sso`: django-allauth for OpenID Connect, one-time codes and passkeys.
+SSO_INSTALLED = find_spec("allauth") is not None
+SSO_APPS = (
+    [
+        "allauth",
+        "allauth.account",
+        "allauth.socialaccount",
+        "allauth.socialaccount.providers.openid_connect",
+        "allauth.mfa",
+    ]
+    if SSO_INSTALLED
+    else []
+)
 # `daphne` replaces `runserver`, but importing it installs Twisted's reactor (30 MB,
 # 0.3 s), so it is loaded for that command only.
 INSTALLED_APPS = [
@@ -73,6 +87,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_htmx",
     "ninja",
+    *SSO_APPS,
     "gateway",
     "console",
 ]
@@ -87,6 +102,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    *(["allauth.account.middleware.AccountMiddleware"] if SSO_INSTALLED else []),
     "console.middleware.Audited",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
@@ -160,6 +176,32 @@ SERVESTATIC_ALLOW_ALL_ORIGINS = False
 
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "overview"
+# Sign-in through an OpenID Connect provider; None without one.
+OIDC = read_oidc_settings()
+ACCOUNT_ADAPTER = "console.single_sign_on.adapters.AccountAdapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SIGNUP_FIELDS = ["username*"]
+ACCOUNT_LOGIN_METHODS = {"username"}
+SOCIALACCOUNT_ADAPTER = "console.single_sign_on.adapters.OidcAdapter"
+# The page's policy lets forms go to this site only, also when redirected.
+SOCIALACCOUNT_LOGIN_ON_GET = True
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "oidc",
+                "name": OIDC.name,
+                "client_id": OIDC.client_id,
+                "secret": OIDC.client_secret,
+                "settings": {"server_url": OIDC.issuer},
+            }
+        ],
+        "SCOPE": list(OIDC.scopes),
+    }
+    if OIDC
+    else {}
+}
 SESSION_ENGINE = "console.sessions"
 SESSION_IDLE_HOURS = env.number("DRAGOMAN_SESSION_IDLE_HOURS", 24, min_value=0.1)
 SESSION_COOKIE_HTTPONLY = True

@@ -44,25 +44,42 @@ MAX_PER_NAME_AND_ADDRESS, MAX_PER_ADDRESS, MAX_PER_NAME = 5, 20, 50
 def sign_in(request: HttpRequest) -> HttpResponse:
     """Check username and password, then return to the previous page."""
     if request.user.is_authenticated:
-        return HttpResponseRedirect(_next_url(request))
+        return HttpResponseRedirect(next_url(request))
     if not admin_exists():
         return redirect("setup")
     form = SignInForm(request.POST or None)
     if request.method == "POST":
+        if not _password_login():
+            message = _("Signing in by password is switched off.")
+            return sign_in_problem(request, message, status=403)
         if form.is_valid() and _authenticate(request, form):
-            return HttpResponseRedirect(_next_url(request))
+            return HttpResponseRedirect(next_url(request))
         refused = (("wait", 429), ("busy", 503))
         statuses = (status for code, status in refused if form.has_error(NON_FIELD_ERRORS, code))
         return _form(request, form, status=next(statuses, 422))
     return _form(request, form)
 
 
-def _form(request: HttpRequest, form: SignInForm, status: int = 200) -> HttpResponse:
+def sign_in_problem(request: HttpRequest, message: str, *, status: int) -> HttpResponse:
+    """Respond with the sign-in page and why the person was not signed in."""
+    return _form(request, SignInForm(), status, problem=message)
+
+
+def _form(
+    request: HttpRequest, form: SignInForm, status: int = 200, *, problem: str = ""
+) -> HttpResponse:
     context = {
         "form": form,
-        "next": _next_url(request) if "next" in request.GET or "next" in request.POST else "",
+        "problem": problem,
+        "oidc": settings.OIDC,
+        "password_login": _password_login(),
+        "next": next_url(request) if "next" in request.GET or "next" in request.POST else "",
     }
     return render(request, "console/session/sign_in.html", context, status=status)
+
+
+def _password_login() -> bool:
+    return settings.OIDC is None or settings.OIDC.password_login
 
 
 def _authenticate(request: HttpRequest, form: SignInForm) -> bool:
@@ -129,7 +146,7 @@ def start_session(request: HttpRequest, user: object) -> None:
     request.session.set_expiry(timezone.now() + dt.timedelta(seconds=SESSION_S))
 
 
-def _next_url(request: HttpRequest) -> str:
+def next_url(request: HttpRequest) -> str:
     """The URL to redirect to, always on this site."""
     url = request.POST.get("next") or request.GET.get("next") or ""
     allowed = url_has_allowed_host_and_scheme(

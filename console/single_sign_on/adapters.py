@@ -1,0 +1,161 @@
+"""What django-allauth asks of us: how sessions start, who may sign in, and with which role."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import requests
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.core.exceptions import ImmediateHttpResponse
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.providers.base import AuthError
+from allauth.socialaccount.providers.base.constants import AuthProcess
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from console import accounts
+from console.pages.session.views import next_url, sign_in_problem, start_session
+from console.single_sign_on.claims import (
+    Claims,
+    Denied,
+    check_domain,
+    merge_claims,
+    role_for,
+    team_for,
+    username_for,
+)
+from gateway.config.oidc import OidcSettings
+from gateway.models import Team
+
+log = logging.getLogger(__name__)
+
+
+class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
+    """Sessions start and end as after a password; no pages and messages of allauth's own."""
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        """Start a session with our maximum duration."""
+        start_session(request, user)
+
+    def get_login_redirect_url(self, request: HttpRequest) -> str:
+        """Where to go after signing in, unless a page asked for it."""
+        return next_url(request)
+
+    def get_signup_redirect_url(self, request: HttpRequest) -> str:
+        """Where to go after signing in for the first time."""
+        return next_url(request)
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """No one signs up by themselves; the identity provider's people are another matter."""
+        return False
+
+    def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
+        """Respond to a deactivated account."""
+        return sign_in_problem(request, _("This account is deactivated."), status=403)
+
+    def add_message(self, *args: Any, **kwargs: Any) -> None:
+        """Pages show what has happened; the messages of allauth would repeat it."""
+
+
+class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
+    """People of the identity provider: who may sign in, and with which role and team."""
+
+    def pre_social_login(self, request: HttpRequest, sociallogin: Any) -> None:
+        """Refuse whoever may not sign in; adjust role and team of an account that exists."""
+        oidc = _oidc()
+        try:
+            claims = merge_claims(sociallogin.account.extra_data)
+            check_domain(claims, oidc)
+            role = role_for(claims, oidc)
+            if sociallogin.state.get("process") == AuthProcess.CONNECT:
+                return
+            if sociallogin.is_existing:
+                _synchronize(sociallogin.user, claims, oidc, role if oidc.role_groups else None)
+            elif not oidc.create_users:
+                raise Denied(_("You have no account here. Ask an admin to create one."))
+        except Denied as denied:
+            response = sign_in_problem(request, str(denied), status=403)
+            raise ImmediateHttpResponse(response) from None
+        # Addresses are not used to identify accounts, and must not be.
+        sociallogin.email_addresses = []
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: Any) -> bool:
+        """Whether people without an account get one; `pre_social_login` has decided it."""
+        return _oidc().create_users
+
+    def save_user(self, request: HttpRequest, sociallogin: Any, form: Any = None) -> User:
+        """Create the account of a person who signs in for the first time."""
+        oidc = _oidc()
+        claims = merge_claims(sociallogin.account.extra_data)
+        user = accounts.make(_free_name(username_for(claims)), None, role=role_for(claims, oidc))
+        _synchronize(user, claims, oidc, None)
+        sociallogin.user = user
+        sociallogin.save(request, connect=True)
+        return user
+
+    def on_authentication_error(
+        self,
+        request: HttpRequest,
+        provider: Any,
+        error: Any = None,
+        exception: Exception | None = None,
+        extra_context: Any = None,
+    ) -> None:
+        """Show what failed on the sign-in page; the log has the details."""
+        if error == AuthError.CANCELLED:
+            message = _("Sign-in was cancelled.")
+        else:
+            message = _("Signing in with %(name)s failed. Try again.") % {"name": _oidc().name}
+            reason = request.GET.get("error", "")[:200] or type(exception).__name__
+            log.warning(
+                "sign-in through the identity provider failed",
+                extra={"reason": reason, "detail": str(exception or "")[:300]},
+            )
+        raise ImmediateHttpResponse(sign_in_problem(request, message, status=401))
+
+    def get_connect_redirect_url(self, request: HttpRequest, socialaccount: Any) -> str:
+        """Where to go after an account was connected."""
+        return reverse("password")
+
+    def get_requests_session(self) -> requests.Session:
+        """A client whose calls do not wait longer than a person would."""
+        return _Session()
+
+
+class _Session(requests.Session):
+    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
+        kwargs.setdefault("timeout", 10)
+        return super().request(*args, **kwargs)
+
+
+def _oidc() -> OidcSettings:
+    return cast("OidcSettings", settings.OIDC)
+
+
+def _synchronize(user: User, claims: Claims, oidc: OidcSettings, role: Any) -> None:
+    """Give an account the role (unless None) and the team of its groups."""
+    if role is not None and role != accounts.stored_role(user):
+        try:
+            accounts.set_role(user, role=role, bodies=user.pk in accounts.granted())
+        except accounts.LastAdmin:
+            log.warning("the only admin keeps the role in spite of their groups")
+    if not oidc.team_groups:
+        return
+    name = team_for(claims, oidc)
+    team = Team.objects.filter(name=name).first() if name else None
+    if name and team is None:
+        log.warning("the team of a group does not exist", extra={"team": name})
+    accounts.set_limits(user, team=team)
+
+
+def _free_name(name: str) -> str:
+    """The name, with a number if it is taken: an account is never taken over by its name."""
+    candidate, number = name, 1
+    while User.objects.filter(username__iexact=candidate).exists():
+        number += 1
+        candidate = f"{name}-{number}"
+    return candidate

@@ -1,0 +1,27 @@
+"""The system check of the identity provider, for `check --deploy`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, register
+
+from console.single_sign_on.discovery import find_problem
+
+
+@register(Tags.security, deploy=True)
+def identity_provider(
+    app_configs: Sequence[AppConfig] | None = None, **kwargs: Any
+) -> Iterable[CheckMessage]:
+    """Check that the discovery document can be read and is that of the issuer."""
+    problem = find_problem(settings.OIDC) if settings.OIDC else ""
+    if problem:
+        yield Error(
+            f"No one can sign in through the identity provider: {problem}.",
+            hint="DRAGOMAN_OIDC_ISSUER is the URL before /.well-known/openid-configuration, "
+            "exactly as the provider states it.",
+            id="console.E001",
+        )

@@ -1,0 +1,57 @@
+"""The way to the identity provider and back."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import requests
+from allauth.socialaccount.providers.openid_connect import views as allauth_views
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from console.access import public
+from console.accounts import admin_exists
+from console.pages.session.views import sign_in_problem
+from console.single_sign_on.discovery import find_problem
+
+PROVIDER_ID = "oidc"
+
+log = logging.getLogger(__name__)
+
+
+@never_cache
+@require_safe
+@public
+def login(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Redirect to the identity provider."""
+    if not admin_exists():
+        return redirect("setup")
+    return _with_provider(request, provider_id, allauth_views.login)
+
+
+@never_cache
+@require_safe
+@public
+def callback(request: HttpRequest, provider_id: str) -> HttpResponse:
+    """Sign in the person whom the identity provider has sent back."""
+    return _with_provider(request, provider_id, allauth_views.callback)
+
+
+def _with_provider(
+    request: HttpRequest, provider_id: str, view: Callable[[HttpRequest, str], HttpResponse]
+) -> HttpResponse:
+    """Run a view of allauth; a provider that is away or misconfigured has a page that says so."""
+    if settings.OIDC is None or provider_id != PROVIDER_ID:
+        raise Http404
+    try:
+        return view(request, provider_id)
+    except (requests.RequestException, KeyError, ValueError) as error:
+        reason = find_problem(settings.OIDC) or type(error).__name__
+        log.exception("the identity provider cannot be used", extra={"reason": reason})
+        message = _("%(name)s cannot be used at the moment. An admin finds the cause in the log.")
+        return sign_in_problem(request, message % {"name": settings.OIDC.name}, status=502)

@@ -1,0 +1,255 @@
+"""Sign-in through an OpenID Connect provider: accounts, roles and teams by claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
+from django.urls import reverse
+
+from console import accounts
+from console.single_sign_on.checks import identity_provider
+from console.single_sign_on.claims import groups_of
+from console.single_sign_on.discovery import find_problem
+from gateway.config import oidc as oidc_settings
+from gateway.config.oidc import OidcSettings, read_oidc_settings
+from gateway.models import Team
+from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
+
+pytestmark = pytest.mark.django_db
+
+LOGIN = "/console/sign-in/sso/oidc"
+
+
+@pytest.fixture(scope="module")
+def _provider() -> Iterator[Provider]:
+    with oidc_provider() as running:
+        yield running
+
+
+@pytest.fixture
+def provider(_provider: Provider, settings: Any) -> Provider:
+    _provider.claims = {"sub": "u1", "preferred_username": "mia", "groups": ["staff"]}
+    _provider.document = {}
+    configure(settings, _provider)
+    User.objects.create_superuser("ada", password=None)
+    return _provider
+
+
+def configure(settings: Any, provider: Provider, **values: Any) -> OidcSettings:
+    oidc = OidcSettings(
+        issuer=provider.issuer,
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        name="Acme",
+        scopes=("openid", "profile"),
+        groups_claim="groups",
+        role_groups={},
+        team_groups={},
+        default_role="member",
+        domains=(),
+        create_users=True,
+        password_login=True,
+    )._replace(**values)
+    app = {
+        "provider_id": "oidc",
+        "name": oidc.name,
+        "client_id": CLIENT_ID,
+        "secret": CLIENT_SECRET,
+        "settings": {"server_url": oidc.issuer},
+    }
+    settings.OIDC = oidc
+    settings.SOCIALACCOUNT_PROVIDERS = {
+        "openid_connect": {"OAUTH_PKCE_ENABLED": True, "APPS": [app], "SCOPE": list(oidc.scopes)}
+    }
+    return oidc
+
+
+def sign_in(client: Client, **query: str) -> Any:
+    """Go to the provider and come back."""
+    there = client.get(LOGIN, query)
+    assert there.status_code == 302, there.content
+    with httpx.Client() as browser:
+        back = browser.get(there.headers["Location"]).headers["location"]
+    return client.get(back.removeprefix("http://testserver"))
+
+
+def text(response: Any) -> str:
+    return response.content.decode()
+
+
+def test_a_new_person_gets_an_account_and_comes_back_to_it(
+    client: Client, provider: Provider
+) -> None:
+    assert f'href="{LOGIN}"' in text(client.get(reverse("sign-in")))
+    assert sign_in(client).headers["Location"] == reverse("own")
+    mia = User.objects.get(username="mia")
+    assert accounts.stored_role(mia) == "member"
+    assert not mia.has_usable_password()
+    assert client.session.get_expiry_age() <= 7 * 24 * 3600
+    assert client.get(reverse("own")).status_code == 200
+    again = Client()
+    assert sign_in(again, next=reverse("connect")).headers["Location"] == reverse("connect")
+    assert User.objects.count() == 2
+
+
+def test_an_account_of_the_same_name_is_not_taken_over(client: Client, provider: Provider) -> None:
+    provider.claims["preferred_username"] = "Ada"
+    sign_in(client)
+    assert client.get("/console/").status_code == 403
+    assert sorted(User.objects.values_list("username", flat=True)) == ["Ada-2", "ada"]
+
+
+def test_groups_decide_role_and_team_at_each_sign_in(
+    client: Client, provider: Provider, settings: Any
+) -> None:
+    roles = {"staff": "viewer", "ml": "editor"}
+    configure(settings, provider, role_groups=roles, team_groups={"ml": "Search"})
+    team = Team.objects.create(name="Search")
+    sign_in(client)
+    mia = User.objects.get(username="mia")
+    assert accounts.stored_role(mia) == "viewer"
+    provider.claims["groups"] = ["staff", "ml"]
+    sign_in(Client())
+    mia = User.objects.get(username="mia")
+    assert (accounts.stored_role(mia), mia.account.team) == ("editor", team)
+    provider.claims["groups"] = []
+    sign_in(Client())
+    mia = User.objects.get(username="mia")
+    assert (accounts.stored_role(mia), mia.account.team) == ("member", None)
+
+
+@pytest.mark.parametrize(
+    ("values", "claims", "reason"),
+    [
+        ({"default_role": None, "role_groups": {"ml": "editor"}}, {}, "groups"),
+        ({"domains": ("acme.example",)}, {"email": "mia@other.example"}, "email"),
+        (
+            {"domains": ("acme.example",)},
+            {"email": "mia@acme.example", "email_verified": False},
+            "email",
+        ),
+        ({"create_users": False}, {}, "no account"),
+    ],
+    ids=["group", "domain", "unverified", "no-account"],
+)
+def test_a_person_without_access_is_told_why(
+    client: Client, provider: Provider, settings: Any, values: Any, claims: Any, reason: str
+) -> None:
+    configure(settings, provider, **values)
+    provider.claims |= claims
+    response = sign_in(client)
+    assert response.status_code == 403
+    assert reason in text(response)
+    assert User.objects.count() == 1
+
+
+def test_a_deactivated_account_stays_out(client: Client, provider: Provider) -> None:
+    sign_in(client)
+    accounts.set_active(User.objects.get(username="mia"), active=False)
+    response = sign_in(Client())
+    assert (response.status_code, "deactivated" in text(response)) == (403, True)
+
+
+def test_claims_of_two_people_are_refused(
+    client: Client, provider: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = provider.token
+
+    def of_another(*args: Any) -> Any:
+        provider.claims["sub"] = "u2"
+        answer = token(*args)
+        provider.claims["sub"] = "u1"
+        return answer
+
+    monkeypatch.setattr(provider, "token", of_another)
+    assert sign_in(client).status_code == 403
+
+
+def test_a_foreign_or_cancelled_callback_signs_nobody_in(
+    client: Client, provider: Provider
+) -> None:
+    assert client.get(f"{LOGIN}/callback?code=code-1&state=x").status_code == 401
+    there = client.get(LOGIN).headers["Location"]
+    state = there.split("state=")[1].split("&")[0]
+    response = client.get(f"{LOGIN}/callback?error=access_denied&state={state}")
+    assert (response.status_code, "cancelled" in text(response)) == (401, True)
+
+
+def test_an_unusable_provider_has_a_page_and_a_reason(
+    client: Client, provider: Provider, settings: Any
+) -> None:
+    oidc = configure(settings, provider)
+    assert find_problem(oidc) == ""
+    assert "another issuer" in find_problem(oidc._replace(issuer=f"{provider.issuer}/a"))
+    provider.document = {"token_endpoint": None}
+    assert "no token_endpoint" in find_problem(oidc)
+    provider.document = {"scopes_supported": ["openid"]}
+    assert "scope profile" in find_problem(oidc)
+    away = configure(settings, provider, issuer="http://127.0.0.1:1")
+    assert "Connection refused" in find_problem(away)
+    response = client.get(LOGIN)
+    (error,) = identity_provider()
+    assert "Connection refused" in error.msg
+    assert (response.status_code, "Acme cannot be used" in text(response)) == (502, True)
+
+
+def test_passwords_can_be_switched_off(client: Client, provider: Provider, settings: Any) -> None:
+    configure(settings, provider, password_login=False)
+    assert 'name="password"' not in text(client.get(reverse("sign-in")))
+    response = client.post(reverse("sign-in"), {"username": "ada", "password": "x"})
+    assert response.status_code == 403
+
+
+def test_without_a_provider_there_is_nothing(client: Client) -> None:
+    User.objects.create_superuser("ada", password=None)
+    assert client.get(LOGIN).status_code == 404
+    assert LOGIN not in text(client.get(reverse("sign-in")))
+
+
+def test_a_claim_may_be_nested() -> None:
+    oidc = OidcSettings._make([""] * 12)._replace(groups_claim="realm_access.roles")
+    assert groups_of({"realm_access": {"roles": ["a", 1]}}, oidc) == ["a"]
+    assert groups_of({"realm_access.roles": "b"}, oidc) == ["b"]
+    assert groups_of({"realm_access": []}, oidc) == []
+
+
+GOOD = {"ISSUER": "https://login.example/", "CLIENT_ID": "a", "CLIENT_SECRET": "b"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"ISSUER": "login.example"}, "DRAGOMAN_OIDC_ISSUER must be an https URL"),
+        ({"ISSUER": "http://login.example"}, "DRAGOMAN_OIDC_ISSUER must be an https URL"),
+        ({"CLIENT_SECRET": ""}, "DRAGOMAN_OIDC_CLIENT_SECRET is required"),
+        ({"ROLE_GROUPS": "staff"}, "DRAGOMAN_OIDC_ROLE_GROUPS must be a list"),
+        ({"ROLE_GROUPS": "staff=king"}, "'king' is not one of admin, editor, viewer, member"),
+        ({"DEFAULT_ROLE": "boss"}, "DRAGOMAN_OIDC_DEFAULT_ROLE or none: 'boss'"),
+        ({"DEFAULT_ROLE": "none"}, "no one could sign in"),
+    ],
+)
+def test_wrong_settings_name_the_variable(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], message: str
+) -> None:
+    for name, value in {**GOOD, **changed}.items():
+        monkeypatch.setenv(f"DRAGOMAN_OIDC_{name}", value)
+    with pytest.raises(ImproperlyConfigured, match=message.replace("(", r"\(")):
+        read_oidc_settings()
+
+
+def test_groups_may_be_ldap_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**GOOD, "ROLE_GROUPS": "cn=ml;ou=x=editor, staff = member"}.items():
+        monkeypatch.setenv(f"DRAGOMAN_OIDC_{name}", value)
+    oidc = read_oidc_settings()
+    assert oidc is not None
+    assert oidc.role_groups == {"cn=ml;ou=x": "editor", "staff": "member"}
+    assert oidc.issuer == "https://login.example"
+    monkeypatch.setattr(oidc_settings.env.importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(ImproperlyConfigured, match=r"dragoman\[sso\]"):
+        read_oidc_settings()
