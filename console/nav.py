@@ -65,6 +65,7 @@ NAV: tuple[Group, ...] = (
         (
             Entry("users", _("Users"), "users", "administer"),
             Entry("teams", _("Teams"), "coins", "edit"),
+            Entry("guardrails", _("Guardrails"), "shield", "administer"),
             Entry("alerts", _("Alerts"), "triangle-alert", "administer"),
             Entry("changes", _("Changes"), "history", "administer"),
             Entry("settings", _("Settings"), "settings", "administer"),

@@ -81,6 +81,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("console.pages.alerts.urls")),
     path("", include("console.pages.cost.urls")),
     path("", include("console.pages.evaluate.urls")),
+    path("", include("console.pages.guardrails.urls")),
     path("", include("console.pages.keys.urls")),
     path("", include("console.pages.own.urls")),
     path("", include("console.pages.teams.urls")),

@@ -86,7 +86,7 @@ def run_guarded(act: Callable[[], HttpResponse]) -> HttpResponse:
 
 def change_auth(kind: Kind) -> Admin:
     """Who may change rows: editors, but only admins those with credentials."""
-    return Admin() if kind.name == "providers" else Editor()
+    return Admin() if kind.name in {"providers", "guardrails"} else Editor()
 
 
 def resource(kind: Kind) -> Router:

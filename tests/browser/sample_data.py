@@ -24,7 +24,7 @@ TEXT = "Rules of the house. " * 300
 def main() -> None:
     """Providers, teams, keys, routes, requests, a bill, newer prices, a broken prompt cache."""
     django.setup()
-    names = registry() | alerts()
+    names = registry() | alerts() | guardrails()
     from gateway import store
 
     store.write([*weeks(names), *session(), *oddities(), *checks()])
@@ -104,6 +104,35 @@ def alerts() -> dict[str, Any]:
             resolved_at=resolved_at,
         )
     return {"alert_channel": team.pk}
+
+
+def guardrails() -> dict[str, Any]:
+    """One of patterns, attached to a key and a route, and a webhook for all requests."""
+    from gateway.models import ApiKey, Guardrail, Route
+
+    pii = Guardrail.objects.create(
+        name="personal data",
+        action="mask",
+        check_responses=True,
+        settings={
+            "pii": ["email", "credit_card"],
+            "patterns": [{"name": "ticket", "pattern": "TCK-[0-9]{6}"}],
+        },
+    )
+    Guardrail.objects.create(
+        name="policy service",
+        kind="litellm",
+        everywhere=True,
+        on_error="allow",
+        position=1,
+        enabled=False,
+        settings={"url": f"{NOWHERE}/guard"},
+    )
+    Route.objects.filter(name="coding").update(guardrails=[pii.name])
+    ApiKey.objects.filter(pk=ApiKey.objects.order_by("pk").values("pk")[:1]).update(
+        guardrails=[pii.name]
+    )
+    return {"guardrail": pii.pk}
 
 
 def routes() -> None:

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from console.limit_fields import BudgetFields, LimitFields, trim_decimals
+from console.pages.guardrails.forms import GuardrailChoiceField
 from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.field_values import MAX_TAG, MAX_TAGS
@@ -66,6 +67,7 @@ class KeyForm(BudgetFields, LimitFields):
         help_text=_("Comma-separated. Routes can select targets by tag."),
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
     )
+    guardrails = GuardrailChoiceField()
     bodies = forms.ChoiceField(
         label=_("Store bodies"),
         choices=_BODIES_CHOICES,
@@ -97,6 +99,7 @@ class KeyForm(BudgetFields, LimitFields):
             "chosen": [name for name in allowed_routes if name in names],
             "patterns": ", ".join(name for name in allowed_routes if name not in names),
             "tags": ", ".join(_string_items(self.instance.tags)),
+            "guardrails": _string_items(self.instance.guardrails),
             "bodies": "" if bodies is None else "yes" if bodies else "no",
         }
 
@@ -150,7 +153,13 @@ class KeyForm(BudgetFields, LimitFields):
         column_values = {name: self.cleaned_data[name] for name in names}
         tags = self.cleaned_data["tags"]
         routes = self._routes()
-        return {**column_values, "routes": routes, "tags": tags, "log_bodies": self._log_bodies()}
+        return {
+            **column_values,
+            "routes": routes,
+            "tags": tags,
+            "guardrails": self.cleaned_data["guardrails"],
+            "log_bodies": self._log_bodies(),
+        }
 
     def _routes(self) -> list[str]:
         return self._allowed_routes() if self.cleaned_data["scope"] == "some" else []
@@ -162,6 +171,7 @@ class KeyForm(BudgetFields, LimitFields):
         """Write the row."""
         self.instance.routes = self._routes()
         self.instance.tags = self.cleaned_data["tags"]
+        self.instance.guardrails = self.cleaned_data["guardrails"]
         self.instance.log_bodies = self._log_bodies()
         saved: ApiKey = super().save(commit=commit)
         return saved

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.template.defaultfilters import floatformat
 from django.utils import timezone
@@ -17,6 +18,7 @@ from console.dialects import title
 from console.error_labels import error_label
 from console.templatetags.ui import day, seconds, usd
 from gateway.models import RequestLog
+from gateway.relay.exchange.guard_state import GuardrailResult
 from gateway.relay.exchange.log_record import HEDGE_LOSER
 
 _REASONS: dict[str, Promise] = {
@@ -200,23 +202,20 @@ _GUARDRAIL_OUTCOMES = {
 
 def guardrail_lines(row: RequestLog) -> list[dict[str, Any]]:
     """The results of a request's guardrails, in the order in which they ran."""
-    results = []
-    for result in row.guardrails:
-        outcome, tone = _GUARDRAIL_OUTCOMES.get(result.get("outcome", "passed"), ("?", ""))
-        is_request = result.get("stage") == "request"
-        parts = [_("request") if is_request else _("response")]
-        found = result.get("found") or {}
-        parts += [f"{name} × {count}" for name, count in found.items()]
-        if error := result.get("error"):
-            parts.append(error)
-        parts.append(f"{result.get('duration_ms', 0):.1f} ms")
-        results.append(
-            {
-                "name": result.get("name", ""),
-                "outcome": outcome,
-                "tone": tone,
-                "text": " · ".join(parts),
-                "reason": result.get("reason", ""),
-            }
-        )
-    return results
+    return [guardrail_line(msgspec.convert(result, GuardrailResult)) for result in row.guardrails]
+
+
+def guardrail_line(result: GuardrailResult) -> dict[str, Any]:
+    """One result of a guardrail as texts."""
+    outcome, tone = _GUARDRAIL_OUTCOMES.get(result.outcome, ("?", ""))
+    parts = [_("request") if result.stage == "request" else _("response")]
+    parts += [f"{name} × {count}" for name, count in result.found.items()]
+    parts += [result.error] if result.error else []
+    parts.append(f"{floatformat(result.duration_ms, 1)} ms")
+    return {
+        "name": result.name,
+        "outcome": outcome,
+        "tone": tone,
+        "text": " · ".join(parts),
+        "reason": result.reason,
+    }

@@ -76,6 +76,7 @@ OPTION_LABELS = {
     "default_max_output": gettext_lazy("default max output tokens"),
     "reasoning_field": gettext_lazy("reasoning field"),
     "cache": gettext_lazy("response cache"),
+    "guardrails": gettext_lazy("guardrails"),
 }
 
 

@@ -40,6 +40,7 @@ class PolicyDraft:
     require_capabilities: bool = False
     tag_match: str = "any"
     shadow: str = ""
+    guardrails: list[str] = field(default_factory=list)
 
 
 def policy_draft(document: RouteSpec) -> PolicyDraft:
@@ -63,6 +64,7 @@ def policy_draft(document: RouteSpec) -> PolicyDraft:
         require_capabilities=document.require_capabilities,
         tag_match=document.tag_match,
         shadow=document.shadow,
+        guardrails=list(document.guardrails),
     )
 
 
@@ -89,6 +91,7 @@ def policy_from_form(data: QueryDict) -> PolicyDraft:
         require_capabilities=data.get("require_capabilities") == "1",
         tag_match="all" if data.get("tag_match") == "all" else "any",
         shadow=data.get("shadow", "").strip(),
+        guardrails=list(dict.fromkeys(name for name in data.getlist("guardrail") if name)),
     )
 
 
@@ -115,6 +118,7 @@ def policy_values(policy: PolicyDraft, errors: Errors) -> dict[str, Any]:
         "cooldown_after": int(number("cooldown_after", 1, 100, integer=True) or 3),
         "hedge_after_s": number("hedge_after_s", 0.01, 600),
         "shadow": policy.shadow,
+        "guardrails": tuple(policy.guardrails),
         "shadow_share": round(share / 100, 6),
         "health_check_interval_s": number(
             "health_check_interval_s", MIN_HEALTH_CHECK_INTERVAL_S, 86_400

@@ -230,6 +230,7 @@ def choices(draft: Draft, dry_run_panel: DryRunPanel, snapshot: Snapshot) -> dic
         "by_class": _by_class(draft),
         "has_policy_errors": _has_policy_errors(draft),
         "shadows": sorted(set(snapshot.routes) - {draft.name}),
+        "guardrails": sorted({*snapshot.guardrails, *snapshot.disabled_guardrails}),
         "live_now": draft.name in snapshot.routes,
         "with": WITH,
         "without": WITHOUT,

@@ -11,6 +11,7 @@ Only requests that have guardrails enter this module.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ import httpx
 import msgspec
 
 from gateway.canon.errors import Error, GatewayError, invalid
+from gateway.dialects import DIALECTS
 from gateway.guardrails import services
 from gateway.guardrails.body_texts import replace_texts, texts_of
 from gateway.guardrails.guardrail import (
@@ -41,9 +43,10 @@ from gateway.guardrails.patterns import (
 )
 from gateway.guardrails.services import Caller, InvalidVerdict, Verdict
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.guard_state import GuardrailResult, GuardState
 from gateway.relay.upstream.client import USER_AGENT
+from gateway.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
@@ -366,3 +369,38 @@ async def _send(
         raise CheckFailed("its response is not valid JSON") from None
     finally:
         await answer.close(sound=complete)
+
+
+# --- a trial ----------------------------------------------------------------------------
+
+
+class Trial(msgspec.Struct, frozen=True):
+    """The result of a guardrail on one text; `text` is the rewritten one, None if unchanged."""
+
+    result: GuardrailResult
+    text: str | None
+
+
+async def try_guardrail(
+    runtime: Runtime, snapshot: Snapshot, guardrail: Guardrail, text: str
+) -> Trial:
+    """Runs a guardrail on a text as on a request of one message; nothing is logged."""
+    exchange = Exchange(
+        request_id="trial",
+        endpoint="console",
+        verb="generate",
+        dialect=DIALECTS["openai_chat"],
+        snapshot=snapshot,
+        headers={},
+        started=time.perf_counter(),
+    )
+    call = Call(exchange)
+    call.recorder.enabled = True  # the reason of a service may be displayed
+    call.guard = GuardState(before=[guardrail], after=[])
+    document = {"messages": [{"role": "user", "content": text}]}
+    changed: str | None = None
+    with contextlib.suppress(GatewayError):
+        texts, rewritten = await check_texts(runtime, call, "request", [text], document=document)
+        texts = texts_of(rewritten) if rewritten is not None else texts
+        changed = "\n".join(texts) if texts != [text] else None
+    return Trial(call.guard.results[0], changed)

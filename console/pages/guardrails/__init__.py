@@ -1,0 +1,1 @@
+"""Guardrails: checks of requests and responses."""

@@ -1,0 +1,111 @@
+"""The pages of guardrails: made, attached, tried on a text, deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from gateway import store
+from gateway.guardrails.guardrail import Guardrail as GuardrailValue
+from gateway.guardrails.guardrail import PatternSettings
+from gateway.models import ApiKey, Guardrail
+from gateway.relay.run.guardrails import try_guardrail
+from gateway.routing.snapshot import Snapshot
+
+pytestmark = pytest.mark.django_db
+BASE = {
+    "name": "pii",
+    "action": "mask",
+    "check_requests": "on",
+    "on_error": "block",
+    "position": "0",
+    "enabled": "on",
+}
+PATTERNS = {**BASE, "pii": ["email"], "patterns": "ticket: TCK-[0-9]{6}"}
+SERVICE = {**BASE, "name": "svc", "timeout_s": "3", "url": "https://guard.test", "parameters": "{}"}
+
+
+@pytest.fixture
+def ada(client: Client) -> Client:
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+def add(client: Client, kind: str, **typed: Any) -> Any:
+    return client.post(reverse("guardrail-add", args=[kind]), typed)
+
+
+def test_a_guardrail_is_created_and_shown(ada: Client) -> None:
+    assert add(ada, "patterns", **PATTERNS).status_code == 302
+    value = store.load_snapshot().guardrails["pii"]
+    assert (value.action, value.fault) == ("mask", "")
+    page = ada.get(reverse("guardrails")).content.decode()
+    assert "pii" in page
+    assert "Mask" in page
+    form = ada.get(reverse("guardrail", args=[Guardrail.objects.get().pk])).content.decode()
+    assert "ticket: TCK-[0-9]{6}" in form
+
+
+@pytest.mark.parametrize(
+    ("kind", "typed", "error"),
+    [
+        ("patterns", {"pii": [], "patterns": ""}, "choose a type of personal data"),
+        ("patterns", {"patterns": "no colon"}, "a colon and a regular expression in each line"),
+        ("patterns", {"patterns": "x: ("}, "not a regular expression"),
+        ("patterns", {"check_requests": ""}, "check requests, responses or both"),
+        ("litellm", {"url": ""}, "This field is required."),
+        ("litellm", {"url": "ftp://x"}, "must be a URL with http:// or https://"),
+        ("litellm", {"parameters": "[1]"}, "enter a JSON object"),
+        ("litellm", {"timeout_s": "0"}, "greater than or equal to 0.05"),
+    ],
+)
+def test_bad_input_is_named(ada: Client, kind: str, typed: dict[str, Any], error: str) -> None:
+    response = add(ada, kind, **(PATTERNS if kind == "patterns" else SERVICE) | typed)
+    assert response.status_code == 422
+    assert error in response.content.decode()
+    assert not Guardrail.objects.exists()
+
+
+def test_a_stored_credential_is_kept_but_not_shown_or_sent_elsewhere(ada: Client) -> None:
+    add(ada, "litellm", **SERVICE, credential="guard-secret")
+    row = Guardrail.objects.get()
+    url = reverse("guardrail", args=[row.pk])
+    assert "guard-secret" not in ada.get(url).content.decode()
+    assert ada.post(url, {**SERVICE, "position": "4"}).status_code == 302
+    row.refresh_from_db()
+    assert (row.position, row.credential) == (4, "guard-secret")
+    moved = ada.post(url, {**SERVICE, "url": "https://elsewhere.test"})
+    assert moved.status_code == 422
+    assert "Enter it again: the URL has changed." in moved.content.decode()
+
+
+def test_an_attached_guardrail_is_not_deleted(ada: Client) -> None:
+    add(ada, "patterns", **PATTERNS)
+    row = Guardrail.objects.get()
+    plain = store.create_key("app")
+    key = ApiKey.objects.get()
+    url = reverse("key-edit", args=[key.pk])
+    typed = {"name": "app", "scope": "all", "guardrails": ["pii"]}
+    assert ada.post(url, typed).status_code == 302
+    assert store.load_snapshot().keys[store.digest(plain[1])].guardrails == ("pii",)
+    response = ada.post(reverse("guardrail-delete", args=[row.pk]), follow=True)
+    assert "pii is still attached to: app" in response.content.decode()
+    ada.post(url, {**typed, "guardrails": []})
+    ada.post(reverse("guardrail-delete", args=[row.pk]))
+    assert not Guardrail.objects.exists()
+
+
+def test_a_trial_says_what_was_found_and_shows_the_masked_text() -> None:
+    settings = PatternSettings(pii=("email",))
+    guardrail = GuardrailValue(name="pii", settings=settings, action="mask")
+    trial = async_to_sync(try_guardrail)(None, Snapshot(version=1), guardrail, "ada@example.com!")  # type: ignore[arg-type]
+    assert (trial.result.outcome, trial.result.found, trial.text) == (
+        "masked",
+        {"email": 1},
+        "[EMAIL]!",
+    )
