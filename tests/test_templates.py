@@ -127,6 +127,21 @@ def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:
         assert not re.search(r"url\([\"']?https?:", text), path
 
 
+# Set by htmx and uPlot; and with a number that a template computes.
+FOREIGN_CLASSES = re.compile(r"htmx-request|u-over|c\d|in\d+")
+
+
+def test_every_class_of_a_stylesheet_is_used() -> None:
+    """A class that only a stylesheet has was renamed on the page, which has lost its style."""
+    rules = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in STYLES]
+    selectors = [selector for text in rules for selector in re.findall(r"([^{}]+)\{", text)]
+    styled = {name for text in selectors for name in re.findall(r"\.([A-Za-z_][\w-]*)", text)}
+    sources = [*TEMPLATES, *SCRIPTS, *(ROOT / "console").rglob("*.py")]
+    used = set(re.findall(r"[A-Za-z_][\w-]*", "\n".join(path.read_text() for path in sources)))
+    assert len(styled) > 100
+    assert sorted(name for name in styled - used if not FOREIGN_CLASSES.fullmatch(name)) == []
+
+
 def test_the_first_load_of_the_playground_is_small() -> None:
     """Everything that the page asks for before the first click, compressed as it is sent."""
     from tests.page_weight import first_load
