@@ -30,7 +30,7 @@ Via = Literal["console", "api", "command", "start", "gateway"]
 
 
 class Actor(NamedTuple):
-    """A user's name, `master key` or a command, and the interface used.
+    """A user's name, `master key`, `admin key` or a command, and the interface used.
 
     `who` may be a function, which is called only when an entry is written.
     """

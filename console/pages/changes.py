@@ -20,8 +20,8 @@ from console.pages.teams.forms import RouteLimitsForm
 from gateway.models import Change, Team
 
 PAGE = "changes"
-# Actor that the audit log records for the master key or the generated admin key.
-MASTER_KEY_ACTOR = "master key"
+# Actors of the audit log that are credentials (`gateway.api.auth`).
+_CREDENTIALS: dict[str, Promise] = {"master key": _("Master key"), "admin key": _("Admin key")}
 PAGE_SIZE = 50
 # Internal columns; the title of the change identifies the row.
 _INTERNAL_COLUMNS = frozenset(
@@ -120,7 +120,7 @@ def changes(request: HttpRequest) -> HttpResponse:
 
 def actor_label(who: str) -> str | Promise:
     """Display name of the person or credential that made a change."""
-    return _("Admin key") if who == MASTER_KEY_ACTOR else who
+    return _CREDENTIALS.get(who, who)
 
 
 def _entry(row: Change, teams: Mapping[int, str]) -> Entry:

@@ -35,7 +35,7 @@ class Admin(AuthBase):
         """
         token = token_of(request)
         if token:
-            return "master key" if is_admin_credential(token) else None
+            return admin_credential(token)
         user = request.user
         if not (user.is_authenticated and user.is_active):
             return None
@@ -82,11 +82,17 @@ def reads_bodies(who: Any) -> bool:
     return isinstance(who, str) or may_read_bodies(who)
 
 
-def is_admin_credential(token: str) -> bool:
-    """Whether a token is the master key or the generated admin key, compared in constant time."""
+def admin_credential(token: str) -> str | None:
+    """The name of the credential that a token is: `master key` or the generated `admin key`.
+
+    Compared in constant time.
+    """
+    keys = {"master key": settings.MASTER_KEY, "admin key": settings.ADMIN_KEY}
     token_bytes = token.encode()
-    admin_keys = [key for key in (settings.MASTER_KEY, settings.ADMIN_KEY) if key]
-    return any(hmac.compare_digest(token_bytes, key.encode()) for key in admin_keys)
+    matches = [
+        name for name, key in keys.items() if key and hmac.compare_digest(token_bytes, key.encode())
+    ]
+    return matches[0] if matches else None
 
 
 def token_of(request: HttpRequest) -> str:

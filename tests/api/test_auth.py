@@ -8,7 +8,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
+from console.pages.changes import actor_label
 from gateway import store
+from gateway.models import Change
 from tests.api.conftest import MASTER
 
 pytestmark = pytest.mark.django_db
@@ -71,6 +73,23 @@ def test_the_generated_admin_key_opens_it(client: Client, settings: Any) -> None
     settings.MASTER_KEY, settings.ADMIN_KEY = "", "generated-admin-key-0123456789"
     headers = {"authorization": f"Bearer {settings.ADMIN_KEY}"}
     assert client.get("/api/routes", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("setting", "actor", "label"),
+    [("MASTER_KEY", "master key", "Master key"), ("ADMIN_KEY", "admin key", "Admin key")],
+)
+def test_a_change_names_the_credential_that_made_it(
+    client: Client, settings: Any, setting: str, actor: str, label: str
+) -> None:
+    settings.MASTER_KEY = settings.ADMIN_KEY = ""
+    setattr(settings, setting, "a-key-for-admins-0123456789")
+    headers = {"authorization": "Bearer a-key-for-admins-0123456789"}
+    body = {"name": "house", "preset": "demo"}
+    made = client.post("/api/providers", body, content_type="application/json", headers=headers)
+    assert made.status_code == 201, made.content
+    assert {row.actor for row in Change.objects.all()} == {actor}
+    assert actor_label(actor) == label
 
 
 @pytest.mark.parametrize(
