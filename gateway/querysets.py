@@ -5,6 +5,7 @@ Views and commands never call `.filter(status=...)`; they use a named filter fro
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +17,7 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.models import F, Q, Value
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce, Concat
+from django.db.models.functions import Cast, Coalesce, Concat
 from django.utils import timezone
 
 from gateway import audit
@@ -355,6 +356,22 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             total = reduce(add, (Coalesce(part, 0) for part in parts))
             rows = self.alias(tokens=total)
         return rows.filter(**{f"{column}__{_LOOKUPS[op]}": amount})
+
+    def with_amount(self, column: str) -> Any:
+        """The row ids with a number as `amount`: a column of `compare_number`."""
+        parts = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+        amount = (
+            reduce(add, (Coalesce(part, 0) for part in parts)) if column == "tokens" else F(column)
+        )
+        return self.annotate(amount=amount).values("pk", "amount")
+
+    def with_tag(self, tags: Sequence[str], *, negated: bool = False) -> Self:
+        """Rows that have one of the tags, or none of them if negated."""
+        rows = self.alias(tag_text=Cast("tags", models.TextField()))
+        # The two databases and their writers differ in how they escape text in JSON.
+        texts = {json.dumps(tag, ensure_ascii=escaped) for tag in tags for escaped in (True, False)}
+        condition = reduce(or_, (Q(tag_text__contains=text) for text in sorted(texts)))
+        return rows.filter(~condition if negated else condition)
 
     def with_any_id(self, text: str) -> Self:
         """Rows with this id: the row id, the gateway's request id, or the client's request id.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from console.models.evaluation import Evaluation, EvaluationResult, EvaluationRun
 from console.models.playground import PlaygroundPreset, PlaygroundRun, Vote
+from console.models.saved_view import SavedView
 from console.models.throttle import Throttle
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "EvaluationRun",
     "PlaygroundPreset",
     "PlaygroundRun",
+    "SavedView",
     "Throttle",
     "Vote",
 ]

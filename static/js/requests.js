@@ -1,5 +1,6 @@
 // The requests page: live tail, the chosen row, menus that submit their form.
 import { say } from "./app.js";
+import "./search.js";
 import "./translation.js";
 
 const EVERY_MS = 1000;

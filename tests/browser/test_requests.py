@@ -109,6 +109,42 @@ def test_the_search_is_in_the_address(signed_in: Any, site: Site, key: str) -> N
     signed_in.wait_for_url(re.compile(r"q=status%3A2xx"))
 
 
+def test_a_search_is_completed_saved_and_narrowed_by_the_histogram(
+    signed_in: Any, site: Site, key: str
+) -> None:
+    ask(site, key)
+    signed_in.goto("/console/requests?range=1h")
+    search = signed_in.locator("[data-complete]")
+    search.press_sequentially("stat")
+    search.press("Tab")
+    search.press_sequentially("2x")
+    signed_in.get_by_role("option", name="status:2xx", exact=True).click()
+    expect(search).to_have_value("status:2xx ")
+    search.press("Enter")
+    signed_in.wait_for_url(re.compile(r"q=status%3A2xx"))
+    signed_in.get_by_text("Views", exact=True).click()
+    signed_in.get_by_label("Save this search as").fill("Successes")
+    signed_in.get_by_role("button", name="Save view").click()
+    expect(signed_in.locator(".toast")).to_contain_text("View Successes saved.")
+    signed_in.get_by_role("link", name="Cost", exact=True).last.click()
+    signed_in.wait_for_url(re.compile("sort=cost"))
+    expect(signed_in.locator("th[aria-sort=descending]")).to_contain_text("Cost")
+    signed_in.get_by_text("Columns", exact=True).click()
+    signed_in.get_by_label("Upstream").uncheck()
+    expect(signed_in.locator("#rows td.up").first).to_be_hidden()
+    signed_in.get_by_label("Upstream").check()
+    chart = signed_in.locator("[data-histogram] svg").bounding_box()
+    middle = chart["y"] + chart["height"] / 2
+    signed_in.mouse.move(chart["x"] + chart["width"] * 0.5, middle)
+    signed_in.mouse.down()
+    signed_in.mouse.move(chart["x"] + chart["width"] - 1, middle)
+    signed_in.mouse.up()
+    signed_in.wait_for_url(re.compile(r"since%3A.*until%3A"))
+    signed_in.get_by_text("Views", exact=True).click()
+    signed_in.get_by_role("link", name="Successes", exact=True).click()
+    signed_in.wait_for_url(lambda url: "since" not in url and "status%3A2xx" in url)
+
+
 def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key: str) -> None:
     name = ask(site, key)
     signed_in.goto(f"/console/requests/{name}?tab=translation")

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+from typing import Any, NamedTuple
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_safe
 
 from console.access import Person, may_read_bodies, viewer
 from console.htmx import is_partial
+from console.models import SavedView
 from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import Histogram, histogram
 from console.pages.requests.log_lines import lines
-from console.pages.requests.menus import menus
+from console.pages.requests.menus import menus, suggestions
 from console.pages.requests.query import (
     DEFAULT_RANGE,
     FILTERS,
     RANGES,
+    SORTS,
     Search,
     State,
     parse,
@@ -38,11 +42,33 @@ SPANS = (
     ("30d", _("Last 30 days")),
     ("all", _("All")),
 )
+
+
+class ListColumn(NamedTuple):
+    """A column of the list: its CSS class, its title, and the orders it offers."""
+
+    name: str
+    title: Promise
+    sorts: tuple[tuple[str, Promise], ...] = ()
+
+
+LIST_COLUMNS = (
+    ListColumn("time", _("Time")),
+    ListColumn("state", _("Status")),
+    ListColumn("what", _("Key, model")),
+    ListColumn("up", _("Upstream")),
+    ListColumn("tok", _("Tokens"), (("tokens", _("Tokens")),)),
+    ListColumn("dur", _("Total / first"), (("latency", _("Total")), ("ttft", _("First")))),
+    ListColumn("cost", _("Cost"), (("cost", _("Cost")),)),
+)
+# Columns that can be hidden.
+OPTIONAL_COLUMNS = ("state", "up", "tok", "dur", "cost")
 # Rows of one live tail update; more require a reload.
 TAIL_ROWS = 40
 _ID_DIGITS = 19
 # Height of the histogram in the units of its view box.
 _CHART_HEIGHT = 28
+_TICKS = 4
 
 
 def state_of(request: HttpRequest) -> State:
@@ -52,6 +78,7 @@ def state_of(request: HttpRequest) -> State:
         q=request.GET.get("q", "")[:1000].replace("\0", "").strip(),
         span=span if span in RANGES or span == "all" else DEFAULT_RANGE,
         group="session" if request.GET.get("group") == "session" else "",
+        sort=sort if (sort := request.GET.get("sort", "")) in SORTS else "",
         cursor=_number(request.GET.get("cursor", "")),
     )
 
@@ -106,6 +133,8 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
         "chips": _chips(state, search, path),
         "menus": list(menus(state, search, path)),
         "spans": SPANS,
+        "views": list(SavedView.objects.owned_by(request.user)),
+        "suggestions": suggestions(),
         "histogram": _histogram_chart(histogram(search, timezone.now())),
         "address": state.address(),
         "newest_id": _newest_id(),
@@ -123,9 +152,15 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
             "next": cursor,
         }
     else:
-        page = log_search.page(search, _first_cursor(search, state, selected))
+        page = (
+            log_search.largest(search, state.sort)
+            if state.sort
+            else log_search.page(search, _first_cursor(search, state, selected))
+        )
         shown = lines(page.rows, with_previews=allowed, query=search.text)
         page_context = {"lines": shown, "next": page.next, "reached": page.reached}
+        page_context["heads"] = _heads(state, path)
+        page_context["newest_address"] = state.address(sort="")
     return {**common, **page_context}
 
 
@@ -139,11 +174,31 @@ def _first_cursor(search: Search, state: State, selected: int | None) -> int | N
 
 def _shows_dates(state: State) -> bool:
     """Whether the rows may span more than one day."""
-    return state.span in {"7d", "30d", "all"} or bool(state.cursor)
+    return state.span in {"7d", "30d", "all"} or bool(state.cursor or state.sort)
 
 
 def _newest_id() -> int:
     return RequestLog.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def _heads(state: State, path: str) -> list[dict[str, Any]]:
+    """Return the columns of the table, with links that sort by them."""
+    return [
+        {
+            "name": column.name,
+            "title": column.title,
+            "optional": column.name in OPTIONAL_COLUMNS,
+            "sorts": [
+                {
+                    "label": label,
+                    "current": state.sort == sort,
+                    "url": f"{path}?{state.address(sort='' if state.sort == sort else sort)}",
+                }
+                for sort, label in column.sorts
+            ],
+        }
+        for column in LIST_COLUMNS
+    ]
 
 
 def _chips(state: State, search: Search, path: str) -> list[dict[str, Any]]:
@@ -154,7 +209,7 @@ def _chips(state: State, search: Search, path: str) -> list[dict[str, Any]]:
 
 
 def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
-    """Return the histogram as bars: x, y, height, and the failed part."""
+    """Return the histogram as bars: x, y, height, and the failed part; and its time axis."""
     if data is None:
         return None
     highest = data.max_count or 1
@@ -176,7 +231,15 @@ def _histogram_chart(data: Histogram | None) -> dict[str, Any] | None:
                 "part": part,
             }
         )
-    return {"bars": bars, "width": len(bars) * 4 - 1, "height": _CHART_HEIGHT, "data": data}
+    return {
+        "bars": bars,
+        "width": len(bars) * 4 - 1,
+        "height": _CHART_HEIGHT,
+        "data": data,
+        "ticks": [data.slices[index].since for index in range(0, len(bars), len(bars) // _TICKS)],
+        "until": data.slices[-1].until,
+        "dated": data.slices[-1].until - data.slices[0].since > dt.timedelta(days=1),
+    }
 
 
 @viewer

@@ -8,7 +8,8 @@ from typing import Any
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
-from console.pages.requests.query import COLUMNS, Search, State, with_term
+from console.pages.requests.query import COLUMNS, FILTERS, KINDS, Search, State, with_term
+from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey, RequestLog
 
 MAX_CHOICES = 40
@@ -45,6 +46,22 @@ def menus(state: State, search: Search, path: str) -> Iterator[dict[str, Any]]:
         ]
         clear = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if current else ""
         yield {"name": name, "title": title, "now": current, "links": links, "clear": clear}
+
+
+def suggestions() -> dict[str, list[str]]:
+    """Return the values that complete a filter while typing; empty for free values."""
+    values = {name: [str(value) for value, _label in _choices(name)] for name, _title in MENUS}
+    values["key"] = [str(label) for _value, label in _choices("key")]
+    values["requested"] = []
+    values["outcome"] = ["ok", "error", "cut", "client_closed"]
+    values["is"] = ["ok", "error", *sorted(KINDS)]
+    values["dialect"] = sorted(CLIENT_DIALECTS)
+    values["since"] = ["15m", "1h", "24h", "7d"]
+    values["until"] = ["1h", "24h", "7d"]
+    values["cost"], values["tokens"] = [">0.01", ">0.1", ">1"], [">1k", ">10k", ">100k"]
+    values["latency"], values["ttft"] = [">1s", ">5s", ">30s"], [">500ms", ">1s", ">5s"]
+    values["status"] += [">=400", ">=500"]
+    return {name: values.get(name, []) for name in FILTERS}
 
 
 def _choices(name: str) -> list[tuple[str, Any]]:

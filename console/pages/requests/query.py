@@ -25,6 +25,7 @@ COLUMNS = {
     "error": "error_kind",
     "session": "session",
     "dialect": "client_dialect",
+    "tag": "tags",
     "is": "key_prefix",
 }
 # Filters that compare a number (`cost:>0.01`) -> column of the log.
@@ -35,6 +36,8 @@ AMOUNTS = {
     "tokens": "tokens",
     "status": "status",
 }
+# Orders of the list besides the newest first -> column of AMOUNTS, largest value first.
+SORTS = ("cost", "latency", "ttft", "tokens")
 FILTERS = (*dict.fromkeys([*COLUMNS, *AMOUNTS]), "id", "since", "until")
 # Internal requests, which have this name instead of a key.
 KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "evaluation", "replay"})
@@ -221,9 +224,16 @@ class State(msgspec.Struct, frozen=True):
     q: str = ""
     span: str = ""
     group: str = ""
+    sort: str = ""
     cursor: int | None = None
 
     def address(self, **changes: str | int | None) -> str:
         """Return the query string with changes; the cursor is dropped unless it is one of them."""
-        values = {"q": self.q, "range": self.span, "group": self.group, **changes}
+        values = {
+            "q": self.q,
+            "range": self.span,
+            "group": self.group,
+            "sort": self.sort,
+            **changes,
+        }
         return urlencode({name: value for name, value in values.items() if value})

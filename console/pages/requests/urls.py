@@ -9,9 +9,12 @@ from console.pages.requests.detail import request_detail
 from console.pages.requests.export import requests_export
 from console.pages.requests.listing import requests_list, requests_tail
 from console.pages.requests.replays import request_replay
+from console.pages.requests.saved_views import view_delete, view_save
 
 urlpatterns = [
     path("requests", requests_list, name="requests"),
+    path("requests/views", view_save, name="view-save"),
+    path("requests/views/<int:pk>/delete", view_delete, name="view-delete"),
     path("requests/tail", requests_tail, name="requests-tail"),
     path("requests/export.<str:kind>", requests_export, name="requests-export"),
     path("requests/<str:request_id>", request_detail, name="request"),
