@@ -167,14 +167,15 @@ def viewer_page(open_page: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def axe() -> Callable[[Any], None]:
-    """Asserts that axe finds nothing on a page."""
+def axe() -> Callable[..., None]:
+    """Asserts that axe finds nothing on a page; `contrast` only looks at its colours."""
 
-    def check(page: Any) -> None:
-        page.evaluate(AXE.read_text(encoding="utf-8"))
-        found = page.evaluate(
-            "tags => axe.run(document, {runOnly: {type: 'tag', values: tags}})", AXE_TAGS
-        )
+    def check(page: Any, *, contrast: bool = False) -> None:
+        if not page.evaluate("'axe' in window"):
+            page.evaluate(AXE.read_text(encoding="utf-8"))
+        rules = {"type": "rule", "values": ["color-contrast"]}
+        runs = rules if contrast else {"type": "tag", "values": AXE_TAGS}
+        found = page.evaluate("runs => axe.run(document, {runOnly: runs})", runs)
         assert [_violation(row) for row in found["violations"]] == []
 
     return check
@@ -183,6 +184,18 @@ def axe() -> Callable[[Any], None]:
 def _violation(row: dict[str, Any]) -> str:
     nodes = "; ".join(f"{node['target']} {node['failureSummary']}" for node in row["nodes"][:4])
     return f"{row['id']}: {nodes}"
+
+
+@pytest.fixture
+def axe_in_themes(axe: Callable[..., None]) -> Callable[[Any], None]:
+    """`axe` on a page in both themes, which differ in their colours."""
+
+    def check(page: Any) -> None:
+        for theme in ("light", "dark"):
+            page.emulate_media(color_scheme=theme)
+            axe(page, contrast=theme == "dark")
+
+    return check
 
 
 @pytest.fixture

@@ -129,21 +129,19 @@ def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy: Site) 
     expect(row).to_be_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("name", PAGES)
 def test_pages_are_clean(
     open_page: Callable[..., Any],
     busy: Site,
-    axe: Callable[[Any], None],
+    axe_in_themes: Callable[[Any], None],
     no_sideways_scroll: Callable[[Any], None],
     name: str,
     size: dict[str, int],
-    theme: str,
 ) -> None:
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("ada", size=size)
     page.goto(PAGES[name])
     for summary in page.locator(".under > summary").all():
         summary.click()
     no_sideways_scroll(page)
-    axe(page)
+    axe_in_themes(page)

@@ -46,12 +46,11 @@ def test_a_fact_is_changed_and_reset(signed_in: Any) -> None:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_clean(
-    open_page: Any, axe: Any, no_sideways_scroll: Any, size: Any, theme: str
+    open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("ada", size=size)
     for path in ("", "?q=nothing+fits", "/add", "/1", "/1/delete"):
         page.goto(f"/console/models{path}")
-        axe(page)
+        axe_in_themes(page)
         no_sideways_scroll(page)

@@ -16,8 +16,6 @@ from tests.browser.pages import PLACES, Place
 from tests.browser.screenshots import path_of, traffic
 from tests.browser.site import Site
 
-SIZES = {"desktop": DESKTOP, "phone": PHONE}
-
 
 @pytest.fixture(scope="module")
 def used(site: Site) -> Site:
@@ -26,29 +24,27 @@ def used(site: Site) -> Site:
     return site
 
 
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
 def test_a_page_is_clean(
     used: Site,
     open_page: Callable[..., Any],
-    axe: Callable[[Any], None],
+    axe_in_themes: Callable[[Any], None],
     no_sideways_scroll: Callable[[Any], None],
     complaints: Any,
     place: Place,
-    size: str,
 ) -> None:
-    """In both themes, by one load: they differ by what the system says it prefers."""
+    """In both sizes and themes, which differ by what the system prefers, by one load."""
     if place.name == "refused":
         complaints.forgive("403")
-    page = open_page(place.who, size=SIZES[size])
+    page = open_page(place.who)
     answer = page.goto(path_of(used, place))
     assert answer.status == (403 if place.name == "refused" else 200)
     page.wait_for_load_state("networkidle") if place.name != "requests" else page.wait_for_timeout(
         300
     )
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        axe(page)
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        axe_in_themes(page)
         no_sideways_scroll(page)
 
 

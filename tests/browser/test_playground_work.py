@@ -162,25 +162,24 @@ def test_an_answer_leads_to_its_place_in_the_log(playground: Playground) -> None
 SIZES = [pytest.param(DESKTOP, id="desktop"), pytest.param(PHONE, id="phone")]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_it_is_accessible_at_every_step(
-    open_page: Callable[..., Any], axe: Any, no_sideways_scroll: Any, size: Any, theme: str
+    open_page: Callable[..., Any], axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("ada", size=size)
     wrong = "demo/demo-bad-tool-arguments"
     playground = Playground(page).open("demo/demo-fast", "over", wrong, "demo/demo-429")
-    axe(page)
+    axe_in_themes(page)
     playground.sample("Call a tool").run().done()
-    axe(page)
+    axe_in_themes(page)
     no_sideways_scroll(page)
     for tab in ("system", "tools", "schema", "params", "images"):
         page.click(f"#tab-{tab}")
         no_sideways_scroll(page)
-        axe(page)
+        axe_in_themes(page)
     playground.column("A").locator(".model-pick").click()
-    axe(page)
+    axe_in_themes(page)
     page.keyboard.press("Escape")
     playground.menu("A", "Override settings")
-    axe(page)
+    axe_in_themes(page)
     page.keyboard.press("Escape")

@@ -101,19 +101,18 @@ def test_a_refused_form_is_shown_in_the_page(signed_in: Any, complaints: Any) ->
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_page_is_clean(
-    open_page: Any, axe: Any, no_sideways_scroll: Any, size: Any, theme: str
+    open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("ada", size=size)
     paths = ("", "/add", "/add/openai", "/add/custom", "/1", "/1/fetch", "/1/delete")
     for path in paths:
         page.goto(f"/console/providers{path}")
-        axe(page)
+        axe_in_themes(page)
         no_sideways_scroll(page)
     page.goto("/console/providers/1")
     page.get_by_text("Advanced").click()
     page.get_by_role("button", name="Test connection").click()
     page.get_by_text("Connected").wait_for()
-    axe(page)
+    axe_in_themes(page)
     no_sideways_scroll(page)

@@ -202,18 +202,16 @@ def test_variants_stand_side_by_side_in_usage(
     no_sideways_scroll(page)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_open_sections_are_accessible_and_fit(
     open_page: Callable[..., Any],
-    axe: Any,
+    axe_in_themes: Any,
     no_sideways_scroll: Any,
     complaints: Any,
     size: dict[str, int],
-    theme: str,
 ) -> None:
     complaints.forgive("422")
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("ada", size=size)
     page.goto(ROUTE)
     page.locator("#route-more > summary").click()
     section = opened(page)
@@ -221,8 +219,8 @@ def test_the_open_sections_are_accessible_and_fit(
     section.get_by_label("Retries after: timeout").fill("x")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#route-policy .errors")).to_have_count(2)
-    axe(page)
+    axe_in_themes(page)
     no_sideways_scroll(page)
     page.goto("/console/route-cache/way")
-    axe(page)
+    axe_in_themes(page)
     no_sideways_scroll(page)

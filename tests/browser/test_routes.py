@@ -251,19 +251,17 @@ PAGES = [
 ]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page_is_accessible_and_fits(
     open_page: Callable[..., Any],
-    axe: Any,
+    axe_in_themes: Any,
     no_sideways_scroll: Any,
     size: dict[str, int],
-    theme: str,
 ) -> None:
-    page = open_page("ada", size=size, theme=theme)
+    page = open_page("ada", size=size)
     for path in PAGES:
         page.goto(path)
-        axe(page)
+        axe_in_themes(page)
         no_sideways_scroll(page)
     page.goto(STORY)
     for line in page.locator("details.link > summary, details.more > summary").all():
@@ -279,7 +277,7 @@ def test_every_page_is_accessible_and_fits(
     assert wide <= window, "what is sent scrolls in its own box"
     page.locator("#review").click()
     expect(page.locator("#review-pane")).to_be_visible()
-    axe(page)
+    axe_in_themes(page)
     no_sideways_scroll(page)
 
 
