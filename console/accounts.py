@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
+from django.apps import apps
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
@@ -74,7 +76,7 @@ def set_role(user: User, *, role: Role, bodies: bool) -> None:
 
     A role without keys of its own revokes those that the user has.
     """
-    with _audit_changes(user):
+    with audit_changes(user):
         if role != "admin":
             _check_other_admins(user)
         _write_role(user, role, bodies=bodies)
@@ -84,7 +86,7 @@ def set_role(user: User, *, role: Role, bodies: bool) -> None:
 
 def set_limits(user: User, **limits: Any) -> None:
     """Change the limits of a user's own keys; they apply to keys created from now on."""
-    with _audit_changes(user):
+    with audit_changes(user):
         Account.objects.update_or_create(pk=user.pk, defaults=limits)
 
 
@@ -93,7 +95,7 @@ def set_active(user: User, *, active: bool) -> None:
 
     Deactivating ends their sessions and revokes their own keys.
     """
-    with _audit_changes(user):
+    with audit_changes(user):
         if not active:
             _check_other_admins(user)
             ApiKey.objects.filter(owner=user).revoke()
@@ -103,7 +105,7 @@ def set_active(user: User, *, active: bool) -> None:
 
 def set_password(user: User, password: str) -> None:
     """Set a user's password, which ends the sessions of the old one."""
-    with _audit_changes(user):
+    with audit_changes(user):
         user.set_password(password)
         user.save(update_fields=["password"])
 
@@ -138,7 +140,7 @@ def audited() -> Iterator[None]:
 
 
 @contextmanager
-def _audit_changes(user: User) -> Iterator[None]:
+def audit_changes(user: User) -> Iterator[None]:
     """Open a transaction that records the change of one account in the audit log."""
     with transaction.atomic():
         before = _audit_snapshot(User.objects.get(pk=user.pk))
@@ -152,10 +154,25 @@ def _audit_snapshot(user: User) -> dict[str, Any]:
     return {
         "role": stored_role(user),
         **_limits_snapshot(user),
+        "two_factor": two_factor_kinds(user),
         "active": user.is_active,
         "bodies": user.user_permissions.filter(pk=_grant().pk).exists(),
         "password": user.password,
     }
+
+
+def two_factor_kinds(user: User) -> list[str]:
+    """The kinds of a user's second factors: `totp`, `recovery_codes`, `webauthn` per passkey."""
+    if not settings.SSO_INSTALLED:
+        return []
+    rows = apps.get_model("mfa", "Authenticator")._default_manager.filter(user=user)
+    return sorted(rows.values_list("type", flat=True))
+
+
+def remove_two_factor(user: User) -> None:
+    """Remove all second factors of a user who has lost them."""
+    with audit_changes(user):
+        apps.get_model("mfa", "Authenticator")._default_manager.filter(user=user).delete()
 
 
 def _limits_snapshot(user: User) -> dict[str, Any]:

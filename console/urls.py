@@ -24,6 +24,7 @@ from console.pages.users.views import (
     user_edit,
     user_limits,
     user_password,
+    user_two_factor,
     users,
 )
 
@@ -49,6 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/<int:pk>", user_edit, name="user-edit"),
     path("users/<int:pk>/password", user_password, name="user-password"),
     path("users/<int:pk>/limits", user_limits, name="user-limits"),
+    path("users/<int:pk>/two-factor", user_two_factor, name="user-two-factor"),
     path("users/<int:pk>/active", user_active, name="user-active"),
     path("settings", settings_page, name="settings"),
     path("changes", changes, name="changes"),
@@ -77,7 +79,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("models/<int:pk>/doctor/stop", dr.doctor_stop, name="doctor-stop"),
     path("models/<int:pk>/doctor/apply", dr.doctor_apply, name="doctor-apply"),
     path("providers/<int:pk>/doctor", dr.provider_doctor, name="provider-doctor"),
-    *([path("", include("console.single_sign_on.urls"))] if settings.SSO_INSTALLED else []),
+    *(
+        [
+            path("", include("console.single_sign_on.urls")),
+            path("", include("console.pages.security.urls")),
+        ]
+        if settings.SSO_INSTALLED
+        else []
+    ),
     path("", include("console.pages.alerts.urls")),
     path("", include("console.pages.cost.urls")),
     path("", include("console.pages.evaluate.urls")),

@@ -12,6 +12,7 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.providers.base import AuthError
 from allauth.socialaccount.providers.base.constants import AuthProcess
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -45,6 +46,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Where to go after signing in, unless a page asked for it."""
         return next_url(request)
 
+    def is_safe_url(self, url: str) -> bool:
+        """Whether a redirect stays on this site."""
+        return bool(url) and url.startswith("/") and super().is_safe_url(url)
+
     def get_signup_redirect_url(self, request: HttpRequest) -> str:
         """Where to go after signing in for the first time."""
         return next_url(request)
@@ -57,8 +62,10 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """Respond to a deactivated account."""
         return sign_in_problem(request, _("This account is deactivated."), status=403)
 
-    def add_message(self, *args: Any, **kwargs: Any) -> None:
-        """Pages show what has happened; the messages of allauth would repeat it."""
+    def add_message(self, request: HttpRequest, level: int, *args: Any, **kwargs: Any) -> None:
+        """Show errors. Pages show what has succeeded; allauth's messages would repeat it."""
+        if level == messages.ERROR and (message := kwargs.get("message")):
+            messages.error(request, str(message))
 
 
 class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]

@@ -182,6 +182,13 @@ ACCOUNT_ADAPTER = "console.single_sign_on.adapters.AccountAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SIGNUP_FIELDS = ["username*"]
 ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 600
+MFA_ADAPTER = "console.two_factor.TwoFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Dragoman"
+# Clocks may differ by one period of 30 s.
+MFA_TOTP_TOLERANCE = 1
 SOCIALACCOUNT_ADAPTER = "console.single_sign_on.adapters.OidcAdapter"
 # The page's policy lets forms go to this site only, also when redirected.
 SOCIALACCOUNT_LOGIN_ON_GET = True

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from django.apps import apps
 from django.conf import settings
 
 from gateway.models import IdempotentResponse, ReasoningState
@@ -14,7 +15,10 @@ _BATCH = 500
 
 
 def rotate_temporary_rows() -> None:
-    """Re-encrypt stored reasoning and idempotent responses; what cannot be decrypted stays."""
+    """Re-encrypt reasoning, idempotent responses and secrets of second factors.
+
+    What cannot be decrypted stays.
+    """
     cipher = MultiFernet([Fernet(key) for key in settings.ENCRYPTION_KEYS])
     turns = []
     for turn in ReasoningState.objects.iterator(_BATCH):
@@ -29,3 +33,14 @@ def rotate_temporary_rows() -> None:
         with contextlib.suppress(UndecryptableError):
             row.body = reseal(row.body)
             row.save(update_fields=["body"])
+    if settings.SSO_INSTALLED:
+        _rotate_authenticators()
+
+
+def _rotate_authenticators() -> None:
+    """Re-encrypt the secrets of one-time codes and recovery codes."""
+    for row in apps.get_model("mfa", "Authenticator")._default_manager.all():
+        for name in {"secret", "seed"} & row.data.keys():
+            with contextlib.suppress(UndecryptableError):
+                row.data[name] = reseal(row.data[name])
+        row.save(update_fields=["data"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import ipaddress
 import math
+from importlib import import_module
+from typing import cast
 
 from django.conf import settings
 from django.contrib import messages
@@ -52,8 +54,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         if not _password_login():
             message = _("Signing in by password is switched off.")
             return sign_in_problem(request, message, status=403)
-        if form.is_valid() and _authenticate(request, form):
-            return HttpResponseRedirect(next_url(request))
+        if form.is_valid() and (user := _authenticate(request, form)) is not None:
+            return _finish(request, user)
         refused = (("wait", 429), ("busy", 503))
         statuses = (status for code, status in refused if form.has_error(NON_FIELD_ERRORS, code))
         return _form(request, form, status=next(statuses, 422))
@@ -73,6 +75,7 @@ def _form(
         "problem": problem,
         "oidc": settings.OIDC,
         "password_login": _password_login(),
+        "passkeys": settings.SSO_INSTALLED,
         "next": next_url(request) if "next" in request.GET or "next" in request.POST else "",
     }
     return render(request, "console/session/sign_in.html", context, status=status)
@@ -82,8 +85,8 @@ def _password_login() -> bool:
     return settings.OIDC is None or settings.OIDC.password_login
 
 
-def _authenticate(request: HttpRequest, form: SignInForm) -> bool:
-    """Check the password within the rate limit; errors are added to the form."""
+def _authenticate(request: HttpRequest, form: SignInForm) -> User | None:
+    """The user, if the password is right within the rate limit; errors are added to the form."""
     name, address = form.cleaned_data["username"], _address(request)
     name_and_address = f"both:{address}:{name.casefold()}"
     limits = [
@@ -95,19 +98,30 @@ def _authenticate(request: HttpRequest, form: SignInForm) -> bool:
     wait = Throttle.objects.take(limits)
     if wait is not None:
         form.add_error(None, ValidationError(_retry_message(wait), code="wait"))
-        return False
+        return None
     try:
         user = authenticate(request, username=name, password=form.cleaned_data["password"])
     except Busy:
         busy = _("Too many sign-ins right now. Try again in a few seconds.")
         form.add_error(None, ValidationError(busy, code="busy"))
-        return False
+        return None
     if user is None:
         form.add_error(None, _("Incorrect username or password."))
-        return False
+        return None
     Throttle.objects.clear([name_and_address])
+    return user
+
+
+def _finish(request: HttpRequest, user: User) -> HttpResponse:
+    """Sign the user in, or ask for a second factor first."""
+    if settings.SSO_INSTALLED:
+        # allauth is an optional package.
+        two_factor = import_module("console.two_factor")
+        return cast(
+            "HttpResponse", two_factor.continue_login(request, user, _requested_url(request))
+        )
     start_session(request, user)
-    return True
+    return HttpResponseRedirect(next_url(request))
 
 
 def _address(request: HttpRequest) -> str:
@@ -148,15 +162,20 @@ def start_session(request: HttpRequest, user: object) -> None:
 
 def next_url(request: HttpRequest) -> str:
     """The URL to redirect to, always on this site."""
-    url = request.POST.get("next") or request.GET.get("next") or ""
-    allowed = url_has_allowed_host_and_scheme(
-        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
-    )
-    if allowed and url.startswith("/"):
+    if url := _requested_url(request):
         return url
     if pending(request.user):
         return reverse("setup")
     return reverse("overview" if has_permission(request.user, "view") else "own")
+
+
+def _requested_url(request: HttpRequest) -> str:
+    """The URL that the sign-in page was asked to return to; empty if none, or of another site."""
+    url = request.POST.get("next") or request.GET.get("next") or ""
+    allowed = url_has_allowed_host_and_scheme(
+        url, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return url if allowed and url.startswith("/") else ""
 
 
 @require_POST

@@ -100,6 +100,17 @@ def user_limits(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @admin
+def user_two_factor(request: HttpRequest, pk: int) -> HttpResponse:
+    """Remove the second factors of a user who has lost them."""
+    person = get_object_or_404(User, pk=pk)
+    accounts.remove_two_factor(person)
+    message = _("%(name)s signs in without a second factor now.")
+    messages.success(request, message % {"name": person.username})
+    return redirect("user-edit", pk=pk)
+
+
+@require_POST
+@admin
 def user_active(request: HttpRequest, pk: int) -> HttpResponse:
     """Deactivate or reactivate a user."""
     person = get_object_or_404(User, pk=pk)
@@ -134,6 +145,7 @@ def _page(
         "reset": ResetForm(user=person),
         "limits": OwnLimitsForm(instance=getattr(person, "account", None)),
         "has_own_keys": "own" in PERMISSIONS[accounts.stored_role(person)],
+        "two_factor": accounts.two_factor_kinds(person),
         "own_keys": ApiKey.objects.owned_by(person).live(),
         **forms,
     }

@@ -1,0 +1,1 @@
+"""A person's own security: one-time codes, recovery codes, passkeys."""

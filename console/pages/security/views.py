@@ -1,0 +1,120 @@
+"""Views of django-allauth with our access rules, limits of attempts, and the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any, cast
+
+from allauth.account import views as account_views
+from allauth.account.internal.stagekit import get_pending_stage
+from allauth.mfa.base import views as base_views
+from allauth.mfa.recovery_codes import views as recovery_views
+from allauth.mfa.totp import views as totp_views
+from allauth.mfa.webauthn import views as webauthn_views
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+
+from console.access import View, public, signed_in
+from console.accounts import audit_changes
+from console.models import Throttle
+from console.pages.session.views import sign_in_problem
+
+# Wrong codes, passkeys and passwords of one person in ten minutes.
+MAX_ATTEMPTS = 5
+
+
+def _own(view: Callable[..., Any]) -> View:
+    """A page of a signed-in user; what it changes is in the audit log."""
+
+    @sensitive_post_parameters()
+    @never_cache
+    @signed_in
+    def page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        user = cast("User", request.user)
+        is_change = request.method == "POST"
+        with audit_changes(user) if is_change else nullcontext():
+            return _rendered(view(request, **kwargs))
+
+    return page
+
+
+def _confirming(view: Callable[..., Any]) -> View:
+    """A page on which a signed-in user confirms who they are, with a limit of attempts."""
+
+    @sensitive_post_parameters()
+    @never_cache
+    @signed_in
+    def page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST" and not _take_attempt(request, cast("User", request.user)):
+            messages.error(request, _("Too many attempts. Try again in ten minutes."))
+            return redirect("mfa_index")
+        response = _rendered(view(request, **kwargs))
+        if request.method == "POST" and response.status_code == 302:
+            _forget_attempts(cast("User", request.user))
+        return response
+
+    return page
+
+
+def _rendered(response: Any) -> HttpResponse:
+    """Render now, inside of the transaction; a form with errors has status 422."""
+    if hasattr(response, "render"):
+        response.render()
+        forms = [(response.context_data or {}).get(name) for name in ("form", "webauthn_form")]
+        if response.status_code == 200 and any(form is not None and form.errors for form in forms):
+            response.status_code = 422
+    return cast("HttpResponse", response)
+
+
+@sensitive_post_parameters()
+@never_cache
+@public
+def authenticate(request: HttpRequest) -> HttpResponse:
+    """The second step of signing in: a code, a recovery code or a passkey."""
+    stage = get_pending_stage(request)
+    user = stage.login.user if stage is not None else None
+    if request.method == "POST" and user is not None and not _take_attempt(request, user):
+        message = _("Too many attempts. Try again in ten minutes.")
+        return sign_in_problem(request, message, status=429)
+    response = _rendered(base_views.authenticate(request))
+    if request.user.is_authenticated and user is not None:
+        _forget_attempts(user)
+    return response
+
+
+@never_cache
+@public
+def login_with_passkey(request: HttpRequest) -> HttpResponse:
+    """Sign in with a passkey alone; GET with `Accept: application/json` returns its options."""
+    return _rendered(webauthn_views.login_webauthn(request))
+
+
+def _take_attempt(request: HttpRequest, user: User) -> bool:
+    """Count an attempt. A code counts once: no one can use it a second time, in any process."""
+    limits = [(f"two-factor:{user.pk}", MAX_ATTEMPTS)]
+    if code := request.POST.get("code", "").replace(" ", "")[:100]:
+        limits.append((f"two-factor:{user.pk}:{code}", 1))
+    return Throttle.objects.take(limits) is None
+
+
+def _forget_attempts(user: User) -> None:
+    Throttle.objects.clear([f"two-factor:{user.pk}"])
+
+
+security = _own(base_views.index)
+activate_codes = _own(totp_views.activate_totp)
+deactivate_codes = _own(totp_views.deactivate_totp)
+recovery_codes = _own(recovery_views.view_recovery_codes)
+new_recovery_codes = _own(recovery_views.generate_recovery_codes)
+download_recovery_codes = _own(recovery_views.download_recovery_codes)
+add_passkey = _own(webauthn_views.add_webauthn)
+remove_passkey = _own(webauthn_views.remove_webauthn)
+confirm_password = _confirming(account_views.reauthenticate)
+confirm_code = _confirming(base_views.reauthenticate)
+confirm_passkey = _confirming(webauthn_views.reauthenticate_webauthn)

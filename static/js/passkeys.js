@@ -1,0 +1,57 @@
+// Passkeys: creates one or signs with one, and submits the form with the result.
+
+async function readOptions(form) {
+  const inline = document.getElementById("passkey-options");
+  if (inline) return JSON.parse(inline.textContent);
+  const response = await fetch(form.action, { headers: { Accept: "application/json" } });
+  if (!response.ok) throw new Error(`status ${response.status}`);
+  return response.json();
+}
+
+async function create(form) {
+  const { publicKey } = (await readOptions(form)).creation_options;
+  if (form.elements.passwordless?.checked) {
+    publicKey.authenticatorSelection = {
+      ...publicKey.authenticatorSelection,
+      residentKey: "required",
+      requireResidentKey: true,
+      userVerification: "required",
+    };
+  }
+  return navigator.credentials.create({
+    publicKey: PublicKeyCredential.parseCreationOptionsFromJSON(publicKey),
+  });
+}
+
+async function get(form) {
+  const { publicKey } = (await readOptions(form)).request_options;
+  return navigator.credentials.get({
+    publicKey: PublicKeyCredential.parseRequestOptionsFromJSON(publicKey),
+  });
+}
+
+function bind(form) {
+  const button = form.querySelector("button[type=button]");
+  const problem = form.querySelector("[role=alert]");
+  form.hidden = false;
+  button.addEventListener("click", async () => {
+    problem.hidden = true;
+    button.disabled = true;
+    try {
+      const credential = await (form.dataset.passkey === "create" ? create(form) : get(form));
+      form.elements.credential.value = JSON.stringify(credential.toJSON());
+      form.submit();
+    } catch {
+      problem.hidden = false;
+    } finally {
+      button.disabled = false;
+    }
+  });
+}
+
+// Browsers have it on https and on localhost only.
+if (window.PublicKeyCredential?.parseCreationOptionsFromJSON) {
+  document.querySelectorAll("form[data-passkey]").forEach(bind);
+} else {
+  document.querySelectorAll("[data-no-passkeys]").forEach((element) => (element.hidden = false));
+}

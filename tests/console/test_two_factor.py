@@ -1,0 +1,160 @@
+"""One-time codes, recovery codes and passkeys: set up, asked for, limited, encrypted, audited."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from allauth.mfa.models import Authenticator
+from allauth.mfa.totp.internal.auth import (
+    format_hotp_value,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
+from cryptography.fernet import Fernet
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.test import Client
+from django.urls import reverse
+
+from console.two_factor import TwoFactorAdapter
+from gateway.models import Change
+from gateway.store.rotation import rotate_temporary_rows
+
+pytestmark = pytest.mark.django_db
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(autouse=True)
+def _without_earlier_attempts() -> None:
+    """The limits of allauth are in a cache that outlives a test."""
+    cache.clear()
+
+
+@pytest.fixture
+def ada() -> User:
+    return User.objects.create_superuser("ada", password=PASSWORD)
+
+
+def text(response: Any) -> str:
+    return response.content.decode()
+
+
+def code_of(secret: str, step: int = 0) -> str:
+    return format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time())) + step))
+
+
+def sign_in(client: Client) -> Any:
+    given = {"username": "ada", "password": PASSWORD}
+    return client.post(reverse("sign-in"), given, REMOTE_ADDR="203.0.113.7")
+
+
+def confirmed(client: Client) -> None:
+    """Sign in and confirm the password, as each change requires."""
+    sign_in(client)
+    asked = client.get(reverse("mfa_activate_totp"))
+    assert asked.headers["Location"].startswith(reverse("account_reauthenticate"))
+    answer = client.post(asked.headers["Location"], {"password": PASSWORD})
+    assert answer.status_code == 302
+
+
+def with_codes(client: Client) -> str:
+    """Activate one-time codes; returns the secret."""
+    confirmed(client)
+    page = text(client.get(reverse("mfa_activate_totp")))
+    (secret,) = re.findall(r'<code class="wrap">(\w+)</code>', page)
+    assert "data:image/svg+xml;base64," in page
+    done = client.post(reverse("mfa_activate_totp"), {"code": code_of(secret)})
+    assert done.headers["Location"] == reverse("mfa_view_recovery_codes")
+    return secret
+
+
+def test_without_a_second_factor_the_password_is_enough(client: Client, ada: User) -> None:
+    assert sign_in(client).headers["Location"] == reverse("overview")
+    assert client.get(reverse("overview")).status_code == 200
+    assert client.get(reverse("mfa_index")).status_code == 200
+
+
+def test_a_code_is_asked_for_after_the_password_and_works_once(client: Client, ada: User) -> None:
+    secret = with_codes(client)
+    browser = Client()
+    assert sign_in(browser).headers["Location"] == reverse("mfa_authenticate")
+    assert browser.get(reverse("overview")).status_code == 302, "not signed in yet"
+    assert browser.get(reverse("mfa_authenticate")).status_code == 200
+    code = code_of(secret)
+    done = browser.post(reverse("mfa_authenticate"), {"code": code})
+    assert done.headers["Location"] == reverse("overview")
+    assert browser.get(reverse("overview")).status_code == 200
+    thief = Client()
+    sign_in(thief)
+    assert thief.post(reverse("mfa_authenticate"), {"code": code}).status_code == 429
+    assert thief.get(reverse("overview")).status_code == 302
+
+
+def test_codes_cannot_be_guessed(client: Client, ada: User) -> None:
+    secret = with_codes(client)
+    guesser = Client()
+    sign_in(guesser)
+    for guess in range(5):
+        wrong = guesser.post(reverse("mfa_authenticate"), {"code": f"00000{guess}"})
+        assert wrong.status_code in {422, 302}
+    refused = guesser.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+    assert (refused.status_code, "Too many" in text(refused)) == (429, True)
+
+
+def test_a_recovery_code_replaces_the_second_factor_once(client: Client, ada: User) -> None:
+    with_codes(client)
+    codes = re.findall(r"^\d{8}$", text(client.get(reverse("mfa_download_recovery_codes"))), re.M)
+    assert len(codes) == 10
+    for expected in (302, 429):
+        browser = Client()
+        sign_in(browser)
+        answer = browser.post(reverse("mfa_authenticate"), {"code": codes[0]})
+        assert answer.status_code == expected
+
+
+def test_secrets_are_encrypted_and_follow_a_rotation(
+    client: Client, ada: User, settings: Any
+) -> None:
+    secret = with_codes(client)
+    assert secret not in json.dumps(list(Authenticator.objects.values_list("data", flat=True)))
+    old = settings.ENCRYPTION_KEYS
+    settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), *old]
+    rotate_temporary_rows()
+    settings.ENCRYPTION_KEYS = settings.ENCRYPTION_KEYS[:1]
+    stored = Authenticator.objects.get(type="totp").data["secret"]
+    assert TwoFactorAdapter().decrypt(stored) == secret
+
+
+def test_changes_are_in_the_audit_log(client: Client, ada: User) -> None:
+    with_codes(client)
+    change = Change.objects.filter(kind="user").latest("pk")
+    assert "two_factor" in str(change.__dict__)
+    assert change.actor == "ada"
+
+
+def test_an_admin_removes_the_factors_of_somebody_who_lost_them(client: Client, ada: User) -> None:
+    with_codes(client)
+    assert client.post(reverse("user-two-factor", args=[ada.pk])).status_code == 302
+    assert not Authenticator.objects.exists()
+    assert sign_in(Client()).headers["Location"] == reverse("overview")
+
+
+def test_a_passkey_of_somebody_else_is_not_removed(client: Client, ada: User) -> None:
+    other = User.objects.create_user("bob")
+    key = Authenticator.objects.create(user=other, type="webauthn", data={"name": "x"})
+    confirmed(client)
+    assert client.post(reverse("mfa_remove_webauthn", args=[key.pk])).status_code == 404
+
+
+def test_a_made_up_passkey_signs_nobody_in(client: Client, ada: User) -> None:
+    options = client.get(reverse("mfa_login_webauthn"), headers={"accept": "application/json"})
+    assert options.json()["request_options"]["publicKey"]["challenge"]
+    made_up = {"id": "AA", "rawId": "AA", "type": "public-key", "response": {}}
+    for credential in (json.dumps(made_up), "{}", "x"):
+        answer = client.post(reverse("mfa_login_webauthn"), {"credential": credential})
+        assert answer.status_code == 302
+        assert client.get(reverse("overview")).status_code == 302
