@@ -39,7 +39,7 @@ _UNCERTAIN_COST = (
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 # Columns with a partial index that excludes the most common value. SQLite uses such an index
 # only if the query excludes that value explicitly.
-_PARTIAL = {"outcome": "ok", "error_kind": "", "session": ""}
+_PARTIAL = {"outcome": "ok", "error_kind": "", "session": "", "end_user": ""}
 
 
 class RegistryQuerySet(models.QuerySet[Row]):
@@ -287,6 +287,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         outcome: str | None = None,
         error_kind: str | None = None,
         session: str | None = None,
+        end_user: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         text: str | None = None,
@@ -303,6 +304,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             "outcome": outcome,
             "error_kind": error_kind,
             "session": session,
+            "end_user": end_user,
         }
         if any("\0" in value for value in (*equal.values(), key, status) if isinstance(value, str)):
             return self.none()  # PostgreSQL rejects NUL, and no row contains it

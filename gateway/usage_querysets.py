@@ -33,6 +33,8 @@ DIMENSIONS: dict[str, tuple[str, ...]] = {
     "key": ("key_id", "key_prefix"),
     "provider": ("provider",),
     "route": ("route",),
+    # Of `EndUserHour` only.
+    "end_user": ("end_user",),
 }
 
 # Counts of requests, which exclude health checks.
@@ -175,9 +177,18 @@ class HourQuerySet(models.QuerySet[Row]):
 class UsageHourQuerySet(HourQuerySet[Row]):
     """Roll-ups of requests, tokens and cost."""
 
+    # The requests that `requests`, `errors` and `client_closed` count; None for all.
+    counted: Q | None = ~Q(key_prefix=HEALTH_CHECK_KEY)
+
+    def _sums(self) -> dict[str, Any]:
+        return {
+            name: Sum(name, filter=self.counted if name in _CLIENT_COUNTS else None, default=0)
+            for name in _SUMS
+        }
+
     def totals(self) -> Totals:
         """Totals of all rows."""
-        return _totals(self.aggregate(**_sums()))
+        return _totals(self.aggregate(**self._sums()))
 
     def logged(self) -> int:
         """The number of log rows counted, health checks included."""
@@ -185,13 +196,13 @@ class UsageHourQuerySet(HourQuerySet[Row]):
 
     def by_hour(self) -> dict[datetime, Totals]:
         """Totals of each hour with usage, oldest first."""
-        rows = self.order_by("hour").values("hour").annotate(**_sums())
+        rows = self.order_by("hour").values("hour").annotate(**self._sums())
         return {row["hour"]: _totals(row) for row in rows}
 
     def by(self, dimension: str) -> dict[Name, Totals]:
         """Totals by model, key, provider or route (a key of DIMENSIONS)."""
         names = DIMENSIONS[dimension]
-        rows = self.order_by().values(*names).annotate(**_sums())
+        rows = self.order_by().values(*names).annotate(**self._sums())
         return {tuple(row[name] for name in names): _totals(row) for row in rows}
 
     def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
@@ -201,7 +212,7 @@ class UsageHourQuerySet(HourQuerySet[Row]):
             return
         names = DIMENSIONS[dimension]
         stepped = self.order_by().annotate(step=_Step(step))
-        rows = stepped.values("step", *names).annotate(**_sums()).order_by("step")
+        rows = stepped.values("step", *names).annotate(**self._sums()).order_by("step")
         for row in rows:
             start = datetime.fromisoformat(f"{row['step']}-01"[:10]).replace(tzinfo=UTC)
             yield start, tuple(row[name] for name in names), _totals(row)
@@ -214,7 +225,7 @@ class UsageHourQuerySet(HourQuerySet[Row]):
     def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
         """Totals by hour and by model, key, provider or route, oldest first."""
         names = DIMENSIONS[dimension]
-        rows = self.order_by("hour").values("hour", *names).annotate(**_sums())
+        rows = self.order_by("hour").values("hour", *names).annotate(**self._sums())
         return ((row["hour"], tuple(row[n] for n in names), _totals(row)) for row in rows)
 
     def spend_by_key(
@@ -234,6 +245,19 @@ class UsageHourQuerySet(HourQuerySet[Row]):
             (route, provider, model): dollars(units)
             for route, provider, model, units in rows.annotate(Sum("charged_units"))
         }
+
+
+class EndUserHourQuerySet(UsageHourQuerySet[Row]):
+    """Roll-ups of requests that name an end user; health checks name none."""
+
+    counted = None
+
+    def spend_by_end_user(self, key_id: int, limit: int) -> dict[str, Decimal]:
+        """US dollars charged to end users of a key (0: of all keys), the highest ones."""
+        rows = self.filter(key_id=key_id) if key_id else self
+        summed = rows.order_by().values_list("end_user").annotate(usd=Sum("charged_units"))
+        spent = summed.filter(usd__gt=0).order_by("-usd")[:limit]
+        return {end_user: dollars(usd) for end_user, usd in spent}
 
 
 class TargetHourQuerySet(HourQuerySet[Row]):
@@ -292,14 +316,6 @@ class LatencyHourQuerySet(HourQuerySet[Row]):
         for hour, bucket, count in rows:
             histograms.setdefault(hour, {})[bucket] = count
         return histograms
-
-
-def _sums() -> dict[str, Any]:
-    client_requests = ~Q(key_prefix=HEALTH_CHECK_KEY)
-    return {
-        name: Sum(name, filter=client_requests if name in _CLIENT_COUNTS else None, default=0)
-        for name in _SUMS
-    }
 
 
 def _target_sums() -> dict[str, Any]:

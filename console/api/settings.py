@@ -54,6 +54,10 @@ class SettingsChange(Schema):
     masks: list[str] | None = None
     limits: dict[str, int | None] | None = None
     budget: dict[str, Any] | None = None
+    end_user_limits: dict[str, int | None] | None = None
+    end_user_budget: dict[str, Any] | None = None
+    end_user_headers: list[str] | None = None
+    tag_headers: list[str] | None = None
 
 
 @router.get("/settings", response=SettingsOut)

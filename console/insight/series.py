@@ -17,7 +17,7 @@ from console.charts import percent
 from console.insight.spans import Span, caption, previous_start, step_start, step_starts
 from console.templatetags.ui import count, tokens, usd
 from gateway.accounting.spend import parts
-from gateway.models import ApiKey, Provider, UsageHour
+from gateway.models import ApiKey, EndUserHour, Provider, UsageHour
 from gateway.usage_querysets import Name, Totals, sum_totals
 
 DIMENSIONS: dict[str, str | Promise] = {
@@ -28,6 +28,7 @@ DIMENSIONS: dict[str, str | Promise] = {
     "team": gettext_lazy("Team"),
     "project": gettext_lazy("Project"),
     "user": gettext_lazy("User"),
+    "end_user": gettext_lazy("End user"),
 }
 # Dimensions that derive from the current settings of the request's key.
 _KEY_DIMENSIONS = frozenset({"team", "project", "user"})
@@ -39,6 +40,7 @@ _EMPTY_LABELS: dict[str, Promise] = {
     "team": gettext_lazy("no team"),
     "project": gettext_lazy("no project"),
     "user": gettext_lazy("no user"),
+    "end_user": gettext_lazy("no end user"),
 }
 # Number of distinguishable colours; further series are combined.
 MAX_SERIES = 7
@@ -121,7 +123,8 @@ def usage(
     }
     totals_by_name = {name: sum_totals(steps.values()) for name, steps in sums.items()}
     ranked = _rank_names(totals_by_name)
-    previous = UsageHour.objects.between(previous_start(span, starts[0]), starts[0]).totals()
+    table = EndUserHour if dimension == "end_user" else UsageHour
+    previous = table.objects.between(previous_start(span, starts[0]), starts[0]).totals()
     return Usage(
         span=span,
         dimension=dimension,
@@ -136,6 +139,8 @@ def usage(
 def _hourly_totals(
     step: str, dimension: str, since: dt.datetime
 ) -> Iterable[tuple[dt.datetime, Name, Totals]]:
+    if dimension == "end_user":
+        return EndUserHour.objects.between(since).by_step_and(step, dimension)
     rows = UsageHour.objects.between(since)
     if dimension not in _KEY_DIMENSIONS:
         return rows.by_step_and(step, dimension)
@@ -235,7 +240,9 @@ def _log_query(dimension: str, name: Name) -> str:
     """Query for the request log that finds these requests."""
     if dimension in _KEY_DIMENSIONS:
         return ""
-    fields = {"model": ("provider", "model"), "key": (None, "key")}.get(dimension, (dimension,))
+    fields = {"model": ("provider", "model"), "key": (None, "key"), "end_user": ("user",)}.get(
+        dimension, (dimension,)
+    )
     pairs = zip(fields, name, strict=True)
     return " ".join(_term(field, str(value)) for field, value in pairs if field and value)
 

@@ -30,6 +30,7 @@ _TITLES = {
     "team": gettext_lazy("By team"),
     "project": gettext_lazy("By project"),
     "user": gettext_lazy("By user"),
+    "end_user": gettext_lazy("By end user"),
 }
 _COLUMNS = (
     "requests",

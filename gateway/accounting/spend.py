@@ -3,9 +3,9 @@
     spend(since, until, ("day", "team"))  -> [{"day": "2026-11-21", "team": "search", ...}]
     as_csv(rows, by)                      -> the rows as CSV
 
-Computed from the hourly roll-ups, which outlive the log; grouping by tag uses the log itself, as
-far back as it reaches. Costs are exact decimals; requests without a known price are counted
-separately.
+Computed from the hourly roll-ups, which outlive the log; grouping by tag or end user uses the
+log itself, as far back as it reaches. Costs are exact decimals; requests without a known price are
+counted separately.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from gateway.store.hedge_losers import counts as lost_counts
 from gateway.store.hedge_losers import hedge_losers_in
 from gateway.usage_querysets import UNITS, dollars
 
-DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag")
+DIMENSIONS = ("day", "team", "project", "key", "provider", "model", "route", "tag", "end_user")
 # A spreadsheet evaluates a cell that starts with one of these as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _COUNTS = (
@@ -53,6 +53,7 @@ _COLUMNS = (
     "reasoning_tokens",
     "cost_usd",
     "charged_usd",
+    "end_user",
     "tags",
     "attempts",
 )
@@ -85,7 +86,8 @@ def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row
     if unknown or not by:
         raise ValueError(f"by: must be one or more of {', '.join(DIMENSIONS)}, separated by commas")
     sums: dict[tuple[Any, ...], list[int]] = {}
-    for used in _by_tag(since, until) if "tag" in by else _by_hour(since, until):
+    from_log = not {"tag", "end_user"}.isdisjoint(by)
+    for used in _from_log(since, until) if from_log else _by_hour(since, until):
         for tag in used.tags:
             line_sums = sums.setdefault(
                 tuple(tag if name == "tag" else used.where[name] for name in by),
@@ -116,23 +118,25 @@ def _by_hour(since: dt.datetime, until: dt.datetime) -> Iterator[_UsageItem]:
         yield _UsageItem(where, tuple(counts), cost, charged)
 
 
-def _by_tag(since: dt.datetime, until: dt.datetime) -> Iterator[_UsageItem]:
+def _from_log(since: dt.datetime, until: dt.datetime) -> Iterator[_UsageItem]:
     names = _Names()
     rows = RequestLog.objects.started_between(since, until).values_list(*_COLUMNS)
     for row in rows.iterator():
         started_at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged = row[
-            :-2
+            :-3
         ]
-        tags, attempts = tuple(row[-2]) or ("",), row[-1]
+        end_user, tags, attempts = row[-3], tuple(row[-2]) or ("",), row[-1]
         used = [token or 0 for token in tokens]
         unpriced = int(cost is None and (any(used) or outcome == "ok"))
         counts = (1, int(outcome in ("error", "cut")), *used, unpriced)
-        where = names.where(started_at, key_id or 0, prefix, route, provider, model)
+        where = names.where(started_at, key_id or 0, prefix, route, provider, model, end_user)
         units = _units(cost)
         charge = units if charged is None else _units(charged)
         yield _UsageItem(where, counts, units, charge, tags)
         for loser in hedge_losers_in(attempts):
-            where = names.where(started_at, key_id or 0, prefix, route, loser.provider, loser.model)
+            where = names.where(
+                started_at, key_id or 0, prefix, route, loser.provider, loser.model, end_user
+            )
             into, read, written, out = lost_counts(loser)
             counts = (0, 0, into, read, written, out, 0, int(loser.cost_usd is None))
             units = _units(loser.cost_usd)
@@ -159,6 +163,7 @@ class _Names:
         route: str,
         provider: str,
         model: str,
+        end_user: str = "",
     ) -> Row:
         """The dimensions of one row, except for its tags."""
         key = self.keys.get(key_id)
@@ -171,6 +176,7 @@ class _Names:
             "provider": provider,
             "model": f"{provider}/{model}" if model else "",
             "route": route,
+            "end_user": end_user,
         }
 
 

@@ -44,6 +44,7 @@ class Filters(Schema):
     outcome: str | None = None
     error_kind: str | None = None
     session: str | None = None
+    end_user: str | None = None
     since: dt.datetime | None = None
     until: dt.datetime | None = None
     q: str | None = None
@@ -99,6 +100,7 @@ class RequestOut(Schema):
     adaptations: list[dict[str, Any]]
     guardrails: list[dict[str, Any]]
     session: str
+    end_user: str
     user_agent: str
     client_ip: str
     upstream_id: str

@@ -17,7 +17,7 @@ from ninja import Query, Router, Schema
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.pages import page
-from gateway.models import ApiKey, Team, UsageHour
+from gateway.models import ApiKey, EndUserHour, Team, UsageHour
 from gateway.usage_querysets import Totals, sum_totals
 
 router = Router(tags=["usage"])
@@ -32,13 +32,14 @@ class UsageFilters(Schema):
     """The period from `since` (default: 30 days ago) to `until` (default: now), and its grouping.
 
     `step` is `hour`, `day` (of UTC), or `all` for one sum of the range. `by` splits each
-    step. A key of a project counts in the line of its team too.
+    step. A key of a project counts in the line of its team too. By `end_user` there are only
+    requests that name one.
     """
 
     since: dt.datetime | None = None
     until: dt.datetime | None = None
     step: Literal["hour", "day", "all"] = "day"
-    by: Literal["", "key", "team", "route", "model", "provider"] = ""
+    by: Literal["", "key", "team", "route", "model", "provider", "end_user"] = ""
     cursor: int = 0
     limit: int = 200
 
@@ -91,7 +92,8 @@ def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
     if (refusal := _range_error(since, until, filters.step)) is not None:
         return refusal
     sums: dict[tuple[dt.datetime, Line], list[Totals]] = {}
-    rows = UsageHour.objects.between(since, until)
+    table = EndUserHour if filters.by == "end_user" else UsageHour
+    rows = table.objects.between(since, until)
     for hour, line, totals in _lines(rows, filters.by):
         sums.setdefault((_start(hour, filters.step, since), line), []).append(totals)
     lines = sorted(sums.items(), key=lambda item: (item[0][0], item[0][1][0], item[0][1][1] or 0))

@@ -70,6 +70,7 @@ class Migration(migrations.Migration):
                 ("attempts", models.JSONField(default=list)),
                 ("adaptations", models.JSONField(default=list)),
                 ("session", models.CharField(blank=True, max_length=128)),
+                ("end_user", models.CharField(blank=True, max_length=128)),
                 ("user_agent", models.CharField(blank=True, max_length=200)),
                 ("client_ip", models.CharField(blank=True, max_length=64)),
                 ("upstream_id", models.CharField(blank=True, max_length=128)),
@@ -279,6 +280,8 @@ class Migration(migrations.Migration):
                 ("routes", models.JSONField(blank=True, default=list)),
                 ("tags", models.JSONField(blank=True, default=list)),
                 ("guardrails", models.JSONField(blank=True, default=list)),
+                ("end_user_limits", models.JSONField(blank=True, default=dict)),
+                ("end_user_budget", models.JSONField(blank=True, default=dict)),
                 ("user", models.CharField(blank=True, max_length=200)),
                 (
                     "owner",
@@ -1506,6 +1509,32 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="EndUserHour",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                ("end_user", models.CharField(max_length=128)),
+                ("key_id", models.BigIntegerField(default=0)),
+                ("requests", models.BigIntegerField(default=0)),
+                ("errors", models.BigIntegerField(default=0)),
+                ("client_closed", models.BigIntegerField(default=0)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("cache_read_tokens", models.BigIntegerField(default=0)),
+                ("cache_write_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                ("reasoning_tokens", models.BigIntegerField(default=0)),
+                ("priced_requests", models.BigIntegerField(default=0)),
+                ("unpriced_requests", models.BigIntegerField(default=0)),
+                ("cost_units", models.BigIntegerField(default=0)),
+                ("charged_units", models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.CreateModel(
             name="RequestText",
             fields=[
                 (
@@ -1655,6 +1684,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("session", ""), _negated=True),
                 fields=["session", "id"],
                 name="gateway_request_session",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("end_user", ""), _negated=True),
+                fields=["end_user", "id"],
+                name="gateway_request_end_user",
             ),
         ),
         migrations.AddConstraint(
@@ -1811,6 +1848,12 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("hour", "key_id", "key_prefix", "route", "provider", "model"),
                 name="gateway_usage_hour_once",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="enduserhour",
+            constraint=models.UniqueConstraint(
+                fields=("hour", "end_user", "key_id"), name="gateway_end_user_hour_once"
             ),
         ),
         migrations.AddConstraint(

@@ -22,7 +22,7 @@ from gateway.models.route import Alias, Route, RouteVersion, Step, Target
 from gateway.models.setting import Setting
 from gateway.models.team import Team
 from gateway.models.upload import ProviderResource
-from gateway.models.usage import LatencyHour, TargetHour, UsageHour
+from gateway.models.usage import EndUserHour, LatencyHour, TargetHour, UsageHour
 
 __all__ = [
     "Account",
@@ -35,6 +35,7 @@ __all__ = [
     "CachedResponse",
     "CapabilityReport",
     "Change",
+    "EndUserHour",
     "Fingerprint",
     "Guardrail",
     "IdempotentResponse",

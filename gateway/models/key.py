@@ -37,6 +37,9 @@ class ApiKey(Limited, Budgeted, Margined, RegistryRow):
     routes = models.JSONField(default=list, blank=True)
     tags = models.JSONField(default=list, blank=True)
     guardrails = models.JSONField(default=list, blank=True)
+    # Of each end user of the key: `routing.limits.Limits` and `Budget`; a missing one is no limit.
+    end_user_limits = models.JSONField(default=dict, blank=True)
+    end_user_budget = models.JSONField(default=dict, blank=True)
     user = models.CharField(max_length=200, blank=True)
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL,

@@ -58,6 +58,7 @@ class RequestLog(models.Model):
     attempts = models.JSONField(default=list)
     adaptations = models.JSONField(default=list)
     session = models.CharField(max_length=128, blank=True)
+    end_user = models.CharField(max_length=128, blank=True)
     user_agent = models.CharField(max_length=200, blank=True)
     client_ip = models.CharField(max_length=64, blank=True)
     upstream_id = models.CharField(max_length=128, blank=True)
@@ -131,6 +132,11 @@ class RequestLog(models.Model):
                 fields=["session", "id"],
                 name="gateway_request_session",
                 condition=~models.Q(session=""),
+            ),
+            models.Index(
+                fields=["end_user", "id"],
+                name="gateway_request_end_user",
+                condition=~models.Q(end_user=""),
             ),
         )
 

@@ -10,7 +10,12 @@ from typing import ClassVar
 
 from django.db import models
 
-from gateway.usage_querysets import LatencyHourQuerySet, TargetHourQuerySet, UsageHourQuerySet
+from gateway.usage_querysets import (
+    EndUserHourQuerySet,
+    LatencyHourQuerySet,
+    TargetHourQuerySet,
+    UsageHourQuerySet,
+)
 
 
 def _sum() -> models.BigIntegerField[int, int]:
@@ -72,6 +77,41 @@ class UsageHour(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hour:%Y-%m-%d %H}h {self.key_prefix} {self.route} {self.model}"
+
+
+class EndUserHour(models.Model):
+    """Usage of one end user with one key in one hour; only of requests that name an end user."""
+
+    KEYS: ClassVar = ("hour", "end_user", "key_id")
+    SUMS: ClassVar = UsageHour.SUMS
+
+    hour = models.DateTimeField()
+    end_user = models.CharField(max_length=128)
+    key_id = models.BigIntegerField(default=0)
+    requests = _sum()
+    errors = _sum()
+    client_closed = _sum()
+    input_tokens = _sum()
+    cache_read_tokens = _sum()
+    cache_write_tokens = _sum()
+    output_tokens = _sum()
+    reasoning_tokens = _sum()
+    priced_requests = _sum()
+    unpriced_requests = _sum()
+    cost_units = _sum()
+    charged_units = _sum()
+
+    objects = EndUserHourQuerySet["EndUserHour"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["hour", "end_user", "key_id"], name="gateway_end_user_hour_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.hour:%Y-%m-%d %H}h {self.end_user}"
 
 
 class TargetHour(models.Model):

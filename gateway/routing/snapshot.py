@@ -29,6 +29,15 @@ from gateway.routing.cache_policy import CachePolicy
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.route_spec import RouteOptions, StepOptions, TargetOptions
 
+# Headers of this gateway, of LiteLLM and of Open WebUI that name the end user.
+END_USER_HEADERS = (
+    "x-dragoman-end-user",
+    "x-litellm-end-user-id",
+    "x-litellm-customer-id",
+    "x-openwebui-user-id",
+    "x-openwebui-user-email",
+)
+
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds allowed for each stage of one attempt."""
@@ -215,6 +224,7 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     period after a rotation the old secret is a second value of the same `id`, with its
     own digest and expiry: everything is counted by `id`. `margin` is its own or
     else its team's: the factor from cost to charge. `guardrails` are names of guardrails.
+    `end_user_limits` and `end_user_budget` are those of each of its end users.
     """
 
     id: int
@@ -229,6 +239,8 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     team: Team | None = None
     tags: tuple[str, ...] = ()
     guardrails: tuple[str, ...] = ()
+    end_user_limits: Limits = Limits()
+    end_user_budget: Budget = Budget()
     margin: Decimal | None = None
 
 
@@ -294,6 +306,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         masks: what must be masked in stored bodies.
         margin: factor from cost to charge, where neither key, team nor provider has one.
         limits: limits of all requests together; `budget` is their budget.
+        end_user_limits: limits of each end user of all keys together; `end_user_budget` is the
+            budget of each.
+        end_user_headers: headers that name the end user, in lower case; the first one counts.
+        tag_headers: headers whose values become tags, in lower case.
         guardrails: enabled guardrails by name; `disabled_guardrails` are the names of others.
     """
 
@@ -313,6 +329,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     margin: Decimal | None = None
     limits: Limits = Limits()
     budget: Budget = Budget()
+    end_user_limits: Limits = Limits()
+    end_user_budget: Budget = Budget()
+    end_user_headers: tuple[str, ...] = END_USER_HEADERS
+    tag_headers: tuple[str, ...] = ()
     guardrails: dict[str, Guardrail] = {}
     disabled_guardrails: frozenset[str] = frozenset()
     warnings: tuple[Warning, ...] = ()
@@ -324,6 +344,14 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         margins += [key.margin for key in self.keys.values()]
         margins += [provider.margin for provider in self.providers.values()]
         return any(margin is not None for margin in margins)
+
+    @cached_property
+    def limits_end_users(self) -> bool:
+        """Whether any key, or the gateway, has limits or a budget for each end user."""
+        none = Limits(), Budget()
+        if (self.end_user_limits, self.end_user_budget) != none:
+            return True
+        return any((k.end_user_limits, k.end_user_budget) != none for k in self.keys.values())
 
     def guardrails_for(self, route: Route | None, key: ApiKey | None) -> tuple[Guardrail, ...]:
         """The guardrails of a request in order: those of its route, of its key, and of all."""

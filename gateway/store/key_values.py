@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -15,6 +15,7 @@ from gateway.routing.snapshot import ApiKey, Team
 from gateway.store import field_values
 
 MAX_USD = 10**10
+Values = TypeVar("Values", Limits, Budget)
 
 
 def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> ApiKey:
@@ -32,6 +33,8 @@ def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> Ap
         routes=field_values.texts(row.routes, "routes"),
         tags=field_values.tags(row.tags),
         guardrails=field_values.texts(row.guardrails, "guardrails"),
+        end_user_limits=convert_stored(row.end_user_limits, Limits, "end_user_limits"),
+        end_user_budget=convert_stored(row.end_user_budget, Budget, "end_user_budget"),
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
         log_bodies=row.log_bodies,
         budget=budget_value(row),
@@ -78,6 +81,14 @@ def key_limits_value(row: models.Route) -> Limits:
     except msgspec.ValidationError as error:
         raise ValueError(f"key_limits: {error}") from None
     return validate_limits(limits, "key_limits: ")
+
+
+def convert_stored(value: Any, shape: type[Values], field: str) -> Values:
+    """Limits or a budget from a JSON column. Raises InvalidField."""
+    try:
+        return msgspec.convert(value or {}, shape)
+    except msgspec.ValidationError as error:
+        raise field_values.InvalidField(field, str(error), label=field) from None
 
 
 def validate_limits(limits: Limits, prefix: str = "") -> Limits:

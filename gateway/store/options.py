@@ -6,6 +6,7 @@ The environment takes precedence, then the rows of `Setting`, then the defaults.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, TypeVar
@@ -18,6 +19,7 @@ from gateway.models import Setting, Source
 from gateway.models.cost import MAX_MARGIN
 from gateway.providers.masks import Mask, compile_mask
 from gateway.routing.limits import Budget, Limits
+from gateway.routing.snapshot import END_USER_HEADERS
 from gateway.store.key_values import non_null_fields, validate_budget, validate_limits
 
 Origin = Literal["environment", "file", "database", "default"]
@@ -26,6 +28,9 @@ Shape = TypeVar("Shape", Limits, Budget)
 
 MAX_DAYS = 36_500
 MAX_MASKS = 50
+MAX_HEADERS = 20
+_HEADER_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"})
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +105,17 @@ def _budget(value: Any) -> dict[str, Any]:
     return non_null_fields(validate_budget(_convert_object(value, Budget)))
 
 
+def _header_names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or len(value) > MAX_HEADERS:
+        raise ValueError(f"must be a list of at most {MAX_HEADERS} names of headers")
+    for name in value:
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"`{str(name)[:80]}` is not the name of a header")
+        if name.lower() in _SECRET_HEADERS:
+            raise ValueError(f"`{name}` contains a credential")
+    return tuple(dict.fromkeys(name.lower() for name in value))
+
+
 def _convert_object(value: Any, shape: type[Shape]) -> Shape:
     field_names = shape.__struct_fields__
     if not isinstance(value, Mapping):
@@ -132,6 +148,12 @@ OPTIONS: dict[str, Option] = {
     # Limits and budget of all requests together.
     "limits": Option(variable="", check=_limits, default=dict),
     "budget": Option(variable="", check=_budget, default=dict),
+    # Limits and budget of each end user, over all keys.
+    "end_user_limits": Option(variable="", check=_limits, default=dict),
+    "end_user_budget": Option(variable="", check=_budget, default=dict),
+    # Headers that name the end user, before the ones that are known; headers that become tags.
+    "end_user_headers": Option(variable="", check=_header_names, default=tuple),
+    "tag_headers": Option(variable="", check=_header_names, default=tuple),
 }
 
 
@@ -171,6 +193,22 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def budget(self) -> Budget:
         """The budget of all requests together."""
         return msgspec.convert(self.values["budget"].value, Budget)
+
+    @property
+    def end_user_limits(self) -> Limits:
+        """The limits of each end user."""
+        return msgspec.convert(self.values["end_user_limits"].value, Limits)
+
+    @property
+    def end_user_budget(self) -> Budget:
+        """The budget of each end user."""
+        return msgspec.convert(self.values["end_user_budget"].value, Budget)
+
+    @property
+    def end_user_headers(self) -> tuple[str, ...]:
+        """Headers that name the end user, configured ones first."""
+        configured = tuple(self.values["end_user_headers"].value)
+        return (*configured, *(name for name in END_USER_HEADERS if name not in configured))
 
     @property
     def masks(self) -> tuple[Mask, ...]:

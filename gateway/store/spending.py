@@ -8,13 +8,23 @@ from decimal import Decimal
 
 from django.utils import timezone
 
-from gateway.models import ApiKey, UsageHour
-from gateway.routing.limits import CALENDAR, Rule, build_rules, calendar_window, units, window_start
+from gateway.models import ApiKey, EndUserHour, UsageHour
+from gateway.routing.limits import (
+    CALENDAR,
+    Rule,
+    build_rules,
+    calendar_window,
+    end_user_owner,
+    units,
+    window_start,
+)
 from gateway.routing.snapshot import Snapshot
 from gateway.store import thread
 
 # (name of the rule, number of its window, units)
 RecordedSpend = list[tuple[str, int, int]]
+# End users of one key whose spend is read: each needs a counter, of which there are 114,688.
+MAX_END_USERS = 20_000
 # The charges since a time, by owner of the budget.
 Sums = Callable[[datetime | None], dict[str, Decimal]]
 
@@ -23,11 +33,11 @@ def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedS
     """The spend of each budget in its current window, where it is not zero."""
     caller_budgets = list(_caller_budgets(snapshot))
     target_budgets = list(_target_budgets(snapshot))
-    if not caller_budgets and not target_budgets:
+    if not caller_budgets and not target_budgets and not snapshot.limits_end_users:
         return []
     thread.refresh()
     moment = (now or timezone.now()).astimezone(UTC).timestamp()
-    recorded: RecordedSpend = []
+    recorded: RecordedSpend = list(_end_users(snapshot, moment))
     for budgets, sums in ((caller_budgets, _by_key), (target_budgets, _by_target(snapshot))):
         for span in CALENDAR:
             span_rules = [rule for rule in budgets if rule.span == span]
@@ -40,6 +50,22 @@ def recorded_spend(snapshot: Snapshot, now: datetime | None = None) -> RecordedS
                     if spend_by_owner.get(r.owner)
                 ]
     return recorded
+
+
+def _end_users(snapshot: Snapshot, moment: float) -> Iterator[tuple[str, int, int]]:
+    """The spend of the end users who have budgets, the highest MAX_END_USERS of each span."""
+    budgets = {key.id: key.end_user_budget for key in snapshot.keys.values()}
+    budgets[0] = snapshot.end_user_budget
+    for span in CALENDAR:
+        owners = [pk for pk, budget in budgets.items() if getattr(budget, f"{span}_usd")]
+        if not owners:
+            continue
+        window, _ = calendar_window(moment, span)
+        rows = EndUserHour.objects.between(window_start(moment, span))
+        for key_id in owners:
+            spent = rows.spend_by_end_user(key_id, MAX_END_USERS)
+            for end_user, usd in spent.items():
+                yield f"{end_user_owner(end_user, key_id)}/usd/{span}", window, units(usd)
 
 
 def _caller_budgets(snapshot: Snapshot) -> Iterator[Rule]:

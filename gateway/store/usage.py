@@ -15,9 +15,9 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-from django.db import connection, models, transaction
+from django.db import connection, transaction
 
-from gateway.models import LatencyHour, RequestLog, TargetHour, UsageHour
+from gateway.models import EndUserHour, LatencyHour, RequestLog, TargetHour, UsageHour
 from gateway.relay.exchange.log_record import Attempt
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.store.columns import Row, columns
@@ -52,6 +52,7 @@ _COLUMNS = (
     "provider",
     "model",
     "outcome",
+    "end_user",
     "input_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
@@ -62,35 +63,43 @@ _COLUMNS = (
     "first_token_ms",
     "duration_ms",
 )
+_TABLES: tuple[type[UsageHour | EndUserHour | TargetHour | LatencyHour], ...] = (
+    UsageHour,
+    EndUserHour,
+    TargetHour,
+    LatencyHour,
+)
 _attempts = msgspec.json.Decoder(list[Attempt])
 _HOUR = timedelta(hours=1)
 
 
 class Tally:
-    """Sums over some rows, by the key columns of the three roll-up tables."""
+    """Sums over some rows, by the key columns of the roll-up tables."""
 
     def __init__(self) -> None:
         self.usage: Sums = {}
+        self.end_users: Sums = {}
         self.targets: Sums = {}
         self.latency: Sums = {}
 
     def add(self, values: tuple[Any, ...], attempts: Sequence[Attempt]) -> None:
         """Count one row: its columns in the order of _COLUMNS, and its attempts."""
-        started, key_id, prefix, route, provider, model, outcome = values[:7]
-        *counts, cost, charged, first_token_ms, duration_ms = values[7:]
+        started, key_id, prefix, route, provider, model, outcome, end_user = values[:8]
+        *counts, cost, charged, first_token_ms, duration_ms = values[8:]
         hour = _hour(started)
         who = (hour, key_id or 0, prefix, route)
         sums = self.usage.setdefault((*who, provider, model), [0] * 12)
-        sums[0] += 1
-        if outcome in ("error", "cut"):
-            sums[1] += 1
-        elif outcome == "client_closed":
-            sums[2] += 1
-        _add(sums, counts, cost, charged, used=outcome == "ok")
+        _add_request(sums, outcome, counts, cost, charged)
+        of_end_user: list[int] | None = None
+        if end_user:
+            of_end_user = self.end_users.setdefault((hour, end_user, key_id or 0), [0] * 12)
+            _add_request(of_end_user, outcome, counts, cost, charged)
         for attempt in hedge_losers(attempts):
             name = (*who, _clean(attempt.provider, 63), _clean(attempt.model, 200))
             sums = self.usage.setdefault(name, [0] * 12)
             _add(sums, lost_counts(attempt), attempt.cost_usd, attempt.charged_usd)
+            if of_end_user is not None:
+                _add(of_end_user, lost_counts(attempt), attempt.cost_usd, attempt.charged_usd)
         # Health checks are one-token requests: they would distort latency.
         if prefix == HEALTH_CHECK_KEY:
             first_token_ms = duration_ms = None
@@ -126,6 +135,22 @@ class Tally:
             if ms is not None and isfinite(ms):
                 bucket = bucket_of(ms - started_ms)
                 self.latency.setdefault((hour, provider, model, measure, bucket), [0])[0] += 1
+
+
+def _add_request(
+    sums: list[int],
+    outcome: str,
+    counts: Iterable[int | None],
+    cost: Decimal | str | None,
+    charged: Decimal | str | None,
+) -> None:
+    """Add one request with its outcome, tokens and cost."""
+    sums[0] += 1
+    if outcome in ("error", "cut"):
+        sums[1] += 1
+    elif outcome == "client_closed":
+        sums[2] += 1
+    _add(sums, counts, cost, charged, used=outcome == "ok")
 
 
 def _add(
@@ -198,7 +223,12 @@ def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
 
 
 def _save(cursor: Any, tally: Tally) -> None:
-    tables = ((UsageHour, tally.usage), (TargetHour, tally.targets), (LatencyHour, tally.latency))
+    tables = (
+        (UsageHour, tally.usage),
+        (EndUserHour, tally.end_users),
+        (TargetHour, tally.targets),
+        (LatencyHour, tally.latency),
+    )
     for model, sums in tables:
         if sums:  # sorted, so that two writers cannot deadlock
             rows = [(_stored(name[0]), *name[1:], *sums[name]) for name in sorted(sums)]
@@ -209,8 +239,8 @@ def _stored(hour: Hour) -> Any:
     return hour if isinstance(hour, str) else connection.ops.adapt_datetimefield_value(hour)
 
 
-@lru_cache(maxsize=3)
-def _add_sql(model: type[UsageHour | TargetHour | LatencyHour]) -> str:
+@lru_cache(maxsize=len(_TABLES))
+def _add_sql(model: type[UsageHour | EndUserHour | TargetHour | LatencyHour]) -> str:
     table, names = model._meta.db_table, (*model.KEYS, *model.SUMS)
     listed = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join(["%s"] * len(names))
@@ -262,7 +292,7 @@ def _rebuild_hour(hour: datetime) -> bool:
         logged = sum(sums[0] for sums in tally.usage.values())
         if logged < UsageHour.objects.between(hour, until).logged():
             return False
-        for model in (UsageHour, TargetHour, LatencyHour):
+        for model in _TABLES:
             model.objects.between(hour, until).delete()
         _save(cursor, tally)
     return True
@@ -272,6 +302,5 @@ def _lock_tables(cursor: Any) -> None:
     # SQLite's transaction is the only writer anyway. A writer on PostgreSQL adds its sums last:
     # one that waits for this lock has rows that are not visible here yet.
     if connection.vendor == "postgresql":
-        tables: tuple[type[models.Model], ...] = (UsageHour, TargetHour, LatencyHour)
-        names = ", ".join(model._meta.db_table for model in tables)
+        names = ", ".join(model._meta.db_table for model in _TABLES)
         cursor.execute(f"LOCK TABLE {names} IN SHARE ROW EXCLUSIVE MODE")

@@ -149,6 +149,7 @@ def _request_attributes(record: LogRecord) -> dict[str, Any]:
             "dragoman.passthrough": record.passthrough,
             "dragoman.outcome": record.outcome,
             "dragoman.session": record.session,
+            "user.id": record.end_user,
             "dragoman.cache": record.cache,
             "dragoman.adaptations": len(record.adaptations),
             "dragoman.overhead_ms": record.overhead_ms,

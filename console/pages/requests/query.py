@@ -24,6 +24,7 @@ COLUMNS = {
     "outcome": "outcome",
     "error": "error_kind",
     "session": "session",
+    "user": "end_user",
     "dialect": "client_dialect",
     "tag": "tags",
     "is": "key_prefix",

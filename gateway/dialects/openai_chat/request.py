@@ -224,7 +224,7 @@ def _meta_in(body: Json, paths: dict[str, str]) -> Meta:
 
 # --- a provider's request -------------------------------------------------------------------------
 
-# OpenAI's limits (safety_identifier: 128 characters; prompt_cache_key: 64).
+# OpenAI's limit of prompt_cache_key in characters; that of safety_identifier is USER_LIMIT.
 _KEY_LIMIT = 64
 _MIN_OUTPUT_TOKENS = 1
 

@@ -100,6 +100,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         tags: tags of the request and of its key.
         adaptations: rows of `canon.adaptation.adaptation_rows`.
         session: id shared by the requests of one conversation; empty if none was sent.
+        end_user: the end user that the client names; empty if it names none.
         variant: the `variant` label of the target that responded; empty without one.
         shadow_of: the request that this one repeats as shadow traffic.
         bodies_omitted: why `bodies` is None: `off` (a setting), `rejected` (before a route
@@ -152,6 +153,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     attempts: list[Attempt] = []
     adaptations: list[dict[str, Any]] = []
     session: str = ""
+    end_user: str = ""
     user_agent: str = ""
     client_ip: str = ""
     upstream_id: str = ""

@@ -45,6 +45,9 @@ _FALLBACK_SESSION_FIELDS = ("safety_identifier", "user")
 _METADATA_SESSION_FIELDS = ("session_id", "litellm_session_id", "user_id")
 TAG_HEADERS = ("x-dragoman-tags", "x-litellm-tags")
 MAX_TAGS = 50
+# Fields that may name the end user.
+END_USER_FIELDS = frozenset({"user", "safety_identifier", "metadata", "litellm_metadata"})
+MAX_END_USER_CHARS = 128
 # Fields that may contain tags.
 TAG_FIELDS = frozenset({"tags", "metadata", "litellm_metadata"})
 _NO_TAGS: frozenset[str] = frozenset()
@@ -81,15 +84,50 @@ def tags_of(exchange: Exchange) -> frozenset[str]:
     key, fields = exchange.key, exchange.fields
     headers = exchange.headers
     has_no_tag_header = TAG_HEADERS[0] not in headers and TAG_HEADERS[1] not in headers
+    named = exchange.snapshot.tag_headers
+    has_no_tag_header = has_no_tag_header and (not named or headers.keys().isdisjoint(named))
     if has_no_tag_header and TAG_FIELDS.isdisjoint(fields):
         return frozenset(key.tags) if key is not None and key.tags else _NO_TAGS
     names: list[str] = []
     for name in TAG_HEADERS:
-        names += exchange.headers.get(name, "").split(",")
+        names += headers.get(name, "").split(",")
+    # As LiteLLM writes the tags of `extra_spend_tag_headers`.
+    names += [f"{name}: {headers[name][:128]}" for name in named if headers.get(name)]
     for value in (_metadata(exchange).get("tags"), _field(exchange, "tags")):
         names += _tag_names(value)
     request_tags = {tag.strip() for tag in names[:MAX_TAGS]} - {""}
     return frozenset(request_tags) if key is None else frozenset(request_tags.union(key.tags))
+
+
+def end_user_of(exchange: Exchange) -> str:
+    """The end user that a request is made for; empty if the client names none.
+
+    Taken from the first of the snapshot's `end_user_headers`, else from the body. It is what the
+    client says, and as trustworthy as its key.
+    """
+    for name in exchange.snapshot.end_user_headers:
+        if value := exchange.headers.get(name):
+            return value[:MAX_END_USER_CHARS]
+    candidates = (
+        *(_field(exchange, name) for name in ("user", "safety_identifier")),
+        _metadata(exchange).get("user_id"),
+    )
+    for candidate in candidates:
+        if isinstance(candidate, str) and candidate:
+            return _without_session(candidate)[:MAX_END_USER_CHARS]
+    return ""
+
+
+def _without_session(user_id: str) -> str:
+    """Claude Code's `user_id` names a new session each time; the rest of it names the user."""
+    if not user_id.startswith("{"):
+        return user_id.partition("_session_")[0] or user_id
+    try:
+        named = msgspec.json.decode(user_id, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return user_id
+    account = named.get("account_uuid") or named.get("device_id")
+    return account if isinstance(account, str) else user_id
 
 
 def caller_id(exchange: Exchange) -> str:

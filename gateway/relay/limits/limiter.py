@@ -21,6 +21,7 @@ import msgspec
 
 from gateway.canon.errors import Error
 from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.request_features import end_user_of
 from gateway.relay.exchange.reservation import (
     ADMITTED,
     Admission,
@@ -89,7 +90,9 @@ class Limiter:
         self.counters = counters
         self._clock = clock
         self._snapshot: Snapshot | None = None
-        self._rules_by_route: dict[tuple[int, str], _RuleSet] = {}
+        self._limits_end_users = False
+        # By key, route and end user, which is empty unless end users have limits.
+        self._rules_by_route: dict[tuple[int, str, str], _RuleSet] = {}
         self._rules_by_target: dict[tuple[int, int], _RuleSet] = {}
         # By `id()` of the bounds, which the values keep alive; and the tick and the day of
         # requests for which they are valid.
@@ -106,18 +109,21 @@ class Limiter:
     def _request_rules(self, call: Call, route: Route) -> _RuleSet:
         exchange = call.exchange
         key = exchange.key
-        cache_key = (key.id if key is not None else 0, route.name)
+        end_user = end_user_of(exchange) if exchange.snapshot.limits_end_users else ""
+        cache_key = (key.id if key is not None else 0, route.name, end_user)
         rules = self._rules_by_route.get(cache_key)
         if rules is None:
             if len(self._rules_by_route) >= _MAX_CACHED_RULES:
                 self._rules_by_route.clear()
             rules = self._rules_by_route[cache_key] = self._compile_rules(
-                exchange.snapshot, key, route
+                exchange.snapshot, key, route, end_user
             )
         return rules
 
-    def _compile_rules(self, snapshot: Snapshot, key: ApiKey | None, route: Route) -> _RuleSet:
-        bounds = self._bind(rules_for(key, route, snapshot))
+    def _compile_rules(
+        self, snapshot: Snapshot, key: ApiKey | None, route: Route, end_user: str
+    ) -> _RuleSet:
+        bounds = self._bind(rules_for(key, route, snapshot, end_user))
         if not bounds:
             return _NO_RULES
         targets = all_targets(with_fallbacks(snapshot, route))
@@ -169,6 +175,7 @@ class Limiter:
     def _use_snapshot(self, snapshot: Snapshot) -> None:
         """Discards the rules of an older registry."""
         self._snapshot = snapshot
+        self._limits_end_users = snapshot.limits_end_users
         self._rules_by_route.clear()
         self._rules_by_target.clear()
 
@@ -185,7 +192,8 @@ class Limiter:
             self._use_snapshot(exchange.snapshot)
         if not call.limits_reserved:
             key_id = call.exchange.key.id if call.exchange.key is not None else 0
-            request_rules = self._rules_by_route.get((key_id, route.name))
+            end_user = end_user_of(exchange) if self._limits_end_users else ""
+            request_rules = self._rules_by_route.get((key_id, route.name, end_user))
             if request_rules is None:
                 request_rules = self._request_rules(call, route)
             estimate = (
@@ -402,8 +410,10 @@ def _attempt_estimate(call: Call, rules: _RuleSet, target: Target) -> Estimate:
     return estimate_usage(exchange, max_output_tokens(targets), rates)
 
 
-def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None) -> list[Rule]:
-    """The rules of a key, its project and team, a route, and of all requests together."""
+def rules_for(
+    key: ApiKey | None, route: Route, snapshot: Snapshot | None = None, end_user: str = ""
+) -> list[Rule]:
+    """The rules of a key, its project and team, a route, an end user, and of all requests."""
     rules: list[Rule] = []
     if key is not None and key.id:
         rules += limits.build_rules(f"key:{key.id}", "this API key", key.limits, key.budget)
@@ -418,6 +428,16 @@ def rules_for(key: ApiKey | None, route: Route, snapshot: Snapshot | None = None
             rules += limits.build_rules(owner, label, route.key_limits)
     if snapshot is not None:
         rules += limits.build_rules("all", "the gateway", snapshot.limits, snapshot.budget)
+    if end_user and key is not None and key.id:
+        owner = limits.end_user_owner(end_user, key.id)
+        rules += limits.build_rules(
+            owner, "this end user", key.end_user_limits, key.end_user_budget
+        )
+    if end_user and snapshot is not None:
+        owner = limits.end_user_owner(end_user)
+        rules += limits.build_rules(
+            owner, "this end user", snapshot.end_user_limits, snapshot.end_user_budget
+        )
     return rules
 
 

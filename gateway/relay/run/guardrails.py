@@ -45,6 +45,7 @@ from gateway.guardrails.services import Caller, InvalidVerdict, Verdict
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.guard_state import GuardrailResult, GuardState
+from gateway.relay.exchange.request_features import end_user_of
 from gateway.relay.upstream.client import USER_AGENT
 from gateway.routing.snapshot import Snapshot
 
@@ -300,6 +301,7 @@ def _caller(call: Call) -> Caller:
         key_name=key.name if key is not None else "",
         key_id=key.id if key is not None else 0,
         team=key.team.name if key is not None and key.team is not None else "",
+        end_user=end_user_of(exchange),
         stream=exchange.stream,
         endpoint=exchange.endpoint,
     )

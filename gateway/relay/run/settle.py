@@ -20,9 +20,11 @@ from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState, passthrough_cost
 from gateway.relay.exchange.request_features import (
+    END_USER_FIELDS,
     SESSION_HEADERS,
     TAG_FIELDS,
     TAG_HEADERS,
+    end_user_of,
     session_header,
     tags_of,
 )
@@ -80,9 +82,16 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         (key is not None and key.tags)
         or not TAG_FIELDS.isdisjoint(exchange.fields)
         or not headers.keys().isdisjoint(TAG_HEADERS)
+        or not headers.keys().isdisjoint(exchange.snapshot.tag_headers)
     )
     if has_tags and not exchange.shadow_of:
         entry.tags = sorted(tags_of(exchange))
+    names_end_user = not (
+        END_USER_FIELDS.isdisjoint(exchange.fields)
+        and headers.keys().isdisjoint(exchange.snapshot.end_user_headers)
+    )
+    if names_end_user and not exchange.shadow_of:
+        entry.end_user = end_user_of(exchange)
     if call.reservations:
         used = 0 if cache_lookup is not None and cache_lookup.cached is not None else _tokens(entry)
         runtime.limiter.settle(call, used, units(entry.charged_usd), call.hedge_loss)

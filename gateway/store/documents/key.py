@@ -11,6 +11,7 @@ from typing import Any
 from django.utils import timezone
 
 from gateway.models import ApiKey, Team
+from gateway.routing.limits import Budget, Limits
 from gateway.store import field_values
 from gateway.store.documents.shape import (
     KeyDoc,
@@ -24,10 +25,14 @@ from gateway.store.field_values import InvalidField
 from gateway.store.guardrails import check_names
 from gateway.store.key_values import (
     budget_of,
+    convert_stored,
     limits_value,
+    non_null_fields,
     set_budget,
     set_limits,
     strip_trailing_zeros,
+    validate_budget,
+    validate_limits,
 )
 from gateway.store.keys import new_key_row
 
@@ -53,6 +58,8 @@ def read_key(row: ApiKey) -> dict[str, Any]:
             routes=row.routes,
             tags=row.tags,
             guardrails=row.guardrails,
+            end_user_limits=convert_stored(row.end_user_limits, Limits, "end_user_limits"),
+            end_user_budget=convert_stored(row.end_user_budget, Budget, "end_user_budget"),
             team=row.team.name if row.team is not None else "",
             user=row.user,
             expires_at=row.expires_at,
@@ -75,6 +82,11 @@ def write_key(document: dict[str, Any], row: ApiKey | None) -> ApiKey:
     claim(row)
     row.name, row.routes, row.log_bodies = values.name, values.routes, values.log_bodies
     row.tags, row.guardrails = values.tags, values.guardrails
+    try:
+        row.end_user_limits = non_null_fields(validate_limits(values.end_user_limits))
+        row.end_user_budget = non_null_fields(validate_budget(values.end_user_budget))
+    except ValueError as error:
+        raise Refused("end_user_limits", str(error)) from None
     row.team, row.user = _team(values.team), values.user
     row.expires_at = _aware(values.expires_at)
     set_limits(row, values.limits)

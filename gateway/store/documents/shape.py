@@ -160,7 +160,8 @@ class KeyDoc(msgspec.Struct, kw_only=True):
     """An API key without its secret. `routes` can contain patterns; empty allows all routes.
 
     `prefix` is the public part of the secret (read-only); names need not be unique.
-    `user` is the owner of the key. `team` can be a project.
+    `user` is the owner of the key. `team` can be a project. `end_user_limits` and
+    `end_user_budget` are those of each end user that its requests name.
     """
 
     name: str
@@ -168,6 +169,8 @@ class KeyDoc(msgspec.Struct, kw_only=True):
     routes: list[str] = []
     tags: list[str] = []
     guardrails: list[str] = []
+    end_user_limits: Limits = Limits()
+    end_user_budget: Budget = Budget()
     team: str = ""
     user: str = ""
     expires_at: dt.datetime | None = None

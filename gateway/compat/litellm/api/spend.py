@@ -168,7 +168,7 @@ def _row(row: RequestLog, owners: Owners) -> dict[str, Any]:
         "request_tags": [],
         "team_id": team or None,
         "organization_id": None,
-        "end_user": None,
+        "end_user": row.end_user or None,
         "requester_ip_address": row.client_ip or None,
         "messages": {},
         "response": {},
