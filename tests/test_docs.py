@@ -79,6 +79,18 @@ def test_every_path_that_is_named_is_there() -> None:
     assert missing <= {"console/pages/x.py"}, "but for the example of a new page"
 
 
+def test_the_variable_of_a_key_has_one_name() -> None:
+    folders = ("console", "docs", "gateway", "static/js", "templates")
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.*")]
+    texts = {
+        path: path.read_text() for path in files if path.suffix in {".py", ".js", ".html", ".md"}
+    }
+    named = {
+        name for text in texts.values() for name in re.findall(r"\bDRAGOMAN_(?:API_)?KEY\b", text)
+    }
+    assert named == {"DRAGOMAN_API_KEY"}
+
+
 def test_no_words_are_repeated_by_a_slip() -> None:
     repeated = re.compile(r"\b(\w+(?: \w+){2,5}) \1\b")
     assert repeated.search("a call that updates it that updates it")

@@ -29,6 +29,7 @@ free = {{"price_input": "0.25", "price_output": "2"}}
 demo_provider = Provider.objects.get(name="demo")
 blind = factories.model("demo@1ms", demo_provider, traits={{"images": False}}, **free)
 factories.route("blind-man", blind)
+factories.model("demo@50ms", demo_provider, **free)
 if {upstream!r}:
     strict = factories.provider("strict", "custom", base_url={upstream!r}, dialect="openai_chat")
     set_credential(strict, {key!r})

@@ -107,9 +107,11 @@ def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground)
 
 
 def test_a_quiet_column_says_so(playground: Playground) -> None:
-    playground.open("demo/demo-slow-first-token").write("Hello").watch().run().done()
+    priced = "demo/demo@50ms"
+    playground.open("demo/demo-slow-first-token", priced).write("Hello").watch().run().done()
     playground.becomes("A", "ok")
     assert playground.showed("A", "The connection is open.")
+    assert playground.showed("B", "~$"), "the cost is estimated while the answer is written"
     assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
 
 

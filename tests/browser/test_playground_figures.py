@@ -85,8 +85,11 @@ def test_code_has_colours_and_a_copy_button(playground: Playground) -> None:
 def test_a_stopped_answer_is_not_the_cheapest(playground: Playground) -> None:
     playground.open(*THREE).write("Hello")
     stopped = text("A", "Hi", status="stopped", cost=0.001, total_ms=10)
-    given(playground, *stopped, *text("B", "Hi", cost=0.01), *text("C", "Hi", cost=0.02), DONE)
+    adapted = (text("B", "Hi", cost=0.01, adaptations=1), text("C", "Hi", cost=0.02, adaptations=2))
+    given(playground, *stopped, *adapted[0], *adapted[1], DONE)
     playground.run().done()
+    for letter, label in (("B", "1 setting adapted"), ("C", "2 settings adapted")):
+        expect(playground.answer(letter)).to_contain_text(label)
     result = playground.page.locator("#pg-result")
     expect(result).to_contain_text(re.compile("CheapestB"))
     expect(result).to_contain_text(re.compile("FastestB"))
