@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gateway.compat.litellm.config.reader import Mistake
+from gateway.providers.catalog import PRESETS
 from tests.authority import Authority
 from tests.litellm.make import config, entries, only_provider, only_target, route
 
@@ -523,3 +524,13 @@ def test_an_entry_whose_certificates_are_unusable_is_left_out(
     (note,) = found.notes
     assert reason in note
     assert "fast is left out" in note
+
+
+def test_an_openai_model_of_the_older_completions_api(tmp_path: Path) -> None:
+    row = {"model": "text-completion-openai/gpt-3.5-turbo-instruct"}
+    found = entries(tmp_path, row)
+    _, provider = only_provider(found)
+    assert PRESETS[provider.preset].dialect == "openai_completions"
+    assert (provider.base_url, provider.key_env) == ("https://api.openai.com/v1", "OPENAI_API_KEY")
+    assert only_target(found).model == "gpt-3.5-turbo-instruct"
+    assert found.notes == []

@@ -40,7 +40,7 @@ _DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
     Provider: ("models",),
 }
 # Options of a route that no key of a file sets; applying a file leaves them unchanged.
-_NOT_IN_FILE = frozenset({"strict", "log_bodies", "reasoning_field"})
+_NOT_IN_FILE = frozenset({"strict", "log_bodies", "reasoning_field", "guardrails"})
 # Options of a route that the file does not set.
 _DEFAULTS = RouteSpec(name="")
 _TLS_DEFAULTS: dict[str, Any] = {

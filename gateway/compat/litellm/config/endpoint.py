@@ -22,6 +22,8 @@ MAX_URL = 400
 MAX_NAME = 200
 # Leaves room for the preset's name and a digest in a provider's name, at most 63 characters.
 _HOST_CHARS = 36
+# LiteLLM's prefixes for a second API of a provider -> the preset with its URL and key.
+_SAME_HOST = {"text-completion-openai": "openai"}
 
 
 def endpoint(
@@ -31,7 +33,7 @@ def endpoint(
     preset = model.preset
     let_in = clouds.access(params, model, environ, report)
     if let_in is None:
-        let_in = clouds.Access(*_credential(params, preset, environ))
+        let_in = clouds.Access(*_credential(params, _host_preset(model), environ))
     key, key_env = let_in.key, let_in.key_env
     base = _base(params, model, environ)
     headers = _headers(params, report)
@@ -81,17 +83,24 @@ def _credential(params: Node, preset: Preset, environ: Mapping[str, str]) -> tup
     return "", usual or ("" if preset.local or not preset.env else preset.env[0])
 
 
+def _host_preset(model: ResolvedModel) -> Preset:
+    """Return the preset that has the provider's usual URL and key."""
+    return PRESETS[_SAME_HOST.get(model.prefix, model.preset.name)]
+
+
 def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
     """Return the base URL as stored here: without the path that the dialect appends."""
     preset = model.preset
     base = explicit_base_url(params)
     # As LiteLLM; not its PREFIX_BASE_URL, which points clients' SDKs at a gateway: the gateway
     # would call itself.
-    base = base or environ.get(f"{model.prefix.upper()}_API_BASE", "").rstrip("/")
+    variable = f"{model.prefix.upper().replace('-', '_')}_API_BASE"
+    base = base or environ.get(variable, "").rstrip("/")
     base = (
         clouds.complete_base_url(base, model)
         if base
         else clouds.base_url_for(params, model, environ)
+        or (_host_preset(model).base_url if model.prefix in _SAME_HOST else "")
     )
     if not base and not preset.base_url:
         raise NotYet(f"it needs {clouds.required_key(model)}")

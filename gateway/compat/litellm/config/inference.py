@@ -56,7 +56,7 @@ ELSEWHERE = {
 _LATER = """
     aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
     infinity jina_ai maritalk nlp_cloud oci oobabooga petals predibase recraft replicate sagemaker
-    sagemaker_chat sap text-completion-openai text-completion-codestral topaz triton voyage
+    sagemaker_chat sap text-completion-codestral topaz triton voyage
     watsonx watsonx_text
 """
 LATER = frozenset(_LATER.split())
