@@ -1,6 +1,7 @@
 // The requests page: live tail, the chosen row, menus that submit their form.
 import { say } from "./app.js";
 import "./search.js";
+import "./split.js";
 import "./translation.js";
 
 const EVERY_MS = 1000;

@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
+from tests.waits import until
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +109,26 @@ def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(texts["CSV"])))
     assert [row["column"] for row in rows] == ["A", "B"]
     assert "demo/demo-fast" in texts["Markdown"]
+
+
+def test_columns_stand_in_a_grid_and_scroll_together(playground: Playground) -> None:
+    models = ["demo/demo-fast", "demo/demo", "over", "demo/demo-bad-schema"]
+    playground.open(*models).write("\n\n".join("A long message." for _ in range(40))).run().done()
+    page = playground.page
+
+    def view(entry: str) -> None:
+        page.get_by_role("button", name="View", exact=True).click()
+        page.get_by_role("menuitem", name=entry).click()
+
+    view("Columns in a grid")
+    tops = [playground.column(letter).bounding_box()["y"] for letter in "ABCD"]
+    assert tops[0] == tops[1] < tops[2] == tops[3]
+    view("Scroll answers together")
+    page.locator("#col-A .answer").hover()
+    page.mouse.wheel(0, 200)
+    until(lambda: page.evaluate("document.querySelector('#col-B .answer').scrollTop") > 0)
+    view("Hide timeline and result")
+    expect(page.locator("#pg-timeline")).to_be_hidden()
 
 
 def test_the_same_run_as_code_and_in_another_dialect(playground: Playground) -> None:

@@ -145,6 +145,27 @@ def test_a_search_is_completed_saved_and_narrowed_by_the_histogram(
     signed_in.wait_for_url(lambda url: "since" not in url and "status%3A2xx" in url)
 
 
+def test_the_detail_has_a_divider_and_full_width(signed_in: Any, site: Site, key: str) -> None:
+    name = ask(site, key)
+    signed_in.goto(f"/console/requests/{name}")
+    detail, divider = signed_in.locator("#detail"), signed_in.locator(".divider")
+    before = detail.bounding_box()["width"]
+    divider.focus()
+    for _press in range(3):
+        signed_in.keyboard.press("ArrowLeft")
+    assert divider.get_attribute("aria-valuenow") == "44"
+    assert detail.bounding_box()["width"] > before
+    signed_in.get_by_role("button", name="Full width").click()
+    expect(signed_in.locator("#list")).to_be_hidden()
+    signed_in.locator("nav.tabs a", has_text="Headers").click()
+    expect(signed_in.locator("nav.tabs a[aria-current]")).to_have_text("Headers")
+    expect(signed_in.get_by_role("button", name="Full width")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    signed_in.get_by_role("button", name="Full width").click()
+    expect(signed_in.locator("#list")).to_be_visible()
+
+
 def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key: str) -> None:
     name = ask(site, key)
     signed_in.goto(f"/console/requests/{name}?tab=translation")

@@ -2,6 +2,7 @@
 import { current } from "./bars.js";
 import { $, $$, call, notice } from "./dom.js";
 import { lazy } from "./lazy.js";
+import { viewMenu } from "./view.js";
 
 /** Creates an evaluation with the prompt, the models and the settings of the page, and opens it. */
 async function evaluate(app) {
@@ -29,6 +30,7 @@ export function listen(app) {
     share: () => lazy.history().then((m) => m.share(app.runs?.latest)),
     export: (button) => lazy.history().then((m) => m.exportMenu(button, app.runs?.latest)),
     code: () => lazy.code().then((m) => m.getCode(app.columns.find((c) => c.run?.id), app)),
+    view: (button) => viewMenu(button),
     evaluate: () => evaluate(app),
     scoreboard: () => lazy.vote().then((m) => m.scoreboard()),
     more: (button) => lazy.menus().then((m) => m.moreMenu(button, app, actions)),

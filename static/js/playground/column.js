@@ -140,6 +140,7 @@ export class Column {
     if (repetition) this.answer.show(repetition, { blind: Boolean(this.blind) });
     if (this.stats) this.stats.root.hidden = !repetition || Boolean(this.blind);
     if (repetition) this.stats.update(this.figures, ["ok", "fallback"].includes(this.state) ? rank : unranked(rank), this.busy);
+    if (repetition) this.stats.drawSpeed(repetition.samples);
     this.answerTools.hidden = !repetition?.over || Boolean(this.blind);
     if (!this.answerTools.hidden && !this.answerTools.childElementCount) this.#buildAnswerTools();
     this.#paintState();
@@ -151,7 +152,8 @@ export class Column {
     const actions = this.app.live.answerActions(this.app, this);
     const button = (name, label, action) => el("button.btn.ghost.sm", { type: "button", onclick: action }, icon(name), label);
     this.answerTools.append(button("i:rotate-cw", _("Regenerate"), actions.run), button("i:pencil", _("Edit"), actions.edit),
-      button("i:corner-down-right", _("Branch"), actions.branch), button("i:copy", _("Copy"), actions.copy));
+      button("i:corner-down-right", _("Branch"), actions.branch), button("i:copy", _("Copy"), actions.copy),
+      button("i:languages", _("Translation"), () => this.app.translate(this)));
   }
 
   #paintState() {

@@ -160,7 +160,7 @@ class App {
     if (this.composer.form.dataset.part !== "tab-message") this.composer.choose("message");
     this.composer.text.placeholder = mode === "chat" ? _("Write a message. Paste or drop images here.") : _("Send a message to all columns. Paste or drop images here.");
     $(".colnav").hidden = mode !== "compare";
-    $("#pg-blind-label").hidden = mode !== "compare";
+    $("#pg-blind-label").hidden = $("#pg-view").hidden = mode !== "compare";
     if (mode === "compare") while (this.columns.length < 2) this.add(this.#suggestedModel());
     this.layout();
   }

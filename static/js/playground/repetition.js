@@ -1,10 +1,14 @@
 // One answer of a column (one repetition), built from events. Does not touch the page.
 import { _ } from "./dom.js";
 
+const SAMPLE_MS = 250;
+
 export class Repetition {
   constructor(column, n) {
     Object.assign(this, { column, n, blocks: [], attempts: [], verdicts: {}, status: "waiting" });
     Object.assign(this, { began: performance.now(), firstContentAt: null, ended: null, usage: {}, end: null });
+    // Characters received in each SAMPLE_MS since the first content.
+    this.samples = [];
     Object.assign(this, { quiet: 0, last: performance.now(), disconnected: false, model: "", route: "", version: 0 });
   }
 
@@ -55,6 +59,8 @@ export class Repetition {
   on_delta({ kind, text }) {
     this.firstContentAt ??= performance.now();
     this.status = "writing";
+    const slot = Math.floor((performance.now() - this.firstContentAt) / SAMPLE_MS);
+    this.samples[slot] = (this.samples[slot] ?? 0) + text.length;
     const last = this.blocks.at(-1);
     if (last?.kind === kind) last.text += text;
     else this.blocks.push({ kind, text });

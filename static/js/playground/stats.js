@@ -10,6 +10,12 @@ const ROWS = [
   ["output", () => _("Tokens"), (f) => [known(f.input) ? `${tokens(f.input)}→${tokens(f.output)}` : tokens(f.output), ""], null, null],
   ["cost", () => _("Cost"), (f) => [usd(f.cost), ""], Math.min, () => _("cheapest")],
 ];
+function svg(name, attributes) {
+  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
 const NAMES = ROWS.map(([name]) => name);
 
 function median(values) {
@@ -53,6 +59,20 @@ export class Stats {
       return { name, dt, dd, root: el("div.stat", {}, dt, dd) };
     });
     this.root = el("dl.stats", {}, this.cells.map((cell) => cell.root));
+  }
+
+  /** The speed over time, from the characters of each sample; nothing for a short answer. */
+  drawSpeed(samples) {
+    const { root } = this.cells.find((cell) => cell.name === "speed");
+    this.speed ??= root.appendChild(svg("svg", { class: "speedline", "aria-hidden": "true", preserveAspectRatio: "none" }));
+    this.speed.toggleAttribute("hidden", samples.length < 4);
+    if (samples.length < 4 || this.drawn === samples.length) return;
+    this.drawn = samples.length;
+    const values = Array.from(samples, (value) => value ?? 0);
+    const max = Math.max(1, ...values);
+    this.speed.setAttribute("viewBox", `0 0 ${values.length - 1} 10`);
+    const points = values.map((value, i) => `${i},${10 - (10 * value) / max}`).join(" ");
+    this.speed.replaceChildren(svg("polyline", { points, "vector-effect": "non-scaling-stroke" }));
   }
 
   update(result, rank, live) {
