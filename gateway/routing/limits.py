@@ -19,7 +19,6 @@ at a time, and only that request may exceed it.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -148,12 +147,6 @@ def build_rules(
 ) -> tuple[Rule, ...]:
     """The rules of one owner."""
     return (*_limits(owner, label, limits or Limits()), *_budgets(owner, label, budget or Budget()))
-
-
-def end_user_owner(end_user: str, key_id: int = 0) -> str:
-    """The owner of an end user's rules, for one key or (0) for all keys together."""
-    digest = hashlib.sha256(end_user.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-    return f"end_user:{digest}/key:{key_id}" if key_id else f"end_user:{digest}"
 
 
 def _limits(owner: str, label: str, limits: Limits) -> Iterator[Rule]:

@@ -26,17 +26,9 @@ from gateway.providers.parameters import refused_parameters
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
 from gateway.routing.cache_policy import CachePolicy
+from gateway.routing.end_users import END_USER_HEADERS
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.route_spec import RouteOptions, StepOptions, TargetOptions
-
-# Headers of this gateway, of LiteLLM and of Open WebUI that name the end user.
-END_USER_HEADERS = (
-    "x-dragoman-end-user",
-    "x-litellm-end-user-id",
-    "x-litellm-customer-id",
-    "x-openwebui-user-id",
-    "x-openwebui-user-email",
-)
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ The environment takes precedence, then the rows of `Setting`, then the defaults.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Literal, TypeVar
@@ -18,8 +17,8 @@ from django.db import transaction
 from gateway.models import Setting, Source
 from gateway.models.cost import MAX_MARGIN
 from gateway.providers.masks import Mask, compile_mask
+from gateway.routing.end_users import END_USER_HEADERS, parse_header_names
 from gateway.routing.limits import Budget, Limits
-from gateway.routing.snapshot import END_USER_HEADERS
 from gateway.store.key_values import non_null_fields, validate_budget, validate_limits
 
 Origin = Literal["environment", "file", "database", "default"]
@@ -28,9 +27,6 @@ Shape = TypeVar("Shape", Limits, Budget)
 
 MAX_DAYS = 36_500
 MAX_MASKS = 50
-MAX_HEADERS = 20
-_HEADER_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
-_SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"})
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,17 +101,6 @@ def _budget(value: Any) -> dict[str, Any]:
     return non_null_fields(validate_budget(_convert_object(value, Budget)))
 
 
-def _header_names(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or len(value) > MAX_HEADERS:
-        raise ValueError(f"must be a list of at most {MAX_HEADERS} names of headers")
-    for name in value:
-        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"`{str(name)[:80]}` is not the name of a header")
-        if name.lower() in _SECRET_HEADERS:
-            raise ValueError(f"`{name}` contains a credential")
-    return tuple(dict.fromkeys(name.lower() for name in value))
-
-
 def _convert_object(value: Any, shape: type[Shape]) -> Shape:
     field_names = shape.__struct_fields__
     if not isinstance(value, Mapping):
@@ -152,8 +137,8 @@ OPTIONS: dict[str, Option] = {
     "end_user_limits": Option(variable="", check=_limits, default=dict),
     "end_user_budget": Option(variable="", check=_budget, default=dict),
     # Headers that name the end user, before the ones that are known; headers that become tags.
-    "end_user_headers": Option(variable="", check=_header_names, default=tuple),
-    "tag_headers": Option(variable="", check=_header_names, default=tuple),
+    "end_user_headers": Option(variable="", check=parse_header_names, default=tuple),
+    "tag_headers": Option(variable="", check=parse_header_names, default=tuple),
 }
 
 

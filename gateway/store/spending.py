@@ -9,12 +9,12 @@ from decimal import Decimal
 from django.utils import timezone
 
 from gateway.models import ApiKey, EndUserHour, UsageHour
+from gateway.routing.end_users import end_user_owner
 from gateway.routing.limits import (
     CALENDAR,
     Rule,
     build_rules,
     calendar_window,
-    end_user_owner,
     units,
     window_start,
 )

@@ -12,7 +12,8 @@ from django.utils import timezone
 from gateway import store
 from gateway.accounting.spend import spend
 from gateway.models import ApiKey, EndUserHour, RequestLog
-from gateway.routing.limits import Budget, Limits, end_user_owner, units
+from gateway.routing.end_users import end_user_owner
+from gateway.routing.limits import Budget, Limits, units
 from gateway.store import usage
 from gateway.store.documents import KINDS, Refused
 from gateway.store.options import set_options

@@ -41,6 +41,7 @@ from gateway.relay.limits.max_rates import (
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
 from gateway.routing.candidates import with_fallbacks
+from gateway.routing.end_users import end_user_owner
 from gateway.routing.limits import Bound, BoundWindow, Estimate, Moment, Rule
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
 
@@ -429,12 +430,12 @@ def rules_for(
     if snapshot is not None:
         rules += limits.build_rules("all", "the gateway", snapshot.limits, snapshot.budget)
     if end_user and key is not None and key.id:
-        owner = limits.end_user_owner(end_user, key.id)
+        owner = end_user_owner(end_user, key.id)
         rules += limits.build_rules(
             owner, "this end user", key.end_user_limits, key.end_user_budget
         )
     if end_user and snapshot is not None:
-        owner = limits.end_user_owner(end_user)
+        owner = end_user_owner(end_user)
         rules += limits.build_rules(
             owner, "this end user", snapshot.end_user_limits, snapshot.end_user_budget
         )

@@ -53,6 +53,7 @@ UNDERSTOOD = frozenset(
         "team_id",
         "user_id",
         "tags",
+        "guardrails",
         "metadata",
         "max_budget",
         "budget_duration",
@@ -66,7 +67,7 @@ UNDERSTOOD = frozenset(
 _PER_MODEL = "limits and budgets of a model belong to its route: set them on the route"
 _NOBODY = "keys belong to teams, and a project is also a team: pass its ID as team_id"
 _ELSEWHERE = "routes map model names: set it on the route"
-_GUARD = "guardrails, policies and prompts are not supported"
+_GUARD = "policies and prompts are not supported"
 _ENDPOINTS = "a key may call all model endpoints and no management endpoints"
 REFUSED: dict[str, str] = {
     **dict.fromkeys(("model_max_budget", "model_rpm_limit", "model_tpm_limit"), _PER_MODEL),
@@ -74,9 +75,7 @@ REFUSED: dict[str, str] = {
     **dict.fromkeys(("organization_id", "project_id", "agent_id", "access_group_ids"), _NOBODY),
     **dict.fromkeys(("budget_id", "end_user_budget_id"), "set the budget itself: max_budget"),
     **dict.fromkeys(("aliases", "config", "router_settings", "budget_fallbacks"), _ELSEWHERE),
-    **dict.fromkeys(
-        ("guardrails", "policies", "prompts", "disable_global_guardrails", "permissions"), _GUARD
-    ),
+    **dict.fromkeys(("policies", "prompts", "disable_global_guardrails", "permissions"), _GUARD),
     **dict.fromkeys(("object_permission", "allowed_vector_store_indexes"), _GUARD),
     **dict.fromkeys(
         ("allowed_routes", "allowed_passthrough_routes", "denied_passthrough_routes"), _ENDPOINTS
@@ -154,6 +153,7 @@ def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
     document: dict[str, Any] = {
         "routes": _models(fields.get("models")),
         "tags": _tags(fields),
+        "guardrails": _names(fields, "guardrails"),
         "team": _text(fields, "team_id"),
         "user": _text(fields, "user_id"),
         "limits": {name: _count(fields, field) for field, name in LIMITS.items()},
@@ -212,6 +212,13 @@ def _tags(fields: Fields) -> list[str]:
     if not _are_texts(tags):
         raise Wrong(400, "tags: must be a list of strings", "tags")
     return list(tags)
+
+
+def _names(fields: Fields, name: str) -> list[str]:
+    value = fields.get(name) or []
+    if not _are_texts(value):
+        raise Wrong(400, f"{name}: must be a list of strings", name)
+    return list(value)
 
 
 def _are_texts(value: Any) -> bool:

@@ -51,6 +51,7 @@ def settings_of(row: ApiKey) -> dict[str, Any]:
         "key_alias": None if row.name == row.prefix else row.name,
         "models": document["routes"],
         "tags": document["tags"],
+        "guardrails": document["guardrails"],
         "team_id": document["team"] or None,
         "user_id": document["user"] or None,
         **{field: limits[name] for field, name in LIMITS.items()},

@@ -63,6 +63,7 @@ _GENERATE: dict[str, Any] = {
         "team_id": {"type": "string"},
         "user_id": {"type": "string"},
         "tags": {"type": "array", "items": {"type": "string"}},
+        "guardrails": {"type": "array", "items": {"type": "string"}},
         "metadata": {"type": "object"},
         "blocked": {"type": "boolean"},
     },

@@ -10,19 +10,32 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import msgspec
 from django.db import transaction
 
 from gateway import store
 from gateway.compat.litellm.config.rows import (
     AliasRow,
     Config,
+    GuardrailRow,
     ModelRow,
     ProviderRow,
     RouteRow,
     SettingRow,
     TargetRow,
 )
-from gateway.models import Alias, Model, Provider, RegistryRow, Route, Setting, Source, Step, Target
+from gateway.models import (
+    Alias,
+    Guardrail,
+    Model,
+    Provider,
+    RegistryRow,
+    Route,
+    Setting,
+    Source,
+    Step,
+    Target,
+)
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.route_spec import RouteSpec
 from gateway.store.field_values import ROUTE_OPTIONS
@@ -38,6 +51,7 @@ _DEPENDENTS: dict[type[RegistryRow], tuple[str, ...]] = {
     Route: ("targets", "aliases"),
     Model: ("targets",),
     Provider: ("models",),
+    Guardrail: (),
 }
 # Options of a route that no key of a file sets; applying a file leaves them unchanged.
 _NOT_IN_FILE = frozenset({"strict", "log_bodies", "reasoning_field", "guardrails"})
@@ -81,6 +95,8 @@ class _Writer:
             self._providers[provider.identity] = self._provider(name, provider)
         for key, model in self._config.models.items():
             self._models[key] = self._model(model)
+        for guardrail in self._config.guardrails.values():
+            self._guardrail(guardrail)
         for route in self._config.routes.values():
             self._route(route)
         for alias in self._config.aliases.values():
@@ -192,6 +208,7 @@ class _Writer:
             "hidden": given.hidden,
             "cache": given.cache,
             "key_limits": given.key_limits,
+            "guardrails": given.guardrails,
         }
         row = self._write_row(Route, {"name": given.name}, values, given.ref)
         if row is None:
@@ -224,6 +241,22 @@ class _Writer:
         }
         self._save_if_changed(row or Target(route=route, source=self._source), values, given.ref)
 
+    def _guardrail(self, given: GuardrailRow) -> None:
+        values = msgspec.structs.asdict(given)
+        for name in ("name", "listed_as", "ref"):
+            del values[name]
+        if given.kind == "moderation":  # the provider may have got another name
+            provider = self._config.providers[given.settings["provider"]]
+            values["settings"] = {
+                **given.settings,
+                "provider": self._providers[provider.identity].name,
+            }
+        if self._write_row(Guardrail, {"name": given.name}, values, given.ref) is None:
+            self._note(
+                given.ref,
+                f"the guardrail {given.name} was not created by this file; it is not changed",
+            )
+
     def _alias(self, given: AliasRow) -> None:
         route = self._routes.get(given.route)
         if route is None:
@@ -250,7 +283,8 @@ class _Writer:
             pk__in=self._written_pks[table]
         )
         for row in gone:
-            if any(getattr(row, name).exists() for name in _DEPENDENTS[table]):
+            in_use = isinstance(row, Guardrail) and bool(row.attached_to())
+            if in_use or any(getattr(row, name).exists() for name in _DEPENDENTS[table]):
                 kind = row._meta.verbose_name
                 self._note(
                     row.source_ref,

@@ -16,6 +16,7 @@ from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, RouteRow, SettingRow, TargetRow
 from gateway.providers.catalog.spelling import presets_of
+from gateway.routing.end_users import parse_header_names
 
 Budget = dict[str, Decimal]
 
@@ -58,6 +59,7 @@ def read_limits(config: Config, files: list[Node], sections: list[Node], report:
         if (node := section.get("provider_budget_config")) is not None:
             _provider_budgets(config, node, report)
     _read_global_limits(config, sections, general, report)
+    _read_end_users(config, sections, general, report)
 
 
 def deployment_limits(params: Node, info: Node | None) -> tuple[dict[str, int], dict[str, int]]:
@@ -171,7 +173,48 @@ def _read_global_limits(
             _set(config, "budget", amounts, amount)
 
 
-def _set(config: Config, name: str, value: dict[str, Any], node: Node) -> None:
+def _read_end_users(
+    config: Config, sections: list[Node], general: list[Node], report: Report
+) -> None:
+    """Read the budget of each end user, the headers that name them, and headers as tags."""
+    amount = _first(sections, "max_end_user_budget")
+    if amount is not None and (usd := Decimal(str(amount.number()))):
+        _set(config, "end_user_budget", {"total_usd": f"{usd.normalize():f}"}, amount)
+    name = _first(general, "user_header_name")
+    headers = [name] if name is not None else []
+    mappings = _first(general, "user_header_mappings")
+    for mapping in mappings.list() if mappings is not None else ():
+        header, role = mapping.get("header_name"), mapping.get("litellm_user_role")
+        if header is None or role is None:
+            raise mapping.mistake("needs a header_name and a litellm_user_role")
+        if role.text() == "customer":
+            headers.append(header)
+        else:
+            report.add(mapping, "has no effect: only customers are named by headers")
+    for setting, nodes in (
+        ("end_user_headers", headers),
+        ("tag_headers", _list(_first(sections, "extra_spend_tag_headers"))),
+    ):
+        names = [text for node in nodes if (text := _header_name(node, report))]
+        if names:
+            _set(config, setting, list(dict.fromkeys(names)), nodes[0])
+
+
+def _list(node: Node | None) -> list[Node]:
+    return [] if node is None else list(node.list())
+
+
+def _header_name(node: Node, report: Report) -> str:
+    name = node.text().strip().lower()
+    try:
+        parse_header_names([name])
+    except ValueError as error:
+        report.add(node, f"is ignored: {error}")
+        return ""
+    return name
+
+
+def _set(config: Config, name: str, value: Any, node: Node) -> None:
     config.settings.setdefault(name, SettingRow(name=name, value=value, ref=node.location))
 
 

@@ -17,6 +17,7 @@ from gateway.compat.litellm.config.deployment import (
     read_deployment,
 )
 from gateway.compat.litellm.config.endpoint import label
+from gateway.compat.litellm.config.guardrails import attach_guardrails, read_guardrails
 from gateway.compat.litellm.config.inference import NotYet, families
 from gateway.compat.litellm.config.limits import note_key_limits
 from gateway.compat.litellm.config.reader import (
@@ -59,6 +60,8 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
         reading.models(section)
     reading.finish()
     read_settings(config, sections, reading.report)
+    read_guardrails(config, sections, reading.report)
+    attach_guardrails(config, reading.report)
     config.redis_url = find_redis_url(sections, {**config.environment, **environ}, report)
     config.notes = reading.report.lines()
     return config
@@ -210,6 +213,8 @@ class _Parser:
         route = self._config.routes.setdefault(public, RouteRow(name=public, ref=options.ref))
         self._add(deployment, params)
         route.targets.append(deployment.target)
+        if (guardrails := params.get("guardrails")) is not None:
+            route.guardrail_nodes += guardrails.list()
         _merge_options(route, options)
         if "*" in public:
             route.hidden = True

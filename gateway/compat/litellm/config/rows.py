@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from gateway.compat.litellm.config.reader import Node
+
 
 class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     """A provider: a literal key in `key`, or the name of a variable in `key_env`.
@@ -92,7 +94,8 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
 class RouteRow(msgspec.Struct, kw_only=True):
     """A model_name with all its deployments. None means that no entry has set the field.
 
-    `policy` holds further columns of the route that the file sets.
+    `policy` holds further columns of the route that the file sets. `guardrail_nodes` are the names
+    of guardrails that its entries list, `guardrails` those of the rows.
     """
 
     name: str
@@ -108,13 +111,32 @@ class RouteRow(msgspec.Struct, kw_only=True):
     cache: dict[str, Any] = {}
     key_limits: dict[str, int] = {}
     steps: list[StepRow] = []
+    guardrail_nodes: list[Node] = []
+    guardrails: list[str] = []
+
+
+class GuardrailRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A guardrail with the columns of its table; `listed_as` is its name in the file."""
+
+    name: str
+    listed_as: str
+    kind: str
+    settings: dict[str, Any]
+    ref: str
+    credential: str = ""
+    action: str = "block"
+    check_requests: bool = True
+    check_responses: bool = False
+    everywhere: bool = False
+    on_error: str = "block"
+    position: int = 0
 
 
 class SettingRow(msgspec.Struct, frozen=True, kw_only=True):
     """A setting of `store.options`."""
 
     name: str
-    value: dict[str, Any]
+    value: Any
     ref: str
 
 
@@ -146,6 +168,7 @@ class Config(msgspec.Struct, kw_only=True):
     models: dict[tuple[str, str], ModelRow] = {}
     routes: dict[str, RouteRow] = {}
     aliases: dict[str, AliasRow] = {}
+    guardrails: dict[str, GuardrailRow] = {}
     environment: dict[str, str] = {}
     settings: dict[str, SettingRow] = {}
     master_key: str = ""

@@ -59,13 +59,9 @@ LITELLM: dict[str, Key] = {
         enable_key_alias_format_validation public_model_groups""",
         reasons.TEAMS,
     ),
-    **later(
-        "max_end_user_budget max_end_user_budget_id default_end_user_params", reasons.END_USERS
-    ),
-    **later(
-        "extra_spend_tag_headers",
-        "send tags in x-dragoman-tags or x-litellm-tags, or set them on the key",
-    ),
+    **differs("max_end_user_budget", "the total budget of each end user, without a period"),
+    **later("max_end_user_budget_id default_end_user_params", reasons.END_USERS),
+    **yes("extra_spend_tag_headers", "as the setting `tag_headers`"),
     **never("return_response_headers", "responses always have the headers x-dragoman-..."),
     **never("default_model", "requests name their model; add an alias for another name"),
     **later("custom_provider_map", reasons.CODE),
@@ -96,7 +92,8 @@ LITELLM: dict[str, Key] = {
     **never("disable_hf_tokenizer_download", "nothing is downloaded"),
     **never("disable_add_transform_inline_image_block", "requests are not modified"),
     **never("enable_preview_features enable_loadbalancing_on_batch_endpoints", "not used"),
-    **never("guardrails skip_system_message_in_guardrail", reasons.GUARD),
+    **differs("guardrails", reasons.GUARDRAILS),
+    **never("skip_system_message_in_guardrail", "all messages are checked"),
     **never("mcp_aliases", reasons.MCP),
     **never("telemetry", "no telemetry is sent"),
 }
@@ -236,7 +233,8 @@ GENERAL: dict[str, Key] = {
         forward_llm_provider_auth_headers""",
         reasons.HEADERS,
     ),
-    **later("user_header_name user_header_mappings", reasons.END_USERS),
+    **yes("user_header_name", "first of the headers that name the end user"),
+    **differs("user_header_mappings", "headers of customers; those of internal users are reported"),
     **later(
         """alerting alerting_threshold alert_types alerting_args alert_to_webhook_url
         alert_type_config spend_report_frequency""",
