@@ -136,10 +136,15 @@ def _limits(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterator
 
 
 def _used(metric: str, keys: list[int], since: dt.datetime) -> int:
-    """The requests or tokens of these keys since a time, hedge losers included."""
-    rows = RequestLog.objects.filter(key_id__in=keys, started_at__gte=since)
+    """The requests or tokens of these keys since a time, hedge losers included.
+
+    The log is read up to the end of the first hour only; later hours come from the roll-ups.
+    """
+    end = since.replace(minute=0, second=0, microsecond=0) + dt.timedelta(hours=1)
+    rows = RequestLog.objects.started_between(since, end).filter(key_id__in=keys)
+    totals = UsageHour.objects.between(end).filter(key_id__in=keys).totals()
     if metric == "requests":
-        return int(rows.aggregate(requests=Count("pk"))["requests"])
+        return totals.requests + int(rows.aggregate(requests=Count("pk"))["requests"])
     sums = rows.aggregate(**{name: Sum(name) for name in _TOKENS})
     hedge_loser_tokens = sum(sum(counts(attempt)) for attempt in hedge_losers_of(rows))
-    return hedge_loser_tokens + sum(tokens or 0 for tokens in sums.values())
+    return totals.tokens + hedge_loser_tokens + sum(tokens or 0 for tokens in sums.values())

@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from gateway import store
@@ -110,6 +112,23 @@ def test_a_key_tells_what_is_left(api: Client, team_key: ApiKey) -> None:
     send(api, "POST", "keys/agent/revoke")
     assert not send(api, "GET", "keys/agent/state").json()["usable"]
     assert send(api, "GET", "keys/nobody/state").status_code == 404
+
+
+def test_a_limit_of_a_day_reads_no_more_than_an_hour_of_the_log(
+    api: Client, team_key: ApiKey
+) -> None:
+    now = timezone.now().timestamp()
+    ages = [0, 60, 1800, 3600, 9 * 3600, 23.9 * 3600, 24.1 * 3600, 30 * 3600]
+    store.write(
+        [hedged(f"req_{n}", key_id=team_key.pk, started=now - age) for n, age in enumerate(ages)]
+    )
+    with CaptureQueriesContext(connection) as queries:
+        state = send(api, "GET", "keys/agent/state").json()
+    used = {(row["metric"], row["span"]): row["used"] for row in state["limits"]}
+    assert used["tokens", "day"] == 6 * 220
+    log = [query["sql"] for query in queries if "gateway_requestlog" in query["sql"]]
+    assert log
+    assert [sql for sql in log if '"started_at" < ' not in sql] == []
 
 
 def test_health_tells_each_target(api: Client) -> None:
