@@ -75,6 +75,21 @@ def test_another_route_changes_the_panels_without_leaving(
     expect(page.locator("#claude-code")).to_contain_text("ANTHROPIC_MODEL=other")
 
 
+def test_the_list_of_clients_shows_one_pane(ada: Callable[..., Page], site: Site) -> None:
+    page = ada()
+    page.goto("/console/connect")
+    expect(page.locator("[data-panel]:visible")).to_have_count(1)
+    page.get_by_role("link", name="Zed", exact=True).click()
+    expect(page.locator("#zed")).to_contain_text("openai_compatible")
+    expect(page.locator("#zed .k").first).to_be_visible()
+    page.get_by_label("Route").select_option("demo")
+    expect(page.locator("#zed")).to_contain_text('"demo"')
+    expect(page.locator("[data-panel]:visible")).to_have_count(1)
+    # The same pane after a reload.
+    page.goto("/console/connect")
+    expect(page.locator("#panel-zed")).to_be_visible()
+
+
 def test_the_light_does_not_ask_while_nobody_looks(ada: Callable[..., Page], site: Site) -> None:
     page = ada()
     asked: list[str] = []

@@ -11,6 +11,7 @@ import tomllib
 from typing import Any
 
 import pytest
+import yaml
 from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
@@ -65,7 +66,8 @@ def test_htmx_gets_the_panels_alone(viewer: Client) -> None:
 def test_every_client_of_the_list_has_a_panel() -> None:
     wanted = (
         "Claude Code|Codex CLI|Claude Agent SDK|OpenAI SDK|Responses|Anthropic SDK|Google Gen AI|"
-        "Ollama|Vercel AI SDK|Agents SDK|LangChain|LlamaIndex|Embeddings|JavaScript|curl"
+        "Ollama|Vercel AI SDK|Agents SDK|LangChain|LlamaIndex|Embeddings|JavaScript|curl|"
+        "Cursor|Cline|Continue|Zed|Aider|Open WebUI|n8n"
     )
     names = " ".join(client.name for client in CLIENTS)
     assert [name for name in wanted.split("|") if name not in names] == []
@@ -93,6 +95,16 @@ def test_shell_texts_say_what_they_mean(name: str, monkeypatch: pytest.MonkeyPat
         ["sh", "-c", fake + shown["curl"]], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["model"] == name
+
+
+@pytest.mark.parametrize("name", ["fast", ODD])
+def test_settings_files_hold_the_name_as_a_value(name: str) -> None:
+    shown = {panel.id: panel.text for panel in panels("http://localhost:4000", name)}
+    (model,) = yaml.safe_load(shown["continue"])["models"]
+    assert (model["model"], model["apiBase"]) == (name, "http://localhost:4000/v1")
+    text = "".join(row for row in shown["zed"].splitlines() if not row.startswith("//"))
+    provider = json.loads(text)["language_models"]["openai_compatible"]["Dragoman"]
+    assert provider["available_models"][0]["name"] == name
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: apt-get install nodejs")

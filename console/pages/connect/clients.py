@@ -26,6 +26,7 @@ class Panel(NamedTuple):
     speaks: str
     text: str
     install: str
+    group: str
 
 
 def panels(base: str, route: str, key: str = "") -> list[Panel]:
@@ -36,8 +37,11 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
         "base_json": json.dumps(base, ensure_ascii=False),
         "route": _shell(route),
         "route_json": json.dumps(route, ensure_ascii=False),
+        # One line: a line break would end a comment or a row of settings.
+        "route_text": " ".join(route.split()),
+        "base_json_v1": json.dumps(f"{base}/v1", ensure_ascii=False),
     }
-    return [
+    made = [
         Panel(
             c.id,
             c.name,
@@ -45,9 +49,13 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
             title(c.speaks),
             with_key(c.text.format_map(_quote_for_language(c.language, substitutions)), KEY, key),
             c.install,
+            c.group,
         )
         for c in CLIENTS
     ]
+    # The groups in the order of their first clients.
+    groups = list(dict.fromkeys(c.group for c in CLIENTS))
+    return sorted(made, key=lambda panel: groups.index(panel.group))
 
 
 def with_key(text: str, variable: str, key: str) -> str:

@@ -1,7 +1,7 @@
 """Snippets to paste into each client: one row per client.
 
-`{base}` is the gateway's address, `{route}` a route's name quoted for a shell,
-`{route_json}` the same as JSON; the key is read from the variable `{key}`.
+`{base}` is the gateway's address, `{route}` a route's name quoted for a shell, `{route_json}`
+the same as JSON, `{route_text}` as it is; the key is read from the variable `{key}`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 class Client(NamedTuple):
     """A client: id, name, language of the example, the example, and the install command.
 
-    `speaks` is the dialect that it uses.
+    `speaks` is the dialect that it uses; `group` is its heading in the list.
     """
 
     id: str
@@ -21,8 +21,12 @@ class Client(NamedTuple):
     speaks: str
     text: str
     install: str = ""
+    group: str = "SDKs and frameworks"
 
 
+AGENTS = "Coding agents and editors"
+APPS = "Apps and automation"
+SHELL = "Command line"
 CLIENTS = (
     Client(
         "claude-code",
@@ -34,6 +38,7 @@ export ANTHROPIC_AUTH_TOKEN="${key}"
 export ANTHROPIC_MODEL={route}
 export ANTHROPIC_DEFAULT_HAIKU_MODEL={route}
 claude""",
+        group=AGENTS,
     ),
     Client(
         "codex",
@@ -44,6 +49,110 @@ claude""",
   -c 'model_providers.dragoman={{name="Dragoman", base_url="{base}/v1", """
         """env_key="{key}", wire_api="responses"}}'""",
         "npm install -g @openai/codex",
+        AGENTS,
+    ),
+    Client(
+        "cursor",
+        "Cursor",
+        "text",
+        "openai_chat",
+        """Cursor Settings > Models > API Keys
+
+OpenAI API Key            ${key}
+Override OpenAI Base URL  {base}/v1
+Add custom model          {route_text}
+
+Cursor's servers call this address, so it must be reachable from the internet.""",
+        group=AGENTS,
+    ),
+    Client(
+        "cline",
+        "Cline",
+        "text",
+        "openai_chat",
+        """Cline > Settings > API Configuration
+
+API Provider     OpenAI Compatible
+Base URL         {base}/v1
+API Key          ${key}
+Model ID         {route_text}""",
+        group=AGENTS,
+    ),
+    Client(
+        "continue",
+        "Continue",
+        "yaml",
+        "openai_chat",
+        """# ~/.continue/config.yaml; replace the variable by the key
+name: Dragoman
+version: 1.0.0
+schema: v1
+models:
+  - name: Dragoman
+    provider: openai
+    model: {route_json}
+    apiBase: {base_json_v1}
+    apiKey: "${key}"
+    roles: [chat, edit, apply]""",
+        group=AGENTS,
+    ),
+    Client(
+        "zed",
+        "Zed",
+        "json",
+        "openai_chat",
+        """// settings.json; start Zed with {key}="${key}",
+// or enter the key in its settings of LLM providers
+{{
+  "language_models": {{
+    "openai_compatible": {{
+      "Dragoman": {{
+        "api_url": {base_json_v1},
+        "available_models": [
+          {{"name": {route_json}, "display_name": {route_json}, "max_tokens": 128000}}
+        ]
+      }}
+    }}
+  }}
+}}""",
+        group=AGENTS,
+    ),
+    Client(
+        "aider",
+        "Aider",
+        "bash",
+        "openai_chat",
+        """export OPENAI_API_BASE={base}/v1
+export OPENAI_API_KEY="${key}"
+aider --model openai/{route}""",
+        "python -m pip install aider-install && aider-install",
+        AGENTS,
+    ),
+    Client(
+        "open-webui",
+        "Open WebUI",
+        "bash",
+        "openai_chat",
+        """# Routes appear in its list of models; {route_text} is one of them.
+docker run -p 3000:8080 -v open-webui:/app/backend/data \\
+  -e OPENAI_API_BASE_URL={base}/v1 \\
+  -e OPENAI_API_KEY="${key}" \\
+  ghcr.io/open-webui/open-webui:main""",
+        group=APPS,
+    ),
+    Client(
+        "n8n",
+        "n8n",
+        "text",
+        "openai_responses",
+        """Credentials > Create credential > OpenAI
+
+API Key   ${key}
+Base URL  {base}/v1
+
+Then choose the credential in the node OpenAI Chat Model, and as its model, by ID:
+{route_text}""",
+        group=APPS,
     ),
     Client(
         "curl",
@@ -54,6 +163,7 @@ claude""",
   -H "Authorization: Bearer ${key}" \\
   -H "Content-Type: application/json" \\
   -d '{{"model": {route_json}, "messages": [{{"role": "user", "content": "Say hello."}}]}}'""",
+        group=SHELL,
     ),
     Client(
         "openai-python",

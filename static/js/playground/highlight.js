@@ -26,7 +26,8 @@ function nodes(tree) {
   });
 }
 
-function colour(block, language) {
+/** Colours the code of a block, unless it is long or in another language. */
+export function colour(block, language) {
   const code = block.querySelector("code");
   const text = code.textContent;
   if (!GRAMMARS[language] || text.length > LONGEST || code.childElementCount) return;
