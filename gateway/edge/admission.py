@@ -39,8 +39,9 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot
 PREFIX = "sk-dgm-"
 _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC_CHARS, _SECRET_CHARS, _CHECKSUM_CHARS = 8, 40, 6
-# In order of precedence; clients that send two send the same value in both.
-_KEY_HEADERS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+# In order of precedence. With the first one, the others have a credential of the client for the
+# provider; otherwise, clients that send two send the same value in both.
+_KEY_HEADERS = (b"x-dragoman-key", b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 CREDENTIAL_HEADERS = frozenset(_KEY_HEADERS)
 
 
@@ -186,7 +187,11 @@ def authenticate(
     if snapshot.open:
         check_site(runtime.config, headers)
         return None
-    raise _auth_error("this API key is not valid; create one with `manage.py create_key`")
+    hint = ""
+    if any(provider.client_credential for provider in snapshot.providers.values()):
+        hint = "; with a credential of your own for the provider, send the gateway key as "
+        hint += "`x-dragoman-key`"
+    raise _auth_error(f"this API key is not valid; create one with `manage.py create_key`{hint}")
 
 
 def is_admin(runtime: Runtime, digest: bytes) -> bool:

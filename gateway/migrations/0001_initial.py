@@ -812,6 +812,7 @@ class Migration(migrations.Migration):
                 ("timeouts", models.JSONField(blank=True, default=dict)),
                 ("passthrough", models.BooleanField(blank=True, null=True)),
                 ("drop_params", models.BooleanField(default=True)),
+                ("client_credential", models.BooleanField(default=False)),
                 ("proxy", gateway.models.sealed.SealedText(blank=True)),
                 ("ca_certificates", models.TextField(blank=True)),
                 ("client_certificate", models.TextField(blank=True)),

@@ -44,6 +44,7 @@ class Provider(Limited, Budgeted, Margined, RegistryRow):
     timeouts = models.JSONField(default=dict, blank=True)
     passthrough = models.BooleanField(null=True, blank=True)
     drop_params = models.BooleanField(default=True)
+    client_credential = models.BooleanField(default=False)
     proxy = SealedText(blank=True)
     ca_certificates = models.TextField(blank=True)
     client_certificate = models.TextField(blank=True)

@@ -57,6 +57,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
         passthrough: whether requests of clients in the same dialect may pass through.
         drop_params: whether parameters that a model is known to reject are removed, and
             reported, from requests that pass through.
+        client_credential: whether a client's own credential is sent instead of this provider's.
         margin: factor from cost to charge, where neither key nor team has one.
         network: its own proxy and certificates; None for those of the process.
     """
@@ -77,6 +78,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     edits: tuple[Edit, ...] = ()
     timeouts: Timeouts = Timeouts()
     drop_params: bool = True
+    client_credential: bool = False
     limits: Limits = Limits()
     budget: Budget = Budget()
     margin: Decimal | None = None

@@ -210,6 +210,7 @@ class _Compiler:
             edits=(*preset.edits, *field_values.edits(row.edits)),
             timeouts=field_values.timeouts(Timeouts(), row.timeouts),
             drop_params=row.drop_params,
+            client_credential=_client_credential(row, auth),
             limits=limits_value(row),
             budget=budget_value(row),
             margin=row.margin,
@@ -395,3 +396,12 @@ def _preset_of(row: models.Provider) -> Preset:
 
 def _passthrough(row: models.Provider, preset: Preset) -> bool:
     return preset.passthrough if row.passthrough is None else row.passthrough
+
+
+def _client_credential(row: models.Provider, auth: str) -> bool:
+    """Whether clients' own credentials are sent. Raises ValueError if the scheme has no header."""
+    if row.client_credential and (auth == "sigv4" or AUTH[auth] is None):
+        raise ValueError(
+            f"client_credential: auth `{auth}` has no header for a client's credential"
+        )
+    return row.client_credential

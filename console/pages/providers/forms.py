@@ -76,11 +76,20 @@ class ProviderForm(NetworkForm):
 
     class Meta:
         model = Provider
-        fields = ("name", "base_url", "dialect", "auth", "credential_env", "drop_params")
+        fields = (
+            "name",
+            "base_url",
+            "dialect",
+            "auth",
+            "credential_env",
+            "drop_params",
+            "client_credential",
+        )
         labels = {
             "name": _("Name"),
             "credential_env": _("Variable"),
             "drop_params": _("Drop unsupported parameters"),
+            "client_credential": _("Send the client's own credential"),
         }
         widgets = {
             "name": forms.TextInput(attrs=CODE_INPUT),
@@ -91,6 +100,10 @@ class ProviderForm(NetworkForm):
             "drop_params": _(
                 "Removes parameters the model refuses from passed-through requests and reports "
                 "them, such as temperature for reasoning models."
+            ),
+            "client_credential": _(
+                "For clients that send the gateway key as x-dragoman-key: their Authorization or "
+                "x-api-key goes to this provider instead of its credential."
             ),
         }
 

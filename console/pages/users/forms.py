@@ -107,7 +107,7 @@ class OwnLimitsForm(forms.ModelForm):  # type: ignore[type-arg]
         }
         for name, (label, default) in texts.items():
             self.fields[name].label = label
-            self.fields[name].help_text = _("Empty: %(default)s.") % {"default": default}
+            self.fields[name].help_text = _("Default: %(default)s.") % {"default": default}
         self.fields["team"].label = _("Team or project")
         self.fields["team"].help_text = _("New keys join it: its budget and limits apply too.")
 

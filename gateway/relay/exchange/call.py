@@ -308,6 +308,7 @@ class AttemptState(msgspec.Struct, eq=False):
             if no turn lacks it.
         stores_reasoning: whether to store the response's reasoning, for clients that cannot
             send it back.
+        client_credential: the client's own credential, if it was sent; never logged.
         final_bytes: the whole response, or the last chunk of its stream, to be sent to the
             client.
     """
@@ -319,6 +320,7 @@ class AttemptState(msgspec.Struct, eq=False):
     upstream_sent_at: float = 0.0
     recalled_reasoning: Mapping[int, ReasoningState] | None = None
     stores_reasoning: bool = False
+    client_credential: str = ""
     final_bytes: bytes = b""
 
 

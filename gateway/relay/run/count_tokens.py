@@ -19,6 +19,7 @@ from gateway.providers.auth import MAKERS
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.token_count import TokenCount, count_tokens
+from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.pipeline import parse_ahead, parse_unless_passed, select_targets
 from gateway.relay.run.reply import answer_headers, decode
 from gateway.relay.run.settle import settle
@@ -89,6 +90,8 @@ async def _count_upstream(
         prepared = await offload.run(exchange.offload_size, prepare, call, exchange.route, target)
         url = runtime.request_templates.url(provider, prepared.path)
         headers = runtime.request_templates.headers(provider, prepared.headers)
+        if provider.client_credential:
+            headers = with_client_credential(call, provider, headers)
         deadlines.set_timeout(_TIMEOUT_S, "first_byte")
         if provider.auth in MAKERS:
             headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)

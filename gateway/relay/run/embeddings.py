@@ -21,6 +21,7 @@ from gateway.providers import edits as profile_edits
 from gateway.providers.auth import MAKERS
 from gateway.relay.exchange.call import Call, Client, Header
 from gateway.relay.exchange.usage_estimate import usage_of
+from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import answer_headers, decode, passed_headers_of, replace_model
 from gateway.relay.run.settle import settle
 from gateway.relay.translate.prepare import Prepared, pass_through, refuse_losses
@@ -270,6 +271,8 @@ async def _send_batch(
     provider = target.model.provider
     url = runtime.request_templates.url(provider, prepared.path)
     headers = runtime.request_templates.headers(provider, prepared.headers)
+    if provider.client_credential:
+        headers = with_client_credential(call, provider, headers)
     content = prepared.content
     async with slots:
         if provider.auth in MAKERS:

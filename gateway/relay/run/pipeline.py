@@ -29,6 +29,11 @@ from gateway.relay.exchange.reservation import CACHED
 from gateway.relay.passthrough import request as passthrough_request
 from gateway.relay.passthrough.resource_ids import ID_MARKER_END
 from gateway.relay.run import embeddings, passthrough_response
+from gateway.relay.run.client_credential import (
+    error_for_client,
+    is_fault_of_client,
+    with_client_credential,
+)
 from gateway.relay.run.hedge import race
 from gateway.relay.run.reply import passed_headers_of, reply
 from gateway.relay.run.stream import stream_response
@@ -310,6 +315,8 @@ async def attempt(
     except GatewayError as failure:
         # The error may quote the upstream's message, which may contain a key.
         error = failure.error = runtime.provider_secrets.redact(exchange.snapshot, failure.error)
+        if state.client_credential:
+            error = failure.error = error_for_client(error, state.client_credential)
         raise
     except asyncio.CancelledError:
         reason = deadlines.take_reason()
@@ -328,7 +335,10 @@ async def attempt(
         if is_watched:
             runtime.load.end_call(record.target)
         if error is not None or runtime.health:
-            _update_breaker(runtime, target, candidate.route, error, client_left=client_left)
+            if state.client_credential and is_fault_of_client(error):
+                _update_breaker(runtime, target, candidate.route, None, client_left=True)
+            else:
+                _update_breaker(runtime, target, candidate.route, error, client_left=client_left)
         if error is None and record.first_byte_ms is not None:
             usage = state.tap.usage if is_watched else None
             tokens = (usage.input or 0) + (usage.output or 0) if usage is not None else 0
@@ -406,6 +416,8 @@ async def _call_target(
         method = passthrough_request.http_method(exchange)
     elif prepared.content.find(ID_MARKER_END) >= 0:
         content = passthrough_request.to_provider_ids(runtime, exchange, target, prepared.content)
+    if provider.client_credential:
+        headers = with_client_credential(call, provider, headers)
     call.attempts[-1].dialect = prepared.dialect.name
     if call.recorder.enabled:
         recorder, state = call.recorder, exchange.passthrough_state

@@ -45,6 +45,7 @@ _COPIED_FIELDS = (
     "timeouts",
     "passthrough",
     "drop_params",
+    "client_credential",
     "ca_certificates",
     "client_certificate",
     "ssl_verify",

@@ -66,6 +66,7 @@ class ProviderDoc(msgspec.Struct, kw_only=True):
     timeouts: dict[str, float] = {}
     passthrough: bool | None = None
     drop_params: bool = True
+    client_credential: bool = False
     proxy: str = ""
     ca_certificates: str = ""
     client_certificate: str = ""

@@ -1,0 +1,125 @@
+"""A client's own credential goes to providers that allow it, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.providers.profile import Secret
+from gateway.routing.snapshot import Provider
+from tests.relay.harness import KEY, completion, gateway, provider, refusal, route, snapshot
+
+OWN = "own-credential-0123456789"
+BODY = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
+CLAUDE = {**BODY, "max_tokens": 9}
+
+
+def allowing(dialect: str = "openai_chat", **changes: Any) -> Provider:
+    return provider("one", dialect, **{"client_credential": True, **changes})
+
+
+def message() -> httpx.Response:
+    content = [{"type": "text", "text": "hello"}]
+    usage = {"input_tokens": 1, "output_tokens": 1}
+    body = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m"}
+    return httpx.Response(
+        200, json={**body, "content": content, "stop_reason": "end_turn", "usage": usage}
+    )
+
+
+async def test_an_oauth_token_of_a_native_client_stays_in_its_header(tmp_path: Path) -> None:
+    """Claude Code: `Authorization` with the token, `anthropic-beta` that names OAuth."""
+    one = allowing("anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1"))
+    headers = {
+        "authorization": f"Bearer {OWN}",
+        "x-dragoman-key": KEY,
+        "anthropic-beta": "oauth-2025-04-20",
+    }
+    async with gateway(tmp_path, snapshot(route("r", one)), one=lambda _: message()) as gw:
+        reply = await gw.post("/v1/messages", CLAUDE, headers=headers)
+        (sent,) = gw.upstreams.requests
+    assert reply.status == 200
+    assert sent.headers["authorization"] == f"Bearer {OWN}"
+    assert sent.headers["anthropic-beta"] == "oauth-2025-04-20"
+    assert not {"x-api-key", "x-dragoman-key"} & set(sent.headers)
+
+
+async def test_a_client_of_another_api_has_its_key_moved_to_the_providers_header(
+    tmp_path: Path,
+) -> None:
+    one = allowing("anthropic_messages", auth="x-api-key", credential=Secret("provider-key-1"))
+    headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
+    async with gateway(tmp_path, snapshot(route("r", one)), one=lambda _: message()) as gw:
+        await gw.post("/v1/chat/completions", BODY, headers=headers)
+        (sent,) = gw.upstreams.requests
+    assert sent.headers["x-api-key"] == OWN
+    assert "authorization" not in sent.headers
+
+
+@pytest.mark.parametrize(
+    ("allowed", "headers"),
+    [
+        (False, {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}),
+        (True, {}),
+        (True, {"x-dragoman-key": KEY, "authorization": ""}),
+    ],
+    ids=["not allowed", "no gateway key of its own", "none sent"],
+)
+async def test_otherwise_the_providers_own_credential_is_sent(
+    tmp_path: Path, allowed: bool, headers: dict[str, str]
+) -> None:
+    one = allowing(client_credential=allowed, credential=Secret("provider-key-1"))
+    async with gateway(tmp_path, snapshot(route("r", one)), one=lambda _: completion()) as gw:
+        await gw.post("/v1/chat/completions", BODY, headers=headers)
+        (sent,) = gw.upstreams.requests
+    assert sent.headers["authorization"] == "Bearer provider-key-1"
+
+
+async def test_without_any_credential_the_error_says_what_to_send(tmp_path: Path) -> None:
+    one = snapshot(route("r", allowing(credential=Secret(""))))
+    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY)
+        assert not gw.upstreams.requests
+    assert reply.status == 401
+    assert "x-dragoman-key" in reply.json()["error"]["message"]
+
+
+async def test_without_the_gateway_key_the_error_names_its_header(tmp_path: Path) -> None:
+    one = snapshot(route("r", allowing()))
+    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY, key=OWN)
+    assert reply.status == 401
+    assert "send the gateway key as `x-dragoman-key`" in reply.json()["error"]["message"]
+
+
+async def test_the_log_has_no_credential_even_if_the_provider_repeats_it(tmp_path: Path) -> None:
+    one = snapshot(route("r", allowing()), log_bodies=True)
+    headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
+    answer = lambda _: completion(f"you sent {OWN}")  # noqa: E731
+    async with gateway(tmp_path, one, one=answer) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
+        entry = await gw.entry()
+    assert reply.status == 200
+    assert entry.bodies is not None
+    assert b"you sent *****" in (entry.bodies.upstream_response or b"")
+    assert OWN not in repr(entry)
+    assert OWN not in repr(msgspec.structs.asdict(entry.bodies))
+    assert entry.bodies.client_headers["authorization"] == "***"
+
+
+async def test_a_rejected_credential_is_the_clients_error_and_opens_no_circuit(
+    tmp_path: Path,
+) -> None:
+    one = snapshot(route("r", allowing(credential=Secret("provider-key-1"))))
+    headers = {"authorization": f"Bearer {OWN}", "x-dragoman-key": KEY}
+    answers = [refusal(401, f"token {OWN} is expired"), refusal(429, "slow"), completion()]
+    async with gateway(tmp_path, one, one=lambda _: answers.pop(0)) as gw:
+        reply = await gw.post("/v1/chat/completions", BODY, headers=headers)
+        assert reply.status == 401
+        assert OWN.encode() not in reply.body
+        await gw.post("/v1/chat/completions", BODY, headers=headers)
+        assert (await gw.post("/v1/chat/completions", BODY, headers=headers)).status == 200
