@@ -13,7 +13,8 @@ from gateway.models.cost import MAX_MARGIN
 from gateway.models.limits import BUDGETS, LIMITS
 
 
-def _usd_field(label: Any) -> forms.DecimalField:
+def usd_field(label: Any) -> forms.DecimalField:
+    """A field for an amount of US dollars."""
     return forms.DecimalField(
         label=label,
         required=False,
@@ -66,10 +67,10 @@ def margin_field() -> forms.DecimalField:
 class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
     """Budgets in US dollars: daily, weekly, monthly and total."""
 
-    budget_day_usd = _usd_field(_("Daily (USD)"))
-    budget_week_usd = _usd_field(_("Weekly (USD)"))
-    budget_month_usd = _usd_field(_("Monthly (USD)"))
-    budget_total_usd = _usd_field(_("Total (USD)"))
+    budget_day_usd = usd_field(_("Daily (USD)"))
+    budget_week_usd = usd_field(_("Weekly (USD)"))
+    budget_month_usd = usd_field(_("Monthly (USD)"))
+    budget_total_usd = usd_field(_("Total (USD)"))
     budget_soft_percent = forms.IntegerField(
         label=_("Warn at (%)"),
         required=False,

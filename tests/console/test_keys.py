@@ -302,3 +302,22 @@ def test_the_list_names_the_team_and_the_user_of_a_key(admin: Client) -> None:
     row.team, row.user = Team.objects.create(name="blue"), "mira"
     row.save()
     assert "· blue · mira" in text(admin.get(reverse("keys")))
+
+
+def test_limits_of_end_users_are_saved_and_others_kept(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("eve"))
+    key, _ = store.create_key("app")
+    key.end_user_limits = {"concurrency": 2}
+    key.save()
+    url = reverse("key-edit", args=[key.pk])
+    typed = {"name": "app", "scope": "all", "each_rpm": "5", "each_month_usd": "2.50"}
+    assert client.post(url, typed).status_code == 302
+    key.refresh_from_db()
+    assert key.end_user_limits == {"concurrency": 2, "requests_per_minute": 5}
+    assert key.end_user_budget == {"month_usd": "2.5"}
+    value = next(iter(store.load_snapshot().keys.values()))
+    assert value.end_user_budget.month_usd == Decimal("2.5")
+    assert 'value="2.5"' in client.get(url).content.decode()
+    client.post(url, {**typed, "each_rpm": "", "each_month_usd": ""})
+    key.refresh_from_db()
+    assert (key.end_user_limits, key.end_user_budget) == ({"concurrency": 2}, {})

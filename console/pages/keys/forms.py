@@ -9,7 +9,13 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from console.limit_fields import BudgetFields, LimitFields, trim_decimals
+from console.limit_fields import (
+    BudgetFields,
+    LimitFields,
+    limit_field,
+    trim_decimals,
+    usd_field,
+)
 from console.pages.guardrails.forms import GuardrailChoiceField
 from gateway.models import ApiKey, Route
 from gateway.models.limits import BUDGETS, LIMITS
@@ -32,6 +38,9 @@ _GRACE_CHOICES = (
 _BODIES_CHOICES = (("", _("Use the route and global settings")), ("yes", _("Yes")), ("no", _("No")))
 _DATETIME_FORMAT = "%Y-%m-%dT%H:%M"
 MAX_PATTERNS = 200
+# Fields of each end user -> the limit, and the budget.
+_END_USER_LIMITS = {"each_rpm": "requests_per_minute", "each_tpm": "tokens_per_minute"}
+_END_USER_BUDGETS = {"each_day_usd": "day_usd", "each_month_usd": "month_usd"}
 
 
 class KeyForm(BudgetFields, LimitFields):
@@ -75,6 +84,11 @@ class KeyForm(BudgetFields, LimitFields):
         help_text=_("Prompts and responses of requests with this key."),
     )
 
+    each_rpm = limit_field(_("Requests per minute"))
+    each_tpm = limit_field(_("Tokens per minute"))
+    each_day_usd = usd_field(_("Daily (USD)"))
+    each_month_usd = usd_field(_("Monthly (USD)"))
+
     class Meta:
         model = ApiKey
         fields = ("name", "expires_at", "team", "user", *BUDGETS, "margin", *LIMITS)
@@ -101,6 +115,32 @@ class KeyForm(BudgetFields, LimitFields):
             "tags": ", ".join(_string_items(self.instance.tags)),
             "guardrails": _string_items(self.instance.guardrails),
             "bodies": "" if bodies is None else "yes" if bodies else "no",
+        }
+        stored = (
+            (_END_USER_LIMITS, self.instance.end_user_limits),
+            (_END_USER_BUDGETS, self.instance.end_user_budget),
+        )
+        for columns, values in stored:
+            self.initial |= {name: values.get(field) for name, field in columns.items()}
+
+    @property
+    def end_user_fields(self) -> list[forms.BoundField]:
+        """The fields of limits and budgets of each end user, for the page."""
+        return [self[name] for name in (*_END_USER_LIMITS, *_END_USER_BUDGETS)]
+
+    def _of_end_users(self) -> dict[str, dict[str, Any]]:
+        """The columns of end users; values that are not displayed are unchanged."""
+        entered = self.cleaned_data
+        limits = self.instance.end_user_limits | {
+            field: entered[name] for name, field in _END_USER_LIMITS.items()
+        }
+        budget = self.instance.end_user_budget | {
+            field: None if entered[name] is None else f"{entered[name].normalize():f}"
+            for name, field in _END_USER_BUDGETS.items()
+        }
+        return {
+            "end_user_limits": {name: value for name, value in limits.items() if value},
+            "end_user_budget": {name: value for name, value in budget.items() if value is not None},
         }
 
     def clean_expires_at(self) -> Any:
@@ -159,6 +199,7 @@ class KeyForm(BudgetFields, LimitFields):
             "tags": tags,
             "guardrails": self.cleaned_data["guardrails"],
             "log_bodies": self._log_bodies(),
+            **self._of_end_users(),
         }
 
     def _routes(self) -> list[str]:
@@ -173,6 +214,8 @@ class KeyForm(BudgetFields, LimitFields):
         self.instance.tags = self.cleaned_data["tags"]
         self.instance.guardrails = self.cleaned_data["guardrails"]
         self.instance.log_bodies = self._log_bodies()
+        for name, value in self._of_end_users().items():
+            setattr(self.instance, name, value)
         saved: ApiKey = super().save(commit=commit)
         return saved
 
