@@ -1,0 +1,1 @@
+"""Configuration files of clients, for `dragoman connect`."""

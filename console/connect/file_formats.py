@@ -1,0 +1,130 @@
+"""Sets values in the text of a configuration file; everything else in it stays as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import tomlkit
+import yaml
+from tomlkit.exceptions import TOMLKitError
+
+_BEGIN, _END = "# dragoman: begin", "# dragoman: end"
+_BLOCK = re.compile(rf"^[ ]*{_BEGIN}\n.*?^[ ]*{_END}\n", re.M | re.S)
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/@~+=-]*")
+_MODELS = re.compile(r"^models:[ ]*(?:\[\])?[ ]*(?:#.*)?\n", re.M)
+_FIRST_ITEM = re.compile(r"(?:[ ]*(?:#.*)?\n)*(?P<indent>[ ]*)- ")
+
+
+class UnreadableFile(Exception):
+    """A file that cannot be changed; the message says why."""
+
+
+def set_json(text: str, values: Mapping[str, Any]) -> str:
+    """Set nested values of a JSON object. Raises UnreadableFile."""
+    try:
+        document = json.loads(text) if text.strip() else {}
+    except ValueError as error:
+        raise UnreadableFile(f"it is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise UnreadableFile("it is not a JSON object")
+    _merge(document, values)
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def set_toml(text: str, values: Mapping[str, Any]) -> str:
+    """Set nested values of a TOML file. Raises UnreadableFile."""
+    try:
+        document = tomlkit.parse(text)
+        _merge(document, values)
+    except TOMLKitError as error:
+        raise UnreadableFile(f"it is not TOML: {error}") from None
+    return tomlkit.dumps(document)
+
+
+def set_variables(text: str, values: Mapping[str, str]) -> str:
+    """Set variables of a `.env` file."""
+    for name, value in values.items():
+        line = re.compile(rf"^(?:export[ ]+)?{re.escape(name)}[ ]*=.*\n?", re.M)
+        quoted = value if _PLAIN.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+        text = _replace_line(text, line, f"{name}={quoted}\n")
+    return text
+
+
+def set_yaml_keys(text: str, values: Mapping[str, str]) -> str:
+    """Set keys of a YAML mapping that have texts as values. Raises UnreadableFile."""
+    for name, value in values.items():
+        line = re.compile(rf"^{re.escape(name)}:.*\n?", re.M)
+        text = _replace_line(text, line, f"{name}: {json.dumps(value)}\n")
+    _load_yaml(text)
+    return text
+
+
+def set_yaml_item(text: str, item: Mapping[str, Any], *, key: str = "") -> str:
+    """Set the one item of ours in a YAML list: the document, or the list `models` of a mapping.
+
+    The item stands between two comments, by which it is found again. Raises UnreadableFile.
+    """
+    text = _BLOCK.sub("", text)
+    others = _list_items(text, key)
+    text = _with_models(text, item) if key else _ended(text) + _block(item, "")
+    items = _list_items(text, key)
+    items.remove(dict(item)) if dict(item) in items else items.append(item)
+    if items != others:
+        raise UnreadableFile("the list of models has an unexpected form")
+    return text
+
+
+def _list_items(text: str, key: str) -> list[Any]:
+    document = _load_yaml(text)
+    items = document.get(key) if key and isinstance(document, dict) else document
+    if items is not None and not isinstance(items, list):
+        raise UnreadableFile("the list of models has an unexpected form")
+    return items or []
+
+
+def _with_models(text: str, item: Mapping[str, Any]) -> str:
+    match = _MODELS.search(_ended(text))
+    if match is None:
+        return f"{_ended(text)}models:\n{_block(item, '  ')}"
+    text, end = _ended(text), match.end()
+    first = _FIRST_ITEM.match(text, end)
+    indent = first["indent"] if first is not None else "  "
+    return f"{text[: match.start()]}models:\n{_block(item, indent)}{text[end:]}"
+
+
+def _block(item: Mapping[str, Any], indent: str) -> str:
+    lines = [f"{name}: {json.dumps(value)}" for name, value in item.items()]
+    body = [f"- {lines[0]}", *(f"  {line}" for line in lines[1:])]
+    return "".join(f"{indent}{line}\n" for line in (_BEGIN, *body, _END))
+
+
+def _replace_line(text: str, line: re.Pattern[str], new: str) -> str:
+    if line.search(text) is None:
+        return _ended(text) + new
+    return line.sub(lambda _: new, text, count=1)
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else text + "\n"
+
+
+def _load_yaml(text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = getattr(error, "problem", None) or "a syntax error"
+        raise UnreadableFile(f"it is not YAML: {reason}") from None
+
+
+def _merge(target: Any, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            if not isinstance(target.get(name), Mapping):
+                document = isinstance(target, tomlkit.TOMLDocument)
+                target[name] = tomlkit.table(is_super_table=True) if document else {}
+            _merge(target[name], value)
+        else:
+            target[name] = value

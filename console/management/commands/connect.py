@@ -1,0 +1,137 @@
+"""`manage.py connect`: configure a client of this machine for the gateway."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.management.base import BaseCommand, CommandError
+from platformdirs import user_state_dir
+
+from console.connect.changes import Backups, Change, plan
+from console.connect.clients import CLIENTS, Client, Connection
+from console.connect.file_formats import UnreadableFile
+from console.connect.gateway_check import GatewayError, call_model, list_models
+from console.shell import quote
+
+BASE_URL = "http://localhost:4000"
+# Variables of a client's environment, not settings of the server.
+BASE_URL_VARIABLE, KEY_VARIABLE = "DRAGOMAN_BASE_URL", "DRAGOMAN_API_KEY"
+MAX_LISTED = 20
+_KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
+_MODEL = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
+
+
+class Command(BaseCommand):
+    """Exit status: 0 on success, 1 if nothing could be done, 2 for bad input."""
+
+    help = "Print or write the configuration that connects a client to the gateway."
+    # Needs neither the database nor the server's settings.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options of `connect`."""
+        parser.add_argument("client", nargs="?", choices=CLIENTS, help="the client to connect")
+        parser.add_argument("--base-url", help=f"base URL of the gateway (default: {BASE_URL})")
+        parser.add_argument("--key", help="gateway key (default: $DRAGOMAN_API_KEY)")
+        parser.add_argument("--model", help="model or route (default: the only one of the key)")
+        parser.add_argument("--write", action="store_true", help="change the client's files")
+        parser.add_argument("--undo", action="store_true", help="restore the client's files")
+        parser.add_argument("--yes", action="store_true", help="do not ask")
+        parser.add_argument("--no-check", action="store_true", help="do not call the gateway")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Print, write or restore the configuration."""
+        name = options["client"]
+        if name is None:
+            for key, client in CLIENTS.items():
+                self.stdout.write(f"{key.ljust(12)} {client.title.ljust(12)} {client.docs}")
+            return
+        backups = Backups(Path(user_state_dir("dragoman", appauthor=False)) / "connect", name)
+        try:
+            if options["undo"]:
+                self._undo(backups, yes=options["yes"])
+            else:
+                self._connect(CLIENTS[name], backups, options)
+        except UnreadableFile as error:
+            raise CommandError(str(error)) from None
+        except OSError as error:
+            raise CommandError(f"{error.filename}: {error.strerror}") from None
+
+    def _connect(self, client: Client, backups: Backups, options: dict[str, Any]) -> None:
+        connection = _read_connection(options)
+        changes = [change for change in plan(client.files(connection)) if change.needed]
+        for change in changes:
+            self.stdout.write(change.diff(connection.key))
+        if changes and not options["write"]:
+            self.stdout.write("Nothing was written. Add --write to change these files.")
+        elif changes:
+            self._write(changes, backups, yes=options["yes"])
+        elif client.files(connection):
+            self.stdout.write(f"{client.title} is already configured.")
+        variables = client.variables(connection)
+        if variables:
+            self.stdout.write(f"{client.title} reads these variables of its environment:\n")
+            for name, value in variables.items():
+                self.stdout.write(f"export {name}={quote(value)}")
+        if not options["no_check"]:
+            try:
+                call_model(connection, client.dialect)
+            except GatewayError as error:
+                raise CommandError(f"the gateway refused the check: {error}") from None
+            self.stdout.write(f"Checked: {connection.model} answers at {connection.base_url}.")
+
+    def _write(self, changes: list[Change], backups: Backups, *, yes: bool) -> None:
+        if not yes and not self._confirmed("Write these files?"):
+            raise CommandError("nothing was written")
+        backups.write(changes)
+        for change in changes:
+            self.stdout.write(f"Wrote {change.path}")
+        self.stdout.write("`dragoman connect CLIENT --undo` restores the files.")
+
+    def _undo(self, backups: Backups, *, yes: bool) -> None:
+        restored = backups.restore(force=yes)
+        if not restored:
+            raise CommandError("there is nothing to undo: this command changed no file")
+        for path in restored:
+            self.stdout.write(f"Restored {path}")
+
+    def _confirmed(self, question: str) -> bool:
+        if not sys.stdin.isatty():
+            raise CommandError("add --yes to write without a terminal", returncode=2)
+        return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _read_connection(options: dict[str, Any]) -> Connection:
+    base_url = options["base_url"] or os.environ.get(BASE_URL_VARIABLE) or BASE_URL
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise CommandError("--base-url must begin with http:// or https://", returncode=2)
+    base_url = base_url.rstrip("/").removesuffix("/v1")
+    key = options["key"] or os.environ.get(KEY_VARIABLE) or ""
+    if not key:
+        raise CommandError("set --key or DRAGOMAN_API_KEY to a gateway key", returncode=2)
+    if not _KEY.fullmatch(key):
+        raise CommandError("--key: a gateway key has no spaces or quotes", returncode=2)
+    model = options["model"] or _only_model(Connection(base_url, key, ""))
+    if not _MODEL.fullmatch(model):
+        raise CommandError("--model must be a name of at most 200 characters", returncode=2)
+    return Connection(base_url, key, model)
+
+
+def _only_model(connection: Connection) -> str:
+    try:
+        models = list_models(connection)
+    except GatewayError as error:
+        raise CommandError(str(error)) from None
+    if len(models) == 1:
+        return models[0]
+    if not models:
+        raise CommandError("the key has no models: add a provider or a route", returncode=2)
+    listed = ", ".join(models[:MAX_LISTED]) + (", ..." if len(models) > MAX_LISTED else "")
+    raise CommandError(f"choose a model with --model: {listed}", returncode=2)

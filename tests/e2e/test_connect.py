@@ -1,0 +1,34 @@
+"""`dragoman connect` on a live gateway: the check is made in each client's API."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from console.connect.clients import CLIENTS
+from tests.e2e.rig import Rig
+
+pytestmark = pytest.mark.e2e
+
+
+def connect(rig: Rig, client: str, capsys: pytest.CaptureFixture[str], **options: str) -> str:
+    address = {"base_url": rig.gateway.url, "key": rig.gateway.key}
+    call_command("connect", client, **{**address, **options})
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_client_is_checked_in_its_own_api(
+    rig: Rig, client: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = connect(rig, client, capsys, model="claude-sonnet-4-5")
+    assert f"Checked: claude-sonnet-4-5 answers at {rig.gateway.url}." in said
+
+
+def test_what_is_wrong_is_told(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(CommandError, match=r"refused the check: HTTP 404: .*`nobody`"):
+        connect(rig, "claude-code", capsys, model="nobody")
+    with pytest.raises(CommandError, match="HTTP 401"):
+        connect(rig, "codex", capsys, key="sk-nobody")
+    with pytest.raises(CommandError, match=r"choose a model with --model: .*claude-sonnet-4-5"):
+        connect(rig, "codex", capsys)
