@@ -155,6 +155,7 @@ def _audit_snapshot(user: User) -> dict[str, Any]:
         "role": stored_role(user),
         **_limits_snapshot(user),
         "two_factor": two_factor_kinds(user),
+        "connected": is_connected(user),
         "active": user.is_active,
         "bodies": user.user_permissions.filter(pk=_grant().pk).exists(),
         "password": user.password,
@@ -167,6 +168,14 @@ def two_factor_kinds(user: User) -> list[str]:
         return []
     rows = apps.get_model("mfa", "Authenticator")._default_manager.filter(user=user)
     return sorted(rows.values_list("type", flat=True))
+
+
+def is_connected(user: User) -> bool:
+    """Whether a user can sign in through the identity provider."""
+    if not settings.SSO_INSTALLED:
+        return False
+    rows = apps.get_model("socialaccount", "SocialAccount")._default_manager.filter(user=user)
+    return bool(rows.exists())
 
 
 def remove_two_factor(user: User) -> None:

@@ -126,7 +126,7 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def get_connect_redirect_url(self, request: HttpRequest, socialaccount: Any) -> str:
         """Where to go after an account was connected."""
-        return reverse("password")
+        return reverse("mfa_index")
 
     def get_requests_session(self) -> requests.Session:
         """A client whose calls do not wait longer than a person would."""

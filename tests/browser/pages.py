@@ -86,5 +86,8 @@ PLACES = (
     Place("connect", "/console/connect"),
     Place("import", "/console/import"),
     Place("password", "/console/password"),
+    Place("own", "/console/own"),
+    Place("own-key-add", "/console/own/keys/add"),
+    Place("security", "/console/security"),
     Place("refused", "/console/users", "vic"),
 )

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from allauth.socialaccount.models import SocialAccount
 from django.contrib.auth.models import User
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
@@ -103,6 +104,28 @@ def test_an_account_of_the_same_name_is_not_taken_over(client: Client, provider:
     sign_in(client)
     assert client.get("/console/").status_code == 403
     assert sorted(User.objects.values_list("username", flat=True)) == ["Ada-2", "ada"]
+
+
+def test_an_account_is_connected_by_its_owner_alone(client: Client, provider: Provider) -> None:
+    ada = User.objects.get(username="ada")
+    stranger = Client()
+    sign_in(stranger, process="connect")
+    assert stranger.get(reverse("mfa_index")).status_code == 302, "not signed in"
+    assert not SocialAccount.objects.exists()
+    client.force_login(ada)
+    assert "process=connect" in text(client.get(reverse("mfa_index")))
+    assert sign_in(client, process="connect").headers["Location"] == reverse("mfa_index")
+    assert "connected" in text(client.get(reverse("mfa_index")))
+    browser = Client()
+    assert sign_in(browser).headers["Location"] == reverse("overview")
+    assert User.objects.count() == 1
+    client.post(reverse("security-disconnect"))
+    assert SocialAccount.objects.exists(), "ada has no password"
+    ada.set_password("correct horse battery")
+    ada.save()
+    client.force_login(ada)
+    client.post(reverse("security-disconnect"))
+    assert not SocialAccount.objects.exists()
 
 
 def test_groups_decide_role_and_team_at_each_sign_in(

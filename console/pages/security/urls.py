@@ -10,6 +10,7 @@ urlpatterns = [
     path("sign-in/two-factor", views.authenticate, name="mfa_authenticate"),
     path("sign-in/passkey", views.login_with_passkey, name="mfa_login_webauthn"),
     path("security", views.security, name="mfa_index"),
+    path("security/disconnect", views.disconnect, name="security-disconnect"),
     path("security/passkeys", views.security, name="mfa_list_webauthn"),
     path("security/passkeys/add", views.add_passkey, name="mfa_add_webauthn"),
     path("security/passkeys/<int:pk>/remove", views.remove_passkey, name="mfa_remove_webauthn"),

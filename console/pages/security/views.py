@@ -12,6 +12,8 @@ from allauth.mfa.base import views as base_views
 from allauth.mfa.recovery_codes import views as recovery_views
 from allauth.mfa.totp import views as totp_views
 from allauth.mfa.webauthn import views as webauthn_views
+from allauth.socialaccount.models import SocialAccount
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.models import User
 from django.http import HttpRequest, HttpResponse
@@ -19,6 +21,7 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST
 
 from console.access import View, public, signed_in
 from console.accounts import audit_changes
@@ -27,6 +30,19 @@ from console.pages.session.views import sign_in_problem
 
 # Wrong codes, passkeys and passwords of one person in ten minutes.
 MAX_ATTEMPTS = 5
+
+
+@require_POST
+@signed_in
+def disconnect(request: HttpRequest) -> HttpResponse:
+    """Remove the account of the identity provider, if the user can sign in by password."""
+    user = cast("User", request.user)
+    if user.has_usable_password():
+        with audit_changes(user):
+            SocialAccount.objects.filter(user=user).delete()
+    else:
+        messages.error(request, _("Set a password first: you could no longer sign in."))
+    return redirect("mfa_index")
 
 
 def _own(view: Callable[..., Any]) -> View:
@@ -107,7 +123,16 @@ def _forget_attempts(user: User) -> None:
     Throttle.objects.clear([f"two-factor:{user.pk}"])
 
 
-security = _own(base_views.index)
+class _Security(base_views.IndexView):  # type: ignore[misc]
+    """The page, with the account of the identity provider."""
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        connected = SocialAccount.objects.filter(user=self.request.user).exists()
+        context: dict[str, Any] = super().get_context_data(**kwargs)
+        return {**context, "oidc": settings.OIDC, "connected": connected}
+
+
+security = _own(_Security.as_view())
 activate_codes = _own(totp_views.activate_totp)
 deactivate_codes = _own(totp_views.deactivate_totp)
 recovery_codes = _own(recovery_views.view_recovery_codes)
