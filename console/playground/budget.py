@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from gateway.models import RequestLog
+from gateway.store.hedge_losers import hedge_losers_of
 
 # `key_prefix` of these calls in the request log.
 PLAYGROUND_KEY_PREFIX = "playground"
@@ -39,7 +40,8 @@ def spent_usd(owner: int) -> Decimal:
         started_at__gte=midnight,
         session__startswith=session_prefix(owner),
     )
-    return rows.aggregate(total=Sum("cost_usd"))["total"] or Decimal(0)
+    lost = sum((attempt.cost_usd or Decimal(0) for attempt in hedge_losers_of(rows)), Decimal(0))
+    return lost + (rows.aggregate(total=Sum("cost_usd"))["total"] or Decimal(0))
 
 
 def remaining_usd(owner: int) -> Decimal:

@@ -25,6 +25,7 @@ from console.playground.events import (
 )
 from console.playground.plan_parser import parse
 from gateway.models import RequestLog
+from gateway.relay.exchange.log_record import HEDGE_LOSER
 
 pytestmark = pytest.mark.django_db
 
@@ -220,12 +221,16 @@ def test_what_is_spent_counts_for_its_person_and_day(ada: User, vic: User) -> No
     prefix = budget.session_prefix(ada.pk)
     spent("1.5", prefix + "run-1-A")
     spent("0.25", prefix + "run-1-B", outcome="client_closed")
+    # A replay on a route that asked a second target: both are paid.
+    loser = {"target": "p/m", "provider": "p", "model": "m", "dialect": "openai_chat"}
+    loser |= {"error_kind": HEDGE_LOSER, "cost_usd": "0.5"}
+    spent("0.75", prefix + "replay", key_prefix="replay", attempts=[loser])
     spent("9", prefix + "run-0-A", started_at=yesterday)
     spent("9", prefix + "run-2-A", key_prefix="sk-dgm-x")
     spent("2", budget.session_prefix(vic.pk) + "run-3-A")
     spent("2", f"playground-{ada.pk}0-run-4-A")
-    assert budget.spent_usd(ada.pk) == Decimal("1.75")
-    assert budget.remaining_usd(ada.pk) == Decimal("3.25")
+    assert budget.spent_usd(ada.pk) == Decimal("3")
+    assert budget.remaining_usd(ada.pk) == Decimal("2")
     assert budget.remaining_usd(vic.pk) == Decimal(3)
 
 
