@@ -20,7 +20,7 @@ from gateway import store
 from gateway.canon.errors import KINDS
 from gateway.dialects import DIALECTS
 from gateway.edge.endpoints import ENDPOINTS
-from gateway.relay.exchange.log_record import Attempt, Bodies, LogRecord
+from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, Bodies, LogRecord
 
 sent = msgspec.json.encode({"model": "a-route-with-a-long-name", "messages": [{"role": "user", "content": "Hi"}]})
 got = msgspec.json.encode({"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}]})
@@ -53,7 +53,7 @@ tried = [
     attempt("a-model-with-a-long-name" * 4, status=529, error_kind="overloaded", error="x" * 900, ended_ms=900.0),
     attempt("gpt-5", started_ms=900.0, first_byte_ms=1000.0, ended_ms=61234.5, status=200),
 ]
-lost = [attempt("gpt-5", error_kind="hedge_lost", input_tokens=9, cost_usd=usd, charged_usd=usd), tried[2]]
+lost = [attempt("gpt-5", error_kind=HEDGE_LOSER, input_tokens=9, cost_usd=usd, charged_usd=usd), tried[2]]
 changed = [{"field": "messages[0].content[0].cache_control", "action": "dropped", "note": "no equivalent " * 20}]
 kinds = {
     "attempts": {"attempts": tried, "passthrough": True},
@@ -88,7 +88,7 @@ _CUT = """() => {
     const pane = document.querySelector("#detail").getBoundingClientRect();
     const cut = [...document.querySelectorAll("#detail .d-head *")].filter((e) => {
         const box = e.getBoundingClientRect();
-        if (!box.width || e.closest(".sr, svg, .menu > div, .trunc *")) return false;
+        if (!box.width || e.closest(".sr, svg, .menu > :not(summary), .trunc *")) return false;
         return box.right > Math.min(innerWidth, pane.right) + 1 || box.left < pane.left - 1;
     });
     const close = [...document.querySelectorAll("#detail [data-close-detail], #detail .d-back a")];

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from gateway import store
 from gateway.accounting.bills import BilledLine, import_bill, read_csv, reconcile
 from gateway.models import BillLine, Change, RequestLog
-from gateway.relay.exchange.log_record import Attempt, LogRecord
+from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db
@@ -114,7 +114,7 @@ def test_what_may_explain_a_difference_is_counted() -> None:
         provider="openai",
         model="gpt-5",
         dialect="openai_chat",
-        error_kind="hedge_lost",
+        error_kind=HEDGE_LOSER,
         cost_usd=Decimal("0.25"),
     )
     broken = Attempt(
@@ -165,7 +165,7 @@ def failed_attempts(count: int) -> list[LogRecord]:
                     dialect="openai_chat",
                     status=draw.choice([None, 200, 503]),
                     first_byte_ms=draw.choice([None, 12.0]),
-                    error_kind=draw.choice([None, "hedge_lost", "upstream_error"]),
+                    error_kind=draw.choice([None, HEDGE_LOSER, "upstream_error"]),
                     cost_usd=draw.choice([None, None, Decimal("0.0000012345"), Decimal(0)]),
                 )
                 for _ in range(draw.randint(1, 3))
