@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from django.core.management.base import BaseCommand, CommandError
 from platformdirs import user_state_dir
@@ -17,13 +15,14 @@ from console.connect.changes import Backups, Change, plan
 from console.connect.clients import CLIENTS, Client, Connection
 from console.connect.file_formats import UnreadableFile
 from console.connect.gateway_check import GatewayError, call_model, list_models
+from console.management.gateway_options import (
+    BAD_INPUT,
+    add_gateway_options,
+    read_gateway_options,
+)
 from console.shell import quote
 
-BASE_URL = "http://localhost:4000"
-# Variables of a client's environment, not settings of the server.
-BASE_URL_VARIABLE, KEY_VARIABLE = "DRAGOMAN_BASE_URL", "DRAGOMAN_API_KEY"
 MAX_LISTED = 20
-_KEY = re.compile(r"[A-Za-z0-9_.~+/=-]+")
 _MODEL = re.compile(r"[^\x00-\x1f\x7f]{1,200}")
 
 
@@ -37,8 +36,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `connect`."""
         parser.add_argument("client", nargs="?", choices=CLIENTS, help="the client to connect")
-        parser.add_argument("--base-url", help=f"base URL of the gateway (default: {BASE_URL})")
-        parser.add_argument("--key", help="gateway key (default: $DRAGOMAN_API_KEY)")
+        add_gateway_options(parser)
         parser.add_argument("--model", help="model or route (default: the only one of the key)")
         parser.add_argument("--write", action="store_true", help="change the client's files")
         parser.add_argument("--undo", action="store_true", help="restore the client's files")
@@ -103,24 +101,15 @@ class Command(BaseCommand):
 
     def _confirmed(self, question: str) -> bool:
         if not sys.stdin.isatty():
-            raise CommandError("add --yes to write without a terminal", returncode=2)
+            raise CommandError("add --yes to write without a terminal", returncode=BAD_INPUT)
         return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 
 def _read_connection(options: dict[str, Any]) -> Connection:
-    base_url = options["base_url"] or os.environ.get(BASE_URL_VARIABLE) or BASE_URL
-    parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise CommandError("--base-url must begin with http:// or https://", returncode=2)
-    base_url = base_url.rstrip("/").removesuffix("/v1")
-    key = options["key"] or os.environ.get(KEY_VARIABLE) or ""
-    if not key:
-        raise CommandError("set --key or DRAGOMAN_API_KEY to a gateway key", returncode=2)
-    if not _KEY.fullmatch(key):
-        raise CommandError("--key: a gateway key has no spaces or quotes", returncode=2)
+    base_url, key = read_gateway_options(options)
     model = options["model"] or _only_model(Connection(base_url, key, ""))
     if not _MODEL.fullmatch(model):
-        raise CommandError("--model must be a name of at most 200 characters", returncode=2)
+        raise CommandError("--model must be a name of at most 200 characters", returncode=BAD_INPUT)
     return Connection(base_url, key, model)
 
 
@@ -132,6 +121,6 @@ def _only_model(connection: Connection) -> str:
     if len(models) == 1:
         return models[0]
     if not models:
-        raise CommandError("the key has no models: add a provider or a route", returncode=2)
+        raise CommandError("the key has no models: add a provider or a route", returncode=BAD_INPUT)
     listed = ", ".join(models[:MAX_LISTED]) + (", ..." if len(models) > MAX_LISTED else "")
-    raise CommandError(f"choose a model with --model: {listed}", returncode=2)
+    raise CommandError(f"choose a model with --model: {listed}", returncode=BAD_INPUT)

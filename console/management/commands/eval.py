@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
@@ -25,11 +23,14 @@ from console.evaluate.definition import (
 from console.evaluate.file_format import load_file
 from console.evaluate.report import SUMMARY_COLUMNS, Report, percent
 from console.evaluation_runs.remote import Gateway, Unreachable, run_evaluation
+from console.management.gateway_options import (
+    BAD_INPUT,
+    add_gateway_options,
+    print_progress,
+    read_gateway_options,
+)
 
-BASE_URL = "http://localhost:4000"
-# Variables of a client's environment, not settings of the server.
-BASE_URL_VARIABLE, KEY_VARIABLE = "DRAGOMAN_BASE_URL", "DRAGOMAN_API_KEY"
-FAILED, BAD_INPUT = 1, 2
+FAILED = 1
 RENDERERS = {
     "csv": reports.as_csv,
     "json": lambda report: reports.as_json(report).decode() + "\n",
@@ -47,8 +48,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options of `eval`."""
         parser.add_argument("file", type=Path, help="YAML, JSON, CSV, JSON lines or text")
-        parser.add_argument("--base-url", help=f"base URL of the gateway (default: {BASE_URL})")
-        parser.add_argument("--key", help="gateway key (default: $DRAGOMAN_API_KEY)")
+        add_gateway_options(parser)
         parser.add_argument("--models", help="comma-separated models (default: the file's)")
         parser.add_argument("--prompt", help="prompt (default: the file's)")
         parser.add_argument("--judge", help="judge model for llm-rubric assertions")
@@ -84,35 +84,15 @@ class Command(BaseCommand):
             sys.exit(FAILED)
 
     def _run(self, definition: Definition, options: dict[str, Any]) -> Report:
-        base_url = options["base_url"] or os.environ.get(BASE_URL_VARIABLE) or BASE_URL
-        if urlsplit(base_url).scheme not in {"http", "https"}:
-            raise CommandError("--base-url must begin with http:// or https://", returncode=2)
-        key = options["key"] or os.environ.get(KEY_VARIABLE) or ""
-        if not key:
-            raise CommandError("set --key or DRAGOMAN_API_KEY to a gateway key", returncode=2)
+        gateway = Gateway(*read_gateway_options(options))
         try:
-            gateway = Gateway(base_url, key)
-            return run_evaluation(gateway, definition, self._progress(quiet=options["quiet"]))
+            return run_evaluation(
+                gateway, definition, print_progress(self.stderr, quiet=options["quiet"])
+            )
         except Unreachable as error:
             raise CommandError(str(error), returncode=BAD_INPUT) from None
         except KeyboardInterrupt:
             raise CommandError("stopped", returncode=130) from None
-
-    def _progress(self, *, quiet: bool) -> Any:
-        """Prints progress to stderr: in a terminal one line that changes, else every 10 %."""
-        terminal = sys.stderr.isatty()
-
-        def print_progress(done: int, total: int) -> None:
-            if quiet:
-                return
-            if terminal:
-                ending = "\n" if done == total else ""
-                self.stderr.write(f"\r{done}/{total} answers", ending=ending)
-                self.stderr.flush()
-            elif done == total or done * 10 // total > (done - 1) * 10 // total:
-                self.stderr.write(f"{done}/{total} answers")
-
-        return print_progress
 
     def _print_failures(self, report: Report) -> None:
         for result in report.results:

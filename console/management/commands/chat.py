@@ -1,0 +1,170 @@
+"""`manage.py chat`: a conversation with a model of the gateway, in the terminal."""
+
+from __future__ import annotations
+
+import http.client
+import sys
+import time
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+import msgspec
+from django.core.management.base import BaseCommand, CommandError
+
+from console.evaluate.chat import PATH, read_error
+from console.management.gateway_options import (
+    BAD_INPUT,
+    add_gateway_options,
+    read_gateway_options,
+)
+from console.templatetags.ui import ms, tokens
+from gateway.framing import sse
+
+TIMEOUT_S = 600.0
+HELP = "/model NAME changes the model, /reset begins again, /exit ends; Ctrl+C stops an answer."
+
+
+class ChatError(Exception):
+    """There is no answer, or no more of it; the message says why."""
+
+
+class Conversation:
+    """The messages so far, and the model that answers."""
+
+    def __init__(self, base_url: str, key: str, model: str, system: str) -> None:
+        self.model = model
+        self.usage: dict[str, Any] = {}
+        self._base_url = base_url
+        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
+        self._headers["user-agent"] = "dragoman-chat"
+        self._first = [{"role": "system", "content": system}] if system else []
+        self.messages = [*self._first]
+
+    def reset(self) -> None:
+        """Forget all but the system prompt."""
+        self.messages = [*self._first]
+
+    def ask(self, prompt: str) -> Iterator[str]:
+        """The pieces of the answer; both become part of the conversation. Raises ChatError.
+
+        A prompt without any answer is forgotten.
+        """
+        messages = [*self.messages, {"role": "user", "content": prompt}]
+        body = {"model": self.model, "messages": messages, "stream": True}
+        body["stream_options"] = {"include_usage": True}
+        said = []
+        try:
+            for piece in self._stream(msgspec.json.encode(body)):
+                said.append(piece)
+                yield piece
+        finally:
+            if said:
+                answer = {"role": "assistant", "content": "".join(said)}
+                self.messages = [*messages, answer]
+
+    def _stream(self, body: bytes) -> Iterator[str]:
+        url = f"{self._base_url}{PATH}"
+        request = Request(url, data=body, headers=self._headers)  # noqa: S310
+        self.usage = {}
+        decoder = sse.Decoder()
+        try:
+            with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - checked
+                while data := response.read1(65536):
+                    for frame in decoder.feed(data):
+                        if frame.data == b"[DONE]":
+                            return
+                        yield from self._read_chunk(msgspec.json.decode(frame.data))
+        except HTTPError as error:
+            raise ChatError(read_error(error.read(), error.code)) from None
+        except (OSError, http.client.HTTPException) as error:
+            reason = error.reason if isinstance(error, URLError) else error
+            raise ChatError(f"no response from {self._base_url}: {reason}") from None
+        except (msgspec.DecodeError, sse.FrameTooLarge):
+            raise ChatError("the response is not a stream of chat completions") from None
+        raise ChatError("the response ended early")
+
+    def _read_chunk(self, chunk: dict[str, Any]) -> Iterator[str]:
+        if "error" in chunk:
+            raise ChatError(read_error(msgspec.json.encode(chunk), 200))
+        self.usage = chunk.get("usage") or self.usage
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") or {}
+            if text := delta.get("content") or delta.get("refusal"):
+                yield text
+
+
+class Command(BaseCommand):
+    """Reads prompts line by line; without a terminal, each line of the standard input."""
+
+    help = "Chat with a model of a gateway."
+    # Needs neither the database nor the server's settings.
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options of `chat`."""
+        parser.add_argument("model", help="model or route")
+        parser.add_argument("--system", default="", help="system prompt")
+        add_gateway_options(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Converse until the input ends."""
+        base_url, key = read_gateway_options(options)
+        conversation = Conversation(base_url, key, options["model"], options["system"])
+        terminal = sys.stdin.isatty()
+        if terminal:
+            self.stdout.write(HELP)
+        failed = False
+        while (prompt := _read_line(terminal=terminal)) is not None:
+            prompt = prompt.strip()
+            if prompt in {"/exit", "/quit"}:
+                break
+            if prompt == "/reset":
+                conversation.reset()
+            elif prompt.startswith("/model "):
+                conversation.model = prompt.removeprefix("/model ").strip()
+            elif prompt:
+                failed = not self._answer(conversation, prompt)
+                if failed and not terminal:
+                    break
+        if failed and not terminal:
+            sys.exit(1)
+
+    def _answer(self, conversation: Conversation, prompt: str) -> bool:
+        """Print an answer as it comes; whether it is complete."""
+        started = time.monotonic()
+        try:
+            for piece in conversation.ask(prompt):
+                self.stdout.write(_printable(piece), ending="")
+                self.stdout.flush()
+        except KeyboardInterrupt:
+            self.stdout.write("\nStopped.")
+            return True
+        except ChatError as error:
+            self.stderr.write(f"\n{error}")
+            return False
+        usage = conversation.usage
+        counts = f"{tokens(usage.get('prompt_tokens'))} + {tokens(usage.get('completion_tokens'))}"
+        self.stdout.write("")
+        self.stderr.write(
+            f"{conversation.model}, {ms((time.monotonic() - started) * 1000)}, {counts} tokens"
+        )
+        return True
+
+
+def _read_line(*, terminal: bool) -> str | None:
+    try:
+        return input("> ") if terminal else input()
+    except EOFError:
+        return None
+    except KeyboardInterrupt:
+        return None
+    except UnicodeDecodeError:
+        raise CommandError("the input is not UTF-8 text", returncode=BAD_INPUT) from None
+
+
+def _printable(text: str) -> str:
+    """A text without characters that could control the terminal."""
+    return "".join(char for char in text if char.isprintable() or char in "\n\t")

@@ -1,0 +1,128 @@
+"""`dragoman compare`, `chat` and `logs` on a live gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.rig import Rig
+from tests.fakes import Call, Say
+from tests.waits import until
+
+pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = "gpt-4o,claude-sonnet-4-5"
+
+
+def run(rig: Rig, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    environment = {
+        **os.environ,
+        "DRAGOMAN_BASE_URL": rig.gateway.url,
+        "DRAGOMAN_API_KEY": rig.gateway.key,
+        "DRAGOMAN_DATA_DIR": str(rig.gateway.data_dir),
+    }
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_models_are_compared_in_a_table(rig: Rig, tmp_path: Path) -> None:
+    rig.on("Compare tools {{x}}", Say(calls=(Call("get_weather", {"city": "Paris"}),)))
+    tools = tmp_path / "tools.json"
+    function = {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}
+    tools.write_text(json.dumps([{"type": "function", "function": function}]))
+    arguments = ["compare", "-", "--models", MODELS, "--tools", str(tools)]
+    done = run(rig, *arguments, "--expect-tool", "get_weather", stdin="Compare tools {{x}}")
+    assert done.returncode == 0, done.stderr
+    header, *rows = done.stdout.splitlines()
+    assert header.split() == ["model", "time", "tokens", "cost", "result", "answer"]
+    assert [row.split()[0] for row in rows] == MODELS.split(",")
+    for row in rows:
+        assert "correct" in row
+        assert 'get_weather({"city":"Paris"})' in row
+    assert "2/2 answers" in done.stderr
+    wrong = run(
+        rig, *arguments, "--expect-tool", "other", "--output", "json", stdin="Compare tools {{x}}"
+    )
+    assert wrong.returncode == 1
+    assert len(json.loads(wrong.stdout)["results"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--models", ""], "model"),
+        (["--models", "a", "--schema", "nowhere.json"], "nowhere.json: No such file"),
+        (["--models", "a", "--tools", "README.md"], "README.md is not JSON"),
+        (["--models", "a", "--repeat", "0"], "repeat"),
+        (["--models", "a", "--base-url", "ftp://x"], "--base-url must begin"),
+    ],
+)
+def test_bad_input_of_compare_is_named(rig: Rig, arguments: list[str], reason: str) -> None:
+    done = run(rig, "compare", "Hi", *arguments)
+    assert done.returncode == 2
+    assert reason in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_conversation_keeps_its_turns(rig: Rig) -> None:
+    rig.on("My name is Ada", Say(text="Hello \x1b[31mAda."))
+    rig.on("What is my name", Say(text="It is Ada."))
+    seen = len(rig.anthropic.requests)
+    prompts = "My name is Ada\n/model claude-sonnet-4-5\nWhat is my name?\n/exit\n"
+    done = run(rig, "chat", "gpt-4o", "--system", "Be brief.", stdin=prompts)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "Hello [31mAda.\nIt is Ada.\n"
+    assert "claude-sonnet-4-5, " in done.stderr
+    (request,) = rig.anthropic.requests[seen:]
+    said: list[Any] = [message["content"] for message in request.body["messages"]]
+    assert json.dumps(said).count("Ada") == 2
+    assert "Be brief." in json.dumps(request.body["system"])
+
+
+def test_a_chat_that_fails_says_why(rig: Rig) -> None:
+    done = run(rig, "chat", "no-such-model", stdin="Hi\n")
+    assert done.returncode == 1
+    assert "no-such-model" in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run(rig, "chat", "gpt-4o", "--base-url", "http://127.0.0.1:9", stdin="Hi\n")
+    assert "no response from http://127.0.0.1:9" in done.stderr
+
+
+def test_rows_of_the_log_are_followed(rig: Rig) -> None:
+    environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(rig.gateway.data_dir)}
+    run(rig, "chat", "gpt-4o", stdin="Before\n")
+    until(lambda: "gpt-4o" in run(rig, "logs", "-n", "3").stdout)
+    follow = subprocess.Popen(
+        [sys.executable, "manage.py", "logs", "-f", "-n", "1", "--model", "claude-sonnet-4-5"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        run(rig, "chat", "no-such-model", stdin="Hi\n")
+        run(rig, "chat", "claude-sonnet-4-5", stdin="After\n")
+        assert follow.stdout is not None
+        line = follow.stdout.readline()
+    finally:
+        follow.terminate()
+        follow.wait(10)
+        assert follow.stdout is not None
+        follow.stdout.close()
+    assert "  200  " in line
+    assert "/claude-sonnet-4-5" in line
+    assert "tokens" in line
