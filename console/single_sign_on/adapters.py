@@ -58,6 +58,16 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
         """No one signs up by themselves; the identity provider's people are another matter."""
         return False
 
+    def get_reauthentication_methods(self, user: Any) -> list[dict[str, Any]]:
+        """How a person confirms who they are, in the words of our pages."""
+        labels = {
+            "reauthenticate": _("Use your password"),
+            "mfa_reauthenticate": _("Use a code"),
+            "mfa_reauthenticate:webauthn": _("Use a passkey"),
+        }
+        methods = super().get_reauthentication_methods(user)
+        return [{**method, "description": labels[method["id"]]} for method in methods]
+
     def respond_user_inactive(self, request: HttpRequest, user: User) -> HttpResponse:
         """Respond to a deactivated account."""
         return sign_in_problem(request, _("This account is deactivated."), status=403)

@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from typing import Any, cast
 
 from allauth.account import views as account_views
+from allauth.account.internal.flows.login import record_authentication
+from allauth.account.internal.flows.reauthentication import get_reauthentication_flows
 from allauth.account.internal.stagekit import get_pending_stage
 from allauth.mfa.base import views as base_views
 from allauth.mfa.recovery_codes import views as recovery_views
@@ -41,7 +43,7 @@ def disconnect(request: HttpRequest) -> HttpResponse:
         with audit_changes(user):
             SocialAccount.objects.filter(user=user).delete()
     else:
-        messages.error(request, _("Set a password first: you could no longer sign in."))
+        messages.error(request, _("You have no password. Ask an admin to set one first."))
     return redirect("mfa_index")
 
 
@@ -54,8 +56,13 @@ def _own(view: Callable[..., Any]) -> View:
     def page(request: HttpRequest, **kwargs: Any) -> HttpResponse:
         user = cast("User", request.user)
         is_change = request.method == "POST"
+        could_confirm = bool(get_reauthentication_flows(user))
         with audit_changes(user) if is_change else nullcontext():
-            return _rendered(view(request, **kwargs))
+            response = _rendered(view(request, **kwargs))
+        if is_change and not could_confirm and get_reauthentication_flows(user):
+            # The first factor of a person without a password: it was used just now.
+            record_authentication(request, user, method="mfa", reauthenticated=True)
+        return response
 
     return page
 

@@ -1,0 +1,79 @@
+"""A member's day: in through the identity provider, a key of their own, a request, a passkey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.browser.conftest import Complaints, watch
+from tests.browser.site import Site
+from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, oidc_provider
+from tests.waits import PATIENCE_S
+
+PASSKEYS = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+
+
+@pytest.fixture(scope="module")
+def oidc_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with oidc_provider() as provider:
+        environment = {
+            "DRAGOMAN_OIDC_ISSUER": provider.issuer,
+            "DRAGOMAN_OIDC_CLIENT_ID": CLIENT_ID,
+            "DRAGOMAN_OIDC_CLIENT_SECRET": CLIENT_SECRET,
+            "DRAGOMAN_OIDC_NAME": "Acme",
+            "DRAGOMAN_MEMBER_MONTH_USD": "20",
+        }
+        site = Site(tmp_path_factory.mktemp("oidc"), **environment).start().with_people()
+        yield site
+        site.stop()
+
+
+def test_a_member_signs_in_makes_a_key_and_adds_a_passkey(
+    browser: Any, oidc_site: Site, complaints: Complaints
+) -> None:
+    # Passkeys exist on localhost, not on an address.
+    base = f"http://localhost:{oidc_site.port}"
+    context = browser.new_context(base_url=base, reduced_motion="reduce")
+    context.set_default_timeout(PATIENCE_S * 1000)
+    page = context.new_page()
+    watch(page, complaints)
+    page.goto("/console/sign-in")
+    page.get_by_role("link", name="Sign in with Acme").click()
+    page.wait_for_url(f"{base}/console/own")
+
+    page.get_by_role("link", name="Create key").click()
+    page.get_by_label("Name").fill("laptop")
+    page.get_by_label("Budget per month").fill("5")
+    page.get_by_role("button", name="Create key").click()
+    secret = page.locator("#secret").inner_text()
+    oidc_site.known(secret)
+    body = {"model": "demo", "messages": [{"role": "user", "content": "Hello from a member"}]}
+    headers = {"authorization": f"Bearer {secret}"}
+    sent = httpx.post(f"{base}/v1/chat/completions", json=body, headers=headers, timeout=30)
+    oidc_site.logged(sent.headers["x-request-id"])
+    page.goto("/console/own")
+    assert "$15.00 is not assigned" in page.inner_text("#main")
+    page.locator("table a").first.click()
+    assert "Hello from a member" in page.inner_text("#main")
+
+    authenticator = context.new_cdp_session(page)
+    authenticator.send("WebAuthn.enable")
+    authenticator.send("WebAuthn.addVirtualAuthenticator", {"options": PASSKEYS})
+    page.goto("/console/security/passkeys/add")
+    page.get_by_role("button", name="Create passkey").click()
+    page.wait_for_url(f"{base}/console/security/recovery")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("button", name="Sign in with a passkey").click()
+    page.wait_for_url(f"{base}/console/own")
+    context.close()
+    assert not complaints.unforgiven()
