@@ -16,7 +16,15 @@ from console.pages.palette import palette
 from console.pages.routes.urls import urlpatterns as routes
 from console.pages.session.views import password, sign_in, sign_out
 from console.pages.settings.views import settings as settings_page
-from console.pages.setup import account, finish, key, provider, setup, setup_connect
+from console.pages.setup import (
+    account,
+    finish,
+    key,
+    provider,
+    provider_test,
+    setup,
+    setup_connect,
+)
 from console.pages.usage import usage, usage_csv
 from console.pages.users.views import (
     user_active,
@@ -42,6 +50,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("setup", setup, name="setup"),
     path("setup/account", account, name="setup-account"),
     path("setup/provider", provider, name="setup-provider"),
+    path("setup/provider/test", provider_test, name="setup-provider-test"),
     path("setup/key", key, name="setup-key"),
     path("setup/connect", setup_connect, name="setup-connect"),
     path("setup/finish", finish, name="setup-finish"),

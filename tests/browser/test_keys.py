@@ -82,6 +82,8 @@ def test_the_routes_are_asked_for_only_where_they_count(signed_in: Any, complain
     signed_in.goto("/console/keys/add")
     patterns = signed_in.get_by_label("More names and patterns")
     expect(patterns).to_be_hidden()
+    signed_in.get_by_text("Advanced").click()
+    expect(patterns).to_be_hidden()
     signed_in.get_by_label("Selected routes").check()
     expect(patterns).to_be_visible()
     signed_in.get_by_label("Name", exact=True).fill("no routes")

@@ -103,6 +103,36 @@ def test_all_fields_are_kept_and_can_be_changed(admin: Client) -> None:
     assert (row.routes, row.log_bodies, row.budget_day_usd, row.limit_rpm) == ([], None, None, 61)
 
 
+@pytest.mark.parametrize(("chosen", "days"), [("30", 30), ("90", 90), ("", None)])
+def test_a_key_expires_in_days_or_never(admin: Client, chosen: str, days: int | None) -> None:
+    given = {"name": "short", "scope": "all", "expires_in": chosen, "expires_at": ""}
+    assert admin.post(reverse("key-add"), given).status_code == 200
+    expires_at = ApiKey.objects.get(name="short").expires_at
+    if days is None:
+        assert expires_at is None
+    else:
+        assert expires_at is not None
+        assert abs((expires_at - timezone.now()).total_seconds() - days * 86_400) < 60
+
+
+def test_a_date_must_be_entered(admin: Client) -> None:
+    given = {"name": "dated", "scope": "all", "expires_in": "date", "expires_at": ""}
+    page = admin.post(reverse("key-add"), given)
+    assert page.status_code == 422
+    assert "Enter a date." in page.content.decode()
+
+
+def test_folded_fields_open_with_a_value_or_an_error(admin: Client) -> None:
+    def opened(page: Any) -> bool:
+        return '<details class="advanced" open>' in page.content.decode()
+
+    assert not opened(admin.get(reverse("key-add")))
+    row, _plain = store.create_key("limited", limit_rpm=5)
+    assert opened(admin.get(reverse("key-edit", args=[row.pk])))
+    given = {"name": "x", "scope": "all", "limit_rpm": "-1"}
+    assert opened(admin.post(reverse("key-add"), given))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

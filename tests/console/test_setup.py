@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,30 @@ def test_a_bad_account_is_told_beside_its_field(
 # Step 2
 
 OPENAI = {"choice": "preset", "preset": "openai", "key": "sk-first-0123456789", "model": "gpt-4.1"}
+
+
+def test_popular_providers_come_first_with_url_and_key_page(admin: Client) -> None:
+    page = admin.get(reverse("setup-provider")).content.decode()
+    order = re.findall(r'name="preset" value="([^"]+)"', page)
+    assert order[:3] == ["openai", "anthropic", "gemini"]
+    assert 'data-url="https://api.openai.com/v1"' in page
+    assert 'data-key-page="https://platform.openai.com/api-keys"' in page
+
+
+def test_the_connection_is_tested_before_the_provider_is_added(admin: Client) -> None:
+    given = {**OPENAI, "base_url": "http://127.0.0.1:9"}
+    headers = {"HX-Request": "true"}
+    page = admin.post(reverse("setup-provider-test"), given, headers=headers)
+    assert "Connection failed" in page.content.decode()
+    page = admin.post(reverse("setup-provider-test"), {**given, "key": ""}, headers=headers)
+    assert page.status_code == 422
+    assert "requires an API key" in page.content.decode()
+    assert not Provider.objects.filter(preset="openai").exists()
+
+
+def test_the_base_url_of_the_preset_is_not_stored(admin: Client) -> None:
+    admin.post(reverse("setup-provider"), {**OPENAI, "base_url": "https://api.openai.com/v1"})
+    assert Provider.objects.get(name="openai").base_url == ""
 
 
 def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin: Client) -> None:

@@ -36,6 +36,17 @@ _GRACE_CHOICES = (
     ("month", _("30 days")),
 )
 _BODIES_CHOICES = (("", _("Use the route and global settings")), ("yes", _("Yes")), ("no", _("No")))
+# Lifetimes to choose from, in days; `date` is a date of its own.
+_EXPIRY_CHOICES = (
+    ("", _("Never")),
+    ("30", _("In 30 days")),
+    ("90", _("In 90 days")),
+    ("date", _("On a date")),
+)
+# Fields that are always shown; the others are folded.
+_FIRST_FIELDS = frozenset({"name", "expires_in", "expires_at", "budget_month_usd"})
+# Values of folded fields that are the defaults.
+_DEFAULTS: tuple[Any, ...] = (None, "", "all", [])
 _DATETIME_FORMAT = "%Y-%m-%dT%H:%M"
 MAX_PATTERNS = 200
 # Fields of each end user -> the limit, and the budget.
@@ -62,12 +73,13 @@ class KeyForm(BudgetFields, LimitFields):
         help_text=_("Comma-separated: claude-*, openai/gpt-5"),
         widget=forms.TextInput(attrs={"spellcheck": "false", "autocapitalize": "none"}),
     )
+    expires_in = forms.ChoiceField(label=_("Expires"), choices=_EXPIRY_CHOICES, required=False)
     expires_at = forms.DateTimeField(
-        label=_("Expires"),
+        label=_("Date"),
         required=False,
         input_formats=[_DATETIME_FORMAT, "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"],
         widget=forms.DateTimeInput(format=_DATETIME_FORMAT, attrs={"type": "datetime-local"}),
-        help_text=_("In UTC. Leave empty to never expire."),
+        help_text=_("In UTC."),
     )
     tags = forms.CharField(
         label=_("Tags"),
@@ -99,6 +111,7 @@ class KeyForm(BudgetFields, LimitFields):
         names = list(Route.objects.values_list("name", flat=True).order_by("name"))
         self.fields["chosen"].choices = [(name, name) for name in names]  # type: ignore[attr-defined]
         self.fields["name"].help_text = _("Describes who or what uses the key.")
+        self.fields["budget_month_usd"].label = _("Monthly budget (USD)")
         self.fields["team"].label = _("Team or project")
         self.fields["team"].help_text = _(
             "Its budget and limits apply in addition to the key's own."
@@ -109,6 +122,7 @@ class KeyForm(BudgetFields, LimitFields):
         bodies = self.instance.log_bodies
         self.initial = {
             **self.initial,
+            "expires_in": "date" if self.instance.expires_at else "",
             "scope": "some" if allowed_routes else "all",
             "chosen": [name for name in allowed_routes if name in names],
             "patterns": ", ".join(name for name in allowed_routes if name not in names),
@@ -172,8 +186,15 @@ class KeyForm(BudgetFields, LimitFields):
         return tags
 
     def clean(self) -> dict[str, Any]:
-        """Require a route if access is limited to selected routes."""
+        """Require a route if access is limited to selected routes; compute the expiry."""
         cleaned_data = super().clean() or {}
+        expires_in = cleaned_data.get("expires_in", "")
+        if expires_in.isdigit():
+            cleaned_data["expires_at"] = timezone.now() + timedelta(days=int(expires_in))
+        elif "expires_in" in self.data and expires_in == "":
+            cleaned_data["expires_at"] = None
+        elif expires_in == "date" and cleaned_data.get("expires_at", "") is None:
+            self.add_error("expires_at", _("Enter a date."))
         if (
             cleaned_data.get("scope") == "some"
             and not self._allowed_routes()
@@ -185,6 +206,16 @@ class KeyForm(BudgetFields, LimitFields):
     def _allowed_routes(self) -> list[str]:
         cleaned_data = self.cleaned_data
         return [*cleaned_data.get("chosen", ()), *cleaned_data.get("patterns", ())]
+
+    @property
+    def opens_advanced(self) -> bool:
+        """Whether a folded field has an error or a value."""
+        folded = [name for name in self.fields if name not in _FIRST_FIELDS]
+        return any(
+            name in self.errors
+            or self.get_initial_for_field(self.fields[name], name) not in _DEFAULTS
+            for name in folded
+        )
 
     @property
     def row_values(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from asgiref.sync import sync_to_async
+from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
@@ -83,7 +84,7 @@ async def _run_test(
 ) -> HttpResponse:
     form, value, model = await sync_to_async(_read_form)(request, preset_name, row)
     if value is None:
-        result = ConnectionTest(ok=False, problems=_form_problems(form))
+        result = ConnectionTest(ok=False, problems=form_problems(form))
     else:
         result = await run_connection_test(value, model)
     return await sync_to_async(_result_response)(request, form, result)
@@ -137,7 +138,8 @@ async def _test_completion(
     )
 
 
-def _form_problems(form: ProviderForm) -> tuple[tuple[str, str], ...]:
+def form_problems(form: forms.BaseForm) -> tuple[tuple[str, str], ...]:
+    """The errors of a form, each with the label of its field."""
     problems = []
     for name, errors in form.errors.items():
         label = form.fields[name].label if name in form.fields else _("Form")

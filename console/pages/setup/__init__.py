@@ -6,6 +6,6 @@ from console.pages.setup.account import account
 from console.pages.setup.connect import finish, setup_connect
 from console.pages.setup.gate import setup
 from console.pages.setup.key import key
-from console.pages.setup.provider import provider
+from console.pages.setup.provider import provider, provider_test
 
-__all__ = ["account", "finish", "key", "provider", "setup", "setup_connect"]
+__all__ = ["account", "finish", "key", "provider", "provider_test", "setup", "setup_connect"]

@@ -17,6 +17,8 @@ from gateway.providers.profile import Preset
 from gateway.store.field_values import base_url
 
 DEMO = "demo"
+# The presets that most installations begin with, in this order.
+POPULAR = ("openai", "anthropic", "gemini", "openrouter", "azure_openai", "bedrock")
 
 
 class AccountForm(NewPasswordForm):
@@ -44,10 +46,19 @@ class AccountForm(NewPasswordForm):
 
 
 def list_presets() -> list[Preset]:
-    """The presets to choose from: hosted ones first, then by title."""
+    """The presets to choose from: popular ones, then hosted ones, by title."""
     rows = [preset for preset in PRESETS.values() if preset.name != DEMO]
     generic = {preset.name for preset in rows if not preset.base_url and not preset.env}
-    return sorted(rows, key=lambda row: (row.local, row.name in generic, row.title.lower()))
+    ranks = {name: rank for rank, name in enumerate(POPULAR)}
+    return sorted(
+        rows,
+        key=lambda row: (
+            ranks.get(row.name, len(ranks)),
+            row.local,
+            row.name in generic,
+            row.title.lower(),
+        ),
+    )
 
 
 class ProviderForm(forms.Form):
@@ -115,6 +126,9 @@ class ProviderForm(forms.Form):
         preset = PRESETS.get(cleaned_data.get("preset", ""))
         if preset is None:
             return cleaned_data
+        if cleaned_data.get("base_url") == preset.base_url:
+            # The preset's own URL is not stored, so that a newer one applies.
+            cleaned_data["base_url"] = ""
         if cleaned_data.get("key") and cleaned_data.get("variable"):
             self.add_error("variable", _("Enter either the key or the variable, not both."))
         needs_key = preset.auth != "none" and not preset.local and bool(preset.env)

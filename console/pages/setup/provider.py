@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from console import setup_progress
-from console.pages.setup.forms import DEMO, ProviderForm, list_presets
+from console.access import admin
+from console.htmx import is_partial
+from console.pages.providers.connection_test import (
+    ConnectionTest,
+    form_problems,
+    run_connection_test,
+)
+from console.pages.providers.key_pages import KEY_PAGES
+from console.pages.setup.forms import DEMO, POPULAR, ProviderForm, list_presets
 from console.pages.setup.gate import during, steps
 from gateway import store
 from gateway.models import Model, Provider, Route, Source, Target
+from gateway.routing.snapshot import Provider as ProviderValue
 
 
 @sensitive_post_parameters("key")
@@ -30,14 +40,60 @@ def provider(request: HttpRequest) -> HttpResponse:
     form = ProviderForm(request.POST if request.method == "POST" else None)
     if form.is_valid():
         return _continue(add(form.cleaned_data))
+    return _page(request, form, status=422 if request.method == "POST" else 200)
+
+
+def _page(
+    request: HttpRequest,
+    form: ProviderForm,
+    *,
+    status: int = 200,
+    test_result: ConnectionTest | None = None,
+) -> HttpResponse:
+    presets = [(preset, KEY_PAGES.get(preset.name, "")) for preset in list_presets()]
     context = {
         "form": form,
-        "presets": list_presets(),
+        "popular": presets[: len(POPULAR)],
+        "presets": presets[len(POPULAR) :],
         "detected": Provider.objects.from_source(Source.ENVIRONMENT),
+        "test_result": test_result,
         **steps("provider"),
     }
-    status = 422 if request.method == "POST" else 200
     return render(request, "console/setup/provider.html", context, status=status)
+
+
+@sensitive_post_parameters("key")
+@require_POST
+@admin
+async def provider_test(request: HttpRequest) -> HttpResponse:
+    """Test the provider of the form before it is added."""
+    form = ProviderForm(request.POST)
+    value = await sync_to_async(_provider_value)(form)
+    if value is None:
+        result = ConnectionTest(ok=False, problems=form_problems(form))
+    else:
+        result = await run_connection_test(value, form.cleaned_data["model"].strip())
+    status = 422 if result.problems else 200
+    if is_partial(request):
+        context = {"test_result": result}
+        return await sync_to_async(render)(
+            request, "console/providers/_test.html", context, status=status
+        )
+    return await sync_to_async(_page)(request, form, status=status, test_result=result)
+
+
+def _provider_value(form: ProviderForm) -> ProviderValue | None:
+    """The provider of the form as the gateway would call it; None if it is invalid."""
+    if not form.is_valid():
+        return None
+    data = form.cleaned_data
+    row = Provider(
+        name=data["preset"],
+        preset=data["preset"],
+        base_url=data["base_url"],
+        credential_env=data["variable"],
+    )
+    return store.provider_value(row, data["key"] or None)
 
 
 def _continue(route: str) -> HttpResponse:

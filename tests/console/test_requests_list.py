@@ -1,0 +1,49 @@
+"""The list of requests: its filter by tag, its orders, and saved views."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.test import Client
+from django.utils import timezone
+
+from console.models import SavedView
+from console.pages.requests import log_search
+from console.pages.requests.query import parse
+from tests.console.test_requests import ada, found, logged, vic
+
+__all__ = ["ada", "vic"]
+
+
+def test_tags_are_a_filter_in_every_alphabet(db: None) -> None:
+    logged("req_a", tags=["paid", "eu"])
+    logged("req_b", tags=["paid"])
+    logged("req_c", tags=["größe"])
+    assert found("tag:paid") == ["req_b", "req_a"]
+    assert found("tag:!paid") == ["req_c"]
+    assert found("tag:größe,eu") == ["req_c", "req_a"]
+    assert found("tag:pai") == []
+
+
+def test_the_list_is_sorted_by_an_amount_within_its_search(ada: Client) -> None:
+    for name, cost, provider in (("a", "0.2", "x"), ("b", "0.5", "y"), ("c", None, "x")):
+        logged(f"req_{name}", cost_usd=cost and Decimal(cost), provider=provider, model="m")
+    page = log_search.largest(parse("", "24h", timezone.now()), "cost")
+    assert [row.request_id for row in page.rows] == ["req_b", "req_a"]
+    page = log_search.largest(parse("provider:x", "24h", timezone.now()), "cost")
+    assert [row.request_id for row in page.rows] == ["req_a"]
+    text = ada.get("/console/requests?sort=latency&range=all").content.decode()
+    assert 'aria-sort="descending"' in text
+    assert "data-tail" not in text
+
+
+def test_a_view_is_saved_for_its_user_alone(ada: Client, vic: Client) -> None:
+    ada.post("/console/requests/views?q=status:5xx&range=7d", {"name": "Failures"})
+    ada.post("/console/requests/views?q=status:!2xx&range=7d", {"name": "Failures"})
+    (view,) = SavedView.objects.all()
+    assert view.query == "q=status%3A%212xx&range=7d"
+    assert "Failures" in ada.get("/console/requests").content.decode()
+    assert "Failures" not in vic.get("/console/requests").content.decode()
+    assert vic.post(f"/console/requests/views/{view.pk}/delete").status_code == 404
+    assert ada.post(f"/console/requests/views/{view.pk}/delete").status_code == 302
+    assert not SavedView.objects.exists()
