@@ -53,7 +53,7 @@ def test_a_session_that_ended_comes_back_to_where_it_was(
     page.get_by_role("link", name="Users").click()
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url("**/console/users")
 
 

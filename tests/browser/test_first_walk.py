@@ -84,7 +84,7 @@ def test_from_the_first_start_to_the_first_call(
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)
     check()
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Connect a client")
     expect(page.locator("#light")).to_contain_text("Waiting for your first request")

@@ -65,7 +65,7 @@ def sign_in_again(page: Any, site: Site) -> None:
     page.wait_for_url(re.compile("/console/sign-in"))
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(site.password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
 
 
 def test_what_was_typed_outlives_the_session(
