@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from decimal import Decimal
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,19 +12,35 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Schema
+from ninja import Field, Router, Schema
 
 from console import accounts
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.api.pages import MAX_PAGE
 from gateway.api.resources import reply, run_guarded
+from gateway.models import Account, Team
+from gateway.models.account import MAX_KEY_DAYS, MAX_OWN_KEYS
 from gateway.roles import Role
 from gateway.store.documents import Refused
+from gateway.store.key_values import MAX_USD, strip_trailing_zeros
 
 router = Router(tags=["users"])
 
 _MAX_PASSWORD = 1000
+
+
+class OwnKeyLimits(Schema):
+    """Limits of the keys that a user creates; null and empty: the settings' defaults, all routes.
+
+    `team` is the name of the team that the keys join. They apply to keys created from now on.
+    """
+
+    max_keys: int | None = Field(None, ge=0, le=MAX_OWN_KEYS)
+    month_usd: Decimal | None = Field(None, ge=0, lt=MAX_USD, decimal_places=6)
+    key_days: int | None = Field(None, ge=1, le=MAX_KEY_DAYS)
+    routes: list[str] = Field([], max_length=200)
+    team: str | None = None
 
 
 class UserIn(Schema):
@@ -33,6 +50,7 @@ class UserIn(Schema):
     password: str
     role: Role = "viewer"
     bodies: bool = False
+    own_keys: OwnKeyLimits | None = None
 
 
 class UserChange(Schema):
@@ -45,6 +63,7 @@ class UserChange(Schema):
     bodies: bool | None = None
     active: bool | None = None
     password: str | None = None
+    own_keys: OwnKeyLimits | None = None
 
 
 class UserOut(Schema):
@@ -54,6 +73,7 @@ class UserOut(Schema):
     name: str
     role: Role
     bodies: bool
+    own_keys: OwnKeyLimits
     active: bool
     joined: dt.datetime
     last_signed_in: dt.datetime | None
@@ -70,7 +90,11 @@ class UserPage(Schema):
 def list_users(request: HttpRequest, cursor: int = 0, limit: int = 50) -> Any:
     """A page of all accounts."""
     size = min(max(limit, 1), MAX_PAGE)
-    rows = list(User.objects.filter(pk__gt=min(max(cursor, 0), 2**31)).order_by("pk")[: size + 1])
+    rows = list(
+        User.objects.select_related("account__team")
+        .filter(pk__gt=min(max(cursor, 0), 2**31))
+        .order_by("pk")[: size + 1]
+    )
     granted, page_rows = accounts.granted(), rows[:size]
     items = [_user_out(row, granted) for row in page_rows]
     return {"items": items, "next": page_rows[-1].pk if len(rows) > size else None}
@@ -91,7 +115,7 @@ def get_user(request: HttpRequest, name: str) -> Any:
 
 @router.patch("/users/{name}", response=UserOut)
 def change_user(request: HttpRequest, name: str, payload: UserChange) -> HttpResponse:
-    """Change role, permission, access or password, all or nothing."""
+    """Change role, permission, access, password or limits of own keys, all or nothing."""
     return _with_user(name, lambda row: _change_user(row, payload))
 
 
@@ -134,7 +158,9 @@ def _create_user(user_in: UserIn) -> HttpResponse:
             )
     except IntegrityError:
         raise Refused("name", "this name is already taken") from None
-    return reply(201, _user_out(row, accounts.granted()))
+    if user_in.own_keys is not None:
+        _set_limits(row, user_in.own_keys)
+    return reply(201, _user_out(_find(user_in.name) or row, accounts.granted()))
 
 
 def _change_user(row: User, change: UserChange) -> HttpResponse:
@@ -149,7 +175,17 @@ def _change_user(row: User, change: UserChange) -> HttpResponse:
         accounts.set_active(row, active=change.active)
     if change.password is not None:
         accounts.set_password(row, change.password)
-    return reply(200, _user_out(row, accounts.granted()))
+    if change.own_keys is not None:
+        _set_limits(row, change.own_keys)
+    return reply(200, _user_out(_find(row.get_username()) or row, accounts.granted()))
+
+
+def _set_limits(row: User, limits: OwnKeyLimits) -> None:
+    """Store limits of own keys. Raises Refused for a team that does not exist."""
+    team = Team.objects.filter(name=limits.team).first() if limits.team else None
+    if limits.team and team is None:
+        raise Refused("own_keys.team", f"there is no team `{limits.team[:200]}`")
+    accounts.set_limits(row, **{**limits.dict(), "team": team})
 
 
 def _check_password(password: str, user: User) -> None:
@@ -169,12 +205,24 @@ def _missing(name: str) -> HttpResponse:
     return failure(404, f"there is no user `{name[:200]}`")
 
 
+def _own_key_limits(row: User) -> dict[str, Any]:
+    account: Account = getattr(row, "account", None) or Account()
+    return {
+        "max_keys": account.max_keys,
+        "month_usd": strip_trailing_zeros(account.month_usd),
+        "key_days": account.key_days,
+        "routes": account.routes,
+        "team": account.team.name if account.team is not None else None,
+    }
+
+
 def _user_out(row: User, granted: set[int]) -> dict[str, Any]:
     return {
         "id": row.pk,
         "name": row.get_username(),
         "role": accounts.stored_role(row),
         "bodies": row.pk in granted,
+        "own_keys": _own_key_limits(row),
         "active": row.is_active,
         "joined": row.date_joined,
         "last_signed_in": row.last_login,
