@@ -39,10 +39,19 @@ from gateway.routing.snapshot import ApiKey, Route, Snapshot
 PREFIX = "sk-dgm-"
 _ALPHABET = string.ascii_letters + string.digits
 _PUBLIC_CHARS, _SECRET_CHARS, _CHECKSUM_CHARS = 8, 40, 6
-# In order of precedence. With the first one, the others have a credential of the client for the
-# provider; otherwise, clients that send two send the same value in both.
-_KEY_HEADERS = (b"x-dragoman-key", b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+# In order of precedence. With one of the first two, the others have a credential of the client for
+# the provider; otherwise, clients that send two send the same value in both.
+_KEY_HEADERS = (
+    b"x-dragoman-key",
+    b"x-litellm-api-key",
+    b"authorization",
+    b"x-api-key",
+    b"api-key",
+    b"x-goog-api-key",
+)
 CREDENTIAL_HEADERS = frozenset(_KEY_HEADERS)
+# Their values may begin with `Bearer `; LiteLLM's documentation writes its own header so.
+_SCHEME_HEADERS = frozenset({b"authorization", b"x-litellm-api-key"})
 
 
 def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
@@ -53,7 +62,7 @@ def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
             key_headers[name] = value
     for name in _KEY_HEADERS:
         value = key_headers.get(name, b"")
-        if name == b"authorization":
+        if name in _SCHEME_HEADERS:
             scheme, _, credentials = value.partition(b" ")
             value = credentials if scheme.lower() == b"bearer" else value
         if text := value.strip().decode("latin-1"):

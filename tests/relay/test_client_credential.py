@@ -48,6 +48,17 @@ async def test_an_oauth_token_of_a_native_client_stays_in_its_header(tmp_path: P
     assert not {"x-api-key", "x-dragoman-key"} & set(sent.headers)
 
 
+async def test_litellms_name_of_the_gateway_keys_header_works_too(tmp_path: Path) -> None:
+    one = snapshot(route("r", allowing(credential=Secret("provider-key-1"))))
+    headers = {"authorization": f"Bearer {OWN}", "x-litellm-api-key": f"Bearer {KEY}"}
+    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+        await gw.post("/v1/chat/completions", BODY, headers=headers)
+        (sent,) = gw.upstreams.requests
+        entry = await gw.entry()
+    assert sent.headers["authorization"] == f"Bearer {OWN}"
+    assert entry.key_id == 1
+
+
 async def test_a_client_of_another_api_has_its_key_moved_to_the_providers_header(
     tmp_path: Path,
 ) -> None:

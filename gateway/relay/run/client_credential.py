@@ -20,6 +20,8 @@ from gateway.relay.exchange.call import Call
 from gateway.routing.snapshot import Provider
 
 KEY_HEADER = "x-dragoman-key"
+# LiteLLM's name of the same header.
+_LITELLM_KEY_HEADER = "x-litellm-api-key"
 _CREDENTIAL_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 _RAW_HEADERS = frozenset(name.encode() for name in _CREDENTIAL_HEADERS)
 # Errors that are about the credential's account and not about the provider.
@@ -32,7 +34,8 @@ def with_client_credential(call: Call, provider: Provider, headers: httpx.Header
     Raises GatewayError (401) if neither has a credential.
     """
     client_headers = call.exchange.headers
-    credential = _credential_of(client_headers) if KEY_HEADER in client_headers else None
+    has_key_header = KEY_HEADER in client_headers or _LITELLM_KEY_HEADER in client_headers
+    credential = _credential_of(client_headers) if has_key_header else None
     if credential is None:
         if provider.credential:
             return headers
