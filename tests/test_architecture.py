@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MAX_FILE, MAX_FUNCTION, MAX_CLASS = 700, 80, 280
 MEDIAN_FILE, MEDIAN_FUNCTION = 200, 10
 BAD_NAMES = {"utils", "util", "helpers", "helper", "common", "misc", "base2", "manager"}
-TOP_LEVEL = {"manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"}
+TOP_LEVEL = {"manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "mkdocs.yml"}
 TOP_LEVEL |= {"gateway", "console", "templates", "static", "tests", "deploy", "docs", "examples"}
 
 
