@@ -27,7 +27,7 @@ def main() -> None:
     names = registry() | alerts() | guardrails()
     from gateway import store
 
-    store.write([*weeks(names), *session(), *oddities(), *checks()])
+    store.write([*weeks(names), *session(), *oddities(), *checks(), own_request()])
     print(json.dumps(names | money() | evaluation()))
 
 
@@ -270,6 +270,37 @@ def weeks(names: dict[str, Any]) -> Iterator[Any]:
                 charged_usd=Decimal("0.372"),
                 tags=["paid", "eu"] if number % 2 else ["paid"],
             )
+
+
+def own_request() -> Any:
+    """A request of a key that ada created for herself."""
+    import msgspec
+    from django.contrib.auth import get_user_model
+
+    from gateway import store
+    from gateway.models import ApiKey
+    from gateway.relay.exchange.log_record import Bodies, LogRecord
+
+    key, _plain = store.create_key("laptop")
+    owner = get_user_model().objects.get(username="ada")
+    ApiKey.objects.filter(pk=key.pk).update(owner=owner)
+    question = {"model": "coding", "messages": [{"role": "user", "content": "Is it mine?"}]}
+    return LogRecord(
+        id="req_own",
+        started_at=time.time() - 4000,
+        endpoint="/v1/chat/completions",
+        client_dialect="openai_chat",
+        upstream_dialect="openai_chat",
+        key_id=key.pk,
+        key_prefix=key.prefix,
+        route="coding",
+        requested_model="coding",
+        provider="openai",
+        model="gpt-5",
+        status=200,
+        duration_ms=900,
+        bodies=Bodies(client_request=msgspec.json.encode(question)),
+    )
 
 
 def session() -> Iterator[Any]:

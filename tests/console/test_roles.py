@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 
 from console import accounts
 from gateway.roles import PERMISSIONS
+from tests.browser.pages import NO_PAGES, PLACES
 
 pytestmark = pytest.mark.django_db
 
@@ -79,3 +81,21 @@ def test_each_url_lets_in_the_roles_that_it_should(role: Any) -> None:
             if (allowed and status in {401, 403, 500}) or (not allowed and status not in expected):
                 wrong.append((role, method, path, access, status))
     assert not wrong
+
+
+def test_every_page_is_opened_by_the_browser_tests() -> None:
+    """A new page without a row in tests/browser/pages.py fails here."""
+    User.objects.create_superuser("ada", password=None)
+    client = Client()
+    client.force_login(User.objects.get(username="ada"))
+    paths = [place.path.partition("?")[0] for place in PLACES]
+    paths = [path.replace("{evaluation_run}", str(uuid.UUID(int=1))) for path in paths]
+    opened = {resolve(re.sub(r"\{.*?\}", "1", path)).url_name for path in paths}
+    names = {
+        entry.name
+        for entry in views()
+        if entry.callback.access != "public" and client.get(path_of(entry)).status_code != 405
+    }
+    missing = sorted(names - opened - set(NO_PAGES))
+    # The steps of two-factor authentication: tests/browser/test_sign_in.py.
+    assert [name for name in missing if not name.startswith(("mfa_", "account_"))] == []
