@@ -1,4 +1,6 @@
 // The list of clients shows one pane at a time; the status is polled while the page is visible.
+import "./select.js";
+
 const EVERY_MS = 2000;
 const KEY = "dragoman-client";
 

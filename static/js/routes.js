@@ -1,5 +1,6 @@
 // The editor of a route: dragging, live checks, keys. Every button is a plain submit too.
 import { say } from "./app.js";
+import "./select.js";
 
 const form = () => document.getElementById("route-form");
 const formMessage = (name) => form()?.dataset[name] || "";

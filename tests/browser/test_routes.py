@@ -156,6 +156,21 @@ def test_two_tabs_can_not_overwrite_each_other(
     expect(two.locator(".toast")).to_contain_text("version 3")
 
 
+def test_a_model_is_found_by_typing(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/new-route")
+    select = page.get_by_label("Model to add to step 1")
+    select.click()
+    page.keyboard.type("schema")
+    expect(page.locator(".select-popup [role=option]")).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(select).to_have_value("demo/demo-bad-schema")
+    expect(select).to_be_focused()
+    select.press("ArrowDown")
+    page.keyboard.press("Escape")
+    expect(page.locator(".select-popup")).to_have_count(0)
+
+
 def test_a_new_route_is_made_dry_run_reviewed_saved_and_deleted(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/routes")
