@@ -82,6 +82,19 @@ def test_a_provider_drops_parameters_unless_the_file_says_no(tmp_path: Path) -> 
     assert drops == {"openai": True, "openai-gpu-8000": False}
 
 
+@pytest.mark.parametrize("section", ["general_settings", "litellm_settings"])
+def test_clients_own_credentials_are_forwarded_if_the_file_says_so(
+    tmp_path: Path, section: str
+) -> None:
+    bedrock = {"model_name": "cloud", "model": "bedrock/anthropic.claude-3-haiku-20240307-v1:0"}
+    region = {"aws_region_name": "us-east-1"}
+    sections = {section: {"forward_llm_provider_auth_headers": True}}
+    apply(entries(tmp_path, GPT, {**bedrock, **region}, **sections))
+    providers = store.load_snapshot().providers.values()
+    forwarding = {row.auth: row.client_credential for row in providers}
+    assert forwarding == {"bearer": True, "sigv4": False}
+
+
 def test_no_secret_is_in_the_database_in_clear(tmp_path: Path, dump: Callable[[], str]) -> None:
     environ = {"OPENAI_API_KEY": "sk-secret-one", "TOKEN": "secret-two"}
     headers = {"x-token": "os.environ/TOKEN"}

@@ -142,6 +142,7 @@ class _Writer:
             "headers": provider.headers,
             "query": provider.query or None,
             "drop_params": provider.drop_params,
+            "client_credential": provider.client_credential,
             **_TLS_DEFAULTS,
             **provider.tls,
             **_budget(provider.budget),
@@ -310,6 +311,7 @@ def _calls_same_endpoint(row: Provider, provider: ProviderRow) -> bool:
         and row.preset == provider.preset
         and row.credential_env == provider.key_env
         and row.drop_params
+        and not row.client_credential
         and not (row.base_url or row.headers or row.query or row.credential or row.auth)
         and _tls(row) == _TLS_DEFAULTS
     )
@@ -325,6 +327,8 @@ def _matches_file(row: Provider, provider: ProviderRow) -> bool:
     ):
         return False
     if row.headers != provider.headers or row.query != (provider.query or None):
+        return False
+    if row.client_credential != provider.client_credential:
         return False
     if row.drop_params != provider.drop_params or _tls(row) != {**_TLS_DEFAULTS, **provider.tls}:
         return False

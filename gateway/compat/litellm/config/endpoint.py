@@ -22,6 +22,8 @@ MAX_URL = 400
 MAX_NAME = 200
 # Leaves room for the preset's name and a digest in a provider's name, at most 63 characters.
 _HOST_CHARS = 36
+# LiteLLM's setting to send the client's own credential to providers.
+FORWARD_CREDENTIALS = "forward_llm_provider_auth_headers"
 # LiteLLM's prefixes for a second API of a provider -> the preset with its URL and key.
 _SAME_HOST = {"text-completion-openai": "openai"}
 
@@ -42,6 +44,9 @@ def endpoint(
     dropping = params.get("drop_params")
     drop_params = dropping is None or dropping.flag()
     tls = tls_columns(params)
+    forwarding = params.get(FORWARD_CREDENTIALS)
+    has_header = (let_in.auth or preset.auth) not in {"sigv4", "none"}
+    client_credential = has_header and forwarding is not None and forwarding.flag()
     return ProviderRow(
         preset=preset.name,
         ref=params.location,
@@ -52,9 +57,11 @@ def endpoint(
         headers=headers,
         query=query,
         drop_params=drop_params,
+        client_credential=client_credential,
         tls=tls,
         shareable=usual
         and drop_params
+        and not client_credential
         and not let_in.auth
         and base in ("", preset.base_url)
         and not headers

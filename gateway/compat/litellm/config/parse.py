@@ -16,7 +16,7 @@ from gateway.compat.litellm.config.deployment import (
     Deployment,
     read_deployment,
 )
-from gateway.compat.litellm.config.endpoint import label
+from gateway.compat.litellm.config.endpoint import FORWARD_CREDENTIALS, label
 from gateway.compat.litellm.config.guardrails import attach_guardrails, read_guardrails
 from gateway.compat.litellm.config.inference import NotYet, families
 from gateway.compat.litellm.config.limits import note_key_limits
@@ -135,6 +135,11 @@ class _Parser:
             setting = library.get(key) if library is not None else None
             if setting is not None:
                 self._library.setdefault(key, setting)
+        for section in ("general_settings", "litellm_settings"):
+            node = root.get(section)
+            setting = node.get(FORWARD_CREDENTIALS) if node is not None else None
+            if setting is not None:
+                self._library.setdefault(FORWARD_CREDENTIALS, setting)
 
     def models(self, root: Node) -> None:
         models = root.get("model_list")

@@ -30,6 +30,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     drop_params: bool = True
+    client_credential: bool = False
     tls: dict[str, Any] = {}
     shareable: bool = False
     budget: dict[str, Decimal] = {}
@@ -48,6 +49,7 @@ class ProviderRow(msgspec.Struct, frozen=True, kw_only=True):
         # Defaults are left out, so that digests in the names of existing rows do not change.
         parts += (self.auth,) if self.auth else ()
         parts += () if self.drop_params else ("drop_params", False)
+        parts += ("client_credential", True) if self.client_credential else ()
         parts += ("tls", self.tls) if self.tls else ()
         encoded = msgspec.json.encode(parts, order="deterministic")
         return hashlib.sha256(encoded).hexdigest()

@@ -229,9 +229,12 @@ GENERAL: dict[str, Key] = {
         "custom paths are not supported",
     ),
     **later(
-        """forward_client_headers_to_llm_api forward_openai_org_id
-        forward_llm_provider_auth_headers""",
+        "forward_client_headers_to_llm_api forward_openai_org_id",
         reasons.HEADERS,
+    ),
+    **yes(
+        "forward_llm_provider_auth_headers",
+        "with the gateway key as x-dragoman-key or x-litellm-api-key",
     ),
     **yes("user_header_name", "first of the headers that name the end user"),
     **differs("user_header_mappings", "headers of customers; those of internal users are reported"),
@@ -244,7 +247,8 @@ GENERAL: dict[str, Key] = {
     **later("image_generation_model embedding_model moderation_model", reasons.OTHER_KINDS),
     **later(
         "litellm_key_header_name",
-        "keys are read from authorization, x-api-key, api-key and x-goog-api-key",
+        "keys are read from x-dragoman-key, x-litellm-api-key, authorization, x-api-key, api-key "
+        "and x-goog-api-key",
     ),
     **later(
         "allowed_ips use_x_forwarded_for", "filter addresses in a proxy in front of the gateway"
