@@ -201,7 +201,7 @@ async def _admit_and_run(
     )
     recorder.limit, recorder.masks = runtime.config.log_body_bytes, exchange.snapshot.masks
     recorder.started, recorder.client_request = exchange.started, exchange.body
-    if exchange.snapshot.guardrails:
+    if exchange.snapshot.uses_guardrails:
         await guard_request(runtime, call)
     if exchange.passthrough_state is None:
         size = len(exchange.body)

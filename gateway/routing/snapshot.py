@@ -340,6 +340,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return any(margin is not None for margin in margins)
 
     @cached_property
+    def uses_guardrails(self) -> bool:
+        """Whether there are guardrails, or names of some that are gone."""
+        if self.guardrails or any(route.guardrails for route in self.routes.values()):
+            return True
+        return any(key.guardrails for key in self.keys.values())
+
+    @cached_property
     def limits_end_users(self) -> bool:
         """Whether any key, or the gateway, has limits or a budget for each end user."""
         none = Limits(), Budget()

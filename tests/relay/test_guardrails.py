@@ -21,6 +21,7 @@ from gateway.guardrails.guardrail import (
     PresidioSettings,
 )
 from gateway.providers.profile import Secret
+from gateway.relay.journal.metrics import NodeValues, ProcessValues
 from gateway.routing.snapshot import Snapshot
 from tests.relay.harness import (
     DONE,
@@ -54,6 +55,7 @@ async def test_a_blocked_request_is_rejected_before_any_target(tmp_path: Path) -
         reply = await live.post(CHAT, chat(f"my card is {CARD}"))
         passed = await live.post(CHAT, chat("hello"))
         await live.rows(2)
+        text = live.runtime.metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert reply.status == 400
     error = reply.json()["error"]
     assert (error["type"], error["code"]) == ("invalid_request_error", "guardrail_blocked")
@@ -66,6 +68,9 @@ async def test_a_blocked_request_is_rejected_before_any_target(tmp_path: Path) -
     assert (result.name, result.stage, result.outcome) == ("cards", "request", "blocked")
     assert result.found == {"credit_card": 1}
     assert CARD not in str(entry.guardrails)
+    assert (
+        'guardrail_results_total{guardrail="cards",outcome="blocked",stage="request"} 1.0' in text
+    )
     assert live.entries[1].guardrails[0].outcome == "passed"
 
 
@@ -100,10 +105,7 @@ async def test_a_guardrail_of_a_key_or_of_all_requests_applies_too(tmp_path: Pat
 
 
 async def test_a_guardrail_that_is_gone_closes_the_route(tmp_path: Path) -> None:
-    orphan = snapshot(
-        route("r", provider("one"), guardrails=("gone",)),
-        guardrails={"other": Guardrail(name="other", settings=PII)},
-    )
+    orphan = snapshot(route("r", provider("one"), guardrails=("gone",)))
     async with gateway(tmp_path, orphan, one=lambda _: completion()) as live:
         reply = await live.post(CHAT, chat("hello"))
     assert reply.status == 503

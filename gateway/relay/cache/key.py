@@ -120,7 +120,7 @@ class KeyScopes:
         if tagged is None:
             tagged = self._tagged_routes[route.name] = _selects_by_tags(route)
         tags = _tags(exchange) if tagged else ""
-        guardrails = _guardrails(exchange, route) if exchange.snapshot.guardrails else ""
+        guardrails = _guardrails(exchange, route) if exchange.snapshot.uses_guardrails else ""
         name = (route.name, sharing_scope(exchange, policy), namespace, tags, guardrails)
         key_scope = self._scopes.get(name)
         if key_scope is None:

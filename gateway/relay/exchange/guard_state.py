@@ -7,7 +7,7 @@ import msgspec
 from gateway.guardrails.guardrail import Guardrail
 
 
-class GuardrailResult(msgspec.Struct, kw_only=True, omit_defaults=True):
+class GuardrailResult(msgspec.Struct, kw_only=True):
     """What one guardrail found in a request or response.
 
     Attributes:

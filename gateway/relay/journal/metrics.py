@@ -156,6 +156,9 @@ METRICS: dict[str, Metric] = {
     "dragoman_inter_chunk_seconds": Metric(
         BatchHistogram, "Mean time between chunks of a stream.", _TARGET_LABELS, _CHUNKS
     ),
+    "dragoman_guardrail_results_total": Metric(
+        Counter, "Requests and responses checked by guardrails.", ("guardrail", "stage", "outcome")
+    ),
     "dragoman_in_flight_requests": Metric(Gauge, "Requests in progress."),
     "dragoman_in_flight_limit": Metric(
         Gauge, "Maximum number of concurrent requests; further requests are rejected."
@@ -486,6 +489,9 @@ def _count(
     for record in records:
         if record.outcome == "client_closed":
             sums["dragoman_client_disconnects_total", route] += 1
+        for result in record.guardrails:
+            labels = result.name, result.stage, result.outcome
+            sums["dragoman_guardrail_results_total", *labels] += 1
         if record.cost_usd:
             sums["dragoman_cost_usd_total", *target_labels] += float(record.cost_usd)
         if record.cache:

@@ -165,7 +165,7 @@ async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
 
     async def work() -> None:
         _accept_call(runtime, call)
-        if exchange.snapshot.guardrails:
+        if exchange.snapshot.uses_guardrails:
             await guard_request(runtime, call)
         exchange.freeze()
         run_call = answer_token_count if exchange.verb == "count_tokens" else run
