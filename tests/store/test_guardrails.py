@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection, models
 from gateway import store
 from gateway.models import ApiKey, Guardrail, Route
 from gateway.store.documents import KINDS, Refused
+from gateway.store.snapshot_file import load_stored_snapshot, store_snapshot
 
 pytestmark = pytest.mark.django_db
 PII = {"pii": ["email"], "patterns": [{"name": "ticket", "pattern": "TCK-[0-9]{6}"}]}
@@ -96,3 +98,13 @@ def test_a_broken_row_becomes_a_guardrail_that_fails() -> None:
     assert "there is no `nose`" in snapshot.guardrails["pii"].fault
     assert any(warning.row == "guardrail `pii`" for warning in snapshot.warnings)
     assert snapshot.disabled_guardrails == {"off"}
+
+
+def test_guardrails_are_in_the_stored_snapshot(tmp_path: Path, settings: Any) -> None:
+    settings.DATA_DIR = tmp_path
+    write(kind="litellm", settings={"url": "https://guard.test"}, credential="guard-secret")
+    snapshot = store.load_snapshot()
+    store_snapshot(snapshot)
+    stored, _ = load_stored_snapshot()
+    assert stored.guardrails == snapshot.guardrails
+    assert stored.guardrails["pii"].credential.reveal() == "guard-secret"

@@ -18,6 +18,7 @@ from gateway.compat.litellm.config.reader import REFERENCE, Node
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.rows import Config, GuardrailRow
 from gateway.guardrails.settings import parse_settings
+from gateway.providers.catalog.spelling import presets_of
 
 _MODES = {
     "pre_call": (True, False),
@@ -186,7 +187,8 @@ def _split(by_action: dict[str, list[Any]]) -> Iterator[tuple[str, str, list[Any
 
 def _moderation(config: Config, params: Node, report: Report) -> Parts:
     _unread(params, frozenset({"model", "api_key"}), report)
-    name = next((n for n, row in config.providers.items() if row.preset == "openai"), None)
+    presets = presets_of("openai")
+    name = next((n for n, row in config.providers.items() if row.preset in presets), None)
     if name is None:
         raise params.mistake("needs a model of OpenAI in this file, whose credential is used")
     model = params.get("model")
