@@ -149,7 +149,8 @@ def test_the_first_load_of_every_page_is_small() -> None:
     pages = [
         str(path.relative_to(ROOT / "templates"))
         for path in (ROOT / "templates/console").rglob("*.html")
-        if "{% extends" in path.read_text(encoding="utf-8")
+        # The API reference is django-ninja's own page.
+        if path.parent.name != "docs" and "{% extends" in path.read_text(encoding="utf-8")
     ]
     totals = {page: sum(first_load(page).values()) for page in pages}
     assert len(totals) > 50
