@@ -59,7 +59,7 @@ def test_contrast_themes_tell_what_is_on(used: Site, open_page: Callable[..., An
     page = open_page("ada", forced_colors="active")
     page.goto("/console/requests")
     look = "box => { const at = getComputedStyle(box); return [at.backgroundColor, at.outline, at.border, at.forcedColorAdjust].join() }"
-    switch = page.locator("input[type=checkbox]").first
+    switch = page.locator("input[type=checkbox][role=switch]").first
     before = switch.evaluate(look)
     switch.evaluate("box => { box.checked = !box.checked }")
     assert switch.evaluate(look) != before

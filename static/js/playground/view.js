@@ -1,6 +1,5 @@
 // How the columns are shown: in a row or a grid, scrolled together, with or without the timeline.
 import { $, _, say } from "./dom.js";
-import { menu } from "./overlay.js";
 
 const KEY = "dragoman-playground-view";
 const DEFAULTS = { grid: false, sync: false, timeline: true };
@@ -45,7 +44,8 @@ for (const kind of ["pointerover", "focusin", "wheel", "touchstart"]) document.a
 document.addEventListener("scroll", scrollTogether, { capture: true, passive: true });
 apply();
 
-export function viewMenu(anchor) {
+export async function viewMenu(anchor) {
+  const { menu } = await import("./overlay.js");
   menu(anchor, _("View"), [
     { icon: view.grid ? "i:sliders-horizontal" : "i:layout-dashboard", label: view.grid ? _("Columns in a row") : _("Columns in a grid"), run: () => toggle("grid", _("Layout changed.")) },
     { icon: "i:arrow-down", label: view.sync ? _("Scroll each answer alone") : _("Scroll answers together"), run: () => toggle("sync", view.sync ? _("Answers scroll alone.") : _("Answers scroll together.")) },
