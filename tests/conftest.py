@@ -84,7 +84,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave every n-th row of a `wide` test, as its mark says; `--wide` runs all of them."""
+    """Leave every n-th row of a `wide` test, as its mark says, 0 for none; `--wide` runs all."""
     if config.getoption("--wide") or config.getoption("keyword"):
         return
     rows: dict[str, int] = {}
@@ -93,9 +93,9 @@ def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
         mark = item.get_closest_marker("wide")
         if mark is None:
             continue
-        test = item.nodeid.partition("[")[0]
+        test, every = item.nodeid.partition("[")[0], mark.kwargs["every"]
         rows[test] = rows.get(test, -1) + 1
-        if rows[test] % mark.kwargs["every"]:
+        if not every or rows[test] % every:
             deselected.append(item)
     if deselected:
         config.hook.pytest_deselected(items=deselected)

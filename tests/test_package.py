@@ -80,6 +80,7 @@ def test_it_needs_few_packages(installed: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", [["dragoman"], ["python", "-m", "dragoman"]])
+@pytest.mark.wide(every=2)
 def test_it_serves_without_the_repository(
     installed: Path, tmp_path: Path, program: list[str]
 ) -> None:

@@ -196,6 +196,7 @@ def test_the_old_secrets_return_if_the_database_cannot_be_replaced(
 
 
 @pytest.mark.postgres
+@pytest.mark.wide(every=0)
 def test_postgresql_is_restored_under_a_passphrase(tmp_path: Path, upstream: StrictOpenAI) -> None:
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("correct horse battery staple\n")

@@ -19,6 +19,7 @@ MOST = 5.0
 @pytest.mark.skipif(
     bool(programs.missing()), reason=f"apt-get install {' '.join(programs.missing())}"
 )
+@pytest.mark.wide(every=0)
 def test_limits_budgets_and_cache_are_no_multiple_of_a_request() -> None:
     with measure.running() as rig:
         found = limits.measured(rig, rounds=3, count=150)

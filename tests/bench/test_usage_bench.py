@@ -38,6 +38,7 @@ ATTEMPTS = 10
 @pytest.mark.bench
 @pytest.mark.timeout(1800)
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.wide(every=0)
 def test_usage_and_cost_pages_are_quick() -> None:
     for _ in seed(ROWS, until=time.time()):
         pass

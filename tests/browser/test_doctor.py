@@ -79,6 +79,7 @@ def examined(site: Any) -> str:
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.wide(every=4)
 def test_the_pages_are_clean(
     open_page: Any, axe: Any, no_sideways_scroll: Any, examined: str, size: Any, theme: str
 ) -> None:

@@ -29,6 +29,7 @@ def ada(open_page: Callable[..., Any]) -> Callable[..., Page]:
 @pytest.mark.parametrize(
     "path", ["users", "users/add", "users/{vic}", "settings", "connect", "import", "password"]
 )
+@pytest.mark.wide(every=4)
 def test_pages_are_clean(
     ada: Callable[..., Page],
     site: Site,
@@ -160,6 +161,7 @@ def test_a_litellm_file_is_previewed_and_imported(
 
 
 @pytest.mark.parametrize("place", ["", "playground", "requests", "routes"])
+@pytest.mark.wide(every=4)
 def test_a_first_run_that_was_left_does_not_push_the_page_wide(
     ada: Callable[..., Page], site: Site, no_sideways_scroll: Any, place: str
 ) -> None:

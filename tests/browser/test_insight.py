@@ -131,6 +131,7 @@ def test_health_lists_the_targets_and_renews_itself(signed_in: Any, busy: Site) 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("name", PAGES)
+@pytest.mark.wide(every=3)
 def test_pages_are_clean(
     open_page: Callable[..., Any],
     busy: Site,

@@ -93,6 +93,7 @@ def test_the_routes_are_asked_for_only_where_they_count(signed_in: Any, complain
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.wide(every=2)
 def test_every_page_is_clean(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:

@@ -79,6 +79,7 @@ def names(site: Site) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.wide(every=2)
 def test_long_names_keep_their_place(
     open_page: Callable[..., Any], names: dict[str, Any], width: int
 ) -> None:

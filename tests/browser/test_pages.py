@@ -25,6 +25,7 @@ def used(site: Site) -> Site:
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+@pytest.mark.wide(every=4)
 def test_a_page_is_clean(
     used: Site,
     open_page: Callable[..., Any],
@@ -95,6 +96,7 @@ def test_every_page_fits_at_every_width(
 
 
 @pytest.mark.parametrize("place", [p for p in PLACES if p.who == "ada"], ids=lambda p: p.name)
+@pytest.mark.wide(every=4)
 def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place) -> None:
     context = browser.new_context(base_url=used.url, java_script_enabled=False)
     cookie = {"name": "sessionid", "value": used.sessions["ada"], "url": used.url}
@@ -107,6 +109,7 @@ def test_a_page_is_there_without_scripts(used: Site, browser: Any, place: Place)
 
 
 @pytest.mark.parametrize("place", [p for p in PLACES if p.who], ids=lambda p: p.name)
+@pytest.mark.wide(every=6)
 def test_a_stranger_is_sent_to_sign_in_and_back(used: Site, page: Any, place: Place) -> None:
     page.goto(path_of(used, place))
     assert "/console/sign-in?next=" in page.url

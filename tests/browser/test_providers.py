@@ -101,6 +101,7 @@ def test_a_refused_form_is_shown_in_the_page(signed_in: Any, complaints: Any) ->
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.wide(every=2)
 def test_every_page_is_clean(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:

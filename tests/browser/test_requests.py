@@ -230,6 +230,7 @@ def test_a_viewer_sees_no_bodies(viewer_page: Any, site: Site, key: str) -> None
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.wide(every=2)
 def test_every_tab_is_accessible_and_fits(
     open_page: Callable[..., Any],
     site: Site,

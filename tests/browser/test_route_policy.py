@@ -203,6 +203,7 @@ def test_variants_stand_side_by_side_in_usage(
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.wide(every=2)
 def test_the_open_sections_are_accessible_and_fit(
     open_page: Callable[..., Any],
     axe_in_themes: Any,

@@ -267,6 +267,7 @@ PAGES = [
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.wide(every=2)
 def test_every_page_is_accessible_and_fits(
     open_page: Callable[..., Any],
     axe_in_themes: Any,

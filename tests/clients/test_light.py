@@ -17,6 +17,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize(("client", "upstream", "scenario"), cases(heavy=False))
+@pytest.mark.wide(every=3)
 def test_a_client_gets_what_it_asks_for(
     told: Running, client: str, upstream: str, scenario: str
 ) -> None:

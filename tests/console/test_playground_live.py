@@ -301,6 +301,7 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("lang", [name for name in code.RENDERERS if name.startswith("python")])
+@pytest.mark.wide(every=3)
 def test_the_python_it_gives_runs_and_asks_the_same(
     ada: httpx.Client, key: str, lang: str, tmp_path: Path
 ) -> None:

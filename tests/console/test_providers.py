@@ -112,6 +112,7 @@ def test_every_preset_is_offered_with_its_logo(admin: Client) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.wide(every=8)
 def test_every_preset_has_a_form_with_its_base_url(admin: Client, name: str) -> None:
     page = text(admin.get(reverse("provider-add", args=[name])))
     assert f'value="{PRESETS[name].base_url}"' in page or not PRESETS[name].base_url

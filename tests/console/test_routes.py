@@ -471,6 +471,7 @@ def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
 
 @pytest.mark.parametrize("sample", ["text", "tools", "schema", "result"])
 @pytest.mark.parametrize("dialect", OFFERED)
+@pytest.mark.wide(every=4)
 def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: str) -> None:
     """The upstream's request is the same question, whoever put it."""
     sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}

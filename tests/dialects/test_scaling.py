@@ -183,6 +183,7 @@ def _shown() -> Iterator[tuple[str, Callable[[int], Work]]]:
 
 
 @pytest.mark.parametrize("client", REQUESTS)
+@pytest.mark.wide(every=3)
 def test_requests_are_translated_in_linear_time(client: str) -> None:
     assert _over(_requests(client, _targets), SMALL) == {}
 

@@ -153,6 +153,7 @@ FORMS = [(chat, False), (chat, True), (messages, False), (messages, True)]
 
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
 @pytest.mark.parametrize(("ask", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v)))
+@pytest.mark.wide(every=4)
 def test_every_worker_gives_what_one_has_kept(
     rig: Rig, ask: Asking, stream: bool, model: str
 ) -> None:

@@ -103,6 +103,7 @@ def test_connections_that_fall_silent_are_replaced(
     until(lambda: ready(one) == (200, []))
 
 
+@pytest.mark.wide(every=0)
 def test_a_database_that_is_gone_is_told_and_a_node_starts_without_it(
     nodes: tuple[Node, Node], proxy: SilentProxy, database: str
 ) -> None:

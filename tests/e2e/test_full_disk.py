@@ -56,6 +56,7 @@ def ready(gateway: Gateway) -> tuple[int, list[str]]:
 
 
 @pytest.mark.parametrize("ended_by", ["SIGKILL", "SIGTERM"])
+@pytest.mark.wide(every=2)
 def test_what_was_answered_while_the_disk_was_full_is_in_the_log_afterwards(
     disk: SmallDisk, gateway: Gateway, ended_by: str
 ) -> None:

@@ -127,6 +127,7 @@ def test_a_killed_worker_is_replaced_and_loses_nothing(
         gateway.kill()
 
 
+@pytest.mark.wide(every=0)
 def test_workers_that_die_again_and_again_are_given_up(
     tmp_path: Path, upstreams: tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]
 ) -> None:

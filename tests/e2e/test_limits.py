@@ -156,6 +156,7 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
             database.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@pytest.mark.wide(every=2)
 def test_limits_and_budgets_hold_over_workers(gateway: Limited) -> None:
     """Requests, concurrency and money under load; then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
@@ -213,6 +214,7 @@ def _check_death(gateway: Limited) -> None:
     until(let_in, within_s=60)
 
 
+@pytest.mark.wide(every=2)
 def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: Limited) -> None:
     """What keys share is counted once, whoever answers; and what was cut short is counted."""
     _check_project(gateway)

@@ -270,6 +270,7 @@ ATTACKS: dict[Callable[[Site], set[int]], set[int]] = {
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+@pytest.mark.wide(every=3)
 def test_the_other_key_is_answered(site: Site, attack: Callable[[Site], set[int]]) -> None:
     for left in reversed(range(TRIES)):
         with site.probed() as found, ThreadPoolExecutor(ATTACKERS) as pool:

@@ -272,6 +272,7 @@ def _opening(client: str, prompt: str) -> Any:
 
 @pytest.mark.parametrize(("client", "model"), PAIRS, ids=lambda name: name)
 @pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+@pytest.mark.wide(every=4)
 def test_a_long_loop_keeps_its_thoughts_on_both_workers(
     stand: Stand, client: str, model: str, stream: bool
 ) -> None:

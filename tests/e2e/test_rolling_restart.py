@@ -123,6 +123,7 @@ class Load:
 
 
 @pytest.mark.timeout(400)  # a busy machine takes its time for two restarts and all the requests
+@pytest.mark.wide(every=0)
 def test_no_request_fails_while_the_nodes_restart(tmp_path: Path) -> None:
     config = {"model_list": [], "general_settings": {"master_key": MASTER_KEY}}
     with ExitStack() as stack:

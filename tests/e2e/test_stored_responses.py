@@ -376,6 +376,7 @@ def test_conversations_are_refused_in_words(client: openai.OpenAI, model: str) -
     assert caught.value.param == "conversation"
 
 
+@pytest.mark.wide(every=0)
 def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Finish in peace", Say(text="done in peace", first_s=2))
@@ -388,6 +389,7 @@ def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -
         assert (told.status, told.output_text) == ("completed", "done in peace")
 
 
+@pytest.mark.wide(every=0)
 def test_what_a_killed_process_ran_has_failed(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
         site.anthropic.script.on("Die with me", Say(text="late", first_s=60))

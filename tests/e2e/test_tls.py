@@ -36,6 +36,7 @@ def _served_certificate(port: int, authority: str) -> str:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.wide(every=2)
 def test_https_without_a_proxy(tmp_path: Path, workers: str) -> None:
     authority = Authority()
     issued = authority.issue()

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from gateway.canon.errors import GatewayError
 from gateway.simulate import translate
 from tests.each import each
@@ -72,6 +74,7 @@ def refused(preset: str, out: dict[str, Any], model: str) -> Refusal | None:
         "messages_to_gemini",
     ],
 )
+@pytest.mark.wide(every=0)
 def test_no_provider_refuses_what_was_translated(
     source: str, preset: str, models: tuple[str, ...], seed: int
 ) -> None:

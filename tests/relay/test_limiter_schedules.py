@@ -362,6 +362,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Office:
 
 
 @pytest.mark.parametrize("part", range(10))
+@pytest.mark.wide(every=5)
 def test_no_schedule_passes_a_limit_or_leaves_a_phantom(office: Office, part: int) -> None:
     refused = 0
     for number in range(part * SCHEDULES // 10, (part + 1) * SCHEDULES // 10):

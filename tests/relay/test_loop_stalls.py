@@ -190,6 +190,7 @@ def refuse(_: httpx.Request) -> httpx.Response:
 
 
 @pytest.mark.parametrize(("path", "dialect"), CASES)
+@pytest.mark.wide(every=3)
 async def test_a_large_request_stalls_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, dialect: str
 ) -> None:
