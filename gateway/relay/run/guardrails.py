@@ -35,11 +35,11 @@ from gateway.guardrails.guardrail import (
 )
 from gateway.guardrails.patterns import (
     PII,
-    TIMEOUT_S,
     Detector,
     PatternTimeoutError,
     find_matches,
     mask_matches,
+    time_limit_s,
 )
 from gateway.guardrails.services import Caller, InvalidVerdict, Verdict
 from gateway.relay.event_loop import offload
@@ -277,7 +277,8 @@ def check_patterns(
     detectors += [(item.name, Detector(item.pattern)) for item in settings.patterns]
     found: dict[str, int] = {}
     masked: list[str] = []
-    deadline = time.monotonic() + TIMEOUT_S
+    limit_s = time_limit_s(sum(map(len, texts)))
+    deadline = time.monotonic() + limit_s
     for number, text in enumerate(texts):
         before = context if number == 0 else ""
         try:
@@ -285,7 +286,7 @@ def check_patterns(
                 before + text, detectors, len(before), deadline - time.monotonic()
             )
         except PatternTimeoutError:
-            raise CheckFailed(f"its patterns took longer than {TIMEOUT_S:g} s") from None
+            raise CheckFailed(f"its patterns took longer than {limit_s:.1f} s") from None
         for match in matches:
             found[match.name] = found.get(match.name, 0) + 1
         masked.append(mask_matches(before + text, matches)[len(before) :] if matches else text)
