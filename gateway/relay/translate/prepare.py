@@ -29,6 +29,7 @@ from gateway.providers.profile import Edit
 from gateway.providers.redact import is_secret_name
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Exchange
+from gateway.relay.exchange.guard_state import GuardState
 from gateway.relay.exchange.reasoning_turns import drop_state, restore_state
 from gateway.relay.translate.media_parts import (
     add_fetch_hint,
@@ -267,6 +268,8 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     if call.state_rejected_by is target and not _drops_state(call, target, dialect):
         return False
     exchange = call.exchange
+    if call.guard is not None and exchange.stream and _checks_choices(call, call.guard):
+        return False
     if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
         return False
     replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
@@ -274,6 +277,15 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
         return False
     provider = target.model.provider
     return provider.passthrough and exchange.fields_for(provider.name) is not None
+
+
+def _checks_choices(call: Call, guard: GuardState) -> bool:
+    """Whether guardrails check a stream of several choices, which are parsed if they were rendered.
+
+    A stream with one choice is checked without a translation of its request.
+    """
+    enforced = any(guardrail.action != "log" for guardrail in guard.after)
+    return enforced and offload.contains(call.exchange.body, b'"n"', b'"candidateCount"')
 
 
 def _drops_state(call: Call, target: Target, dialect: Dialect) -> bool:
