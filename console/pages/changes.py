@@ -40,6 +40,7 @@ KINDS: dict[str, Promise] = {
     "alias": _("Alias"),
     "apikey": _("API key"),
     "team": _("Team"),
+    "guardrail": _("Guardrail"),
     "setting": _("Setting"),
     "user": _("User"),
     "priceupdate": _("Price list"),
