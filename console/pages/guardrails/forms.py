@@ -116,6 +116,8 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
             ]
         if kind == "patterns":
             del self.fields["timeout_s"]
+        for name in {"url", "provider"} & {*self.kind_fields}:
+            self.fields[name].required = True
         if self.instance.pk:
             self.fields["name"].disabled = True
             self.fields["name"].help_text = _("Routes and keys refer to it by its name.")
@@ -181,8 +183,6 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
                 settings[name] = _parse_object(name, value or "{}")
             elif name != "credential" and value not in (None, ""):
                 settings[name] = value
-            elif name in {"provider", "url"}:
-                raise ValueError(f"settings.{name}: {_('This field is required.')}")
         return settings
 
     def _credential(self, values: dict[str, Any]) -> str:
