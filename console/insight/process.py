@@ -14,8 +14,10 @@ import msgspec
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from gateway.models import LogExport
 from gateway.relay.journal.journal import JournalCounters, WriterStatus
 from gateway.relay.run import readiness
 from gateway.relay.runtime import Runtime
@@ -120,9 +122,12 @@ def journal_status(running: Runtime | None) -> JournalStatus | None:
 
 
 def active_problems(running: Runtime | None) -> list[str]:
-    """Return the current problems of this process as sentences."""
+    """Return the current problems of this process, and of the log's export, as sentences."""
     problems = readiness.find_problems(running) if running is not None else []
-    return [str(PROBLEMS.get(problem.code, problem.code)) for problem in problems]
+    sentences = [str(PROBLEMS.get(problem.code, problem.code)) for problem in problems]
+    errors = LogExport.objects.exclude(failed_at=None).values_list("error", flat=True)
+    failed = [_("The request log is not exported: %(error)s") % {"error": text} for text in errors]
+    return sentences + failed
 
 
 def _process_start() -> float:

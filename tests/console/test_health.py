@@ -17,7 +17,7 @@ from django.utils import timezone
 from console.insight import process, targets
 from gateway import store
 from gateway.api.runtime import SCOPE_KEY
-from gateway.models import RequestLog
+from gateway.models import LogExport, RequestLog
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.health.circuit_breaker import Breaker
 from gateway.relay.journal.journal import JournalCounters, WriterStatus
@@ -282,6 +282,11 @@ def test_what_is_wrong_with_the_log_is_said(
     assert "callout bad" not in page(viewer)
     running.journal.status = status(**changes)
     assert told in page(viewer)
+
+
+def test_a_failed_export_of_the_log_is_said(viewer: Client) -> None:
+    LogExport.objects.create(pk=1, failed_at=timezone.now(), error="the bucket is gone")
+    assert "The request log is not exported: the bucket is gone" in page(viewer)
 
 
 def test_every_problem_has_words(monkeypatch: pytest.MonkeyPatch) -> None:
