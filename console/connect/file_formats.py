@@ -15,7 +15,6 @@ _BEGIN, _END = "# dragoman: begin", "# dragoman: end"
 _BLOCK = re.compile(rf"^[ ]*{_BEGIN}\n.*?^[ ]*{_END}\n", re.M | re.S)
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@~+=-]*")
 _MODELS = re.compile(r"^models:[ ]*(?:\[\])?[ ]*(?:#.*)?\n", re.M)
-_FIRST_ITEM = re.compile(r"(?:[ ]*(?:#.*)?\n)*(?P<indent>[ ]*)- ")
 
 
 class UnreadableFile(Exception):
@@ -90,9 +89,16 @@ def _with_models(text: str, item: Mapping[str, Any]) -> str:
     if match is None:
         return f"{_ended(text)}models:\n{_block(item, '  ')}"
     text, end = _ended(text), match.end()
-    first = _FIRST_ITEM.match(text, end)
-    indent = first["indent"] if first is not None else "  "
-    return f"{text[: match.start()]}models:\n{_block(item, indent)}{text[end:]}"
+    return f"{text[: match.start()]}models:\n{_block(item, _item_indent(text[end:]))}{text[end:]}"
+
+
+def _item_indent(text: str) -> str:
+    """The indentation of the list that a text begins with, or a usual one."""
+    for line in text.splitlines():
+        content = line.lstrip(" ")
+        if content and not content.startswith("#"):
+            return line[: len(line) - len(content)] if content.startswith("- ") else "  "
+    return "  "
 
 
 def _block(item: Mapping[str, Any], indent: str) -> str:

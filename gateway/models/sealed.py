@@ -75,7 +75,7 @@ def is_sealed_without(column: str, key_id: str) -> bool:
 
 def sealing_keys(column: str) -> list[str]:
     """The key id of each sealed value of a column's text."""
-    return re.findall(rf'"{_SEALED_PREFIX}([0-9a-f]{{8}}):', column)
+    return re.findall(rf'(?:^|"){_SEALED_PREFIX}([0-9a-f]{{8}}):', column)
 
 
 class SealedPairs(models.JSONField):

@@ -160,7 +160,7 @@ def sealed_counts() -> dict[str, int]:
     for channel in AlertChannel.objects.all():
         counts[channel.credential.partition(":")[0]] += 1
     for _, text in _guardrail_credentials():
-        counts.update(sealing_keys(f'"{text}'))
+        counts.update(sealing_keys(text))
     for row in _with_raw_pairs():
         if row.credential:
             counts[row.credential.partition(":")[0]] += 1

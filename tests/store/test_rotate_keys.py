@@ -128,3 +128,11 @@ def test_another_nodes_key_is_not_accepted(settings: Any, key_file: Path) -> Non
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode(), Fernet.generate_key().decode()]
     with pytest.raises(CommandError, match="DRAGOMAN_ENCRYPTION_KEYS of this node"):
         rotate("--finish")
+
+
+def test_a_proxy_and_a_client_key_are_counted(settings: Any, key_file: Path) -> None:
+    before = sum(store.sealed_counts().values())
+    provider("q", "custom", base_url="http://x.test", proxy="http://u:pw@proxy:1", client_key="pem")
+    counts = store.sealed_counts()
+    assert sum(counts.values()) == before + 2
+    assert set(counts) == {key_id(settings.ENCRYPTION_KEYS[0])}
