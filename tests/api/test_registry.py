@@ -11,7 +11,7 @@ from console.models import PlaygroundPreset, PlaygroundRun
 from gateway import store
 from gateway.api import api as ninja
 from gateway.edge.endpoints import is_edge_path
-from gateway.models import Alias, CapabilityReport, Provider, Route, Team
+from gateway.models import Alias, CapabilityReport, Guardrail, Provider, Route, Team
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.routes import save_route, spec_of
 from tests.store.factories import entry, model, provider, route
@@ -28,6 +28,8 @@ def fill() -> str:
     Provider.objects.create(name="bad", preset="nope", source="file", source_ref="x.yaml:3")
     _, plain = store.create_key("a key")
     Team.objects.create(name="crew")
+    hook = {"url": "https://hooks.test/check"}
+    Guardrail.objects.create(name="hook", kind="litellm", settings=hook, credential=SECRET)
     store.write([entry("req_x", bodies=Bodies(client_request=b"{}"))])
     return plain
 
@@ -75,6 +77,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
         "routes": "fast",
         "keys": "a key",
         "teams": "crew",
+        "guardrails": "hook",
         "users": "ada",
     }
     numbers = {

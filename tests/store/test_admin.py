@@ -126,7 +126,7 @@ def test_accounts_made_here_are_in_the_audit_log(operator: Client) -> None:
         "date_joined_1": "00:00:00",
     }
     assert operator.post(f"/admin/auth/user/{eve.pk}/change/", raised).status_code == 302
-    assert Change.objects.filter(name="eve").latest("pk").after == {"admin": True}
+    assert Change.objects.filter(name="eve").latest("pk").after == {"role": "admin"}
     password = {"password1": "another passphrase", "password2": "another passphrase"}
     path = f"/admin/auth/user/{eve.pk}/password/"
     assert operator.post(path, {**password, "usable_password": "true"}).status_code == 302
