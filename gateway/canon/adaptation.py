@@ -21,7 +21,8 @@ class Adaptation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         path: the path of the field in the client's body, dotted, with list
             indexes in brackets: `messages[2].content[0].content[1]`.
         action: `dropped` (not sent), `approximated` (sent as an approximation)
-            or `defaulted` (the upstream requires a value that the client omitted).
+            or `defaulted` (the upstream requires a value that the client omitted, or
+            the route sets one).
         why: one sentence for a person.
         before: the value in the client's body, where it is short.
         after: the value sent instead, where it is short.

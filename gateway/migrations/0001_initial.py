@@ -1021,6 +1021,7 @@ class Migration(migrations.Migration):
                 ("log_bodies", models.BooleanField(blank=True, null=True)),
                 ("default_max_output", models.PositiveIntegerField(blank=True, null=True)),
                 ("reasoning_field", models.CharField(default="reasoning_content", max_length=31)),
+                ("prompt_cache", models.CharField(blank=True, max_length=7)),
                 ("guardrails", models.JSONField(blank=True, default=list)),
                 ("hidden", models.BooleanField(default=False)),
                 ("enabled", models.BooleanField(default=True)),

@@ -40,6 +40,7 @@ class Route(Limited, RegistryRow):
     log_bodies = models.BooleanField(null=True, blank=True)
     default_max_output = models.PositiveIntegerField(null=True, blank=True)
     reasoning_field = models.CharField(max_length=31, default="reasoning_content")
+    prompt_cache = models.CharField(max_length=7, blank=True)
     guardrails = models.JSONField(default=list, blank=True)
     hidden = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)

@@ -61,6 +61,18 @@ CLAUDE: tuple[Family, ...] = (
             "context_window": 1_000_000,
         },
     ),
+    Family(
+        model="claude-",
+        dialect="anthropic_messages",
+        traits={"auto_cache": ("tools", "system", "turns")},
+    ),
+    Family(
+        model="claude-",
+        dialect="bedrock_converse",
+        traits={"auto_cache": ("tools", "system", "turns")},
+    ),
+    # OpenRouter documents breakpoints on text parts only.
+    Family(model="claude-", presets=("openrouter",), traits={"auto_cache": ("system", "turns")}),
     Family(model=r"claude-(?:fable|mythos)", traits={"thinking_always_on": True}),
     Family(
         model="claude-mythos-preview",
@@ -460,6 +472,8 @@ BEDROCK: tuple[Family, ...] = (
             "tool_result_status": True,
             "mixed_results": True,
             "cache": "cachePoint",
+            # Nova caches no tools.
+            "auto_cache": ("system", "turns"),
             "web_search": "nova_grounding",
         },
     ),

@@ -107,6 +107,8 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
         health_check_interval_s: interval of health checks of its targets; None is never.
         default_max_output: overrides the model's for dialects that demand a limit.
         reasoning_field: the Chat field in which reasoning is shown.
+        prompt_cache: the TTL, `5m` or `1h`, of the prompt-cache breakpoints set for clients that
+            set none (`Traits.auto_cache`); empty sets none.
         guardrails: names of guardrails that check its requests and responses.
     """
 
@@ -131,6 +133,7 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
     health_check_interval_s: float | None = None
     default_max_output: int | None = None
     reasoning_field: str = "reasoning_content"
+    prompt_cache: str = ""
     guardrails: tuple[str, ...] = ()
 
 

@@ -45,6 +45,8 @@ STEP_OPTIONS = StepOptions.__struct_fields__
 ROUTE_OPTIONS = tuple(name for name in RouteOptions.__struct_fields__ if name != "fallbacks")
 MAX_TIMES = 100
 TAG_MATCHES = ("any", "all")
+# The empty one is off.
+PROMPT_CACHES = ("", "5m", "1h")
 MAX_TAGS, MAX_TAG = 50, 128
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -251,6 +253,7 @@ def route_options(values: Mapping[str, Any]) -> dict[str, Any]:
     options["fallbacks_by_kind"] = fallbacks_by_kind(values["fallbacks_by_kind"])
     options["guardrails"] = texts(list(values["guardrails"]), "guardrails")
     check_choice(values["tag_match"], TAG_MATCHES, "tag_match")
+    check_choice(values["prompt_cache"], PROMPT_CACHES, "prompt_cache")
     for name in ("backoff_s", "max_wait_s"):
         if values[name] != 0 and not _positive(values[name]):
             raise ValueError(f"{name} must be a number of seconds, 0 or above")

@@ -119,3 +119,17 @@ def test_background_health_checks(tmp_path: Path) -> None:
 
 def test_a_model_is_retried_before_its_fallbacks(tmp_path: Path) -> None:
     assert made(tmp_path).policy["retry_before_fallback"] is True
+
+
+@pytest.mark.parametrize(
+    ("points", "expected"),
+    [
+        ([{"location": "message", "role": "system"}], "5m"),
+        ([{"location": "tool_config"}, {"control": {"type": "ephemeral", "ttl": "1h"}}], "1h"),
+    ],
+)
+def test_cache_control_injection_points(
+    tmp_path: Path, points: list[dict[str, Any]], expected: str
+) -> None:
+    row = made(tmp_path, {**A, "cache_control_injection_points": points})
+    assert row.policy["prompt_cache"] == expected

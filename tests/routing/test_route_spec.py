@@ -50,6 +50,8 @@ FULL = RouteSpec(
     health_check_interval_s=60.0,
     default_max_output=100,
     reasoning_field="both",
+    prompt_cache="1h",
+    guardrails=("personal-data",),
     enabled=False,
     cache={"ttl_s": 60, "scope": "team"},
 )

@@ -76,6 +76,7 @@ OPTION_LABELS = {
     "default_max_output": gettext_lazy("default max output tokens"),
     "reasoning_field": gettext_lazy("reasoning field"),
     "cache": gettext_lazy("response cache"),
+    "prompt_cache": gettext_lazy("prompt-cache breakpoints"),
     "guardrails": gettext_lazy("guardrails"),
 }
 

@@ -12,7 +12,7 @@ from gateway.routing.active_hours import parse_active_hours
 from gateway.routing.candidates import CLASSES
 from gateway.routing.route_spec import RouteSpec
 from gateway.routing.snapshot import MIN_HEALTH_CHECK_INTERVAL_S
-from gateway.store.field_values import MAX_TAG, MAX_TAGS
+from gateway.store.field_values import MAX_TAG, MAX_TAGS, PROMPT_CACHES
 
 Errors = dict[str, str]
 
@@ -40,6 +40,7 @@ class PolicyDraft:
     require_capabilities: bool = False
     tag_match: str = "any"
     shadow: str = ""
+    prompt_cache: str = ""
     guardrails: list[str] = field(default_factory=list)
 
 
@@ -64,6 +65,7 @@ def policy_draft(document: RouteSpec) -> PolicyDraft:
         require_capabilities=document.require_capabilities,
         tag_match=document.tag_match,
         shadow=document.shadow,
+        prompt_cache=document.prompt_cache,
         guardrails=list(document.guardrails),
     )
 
@@ -91,6 +93,7 @@ def policy_from_form(data: QueryDict) -> PolicyDraft:
         require_capabilities=data.get("require_capabilities") == "1",
         tag_match="all" if data.get("tag_match") == "all" else "any",
         shadow=data.get("shadow", "").strip(),
+        prompt_cache=data.get("prompt_cache", "").strip(),
         guardrails=list(dict.fromkeys(name for name in data.getlist("guardrail") if name)),
     )
 
@@ -108,6 +111,8 @@ def policy_values(policy: PolicyDraft, errors: Errors) -> dict[str, Any]:
         count = parse_number(errors, f"{field_name}-{name}", text, integer=True, maximum=100)
         if count is not None:
             counts[field_name][name] = int(count)
+    if policy.prompt_cache not in PROMPT_CACHES:
+        errors["prompt_cache"] = _("choose off, 5m or 1h")
     share = number("shadow_share", 0, 100) or 0.0
     if share and not policy.shadow:
         errors["shadow"] = _("choose a route to mirror traffic to")
@@ -118,6 +123,7 @@ def policy_values(policy: PolicyDraft, errors: Errors) -> dict[str, Any]:
         "cooldown_after": int(number("cooldown_after", 1, 100, integer=True) or 3),
         "hedge_after_s": number("hedge_after_s", 0.01, 600),
         "shadow": policy.shadow,
+        "prompt_cache": policy.prompt_cache,
         "guardrails": tuple(policy.guardrails),
         "shadow_share": round(share / 100, 6),
         "health_check_interval_s": number(

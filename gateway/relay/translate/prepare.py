@@ -37,6 +37,7 @@ from gateway.relay.translate.media_parts import (
     inline_media,
     parts_to_fetch,
 )
+from gateway.relay.translate.prompt_cache import mark_fields, mark_request, needs_marks
 from gateway.routing.snapshot import ApiKey, Provider, Route, Target
 
 Fields = dict[str, msgspec.Raw]
@@ -92,6 +93,15 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
                 # A WebSocket connection continues from the response in its memory.
                 fields = with_encrypted_reasoning(dict(fields))
             fields, report = _fit_passed(call, target, dialect, fields)
+            if (
+                route.prompt_cache
+                and exchange.verb == "generate"
+                and needs_marks(exchange.body, target.model.traits)
+            ):
+                fields, added = mark_fields(
+                    fields, dialect.name, target.model.traits, route.prompt_cache
+                )
+                report = (*report, *added)
         prepared = pass_through(call, target, edits, path, fields)
         if report:
             prepared = msgspec.structs.replace(prepared, report=(*report, *prepared.report))
@@ -122,6 +132,9 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     fetched: tuple[Adaptation, ...] = ()
     if call.fetched_media:
         request, fetched = inline_media(request, dialect, traits, call.fetched_media)
+    breakpoints: tuple[Adaptation, ...] = ()
+    if route.prompt_cache and exchange.verb == "generate" and needs_marks(exchange.body, traits):
+        request, breakpoints = mark_request(request, traits, route.prompt_cache)
     try:
         size = len(exchange.body)
         prepared = translated(request, dialect, traits, edits, path, verb=exchange.verb, size=size)
@@ -131,7 +144,7 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     report = prepared.report
     if report and not route.strict:
         report = add_fetch_hints(report, parts_to_fetch(request, dialect, traits))
-    report = (*report, *fetched, *dropped_state)
+    report = (*report, *fetched, *breakpoints, *dropped_state)
     if report:
         prepared = msgspec.structs.replace(prepared, report=report)
     if provider.model_in_path or provider.body:

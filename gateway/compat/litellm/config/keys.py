@@ -149,8 +149,10 @@ PARAMS: dict[str, Key] = {
         "use an api_key, or tenant_id, client_id and client_secret",
     ),
     **yes("litellm_credential_name", "a name in credential_list"),
-    **later(
-        "cache_control_injection_points", "clients' cache markers are forwarded; none are added"
+    **differs(
+        "cache_control_injection_points",
+        "the route's `prompt_cache`: tools, system prompt and the last two user turns are marked "
+        "for clients that mark nothing",
     ),
     **differs(
         "mock_response",

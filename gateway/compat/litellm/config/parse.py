@@ -214,6 +214,8 @@ class _Parser:
             options.cooldown_s = cooldown.number()
         if (limit := params.get(*LIMITS)) is not None:
             options.default_max_output = limit.integer()
+        if (points := params.get("cache_control_injection_points")) is not None:
+            options.policy["prompt_cache"] = _prompt_cache(points)
         note_key_limits(options, params)
         route = self._config.routes.setdefault(public, RouteRow(name=public, ref=options.ref))
         self._add(deployment, params)
@@ -280,6 +282,14 @@ def _merge_options(route: RouteRow, options: RouteRow) -> None:
         route.default_max_output = options.default_max_output
     for name, count in options.key_limits.items():
         route.key_limits[name] = min(count, route.key_limits.get(name, count))
+    route.policy |= options.policy
+
+
+def _prompt_cache(points: Node) -> str:
+    """The TTL of the route's cache breakpoints: an hour if one of these points has it."""
+    controls = [point.get("control") for point in points.list()]
+    ttls = [control.get("ttl") for control in controls if control is not None]
+    return "1h" if any(ttl is not None and ttl.text() == "1h" for ttl in ttls) else "5m"
 
 
 def _is_catch_all(params: Node) -> bool:

@@ -1,0 +1,282 @@
+"""Prompt-cache breakpoints that a route sets for clients that set none (`Route.prompt_cache`).
+
+The model's trait `auto_cache` says which prefixes get one: the tools, the system prompt, and
+the last two user turns: one writes the prefix that the next request of the conversation reads,
+the other reads what the previous request wrote. That is at most four, the maximum of Anthropic
+and Bedrock. Vendors ignore a breakpoint after a prefix that is too short to cache.
+
+platform.claude.com/docs/en/build-with-claude/prompt-caching,
+docs.aws.amazon.com/bedrock/latest/userguide/prompt-caching.html,
+openrouter.ai/docs/features/prompt-caching
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.adaptation import Adaptation, defaulted
+from gateway.canon.request import (
+    CacheBreakpoint,
+    Document,
+    Image,
+    Part,
+    Request,
+    Text,
+    Tool,
+    ToolResult,
+    Turn,
+)
+from gateway.canon.traits import Traits
+from gateway.relay.event_loop import offload
+
+Fields = dict[str, msgspec.Raw]
+Json = dict[str, Any]
+
+# A shorter body has fewer than the 1,024 tokens that the vendors cache at least.
+MIN_BODY_BYTES = 2048
+MAX_TURNS = 2
+# A quotation mark in a text is escaped, so these are fields of the body.
+_CLIENT_MARKS = (b'"cache_control"', b'"cachePoint"', b'"prompt_cache_breakpoint"')
+# Dialect -> roles of a user turn, and types of parts that may have a breakpoint.
+_PASSTHROUGH = {
+    "anthropic_messages": (
+        frozenset({"user"}),
+        frozenset({"text", "image", "document", "tool_result", "search_result"}),
+    ),
+    "openai_chat": (frozenset({"user", "tool"}), frozenset({"text"})),
+}
+_SYSTEM_ROLES = frozenset({"system", "developer"})
+_array = msgspec.json.Decoder(list[msgspec.Raw])
+_string = msgspec.json.Decoder(str)
+_object = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+def needs_marks(body: bytes, traits: Traits) -> bool:
+    """Whether to mark a request with this body for a model: the client has set no breakpoint."""
+    return (
+        bool(traits.auto_cache)
+        and traits.cache in {"cache_control", "cachePoint"}
+        and len(body) >= MIN_BODY_BYTES
+        and not offload.contains(body, *_CLIENT_MARKS)
+    )
+
+
+def _report(count: int) -> tuple[Adaptation, ...]:
+    if not count:
+        return ()
+    why = f"the route's prompt_cache sets cache breakpoints ({count})"
+    return (defaulted("cache_control", why),)
+
+
+# --- a translated request -------------------------------------------------------------------------
+
+
+def mark_request(
+    request: Request, traits: Traits, ttl: str
+) -> tuple[Request, tuple[Adaptation, ...]]:
+    """The canonical request with breakpoints, and the report."""
+    # Five minutes is the default, and some models of Bedrock reject the field.
+    cache = CacheBreakpoint(ttl=ttl if ttl == "1h" else None)
+    changes: dict[str, Any] = {}
+    count = 0
+    if "tools" in traits.auto_cache:
+        tools = _with_mark(request.tools, _can_mark_tool, cache)
+        if tools is not None:
+            changes["tools"] = tools
+            count += 1
+    if "system" in traits.auto_cache:
+        instructions = _with_mark(request.instructions, _can_mark_part, cache)
+        if instructions is not None:
+            changes["instructions"] = instructions
+            count += 1
+    if "turns" in traits.auto_cache:
+        turns = list(request.turns)
+        marked = _mark_turns(turns, cache)
+        if marked:
+            changes["turns"] = tuple(turns)
+            count += marked
+    return msgspec.structs.replace(request, **changes), _report(count)
+
+
+def _mark_turns(turns: list[Turn], cache: CacheBreakpoint) -> int:
+    """Mark the last user turns; returns their number. Consecutive ones count as one."""
+    marked, in_user_turn = 0, False
+    for index in range(len(turns) - 1, -1, -1):
+        turn = turns[index]
+        if turn.role != "user":
+            in_user_turn = False
+            continue
+        parts = None if in_user_turn else _with_mark(turn.parts, _can_mark_part, cache)
+        if parts is None:
+            continue
+        turns[index] = msgspec.structs.replace(turn, parts=parts)
+        in_user_turn = True
+        marked += 1
+        if marked == MAX_TURNS:
+            break
+    return marked
+
+
+def _with_mark(items: tuple[Any, ...], can_mark: Any, cache: CacheBreakpoint) -> Any:
+    """The items with a breakpoint on the last that may have one; None if there is none."""
+    for index in range(len(items) - 1, -1, -1):
+        if can_mark(items[index]):
+            item = msgspec.structs.replace(items[index], cache=cache)
+            return (*items[:index], item, *items[index + 1 :])
+    return None
+
+
+def _can_mark_tool(tool: Tool) -> bool:
+    """Anthropic rejects a breakpoint on a deferred tool; server tools are rendered as received."""
+    return tool.kind != "server" and not tool.defer
+
+
+def _can_mark_part(part: Part) -> bool:
+    """Anthropic rejects a breakpoint on an empty text, and on reasoning."""
+    if isinstance(part, Text):
+        return bool(part.text.strip())
+    return isinstance(part, Image | Document | ToolResult)
+
+
+# --- a passthrough body ---------------------------------------------------------------------------
+
+
+def mark_fields(
+    fields: Fields, dialect: str, traits: Traits, ttl: str
+) -> tuple[Fields, tuple[Adaptation, ...]]:
+    """The top-level fields of a passthrough body with breakpoints, and the report.
+
+    Only the marked values are written anew; all others are sent byte for byte.
+    """
+    if dialect not in _PASSTHROUGH:
+        return fields, ()
+    mark: Json = {"type": "ephemeral", "ttl": "1h"} if ttl == "1h" else {"type": "ephemeral"}
+    user_roles, types = _PASSTHROUGH[dialect]
+    marked_fields = dict(fields)
+    count = 0
+    if "tools" in traits.auto_cache and "tools" in fields:
+        count += _mark_tools(marked_fields, mark)
+    if "system" in traits.auto_cache and "system" in fields:
+        content = _marked_content(fields["system"], types, mark)
+        if content is not None:
+            marked_fields["system"] = content
+            count += 1
+    messages = _decode_array(fields.get("messages"))
+    if "system" in traits.auto_cache and dialect == "openai_chat":
+        count += _mark_system_message(messages, types, mark)
+    if "turns" in traits.auto_cache:
+        count += _mark_messages(messages, user_roles, types, mark)
+    if not count:
+        return fields, ()
+    if messages:
+        marked_fields["messages"] = _raw(messages)
+    return marked_fields, _report(count)
+
+
+def _mark_tools(fields: Fields, mark: Json) -> int:
+    tools = _decode_array(fields["tools"])
+    for index in range(len(tools) - 1, -1, -1):
+        tool = _decode_object(tools[index])
+        if tool and bytes(tool.get("defer_loading", b"")) != b"true":
+            tools[index] = _raw(tool | {"cache_control": mark})
+            fields["tools"] = _raw(tools)
+            return 1
+    return 0
+
+
+def _mark_system_message(messages: list[msgspec.Raw], types: frozenset[str], mark: Json) -> int:
+    """Mark the last of the messages with instructions at the start of a Chat request."""
+    last, last_message = -1, {}
+    for index, raw in enumerate(messages):
+        message = _decode_object(raw)
+        if _text(message.get("role")) not in _SYSTEM_ROLES:
+            break
+        last, last_message = index, message
+    return _mark_message(messages, last, last_message, types, mark) if last >= 0 else 0
+
+
+def _mark_messages(
+    messages: list[msgspec.Raw], user_roles: frozenset[str], types: frozenset[str], mark: Json
+) -> int:
+    """Mark the last user turns; returns their number. Consecutive messages count as one."""
+    marked, in_user_turn = 0, False
+    for index in range(len(messages) - 1, -1, -1):
+        message = _decode_object(messages[index])
+        if _text(message.get("role")) not in user_roles:
+            in_user_turn = False
+        elif not in_user_turn and _mark_message(messages, index, message, types, mark):
+            in_user_turn = True
+            marked += 1
+            if marked == MAX_TURNS:
+                break
+    return marked
+
+
+def _mark_message(
+    messages: list[msgspec.Raw],
+    index: int,
+    message: Mapping[str, msgspec.Raw],
+    types: frozenset[str],
+    mark: Json,
+) -> int:
+    content = _marked_content(message.get("content"), types, mark)
+    if content is None:
+        return 0
+    messages[index] = _raw({**message, "content": content})
+    return 1
+
+
+def _marked_content(
+    raw: msgspec.Raw | None, types: frozenset[str], mark: Json
+) -> msgspec.Raw | None:
+    """A content, text or a list of parts, with its last part marked; None if none can be."""
+    if raw is None:
+        return None
+    text = _text(raw)
+    if text is not None:
+        part = {"type": "text", "text": text, "cache_control": mark}
+        return _raw([part]) if text.strip() else None
+    parts = _decode_array(raw)
+    for index in range(len(parts) - 1, -1, -1):
+        fields = _decode_object(parts[index])
+        kind = _text(fields.get("type"))
+        if kind not in types or (kind == "text" and not (_text(fields.get("text")) or "").strip()):
+            continue
+        parts[index] = _raw(fields | {"cache_control": mark})
+        return _raw(parts)
+    return None
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    """The string; None for any other value."""
+    if raw is None:
+        return None
+    try:
+        return _string.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+def _decode_array(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
+    """The elements; empty for anything but a list, which the upstream rejects."""
+    if raw is None:
+        return []
+    try:
+        return _array.decode(raw)
+    except msgspec.ValidationError:
+        return []
+
+
+def _decode_object(raw: msgspec.Raw) -> Fields:
+    """The fields; empty for anything but an object."""
+    try:
+        return _object.decode(raw)
+    except msgspec.ValidationError:
+        return {}
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
