@@ -266,6 +266,22 @@ class RouteVersionQuerySet(models.QuerySet[Row]):
         return self.filter(route=route).order_by("-number")
 
 
+class PromptVersionQuerySet(models.QuerySet[Row]):
+    """Saved versions of prompts."""
+
+    def latest_of(self, prompt: models.Model) -> Row | None:
+        """The newest version of a prompt."""
+        return self.filter(prompt=prompt).order_by("-number").first()
+
+    def numbered(self, prompt: models.Model, number: int) -> Row | None:
+        """One version of a prompt."""
+        return self.filter(prompt=prompt, number=number).first()
+
+    def of(self, prompt: models.Model) -> Self:
+        """The versions of a prompt, newest first."""
+        return self.filter(prompt=prompt).order_by("-number")
+
+
 class RequestLogQuerySet(models.QuerySet[Row]):
     """The request log: filters, keyset pagination newest first, retention."""
 

@@ -15,8 +15,8 @@ import regex
 
 from console.evaluate.answers import Answer
 from console.evaluate.json_path import InvalidPath, find_values, parse_path
-from console.evaluate.variables import text_of
 from console.playground.schemas import first_violation, json_equal, schema_error
+from gateway.prompts.variables import text_of
 
 Json = dict[str, Any]
 

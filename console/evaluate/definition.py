@@ -18,8 +18,8 @@ from console.evaluate.assertions import (
     parse_assertion,
     render_assertion,
 )
-from console.evaluate.variables import MissingVariable, render_value
 from console.playground.schemas import schema_error
+from gateway.prompts.variables import MissingVariable, render_value
 
 Json = dict[str, Any]
 Result = TypeVar("Result")

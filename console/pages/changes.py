@@ -41,6 +41,7 @@ KINDS: dict[str, Promise] = {
     "apikey": _("API key"),
     "team": _("Team"),
     "guardrail": _("Guardrail"),
+    "prompt": _("Prompt"),
     "setting": _("Setting"),
     "user": _("User"),
     "priceupdate": _("Price list"),

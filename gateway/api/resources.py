@@ -41,6 +41,7 @@ METADATA_FIELDS = (
     "created_at",
     "updated_at",
     "learned",
+    "active_version",
     "revoked_at",
     "last_used_at",
 )
@@ -272,6 +273,10 @@ SCHEMAS: dict[str, Any] = {
             "learned": {
                 "type": "object",
                 "description": "models only: properties that the doctor verified",
+            },
+            "active_version": {
+                "type": "integer",
+                "description": "prompts only: the version that is used where none is named",
             },
             "revoked_at": {"type": ["string", "null"], "format": "date-time"},
             "last_used_at": {"type": ["string", "null"], "format": "date-time"},

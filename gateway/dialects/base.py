@@ -268,6 +268,35 @@ def _echo_nothing(body: bytes) -> dict[str, Any]:
     return {}
 
 
+class PromptFormat(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a request body has messages and parameters, for stored prompts.
+
+    Attributes:
+        messages: the field with the list of messages.
+        system: the field for system messages; empty if they are in the list.
+        assistant_role: the role of the model's messages.
+        uses_parts: whether contents are objects with `parts`, as Gemini's.
+        reference_field: the field by which the format itself refers to a stored prompt.
+        foreign_id_prefix: ids in that field with this prefix are resolved by the provider.
+        excluded_fields: a body with one of these has no messages.
+        parameters_object: the object that contains the parameters; empty for the body.
+        parameters: name of a parameter -> its names in the format, the one to write first.
+    """
+
+    messages: str = "messages"
+    system: str = ""
+    assistant_role: str = "assistant"
+    uses_parts: bool = False
+    reference_field: str = ""
+    foreign_id_prefix: str = ""
+    excluded_fields: frozenset[str] = frozenset()
+    parameters_object: str = ""
+    parameters: dict[str, tuple[str, ...]]
+
+
+_NO_PROMPTS = PromptFormat(messages="", parameters={})
+
+
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """A registered wire format.
 
@@ -287,6 +316,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         token_count_body: a request's JSON and the upstream's model -> the JSON of a token
             count, where that is not the request itself.
         framing: how its streams are framed (`gateway.framing.formats`).
+        prompt_format: where stored prompts are inserted; without `messages`, they cannot be.
         serves_clients: whether clients may use it; else only providers do.
         streams_by_default: whether a request without `stream` gets a streamed response.
         passthrough_paths: endpoint name -> the upstream's path of a passthrough request,
@@ -331,6 +361,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     default_reasoning_display: Literal["none", "summary", "raw"] = "summary"
     token_count_body: Callable[[dict[str, Any], str], dict[str, Any]] = _unchanged_body
     framing: Framing = "sse"
+    prompt_format: PromptFormat = _NO_PROMPTS
     serves_clients: bool = True
     streams_by_default: bool = False
     passthrough_paths: dict[str, str] = {}

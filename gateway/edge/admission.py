@@ -405,7 +405,7 @@ INTERPRETED_FIELDS = frozenset(
         *("input_file_id", "requests", "query", "documents", "images", "keep_alive", "raw"),
         *("contents", "content", "generateContentRequest", "generationConfig", "serviceTier"),
         *("systemInstruction", "toolConfig", "safetySettings", "cachedContent"),
-        *("session_id", "tags", "cache"),
+        *("session_id", "tags", "cache", "dragoman"),
     }
 )
 _CANONICAL_SPELLINGS = {name.casefold(): name for name in INTERPRETED_FIELDS}

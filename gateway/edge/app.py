@@ -27,6 +27,7 @@ from gateway.edge import (
     operations,
     passthrough,
     path_aliases,
+    prompts,
     responses,
 )
 from gateway.edge.admission import authenticate, find_route
@@ -265,6 +266,11 @@ async def _accept_call(
         exchange.model = exchange.path_model
         exchange.fields["model"] = msgspec.Raw(msgspec.json.encode(exchange.model))
         exchange.body = msgspec.json.encode(exchange.fields)
+    if (
+        prompts.FIELD in exchange.fields
+        or exchange.dialect.prompt_format.reference_field in exchange.fields
+    ):
+        await offload.scan(size, prompts.insert_prompt, exchange)
     if not exchange.model:
         raise invalid("model is required: the name of a route or `provider/model`", "model")
     exchange.route = find_route(exchange.snapshot, exchange.key, exchange.model)

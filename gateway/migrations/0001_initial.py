@@ -2169,4 +2169,37 @@ class Migration(migrations.Migration):
                 ("error", models.CharField(blank=True, max_length=500)),
             ],
         ),
+        migrations.CreateModel(
+            name='Prompt',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('source', models.CharField(choices=[('database', 'created here'), ('file', 'from a configuration file'), ('environment', 'from the environment'), ('builtin', 'built in'), ('code', 'from configuration as code')], default='database', max_length=16)),
+                ('source_ref', models.CharField(blank=True, max_length=300)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('name', models.CharField(max_length=63, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._/-]*\\Z', 'use letters, digits and . _ / -; the first character is a letter or a digit')])),
+                ('description', models.CharField(blank=True, max_length=300)),
+                ('active_version', models.PositiveIntegerField(default=1)),
+            ],
+            options={
+                'ordering': ('name',),
+            },
+        ),
+        migrations.CreateModel(
+            name='PromptVersion',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('number', models.PositiveIntegerField()),
+                ('messages', models.JSONField()),
+                ('parameters', models.JSONField(blank=True, default=dict)),
+                ('model', models.CharField(blank=True, max_length=200)),
+                ('saved_by', models.CharField(blank=True, max_length=150)),
+                ('saved_at', models.DateTimeField(auto_now_add=True)),
+                ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='gateway.prompt')),
+            ],
+            options={
+                'ordering': ('prompt', '-number'),
+                'constraints': [models.UniqueConstraint(fields=('prompt', 'number'), name='gateway_prompt_version_once')],
+            },
+        ),
     ]

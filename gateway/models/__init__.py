@@ -14,6 +14,7 @@ from gateway.models.idempotency import IdempotentResponse
 from gateway.models.key import ApiKey
 from gateway.models.log import RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.models.log_export import LogExport
+from gateway.models.prompt import Prompt, PromptVersion
 from gateway.models.provider import Model, Provider
 from gateway.models.reasoning import ReasoningState
 from gateway.models.registry import Registry, RegistryRow, Source
@@ -43,6 +44,8 @@ __all__ = [
     "LogExport",
     "Model",
     "PriceUpdate",
+    "Prompt",
+    "PromptVersion",
     "Provider",
     "ProviderResource",
     "ReasoningState",

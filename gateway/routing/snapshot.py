@@ -16,6 +16,7 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.traits import Traits
 from gateway.guardrails.guardrail import Guardrail
+from gateway.prompts.prompt import Prompt
 from gateway.providers.capabilities import edits_for, stated_traits, traits_for
 from gateway.providers.catalog import PRESETS
 from gateway.providers.catalog.spelling import match_prefix
@@ -305,6 +306,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         end_user_headers: headers that name the end user, in lower case; the first one counts.
         tag_headers: headers whose values become tags, in lower case.
         guardrails: enabled guardrails by name; `disabled_guardrails` are the names of others.
+        prompts: stored prompts by name.
     """
 
     version: int
@@ -329,6 +331,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     tag_headers: tuple[str, ...] = ()
     guardrails: dict[str, Guardrail] = {}
     disabled_guardrails: frozenset[str] = frozenset()
+    prompts: dict[str, Prompt] = {}
     warnings: tuple[Warning, ...] = ()
 
     @cached_property

@@ -50,6 +50,7 @@ from gateway.store.model_prices import price_value
 from gateway.store.network_values import network_value, network_warnings
 from gateway.store.options import Options, load_options
 from gateway.store.price_updates import apply_accepted_updates
+from gateway.store.prompts import prompt_value, prompt_versions
 from gateway.store.version import current_version
 
 log = logging.getLogger(__name__)
@@ -139,6 +140,10 @@ class _Compiler:
             for name, guardrail in guardrails.items()
             if guardrail.fault
         ]
+        versions = prompt_versions()
+        prompts = self._compile_rows(
+            models.Prompt.objects.all(), lambda row: prompt_value(row, versions.get(row.pk, []))
+        )
         return Snapshot(
             version=self.version,
             routes={name: self._drop_unknown_routes(r, routes) for name, r in routes.items()},
@@ -154,6 +159,7 @@ class _Compiler:
             log_bodies=log_bodies,
             guardrails=guardrails,
             disabled_guardrails=frozenset(disabled_guardrails),
+            prompts={prompt.name: prompt for prompt in prompts.values()},
             warnings=tuple(self.warnings),
         )
 

@@ -93,6 +93,7 @@ _TYPES = (
     "gateway/providers/profile.py",
     "gateway/providers/network.py",
     "gateway/guardrails/guardrail.py",
+    "gateway/prompts/prompt.py",
 )
 
 

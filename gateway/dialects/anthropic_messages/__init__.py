@@ -14,7 +14,7 @@ from gateway.dialects.anthropic_messages.request import (
 )
 from gateway.dialects.anthropic_messages.response import parse_response, peek_usage, render_response
 from gateway.dialects.anthropic_messages.stream import MessagesStreamParser, MessagesStreamRenderer
-from gateway.dialects.base import Client, Dialect, Provider
+from gateway.dialects.base import Client, Dialect, PromptFormat, Provider
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.token_count import count_parser, count_renderer
 
@@ -44,6 +44,15 @@ DIALECT = Dialect(
     requires_usage=True,
     replace_state_tokens=replace_tokens,
     drop_reasoning_state=drop_state,
+    prompt_format=PromptFormat(
+        system="system",
+        parameters={
+            "temperature": ("temperature",),
+            "top_p": ("top_p",),
+            "max_tokens": ("max_tokens",),
+            "stop": ("stop_sequences",),
+        },
+    ),
     last_user_text=last_user_text_reader("messages", "text"),
     reports_early_usage=True,
 )

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider
+from gateway.dialects.base import (
+    Client,
+    Dialect,
+    EmbedClient,
+    EmbedProvider,
+    PromptFormat,
+    Provider,
+)
 from gateway.dialects.gemini.contents import needs_bytes
 from gateway.dialects.gemini.context import NAME
 from gateway.dialects.gemini.embed import (
@@ -56,6 +63,21 @@ DIALECT = Dialect(
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),
     embed_provider=EmbedProvider(
         embed_path=embed_path, render_embed=render_embed_request, parse_embed=parse_embed_response
+    ),
+    prompt_format=PromptFormat(
+        messages="contents",
+        system="systemInstruction",
+        assistant_role="model",
+        uses_parts=True,
+        # The form of a token count that wraps a whole request.
+        excluded_fields=frozenset({"generateContentRequest"}),
+        parameters_object="generationConfig",
+        parameters={
+            "temperature": ("temperature",),
+            "top_p": ("topP", "top_p"),
+            "max_tokens": ("maxOutputTokens", "max_output_tokens"),
+            "stop": ("stopSequences", "stop_sequences"),
+        },
     ),
     last_user_text=last_user_text_reader("contents", None),
 )

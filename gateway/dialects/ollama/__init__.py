@@ -6,7 +6,14 @@ unchanged.
 
 from __future__ import annotations
 
-from gateway.dialects.base import Client, Dialect, EmbedClient, EmbedProvider, Provider
+from gateway.dialects.base import (
+    Client,
+    Dialect,
+    EmbedClient,
+    EmbedProvider,
+    PromptFormat,
+    Provider,
+)
 from gateway.dialects.ollama.context import EMBEDDINGS_PATH, GENERATE_PATH, NAME
 from gateway.dialects.ollama.embed import (
     embed_path,
@@ -57,5 +64,15 @@ DIALECT = Dialect(
     streams_by_default=True,
     plan_request=plan_request,
     passthrough_paths={GENERATE_PATH: GENERATE_PATH, EMBEDDINGS_PATH: EMBEDDINGS_PATH},
+    prompt_format=PromptFormat(
+        excluded_fields=frozenset({"prompt"}),
+        parameters_object="options",
+        parameters={
+            "temperature": ("temperature",),
+            "top_p": ("top_p",),
+            "max_tokens": ("num_predict",),
+            "stop": ("stop",),
+        },
+    ),
     last_user_text=last_user_text_reader("messages", None),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dialects.base import Client, Dialect, Provider
+from gateway.dialects.base import Client, Dialect, PromptFormat, Provider
 from gateway.dialects.openai_chat.parts import NAME, inline_files, needs_inline_media
 from gateway.dialects.openai_chat.reasoning import drop_state
 from gateway.dialects.openai_chat.request import (
@@ -43,5 +43,13 @@ DIALECT = Dialect(
     inline_files=inline_files,
     drop_reasoning_state=drop_state,
     expects_reasoning=True,
+    prompt_format=PromptFormat(
+        parameters={
+            "temperature": ("temperature",),
+            "top_p": ("top_p",),
+            "max_tokens": ("max_completion_tokens", "max_tokens"),
+            "stop": ("stop",),
+        },
+    ),
     last_user_text=last_user_text_reader("messages", "text"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from gateway.dialects.base import Client, Dialect, Provider
+from gateway.dialects.base import Client, Dialect, PromptFormat, Provider
 from gateway.dialects.openai_responses.context import COMPACT, NAME
 from gateway.dialects.openai_responses.reasoning import drop_state, replace_tokens
 from gateway.dialects.openai_responses.request import (
@@ -50,5 +50,16 @@ DIALECT = Dialect(
     read_echo=read_echo,
     replace_state_tokens=replace_tokens,
     drop_reasoning_state=drop_state,
+    # https://platform.openai.com/docs/api-reference/responses/create#responses-create-prompt
+    prompt_format=PromptFormat(
+        messages="input",
+        reference_field="prompt",
+        foreign_id_prefix="pmpt_",
+        parameters={
+            "temperature": ("temperature",),
+            "top_p": ("top_p",),
+            "max_tokens": ("max_output_tokens",),
+        },
+    ),
     last_user_text=last_user_text_reader("input", "input_text"),
 )

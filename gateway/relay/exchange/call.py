@@ -141,6 +141,7 @@ class Exchange:
         echoed_id: the id in the response headers: the client's, if it sent one.
         max_items: maximum number of messages, parts, calls, results and tools in a request.
         shadow_of: the request that this one repeats as shadow traffic; empty for a client's.
+        prompt_tag: the tag in the log of its stored prompt, `prompt:<name>@<version>`, or empty.
         plan: how to serve it at a target that does not support such a request itself.
         earlier_responses: earlier responses by id that the request continues. Such a request
             passes through only to the provider of `native_continuation`.
@@ -180,6 +181,7 @@ class Exchange:
         self.client_ip = ""
         self.key: ApiKey | None = None
         self.body = b""
+        self.prompt_tag = ""
         # The model that the path names, which replaces the one in the body; or empty.
         self.path_model = ""
         self.fields: dict[str, msgspec.Raw] = {}

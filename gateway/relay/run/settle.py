@@ -86,6 +86,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     )
     if has_tags and not exchange.shadow_of:
         entry.tags = sorted(tags_of(exchange))
+    if exchange.prompt_tag and not exchange.shadow_of:
+        entry.tags = [*entry.tags, exchange.prompt_tag]
     names_end_user = not (
         END_USER_FIELDS.isdisjoint(exchange.fields)
         and headers.keys().isdisjoint(exchange.snapshot.end_user_headers)

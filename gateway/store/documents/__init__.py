@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
-from gateway.models import ApiKey, Guardrail, Model, Provider, Route, Team
+from gateway.models import ApiKey, Guardrail, Model, Prompt, Provider, Route, Team
 from gateway.store.documents.guardrail import read_guardrail, write_guardrail
 from gateway.store.documents.key import find_key, read_key, write_key
 from gateway.store.documents.model import find_model, read_model, write_model
+from gateway.store.documents.prompt import read_prompt, write_prompt
 from gateway.store.documents.provider import read_provider, write_provider
 from gateway.store.documents.route import read_route, write_route
 from gateway.store.documents.shape import (
@@ -28,6 +29,7 @@ from gateway.store.documents.shape import (
     ModelDoc,
     Owned,
     Owner,
+    PromptDoc,
     ProviderDoc,
     Refused,
     RouteDoc,
@@ -100,6 +102,15 @@ KINDS: dict[str, Kind] = {
             _by_name(Route),
             read_route,
             write_route,
+        ),
+        Kind(
+            "prompts",
+            "prompt",
+            PromptDoc,
+            Prompt.objects.all,
+            _by_name(Prompt),
+            read_prompt,
+            write_prompt,
         ),
         Kind(
             "teams",

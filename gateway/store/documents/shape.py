@@ -16,6 +16,7 @@ from django.db import models
 from gateway.models import RegistryRow, Source
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.models.sealed import REFERENCE
+from gateway.prompts.prompt import Message, Parameters
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.route_spec import RouteSpec as RouteSpec
 
@@ -145,6 +146,24 @@ class GuardrailDoc(msgspec.Struct, kw_only=True):
     timeout_s: float = 3.0
     position: int = 0
     enabled: bool = True
+
+
+class PromptDoc(msgspec.Struct, kw_only=True):
+    """A stored prompt with the content of its active version.
+
+    A write with other messages, parameters or another model stores a new version and activates it.
+
+    Attributes:
+        messages: roles are `system`, `user` and `assistant`; contents can use `{{variables}}`.
+        parameters: defaults for requests that do not set them.
+        model: used by requests that name none.
+    """
+
+    name: str
+    description: str = ""
+    messages: list[Message] = []
+    parameters: Parameters = Parameters()
+    model: str = ""
 
 
 class TeamDoc(msgspec.Struct, kw_only=True):

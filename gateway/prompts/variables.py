@@ -1,9 +1,9 @@
-"""`{{variable}}` in prompts and assertions, replaced by the values of a case."""
+"""`{{variable}}` in stored prompts and in evaluations, replaced by values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ _PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 
 
 class MissingVariable(Exception):
-    """A text uses a variable that the case does not have; `name` is the variable."""
+    """A text uses a variable that has no value; `name` is the variable."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"the variable {name} is missing")
@@ -44,6 +44,11 @@ def render_value(value: Any, variables: Variables) -> Any:
     if isinstance(value, dict):
         return {key: render_value(item, variables) for key, item in value.items()}
     return value
+
+
+def names_in(texts: Iterable[str]) -> list[str]:
+    """The variables that the texts use, in order of first use."""
+    return list(dict.fromkeys(name for text in texts for name in _PLACEHOLDER.findall(text)))
 
 
 def text_of(value: Any) -> str:

@@ -1,0 +1,1 @@
+"""Stored prompts: values, variables, and how they are inserted into a request body."""
