@@ -52,6 +52,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         top_k, min_p, repetition_penalty: whether that field is accepted.
         max_output: the maximum number of output tokens; None if unknown.
         context_window: the maximum of input and output tokens together; None if unknown.
+        default_context: the context length in tokens that Ollama uses without `num_ctx`: a request
+            that needs more sets it. None or 0 never sets it.
         embeddings: `only` for a model that creates vectors and cannot chat.
         embed_max: the maximum number of inputs of one embeddings call; None for no limit.
         embed_form: how vectors are requested from Vertex AI: as a `predict`ion, or by
@@ -148,6 +150,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     repetition_penalty: bool = False
     max_output: int | None = None
     context_window: int | None = None
+    default_context: int | None = None
     embeddings: Literal["none", "only"] = "none"
     embed_max: int | None = None
     embed_form: Literal["own", "predict", "content"] = "own"

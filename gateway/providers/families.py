@@ -515,6 +515,8 @@ COHERE: tuple[Family, ...] = (
 
 # Routers that map efforts themselves; after all models, to override them.
 ROUTERS: tuple[Family, ...] = (
+    # Ollama's cloud models always have their maximum context.
+    Family(model=r".*[:-]cloud$", presets=("ollama",), traits={"default_context": None}),
     Family(
         model=r"",
         presets=("openrouter",),

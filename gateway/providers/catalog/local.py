@@ -20,6 +20,7 @@ LOCAL: tuple[Preset, ...] = (
         litellm=("ollama", "ollama_chat"),
         traits={
             "mid_system": False,
+            "default_context": 4096,
             "replay_reasoning": "native",
             "prefill": True,
             "custom_tools": False,

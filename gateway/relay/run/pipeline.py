@@ -156,11 +156,15 @@ async def parse_ahead(call: Call, route: Route) -> None:
 
 
 async def parse_unless_passed(call: Call, target: Target) -> None:
-    """Parses a large request off the event loop, if it is translated for this target."""
+    """Parses a large request off the event loop, if it is parsed for this target."""
     exchange = call.exchange
     if exchange.is_parsed or exchange.verb not in {"generate", "count_tokens"}:
         return
-    if not await offload.scan(len(exchange.body), _takes_request, call, target):
+    if target.model.traits.default_context:
+        # The context length depends on the parsed request, even if it is passed through.
+        with contextlib.suppress(GatewayError):
+            await exchange.parse()
+    elif not await offload.scan(len(exchange.body), _takes_request, call, target):
         await exchange.parse()
 
 

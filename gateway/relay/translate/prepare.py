@@ -31,6 +31,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.guard_state import GuardState
 from gateway.relay.exchange.reasoning_turns import drop_state, restore_state
+from gateway.relay.translate.context_size import context_edits
 from gateway.relay.translate.media_parts import (
     add_fetch_hint,
     add_fetch_hints,
@@ -53,6 +54,7 @@ PASSTHROUGH_HEADERS = (
 )
 _IDEMPOTENCY = "idempotency-key"
 _ANTHROPIC = "anthropic_messages"
+_OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
 ALSO = {"openai_chat": "openai_responses"}
 # Additional dialect of a provider -> its key in the provider's `paths`.
@@ -81,6 +83,12 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     provider = target.model.provider
     dialect = upstream_dialect(call, target)
     edits = (*provider.edits, *target.model.edits, *target.edits)
+    if (
+        target.model.traits.default_context
+        and dialect.name == _OLLAMA
+        and exchange.verb == "generate"
+    ):
+        edits = (*edits, *context_edits(exchange, target.model.traits))
     path = url_path(dialect, target, stream=exchange.stream, verb=exchange.verb)
     if "fim" in provider.paths and uses_fim(call, target):
         path = provider.paths["fim"]

@@ -1,0 +1,48 @@
+"""The context length requested from Ollama for one request (`num_ctx`).
+
+Ollama truncates a prompt that does not fit its context without an error. Without `num_ctx` the
+context has 4k tokens on machines with less than 24 GiB of video memory (`Traits.default_context`).
+A model is loaded anew when its context length changes, so lengths double instead of following each
+prompt. Ollama itself limits the length to what the model was trained for.
+
+docs.ollama.com/context-length
+"""
+
+from __future__ import annotations
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.traits import Traits
+from gateway.providers.profile import Edit
+from gateway.relay.exchange.call import Exchange
+from gateway.relay.exchange.request_features import estimate_tokens
+
+# Tokens left for a response without a limit; a longer one makes Ollama forget the beginning.
+OUTPUT_TOKENS = 2048
+# The maximum where the model's context window is unknown: what Ollama uses with most memory.
+MAX_CONTEXT = 262_144
+
+
+def context_edits(exchange: Exchange, traits: Traits) -> tuple[Edit, ...]:
+    """The edit that sets `num_ctx` where neither client, model nor provider sets it.
+
+    Empty if the request fits the server's default, and for a request that cannot be parsed,
+    which may only be passed through.
+    """
+    default = traits.default_context
+    if not default:
+        return ()
+    try:
+        # At three bytes per token instead of four: a prompt is rather over- than underestimated.
+        prompt = estimate_tokens(exchange) * 4 // 3
+        output = exchange.request.max_output
+    except GatewayError:
+        return ()
+    required = prompt + (OUTPUT_TOKENS if output is None else output)
+    length = default
+    while length < required:
+        length *= 2
+    length = min(length, traits.context_window or MAX_CONTEXT)
+    if length <= default:
+        return ()
+    why = f"a context of {default} tokens is too short for the prompt and its response"
+    return (Edit(op="default", path="options.num_ctx", value=length, why=why),)

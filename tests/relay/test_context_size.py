@@ -1,0 +1,102 @@
+"""Ollama gets a context length that holds the prompt and its response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.providers.capabilities import traits_for
+from gateway.relay.exchange.call import Exchange
+from gateway.relay.translate.context_size import MAX_CONTEXT, context_edits
+from gateway.routing.snapshot import Snapshot
+from gateway.simulate import translate
+
+Json = dict[str, Any]
+
+
+def prompt(tokens: int) -> str:
+    """A text that is estimated at about this number of tokens."""
+    return "abc" * tokens
+
+
+def sent(dialect: str, body: Json, model: str = "llama3.2") -> tuple[Json, list[Json], bool]:
+    made = translate.request(dialect, "ollama", {"model": "gw", **body}, {}, model)
+    return made["body"].get("options", {}), made["report"], made["passthrough"]
+
+
+def chat(tokens: int, **fields: Any) -> Json:
+    return {"messages": [{"role": "user", "content": prompt(tokens)}], **fields}
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (chat(1900), None),
+        (chat(3000), 8192),
+        (chat(3000, max_tokens=1000), None),
+        (chat(100, max_tokens=8000), 8192),
+        (chat(100, max_tokens=9000), 16384),
+        (chat(20_000), 32768),
+    ],
+)
+def test_the_smallest_length_that_holds_prompt_and_response(
+    body: Json, expected: int | None
+) -> None:
+    options, report, _passthrough = sent("openai_chat", body)
+    assert options.get("num_ctx") == expected
+    rows = [(row["field"], row["action"], row.get("to")) for row in report]
+    assert rows == ([("options.num_ctx", "defaulted", expected)] if expected else [])
+
+
+@pytest.mark.parametrize("path", ["chat", "generate"])
+def test_passthrough(path: str) -> None:
+    body = chat(5000) if path == "chat" else {"prompt": prompt(5000)}
+    options, report, passthrough = sent("ollama", {**body, "options": {"seed": 1}})
+    assert passthrough
+    assert options == {"seed": 1, "num_ctx": 8192}
+    assert report[0]["field"] == "options.num_ctx"
+
+
+def test_the_clients_own_length_stays() -> None:
+    assert sent("ollama", chat(5000, options={"num_ctx": 100}))[:2] == ({"num_ctx": 100}, [])
+
+
+def test_images_count_by_number() -> None:
+    picture = "iVBORw0KGgo" + "A" * 400_000
+    body = {"messages": [{"role": "user", "content": "What is it?", "images": [picture]}]}
+    assert sent("ollama", body)[0] == {"num_ctx": 8192}
+
+
+def test_cloud_models_have_their_maximum() -> None:
+    assert sent("openai_chat", chat(9000), "gpt-oss:120b-cloud")[0] == {}
+    assert sent("openai_chat", chat(9000), "glm-4.6:cloud")[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("traits", "expected"),
+    [
+        ({"context_window": 6000}, 6000),
+        ({"context_window": 4096}, None),
+        ({"context_window": None}, MAX_CONTEXT),
+        ({"default_context": 500_000}, None),
+        ({"default_context": 0}, None),
+    ],
+)
+def test_the_limits_of_model_and_server(traits: Json, expected: int | None) -> None:
+    exchange = Exchange(
+        request_id="req_1",
+        endpoint="chat",
+        verb="generate",
+        dialect=DIALECTS["openai_chat"],
+        snapshot=Snapshot(version=0),
+        headers={},
+        started=0.0,
+    )
+    exchange.body = msgspec.json.encode({"model": "m", **chat(300_000)})
+    full: Traits = msgspec.structs.replace(traits_for("ollama", "llama3.2"), **traits)
+    edits = context_edits(exchange, full)
+    assert [edit.value for edit in edits] == ([expected] if expected else [])
