@@ -63,6 +63,10 @@ def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
         "margin": "default",
         "limits": "default",
         "budget": "default",
+        "end_user_limits": "default",
+        "end_user_budget": "default",
+        "end_user_headers": "default",
+        "tag_headers": "default",
     }
 
 
