@@ -33,6 +33,7 @@ NAV: tuple[Group, ...] = (
             Entry("overview", _("Overview"), "layout-dashboard"),
             Entry("playground", _("Playground"), "flask-conical"),
             Entry("evaluate", _("Evaluate"), "check-check"),
+            Entry("prompts", _("Prompts"), "message-square"),
             Entry("requests", _("Requests"), "scroll-text"),
         ),
     ),

@@ -102,6 +102,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("console.pages.guardrails.urls")),
     path("", include("console.pages.keys.urls")),
     path("", include("console.pages.own.urls")),
+    path("", include("console.pages.prompts.urls")),
     path("", include("console.pages.teams.urls")),
     path("", include("console.pages.requests.urls")),
     *routes,

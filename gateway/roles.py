@@ -13,7 +13,7 @@ from typing import Any, Literal
 Role = Literal["admin", "editor", "viewer", "member"]
 # own         create, rotate and revoke own keys within the account's limits; see their requests
 # view        see the console and the log, without credentials
-# edit        change models, routes, keys, teams, prices and margins
+# edit        change models, routes, prompts, keys, teams, prices and margins
 # administer  change users, providers and their credentials, alerts and settings; import; see the
 #             audit log
 Permission = Literal["own", "view", "edit", "administer"]

@@ -150,7 +150,8 @@ def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "notice": _notice(request, run, settings_),
         "budget": {"limit_usd": float(budget.limit_usd()), "left_usd": _remaining_usd(request)},
     }
-    return render(request, "console/playground/page.html", {"page": "playground", "boot": content})
+    context = {"page": "playground", "boot": content, "may_save_prompts": is_editor(request.user)}
+    return render(request, "console/playground/page.html", context)
 
 
 def _remaining_usd(request: HttpRequest) -> float:
@@ -192,6 +193,9 @@ def _requested_settings(request: HttpRequest) -> Json | None:
         presets = PlaygroundPreset.objects.owned_by(request.user)
         preset = presets.with_id(int(query["preset"])).first()
         return None if preset is None else preset.document
+    if query.get("stored_prompt", "").isdecimal():
+        values = {name[6:]: query[name] for name in query if name.startswith("value.")}
+        return prefill.from_stored_prompt(int(query["stored_prompt"]), values)
     return prefill.from_query(query.get("models", ""), query.get("prompt", ""))
 
 

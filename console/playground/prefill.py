@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -23,8 +24,9 @@ from console.playground.plan_parser import parse
 from console.playground.validation import Invalid, Json
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import Request
-from gateway.models import RequestLog
+from gateway.models import Prompt, RequestLog
 from gateway.store.bodies import load_bodies
+from gateway.store.prompts import active_version, version_value
 
 PROMPT_CHARS = 100_000
 
@@ -70,6 +72,27 @@ def from_query(models: str, prompt: str) -> Json | None:
     return {
         "columns": columns_of(names),
         "messages": [_user_message(prompt[:PROMPT_CHARS])] if prompt else [],
+    }
+
+
+def from_stored_prompt(pk: int, values: Mapping[str, str]) -> Json | None:
+    """Settings of a stored prompt; a variable without a value stays a placeholder."""
+    row = Prompt.objects.filter(pk=min(pk, 2**31 - 1)).first()
+    stored = active_version(row) if row is not None else None
+    if stored is None:
+        return None
+    version = version_value(stored)
+    names = version.variables()
+    shown = version.render({name: values.get(name) or f"{{{{{name}}}}}" for name in names})
+    return {
+        "columns": columns_of([version.model] if version.model else []),
+        "system": "\n\n".join(m.content for m in shown if m.role == "system"),
+        "messages": [
+            {"role": m.role, "content": [{"type": "text", "text": m.content}]}
+            for m in shown
+            if m.role != "system"
+        ],
+        "params": msgspec.to_builtins(version.parameters),
     }
 
 

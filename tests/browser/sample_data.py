@@ -24,7 +24,7 @@ TEXT = "Rules of the house. " * 300
 def main() -> None:
     """Providers, teams, keys, routes, requests, a bill, newer prices, a broken prompt cache."""
     django.setup()
-    names = registry() | alerts() | guardrails()
+    names = registry() | alerts() | guardrails() | prompts()
     from gateway import store
 
     store.write([*weeks(names), *session(), *oddities(), *checks(), own_request()])
@@ -133,6 +133,23 @@ def guardrails() -> dict[str, Any]:
         guardrails=[pii.name]
     )
     return {"guardrail": pii.pk}
+
+
+def prompts() -> dict[str, Any]:
+    """One with variables, in two versions."""
+    from gateway.store.documents import KINDS
+
+    kind = KINDS["prompts"]
+    document = {
+        "name": "support",
+        "description": "answers customers",
+        "messages": [{"role": "system", "content": "Answer about {{product}}."}],
+    }
+    row = kind.write(document, None)
+    text = "Answer questions about {{product}} in {{language}}."
+    document["messages"] = [{"role": "system", "content": text}]
+    kind.write({**document, "parameters": {"temperature": 0.2}}, row)
+    return {"prompt": row.pk}
 
 
 def routes() -> None:

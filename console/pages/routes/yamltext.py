@@ -61,7 +61,12 @@ def _differing(value: Any, default: Any) -> Any:
 
 def difference(before: RouteSpec, after: RouteSpec) -> list[Line]:
     """Unified diff of two documents: changed lines, with context lines around them."""
-    old, new = text(before).splitlines(), text(after).splitlines()
+    return line_difference(text(before), text(after))
+
+
+def line_difference(before: str, after: str) -> list[Line]:
+    """Unified diff of two texts: changed lines, with context lines around them."""
+    old, new = before.splitlines(), after.splitlines()
     kinds = {"+": "add", "-": "drop", " ": "", "@": "gap"}
     diff_lines = list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]
     return [

@@ -4,15 +4,15 @@ import { $, $$, call, notice } from "./dom.js";
 import { lazy } from "./lazy.js";
 import { viewMenu } from "./view.js";
 
-/** Creates an evaluation with the prompt, the models and the settings of the page, and opens it. */
-async function evaluate(app) {
+/** Sends the prompt, the models and the settings of the page to `path`, and opens the page it returns. */
+async function handOver(app, path) {
   const input = app.composer.input({ message: false });
   if (!input) return;
   const message = app.composer.filled ? [{ role: "user", content: app.composer.content }] : [];
   const columns = app.columns.map((c) => ({ id: c.id, model: c.model, ...c.overrides }));
   const messages = [...(app.columns[0]?.history ?? []), ...message];
   try {
-    const { url } = await call("/evaluation", { method: "POST", body: { ...input, columns, messages } });
+    const { url } = await call(path, { method: "POST", body: { ...input, columns, messages } });
     location.assign(url);
   } catch (error) {
     notice(error.message, "bad");
@@ -31,7 +31,8 @@ export function listen(app) {
     export: (button) => lazy.history().then((m) => m.exportMenu(button, app.runs?.latest)),
     code: () => lazy.code().then((m) => m.getCode(app.columns.find((c) => c.run?.id), app)),
     view: (button) => viewMenu(button),
-    evaluate: () => evaluate(app),
+    evaluate: () => handOver(app, "/evaluation"),
+    "save-prompt": () => handOver(app, "/prompt"),
     scoreboard: () => lazy.vote().then((m) => m.scoreboard()),
     more: (button) => lazy.menus().then((m) => m.moreMenu(button, app, actions)),
   };

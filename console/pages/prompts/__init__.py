@@ -1,0 +1,1 @@
+"""Stored prompts: list, editor with preview, versions, code."""

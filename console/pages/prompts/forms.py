@@ -1,0 +1,106 @@
+"""The form of a stored prompt: its messages as rows, and default parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from gateway.prompts.prompt import MAX_MESSAGES
+
+ROLES = (("system", _("System")), ("user", _("User")), ("assistant", _("Assistant")))
+_PLAIN = {"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
+_COPIED = ("name", "description", "model", "temperature", "top_p", "max_tokens")
+_PARAMETERS = ("temperature", "top_p", "max_tokens")
+
+
+class PromptForm(forms.Form):
+    """A stored prompt. Messages without content are left out."""
+
+    name = forms.CharField(
+        label=_("Name"),
+        max_length=63,
+        help_text=_("Requests refer to it. It cannot be changed later."),
+        widget=forms.TextInput(attrs=_PLAIN),
+    )
+    description = forms.CharField(label=_("Description"), max_length=300, required=False)
+    model = forms.CharField(
+        label=_("Model"),
+        max_length=200,
+        required=False,
+        help_text=_("For requests that name none."),
+        widget=forms.TextInput(attrs={**_PLAIN, "list": "prompt-models"}),
+    )
+    temperature = forms.FloatField(label=_("Temperature"), required=False)
+    top_p = forms.FloatField(label=_("Top p"), required=False)
+    max_tokens = forms.IntegerField(label=_("Maximum tokens"), required=False)
+    stop = forms.CharField(
+        label=_("Stop sequences"),
+        required=False,
+        strip=False,
+        help_text=_("One per line."),
+        widget=forms.Textarea(attrs={**_PLAIN, "rows": 2, "class": "mono"}),
+    )
+
+    def __init__(self, *args: Any, rows: int = 1, is_stored: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.row_count = min(max(rows, 1), MAX_MESSAGES)
+        if is_stored:
+            self.fields["name"].widget.attrs["readonly"] = True
+            self.fields["name"].help_text = ""
+        for index in range(self.row_count):
+            self.fields[f"role-{index}"] = forms.ChoiceField(
+                label=_("Role"), choices=ROLES, initial="system" if index == 0 else "user"
+            )
+            self.fields[f"content-{index}"] = forms.CharField(
+                label=_("Content"),
+                required=False,
+                strip=False,
+                max_length=200_000,
+                widget=forms.Textarea(attrs={"rows": 5}),
+            )
+
+    @property
+    def message_rows(self) -> list[tuple[Any, Any]]:
+        """The bound fields for role and content of each message."""
+        return [(self[f"role-{n}"], self[f"content-{n}"]) for n in range(self.row_count)]
+
+    def document(self) -> dict[str, Any]:
+        """The document of a valid form."""
+        values = self.cleaned_data
+        parameters = {n: values[n] for n in _PARAMETERS if values[n] is not None}
+        stop = [line for line in values["stop"].splitlines() if line]
+        return {
+            "name": values["name"],
+            "description": values["description"],
+            "model": values["model"],
+            "messages": messages_in(values, self.row_count),
+            "parameters": parameters | ({"stop": stop} if stop else {}),
+        }
+
+
+def row_count(typed: Mapping[str, Any]) -> int:
+    """The number of message rows in submitted data."""
+    text = str(typed.get("rows", ""))
+    return min(int(text), MAX_MESSAGES) if text.isascii() and text.isdigit() else 1
+
+
+def messages_in(values: Mapping[str, Any], rows: int) -> list[dict[str, str]]:
+    """The messages of the rows that have content."""
+    return [
+        {"role": str(values.get(f"role-{n}", "user")), "content": text.replace("\r\n", "\n")}
+        for n in range(rows)
+        if (text := str(values.get(f"content-{n}", ""))).strip()
+    ]
+
+
+def initial_values(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Initial values of the form for a document."""
+    parameters = document.get("parameters") or {}
+    values: dict[str, Any] = {n: document.get(n, parameters.get(n)) for n in _COPIED}
+    values["stop"] = "\n".join(parameters.get("stop") or ())
+    for n, message in enumerate(document.get("messages") or ()):
+        values[f"role-{n}"], values[f"content-{n}"] = message["role"], message["content"]
+    return values
