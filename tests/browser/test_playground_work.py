@@ -174,6 +174,20 @@ def test_presets_are_kept_in_versions(playground: Playground) -> None:
     expect(playground.column("B").locator(".model-pick")).to_contain_text("over")
 
 
+def test_the_texts_are_saved_as_a_prompt_and_opened_again(playground: Playground) -> None:
+    playground.open("demo/demo-fast").write("Weather in {{city}}?")
+    page = playground.page
+    page.get_by_role("button", name="Save as prompt").click()
+    page.get_by_label("Name", exact=True).fill("weather")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("city").fill("Oslo")
+    page.get_by_role("button", name="Update preview").click()
+    expect(page.locator("#preview pre")).to_have_text("Weather in Oslo?")
+    page.get_by_role("link", name="Open in playground").click()
+    expect(page.locator("#pg-text")).to_have_value("Weather in Oslo?")
+    expect(playground.column("A").locator(".model-pick")).to_contain_text("demo-fast")
+
+
 def test_an_answer_leads_to_its_place_in_the_log(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo").write("Hello").run().done()
     link = playground.column("A").locator("a.state")

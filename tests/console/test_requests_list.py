@@ -25,6 +25,14 @@ def test_tags_are_a_filter_in_every_alphabet(db: None) -> None:
     assert found("tag:pai") == []
 
 
+def test_requests_of_a_stored_prompt_are_found(ada: Client) -> None:
+    logged("req_p", tags=["prompt:team/support@2"])
+    logged("req_q", tags=["prompt:team/support@1"])
+    page = ada.get("/console/requests/req_p").content.decode()
+    assert "?q=tag:%22prompt%3Ateam%2Fsupport%402%22&amp;range=all" in page
+    assert found("tag:prompt:team/support@2") == ["req_p"]
+
+
 def test_the_list_is_sorted_by_an_amount_within_its_search(ada: Client) -> None:
     for name, cost, provider in (("a", "0.2", "x"), ("b", "0.5", "y"), ("c", None, "x")):
         logged(f"req_{name}", cost_usd=cost and Decimal(cost), provider=provider, model="m")
