@@ -11,7 +11,16 @@ from console.models import PlaygroundPreset, PlaygroundRun
 from gateway import store
 from gateway.api import api as ninja
 from gateway.edge.endpoints import is_edge_path
-from gateway.models import Alias, CapabilityReport, Guardrail, Provider, Route, Team
+from gateway.models import (
+    Alias,
+    CapabilityReport,
+    Guardrail,
+    Prompt,
+    PromptVersion,
+    Provider,
+    Route,
+    Team,
+)
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.routes import save_route, spec_of
 from tests.store.factories import entry, model, provider, route
@@ -30,6 +39,10 @@ def fill() -> str:
     Team.objects.create(name="crew")
     hook = {"url": "https://hooks.test/check"}
     Guardrail.objects.create(name="hook", kind="litellm", settings=hook, credential=SECRET)
+    prompt = Prompt.objects.create(name="greeting")
+    PromptVersion.objects.create(
+        prompt=prompt, number=1, messages=[{"role": "user", "content": "Hi {{name}}"}]
+    )
     store.write([entry("req_x", bodies=Bodies(client_request=b"{}"))])
     return plain
 
@@ -78,9 +91,11 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
         "keys": "a key",
         "teams": "crew",
         "guardrails": "hook",
+        "prompts": "greeting",
         "users": "ada",
     }
     numbers = {
+        "prompts": "1",
         "routes": "1",
         "capability-reports": str(report.pk),
         "playground": str(preset.pk),

@@ -45,7 +45,7 @@ _ADMINS = {"list_changes", "list_cache", "get_spend", "list_users", "get_user", 
 _OWN = {"create_preset", "delete_preset"}
 # Rows that editors may change; providers have credentials.
 _EDITABLE = ("/api/models", "/api/routes", "/api/teams", "/api/keys", "/api/translate")
-_EDITABLE += ("/api/capability-reports", "/api/health/targets/reset")
+_EDITABLE += ("/api/prompts", "/api/capability-reports", "/api/health/targets/reset")
 
 
 def operations() -> list[tuple[str, str, str]]:

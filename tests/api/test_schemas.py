@@ -56,7 +56,7 @@ def test_each_answer_has_a_schema() -> None:
 
 def test_each_body_that_is_taken_has_a_schema() -> None:
     bodiless = {
-        "adopt_", "revoke_", "restore_key", "end_key_grace", "rotate_key", "stop_", "list_upstream"
+        "activate_", "adopt_", "revoke_", "restore_key", "end_key_grace", "rotate_key", "stop_", "list_upstream"
     }  # fmt: skip
     for method, path, operation in operations():
         body = operation.get("requestBody")

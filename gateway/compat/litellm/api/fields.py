@@ -86,7 +86,7 @@ REFUSED: dict[str, str] = {
     ),
     "allowed_cache_controls": "every key may control the cache",
     "enforced_params": "requests are not changed",
-    "enable_prompt_caching": "cache breakpoints are passed on, never added",
+    "enable_prompt_caching": "set `prompt_cache` on the route",
     "throttle_on_budget_exceeded": "a used-up budget always rejects requests",
     "default_estimated_output_tokens": "requirements are detected from the request",
     "default_estimated_output_tokens_per_model": "requirements are detected from the request",
