@@ -179,7 +179,7 @@ def test_the_texts_are_saved_as_a_prompt_and_opened_again(playground: Playground
     page = playground.page
     page.get_by_role("button", name="Save as prompt").click()
     page.get_by_label("Name", exact=True).fill("weather")
-    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_label("Name", exact=True).press("Enter")
     page.get_by_label("city").fill("Oslo")
     page.get_by_role("button", name="Update preview").click()
     expect(page.locator("#preview pre")).to_have_text("Weather in Oslo?")
