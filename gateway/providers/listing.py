@@ -69,11 +69,11 @@ Tokens are cached and renewed before they expire.
 ## Context length of Ollama
 
 Ollama truncates a prompt that is longer than its context, without an error, and its context is 4,096 tokens on
-machines with less than 24 GiB of video memory. A request to the preset `ollama` that needs more for its estimated
-prompt and its maximum output (2,048 tokens if the client sets none) therefore sets `options.num_ctx` to 8,192,
+machines with less than 24 GiB of video memory. A translated request to the preset `ollama` that needs more for its
+estimated prompt and its response (at most 2,048 tokens are reserved) therefore sets `options.num_ctx` to 8,192,
 16,384 and so on, up to the model's context window. The log and the response headers report it as a defaulted
-field. A `num_ctx` of the client wins, and so does one of an edit (`default`, `options.num_ctx`) of the provider,
-model or target.
+field. An edit (`default`, `options.num_ctx`) of the provider, model or target wins. Requests of Ollama clients
+pass through with their own `num_ctx`, or none.
 
 Ollama loads a model again when its context length changes, which takes seconds. If your server has a larger
 default (`OLLAMA_CONTEXT_LENGTH`, or more video memory), set the trait `default_context` of its models to it: then only

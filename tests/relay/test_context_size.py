@@ -35,12 +35,12 @@ def chat(tokens: int, **fields: Any) -> Json:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (chat(1900), None),
+        (chat(2000), None),
         (chat(3000), 8192),
         (chat(3000, max_tokens=1000), None),
-        (chat(100, max_tokens=8000), 8192),
-        (chat(100, max_tokens=9000), 16384),
-        (chat(20_000), 32768),
+        (chat(100, max_tokens=32_000), None),
+        (chat(3000, max_tokens=32_000), 8192),
+        (chat(24_000), 32768),
     ],
 )
 def test_the_smallest_length_that_holds_prompt_and_response(
@@ -53,22 +53,18 @@ def test_the_smallest_length_that_holds_prompt_and_response(
 
 
 @pytest.mark.parametrize("path", ["chat", "generate"])
-def test_passthrough(path: str) -> None:
+def test_an_ollama_clients_body_passes_unchanged(path: str) -> None:
     body = chat(5000) if path == "chat" else {"prompt": prompt(5000)}
     options, report, passthrough = sent("ollama", {**body, "options": {"seed": 1}})
     assert passthrough
-    assert options == {"seed": 1, "num_ctx": 8192}
-    assert report[0]["field"] == "options.num_ctx"
+    assert (options, report) == ({"seed": 1}, [])
 
 
-def test_the_clients_own_length_stays() -> None:
-    assert sent("ollama", chat(5000, options={"num_ctx": 100}))[:2] == ({"num_ctx": 100}, [])
-
-
-def test_images_count_by_number() -> None:
-    picture = "iVBORw0KGgo" + "A" * 400_000
-    body = {"messages": [{"role": "user", "content": "What is it?", "images": [picture]}]}
-    assert sent("ollama", body)[0] == {"num_ctx": 8192}
+def test_an_image_does_not_count_by_its_size() -> None:
+    picture = {"url": "data:image/png;base64,iVBORw0KGgo" + "A" * 400_000}
+    parts = [{"type": "text", "text": "What is it?"}, {"type": "image_url", "image_url": picture}]
+    messages = [{"role": "user", "content": parts}]
+    assert sent("openai_chat", {"messages": messages}, "llava")[0] == {}
 
 
 def test_cloud_models_have_their_maximum() -> None:

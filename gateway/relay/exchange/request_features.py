@@ -200,6 +200,14 @@ def routing_features(exchange: Exchange, routes: Iterable[Route]) -> RequestFeat
     )
 
 
+def _document_tokens(document: Document) -> int:
+    if document.text is not None:
+        return 0
+    if document.data is not None and (document.media_type or "").startswith("text/"):
+        return len(document.data) * 3 // 4 // BYTES_PER_TOKEN  # base64
+    return TOKENS_PER_DOCUMENT
+
+
 def estimate_tokens(exchange: Exchange) -> int:
     """Tokens by the bytes of the text, and a fixed number for each image and document."""
     request = exchange.request
@@ -212,7 +220,7 @@ def estimate_tokens(exchange: Exchange) -> int:
                     media_tokens += TOKENS_PER_IMAGE
                     media_bytes += len(part.data or "")
                 case Document():
-                    media_tokens += TOKENS_PER_DOCUMENT if part.text is None else 0
+                    media_tokens += _document_tokens(part)
                     media_bytes += len(part.data or "")
                 case Audio():
                     media_bytes += len(part.data) // 2

@@ -16,28 +16,31 @@ from gateway.providers.profile import Edit
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.request_features import estimate_tokens
 
-# Tokens left for a response without a limit; a longer one makes Ollama forget the beginning.
+# Tokens left for the response. Agents allow tens of thousands and use few: a context for all of
+# them would take the memory of the model. A longer response makes Ollama forget the beginning.
 OUTPUT_TOKENS = 2048
 # The maximum where the model's context window is unknown: what Ollama uses with most memory.
 MAX_CONTEXT = 262_144
 
 
 def context_edits(exchange: Exchange, traits: Traits) -> tuple[Edit, ...]:
-    """The edit that sets `num_ctx` where neither client, model nor provider sets it.
+    """The edit that sets `num_ctx` of a translated request that needs more than the default.
+
+    It has no effect where client, model or provider sets the field.
 
     Empty if the request fits the server's default, and for a request that cannot be parsed,
     which may only be passed through.
     """
     default = traits.default_context
-    if not default:
+    if not default or exchange.verb != "generate":
         return ()
     try:
-        # At three bytes per token instead of four: a prompt is rather over- than underestimated.
-        prompt = estimate_tokens(exchange) * 4 // 3
+        # With a margin: a prompt is rather over- than underestimated.
+        prompt = estimate_tokens(exchange) * 9 // 8
         output = exchange.request.max_output
     except GatewayError:
         return ()
-    required = prompt + (OUTPUT_TOKENS if output is None else output)
+    required = prompt + min(OUTPUT_TOKENS, output or OUTPUT_TOKENS)
     length = default
     while length < required:
         length *= 2

@@ -82,17 +82,14 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     exchange = call.exchange
     provider = target.model.provider
     dialect = upstream_dialect(call, target)
+    passes = passes_unparsed(call, target, dialect)
     edits = (*provider.edits, *target.model.edits, *target.edits)
-    if (
-        target.model.traits.default_context
-        and dialect.name == _OLLAMA
-        and exchange.verb == "generate"
-    ):
+    if target.model.traits.default_context and not passes and dialect.name == _OLLAMA:
         edits = (*edits, *context_edits(exchange, target.model.traits))
     path = url_path(dialect, target, stream=exchange.stream, verb=exchange.verb)
     if "fim" in provider.paths and uses_fim(call, target):
         path = provider.paths["fim"]
-    if passes_unparsed(call, target, dialect):
+    if passes:
         path = exchange.dialect.passthrough_paths.get(exchange.endpoint, path)
         fields = exchange.fields_for(provider.name)
         report: tuple[Adaptation, ...] = ()
