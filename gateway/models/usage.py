@@ -22,14 +22,12 @@ def _sum() -> models.BigIntegerField[int, int]:
     return models.BigIntegerField(default=0)
 
 
-class UsageHour(models.Model):
-    """Usage of one key, route and model in one hour, by the target that answered.
+class UsageSums(models.Model):
+    """What is counted of the requests of one hour.
 
-    `key_id` is 0 for requests without a key of the registry. `cost_units` and `charged_units` are
-    exact integers: `usage_querysets.UNITS` to a US dollar.
+    `cost_units` and `charged_units` are exact integers: `usage_querysets.UNITS` to a US dollar.
     """
 
-    KEYS: ClassVar = ("hour", "key_id", "key_prefix", "route", "provider", "model")
     SUMS: ClassVar = (
         "requests",
         "errors",
@@ -45,12 +43,6 @@ class UsageHour(models.Model):
         "charged_units",
     )
 
-    hour = models.DateTimeField()
-    key_id = models.BigIntegerField(default=0)
-    key_prefix = models.CharField(max_length=32, blank=True)
-    route = models.CharField(max_length=200, blank=True)
-    provider = models.CharField(max_length=63, blank=True)
-    model = models.CharField(max_length=200, blank=True)
     requests = _sum()
     errors = _sum()
     client_closed = _sum()
@@ -63,6 +55,25 @@ class UsageHour(models.Model):
     unpriced_requests = _sum()
     cost_units = _sum()
     charged_units = _sum()
+
+    class Meta:
+        abstract = True
+
+
+class UsageHour(UsageSums):
+    """Usage of one key, route and model in one hour, by the target that answered.
+
+    `key_id` is 0 for requests without a key of the registry.
+    """
+
+    KEYS: ClassVar = ("hour", "key_id", "key_prefix", "route", "provider", "model")
+
+    hour = models.DateTimeField()
+    key_id = models.BigIntegerField(default=0)
+    key_prefix = models.CharField(max_length=32, blank=True)
+    route = models.CharField(max_length=200, blank=True)
+    provider = models.CharField(max_length=63, blank=True)
+    model = models.CharField(max_length=200, blank=True)
 
     objects = UsageHourQuerySet["UsageHour"].as_manager()
 
@@ -79,27 +90,14 @@ class UsageHour(models.Model):
         return f"{self.hour:%Y-%m-%d %H}h {self.key_prefix} {self.route} {self.model}"
 
 
-class EndUserHour(models.Model):
+class EndUserHour(UsageSums):
     """Usage of one end user with one key in one hour; only of requests that name an end user."""
 
     KEYS: ClassVar = ("hour", "end_user", "key_id")
-    SUMS: ClassVar = UsageHour.SUMS
 
     hour = models.DateTimeField()
     end_user = models.CharField(max_length=128)
     key_id = models.BigIntegerField(default=0)
-    requests = _sum()
-    errors = _sum()
-    client_closed = _sum()
-    input_tokens = _sum()
-    cache_read_tokens = _sum()
-    cache_write_tokens = _sum()
-    output_tokens = _sum()
-    reasoning_tokens = _sum()
-    priced_requests = _sum()
-    unpriced_requests = _sum()
-    cost_units = _sum()
-    charged_units = _sum()
 
     objects = EndUserHourQuerySet["EndUserHour"].as_manager()
 
