@@ -23,28 +23,20 @@ class NamedPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: str
 
 
-class PatternSettings(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="patterns",
-    forbid_unknown_fields=True,
+class _KindSettings(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", forbid_unknown_fields=True
 ):
+    """The settings of one kind of guardrail."""
+
+
+class PatternSettings(_KindSettings, frozen=True, kw_only=True, tag="patterns"):
     """Regular expressions: `pii` are keys of `patterns.PII`, `patterns` an operator's own."""
 
     pii: tuple[str, ...] = ()
     patterns: tuple[NamedPattern, ...] = ()
 
 
-class ModerationSettings(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="moderation",
-    forbid_unknown_fields=True,
-):
+class ModerationSettings(_KindSettings, frozen=True, kw_only=True, tag="moderation"):
     """A provider's `/moderations` endpoint, as OpenAI and Mistral have it.
 
     Attributes:
@@ -59,14 +51,7 @@ class ModerationSettings(
     threshold: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
 
 
-class PresidioSettings(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="presidio",
-    forbid_unknown_fields=True,
-):
+class PresidioSettings(_KindSettings, frozen=True, kw_only=True, tag="presidio"):
     """A Presidio analyzer service; `url` is its base URL, without `/analyze`.
 
     `entities` are Presidio's entity types; empty is every type.
@@ -78,28 +63,14 @@ class PresidioSettings(
     min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
 
 
-class LiteLLMSettings(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="litellm",
-    forbid_unknown_fields=True,
-):
+class LiteLLMSettings(_KindSettings, frozen=True, kw_only=True, tag="litellm"):
     """A service with LiteLLM's generic guardrail API; `parameters` are passed on to it."""
 
     url: str
     parameters: dict[str, Any] = {}
 
 
-class PortkeySettings(
-    msgspec.Struct,
-    frozen=True,
-    kw_only=True,
-    tag_field="kind",
-    tag="portkey",
-    forbid_unknown_fields=True,
-):
+class PortkeySettings(_KindSettings, frozen=True, kw_only=True, tag="portkey"):
     """A webhook with Portkey's request and response format; `metadata` is passed on to it."""
 
     url: str
