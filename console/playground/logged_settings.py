@@ -13,41 +13,21 @@ import msgspec
 from django.utils.translation import gettext as _
 
 from gateway.canon.request import (
-    CacheBreakpoint,
     Meta,
-    Output,
     Request,
-    Sampling,
-    Text,
-    Thinking,
-    Tool,
-    ToolChoice,
+    RequestSettings,
     without_paths,
 )
 
 Json = dict[str, Any]
 
 
-class LoggedSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The fields of a canonical request except model, stream and messages.
+class LoggedSettings(RequestSettings, frozen=True, kw_only=True, omit_defaults=True):
+    """The settings of a logged request, as JSON.
 
-    A struct of its own, as a request with its messages cannot be decoded: their parts are
-    a union of structs without a tag.
+    A request with its messages cannot be decoded: their parts are a union of structs without a
+    tag.
     """
-
-    include_usage: bool | None = None
-    instructions: tuple[Text, ...] = ()
-    tools: tuple[Tool, ...] = ()
-    tool_choice: ToolChoice | None = None
-    output: Output = Output()
-    thinking: Thinking | None = None
-    max_output: int | None = None
-    sampling: Sampling = Sampling()
-    meta: Meta = Meta()
-    cache: CacheBreakpoint | None = None
-    version: str | None = None
-    betas: tuple[str, ...] = ()
-    extra: dict[str, dict[str, Any]] = {}
 
     @property
     def headers(self) -> dict[str, str]:

@@ -283,11 +283,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     store: bool | None = None
 
 
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One request for a response.
+class RequestSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """All of a request but its model and conversation.
 
     Attributes:
-        model: the model name that the client requested.
         include_usage: whether a streaming Chat client requested the usage chunk.
         instructions: the system text before the first turn.
         max_output: the maximum number of tokens to generate, reasoning included.
@@ -295,6 +294,28 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         betas: the client's `anthropic-beta` values.
         extra: per dialect, top-level fields without a canonical equivalent; sent to the
             same dialect, reported to others.
+    """
+
+    include_usage: bool | None = None
+    instructions: tuple[Text, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    output: Output = Output()
+    thinking: Thinking | None = None
+    max_output: int | None = None
+    sampling: Sampling = Sampling()
+    meta: Meta = Meta()
+    cache: CacheBreakpoint | None = None
+    version: str | None = None
+    betas: tuple[str, ...] = ()
+    extra: dict[str, dict[str, Any]] = {}
+
+
+class Request(RequestSettings, frozen=True, kw_only=True):
+    """One request for a response.
+
+    Attributes:
+        model: the model name that the client requested.
         client_paths: per canonical name, the client's path for it (`max_output` ->
             `max_completion_tokens`), for reports. The names are field names: `max_output`,
             `temperature`, `stop`, `tool_choice`, `parallel`, `effort`, `thinking`,
@@ -304,21 +325,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     model: str
     stream: bool = False
-    include_usage: bool | None = None
-    instructions: tuple[Text, ...] = ()
     turns: tuple[Turn, ...] = ()
-    tools: tuple[Tool, ...] = ()
-    tool_choice: ToolChoice | None = None
-    output: Output = Output()
-    thinking: Thinking | None = None
-    max_output: int | None = None
-    sampling: Sampling = Sampling()
-    meta: Meta = Meta()
     previous_response_id: str | None = None
-    cache: CacheBreakpoint | None = None
-    version: str | None = None
-    betas: tuple[str, ...] = ()
-    extra: dict[str, dict[str, Any]] = {}
     client_paths: dict[str, str] = {}
 
     def client_path(self, name: str) -> str:
