@@ -183,17 +183,10 @@ def _find_request(request_id: str) -> RequestLog:
 
 
 def _bodies_item(bodies: Bodies) -> dict[str, Any]:
-    def text(data: bytes | None) -> str | None:
-        return None if data is None else data.decode("utf-8", "replace")
-
-    client = bodies.upstream_response if bodies.same_response else bodies.client_response
     chunks = bodies.upstream_chunks if bodies.same_response else bodies.client_chunks
     return {
         "stored": True,
-        "client_request": text(bodies.client_request),
-        "upstream_request": text(bodies.upstream_request),
-        "upstream_response": text(bodies.upstream_response),
-        "client_response": text(client),
+        **store.body_texts(bodies),
         "passthrough_response": bodies.same_response,
         "upstream_chunks": [msgspec.structs.astuple(chunk) for chunk in bodies.upstream_chunks],
         "client_chunks": [msgspec.structs.astuple(chunk) for chunk in chunks],

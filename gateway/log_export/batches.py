@@ -54,24 +54,12 @@ def _document(row: RequestLog, *, bodies: bool) -> dict[str, Any]:
     return document
 
 
-def _bodies(pk: int) -> dict[str, Any] | None:
+def _bodies(pk: int) -> dict[str, str | None] | None:
     try:
         bodies = store.load_bodies(pk)
     except ValueError:
         return None
-    if bodies is None:
-        return None
-    client = bodies.upstream_response if bodies.same_response else bodies.client_response
-    texts = {
-        "client_request": bodies.client_request,
-        "upstream_request": bodies.upstream_request,
-        "upstream_response": bodies.upstream_response,
-        "client_response": client,
-    }
-    return {
-        name: None if data is None else data.decode("utf-8", "replace")
-        for name, data in texts.items()
-    }
+    return None if bodies is None else store.body_texts(bodies)
 
 
 def _compress(lines: list[bytes]) -> bytes:

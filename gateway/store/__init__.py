@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from gateway.models.sealed import UndecryptableError
 from gateway.store.batches import batch_of, has_results, settle_batch
-from gateway.store.bodies import load_bodies
+from gateway.store.bodies import body_texts, load_bodies
 from gateway.store.cache import (
     clear_cache,
     new_cache_keys,
@@ -58,6 +58,7 @@ __all__ = [
     "WrongSecrets",
     "accept_secrets",
     "batch_of",
+    "body_texts",
     "bump",
     "cancel_response",
     "check_program",

@@ -50,3 +50,18 @@ def load_bodies(log_id: int) -> Bodies | None:
     """The bodies of a logged request; None if none are stored. Raises ValueError."""
     row = RequestBody.objects.filter(pk=log_id).values_list("blob", flat=True).first()
     return None if row is None else unpack_bodies(bytes(row))
+
+
+def body_texts(bodies: Bodies) -> dict[str, str | None]:
+    """The four bodies as text, by name; bytes that are not UTF-8 are replaced."""
+    passed = bodies.same_response
+    contents = {
+        "client_request": bodies.client_request,
+        "upstream_request": bodies.upstream_request,
+        "upstream_response": bodies.upstream_response,
+        "client_response": bodies.upstream_response if passed else bodies.client_response,
+    }
+    return {
+        name: None if content is None else content.decode("utf-8", "replace")
+        for name, content in contents.items()
+    }
