@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import http.client
 from typing import Any
-from urllib.error import HTTPError, URLError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
 
 import msgspec
 
 from console.connect.clients import Connection
-from console.evaluate.chat import read_error
+from console.gateway_client import GatewayClient, GatewayError
 
-TIMEOUT_S = 120.0
 _PROMPT = "Reply with one word: hello."
 _MESSAGES = [{"role": "user", "content": _PROMPT}]
 
 
-class GatewayError(Exception):
-    """The gateway cannot be used; the message says why."""
-
-
 def list_models(connection: Connection) -> list[str]:
     """The models that the key may use. Raises GatewayError."""
-    listed = _call(connection, "/v1/models", None)
+    listed = _call(connection, "/v1/models")
     return [str(model["id"]) for model in listed.get("data", [])]
 
 
@@ -43,23 +35,12 @@ def call_model(connection: Connection, dialect: str) -> None:
             {"contents": [{"role": "user", "parts": [{"text": _PROMPT}]}]},
         ),
     }[dialect]
-    _call(connection, path, msgspec.json.encode(body))
+    _call(connection, path, body)
 
 
-def _call(connection: Connection, path: str, body: bytes | None) -> Any:
-    headers = {
-        "authorization": f"Bearer {connection.key}",
-        "content-type": "application/json",
-        "user-agent": "dragoman-connect",
-    }
-    request = Request(f"{connection.base_url}{path}", data=body, headers=headers)  # noqa: S310
+def _call(connection: Connection, path: str, body: Any = None) -> Any:
+    content, _ = GatewayClient(connection.base_url, connection.key).call(path, body)
     try:
-        with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - checked by the command
-            return msgspec.json.decode(response.read())
-    except HTTPError as error:
-        raise GatewayError(read_error(error.read(), error.code)) from None
-    except (OSError, http.client.HTTPException) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        raise GatewayError(f"cannot reach {connection.base_url}: {reason}") from None
+        return msgspec.json.decode(content)
     except msgspec.DecodeError:
         raise GatewayError(f"{connection.base_url} is no gateway: its answer is not JSON") from None

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import http.client
 import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
 import msgspec
 from django.core.management.base import BaseCommand, CommandError
 
 from console.evaluate.chat import PATH, read_error
+from console.gateway_client import GatewayClient, GatewayError
 from console.management.gateway_options import (
     BAD_INPUT,
     add_gateway_options,
@@ -23,23 +21,16 @@ from console.management.gateway_options import (
 from console.templatetags.ui import ms, tokens
 from gateway.framing import sse
 
-TIMEOUT_S = 600.0
 HELP = "/model NAME changes the model, /reset begins again, /exit ends; Ctrl+C stops an answer."
-
-
-class ChatError(Exception):
-    """There is no answer, or no more of it; the message says why."""
 
 
 class Conversation:
     """The messages so far, and the model that answers."""
 
-    def __init__(self, base_url: str, key: str, model: str, system: str) -> None:
+    def __init__(self, gateway: GatewayClient, model: str, system: str) -> None:
         self.model = model
         self.usage: dict[str, Any] = {}
-        self._base_url = base_url
-        self._headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        self._headers["user-agent"] = "dragoman-chat"
+        self._gateway = gateway
         self._first = [{"role": "system", "content": system}] if system else []
         self.messages = [*self._first]
 
@@ -48,7 +39,7 @@ class Conversation:
         self.messages = [*self._first]
 
     def ask(self, prompt: str) -> Iterator[str]:
-        """The pieces of the answer; both become part of the conversation. Raises ChatError.
+        """The pieces of the answer; both become part of the conversation. Raises GatewayError.
 
         A prompt without any answer is forgotten.
         """
@@ -57,7 +48,7 @@ class Conversation:
         body["stream_options"] = {"include_usage": True}
         said = []
         try:
-            for piece in self._stream(msgspec.json.encode(body)):
+            for piece in self._stream(body):
                 said.append(piece)
                 yield piece
         finally:
@@ -65,30 +56,23 @@ class Conversation:
                 answer = {"role": "assistant", "content": "".join(said)}
                 self.messages = [*messages, answer]
 
-    def _stream(self, body: bytes) -> Iterator[str]:
-        url = f"{self._base_url}{PATH}"
-        request = Request(url, data=body, headers=self._headers)  # noqa: S310
+    def _stream(self, body: dict[str, Any]) -> Iterator[str]:
         self.usage = {}
         decoder = sse.Decoder()
         try:
-            with urlopen(request, timeout=TIMEOUT_S) as response:  # noqa: S310 - checked
+            with self._gateway.stream(PATH, body) as response:
                 while data := response.read1(65536):
                     for frame in decoder.feed(data):
                         if frame.data == b"[DONE]":
                             return
                         yield from self._read_chunk(msgspec.json.decode(frame.data))
-        except HTTPError as error:
-            raise ChatError(read_error(error.read(), error.code)) from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = error.reason if isinstance(error, URLError) else error
-            raise ChatError(f"no response from {self._base_url}: {reason}") from None
         except (msgspec.DecodeError, sse.FrameTooLarge):
-            raise ChatError("the response is not a stream of chat completions") from None
-        raise ChatError("the response ended early")
+            raise GatewayError("the response is not a stream of chat completions") from None
+        raise GatewayError("the response ended early")
 
     def _read_chunk(self, chunk: dict[str, Any]) -> Iterator[str]:
         if "error" in chunk:
-            raise ChatError(read_error(msgspec.json.encode(chunk), 200))
+            raise GatewayError(read_error(msgspec.json.encode(chunk), 200))
         self.usage = chunk.get("usage") or self.usage
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
@@ -111,8 +95,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Converse until the input ends."""
-        base_url, key = read_gateway_options(options)
-        conversation = Conversation(base_url, key, options["model"], options["system"])
+        gateway = GatewayClient(*read_gateway_options(options))
+        conversation = Conversation(gateway, options["model"], options["system"])
         terminal = sys.stdin.isatty()
         if terminal:
             self.stdout.write(HELP)
@@ -142,7 +126,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self.stdout.write("\nStopped.")
             return True
-        except ChatError as error:
+        except GatewayError as error:
             self.stderr.write(f"\n{error}")
             return False
         usage = conversation.usage

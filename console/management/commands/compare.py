@@ -17,7 +17,8 @@ from console.evaluate.definition import (
     parse_definition,
 )
 from console.evaluate.report import Result
-from console.evaluation_runs.remote import Gateway, Unreachable, run_evaluation
+from console.evaluation_runs.remote import run_evaluation
+from console.gateway_client import GatewayClient, GatewayError
 from console.management.commands.eval import RENDERERS
 from console.management.gateway_options import (
     BAD_INPUT,
@@ -55,11 +56,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Ask the models, print the table, and exit with the status."""
         definition = _read_definition(options)
-        gateway = Gateway(*read_gateway_options(options))
+        gateway = GatewayClient(*read_gateway_options(options))
         progress = print_progress(self.stderr, quiet=options["quiet"])
         try:
             report = run_evaluation(gateway, definition, progress)
-        except Unreachable as error:
+        except GatewayError as error:
             raise CommandError(str(error), returncode=BAD_INPUT) from None
         except KeyboardInterrupt:
             raise CommandError("stopped", returncode=130) from None

@@ -14,7 +14,8 @@ from platformdirs import user_state_dir
 from console.connect.changes import Backups, Change, plan
 from console.connect.clients import CLIENTS, Client, Connection
 from console.connect.file_formats import UnreadableFile
-from console.connect.gateway_check import GatewayError, call_model, list_models
+from console.connect.gateway_check import call_model, list_models
+from console.gateway_client import GatewayError
 from console.management.gateway_options import (
     BAD_INPUT,
     add_gateway_options,

@@ -22,7 +22,8 @@ from console.evaluate.definition import (
 )
 from console.evaluate.file_format import load_file
 from console.evaluate.report import SUMMARY_COLUMNS, Report, percent
-from console.evaluation_runs.remote import Gateway, Unreachable, run_evaluation
+from console.evaluation_runs.remote import run_evaluation
+from console.gateway_client import GatewayClient, GatewayError
 from console.management.gateway_options import (
     BAD_INPUT,
     add_gateway_options,
@@ -84,12 +85,12 @@ class Command(BaseCommand):
             sys.exit(FAILED)
 
     def _run(self, definition: Definition, options: dict[str, Any]) -> Report:
-        gateway = Gateway(*read_gateway_options(options))
+        gateway = GatewayClient(*read_gateway_options(options))
         try:
             return run_evaluation(
                 gateway, definition, print_progress(self.stderr, quiet=options["quiet"])
             )
-        except Unreachable as error:
+        except GatewayError as error:
             raise CommandError(str(error), returncode=BAD_INPUT) from None
         except KeyboardInterrupt:
             raise CommandError("stopped", returncode=130) from None
