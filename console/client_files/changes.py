@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console.connect.clients import FileEdit
-from console.connect.file_formats import UnreadableFile
+from console.client_files.clients import FileEdit
+from console.client_files.file_formats import UnreadableFile
 
 _MAX_BYTES = 4 * 1024 * 1024
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from console.connect import file_formats
+from console.client_files import file_formats
 
 KEY_VARIABLE = "DRAGOMAN_API_KEY"
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from console.connect.clients import Connection
+from console.client_files.clients import Connection
 from console.gateway_client import GatewayClient, GatewayError
 
 _PROMPT = "Reply with one word: hello."

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 # Longer than a batch takes to write, with retries.
 LEASE = timedelta(minutes=10)
-_TRANSACTIONS = """
+_SNAPSHOT_BOUNDS = """
     SELECT pg_snapshot_xmin(now)::text, pg_snapshot_xmax(now)::text
     FROM pg_current_snapshot() AS now
 """
@@ -69,7 +69,7 @@ def _find_complete_rows(state: LogExport) -> None:
         state.complete_id = newest
         return
     with connection.cursor() as cursor:
-        cursor.execute(_TRANSACTIONS)
+        cursor.execute(_SNAPSHOT_BOUNDS)
         oldest_running, next_xid = map(int, cursor.fetchone())
     if oldest_running >= state.next_xid:
         state.complete_id = state.next_id

@@ -13,9 +13,9 @@ import pytest
 import yaml
 from django.core.management import CommandError, call_command
 
-from console.connect import file_formats
-from console.connect.clients import CLIENTS, Connection
-from console.connect.file_formats import UnreadableFile
+from console.client_files import file_formats
+from console.client_files.clients import CLIENTS, Connection
+from console.client_files.file_formats import UnreadableFile
 
 KEY = "sk-dgm-verysecret"
 OPTIONS = {"base_url": "http://gw:4000/v1/", "key": KEY, "model": 'a "route"', "no_check": True}

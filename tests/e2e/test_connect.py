@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.management import CommandError, call_command
 
-from console.connect.clients import CLIENTS
+from console.client_files.clients import CLIENTS
 from tests.e2e.rig import Rig
 
 pytestmark = pytest.mark.e2e

@@ -11,10 +11,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from platformdirs import user_state_dir
 
-from console.connect.changes import Backups, Change, plan
-from console.connect.clients import CLIENTS, Client, Connection
-from console.connect.file_formats import UnreadableFile
-from console.connect.gateway_check import call_model, list_models
+from console.client_files.changes import Backups, Change, plan
+from console.client_files.clients import CLIENTS, Client, Connection
+from console.client_files.file_formats import UnreadableFile
+from console.client_files.gateway_check import call_model, list_models
 from console.gateway_client import GatewayError
 from console.management.gateway_options import (
     BAD_INPUT,
