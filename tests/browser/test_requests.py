@@ -247,6 +247,15 @@ def test_every_tab_is_accessible_and_fits(
         axe_in_themes(page)
 
 
+def test_no_filter_is_cut_off_at_any_width(open_page: Callable[..., Any]) -> None:
+    page = open_page("ada")
+    page.goto("/console/requests")
+    for width in (390, 832, 833, 930, 1024, 1180, 1181, 1440):
+        page.set_viewport_size({"width": width, "height": 900})
+        wide, room = page.locator(".filters").evaluate("bar => [bar.scrollWidth, bar.clientWidth]")
+        assert wide <= room, f"{wide} px of filters in {room} px at {width}"
+
+
 @pytest.mark.parametrize("width", [1280, 1440])
 def test_the_list_fits_beside_the_detail(
     open_page: Callable[..., Any], site: Site, key: str, width: int
