@@ -79,6 +79,7 @@ def begin_call(exchange: Exchange, path: str, method: str) -> None:
     if operation is None:
         return
     exchange.dialect = _DIALECTS[operation.dialect]
+    exchange.free_of_charge = operation.free_of_charge
     label = f"/{version}/{operation.path}"
     exchange.endpoint = label if operation.model else f"{method} {label}"
 

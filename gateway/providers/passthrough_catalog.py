@@ -46,6 +46,11 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     binary_response: bool = False
 
     @property
+    def free_of_charge(self) -> bool:
+        """Whether it only reads, deletes or cancels, which no budget or token limit refuses."""
+        return self.method != "POST" or self.path.endswith("/cancel")
+
+    @property
     def path_suffix(self) -> str:
         """The path relative to the family's."""
         start = _FAMILY_PATHS.get(self.family, self.family)

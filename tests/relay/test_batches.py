@@ -23,7 +23,7 @@ from gateway.relay.exchange.spool import STEP_BYTES
 from gateway.relay.passthrough import batches
 from gateway.relay.passthrough.batches import BatchResultReader
 from gateway.relay.wiring import BatchLedger
-from gateway.routing.snapshot import Route, Snapshot, Target, model_of
+from gateway.routing.snapshot import Budget, Limits, Route, Snapshot, Target, Team, model_of
 from tests.relay.harness import (
     ADMIN,
     Gateway,
@@ -208,6 +208,51 @@ async def test_the_key_that_made_it_pays_whoever_asks(tmp_path: Path) -> None:
         file = told.json()["output_file_id"]
         await live.post(f"/v1/files/{file}/content", b"", method="GET", key=ADMIN)
     assert [(row.key_id, row.key_prefix) for row in book.rows] == [(2, "sk-dgm-ot")]
+
+
+@pytest.mark.parametrize("owner", ["key", "team", "gateway", "provider"])
+async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner: str) -> None:
+    """What was paid for can be read, cancelled and deleted; new work is refused."""
+    used_up = Budget(total_usd=Decimal("0.000001"))
+    spent = registry(priced(budget=used_up if owner == "provider" else None))
+    keys = {
+        digest: msgspec.structs.replace(
+            key,
+            budget=used_up if owner == "key" else None,
+            team=Team(id=4, name="team", budget=used_up) if owner == "team" else None,
+        )
+        for digest, key in spent.keys.items()
+    }
+    spent = msgspec.structs.replace(
+        spent, keys=keys, budget=used_up if owner == "gateway" else None
+    )
+    results = answered("gpt-4.1", 1000, 200)
+    book = Book()
+    asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    async with gateway(tmp_path, spent, up=Upstream(results)) as live:
+        book.keep(live.runtime)
+        batch = await made(live)
+        names = {"key": "key:1", "team": "team:4", "gateway": "all", "provider": "provider:1"}
+        live.runtime.limiter.sync_spend([(f"{names[owner]}/usd/total", 1, 10**9)])
+        refused = await live.post("/v1/batches", asked)
+        assert refused.status == 429, refused.body
+        assert await content(live, batch) == results
+        listed = await live.post("/v1/batches", b"", method="GET")
+        cancelled = await live.post(f"/v1/batches/{batch}/cancel", b"")
+        deleted = await live.post(f"/v1/files/{batch}", b"", method="DELETE")
+    assert [listed.status, cancelled.status, deleted.status] == [200, 200, 200]
+
+
+async def test_a_limit_of_requests_also_counts_those_that_read(tmp_path: Path) -> None:
+    spent = registry()
+    keys = {
+        digest: msgspec.structs.replace(key, limits=Limits(requests_per_minute=2))
+        for digest, key in spent.keys.items()
+    }
+    spent = msgspec.structs.replace(spent, keys=keys)
+    async with gateway(tmp_path, spent, up=Upstream(b"")) as live:
+        replies = [await live.post("/v1/batches", b"", method="GET") for _ in range(3)]
+    assert [reply.status for reply in replies] == [200, 200, 429]
 
 
 async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Path) -> None:

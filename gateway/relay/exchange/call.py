@@ -152,6 +152,7 @@ class Exchange:
         on_response: called with the response, for a WebSocket connection.
         new_tap, on_attempt: hooks for callers in this process.
         passthrough_state: the state of a call of a passthrough endpoint.
+        free_of_charge: whether it uses no tokens, so that only limits of requests apply to it.
         trace: its span; None where no spans are recorded.
     """
 
@@ -202,6 +203,7 @@ class Exchange:
         self.new_tap: Callable[[], UsageTap] = UsageTap
         self.on_attempt: Callable[[Attempt], None] | None = None
         self.passthrough_state: PassthroughState | None = None
+        self.free_of_charge = False
         self.trace: TraceContext | None = None
         # Holds the canonical request once it is parsed.
         self._parsed: list[Request] = []

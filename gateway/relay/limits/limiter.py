@@ -70,6 +70,7 @@ class _RuleSet(msgspec.Struct, frozen=True):
     Attributes:
         needs_estimate: whether any of them needs an estimate of the tokens.
         needs_cost: whether any of them needs an estimate of the cost.
+        free: the rules of calls that are free of charge; None if they are the same.
     """
 
     bounds: Bounds
@@ -77,6 +78,13 @@ class _RuleSet(msgspec.Struct, frozen=True):
     needs_cost: bool = False
     max_output: int = 0
     rates: Rates = (0, 0)
+    free: _RuleSet | None = None
+
+
+def _rules_of_free_calls(bounds: Bounds) -> _RuleSet:
+    """The limits of requests and concurrency only: reading a result uses no tokens or money."""
+    free = tuple(bound for bound in bounds if bound.rule.metric in {"requests", "concurrency"})
+    return _RuleSet(free, needs_estimate=False)
 
 
 _NO_RULES = _RuleSet((), needs_estimate=False)
@@ -116,37 +124,16 @@ class Limiter:
         if rules is None:
             if len(self._rules_by_route) >= _MAX_CACHED_RULES:
                 self._rules_by_route.clear()
-            rules = self._rules_by_route[cache_key] = self._compile_rules(
-                exchange.snapshot, key, route, end_user
+            rules = self._rules_by_route[cache_key] = _compile_request_rules(
+                self.counters, exchange.snapshot, key, route, end_user
             )
         return rules
-
-    def _compile_rules(
-        self, snapshot: Snapshot, key: ApiKey | None, route: Route, end_user: str
-    ) -> _RuleSet:
-        bounds = self._bind(rules_for(key, route, snapshot, end_user))
-        if not bounds:
-            return _NO_RULES
-        targets = all_targets(with_fallbacks(snapshot, route))
-        needs_estimate = limits.needs_estimate(bounds)
-        rates = max_rates(targets, key, snapshot.margin)
-        return _RuleSet(bounds, needs_estimate, max_output=max_output_tokens(targets), rates=rates)
-
-    def _bind(self, rules: Iterable[Rule]) -> Bounds:
-        offsets = ((rule, self.counters.counter_offset(rule.name)) for rule in rules)
-        return tuple(
-            limits.bind_rule(rule, offset) for rule, offset in offsets if offset is not None
-        )
 
     def _attempt_rules(self, target: Target) -> _RuleSet:
         cache_key = target.model.provider.id, target.id
         rules = self._rules_by_target.get(cache_key)
         if rules is None:
-            bounds = self._bind(target_rules(target))
-            needs_cost = any(bound.metric == "usd" for bound in bounds)
-            rules = self._rules_by_target[cache_key] = _RuleSet(
-                bounds, limits.needs_estimate(bounds), needs_cost
-            )
+            rules = self._rules_by_target[cache_key] = _compile_target_rules(self.counters, target)
         return rules
 
     def reservation_request(
@@ -161,6 +148,9 @@ class Limiter:
             self._use_snapshot(exchange.snapshot)
         request_rules = _NO_RULES if call.limits_reserved else self._request_rules(call, route)
         attempt_rules = self._attempt_rules(target) if target is not None else _NO_RULES
+        if exchange.free_of_charge:
+            request_rules = request_rules.free or request_rules
+            attempt_rules = attempt_rules.free or attempt_rules
         if not request_rules.bounds and not attempt_rules.bounds:
             return None
         request_estimate = attempt_estimate = _NO_USAGE
@@ -197,6 +187,8 @@ class Limiter:
             request_rules = self._rules_by_route.get((key_id, route.name, end_user))
             if request_rules is None:
                 request_rules = self._request_rules(call, route)
+            if exchange.free_of_charge:
+                request_rules = request_rules.free or request_rules
             estimate = (
                 _request_estimate(call, request_rules)
                 if target is not None and request_rules.needs_estimate
@@ -215,6 +207,8 @@ class Limiter:
         attempt_rules = self._rules_by_target.get((target.model.provider.id, target.id))
         if attempt_rules is None:
             attempt_rules = self._attempt_rules(target)
+        if exchange.free_of_charge:
+            attempt_rules = attempt_rules.free or attempt_rules
         if not attempt_rules.bounds:
             return ADMITTED
         estimate = _attempt_estimate(call, attempt_rules, target)
@@ -365,6 +359,37 @@ class Limiter:
                 )
                 if missing > 0:
                     limits.add_spend(self.counters.local_slot, offset, window, missing)
+
+
+def _bind(counters: SharedCounters, rules: Iterable[Rule]) -> Bounds:
+    offsets = ((rule, counters.counter_offset(rule.name)) for rule in rules)
+    return tuple(limits.bind_rule(rule, offset) for rule, offset in offsets if offset is not None)
+
+
+def _compile_request_rules(
+    counters: SharedCounters, snapshot: Snapshot, key: ApiKey | None, route: Route, end_user: str
+) -> _RuleSet:
+    bounds = _bind(counters, rules_for(key, route, snapshot, end_user))
+    if not bounds:
+        return _NO_RULES
+    targets = all_targets(with_fallbacks(snapshot, route))
+    return _RuleSet(
+        bounds,
+        limits.needs_estimate(bounds),
+        max_output=max_output_tokens(targets),
+        rates=max_rates(targets, key, snapshot.margin),
+        free=_rules_of_free_calls(bounds),
+    )
+
+
+def _compile_target_rules(counters: SharedCounters, target: Target) -> _RuleSet:
+    bounds = _bind(counters, target_rules(target))
+    return _RuleSet(
+        bounds,
+        limits.needs_estimate(bounds),
+        needs_cost=any(bound.metric == "usd" for bound in bounds),
+        free=_rules_of_free_calls(bounds),
+    )
 
 
 def _limit_refusal(counters: SharedCounters, bound: Bound, used: int, now: float) -> LimitRefusal:
