@@ -11,6 +11,7 @@ from django.db.models import Count, Q
 from gateway.canon.errors import KINDS
 from gateway.models import ApiKey, LogExport, RequestLog
 from gateway.models.alert import AlertEvent
+from gateway.relay.journal.gauges import process_values
 from gateway.relay.limits.limiter import budget_rules, remaining_budgets
 from gateway.relay.runtime import Runtime
 from gateway.routing.limits import UNITS
@@ -66,7 +67,9 @@ def read_process_figures(runtime: Runtime) -> ProcessFigures:
     remaining = runtime.run_in_loop(
         lambda: remaining_budgets(limiter.counters, rules, limiter.now())
     )
-    values = runtime.run_in_loop(runtime.process_values)
+    values = runtime.run_in_loop(
+        lambda: process_values(runtime.journal, runtime.monitor, runtime.config.max_requests)
+    )
     states = runtime.run_in_loop(lambda: dict(runtime.health))
     return ProcessFigures(
         snapshot=runtime.snapshot,

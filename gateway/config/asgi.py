@@ -39,11 +39,16 @@ from gateway.edge.app import ModelApi
 from gateway.edge.endpoints import is_edge_path
 from gateway.edge.responses_websocket import serve_websocket
 from gateway.log_export import exporter as log_export
+from gateway.relay.cache.backend import CacheTable
 from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
+from gateway.relay.journal.log_writer import LogStore
+from gateway.relay.registry import RegistryStore
 from gateway.relay.run import health_checks
-from gateway.relay.runtime import Config, LazyRuntime, Runtime, Wiring
-from gateway.relay.wiring import BatchLedger
+from gateway.relay.runtime import Config, LazyRuntime, Runtime
+from gateway.relay.state.reasoning import ReasoningTable
+from gateway.relay.state.resource_owners import OwnerTable
+from gateway.relay.wiring import BatchLedger, Wiring
 
 log = logging.getLogger(__name__)
 
@@ -170,33 +175,35 @@ deadline.set_default(settings.DATABASE_TIMEOUT_S)
 lazy_runtime = LazyRuntime(
     _config,
     Wiring(
-        load_snapshot=store.load_snapshot,
-        current_version=store.current_version,
-        write=store.write,
-        checkpoint=store.checkpoint_when_due,
-        idle=store.index_pending,
-        close=connections.close_all,
-        recorded_spend=store.recorded_spend,
-        response_backend=ResponseBackend(
+        registry=RegistryStore(
+            load_snapshot=store.load_snapshot,
+            current_version=store.current_version,
+            recorded_spend=store.recorded_spend,
+            abandon_idle_connections=database.abandon,
+            store_snapshot=store.store_snapshot,
+            read_stored_snapshot=store.load_stored_snapshot,
+        ),
+        log=LogStore(
+            write=store.write,
+            checkpoint=store.checkpoint_when_due,
+            index_pending=store.index_pending,
+            prune=_prune,
+        ),
+        responses=ResponseBackend(
             load=store.load_response,
             save=store.save_response,
             cancel=store.cancel_response,
             heartbeat=store.refresh_heartbeats,
             close=connections.close_all,
         ),
-        record_resources=store.remember_owner,
-        owned_resources=store.owned_ids,
+        cache=CacheTable(
+            store.read_cached_response, store.write_cached_responses, store.new_cache_keys
+        ),
+        reasoning=ReasoningTable(store.find_reasoning, store.store_reasoning),
+        owners=OwnerTable(store.remember_owner, store.owned_ids),
         batch_ledger=BatchLedger(store.has_results, store.batch_of, store.settle_batch),
-        find_reasoning=store.find_reasoning,
-        write_reasoning=store.store_reasoning,
-        upkeep=_prune,
+        close=connections.close_all,
         on_started=_start_services,
-        read_cached=store.read_cached_response,
-        write_cached=store.write_cached_responses,
-        cache_changes_since=store.new_cache_keys,
-        abandon_idle_connections=database.abandon,
-        store_snapshot=store.store_snapshot,
-        read_stored_snapshot=store.load_stored_snapshot,
         start_telemetry=_start_telemetry,
     ),
 )

@@ -11,6 +11,9 @@ import msgspec
 from gateway.canon.errors import GatewayError
 from gateway.edge.admission import check_site, is_admin, key_digest, token_from
 from gateway.relay.exchange.call import Client
+from gateway.relay.journal.gauges import process_values
+from gateway.relay.journal.metrics import NodeValues
+from gateway.relay.limits.limiter import budget_rules, remaining_budgets
 from gateway.relay.run.readiness import find_problems
 from gateway.relay.runtime import Runtime
 from gateway.routing.circuit_breaker import CircuitState, allows_call, half_open
@@ -100,10 +103,24 @@ async def _metrics(runtime: Runtime, scope: dict[str, Any], client: Client) -> N
     now = time.monotonic()
     runtime.breaker.refresh()
     targets = {label: _state_code(state, now) for label, state in runtime.health.items()}
-    node, process = await runtime.node_values(targets), runtime.process_values()
+    node = await _node_values(runtime, targets)
+    process = process_values(runtime.journal, runtime.monitor, runtime.config.max_requests)
     text = await asyncio.to_thread(runtime.metrics.exposition, node, process)
     content_type = b"text/plain; version=0.0.4; charset=utf-8"
     await client.reply(200, [(b"content-type", content_type)], text)
+
+
+async def _node_values(runtime: Runtime, targets: dict[str, int]) -> NodeValues:
+    """Metrics that are the same in all workers of this node, with the targets' states."""
+    rules = await asyncio.to_thread(budget_rules, runtime.snapshot)
+    limiter, redis_limiter = runtime.limiter, runtime.redis_limiter
+    return NodeValues(
+        version=runtime.snapshot.version,
+        targets=targets,
+        database_up=not runtime.registry.unavailable,
+        redis_up=None if redis_limiter is None else redis_limiter.is_up,
+        budgets=remaining_budgets(limiter.counters, rules, limiter.now()),
+    )
 
 
 def _state_code(state: CircuitState, now: float) -> int:

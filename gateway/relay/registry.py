@@ -12,13 +12,15 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from gateway.relay.event_loop.service import RestartingThread
-from gateway.relay.limits.limiter import Limiter
+from gateway.relay.limits.limiter import Limiter, RecordedSpend
 from gateway.relay.siblings import PeerProcesses
-from gateway.relay.wiring import Wiring
 from gateway.routing.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,24 @@ DATABASE_TIMEOUT_S = 5.0
 IDLE_CONNECTION_S = 1.0
 # Minimum time between two writes of the stored snapshot.
 STORE_INTERVAL_S = 5.0
+
+
+class RegistryStore(msgspec.Struct, frozen=True, kw_only=True):
+    """The registry in the database, and its copy in the data directory.
+
+    Attributes:
+        recorded_spend: the spend of a snapshot's budgets as the database has it.
+        abandon_idle_connections: abandons connections idle for this many seconds.
+        store_snapshot: stores a snapshot for starts without the database.
+        read_stored_snapshot: reads it, with the unix seconds at which it was stored.
+    """
+
+    load_snapshot: Callable[[], Snapshot]
+    current_version: Callable[[], int]
+    recorded_spend: Callable[[Snapshot], RecordedSpend] | None = None
+    abandon_idle_connections: Callable[[float], None] | None = None
+    store_snapshot: Callable[[Snapshot], None] | None = None
+    read_stored_snapshot: Callable[[], tuple[Snapshot, float]] | None = None
 
 
 class SnapshotHolder(Protocol):
@@ -56,10 +76,16 @@ class Registry:
     """
 
     def __init__(
-        self, runtime: SnapshotHolder, wiring: Wiring, processes: Path, stored_at: float | None
+        self,
+        runtime: SnapshotHolder,
+        store: RegistryStore,
+        close_connections: Callable[[], None] | None,
+        processes: Path,
+        stored_at: float | None,
     ) -> None:
         self._runtime = runtime
-        self._wiring = wiring
+        self._registry_store = store
+        self._close_connections = close_connections
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -107,10 +133,10 @@ class Registry:
     def _load(self) -> None:
         """Loads the registry if its version has changed."""
         runtime = self._runtime
-        version = self._wiring.current_version()
+        version = self._registry_store.current_version()
         if version == runtime.snapshot.version and self.stored_at is None:
             return
-        snapshot = self._wiring.load_snapshot()
+        snapshot = self._registry_store.load_snapshot()
         self._sync_spend(snapshot, at_once=True)
         swapped = threading.Event()
 
@@ -130,8 +156,8 @@ class Registry:
             self._poll()
             if notified:
                 self._peers.acknowledge()
-        if self._wiring.close is not None:
-            self._wiring.close()
+        if self._close_connections is not None:
+            self._close_connections()
 
     def _poll(self) -> None:
         """Checks for a new version; if the database is unavailable, nothing changes."""
@@ -151,8 +177,8 @@ class Registry:
                     f"{type(error).__name__}: {str(error).partition(chr(10))[0][:200]}",
                 )
             self.failed = True
-            if self._wiring.abandon_idle_connections is not None:
-                self._wiring.abandon_idle_connections(IDLE_CONNECTION_S)
+            if self._registry_store.abandon_idle_connections is not None:
+                self._registry_store.abandon_idle_connections(IDLE_CONNECTION_S)
         else:
             if self.failed:
                 log.warning("the registry can be read again")
@@ -165,23 +191,25 @@ class Registry:
         """Stores the snapshot for a start without the database."""
         snapshot, now = self._runtime.snapshot, time.monotonic()
         if (
-            self._wiring.store_snapshot is None
+            self._registry_store.store_snapshot is None
             or snapshot is self._stored_snapshot
             or now < self._store_at
         ):
             return
         self._stored_snapshot, self._store_at = snapshot, now + STORE_INTERVAL_S
         try:
-            self._wiring.store_snapshot(snapshot)
+            self._registry_store.store_snapshot(snapshot)
         except OSError as error:
             log.warning("the registry cannot be stored in the data directory: %s", error.strerror)
 
     def _sync_spend(self, snapshot: Snapshot, *, at_once: bool = False) -> None:
         """Passes the recorded spend from the database to the limiter, at intervals."""
         started = time.monotonic()
-        if self._wiring.recorded_spend is None or (started < self._spend_sync_at and not at_once):
+        if self._registry_store.recorded_spend is None or (
+            started < self._spend_sync_at and not at_once
+        ):
             return
-        recorded = self._wiring.recorded_spend(snapshot)
+        recorded = self._registry_store.recorded_spend(snapshot)
         # A slow query must not take most of the thread's time.
         took_s = time.monotonic() - started
         self._spend_sync_at = started + max(SPEND_SYNC_S, 20 * took_s)

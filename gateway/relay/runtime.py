@@ -10,7 +10,6 @@ import asyncio
 import gc
 import logging
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,34 +20,31 @@ import msgspec
 from gateway.relay.cache import store as cache_store
 from gateway.relay.cache.store import MEMORY_BYTES
 from gateway.relay.event_loop.monitor import LoopMonitor
-from gateway.relay.event_loop.service import RestartingThread
 from gateway.relay.exchange.call import DeadlineTicker
-from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.spool import UploadSpools
 from gateway.relay.health.circuit_breaker import Breaker, TargetLatency, TargetLoad
+from gateway.relay.journal.gauges import process_values
 from gateway.relay.journal.journal import DISK_BYTES, RESERVE_BYTES, Journal
-from gateway.relay.journal.metrics import Metrics, NodeValues, ProcessValues
-from gateway.relay.limits.limiter import Limiter, budget_rules, remaining_budgets
+from gateway.relay.journal.log_writer import LogWriter
+from gateway.relay.journal.metrics import Metrics
+from gateway.relay.limits.limiter import Limiter
 from gateway.relay.limits.shared_counters import SharedCounters
-from gateway.relay.registry import Registry
+from gateway.relay.registry import Registry, RegistryStore
 from gateway.relay.state.reasoning import ReasoningStore
+from gateway.relay.state.resource_owners import ResourceOwners
 from gateway.relay.state.responses import ResponseStore
 from gateway.relay.translate.media import MediaFetching
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import ProviderSecrets, RequestTemplates, Upstreams
-from gateway.relay.wiring import Wiring as Wiring
+from gateway.relay.wiring import Wiring
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from gateway.relay.limits.redis_limiter import RedisLimiter
-    from gateway.relay.wiring import BatchLedger
 
 log = logging.getLogger(__name__)
 
-# Expired log rows are deleted soon after the start, then every hour.
-FIRST_UPKEEP_S = 60.0
-UPKEEP_S = 3600.0
 # The interpreter's switch interval: how long the loop waits for a busy thread, in seconds.
 SWITCH_S = 0.0001
 # How long a thread waits for a function that it runs in the loop.
@@ -110,7 +106,6 @@ class Runtime:
         stored_at: float | None = None,
     ) -> None:
         self.config = config
-        self._wiring = wiring
         self.snapshot = snapshot
         self.request_templates = RequestTemplates()
         self.upstreams = Upstreams()
@@ -120,7 +115,9 @@ class Runtime:
         self.model_echo = config.model_echo
         self.media = MediaFetching(config.max_body_bytes) if config.fetch_media else None
         self.reasoning = ReasoningStore(
-            find=wiring.find_reasoning, write=wiring.write_reasoning, close=wiring.close
+            find=wiring.reasoning.find if wiring.reasoning else None,
+            write=wiring.reasoning.write if wiring.reasoning else None,
+            close=wiring.close,
         )
         self.breaker = _breaker(config)
         self.health: dict[str, CircuitState] = self.breaker.states
@@ -136,7 +133,9 @@ class Runtime:
             self.telemetry.use_snapshot(snapshot)
         sample = self._sample if self.metrics.multi_worker else None
         self.monitor = LoopMonitor(self.metrics.count_stall, sample)
-        self.responses = ResponseStore(wiring.response_backend)
+        self.responses = ResponseStore(wiring.responses)
+        self.resource_owners = ResourceOwners(wiring.owners)
+        self.batch_ledger = wiring.batch_ledger
         self.background: set[asyncio.Task[Any]] = set()
         self.deadline_ticker = DeadlineTicker()
         # A drain is announced: unready, but new requests are still served.
@@ -151,98 +150,34 @@ class Runtime:
         self.limiter: Limiter = self.redis_limiter or Limiter(counters)
         self.limiter.on_refused = self.metrics.count_refusal
         if self.redis_limiter is not None:
-            self.redis_limiter.spend_sync.on_redis_reset = self.sync_spend_soon
+            self.redis_limiter.spend_sync.on_redis_reset = self._sync_spend_soon
         self.cache = cache_store.create_cache_store(
             config.pepper,
             config.cache_bytes,
             self.redis_limiter,
-            wiring.read_cached,
-            wiring.write_cached,
+            wiring.cache,
             wiring.close,
-            wiring.cache_changes_since,
             config.data_dir / "cache" / "changed-1",
         )
+        self.log_writer = LogWriter(wiring.log, self.metrics, self.monitor, wiring.close)
         self.journal = Journal(
             config.data_dir / "journal",
-            self._write,
-            idle=self._index if wiring.idle is not None else None,
+            self.log_writer.write,
+            idle=self.log_writer.idle_work,
             max_items=config.journal_items,
             max_bytes=config.journal_bytes,
             max_disk_bytes=config.journal_disk_bytes,
             reserve_bytes=config.journal_reserve_bytes,
         )
         self.loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
         processes = config.data_dir / "processes"
-        self.registry = Registry(self, wiring, processes, stored_at)
-        if wiring.upkeep is not None:
-            RestartingThread("upkeep", self._keep_up, self._stop)
-
-    def _write(self, batch: list[LogRecord]) -> int | None:
-        """Writes a batch of log records; runs in the journal's thread."""
-        with self.monitor.activity("log_writer"):
-            self.metrics.flush()
-            refused = self._wiring.write(batch)
-        if self._wiring.checkpoint is not None:
-            with self.monitor.activity("checkpoint"):
-                self._wiring.checkpoint(batch)
-        return refused
-
-    def _index(self, seconds: float) -> int:
-        """The journal's idle work."""
-        assert self._wiring.idle is not None
-        with self.monitor.activity("search_index"):
-            return self._wiring.idle(seconds)
+        self.registry = Registry(self, wiring.registry, wiring.close, processes, stored_at)
 
     def _sample(self) -> None:
         """Updates the gauges of this process, in the monitor's thread."""
-        self.metrics.sample(self.process_values())
+        self.metrics.sample(process_values(self.journal, self.monitor, self.config.max_requests))
 
-    def process_values(self) -> ProcessValues:
-        """Metrics of this worker."""
-        counters, status = self.journal.counters, self.journal.status
-        return ProcessValues(
-            max_requests=self.config.max_requests,
-            spool_rows=self.journal.depth,
-            disk_rows=status.on_disk,
-            disk_bytes=status.disk_bytes,
-            unrecorded_rows=status.unrecorded,
-            rows_dropped=counters.rows_dropped,
-            rows_refused=counters.rows_refused,
-            bodies_dropped=counters.bodies_dropped,
-            failed_batches=counters.failed_batches,
-            loop_lag_s=self.monitor.lag_s,
-        )
-
-    async def node_values(self, targets: dict[str, int]) -> NodeValues:
-        """Metrics that are the same in all workers of this node, with the targets' states."""
-        rules = await asyncio.to_thread(budget_rules, self.snapshot)
-        return NodeValues(
-            version=self.snapshot.version,
-            targets=targets,
-            database_up=not self.registry.unavailable,
-            redis_up=None if self.redis_limiter is None else self.redis_limiter.is_up,
-            budgets=remaining_budgets(self.limiter.counters, rules, self.limiter.now()),
-        )
-
-    async def record_resources(self, provider: str, owner: int, ids: list[str]) -> None:
-        """Records which resources a provider stores for a key, by the provider's ids."""
-        if self._wiring.record_resources is not None and ids:
-            await asyncio.to_thread(self._wiring.record_resources, provider, owner, ids)
-
-    async def owned_resources(self, provider: str, owner: int, ids: list[str]) -> set[str]:
-        """The ids among these that a provider stores for a key."""
-        if self._wiring.owned_resources is None or not ids:
-            return set()
-        return await asyncio.to_thread(self._wiring.owned_resources, provider, owner, ids)
-
-    @property
-    def ledger(self) -> BatchLedger | None:
-        """The ledger of batch costs; None without one."""
-        return self._wiring.batch_ledger
-
-    def sync_spend_soon(self) -> None:
-        """Reads recorded spend soon: something was counted only in the database."""
+    def _sync_spend_soon(self) -> None:
         self.registry.sync_spend_soon()
 
     def swap(self, snapshot: Snapshot) -> None:
@@ -280,7 +215,7 @@ class Runtime:
 
     async def close(self) -> None:
         """Writes pending log records, stops the services and closes the connections."""
-        self._stop.set()
+        self.log_writer.stop()
         self.monitor.stop()
         await self.registry.stop()
         for helper in self.services:
@@ -296,20 +231,6 @@ class Runtime:
         self.limiter.counters.close()
         await self.breaker.stop()
         await self.upstreams.close()
-
-    def _keep_up(self) -> None:
-        """Runs the store's housekeeping at intervals, in a thread."""
-        assert self._wiring.upkeep is not None
-        wait = FIRST_UPKEEP_S
-        while not self._stop.wait(wait):
-            wait = UPKEEP_S
-            try:
-                with self.monitor.activity("housekeeping"):
-                    self._wiring.upkeep()
-            except Exception:
-                log.exception("the log's housekeeping failed; it will be retried")
-            if self._wiring.close is not None:
-                self._wiring.close()
 
 
 def _breaker(config: Config) -> Breaker:
@@ -364,25 +285,26 @@ class LazyRuntime:
 
     async def _create(self) -> Runtime:
         wiring = self._wiring
-        snapshot, stored_at = await asyncio.to_thread(_first_snapshot, wiring)
+        snapshot, stored_at = await asyncio.to_thread(_first_snapshot, wiring.registry)
         runtime = Runtime(self._config(), wiring, snapshot, stored_at=stored_at)
-        if wiring.recorded_spend is not None and stored_at is None:
-            runtime.limiter.sync_spend(await asyncio.to_thread(wiring.recorded_spend, snapshot))
+        recorded_spend = wiring.registry.recorded_spend
+        if recorded_spend is not None and stored_at is None:
+            runtime.limiter.sync_spend(await asyncio.to_thread(recorded_spend, snapshot))
         if wiring.on_started is not None:
             wiring.on_started(runtime)
         settle_process()
         return runtime
 
 
-def _first_snapshot(wiring: Wiring) -> tuple[Snapshot, float | None]:
+def _first_snapshot(store: RegistryStore) -> tuple[Snapshot, float | None]:
     """The registry; if it cannot be read, the stored one and the time at which it was stored."""
     try:
-        return wiring.load_snapshot(), None
+        return store.load_snapshot(), None
     except Exception as error:
-        if wiring.read_stored_snapshot is None:
+        if store.read_stored_snapshot is None:
             raise
         try:
-            snapshot, stored_at = wiring.read_stored_snapshot()
+            snapshot, stored_at = store.read_stored_snapshot()
         except Exception:
             raise error from None
         log.error(

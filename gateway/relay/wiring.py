@@ -7,49 +7,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from gateway.relay.cache.backend import ReadCached, WriteCached
-from gateway.relay.cache.index import ChangesSince
+from gateway.relay.cache.backend import CacheTable
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
-from gateway.relay.journal.journal import IdleWork, Write
-from gateway.relay.limits.limiter import RecordedSpend
-from gateway.relay.state.reasoning import FindReasoning, WriteReasoning
-from gateway.routing.snapshot import Snapshot
-
-
-class Wiring(msgspec.Struct, frozen=True, kw_only=True):
-    """The store as functions; the relay never imports it. Each runs in a thread."""
-
-    load_snapshot: Callable[[], Snapshot]
-    current_version: Callable[[], int]
-    write: Write
-    # Called after each written batch.
-    checkpoint: Callable[[list[LogRecord]], object] | None = None
-    idle: IdleWork | None = None
-    close: Callable[[], None] | None = None
-    upkeep: Callable[[], object] | None = None
-    recorded_spend: Callable[[Snapshot], RecordedSpend] | None = None
-    response_backend: ResponseBackend | None = None
-    on_started: Callable[[Any], None] | None = None
-    record_resources: Callable[[str, int, list[str]], None] | None = None
-    owned_resources: Callable[[str, int, list[str]], set[str]] | None = None
-    batch_ledger: BatchLedger | None = None
-    read_cached: ReadCached | None = None
-    write_cached: WriteCached | None = None
-    cache_changes_since: ChangesSince | None = None
-    find_reasoning: FindReasoning | None = None
-    write_reasoning: WriteReasoning | None = None
-    # Abandons database connections that have been idle for this many seconds.
-    abandon_idle_connections: Callable[[float], None] | None = None
-    # Store and read a snapshot for starts without the database; read with its unix seconds.
-    store_snapshot: Callable[[Snapshot], None] | None = None
-    read_stored_snapshot: Callable[[], tuple[Snapshot, float]] | None = None
-    # Starts the export of log records in this process; None if none is configured.
-    start_telemetry: Callable[[], Telemetry | None] | None = None
-
-
-# --- batch costs ------------------------------------------------------------------------
+from gateway.relay.journal.log_writer import LogStore
+from gateway.relay.registry import RegistryStore
+from gateway.relay.state.reasoning import ReasoningTable
+from gateway.relay.state.resource_owners import OwnerTable
 
 # Builds the log records of a batch for the id of the key that created it; 0 is none.
 BuildRows = Callable[[int], list[LogRecord]]
@@ -69,3 +34,25 @@ class BatchLedger(NamedTuple):
     record_results_file: Callable[[str, str, str, int], None]
     find_batch: Callable[[str, str], str]
     settle: Callable[[str, str, int, BuildRows], list[LogRecord]]
+
+
+class Wiring(msgspec.Struct, frozen=True, kw_only=True):
+    """The store's parts as functions; the relay never imports it. Each runs in a thread.
+
+    Attributes:
+        close: closes the calling thread's database connections.
+        on_started: called with the runtime once it is built.
+        start_telemetry: starts the export of log records in this process; returns None if none
+            is configured.
+    """
+
+    registry: RegistryStore
+    log: LogStore
+    responses: ResponseBackend | None = None
+    cache: CacheTable | None = None
+    reasoning: ReasoningTable | None = None
+    owners: OwnerTable | None = None
+    batch_ledger: BatchLedger | None = None
+    close: Callable[[], None] | None = None
+    on_started: Callable[[Any], None] | None = None
+    start_telemetry: Callable[[], Telemetry | None] | None = None

@@ -17,8 +17,11 @@ from gateway.edge.app import ModelApi
 from gateway.providers.profile import Secret
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.relay.exchange.trace import Telemetry
-from gateway.relay.runtime import Config, LazyRuntime, Runtime, Wiring
+from gateway.relay.journal.log_writer import LogStore
+from gateway.relay.registry import RegistryStore
+from gateway.relay.runtime import Config, LazyRuntime, Runtime
 from gateway.relay.upstream.client import Upstreams
+from gateway.relay.wiring import Wiring
 from gateway.routing.snapshot import (
     ApiKey,
     Provider,
@@ -275,10 +278,10 @@ async def gateway(
         redis_url=redis_url,
     )
     wiring = Wiring(
-        load_snapshot=lambda: registry,
-        current_version=lambda: registry.version,
-        write=entries.extend,
-        checkpoint=checkpoint,
+        registry=RegistryStore(
+            load_snapshot=lambda: registry, current_version=lambda: registry.version
+        ),
+        log=LogStore(write=entries.extend, checkpoint=checkpoint),
         start_telemetry=start_telemetry,
     )
     lazy_runtime = LazyRuntime(lambda: config, wiring)

@@ -74,9 +74,7 @@ class Book:
         return found
 
     def keep(self, live: Any) -> None:
-        live._wiring = msgspec.structs.replace(
-            live._wiring, batch_ledger=BatchLedger(self.has_results, self.batch_of, self.settle)
-        )
+        live.batch_ledger = BatchLedger(self.has_results, self.batch_of, self.settle)
 
 
 def answered(model: str, read: int, said: int, **more: Any) -> bytes:

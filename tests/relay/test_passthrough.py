@@ -14,6 +14,7 @@ import pytest
 
 from gateway.edge.admission import key_digest
 from gateway.relay.runtime import Runtime
+from gateway.relay.state.resource_owners import OwnerTable, ResourceOwners
 from gateway.routing.snapshot import ApiKey
 from tests.relay.harness import KEY, PEPPER, Parts, gateway, provider, route, snapshot, sse
 
@@ -355,9 +356,7 @@ class Shelf:
         def kept(provider: str, owner: int, ids: list[str]) -> set[str]:
             return {id_ for id_ in ids if (provider, owner, id_) in self.rows}
 
-        live._wiring = msgspec.structs.replace(
-            live._wiring, record_resources=keep, owned_resources=kept
-        )
+        live.resource_owners = ResourceOwners(OwnerTable(keep, kept))
 
 
 def two_keys() -> dict[bytes, ApiKey]:

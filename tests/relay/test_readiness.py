@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.journal.log_writer import LogStore
 from tests.relay.harness import Gateway, gateway, provider, route, snapshot
 from tests.waits import until_in_loop
 
@@ -54,7 +54,7 @@ async def test_ready_says_what_is_wrong_and_stays_ready(
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
         assert await probed(live, "/health/ready") == (200, {"status": "ready", "reasons": []})
-        live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=lambda _: away())
+        live.runtime.log_writer.store = LogStore(write=lambda _: away())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await until_in_loop(lambda: live.runtime.journal.status.failing_s)
         wrong = ["log_writes_failing"]
@@ -68,7 +68,7 @@ async def test_ready_says_what_is_wrong_and_stays_ready(
 
 async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
-        live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=len)
+        live.runtime.log_writer.store = LogStore(write=len)
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         await until_in_loop(lambda: live.runtime.journal.status.refusing)
         wrong = ["log_rows_refused"]
@@ -76,7 +76,7 @@ async def test_refused_rows_are_in_health_and_metrics(tmp_path: Path) -> None:
             200,
             {"status": "degraded", "reasons": wrong},
         )
-        assert live.runtime.process_values().rows_refused == 1
+        assert live.runtime.journal.counters.rows_refused == 1
 
 
 async def test_a_node_that_can_keep_rows_nowhere_gets_no_requests(
@@ -88,7 +88,7 @@ async def test_a_node_that_can_keep_rows_nowhere_gets_no_requests(
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
     monkeypatch.setattr("gateway.relay.journal.segments.Segment", full)
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
-        live.runtime._wiring = msgspec.structs.replace(live.runtime._wiring, write=lambda _: away())
+        live.runtime.log_writer.store = LogStore(write=lambda _: away())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
         status, told = await probed(live, "/health/ready")
         assert status == 503

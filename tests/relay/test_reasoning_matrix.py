@@ -16,7 +16,11 @@ import pytest
 
 from gateway.edge.admission import key_digest
 from gateway.providers.profile import Secret
-from gateway.relay.runtime import Config, LazyRuntime, Wiring
+from gateway.relay.journal.log_writer import LogStore
+from gateway.relay.registry import RegistryStore
+from gateway.relay.runtime import Config, LazyRuntime
+from gateway.relay.state.reasoning import ReasoningTable
+from gateway.relay.wiring import Wiring
 from gateway.routing.snapshot import Snapshot
 from tests.fakes import (
     Call,
@@ -144,11 +148,11 @@ async def process(
     registry = upstreams.registry()
     config = Config(data_dir=directory, pepper=PEPPER, admin_digests=(key_digest(ADMIN, PEPPER),))
     wiring = Wiring(
-        load_snapshot=lambda: registry,
-        current_version=lambda: registry.version,
-        write=entries.extend,
-        find_reasoning=rows.find if rows else None,
-        write_reasoning=rows.rows.extend if rows else None,
+        registry=RegistryStore(
+            load_snapshot=lambda: registry, current_version=lambda: registry.version
+        ),
+        log=LogStore(write=entries.extend),
+        reasoning=ReasoningTable(rows.find, rows.rows.extend) if rows else None,
     )
     lazy_runtime = LazyRuntime(lambda: config, wiring)
     live = await lazy_runtime.get()

@@ -10,7 +10,10 @@ import pytest
 
 from gateway.relay.cache.backend import DatabaseBackend
 from gateway.relay.event_loop.service import RestartingThread, start_restarting
-from gateway.relay.runtime import Config, Runtime, Wiring
+from gateway.relay.journal.log_writer import LogStore
+from gateway.relay.registry import RegistryStore
+from gateway.relay.runtime import Config, Runtime
+from gateway.relay.wiring import Wiring
 from gateway.routing.snapshot import Snapshot
 from tests.relay.harness import snapshot
 from tests.waits import PATIENCE_S, until_in_loop
@@ -96,7 +99,10 @@ async def test_a_database_that_says_nothing_counts_as_away(
         assert answers.wait(PATIENCE_S)
         return 1
 
-    wiring = Wiring(load_snapshot=snapshot, current_version=version, write=lambda _: None)
+    wiring = Wiring(
+        registry=RegistryStore(load_snapshot=snapshot, current_version=version),
+        log=LogStore(write=lambda _: None),
+    )
     live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
     await until_in_loop(lambda: live.registry.unavailable)
     answers.set()
@@ -117,10 +123,12 @@ async def test_a_failed_look_makes_other_connections_suspects(
         return 1
 
     wiring = Wiring(
-        load_snapshot=snapshot,
-        current_version=version,
-        write=lambda _: None,
-        abandon_idle_connections=abandoned.append,
+        registry=RegistryStore(
+            load_snapshot=snapshot,
+            current_version=version,
+            abandon_idle_connections=abandoned.append,
+        ),
+        log=LogStore(write=lambda _: None),
     )
     live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, snapshot())
     await until_in_loop(lambda: abandoned and not live.registry.unavailable)
@@ -133,7 +141,10 @@ async def test_a_change_is_in_use_when_refresh_returns(tmp_path: Path) -> None:
     def load() -> Snapshot:
         return snapshot(version=newest[0])
 
-    wiring = Wiring(load_snapshot=load, current_version=lambda: newest[0], write=lambda _: None)
+    wiring = Wiring(
+        registry=RegistryStore(load_snapshot=load, current_version=lambda: newest[0]),
+        log=LogStore(write=lambda _: None),
+    )
     live = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, load())
     sibling = Runtime(Config(data_dir=tmp_path, pepper=b"p"), wiring, load())
     for number in range(2, 6):

@@ -46,6 +46,14 @@ ReadCached = Callable[[str], bytes | None]
 WriteCached = Callable[[list[CacheRow]], None]
 
 
+class CacheTable(NamedTuple):
+    """Cached responses in the database."""
+
+    read: ReadCached
+    write: WriteCached
+    changes_since: ChangesSince
+
+
 class CacheBackend(Protocol):
     """Stores blobs by key for all processes."""
 

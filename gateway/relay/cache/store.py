@@ -10,11 +10,9 @@ from gateway.providers.masks import Mask
 from gateway.relay.cache.backend import (
     CacheBackend,
     CacheRow,
+    CacheTable,
     DatabaseBackend,
-    ReadCached,
-    WriteCached,
 )
-from gateway.relay.cache.index import ChangesSince
 from gateway.relay.cache.key import KeyScopes
 from gateway.relay.cache.memory import MemoryCache
 from gateway.relay.cache.semantic import SemanticIndex
@@ -112,16 +110,14 @@ def create_cache_store(
     secret: bytes,
     memory_bytes: int,
     redis_limiter: RedisLimiter | None,
-    read: ReadCached | None,
-    write: WriteCached | None,
+    cached: CacheTable | None,
     close: Callable[[], None] | None,
-    changes_since: ChangesSince | None = None,
     flag_path: Path | None = None,
 ) -> CacheStore:
     """The store of a process, with Redis as its backend if there is one, else the database."""
     backend: CacheBackend | None = None
     if redis_limiter is not None:
         backend = RedisBackend(redis_limiter)
-    elif read is not None and write is not None:
-        backend = DatabaseBackend(read, write, close, changes_since, flag_path)
+    elif cached is not None:
+        backend = DatabaseBackend(*cached[:2], close, cached.changes_since, flag_path)
     return CacheStore(secret, memory_bytes, backend)

@@ -198,7 +198,7 @@ async def result_reader(
 ) -> BatchResultReader | None:
     """A reader for the response of a call, if that contains the results of a batch."""
     state, operation = state_of(call.exchange)
-    ledger = runtime.ledger
+    ledger = runtime.batch_ledger
     if ledger is None or not operation.binary_response or operation.method != "GET":
         return None
     batch: str | None = None
@@ -214,7 +214,7 @@ async def result_reader(
 async def record_batches(runtime: Runtime, call: Call, provider: Provider, body: Any) -> None:
     """Records the batches in a response: which file has their results, and their usage."""
     state, operation = state_of(call.exchange)
-    ledger = runtime.ledger
+    ledger = runtime.batch_ledger
     if ledger is None or operation.family != "batches" or not isinstance(body, dict):
         return
     listed_batches = body.get("data")
@@ -235,7 +235,7 @@ async def settle_batch(
     runtime: Runtime, call: Call, provider: Provider, batch: str, sums: list[ModelUsage]
 ) -> None:
     """Records the cost of a batch, once."""
-    ledger, owner = runtime.ledger, state_of(call.exchange)[0].owner_key_id or 0
+    ledger, owner = runtime.batch_ledger, state_of(call.exchange)[0].owner_key_id or 0
     if ledger is None or not sums:
         return
 
@@ -256,7 +256,7 @@ async def settle_batch(
     for entry in written_records:
         runtime.metrics.record(entry)
     if written_records:
-        runtime.sync_spend_soon()
+        runtime.registry.sync_spend_soon()
 
 
 async def _run_in_thread(job: Callable[[], T]) -> T | None:

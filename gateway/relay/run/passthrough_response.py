@@ -110,7 +110,7 @@ async def _filter_owned(
     listed_items = body.get("data")
     if operation.method == "GET" and isinstance(listed_items, list) and not state.resource_id:
         ids = [str(item.get("id")) for item in listed_items if isinstance(item, dict)]
-        owned_ids = await runtime.owned_resources(provider, state.owner_key_id, ids)
+        owned_ids = await runtime.resource_owners.find_owned(provider, state.owner_key_id, ids)
         owned_items = [
             item for item in listed_items if isinstance(item, dict) and item.get("id") in owned_ids
         ]
@@ -123,7 +123,7 @@ async def _filter_owned(
         return {**body, "data": owned_items, **{k: v for k, v in page_ids.items() if k in body}}
     names = ("id", "output_file_id", "error_file_id")
     new = [body[name] for name in names if isinstance(body.get(name), str) and body[name]]
-    await runtime.record_resources(provider, state.owner_key_id, new)
+    await runtime.resource_owners.record(provider, state.owner_key_id, new)
     return body
 
 

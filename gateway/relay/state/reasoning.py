@@ -18,6 +18,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
 import msgspec
 
@@ -102,8 +103,18 @@ class ReasoningRow(msgspec.Struct, frozen=True):
 
 
 WriteReasoning = Callable[[list[ReasoningRow]], None]
-# All rows that match any of the keys, the oldest first.
+
 FindReasoning = Callable[[list[TurnKeys]], list[ReasoningRow]]
+
+
+class ReasoningTable(NamedTuple):
+    """Reasoning state in the database."""
+
+    find: FindReasoning
+    write: WriteReasoning
+
+
+# All rows that match any of the keys, the oldest first.
 
 
 class ReasoningStore:

@@ -1,0 +1,37 @@
+"""Which API key owns the files, batches and other resources that a provider stores."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class OwnerTable(NamedTuple):
+    """Which key created which of a provider's resources, by the provider's name and ids.
+
+    Attributes:
+        record: records resources of a key: provider, id of the key, ids.
+        find_owned: the ids among these that belong to the key.
+    """
+
+    record: Callable[[str, int, list[str]], None]
+    find_owned: Callable[[str, int, list[str]], set[str]]
+
+
+class ResourceOwners:
+    """Owners of resources in the database; without one, no key owns any."""
+
+    def __init__(self, rows: OwnerTable | None) -> None:
+        self._rows = rows
+
+    async def record(self, provider: str, owner: int, ids: list[str]) -> None:
+        """Records resources of a key, by the provider's ids."""
+        if self._rows is not None and ids:
+            await asyncio.to_thread(self._rows.record, provider, owner, ids)
+
+    async def find_owned(self, provider: str, owner: int, ids: list[str]) -> set[str]:
+        """The ids among these that belong to a key."""
+        if self._rows is None or not ids:
+            return set()
+        return await asyncio.to_thread(self._rows.find_owned, provider, owner, ids)
