@@ -22,8 +22,6 @@ from console.evaluate.definition import (
     render_definition,
 )
 
-Json = dict[str, Any]
-
 MAX_FILE_BYTES = 8 * 1024 * 1024
 _PROMPTFOO = frozenset({"prompts", "providers", "tests", "defaultTest", "targets"})
 # Fields of promptfoo's configuration that do not change the requests.

@@ -37,7 +37,6 @@ T = TypeVar("T")
 
 POLL_S = 1.0
 SAVE_S = 0.5
-RENEW_S = 3.0
 # Runs that a process executes at the same time; others wait.
 MAX_RUNS = 8
 # Requests of all runs of a process at the same time.

@@ -13,7 +13,6 @@ OnError = Literal["block", "allow"]
 Stage = Literal["request", "response"]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 MAX_TIMEOUT_S = 60.0
-ACTIONS: tuple[Action, ...] = ("block", "mask", "log")
 
 
 class NamedPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -4,7 +4,7 @@
     PASSTHROUGH_PATHS   preset -> family of operations -> path below the base URL
 
 The `paths` of a provider row override and extend this, by family name. A preset without a row
-serves none; one for any server (`ANY_SERVER`) has all that OpenAI has, and the upstream itself
+serves none; one for any server (`custom`) has all that OpenAI has, and the upstream itself
 answers for those it lacks.
 """
 
@@ -126,7 +126,6 @@ OPERATIONS: tuple[Operation, ...] = (
         "anthropic/batches", _ANTHROPIC, "GET", "/{id}/results", binary_response=True
     ),
 )
-FAMILIES = tuple(dict.fromkeys(operation.family for operation in OPERATIONS))
 # Paths that exist in two dialects.
 _SHARED_PATHS = frozenset(
     one.path
@@ -149,8 +148,6 @@ _AUDIO = ("audio/speech", *_TRANSCRIPTION)
 _FILES_AND_BATCHES = ("files", "batches")
 _ANTHROPIC_FAMILIES = ("anthropic/files", "anthropic/batches")
 _DEPLOYMENT = "/openai/deployments/{model}"
-# Presets for any server of a format.
-ANY_SERVER = frozenset({"custom", "custom-completions", "custom-embeddings"})
 
 # Every preset has a row (a test checks this), most of them empty: their documentation has
 # none of these, or in a format other than OpenAI's, Anthropic's or Cohere's.

@@ -69,7 +69,6 @@ _TABLES: tuple[type[UsageHour | EndUserHour | TargetHour | LatencyHour], ...] = 
     TargetHour,
     LatencyHour,
 )
-_attempts = msgspec.json.Decoder(list[Attempt])
 _HOUR = timedelta(hours=1)
 
 

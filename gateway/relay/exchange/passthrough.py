@@ -92,7 +92,6 @@ class PassthroughUsage(msgspec.Struct, frozen=True, kw_only=True):
 class _Details(msgspec.Struct):
     image_tokens: int | None = None
     audio_tokens: int | None = None
-    text_tokens: int | None = None
     cached_tokens: int | None = None
 
 

@@ -7,7 +7,6 @@ key's limits and budgets apply to them.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 import uuid
 from collections.abc import Mapping
@@ -23,8 +22,6 @@ from gateway.routing.snapshot import ApiKey, Route
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
-
-log = logging.getLogger(__name__)
 
 
 def internal_call(
