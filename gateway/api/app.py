@@ -28,6 +28,7 @@ from gateway.api import (
     registry,
     requests,
     resources,
+    scores,
     spend,
     translate,
     usage,
@@ -108,6 +109,7 @@ api = _Api(
 failures.install(api)
 for router in (
     requests.router,
+    scores.router,
     registry.router,
     versions.router,
     prompts.router,

@@ -50,6 +50,20 @@ class Filters(Schema):
     q: str | None = None
 
 
+class ScoreOut(Schema):
+    """A score of a request: a number from 0 to 1, a comment, or both.
+
+    `feedback` is the score that thumbs up (1) and thumbs down (0) set.
+    """
+
+    id: int
+    name: str
+    value: float | None
+    comment: str
+    scored_by: str
+    updated_at: dt.datetime
+
+
 class RequestOut(Schema):
     """A row of the log. Null means unknown, never 0; durations are in milliseconds.
 
@@ -104,6 +118,7 @@ class RequestOut(Schema):
     user_agent: str
     client_ip: str
     upstream_id: str
+    scores: list[ScoreOut]
 
 
 class Page(Schema):
@@ -142,6 +157,7 @@ def list_requests(request: HttpRequest, filters: Query[Filters]) -> dict[str, An
     rows = RequestLog.objects.matching(
         **columns, since=_aware(filters.since), until=_aware(filters.until), text=filters.q
     ).before(cursor)
+    rows = rows.prefetch_related("scores")
     items = list(rows.newest(limit + 1))
     more = len(items) > limit
     items = items[:limit]

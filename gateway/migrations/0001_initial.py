@@ -2202,4 +2202,19 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('prompt', 'number'), name='gateway_prompt_version_once')],
             },
         ),
+        migrations.CreateModel(
+            name='RequestScore',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(default='feedback', max_length=63, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._-]*\\Z', 'use letters, digits and . _ -; the first character is a letter or a digit')])),
+                ('value', models.FloatField(blank=True, null=True, validators=[django.core.validators.MinValueValidator(0, 'enter a number from 0 to 1'), django.core.validators.MaxValueValidator(1, 'enter a number from 0 to 1')])),
+                ('comment', models.TextField(blank=True, validators=[django.core.validators.MaxLengthValidator(2000)])),
+                ('scored_by', models.CharField(max_length=150)),
+                ('updated_at', models.DateTimeField(auto_now=True)),
+                ('log', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='scores', to='gateway.requestlog')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('log', 'name', 'scored_by'), name='gateway_request_score_once')],
+            },
+        ),
     ]

@@ -20,6 +20,7 @@ from gateway.models.reasoning import ReasoningState
 from gateway.models.registry import Registry, RegistryRow, Source
 from gateway.models.response import StoredResponse
 from gateway.models.route import Alias, Route, RouteVersion, Step, Target
+from gateway.models.score import RequestScore
 from gateway.models.setting import Setting
 from gateway.models.team import Team
 from gateway.models.upload import ProviderResource
@@ -53,6 +54,7 @@ __all__ = [
     "RegistryRow",
     "RequestBody",
     "RequestLog",
+    "RequestScore",
     "RequestText",
     "Route",
     "RouteVersion",

@@ -38,10 +38,12 @@ RULES: dict[str, tuple[int, ...]] = {
     "edit": (401, 401, 403, 403, 403, 0, 403, 0, 0),
     "change": (401, 401, 403, 403, 403, 403, 403, 0, 0),
     # The token is asked of a viewer too, who has it here.
+    "score": (401, 401, 0, 403, 403, 0, 403, 0, 0),
     "change one's own": (401, 401, 403, 0, 0, 0, 403, 0, 0),
 }
 _BODIES = {"get_bodies"}
 _ADMINS = {"list_changes", "list_cache", "get_spend", "list_users", "get_user", "list_settings"}
+_SCORES = {"create_score", "delete_score"}
 _OWN = {"create_preset", "delete_preset"}
 # Rows that editors may change; providers have credentials.
 _EDITABLE = ("/api/models", "/api/routes", "/api/teams", "/api/keys", "/api/translate")
@@ -61,6 +63,8 @@ def operations() -> list[tuple[str, str, str]]:
 def rule(method: str, path: str, name: str) -> str:
     if name in _OWN:
         return "change one's own"
+    if name in _SCORES:
+        return "score"
     if method != "get":
         return "edit" if path.startswith(_EDITABLE) else "change"
     if name in _BODIES:

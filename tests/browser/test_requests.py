@@ -10,10 +10,20 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.checks import clean
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.site import Site
 
-TABS = ("conversation", "overview", "translation", "response", "stream", "headers", "session")
+TABS = (
+    "conversation",
+    "overview",
+    "translation",
+    "response",
+    "stream",
+    "headers",
+    "session",
+    "scores",
+)
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +275,32 @@ def test_the_list_fits_beside_the_detail(
     page.goto(f"/console/requests/{name}")
     wide, room = page.locator(".req-list").evaluate("list => [list.scrollWidth, list.clientWidth]")
     assert wide <= room
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_request_is_scored_and_found_by_its_score(
+    open_page: Callable[..., Any],
+    site: Site,
+    key: str,
+    axe: Any,
+    no_sideways_scroll: Any,
+    size: dict[str, int],
+) -> None:
+    name = ask(site, key, f"Score me at {size['width']}")
+    page = open_page("ada", size=size)
+    page.goto(f"/console/requests/{name}")
+    page.get_by_role("button", name="Bad response").click()
+    expect(page.get_by_role("button", name="Bad response")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    page.get_by_role("navigation", name="Request details").get_by_text("Scores").click()
+    page.get_by_label("Score, 0 to 1").fill("0.35")
+    page.get_by_label("Name", exact=True).fill("tone")
+    page.get_by_label("Comment").fill("Not kind.")
+    page.locator(".score-form").get_by_role("button", name="Save").click()
+    expect(page.locator(".scores li")).to_have_count(2)
+    expect(page.locator(".scores")).to_contain_text("Not kind.")
+    clean(page, axe, no_sideways_scroll, size)
+    page.goto("/console/requests?q=score:tone has:comment")
+    expect(page.locator("#rows .score-pills").first).to_contain_text("0.35")
+    clean(page, axe, no_sideways_scroll, size)

@@ -16,6 +16,7 @@ from console.pages.requests.log_lines import lines
 from console.pages.requests.log_search import PAGE as PAGE_ROWS
 from console.pages.requests.log_search import Page, find_request, page
 from console.pages.requests.query import Search
+from console.pages.requests.scores import scores_context
 from gateway import store
 from gateway.models import ApiKey
 
@@ -64,6 +65,7 @@ def own_request(request: HttpRequest, request_id: str) -> HttpResponse:
         if bodies is not None
         else damaged or labels.missing_bodies_reason(row, allowed=True),
         **conversation_context(row, bodies),
+        **scores_context(request, row, url_name="own-request-score"),
         # It may be a request of someone else.
         "previous": None,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from console.pages.own import keys, requests
+from console.pages.requests.score_views import own_request_score, own_request_score_delete
 
 urlpatterns = [
     path("own", keys.own, name="own"),
@@ -13,4 +14,10 @@ urlpatterns = [
     path("own/keys/<int:pk>/revoke", keys.revoke, name="own-key-revoke"),
     path("own/requests", requests.own_request_list, name="own-requests"),
     path("own/requests/<str:request_id>", requests.own_request, name="own-request"),
+    path("own/requests/<str:request_id>/scores", own_request_score, name="own-request-score"),
+    path(
+        "own/requests/<str:request_id>/scores/<int:pk>/delete",
+        own_request_score_delete,
+        name="own-request-score-delete",
+    ),
 ]

@@ -32,6 +32,7 @@ from console.pages.requests.conversation import conversation_context
 from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines
 from console.pages.requests.replays import original_of, replay_targets, replays_of
+from console.pages.requests.scores import scores_context
 from console.tracing.notes import adaptation_advice, adaptation_sentence
 from gateway import store
 from gateway.canon import model_names
@@ -49,6 +50,7 @@ TABS = (
     ("stream", gettext_lazy("Stream")),
     ("headers", gettext_lazy("Headers")),
     ("session", gettext_lazy("Session")),
+    ("scores", gettext_lazy("Scores")),
 )
 _MAX_DISPLAYED_BYTES = 200_000
 
@@ -74,6 +76,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
     tab = request.GET.get("tab", "")
     tab = tab if tab in dict(TABS) else _default_tab(row, bodies)
     newer, older = log_search.neighbours(search_of(state, request.user), row.pk)
+    scored = scores_context(request, row)
     reason = damaged or labels.missing_bodies_reason(row, allowed=allowed)
     context = {
         "page": "requests",
@@ -82,7 +85,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "row": row,
         "line": lines([row])[0],
         "tab": tab,
-        "tabs": _tabs(row, tab, state.address(), bodies),
+        "tabs": _tabs(row, tab, state.address(), bodies, len(scored["scores"])),
         "newer": newer,
         "older": older,
         "attempts": labels.attempt_bars(row),
@@ -99,6 +102,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "replay_targets": replay_targets() if allowed else {},
         "original": original_of(row),
         "replays": replays_of(row),
+        **scored,
     }
     return {**context, **_TAB_CONTEXTS[tab](request, row, bodies)}
 
@@ -115,10 +119,14 @@ def _bodies(row: RequestLog) -> tuple[Bodies | None, str]:
         return None, str(error)
 
 
-def _tabs(row: RequestLog, tab: str, address: str, bodies: Bodies | None) -> list[dict[str, Any]]:
+def _tabs(
+    row: RequestLog, tab: str, address: str, bodies: Bodies | None, scores: int
+) -> list[dict[str, Any]]:
     here = reverse("request", args=[row.pk])
     dropped = sum(1 for item in row.adaptations if item.get("action") == "dropped")
     pills = {"translation": (_("%(n)d dropped") % {"n": dropped}, "warn") if dropped else None}
+    if scores:
+        pills["scores"] = (str(scores), "")
     if row.session:
         count = RequestLog.objects.column_in("session", [row.session]).count()
         pills["session"] = (str(count), "")
@@ -303,4 +311,5 @@ _TAB_CONTEXTS: dict[str, TabContext] = {
     "stream": _stream,
     "headers": _headers,
     "session": _session,
+    "scores": lambda request, row, bodies: {},
 }

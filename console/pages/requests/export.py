@@ -25,7 +25,7 @@ from console.access import viewer
 from console.pages.requests.listing import search_of, state_of
 from console.pages.requests.log_search import walk
 from console.pages.requests.query import Search
-from gateway.models import RequestLog
+from gateway.models import RequestLog, RequestScore
 
 MAX_ROWS = 100_000
 BUDGET_S = 60.0
@@ -85,16 +85,29 @@ def _rows(search: Search) -> Iterator[Any]:
             return
 
 
+def _with_scores(rows: Iterable[Any]) -> Iterator[tuple[Any, list[RequestScore]]]:
+    """Yield each row with its scores, which are loaded for many rows at once."""
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, _CHUNK_ROWS)):
+        scores = RequestScore.objects.by_request(row.id for row in chunk)
+        for row in chunk:
+            yield row, scores.get(row.id, [])
+
+
 def _jsonl(rows: Iterable[Any]) -> Iterator[bytes]:
-    for row in rows:
-        yield msgspec.json.encode(row._asdict()) + b"\n"
+    for row, scores in _with_scores(rows):
+        item = {**row._asdict(), "scores": [score.as_dict() for score in scores]}
+        yield msgspec.json.encode(item) + b"\n"
 
 
 def _csv(rows: Iterable[Any]) -> Iterator[str]:
     names = [name for name in FIELDS if name not in _NESTED]
-    yield _csv_line(names)
-    for row in rows:
-        yield _csv_line([_cell(getattr(row, name)) for name in names])
+    yield _csv_line([*names, "scores", "comments"])
+    for row, scores in _with_scores(rows):
+        values = [f"{score.name}={score.value:g}" for score in scores if score.value is not None]
+        comments = [f"{score.scored_by}: {score.comment}" for score in scores if score.comment]
+        cells = [*(getattr(row, name) for name in names), "; ".join(values), "\n".join(comments)]
+        yield _csv_line([_cell(cell) for cell in cells])
 
 
 def _cell(value: Any) -> Any:

@@ -11,7 +11,7 @@ from django.utils.translation import ngettext
 
 from console.error_labels import error_label
 from console.pages.requests.previews import Piece, previews
-from gateway.models import ApiKey, Provider, RequestLog
+from gateway.models import ApiKey, Provider, RequestLog, RequestScore
 
 # HTTP status classes and statuses.
 _SUCCESS, _REDIRECT, _SERVER = 200, 300, 500
@@ -21,7 +21,8 @@ _SOFT = {429, 499}
 class Line(msgspec.Struct, frozen=True):
     """One row. `tone` colours the status, `note` is at most a few words.
 
-    `preview` is the beginning of the prompt, or the text that a search matched.
+    `preview` is the beginning of the prompt, or the text that a search matched; `scores` are in the
+    order in which they were given.
     """
 
     row: RequestLog
@@ -31,6 +32,12 @@ class Line(msgspec.Struct, frozen=True):
     note: str = ""
     note_tone: str = ""
     preview: list[Piece] = []
+    scores: list[RequestScore] = []
+
+    @property
+    def has_comment(self) -> bool:
+        """Whether someone commented on the request."""
+        return any(score.comment for score in self.scores)
 
 
 def lines(
@@ -44,11 +51,19 @@ def lines(
     previews_by_row = previews(rows, query) if with_previews else {}
     keys = dict(ApiKey.objects.in_bulk({row.key_id for row in rows if row.key_id}))
     presets = dict(Provider.objects.values_list("name", "preset"))
-    return [line(row, keys, presets, previews_by_row.get(row.pk, [])) for row in rows]
+    scores = RequestScore.objects.by_request(row.pk for row in rows)
+    return [
+        line(row, keys, presets, previews_by_row.get(row.pk, []), scores.get(row.pk, []))
+        for row in rows
+    ]
 
 
 def line(
-    row: RequestLog, keys: dict[Any, ApiKey], presets: dict[str, str], preview: list[Piece]
+    row: RequestLog,
+    keys: dict[Any, ApiKey],
+    presets: dict[str, str],
+    preview: list[Piece],
+    scores: list[RequestScore],
 ) -> Line:
     """Return one row of the list."""
     key = keys.get(row.key_id)
@@ -61,6 +76,7 @@ def line(
         note=note_text,
         note_tone="" if shade == "ok" else shade,
         preview=preview,
+        scores=scores,
     )
 
 

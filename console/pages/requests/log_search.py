@@ -23,7 +23,8 @@ from django.utils.translation import gettext as _
 from console.dialects import TITLES
 from console.pages.requests.query import AMOUNTS, COLUMNS, Search, Term
 from gateway.fulltext import parse_phrases
-from gateway.models import ApiKey, RequestLog, RequestText
+from gateway.models import ApiKey, RequestLog, RequestScore, RequestText
+from gateway.models.score import RequestScoreQuerySet
 from gateway.querysets import RequestLogQuerySet
 
 PAGE = 50
@@ -204,6 +205,9 @@ def _filter_rows(rows: Rows, search: Search) -> Rows:
 
 
 def _filter_term(rows: Rows, term: Term) -> Rows:
+    if COLUMNS.get(term.name) == "scores":
+        scored = _scores_of_term(term).values("log_id")
+        return rows.exclude(pk__in=scored) if term.negated else rows.filter(pk__in=scored)
     if term.op:
         return rows.compare_number(AMOUNTS[term.name], term.op, term.amount)
     if term.name == "tag":
@@ -211,6 +215,14 @@ def _filter_term(rows: Rows, term: Term) -> Rows:
     expand = _EXPANDERS.get(term.name)
     values = expand(term.values) if expand is not None else term.values
     return rows.column_in(COLUMNS[term.name], values, negated=term.negated)
+
+
+def _scores_of_term(term: Term) -> RequestScoreQuerySet:
+    """Return the scores that a filter `score:` or `has:` is about."""
+    scores = RequestScore.objects.all()
+    if term.op:
+        return scores.compared(term.op, term.amount)
+    return scores.having(term.values) if term.name == "has" else scores.named(term.values)
 
 
 def _expand_keys(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -258,6 +270,9 @@ def _has_several_filters(search: Search) -> bool:
 
 def _is_indexed(term: Term) -> bool:
     column = COLUMNS.get(term.name)
+    if column == "scores":
+        # Few requests have scores.
+        return not term.negated
     if term.op or column is None or column in _UNINDEXED:
         return False
     if term.negated or len(term.values) > 1:

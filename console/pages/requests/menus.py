@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 from django.utils.translation import gettext_lazy as _
 
-from console.pages.requests.query import COLUMNS, FILTERS, KINDS, Search, State, with_term
+from console.pages.requests.query import COLUMNS, CONTENTS, FILTERS, KINDS, Search, State, with_term
 from gateway.dialects import CLIENT_DIALECTS
 from gateway.models import ApiKey, RequestLog
 
@@ -56,6 +56,8 @@ def suggestions() -> dict[str, list[str]]:
     values["outcome"] = ["ok", "error", "cut", "client_closed"]
     values["is"] = ["ok", "error", *sorted(KINDS)]
     values["dialect"] = sorted(CLIENT_DIALECTS)
+    values["has"] = sorted(CONTENTS)
+    values["score"] = ["<0.5", ">=0.5", "<=0", ">=1"]
     values["since"] = ["15m", "1h", "24h", "7d"]
     values["until"] = ["1h", "24h", "7d"]
     values["cost"], values["tokens"] = [">0.01", ">0.1", ">1"], [">1k", ">10k", ">100k"]

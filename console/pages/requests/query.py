@@ -28,6 +28,8 @@ COLUMNS = {
     "dialect": "client_dialect",
     "tag": "tags",
     "is": "key_prefix",
+    "score": "scores",
+    "has": "scores",
 }
 # Filters that compare a number (`cost:>0.01`) -> column of the log.
 AMOUNTS = {
@@ -36,12 +38,15 @@ AMOUNTS = {
     "ttft": "first_token_ms",
     "tokens": "tokens",
     "status": "status",
+    "score": "scores",
 }
 # Orders of the list besides the newest first -> column of AMOUNTS, largest value first.
 SORTS = ("cost", "latency", "ttft", "tokens")
 FILTERS = (*dict.fromkeys([*COLUMNS, *AMOUNTS]), "id", "since", "until")
 # Internal requests, which have this name instead of a key.
 KINDS = frozenset({HEALTH_CHECK_KEY, "shadow", "playground", "evaluation", "replay"})
+# Values of `has:`.
+CONTENTS = frozenset({"score", "comment"})
 # Other values of `is:`, short for a filter on the outcome.
 _OUTCOMES = {"ok": False, "error": True}
 # Values of the time range menu, in seconds; `all` is unlimited.
@@ -51,7 +56,7 @@ MAX_QUERY = 1000
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _TOKEN = re.compile(
-    r'(?:([a-z_]+):(?!//)|(cost|latency|ttft|tokens|status)(?=[<>]))(!?(?:[<>]=?)?)("[^"]*"|\S*)|"[^"]*"|\S+'
+    r'(?:([a-z_]+):(?!//)|(cost|latency|ttft|tokens|status|score)(?=[<>]))(!?(?:[<>]=?)?)("[^"]*"|\S*)|"[^"]*"|\S+'
 )
 _NUMBER = re.compile(r"\$?(\d{1,15}(?:\.\d{1,10})?)(ms|s|m|k|M)?")
 _FACTORS = {
@@ -60,6 +65,7 @@ _FACTORS = {
     "tokens": {"": 1, "k": 1000, "M": 1_000_000, "m": 1_000_000},
     "cost": {"": 1},
     "status": {"": 1},
+    "score": {"": 1},
 }
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _ID = re.compile(r"req_[A-Za-z0-9._\-]{3,60}")
@@ -170,13 +176,16 @@ def _tokens(text: str) -> Iterator[tuple[str, str, str, str]]:
 def _term(name: str, operator: str, value: str) -> Term | None:
     """Return the filter of a token; None if it is not one, or has no value."""
     negated, op = operator.startswith("!"), operator.lstrip("!")
-    if op or (name in AMOUNTS and name not in COLUMNS):
+    is_score = name == "score" and not negated and amount_of(name, value) is not None
+    if op or is_score or (name in AMOUNTS and name not in COLUMNS):
         # A number without an operator is a lower bound, since exact costs are rarely known.
         usable = name in AMOUNTS and not negated and amount_of(name, value) is not None
         return Term(name, (value,), op=op or ">=") if usable else None
     values = tuple(filter(None, value.split(",")))
     if name not in COLUMNS or not values:
         return None
+    if name == "has":
+        return Term(name, values, negated) if CONTENTS.issuperset(values) else None
     if name != "is":
         return Term(name, values, negated)
     if len(values) == 1 and values[0] in _OUTCOMES:
