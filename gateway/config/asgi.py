@@ -39,6 +39,7 @@ from gateway.edge.app import ModelApi
 from gateway.edge.endpoints import is_edge_path
 from gateway.edge.responses_websocket import serve_websocket
 from gateway.log_export import exporter as log_export
+from gateway.providers.profile import Secret
 from gateway.relay.cache.backend import CacheTable
 from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
@@ -48,6 +49,7 @@ from gateway.relay.run import health_checks
 from gateway.relay.runtime import Config, LazyRuntime, Runtime
 from gateway.relay.state.reasoning import ReasoningTable
 from gateway.relay.state.resource_owners import OwnerTable
+from gateway.relay.upstream.web_search import SearchEndpoint
 from gateway.relay.wiring import BatchLedger, Wiring
 
 log = logging.getLogger(__name__)
@@ -76,10 +78,24 @@ def _config() -> Config:
         redis_url=settings.REDIS_URL,
         cache_bytes=settings.CACHE_BYTES,
         fetch_media=settings.FETCH_MEDIA,
+        web_search=_search_endpoint(),
         model_echo=settings.MODEL_ECHO,
         trace_headers=settings.TRACE_HEADERS,
         default_provider=settings.DEFAULT_PROVIDER,
         version=settings.PROGRAM_VERSION,
+    )
+
+
+def _search_endpoint() -> SearchEndpoint | None:
+    """The endpoint of web searches that the gateway runs; None without one."""
+    if not settings.WEB_SEARCH_URL:
+        return None
+    return SearchEndpoint(
+        url=settings.WEB_SEARCH_URL,
+        format="tavily" if settings.WEB_SEARCH_FORMAT == "tavily" else "searxng",
+        key=Secret(settings.WEB_SEARCH_KEY),
+        timeout_s=settings.WEB_SEARCH_TIMEOUT_S,
+        max_uses=settings.WEB_SEARCH_MAX_USES,
     )
 
 

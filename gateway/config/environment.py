@@ -177,6 +177,18 @@ def redis_url(value: str) -> str:
     return value
 
 
+def http_url(value: str) -> str:
+    """Validate the URL of an HTTP service, or an empty text. Raises ValueError."""
+    if not value:
+        return ""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must begin with https:// or http:// and name a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError("must not contain a credential or parameters")
+    return value
+
+
 def dollars(value: str) -> Decimal | None:
     """Parse an amount of US dollars; None for an empty text. Raises ValueError."""
     if not value.strip():

@@ -237,6 +237,18 @@ DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
 DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
 # Whether media URLs from clients are fetched for providers that accept bytes only.
 FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
+# The endpoint that web searches of clients run at, for models whose provider has none.
+WEB_SEARCH_URL = env.parsed(
+    "DRAGOMAN_WEB_SEARCH_URL", env.text("DRAGOMAN_WEB_SEARCH_URL"), env.http_url
+)
+WEB_SEARCH_FORMAT = env.text("DRAGOMAN_WEB_SEARCH_FORMAT", "searxng")
+if WEB_SEARCH_FORMAT not in {"searxng", "tavily"}:
+    raise ImproperlyConfigured(
+        f"DRAGOMAN_WEB_SEARCH_FORMAT must be searxng or tavily, not {WEB_SEARCH_FORMAT!r}"
+    )
+WEB_SEARCH_KEY = env.text("DRAGOMAN_WEB_SEARCH_KEY")
+WEB_SEARCH_TIMEOUT_S = env.number("DRAGOMAN_WEB_SEARCH_TIMEOUT", 10, min_value=0.1)
+WEB_SEARCH_MAX_USES = int(env.number("DRAGOMAN_WEB_SEARCH_MAX_USES", 5))
 # Whether upstreams receive the request's id and a W3C `traceparent`.
 TRACE_HEADERS = env.flag("DRAGOMAN_TRACE_HEADERS", default=True)
 # Whether names of known models need neither a route nor a provider's name.

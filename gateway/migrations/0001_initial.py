@@ -1023,6 +1023,7 @@ class Migration(migrations.Migration):
                 ("reasoning_field", models.CharField(default="reasoning_content", max_length=31)),
                 ("prompt_cache", models.CharField(blank=True, max_length=7)),
                 ("guardrails", models.JSONField(blank=True, default=list)),
+                ("web_search", models.BooleanField(default=True)),
                 ("hidden", models.BooleanField(default=False)),
                 ("enabled", models.BooleanField(default=True)),
                 ("key_limits", models.JSONField(blank=True, default=dict)),

@@ -42,6 +42,7 @@ class Route(Limited, RegistryRow):
     reasoning_field = models.CharField(max_length=31, default="reasoning_content")
     prompt_cache = models.CharField(max_length=7, blank=True)
     guardrails = models.JSONField(default=list, blank=True)
+    web_search = models.BooleanField(default=True)
     hidden = models.BooleanField(default=False)
     enabled = models.BooleanField(default=True)
     # Limits of each key on this route, as `routing.limits.Limits`; a missing one is no limit.

@@ -36,6 +36,7 @@ from gateway.relay.state.responses import ResponseStore
 from gateway.relay.translate.media import MediaFetching
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import ProviderSecrets, RequestTemplates, Upstreams
+from gateway.relay.upstream.web_search import SearchEndpoint
 from gateway.relay.wiring import Wiring
 from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.snapshot import Snapshot
@@ -81,6 +82,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str = ""
     cache_bytes: int = MEMORY_BYTES
     fetch_media: bool = False
+    web_search: SearchEndpoint | None = None
     model_echo: bool = True
     trace_headers: bool = True
     default_provider: str = ""
@@ -111,9 +113,10 @@ class Runtime:
         self.upstreams = Upstreams()
         self.tokens = AccessTokens()
         self.provider_secrets = ProviderSecrets(self.tokens)
-        # `media` is None if URLs from clients are never fetched.
+        # `media` is None if URLs from clients are never fetched, `web_search` without an endpoint.
         self.model_echo = config.model_echo
         self.media = MediaFetching(config.max_body_bytes) if config.fetch_media else None
+        self.web_search = config.web_search
         self.reasoning = ReasoningStore(
             find=wiring.reasoning.find if wiring.reasoning else None,
             write=wiring.reasoning.write if wiring.reasoning else None,

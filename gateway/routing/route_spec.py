@@ -110,6 +110,7 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
         prompt_cache: the TTL, `5m` or `1h`, of the prompt-cache breakpoints set for clients that
             set none (`Traits.auto_cache`); empty sets none.
         guardrails: names of guardrails that check its requests and responses.
+        web_search: run web searches for targets that have none, if the gateway has an endpoint.
     """
 
     fallbacks: tuple[str, ...] = ()
@@ -135,6 +136,7 @@ class RouteOptions(msgspec.Struct, frozen=True, kw_only=True):
     reasoning_field: str = "reasoning_content"
     prompt_cache: str = ""
     guardrails: tuple[str, ...] = ()
+    web_search: bool = True
 
 
 class RouteSpec(RouteOptions, frozen=True, kw_only=True):

@@ -55,6 +55,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         "require_capabilities": "1",
         "tag_match": "all",
         "prompt_cache": "1h",
+        "web_search": "0",
         "fallbacks_by_kind-context_length": ["spare"],
         "t1-tags": "paid, eu",
         "t1-variant": "canary",
@@ -76,7 +77,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         "all",
     )
     assert found.retry_before_fallback
-    assert found.prompt_cache == "1h"
+    assert (found.prompt_cache, found.web_search) == ("1h", False)
     assert found.fallbacks_by_kind == {"context_length": ("spare",)}
     target, step = found.steps[0].targets[0], found.steps[1]
     assert (target.tags, target.variant) == (("paid", "eu"), "canary")

@@ -21,6 +21,7 @@ from gateway.relay.journal.log_writer import LogStore
 from gateway.relay.registry import RegistryStore
 from gateway.relay.runtime import Config, LazyRuntime, Runtime
 from gateway.relay.upstream.client import Upstreams
+from gateway.relay.upstream.web_search import SearchEndpoint
 from gateway.relay.wiring import Wiring
 from gateway.routing.snapshot import (
     ApiKey,
@@ -267,6 +268,7 @@ async def gateway(
     redis_url: str = "",
     checkpoint: Callable[[list[LogRecord]], object] | None = None,
     start_telemetry: Callable[[], Telemetry] | None = None,
+    web_search: SearchEndpoint | None = None,
     **upstreams: Answering,
 ) -> AsyncIterator[Gateway]:
     """A gateway with these routes whose providers answer as scripted."""
@@ -276,6 +278,7 @@ async def gateway(
         pepper=PEPPER,
         admin_digests=(key_digest(ADMIN, PEPPER),),
         redis_url=redis_url,
+        web_search=web_search,
     )
     wiring = Wiring(
         registry=RegistryStore(

@@ -49,6 +49,7 @@ FULL = RouteSpec(
     shadow_share=0.25,
     health_check_interval_s=60.0,
     default_max_output=100,
+    web_search=False,
     reasoning_field="both",
     prompt_cache="1h",
     guardrails=("personal-data",),

@@ -149,9 +149,38 @@ def attempt_bars(row: RequestLog) -> list[dict[str, Any]]:
                 "cost_usd": attempt.get("cost_usd"),
                 "tokens": attempt.get("input_tokens"),
                 "status": attempt.get("status"),
+                "calls": [
+                    _call_text(number, upstream_call)
+                    for number, upstream_call in enumerate(attempt.get("calls") or (), start=1)
+                ],
             }
         )
     return bars
+
+
+def _call_text(number: int, upstream_call: dict[str, Any]) -> str:
+    """One of several upstream calls of an attempt, with its tokens and its searches."""
+    took_ms = (upstream_call.get("ended_ms") or 0) - (upstream_call.get("started_ms") or 0)
+    parts = [
+        _("call %(number)d: %(input)s input tokens, %(output)s output tokens, %(took)s s")
+        % {
+            "number": number,
+            "input": _count_or_dash(upstream_call.get("input_tokens")),
+            "output": _count_or_dash(upstream_call.get("output_tokens")),
+            "took": _rounded(max(took_ms, 0) / 1000, 2),
+        }
+    ]
+    for search in upstream_call.get("searches") or ():
+        result = search.get("error") or _("%(count)d results") % {"count": search.get("results", 0)}
+        parts.append(
+            _("web search “%(query)s”: %(result)s")
+            % {"query": search.get("query", ""), "result": result}
+        )
+    return " · ".join(parts)
+
+
+def _count_or_dash(count: int | None) -> str:
+    return "—" if count is None else number_format(count, force_grouping=True)
 
 
 def _attempt_text(attempt: dict[str, Any], took_ms: float) -> str:

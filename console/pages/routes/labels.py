@@ -78,6 +78,7 @@ OPTION_LABELS = {
     "cache": gettext_lazy("response cache"),
     "prompt_cache": gettext_lazy("prompt-cache breakpoints"),
     "guardrails": gettext_lazy("guardrails"),
+    "web_search": gettext_lazy("web search by the gateway"),
 }
 
 

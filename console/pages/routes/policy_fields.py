@@ -42,6 +42,7 @@ class PolicyDraft:
     shadow: str = ""
     prompt_cache: str = ""
     guardrails: list[str] = field(default_factory=list)
+    web_search: bool = True
 
 
 def policy_draft(document: RouteSpec) -> PolicyDraft:
@@ -67,6 +68,7 @@ def policy_draft(document: RouteSpec) -> PolicyDraft:
         shadow=document.shadow,
         prompt_cache=document.prompt_cache,
         guardrails=list(document.guardrails),
+        web_search=document.web_search,
     )
 
 
@@ -95,6 +97,7 @@ def policy_from_form(data: QueryDict) -> PolicyDraft:
         shadow=data.get("shadow", "").strip(),
         prompt_cache=data.get("prompt_cache", "").strip(),
         guardrails=list(dict.fromkeys(name for name in data.getlist("guardrail") if name)),
+        web_search=data.get("web_search") != "0",
     )
 
 
@@ -125,6 +128,7 @@ def policy_values(policy: PolicyDraft, errors: Errors) -> dict[str, Any]:
         "shadow": policy.shadow,
         "prompt_cache": policy.prompt_cache,
         "guardrails": tuple(policy.guardrails),
+        "web_search": policy.web_search,
         "shadow_share": round(share / 100, 6),
         "health_check_interval_s": number(
             "health_check_interval_s", MIN_HEALTH_CHECK_INTERVAL_S, 86_400

@@ -181,7 +181,8 @@ def _route_config(snapshot: Snapshot, route: Route) -> list[Any]:
     fallbacks = [snapshot.routes.get(name) for name in route.fallbacks]
     routes = [route, *(fallback for fallback in fallbacks if fallback is not None)]
     targets = [[_target_config(t) for t in fallback.targets] for fallback in routes]
-    return [route.id, targets, route.default_max_output, route.reasoning_field, route.strict]
+    options = [route.default_max_output, route.reasoning_field, route.strict, route.web_search]
+    return [route.id, targets, *options]
 
 
 def _target_config(target: Target) -> list[Any]:

@@ -15,6 +15,29 @@ from gateway.relay.exchange.stored_response import StoredResponse
 HEDGE_LOSER = "cancelled"
 
 
+class SearchRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One web search that the gateway ran; `error` is set if it failed."""
+
+    query: str
+    results: int = 0
+    duration_ms: float = 0.0
+    error: str = ""
+
+
+class UpstreamCall(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One of several upstream calls of an attempt: a round of searches, or one of `n` choices.
+
+    Its tokens and its cost are part of the request's own. `searches` followed its response.
+    """
+
+    started_ms: float = 0.0
+    ended_ms: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: Decimal | None = None
+    searches: list[SearchRecord] = []
+
+
 class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     """One call of one target.
 
@@ -22,7 +45,8 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     attempt that succeeded; `skipped` is why a candidate was not called at all. Tokens and
     dollars are set only for a hedge loser, and are not part of the request's own.
     `sent_bytes` and `received_bytes` are body sizes, known for passthrough calls. `span_id` is
-    the span that the upstream got as its parent, where spans are recorded.
+    the span that the upstream got as its parent, where spans are recorded. `calls` are its
+    upstream calls where it needed several; empty for a single one.
     """
 
     target: str
@@ -48,6 +72,7 @@ class Attempt(msgspec.Struct, kw_only=True, omit_defaults=True):
     sent_bytes: int | None = None
     received_bytes: int | None = None
     span_id: str = ""
+    calls: list[UpstreamCall] = []
 
 
 class Chunk(msgspec.Struct, frozen=True, array_like=True):

@@ -37,6 +37,7 @@ from gateway.relay.run.client_credential import (
 from gateway.relay.run.hedge import race
 from gateway.relay.run.reply import passed_headers_of, reply
 from gateway.relay.run.stream import stream_response
+from gateway.relay.run.web_search import answer_with_searches, find_gateway_search
 from gateway.relay.state.reasoning import CALL_HINTS, retry_without_state
 from gateway.relay.translate.media_parts import without_file_bytes
 from gateway.relay.translate.prepare import Prepared, passes_unparsed, prepare, upstream_dialect
@@ -410,6 +411,13 @@ async def _call_target(
         return
     if runtime.media is not None:
         await runtime.media.gather(call, candidate.route, target)
+    if runtime.web_search is not None and (
+        search_tool := find_gateway_search(call, candidate.route, target)
+    ):
+        await answer_with_searches(
+            runtime, call, client, deadlines, candidate.route, target, timeouts, search_tool
+        )
+        return
     prepared = await offload.run(size, _prepare, runtime, call, candidate.route, target)
     method = "POST"
     content: Content = prepared.content

@@ -7,6 +7,7 @@ has in full is in the journal.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -92,6 +93,20 @@ async def reply(
     await _send_response(
         runtime, call, client, response, target, passed, passed_headers, size=len(data)
     )
+
+
+async def send_collected(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    target: Target,
+    batches: AsyncIterator[list[Event]],
+) -> None:
+    """Sends a response that several upstream calls make, whole. Raises GatewayError."""
+    events = [event async for batch in batches for event in batch]
+    call.end_upstream_wait()
+    call.attempts[-1].first_byte_ms = call.exchange.elapsed_ms()
+    await _send_response(runtime, call, client, fold_events(events), target)
 
 
 def response_context(call: Call) -> ResponseContext:

@@ -206,8 +206,16 @@ def price_usage(call: Call, usage: Usage) -> tuple[Decimal | None, str, str]:
     if call.exchange.verb == "embed" and price.output is None:
         # Embedding models have no output, and therefore no price for it.
         price = msgspec.structs.replace(price, output=Decimal(0))
-    usd = cost(usage, price)
+    calls = call.attempts[-1].calls if call.attempts else []
+    # Prices can depend on the length of a call's own prompt.
+    usd = _sum_costs([c.cost_usd for c in calls]) if calls else cost(usage, price)
     return usd, price.source if usd is not None else "", reported_tier
+
+
+def _sum_costs(costs: list[Decimal | None]) -> Decimal | None:
+    """The sum; None if one is unknown."""
+    known = [usd for usd in costs if usd is not None]
+    return sum(known, Decimal(0)) if len(known) == len(costs) else None
 
 
 def _requested_tier(exchange: Exchange) -> str | None:

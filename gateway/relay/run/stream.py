@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
@@ -64,6 +64,26 @@ async def stream_response(
     stream = _Stream(runtime, call, client, deadlines, target, prepared, context, passed_headers)
     stream.guard = guard
     await stream.run(answer)
+
+
+async def stream_events(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    deadlines: Deadlines,
+    target: Target,
+    prepared: Prepared,
+    batches: AsyncIterator[list[Event]],
+) -> None:
+    """Streams a response that several upstream calls make, given by its events.
+
+    Raises GatewayError only before the first event.
+    """
+    context = await offload.run(call.exchange.offload_size, response_context, call)
+    stream = _Stream(runtime, call, client, deadlines, target, prepared, context, [])
+    if call.guard is not None and call.guard.after:
+        stream.guard = StreamGuard(runtime, call)
+    await stream.run_events(batches)
 
 
 class _Stream:
@@ -150,6 +170,34 @@ class _Stream:
             elif events:
                 deadlines.reset()
         await self._close(call)
+
+    async def run_events(self, batches: AsyncIterator[list[Event]]) -> None:
+        """Relays events up to the end. Raises GatewayError only before the first of them."""
+        try:
+            await to_its_end(self._relay_events(batches), self._break, self.client, self.deadlines)
+        finally:
+            if self.pinger is not None:
+                self.pinger.cancel()
+
+    async def _relay_events(self, batches: AsyncIterator[list[Event]]) -> None:
+        call, deadlines = self.call, self.deadlines
+        async for events in batches:
+            self._read(events)
+            if self.guard is not None:
+                events = await self._guarded(self.guard, events)
+            chunk = self._render(events)
+            if not self.client.started:
+                await self._begin(call.attempt.tap.error)
+            if call.attempt.tap.finished:
+                await self._finish(chunk)
+                return
+            if chunk:
+                call.recorder.record_client(chunk)
+                deadlines.pause(reset=True)
+                await self.client.write(chunk)
+                deadlines.resume()
+            else:
+                deadlines.reset()
 
     def _read(self, events: list[Event]) -> None:
         """Feeds the tap; at the end, stores reasoning that the client cannot send back."""

@@ -77,12 +77,17 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     report: tuple[Adaptation, ...] = ()
 
 
-def prepare(call: Call, route: Route, target: Target) -> Prepared:
-    """The upstream request of this call. Raises GatewayError if it cannot be expressed."""
+def prepare(
+    call: Call, route: Route, target: Target, changed_request: Request | None = None
+) -> Prepared:
+    """The upstream request of this call. Raises GatewayError if it cannot be expressed.
+
+    `changed_request` is translated instead of the client's request, and never passed through.
+    """
     exchange = call.exchange
     provider = target.model.provider
     dialect = upstream_dialect(call, target)
-    passes = passes_unparsed(call, target, dialect)
+    passes = changed_request is None and passes_unparsed(call, target, dialect)
     edits = (*provider.edits, *target.model.edits, *target.edits)
     if target.model.traits.default_context and not passes and dialect.name == _OLLAMA:
         edits = (*edits, *context_edits(exchange, target.model.traits))
@@ -120,14 +125,13 @@ def prepare(call: Call, route: Route, target: Target) -> Prepared:
     if exchange.endpoint in exchange.dialect.passthrough_only:
         raise needs_same_dialect(call, target)
     traits = target.model.traits
-    if route.default_max_output is not None:
-        max_output = route.default_max_output
+    if (max_output := route.default_max_output) is not None:
         traits = msgspec.structs.replace(
             traits, default_max_output=max_output, agent_max_output=max_output
         )
     # Restore state that the client could not send, unless this target has rejected it.
     dropped_state: tuple[Adaptation, ...] = ()
-    request = exchange.request
+    request = exchange.request if changed_request is None else changed_request
     if call.attempt.recalled_reasoning:
         request = restore_state(request, call.attempt.recalled_reasoning)
     if traits.reasoning_summaries and exchange.dialect.expects_reasoning:

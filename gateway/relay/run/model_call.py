@@ -1,0 +1,156 @@
+"""One of several upstream calls that together make one response: its events, from any framing.
+
+A gateway-run web search calls the model once for each round, a request for several choices once
+for each choice. Such calls are always translated, never passed through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.errors import Error, GatewayError
+from gateway.canon.events import End, Event, Failed
+from gateway.canon.fold import unfold_response
+from gateway.canon.request import Request
+from gateway.canon.response import Usage
+from gateway.framing.formats import STREAM_FORMATS
+from gateway.providers.auth import MAKERS
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call
+from gateway.relay.exchange.log_record import UpstreamCall
+from gateway.relay.run.client_credential import with_client_credential
+from gateway.relay.run.reply import decode, decode_frames
+from gateway.relay.translate.prepare import Prepared, prepare
+from gateway.relay.upstream.client import Answer
+from gateway.routing.pricing import cost
+from gateway.routing.snapshot import Route, Target
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+_MAX_ERROR_BYTES = 1024 * 1024
+
+
+async def prepare_call(call: Call, route: Route, target: Target, request: Request) -> Prepared:
+    """The upstream request of one call, recorded on the attempt. Raises GatewayError."""
+    prepared = await offload.run(
+        len(call.exchange.body), lambda: prepare(call, route, target, request)
+    )
+    call.attempt.passthrough = call.recorder.passthrough = False
+    call.attempts[-1].dialect = prepared.dialect.name
+    if call.recorder.enabled:
+        call.recorder.upstream_request = prepared.content
+        call.recorder.upstream_headers = dict(prepared.headers)
+    return prepared
+
+
+def report_adaptations(call: Call, prepared: Prepared) -> None:
+    """Records on the attempt what the translation of a call could not express."""
+    rows = [*call.exchange.gateway_adaptations, *adaptation_rows(prepared.report)]
+    call.attempt.adaptations = rows
+
+
+async def call_events(
+    runtime: Runtime, call: Call, target: Target, prepared: Prepared, connect_s: float
+) -> AsyncIterator[list[Event]]:
+    """The events of one upstream call, up to `End`. Raises GatewayError for every failure."""
+    answer = await _send(runtime, call, target, prepared, connect_s)
+    is_reusable = False
+    try:
+        record = call.attempts[-1]
+        record.status = answer.status
+        record.upstream_id = answer.headers.get("request-id") or answer.headers.get("x-request-id")
+        if answer.status != 200:
+            await _raise_refusal(runtime, call, prepared, answer)
+        if STREAM_FORMATS[prepared.dialect.framing].content_type_marker in answer.kind:
+            async for events in _stream_events(call, target, prepared, answer):
+                yield [_checked(runtime, call, event) for event in events]
+        else:
+            yield await _whole_response(call, target, prepared, answer)
+        is_reusable = True
+    finally:
+        await answer.close(sound=is_reusable)
+
+
+async def _send(
+    runtime: Runtime, call: Call, target: Target, prepared: Prepared, connect_s: float
+) -> Answer:
+    provider = target.model.provider
+    url = runtime.request_templates.url(provider, prepared.path)
+    headers = runtime.request_templates.headers(provider, prepared.headers)
+    if provider.client_credential:
+        headers = with_client_credential(call, provider, headers)
+    if provider.auth in MAKERS:
+        headers = await runtime.tokens.headers(provider, "POST", url, headers, prepared.content)
+    has_trace = runtime.config.trace_headers
+    extra = call.exchange.trace_headers(call.attempts[-1]) if has_trace else ()
+    return await runtime.upstreams.send(
+        "POST", url, headers, prepared.content, connect_s, extra, network=provider.network
+    )
+
+
+async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answer: Answer) -> None:
+    body = await answer.read_all(_MAX_ERROR_BYTES)
+    call.recorder.record_upstream(body)
+    error = prepared.dialect.provider.parse_error(answer.status, answer.headers, body)
+    raise GatewayError(runtime.provider_secrets.redact(call.exchange.snapshot, error))
+
+
+async def _stream_events(
+    call: Call, target: Target, prepared: Prepared, answer: Answer
+) -> AsyncIterator[list[Event]]:
+    decoder = STREAM_FORMATS[prepared.dialect.framing].new_decoder()
+    parser = prepared.dialect.provider.stream_parser(target.model.traits, prepared.rendered)
+    has_ended = False
+    while data := await answer.read():
+        call.recorder.record_upstream(data)
+        events = [event for frame in decode_frames(decoder, data) for event in parser.feed(frame)]
+        if events and not has_ended:
+            has_ended = isinstance(events[-1], End)
+            yield events
+    if not has_ended:
+        yield [event for frame in decoder.close() for event in parser.feed(frame)] + parser.close()
+
+
+async def _whole_response(
+    call: Call, target: Target, prepared: Prepared, answer: Answer
+) -> list[Event]:
+    data = await answer.read_all()
+    call.recorder.record_upstream(data)
+
+    def parse() -> list[Event]:
+        response = prepared.dialect.provider.parse_response(
+            decode(data), target.model.traits, prepared.rendered
+        )
+        if response.finish.reason == "malformed":
+            message = response.finish.explanation or "the model's output is malformed"
+            raise GatewayError(Error(kind="malformed_output", message=message))
+        return unfold_response(response)
+
+    return await offload.run(len(data), parse)
+
+
+def _checked(runtime: Runtime, call: Call, event: Event) -> Event:
+    """The event. Raises GatewayError, without secrets, for one that reports a failure."""
+    if isinstance(event, Failed):
+        raise GatewayError(runtime.provider_secrets.redact(call.exchange.snapshot, event.error))
+    return event
+
+
+def new_record(call: Call) -> UpstreamCall:
+    """A record of a further upstream call, added to the attempt."""
+    record = UpstreamCall(started_ms=call.exchange.elapsed_ms())
+    call.attempts[-1].calls.append(record)
+    return record
+
+
+def finish_record(call: Call, record: UpstreamCall, usage: Usage | None) -> None:
+    """Adds the tokens and the cost of an upstream call to its record."""
+    record.ended_ms = call.exchange.elapsed_ms()
+    if usage is None or call.attempt.target is None:
+        return
+    record.input_tokens, record.output_tokens = usage.prompt_tokens, usage.output
+    if usage.provider_cost is None:
+        record.cost_usd = cost(usage, call.attempt.target.model.price)
