@@ -102,6 +102,32 @@ def test_region_and_project_may_be_said_by_the_environment(tmp_path: Path) -> No
     assert provider.base_url == "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1"
 
 
+@pytest.mark.parametrize("place", ["variable", "key file", "default file", "entry", "entry path"])
+def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: str) -> None:
+    """As google-auth and LiteLLM do: a file usually names only the location."""
+    key = {"type": "service_account", "project_id": "of-the-key"}
+    adc = {"type": "authorized_user", "quota_project_id": "of-the-user"}
+    row: dict[str, Any] = {"model": "vertex_ai/gemini-3", "vertex_location": "global"}
+    folder = tmp_path / ".config" / "gcloud"
+    folder.mkdir(parents=True)
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    environ, project = {"HOME": str(tmp_path)}, "of-the-key"
+    match place:
+        case "variable":
+            environ["GOOGLE_CLOUD_PROJECT"] = project = "of-the-variable"
+        case "key file":
+            environ["GOOGLE_APPLICATION_CREDENTIALS"] = str(tmp_path / "key.json")
+        case "default file":
+            (folder / "application_default_credentials.json").write_text(json.dumps(adc))
+            project = "of-the-user"
+        case "entry":
+            row["vertex_credentials"] = json.dumps(key)
+        case "entry path":
+            row["vertex_credentials"] = str(tmp_path / "key.json")
+    _, provider = only_provider(entries(tmp_path, row, environ=environ))
+    assert f"/projects/{project}/locations/global" in provider.base_url
+
+
 def test_vertex_without_a_project_is_left_out(tmp_path: Path) -> None:
     found = entries(tmp_path, {"model": "vertex_ai/gemini-3"})
     assert found.routes == {}

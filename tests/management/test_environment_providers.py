@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from gateway.config.environment import load_env_file
-from gateway.management.start import cloud_credentials, environment_providers
+from gateway.management.start import environment_providers
 from gateway.management.start.environment_providers import FoundProvider, find_providers
 from gateway.management.start.local_servers import SERVERS, FoundServer, find_local_servers
+from gateway.providers import cloud_credentials
 from gateway.providers.catalog import PRESETS
 from tests.each import each
 

@@ -15,14 +15,14 @@ import msgspec
 
 from gateway.dialects.base_urls import normalize_base_url
 from gateway.edge.admission import PREFIX as GATEWAY_KEY_PREFIX
-from gateway.management.start.cloud_credentials import (
+from gateway.providers.catalog import PRESETS
+from gateway.providers.cloud_credentials import (
     find_aws_credential,
     find_google_credential,
     google_location,
     google_project,
     is_installed,
 )
-from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Preset
 from gateway.providers.sigv4 import in_region
 from gateway.store import field_values

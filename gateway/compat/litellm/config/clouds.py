@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,11 @@ from gateway.compat.litellm.config.inference import ResolvedModel
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.providers.catalog import PRESETS
+from gateway.providers.cloud_credentials import (
+    find_google_credential,
+    google_project,
+    project_of_credentials,
+)
 from gateway.providers.sigv4 import in_region
 
 MAX_TEXT = 200
@@ -148,7 +154,7 @@ def _aws_access(
 
 
 def _vertex_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
-    project = _short_text(params, environ, *_PROJECT)
+    project = _short_text(params, environ, *_PROJECT) or _project_of_credential(params, environ)
     if not project:
         return ""
     location = (
@@ -158,6 +164,17 @@ def _vertex_base(params: Node, model: ResolvedModel, environ: Mapping[str, str])
     host = host if location == "global" else f"{location}-{host}"
     version, below = _VERTEX[model.preset.name]
     return f"https://{host}/{version}/projects/{project}/locations/{location}{below}"
+
+
+def _project_of_credential(params: Node, environ: Mapping[str, str]) -> str:
+    """Return the project of the credential that is used without a vertex_project, as LiteLLM."""
+    node = params.get("vertex_credentials", "vertex_ai_credentials")
+    if node is not None:
+        value = node.to_python()
+        text = msgspec.json.encode(value).decode() if isinstance(value, dict) else node.text()
+        return project_of_credentials(text)
+    found = find_google_credential(environ, Path(environ.get("HOME", "/nonexistent")))
+    return found.project if found is not None else google_project(environ)
 
 
 def _short_text(params: Node, environ: Mapping[str, str], *names: str) -> str:

@@ -17,6 +17,8 @@ import msgspec
 
 # Time limit of the one network call, to the metadata service of an EC2 instance.
 METADATA_TIMEOUT_S = 0.2
+# The largest file that is read as a credential.
+MAX_CREDENTIAL_BYTES = 1_000_000
 _METADATA_HOST = "169.254.169.254"
 _DMI = Path("/sys/class/dmi/id")
 # Settings of a profile of which each gives it credentials (botocore/credentials.py).
@@ -135,10 +137,9 @@ def find_google_credential(environ: Mapping[str, str], home: Path) -> CloudCrede
         origin = "service account of the machine"
     else:
         return None
-    stored_project = str(fields.get("project_id") or fields.get("quota_project_id") or "")
     return CloudCredential(
         origin=origin,
-        project=google_project(environ) or stored_project,
+        project=google_project(environ) or _project_in(fields),
         region=google_location(environ),
     )
 
@@ -148,6 +149,20 @@ def google_project(environ: Mapping[str, str]) -> str:
     return _first(environ, "VERTEXAI_PROJECT", "VERTEX_PROJECT", "GOOGLE_CLOUD_PROJECT")
 
 
+def project_of_credentials(credentials: str) -> str:
+    """Return the Google Cloud project in credentials: their JSON text, or the path of a file."""
+    if not credentials.lstrip().startswith("{"):
+        return _project_in(_json_object(Path(credentials)))
+    try:
+        return _project_in(json.loads(credentials))
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _project_in(fields: Mapping[str, object]) -> str:
+    return str(fields.get("project_id") or fields.get("quota_project_id") or "")
+
+
 def google_location(environ: Mapping[str, str]) -> str:
     """Return the Google Cloud location that the variables name, or an empty text."""
     return _first(environ, "VERTEXAI_LOCATION", "VERTEX_LOCATION", "GOOGLE_CLOUD_LOCATION")
@@ -155,8 +170,11 @@ def google_location(environ: Mapping[str, str]) -> str:
 
 def _json_object(path: Path) -> dict[str, object]:
     try:
-        value = json.loads(path.expanduser().read_bytes())
-    except (OSError, ValueError):
+        path = path.expanduser()
+        if not path.is_file() or path.stat().st_size > MAX_CREDENTIAL_BYTES:
+            return {}
+        value = json.loads(path.read_bytes())
+    except (OSError, RecursionError, RuntimeError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 
