@@ -25,6 +25,8 @@ Row = TypeVar("Row", bound=models.Model)
 Name = tuple[Any, ...]
 
 UNITS = 10**10
+# Part of the `provider` of imported usage; a provider's name has no slash.
+IMPORTED = "/"
 # Histogram buckets: three per doubling, from one millisecond to twenty minutes.
 PER_DOUBLING = 3
 LAST_BUCKET = 61
@@ -193,6 +195,10 @@ class UsageHourQuerySet(HourQuerySet[Row]):
     def logged(self) -> int:
         """The number of log rows counted, health checks included."""
         return int(self.aggregate(logged=Sum("requests", default=0))["logged"])
+
+    def without_imports(self) -> Self:
+        """Rows that were counted here, not imported from another gateway."""
+        return self.exclude(provider__contains=IMPORTED)
 
     def by_hour(self) -> dict[datetime, Totals]:
         """Totals of each hour with usage, oldest first."""

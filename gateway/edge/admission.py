@@ -80,6 +80,24 @@ def key_digest(token: str, pepper: bytes) -> bytes:
     return hashlib.blake2b(token.encode("utf-8", "replace"), key=pepper, digest_size=32).digest()
 
 
+def hashed_key_digest(sha256: bytes, pepper: bytes) -> bytes:
+    """The digest of an imported key of which only the SHA-256 hash is known.
+
+    `person` separates it from `key_digest`: the hash itself is not accepted as a key.
+    """
+    return hashlib.blake2b(sha256, key=pepper, digest_size=32, person=b"sha256").digest()
+
+
+def find_key(snapshot: Snapshot, token: str, digest: bytes, pepper: bytes) -> ApiKey | None:
+    """The key of a token with this `key_digest`; an imported key by its SHA-256 hash."""
+    key = snapshot.keys.get(digest)
+    if key is None:
+        sha256 = hashlib.sha256(token.encode("utf-8", "replace")).digest()
+        digest = hashed_key_digest(sha256, pepper)
+        key = snapshot.keys.get(digest)
+    return key if key is not None and hmac.compare_digest(key.digest, digest) else None
+
+
 def generate_key() -> str:
     """A new key."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(_PUBLIC_CHARS + _SECRET_CHARS))
@@ -186,8 +204,8 @@ def authenticate(
             return None
         raise _auth_error(_MISSING_KEY)
     digest = key_digest(token, runtime.config.pepper)
-    key = snapshot.keys.get(digest)
-    if key is not None and hmac.compare_digest(key.digest, digest):
+    key = find_key(snapshot, token, digest, runtime.config.pepper)
+    if key is not None:
         if key.expires_at is not None and key.expires_at <= time.time():
             raise _auth_error("this API key has expired")
         return key

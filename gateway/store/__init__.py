@@ -25,7 +25,16 @@ from gateway.store.credentials import (
     set_credential,
 )
 from gateway.store.fingerprints import WrongSecrets, accept_secrets, check_secrets
-from gateway.store.keys import create_key, digest, end_grace, pepper, rotate_key
+from gateway.store.keys import (
+    create_key,
+    digest,
+    end_grace,
+    find_key,
+    hashed_digest,
+    lookup_digests,
+    pepper,
+    rotate_key,
+)
 from gateway.store.options import load_options, set_options
 from gateway.store.program import (
     NewerDatabase,
@@ -71,14 +80,17 @@ __all__ = [
     "current_version",
     "digest",
     "end_grace",
+    "find_key",
     "find_reasoning",
     "has_results",
+    "hashed_digest",
     "index_pending",
     "load_bodies",
     "load_options",
     "load_response",
     "load_snapshot",
     "load_stored_snapshot",
+    "lookup_digests",
     "new_cache_keys",
     "owned_ids",
     "pepper",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -15,6 +17,10 @@ from django.utils import timezone
 
 from gateway.edge import admission
 from gateway.models import ApiKey, Source
+from gateway.routing.snapshot import ApiKey as Key
+from gateway.routing.snapshot import Snapshot
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @lru_cache(maxsize=8)
@@ -31,6 +37,25 @@ def pepper() -> bytes:
 def digest(token: str) -> bytes:
     """The hash by which a token is looked up."""
     return admission.key_digest(token, pepper())
+
+
+def hashed_digest(sha256: str) -> bytes:
+    """The hash of an imported key that is known only by its SHA-256 hash, in hexadecimal."""
+    return admission.hashed_key_digest(bytes.fromhex(sha256), pepper())
+
+
+def lookup_digests(name: str) -> list[bytes]:
+    """Every digest under which a key may be stored, by its secret or its SHA-256 hash."""
+    digests = [
+        digest(name),
+        hashed_digest(hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()),
+    ]
+    return [*digests, hashed_digest(name)] if _SHA256.fullmatch(name) else digests
+
+
+def find_key(snapshot: Snapshot, token: str) -> Key | None:
+    """The key of a token in a snapshot."""
+    return admission.find_key(snapshot, token, digest(token), pepper())
 
 
 def create_key(

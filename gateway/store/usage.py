@@ -289,10 +289,13 @@ def _rebuild_hour(hour: datetime) -> bool:
         for *facts, attempts in rows.iterator():
             tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
         logged = sum(sums[0] for sums in tally.usage.values())
-        if logged < UsageHour.objects.between(hour, until).logged():
+        counted = UsageHour.objects.without_imports().between(hour, until)
+        if logged < counted.logged():
             return False
         for model in _TABLES:
-            model.objects.between(hour, until).delete()
+            if model is not UsageHour:
+                model.objects.between(hour, until).delete()
+        counted.delete()
         _save(cursor, tally)
     return True
 

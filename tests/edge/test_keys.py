@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import string
 import zlib
@@ -9,6 +10,7 @@ import zlib
 import pytest
 
 from gateway.edge import admission
+from gateway.routing.snapshot import ApiKey, Snapshot
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -71,3 +73,17 @@ def test_a_digest_depends_on_all_of_token_and_pepper() -> None:
 
 def test_any_text_has_a_digest() -> None:
     assert admission.key_digest("\ud800\0", b"pepper")
+
+
+def test_an_imported_key_is_found_by_its_hash_and_the_hash_is_no_key() -> None:
+    pepper, sha256 = b"pepper", hashlib.sha256(b"sk-imported").digest()
+    key = ApiKey(id=1, prefix="p", name="k", digest=admission.hashed_key_digest(sha256, pepper))
+    snapshot = Snapshot(version=1, keys={key.digest: key})
+
+    def found(token: str) -> ApiKey | None:
+        return admission.find_key(snapshot, token, admission.key_digest(token, pepper), pepper)
+
+    assert found("sk-imported") is key
+    assert [found(token) for token in (sha256.hex(), sha256.decode("latin-1"), "", "sk-x")] == (
+        [None] * 4
+    )

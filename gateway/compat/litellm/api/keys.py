@@ -218,8 +218,9 @@ def find_key(name: str) -> ApiKey:
     """Return the key with this secret or public prefix. Raises Wrong (404)."""
     rows = ApiKey.objects.select_related("team")
     if "\0" not in name:
-        digest = store.digest(name)
-        row = rows.filter(Q(prefix=name) | Q(digest=digest) | Q(previous_digest=digest)).first()
+        digests = store.lookup_digests(name)
+        secret = Q(digest__in=digests) | Q(previous_digest__in=digests)
+        row = rows.filter(Q(prefix=name) | secret).first()
         if row is not None:
             return row
     raise Wrong(404, "there is no such key", "key", "token_not_found_in_db")
@@ -274,7 +275,7 @@ def _caller_key(key: Key, key_or_alias: str) -> ApiKey:
     if (
         key_or_alias
         and key_or_alias not in (row.prefix, key.prefix)
-        and store.digest(key_or_alias) != key.digest
+        and key.digest not in store.lookup_digests(key_or_alias)
     ):
         raise Wrong(403, "key: only admins may read other keys", "key", "auth_error")
     return row
@@ -342,7 +343,9 @@ def _matching(filters: KeyFilters) -> QuerySet[ApiKey]:
     if filters.team_id:
         rows = rows.filter(team__name=filters.team_id)
     if filters.key_hash:
-        rows = rows.filter(Q(prefix=filters.key_hash) | Q(digest=store.digest(filters.key_hash)))
+        rows = rows.filter(
+            Q(prefix=filters.key_hash) | Q(digest__in=store.lookup_digests(filters.key_hash))
+        )
     how = "__icontains" if filters.substring_matching else ""
     if filters.key_alias:
         rows = rows.filter(**{f"name{how}": filters.key_alias})

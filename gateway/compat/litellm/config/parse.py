@@ -43,9 +43,12 @@ def read(path: str | Path, environ: Mapping[str, str] | None = None) -> Config:
     `environment_variables`.
     """
     root = Path(path)
-    files = _files(root)
-    config = Config(file=root.name)
-    environ = dict(os.environ if environ is None else environ)
+    return read_files(root.name, _files(root), dict(os.environ if environ is None else environ))
+
+
+def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Config:
+    """Read parsed files as one configuration. Raises Mistake."""
+    config = Config(file=name)
     report = Report()
     config.environment = _variables(files, environ, report)
     sections = [resolve_variables(file.root, {**config.environment, **environ}) for file in files]

@@ -66,10 +66,9 @@ def read_upload(text: str) -> Config:
                 "include",
                 "is not supported in an upload: copy the content into this file",
             )
-        open_to_it = {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN)}
-        config = read(path, open_to_it)
+        config = read(path, open_environment())
         config.notes += [*_remarks(config, path), *_redis_remarks(config, path)]
-    return _resolve_own_variables(config)
+    return resolve_own_variables(config)
 
 
 def _remarks(config: Config, path: Path) -> list[str]:
@@ -96,8 +95,13 @@ def _redis_remarks(config: Config, path: Path) -> list[str]:
     return [f"{where}: not supported in an import: set REDIS_URL"]
 
 
-def _resolve_own_variables(config: Config) -> Config:
-    """Turn keys from the file's `environment_variables` into encrypted credentials."""
+def open_environment() -> dict[str, str]:
+    """Return the environment variables that a configuration from elsewhere may read."""
+    return {n: v for n, v in os.environ.items() if not n.upper().startswith(_OWN)}
+
+
+def resolve_own_variables(config: Config) -> Config:
+    """Turn keys from the configuration's `environment_variables` into encrypted credentials."""
     variables = {n: v for n, v in config.environment.items() if not os.environ.get(n)}
     for name, row in config.providers.items():
         if row.key_env in variables:

@@ -1,0 +1,58 @@
+"""The report of an import from another gateway: counts, and what could not be carried over.
+
+    report.added("key"); report.note("key ci", "aliases are not supported")
+
+It names rows by their names, never by their secrets.
+"""
+
+from __future__ import annotations
+
+_MAX_NAMES = 5
+_OUTCOMES = ("added", "existing", "left out")
+
+
+class ImportReport:
+    """Counts by kind of row, and remarks; equal remarks become one line."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, dict[str, int]] = {}
+        self._subjects_by_text: dict[str, list[str]] = {}
+
+    def count(self, kind: str, outcome: str, number: int = 1) -> None:
+        """Count rows of a kind (in the plural) as `added`, `existing` or `left out`."""
+        counts = self.counts.setdefault(kind, dict.fromkeys(_OUTCOMES, 0))
+        counts[outcome] += number
+
+    def leave_out(self, kind: str, subject: str, why: str) -> None:
+        """Count one row as left out, with the reason."""
+        self.count(kind, "left out")
+        self.note(subject, f"left out: {why}")
+
+    def note(self, subject: str, text: str) -> None:
+        """Add a remark about a row; `subject` is its kind and name, or empty."""
+        self._subjects_by_text.setdefault(text, []).append(subject)
+
+    @property
+    def notes(self) -> list[str]:
+        """One line for each remark, with the rows that it is about."""
+        return [
+            f"{_listed(subjects)}: {text}" if subjects[0] else text
+            for text, subjects in self._subjects_by_text.items()
+        ]
+
+    def lines(self) -> list[str]:
+        """The whole report: a table of counts, then the remarks."""
+        width = max((len(kind) for kind in self.counts), default=0)
+        lines = [f"{'':{width}}  {'added':>8}  {'existing':>8}  {'left out':>8}"]
+        for kind, counts in self.counts.items():
+            lines.append(
+                f"{kind:{width}}  " + "  ".join(f"{counts[name]:>8}" for name in _OUTCOMES)
+            )
+        return [*lines, "", *self.notes] if self.notes else lines
+
+
+def _listed(subjects: list[str]) -> str:
+    names = list(dict.fromkeys(subjects))
+    more = len(names) - _MAX_NAMES
+    listed = ", ".join(names[:_MAX_NAMES])
+    return f"{listed} and {more} more" if more > 0 else listed

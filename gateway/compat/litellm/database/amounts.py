@@ -1,0 +1,146 @@
+"""Limits and budgets of LiteLLM's rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.api.fields import LIMITS, MAX_USD, WINDOWS
+from gateway.compat.litellm.database.source import Row
+from gateway.models.limits import Budgeted, Limited
+from gateway.routing.limits import Budget, Limits
+from gateway.store.key_values import set_budget, set_limits
+
+_DURATION = re.compile(r"(\d{1,9})(mo|[smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400, "mo": 30 * 86_400}
+# Windows, and the longest duration that each stands for, in seconds.
+_SPANS = (("day", 86_400), ("week", 7 * 86_400), ("month", 31 * 86_400))
+_PLACES = Decimal("1e-6")
+_MOST = 2**63 - 1
+
+
+def window_of(duration: Any) -> tuple[str, bool] | None:
+    """The budget window of a `budget_duration`, and whether it is exact; None if there is none."""
+    if duration is None:
+        return "total", True
+    text = str(duration).strip().lower()
+    if text in WINDOWS:
+        return WINDOWS[text], True
+    match = _DURATION.fullmatch(text)
+    seconds = int(match[1]) * _SECONDS[match[2]] if match is not None else 0
+    span = next((name for name, longest in _SPANS if 0 < seconds <= longest), None)
+    return None if span is None else (span, False)
+
+
+def set_amounts(
+    row: Any, source: Row, shared: Row | None, subject: str, report: ImportReport
+) -> bool:
+    """Set the limits and the budget of a row from LiteLLM's columns.
+
+    `shared` is the row of BudgetTable that `source` names; its own values take precedence.
+    Returns False if a limit of 0 rejects every request.
+    """
+    values = {**_given(shared or {}), **_given(source)}
+    passes = _set_limits(row, values, subject, report)
+    _set_budget(row, values, subject, report)
+    if values.get("temp_budget_increase"):
+        report.note(subject, "temp_budget_increase is not carried over")
+    if values.get("model_max_budget"):
+        report.note(subject, "model_max_budget: budgets of single models are not carried over")
+    return passes
+
+
+def has_amounts(source: Row, shared: Row | None) -> bool:
+    """Whether a row has a limit or a budget."""
+    values = {**_given(shared or {}), **_given(source)}
+    return any(values.get(name) is not None for name in (*LIMITS, "max_budget", "budget_limits"))
+
+
+_NAMES = (
+    *LIMITS,
+    "max_budget",
+    "budget_duration",
+    "soft_budget",
+    "budget_limits",
+    "model_max_budget",
+    "temp_budget_increase",
+)
+
+
+def _given(source: Row) -> Row:
+    return {name: source[name] for name in _NAMES if source.get(name) not in (None, {}, [])}
+
+
+def _set_limits(row: Limited, values: Row, subject: str, report: ImportReport) -> bool:
+    limits: dict[str, int] = {}
+    passes = True
+    for field, name in LIMITS.items():
+        value = values.get(field)
+        if value is None:
+            continue
+        if value <= 0:
+            passes = False
+            report.note(subject, f"{field} {value} rejects every request")
+        else:
+            limits[name] = min(int(value), _MOST)
+    set_limits(row, Limits(**limits))
+    return passes
+
+
+def _set_budget(row: Budgeted, values: Row, subject: str, report: ImportReport) -> None:
+    amounts: dict[str, Any] = {}
+    _add_budget(amounts, values, subject, report)
+    windows = values.get("budget_limits")
+    for item in windows if isinstance(windows, list) else ():
+        if isinstance(item, Mapping):
+            _add_budget(amounts, item, subject, report)
+    soft, top = _usd(values.get("soft_budget")), next(iter(amounts.values()), None)
+    if soft is not None and top:
+        percent = int(soft * 100 / top)
+        if 1 <= percent <= 100:
+            amounts["soft_percent"] = percent
+        else:
+            report.note(subject, "soft_budget is not 1 to 100 percent of max_budget: left out")
+    elif soft is not None:
+        report.note(subject, "soft_budget without max_budget is left out")
+    set_budget(row, Budget(**amounts))
+
+
+def _add_budget(
+    amounts: dict[str, Any], values: Mapping[str, Any], subject: str, report: ImportReport
+) -> None:
+    if values.get("max_budget") is None:
+        return
+    usd = _usd(values["max_budget"])
+    if usd is None or not 0 <= usd <= MAX_USD:
+        report.note(subject, f"a budget must be 0 to {MAX_USD} US dollars: left out")
+        return
+    window = window_of(values.get("budget_duration"))
+    if window is None:
+        report.note(
+            subject,
+            f"budget_duration {str(values['budget_duration'])[:20]}: periods are a day, a week "
+            "or a month; the budget is left out",
+        )
+        return
+    span, exact = window
+    if not exact:
+        report.note(
+            subject,
+            f"budget_duration {values['budget_duration']}: the budget is for a calendar {span}",
+        )
+    name = f"{span}_usd"
+    amounts[name] = min(usd, amounts.get(name, usd))
+
+
+def _usd(value: Any) -> Decimal | None:
+    if value is None:
+        return None
+    try:
+        usd = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return usd.quantize(_PLACES) if usd.is_finite() and abs(usd) < 10**12 else None

@@ -1,0 +1,73 @@
+"""Adds what a LiteLLM database has to the registry."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+from django.db import transaction
+
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.database.keys import import_keys
+from gateway.compat.litellm.database.models import import_models
+from gateway.compat.litellm.database.sealed_values import SaltKey
+from gateway.compat.litellm.database.source import Tables
+from gateway.compat.litellm.database.teams import import_teams
+from gateway.compat.litellm.database.usage import import_usage
+
+
+class Secrets(msgspec.Struct, frozen=True, kw_only=True):
+    """The proxy's LITELLM_SALT_KEY and master key, empty if they are not known."""
+
+    salt_key: str = ""
+    master_key: str = ""
+
+    def __repr__(self) -> str:
+        return "Secrets(***)"
+
+    @property
+    def salt(self) -> SaltKey | None:
+        """The key of encrypted values: as in LiteLLM, the master key if there is no salt key."""
+        text = self.salt_key or self.master_key
+        return SaltKey(text) if text else None
+
+    @property
+    def master_hash(self) -> str:
+        """The hash of the master key, by which some versions store it among the keys."""
+        return hashlib.sha256(self.master_key.encode()).hexdigest() if self.master_key else ""
+
+
+def import_tables(tables: Tables, secrets: Secrets, *, dry_run: bool = False) -> ImportReport:
+    """Add what does not exist yet, in one transaction; a dry run is rolled back."""
+    report = ImportReport()
+    with transaction.atomic():
+        import_models(tables, secrets.salt, report)
+        teams = import_teams(tables, report)
+        keys = import_keys(tables, teams, secrets.master_hash, report)
+        import_usage(tables, keys, report)
+        _note_others(tables, report)
+        transaction.set_rollback(dry_run)
+    return report
+
+
+def _note_others(tables: Tables, report: ImportReport) -> None:
+    if users := len(tables.of("UserTable")):
+        report.note(
+            "",
+            f"{users} users: keys keep the user_id as a label; accounts of the console are "
+            "created there, or at the first single sign-on",
+        )
+    if members := [row for row in tables.of("TeamMembership") if row.get("budget_id")]:
+        report.note(
+            "", f"budgets of single members of a team are not carried over ({len(members)} members)"
+        )
+    end_users = tables.of("EndUserTable")
+    for row in end_users:
+        if row.get("blocked"):
+            report.note(f"end user {row['user_id']}", "is blocked in LiteLLM; end users are not")
+    if budgets := [row for row in end_users if row.get("budget_id")]:
+        report.note(
+            "",
+            f"{len(budgets)} end users have a budget of their own; here the settings "
+            "end_user_budget and end_user_limits, or those of a key, apply to each end user",
+        )

@@ -1,0 +1,248 @@
+"""Virtual keys, with their hashes, so that clients keep their keys."""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from gateway import store
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.database.amounts import set_amounts
+from gateway.compat.litellm.database.models import access_groups
+from gateway.compat.litellm.database.source import Row, Tables
+from gateway.compat.litellm.database.teams import Teams, blocked_ids
+from gateway.models import Alias, ApiKey, Guardrail, Route, Source
+from gateway.store.field_values import texts
+
+PREFIX = "litellm-"
+_PREFIX_DIGITS = 12
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Sessions of LiteLLM's own pages.
+_SESSION_TEAM = "litellm-dashboard"
+_MAX_NAME = 200
+# A pattern of routes that matches none, as in LiteLLM.
+_NO_MODELS = "no-default-models"
+# Columns and fields of `metadata` with an effect in LiteLLM that keys do not have here.
+_UNSUPPORTED = (
+    *("aliases", "config", "router_settings", "permissions", "policies", "access_group_ids"),
+    *("allowed_routes", "allowed_cache_controls", "budget_fallbacks", "auto_rotate"),
+    *("object_permission_id", "agent_id"),
+)
+_UNSUPPORTED_METADATA = (
+    *("model_rpm_limit", "model_tpm_limit", "logging", "rpm_limit_type", "tpm_limit_type"),
+    *("tag_budget_config", "disable_global_guardrails", "enforced_params", "prompts"),
+)
+_BATCH = 500
+
+
+def public_prefix(token: str) -> str:
+    """The name by which an imported key is shown: the first digits of its hash."""
+    return PREFIX + token[:_PREFIX_DIGITS]
+
+
+def import_keys(
+    tables: Tables, teams: Teams, master_hash: str, report: ImportReport
+) -> dict[str, ApiKey]:
+    """Add the keys that do not exist yet; return all of them by their hash."""
+    return _Import(tables, teams, master_hash, report).run()
+
+
+class _Import:
+    def __init__(
+        self, tables: Tables, teams: Teams, master_hash: str, report: ImportReport
+    ) -> None:
+        self._tables, self._teams, self._report = tables, teams, report
+        self._master_hash = master_hash
+        self._now = timezone.now()
+        self._budgets = tables.by("BudgetTable", "budget_id")
+        self._team_rows = tables.by("TeamTable", "team_id")
+        self._users = tables.by("UserTable", "user_id")
+        self._blocked = blocked_ids(tables)
+        self._groups = access_groups(tables)
+        self._names = set(ApiKey.objects.values_list("name", flat=True))
+        self._guardrails = set(Guardrail.objects.values_list("name", flat=True))
+        self._aliases = dict(Alias.objects.values_list("pattern", "route__name"))
+        self._routes = set(Route.objects.values_list("name", flat=True))
+        self._previous = {
+            row["active_token_id"]: row
+            for row in tables.of("DeprecatedVerificationToken")
+            if _utc(row["revoke_at"]) > self._now and _SHA256.fullmatch(row["token"])
+        }
+
+    def run(self) -> dict[str, ApiKey]:
+        existing = {
+            bytes(digest): row
+            for row in ApiKey.objects.all()
+            for digest in (row.digest, row.previous_digest)
+            if digest is not None
+        }
+        by_hash: dict[str, ApiKey] = {}
+        new: list[ApiKey] = []
+        for key in self._tables.of("VerificationToken"):
+            token = key["token"]
+            if not self._is_wanted(key):
+                continue
+            row = existing.get(store.hashed_digest(token))
+            if row is not None:
+                self._report.count("keys", "existing")
+            elif (row := self._key(key)) is not None:
+                self._report.count("keys", "added")
+                new.append(row)
+            else:
+                continue
+            by_hash[token] = row
+        ApiKey.objects.bulk_create(new, batch_size=_BATCH) if new else None
+        return by_hash
+
+    def _is_wanted(self, key: Row) -> bool:
+        token, subject = key["token"], _subject(key)
+        if key.get("team_id") == _SESSION_TEAM:
+            self._report.count("keys", "left out")
+            self._report.note("", "keys of sessions of LiteLLM's pages are left out")
+        elif not _SHA256.fullmatch(token):
+            self._report.leave_out("keys", subject, "its hash is not a SHA-256 hash")
+        elif token == self._master_hash:
+            self._report.leave_out("keys", subject, "it is the master key: set DRAGOMAN_MASTER_KEY")
+        else:
+            return True
+        return False
+
+    def _key(self, key: Row) -> ApiKey | None:
+        token, subject = key["token"], _subject(key)
+        metadata = key.get("metadata") if isinstance(key.get("metadata"), dict) else {}
+        row = ApiKey(
+            name=self._free_name(key, subject),
+            prefix=public_prefix(token),
+            digest=store.hashed_digest(token),
+            routes=self._models(key, subject),
+            tags=self._tags(metadata or {}, subject),
+            guardrails=self._known_guardrails(metadata or {}, subject),
+            user=_text(key.get("user_id")),
+            team=self._teams.of_key(key),
+            expires_at=_utc(key.get("expires")),
+            last_used_at=_utc(key.get("last_active")),
+            source=Source.DATABASE,
+            source_ref=f"LiteLLM key {token[:16]}",
+        )
+        shared = self._budgets.get(key.get("budget_id") or "")
+        passes = set_amounts(row, key, shared, subject, self._report)
+        if (previous := self._previous.get(token)) is not None:
+            row.previous_prefix = public_prefix(previous["token"])
+            row.previous_digest = store.hashed_digest(previous["token"])
+            row.previous_expires_at = _utc(previous["revoke_at"])
+        self._block(row, key, subject, passes=passes)
+        self._note_unsupported(key, metadata or {}, subject)
+        try:
+            row.clean_fields(exclude=["digest", "previous_digest"])
+        except ValidationError as error:
+            fields = ", ".join(error.message_dict)
+            self._report.leave_out("keys", subject, f"its {fields} cannot be stored")
+            return None
+        return row
+
+    def _block(self, row: ApiKey, key: Row, subject: str, *, passes: bool) -> None:
+        in_blocked = {key.get("team_id"), key.get("project_id")} & self._blocked
+        if key.get("blocked") or in_blocked or not passes:
+            row.revoked_at = self._now
+        if in_blocked and not key.get("blocked"):
+            self._report.note(subject, "is blocked here, since its team or project is")
+
+    def _free_name(self, key: Row, subject: str) -> str:
+        prefix = public_prefix(key["token"])
+        name = _text(key.get("key_alias"))[:_MAX_NAME] or prefix
+        free = name
+        if free in self._names:
+            free = f"{name[: _MAX_NAME - 30]} ({prefix})"
+            self._report.note(subject, f"is named `{free}` here")
+        self._names.add(free)
+        return free
+
+    # --- models --------------------------------------------------------------------
+
+    def _models(self, key: Row, subject: str) -> list[str]:
+        """The routes that a key may use: its own models, within those of its team or user."""
+        own = self._expanded(key.get("models"))
+        team = self._team_rows.get(key.get("team_id") or "")
+        user = self._users.get(key.get("user_id") or "")
+        outer = self._expanded((team if team is not None else user or {}).get("models"))
+        if "all-team-models" in own:
+            own = []
+        if not own or not outer:
+            models = own or outer
+        else:
+            models = [name for name in own if any(fnmatch.fnmatchcase(name, p) for p in outer)]
+            models = models or [_NO_MODELS]
+        if _NO_MODELS in models:
+            self._report.note(subject, "may use no model")
+        return self._routes_of(list(dict.fromkeys(models)), subject)
+
+    def _expanded(self, models: Any) -> list[str]:
+        """The names with access groups replaced by their models; empty means all."""
+        names = [_text(name) for name in models or ()]
+        if "all-proxy-models" in names or "*" in names:
+            return []
+        return [model for name in names for model in self._groups.get(name, [name])]
+
+    def _routes_of(self, names: list[str], subject: str) -> list[str]:
+        routes = []
+        for name in names:
+            if name in self._aliases and name not in self._routes:
+                route = self._aliases[name]
+                self._report.note(subject, f"model {name} is the route {route} here")
+                routes.append(route)
+            else:
+                routes.append(name)
+        for name in sorted(set(routes) - self._routes - {_NO_MODELS}):
+            if not any(mark in name for mark in "*?[/"):
+                self._report.note(subject, f"the model {name} does not exist here yet")
+        return list(dict.fromkeys(routes))
+
+    # --- the rest ---------------------------------------------------------------------
+
+    def _tags(self, metadata: Row, subject: str) -> list[str]:
+        tags = metadata.get("tags") or []
+        try:
+            return list(texts(tags, "tags"))
+        except ValueError:
+            self._report.note(subject, "its tags are not texts: left out")
+            return []
+
+    def _known_guardrails(self, metadata: Row, subject: str) -> list[str]:
+        names = metadata.get("guardrails") or []
+        known = [name for name in names if name in self._guardrails]
+        for name in names:
+            if name not in known:
+                self._report.note(subject, f"there is no guardrail {str(name)[:80]} here")
+        return known
+
+    def _note_unsupported(self, key: Row, metadata: Row, subject: str) -> None:
+        for column in _UNSUPPORTED:
+            if key.get(column):
+                self._report.note(subject, f"{column} is not carried over")
+        if key.get("key_type") not in (None, "", "default", "llm_api"):
+            self._report.note(subject, f"key_type {key['key_type']}: keys only call models here")
+        for name in sorted(metadata):
+            if name in _UNSUPPORTED_METADATA and metadata[name]:
+                self._report.note(subject, f"metadata.{name} is not carried over")
+            elif name not in {"tags", "guardrails"} and metadata[name]:
+                self._report.note(subject, "descriptive metadata is not stored")
+
+
+def _subject(key: Row) -> str:
+    return f"key {_text(key.get('key_alias')) or public_prefix(_text(key['token']))}"
+
+
+def _text(value: Any) -> str:
+    return str(value or "").replace("\0", "")[:_MAX_NAME]
+
+
+def _utc(moment: dt.datetime | None) -> Any:
+    """The time, which the database stores without a time zone, in UTC."""
+    if moment is None or moment.tzinfo is not None:
+        return moment
+    return moment.replace(tzinfo=dt.UTC)

@@ -1,0 +1,193 @@
+"""The models, credentials and settings of a LiteLLM database, as one configuration file."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.config.parse import read_files
+from gateway.compat.litellm.config.reader import File, Mistake, Node
+from gateway.compat.litellm.config.rows import Config
+from gateway.compat.litellm.config.upload import (
+    import_config,
+    open_environment,
+    resolve_own_variables,
+)
+from gateway.compat.litellm.database.sealed_values import SaltKey, SealedError, is_sealed
+from gateway.compat.litellm.database.source import Row, Tables
+from gateway.models import Alias, Route
+
+NAME = "LiteLLM database"
+_SETTINGS = ("router_settings", "litellm_settings")
+_NEEDS_KEY = "encrypted: set LITELLM_SALT_KEY, or LITELLM_MASTER_KEY if the proxy had no salt key"
+_UNCHANGED = "was not created by this file"
+
+
+def import_models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> None:
+    """Add the providers, models and routes that do not exist yet."""
+    config = _read(_sections(tables, salt_key, report), report)
+    if config is None:
+        return
+    existing = set(
+        Route.objects.filter(name__in=list(config.routes)).values_list("name", flat=True)
+    )
+    report.count("routes", "existing", len(existing))
+    for name in existing:
+        del config.routes[name]
+    taken = Alias.objects.filter(pattern__in=list(config.aliases))
+    for pattern in taken.values_list("pattern", flat=True):
+        del config.aliases[pattern]
+    _drop_unused(config)
+    for kind, values in (
+        ("providers", config.providers),
+        ("models", config.models),
+        ("routes", config.routes),
+        ("aliases", config.aliases),
+        ("settings", config.settings),
+    ):
+        report.count(kind, "added", len(values))
+    for note in [*config.notes, *(n for n in import_config(config) if _UNCHANGED not in n)]:
+        subject, _, text = note.partition(":0: ")
+        if subject.removeprefix("model ") not in existing:
+            report.note(*((subject, text) if text else ("", note)))
+
+
+def access_groups(tables: Tables) -> dict[str, list[str]]:
+    """The names of the models in each access group."""
+    groups: dict[str, list[str]] = {}
+    for row in tables.of("ProxyModelTable"):
+        for group in _object(row.get("model_info")).get("access_groups") or ():
+            groups.setdefault(str(group), []).append(row["model_name"])
+    return groups
+
+
+def _read(sections: dict[str, Node], report: ImportReport) -> Config | None:
+    """The configuration; without the settings, if one of them is invalid."""
+    for names in (list(sections), [name for name in sections if name not in _SETTINGS]):
+        root = Node(value={name: sections[name] for name in names}, file=NAME, line=0)
+        environment = open_environment()
+        try:
+            config = read_files(NAME, [File(root, [])], environment)
+        except Mistake as mistake:
+            subject, _, _ = mistake.location.partition(":0")
+            report.leave_out("settings", subject, f"{mistake.field}: {mistake.why}")
+            continue
+        return resolve_own_variables(config)
+    return None
+
+
+def _sections(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> dict[str, Node]:
+    sections = {
+        "model_list": Node(value=tuple(_models(tables, salt_key, report)), file=NAME, line=0),
+        "credential_list": Node(
+            value=tuple(_credentials(tables, salt_key, report)), file=NAME, line=0
+        ),
+    }
+    for row in tables.of("Config"):
+        name, value = row["param_name"], _object(row.get("param_value"))
+        if name in _SETTINGS and value:
+            sections[name] = _node(value, name)
+        elif name == "environment_variables" and value:
+            variables = _decrypted(value, salt_key, "environment_variables", "settings", report)
+            if variables is not None:
+                sections[name] = _node(variables, name)
+        elif value:
+            report.note(f"setting {name}", "is not read from the database")
+    return sections
+
+
+def _models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
+    entries = []
+    for row in tables.of("ProxyModelTable"):
+        subject = f"model {row['model_name']}"
+        info = _object(row.get("model_info"))
+        if row.get("blocked"):
+            report.leave_out("models", subject, "it is blocked")
+        elif info.get("team_id"):
+            report.leave_out("models", subject, "it belongs to one team; routes are for all")
+        else:
+            params = _decrypted(_object(row["litellm_params"]), salt_key, subject, "models", report)
+            if params is not None:
+                entry = {"model_name": row["model_name"], "litellm_params": params}
+                facts = {n: v for n, v in info.items() if n not in _IDENTITY and v is not None}
+                entries.append(_node({**entry, "model_info": facts}, subject))
+    return entries
+
+
+# Facts of `model_info` that only LiteLLM's own pages use.
+_IDENTITY = frozenset(
+    {
+        *("id", "db_model", "created_at", "created_by", "updated_at", "updated_by"),
+        *("access_groups", "access_via_team_ids", "direct_access", "key", "blocked"),
+        "team_public_model_name",
+    }
+)
+
+
+def _credentials(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> list[Node]:
+    entries = []
+    for row in tables.of("CredentialsTable"):
+        name = row["credential_name"]
+        values = _decrypted(
+            _object(row["credential_values"]), salt_key, f"credential {name}", "credentials", report
+        )
+        if values is not None:
+            entry = {"credential_name": name, "credential_values": values}
+            entries.append(_node(entry, f"credential {name}"))
+    return entries
+
+
+def _decrypted(
+    values: Row, salt_key: SaltKey | None, subject: str, kind: str, report: ImportReport
+) -> Row | None:
+    """The values in clear; None, and reported, if they cannot be decrypted."""
+    if salt_key is None:
+        if any(is_sealed(value) for value in values.values()):
+            report.leave_out(kind, subject, _NEEDS_KEY)
+            return None
+        return values
+    try:
+        decrypted: Row = salt_key.decrypt_all(values)
+    except SealedError as error:
+        report.leave_out(kind, subject, str(error))
+        return None
+    return decrypted
+
+
+def _drop_unused(config: Config) -> None:
+    """Remove the models and providers of routes that were removed."""
+    targets = [target for route in config.routes.values() for target in route.targets]
+    used = {(target.provider, target.model) for target in targets}
+    config.models = {key: model for key, model in config.models.items() if key in used}
+    providers = {provider for provider, _ in used}
+    config.providers = {
+        name: row for name, row in config.providers.items() if row.identity in providers
+    }
+    config.aliases = {
+        pattern: alias for pattern, alias in config.aliases.items() if alias.route in config.routes
+    }
+
+
+def _object(value: Any) -> Row:
+    """A JSON object, which some versions store as text."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _node(value: Any, file: str, path: str = "") -> Node:
+    """Plain data as a node of the configuration reader; `file` names the row."""
+    if isinstance(value, dict):
+        below: Any = {
+            str(name): _node(item, file, f"{path}.{name}" if path else str(name))
+            for name, item in value.items()
+        }
+    elif isinstance(value, list):
+        below = tuple(_node(item, file, f"{path}[{place}]") for place, item in enumerate(value))
+    else:
+        below = value
+    return Node(value=below, file=file, line=0, path=path, raw=str(value))

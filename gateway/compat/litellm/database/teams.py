@@ -1,0 +1,132 @@
+"""Organizations, teams, projects and users with budgets become teams.
+
+organization -> team; team -> team, or project of its organization
+project -> project of its team
+user with a budget or limits -> team of the user's keys that are in no team
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.database.amounts import has_amounts, set_amounts
+from gateway.compat.litellm.database.source import Row, Tables
+from gateway.models import Source, Team
+
+_MAX_NAME = 200
+
+
+class Teams(msgspec.Struct, kw_only=True):
+    """The teams of an import, by the identifiers of LiteLLM's rows."""
+
+    teams: dict[str, Team] = {}
+    projects: dict[str, Team] = {}
+    organizations: dict[str, Team] = {}
+    users: dict[str, Team] = {}
+    names: set[str] = set()
+
+    def of_key(self, key: Row) -> Team | None:
+        """The team that a key joins."""
+        project = self.projects.get(key.get("project_id") or "")
+        team = self.teams.get(key.get("team_id") or "")
+        if project is not None or team is not None:
+            return project or team
+        user = self.users.get(key.get("user_id") or "")
+        return user or self.organizations.get(key.get("organization_id") or "")
+
+
+def import_teams(tables: Tables, report: ImportReport) -> Teams:
+    """Add the teams that do not exist yet; return all of them."""
+    return _Import(tables, report).run()
+
+
+class _Import:
+    def __init__(self, tables: Tables, report: ImportReport) -> None:
+        self._tables = tables
+        self._report = report
+        self._budgets = tables.by("BudgetTable", "budget_id")
+        self._existing = {
+            row.source_ref: row
+            for row in Team.objects.select_related("parent")
+            if row.source_ref.startswith("LiteLLM ")
+        }
+        self._teams = Teams(names=set(Team.objects.values_list("name", flat=True)))
+
+    def run(self) -> Teams:
+        with_projects = {row.get("team_id") for row in self._tables.of("ProjectTable")}
+        for row in self._tables.of("OrganizationTable"):
+            ref = row["organization_id"]
+            name = row.get("organization_alias") or ref
+            self._teams.organizations[ref] = self._team("organization", ref, name, row)
+        for row in self._tables.of("TeamTable"):
+            self._add_team(row, has_projects=row["team_id"] in with_projects)
+        for row in self._tables.of("ProjectTable"):
+            ref = row["project_id"]
+            parent = self._teams.teams.get(row.get("team_id") or "")
+            name = row.get("project_alias") or ref
+            self._teams.projects[ref] = self._team("project", ref, name, row, parent)
+        for row in self._tables.of("UserTable"):
+            if has_amounts(row, None) and self._has_own_keys(row["user_id"]):
+                name = f"user {row['user_id']}"
+                self._teams.users[row["user_id"]] = self._team("user", row["user_id"], name, row)
+        return self._teams
+
+    def _add_team(self, row: Row, *, has_projects: bool) -> None:
+        ref = row["team_id"]
+        parent = self._teams.organizations.get(row.get("organization_id") or "")
+        subject = f"team {row.get('team_alias') or ref}"
+        if parent is not None and has_projects:
+            self._report.note(
+                subject, "has projects, so its organization's budget and limits do not apply to it"
+            )
+            parent = None
+        self._teams.teams[ref] = self._team("team", ref, row.get("team_alias") or ref, row, parent)
+        if row.get("model_id") is not None:
+            self._report.note(subject, "model aliases of a team are not carried over")
+        for column in ("router_settings", "policies", "access_group_ids", "object_permission_id"):
+            if row.get(column):
+                self._report.note(subject, f"{column} is not carried over")
+
+    def _team(self, kind: str, ref: str, name: str, row: Row, parent: Team | None = None) -> Team:
+        source_ref = f"LiteLLM {kind} {ref}"[:300]
+        subject = f"{kind} {name}"
+        if (existing := self._existing.get(source_ref)) is not None:
+            self._report.count("teams", "existing")
+            return existing
+        team = Team(
+            name=self._free_name(name, ref, subject),
+            parent=parent,
+            source=Source.DATABASE,
+            source_ref=source_ref,
+        )
+        shared = self._budgets.get(row.get("budget_id") or "")
+        set_amounts(team, row, shared, subject, self._report)
+        team.save()
+        self._report.count("teams", "added")
+        return team
+
+    def _free_name(self, name: str, ref: str, subject: str) -> str:
+        """The name, or one with the identifier if another team has it."""
+        wanted = name.replace("\0", "").strip()[:_MAX_NAME] or ref
+        free, number = wanted, 8
+        while free in self._teams.names:
+            free, number = f"{wanted[: _MAX_NAME - 50]} ({ref[:number]})", number + 8
+        if free != name:
+            self._report.note(subject, f"is named `{free}` here")
+        self._teams.names.add(free)
+        return free
+
+    def _has_own_keys(self, user_id: str) -> bool:
+        return any(
+            key.get("user_id") == user_id and not key.get("team_id")
+            for key in self._tables.of("VerificationToken")
+        )
+
+
+def blocked_ids(tables: Tables) -> set[Any]:
+    """The identifiers of teams and projects that are blocked."""
+    teams = {row["team_id"] for row in tables.of("TeamTable") if row.get("blocked")}
+    return teams | {row["project_id"] for row in tables.of("ProjectTable") if row.get("blocked")}

@@ -1,0 +1,168 @@
+"""Spend by day, key and model, added to the hourly roll-ups so that budgets continue.
+
+A day's usage stands in its first hour (UTC). Its `provider` begins with `litellm/`, which no
+provider here does, so that a second import finds and corrects these rows and no others.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.database.amounts import window_of
+from gateway.compat.litellm.database.keys import PREFIX, public_prefix
+from gateway.compat.litellm.database.source import Row, Tables
+from gateway.models import ApiKey, UsageHour
+from gateway.routing.limits import window_start
+from gateway.usage_querysets import IMPORTED, UNITS
+
+MARK = f"litellm{IMPORTED}"
+_BATCH = 1000
+_MAX_UNITS = 2**62
+# Differences below this come from rounding.
+_LEAST_USD = Decimal("0.0001")
+Name = tuple[Any, ...]
+
+
+def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) -> None:
+    """Write the usage of each day; an unchanged row is not written."""
+    sums: dict[Name, list[int]] = {}
+    for row in tables.usage:
+        name = _name(row, keys)
+        if name is None:
+            report.count("days of usage", "left out")
+            continue
+        _add(sums, name, _counts(row))
+    for name, units in _remainders(tables, keys, report):
+        _add(sums, name, [0] * 10 + [units, units])
+    _write(sums, report)
+    for table, what in (
+        ("DailyTagSpend", "spend by tag"),
+        ("DailyEndUserSpend", "spend by end user"),
+        ("SpendLogs", "the log of requests"),
+    ):
+        if number := tables.counts.get(table):
+            report.note("", f"{what} is not carried over ({number} rows)")
+
+
+def _name(row: Row, keys: dict[str, ApiKey]) -> Name | None:
+    try:
+        day = dt.datetime.fromisoformat(row["date"]).replace(tzinfo=dt.UTC)
+    except ValueError:
+        return None
+    key = keys.get(row["api_key"])
+    return (
+        day.replace(hour=0, minute=0, second=0, microsecond=0),
+        key.pk if key is not None else 0,
+        public_prefix(row["api_key"]) if key is not None else PREFIX + "other",
+        _text(row["model_group"], 200),
+        _text(MARK + row["custom_llm_provider"], 63),
+        _text(row["model"], 200),
+    )
+
+
+def _counts(row: Row) -> list[int]:
+    cache_read, cache_write = (
+        int(row["cache_read_input_tokens"]),
+        int(row["cache_creation_input_tokens"]),
+    )
+    units = _units(Decimal(str(row["spend"])))
+    return [
+        int(row["api_requests"]),
+        int(row["failed_requests"]),
+        0,
+        max(int(row["prompt_tokens"]) - cache_read - cache_write, 0),
+        cache_read,
+        cache_write,
+        int(row["completion_tokens"]),
+        0,
+        int(row["successful_requests"]),
+        0,
+        units,
+        units,
+    ]
+
+
+def _remainders(
+    tables: Tables, keys: dict[str, ApiKey], report: ImportReport
+) -> Iterator[tuple[Name, int]]:
+    """What the counter of a budget has and its days do not, as usage of the window's start."""
+    now = timezone.now()
+    days: dict[str, list[tuple[str, Decimal]]] = {}
+    for row in tables.usage:
+        days.setdefault(row["api_key"], []).append((row["date"], Decimal(str(row["spend"]))))
+    budgets = tables.by("BudgetTable", "budget_id")
+    for key in tables.of("VerificationToken"):
+        held = keys.get(key["token"])
+        values = {**budgets.get(key.get("budget_id") or "", {}), **_not_null(key)}
+        window = window_of(values.get("budget_duration"))
+        if held is None or values.get("max_budget") is None or window is None:
+            continue
+        since = window_start(now.timestamp(), window[0])
+        resets = key.get("budget_reset_at")
+        if since is not None and (resets is None or resets.replace(tzinfo=dt.UTC) <= now):
+            continue  # the counter is of an earlier window
+        first = since.date().isoformat() if since is not None else ""
+        recorded = sum(
+            (usd for date, usd in days.get(key["token"], ()) if date >= first), Decimal(0)
+        )
+        missing = Decimal(str(key.get("spend") or 0)) - recorded
+        if missing < -_LEAST_USD:
+            report.note(
+                f"key {held.name}",
+                "its days add up to more than its counter, which was reset: the days count here",
+            )
+        elif missing > _LEAST_USD:
+            start = since or key.get("created_at") or now
+            hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
+            yield (hour, held.pk, public_prefix(key["token"]), "", MARK, ""), _units(missing)
+
+
+def _write(sums: dict[Name, list[int]], report: ImportReport) -> None:
+    stored = {
+        tuple(row[: len(UsageHour.KEYS)]): list(row[len(UsageHour.KEYS) :])
+        for row in UsageHour.objects.filter(provider__startswith=MARK).values_list(
+            *UsageHour.KEYS, *UsageHour.SUMS
+        )
+    }
+    new = [name for name in sums if name not in stored]
+    changed = [name for name in sums if name in stored and stored[name] != sums[name]]
+    UsageHour.objects.bulk_create(
+        [
+            UsageHour(
+                **dict(zip(UsageHour.KEYS, name, strict=True)),
+                **dict(zip(UsageHour.SUMS, sums[name], strict=True)),
+            )
+            for name in [*new, *changed]
+        ],
+        batch_size=_BATCH,
+        update_conflicts=True,
+        unique_fields=list(UsageHour.KEYS),
+        update_fields=list(UsageHour.SUMS),
+    )
+    report.count("days of usage", "added", len(new))
+    report.count("days of usage", "existing", len(sums) - len(new))
+    if changed:
+        report.note("", f"{len(changed)} days of usage were brought up to date")
+
+
+def _add(sums: dict[Name, list[int]], name: Name, counts: list[int]) -> None:
+    before = sums.get(name)
+    sums[name] = counts if before is None else [a + b for a, b in zip(before, counts, strict=True)]
+
+
+def _units(usd: Decimal) -> int:
+    return max(min(int((usd * UNITS).to_integral_value()), _MAX_UNITS), 0)
+
+
+def _not_null(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _text(value: str, length: int) -> str:
+    return value.replace("\0", "")[:length]

@@ -1,0 +1,257 @@
+"""Import of a LiteLLM proxy's database: keys stay valid, budgets continue, nothing is doubled."""
+
+from __future__ import annotations
+
+import datetime as dt
+import importlib.util
+from collections.abc import Iterator
+from decimal import Decimal
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.utils import timezone
+
+from gateway import store
+from gateway.compat.litellm.database.sealed_values import SaltKey, SealedError
+from gateway.compat.litellm.database.source import SourceError, split_url
+from gateway.models import Alias, ApiKey, Provider, Registry, Route, Team, UsageHour
+from gateway.routing.snapshot import ApiKey as Key
+from gateway.store import usage
+from tests.litellm.proxy_database import (
+    GCM_KEY,
+    MASTER_KEY,
+    PROVIDER_KEY,
+    SALT_KEY,
+    SEALED_BY_GCM,
+    SEALED_KEY,
+    SEALED_MODEL,
+    fill,
+    hash_token,
+    insert,
+    new_database,
+)
+
+pytestmark = [pytest.mark.django_db, pytest.mark.postgres]
+
+Proxy = tuple[str, psycopg.Connection[Any]]
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with new_database() as (url, connection):
+        fill(connection, timezone.now())
+        yield url, connection
+
+
+@pytest.fixture(autouse=True)
+def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_SALT_KEY", SALT_KEY)
+    monkeypatch.setenv("LITELLM_MASTER_KEY", MASTER_KEY)
+
+
+def imported(url: str, *options: str) -> str:
+    out = StringIO()
+    call_command("import_litellm", url, *options, stdout=out)
+    return out.getvalue()
+
+
+def key_of(token: str) -> Key | None:
+    return store.find_key(store.load_snapshot(), token)
+
+
+def held(token: str) -> Key:
+    key = key_of(token)
+    assert key is not None
+    return key
+
+
+def test_clients_keep_their_keys(proxy: Proxy) -> None:
+    report = imported(proxy[0])
+    key = held("sk-ci")
+    assert (key.name, key.routes, key.tags) == ("ci", ("smart",), ("batch",))
+    assert (key.budget.month_usd, key.limits.requests_per_minute) == (Decimal(20), 60)
+    assert (key.limits.tokens_per_minute, key.limits.concurrency) == (5000, 3)
+    assert key.expires_at == pytest.approx(timezone.now().timestamp() + 3 * 86_400, abs=60)
+    # Its hash is no key, nor is another key accepted.
+    assert key_of(hash_token("sk-ci")) is None
+    assert key_of("sk-CI") is None
+    assert [key_of(token) for token in ("sk-off", "sk-zero", "sk-t2", "sk-ui")] == [None] * 4
+    assert key_of(MASTER_KEY) is None
+    assert ApiKey.objects.filter(name__in=["off", "zero", "t2"], revoked_at=None).count() == 0
+    assert "key zero: rpm_limit 0 rejects every request" in report
+    assert "key ci: metadata.model_rpm_limit is not carried over" in report
+
+
+def test_models_of_teams_and_users_and_aliases_apply(proxy: Proxy) -> None:
+    report = imported(proxy[0])
+    assert held("sk-old").routes == ("no-default-models",)  # bob may use `fast` only
+    assert "key old: may use no model" in report
+    assert Alias.objects.get(pattern="gpt-4").route.name == "smart"
+
+
+def test_teams_keep_their_budgets(proxy: Proxy) -> None:
+    report = imported(proxy[0])
+    team = held("sk-ci").team
+    assert team is not None
+    assert (team.name, team.budget.week_usd) == ("search", Decimal(50))
+    assert team.limits.tokens_per_minute == 100_000
+    assert team.parent is not None
+    assert (team.parent.name, team.parent.budget.month_usd) == ("Acme", Decimal(1000))
+    assert Team.objects.filter(name="search (t2-other)").exists()
+    assert "team search: is named `search (t2-other)` here" in report
+    # A user's budget is for the keys that are in no team.
+    own = held("sk-ann")
+    assert own.team is not None
+    assert (own.team.name, own.team.budget.month_usd) == ("user ann", Decimal(9))
+    assert (own.limits.requests_per_minute, own.budget.total_usd) == (7, Decimal(2))
+
+
+def test_spend_continues(proxy: Proxy) -> None:
+    imported(proxy[0])
+    snapshot = store.load_snapshot()
+    spent = {name: units for name, _, units in store.recorded_spend(snapshot)}
+    ci, ann = held("sk-ci"), held("sk-ann")
+    # LiteLLM's counter has half a dollar more than the days.
+    assert spent[f"key:{ci.id}/usd/month"] == 3_500_000_000_0
+    assert spent[f"key:{ann.id}/usd/total"] == 1_250_000_000_0
+    totals = UsageHour.objects.filter(key_id=ci.id, route="smart").totals()
+    assert (totals.requests, totals.errors, totals.prompt_tokens) == (10, 2, 200)
+    assert UsageHour.objects.filter(key_id=0).totals().cost == Decimal(4)
+
+
+def test_models_are_decrypted(proxy: Proxy) -> None:
+    report = imported(proxy[0])
+    provider = Provider.objects.get(models__name="gpt-4o")
+    assert (provider.preset, store.credential_of(provider)) == ("openai", PROVIDER_KEY)
+    assert Route.objects.get(name="smart").targets.get().model.name == "gpt-4o"
+    assert PROVIDER_KEY not in report
+    assert SALT_KEY not in report
+
+
+def test_a_second_import_changes_nothing(proxy: Proxy) -> None:
+    imported(proxy[0])
+    version = Registry.objects.version()
+    rows = list(UsageHour.objects.order_by("pk").values())
+    again = imported(proxy[0])
+    assert Registry.objects.version() == version
+    assert list(UsageHour.objects.order_by("pk").values()) == rows
+    table = again.partition("\n\n")[0].splitlines()[1:]
+    assert {line.split()[-3] for line in table} == {"0"}
+    assert len(table) == 8
+
+
+def test_a_second_import_adds_what_is_new(proxy: Proxy) -> None:
+    url, connection = proxy
+    imported(url)
+    Team.objects.filter(name="search").update(name="finders")
+    ApiKey.objects.filter(name="ci").update(limit_rpm=1)
+    store.rotate_key(ApiKey.objects.get(name="ci"), grace=dt.timedelta(hours=1))
+    insert(connection, "VerificationToken", token=hash_token("sk-new"), key_alias="ci", models=[])
+    connection.execute('UPDATE "LiteLLM_DailyUserSpend" SET spend = 2.5 WHERE id = %s', ("d0",))
+    connection.execute("UPDATE \"LiteLLM_VerificationToken\" SET spend = 4 WHERE key_alias = 'ci'")
+    report = imported(url)
+    assert held("sk-new").name.startswith("ci (litellm-")
+    assert "is named `ci (litellm-" in report
+    assert held("sk-ci").limits.requests_per_minute == 1
+    assert Team.objects.filter(name="search").count() == 0
+    key = ApiKey.objects.get(name="ci")
+    assert UsageHour.objects.filter(key_id=key.pk).totals().cost == Decimal(4)
+
+
+def test_a_dry_run_imports_nothing(proxy: Proxy) -> None:
+    report = imported(proxy[0], "--dry-run")
+    assert "nothing was imported" in report
+    assert "team search: is named" in report
+    counts = [table.objects.count() for table in (ApiKey, Team, Route, Provider, UsageHour)]
+    assert counts == [0] * 5
+
+
+@pytest.mark.parametrize(
+    ("salt_key", "why"),
+    [("", "encrypted: set LITELLM_SALT_KEY"), ("wrong", "cannot be decrypted with this key")],
+)
+def test_without_the_salt_key_only_models_are_left_out(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch, salt_key: str, why: str
+) -> None:
+    monkeypatch.setenv("LITELLM_SALT_KEY", salt_key)
+    monkeypatch.delenv("LITELLM_MASTER_KEY")
+    report = imported(proxy[0])
+    assert f"model smart: left out: {why}" in report.replace("it cannot", "cannot")
+    assert not Route.objects.exists()
+    assert held("sk-ci").routes == ("smart",)
+    assert "key ci: the model smart does not exist here yet" in report
+
+
+def test_rolled_up_hours_keep_imported_usage(proxy: Proxy) -> None:
+    imported(proxy[0])
+    before = UsageHour.objects.totals()
+    usage.rebuild()
+    assert UsageHour.objects.totals() == before
+
+
+def test_keys_are_found_by_their_hash(proxy: Proxy, settings: Any) -> None:
+    settings.MASTER_KEY = "master-key-0123456789-abcdef"
+    imported(proxy[0])
+    api = Client(headers={"authorization": f"Bearer {settings.MASTER_KEY}"})
+    for name in ("sk-ci", hash_token("sk-ci")):
+        info = api.get("/key/info", {"key": name}).json()["info"]
+        assert (info["key_alias"], info["spend"], info["max_budget"]) == ("ci", 3.5, 20.0)
+    own = Client(headers={"authorization": "Bearer sk-ci"}).get("/key/info")
+    assert own.json()["info"]["key_alias"] == "ci"
+
+
+def test_another_database_is_refused_without_its_password() -> None:
+    with new_database("SELECT 1") as (url, _):
+        with pytest.raises(CommandError, match="this is no database of a LiteLLM proxy"):
+            imported(url)
+        wrong = url.replace("postgres@", "nobody:secret-word@")
+        with pytest.raises(CommandError) as refusal:
+            imported(wrong)
+    assert "secret-word" not in str(refusal.value)
+    with pytest.raises(CommandError, match="postgresql://USER"):
+        imported("mysql://root@127.0.0.1/litellm")
+
+
+def test_parameters_of_prisma_are_left_out_of_the_url() -> None:
+    url = "postgresql://u:p%40@h:5432/db?schema=llm&connection_limit=5&sslmode=require"
+    assert split_url(url) == ("postgresql://u:p%40@h:5432/db?sslmode=require", "llm")
+    with pytest.raises(SourceError):
+        split_url("sqlite:///x")
+
+
+def test_values_are_opened_as_litellm_seals_them() -> None:
+    salt = SaltKey(SALT_KEY)
+    assert salt.decrypt(SEALED_MODEL) == "openai/gpt-4o"
+    assert salt.decrypt(SEALED_KEY) == PROVIDER_KEY
+    assert salt.decrypt(SEALED_BY_GCM) == GCM_KEY
+    for text in ("openai/gpt-4o", "os.environ/KEY", "", "us-east-1", "2024-06-01"):
+        assert salt.decrypt(text) == text
+    for sealed in (SEALED_MODEL, SEALED_BY_GCM):
+        with pytest.raises(SealedError):
+            SaltKey("other").decrypt(sealed)
+        damaged = sealed[:20] + ("A" if sealed[20] != "A" else "B") + sealed[21:]
+        with pytest.raises(SealedError):
+            salt.decrypt(damaged)
+
+
+def test_a_database_made_by_litellms_own_migrations() -> None:
+    spec = importlib.util.find_spec("litellm_proxy_extras")
+    if spec is None or not spec.submodule_search_locations:
+        pytest.skip("litellm-proxy-extras is not installed; it is in the group `dev`")
+    folder = Path(spec.submodule_search_locations[0]) / "migrations"
+    files = sorted(folder.glob("*/migration.sql"))
+    statements = ";\n".join(file.read_text(encoding="utf-8") for file in files)
+    # Together they are one transaction, in which indexes are not created concurrently.
+    statements = statements.replace(" CONCURRENTLY", "")
+    with new_database(statements) as (url, connection):
+        fill(connection, timezone.now())
+        report = imported(url)
+        assert held("sk-ci").routes == ("smart",)
+        assert held("sk-ann").team is not None
+        assert "cannot be read" not in report
+        assert "existing" in imported(url)
