@@ -354,3 +354,80 @@ def test_a_responses_clients_searches_are_reported_for_claude() -> None:
     out = translate.request("openai_responses", "anthropic", asked, {}, CLAUDE)
     assert ("input[1]", "dropped") in [(row["field"], row["action"]) for row in out["report"]]
     assert "server_tool_use" not in json.dumps(out["body"])
+
+
+# --- searches of Google's ------------------------------------------------------------------
+
+GROUNDED: Json = {
+    "responseId": "r1",
+    "modelVersion": "gemini-3.8-flash",
+    "candidates": [
+        {
+            "index": 0,
+            "content": {"role": "model", "parts": [{"text": "It is in Norway."}]},
+            "finishReason": "STOP",
+            "groundingMetadata": {
+                "webSearchQueries": ["Oslo", "Oslo country"],
+                "groundingChunks": [{"web": {"uri": URL, "title": "A"}}],
+                "groundingSupports": [
+                    {"segment": {"startIndex": 0, "endIndex": 16}, "groundingChunkIndices": [0]}
+                ],
+            },
+        }
+    ],
+    "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 4, "totalTokenCount": 7},
+}
+
+
+def grounded_for(client: str, stream: bool) -> Json:
+    """The response, or the last event of the stream with its usage, that a client gets."""
+    provider, half = DIALECTS["gemini"].provider, DIALECTS[client].client
+    found = provider.parse_response(GROUNDED, Traits(), None)
+    if not stream:
+        return half.render_response(found, EXCHANGE)[0]
+    renderer = half.stream_renderer(EXCHANGE)
+    parser = provider.stream_parser(Traits(), None)
+    frame = Frame("", json.dumps(GROUNDED).encode())
+    events = [*parser.feed(frame), *parser.close()]
+    return {"events": events_of(b"".join(map(renderer.feed, events)))}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_searches_of_googles_are_items_for_responses_clients(stream: bool) -> None:
+    body = grounded_for("openai_responses", stream)
+    output = body["events"][-1]["response"]["output"] if stream else body["output"]
+    said, first, second = output
+    assert [note["url"] for note in said["content"][0]["annotations"]] == [URL]
+    assert first["action"] == item("Oslo", URL)["action"]
+    assert second["action"] == item("Oslo country")["action"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_searches_of_googles_are_blocks_and_counted_for_messages_clients(stream: bool) -> None:
+    body = grounded_for("anthropic_messages", stream)
+    if stream:
+        starts = [e for e in body["events"] if e["type"] == "content_block_start"]
+        kinds = [e["content_block"]["type"] for e in starts]
+        (usage,) = [e["usage"] for e in body["events"] if e["type"] == "message_delta"]
+    else:
+        kinds, usage = [block["type"] for block in body["content"]], body["usage"]
+    assert kinds == ["text", *["server_tool_use", "web_search_tool_result"] * 2]
+    assert usage["server_tool_use"] == {"web_search_requests": 2}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("source", ["anthropic_messages", "openai_responses"])
+def test_searches_of_others_are_queries_for_googles_clients(source: str, stream: bool) -> None:
+    provider, client = DIALECTS[source].provider, DIALECTS["gemini"].client
+    if source == "anthropic_messages":
+        body = message(asks(), finds(1, URL), SAYS)
+    else:
+        body = {"id": "r", "object": "response", "status": "completed", "output": [SEARCHED, SAID]}
+    found = provider.parse_response(body, Traits(), None)
+    if stream:
+        renderer = client.stream_renderer(EXCHANGE)
+        sent = events_of(b"".join(map(renderer.feed, unfold_response(found))).replace(b"\r", b""))
+        candidate = sent[-1]["candidates"][0]
+    else:
+        candidate = client.render_response(found, EXCHANGE)[0]["candidates"][0]
+    assert candidate["groundingMetadata"] == {"webSearchQueries": ["Oslo"]}

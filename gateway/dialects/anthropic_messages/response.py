@@ -157,7 +157,7 @@ def render_response(
     content: list[Json] = []
     for index, part in enumerate(_drop_duplicate_signatures(response.parts)):
         content += _render_part(part, f"content[{index}]", context, report)
-    usage = render_usage(response.usage)
+    usage = count_searches(render_usage(response.usage), content)
     if (tier := render_service_tier(response.service_tier)) is not None:
         usage["service_tier"] = tier
     refused = any(isinstance(part, Refusal) for part in response.parts)
@@ -445,6 +445,18 @@ def render_usage(usage: Usage | None) -> Json:
         if isinstance(value := usage.native.get(name), kind):
             out[name] = value
     return out
+
+
+def count_searches(usage: Json, content: list[Json]) -> Json:
+    """The `usage` with the number of searches in the content, unless it has a number."""
+    searches = sum(map(_is_search, content))
+    if not searches or "server_tool_use" in usage:
+        return usage
+    return {**usage, "server_tool_use": {"web_search_requests": searches}}
+
+
+def _is_search(block: Json) -> bool:
+    return block.get("type") == "server_tool_use" and block.get("name") == web_search.NAME
 
 
 def parse_service_tier(usage: Any) -> str | None:

@@ -32,6 +32,7 @@ from gateway.dialects.anthropic_messages.context import NAME, Json
 from gateway.dialects.anthropic_messages.errors import parse_error_payload, render_error_body
 from gateway.dialects.anthropic_messages.response import (
     citation_without_url,
+    count_searches,
     dropped_call_signature,
     merge_usage_fields,
     parse_extra_fields,
@@ -442,6 +443,7 @@ class MessagesStreamRenderer:
         self._last_reasoning_signature = ""  # the signature of the last reasoning block
         self._block_started = False
         self._has_refusal = False
+        self._searches: list[Json] = []
         self._ended = False
 
     def feed(self, event: Event) -> bytes:
@@ -539,6 +541,7 @@ class MessagesStreamRenderer:
         blocks = render_search_blocks(block.native)
         if not blocks:
             self.report.append(unsupported_part(f"content[{self._index}]", block.native))
+        self._searches += blocks
         return b"".join(self._render_complete_block(item) for item in blocks)
 
     def _render_complete_block(self, block: Json) -> bytes:
@@ -636,9 +639,9 @@ class MessagesStreamRenderer:
             return self._fail(malformed_output_error(finish))
         self._ended = True
         delta = render_finish(finish, has_refusal=self._has_refusal)
+        usage = count_searches(render_usage(self._usage), self._searches)
         return (
-            _render_event("message_delta", {"delta": delta, "usage": render_usage(self._usage)})
-            + _MESSAGE_STOP_EVENT
+            _render_event("message_delta", {"delta": delta, "usage": usage}) + _MESSAGE_STOP_EVENT
         )
 
     def _fail(self, error: Error) -> bytes:

@@ -35,6 +35,7 @@ from gateway.dialects.gemini.reasoning import is_gemini, render_signature
 from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
+from gateway.dialects.shared.web_search import read_call
 
 # --- a provider's response ------------------------------------------------------------------------
 
@@ -64,8 +65,12 @@ def render_candidate(
     """Renders one response as a candidate."""
     parts: list[Json] = []
     grounded_texts: list[GroundedText] = []
+    queries: list[str] = []
     bytes_before = 0
     for part_index, part in enumerate(response.parts):
+        if query := search_query(part):
+            queries.append(query)
+            continue
         parts += render_part(
             part, f"candidates[{index}].content.parts[{part_index}]", context, report
         )
@@ -77,7 +82,7 @@ def render_candidate(
             bytes_before += utf8_length(part.text)
     report_pause(response.finish, index, report)
     candidate: Json = {"content": {"role": "model", "parts": parts}}
-    candidate |= render_candidate_end(response, grounded_texts)
+    candidate |= render_candidate_end(response, grounded_texts, queries)
     if tokens := token_logprobs(response):
         candidate["logprobsResult"] = render_logprobs(tokens)
     return candidate | {"index": index, **response.extra.get(NAME, {}).get("candidate", {})}
@@ -90,12 +95,17 @@ def report_pause(finish: Finish, index: int, report: list[Adaptation]) -> None:
         report.append(approximated(f"candidates[{index}].finishReason", why))
 
 
-def render_candidate_end(response: Response, grounded_texts: list[GroundedText]) -> Json:
-    """Why a candidate ended, and what it is grounded in."""
+def render_candidate_end(
+    response: Response, grounded_texts: list[GroundedText], queries: list[str]
+) -> Json:
+    """Why a candidate ended, and what it is grounded in: sources and the queries of searches."""
     out: Json = {"finishReason": render_finish(response.finish)}
     if response.finish.explanation:
         out["finishMessage"] = response.finish.explanation
-    if (grounding := render_grounding(grounded_texts)) is not None:
+    grounding = render_grounding(grounded_texts) or {}
+    if queries:
+        grounding["webSearchQueries"] = queries
+    if grounding:
         out["groundingMetadata"] = grounding
     return out
 
@@ -179,6 +189,45 @@ _SOURCES = ("groundingMetadata", "citationMetadata", "urlContextMetadata")
 def extract_sources(candidate: Json) -> Json | None:
     """The source metadata of a candidate; None if it has none."""
     return {name: candidate[name] for name in _SOURCES if candidate.get(name)} or None
+
+
+class GroundingSearches:
+    """The searches of one response: their queries come with the sources, after the text."""
+
+    def __init__(self) -> None:
+        self._queries: dict[str, None] = {}
+        self._urls: dict[str, None] = {}
+
+    def add(self, metadata: Any) -> None:
+        """Add the searches in a `groundingMetadata`."""
+        if not isinstance(metadata, dict):
+            return
+        queries = list_or_empty(metadata.get("webSearchQueries"))
+        self._queries |= dict.fromkeys(q for q in queries if isinstance(q, str) and q)
+        for chunk in list_or_empty(metadata.get("groundingChunks")):
+            web = chunk.get("web") if isinstance(chunk, dict) else None
+            if isinstance(web, dict) and isinstance(web.get("uri"), str):
+                self._urls[web["uri"]] = None
+
+    def items(self, response_id: str) -> list[Json]:
+        """The searches as parts that other dialects read; Google lists all sources together."""
+        items: list[Json] = []
+        for number, query in enumerate(self._queries):
+            action: Json = {"type": "search", "query": query, "queries": [query]}
+            if not items:
+                action["sources"] = [{"type": "url", "url": url} for url in self._urls]
+            item_id = f"ws_{response_id}_{number}"
+            items.append({"type": _SEARCH, "id": item_id, "status": "completed", "action": action})
+        return items
+
+
+_SEARCH = "web_search_call"
+
+
+def search_query(part: Part) -> str:
+    """The query of a search that the provider ran; empty for any other part."""
+    search = read_call(part.data) if isinstance(part, Native) else None
+    return search.query if search is not None else ""
 
 
 def parse_citations(sources: Json, text: str) -> list[Citation]:

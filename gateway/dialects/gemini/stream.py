@@ -43,6 +43,7 @@ from gateway.dialects.gemini.errors import (
 )
 from gateway.dialects.gemini.response import (
     GroundedText,
+    GroundingSearches,
     extract_sources,
     parse_citations,
     parse_finish,
@@ -55,6 +56,7 @@ from gateway.dialects.gemini.response import (
     render_reasoning,
     render_usage,
     report_pause,
+    search_query,
     utf8_length,
 )
 from gateway.dialects.shared.fields import list_or_empty, string_or_empty
@@ -98,6 +100,7 @@ class GeminiStreamParser:
         self._open_text: list[str] = []
         self._pending_signature: Signature | None = None
         self._sources: Any = None  # sources of the open text, emitted when it ends
+        self._searches = GroundingSearches()
         self._usage: Json = {}
         self._finish_reason = ""
         self._finish_message: Any = None
@@ -159,6 +162,8 @@ class GeminiStreamParser:
             return self._fail(failure.error)
         events = self._end_block()
         self._ended = True
+        for data in self._searches.items(self._response_id):
+            events += [BlockStart(kind="native", dialect=NAME, native=data), BlockEnd()]
         usage = parse_usage(self._usage)
         if usage is not None:
             events.append(UsageUpdate(usage))
@@ -216,6 +221,7 @@ class GeminiStreamParser:
         if not all(isinstance(part, dict) for part in parts):
             raise bad_upstream("the upstream sent a part that is not an object")
         sources = extract_sources(candidate)
+        self._searches.add(candidate.get("groundingMetadata"))
         # Sources belong to the last text, which a signature next to it or after it may end.
         last_text_index = max(
             (n for n, part in enumerate(parts) if _is_answer_text(part)), default=-1
@@ -425,6 +431,7 @@ class GeminiStreamRenderer:
         self._folder = ResponseBuilder()
         self._usage: Usage | None = None
         self._grounded_texts: list[GroundedText] = []
+        self._queries: list[str] = []
         self._text_bytes = 0
         self._part_count = 0
 
@@ -484,6 +491,9 @@ class GeminiStreamRenderer:
             return b""
         if isinstance(part, Reasoning):
             return self._render_reasoning_signature(part)
+        if query := search_query(part):
+            self._queries.append(query)
+            return b""
         rendered_parts = render_part(part, path, self._context, self.report)
         return self._render_chunk(rendered_parts) if rendered_parts else b""
 
@@ -519,7 +529,7 @@ class GeminiStreamRenderer:
         report_pause(finish, 0, self.report)
         candidate: Json = {"content": {"role": "model", "parts": [{"text": ""}]}}
         candidate |= {
-            **render_candidate_end(Response(finish=finish), self._grounded_texts),
+            **render_candidate_end(Response(finish=finish), self._grounded_texts, self._queries),
             "index": 0,
         }
         body: Json = {"candidates": [candidate]}
