@@ -20,9 +20,10 @@ from gateway.compat.litellm.config.apply import apply
 from gateway.config import environment
 from gateway.database import deadline
 from gateway.management import configuration_file
-from gateway.management.start import hosts, master_key
+from gateway.management.start import hosts, local_model, master_key
 from gateway.management.start.banner import address, banner
 from gateway.management.start.bootstrap import ForeignDatabase, Started, prepare
+from gateway.management.start.environment_providers import FoundProvider
 from gateway.management.start.serve import Certificate, bind, serve
 from gateway.providers.network import environment_proxies
 from gateway.relay.upstream import tls
@@ -55,6 +56,11 @@ class Command(BaseCommand):
         parser.add_argument(
             "--ssl-keyfile", metavar="FILE", help="private key, if not in the certificate file"
         )
+        parser.add_argument(
+            "--local-model",
+            action="store_true",
+            help="serve a small language model on this machine; the first use installs it (130 MB)",
+        )
         # manage.py reads it, as the settings depend on it.
         parser.add_argument("--data-dir", help="data directory (default: var)")
 
@@ -72,9 +78,11 @@ class Command(BaseCommand):
         notes = configure(config, host)
         listener = bind(host, options["port"])
         port = listener.getsockname()[1]
+        local = self._start_local_model() if options["local_model"] else None
         try:
             _reach_database()
-            started, more = _prepare(config, dragoman_file, port)
+            found = local.provider if local is not None else None
+            started, more = _prepare(config, dragoman_file, port, found)
         except _DatabaseAway as away:
             started, more = Started(), [away.note]
         except (store.NewerDatabase, store.WrongSecrets, ForeignDatabase) as error:
@@ -98,6 +106,17 @@ class Command(BaseCommand):
             announce=announce,
             certificate=certificate,
         )
+
+    def _start_local_model(self) -> local_model.LocalModel:
+        """Install and start the local model. Raises CommandError."""
+        data_dir = Path(settings.DATA_DIR)
+        try:
+            if not local_model.is_installed(data_dir):
+                self.stdout.write("Installing the local model: 130 MB, only once.")
+                self.stdout.flush()
+            return local_model.start(local_model.install(data_dir))
+        except local_model.LocalModelError as error:
+            raise CommandError(str(error)) from None
 
 
 def _check_network() -> None:
@@ -238,14 +257,17 @@ def dragoman_format_file(path: str | None) -> Path | None:
 
 
 def _prepare(
-    config: litellm_config.Config | None, dragoman_file: Path | None, port: int
+    config: litellm_config.Config | None,
+    dragoman_file: Path | None,
+    port: int,
+    local_model: FoundProvider | None,
 ) -> tuple[Started, list[str]]:
     """Prepare the database and the registry; return the results and notes to print.
 
     Raises CommandError for an error in a file in Dragoman's format.
     """
     with audit.acting("up", "start"):
-        started = prepare(port)
+        started = prepare(port, local_model)
         notes = list(started.notes)
         notes += [*config.notes, *apply(config)] if config else []
         notes += apply_dragoman_file(dragoman_file) if dragoman_file else []

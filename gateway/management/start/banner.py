@@ -48,9 +48,9 @@ def _setup(started: Started) -> str:
 
 
 def curl(started: Started, base: str, *, open_mode: bool) -> str:
-    """Return a shell command that calls the demo provider."""
+    """Return a shell command that calls the example model."""
     key = started.first_key or ("anything" if open_mode else "$DRAGOMAN_API_KEY")
-    body = '{"model":"demo","messages":[{"role":"user","content":"Hello"}]}'
+    body = f'{{"model":"{started.example_model}","messages":[{{"role":"user","content":"Hello"}}]}}'
     return (
         f"curl {base}/v1/chat/completions -H 'Content-Type: application/json' "
         f"""-H "Authorization: Bearer {key}" -d '{body}'"""

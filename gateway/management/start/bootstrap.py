@@ -39,6 +39,7 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
         first_key, setup_token: only when they are new.
         admin_key_file: path of the management API's credential, if none is configured.
         environment_providers: providers that were found on this machine, and where.
+        example_model: the model of the example call.
         notes: what was found but could not be used.
     """
 
@@ -46,11 +47,14 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
     setup_token: str | None = None
     admin_key_file: str | None = None
     environment_providers: tuple[str, ...] = ()
+    example_model: str = DEMO
     notes: tuple[str, ...] = ()
 
 
-def prepare(port: int) -> Started:
+def prepare(port: int, local_model: FoundProvider | None = None) -> Started:
     """Create what is missing; `port` is the one that the gateway listens on.
+
+    `local_model` is the provider of `up --local-model`, which also gets a route.
 
     Raises NewerDatabase, WrongSecrets and ForeignDatabase.
     """
@@ -60,12 +64,17 @@ def prepare(port: int) -> Started:
     store.check_secrets()
     store.record_program()
     findings = find_environment(port)
+    if local_model is not None:
+        findings.providers.append(local_model)
     with transaction.atomic():
         ensure_demo()
         environment_providers = ensure_environment(findings)
+        if local_model is not None:
+            ensure_local_route(local_model)
         first_key = ensure_key()
     return Started(
         environment_providers=tuple(environment_providers),
+        example_model=local_model.name if local_model is not None else DEMO,
         first_key=first_key,
         setup_token=setup_token(),
         admin_key_file=admin_key_file(),
@@ -115,6 +124,16 @@ def ensure_demo() -> None:
     route, created = Route.objects.get_or_create(name=DEMO, defaults={"source": Source.BUILTIN})
     if created:
         Target.objects.create(route=route, model=models[DEMO], source=Source.BUILTIN)
+
+
+def ensure_local_route(local_model: FoundProvider) -> None:
+    """Create the route of the local model, unless there is one of its name."""
+    route, created = Route.objects.get_or_create(
+        name=local_model.name, defaults={"source": Source.ENVIRONMENT}
+    )
+    if created:
+        model = Model.objects.get(provider__name=local_model.name, name=local_model.models[0])
+        Target.objects.create(route=route, model=model, source=Source.ENVIRONMENT)
 
 
 def find_environment(port: int) -> Findings:
