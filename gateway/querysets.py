@@ -447,6 +447,15 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         )
         return {name: (calls, bad) for name, calls, bad in rows}
 
+    def served_from_cache(self, routes: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Responses of the response cache: `requests` and tokens by route, provider and model."""
+        prompt = ("input_tokens", "cache_read_tokens", "cache_write_tokens")
+        names = (*prompt, "output_tokens", "reasoning_tokens")
+        sums = {name: models.Sum(name, default=0) for name in names}
+        rows = self.filter(route__in=routes, cache__in=("hit", "semantic")).order_by()
+        summed = rows.values("route", "provider", "model")
+        yield from summed.annotate(requests=models.Count("pk"), **sums)
+
     def failed(self) -> Self:
         """Rows that did not succeed, using the partial index of those."""
         return self.filter(outcome__in=("error", "cut", "client_closed")).exclude(outcome="ok")

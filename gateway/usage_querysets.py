@@ -223,6 +223,12 @@ class UsageHourQuerySet(HourQuerySet[Row]):
             start = datetime.fromisoformat(f"{row['step']}-01"[:10]).replace(tzinfo=UTC)
             yield start, tuple(row[name] for name in names), _totals(row)
 
+    def by_target_without_checks(self) -> dict[tuple[str, str, str], Totals]:
+        """Totals by (requested route, provider, model), without the gateway's health checks."""
+        rows = self.exclude(key_prefix=HEALTH_CHECK_KEY).order_by()
+        summed = rows.values("route", "provider", "model").annotate(**self._sums())
+        return {(row["route"], row["provider"], row["model"]): _totals(row) for row in summed}
+
     def cost_by_provider(self) -> dict[str, int]:
         """The cost of each provider, in units."""
         rows = self.exclude(provider="").order_by().values_list("provider")

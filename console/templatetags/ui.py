@@ -128,6 +128,14 @@ def percent(value: float | None) -> str:
 
 
 @register.filter
+def more_percent(value: float | None) -> str:
+    """A relative difference as a percentage with its sign: 0.25 is `+25 %`."""
+    if value is None:
+        return UNKNOWN
+    return f"{'+' if value > 0 else '-' if value < 0 else ''}{percent(abs(value))}"
+
+
+@register.filter
 def ago(moment: dt.datetime | None) -> SafeString | str:
     """How long ago, with the exact time as the title."""
     if moment is None:

@@ -14,10 +14,13 @@ from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Query, Router, Schema
 
+from gateway.accounting.what_if import MAX_CANDIDATES, candidate, what_if
+from gateway.accounting.what_if import Line as WhatIfLine
 from gateway.api.auth import Reader
 from gateway.api.failures import failure
 from gateway.api.pages import page
 from gateway.models import ApiKey, EndUserHour, Team, UsageHour
+from gateway.store import load_snapshot
 from gateway.usage_querysets import Totals, sum_totals
 
 router = Router(tags=["usage"])
@@ -81,6 +84,68 @@ class UsagePage(Schema):
     next: int | None
 
 
+class WhatIfFilters(Schema):
+    """The period, as of `/usage`, and `models`: one to five `provider/model` separated by commas.
+
+    A model need not be registered: one in the price list of a provider or preset will do.
+    """
+
+    models: str
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    cursor: int = 0
+    limit: int = 200
+
+
+class WhatIfModel(Schema):
+    """A model to compare with, and what all usage of the period would have cost on it.
+
+    Attributes:
+        cost: US dollars; null if a price is unknown.
+        difference: compared with the actual cost; null if either is not known completely.
+        price_source: origin of the price; empty if it is unknown.
+    """
+
+    name: str
+    cost: Decimal | None
+    difference: Decimal | None
+    price_source: str
+
+
+class WhatIfOut(Schema):
+    """Usage of a route and a model. Costs are in US dollars, without markups.
+
+    Attributes:
+        model: `provider/model`; empty for requests that no target answered.
+        cost: the actual cost, as far as known; null if no price is known.
+        estimates: by the name of the other model; null if a price is unknown.
+    """
+
+    route: str
+    model: str
+    requests: int
+    input_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost: Decimal | None
+    unpriced_requests: int
+    estimates: dict[str, Decimal | None]
+
+
+class WhatIfPage(Schema):
+    """Lines, most expensive first; `cost` and `models` are totals of all lines, not of the page."""
+
+    since: dt.datetime
+    until: dt.datetime
+    cost: Decimal | None
+    unpriced_requests: int
+    models: list[WhatIfModel]
+    items: list[WhatIfOut]
+    next: int | None
+
+
 Line = tuple[str, int | None]
 
 
@@ -103,6 +168,59 @@ def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
         for (start, line), totals in lines_page["items"]
     ]
     return {"since": since, "until": until, "items": items, "next": lines_page["next"]}
+
+
+@router.get("/usage/what-if", auth=Reader(), response=WhatIfPage)
+def get_what_if(request: HttpRequest, filters: Query[WhatIfFilters]) -> Any:
+    """What the usage of a period would have cost on other models, by route and model.
+
+    Assumes the same number of tokens, although tokenizers and answers differ, and the same share
+    of cached tokens; a model without a price for cached input is billed for it as input.
+    """
+    until = _hour(_aware(filters.until) or timezone.now(), up=True)
+    since = _hour(_aware(filters.since) or until - dt.timedelta(days=30))
+    if (refusal := _range_error(since, until, "all")) is not None:
+        return refusal
+    names = list(dict.fromkeys(filter(None, map(str.strip, filters.models.split(",")))))
+    if not 0 < len(names) <= MAX_CANDIDATES:
+        return failure(422, f"name one to {MAX_CANDIDATES} models as provider/model", "models")
+    snapshot = load_snapshot()
+    candidates = []
+    for name in names:
+        model = candidate(name, snapshot)
+        if model is None:
+            return failure(422, f"there is no model or list price `{name[:200]}`", "models")
+        candidates.append(model)
+    found = what_if(since, until, candidates)
+    lines_page = page(found.lines, filters.cursor, filters.limit, MAX_LINES)
+    compared = zip(candidates, found.estimates, found.differences, strict=True)
+    return {
+        "since": since,
+        "until": until,
+        "cost": found.totals.cost,
+        "unpriced_requests": found.totals.unpriced_requests,
+        "models": [
+            {
+                "name": each.name,
+                "cost": usd,
+                "difference": difference,
+                "price_source": each.price.source if each.priced else "",
+            }
+            for each, usd, difference in compared
+        ],
+        "items": [_what_if_item(line, names) for line in lines_page["items"]],
+        "next": lines_page["next"],
+    }
+
+
+def _what_if_item(line: WhatIfLine, names: list[str]) -> dict[str, Any]:
+    fields = [name for name in WhatIfOut.model_fields if hasattr(line.totals, name)]
+    return {
+        "route": line.route,
+        "model": line.label,
+        "estimates": dict(zip(names, line.estimates, strict=True)),
+        **{name: getattr(line.totals, name) for name in fields},
+    }
 
 
 def _range_error(since: dt.datetime, until: dt.datetime, step: str) -> HttpResponse | None:

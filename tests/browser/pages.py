@@ -83,6 +83,7 @@ PLACES = (
     Place("usage", "/console/usage?span=30d"),
     Place("usage-project", "/console/usage?by=project"),
     Place("cost", "/console/cost?provider=claude"),
+    Place("cost-compare", "/console/cost/compare?model=openai/gpt-5&model=deepseek/deepseek-chat"),
     Place("prices", "/console/cost/prices"),
     Place("price-update", "/console/cost/prices/{update}"),
     Place("health", "/console/health"),

@@ -6,12 +6,14 @@ from django.urls import path
 
 from console.pages.cost.bills import bill_enter, cost, margin_set, spend_export
 from console.pages.cost.prices import price_accept, price_update, prices
+from console.pages.cost.what_if import compare_cost
 
 urlpatterns = [
     path("cost", cost, name="cost"),
     path("cost/bill", bill_enter, name="bill-enter"),
     path("cost/margin", margin_set, name="margin-set"),
     path("cost/spend", spend_export, name="spend-export"),
+    path("cost/compare", compare_cost, name="cost-compare"),
     path("cost/prices", prices, name="prices"),
     path("cost/prices/<int:pk>", price_update, name="price-update"),
     path("cost/prices/<int:pk>/accept", price_accept, name="price-accept"),
