@@ -38,10 +38,11 @@ OFFERED: dict[str, Dialect] = {
         "anthropic_messages",
         "gemini",
         "ollama",
+        "bedrock_converse",
         "openai_completions",
     )
 }
-# Path of a dialect; Gemini's path contains the model and the method.
+# Path of a dialect.
 _PATHS = {
     "openai_chat": "/v1/chat/completions",
     "openai_responses": "/v1/responses",
@@ -49,6 +50,14 @@ _PATHS = {
     "openai_embeddings": "/v1/embeddings",
     "anthropic_messages": "/v1/messages",
     "ollama": "/api/chat",
+}
+# Path of a whole and of a streamed response, for dialects whose paths contain the model.
+_MODEL_PATHS = {
+    "gemini": (
+        "/v1beta/models/{model}:generateContent",
+        "/v1beta/models/{model}:streamGenerateContent?alt=sse",
+    ),
+    "bedrock_converse": ("/model/{model}/converse", "/model/{model}/converse-stream"),
 }
 # Headers of a dialect's clients in addition to the content type; `{key}` is the credential.
 _HEADERS: dict[str, tuple[str, ...]] = {
@@ -67,8 +76,7 @@ def path_of(name: str, model: str, *, stream: bool) -> str:
     """Return the path and query of a conversation in this dialect."""
     if name in _PATHS:
         return _PATHS[name]
-    verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    return f"/v1beta/models/{quote(model, safe='/:@')}:{verb}"
+    return _MODEL_PATHS[name][stream].format(model=quote(model, safe="/:@"))
 
 
 def headers_of(name: str, key: str) -> tuple[str, ...]:

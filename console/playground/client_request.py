@@ -52,6 +52,7 @@ _EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # Accepted token budgets of reasoning, and the breakpoints that a dialect's clients can set.
 _THINKING_BUDGETS = (0, 10**6)
 _CACHES: dict[str, Any] = {"anthropic_messages": "cache_control", "openai_chat": "cache_control"}
+_CACHES |= {"bedrock_converse": "cachePoint"}
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 

@@ -22,6 +22,7 @@ _CHAT = "openai_chat"
 _RESPONSES = "openai_responses"
 _GEMINI = "gemini"
 _OLLAMA = "ollama"
+_BEDROCK = "bedrock_converse"
 
 
 def render_code(lang: str, base: str, dialect: str, column: Column) -> str:
@@ -138,6 +139,59 @@ for part in client.chat(
 """
 
 
+class _Bytes:
+    """Bytes of a file as Python code."""
+
+    def __init__(self, data: str) -> None:
+        self._data = data
+
+    def __repr__(self) -> str:
+        return f"base64.b64decode({self._data!r})"
+
+
+def _with_bytes(value: Any) -> Any:
+    """The body as boto3 takes it: files are bytes, which it encodes."""
+    if isinstance(value, list):
+        return [_with_bytes(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        k: _Bytes(v) if k in {"bytes", "redactedContent"} and isinstance(v, str) else _with_bytes(v)
+        for k, v in value.items()
+    }
+
+
+def _python_boto3(base: str, dialect: str, column: Column) -> str:
+    """Over plain HTTP boto3 sends no Bedrock API key, so the header is added here."""
+    body = _with_bytes(_body(_BEDROCK, column))
+    arguments = _python_arguments({"modelId": column.model, **body}, _BEDROCK)
+    return f"""{"import base64" + chr(10) if "base64.b64decode" in arguments else ""}import os
+
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+
+client = boto3.client(
+    "bedrock-runtime",
+    region_name="us-east-1",
+    endpoint_url={base!r},
+    config=Config(signature_version=UNSIGNED),
+)
+key = os.environ[{KEY_VARIABLE!r}]
+client.meta.events.register(
+    "request-created.bedrock-runtime",
+    lambda request, **_: request.headers.add_header("Authorization", f"Bearer {{key}}"),
+)
+
+answer = client.converse_stream(
+{arguments}
+)
+for event in answer["stream"]:
+    if "contentBlockDelta" in event:
+        print(event["contentBlockDelta"]["delta"].get("text", ""), end="", flush=True)
+"""
+
+
 def _javascript(base: str, dialect: str, column: Column) -> str:
     body = _body(_CHAT, column)
     return f"""{_client_js(base)}
@@ -179,6 +233,7 @@ RENDERERS: dict[str, Callable[[str, str, Column], str]] = {
     "python-anthropic": _python_anthropic,
     "python-gemini": _python_gemini,
     "python-ollama": _python_ollama,
+    "python-boto3": _python_boto3,
     "javascript": _javascript,
     "javascript-responses": _javascript_responses,
 }
@@ -189,6 +244,7 @@ TITLES = {
     "python-anthropic": "Python, Anthropic",
     "python-gemini": "Python, Google Gen AI",
     "python-ollama": "Python, Ollama",
+    "python-boto3": "Python, Amazon Bedrock",
     "javascript": "JavaScript, OpenAI Chat",
     "javascript-responses": "JavaScript, OpenAI Responses",
 }

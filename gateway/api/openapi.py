@@ -63,6 +63,11 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("/v1/responses/compact", "post", "Compact a Responses conversation", "gateway"),
     ("/v1beta/models/{id}:embedContent", "post", "Google embedContent", "gateway"),
     ("/v1beta/models/{id}:batchEmbedContents", "post", "Google batchEmbedContents", "gateway"),
+    ("/model/{id}/converse", "post", "Amazon Bedrock Converse", "gateway"),
+    ("/model/{id}/converse-stream", "post", "Amazon Bedrock ConverseStream", "gateway"),
+    ("/model/{id}/count-tokens", "post", "Amazon Bedrock CountTokens", "gateway"),
+    ("/foundation-models", "get", "List models (Amazon Bedrock format)", "gateway"),
+    ("/foundation-models/{id}", "get", "Get a model (Amazon Bedrock format)", "gateway"),
     ("/api/chat", "post", "Ollama chat", "gateway"),
     ("/api/generate", "post", "Ollama generate", "gateway"),
     ("/api/embed", "post", "Ollama embeddings", "gateway"),
@@ -175,7 +180,7 @@ def _body(path: str) -> dict[str, Any]:
     """The required fields of a request body; other fields of the dialect are allowed."""
     fields: dict[str, Any] = {"model": {"type": "string", "description": "Name of a route."}}
     what = next((name for end, name in _MAIN.items() if path.endswith(end)), "")
-    if path.startswith(("/v1beta/", "/openai/", "/engines/")):
+    if path.startswith(("/v1beta/", "/openai/", "/engines/", "/model/")):
         fields = {}  # the model is in the path
     if what:
         fields[what] = _FIELDS[what]

@@ -52,6 +52,11 @@ class RenderedRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
 
 
+def _no_time() -> int:
+    """Measure no time."""
+    return 0
+
+
 class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about a call that a client's renderer needs besides the response.
 
@@ -71,6 +76,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
         echoed_fields: settings of the request that the response repeats.
         prompt_tokens_estimate: for a dialect that reports prompt tokens before the upstream
             has counted them (`Dialect.reports_early_usage`).
+        elapsed_ms: the milliseconds since the request was received.
     """
 
     id: str
@@ -85,6 +91,7 @@ class ResponseContext(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str = ""
     echoed_fields: dict[str, Any] = {}
     prompt_tokens_estimate: int | None = None
+    elapsed_ms: Callable[[], int] = _no_time
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):

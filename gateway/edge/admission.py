@@ -184,6 +184,12 @@ def _site_refusal(message: str) -> GatewayError:
     return GatewayError(Error(kind="not_allowed", message=message))
 
 
+# A signature of AWS's SDKs can be verified only with the secret that made it.
+_SIGNED = "AWS4-HMAC-SHA256"
+_SIGNED_REQUEST = (
+    "requests that are signed with AWS credentials cannot be verified by the gateway; set "
+    "AWS_BEARER_TOKEN_BEDROCK to a gateway key, which the SDK then sends instead of a signature"
+)
 _MISSING_KEY = (
     "no API key given; send it as `Authorization: Bearer <key>`, `x-api-key`, `api-key` "
     "or `x-goog-api-key`"
@@ -214,6 +220,8 @@ def authenticate(
     if snapshot.open:
         check_site(runtime.config, headers)
         return None
+    if token.startswith(_SIGNED):
+        raise _auth_error(_SIGNED_REQUEST)
     hint = ""
     if any(provider.client_credential for provider in snapshot.providers.values()):
         hint = "; with a credential of your own for the provider, send the gateway key as "

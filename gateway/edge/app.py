@@ -21,6 +21,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext, Verb
 from gateway.edge import (
     admission,
+    bedrock_paths,
     cache_control,
     endpoints,
     ollama_listing,
@@ -31,6 +32,7 @@ from gateway.edge import (
     responses,
 )
 from gateway.edge.admission import authenticate, find_route
+from gateway.edge.bedrock_listing import bedrock_model_entry, bedrock_models_page
 from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
 from gateway.relay.event_loop import offload
@@ -51,7 +53,10 @@ _RUN_ID = uuid.uuid4().hex[:22]
 _REQUEST_NUMBERS = itertools.count(1)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 # Dialects with their own format of model lists: a page, and one entry.
-_MODEL_LISTS = {"gemini": (google_models_page, google_model_entry)}
+_MODEL_LISTS = {
+    "gemini": (google_models_page, google_model_entry),
+    "bedrock_converse": (bedrock_models_page, bedrock_model_entry),
+}
 _JSON = (b"content-type", b"application/json")
 _VERBS: dict[str, Verb] = {
     "generate": "generate",
@@ -123,9 +128,10 @@ def new_call(
     exchange.query = scope.get("query_string", b"")
     if exchange.dialect.model_in_path:
         exchange.model, exchange.stream = endpoint.model, endpoint.stream
-        exchange.framing = (
-            "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
-        )
+        if exchange.dialect.framing == "sse":
+            exchange.framing = (
+                "array" if endpoint.stream and b"alt=sse" not in exchange.query else "sse"
+            )
     exchange.client_ip = (scope.get("client") or ("",))[0]
     if runtime.telemetry is not None:
         exchange.trace = trace_context(headers, runtime.telemetry)
@@ -364,6 +370,7 @@ async def _serve_simple_endpoint(
     """The small endpoints: model lists, connection tests, unknown paths."""
     dialect = DIALECTS[endpoints.dialect_of(scope["path"], headers)]
     request_id = echoed_id(headers)
+    error_headers: dict[str, str] = {}
     try:
         if endpoint is not None and endpoint.action == "facts":
             status, content = (
@@ -376,8 +383,8 @@ async def _serve_simple_endpoint(
         return
     except GatewayError as failure:
         reply = dialect.client.render_error(failure.error, request_id)
-        status, content = reply.status, reply.body
-    reply_headers = [_JSON, (b"x-request-id", request_id.encode())]
+        status, content, error_headers = reply.status, reply.body, reply.headers
+    reply_headers = [_JSON, *_encode_headers({**error_headers, "x-request-id": request_id})]
     payload = msgspec.json.encode(content)
     if scope["method"] == "HEAD":
         await client.head(status, [*reply_headers, (b"content-length", b"%d" % len(payload))])
@@ -421,6 +428,8 @@ def _simple_content(
 ) -> tuple[int, Any]:
     if endpoint is None:
         message = f"there is no endpoint {scope['path'][:200]}; see /docs for the list"
+        if bedrock_paths.is_bedrock(scope["path"]):
+            message += "; of Amazon Bedrock: Converse, ConverseStream, CountTokens"
         raise GatewayError(Error(kind="not_found", message=message))
     _require_method(endpoint, scope)
     if endpoint.action in {"hello", "sink"}:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.edge import google_paths, passthrough, path_aliases
+from gateway.edge import bedrock_paths, google_paths, passthrough, path_aliases
 
 Action = Literal[
     "generate",
@@ -159,6 +159,8 @@ _EDGE_PATH = re.compile(
     r"|(?:v2/)?rerank/?|moderations/?|(?:images|audio)/.*|messages/batches(?:/.*)?"
     r"|(?:files|batches)(?:/.*)?"
     r"|api/(?:hello|event_logging/batch)"
+    r"|(?:bedrock/)?(?:model/.+/(?:converse|converse-stream|count-tokens|invoke"
+    r"|invoke-with-response-stream)|foundation-models(?:/.+)?)/?"
     # Ollama; all other paths below /api belong to the management API.
     r"|api/(?:chat|generate|embed|embeddings|tags|show|version|ps)"
     r"|health(?:/.*)?|metrics)",
@@ -178,6 +180,8 @@ def find_endpoint(path: str) -> Endpoint | None:
     google_path = google_paths.parse(path)
     if google_path is not None:
         return _google_endpoint(google_path)
+    if (bedrock_path := bedrock_paths.parse(path)) is not None:
+        return _bedrock_endpoint(bedrock_path)
     relative_path = _PREFIX.sub("", path, count=1).lstrip("/").rstrip("/")
     endpoint = ENDPOINTS.get(relative_path)
     if endpoint is not None:
@@ -209,12 +213,28 @@ def _google_endpoint(google_path: google_paths.GooglePath) -> Endpoint:
     )
 
 
+def _bedrock_endpoint(bedrock_path: bedrock_paths.BedrockPath) -> Endpoint:
+    """The endpoint of a path of Amazon Bedrock."""
+    methods = _GET_METHODS if bedrock_path.action in {"models", "model"} else _POST_METHODS
+    return Endpoint(
+        name=bedrock_path.name,
+        action=bedrock_path.action,
+        dialect="bedrock_converse",
+        methods=methods,
+        arg=bedrock_path.model if bedrock_path.action == "model" else "",
+        model=bedrock_path.model,
+        stream=bedrock_path.stream,
+    )
+
+
 def dialect_of(path: str, headers: dict[str, str]) -> str:
     """The dialect of errors at a path, which may be unknown."""
     if path.startswith("/anthropic") or "anthropic-version" in headers or "/messages" in path:
         return "anthropic_messages"
     if path.startswith("/ollama"):
         return "ollama"
+    if bedrock_paths.is_bedrock(path):
+        return "bedrock_converse"
     endpoint = find_endpoint(path)
     if path.startswith(("/v1beta", "/v1alpha")) or _GOOGLE_KEY_HEADER in headers:
         return "gemini"

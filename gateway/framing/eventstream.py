@@ -49,6 +49,11 @@ class Decoder:
         """Whether an incomplete message is buffered."""
         return bool(self._chunks)
 
+    @property
+    def pending_bytes(self) -> int:
+        """The size of the incomplete message."""
+        return self._size
+
     def feed(self, data: bytes) -> list[Frame]:
         """Returns the messages that `data` completes. Raises CorruptMessage or FrameTooLarge."""
         if not data:

@@ -158,6 +158,16 @@ CLIENTS: dict[str, Client] = {
         scenarios=("embed",),
         upstreams=EMBEDDERS,
     ),
+    "boto3": Client(
+        "boto3 (Python)",
+        "drive_boto3.py",
+        "bedrock_converse",
+        '`endpoint_url="URL"`',
+        "`AWS_BEARER_TOKEN_BEDROCK`",
+        notes="boto3 sends a Bedrock API key only over HTTPS; without TLS add the header "
+        "`Authorization: Bearer KEY` in a `request-created` event. Requests signed with AWS "
+        "credentials are refused. Converse, ConverseStream and CountTokens.",
+    ),
     # --- in environments of their own ---
     "mistralai": Client(
         "mistralai (Python)",

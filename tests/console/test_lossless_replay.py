@@ -64,6 +64,11 @@ MORE: dict[str, dict[str, Any]] = {
         },
     },
     "ollama": {"options": {"temperature": 0.4, "min_p": 0.1, "repeat_penalty": 1.1}},
+    "bedrock_converse": {
+        "inferenceConfig": {"temperature": 0.4, "maxTokens": 300, "stopSequences": ["END"]},
+        "additionalModelRequestFields": {"top_k": 7},
+        "requestMetadata": {"team": "a"},
+    },
     "openai_completions": {"temperature": 0.4, "echo": True, "suffix": "."},
 }
 

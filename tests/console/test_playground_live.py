@@ -285,6 +285,7 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
         "openai_responses": ("input", "output", "/v1/responses"),
         "gemini": ("contents", "candidates", ":streamGenerateContent?alt=sse"),
         "ollama": ("messages", "message", "/api/chat"),
+        "bedrock_converse": ("messages", "output", "/converse-stream"),
         "openai_completions": ("prompt", "choices", "/v1/completions"),
     }
     for dialect, (asked, answered, where) in shapes.items():
@@ -333,6 +334,7 @@ def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
         "anthropic_messages": "message_stop",
         "gemini": "finishReason",
         "ollama": '"done":true',
+        "bedrock_converse": "messageStop",
         "openai_completions": "[DONE]",
     }
     assert set(marks) == set(OFFERED)
@@ -343,6 +345,7 @@ def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
             env={**os.environ, told["key"]: key},
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         assert mark in done.stdout, done.stdout + done.stderr

@@ -78,6 +78,15 @@ GOOGLE = {
     "upstream_error": (500, "INTERNAL"),
     "timeout": (504, "DEADLINE_EXCEEDED"),
 }
+AWS = {
+    "rate_limit": (429, "ThrottlingException"),
+    "quota": (400, "ServiceQuotaExceededException"),
+    "context_length": (400, "ValidationException"),
+    "overloaded": (503, "ServiceUnavailableException"),
+    "upstream_auth": (500, "InternalServerException"),
+    "upstream_error": (500, "InternalServerException"),
+    "timeout": (408, "ModelTimeoutException"),
+}
 OLLAMA = {
     "rate_limit": 429,
     "quota": 429,
@@ -185,6 +194,7 @@ def test_a_thought_is_shown_and_its_state_comes_back(key: tuple[str, str, str, b
 def kinds(client: str, kind: str) -> object:
     """What a client of this dialect is to see of an error before the first byte."""
     family = {"anthropic_messages": ANTHROPIC, "gemini": GOOGLE, "ollama": OLLAMA}
+    family["bedrock_converse"] = AWS
     return family.get(client, OPENAI)[kind]
 
 
@@ -201,6 +211,9 @@ def seen(one: Failure) -> object:
         case "ollama":
             assert isinstance(body["error"], str)
             return one.status
+        case "bedrock_converse":
+            assert body.keys() == {"message"}
+            return one.status, one.headers["x-amzn-errortype"]
         case _:
             return one.status, body["error"]["type"], body["error"]["code"]
 

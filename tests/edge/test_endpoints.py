@@ -49,6 +49,30 @@ def test_a_path_is_found_and_routed_to_the_edge(path: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "action", "model", "stream"),
+    [
+        ("/model/us.anthropic.claude-v1:0/converse", "generate", "us.anthropic.claude-v1:0", False),
+        ("/model/openai/gpt-4o/converse-stream", "generate", "openai/gpt-4o", True),
+        ("/bedrock/model/gw/count-tokens", "count_tokens", "gw", False),
+        ("/foundation-models", "models", "", False),
+        ("/foundation-models/openai/gpt-4o", "model", "openai/gpt-4o", False),
+    ],
+)
+def test_bedrocks_paths_name_the_model(path: str, action: str, model: str, stream: bool) -> None:
+    endpoint = find_endpoint(path)
+    assert endpoint is not None
+    assert is_edge_path(path)
+    assert endpoint.dialect == "bedrock_converse"
+    assert (endpoint.action, endpoint.model, endpoint.stream) == (action, model, stream)
+
+
+def test_litellms_management_of_models_is_no_path_of_bedrock() -> None:
+    for path in ("/model/info", "/model/new", "/model/converse", "/model"):
+        assert not is_edge_path(path)
+        assert find_endpoint(path) is None
+
+
+@pytest.mark.parametrize(
     ("path", "verb", "model", "stream"),
     [
         ("/v1beta/models/gw:generateContent", "generate", "gw", False),

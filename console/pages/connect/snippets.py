@@ -283,6 +283,35 @@ print(answer.message.content)""",
         "pip install ollama",
     ),
     Client(
+        "boto3",
+        "boto3 (Amazon Bedrock), Python",
+        "python",
+        "bedrock_converse",
+        """import os
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+
+# With HTTPS, AWS_BEARER_TOKEN_BEDROCK=<gateway key> replaces `config` and `add_key`.
+client = boto3.client(
+    "bedrock-runtime",
+    region_name="us-east-1",
+    endpoint_url={base_json},
+    config=Config(signature_version=UNSIGNED),
+)
+
+def add_key(request, **_):
+    request.headers["Authorization"] = "Bearer " + os.environ["{key}"]
+
+client.meta.events.register("request-created.bedrock-runtime", add_key)
+answer = client.converse(
+    modelId={route_json},
+    messages=[{{"role": "user", "content": [{{"text": "Say hello."}}]}}],
+)
+print(answer["output"]["message"]["content"][0]["text"])""",
+        "pip install boto3",
+    ),
+    Client(
         "vercel-ai",
         "Vercel AI SDK",
         "javascript",

@@ -1,10 +1,15 @@
-"""Amazon Bedrock's Converse and ConverseStream, for providers only."""
+"""Amazon Bedrock's Converse, ConverseStream and CountTokens."""
 
 from __future__ import annotations
 
-from gateway.dialects.base import Dialect, Provider
+from gateway.dialects.base import Client, Dialect, Provider
+from gateway.dialects.bedrock_converse.client_request import check_passthrough, parse_request
+from gateway.dialects.bedrock_converse.client_response import (
+    ConverseStreamRenderer,
+    render_response,
+)
 from gateway.dialects.bedrock_converse.context import NAME
-from gateway.dialects.bedrock_converse.errors import parse_error
+from gateway.dialects.bedrock_converse.errors import parse_error, render_error
 from gateway.dialects.bedrock_converse.messages import needs_bytes
 from gateway.dialects.bedrock_converse.request import (
     provider_path,
@@ -12,13 +17,20 @@ from gateway.dialects.bedrock_converse.request import (
     token_count_body,
 )
 from gateway.dialects.bedrock_converse.response import ConverseStreamParser, parse_response
-from gateway.dialects.shared.provider_only import provider_only_client
-from gateway.dialects.shared.token_count import count_parser
+from gateway.dialects.shared.last_user_text import last_user_text_reader
+from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
     name=NAME,
+    # A binary stream has no comments.
     keepalive=b"",
-    client=provider_only_client(NAME),
+    client=Client(
+        parse_request=parse_request,
+        render_response=render_response,
+        stream_renderer=ConverseStreamRenderer,
+        render_error=render_error,
+        render_count=count_renderer("inputTokens"),
+    ),
     provider=Provider(
         path=provider_path,
         render_request=render_request,
@@ -27,9 +39,13 @@ DIALECT = Dialect(
         parse_error=parse_error,
         parse_count=count_parser("inputTokens"),
     ),
+    model_in_path=True,
+    carries_reasoning_state=True,
     replays_reasoning=True,
     framing="eventstream",
-    serves_clients=False,
+    check_passthrough=check_passthrough,
+    requires_usage=True,
     token_count_body=token_count_body,
     needs_inline_media=needs_bytes,
+    last_user_text=last_user_text_reader("messages", None),
 )

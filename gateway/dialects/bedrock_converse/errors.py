@@ -1,4 +1,4 @@
-"""Errors: a provider's refusal, or an exception in its stream -> canonical."""
+"""Errors: a provider's refusal or an exception in its stream -> canonical, and for clients."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import Error
+from gateway.dialects.base import ErrorReply
 from gateway.dialects.bedrock_converse.context import Json
 from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
@@ -118,3 +119,51 @@ def _classify_error(status: int | None, name: str, message: str) -> str:
     return next(
         (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
     )
+
+
+# --- errors for clients ---------------------------------------------------------------------------
+#
+# The SDKs select the class of an exception by its name. Its status is the one in AWS's model of
+# the service, as the SDKs decide by it whether to try again.
+
+_EXCEPTIONS: dict[str, tuple[str, int]] = {
+    "gateway_auth": ("AccessDeniedException", 403),
+    "not_allowed": ("AccessDeniedException", 403),
+    "not_found": ("ResourceNotFoundException", 404),
+    "method_not_allowed": ("UnknownOperationException", 405),
+    "too_large": ("ValidationException", 413),
+    "rate_limit": ("ThrottlingException", 429),
+    "quota": ("ServiceQuotaExceededException", 400),
+    "overloaded": ("ServiceUnavailableException", 503),
+    "timeout": ("ModelTimeoutException", 408),
+    "upstream_auth": ("InternalServerException", 500),
+    "upstream_error": ("InternalServerException", 500),
+    "malformed_output": ("ModelErrorException", 424),
+    "client_gone": ("InternalServerException", 499),
+}
+_INVALID = ("ValidationException", 400)
+# The exceptions that a stream may contain; others are failures of the model.
+_STREAM_EXCEPTIONS = frozenset(
+    {
+        "InternalServerException",
+        "ValidationException",
+        "ThrottlingException",
+        "ServiceUnavailableException",
+    }
+)
+_MODEL_STREAM_ERROR = "modelStreamErrorException"
+
+
+def render_error(error: Error, request_id: str) -> ErrorReply:
+    """The error before the first byte of a response."""
+    name, status = _EXCEPTIONS.get(error.kind, _INVALID)
+    headers = {"x-amzn-errortype": name, "x-amzn-requestid": request_id}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    return ErrorReply(status=status, body={"message": error.message}, headers=headers)
+
+
+def stream_exception_name(error: Error) -> str:
+    """The name of an exception in a stream."""
+    name = _EXCEPTIONS.get(error.kind, _INVALID)[0]
+    return name[0].lower() + name[1:] if name in _STREAM_EXCEPTIONS else _MODEL_STREAM_ERROR

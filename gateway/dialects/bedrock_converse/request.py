@@ -15,6 +15,7 @@ from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
 from gateway.dialects.bedrock_converse.context import (
     MODEL_FIELDS,
+    NAME,
     SUPPORTED_BETAS,
     Json,
     RenderContext,
@@ -35,6 +36,13 @@ _UNSUPPORTED_SAMPLING = (
     "top_logprobs",
 )
 _MAX_STOPS = 2500
+# Fields of clients of the same dialect that have no canonical equivalent.
+_OWN_FIELDS = frozenset(
+    {
+        *("guardrailConfig", "promptVariables", "performanceConfig"),
+        "additionalModelResponseFieldPaths",
+    }
+)
 _MAX_LABELS = 16
 _MAX_LABEL_LENGTH = 256
 _VALID_LABEL = re.compile(r"[a-zA-Z0-9\s:_@$#=/+,\-.]{0,256}")
@@ -58,7 +66,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _render_sampling(context, body)
     _render_metadata(context, body)
     _render_request_cache(context, body)
-    _render_extra_fields(context)
+    _render_extra_fields(context, body)
     context.limit_cache_breakpoints(body)
     if context.model_fields:
         body[MODEL_FIELDS] = context.model_fields
@@ -224,16 +232,21 @@ def _render_request_cache(context: RenderContext, body: Json) -> None:
         context.add_cache_breakpoint(body["messages"][-1]["content"], context.request.cache)
 
 
-def _render_extra_fields(context: RenderContext) -> None:
-    """Renders supported betas; reports fields without an equivalent."""
+def _render_extra_fields(context: RenderContext, body: Json) -> None:
+    """Renders supported betas and Bedrock's own fields; reports the others."""
     supported_betas = [
         beta for beta in dict.fromkeys(context.request.betas) if beta in SUPPORTED_BETAS
     ]
     if supported_betas and context.traits.thinking_request == "thinking":
         context.model_fields["anthropic_beta"] = supported_betas
-    for fields in context.request.extra.values():
-        for key in fields:
-            context.drop(key, "no equivalent")
+    for dialect, fields in context.request.extra.items():
+        for key, value in fields.items():
+            if dialect == NAME and key.startswith(f"{MODEL_FIELDS}."):
+                context.model_fields.setdefault(key.removeprefix(f"{MODEL_FIELDS}."), value)
+            elif dialect == NAME and key in _OWN_FIELDS:
+                body.setdefault(key, value)
+            else:
+                context.drop(key, "no equivalent")
 
 
 # --- output formats -------------------------------------------------------------------------------

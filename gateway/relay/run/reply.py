@@ -136,6 +136,7 @@ def response_context(call: Call) -> ResponseContext:
         endpoint=exchange.endpoint,
         echoed_fields=echo,
         prompt_tokens_estimate=prompt_tokens,
+        elapsed_ms=lambda: int(exchange.elapsed_ms()),
     )
 
 

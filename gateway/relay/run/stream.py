@@ -17,6 +17,7 @@ from gateway.canon.errors import Error, GatewayError
 from gateway.canon.events import End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
 from gateway.dialects.base import ResponseContext, StreamParser
+from gateway.framing import eventstream
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.redact import scrub_bytes
 from gateway.relay.event_loop import offload
@@ -264,6 +265,8 @@ class _Stream:
             return data
         ends = ((data.rfind(end), len(end)) for end in self.cut.frame_terminators)
         cut = max((position + length for position, length in ends if position >= 0), default=0)
+        if isinstance(self.decoder, eventstream.Decoder):
+            cut = len(data) - self.decoder.pending_bytes
         self.tail = data[cut:]
         return data[:cut]
 
@@ -338,8 +341,9 @@ class _Stream:
         now = time.perf_counter()
         self.pinger = self.loop.call_later(PING_S, self._ping)
         quiet = now - self.client.sent_at >= PING_S - 0.5
-        if quiet and self.call.entry is None:
-            task = self.loop.create_task(self.client.write(self.call.exchange.dialect.keepalive))
+        keepalive = self.call.exchange.dialect.keepalive
+        if quiet and keepalive and self.call.entry is None:
+            task = self.loop.create_task(self.client.write(keepalive))
             self.runtime.background.add(task)
             task.add_done_callback(self.runtime.background.discard)
 

@@ -77,13 +77,20 @@ PICTURE = Mark("image", PNG[:40].encode(), ("messages", "input", "contents", "pr
 FORM = Mark(
     "schema",
     b"verdict_field",
-    ("response_format", "text.format", "output_config", "generationConfig", "format"),
+    (
+        *("response_format", "text.format", "output_config", "generationConfig", "format"),
+        "outputConfig",
+    ),
 )
 MARKS: dict[str, tuple[Mark, ...]] = {
     "text": (),
     "settings": (
         Mark("temperature", b"0.25", ("temperature",)),
-        Mark("max_output", b"777", ("max_tokens", "max_completion_tokens", "max_output_tokens")),
+        Mark(
+            "max_output",
+            b"777",
+            ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxTokens"),
+        ),
         Mark("stop", b"END!", ("stop",)),
         Mark("seed", b"4242", ("seed",)),
         Mark("top_k", b"39", ("top_k", "topK")),

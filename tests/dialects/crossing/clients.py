@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -201,6 +202,44 @@ def completions(model: str, ask: Ask) -> Json:
     return body
 
 
+# --- Bedrock Converse ----------------------------------------------------------------------
+
+
+def converse(model: str, ask: Ask) -> Json:
+    """A body of Converse, as boto3 writes it: bytes are base64."""
+    content: list[Json] = [{"text": ask.user}]
+    if ask.image:
+        content.append({"image": {"format": "png", "source": {"bytes": PNG}}})
+    turns: list[Json] = [{"role": "user", "content": content}]
+    if ask.told is not None:
+        back = [
+            {"toolResult": {"toolUseId": id_, "content": [{"text": words}], "status": "success"}}
+            for id_, _, words in ask.results
+        ]
+        turns += [{"role": "assistant", "content": ask.told}, {"role": "user", "content": back}]
+    body: Json = {"system": [{"text": SYSTEM}], "messages": turns}
+    if ask.tools:
+        specs = [
+            {"name": t.name, "description": t.description, "inputSchema": {"json": t.schema}}
+            for t in ask.tools
+        ]
+        body["toolConfig"] = {"tools": [{"toolSpec": spec} for spec in specs]}
+    if ask.thinking:
+        fields = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
+        body |= {"additionalModelRequestFields": fields, "inferenceConfig": {"maxTokens": 4096}}
+    if ask.schema:
+        structure = {"jsonSchema": {"schema": json.dumps(SCHEMA), "name": "verdict"}}
+        body["outputConfig"] = {"textFormat": {"type": "json_schema", "structure": structure}}
+    if ask.settings:
+        config: Json = {"temperature": 0.25, "maxTokens": 777, "stopSequences": ["END!"]}
+        body |= {"inferenceConfig": config, "additionalModelRequestFields": {"top_k": 39}}
+    return body
+
+
+def _converse_path(model: str, ask: Ask) -> str:
+    return f"/model/{model}/converse{'-stream' if ask.stream else ''}"
+
+
 _ALL = ("text", "settings", "tools", "thinking", "image", "schema")
 _COMMON = frozenset({"temperature", "max_output"})
 CLIENTS: dict[str, Client] = {
@@ -234,5 +273,6 @@ CLIENTS: dict[str, Client] = {
         Client(
             "ollama", _ALL, _COMMON | {"stop", "seed", "top_k"}, lambda _, __: "/api/chat", ollama
         ),
+        Client("bedrock_converse", _ALL, _COMMON | {"stop", "top_k"}, _converse_path, converse),
     )
 }

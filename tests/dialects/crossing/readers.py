@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.framing.eventstream import Decoder as EventDecoder
 from gateway.framing.sse import Decoder
 from tests.dialects.crossing.asks import Json
 
@@ -367,6 +368,81 @@ def ollama_broke(data: bytes) -> str | None:
     return str(rows[-1]["error"]) if rows and "error" in rows[-1] else None
 
 
+# --- Bedrock Converse ----------------------------------------------------------------------
+
+
+def converse_whole(body: Json) -> Heard:
+    """Read a response of Converse."""
+    content, usage = body["output"]["message"]["content"], body["usage"]
+    thoughts = [b["reasoningContent"] for b in content if "reasoningContent" in b]
+    calls = [b["toolUse"] for b in content if "toolUse" in b]
+    assert body["metrics"]["latencyMs"] >= 0
+    return Heard(
+        text="".join(block.get("text", "") for block in content),
+        thought="".join(t.get("reasoningText", {}).get("text", "") for t in thoughts),
+        calls=tuple((c["toolUseId"], c["name"], c["input"]) for c in calls),
+        finish=body["stopReason"],
+        prompt=usage["inputTokens"] + usage.get("cacheReadInputTokens", 0),
+        output=usage["outputTokens"],
+        native=content,
+    )
+
+
+def converse_joined(data: bytes) -> Json:
+    """Put the messages of an event stream together; only a call has a start."""
+    (first, _), *told = _messages(data)
+    assert first == "messageStart", first
+    assert [name for name, _ in told[-2:]] == ["messageStop", "metadata"], told
+    content: list[Json] = []
+    is_open = False
+    for name, value in told[:-2]:
+        if name == "contentBlockStop":
+            assert is_open
+            is_open = False
+            continue
+        if not is_open:
+            content.append({})
+            is_open = True
+        assert value["contentBlockIndex"] == len(content) - 1
+        if name == "contentBlockStart":
+            content[-1]["toolUse"] = {**value["start"]["toolUse"], "input": ""}
+        else:
+            assert name == "contentBlockDelta", name
+            _add_converse_delta(content[-1], value["delta"])
+    for block in content:
+        if call := block.get("toolUse"):
+            call["input"] = json.loads(call["input"] or "{}")
+    message = {"role": "assistant", "content": content}
+    return {"output": {"message": message}, **told[-2][1], **told[-1][1]}
+
+
+def _add_converse_delta(block: Json, delta: Json) -> None:
+    ((kind, value),) = delta.items()
+    if kind == "text":
+        block["text"] = block.get("text", "") + value
+    elif kind == "toolUse":
+        block["toolUse"]["input"] += value["input"]
+    elif "redactedContent" in value:
+        block["reasoningContent"] = value
+    else:
+        shown = block.setdefault("reasoningContent", {}).setdefault("reasoningText", {"text": ""})
+        for key, words in value.items():
+            shown[key] = shown.get(key, "") + words
+
+
+def _messages(data: bytes) -> list[tuple[str, Any]]:
+    decoder = EventDecoder()
+    found = [(frame.event, json.loads(frame.data)) for frame in decoder.feed(data)]
+    assert not decoder.pending
+    return found
+
+
+def converse_broke(data: bytes) -> str | None:
+    """The exception at the end of an event stream."""
+    name, value = _messages(data)[-1]
+    return str(value["message"]) if name.endswith("Exception") else None
+
+
 READERS: dict[str, Reader] = {
     "openai_chat": Reader(chat_whole, chat_joined, chat_broke),
     "openai_responses": Reader(responses_whole, responses_joined, responses_broke),
@@ -374,6 +450,7 @@ READERS: dict[str, Reader] = {
     "anthropic_messages": Reader(messages_whole, messages_joined, messages_broke),
     "gemini": Reader(gemini_whole, gemini_joined, gemini_broke),
     "ollama": Reader(ollama_whole, ollama_joined, ollama_broke),
+    "bedrock_converse": Reader(converse_whole, converse_joined, converse_broke),
 }
 
 # A client's word for an answer that ended by itself, and for one that calls tools.
@@ -384,4 +461,5 @@ ENDED = {
     "anthropic_messages": ("end_turn", "tool_use"),
     "gemini": ("STOP", "STOP"),
     "ollama": ("stop", "stop"),
+    "bedrock_converse": ("end_turn", "tool_use"),
 }

@@ -1,0 +1,305 @@
+"""A client's Converse request as a canonical request.
+
+`additionalModelRequestFields` belongs to the model; the fields of Claude, Nova and gpt-oss that
+have a canonical meaning are read, the others are reported where they cannot be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gateway.canon.errors import invalid
+from gateway.canon.request import (
+    CacheBreakpoint,
+    Meta,
+    Output,
+    Request,
+    Sampling,
+    Thinking,
+    Tool,
+    ToolChoice,
+)
+from gateway.dialects.bedrock_converse.client_messages import (
+    parse_cache_point,
+    parse_system,
+    parse_turns,
+)
+from gateway.dialects.bedrock_converse.context import MODEL_FIELDS, NAME, Json
+from gateway.dialects.shared.effort import EFFORTS
+from gateway.dialects.shared.fields import (
+    MAX_TOKENS,
+    enum_value,
+    flag,
+    integer,
+    mapping,
+    number,
+    objects,
+    passthrough_checker,
+    required_mapping,
+    required_text,
+    string_or_none,
+    strings,
+    text,
+    wrong_type,
+)
+
+# A canonical field -> where a client of this dialect writes it.
+FIELD_PATHS: dict[str, str] = {
+    "max_output": "inferenceConfig.maxTokens",
+    "temperature": "inferenceConfig.temperature",
+    "top_p": "inferenceConfig.topP",
+    "stop": "inferenceConfig.stopSequences",
+    "top_k": f"{MODEL_FIELDS}.top_k",
+    "thinking": f"{MODEL_FIELDS}.thinking",
+    "budget": f"{MODEL_FIELDS}.thinking.budget_tokens",
+    "visible": f"{MODEL_FIELDS}.thinking.display",
+    "effort": "outputConfig.effort",
+    "parallel": f"{MODEL_FIELDS}.tool_choice",
+    "tool_choice": "toolConfig.toolChoice",
+    "tools": "toolConfig.tools",
+    "format": "outputConfig.textFormat",
+    "schema": "outputConfig.textFormat",
+    "description": "outputConfig.textFormat.structure.jsonSchema.description",
+    "metadata": "requestMetadata",
+    "service_tier": "serviceTier",
+    "cache": "cachePoint",
+    "betas": f"{MODEL_FIELDS}.anthropic_beta",
+    # below the tool's own path
+    "tool_schema": "toolSpec.inputSchema.json",
+}
+_PARSED_FIELDS = frozenset(
+    {
+        *("model", "stream", "messages", "system", "toolConfig", "inferenceConfig"),
+        *(MODEL_FIELDS, "outputConfig", "requestMetadata", "serviceTier"),
+    }
+)
+_PARSED_CONFIG = frozenset({"maxTokens", "temperature", "topP", "stopSequences"})
+_PARSED_MODEL_FIELDS = frozenset(
+    {"thinking", "reasoningConfig", "reasoning_effort", "top_k", "tool_choice", "anthropic_beta"}
+)
+_VISIBILITY: dict[str, Any] = {"omitted": "none", "summarized": "summary", "full": "raw"}
+
+
+def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
+    """The canonical request. Raises GatewayError naming the field at fault."""
+    if "input" in body and headers.get("x-dragoman-verb") == "count_tokens":
+        body = _counted_body(body)
+    extra: Json = {
+        key: value for key, value in body.items() if key not in _PARSED_FIELDS and value is not None
+    }
+    config = mapping(body, "inferenceConfig") or {}
+    extra |= _unread(config, _PARSED_CONFIG, "inferenceConfig")
+    model_fields = mapping(body, MODEL_FIELDS) or {}
+    extra |= _unread(model_fields, _PARSED_MODEL_FIELDS, MODEL_FIELDS)
+    output_config = mapping(body, "outputConfig") or {}
+    tool_config = mapping(body, "toolConfig") or {}
+    return Request(
+        model=required_text(body, "model"),
+        stream=flag(body, "stream") is True,
+        instructions=parse_system(body, extra),
+        turns=parse_turns(body, extra),
+        tools=_parse_tools(tool_config, extra),
+        tool_choice=_parse_tool_choice(tool_config, model_fields),
+        output=_parse_output(output_config),
+        thinking=_parse_thinking(model_fields, output_config),
+        max_output=integer(
+            config, "maxTokens", minimum=1, maximum=MAX_TOKENS, path="inferenceConfig"
+        ),
+        sampling=Sampling(
+            temperature=number(config, "temperature", path="inferenceConfig"),
+            top_p=number(config, "topP", path="inferenceConfig"),
+            stop=strings(config, "stopSequences", "inferenceConfig"),
+            top_k=integer(model_fields, "top_k", minimum=-1, maximum=MAX_TOKENS, path=MODEL_FIELDS),
+        ),
+        meta=Meta(metadata=_parse_metadata(body), service_tier=_parse_tier(body)),
+        betas=strings(model_fields, "anthropic_beta", MODEL_FIELDS),
+        extra={NAME: extra} if extra else {},
+        client_paths=dict(FIELD_PATHS),
+    )
+
+
+def _counted_body(body: Json) -> Json:
+    """The Converse request in a token count."""
+    counted = required_mapping(body, "input")
+    if counted.get("converse") is None:
+        raise invalid(
+            "input.converse is required; the body of another API cannot be counted", "input"
+        )
+    converse = required_mapping(counted, "converse", "input")
+    return {**converse, "model": body.get("model"), "stream": False}
+
+
+def _unread(fields: Json, parsed_fields: frozenset[str], path: str) -> Json:
+    """The fields of an object that have no canonical equivalent, by path."""
+    return {
+        f"{path}.{key}": value
+        for key, value in fields.items()
+        if key not in parsed_fields and value is not None
+    }
+
+
+# --- tools ----------------------------------------------------------------------------------------
+
+
+def _parse_tools(config: Json, extra: Json) -> tuple[Tool, ...]:
+    tools: list[Tool] = []
+    for index, item in enumerate(objects(config, "tools", "toolConfig")):
+        path = f"toolConfig.tools[{index}]"
+        if item.get("cachePoint") is not None:
+            _mark_last_tool(tools, parse_cache_point(item, path), path, extra)
+        elif item.get("systemTool") is not None:
+            name = required_text(required_mapping(item, "systemTool", path), "name", path)
+            tools.append(Tool(name=name, kind="server", dialect=NAME, native=item, path=path))
+        else:
+            tools.append(_parse_tool(required_mapping(item, "toolSpec", path), path))
+    return tuple(tools)
+
+
+def _mark_last_tool(tools: list[Tool], cache: CacheBreakpoint, path: str, extra: Json) -> None:
+    if tools:
+        tools[-1] = msgspec.structs.replace(tools[-1], cache=cache)
+    else:
+        extra[path] = {"cachePoint": {}}
+
+
+def _parse_tool(spec: Json, path: str) -> Tool:
+    spec_path = f"{path}.toolSpec"
+    input_schema = required_mapping(spec, "inputSchema", spec_path)
+    return Tool(
+        name=required_text(spec, "name", spec_path),
+        description=text(spec, "description", spec_path),
+        schema=mapping(input_schema, "json", f"{spec_path}.inputSchema"),
+        strict=flag(spec, "strict", spec_path),
+        path=path,
+    )
+
+
+def _parse_tool_choice(config: Json, model_fields: Json) -> ToolChoice | None:
+    """The choice; Claude's own one says whether calls may be parallel."""
+    path = "toolConfig.toolChoice"
+    choice = mapping(config, "toolChoice", "toolConfig")
+    own_choice = mapping(model_fields, "tool_choice", MODEL_FIELDS) or {}
+    own_path = f"{MODEL_FIELDS}.tool_choice"
+    disabled = flag(own_choice, "disable_parallel_tool_use", own_path)
+    parallel = None if disabled is None else not disabled
+    if choice is None:
+        return None if parallel is None else ToolChoice(parallel=parallel)
+    if "tool" in choice:
+        name = required_text(required_mapping(choice, "tool", path), "name", f"{path}.tool")
+        return ToolChoice(mode="named", names=(name,), parallel=parallel)
+    if "any" in choice:
+        return ToolChoice(mode="any", parallel=parallel)
+    if "auto" in choice:
+        return ToolChoice(mode="auto", parallel=parallel)
+    raise invalid(f"{path} must contain auto, any or tool", path)
+
+
+# --- output, reasoning, metadata ------------------------------------------------------------------
+
+
+def _parse_output(output_config: Json) -> Output:
+    text_format = mapping(output_config, "textFormat", "outputConfig")
+    if text_format is None:
+        return Output()
+    path = "outputConfig.textFormat"
+    enum_value(text_format, "type", ("json_schema",), path)
+    structure = required_mapping(text_format, "structure", path)
+    definition = required_mapping(structure, "jsonSchema", f"{path}.structure")
+    definition_path = f"{path}.structure.jsonSchema"
+    schema_text = required_text(definition, "schema", definition_path)
+    try:
+        schema = msgspec.json.decode(schema_text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        schema = None
+    if not isinstance(schema, dict):
+        schema_path = f"{definition_path}.schema"
+        raise invalid(f"{schema_path} must be a JSON Schema as a string", schema_path)
+    return Output(
+        format="schema",
+        name=text(definition, "name", definition_path),
+        description=text(definition, "description", definition_path),
+        schema=schema,
+    )
+
+
+def _parse_thinking(model_fields: Json, output_config: Json) -> Thinking | None:
+    effort = text(output_config, "effort", "outputConfig")
+    effort = effort or text(model_fields, "reasoning_effort", MODEL_FIELDS)
+    if model_fields.get("reasoningConfig") is not None:
+        return _parse_nova_reasoning(model_fields)
+    if effort is not None and effort not in EFFORTS:
+        path = FIELD_PATHS["effort"]
+        raise invalid(f"{path} must be one of {', '.join(EFFORTS)}, not {effort[:40]!r}", path)
+    thinking = mapping(model_fields, "thinking", MODEL_FIELDS)
+    if thinking is None:
+        return None if effort is None else Thinking(effort=effort)
+    path = FIELD_PATHS["thinking"]
+    mode: Any = enum_value(thinking, "type", ("enabled", "adaptive", "disabled"), path)
+    if mode is None:
+        raise invalid(f"{path}.type is required: enabled, adaptive or disabled", f"{path}.type")
+    if mode == "disabled":
+        return Thinking(mode="off", effort=effort)
+    budget = integer(thinking, "budget_tokens", minimum=1, maximum=MAX_TOKENS, path=path)
+    visible = enum_value(thinking, "display", tuple(_VISIBILITY), path)
+    return Thinking(
+        mode="auto" if mode == "adaptive" or budget is None else "budget",
+        budget=None if mode == "adaptive" else budget,
+        effort=effort,
+        visible=None if visible is None else _VISIBILITY[visible],
+    )
+
+
+def _parse_nova_reasoning(model_fields: Json) -> Thinking:
+    path = f"{MODEL_FIELDS}.reasoningConfig"
+    config = required_mapping(model_fields, "reasoningConfig", MODEL_FIELDS)
+    if enum_value(config, "type", ("enabled", "disabled"), path) != "enabled":
+        return Thinking(mode="off")
+    effort = enum_value(config, "maxReasoningEffort", EFFORTS, path)
+    return Thinking(mode="auto") if effort is None else Thinking(effort=effort)
+
+
+def _parse_metadata(body: Json) -> dict[str, Any] | None:
+    metadata = mapping(body, "requestMetadata")
+    for key, value in (metadata or {}).items():
+        if type(value) is not str:
+            raise wrong_type(f"requestMetadata.{key}", "a string", value)
+    return metadata or None
+
+
+def _parse_tier(body: Json) -> str | None:
+    return string_or_none((mapping(body, "serviceTier") or {}).get("type"))
+
+
+# --- the schema of a request that passes through --------------------------------------------------
+
+
+class Message(msgspec.Struct):
+    """One message of the history."""
+
+    role: str
+    content: list[dict[str, Any]]
+
+
+class InferenceConfig(msgspec.Struct, rename="camel"):
+    """The settings that every model has."""
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    stop_sequences: list[str] | None = None
+
+
+class PassthroughSchema(msgspec.Struct, rename="camel"):
+    """The fields of a request whose types are fixed."""
+
+    messages: list[Message] | None = None
+    system: list[dict[str, Any]] | None = None
+    inference_config: InferenceConfig | None = None
+    tool_config: dict[str, Any] | None = None
+    additional_model_request_fields: dict[str, Any] | None = None
+
+
+check_passthrough = passthrough_checker(PassthroughSchema)

@@ -1,0 +1,55 @@
+"""Amazon Bedrock's paths, which contain the model.
+
+/model/{model}/converse, .../converse-stream, .../count-tokens
+/foundation-models, /foundation-models/{model}      the list of models
+
+All of them also work below /bedrock. A model may contain slashes, as an ARN does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+Action = Literal["generate", "count_tokens", "models", "model"]
+_MODEL_PATH = re.compile(
+    r"(?:/bedrock)?/model/(?P<model>.+)/(?P<operation>converse|converse-stream|count-tokens)/?",
+    re.DOTALL,
+)
+_LIST_PATH = re.compile(r"(?:/bedrock)?/foundation-models(?:/(?P<model>.+?))?/?", re.DOTALL)
+_STARTS = ("/model/", "/bedrock/", "/foundation-models")
+
+
+class BedrockPath(msgspec.Struct, frozen=True, kw_only=True):
+    """A parsed path; `name` is that of the endpoint in the log."""
+
+    name: str
+    action: Action
+    model: str = ""
+    stream: bool = False
+
+
+def is_bedrock(path: str) -> bool:
+    """Whether only clients of Bedrock call paths like this one."""
+    return path.startswith(_STARTS)
+
+
+def parse(path: str) -> BedrockPath | None:
+    """Parses a path; None for one that is not an operation of Bedrock."""
+    if not path.startswith(_STARTS):
+        return None
+    if match := _MODEL_PATH.fullmatch(path):
+        operation = match["operation"]
+        return BedrockPath(
+            name=f"/model/{{id}}/{operation}",
+            action="count_tokens" if operation == "count-tokens" else "generate",
+            model=match["model"],
+            stream=operation == "converse-stream",
+        )
+    if match := _LIST_PATH.fullmatch(path):
+        model = match["model"] or ""
+        name = "/foundation-models/{id}" if model else "/foundation-models"
+        return BedrockPath(name=name, action="model" if model else "models", model=model)
+    return None

@@ -1,0 +1,84 @@
+"""The official `boto3` client of Bedrock's runtime."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import boto3
+from botocore import UNSIGNED
+from botocore.config import Config
+from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+
+client = boto3.client(
+    "bedrock-runtime",
+    region_name="us-east-1",
+    endpoint_url=BASE,
+    config=Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1}),
+)
+client.meta.events.register(
+    "request-created.bedrock-runtime",
+    lambda request, **_: request.headers.add_header("Authorization", f"Bearer {KEY}"),
+)
+SPEC = {"name": TOOL, "description": TOOL_WORDS, "inputSchema": {"json": CITY}}
+TOOLS: Any = {"tools": [{"toolSpec": SPEC}]}
+THINKING = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    answer = client.converse(modelId=model, messages=[user({"text": HELLO})])
+    return words(answer["output"]["message"])
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    answer = client.converse_stream(modelId=model, messages=[user({"text": HELLO})])
+    deltas = [event.get("contentBlockDelta", {}).get("delta", {}) for event in answer["stream"]]
+    return [delta["text"] for delta in deltas if "text" in delta]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return turn(model, [], BOTH_CITIES, {})
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    history: list[Any] = []
+    more = {"additionalModelRequestFields": THINKING, "inferenceConfig": {"maxTokens": 8192}}
+    return [turn(model, history, prompt, more) for prompt in think(model)]
+
+
+def user(*blocks: dict[str, Any]) -> dict[str, Any]:
+    """A message of the user's."""
+    return {"role": "user", "content": list(blocks)}
+
+
+def words(message: dict[str, Any]) -> str:
+    """The text of a message."""
+    return "".join(block.get("text", "") for block in message["content"])
+
+
+def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> str:
+    """Ask, run what tools are called, and ask again until there are none."""
+    history.append(user({"text": prompt}))
+    for _ in range(4):
+        answer = client.converse(modelId=model, messages=history, toolConfig=TOOLS, **more)
+        message = answer["output"]["message"]
+        history.append(message)
+        calls = [block["toolUse"] for block in message["content"] if "toolUse" in block]
+        if not calls:
+            return words(message)
+        history.append(user(*[result(call) for call in calls]))
+    raise RuntimeError("the tools are called without end")
+
+
+def result(call: dict[str, Any]) -> dict[str, Any]:
+    """The result of a call."""
+    said = weather(**json.loads(json.dumps(call["input"])))
+    return {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": said}]}}
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking)

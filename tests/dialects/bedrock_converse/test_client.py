@@ -1,0 +1,158 @@
+"""A client's Converse request and response: laws, hostile bodies, and what has no equivalent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.request import CacheBreakpoint, Request, Text, Thinking, without_paths
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.bedrock_converse import DIALECT
+from gateway.providers.capabilities import traits_for
+from tests.dialects.anthropic_messages.test_sdk import requests
+from tests.fakes.bedrock_rules import CLAUDE
+
+CONTEXT = ResponseContext(id="1", created=1, model="gw")
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+KINDS = (
+    *("text", "image", "document", "audio", "video", "toolUse", "toolResult", "cachePoint"),
+    *("reasoningContent", "citationsContent", "guardContent", "searchResult"),
+)
+BLOCKS = st.dictionaries(st.sampled_from(KINDS), JUNK, min_size=1, max_size=2)
+BODIES = st.fixed_dictionaries(
+    {"messages": JUNK | st.lists(st.fixed_dictionaries({"role": JUNK, "content": JUNK}))},
+    optional={
+        "system": JUNK | st.lists(BLOCKS, max_size=2),
+        "inferenceConfig": JUNK,
+        "toolConfig": JUNK,
+        "additionalModelRequestFields": JUNK,
+        "outputConfig": JUNK,
+        "requestMetadata": JUNK,
+        "serviceTier": JUNK,
+    },
+)
+
+
+def parsed(**body: Any) -> Request:
+    asked = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], **body}
+    return DIALECT.client.parse_request({**asked, "model": "gw", "stream": False}, {})
+
+
+def content(*blocks: Any) -> Request:
+    return parsed(messages=[{"role": "user", "content": list(blocks)}])
+
+
+@settings(max_examples=150)
+@given(BODIES)
+def test_any_body_is_read_or_refused_by_name(body: dict[str, Any]) -> None:
+    try:
+        DIALECT.client.parse_request({**body, "model": "gw"}, {})
+    except GatewayError as refused:
+        assert refused.error.kind == "invalid_request"
+        assert refused.error.param
+
+
+@settings(max_examples=150)
+@given(st.lists(BLOCKS, max_size=3))
+def test_any_content_is_read_or_refused_by_name(blocks: list[Any]) -> None:
+    try:
+        content(*blocks)
+    except GatewayError as refused:
+        assert (refused.error.param or "").startswith("messages[0].content")
+
+
+@settings(max_examples=100)
+@given(requests())
+def test_what_a_provider_is_sent_is_read_as_it_was_meant(request: Request) -> None:
+    """Rendered, parsed and rendered again, a request is the same."""
+    traits = traits_for("bedrock", CLAUDE)
+    try:
+        sent = DIALECT.provider.render_request(request, traits).body
+    except GatewayError:
+        return
+    wire = json.loads(json.dumps(sent))
+    again = DIALECT.client.parse_request({**wire, "model": "gw", "stream": False}, {})
+    body = DIALECT.provider.render_request(again, traits).body
+    third = DIALECT.client.parse_request({**body, "model": "gw", "stream": False}, {})
+    assert without_paths(third) == without_paths(again)
+
+
+def test_a_cache_point_marks_the_part_before_it() -> None:
+    request = content({"text": "a"}, {"cachePoint": {"type": "default", "ttl": "1h"}})
+    (part,) = request.turns[0].parts
+    assert part == Text(text="a", cache=CacheBreakpoint(ttl="1h"), path="messages[0].content[0]")
+    first = content({"cachePoint": {"type": "default"}}, {"text": "a"})
+    assert list(first.extra["bedrock_converse"]) == ["messages[0].content[0]"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "thinking"),
+    [
+        (
+            {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+            Thinking(mode="budget", budget=2048),
+        ),
+        ({"thinking": {"type": "adaptive"}}, Thinking(mode="auto")),
+        ({"thinking": {"type": "disabled"}}, Thinking(mode="off")),
+        (
+            {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}},
+            Thinking(effort="low"),
+        ),
+        ({"reasoningConfig": {"type": "disabled"}}, Thinking(mode="off")),
+        ({"reasoning_effort": "high"}, Thinking(effort="high")),
+    ],
+)
+def test_the_reasoning_of_each_model_family_is_read(fields: Any, thinking: Thinking) -> None:
+    assert parsed(additionalModelRequestFields=fields).thinking == thinking
+
+
+def test_what_has_no_equivalent_is_kept_by_its_path() -> None:
+    request = parsed(
+        guardrailConfig={"guardrailIdentifier": "g"},
+        additionalModelRequestFields={"inferenceConfig": {"topK": 3}},
+        inferenceConfig={"somethingNew": 1},
+    )
+    assert set(request.extra["bedrock_converse"]) == {
+        "guardrailConfig",
+        "additionalModelRequestFields.inferenceConfig",
+        "inferenceConfig.somethingNew",
+    }
+
+
+@pytest.mark.parametrize(
+    ("finish", "stop_reason"),
+    [
+        (Finish(reason="length"), "max_tokens"),
+        (Finish(reason="context"), "model_context_window_exceeded"),
+        (Finish(reason="filter"), "content_filtered"),
+        (Finish(reason="filter", category="guardrail_intervened"), "guardrail_intervened"),
+        (Finish(reason="stop_sequence"), "stop_sequence"),
+    ],
+)
+def test_each_end_has_its_stop_reason(finish: Finish, stop_reason: str) -> None:
+    body, report = DIALECT.client.render_response(Response(finish=finish), CONTEXT)
+    assert body["stopReason"] == stop_reason
+    assert not report
+
+
+def test_cached_tokens_count_in_the_total_only() -> None:
+    usage = Usage(input=3, cache_read=5, cache_write=2, cache_write_1h=1, output=4)
+    body, _ = DIALECT.client.render_response(Response(usage=usage), CONTEXT)
+    assert body["usage"] == {
+        "inputTokens": 3,
+        "outputTokens": 4,
+        "totalTokens": 14,
+        "cacheReadInputTokens": 5,
+        "cacheWriteInputTokens": 2,
+        "cacheDetails": [{"ttl": "5m", "inputTokens": 1}, {"ttl": "1h", "inputTokens": 1}],
+    }

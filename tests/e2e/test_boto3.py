@@ -1,0 +1,391 @@
+"""The official `boto3` on a live gateway: on Bedrock itself, on Chat and on Messages."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import ClientError, EventStreamError
+
+from tests.authority import Authority
+from tests.e2e.rig import Gateway, configured
+from tests.e2e.test_up import up
+from tests.fakes import Call, Refusal, Say, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes.bedrock import BEARER, StrictBedrock
+from tests.fakes.bedrock_rules import CLAUDE
+
+pytestmark = pytest.mark.e2e
+
+MODELS = ("bedrock-claude", "gpt-4o", "claude-sonnet-4-5")
+EACH = pytest.mark.parametrize("model", MODELS, ids=["on_bedrock", "on_chat", "on_messages"])
+HOW = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+HELLO = "Hello from the strict upstream."
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
+    "gg=="
+)
+WEATHER: Any = {
+    "toolSpec": {
+        "name": "get_weather",
+        "description": "The weather of a city",
+        "inputSchema": {
+            "json": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}},
+                "required": ["city"],
+            }
+        },
+    }
+}
+CALL = Call("get_weather", {"city": 'Zürich "HB"', "near": [1, 2.5, None]}, "call_a")
+
+
+@dataclass
+class Stand:
+    """A gateway before one provider of each dialect."""
+
+    gateway: Gateway
+    bedrock: StrictBedrock
+    chat: StrictOpenAI
+    messages: StrictAnthropic
+
+    def on(self, text: str, say: Say) -> None:
+        """All say this to a user's text that holds `text`."""
+        for server in self.servers.values():
+            server.script.on(text, say)  # type: ignore[attr-defined]
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """The provider of each model."""
+        return dict(zip(MODELS, (self.bedrock, self.chat, self.messages), strict=True))
+
+    def last(self, model: str) -> Any:
+        """The body of the newest request that reached the provider of a model."""
+        return self.servers[model].requests[-1].body
+
+
+def row(public: str, **params: Any) -> dict[str, Any]:
+    return {"model_name": public, "litellm_params": params}
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        bedrock = stack.enter_context(StrictBedrock())
+        chat = stack.enter_context(StrictOpenAI())
+        messages = stack.enter_context(StrictAnthropic())
+        own = {"model": f"bedrock/{CLAUDE}", "api_key": BEARER, "max_retries": 0}
+        claude = f"anthropic/{MODELS[2]}"
+        rows = [
+            row(MODELS[0], aws_bedrock_runtime_endpoint=bedrock.url, **own),
+            row(MODELS[1], model="openai/gpt-4o", api_base=f"{chat.url}/v1", api_key=chat.key),
+            row(MODELS[2], model=claude, api_base=messages.url, api_key=messages.key),
+        ]
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, bedrock, chat, messages)
+        gateway.stop()
+
+
+def connected(
+    url: str, service: str = "bedrock-runtime", signature_version: Any = None, **credentials: Any
+) -> Any:
+    return boto3.client(
+        service,
+        region_name="eu-west-1",
+        endpoint_url=url,
+        config=Config(
+            retries={"total_max_attempts": 1},
+            read_timeout=30,
+            signature_version=signature_version,
+        ),
+        **credentials,
+    )
+
+
+def plain(url: str, key: str, service: str = "bedrock-runtime") -> Any:
+    """A client of a gateway without TLS, to which boto3 sends no Bedrock API key itself."""
+    made = connected(url, service, signature_version=UNSIGNED)
+
+    def add_key(request: Any, **_: Any) -> None:
+        request.headers["authorization"] = f"Bearer {key}"
+
+    made.meta.events.register(f"request-created.{service}", add_key)
+    return made
+
+
+@pytest.fixture(scope="module")
+def client(stand: Stand) -> Any:
+    """The official client with the gateway's key."""
+    return plain(stand.gateway.url, stand.gateway.key)
+
+
+def user(*blocks: Any) -> dict[str, Any]:
+    return {"role": "user", "content": [{"text": b} if isinstance(b, str) else b for b in blocks]}
+
+
+def joined(events: list[Any]) -> dict[str, Any]:
+    """The response that a stream's events add up to, as an SDK's user joins them."""
+    blocks: dict[int, dict[str, Any]] = {}
+    out: dict[str, Any] = {}
+    for event in events:
+        ((name, data),) = event.items()
+        index = data.get("contentBlockIndex", -1)
+        if name == "contentBlockStart":
+            blocks[index] = {"toolUse": {**data["start"]["toolUse"], "input": ""}}
+        elif name == "contentBlockDelta":
+            _add_delta(blocks.setdefault(index, {}), data["delta"])
+        elif name in {"messageStop", "metadata"}:
+            out |= data
+    assert list(blocks) == list(range(len(blocks)))
+    for block in blocks.values():
+        if "toolUse" in block:
+            block["toolUse"]["input"] = _decoded(block["toolUse"]["input"])
+    message = {"role": "assistant", "content": list(blocks.values())}
+    return {**out, "output": {"message": message}}
+
+
+def _decoded(text: str) -> Any:
+    return json.loads(text) if text else {}
+
+
+def _add_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
+    if "text" in delta:
+        block["text"] = block.get("text", "") + delta["text"]
+    elif "toolUse" in delta:
+        block["toolUse"]["input"] += delta["toolUse"]["input"]
+    elif "reasoningContent" in delta:
+        shown = block.setdefault("reasoningContent", {}).setdefault("reasoningText", {})
+        for key, value in delta["reasoningContent"].items():
+            shown[key] = shown.get(key, "") + value
+
+
+def ask(client: Any, stream: bool, **asked: Any) -> dict[str, Any]:
+    """The response, whole or joined from its stream."""
+    if not stream:
+        return dict(client.converse(**asked))
+    answer = client.converse_stream(**asked)
+    events = list(answer["stream"])
+    assert next(iter(events[0])) == "messageStart"
+    assert next(iter(events[-1])) == "metadata"
+    return {**joined(events), "ResponseMetadata": answer["ResponseMetadata"]}
+
+
+@EACH
+@HOW
+def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
+    told = ask(client, stream, modelId=model, messages=[user("Hello there")])
+    assert told["output"]["message"]["content"] == [{"text": HELLO}]
+    assert told["stopReason"] == "end_turn"
+    usage = told["usage"]
+    assert (usage["inputTokens"], usage["outputTokens"], usage["totalTokens"]) == (11, 23, 34)
+    assert told["metrics"]["latencyMs"] >= 0
+    headers = told["ResponseMetadata"]["HTTPHeaders"]
+    assert headers["x-dragoman-target"]
+
+
+@EACH
+@HOW
+def test_a_tool_is_called_and_its_result_comes_back(
+    stand: Stand, client: Any, model: str, stream: bool
+) -> None:
+    prompt = f"The weather, {model} {stream}"
+    stand.on(prompt, Say(text="I look.", calls=(CALL,)))
+    asked: dict[str, Any] = {"modelId": model, "toolConfig": {"tools": [WEATHER]}}
+    told = ask(client, stream, messages=[user(prompt)], **asked)
+    message = told["output"]["message"]
+    assert told["stopReason"] == "tool_use"
+    assert message["content"] == [
+        {"text": "I look."},
+        {"toolUse": {"toolUseId": "call_a", "name": "get_weather", "input": CALL.object}},
+    ]
+    result = {"toolUseId": "call_a", "content": [{"json": {"degrees": 21}}], "status": "success"}
+    history = [user(prompt), message, user({"toolResult": result})]
+    again = ask(client, stream, messages=history, **asked)
+    assert again["stopReason"] == "end_turn"
+    (block,) = again["output"]["message"]["content"]
+    assert model == "bedrock-claude" or "21" in block["text"]
+
+
+@EACH
+def test_images_documents_and_settings_arrive(stand: Stand, client: Any, model: str) -> None:
+    document = {"format": "txt", "name": "Notes", "source": {"bytes": b"the notes"}}
+    told = client.converse(
+        modelId=model,
+        messages=[
+            user(
+                "Look at these",
+                {"image": {"format": "png", "source": {"bytes": PIXEL}}},
+                {"document": document},
+            )
+        ],
+        system=[{"text": "Be brief."}, {"cachePoint": {"type": "default"}}],
+        inferenceConfig={"maxTokens": 77, "temperature": 0.25, "stopSequences": ["END!"]},
+        additionalModelRequestFields={"top_k": 39},
+    )
+    assert told["output"]["message"]["content"] == [{"text": HELLO}]
+    sent = str(stand.last(model))
+    for mark in (base64.b64encode(PIXEL).decode()[:30], "Be brief.", "77", "0.25", "END!"):
+        assert mark in sent
+    assert model == "gpt-4o" or "'top_k': 39" in sent
+    headers = told["ResponseMetadata"]["HTTPHeaders"]
+    dropped = headers.get("x-dragoman-dropped", "")
+    assert ("additionalModelRequestFields.top_k" in dropped) == (model == "gpt-4o")
+
+
+def test_bedrocks_guardrails_are_reported_where_they_are_lost(stand: Stand, client: Any) -> None:
+    guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
+    asked = {"messages": [user("Guarded", {"guardContent": {"text": {"text": "Mind this."}}})]}
+    told = client.converse(modelId="gpt-4o", guardrailConfig=guardrail, **asked)
+    dropped = told["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
+    assert "guardrailConfig" in dropped
+    assert "messages[0].content[1].guardContent" in dropped
+    assert "Mind this." in str(stand.last("gpt-4o"))
+
+
+@HOW
+def test_reasoning_is_shown_and_its_state_comes_back(
+    stand: Stand, client: Any, stream: bool
+) -> None:
+    prompt = f"Think of the weather {stream}"
+    stand.on(prompt, Say(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
+    asked: dict[str, Any] = {
+        "modelId": "claude-sonnet-4-5",
+        "toolConfig": {"tools": [WEATHER]},
+        "additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 2048}},
+    }
+    told = ask(client, stream, messages=[user(prompt)], **asked)
+    message = told["output"]["message"]
+    shown = message["content"][0]["reasoningContent"]["reasoningText"]
+    assert shown["text"] == "Hm, let me see."
+    result = {"toolUseId": "call_a", "content": [{"text": "21 degrees"}]}
+    ask(client, stream, messages=[user(prompt), message, user({"toolResult": result})], **asked)
+    sent = stand.last("claude-sonnet-4-5")
+    (thinking,) = [b for b in sent["messages"][1]["content"] if b["type"] == "thinking"]
+    assert thinking["thinking"] == "Hm, let me see."
+    assert not thinking["signature"].startswith("dgm1.")
+
+
+@EACH
+def test_a_schema_binds_the_answer(stand: Stand, client: Any, model: str) -> None:
+    stand.on("A verdict", Say(text='{"city":"Rome"}'))
+    schema = '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],'
+    schema += '"additionalProperties":false}'
+    structure = {"jsonSchema": {"schema": schema, "name": "verdict"}}
+    text_format = {"type": "json_schema", "structure": structure}
+    told = client.converse(
+        modelId=model, messages=[user("A verdict")], outputConfig={"textFormat": text_format}
+    )
+    assert told["output"]["message"]["content"] == [{"text": '{"city":"Rome"}'}]
+    assert "additionalProperties" in str(stand.last(model))
+
+
+def test_cached_tokens_are_counted_apart(stand: Stand, client: Any) -> None:
+    stand.on("From the cache", Say(text="Yes.", cached_tokens=4))
+    for model in MODELS:
+        usage = client.converse(modelId=model, messages=[user("From the cache")])["usage"]
+        assert (usage["inputTokens"], usage["cacheReadInputTokens"]) == (7, 4), model
+        assert usage["totalTokens"] == 34
+
+
+CLASSES = (
+    (Refusal(429, "rate_limit_error", "slow down", "rate_limit_exceeded"), "ThrottlingException"),
+    (Refusal(400, "invalid_request_error", "no such thing"), "ValidationException"),
+    (Refusal(500, "server_error", "oops"), "InternalServerException"),
+)
+
+
+@pytest.mark.parametrize(("refusal", "name"), CLASSES, ids=[name for _, name in CLASSES])
+@HOW
+def test_a_refusal_raises_the_class_of_its_kind(
+    stand: Stand, client: Any, refusal: Refusal, name: str, stream: bool
+) -> None:
+    stand.chat.script.on(f"Refuse {name}", Say(error=refusal))
+    with pytest.raises(getattr(client.exceptions, name), match=refusal.message):
+        ask(client, stream, modelId="gpt-4o", messages=[user(f"Refuse {name}")])
+
+
+@EACH
+def test_a_stream_that_breaks_raises(stand: Stand, client: Any, model: str) -> None:
+    stand.on("Break off", Say(text="x" * 60, breaks="error", pace_s=0.03))
+    answer = client.converse_stream(modelId=model, messages=[user("Break off")])
+    with pytest.raises(EventStreamError):
+        list(answer["stream"])
+
+
+def test_errors_of_the_gateway_itself_have_their_classes(client: Any) -> None:
+    with pytest.raises(client.exceptions.ResourceNotFoundException, match="does not exist"):
+        client.converse(modelId="nothing", messages=[user("Hello")])
+    with pytest.raises(client.exceptions.ValidationException, match="messages is required"):
+        client.converse(modelId="gpt-4o", messages=[])
+
+
+def test_a_signed_request_is_told_what_to_send_instead(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
+    signing = connected(stand.gateway.url, aws_access_key_id="AKIA0", aws_secret_access_key="s")
+    with pytest.raises(signing.exceptions.AccessDeniedException, match="AWS_BEARER_TOKEN_BEDROCK"):
+        signing.converse(modelId="gpt-4o", messages=[user("Hello")])
+
+
+def test_another_operation_is_told_which_there_are(client: Any) -> None:
+    with pytest.raises(ClientError, match="Converse"):
+        client.invoke_model(modelId="gpt-4o", body=b"{}")
+
+
+@EACH
+def test_tokens_are_counted(client: Any, model: str) -> None:
+    counted = {"converse": {"messages": [user("Count these words, please")]}}
+    assert client.count_tokens(modelId=model, input=counted)["inputTokens"] > 3
+
+
+def test_the_bedrock_api_key_of_the_environment_is_the_gateways_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3 sends a Bedrock API key over HTTPS only."""
+    authority = Authority()
+    issued = authority.issue()
+    (tmp_path / "key.pem").write_text(issued.key)
+    (tmp_path / "certificate.pem").write_text(issued.certificate)
+    (tmp_path / "authority.pem").write_text(authority.pem)
+    options = ("--ssl-certfile", str(tmp_path / "certificate.pem"))
+    options += ("--ssl-keyfile", str(tmp_path / "key.pem"))
+    with up(tmp_path / "data", *options, authority=authority.pem) as gateway:
+        monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", gateway.key)
+        monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+        secured = connected(gateway.base)
+        told = ask(secured, True, modelId="demo", messages=[user("Hello there")])
+        assert told["output"]["message"]["content"][0]["text"]
+        assert gateway.end() == 0
+
+
+def test_models_are_listed(stand: Stand, client: Any) -> None:
+    control = plain(stand.gateway.url, stand.gateway.key, "bedrock")
+    summaries = control.list_foundation_models()["modelSummaries"]
+    assert {row["modelId"] for row in summaries} >= set(MODELS)
+    details = control.get_foundation_model(modelIdentifier="gpt-4o")["modelDetails"]
+    assert details["inputModalities"] == ["TEXT", "IMAGE"]
+    with pytest.raises(control.exceptions.ResourceNotFoundException):
+        control.get_foundation_model(modelIdentifier="nothing")
+
+
+def test_a_base_path_and_an_encoded_model_work(stand: Stand, client: Any) -> None:
+    below = plain(f"{stand.gateway.url}/bedrock", stand.gateway.key)
+    told = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
+    request_id = told["ResponseMetadata"]["HTTPHeaders"]["x-request-id"]
+    row = stand.gateway.row(request_id)
+    assert (row["client_dialect"], row["endpoint"]) == (
+        "bedrock_converse",
+        "/model/{id}/converse",
+    )
+    assert (row["requested_model"], row["input_tokens"]) == ("gpt-4o", 11)
