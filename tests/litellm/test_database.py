@@ -205,6 +205,22 @@ def test_keys_are_found_by_their_hash(proxy: Proxy, settings: Any) -> None:
     assert own.json()["info"]["key_alias"] == "ci"
 
 
+def test_scripts_go_on_with_litellms_ids(proxy: Proxy, settings: Any) -> None:
+    settings.MASTER_KEY = "master-key-0123456789-abcdef"
+    imported(proxy[0])
+    api = Client(headers={"authorization": f"Bearer {settings.MASTER_KEY}"})
+    team = api.get("/team/info", {"team_id": "t1"}).json()
+    assert (team["team_id"], team["team_info"]["team_alias"]) == ("t1", "search")
+    user = api.get("/user/info", {"user_id": "ann"}).json()
+    assert (user["user_info"]["max_budget"], len(user["keys"])) == (9.0, 2)
+    body = {"team_id": "t1", "rpm_limit": 5}
+    api.post("/team/update", body, content_type="application/json")
+    api.post("/team/update", {**body, "team_alias": "seek"}, content_type="application/json")
+    before = Team.objects.count()
+    imported(proxy[0])
+    assert Team.objects.count() == before
+
+
 def test_another_database_is_refused_without_its_password() -> None:
     with new_database("SELECT 1") as (url, _):
         with pytest.raises(CommandError, match="this is no database of a LiteLLM proxy"):

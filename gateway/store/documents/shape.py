@@ -238,7 +238,9 @@ def claim(row: RegistryRow) -> None:
     if owner is None:
         if row.pk and (owner_ref := owned(row)):
             raise Owned("", f"{row} is owned by {owner_ref}; change it there, or adopt it")
-        row.source, row.source_ref = Source.DATABASE, ""
+        # An import finds its rows by `source_ref`.
+        row.source_ref = row.source_ref if row.source == Source.DATABASE else ""
+        row.source = Source.DATABASE
         return
     free = row.source == Source.ENVIRONMENT  # auto-detected rows can be claimed by any file
     if row.pk and not owner.has(row) and not free and not owner.take:

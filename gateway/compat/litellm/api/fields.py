@@ -101,7 +101,7 @@ USUAL: dict[str, frozenset[str]] = {
 }
 # Fields of `metadata` that have an effect in LiteLLM.
 _EFFECTIVE = frozenset({*REFUSED, *USUAL, "logging", "tag_budget_config"})
-_NOTHING: tuple[Any, ...] = (None, "", [], {}, False, 0)
+NOTHING: tuple[Any, ...] = (None, "", [], {}, False, 0)
 _SPECIAL = {
     "all-proxy-models": "",
     "all-team-models": "teams have no model lists: set models on the key, or none to allow all",
@@ -115,19 +115,23 @@ MAX_USD = 1_000_000_000
 _PLACES = Decimal("1e-6")
 
 
-def check(fields: Mapping[str, Any]) -> list[str]:
+def check(
+    fields: Mapping[str, Any],
+    understood: frozenset[str] = UNDERSTOOD,
+    refused: Mapping[str, str] = REFUSED,
+) -> list[str]:
     """Return notes on descriptive fields. Raises Wrong for unsupported ones."""
     for name, value in fields.items():
-        if name in UNDERSTOOD:
+        if name in understood:
             continue
         if name in USUAL:
             if value is not None and value not in USUAL[name]:
                 usual = ", ".join(sorted(USUAL[name]))
                 raise Wrong(400, f"{name}: only {usual} is supported", name)
-        elif name not in REFUSED:
+        elif name not in refused:
             raise Wrong(400, f"{name}: there is no such field", name)
-        elif value not in _NOTHING:
-            raise Wrong(400, f"{name}: {REFUSED[name]}", name)
+        elif value not in NOTHING:
+            raise Wrong(400, f"{name}: {refused[name]}", name)
     return _metadata_notes(fields.get("metadata"))
 
 
@@ -137,11 +141,11 @@ def _metadata_notes(metadata: Any) -> list[str]:
     if not isinstance(metadata, dict):
         raise Wrong(400, "metadata: must be an object", "metadata")
     for name, value in metadata.items():
-        if name in _EFFECTIVE and value not in _NOTHING:
+        if name in _EFFECTIVE and value not in NOTHING:
             why = REFUSED.get(name, "it is not supported")
             raise Wrong(400, f"metadata.{name}: {why}", "metadata")
     unsupported = sorted(
-        name for name in metadata if name != "tags" and metadata[name] not in _NOTHING
+        name for name in metadata if name != "tags" and metadata[name] not in NOTHING
     )
     return [
         f"metadata.{name}: is not stored: keys have only a name and tags" for name in unsupported
@@ -154,14 +158,19 @@ def to_document(fields: Fields) -> tuple[dict[str, Any], list[str]]:
         "routes": _models(fields.get("models")),
         "tags": _tags(fields),
         "guardrails": _names(fields, "guardrails"),
-        "team": _text(fields, "team_id"),
-        "user": _text(fields, "user_id"),
-        "limits": {name: _count(fields, field) for field, name in LIMITS.items()},
+        "team": text_of(fields, "team_id"),
+        "user": text_of(fields, "user_id"),
+        "limits": limits_of(fields),
     }
-    if alias := _text(fields, "key_alias"):
+    if alias := text_of(fields, "key_alias"):
         document["name"] = alias
-    document["budget"], notes = _budget(fields)
+    document["budget"], notes = budget_of(fields)
     return document, notes
+
+
+def limits_of(fields: Fields) -> dict[str, int | None]:
+    """Return the limits of a document. Raises Wrong."""
+    return {name: _count(fields, field) for field, name in LIMITS.items()}
 
 
 def expires_at(duration: Any, now: dt.datetime) -> dt.datetime | None:
@@ -227,7 +236,8 @@ def _are_texts(value: Any) -> bool:
     return all(isinstance(text, str) and "\0" not in text for text in texts)
 
 
-def _text(fields: Fields, name: str) -> str:
+def text_of(fields: Fields, name: str) -> str:
+    """Return a string; empty for null. Raises Wrong."""
     value = fields.get(name)
     if value is None:
         return ""
@@ -247,7 +257,8 @@ def _count(fields: Fields, name: str) -> int | None:
     return value
 
 
-def _budget(fields: Fields) -> tuple[dict[str, Any], list[str]]:
+def budget_of(fields: Fields) -> tuple[dict[str, Any], list[str]]:
+    """Return the budget of a document, and notes. Raises Wrong."""
     budget: dict[str, Any] = {}
     top = money(fields, "max_budget")
     span = _span(fields.get("budget_duration"), "budget_duration")

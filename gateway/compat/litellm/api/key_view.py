@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from gateway.compat.litellm.api import team_rows
 from gateway.compat.litellm.api.fields import LIMITS, SPANS, TOLD_WINDOWS
 from gateway.models import ApiKey, UsageHour
 from gateway.routing.limits import calendar_window, window_start
@@ -43,17 +44,24 @@ class Spending:
 def settings_of(row: ApiKey) -> dict[str, Any]:
     """Return the settable fields by their LiteLLM names; the inverse of `to_document`."""
     document = _KEYS.read(row)
-    limits, budget = document["limits"], document["budget"]
-    windows = [(span, float(usd)) for span in SPANS if (usd := budget[f"{span}_usd"]) is not None]
-    top = windows[0] if windows else None
-    percent = budget["soft_percent"]
     return {
         "key_alias": None if row.name == row.prefix else row.name,
         "models": document["routes"],
         "tags": document["tags"],
         "guardrails": document["guardrails"],
-        "team_id": document["team"] or None,
+        "team_id": team_rows.id_of(row.team) if row.team is not None else None,
         "user_id": document["user"] or None,
+        **amounts_of(document),
+    }
+
+
+def amounts_of(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the limits and the budget of a document by their LiteLLM names."""
+    limits, budget = document["limits"], document["budget"]
+    windows = [(span, float(usd)) for span in SPANS if (usd := budget[f"{span}_usd"]) is not None]
+    top = windows[0] if windows else None
+    percent = budget["soft_percent"]
+    return {
         **{field: limits[name] for field, name in LIMITS.items()},
         "max_budget": top[1] if top else None,
         "budget_duration": TOLD_WINDOWS.get(top[0]) if top else None,
@@ -65,12 +73,16 @@ def settings_of(row: ApiKey) -> dict[str, Any]:
     }
 
 
+def span_of(settings: dict[str, Any]) -> str:
+    """Return the window of `max_budget`."""
+    duration = settings["budget_duration"]
+    return next((span for span, label in TOLD_WINDOWS.items() if label == duration), "total")
+
+
 def key_info(row: ApiKey, spending: Spending) -> dict[str, Any]:
     """Return the full object of a key, as in `/key/info`."""
     settings = settings_of(row)
-    span = next(
-        (s for s, label in TOLD_WINDOWS.items() if label == settings["budget_duration"]), "total"
-    )
+    span = span_of(settings)
     for item in settings["budget_limits"] or ():
         window = next(s for s, word in TOLD_WINDOWS.items() if word == item["budget_duration"])
         item["reset_at"] = spending.resets_at(window)

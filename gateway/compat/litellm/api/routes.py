@@ -18,6 +18,8 @@ from gateway.compat.litellm.api import keys as litellm_keys
 from gateway.compat.litellm.api import models as litellm_models
 from gateway.compat.litellm.api import requests as litellm_requests
 from gateway.compat.litellm.api import spend as litellm_spend
+from gateway.compat.litellm.api import teams as litellm_teams
+from gateway.compat.litellm.api import users as litellm_users
 from gateway.compat.litellm.api.failures import Wrong, failure
 
 litellm_api = NinjaAPI(
@@ -28,7 +30,14 @@ litellm_api = NinjaAPI(
     auth=Admin(),
     urls_namespace="litellm",
 )
-for module in (litellm_models, litellm_keys, litellm_spend, litellm_requests):
+for module in (
+    litellm_models,
+    litellm_keys,
+    litellm_teams,
+    litellm_users,
+    litellm_spend,
+    litellm_requests,
+):
     litellm_api.add_router("", module.router)
 
 _NO_KEY = (

@@ -1,0 +1,357 @@
+"""LiteLLM's endpoints for teams: create, update, delete, read, list, and members.
+
+Modelled on litellm/proxy/management_endpoints/team_endpoints.py (1.106.2). Members of a team are
+the users of its keys: they are not stored apart from the keys.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from gateway.api.auth import Editor, Reader
+from gateway.api.idempotency import run_once
+from gateway.compat.litellm.api import team_rows
+from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
+from gateway.compat.litellm.api.fields import (
+    LIMITS,
+    REFUSED,
+    SPANS,
+    budget_of,
+    check,
+    limits_of,
+    text_of,
+)
+from gateway.compat.litellm.api.key_view import Spending, amounts_of, key_info, span_of
+from gateway.models import ApiKey, Team
+from gateway.store.documents import KINDS, Owned, Refused, merge_patch, owned
+
+router = Router(tags=["litellm"])
+
+_TEAMS = KINDS["teams"]
+_MAX_ID = 200
+_AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_budget")
+_MEMBERS = ("members", "admins", "members_with_roles", "team_member_permissions")
+UNDERSTOOD = frozenset(
+    {*_AMOUNTS, *_MEMBERS, "team_id", "team_alias", "organization_id", "metadata"}
+)
+_PER_KEY = "set it on each key of the team"
+_PER_MEMBER = "limits and budgets belong to keys and teams: set them on the member's keys"
+REFUSED_FIELDS: dict[str, str] = {
+    **{name: why for name, why in REFUSED.items() if name not in UNDERSTOOD},
+    **dict.fromkeys(("models", "tags", "guardrails", "default_team_member_models"), _PER_KEY),
+    **dict.fromkeys(
+        (
+            "team_member_budget",
+            "team_member_budget_duration",
+            "team_member_rpm_limit",
+            "team_member_tpm_limit",
+            "team_member_key_duration",
+        ),
+        _PER_MEMBER,
+    ),
+    "blocked": "revoke the keys of the team instead",
+    "model_aliases": "routes map model names: create an alias of the route",
+    "secret_manager_settings": "set secrets in the environment or in files",
+    "enforced_batch_output_expires_after": "files are stored by the provider",
+    "enforced_file_expires_after": "files are stored by the provider",
+}
+_PARAMS = {
+    "name": "team_alias",
+    "parent": "organization_id",
+    **{f"limits.{name}": field for field, name in LIMITS.items()},
+    **{f"budget.{span}_usd": "max_budget" for span in SPANS},
+}
+_NOT_STORED = "is not stored: a user is a member of a team through its keys"
+_NUMBER = {"type": "number"}
+_TEXT = {"type": "string"}
+_SETTINGS: dict[str, Any] = {
+    "team_alias": _TEXT,
+    "team_id": _TEXT,
+    "organization_id": _TEXT,
+    "max_budget": _NUMBER,
+    "soft_budget": _NUMBER,
+    "budget_duration": {"type": "string", "example": "30d"},
+    "budget_limits": {"type": "array", "items": {"type": "object"}},
+    **{name: {"type": "integer"} for name in LIMITS},
+    "members_with_roles": {"type": "array", "items": {"type": "object"}},
+    "metadata": {"type": "object"},
+}
+_MEMBER: dict[str, Any] = {"team_id": _TEXT, "user_id": _TEXT}
+
+
+def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+# --- create, update and delete ----------------------------------------------------------
+
+
+@router.post(
+    "/team/new", auth=Editor(), operation_id="litellm_team_new", openapi_extra=_wants(_SETTINGS)
+)
+def new(request: HttpRequest) -> HttpResponse:
+    """Create a team; `notes` list what is not stored."""
+    return reshaped(run_once(request, lambda: guarded(lambda: _new(body_of(request)))))
+
+
+@router.post(
+    "/team/update",
+    auth=Editor(),
+    operation_id="litellm_team_update",
+    openapi_extra=_wants(_SETTINGS, "team_id"),
+)
+def update(request: HttpRequest) -> HttpResponse:
+    """Change a team; null removes a limit."""
+    return guarded(lambda: _update(body_of(request)))
+
+
+@router.post(
+    "/team/delete",
+    auth=Editor(),
+    operation_id="litellm_team_delete",
+    openapi_extra=_wants({"team_ids": {"type": "array", "items": _TEXT}}, "team_ids"),
+)
+def delete(request: HttpRequest) -> HttpResponse:
+    """Delete teams with their keys; none if one of them does not exist."""
+    return guarded(lambda: _delete(body_of(request)))
+
+
+def _new(fields: dict[str, Any]) -> HttpResponse:
+    notes = check_team(fields)
+    team_id, alias = text_of(fields, "team_id").strip(), text_of(fields, "team_alias").strip()
+    name = alias or team_id
+    if not name:
+        raise Wrong(400, "team_alias: required, or team_id", "team_alias")
+    if len(team_id) > _MAX_ID:
+        raise Wrong(400, f"team_id: must have at most {_MAX_ID} characters", "team_id")
+    for taken, param in ((team_id, "team_id"), (name, "team_alias")):
+        if taken and team_rows.find(taken) is not None:
+            raise Wrong(400, f"{param}: there is already a team `{taken[:200]}`", param)
+    ref = team_rows.TEAM + team_id if team_id and team_id != name else ""
+    row = Team(source_ref=ref)
+    budget, more = budget_of(fields)
+    document = {"name": name, "limits": limits_of(fields), "budget": budget}
+    document["parent"] = _organization(fields)
+    write_team(document, row)
+    return reply({**team_info(row, Spending()), "notes": [*notes, *more]})
+
+
+def _update(fields: dict[str, Any]) -> HttpResponse:
+    row = find_team(fields)
+    notes = check_team(fields)
+    before, team_id = _TEAMS.read(row), team_rows.id_of(row)
+    stored = amounts_of(before)
+    if fields.get("max_budget", 0) is None:
+        stored |= {"budget_duration": None, "soft_budget": None}
+    merged = {**stored, **{name: fields[name] for name in _AMOUNTS if name in fields}}
+    budget, more = budget_of(merged)
+    changes: dict[str, Any] = {"limits": limits_of(merged)}
+    if alias := text_of(fields, "team_alias").strip():
+        changes["name"] = alias
+    if "organization_id" in fields:
+        changes["parent"] = _organization(fields)
+    if changes.get("name", team_id) != team_id:  # its ID stays
+        row.source_ref = team_rows.TEAM + team_id
+    write_team({**merge_patch(before, changes), "budget": budget}, row)
+    data = team_info(row, Spending())
+    return reply({"team_id": team_id, "data": data, "notes": [*notes, *more]})
+
+
+def _delete(fields: dict[str, Any]) -> HttpResponse:
+    ids = _list_of_ids(fields, "team_ids")
+    rows = [find_team({"team_id": team_id}) for team_id in ids]
+    for row in rows:
+        delete_keys(ApiKey.objects.filter(team=row))
+        delete_row(row)
+    return reply({"deleted_teams": ids})
+
+
+def check_team(fields: dict[str, Any]) -> list[str]:
+    """Return notes on what is not stored. Raises Wrong."""
+    if fields.get("models") == ["all-proxy-models"]:
+        fields["models"] = []
+    notes = check(fields, UNDERSTOOD, REFUSED_FIELDS)
+    return notes + [f"{name}: {_NOT_STORED}" for name in _MEMBERS if fields.get(name)]
+
+
+def write_team(document: dict[str, Any], row: Team) -> None:
+    """Write a team. Raises Wrong."""
+    try:
+        _TEAMS.write(document, row)
+    except Owned:
+        raise
+    except Refused as error:
+        param = _PARAMS.get(error.field, error.field)
+        raise Wrong(400, f"{param}: {error.why}" if param else error.why, param) from None
+
+
+def delete_keys(rows: Any) -> None:
+    """Delete keys. Raises Owned for one that is owned by a file."""
+    for row in rows:
+        delete_row(row)
+
+
+def delete_row(row: ApiKey | Team) -> None:
+    """Delete a row. Raises Owned if a file owns it."""
+    if owner_ref := owned(row):
+        raise Owned("", f"{row} is owned by {owner_ref}; remove it there")
+    row.delete()
+
+
+def find_team(fields: dict[str, Any]) -> Team:
+    """Return the team with `team_id`. Raises Wrong."""
+    team_id = text_of(fields, "team_id")
+    if not team_id:
+        raise Wrong(400, "team_id: is required", "team_id")
+    row = team_rows.find(team_id)
+    if row is None:
+        raise Wrong(404, f"Team not found, passed team id: {team_id[:200]}.", "team_id")
+    return row
+
+
+def _organization(fields: dict[str, Any]) -> str:
+    """Return the name of the team that stands for an organization."""
+    organization = text_of(fields, "organization_id")
+    row = team_rows.find(organization, team_rows.ORGANIZATION)
+    if organization and row is None:
+        why = f"there is no team `{organization[:200]}`: an organization is a team of teams here"
+        raise Wrong(400, f"organization_id: {why}", "organization_id")
+    return row.name if row is not None else ""
+
+
+def _list_of_ids(fields: dict[str, Any], name: str) -> list[str]:
+    if unknown := set(fields) - {name}:
+        raise Wrong(400, f"{min(unknown)}: there is no such field", min(unknown))
+    ids = fields.get(name)
+    if not isinstance(ids, list) or not ids or not all(isinstance(i, str) for i in ids):
+        raise Wrong(400, f"{name}: must be a list of strings", name)
+    return list(dict.fromkeys(ids))
+
+
+# --- members ----------------------------------------------------------------------------
+
+
+@router.post(
+    "/team/member_add",
+    auth=Editor(),
+    operation_id="litellm_team_member_add",
+    openapi_extra=_wants({"team_id": _TEXT, "member": {"type": "object"}}, "team_id", "member"),
+)
+def member_add(request: HttpRequest) -> HttpResponse:
+    """Return the team: a user becomes a member with a key of the team, by `/key/generate`."""
+    return guarded(lambda: _member_add(body_of(request)))
+
+
+@router.post(
+    "/team/member_delete",
+    auth=Editor(),
+    operation_id="litellm_team_member_delete",
+    openapi_extra=_wants(_MEMBER, "team_id", "user_id"),
+)
+def member_delete(request: HttpRequest) -> HttpResponse:
+    """Delete the keys that a user has in a team."""
+    return guarded(lambda: _member_delete(body_of(request)))
+
+
+def _member_add(fields: dict[str, Any]) -> HttpResponse:
+    for name, value in fields.items():
+        if name not in {"team_id", "member"} and value is not None:
+            raise Wrong(400, f"{name}: {_PER_MEMBER}", name)
+    row, given = find_team(fields), fields.get("member")
+    members = given if isinstance(given, list) else [given]
+    for member in members:
+        if not isinstance(member, dict) or not (member.get("user_id") or member.get("user_email")):
+            raise Wrong(400, "member: must have a user_id or a user_email", "member")
+    info = team_info(row, Spending())
+    answer = {**info, "updated_users": [], "updated_team_memberships": []}
+    return reply({**answer, "notes": [f"member: {_NOT_STORED}: pass user_id to /key/generate"]})
+
+
+def _member_delete(fields: dict[str, Any]) -> HttpResponse:
+    for name in sorted(set(fields) - {"team_id", "user_id", "user_email"}):
+        raise Wrong(400, f"{name}: there is no such field", name)
+    row = find_team(fields)
+    user = text_of(fields, "user_id") or text_of(fields, "user_email")
+    if not user:
+        raise Wrong(400, "user_id: is required", "user_id")
+    keys = ApiKey.objects.none() if "\0" in user else ApiKey.objects.filter(team=row, user=user)
+    if not keys.exists():
+        raise Wrong(400, f"user_id: `{user[:200]}` has no key in this team", "user_id")
+    delete_keys(keys)
+    return reply(team_info(row, Spending()))
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+@router.get("/team/info", auth=Reader(), operation_id="litellm_team_info")
+def info(request: HttpRequest, team_id: str = "") -> HttpResponse:
+    """A team with its keys and its spend."""
+    return guarded(lambda: _info(team_id))
+
+
+@router.get("/team/list", auth=Reader(), operation_id="litellm_team_list")
+def list_teams(request: HttpRequest, user_id: str = "", organization_id: str = "") -> HttpResponse:
+    """All teams with their keys; or those of a user or of an organization."""
+    return guarded(lambda: _list(user_id, organization_id))
+
+
+def _info(team_id: str) -> HttpResponse:
+    row, spending = find_team({"team_id": team_id}), Spending()
+    keys = [key_info(key, spending) for key in row.keys.select_related("team")]
+    return reply(
+        {
+            "team_id": team_rows.id_of(row),
+            "team_info": team_info(row, spending),
+            "keys": keys,
+            "team_memberships": [],
+        }
+    )
+
+
+def _list(user_id: str, organization_id: str) -> HttpResponse:
+    rows, spending = team_rows.teams().prefetch_related("keys"), Spending()
+    if "\0" in user_id + organization_id:
+        return reply([])
+    if user_id:
+        rows = rows.filter(keys__user=user_id).distinct()
+    if organization_id:
+        rows = rows.filter(parent__name=_organization({"organization_id": organization_id}))
+    return reply(
+        [
+            {
+                **team_info(row, spending),
+                "keys": [key_info(key, spending) for key in row.keys.all()],
+                "team_memberships": [],
+            }
+            for row in rows
+        ]
+    )
+
+
+def team_info(row: Team, spending: Spending) -> dict[str, Any]:
+    """Return a team as LiteLLM does (`LiteLLM_TeamTable`)."""
+    amounts = amounts_of(_TEAMS.read(row))
+    span = span_of(amounts)
+    keys = ApiKey.objects.filter(team=row) | ApiKey.objects.filter(team__parent=row)
+    users = sorted({key.user for key in keys if key.user})
+    return {
+        "team_id": team_rows.id_of(row),
+        "team_alias": row.name,
+        "organization_id": row.parent.name if row.parent is not None else None,
+        **amounts,
+        "spend": sum(spending.of(key, span) for key in keys),
+        "budget_reset_at": spending.resets_at(span),
+        "models": [],
+        "blocked": False,
+        "admins": [],
+        "members": users,
+        "members_with_roles": [{"user_id": user, "role": "user"} for user in users],
+        "metadata": {},
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

@@ -1,0 +1,261 @@
+"""LiteLLM's endpoints for internal users.
+
+Modelled on litellm/proxy/management_endpoints/internal_user_endpoints.py (1.106.2). A user is the
+team of the keys that have this `user_id` and no other team; the user's budget and limits are those
+of that team. Accounts of the console are separate (/api/users).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from ninja import Router
+
+from gateway.api.auth import Editor, Reader
+from gateway.api.idempotency import run_once
+from gateway.compat.litellm.api import team_rows
+from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
+from gateway.compat.litellm.api.fields import LIMITS, budget_of, check, limits_of, text_of
+from gateway.compat.litellm.api.key_view import Spending, amounts_of, key_info
+from gateway.compat.litellm.api.keys import MAX_PAGE, generate_key
+from gateway.compat.litellm.api.teams import (
+    REFUSED_FIELDS,
+    delete_keys,
+    delete_row,
+    team_info,
+    write_team,
+)
+from gateway.models import ApiKey, Team
+from gateway.store.documents import KINDS, merge_patch
+
+router = Router(tags=["litellm"])
+
+_TEAMS = KINDS["teams"]
+_MAX_ID = 190
+_AMOUNTS = (*LIMITS, "max_budget", "budget_duration", "budget_limits", "soft_budget")
+# Of the key that /user/new creates.
+_OF_KEY = ("models", "key_alias", "duration", "tags", "guardrails")
+_DESCRIBED = ("user_email", "user_alias", "teams", "sso_user_id", "organizations")
+UNDERSTOOD = frozenset(
+    {*_AMOUNTS, *_OF_KEY, *_DESCRIBED, "user_id", "user_role", "auto_create_key", "metadata"}
+)
+REFUSED_USER_FIELDS = {
+    **{name: why for name, why in REFUSED_FIELDS.items() if name not in UNDERSTOOD},
+    "send_invite_email": "the gateway sends no mail",
+    "password": "accounts of the console are created with POST /api/users",
+    "password_reset_required": "accounts of the console are created with POST /api/users",
+}
+_ROLES = frozenset({"internal_user", "internal_user_viewer", ""})
+_TEXT = {"type": "string"}
+_SETTINGS: dict[str, Any] = {
+    "user_id": _TEXT,
+    "user_email": _TEXT,
+    "user_role": _TEXT,
+    "max_budget": {"type": "number"},
+    "budget_duration": {"type": "string", "example": "30d"},
+    **{name: {"type": "integer"} for name in LIMITS},
+    "models": {"type": "array", "items": _TEXT},
+    "auto_create_key": {"type": "boolean"},
+    "key_alias": _TEXT,
+    "duration": _TEXT,
+}
+
+
+def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+@router.post(
+    "/user/new", auth=Editor(), operation_id="litellm_user_new", openapi_extra=_wants(_SETTINGS)
+)
+def new(request: HttpRequest) -> HttpResponse:
+    """Create a user, and a key unless `auto_create_key` is false."""
+    return reshaped(run_once(request, lambda: guarded(lambda: _new(body_of(request)))))
+
+
+@router.post(
+    "/user/update",
+    auth=Editor(),
+    operation_id="litellm_user_update",
+    openapi_extra=_wants(_SETTINGS, "user_id"),
+)
+def update(request: HttpRequest) -> HttpResponse:
+    """Change the budget and the limits of a user; null removes a limit."""
+    return guarded(lambda: _update(body_of(request)))
+
+
+@router.post(
+    "/user/delete",
+    auth=Editor(),
+    operation_id="litellm_user_delete",
+    openapi_extra=_wants({"user_ids": {"type": "array", "items": _TEXT}}, "user_ids"),
+)
+def delete(request: HttpRequest) -> HttpResponse:
+    """Delete users with all their keys; none if one of them does not exist."""
+    return guarded(lambda: _delete(body_of(request)))
+
+
+@router.get("/user/info", auth=Reader(), operation_id="litellm_user_info")
+def info(request: HttpRequest, user_id: str = "") -> HttpResponse:
+    """A user with the user's keys and teams."""
+    return guarded(lambda: _info(user_id))
+
+
+@router.get("/user/list", auth=Reader(), operation_id="litellm_user_list")
+def list_users(request: HttpRequest, page: int = 1, page_size: int = 25) -> HttpResponse:
+    """A page of users: those with a budget or limits, and those who have keys."""
+    return guarded(lambda: _list(page, page_size))
+
+
+def _new(fields: dict[str, Any]) -> HttpResponse:
+    notes = _check(fields)
+    user_id = text_of(fields, "user_id").strip() or text_of(fields, "user_email").strip()
+    if not user_id or len(user_id) > _MAX_ID:
+        raise Wrong(400, f"user_id: required, at most {_MAX_ID} characters", "user_id")
+    if team_rows.find_user(user_id) is not None:
+        raise Wrong(409, f"User with id {user_id} already exists", "user_id")
+    create_key = fields.get("auto_create_key", True)
+    if not isinstance(create_key, bool):
+        raise Wrong(400, "auto_create_key: must be true or false", "auto_create_key")
+    if fields.get("models") and not create_key:
+        raise Wrong(400, "models: set it on each key of the user", "models")
+    row = Team(source_ref=team_rows.USER + user_id)
+    budget, more = budget_of(fields)
+    name = f"user {user_id}"
+    write_team({"name": name, "limits": limits_of(fields), "budget": budget}, row)
+    answer: dict[str, Any] = {"key": None}
+    if create_key:
+        key = {name: fields[name] for name in _OF_KEY if name in fields}
+        answer = generate_key({**key, "user_id": user_id})
+        more += answer.pop("notes")
+    ApiKey.objects.filter(user=user_id, team=None).update(team=row)
+    return reply({**answer, **user_info(user_id, row, Spending()), "notes": [*notes, *more]})
+
+
+def _update(fields: dict[str, Any]) -> HttpResponse:
+    notes = _check(fields)
+    for name in ("models", "key_alias", "duration", "tags", "guardrails"):
+        if fields.get(name):
+            raise Wrong(400, f"{name}: set it on each key of the user", name)
+    user_id = _user_id(fields)
+    row = team_rows.find_user(user_id)
+    if row is None:
+        _keys_of(user_id)
+        row = Team(source_ref=team_rows.USER + user_id, name=f"user {user_id}")
+    before = _TEAMS.read(row)
+    stored = amounts_of(before)
+    if fields.get("max_budget", 0) is None:
+        stored |= {"budget_duration": None, "soft_budget": None}
+    merged = {**stored, **{name: fields[name] for name in _AMOUNTS if name in fields}}
+    budget, more = budget_of(merged)
+    document = {**merge_patch(before, {"limits": limits_of(merged)}), "budget": budget}
+    write_team(document, row)
+    ApiKey.objects.filter(user=user_id, team=None).update(team=row)
+    data = user_info(user_id, row, Spending())
+    return reply({"user_id": user_id, "data": data, "notes": [*notes, *more]})
+
+
+def _delete(fields: dict[str, Any]) -> HttpResponse:
+    ids = fields.get("user_ids")
+    if set(fields) - {"user_ids"} or not isinstance(ids, list) or not ids:
+        raise Wrong(400, "user_ids: must be a list of strings", "user_ids")
+    for user_id in dict.fromkeys(ids):
+        row = team_rows.find_user(_user_id({"user_id": user_id}))
+        keys = ApiKey.objects.filter(user=user_id) if row is not None else _keys_of(user_id)
+        delete_keys(keys)
+        if row is not None:
+            delete_row(row)
+    return reply({"deleted_users": ids})
+
+
+def _check(fields: dict[str, Any]) -> list[str]:
+    notes = check(fields, UNDERSTOOD, REFUSED_USER_FIELDS)
+    if text_of(fields, "user_role") not in _ROLES:
+        why = "accounts of the console have roles: POST /api/users; a key only calls models"
+        raise Wrong(400, f"user_role: {why}", "user_role")
+    return notes + [
+        f"{name}: is not stored: keys have a user_id and a team"
+        for name in _DESCRIBED
+        if fields.get(name)
+    ]
+
+
+def _user_id(fields: dict[str, Any]) -> str:
+    user_id = text_of(fields, "user_id") or text_of(fields, "user_email")
+    if not user_id or "\0" in user_id:
+        raise Wrong(400, "user_id: is required", "user_id")
+    return user_id
+
+
+def _keys_of(user_id: str) -> Any:
+    """Return the keys of a user without a team of its own. Raises Wrong if there are none."""
+    keys = ApiKey.objects.filter(user=user_id)
+    if not keys.exists():
+        raise Wrong(404, f"User {user_id[:200]} not found", "user_id")
+    return keys
+
+
+# --- reading ----------------------------------------------------------------------------
+
+
+def _info(user_id: str) -> HttpResponse:
+    user_id, spending = _user_id({"user_id": user_id}), Spending()
+    row = team_rows.find_user(user_id)
+    if row is None:
+        _keys_of(user_id)
+    keys = ApiKey.objects.filter(user=user_id).select_related("team")
+    teams = team_rows.teams().filter(keys__user=user_id).distinct()
+    return reply(
+        {
+            "user_id": user_id,
+            "user_info": user_info(user_id, row, spending),
+            "keys": [key_info(key, spending) for key in keys],
+            "teams": [team_info(team, spending) for team in teams],
+        }
+    )
+
+
+def _list(page: int, page_size: int) -> HttpResponse:
+    if page < 1 or not 1 <= page_size <= MAX_PAGE:
+        why = f"page must be at least 1 and page_size 1 to {MAX_PAGE}"
+        raise Wrong(400, why, "page_size")
+    rows = {row.source_ref.removeprefix(team_rows.USER): row for row in team_rows.users()}
+    labels = ApiKey.objects.exclude(user="").values_list("user", flat=True).distinct()
+    ids, spending = sorted({*rows, *labels}), Spending()
+    start = (page - 1) * page_size
+    return reply(
+        {
+            "users": [
+                user_info(user_id, rows.get(user_id), spending)
+                for user_id in ids[start : start + page_size]
+            ],
+            "total": len(ids),
+            "page": page,
+            "page_size": page_size,
+            "total_pages": -(-len(ids) // page_size),
+        }
+    )
+
+
+def user_info(user_id: str, row: Team | None, spending: Spending) -> dict[str, Any]:
+    """Return a user as LiteLLM does (`LiteLLM_UserTable`)."""
+    keys = list(ApiKey.objects.filter(user=user_id).select_related("team"))
+    own = team_info(row, spending) if row is not None else {}
+    amounts = {name: own.get(name) for name in (*_AMOUNTS, "budget_reset_at")}
+    names = {team_rows.id_of(key.team) for key in keys if key.team is not None and key.team != row}
+    return {
+        "user_id": user_id,
+        "user_email": None,
+        "user_alias": None,
+        "user_role": "internal_user",
+        **amounts,
+        "spend": own.get("spend", sum(spending.of(key, "total") for key in keys)),
+        "models": [],
+        "teams": sorted(names),
+        "key_count": len(keys),
+        "metadata": {},
+        "created_at": row.created_at if row is not None else None,
+        "updated_at": row.updated_at if row is not None else None,
+    }
