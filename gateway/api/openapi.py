@@ -22,12 +22,16 @@ _MAIN = {
     ":countTokens": "contents",
     "/embeddings": "input",
     "/api/embed": "input",
+    "/v1/responses": "input",
     "/completions": "prompt",
     "/api/generate": "prompt",
 }
 _TURNS = {"type": "array", "items": {"type": "object"}}
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_FIELDS = {"messages": _TURNS, "contents": _TURNS, "input": _TEXTS, "prompt": _TEXTS}
+_MESSAGES = {**_TURNS, "example": [{"role": "user", "content": "Hello"}]}
+_CONTENTS = {**_TURNS, "example": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+_INPUT = {**_TEXTS, "example": "Hello"}
+_FIELDS = {"messages": _MESSAGES, "contents": _CONTENTS, "input": _INPUT, "prompt": _INPUT}
 _STREAMS = re.compile(r"(completions|messages|api/chat|api/generate|streamGenerateContent)$")
 
 # (path, method, summary, tag); operations tagged `gateway` require an API key.
@@ -178,12 +182,17 @@ def _response_content(path: str, tag: str) -> dict[str, Any]:
 
 def _body(path: str) -> dict[str, Any]:
     """The required fields of a request body; other fields of the dialect are allowed."""
-    fields: dict[str, Any] = {"model": {"type": "string", "description": "Name of a route."}}
+    description = "Name of a route."
+    fields: dict[str, Any] = {
+        "model": {"type": "string", "description": description, "example": "demo"}
+    }
     what = next((name for end, name in _MAIN.items() if path.endswith(end)), "")
     if path.startswith(("/v1beta/", "/openai/", "/engines/", "/model/")):
         fields = {}  # the model is in the path
     if what:
         fields[what] = _FIELDS[what]
+    if path == "/v1/messages":
+        fields["max_tokens"] = {"type": "integer", "example": 1024}
     schema = {
         "type": "object",
         "properties": fields,
