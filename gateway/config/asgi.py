@@ -79,6 +79,7 @@ def _config() -> Config:
         cache_bytes=settings.CACHE_BYTES,
         fetch_media=settings.FETCH_MEDIA,
         web_search=_search_endpoint(),
+        max_choices=settings.MAX_CHOICES,
         model_echo=settings.MODEL_ECHO,
         trace_headers=settings.TRACE_HEADERS,
         default_provider=settings.DEFAULT_PROVIDER,

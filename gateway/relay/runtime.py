@@ -83,6 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int = MEMORY_BYTES
     fetch_media: bool = False
     web_search: SearchEndpoint | None = None
+    max_choices: int = 128
     model_echo: bool = True
     trace_headers: bool = True
     default_provider: str = ""
