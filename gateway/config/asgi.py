@@ -218,6 +218,7 @@ lazy_runtime = LazyRuntime(
         ),
         reasoning=ReasoningTable(store.find_reasoning, store.store_reasoning),
         owners=OwnerTable(store.remember_owner, store.owned_ids),
+        write_spans=store.write_spans,
         batch_ledger=BatchLedger(store.has_results, store.batch_of, store.settle_batch),
         close=connections.close_all,
         on_started=_start_services,

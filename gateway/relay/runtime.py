@@ -30,6 +30,7 @@ from gateway.relay.journal.metrics import Metrics
 from gateway.relay.limits.limiter import Limiter
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.relay.registry import Registry, RegistryStore
+from gateway.relay.state.client_spans import ClientSpans
 from gateway.relay.state.reasoning import ReasoningStore
 from gateway.relay.state.resource_owners import ResourceOwners
 from gateway.relay.state.responses import ResponseStore
@@ -139,6 +140,7 @@ class Runtime:
         self.monitor = LoopMonitor(self.metrics.count_stall, sample)
         self.responses = ResponseStore(wiring.responses)
         self.resource_owners = ResourceOwners(wiring.owners)
+        self.client_spans = ClientSpans(wiring.write_spans)
         self.batch_ledger = wiring.batch_ledger
         self.background: set[asyncio.Task[Any]] = set()
         self.deadline_ticker = DeadlineTicker()
