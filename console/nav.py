@@ -35,7 +35,6 @@ NAV: tuple[Group, ...] = (
             Entry("evaluate", _("Evaluate"), "check-check"),
             Entry("prompts", _("Prompts"), "message-square"),
             Entry("requests", _("Requests"), "scroll-text"),
-            Entry("traces", _("Traces"), "git-merge"),
         ),
     ),
     Group(

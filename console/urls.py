@@ -104,7 +104,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("console.pages.own.urls")),
     path("", include("console.pages.prompts.urls")),
     path("", include("console.pages.teams.urls")),
-    path("", include("console.pages.traces.urls")),
     path("", include("console.pages.requests.urls")),
     *routes,
     path("", include("console.pages.providers.urls")),

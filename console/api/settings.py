@@ -58,6 +58,7 @@ class SettingsChange(Schema):
     end_user_budget: dict[str, Any] | None = None
     end_user_headers: list[str] | None = None
     tag_headers: list[str] | None = None
+    alert_thresholds: dict[str, int | None] | None = None
 
 
 @router.get("/settings", response=SettingsOut)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
+from django.conf import settings
 from django.db.models import Count, Q
 
 from gateway.canon.errors import KINDS
@@ -16,29 +19,28 @@ from gateway.relay.limits.limiter import budget_rules, remaining_budgets
 from gateway.relay.runtime import Runtime
 from gateway.routing.limits import UNITS
 from gateway.routing.snapshot import Snapshot
+from gateway.store.alert_thresholds import AlertThresholds
+from gateway.store.network_values import certificate_expiries, pem_expiry
 
-# Shares of a budget at which there is an alert.
-BUDGET_SHARES = (1.0, 0.8)
-KEY_EXPIRY = timedelta(days=7)
-# A provider's error rate is looked at over this time, given this many requests.
-ERROR_WINDOW = timedelta(minutes=5)
-ERROR_MIN_REQUESTS = 20
-ERROR_SHARE = 0.25
+log = logging.getLogger(__name__)
+
 # Errors of clients do not count against a provider.
 _PROVIDER_ERRORS = tuple(name for name, kind in KINDS.items() if kind.retryable)
-# Rows of the request log that wait before there is an alert.
-LOG_BACKLOG_ROWS = 5_000
-# Exports of the log may fail for so long before there is an alert.
-EXPORT_FAILS = timedelta(minutes=15)
 
 
 class Condition(NamedTuple):
-    """A condition that holds. `per_node`: whether other machines may not see it."""
+    """A condition that holds.
+
+    Attributes:
+        per_node: whether other machines may not see it.
+        min_s: how long it must hold before it is an alert.
+    """
 
     event: AlertEvent
     subject: str
     message: str
     per_node: bool = False
+    min_s: int = 0
 
 
 class ProcessFigures(NamedTuple):
@@ -50,6 +52,7 @@ class ProcessFigures(NamedTuple):
         cooldowns: labels of targets that are in cooldown, or have not succeeded since.
         lost_rows: rows of the request log lost since the start.
         waiting_rows: rows of the request log that are not yet in the database.
+        journal_share: the share of the journal, in memory or on disk, that is in use.
     """
 
     snapshot: Snapshot
@@ -57,6 +60,7 @@ class ProcessFigures(NamedTuple):
     cooldowns: tuple[str, ...]
     lost_rows: int
     waiting_rows: int
+    journal_share: float = 0.0
 
 
 def read_process_figures(runtime: Runtime) -> ProcessFigures:
@@ -77,25 +81,33 @@ def read_process_figures(runtime: Runtime) -> ProcessFigures:
         cooldowns=tuple(sorted(label for label, state in states.items() if state.open_until)),
         lost_rows=values.rows_dropped + values.rows_refused + values.unrecorded_rows,
         waiting_rows=values.spool_rows,
+        journal_share=max(
+            values.spool_rows / max(runtime.config.journal_items, 1),
+            values.disk_bytes / max(runtime.config.journal_disk_bytes, 1),
+        ),
     )
 
 
-def current_conditions(figures: ProcessFigures, now: datetime) -> list[Condition]:
+def current_conditions(
+    figures: ProcessFigures, now: datetime, thresholds: AlertThresholds
+) -> list[Condition]:
     """All conditions that hold. Queries the database."""
     return [
-        *_budgets(figures),
-        *_error_rates(now),
-        *_cooldowns(figures),
-        *_request_log(figures),
-        *_expiring_keys(now),
-        *_log_export(now),
+        *_budgets(figures, thresholds),
+        *_error_rates(now, thresholds),
+        *_cooldowns(figures, thresholds),
+        *_request_log(figures, thresholds),
+        *_expiring_keys(now, thresholds),
+        *_expiring_certificates(figures, now, thresholds),
+        *_log_export(now, thresholds),
     ]
 
 
-def _budgets(figures: ProcessFigures) -> Iterator[Condition]:
+def _budgets(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
     names = _owner_names(figures.snapshot)
+    shares = (1.0, thresholds.budget_percent / 100)
     for (owner, span), (limit, spent) in figures.budgets.items():
-        share = next((s for s in BUDGET_SHARES if limit > 0 and spent >= s * limit), None)
+        share = next((s for s in shares if limit > 0 and spent >= s * limit), None)
         if share is None:
             continue
         name = names.get(owner, owner)
@@ -117,47 +129,86 @@ def _owner_names(snapshot: Snapshot) -> dict[str, str]:
     return names
 
 
-def _error_rates(now: datetime) -> Iterator[Condition]:
-    recent = RequestLog.objects.filter(started_at__gte=now - ERROR_WINDOW).exclude(provider="")
+def _error_rates(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
+    since = now - timedelta(minutes=thresholds.error_rate_minutes)
+    recent = RequestLog.objects.filter(started_at__gte=since).exclude(provider="")
     failed = Count("pk", filter=Q(error_kind__in=_PROVIDER_ERRORS))
     rows = recent.order_by().values("provider").annotate(n=Count("pk"), bad=failed)
     for row in rows:
-        share = row["bad"] / row["n"]
-        if row["n"] >= ERROR_MIN_REQUESTS and share >= ERROR_SHARE:
+        is_high = 100 * row["bad"] >= thresholds.error_rate_percent * row["n"]
+        if row["n"] >= thresholds.error_rate_min_requests and is_high:
             message = (
                 f"{row['bad']} of {row['n']} requests to {row['provider']} failed "
-                f"in the last {ERROR_WINDOW.seconds // 60} minutes."
+                f"in the last {thresholds.error_rate_minutes} minutes."
             )
             yield Condition(AlertEvent.ERROR_RATE, row["provider"], message)
 
 
-def _cooldowns(figures: ProcessFigures) -> Iterator[Condition]:
+def _cooldowns(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
     for label in figures.cooldowns:
         message = f"{label} is in cooldown after repeated failures."
-        yield Condition(AlertEvent.COOLDOWN, label, message, per_node=True)
+        yield Condition(
+            AlertEvent.COOLDOWN, label, message, per_node=True, min_s=thresholds.cooldown_s
+        )
 
 
-def _request_log(figures: ProcessFigures) -> Iterator[Condition]:
+def _request_log(figures: ProcessFigures, thresholds: AlertThresholds) -> Iterator[Condition]:
     if figures.lost_rows:
         message = f"{figures.lost_rows} rows of the request log were lost since the start."
         yield Condition(AlertEvent.REQUEST_LOG, "rows lost", message, per_node=True)
-    if figures.waiting_rows >= LOG_BACKLOG_ROWS:
+    if figures.waiting_rows >= thresholds.waiting_rows:
         message = f"{figures.waiting_rows} rows of the request log wait for the database."
         yield Condition(AlertEvent.REQUEST_LOG, "rows waiting", message, per_node=True)
+    if 100 * figures.journal_share >= thresholds.journal_percent:
+        message = (
+            f"The journal of the request log is {figures.journal_share:.0%} full. "
+            "Rows are lost when it is full."
+        )
+        yield Condition(AlertEvent.REQUEST_LOG, "journal", message, per_node=True)
 
 
-def _expiring_keys(now: datetime) -> Iterator[Condition]:
-    expiring = ApiKey.objects.filter(
-        revoked_at=None, expires_at__gt=now, expires_at__lte=now + KEY_EXPIRY
-    )
+def _expiring_keys(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
+    soon = now + timedelta(days=thresholds.key_expiry_days)
+    expiring = ApiKey.objects.filter(revoked_at=None, expires_at__gt=now, expires_at__lte=soon)
     for key in expiring:
         subject = f"{key.name} ({key.prefix})"
         message = f"API key {subject} expires on {key.expires_at:%Y-%m-%d %H:%M} UTC."
         yield Condition(AlertEvent.KEY_EXPIRY, subject, message)
 
 
-def _log_export(now: datetime) -> Iterator[Condition]:
-    for export in LogExport.objects.filter(failed_at__lte=now - EXPORT_FAILS):
+def _expiring_certificates(
+    figures: ProcessFigures, now: datetime, thresholds: AlertThresholds
+) -> Iterator[Condition]:
+    soon = now + timedelta(days=thresholds.certificate_expiry_days)
+    for label, until in (*_provider_certificates(figures.snapshot), *_watched_certificate()):
+        if until <= soon:
+            verb = "expired" if until <= now else "expires"
+            message = f"{label} {verb} on {until:%Y-%m-%d %H:%M} UTC."
+            yield Condition(AlertEvent.CERTIFICATE_EXPIRY, label, message)
+
+
+def _provider_certificates(snapshot: Snapshot) -> Iterator[tuple[str, datetime]]:
+    for provider in snapshot.providers.values():
+        for label, until in certificate_expiries(provider.network):
+            yield f"The {label} of provider {provider.name}", until
+
+
+def _watched_certificate() -> Iterator[tuple[str, datetime]]:
+    """The certificate that clients see: that of `up --ssl-certfile`, or of a proxy in front."""
+    path = settings.WATCH_CERTIFICATE
+    if not path:
+        return
+    try:
+        yield f"The certificate {Path(path).name}", pem_expiry(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
+        log.warning(
+            "the certificate cannot be read", extra={"path": path, "error": type(error).__name__}
+        )
+
+
+def _log_export(now: datetime, thresholds: AlertThresholds) -> Iterator[Condition]:
+    failing_since = now - timedelta(minutes=thresholds.log_export_minutes)
+    for export in LogExport.objects.filter(failed_at__lte=failing_since):
         message = f"The request log is not exported ({_last_export(export)}): {export.error}"
         yield Condition(AlertEvent.LOG_EXPORT, "log export", message)
 

@@ -7,6 +7,8 @@ import fcntl
 import logging
 import socket
 import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,14 +17,13 @@ from django.utils import timezone
 
 from gateway.alerts.conditions import Condition, current_conditions, read_process_figures
 from gateway.alerts.delivery import Notice, deliver
-from gateway.models.alert import Alert, AlertChannel, AlertEvent
+from gateway.models.alert import Alert, AlertChannel, AlertSilence
 from gateway.relay.event_loop.service import RestartingThread
 from gateway.relay.runtime import Runtime
+from gateway.store.options import load_options
 
 log = logging.getLogger(__name__)
 
-# A short cooldown is not worth a message: checks in which the condition must hold.
-MIN_CHECKS = {AlertEvent.COOLDOWN: 3}
 # An alert of a node that no longer reports is closed after this time.
 STALE_AFTER = timedelta(minutes=10)
 
@@ -30,23 +31,31 @@ STALE_AFTER = timedelta(minutes=10)
 class AlertTracker:
     """The alerts of one node: compares conditions with what is recorded."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._node = node
-        self._seen: dict[tuple[str, str], int] = {}
+        self._clock = clock
+        # Since when each condition has held, by event and subject.
+        self._held_since: dict[tuple[str, str], float] = {}
 
     def update(self, found: list[Condition]) -> None:
         """Record what has changed, and send it to the channels."""
-        self._seen = {
-            (c.event, c.subject): self._seen.get((c.event, c.subject), 0) + 1 for c in found
+        now = self._clock()
+        self._held_since = {
+            (c.event, c.subject): self._held_since.get((c.event, c.subject), now) for c in found
         }
-        lasting = [c for c in found if self._seen[c.event, c.subject] >= MIN_CHECKS.get(c.event, 1)]
-        notices = [*self._open(lasting), *self._resolve(found)]
+        lasting = [c for c in found if now - self._held_since[c.event, c.subject] >= c.min_s]
+        silences = list(AlertSilence.objects.current())
+        notices = [
+            *self._open(lasting, silences),
+            *self._resolve(found),
+            *self._end_silences(silences),
+        ]
         for channel in AlertChannel.objects.filter(enabled=True) if notices else ():
             for notice in notices:
                 if not channel.events or notice.event in channel.events:
                     deliver(channel, notice)
 
-    def _open(self, conditions: list[Condition]) -> list[Notice]:
+    def _open(self, conditions: list[Condition], silences: list[AlertSilence]) -> list[Notice]:
         notices = []
         now = timezone.now()
         for condition in conditions:
@@ -57,12 +66,15 @@ class AlertTracker:
                 continue
             try:
                 with transaction.atomic():
-                    Alert.objects.create(**where, **values, started_at=now)
+                    alert = Alert.objects.create(
+                        **where, **values, started_at=now, is_silenced=_is_silenced(where, silences)
+                    )
             except IntegrityError:
                 continue  # another node was faster
-            notices.append(
-                Notice("firing", condition.event, condition.subject, condition.message, now)
-            )
+            if not alert.is_silenced:
+                notices.append(
+                    Notice("firing", condition.event, condition.subject, condition.message, now)
+                )
         return notices
 
     def _resolve(self, conditions: list[Condition]) -> list[Notice]:
@@ -74,11 +86,29 @@ class AlertTracker:
                 continue
             if alert.node not in {"", self._node} and alert.seen_at > now - STALE_AFTER:
                 continue
-            if Alert.objects.active().filter(pk=alert.pk).update(resolved_at=now):
+            ended = Alert.objects.active().filter(pk=alert.pk).update(resolved_at=now)
+            if ended and not alert.is_silenced:
                 notices.append(
                     Notice("resolved", alert.event, alert.subject, alert.message, alert.started_at)
                 )
         return notices
+
+    def _end_silences(self, silences: list[AlertSilence]) -> list[Notice]:
+        """The start of alerts that are still active, and that no silence matches any longer."""
+        notices = []
+        for alert in Alert.objects.active().filter(is_silenced=True):
+            if any(silence.matches(alert.event, alert.subject) for silence in silences):
+                continue
+            rows = Alert.objects.active().filter(pk=alert.pk, is_silenced=True)
+            if rows.update(is_silenced=False):
+                notices.append(
+                    Notice("firing", alert.event, alert.subject, alert.message, alert.started_at)
+                )
+        return notices
+
+
+def _is_silenced(where: Mapping[str, str], silences: Iterable[AlertSilence]) -> bool:
+    return any(silence.matches(where["event"], where["subject"]) for silence in silences)
 
 
 class AlertMonitor:
@@ -106,7 +136,8 @@ class AlertMonitor:
                     continue  # another process of this node checks
                 try:
                     figures = read_process_figures(self._runtime)
-                    self._tracker.update(current_conditions(figures, timezone.now()))
+                    thresholds = load_options().alert_thresholds
+                    self._tracker.update(current_conditions(figures, timezone.now(), thresholds))
                 finally:
                     connections.close_all()
 

@@ -16,6 +16,7 @@ from ninja.openapi.schema import OpenAPISchema
 from ninja.operation import Operation
 
 from gateway.api import (
+    alerts,
     cache,
     changes,
     dry_run,
@@ -24,7 +25,6 @@ from gateway.api import (
     openapi,
     openapi_operations,
     ownership,
-    postman,
     prompts,
     registry,
     requests,
@@ -123,12 +123,6 @@ for router in (
     translate.router,
     cache.router,
     spend.router,
+    alerts.router,
 ):
     api.add_router("", router)
-
-
-@api.get("/postman.json", auth=None, response=dict, tags=["documentation"])
-def postman_collection(request: HttpRequest) -> dict[str, Any]:
-    """A Postman collection (v2.1) of every endpoint, to import into Postman, Bruno or Insomnia."""
-    base_url = request.build_absolute_uri("/").rstrip("/")
-    return postman.build_collection(api.get_openapi_schema(path_prefix="/api/"), base_url)

@@ -237,8 +237,6 @@ DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
 DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
 # Whether media URLs from clients are fetched for providers that accept bytes only.
 FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
-# The choices (`n`) that a request may have, where each is an upstream call of its own.
-MAX_CHOICES = int(env.number("DRAGOMAN_MAX_CHOICES", 128, min_value=1))
 # The endpoint that web searches of clients run at, for models whose provider has none.
 WEB_SEARCH_URL = env.parsed(
     "DRAGOMAN_WEB_SEARCH_URL", env.text("DRAGOMAN_WEB_SEARCH_URL"), env.http_url
@@ -291,6 +289,8 @@ if LOG_EXPORT_URL:
     env.require_extra("DRAGOMAN_LOG_EXPORT_URL", "obstore", "export")
 LOG_EXPORT_INTERVAL_S = env.number("DRAGOMAN_LOG_EXPORT_INTERVAL", 300, min_value=1)
 LOG_EXPORT_BODIES = env.flag("DRAGOMAN_LOG_EXPORT_BODIES", default=False)
+# A certificate in a file whose expiry raises an alert; `up --ssl-certfile` sets it.
+WATCH_CERTIFICATE = env.text("DRAGOMAN_WATCH_CERTIFICATE").strip()
 # Seconds between two checks of the conditions that raise alerts.
 ALERT_INTERVAL_S = env.number("DRAGOMAN_ALERT_INTERVAL", 30, min_value=1)
 # The mail server of alerts; none by default.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from gateway.models.account import Account
-from gateway.models.alert import Alert, AlertChannel, AlertDelivery
+from gateway.models.alert import Alert, AlertChannel, AlertDelivery, AlertSilence
 from gateway.models.audit import Change
 from gateway.models.cache import CachedResponse
 from gateway.models.capability import CapabilityReport
-from gateway.models.client_span import ClientSpan, ClientTrace
 from gateway.models.cost import BillLine, PriceUpdate
 from gateway.models.fingerprint import Fingerprint
 from gateway.models.guardrail import Guardrail
@@ -32,14 +31,13 @@ __all__ = [
     "Alert",
     "AlertChannel",
     "AlertDelivery",
+    "AlertSilence",
     "Alias",
     "ApiKey",
     "BillLine",
     "CachedResponse",
     "CapabilityReport",
     "Change",
-    "ClientSpan",
-    "ClientTrace",
     "EndUserHour",
     "Fingerprint",
     "Guardrail",

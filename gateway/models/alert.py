@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils import timezone
 
 from gateway.models.registry import RegistryRow
 from gateway.models.sealed import seal_for, unseal_for
@@ -17,11 +19,12 @@ _CONTEXT = "alert channel"
 class AlertEvent(models.TextChoices):
     """What alerts are about."""
 
-    BUDGET = "budget", "Budget at 80 % or used up"
+    BUDGET = "budget", "Budget nearly or completely used"
     ERROR_RATE = "error_rate", "Provider error rate"
     COOLDOWN = "cooldown", "Target in cooldown"
     REQUEST_LOG = "request_log", "Request log falling behind or losing rows"
-    KEY_EXPIRY = "key_expiry", "API key expires within 7 days"
+    KEY_EXPIRY = "key_expiry", "API key expires soon"
+    CERTIFICATE_EXPIRY = "cert_expiry", "Certificate expires soon"
     LOG_EXPORT = "log_export", "Export of the request log fails"
 
 
@@ -96,7 +99,8 @@ class Alert(models.Model):
     """One condition, from its first observation until it no longer holds.
 
     `node` is the machine that observes it; empty for conditions that all nodes see alike.
-    `seen_at` is the last observation.
+    `seen_at` is the last observation. `is_silenced`: its start was not sent, because of a
+    silence; it is sent when no silence matches any longer.
     """
 
     event = models.CharField(max_length=16, choices=AlertEvent.choices)
@@ -106,6 +110,7 @@ class Alert(models.Model):
     started_at = models.DateTimeField()
     seen_at = models.DateTimeField()
     resolved_at = models.DateTimeField(null=True, blank=True)
+    is_silenced = models.BooleanField(default=False)
 
     objects = AlertQuerySet.as_manager()
 
@@ -121,3 +126,42 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return f"{self.event}: {self.subject}"
+
+
+class AlertSilenceQuerySet(models.QuerySet["AlertSilence"]):
+    """Named filters of silences."""
+
+    def current(self) -> AlertSilenceQuerySet:
+        """Silences that have not ended."""
+        return self.filter(ends_at__gt=timezone.now())
+
+    def ended_before(self, time: datetime) -> AlertSilenceQuerySet:
+        """Silences that ended before `time`."""
+        return self.filter(ends_at__lt=time)
+
+
+class AlertSilence(models.Model):
+    """A time in which matching alerts are listed, but their start is not sent.
+
+    An empty `event` or `subject` matches all.
+    """
+
+    event = models.CharField(max_length=16, choices=AlertEvent.choices, blank=True)
+    subject = models.CharField(max_length=300, blank=True)
+    ends_at = models.DateTimeField()
+    comment = models.CharField(max_length=300, blank=True)
+    created_by = models.CharField(max_length=150, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = AlertSilenceQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("ends_at",)
+
+    def __str__(self) -> str:
+        label = AlertEvent(self.event).label if self.event else "All events"
+        return f"{label}: {self.subject}" if self.subject else str(label)
+
+    def matches(self, event: str, subject: str) -> bool:
+        """Whether it applies to an alert."""
+        return self.event in {"", event} and self.subject in {"", subject}

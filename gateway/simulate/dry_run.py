@@ -20,7 +20,6 @@ from gateway.dialects import DIALECTS
 from gateway.relay.exchange.call import Call, Exchange, stop_error
 from gateway.relay.exchange.request_features import routing_features
 from gateway.relay.run.pipeline import no_candidate_error
-from gateway.relay.translate.choices import split_choices
 from gateway.relay.translate.prepare import Prepared, prepare
 from gateway.routing.candidates import (
     Candidate,
@@ -194,9 +193,7 @@ def _attempt(
     runtime_inputs = apply_inputs(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )
-    choices = split_choices(call, candidate.target)
-    changed_request = choices[0] if choices else None
-    prepared = prepare(call, candidate.route, candidate.target, changed_request)
+    prepared = prepare(call, candidate.route, candidate.target)
     failure = state.simulated_failures.get(candidate.target.model.label)
     if failure is not None:
         raise GatewayError(_simulated_error(candidate, failure))

@@ -68,17 +68,31 @@ def network_warnings(network: Network | None) -> list[str]:
             "its TLS certificates are not verified (ssl_verify): anyone on the network path "
             "can read its API key and all prompts"
         )
-    for field, label in (
-        ("ca_certificates", "authority"),
-        ("client_certificate", "client certificate"),
-    ):
-        for certificate in _certificates(getattr(network, field), field):
-            until = certificate.not_valid_after_utc
-            if until < timezone.now():
-                warnings.append(f"its {label} expired on {until:%Y-%m-%d}: TLS will fail")
-            elif until < timezone.now() + EXPIRES_SOON:
-                warnings.append(f"its {label} expires on {until:%Y-%m-%d}")
+    for label, until in certificate_expiries(network):
+        if until < timezone.now():
+            warnings.append(f"its {label} expired on {until:%Y-%m-%d}: TLS will fail")
+        elif until < timezone.now() + EXPIRES_SOON:
+            warnings.append(f"its {label} expires on {until:%Y-%m-%d}")
     return warnings
+
+
+def certificate_expiries(network: Network | None) -> list[tuple[str, dt.datetime]]:
+    """What each certificate of a provider is, and when it expires."""
+    if network is None:
+        return []
+    return [
+        (label, certificate.not_valid_after_utc)
+        for field, label in (
+            ("ca_certificates", "authority"),
+            ("client_certificate", "client certificate"),
+        )
+        for certificate in _certificates(getattr(network, field), field)
+    ]
+
+
+def pem_expiry(pem: bytes) -> dt.datetime:
+    """When the first certificate of a chain expires. Raises ValueError if there is none."""
+    return x509.load_pem_x509_certificates(pem)[0].not_valid_after_utc
 
 
 def _resolve(row: models.Provider, field: str) -> str:

@@ -19,6 +19,7 @@ from gateway.models.cost import MAX_MARGIN
 from gateway.providers.masks import Mask, compile_mask
 from gateway.routing.end_users import END_USER_HEADERS, parse_header_names
 from gateway.routing.limits import Budget, Limits
+from gateway.store.alert_thresholds import AlertThresholds, validate_thresholds
 from gateway.store.key_values import non_null_fields, validate_budget, validate_limits
 
 Origin = Literal["environment", "file", "database", "default"]
@@ -139,6 +140,7 @@ OPTIONS: dict[str, Option] = {
     # Headers that name the end user, before the ones that are known; headers that become tags.
     "end_user_headers": Option(variable="", check=parse_header_names, default=tuple),
     "tag_headers": Option(variable="", check=parse_header_names, default=tuple),
+    "alert_thresholds": Option(variable="", check=validate_thresholds, default=dict),
 }
 
 
@@ -194,6 +196,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
         """Headers that name the end user, configured ones first."""
         configured = tuple(self.values["end_user_headers"].value)
         return (*configured, *(name for name in END_USER_HEADERS if name not in configured))
+
+    @property
+    def alert_thresholds(self) -> AlertThresholds:
+        """When the conditions of alerts hold."""
+        return msgspec.convert(self.values["alert_thresholds"].value, AlertThresholds)
 
     @property
     def masks(self) -> tuple[Mask, ...]:

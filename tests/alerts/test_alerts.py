@@ -7,9 +7,15 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from django.contrib.auth.models import User
 from django.core import mail
 from django.test import Client
@@ -17,11 +23,13 @@ from django.urls import reverse
 from django.utils import timezone
 
 from gateway import store
-from gateway.alerts.conditions import ProcessFigures, current_conditions
+from gateway.alerts.conditions import Condition, ProcessFigures, current_conditions
 from gateway.alerts.delivery import deliver, sample_notice
 from gateway.alerts.monitor import AlertTracker
-from gateway.models import Alert, AlertChannel
+from gateway.alerts.silences import create_silence, remove_silence
+from gateway.models import Alert, AlertChannel, AlertSilence, Change
 from gateway.models.alert import AlertEvent
+from tests.store import factories
 from tests.store.factories import entry
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,14 +91,21 @@ class Node:
     """Checks as the process of one machine does."""
 
     def __init__(self, name: str = "node-1") -> None:
-        self.tracker = AlertTracker(name)
+        self.now = 0.0
+        self.tracker = AlertTracker(name, clock=lambda: self.now)
 
     def check(self, **changes: Any) -> None:
-        self.tracker.update(current_conditions(figures(**changes), timezone.now()))
+        self.tracker.update(found(**changes))
+        self.now += 30
+
+
+def found(**changes: Any) -> list[Condition]:
+    thresholds = store.load_options().alert_thresholds
+    return current_conditions(figures(**changes), timezone.now(), thresholds)
 
 
 def conditions(**changes: Any) -> list[tuple[AlertEvent, str]]:
-    return [(c.event, c.subject) for c in current_conditions(figures(**changes), timezone.now())]
+    return [(c.event, c.subject) for c in found(**changes)]
 
 
 def test_no_conditions() -> None:
@@ -102,8 +117,8 @@ def test_no_conditions() -> None:
 )
 def test_budgets(spent: float, share: str | None) -> None:
     key, _ = store.create_key("ci")
-    found = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
-    assert found == ([(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else [])
+    raised = conditions(budgets={(f"key:{key.pk}", "day"): (10.0, spent)})
+    assert raised == ([(AlertEvent.BUDGET, f"API key ci, day: {share}")] if share else [])
 
 
 @pytest.mark.parametrize(
@@ -140,6 +155,130 @@ def test_keys_that_expire_soon() -> None:
     ((event, subject),) = conditions()
     assert event == AlertEvent.KEY_EXPIRY
     assert subject.startswith("soon (")
+
+
+@pytest.mark.parametrize(
+    ("name", "at_default", "below", "changes"),
+    [
+        ("budget_percent", False, 50, {"budgets": {("all", "day"): (10.0, 6.0)}}),
+        ("waiting_rows", False, 10, {"waiting_rows": 10}),
+        ("journal_percent", False, 30, {"journal_share": 0.3}),
+        ("journal_percent", True, 90, {"journal_share": 0.85}),
+    ],
+)
+def test_thresholds_are_settings(
+    name: str, at_default: bool, below: int, changes: dict[str, Any]
+) -> None:
+    assert bool(conditions(**changes)) is at_default
+    store.set_options({"alert_thresholds": {name: below}})
+    assert bool(conditions(**changes)) is not at_default
+
+
+def test_windows_and_days_are_settings() -> None:
+    now = timezone.now()
+    rows = [
+        entry(
+            id=f"f{n}",
+            started_at=now.timestamp() - 600,
+            provider="acme",
+            error_kind="timeout",
+            outcome="error",
+        )
+        for n in range(3)
+    ]
+    store.write(rows)
+    key, _ = store.create_key("late")
+    key.expires_at = now + dt.timedelta(days=20)
+    key.save()
+    assert conditions() == []
+    store.set_options(
+        {
+            "alert_thresholds": {
+                "error_rate_minutes": 15,
+                "error_rate_min_requests": 3,
+                "key_expiry_days": 30,
+            }
+        }
+    )
+    assert [event for event, _ in conditions()] == [AlertEvent.ERROR_RATE, AlertEvent.KEY_EXPIRY]
+
+
+def certificate(days: int) -> bytes:
+    """A certificate that expires in so many days."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gateway.test")])
+    now = timezone.now()
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - dt.timedelta(days=90))
+    signed = builder.not_valid_after(now + dt.timedelta(days=days)).sign(key, hashes.SHA256())
+    return signed.public_bytes(Encoding.PEM)
+
+
+@pytest.mark.parametrize(
+    ("days", "verb"), [(13, "expires on"), (15, None), (-1, "expired on")], ids=str
+)
+def test_certificates_that_expire_soon(
+    settings: Any, tmp_path: Path, days: int, verb: str | None
+) -> None:
+    file = tmp_path / "gateway.pem"
+    file.write_bytes(certificate(days))
+    settings.WATCH_CERTIFICATE = str(file)
+    factories.provider("acme", ca_certificates=certificate(days).decode())
+    messages = [condition.message for condition in found()]
+    if verb is None:
+        assert messages == []
+        return
+    assert [message.partition(f" {verb} ")[0] for message in messages] == [
+        "The authority of provider acme",
+        "The certificate gateway.pem",
+    ]
+
+
+def test_a_certificate_that_cannot_be_read_is_no_alert(settings: Any, tmp_path: Path) -> None:
+    settings.WATCH_CERTIFICATE = str(tmp_path / "missing.pem")
+    assert conditions() == []
+
+
+def test_a_silenced_alert_is_sent_when_the_silence_ends(receiver: Receiver) -> None:
+    channel(receiver.url)
+    silence = create_silence(hours=1, event="request_log", subject="rows lost")
+    check = Node().check
+    check(lost_rows=1)
+    check(lost_rows=1)
+    assert receiver.received == []
+    assert Alert.objects.get().is_silenced
+    # Other alerts are sent.
+    check(lost_rows=1, waiting_rows=10_000)
+    assert [m["subject"] for m in receiver.received] == ["rows waiting"]
+    AlertSilence.objects.filter(pk=silence.pk).update(ends_at=timezone.now())
+    check(lost_rows=1, waiting_rows=10_000)
+    check(lost_rows=1, waiting_rows=10_000)
+    assert [m["subject"] for m in receiver.received] == ["rows waiting", "rows lost"]
+
+
+def test_the_end_of_a_silenced_alert_is_not_sent(receiver: Receiver) -> None:
+    channel(receiver.url)
+    create_silence(hours=1)
+    check = Node().check
+    check(lost_rows=1)
+    check()
+    assert receiver.received == []
+    assert Alert.objects.resolved().count() == 1
+
+
+def test_the_end_of_an_alert_that_was_sent_is_sent_though_silenced(receiver: Receiver) -> None:
+    channel(receiver.url)
+    check = Node().check
+    check(lost_rows=1)
+    create_silence(hours=1)
+    check()
+    assert [m["status"] for m in receiver.received] == ["firing", "resolved"]
+
+
+def test_silences_are_in_the_audit_log() -> None:
+    remove_silence(create_silence(hours=1, comment="maintenance"))
+    changes = Change.objects.filter(kind="alertsilence").order_by("pk")
+    assert [change.action for change in changes] == ["created", "deleted"]
 
 
 def test_an_alert_and_its_end_are_sent_once(receiver: Receiver) -> None:
@@ -261,14 +400,49 @@ def test_the_page(client: Client, receiver: Receiver) -> None:
     assert AlertChannel.objects.count() == 0
 
 
+def test_the_form_of_thresholds(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("ada"))
+    url = reverse("alert-thresholds")
+    wrong = client.post(url, {"error_rate_percent": "0"})
+    assert wrong.status_code == 422
+    assert client.post(url, {"error_rate_percent": "50", "cooldown_s": "0"}).status_code == 302
+    thresholds = store.load_options().alert_thresholds
+    assert (thresholds.error_rate_percent, thresholds.cooldown_s) == (50, 0)
+    assert thresholds.key_expiry_days == 7
+    assert 'value="50"' in client.get(url).content.decode()
+    # Empty fields are the defaults.
+    assert client.post(url, {}).status_code == 302
+    assert store.load_options().values["alert_thresholds"].origin == "default"
+
+
+def test_an_alert_is_silenced_on_its_page(client: Client) -> None:
+    client.force_login(User.objects.create_superuser("ada"))
+    Node().check(lost_rows=1)
+    page = client.get(reverse("alerts")).content.decode()
+    link = "/console/alerts/silences/add?event=request_log&amp;subject=rows%20lost"
+    assert link in page
+    form = client.get(link.replace("&amp;", "&")).content.decode()
+    assert 'value="rows lost"' in form
+    assert client.post(reverse("alert-silence-add"), {"hours": "0"}).status_code == 422
+    sent = {"hours": "2", "event": "request_log", "subject": "rows lost", "comment": "known"}
+    assert client.post(reverse("alert-silence-add"), sent).status_code == 302
+    row = AlertSilence.objects.get()
+    assert (row.created_by, row.comment) == ("ada", "known")
+    assert "known" in client.get(reverse("alerts")).content.decode()
+    assert client.post(reverse("alert-silence-delete", args=[row.pk])).status_code == 302
+    assert not AlertSilence.objects.exists()
+
+
 def test_only_admins_see_alerts(client: Client) -> None:
     row = channel("http://127.0.0.1:1/")
     client.force_login(User.objects.create_user("vic"))
     for url in (
         reverse("alerts"),
         reverse("alert-channel-add"),
+        reverse("alert-thresholds"),
+        reverse("alert-silence-add"),
         reverse("alert-channel", args=[row.pk]),
     ):
         assert client.get(url).status_code == 403
-    for name in ("alert-channel-test", "alert-channel-delete"):
+    for name in ("alert-channel-test", "alert-channel-delete", "alert-silence-delete"):
         assert client.post(reverse(name, args=[row.pk])).status_code == 403

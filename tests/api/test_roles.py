@@ -42,7 +42,17 @@ RULES: dict[str, tuple[int, ...]] = {
     "change one's own": (401, 401, 403, 0, 0, 0, 403, 0, 0),
 }
 _BODIES = {"get_bodies"}
-_ADMINS = {"list_changes", "list_cache", "get_spend", "list_users", "get_user", "list_settings"}
+_ADMINS = {
+    "list_alerts",
+    "list_alert_channels",
+    "list_alert_silences",
+    "list_changes",
+    "list_cache",
+    "get_spend",
+    "list_users",
+    "get_user",
+    "list_settings",
+}
 _SCORES = {"create_score", "delete_score"}
 _OWN = {"create_preset", "delete_preset"}
 # Rows that editors may change; providers have credentials.

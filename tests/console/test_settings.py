@@ -67,6 +67,7 @@ def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
         "end_user_budget": "default",
         "end_user_headers": "default",
         "tag_headers": "default",
+        "alert_thresholds": "default",
     }
 
 

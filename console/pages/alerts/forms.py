@@ -1,4 +1,4 @@
-"""The form of an alert channel."""
+"""The forms of alert channels, thresholds and silences."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from django import forms
 from django.core.validators import URLValidator, validate_email
 from django.utils.translation import gettext_lazy as _
 
+from gateway.alerts.silences import MAX_HOURS
 from gateway.models.alert import AlertChannel, AlertEvent
+from gateway.store.alert_thresholds import RANGES, AlertThresholds
+from gateway.store.options import Options
 
 _validate_url = URLValidator(schemes=["http", "https"])
 
@@ -66,3 +69,59 @@ class ChannelForm(forms.ModelForm):  # type: ignore[type-arg]
             self.instance.destination = self.cleaned_data["destination"]
         saved: AlertChannel = super().save(commit=commit)
         return saved
+
+
+_THRESHOLD_LABELS = {
+    "budget_percent": _("Budget used (%)"),
+    "error_rate_percent": _("Failed requests of a provider (%)"),
+    "error_rate_minutes": _("Window of the error rate (minutes)"),
+    "error_rate_min_requests": _("Requests in the window, at least"),
+    "cooldown_s": _("Target in cooldown (seconds)"),
+    "waiting_rows": _("Rows of the request log waiting for the database"),
+    "journal_percent": _("Journal of the request log used (%)"),
+    "key_expiry_days": _("API key expires within (days)"),
+    "certificate_expiry_days": _("Certificate expires within (days)"),
+    "log_export_minutes": _("Log export failing (minutes)"),
+}
+
+
+class ThresholdsForm(forms.Form):
+    """The thresholds of alerts; an empty field is the default."""
+
+    def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
+        kwargs.setdefault("initial", options.values["alert_thresholds"].value)
+        super().__init__(*args, **kwargs)
+        defaults = AlertThresholds()
+        for name, (low, high) in RANGES.items():
+            self.fields[name] = forms.IntegerField(
+                label=_THRESHOLD_LABELS[name],
+                required=False,
+                min_value=low,
+                max_value=high,
+                disabled=not options.values["alert_thresholds"].editable,
+                widget=forms.NumberInput(
+                    attrs={"inputmode": "numeric", "placeholder": getattr(defaults, name)}
+                ),
+            )
+
+
+class SilenceForm(forms.Form):
+    """A silence: how long, and which alerts it matches."""
+
+    hours = forms.FloatField(
+        label=_("Duration (hours)"),
+        initial=4,
+        min_value=0.01,
+        max_value=MAX_HOURS,
+        widget=forms.NumberInput(attrs={"inputmode": "decimal", "step": "any"}),
+    )
+    event = forms.ChoiceField(
+        label=_("Event"), choices=[("", _("All")), *AlertEvent.choices], required=False
+    )
+    subject = forms.CharField(
+        label=_("Subject"),
+        max_length=300,
+        required=False,
+        help_text=_("The subject of one alert, as its message to a channel has it. Empty: all."),
+    )
+    comment = forms.CharField(label=_("Comment"), max_length=300, required=False)

@@ -11,9 +11,11 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import admin
-from console.pages.alerts.forms import ChannelForm
+from console.pages.alerts.forms import ChannelForm, SilenceForm, ThresholdsForm
+from gateway import store
 from gateway.alerts.delivery import deliver, sample_notice
-from gateway.models.alert import Alert, AlertChannel, AlertEvent
+from gateway.alerts.silences import create_silence, remove_silence
+from gateway.models.alert import Alert, AlertChannel, AlertEvent, AlertSilence
 
 PAGE = "alerts"
 MAX_PAST = 50
@@ -33,6 +35,7 @@ def alerts(request: HttpRequest) -> HttpResponse:
         "active": list(Alert.objects.active()),
         "past": list(Alert.objects.resolved()[:MAX_PAST]),
         "channels": channels,
+        "silences": list(AlertSilence.objects.current()),
     }
     return render(request, "console/alerts/page.html", context)
 
@@ -85,4 +88,45 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     channel = get_object_or_404(AlertChannel, pk=pk)
     channel.delete()
     messages.success(request, _("%(name)s deleted.") % {"name": channel.name})
+    return redirect("alerts")
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def thresholds(request: HttpRequest) -> HttpResponse:
+    """Edit when the conditions of alerts hold."""
+    options = store.load_options()
+    form = ThresholdsForm(request.POST if request.method == "POST" else None, options=options)
+    if form.is_valid():
+        store.set_options({"alert_thresholds": form.cleaned_data})
+        messages.success(request, _("Saved. Takes effect with the next check."))
+        return redirect("alerts")
+    context = {"page": PAGE, "form": form, "option": options.values["alert_thresholds"]}
+    status = 422 if request.method == "POST" else 200
+    return render(request, "console/alerts/thresholds.html", context, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@admin
+def add_silence(request: HttpRequest) -> HttpResponse:
+    """Silence alerts; the query may name the event and subject of one."""
+    form = SilenceForm(
+        request.POST if request.method == "POST" else None, initial=request.GET.dict()
+    )
+    if form.is_valid():
+        create_silence(**form.cleaned_data)
+        messages.success(request, _("Silenced."))
+        return redirect("alerts")
+    status = 422 if request.method == "POST" else 200
+    return render(
+        request, "console/alerts/silence.html", {"page": PAGE, "form": form}, status=status
+    )
+
+
+@require_POST
+@admin
+def delete_silence(request: HttpRequest, pk: int) -> HttpResponse:
+    """End a silence."""
+    remove_silence(get_object_or_404(AlertSilence, pk=pk))
+    messages.success(request, _("The silence has ended."))
     return redirect("alerts")

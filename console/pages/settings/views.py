@@ -130,6 +130,11 @@ ROWS = (
         "ALERT_INTERVAL_S",
     ),
     Row(
+        "DRAGOMAN_WATCH_CERTIFICATE",
+        gettext_lazy("Certificate whose expiry raises an alert"),
+        "WATCH_CERTIFICATE",
+    ),
+    Row(
         "DRAGOMAN_LOG_EXPORT_URL",
         gettext_lazy("Object storage or folder that the request log is exported to"),
         "LOG_EXPORT_URL",

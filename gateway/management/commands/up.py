@@ -72,6 +72,9 @@ class Command(BaseCommand):
         dragoman_file = dragoman_format_file(options["config"])
         _check_network()
         certificate = certificate_of(options["ssl_certfile"], options["ssl_keyfile"])
+        if certificate is not None:
+            path = os.environ.setdefault("DRAGOMAN_WATCH_CERTIFICATE", certificate.certfile)
+            settings.WATCH_CERTIFICATE = path
         # The workers share the machine's memory (capacity.py).
         os.environ["WEB_CONCURRENCY"] = str(workers)
         config = read(options["config"]) if dragoman_file is None else None

@@ -1,1 +1,0 @@
-"""Traces of agents: the list, one trace as a waterfall, one span."""

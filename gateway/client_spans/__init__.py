@@ -1,1 +1,0 @@
-"""Spans that agents and frameworks send: values and parsers of the formats. Pure functions."""

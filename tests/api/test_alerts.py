@@ -1,0 +1,104 @@
+"""Alerts over the API: listed, tested, silenced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from gateway import store
+from gateway.models import Alert, AlertChannel, AlertSilence
+from tests.api.test_resources import send
+
+
+def alert(**values: Any) -> Alert:
+    now = timezone.now()
+    base = {"event": "budget", "subject": "API key ci, day: 80%", "message": "It is nearly used."}
+    return Alert.objects.create(**base | {"started_at": now, "seen_at": now} | values)
+
+
+def test_alerts_are_listed(api: Client) -> None:
+    alert()
+    alert(subject="old", resolved_at=timezone.now())
+    (active,) = send(api, "GET", "alerts").json()["items"]
+    assert (active["event"], active["subject"]) == ("budget", "API key ci, day: 80%")
+    assert active["resolved_at"] is None
+    (past,) = send(api, "GET", "alerts?state=resolved").json()["items"]
+    assert past["subject"] == "old"
+    assert send(api, "GET", "alerts?state=none").status_code == 422
+
+
+def test_alerts_have_pages(api: Client) -> None:
+    for number in range(3):
+        alert(subject=str(number))
+    first = send(api, "GET", "alerts?limit=2").json()
+    assert len(first["items"]) == 2
+    rest = send(api, "GET", f"alerts?limit=2&cursor={first['next']}").json()
+    assert (len(rest["items"]), rest["next"]) == (1, None)
+
+
+def test_a_channel_is_tested_and_shows_no_url(api: Client) -> None:
+    row = AlertChannel(name="pager", kind="webhook")
+    row.destination = "http://127.0.0.1:1/secret-token"
+    row.save()
+    answer = send(api, "POST", "alerts/channels/pager/test")
+    assert answer.json() == {
+        "delivered": False,
+        "error": "the connection failed (ConnectError)",
+    }
+    listed = send(api, "GET", "alerts/channels")
+    (channel,) = listed.json()["items"]
+    assert channel["error"] == "the connection failed (ConnectError)"
+    assert "secret-token" not in listed.content.decode()
+    assert send(api, "POST", "alerts/channels/none/test").status_code == 404
+
+
+def test_a_silence_is_created_and_ended(api: Client) -> None:
+    body = {"hours": 2, "event": "budget", "comment": "known"}
+    created = send(api, "POST", "alerts/silences", body)
+    assert created.status_code == 201, created.content
+    (listed,) = send(api, "GET", "alerts/silences").json()["items"]
+    assert listed.keys() == created.json().keys()
+    assert listed["id"] == created.json()["id"]
+    assert (listed["event"], listed["subject"], listed["comment"]) == ("budget", "", "known")
+    assert send(api, "DELETE", f"alerts/silences/{listed['id']}").status_code == 204
+    assert not AlertSilence.objects.exists()
+    assert send(api, "DELETE", f"alerts/silences/{listed['id']}").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"hours": 0}, "hours"),
+        ({"hours": 1, "event": "nothing"}, "event"),
+        ({"hours": 1, "subject": "x" * 301}, "subject"),
+        ({"event": "budget"}, "hours"),
+    ],
+    ids=["no time", "unknown event", "long subject", "no hours"],
+)
+def test_a_bad_silence_names_its_field(api: Client, body: dict[str, Any], field: str) -> None:
+    answer = send(api, "POST", "alerts/silences", body)
+    assert answer.status_code == 422
+    assert field in answer.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({"error_rate": 3}, "there is no `error_rate`"),
+        ({"error_rate_percent": 0}, "error_rate_percent must be a whole number from 1 to 100"),
+        ({"error_rate_percent": "5"}, "error_rate_percent must be"),
+        ({"error_rate_percent": True}, "error_rate_percent must be"),
+        ([], "must be an object of budget_percent"),
+    ],
+    ids=["name", "range", "text", "flag", "list"],
+)
+def test_thresholds_over_the_api(api: Client, value: Any, why: str) -> None:
+    answer = send(api, "PATCH", "settings", {"alert_thresholds": value})
+    assert answer.status_code == 422
+    assert why in answer.json()["detail"]
+    sent = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
+    assert send(api, "PATCH", "settings", sent).status_code == 200
+    assert store.load_options().alert_thresholds.error_rate_percent == 40
