@@ -103,6 +103,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("console.pages.keys.urls")),
     path("", include("console.pages.own.urls")),
     path("", include("console.pages.prompts.urls")),
+    path("", include("console.pages.shares.urls")),
     path("", include("console.pages.teams.urls")),
     path("", include("console.pages.requests.urls")),
     *routes,

@@ -62,7 +62,9 @@ class Migration(migrations.Migration):
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("document", models.JSONField()),
                 ("title", models.CharField(blank=True, max_length=200)),
+                ("name", models.CharField(blank=True, max_length=100)),
                 ("events", models.BinaryField(default=b"")),
+                ("model_names", models.CharField(blank=True, max_length=2000)),
                 ("summary", models.JSONField(default=dict)),
                 ("stop_requests", models.JSONField(default=list)),
                 ("cost_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
@@ -274,5 +276,36 @@ class Migration(migrations.Migration):
             constraint=models.UniqueConstraint(
                 fields=("run", "case", "model", "repetition"), name="console_evaluation_result_once"
             ),
+        ),
+        migrations.CreateModel(
+            name="RunShare",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("token_digest", models.CharField(max_length=64, unique=True)),
+                ("with_prompt", models.BooleanField(default=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField()),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="shares",
+                        to="console.playgroundrun",
+                    ),
+                ),
+            ],
         ),
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from console.models.evaluation import Evaluation, EvaluationResult, EvaluationRun
-from console.models.playground import PlaygroundPreset, PlaygroundRun, Vote
+from console.models.playground import PlaygroundPreset, PlaygroundRun, RunShare, Vote
 from console.models.saved_view import SavedView
 from console.models.throttle import Throttle
 
@@ -13,6 +13,7 @@ __all__ = [
     "EvaluationRun",
     "PlaygroundPreset",
     "PlaygroundRun",
+    "RunShare",
     "SavedView",
     "Throttle",
     "Vote",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import secrets
 import uuid
 from typing import Any, Self
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
 Json = dict[str, Any]
@@ -30,6 +32,15 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
     def listed(self) -> Self:
         """Order by newest first, and defer large columns."""
         return self.defer("document", "events").order_by("-pk")
+
+    def search(self, text: str) -> Self:
+        """Return the runs whose name, prompt or models contain all words of a text."""
+        rows = self
+        for word in text.split():
+            rows = rows.filter(
+                Q(name__icontains=word) | Q(title__icontains=word) | Q(model_names__icontains=word)
+            )
+        return rows
 
     def before(self, pk: int | None) -> Self:
         """Return the runs older than this one."""
@@ -55,14 +66,17 @@ class PlaygroundRun(models.Model):
 
     `document` is the page's JSON; `events` the stream (`console.playground.events`), empty
     while the run is active; `stop_requests` are columns to stop, for the process that executes
-    it; `heartbeat_at` is that process's last sign of life.
+    it; `heartbeat_at` is that process's last sign of life. `title` is the beginning of the prompt,
+    `name` what a user called the run.
     """
 
     uuid = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
     document = models.JSONField()
     title = models.CharField(max_length=200, blank=True)
+    name = models.CharField(max_length=100, blank=True)
     events = models.BinaryField(default=b"")
+    model_names = models.CharField(max_length=2000, blank=True)
     summary = models.JSONField(default=dict)
     stop_requests = models.JSONField(default=list)
     cost_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
@@ -76,13 +90,69 @@ class PlaygroundRun(models.Model):
         indexes = (models.Index(fields=["owner", "-id"], name="console_run_owner"),)
 
     def __str__(self) -> str:
-        return self.title or str(self.uuid)
+        return self.name or self.title or str(self.uuid)
 
     @property
     def interrupted(self) -> bool:
         """Whether the run has not ended and its process no longer exists."""
         last = self.heartbeat_at or self.created_at
         return self.ended_at is None and timezone.now() - last > STALE_AFTER
+
+
+class ShareQuerySet(models.QuerySet["RunShare"]):
+    """Public links to runs."""
+
+    def manageable_by(self, user: Any) -> Self:
+        """Return the links that a user may revoke: their own, or all for admins."""
+        return self if user.is_staff else self.filter(owner_id=user.pk)
+
+    def valid(self) -> Self:
+        """Return the links that have not expired."""
+        return self.filter(expires_at__gt=timezone.now())
+
+    def by_token(self, token: str) -> RunShare | None:
+        """Return the valid link with this token."""
+        digest = hashlib.sha256(token.encode()).hexdigest()
+        return self.valid().select_related("run").filter(token_digest=digest).first()
+
+    def create_link(
+        self, run: PlaygroundRun, owner: Any, days: int, *, with_prompt: bool
+    ) -> tuple[RunShare, str]:
+        """Create a link; returns it and its token, which is not stored.
+
+        Expired links of the owner are deleted.
+        """
+        own = self.filter(owner_id=owner.pk)
+        own.filter(expires_at__lte=timezone.now()).delete()
+        token = secrets.token_urlsafe(32)
+        row = self.create(
+            run=run,
+            owner_id=owner.pk,
+            token_digest=hashlib.sha256(token.encode()).hexdigest(),
+            with_prompt=with_prompt,
+            expires_at=timezone.now() + dt.timedelta(days=days),
+        )
+        return row, token
+
+
+class RunShare(models.Model):
+    """A public link to a run, for people without an account, until it expires or is deleted.
+
+    `token_digest` is the SHA-256 of the token in the link. Without `with_prompt` the page shows
+    the responses only.
+    """
+
+    run = models.ForeignKey(PlaygroundRun, on_delete=models.CASCADE, related_name="shares")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    token_digest = models.CharField(max_length=64, unique=True)
+    with_prompt = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+
+    objects = ShareQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"link to {self.run}"
 
 
 class PresetQuerySet(models.QuerySet["PlaygroundPreset"]):

@@ -29,9 +29,11 @@ from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.playground import boot, budget, code, export, history, prefill, run_store, scoreboard
 from console.playground import run as active_runs
 from console.playground.events import encode_event
+from console.playground.image import THEMES, as_svg
 from console.playground.plan import COLUMN_LETTERS, Column, Plan
 from console.playground.plan_parser import parse
 from console.playground.results import AnswerResult
+from console.playground.shared_view import shared_view
 from console.playground.translation import translate_answer
 from console.playground.validation import Invalid, Json, is_storable
 from gateway import store
@@ -142,6 +144,7 @@ def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
         "models": boot.list_models(snapshot),
         "dialects": boot.list_dialects(),
         "languages": boot.list_languages(),
+        "links_url": reverse("share-links") if is_editor(request.user) else "",
         "key_url": reverse("connect-key") if is_editor(request.user) else "",
         "samples": boot.sample_prompts(),
         "presets": [{"id": p.pk, "name": p.name, "version": p.version} for p in presets],
@@ -332,13 +335,18 @@ async def run_one(
 ) -> HttpResponseBase:
     """Export a run as a file, or delete it."""
     row = await _row(user, run)
-    if form not in {"json", "csv", "md"}:
-        raise Invalid({"form": _("Must be one of %s.") % "json, csv, md"})
+    if form not in {"json", "csv", "md", "svg"}:
+        raise Invalid({"form": _("Must be one of %s.") % "json, csv, md, svg"})
     if request.method == "DELETE":
         await row.adelete()
         return json_response({"deleted": str(run)})
     results = await sync_to_async(run_store.results_of)(row)
-    if form == "csv":
+    if form == "svg":
+        shown = await sync_to_async(shared_view)(row, with_prompt=True)
+        theme = request.GET.get("theme", "")
+        drawing = as_svg(shown, theme if theme in THEMES else "light")
+        reply = HttpResponse(drawing, content_type="image/svg+xml")
+    elif form == "csv":
         reply = HttpResponse(export.as_csv(results), content_type="text/csv; charset=utf-8")
     elif form == "md":
         text = export.as_markdown(row.title, results)

@@ -83,6 +83,7 @@ def begin(runtime: Runtime, user: Any, plan: Plan, document: Json) -> Run:
         owner_id=user.pk,
         document=document,
         title=last_user_text(plan),
+        model_names=", ".join(dict.fromkeys(column.model for column in plan.columns))[:2000],
         summary={"models": [column.model for column in plan.columns]},
     )
     PlaygroundRun.objects.prune(user.pk)

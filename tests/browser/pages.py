@@ -21,6 +21,7 @@ PLACES = (
     Place("sign-in", "/console/sign-in", None),
     Place("overview", "/console/"),
     Place("playground", "/console/playground"),
+    Place("public-links", "/console/playground/links"),
     Place("evaluate", "/console/evaluate"),
     Place("evaluation-new", "/console/evaluate/new"),
     Place("evaluation-import", "/console/evaluate/import"),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.checks import clean
 from tests.browser.conftest import DESKTOP, PHONE
 from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
@@ -219,3 +220,32 @@ def test_it_is_accessible_at_every_step(
     playground.menu("A", "Override settings")
     axe_in_themes(page)
     page.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_public_link_shows_the_run_without_an_account(
+    open_page: Callable[..., Any], axe: Any, no_sideways_scroll: Any, size: dict[str, int]
+) -> None:
+    playground = Playground(open_page("ada", size=size))
+    playground.open("demo/demo-fast", "demo/demo-refusal").write("Share me").run().done()
+    page = playground.page
+    if size == PHONE:
+        page.locator("[data-do=more]").click()
+        page.get_by_role("menuitem", name="Share this run").click()
+    else:
+        page.locator("[data-do=share]").click()
+    page.get_by_role("menuitem", name="Create a public link").click()
+    page.get_by_label("Expires after").select_option("1")
+    page.get_by_role("button", name="Create link").click()
+    link = page.get_by_label("Public link").input_value()
+    clean(page, axe, no_sideways_scroll, size)
+    stranger = open_page(None, size=size, java_script_enabled=False)
+    assert stranger.goto(link).status == 200
+    expect(stranger.get_by_role("heading", level=1)).to_have_text("Share me")
+    expect(stranger.locator(".shared-answers section")).to_have_count(2)
+    with stranger.expect_download() as download:
+        stranger.get_by_text("Image, dark").click()
+    assert Path(download.value.path()).read_text(encoding="utf-8").startswith("<svg")
+    reader = open_page(None, size=size)
+    reader.goto(link)
+    clean(reader, axe, no_sideways_scroll, size)

@@ -53,7 +53,8 @@ def test_every_view_names_what_it_needs() -> None:
     public = {entry.name for entry in entries if entry.callback.access == "public"}
     sso = {"account_login", "openid_connect_login", "openid_connect_callback"}
     sso |= {"mfa_authenticate", "mfa_login_webauthn"}
-    assert public == {"home", "docs", "sign-in", "sign-out", "setup", "setup-account"} | sso
+    own = {"home", "docs", "sign-in", "sign-out", "setup", "setup-account"}
+    assert public == own | sso | {"shared-run", "shared-image"}
 
 
 # Each page is opened by one role that may, and requested by all that may not.

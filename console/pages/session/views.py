@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import ipaddress
 import math
 from importlib import import_module
 from typing import cast
@@ -26,6 +25,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from console.access import public, signed_in
 from console.accounts import admin_exists, set_password
+from console.client_address import client_address, is_shared_address
 from console.hashing import Busy
 from console.models import Throttle
 from console.pages.session.forms import ChangePasswordForm, SignInForm
@@ -87,13 +87,13 @@ def _password_login() -> bool:
 
 def _authenticate(request: HttpRequest, form: SignInForm) -> User | None:
     """The user, if the password is right within the rate limit; errors are added to the form."""
-    name, address = form.cleaned_data["username"], _address(request)
+    name, address = form.cleaned_data["username"], client_address(request)
     name_and_address = f"both:{address}:{name.casefold()}"
     limits = [
         (f"name:{name.casefold()}", MAX_PER_NAME),
         (name_and_address, MAX_PER_NAME_AND_ADDRESS),
     ]
-    if not _is_shared_address(address):
+    if not is_shared_address(address):
         limits.append((f"address:{address}", MAX_PER_ADDRESS))
     wait = Throttle.objects.take(limits)
     if wait is not None:
@@ -122,25 +122,6 @@ def _finish(request: HttpRequest, user: User) -> HttpResponse:
         )
     start_session(request, user)
     return HttpResponseRedirect(next_url(request))
-
-
-def _address(request: HttpRequest) -> str:
-    """The client's address; for IPv6 its /64 network, which belongs to one customer."""
-    remote_addr = request.META.get("REMOTE_ADDR") or ""
-    try:
-        address = ipaddress.ip_address(remote_addr)
-    except ValueError:
-        return remote_addr
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)
-
-
-def _is_shared_address(address: str) -> bool:
-    """Whether many clients may share it: a local proxy that is not configured as trusted."""
-    return not settings.TRUSTED_PROXIES and address.startswith(("127.", "::/64"))
 
 
 def _retry_message(wait: dt.timedelta) -> str:

@@ -27,7 +27,7 @@ export function listen(app) {
     "drop-logged": () => app.composer.dropLogged(),
     presets: (button) => lazy.history().then((m) => m.presetMenu(button, app)),
     history: () => lazy.history().then((m) => m.openHistory()),
-    share: () => lazy.history().then((m) => m.share(app.runs?.latest)),
+    share: (button) => lazy.history().then((m) => m.shareMenu(button, app)),
     export: (button) => lazy.history().then((m) => m.exportMenu(button, app.runs?.latest)),
     code: () => lazy.code().then((m) => m.getCode(app.columns.find((c) => c.run?.id), app)),
     view: (button) => viewMenu(button),

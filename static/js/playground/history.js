@@ -35,8 +35,19 @@ function entry(run) {
     el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", facts].filter(Boolean).join(" · "))));
 }
 
-export async function share(run) {
-  if (!run?.id) return notice(_("Run a prompt first, then copy a link to the run."), "warn");
+/** A link for people with an account, or the page that makes one for everyone. */
+export function shareMenu(anchor, app) {
+  const run = app.runs?.latest;
+  if (!run?.id) return notice(_("Run a prompt first, then share the run."), "warn");
+  const { links_url: links } = app.boot;
+  if (!links) return copyLink(run);
+  menu(anchor, _("Share"), [
+    { icon: "i:copy", label: _("Copy a link for people who sign in"), run: () => copyLink(run) },
+    { icon: "i:share-2", label: _("Create a public link"), run: () => location.assign(`${links}?run=${encodeURIComponent(run.id)}`) },
+  ]);
+}
+
+async function copyLink(run) {
   const link = new URL(`${baseUrl()}?run=${encodeURIComponent(run.id)}`, location.href).href;
   history.replaceState(null, "", link);
   try {
@@ -47,7 +58,7 @@ export async function share(run) {
   }
 }
 
-const KINDS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, to read")]];
+const KINDS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, to read")], ["svg", "i:image", () => _("SVG, an image")]];
 
 export function exportMenu(anchor, run) {
   if (!run?.id) return notice(_("Run a prompt first, then export the results."), "warn");

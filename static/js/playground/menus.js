@@ -30,7 +30,7 @@ export function moreMenu(anchor, app, actions) {
   menu(anchor, _("More"), [
     entry("i:bookmark", _("Presets"), "presets"),
     entry("i:history", _("History"), "history"),
-    entry("i:share-2", _("Copy a link to this run"), "share"),
+    entry("i:share-2", _("Share this run"), "share"),
     entry("i:download", _("Export the results"), "export"),
     entry("i:code-xml", _("Get code"), "code"),
     entry("i:check-check", _("Evaluate"), "evaluate"),

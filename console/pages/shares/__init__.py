@@ -1,0 +1,1 @@
+"""Public links to playground runs: managing them, and the page that they open."""

@@ -1,0 +1,153 @@
+"""A run as an SVG image: a card for each model with its figures and its response.
+
+Colours are presentation attributes, as the console's policy refuses inline styles.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from xml.sax.saxutils import escape
+
+from console.playground.shared_view import SharedAnswer, SharedRun
+from console.templatetags.ui import ms, usd
+
+CARDS_PER_ROW = 4
+MAX_CARDS = 16
+MAX_LINES = 22
+CARD_WIDTH, GAP, PADDING = 380, 16, 24
+_INSET, _LINE, _TEXT_TOP = 16, 19, 74
+_CHARS, _TITLE_CHARS = 48, 56
+THEMES = {
+    "light": {
+        "bg": "#f5f6f9",
+        "card": "#ffffff",
+        "line": "#d9dce5",
+        "text": "#1b2033",
+        "muted": "#5a6072",
+        "bad": "#b3261e",
+    },
+    "dark": {
+        "bg": "#0e1016",
+        "card": "#161922",
+        "line": "#2c303c",
+        "text": "#eceef4",
+        "muted": "#a3a8b8",
+        "bad": "#f28b82",
+    },
+}
+_FONT = "Inter, system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
+# Characters that XML 1.0 does not allow.
+_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def as_svg(run: SharedRun, theme: str = "light") -> str:
+    """The image: the title, and the first response of each column."""
+    colours = THEMES[theme]
+    answers = [answer for answer in run.answers if answer.repetition == 1][:MAX_CARDS]
+    columns = max(1, min(CARDS_PER_ROW, len(answers)))
+    width = 2 * PADDING + columns * CARD_WIDTH + (columns - 1) * GAP
+    title = wrap(run.title, _TITLE_CHARS * columns - 8, 2) if run.title else []
+    y = PADDING
+    parts = [
+        _text(PADDING, y + 18 + 24 * n, line, colours["text"], 18, bold=True)
+        for n, line in enumerate(title)
+    ]
+    y += 24 * len(title) + (12 if title else 0)
+    for start in range(0, len(answers), columns):
+        row = [(answer, _lines(answer)) for answer in answers[start : start + columns]]
+        height = _TEXT_TOP + _LINE * max(len(lines) for _answer, lines in row) + _INSET
+        for index, (answer, lines) in enumerate(row):
+            x = PADDING + index * (CARD_WIDTH + GAP)
+            parts += _card(answer, lines, x, y, height, colours)
+        y += height + GAP
+    height = y - GAP + PADDING if answers else y + PADDING
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
+        f'viewBox="0 0 {width} {height}" font-family="{_FONT}">'
+        f'<rect width="{width}" height="{height}" fill="{colours["bg"]}"/>{"".join(parts)}</svg>\n'
+    )
+
+
+def _lines(answer: SharedAnswer) -> list[str]:
+    calls = [f"{name}({arguments})" for name, arguments in answer.calls]
+    text = "\n".join(filter(None, (*calls, answer.text)))
+    return wrap(text, _CHARS, MAX_LINES)
+
+
+def _card(
+    answer: SharedAnswer, lines: list[str], x: int, y: int, height: int, colours: dict[str, str]
+) -> Iterator[str]:
+    left = x + _INSET
+    yield (
+        f'<rect x="{x}" y="{y}" width="{CARD_WIDTH}" height="{height}" rx="8" '
+        f'fill="{colours["card"]}" stroke="{colours["line"]}"/>'
+    )
+    name = wrap(f"{answer.letter}  {answer.model}", 42, 1)
+    yield _text(left, y + 28, name[0] if name else "", colours["text"], 15, bold=True)
+    if answer.state == "ok":
+        yield _text(left, y + 50, figures(answer), colours["muted"], 12)
+    else:
+        yield _text(left, y + 50, answer.state, colours["bad"], 12)
+    for number, line in enumerate(lines):
+        yield _text(left, y + _TEXT_TOP + _LINE * number + 10, line, colours["text"], 13)
+
+
+def figures(answer: SharedAnswer) -> str:
+    """Times, speed and cost in one line; unknown ones are left out."""
+    parts = [
+        ms(answer.total_ms) if answer.total_ms is not None else "",
+        f"first token {ms(answer.first_token_ms)}" if answer.first_token_ms is not None else "",
+        f"{answer.tokens_per_s:.0f} tok/s" if answer.tokens_per_s else "",
+        usd(answer.cost_usd) if answer.cost_usd is not None else "",
+    ]
+    return " · ".join(filter(None, parts))
+
+
+def _text(x: int, y: int, text: str, fill: str, size: int, *, bold: bool = False) -> str:
+    weight = ' font-weight="600"' if bold else ""
+    return (
+        f'<text x="{x}" y="{y}" fill="{fill}" font-size="{size}"{weight} xml:space="preserve">'
+        f"{escape(text)}</text>"
+    )
+
+
+def wrap(text: str, width: int, max_lines: int) -> list[str]:
+    """Lines of at most `width` characters, wide ones counted twice; the last may end with `…`."""
+    lines: list[str] = []
+    for line in _wrapped(_FORBIDDEN.sub("", text).strip(), width):
+        if len(lines) == max_lines:
+            lines[-1] = f"{lines[-1][: width - 1]}…"
+            return lines
+        lines.append(line)
+    return lines
+
+
+def _wrapped(text: str, width: int) -> Iterator[str]:
+    for paragraph in text.expandtabs(4).splitlines():
+        line, used = "", 0
+        for word in re.findall(r"\S+\s*|\s+", paragraph):
+            for piece in _pieces(word, width):
+                size = _width(piece)
+                if line and used + _width(piece.rstrip()) > width:
+                    yield line.rstrip()
+                    line, used = "", 0
+                line, used = line + piece, used + size
+        yield line.rstrip()
+
+
+def _pieces(word: str, width: int) -> Iterator[str]:
+    """The word, cut where it is longer than a line."""
+    piece, used = "", 0
+    for character in word:
+        size = _width(character)
+        if used + size > width and character.strip():
+            yield piece
+            piece, used = "", 0
+        piece, used = piece + character, used + size
+    yield piece
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)

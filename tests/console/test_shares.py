@@ -1,0 +1,202 @@
+"""Public links to playground runs: who makes them, what they show, when they end; the image."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import Any
+from uuid import UUID
+from xml.etree import ElementTree
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from console import accounts
+from console.models import PlaygroundRun, RunShare, Throttle
+from console.pages.shares import public
+from console.playground import run_store
+from console.playground.image import MAX_LINES, as_svg, wrap
+from console.playground.plan_parser import parse
+from console.playground.shared_view import shared_view
+
+pytestmark = pytest.mark.django_db
+NOT_STARTED: Any = None
+LINKS = "/console/playground/links"
+
+
+def run_of(owner: User, **answer: Any) -> PlaygroundRun:
+    """A finished run of two columns; the second one failed."""
+    body = {
+        "columns": [{"id": "A", "model": "demo/one"}, {"id": "B", "model": "demo/two"}],
+        "system": "A secret system prompt.",
+        "messages": [{"role": "user", "content": "Why is the <sky> blue?"}],
+    }
+    run = run_store.begin(NOT_STARTED, owner, parse(body), body)
+    text = answer.get("text", "Because of <b>scattering</b>.")
+    run.emit("start", {"col": "A", "n": 0, "model": "demo/one"})
+    run.emit("delta", {"col": "A", "n": 0, "kind": "reasoning", "text": "hidden thoughts"})
+    run.emit("delta", {"col": "A", "n": 0, "kind": "text", "text": text})
+    end = {
+        "status": "ok",
+        "ttft_ms": 120.0,
+        "total_ms": 900.0,
+        "cost": 0.002,
+        "request_id": "req_1",
+    }
+    run.emit("end", {"col": "A", "n": 0, **end})
+    run.emit("start", {"col": "B", "n": 0, "model": "demo/two"})
+    run.emit("end", {"col": "B", "n": 0, "status": "error", "error": "key sk-123 is wrong"})
+    run.summary = {"columns": []}
+    run_store.DatabaseRunStore().save(run)
+    return PlaygroundRun.objects.get(uuid=UUID(run.id))
+
+
+@pytest.fixture
+def eddy() -> User:
+    return accounts.make("eddy", "correct horse", role="editor")
+
+
+@pytest.fixture
+def editor(eddy: User) -> Client:
+    client = Client()
+    client.force_login(eddy)
+    return client
+
+
+def link_of(client: Client, run: PlaygroundRun, **values: str) -> str:
+    """Create a link; its path."""
+    response = client.post(LINKS, {"run": str(run.uuid), "days": "7", "prompt": "on", **values})
+    assert response.status_code == 200, response.content.decode()
+    found = re.search(
+        r'value="http://testserver(/console/shared/[^"]+)"', response.content.decode()
+    )
+    assert found is not None
+    return found[1]
+
+
+def test_a_link_opens_without_an_account(editor: Client, eddy: User) -> None:
+    path = link_of(editor, run_of(eddy))
+    response = Client().get(path)
+    assert response.status_code == 200
+    text = response.content.decode()
+    for shown in ("demo/one", "scattering", "Why is the", "A secret system prompt."):
+        assert shown in text
+    assert "&lt;b&gt;scattering&lt;/b&gt;" in text
+    for private in ("eddy", "hidden thoughts", "sk-123", "req_1"):
+        assert private not in text
+    assert response["X-Robots-Tag"] == "noindex, nofollow, noarchive"
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["Cache-Control"] == "no-store"
+    assert "<script" not in text
+    assert not response.cookies
+
+
+def test_the_prompt_can_stay_private(editor: Client, eddy: User) -> None:
+    run = run_of(eddy)
+    editor.post(LINKS, {"run": str(run.uuid), "days": "1"})
+    share = RunShare.objects.get()
+    assert not share.with_prompt
+    view = shared_view(run, with_prompt=False)
+    assert (view.title, view.prompts) == ("", ())
+    assert "sky" not in as_svg(view)
+
+
+def test_only_a_hash_of_the_token_is_stored(editor: Client, eddy: User) -> None:
+    token = link_of(editor, run_of(eddy)).rpartition("/")[2]
+    share = RunShare.objects.get()
+    assert len(token) >= 43
+    assert token not in str(RunShare.objects.values().get())
+    assert token not in editor.get(LINKS).content.decode()
+    assert RunShare.objects.by_token(token) == share
+
+
+@pytest.mark.parametrize("days", ["", "0", "31", "365", "-1", "forever"])
+def test_there_is_no_other_expiry(editor: Client, eddy: User, days: str) -> None:
+    run = run_of(eddy)
+    response = editor.post(LINKS, {"run": str(run.uuid), "days": days})
+    assert response.status_code == 422
+    assert not RunShare.objects.exists()
+
+
+def test_an_expired_a_revoked_and_an_unknown_link_look_the_same(editor: Client, eddy: User) -> None:
+    run = run_of(eddy)
+    expired, revoked = link_of(editor, run), link_of(editor, run)
+    first, second = RunShare.objects.order_by("pk")
+    RunShare.objects.filter(pk=first.pk).update(expires_at=timezone.now() - dt.timedelta(seconds=1))
+    assert editor.post(f"{LINKS}/{second.pk}/revoke").status_code == 302
+    answers = [Client().get(path) for path in (expired, revoked, "/console/shared/unknown")]
+    assert [answer.status_code for answer in answers] == [404] * 3
+    assert len({answer.content for answer in answers}) == 1
+    assert Client().get(f"{revoked}/image.svg").status_code == 404
+
+
+def test_a_link_ends_with_its_run(editor: Client, eddy: User) -> None:
+    run = run_of(eddy)
+    path = link_of(editor, run)
+    run.delete()
+    assert Client().get(path).status_code == 404
+
+
+def test_editors_manage_their_own_links_and_admins_all(editor: Client, eddy: User) -> None:
+    link_of(editor, run_of(eddy))
+    share = RunShare.objects.get()
+    others = {}
+    for name, role in (("olga", "editor"), ("vera", "viewer"), ("ada", "admin")):
+        others[name] = Client()
+        others[name].force_login(accounts.make(name, "correct horse", role=role))  # type: ignore[arg-type]
+    assert others["vera"].get(LINKS).status_code == 403
+    assert "why" not in others["olga"].get(LINKS).content.decode().lower()
+    assert others["olga"].post(f"{LINKS}/{share.pk}/revoke").status_code == 404
+    assert others["olga"].get(f"{LINKS}?run={share.run.uuid}").status_code == 404
+    assert "eddy" in others["ada"].get(LINKS).content.decode()
+    assert others["ada"].post(f"{LINKS}/{share.pk}/revoke").status_code == 302
+
+
+def test_a_running_run_is_not_shared(editor: Client, eddy: User) -> None:
+    run = run_of(eddy)
+    PlaygroundRun.objects.update(ended_at=None)
+    response = editor.post(LINKS, {"run": str(run.uuid), "days": "7"})
+    assert response.status_code == 422
+
+
+def test_views_are_limited(
+    editor: Client, eddy: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = link_of(editor, run_of(eddy))
+    monkeypatch.setattr(public, "MAX_PER_ADDRESS", 2)
+    client = Client(REMOTE_ADDR="203.0.113.9")
+    assert [client.get(path).status_code for _ in range(3)] == [200, 200, 429]
+    assert int(client.get(path)["Retry-After"]) > 0
+    assert Client(REMOTE_ADDR="203.0.113.10").get(path).status_code == 200
+    Throttle.objects.all().delete()
+    assert client.get(path).status_code == 200
+
+
+def test_the_image_is_well_formed_in_both_themes(editor: Client, eddy: User) -> None:
+    run = run_of(eddy, text="A long answer with \x00\x0b control characters. " * 80 + "ü漢字" * 50)
+    path = link_of(editor, run)
+    for theme in ("", "?theme=dark", "?theme=nonsense"):
+        response = Client().get(f"{path}/image.svg{theme}")
+        assert response["Content-Type"] == "image/svg+xml"
+        root = ElementTree.fromstring(response.content.decode())
+        assert root.tag.endswith("svg")
+        texts = ["".join(each.itertext()) for each in root.iter("{http://www.w3.org/2000/svg}text")]
+        assert "Why is the <sky> blue?" in texts
+        assert any(text.startswith("A  demo/one") for text in texts)
+        assert "failed" in texts
+    response = editor.get(f"/console/playground/runs/{run.uuid}.svg")
+    assert response["Content-Type"] == "image/svg+xml"
+    assert "scattering" not in response.content.decode()
+    ElementTree.fromstring(response.content.decode())
+
+
+def test_lines_are_wrapped_by_width() -> None:
+    assert wrap("aa bb cc", 5, 9) == ["aa bb", "cc"]
+    assert wrap("漢字漢字", 4, 9) == ["漢字", "漢字"]
+    assert wrap("abcdefgh", 3, 9) == ["abc", "def", "gh"]
+    assert wrap("a\n\n  b", 9, 9) == ["a", "", "  b"]
+    assert wrap("one two three", 5, 2) == ["one", "two…"]
+    assert len(wrap("x\n" * 100, 10, MAX_LINES)) == MAX_LINES
+    assert wrap("", 5, 3) == []
