@@ -35,6 +35,7 @@ NAV: tuple[Group, ...] = (
             Entry("evaluate", _("Evaluate"), "check-check"),
             Entry("prompts", _("Prompts"), "message-square"),
             Entry("requests", _("Requests"), "scroll-text"),
+            Entry("traces", _("Traces"), "git-merge"),
         ),
     ),
     Group(

@@ -105,6 +105,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("console.pages.prompts.urls")),
     path("", include("console.pages.shares.urls")),
     path("", include("console.pages.teams.urls")),
+    path("", include("console.pages.traces.urls")),
     path("", include("console.pages.requests.urls")),
     *routes,
     path("", include("console.pages.providers.urls")),

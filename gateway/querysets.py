@@ -39,7 +39,14 @@ _UNCERTAIN_COST = (
 _LOOKUPS = {">": "gt", ">=": "gte", "<": "lt", "<=": "lte"}
 # Columns with a partial index that excludes the most common value. SQLite uses such an index
 # only if the query excludes that value explicitly.
-_PARTIAL = {"outcome": "ok", "error_kind": "", "session": "", "end_user": ""}
+_PARTIAL = {
+    "outcome": "ok",
+    "error_kind": "",
+    "session": "",
+    "end_user": "",
+    "trace_id": "",
+    "response_id": "",
+}
 
 
 class RegistryQuerySet(models.QuerySet[Row]):
@@ -326,7 +333,7 @@ class RequestLogQuerySet(models.QuerySet[Row]):
             return self.none()  # PostgreSQL rejects NUL, and no row contains it
         rows = self.filter(**{name: value for name, value in equal.items() if value})
         for name, usual in _PARTIAL.items():
-            if equal[name] and equal[name] != usual:
+            if equal.get(name) and equal[name] != usual:
                 rows = rows.exclude(**{name: usual})
         rows = rows.filter(_key(key), _status(status))
         if since is not None:
@@ -476,6 +483,10 @@ class RequestLogQuerySet(models.QuerySet[Row]):
     def after(self, cursor: int) -> Self:
         """Rows newer than `cursor`, for live pages."""
         return self.filter(pk__gt=cursor)
+
+    def without_shadows(self) -> Self:
+        """Rows except for shadow traffic."""
+        return self.filter(shadow_of="")
 
     def without_health_checks(self) -> Self:
         """Rows except for the gateway's own health checks."""

@@ -25,6 +25,7 @@ from gateway.api import (
     openapi,
     openapi_operations,
     ownership,
+    postman,
     prompts,
     registry,
     requests,
@@ -126,3 +127,10 @@ for router in (
     alerts.router,
 ):
     api.add_router("", router)
+
+
+@api.get("/postman.json", auth=None, response=dict, tags=["documentation"])
+def postman_collection(request: HttpRequest) -> dict[str, Any]:
+    """A Postman collection (v2.1) of every endpoint, to import into Postman, Bruno or Insomnia."""
+    base_url = request.build_absolute_uri("/").rstrip("/")
+    return postman.build_collection(api.get_openapi_schema(path_prefix="/api/"), base_url)

@@ -22,12 +22,18 @@ _MAIN = {
     ":countTokens": "contents",
     "/embeddings": "input",
     "/api/embed": "input",
+    "/v1/responses": "input",
     "/completions": "prompt",
     "/api/generate": "prompt",
 }
 _TURNS = {"type": "array", "items": {"type": "object"}}
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_FIELDS = {"messages": _TURNS, "contents": _TURNS, "input": _TEXTS, "prompt": _TEXTS}
+_MESSAGES = {**_TURNS, "example": [{"role": "user", "content": "Hello"}]}
+_CONTENTS = {**_TURNS, "example": [{"role": "user", "parts": [{"text": "Hello"}]}]}
+_INPUT = {**_TEXTS, "example": "Hello"}
+_FIELDS = {"messages": _MESSAGES, "contents": _CONTENTS, "input": _INPUT, "prompt": _INPUT}
+# Path of traces -> the field with the items.
+_TRACES = {"/v1/traces": "resourceSpans", "/v1/traces/ingest": "data"}
 _STREAMS = re.compile(r"(completions|messages|api/chat|api/generate|streamGenerateContent)$")
 
 # (path, method, summary, tag); operations tagged `gateway` require an API key.
@@ -61,6 +67,8 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("/v1/responses/{id}/input_items", "get", "Input items of a stored response", "gateway"),
     ("/v1/responses/input_tokens", "post", "Count a Responses request's tokens", "gateway"),
     ("/v1/responses/compact", "post", "Compact a Responses conversation", "gateway"),
+    ("/v1/traces/ingest", "post", "Traces of the OpenAI Agents SDK", "gateway"),
+    ("/v1/traces", "post", "Traces of OpenTelemetry (OTLP)", "gateway"),
     ("/v1beta/models/{id}:embedContent", "post", "Google embedContent", "gateway"),
     ("/v1beta/models/{id}:batchEmbedContents", "post", "Google batchEmbedContents", "gateway"),
     ("/model/{id}/converse", "post", "Amazon Bedrock Converse", "gateway"),
@@ -148,6 +156,8 @@ def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]
         "responses": {"200": {"description": description, "content": _response_content(path, tag)}},
         "security": _KEY if tag == "gateway" else [],
     }
+    if path == "/v1/traces/ingest":
+        operation["responses"] = {"204": {"description": "All items are stored."}}
     if "{id}" in path:
         operation["parameters"] = [_ID]
     if tag == "gateway" and method == "post":
@@ -178,12 +188,24 @@ def _response_content(path: str, tag: str) -> dict[str, Any]:
 
 def _body(path: str) -> dict[str, Any]:
     """The required fields of a request body; other fields of the dialect are allowed."""
-    fields: dict[str, Any] = {"model": {"type": "string", "description": "Name of a route."}}
+    if path in _TRACES:
+        items = {"type": "array", "items": {"type": "object"}, "example": []}
+        properties = {_TRACES[path]: items}
+        document = {"type": "object", "properties": properties, "additionalProperties": True}
+        binary = {"schema": {"type": "string", "format": "binary"}}
+        protobuf = {"application/x-protobuf": binary} if path == "/v1/traces" else {}
+        return {_JSON: {"schema": document}, **protobuf}
+    description = "Name of a route."
+    fields: dict[str, Any] = {
+        "model": {"type": "string", "description": description, "example": "demo"}
+    }
     what = next((name for end, name in _MAIN.items() if path.endswith(end)), "")
     if path.startswith(("/v1beta/", "/openai/", "/engines/", "/model/")):
         fields = {}  # the model is in the path
     if what:
         fields[what] = _FIELDS[what]
+    if path == "/v1/messages":
+        fields["max_tokens"] = {"type": "integer", "example": 1024}
     schema = {
         "type": "object",
         "properties": fields,

@@ -1,6 +1,7 @@
 """Several responses in one stream (`n` > 1).
 
-The first response is streamed; the alternatives are buffered and sent when it has ended.
+The first response is streamed; the alternatives are buffered and sent when it has ended, unless
+each comes from a call of its own and the client's API can interleave them (`AlternativeEvents`).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+import msgspec
 from msgspec.structs import replace
 
 from gateway.canon.errors import Error, GatewayError
@@ -16,6 +18,16 @@ from gateway.canon.fold import fold_events
 from gateway.canon.response import Response
 
 Parser = TypeVar("Parser")
+
+
+class AlternativeEvents(msgspec.Struct, frozen=True):
+    """Events of an alternative response that is streamed next to the first one.
+
+    `index` is that of the alternative, from 1. Its `End` ends only this alternative.
+    """
+
+    index: int
+    events: list[Event]
 
 
 class AlternativeParsers(Generic[Parser]):

@@ -65,6 +65,23 @@ def merge_usage(old: Usage | None, new: Usage) -> Usage:
     return msgspec.structs.replace(old, **reported)
 
 
+def add_usage(first: Usage | None, second: Usage | None) -> Usage | None:
+    """The sum of the tokens of two calls; None if those of one are unknown."""
+    if first is None or second is None:
+        return None
+    counts: dict[str, Any] = {
+        name: (getattr(first, name) or 0) + (getattr(second, name) or 0)
+        for name in ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
+        if getattr(first, name) is not None or getattr(second, name) is not None
+    }
+    costs = (first.provider_cost, second.provider_cost)
+    return Usage(
+        **counts,
+        provider_cost=None if None in costs else sum(cost or 0 for cost in costs),
+        estimated=first.estimated or second.estimated,
+    )
+
+
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
     """Why generation ended.
 

@@ -237,6 +237,8 @@ DRAIN_S = env.number("DRAGOMAN_DRAIN_SECONDS", 30)
 DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
 # Whether media URLs from clients are fetched for providers that accept bytes only.
 FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
+# The choices (`n`) that a request may have, where each is an upstream call of its own.
+MAX_CHOICES = int(env.number("DRAGOMAN_MAX_CHOICES", 128, min_value=1))
 # The endpoint that web searches of clients run at, for models whose provider has none.
 WEB_SEARCH_URL = env.parsed(
     "DRAGOMAN_WEB_SEARCH_URL", env.text("DRAGOMAN_WEB_SEARCH_URL"), env.http_url

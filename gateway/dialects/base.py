@@ -134,6 +134,8 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
         render_error: an error and the gateway's request id -> the response that is sent
             before the first byte of another.
         render_count: the JSON response to a token count.
+        choice_renderer: a new renderer for the further choice with this index of a stream, whose
+            chunks may come between those of other choices; None if they cannot.
     """
 
     parse_request: Callable[[dict[str, Any], Mapping[str, str]], Request]
@@ -143,6 +145,7 @@ class Client(msgspec.Struct, frozen=True, kw_only=True):
     stream_renderer: Callable[[ResponseContext], StreamRenderer]
     render_error: Callable[[Error, str], ErrorReply]
     render_count: Callable[[int], dict[str, Any]]
+    choice_renderer: Callable[[ResponseContext, int], StreamRenderer] | None = None
 
 
 class ProviderPath(Protocol):
@@ -353,6 +356,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         replace_state_tokens: the fields of a passthrough body, each state token of the
             gateway replaced by the target's own state or dropped, and a report of the
             drops; None where a body with tokens is translated instead.
+        returns_choices: whether its providers return several choices of one request (`n`):
+            `never`, only for a `passthrough` body, or `always`, as far as the traits say so.
         drop_reasoning_state: the fields of a passthrough body without any reasoning state,
             after the upstream refused it, and a report of the drops; None, or the same
             fields, where the request is translated instead.
@@ -386,5 +391,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     last_user_text: LastUserText = _no_user_text
     inline_files: PassthroughEdit | None = None
     requires_usage: bool = False
+    returns_choices: Literal["never", "passthrough", "always"] = "never"
     replace_state_tokens: PassthroughEdit | None = None
     drop_reasoning_state: PassthroughEdit | None = None

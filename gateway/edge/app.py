@@ -30,6 +30,7 @@ from gateway.edge import (
     path_aliases,
     prompts,
     responses,
+    traces,
 )
 from gateway.edge.admission import authenticate, find_route
 from gateway.edge.bedrock_listing import bedrock_model_entry, bedrock_models_page
@@ -99,6 +100,10 @@ class ModelApi:
         elif endpoint is not None and endpoint.action == "response":
             await responses.answer_response(
                 runtime, endpoint, client, scope, receive, echoed_id(headers)
+            )
+        elif endpoint is not None and endpoint.action == "traces":
+            await traces.answer_traces(
+                runtime, endpoint, client, scope, receive, headers, echoed_id(headers)
             )
         else:
             await _serve_simple_endpoint(runtime, endpoint, client, scope, headers, receive)

@@ -23,6 +23,7 @@ Action = Literal[
     "model",
     "facts",
     "response",
+    "traces",
     "hello",
     "sink",
 ]
@@ -120,6 +121,21 @@ ENDPOINTS: dict[str, Endpoint] = {
             ("show", _POST_METHODS),
         )
     },
+    # Spans of agents; `arg` is the format.
+    "traces/ingest": Endpoint(
+        name="/v1/traces/ingest",
+        action="traces",
+        dialect="openai_chat",
+        methods=_POST_METHODS,
+        arg="agents_sdk",
+    ),
+    "traces": Endpoint(
+        name="/v1/traces",
+        action="traces",
+        dialect="openai_chat",
+        methods=_POST_METHODS,
+        arg="otlp",
+    ),
     # The bare base URL: served so that a client's connection test succeeds.
     "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET_METHODS),
 }
@@ -154,7 +170,7 @@ _EDGE_PATH = re.compile(
     # LiteLLM's list of models has a prefix of the edge, but belongs to the management API.
     r"(?!/v1/model/info/?\Z)/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha|v2)(?:/.*)?"
     r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
-    r"|responses(?:/.*)?"
+    r"|responses(?:/.*)?|traces(?:/ingest)?/?"
     # Passthrough.
     r"|(?:v2/)?rerank/?|moderations/?|(?:images|audio)/.*|messages/batches(?:/.*)?"
     r"|(?:files|batches)(?:/.*)?"

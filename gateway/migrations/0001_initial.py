@@ -83,6 +83,14 @@ class Migration(migrations.Migration):
                 ("saved_usd", models.DecimalField(decimal_places=10, max_digits=20, null=True)),
                 ("guardrails", models.JSONField(default=list)),
                 ("trace_id", models.CharField(blank=True, max_length=32)),
+                (
+                    "response_id",
+                    models.CharField(blank=True, db_default="", default="", max_length=64),
+                ),
+                (
+                    "parent_span_id",
+                    models.CharField(blank=True, db_default="", default="", max_length=16),
+                ),
             ],
             options={
                 "verbose_name": "request",
@@ -1598,6 +1606,118 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "unindexed",
             },
         ),
+        migrations.CreateModel(
+            name="ClientSpan",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("trace_id", models.CharField(max_length=64)),
+                ("key_id", models.BigIntegerField(default=0)),
+                ("span_id", models.CharField(max_length=64)),
+                ("parent_id", models.CharField(blank=True, max_length=64)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("kind", models.CharField(max_length=16)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("error", models.TextField(blank=True, max_length=2000)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("response_id", models.CharField(blank=True, max_length=128)),
+                ("input_tokens", models.BigIntegerField(null=True)),
+                ("output_tokens", models.BigIntegerField(null=True)),
+                ("attributes", models.JSONField(default=dict)),
+                ("content_omitted", models.CharField(blank=True, max_length=16)),
+                ("content", models.BinaryField(default=b"")),
+            ],
+            options={
+                "verbose_name": "client span",
+            },
+        ),
+        migrations.CreateModel(
+            name="ClientTrace",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("trace_id", models.CharField(max_length=64)),
+                ("key_id", models.BigIntegerField(default=0)),
+                ("key_prefix", models.CharField(blank=True, max_length=32)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("session", models.CharField(blank=True, max_length=128)),
+                ("source", models.CharField(blank=True, max_length=16)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField()),
+            ],
+            options={
+                "verbose_name": "client trace",
+            },
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("trace_id", ""), _negated=True),
+                fields=["trace_id"],
+                name="gateway_request_trace",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="clientspan",
+            index=models.Index(fields=["started_at"], name="gateway_client_span_started"),
+        ),
+        migrations.AddIndex(
+            model_name="clientspan",
+            index=models.Index(
+                condition=models.Q(("content_omitted", "")),
+                fields=["started_at"],
+                name="gateway_client_span_content",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="clientspan",
+            constraint=models.UniqueConstraint(
+                fields=("trace_id", "key_id", "span_id"), name="gateway_client_span_once"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="clienttrace",
+            index=models.Index(fields=["ended_at"], name="gateway_client_trace_ended"),
+        ),
+        migrations.AddIndex(
+            model_name="clienttrace",
+            index=models.Index(
+                condition=models.Q(("session", ""), _negated=True),
+                fields=["session", "id"],
+                name="gateway_client_trace_session",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="clienttrace",
+            constraint=models.UniqueConstraint(
+                fields=("trace_id", "key_id"), name="gateway_client_trace_once"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="clientspan",
+            index=models.Index(
+                condition=models.Q(("response_id", ""), _negated=True),
+                fields=["response_id"],
+                name="gateway_client_span_response",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="requestlog",
+            index=models.Index(
+                condition=models.Q(("response_id", ""), _negated=True),
+                fields=["response_id"],
+                name="gateway_request_response",
+            ),
+        ),
         migrations.AddIndex(
             model_name="requestlog",
             index=models.Index(fields=["started_at"], name="gateway_request_started"),
@@ -2208,36 +2328,82 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name='Prompt',
+            name="Prompt",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('source', models.CharField(choices=[('database', 'created here'), ('file', 'from a configuration file'), ('environment', 'from the environment'), ('builtin', 'built in'), ('code', 'from configuration as code')], default='database', max_length=16)),
-                ('source_ref', models.CharField(blank=True, max_length=300)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('name', models.CharField(max_length=63, unique=True, validators=[django.core.validators.RegexValidator('\\A[A-Za-z0-9][A-Za-z0-9._/-]*\\Z', 'use letters, digits and . _ / -; the first character is a letter or a digit')])),
-                ('description', models.CharField(blank=True, max_length=300)),
-                ('active_version', models.PositiveIntegerField(default=1)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[
+                            ("database", "created here"),
+                            ("file", "from a configuration file"),
+                            ("environment", "from the environment"),
+                            ("builtin", "built in"),
+                            ("code", "from configuration as code"),
+                        ],
+                        default="database",
+                        max_length=16,
+                    ),
+                ),
+                ("source_ref", models.CharField(blank=True, max_length=300)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=63,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[A-Za-z0-9][A-Za-z0-9._/-]*\\Z",
+                                "use letters, digits and . _ / -; the first character is a letter or a digit",
+                            )
+                        ],
+                    ),
+                ),
+                ("description", models.CharField(blank=True, max_length=300)),
+                ("active_version", models.PositiveIntegerField(default=1)),
             ],
             options={
-                'ordering': ('name',),
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='PromptVersion',
+            name="PromptVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('messages', models.JSONField()),
-                ('parameters', models.JSONField(blank=True, default=dict)),
-                ('model', models.CharField(blank=True, max_length=200)),
-                ('saved_by', models.CharField(blank=True, max_length=150)),
-                ('saved_at', models.DateTimeField(auto_now_add=True)),
-                ('prompt', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='versions', to='gateway.prompt')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("messages", models.JSONField()),
+                ("parameters", models.JSONField(blank=True, default=dict)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("saved_by", models.CharField(blank=True, max_length=150)),
+                ("saved_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "prompt",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="versions",
+                        to="gateway.prompt",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('prompt', '-number'),
-                'constraints': [models.UniqueConstraint(fields=('prompt', 'number'), name='gateway_prompt_version_once')],
+                "ordering": ("prompt", "-number"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("prompt", "number"), name="gateway_prompt_version_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(

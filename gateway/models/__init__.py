@@ -7,6 +7,7 @@ from gateway.models.alert import Alert, AlertChannel, AlertDelivery, AlertSilenc
 from gateway.models.audit import Change
 from gateway.models.cache import CachedResponse
 from gateway.models.capability import CapabilityReport
+from gateway.models.client_span import ClientSpan, ClientTrace
 from gateway.models.cost import BillLine, PriceUpdate
 from gateway.models.fingerprint import Fingerprint
 from gateway.models.guardrail import Guardrail
@@ -38,6 +39,8 @@ __all__ = [
     "CachedResponse",
     "CapabilityReport",
     "Change",
+    "ClientSpan",
+    "ClientTrace",
     "EndUserHour",
     "Fingerprint",
     "Guardrail",

@@ -71,6 +71,9 @@ class RequestLog(models.Model):
     saved_usd = models.DecimalField(max_digits=20, decimal_places=10, null=True)
     guardrails = models.JSONField(default=list)
     trace_id = models.CharField(max_length=32, blank=True)
+    # These have database defaults, like `client_request_id`.
+    parent_span_id = models.CharField(max_length=16, blank=True, default="", db_default="")
+    response_id = models.CharField(max_length=64, blank=True, default="", db_default="")
 
     objects = RequestLogQuerySet["RequestLog"].as_manager()
 
@@ -132,6 +135,16 @@ class RequestLog(models.Model):
                 fields=["session", "id"],
                 name="gateway_request_session",
                 condition=~models.Q(session=""),
+            ),
+            models.Index(
+                fields=["response_id"],
+                name="gateway_request_response",
+                condition=~models.Q(response_id=""),
+            ),
+            models.Index(
+                fields=["trace_id"],
+                name="gateway_request_trace",
+                condition=~models.Q(trace_id=""),
             ),
             models.Index(
                 fields=["end_user", "id"],

@@ -30,6 +30,7 @@ from gateway.relay.journal.metrics import Metrics
 from gateway.relay.limits.limiter import Limiter
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.relay.registry import Registry, RegistryStore
+from gateway.relay.state.client_spans import ClientSpans
 from gateway.relay.state.reasoning import ReasoningStore
 from gateway.relay.state.resource_owners import ResourceOwners
 from gateway.relay.state.responses import ResponseStore
@@ -83,6 +84,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     cache_bytes: int = MEMORY_BYTES
     fetch_media: bool = False
     web_search: SearchEndpoint | None = None
+    max_choices: int = 128
     model_echo: bool = True
     trace_headers: bool = True
     default_provider: str = ""
@@ -138,6 +140,7 @@ class Runtime:
         self.monitor = LoopMonitor(self.metrics.count_stall, sample)
         self.responses = ResponseStore(wiring.responses)
         self.resource_owners = ResourceOwners(wiring.owners)
+        self.client_spans = ClientSpans(wiring.write_spans)
         self.batch_ledger = wiring.batch_ledger
         self.background: set[asyncio.Task[Any]] = set()
         self.deadline_ticker = DeadlineTicker()

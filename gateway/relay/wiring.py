@@ -13,6 +13,7 @@ from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
 from gateway.relay.journal.log_writer import LogStore
 from gateway.relay.registry import RegistryStore
+from gateway.relay.state.client_spans import WriteSpans
 from gateway.relay.state.reasoning import ReasoningTable
 from gateway.relay.state.resource_owners import OwnerTable
 
@@ -40,6 +41,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     """The store's parts as functions; the relay never imports it. Each runs in a thread.
 
     Attributes:
+        write_spans: stores spans of clients; raises if the database is not writable.
         close: closes the calling thread's database connections.
         on_started: called with the runtime once it is built.
         start_telemetry: starts the export of log records in this process; returns None if none
@@ -52,6 +54,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     cache: CacheTable | None = None
     reasoning: ReasoningTable | None = None
     owners: OwnerTable | None = None
+    write_spans: WriteSpans | None = None
     batch_ledger: BatchLedger | None = None
     close: Callable[[], None] | None = None
     on_started: Callable[[Any], None] | None = None

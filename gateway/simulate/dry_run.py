@@ -20,6 +20,7 @@ from gateway.dialects import DIALECTS
 from gateway.relay.exchange.call import Call, Exchange, stop_error
 from gateway.relay.exchange.request_features import routing_features
 from gateway.relay.run.pipeline import no_candidate_error
+from gateway.relay.translate.choices import split_choices
 from gateway.relay.translate.prepare import Prepared, prepare
 from gateway.routing.candidates import (
     Candidate,
@@ -193,7 +194,9 @@ def _attempt(
     runtime_inputs = apply_inputs(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )
-    prepared = prepare(call, candidate.route, candidate.target)
+    choices = split_choices(call, candidate.target)
+    changed_request = choices[0] if choices else None
+    prepared = prepare(call, candidate.route, candidate.target, changed_request)
     failure = state.simulated_failures.get(candidate.target.model.label)
     if failure is not None:
         raise GatewayError(_simulated_error(candidate, failure))

@@ -17,6 +17,7 @@ from gateway.store.cache import (
     write_cached_responses,
 )
 from gateway.store.checkpoint import checkpoint_when_due
+from gateway.store.client_spans import span_content, write_spans
 from gateway.store.credentials import (
     credential_hint,
     credential_of,
@@ -109,9 +110,11 @@ __all__ = [
     "set_credential",
     "set_options",
     "settle_batch",
+    "span_content",
     "store_reasoning",
     "store_snapshot",
     "unknown_migrations",
     "write",
     "write_cached_responses",
+    "write_spans",
 ]

@@ -1,6 +1,7 @@
 """Retention of the log: rows and their bodies have separate limits in days.
 
-Stored responses of the Responses API expire with the bodies.
+Stored responses of the Responses API expire with the bodies. Spans of clients expire with the
+rows, their content with the bodies.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import datetime as dt
 
 from django.utils import timezone
 
-from gateway.models import RequestBody, RequestLog, StoredResponse
+from gateway.models import ClientSpan, ClientTrace, RequestBody, RequestLog, StoredResponse
 from gateway.store import thread
 from gateway.store.options import load_options
 
@@ -23,7 +24,11 @@ def prune(row_days: int | None = None) -> tuple[int, int]:
     options = load_options()
     now = timezone.now()
     days = options.row_days if row_days is None else row_days
-    rows = RequestLog.objects.prune(now - dt.timedelta(days=days))
+    oldest_row = now - dt.timedelta(days=days)
+    rows = RequestLog.objects.prune(oldest_row)
+    ClientSpan.objects.prune(oldest_row)
+    ClientTrace.objects.prune(oldest_row)
     oldest = now - dt.timedelta(days=options.body_days)
     StoredResponse.objects.prune(oldest)
+    ClientSpan.objects.prune_content(oldest)
     return rows, RequestBody.objects.prune(oldest)

@@ -28,7 +28,7 @@ def main() -> None:
     from gateway import store
 
     store.write([*weeks(names), *session(), *oddities(), *checks(), own_request()])
-    print(json.dumps(names | money() | evaluation()))
+    print(json.dumps(names | money() | evaluation() | trace()))
 
 
 def registry() -> dict[str, Any]:
@@ -359,6 +359,53 @@ def session() -> Iterator[Any]:
             cost_usd=Decimal("0.08"),
             bodies=Bodies(client_request=sent, upstream_request=sent),
         )
+
+
+def trace() -> dict[str, Any]:
+    """A trace of an agent in the session of `session`: two turns, tools, an error, a handoff."""
+    from gateway import store
+    from gateway.client_spans import agents_sdk
+    from gateway.client_spans.span import SpanBatch
+    from gateway.models import ClientSpan
+
+    start = time.time() - 1810
+
+    def span(number: int, parent: int, first: float, last: float, **data: Any) -> dict[str, Any]:
+        error = data.pop("error", None)
+        return {
+            "object": "trace.span",
+            "id": f"span_{number}",
+            "trace_id": "trace_sample",
+            "parent_id": f"span_{parent}" if parent else None,
+            "started_at": dt.datetime.fromtimestamp(start + first, dt.UTC).isoformat(),
+            "ended_at": dt.datetime.fromtimestamp(start + last, dt.UTC).isoformat(),
+            "span_data": data,
+            "error": error,
+        }
+
+    failed = {"message": "no data for Paris", "data": {"tool_name": "population"}}
+    items = [
+        {
+            "object": "trace",
+            "id": "trace_sample",
+            "workflow_name": "Travel planner with a long name that does not fit",
+            "group_id": "agent-1",
+        },
+        span(1, 0, 0, 134, type="agent", name="Planner", tools=["get_weather", "population"]),
+        span(2, 1, 9, 14, type="generation", model=PRIMARY, input=[{"content": "Hi"}]),
+        span(3, 1, 14, 32, type="function", name="get_weather", input='{"city":"Paris"}'),
+        span(4, 1, 14, 15, type="function", name="population", input="{}", error=failed),
+        span(5, 1, 33, 33.1, type="handoff", from_agent="Planner", to_agent="Writer"),
+        span(6, 0, 34, 134, type="agent", name="Writer"),
+        span(7, 6, 69, 75, type="response", response_id="resp_s1"),
+        span(8, 6, 76, 76.2, type="guardrail", name="tone", triggered=False),
+    ]
+    parsed = agents_sdk.parse_items({"data": items})
+    packed = [json.dumps(span.content).encode() if span.content else None for span in parsed.spans]
+    batch = SpanBatch(traces=list(parsed.traces.values()), spans=parsed.spans, packed=packed)
+    store.write_spans(batch)
+    tool = ClientSpan.objects.get(trace_id="trace_sample", span_id="span_3")
+    return {"trace": "trace_sample", "trace_span": tool.pk}
 
 
 def oddities() -> Iterator[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 from anthropic.types import TextBlock, ToolUseBlock
@@ -131,3 +132,28 @@ def test_malformed_tool_json_is_kept_visible(chat: openai.OpenAI) -> None:
     [call] = told.choices[0].message.tool_calls or []
     assert call.type == "function"
     assert call.function.arguments.startswith('{"broken"')
+
+
+def test_samples_of_the_postman_collection_are_answered(rig: Rig) -> None:
+    """As Postman sends them: with the variables filled in, otherwise unchanged."""
+    made = httpx.get(f"{rig.gateway.url}/api/postman.json").json()
+    folder = next(folder for folder in made["item"] if folder["name"] == "gateway")
+    paths = ["v1/chat/completions", "v1/messages", "v1/responses", "v1/completions", "api/chat"]
+    paths += ["v1beta/models/:id:generateContent", "v1/models", "api/tags"]
+    statuses = {}
+    for item in folder["item"]:
+        request = item["request"]
+        path = "/".join(request["url"]["path"])
+        if path not in paths:
+            continue
+        response = httpx.request(
+            request["method"],
+            f"{rig.gateway.url}/{path.replace(':id', 'demo')}",
+            headers={
+                "authorization": f"Bearer {rig.gateway.key}",
+                "content-type": "application/json",
+            },
+            content=request.get("body", {}).get("raw", ""),
+        )
+        statuses[path] = response.status_code
+    assert statuses == dict.fromkeys(paths, 200)

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from gateway.client_spans.span import SpanBatch
 from gateway.edge.admission import key_digest
 from gateway.edge.app import ModelApi
 from gateway.providers.profile import Secret
@@ -269,6 +270,7 @@ async def gateway(
     checkpoint: Callable[[list[LogRecord]], object] | None = None,
     start_telemetry: Callable[[], Telemetry] | None = None,
     web_search: SearchEndpoint | None = None,
+    write_spans: Callable[[SpanBatch], None] | None = None,
     **upstreams: Answering,
 ) -> AsyncIterator[Gateway]:
     """A gateway with these routes whose providers answer as scripted."""
@@ -286,6 +288,7 @@ async def gateway(
         ),
         log=LogStore(write=entries.extend, checkpoint=checkpoint),
         start_telemetry=start_telemetry,
+        write_spans=write_spans,
     )
     lazy_runtime = LazyRuntime(lambda: config, wiring)
     live = await lazy_runtime.get()

@@ -166,6 +166,20 @@ Then choose the credential in the node OpenAI Chat Model, and as its model, by I
         group=SHELL,
     ),
     Client(
+        "postman",
+        "Postman",
+        "text",
+        "openai_chat",
+        """Import > Link   {base}/api/postman.json
+
+Then set the collection's variable:
+api_key   ${key}
+
+The folder "gateway" has the model endpoints of all APIs. Set "model" in a body to:
+{route_text}""",
+        group=SHELL,
+    ),
+    Client(
         "openai-python",
         "OpenAI SDK, Python",
         "python",

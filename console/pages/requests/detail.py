@@ -33,6 +33,8 @@ from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines
 from console.pages.requests.replays import original_of, replay_targets, replays_of
 from console.pages.requests.scores import scores_context
+from console.pages.traces.matching import traces_of_requests
+from console.pages.traces.waterfall import session_waterfall
 from console.tracing.notes import adaptation_advice, adaptation_sentence
 from gateway import store
 from gateway.canon import model_names
@@ -100,6 +102,7 @@ def detail_context(request: HttpRequest, row: RequestLog) -> dict[str, Any]:
         "playground": _playground(row) if allowed else "",
         "curls": _curls(request, row, bodies),
         "replay_targets": replay_targets() if allowed else {},
+        "traces": sorted(traces_of_requests([row])),
         "original": original_of(row),
         "replays": replays_of(row),
         **scored,
@@ -291,15 +294,20 @@ def _session(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> di
     if not row.session:
         return {}
     session = sessions.session(row.session)
+    rows = [step.row for step in session.steps]
+    context = {
+        "session": session,
+        "waterfall": session_waterfall(row.session, rows, traces_of_requests(rows)),
+        "selected_pk": row.pk,
+    }
     if not may_read_bodies(request.user):
-        return {"session": session}
+        return context
     # Analysis and conversation reveal bodies, so they need the permission to read them.
     guard = guard_of(session)
     return {
-        "session": session,
+        **context,
         "guard": guard,
         "talk": session_conversation.session_conversation(session, guard),
-        "selected_pk": row.pk,
     }
 
 

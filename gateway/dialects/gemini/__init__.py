@@ -35,6 +35,7 @@ from gateway.dialects.shared.token_count import count_parser, count_renderer
 
 DIALECT = Dialect(
     name=NAME,
+    returns_choices="always",
     # An empty line: nothing in a stream of events, nothing between the items of an array.
     keepalive=b"\r\n",
     client=Client(

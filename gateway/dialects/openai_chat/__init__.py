@@ -12,7 +12,12 @@ from gateway.dialects.openai_chat.request import (
     render_request,
 )
 from gateway.dialects.openai_chat.response import peek_usage, render_response
-from gateway.dialects.openai_chat.stream import ChatStreamParser, ChatStreamRenderer, parse_response
+from gateway.dialects.openai_chat.stream import (
+    ChatChoiceRenderer,
+    ChatStreamParser,
+    ChatStreamRenderer,
+    parse_response,
+)
 from gateway.dialects.openai_chat.tools import read_functions_echo
 from gateway.dialects.shared.last_user_text import last_user_text_reader
 from gateway.dialects.shared.openai_errors import parse_error, render_error
@@ -20,6 +25,7 @@ from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
     name=NAME,
+    returns_choices="always",
     keepalive=b": keep-alive\n\n",
     client=Client(
         parse_request=parse_request,
@@ -27,6 +33,7 @@ DIALECT = Dialect(
         stream_renderer=ChatStreamRenderer,
         render_error=render_error,
         render_count=count_renderer("input_tokens", object="response.input_tokens"),
+        choice_renderer=ChatChoiceRenderer,
     ),
     provider=Provider(
         path=provider_path,

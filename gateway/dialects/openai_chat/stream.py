@@ -665,3 +665,11 @@ class ChatStreamRenderer:
 
     def _record_loss(self, adaptation: Adaptation) -> None:
         self.report.add(adaptation)
+
+
+class ChatChoiceRenderer(ChatStreamRenderer):
+    """Renders one of several choices of a stream: its end has neither usage nor terminator."""
+
+    def _end(self, event: End) -> bytes:
+        self._ended = True
+        return self._finish_chunk(event.finish)

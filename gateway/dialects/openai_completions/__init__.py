@@ -24,6 +24,7 @@ from gateway.dialects.shared.token_count import count_renderer, no_count
 
 DIALECT = Dialect(
     name=NAME,
+    returns_choices="passthrough",
     keepalive=b": keep-alive\n\n",
     client=Client(
         parse_request=parse_request,

@@ -137,7 +137,9 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
         stored_response: the response to store for retrieval by its id.
         saved_usd: the original cost of a cached response; None means unknown.
         guardrails: results of the guardrails, in the order in which they ran.
-        trace_id, span_id, parent_span_id: the request's span, where spans are recorded.
+        trace_id, span_id, parent_span_id: the request's span, where spans are recorded; else
+            the trace and the span of the client's `traceparent`, and no `span_id`.
+        response_id: the id of the response in the Responses API, if the gateway created it.
     """
 
     id: str
@@ -193,6 +195,7 @@ class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):
     trace_id: str = ""
     span_id: str = ""
     parent_span_id: str = ""
+    response_id: str = ""
     bodies: Bodies | None = None
     stored_response: StoredResponse | None = None
 

@@ -71,6 +71,13 @@ def trace_context(headers: Mapping[str, str], telemetry: Telemetry) -> TraceCont
     return TraceContext(trace_id, new_span_id(), parent_span_id, sampled)
 
 
+def client_trace(headers: Mapping[str, str]) -> tuple[str, str]:
+    """The trace and span of a client's `traceparent`; both empty if it is not valid."""
+    traceparent = headers.get("traceparent", "")
+    match = len(traceparent) == TRACEPARENT_CHARS and TRACEPARENT.fullmatch(traceparent)
+    return (match[1], match[2]) if match else ("", "")
+
+
 def new_span_id() -> str:
     """A random span id."""
     return f"{random.getrandbits(64) or 1:016x}"

@@ -32,6 +32,7 @@ _MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_output_tokens", "max_tokens"
 _NESTED_MAX_TOKENS = (("generationConfig", "maxOutputTokens"), ("options", "num_predict"))
 _CAP_FIELDS = frozenset({*_MAX_TOKENS_FIELDS, *(outer for outer, _ in _NESTED_MAX_TOKENS)})
 _CHOICES = ("n", "best_of")
+_CHOICE_COUNTS = frozenset({"n", "generationConfig"})
 _OUTPUT_FIELDS = _CAP_FIELDS.union(_CHOICES)
 _int_decoder = msgspec.json.Decoder(int | None)
 # Units of dollars per token of input and of output.
@@ -49,6 +50,12 @@ def estimate_usage(exchange: Exchange, model_max_output: int, rates: Rates) -> E
         output = _max_output(exchange, model_max_output)
         if size > PARSED_BYTES:
             prompt = _estimate_prompt(exchange, prompt)
+        if not _CHOICE_COUNTS.isdisjoint(exchange.fields):
+            # Each choice may be a call of its own, which is billed its prompt.
+            count = _choice_count(exchange.fields)
+            prompt *= count
+            if "n" not in exchange.fields:  # in the output already
+                output *= count
     return Estimate(prompt + output, prompt * rates[0] + output * rates[1])
 
 
@@ -79,6 +86,13 @@ def _max_output(exchange: Exchange, model_max_output: int) -> int:
         if name in fields:
             max_tokens *= _positive_int(fields[name]) or 1
     return max_tokens
+
+
+def _choice_count(fields: Mapping[str, msgspec.Raw]) -> int:
+    """The choices that a request asks for."""
+    if "n" in fields:
+        return _positive_int(fields["n"]) or 1
+    return _nested_positive_int(fields["generationConfig"], "candidateCount") or 1
 
 
 def _requested_max_tokens(fields: Mapping[str, msgspec.Raw]) -> int | None:

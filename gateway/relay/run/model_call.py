@@ -6,7 +6,7 @@ for each choice. Such calls are always translated, never passed through.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
@@ -54,7 +54,7 @@ def report_adaptations(call: Call, prepared: Prepared) -> None:
 
 async def call_events(
     runtime: Runtime, call: Call, target: Target, prepared: Prepared, connect_s: float
-) -> AsyncIterator[list[Event]]:
+) -> AsyncGenerator[list[Event]]:
     """The events of one upstream call, up to `End`. Raises GatewayError for every failure."""
     answer = await _send(runtime, call, target, prepared, connect_s)
     is_reusable = False

@@ -29,6 +29,7 @@ from gateway.relay.exchange.reservation import CACHED
 from gateway.relay.passthrough import request as passthrough_request
 from gateway.relay.passthrough.resource_ids import ID_MARKER_END
 from gateway.relay.run import embeddings, passthrough_response
+from gateway.relay.run.choices import answer_with_choices
 from gateway.relay.run.client_credential import (
     error_for_client,
     is_fault_of_client,
@@ -39,6 +40,7 @@ from gateway.relay.run.reply import passed_headers_of, reply
 from gateway.relay.run.stream import stream_response
 from gateway.relay.run.web_search import answer_with_searches, find_gateway_search
 from gateway.relay.state.reasoning import CALL_HINTS, retry_without_state
+from gateway.relay.translate.choices import CHOICE_FIELDS, split_choices
 from gateway.relay.translate.media_parts import without_file_bytes
 from gateway.relay.translate.prepare import Prepared, passes_unparsed, prepare, upstream_dialect
 from gateway.relay.upstream.client import Answer
@@ -416,6 +418,13 @@ async def _call_target(
     ):
         await answer_with_searches(
             runtime, call, client, deadlines, candidate.route, target, timeouts, search_tool
+        )
+        return
+    if not exchange.fields.keys().isdisjoint(CHOICE_FIELDS) and (
+        requests := await offload.run(size, split_choices, call, target)
+    ):
+        await answer_with_choices(
+            runtime, call, client, deadlines, candidate.route, target, timeouts, requests
         )
         return
     prepared = await offload.run(size, _prepare, runtime, call, candidate.route, target)

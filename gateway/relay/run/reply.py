@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import Error, GatewayError, bad_upstream
 from gateway.canon.events import Event
 from gateway.canon.fold import fold_events, unfold_response
@@ -100,10 +101,13 @@ async def send_collected(
     call: Call,
     client: Client,
     target: Target,
-    batches: AsyncIterator[list[Event]],
+    batches: AsyncIterator[list[Event] | AlternativeEvents],
 ) -> None:
-    """Sends a response that several upstream calls make, whole. Raises GatewayError."""
-    events = [event async for batch in batches for event in batch]
+    """Sends a response that several upstream calls make, whole. Raises GatewayError.
+
+    No choice may be interleaved: the alternatives are in the last event.
+    """
+    events = [event async for batch in batches if isinstance(batch, list) for event in batch]
     call.end_upstream_wait()
     call.attempts[-1].first_byte_ms = call.exchange.elapsed_ms()
     await _send_response(runtime, call, client, fold_events(events), target)

@@ -28,6 +28,7 @@ from gateway.relay.exchange.request_features import (
     session_header,
     tags_of,
 )
+from gateway.relay.exchange.trace import client_trace
 from gateway.relay.exchange.usage_estimate import REPORTED, usage_of
 from gateway.relay.run import store_policy
 from gateway.routing.limits import units
@@ -121,6 +122,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
     if trace is not None:
         entry.trace_id, entry.span_id = trace.trace_id, trace.span_id
         entry.parent_span_id = trace.parent_span_id
+    elif "traceparent" in exchange.headers:
+        entry.trace_id, entry.parent_span_id = client_trace(exchange.headers)
     runtime.journal.append(entry)
     runtime.metrics.record(entry)
     if trace is not None and runtime.telemetry is not None:
@@ -178,6 +181,8 @@ def _log_record(call: Call, client: Client, now: float) -> LogRecord:
         entry.error_kind, entry.error = call.error.kind, call.error.message[:2000]
         if call.outcome == "ok":
             entry.outcome = "error"
+    if exchange.response_id:
+        entry.response_id = f"resp_{exchange.response_id}"
     if call.attempts:
         entry.upstream_id = call.attempts[-1].upstream_id or tap.answer_id
     return entry

@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
+from gateway.canon.alternatives import AlternativeEvents
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.events import End, Event, Failed, UsageUpdate
+from gateway.canon.events import Delta, End, Event, Failed, UsageUpdate
 from gateway.canon.fold import ResponseBuilder
-from gateway.dialects.base import ResponseContext, StreamParser
+from gateway.dialects.base import ResponseContext, StreamParser, StreamRenderer
 from gateway.framing import eventstream
 from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.redact import scrub_bytes
@@ -74,7 +75,7 @@ async def stream_events(
     deadlines: Deadlines,
     target: Target,
     prepared: Prepared,
-    batches: AsyncIterator[list[Event]],
+    batches: AsyncIterator[list[Event] | AlternativeEvents],
 ) -> None:
     """Streams a response that several upstream calls make, given by its events.
 
@@ -172,7 +173,7 @@ class _Stream:
                 deadlines.reset()
         await self._close(call)
 
-    async def run_events(self, batches: AsyncIterator[list[Event]]) -> None:
+    async def run_events(self, batches: AsyncIterator[list[Event] | AlternativeEvents]) -> None:
         """Relays events up to the end. Raises GatewayError only before the first of them."""
         try:
             await to_its_end(self._relay_events(batches), self._break, self.client, self.deadlines)
@@ -180,13 +181,18 @@ class _Stream:
             if self.pinger is not None:
                 self.pinger.cancel()
 
-    async def _relay_events(self, batches: AsyncIterator[list[Event]]) -> None:
+    async def _relay_events(self, batches: AsyncIterator[list[Event] | AlternativeEvents]) -> None:
         call, deadlines = self.call, self.deadlines
-        async for events in batches:
-            self._read(events)
-            if self.guard is not None:
-                events = await self._guarded(self.guard, events)
-            chunk = self._render(events)
+        choices: dict[int, StreamRenderer] = {}
+        async for batch in batches:
+            if isinstance(batch, AlternativeEvents):
+                chunk = self._render_alternative(choices, batch)
+            else:
+                self._read(batch)
+                events = batch
+                if self.guard is not None:
+                    events = await self._guarded(self.guard, events)
+                chunk = self._render(events)
             if not self.client.started:
                 await self._begin(call.attempt.tap.error)
             if call.attempt.tap.finished:
@@ -199,6 +205,21 @@ class _Stream:
                 deadlines.resume()
             else:
                 deadlines.reset()
+
+    def _render_alternative(
+        self, choices: dict[int, StreamRenderer], batch: AlternativeEvents
+    ) -> bytes:
+        """The client's bytes for another choice; `choices` are the renderers by index."""
+        renderer = choices.get(batch.index)
+        if renderer is None:
+            new_renderer = self.call.exchange.dialect.client.choice_renderer
+            assert new_renderer is not None
+            renderer = choices[batch.index] = new_renderer(self.context, batch.index)
+        self.call.attempt.tap.feed([event for event in batch.events if type(event) is Delta])
+        chunk = b"".join(map(renderer.feed, batch.events))
+        if renderer.report and isinstance(batch.events[-1], End):
+            self.call.attempt.adaptations += adaptation_rows(renderer.report)
+        return chunk
 
     def _read(self, events: list[Event]) -> None:
         """Feeds the tap; at the end, stores reasoning that the client cannot send back."""

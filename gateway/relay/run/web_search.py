@@ -9,14 +9,15 @@ rounds, seconds and results per search. A failed search is a result for the mode
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING
 
 from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.events import End, Event, UsageUpdate
 from gateway.canon.request import Request, Text, Tool, ToolCall, ToolResult
-from gateway.canon.response import Finish, Usage
+from gateway.canon.response import Finish, Usage, add_usage
 from gateway.dialects.shared.web_search import WebSearch
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines
@@ -80,10 +81,11 @@ async def answer_with_searches(
     prepared = await rounds.prepare_first()
     deadlines.set_timeout(timeouts.first_byte_s, "first_byte", total_s=timeouts.total_s)
     call.attempt.upstream_sent_at = time.perf_counter()
-    if call.exchange.stream:
-        await stream_events(runtime, call, client, deadlines, target, prepared, rounds.events())
-    else:
-        await send_collected(runtime, call, client, target, rounds.events())
+    async with contextlib.aclosing(rounds.events()) as batches:
+        if call.exchange.stream:
+            await stream_events(runtime, call, client, deadlines, target, prepared, batches)
+        else:
+            await send_collected(runtime, call, client, target, batches)
 
 
 class _SearchRounds:
@@ -119,7 +121,7 @@ class _SearchRounds:
         )
         return self.prepared
 
-    async def events(self) -> AsyncIterator[list[Event]]:
+    async def events(self) -> AsyncGenerator[list[Event]]:
         """The events of the response, over all rounds."""
         for number in range(1, MAX_ROUNDS + 1):
             may_search = number < MAX_ROUNDS and self.searches < self.max_searches
@@ -132,22 +134,22 @@ class _SearchRounds:
                 earlier_usage=self.usage,
                 sources=self.sources,
             )
-            async for events in self._model_events(number):
-                if out := current.feed(events):
-                    yield out
+            async with contextlib.aclosing(self._model_events(number)) as batches:
+                async for events in batches:
+                    if out := current.feed(events):
+                        yield out
             response = current.close()
             finish_record(self.call, record, current.usage)
-            self.usage = (
-                current.usage if number == 1 else translate.add_usage(self.usage, current.usage)
-            )
+            self.usage = current.usage if number == 1 else add_usage(self.usage, current.usage)
             assert current.end is not None
             if not current.calls:
                 yield self._end(current.end)
                 return
             results: list[ToolResult] = []
-            async for out, batch in self._search_all(current.calls, record):
-                results += batch
-                yield out
+            async with contextlib.aclosing(self._search_all(current.calls, record)) as searches:
+                async for out, batch in searches:
+                    results += batch
+                    yield out
             if current.other_calls or not may_search:
                 # The client runs its own tools and continues, or the model kept searching.
                 reason = "tool" if current.other_calls else "stop"
@@ -160,17 +162,20 @@ class _SearchRounds:
                 may_search=number + 1 < MAX_ROUNDS and self.searches < self.max_searches,
             )
 
-    async def _model_events(self, number: int) -> AsyncIterator[list[Event]]:
+    async def _model_events(self, number: int) -> AsyncGenerator[list[Event]]:
         if number > 1:
             self.deadlines.set_timeout(self.timeouts.first_byte_s, "first_byte")
-        connect_s, is_first = self.timeouts.connect_s, True
-        async for events in call_events(
-            self.runtime, self.call, self.target, self.prepared, connect_s
-        ):
-            if is_first and number > 1 and self.call.exchange.stream:
-                self.deadlines.set_timeout(self.timeouts.idle_s, "idle")
-            is_first = False
-            yield events
+        is_first = True
+        async with contextlib.aclosing(
+            call_events(
+                self.runtime, self.call, self.target, self.prepared, self.timeouts.connect_s
+            )
+        ) as batches:
+            async for events in batches:
+                if is_first and number > 1 and self.call.exchange.stream:
+                    self.deadlines.set_timeout(self.timeouts.idle_s, "idle")
+                is_first = False
+                yield events
 
     def _end(self, end: End) -> list[Event]:
         usage = translate.with_search_count(self.usage, self.searches)
@@ -178,7 +183,7 @@ class _SearchRounds:
 
     async def _search_all(
         self, calls: list[ToolCall], record: UpstreamCall
-    ) -> AsyncIterator[tuple[list[Event], list[ToolResult]]]:
+    ) -> AsyncGenerator[tuple[list[Event], list[ToolResult]]]:
         """Runs the searches of one round together: their events, and at the end all results."""
         self.deadlines.set_timeout(self.endpoint.timeout_s + 5, "idle")
         admitted: list[tuple[ToolCall, str, str, SearchRecord]] = []

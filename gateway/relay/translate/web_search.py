@@ -39,7 +39,7 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from gateway.canon.response import Response, Usage, merge_usage
+from gateway.canon.response import Response, Usage, add_usage, merge_usage
 from gateway.canon.signature import FOREIGN_SEARCH
 from gateway.dialects.shared.web_search import (
     NAME,
@@ -359,23 +359,6 @@ def _find_url(text: str, url: str) -> int:
         if match:
             return match.start()
     return -1
-
-
-def add_usage(first: Usage | None, second: Usage | None) -> Usage | None:
-    """The sum of the tokens of two calls; None if those of one are unknown."""
-    if first is None or second is None:
-        return None
-    counts: dict[str, Any] = {
-        name: (getattr(first, name) or 0) + (getattr(second, name) or 0)
-        for name in ("input", "cache_read", "cache_write", "cache_write_1h", "output", "reasoning")
-        if getattr(first, name) is not None or getattr(second, name) is not None
-    }
-    costs = (first.provider_cost, second.provider_cost)
-    return Usage(
-        **counts,
-        provider_cost=None if None in costs else sum(cost or 0 for cost in costs),
-        estimated=first.estimated or second.estimated,
-    )
 
 
 def with_search_count(usage: Usage | None, count: int) -> Usage | None:

@@ -1,0 +1,1 @@
+"""Traces of agents: the list, one trace as a waterfall, one span."""

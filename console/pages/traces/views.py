@@ -1,0 +1,93 @@
+"""`/console/traces`: traces that agents sent, each as a waterfall with the gateway's requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from console.access import may_read_bodies, viewer
+from console.pages.traces.waterfall import trace_waterfall
+from gateway import store
+from gateway.models import ClientSpan, ClientTrace
+
+PAGE_ROWS = 50
+
+
+@viewer
+@require_safe
+def traces(request: HttpRequest) -> HttpResponse:
+    """The list, newest first; `before` is the cursor of a further page."""
+    before = request.GET.get("before", "")
+    cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
+    rows = list(ClientTrace.objects.newest(PAGE_ROWS + 1, cursor))
+    page = rows[:PAGE_ROWS]
+    counts = ClientSpan.objects.counts([row.trace_id for row in page])
+    lines = [{"row": row, "counts": counts.get((row.trace_id, row.key_id), (0, 0))} for row in page]
+    context = {
+        "page": "traces",
+        "lines": lines,
+        "next": page[-1].pk if len(rows) > PAGE_ROWS else None,
+        "continues": cursor is not None,
+        "endpoint": request.build_absolute_uri("/v1/traces/ingest"),
+    }
+    return render(request, "console/traces/list.html", context)
+
+
+@viewer
+@require_safe
+def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
+    """One trace: its spans and the gateway's requests as a waterfall."""
+    rows = list(ClientTrace.objects.of([trace_id]).newest(10))
+    if not rows:
+        raise Http404(_("This trace is not stored."))
+    context = {
+        "page": "traces",
+        "row": rows[0],
+        "keys": [row.key_prefix for row in rows if row.key_prefix],
+        "session": next((row.session for row in rows if row.session), ""),
+        "waterfall": trace_waterfall([trace_id]),
+    }
+    return render(request, "console/traces/trace.html", context)
+
+
+@viewer
+@require_safe
+def span(request: HttpRequest, pk: int) -> HttpResponse:
+    """One span: its attributes, and its content for users who may read bodies."""
+    row = get_object_or_404(ClientSpan, pk=pk)
+    allowed = may_read_bodies(request.user)
+    context = {
+        "page": "traces",
+        "row": row,
+        "attributes": [(name, display_value(value)) for name, value in row.attributes.items()],
+        "content": content_texts(row) if allowed else [],
+        "not_stored": content_reason(row, allowed=allowed),
+    }
+    return render(request, "console/traces/span.html", context)
+
+
+def content_texts(row: ClientSpan) -> list[tuple[str, str]]:
+    """Names and texts of the stored content of a span."""
+    return [(name, display_value(value)) for name, value in store.span_content(row).items()]
+
+
+def content_reason(row: ClientSpan, *, allowed: bool) -> str:
+    """Why the content of a span is not shown; empty if it is."""
+    if not allowed and row.content_omitted != "none":
+        return _("Your role may not read content.")
+    return {
+        "off": _("Content is not stored: the key, the route or the settings disable bodies."),
+        "expired": _("Content was deleted after its retention period."),
+    }.get(row.content_omitted, "")
+
+
+def display_value(value: Any) -> str:
+    """A value as text: strings as they are, others as JSON."""
+    if isinstance(value, str):
+        return value
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

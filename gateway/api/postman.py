@@ -1,0 +1,121 @@
+"""A Postman collection of every endpoint, from the OpenAPI document.
+
+The format is https://schema.postman.com/collection/json/v2.1.0/draft-07/docs/index.html. Folders
+are the document's tags. The collection's variables are `base_url`, `api_key` (of model clients)
+and `admin_key` (of the management API).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
+# Depth at which a sample of nested schemas ends.
+_MAX_DEPTH = 4
+_PARAMETER = re.compile(r"{(\w+)}")
+
+
+def build_collection(document: dict[str, Any], base_url: str) -> dict[str, Any]:
+    """The collection of an OpenAPI document, with `base_url` as the value of its variable."""
+    folders: dict[str, list[dict[str, Any]]] = {}
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            tag = (operation.get("tags") or ["other"])[0]
+            folders.setdefault(tag, []).append(_item(document, path, method, operation))
+    values = {"base_url": base_url, "api_key": "", "admin_key": ""}
+    return {
+        "info": {
+            "name": document["info"]["title"],
+            "description": document["info"]["description"],
+            "schema": SCHEMA,
+        },
+        "variable": [{"key": name, "value": value} for name, value in values.items()],
+        "item": [
+            {
+                "name": tag,
+                "item": items,
+                "auth": _bearer("api_key" if tag == "gateway" else "admin_key"),
+            }
+            for tag, items in folders.items()
+        ],
+    }
+
+
+def _bearer(variable: str) -> dict[str, Any]:
+    token = {"key": "token", "value": f"{{{{{variable}}}}}", "type": "string"}
+    return {"type": "bearer", "bearer": [token]}
+
+
+def _item(
+    document: dict[str, Any], path: str, method: str, operation: dict[str, Any]
+) -> dict[str, Any]:
+    """One request."""
+    parameters = operation.get("parameters", [])
+    segments = [_PARAMETER.sub(r":\1", segment) for segment in path.strip("/").split("/")]
+    # Optional parameters are there to be switched on.
+    query = [
+        {
+            "key": parameter["name"],
+            "value": "",
+            "description": parameter.get("description", ""),
+            "disabled": not parameter.get("required", False),
+        }
+        for parameter in parameters
+        if parameter["in"] == "query"
+    ]
+    request: dict[str, Any] = {
+        "method": method.upper(),
+        "description": operation.get("description") or operation.get("summary", ""),
+        "header": [
+            {"key": parameter["name"], "value": "", "disabled": True}
+            for parameter in parameters
+            if parameter["in"] == "header"
+        ],
+        "url": {
+            "raw": "/".join(["{{base_url}}", *segments]),
+            "host": ["{{base_url}}"],
+            "path": segments,
+            "query": query,
+            "variable": [{"key": name, "value": ""} for name in _PARAMETER.findall(path)],
+        },
+    }
+    if not operation.get("security", True):
+        request["auth"] = {"type": "noauth"}
+    if body := _body(document, operation.get("requestBody", {}).get("content", {})):
+        request["body"] = body
+    return {"name": operation.get("summary") or operation["operationId"], "request": request}
+
+
+def _body(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any] | None:
+    """The body of a request: sample JSON, or an empty form."""
+    if "application/json" in content:
+        sample = _sample(document, content["application/json"].get("schema", {}), 0)
+        return {
+            "mode": "raw",
+            "raw": json.dumps(sample, indent=2),
+            "options": {"raw": {"language": "json"}},
+        }
+    return {"mode": "formdata", "formdata": []} if "multipart/form-data" in content else None
+
+
+def _sample(document: dict[str, Any], schema: dict[str, Any], depth: int) -> Any:
+    """A value of a JSON schema: its example or default, else its required fields."""
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        return _sample(document, document["components"]["schemas"][name], depth)
+    for known in ("example", "default", "const"):
+        if known in schema:
+            return schema[known]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for several in ("anyOf", "oneOf", "allOf"):
+        if schema.get(several):
+            return _sample(document, schema[several][0], depth)
+    kind = schema.get("type")
+    if kind == "object":
+        required = schema.get("required", ()) if depth < _MAX_DEPTH else ()
+        fields = schema.get("properties", {})
+        return {name: _sample(document, fields.get(name, {}), depth + 1) for name in required}
+    return {"array": [], "boolean": False, "integer": 0, "number": 0, "string": ""}.get(str(kind))

@@ -1,0 +1,1 @@
+"""Spans that agents and frameworks send: values and parsers of the formats. Pure functions."""

@@ -1,0 +1,280 @@
+"""OTLP/HTTP requests and responses for traces, in JSON and in protobuf.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp. Protobuf messages are decoded by the
+package `opentelemetry-proto` of the extra `otel`; responses are small enough to be encoded here.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from gateway.client_spans.conventions import OtelSpan, client_span
+from gateway.client_spans.span import (
+    MAX_ITEMS,
+    InvalidItem,
+    MalformedBody,
+    ParsedSpans,
+    Rejection,
+    TooManyItems,
+    describe_rejections,
+)
+
+SOURCE = "otlp"
+# Nested values of an attribute: deeper ones are left out.
+MAX_DEPTH = 8
+# Codes of google.rpc.Status by HTTP status.
+_STATUS_CODES = {400: 3, 401: 16, 403: 7, 413: 3, 415: 3, 429: 8, 501: 12, 503: 14}
+
+
+class MissingPackage(Exception):
+    """Protobuf cannot be decoded: the extra `otel` is not installed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "protobuf needs a package that is not installed: pip install 'dragoman[otel]'; or set "
+            "the exporter to JSON (OTEL_EXPORTER_OTLP_PROTOCOL=http/json)"
+        )
+
+
+def parse_spans(decoded: Iterator[OtelSpan | Rejection]) -> ParsedSpans:
+    """The spans of a request; invalid ones are rejections. Raises TooManyItems."""
+    parsed = ParsedSpans()
+    for index, item in enumerate(decoded):
+        if index == MAX_ITEMS:
+            raise TooManyItems
+        if isinstance(item, Rejection):
+            parsed.rejections.append(item)
+            continue
+        try:
+            span = client_span(item)
+        except InvalidItem as error:
+            path = f"spans[{index}].{error.path}"
+            parsed.rejections.append(Rejection(path, f"{error} (`{item.name[:60]}`)"))
+            continue
+        trace = parsed.trace(span.trace_id, SOURCE)
+        trace.session = trace.session or span.session
+        if not span.parent_id:
+            trace.name = span.name
+        parsed.spans.append(span)
+    return parsed
+
+
+# --- JSON -------------------------------------------------------------------------------
+
+
+def decode_json(body: Any) -> Iterator[OtelSpan | Rejection]:
+    """The spans of an ExportTraceServiceRequest in JSON. Raises MalformedBody."""
+    if not isinstance(body, dict) or not isinstance(body.get("resourceSpans", []), list):
+        raise MalformedBody("resourceSpans: must be a list")
+    index = 0
+    for resource_spans in body.get("resourceSpans", []):
+        for service, spans in _json_groups(resource_spans):
+            for span in spans:
+                yield _json_span(span, service, index)
+                index += 1
+
+
+def _json_groups(resource_spans: Any) -> Iterator[tuple[str, list[Any]]]:
+    if not isinstance(resource_spans, dict):
+        raise MalformedBody("resourceSpans: must be a list of objects")
+    resource = resource_spans.get("resource")
+    attributes = _json_attributes(
+        resource.get("attributes") if isinstance(resource, dict) else None
+    )
+    service = attributes.get("service.name")
+    scopes = resource_spans.get("scopeSpans", [])
+    if not isinstance(scopes, list):
+        raise MalformedBody("resourceSpans.scopeSpans: must be a list")
+    for scope in scopes:
+        spans = scope.get("spans", []) if isinstance(scope, dict) else None
+        if not isinstance(spans, list):
+            raise MalformedBody("resourceSpans.scopeSpans.spans: must be a list")
+        yield (service if isinstance(service, str) else ""), spans
+
+
+def _json_span(span: Any, service: str, index: int) -> OtelSpan | Rejection:
+    if not isinstance(span, dict):
+        return Rejection(f"spans[{index}]", "must be an object")
+    status = span.get("status")
+    status = status if isinstance(status, dict) else {}
+    events = span.get("events")
+    return OtelSpan(
+        trace_id=_text(span.get("traceId")).lower(),
+        span_id=_text(span.get("spanId")).lower(),
+        parent_id=_text(span.get("parentSpanId")).lower(),
+        name=_text(span.get("name")),
+        started_ns=_integer(span.get("startTimeUnixNano")),
+        ended_ns=_integer(span.get("endTimeUnixNano")),
+        status=status["code"] if isinstance(status.get("code"), int | str) else 0,
+        status_message=_text(status.get("message")),
+        attributes=_json_attributes(span.get("attributes")),
+        events=[
+            (_text(event.get("name")), _json_attributes(event.get("attributes")))
+            for event in (events if isinstance(events, list) else [])
+            if isinstance(event, dict)
+        ],
+        service=service,
+    )
+
+
+def _json_attributes(items: Any) -> dict[str, Any]:
+    if not isinstance(items, list):
+        return {}
+    return {
+        item["key"]: _json_value(item.get("value"), 0)
+        for item in items
+        if isinstance(item, dict) and isinstance(item.get("key"), str)
+    }
+
+
+def _json_value(value: Any, depth: int) -> Any:
+    """The value of an AnyValue, whose one field names its type."""
+    if not isinstance(value, dict) or depth == MAX_DEPTH:
+        return None
+    for name, inner in value.items():
+        match name:
+            case "stringValue" | "bytesValue":
+                return inner if isinstance(inner, str) else None
+            case "boolValue":
+                return inner if isinstance(inner, bool) else None
+            case "intValue":
+                return _integer(inner)
+            case "doubleValue":
+                is_number = isinstance(inner, int | float) and math.isfinite(inner)
+                return inner if is_number else None
+            case "arrayValue" | "kvlistValue":
+                values = inner.get("values") if isinstance(inner, dict) else None
+                items = values if isinstance(values, list) else []
+                if name == "arrayValue":
+                    return [_json_value(item, depth + 1) for item in items]
+                return {
+                    _text(item.get("key")): _json_value(item.get("value"), depth + 1)
+                    for item in items
+                    if isinstance(item, dict)
+                }
+            case _:
+                continue
+    return None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _integer(value: Any) -> int:
+    """A 64-bit integer, which JSON has as a string; -1 if it is not one."""
+    if isinstance(value, bool):
+        return -1
+    if isinstance(value, int):
+        return value
+    if value is None:
+        return 0
+    is_number = isinstance(value, str) and len(value) < 21 and value.removeprefix("-").isdecimal()
+    return int(value) if is_number else -1
+
+
+# --- protobuf ---------------------------------------------------------------------------
+
+
+def decode_protobuf(body: bytes) -> Iterator[OtelSpan | Rejection]:
+    """The spans of an ExportTraceServiceRequest in protobuf.
+
+    Raises:
+        MissingPackage: the extra `otel` is not installed.
+        MalformedBody: it is not that message.
+    """
+    try:
+        from google.protobuf.message import DecodeError
+        from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+            ExportTraceServiceRequest,
+        )
+    except ImportError:
+        raise MissingPackage from None
+    try:
+        request = ExportTraceServiceRequest.FromString(body)
+    except DecodeError:
+        raise MalformedBody("the body is not an ExportTraceServiceRequest in protobuf") from None
+    return _protobuf_spans(request)
+
+
+def _protobuf_spans(request: Any) -> Iterator[OtelSpan | Rejection]:
+    for resource_spans in request.resource_spans:
+        service = _protobuf_attributes(resource_spans.resource.attributes).get("service.name")
+        for scope in resource_spans.scope_spans:
+            for span in scope.spans:
+                yield OtelSpan(
+                    trace_id=span.trace_id.hex(),
+                    span_id=span.span_id.hex(),
+                    parent_id=span.parent_span_id.hex(),
+                    name=span.name,
+                    started_ns=span.start_time_unix_nano,
+                    ended_ns=span.end_time_unix_nano,
+                    status=span.status.code,
+                    status_message=span.status.message,
+                    attributes=_protobuf_attributes(span.attributes),
+                    events=[(e.name, _protobuf_attributes(e.attributes)) for e in span.events],
+                    service=service if isinstance(service, str) else "",
+                )
+
+
+def _protobuf_attributes(items: Any) -> dict[str, Any]:
+    return {item.key: _protobuf_value(item.value, 0) for item in items}
+
+
+def _protobuf_value(value: Any, depth: int) -> Any:
+    name = value.WhichOneof("value")
+    if name is None or depth == MAX_DEPTH:
+        return None
+    inner = getattr(value, name)
+    match name:
+        case "array_value":
+            return [_protobuf_value(item, depth + 1) for item in inner.values]
+        case "kvlist_value":
+            return {item.key: _protobuf_value(item.value, depth + 1) for item in inner.values}
+        case "bytes_value":
+            return b64encode(inner).decode()
+        case "double_value" if not math.isfinite(inner):
+            return None
+    return inner
+
+
+# --- responses --------------------------------------------------------------------------
+
+
+def render_success(parsed: ParsedSpans, *, protobuf: bool) -> bytes:
+    """An ExportTraceServiceResponse; with `partial_success` if spans were refused."""
+    count, message = len(parsed.rejections), describe_rejections(parsed.rejections)
+    if protobuf:
+        if not count:
+            return b""
+        return _field(1, b"\x08" + _varint(count) + _field(2, message.encode()))
+    if not count:
+        return b"{}"
+    partial = {"rejectedSpans": str(count), "errorMessage": message}
+    return msgspec.json.encode({"partialSuccess": partial})
+
+
+def render_error(status: int, message: str, *, protobuf: bool) -> bytes:
+    """A google.rpc.Status."""
+    code = _STATUS_CODES.get(status, 2)
+    if protobuf:
+        return b"\x08" + _varint(code) + _field(2, message.encode())
+    return msgspec.json.encode({"code": code, "message": message})
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """A length-delimited field."""
+    return bytes([number << 3 | 2]) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])

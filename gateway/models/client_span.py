@@ -1,0 +1,194 @@
+"""Traces and spans that agents send, beside the request log."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Iterator
+from typing import Self, TypeVar
+
+from django.db import models, transaction
+from django.db.models import Count, Q
+
+Row = TypeVar("Row", bound=models.Model)
+# Rows of one delete or update, so that the log writer never waits long.
+PRUNE_ROWS = 1000
+# Ids in one query, below SQLite's limit of parameters.
+IDS_PER_QUERY = 400
+
+
+class ClientTraceQuerySet(models.QuerySet[Row]):
+    """Traces of clients."""
+
+    def of(self, trace_ids: Iterable[str]) -> Self:
+        """Traces with these ids, of any key."""
+        return self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
+
+    def of_key(self, key_id: int, trace_ids: Iterable[str]) -> Self:
+        """Traces that a key sent."""
+        return self.filter(key_id=key_id, trace_id__in=list(trace_ids))
+
+    def of_keys(self, key_ids: Iterable[int]) -> Self:
+        """Traces that any of these keys sent."""
+        return self.filter(key_id__in=list(key_ids))
+
+    def of_session(self, session: str) -> Self:
+        """Traces of one session."""
+        return self.filter(session=session).exclude(session="")
+
+    def newest(self, count: int, before: int | None = None) -> Self:
+        """The traces that were last added, before a row id if one is given."""
+        rows = self if before is None else self.filter(pk__lt=before)
+        return rows.order_by("-pk")[:count]
+
+    def prune(self, older_than: dt.datetime) -> int:
+        """Delete traces whose last span ended before `older_than`; return how many."""
+        return sum(_delete_batches(self.filter(ended_at__lt=older_than).order_by("ended_at")))
+
+
+class ClientSpanQuerySet(models.QuerySet[Row]):
+    """Spans of clients."""
+
+    def of(self, trace_ids: Iterable[str]) -> Self:
+        """Spans of these traces, without their content, in order of their start."""
+        rows = self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
+        return rows.defer("content").order_by("started_at", "pk")
+
+    def counts(self, trace_ids: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        """(trace id, key id) -> (number of spans, number of failed ones)."""
+        rows = (
+            self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
+            .order_by()
+            .values_list("trace_id", "key_id")
+            .annotate(spans=Count("pk"), errors=Count("pk", filter=~Q(error="")))
+        )
+        return {(trace_id, key_id): (spans, errors) for trace_id, key_id, spans, errors in rows}
+
+    def traces_of_responses(self, response_ids: Iterable[str]) -> set[str]:
+        """Ids of the traces with a span of any of these responses."""
+        names = [name for name in response_ids if name]
+        found: set[str] = set()
+        for start in range(0, len(names), IDS_PER_QUERY):
+            chunk = names[start : start + IDS_PER_QUERY]
+            # The second condition is that of the index.
+            rows = self.filter(response_id__in=chunk).exclude(response_id="")
+            found.update(rows.values_list("trace_id", flat=True))
+        return found
+
+    def prune(self, older_than: dt.datetime) -> int:
+        """Delete spans that started before `older_than`; return how many."""
+        return sum(_delete_batches(self.filter(started_at__lt=older_than).order_by("started_at")))
+
+    def prune_content(self, older_than: dt.datetime) -> int:
+        """Delete the content of spans that started before `older_than`; return how many."""
+        return sum(self._prune_content(older_than))
+
+    def _prune_content(self, older_than: dt.datetime) -> Iterator[int]:
+        while True:
+            old = self.filter(started_at__lt=older_than, content_omitted="").order_by("started_at")
+            ids = list(old.values_list("pk", flat=True)[:PRUNE_ROWS])
+            if not ids:
+                return
+            self.model._default_manager.filter(pk__in=ids).update(
+                content=b"", content_omitted="expired"
+            )
+            yield len(ids)
+
+
+def _delete_batches(old: models.QuerySet[Row]) -> Iterator[int]:
+    while True:
+        ids = list(old.values_list("pk", flat=True)[:PRUNE_ROWS])
+        if not ids:
+            return
+        with transaction.atomic(using=old.db):
+            old.model._default_manager.filter(pk__in=ids).delete()
+        yield len(ids)
+
+
+class ClientTrace(models.Model):
+    """A trace that a key sent: a workflow of the OpenAI Agents SDK, or a trace of OpenTelemetry.
+
+    The fields are those of `gateway.client_spans.span.ClientTrace`. `key_id` is 0 without a key.
+    Times are those of its spans, and of the arrival before there are any.
+    """
+
+    trace_id = models.CharField(max_length=64)
+    key_id = models.BigIntegerField(default=0)
+    key_prefix = models.CharField(max_length=32, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    session = models.CharField(max_length=128, blank=True)
+    source = models.CharField(max_length=16, blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+
+    objects = ClientTraceQuerySet["ClientTrace"].as_manager()
+
+    class Meta:
+        verbose_name = "client trace"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["trace_id", "key_id"], name="gateway_client_trace_once"
+            ),
+        )
+        indexes = (
+            models.Index(fields=["ended_at"], name="gateway_client_trace_ended"),
+            models.Index(
+                fields=["session", "id"],
+                name="gateway_client_trace_session",
+                condition=~Q(session=""),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.trace_id
+
+
+class ClientSpan(models.Model):
+    """A span that a key sent. The fields are those of `gateway.client_spans.span.ClientSpan`.
+
+    `content` is JSON, compressed with zlib if it is large (`store.span_content` reads it);
+    `content_omitted` is why it is empty: `none` (the span has none), `off` (a setting),
+    `expired`.
+    """
+
+    trace_id = models.CharField(max_length=64)
+    key_id = models.BigIntegerField(default=0)
+    span_id = models.CharField(max_length=64)
+    parent_id = models.CharField(max_length=64, blank=True)
+    name = models.CharField(max_length=200, blank=True)
+    kind = models.CharField(max_length=16)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    error = models.TextField(max_length=2000, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+    response_id = models.CharField(max_length=128, blank=True)
+    input_tokens = models.BigIntegerField(null=True)
+    output_tokens = models.BigIntegerField(null=True)
+    attributes = models.JSONField(default=dict)
+    content_omitted = models.CharField(max_length=16, blank=True)
+    content = models.BinaryField(default=b"")
+
+    objects = ClientSpanQuerySet["ClientSpan"].as_manager()
+
+    class Meta:
+        verbose_name = "client span"
+        constraints = (
+            models.UniqueConstraint(
+                fields=["trace_id", "key_id", "span_id"], name="gateway_client_span_once"
+            ),
+        )
+        indexes = (
+            models.Index(fields=["started_at"], name="gateway_client_span_started"),
+            models.Index(
+                fields=["started_at"],
+                name="gateway_client_span_content",
+                condition=Q(content_omitted=""),
+            ),
+            models.Index(
+                fields=["response_id"],
+                name="gateway_client_span_response",
+                condition=~Q(response_id=""),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.span_id})"

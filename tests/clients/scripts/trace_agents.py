@@ -1,0 +1,70 @@
+"""An agent of the OpenAI Agents SDK with default tracing, exported to the gateway.
+
+Argument: JSON with `base`, `key`, `model` and `group`. Prints the final outputs and the trace ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+from agents import (
+    Agent,
+    OpenAIChatCompletionsModel,
+    OpenAIResponsesModel,
+    Runner,
+    custom_span,
+    flush_traces,
+    function_tool,
+    set_trace_processors,
+    trace,
+)
+from agents.tracing.processors import BackendSpanExporter, BatchTraceProcessor
+from openai import AsyncOpenAI
+
+ASKED = json.loads(sys.argv[1])
+KINDS: dict[str, Any] = {"responses": OpenAIResponsesModel, "chat": OpenAIChatCompletionsModel}
+
+
+@function_tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return f"Sunny in {city}, 21 degrees"
+
+
+@function_tool
+def broken_lookup(city: str) -> str:
+    """Population of a city."""
+    raise RuntimeError(f"no data for {city}")
+
+
+async def walk() -> dict[str, Any]:
+    """One workflow for each API: an agent with two tools, of which one fails."""
+    client = AsyncOpenAI(base_url=f"{ASKED['base']}/v1", api_key=ASKED["key"], max_retries=0)
+    done: dict[str, Any] = {}
+    for kind, model in KINDS.items():
+        made = model(ASKED["model"], client)
+        agent = Agent(
+            name=f"Forecaster {kind}",
+            instructions="Be brief.",
+            model=made,
+            tools=[get_weather, broken_lookup],
+        )
+        with trace(f"Weather {kind}", group_id=ASKED["group"]) as current:
+            with custom_span("prepare", {"step": 1}):
+                pass
+            result = await Runner.run(agent, "What is the weather in Paris?", max_turns=6)
+        done[kind] = {"trace": current.trace_id, "output": str(result.final_output)}
+    return done
+
+
+if __name__ == "__main__":
+    exporter = BackendSpanExporter(
+        api_key=ASKED["key"], endpoint=f"{ASKED['base']}/v1/traces/ingest"
+    )
+    set_trace_processors([BatchTraceProcessor(exporter)])
+    told = asyncio.run(walk())
+    flush_traces()
+    print(json.dumps(told))

@@ -1,0 +1,350 @@
+"""Traces that clients send: what is stored, and how faults are refused."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import time
+import zlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from gateway.client_spans.span import MAX_BYTES, MAX_ITEMS, SpanBatch
+from gateway.edge import traces
+from gateway.providers.masks import compile_mask
+from gateway.relay.state.client_spans import MAX_CONCURRENT
+from tests.relay.harness import Gateway, Reply, gateway, provider, route, snapshot
+
+INGEST, OTLP = "/v1/traces/ingest", "/v1/traces"
+TRACE_ID, SPAN_ID = "ab" * 16, "cd" * 8
+JSON = {"content-type": "application/json"}
+PROTOBUF = {"content-type": "application/x-protobuf"}
+SECRET = "sk-abcdefghijklmnopqrstuvwx"
+
+
+class Stored(list[SpanBatch]):
+    """Batches that were written; `failure` is raised instead."""
+
+    failure: Exception | None = None
+
+    def write(self, batch: SpanBatch) -> None:
+        if self.failure is not None:
+            raise self.failure
+        self.append(batch)
+
+
+@pytest.fixture
+def stored() -> Stored:
+    return Stored()
+
+
+@pytest.fixture
+async def live(tmp_path: Path, stored: Stored) -> AsyncIterator[Gateway]:
+    quiet = route("quiet", provider("a"), log_bodies=False)
+    registry = snapshot(route("gw", provider("a")), quiet, masks=(compile_mask("ACME-[0-9]{4}"),))
+    async with gateway(tmp_path, registry, write_spans=stored.write) as made:
+        yield made
+
+
+def trace(**changes: Any) -> dict[str, Any]:
+    return {"object": "trace", "id": "trace_1", "workflow_name": "W", "group_id": "g", **changes}
+
+
+def span(data: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
+    return {
+        "object": "trace.span",
+        "id": "span_1",
+        "trace_id": "trace_1",
+        "parent_id": None,
+        "started_at": "2026-11-20T10:00:00.000000+00:00",
+        "ended_at": "2026-11-20T10:00:01.500000+00:00",
+        "span_data": data or {"type": "function", "name": "lookup", "input": "{}", "output": "1"},
+        "error": None,
+        **changes,
+    }
+
+
+def otel(**changes: Any) -> dict[str, Any]:
+    now = time.time_ns()
+    return {
+        "traceId": TRACE_ID,
+        "spanId": SPAN_ID,
+        "name": "chat gw",
+        "startTimeUnixNano": str(now),
+        "endTimeUnixNano": str(now + 10**9),
+        "attributes": [],
+        **changes,
+    }
+
+
+def export(*spans: Any) -> dict[str, Any]:
+    return {"resourceSpans": [{"scopeSpans": [{"spans": list(spans)}]}]}
+
+
+def message(reply: Reply) -> str:
+    body = json.loads(reply.body)
+    return str(body["error"]["message"] if "error" in body else body["message"])
+
+
+async def test_items_of_the_agents_sdk_are_stored(live: Gateway, stored: Stored) -> None:
+    reply = await live.post(INGEST, {"data": [trace(), span()]})
+    assert (reply.status, reply.body) == (204, b"")
+    (batch,) = stored
+    assert (batch.key_id, batch.key_prefix) == (1, "sk-dgm-te")
+    (kept,) = batch.traces
+    assert (kept.trace_id, kept.name, kept.session) == ("trace_1", "W", "g")
+    (one,) = batch.spans
+    assert (one.kind, one.name, one.error) == ("tool", "lookup", "")
+    assert one.ended_at is not None
+    assert one.ended_at - one.started_at == pytest.approx(1.5)
+    assert json.loads(batch.packed[0]) == {"input": "{}", "output": "1"}
+
+
+async def test_malformed_items_are_named_and_good_ones_kept(live: Gateway, stored: Stored) -> None:
+    items = [
+        span(),
+        span(id="x" * 65),
+        span(trace_id=""),
+        {"object": "run", "id": "r"},
+        7,
+        span(started_at="soon"),
+        span(span_data="?"),
+        span(span_data={"name": "no type"}),
+        trace(id="a b"),
+    ]
+    reply = await live.post(INGEST, {"data": items})
+    assert reply.status == 400
+    paths = ("[1].id", "[2].trace_id", "[3].object", "[4]", "[5].started_at", "[6].span_data")
+    for path in (*paths, "[7].span_data.type", "[8].id"):
+        assert f"data{path}:" in message(reply)
+    assert "8 of the items were not stored, 1 spans were" in message(reply)
+    assert [one.span_id for one in stored[0].spans] == ["span_1"]
+
+
+async def test_an_unknown_kind_of_span_is_custom(live: Gateway, stored: Stored) -> None:
+    data = {"type": "novelty", "secret_text": "of a user"}
+    assert (await live.post(INGEST, {"data": [span(data)]})).status == 204
+    (one,) = stored[0].spans
+    assert (one.kind, one.name, one.attributes) == ("custom", "novelty", {"type": "novelty"})
+
+
+@pytest.mark.parametrize(
+    ("body", "wrong"),
+    [
+        pytest.param(b"{", "not valid JSON", id="cut"),
+        pytest.param(b"[]", "data: must be a list", id="a list"),
+        pytest.param(b'{"data": {}}', "data: must be a list", id="an object"),
+        pytest.param(b"[" * 100_000, "not valid JSON", id="deep"),
+    ],
+)
+async def test_a_body_in_another_form_is_refused(
+    live: Gateway, stored: Stored, body: bytes, wrong: str
+) -> None:
+    reply = await live.post(INGEST, body)
+    assert reply.status == 400
+    assert wrong in message(reply)
+    assert not stored
+
+
+@pytest.mark.parametrize("path", [INGEST, OTLP])
+async def test_a_wrong_key_is_refused(live: Gateway, stored: Stored, path: str) -> None:
+    reply = await live.post(path, {"data": [span()]}, key="sk-dgm-wrong", headers=JSON)
+    assert reply.status == 401
+    assert "not valid" in message(reply)
+    assert not stored
+
+
+async def test_another_method_is_refused(live: Gateway) -> None:
+    reply = await live.post(OTLP, b"", method="GET")
+    assert reply.status == 405
+
+
+@pytest.mark.parametrize("path", [INGEST, OTLP])
+async def test_size_is_bounded_before_and_after_decompression(
+    live: Gateway, stored: Stored, path: str
+) -> None:
+    large = b" " * (10 * 1024 * 1024)
+    plain = await live.post(path, large, headers=JSON)
+    bomb = await live.post(
+        path, gzip.compress(b" " * (MAX_BYTES * 3)), headers={**JSON, "content-encoding": "gzip"}
+    )
+    assert (plain.status, bomb.status) == (413, 413)
+    assert "after decompression" in message(bomb)
+    assert not stored
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "wrong"),
+    [
+        pytest.param("gzip", b"no gzip", "not valid gzip", id="other bytes"),
+        pytest.param("gzip", gzip.compress(b"{}" * 999)[:-9], "incomplete", id="cut"),
+        pytest.param("deflate", b"\x00", "not valid deflate", id="deflate"),
+        pytest.param("br", b"x", "gzip, deflate or absent", id="brotli"),
+    ],
+)
+async def test_a_broken_encoding_is_named(
+    live: Gateway, encoding: str, body: bytes, wrong: str
+) -> None:
+    reply = await live.post(OTLP, body, headers={**JSON, "content-encoding": encoding})
+    assert reply.status == 400
+    assert wrong in message(reply)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
+async def test_compressed_bodies_are_stored(live: Gateway, stored: Stored, compress: Any) -> None:
+    encoding = "gzip" if compress is gzip.compress else "deflate"
+    body = compress(json.dumps(export(otel())).encode())
+    reply = await live.post(OTLP, body, headers={**JSON, "content-encoding": encoding})
+    assert (reply.status, json.loads(reply.body)) == (200, {})
+    assert len(stored[0].spans) == 1
+
+
+async def test_too_many_spans_are_refused_at_once(live: Gateway, stored: Stored) -> None:
+    request = ExportTraceServiceRequest()
+    scope = request.resource_spans.add().scope_spans.add()
+    for number in range(100_000):
+        scope.spans.add(span_id=number.to_bytes(8, "big"))
+    started = time.monotonic()
+    reply = await live.post(OTLP, request.SerializeToString(), headers=PROTOBUF)
+    assert reply.status == 413
+    assert b"smaller batch size" in reply.body
+    items = await live.post(INGEST, {"data": [7] * (MAX_ITEMS + 1)})
+    assert items.status == 413
+    assert time.monotonic() - started < 20
+    assert not stored
+
+
+async def test_spans_of_otlp_follow_the_conventions(live: Gateway, stored: Stored) -> None:
+    attributes = [
+        {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+        {"key": "gen_ai.request.model", "value": {"stringValue": "gw"}},
+        {"key": "gen_ai.response.id", "value": {"stringValue": "chatcmpl-1"}},
+        {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "12"}},
+        {"key": "gen_ai.usage.output_tokens", "value": {"intValue": 3}},
+        {"key": "gen_ai.conversation.id", "value": {"stringValue": "talk"}},
+        {"key": "gen_ai.input.messages", "value": {"stringValue": "Hello"}},
+    ]
+    status = {"code": 2, "message": "timed out"}
+    reply = await live.post(OTLP, export(otel(attributes=attributes, status=status)), headers=JSON)
+    assert reply.status == 200
+    (one,) = stored[0].spans
+    assert (one.kind, one.model, one.response_id) == ("generation", "gw", "chatcmpl-1")
+    assert (one.input_tokens, one.output_tokens, one.error) == (12, 3, "timed out")
+    assert stored[0].traces[0].session == "talk"
+    assert "gen_ai.input.messages" not in one.attributes
+    assert json.loads(stored[0].packed[0]) == {"gen_ai.input.messages": "Hello"}
+
+
+@pytest.mark.parametrize("encoding", ["json", "protobuf"])
+async def test_ids_of_wrong_length_are_a_partial_success(
+    live: Gateway, stored: Stored, encoding: str
+) -> None:
+    wrong = [otel(traceId="ab"), otel(spanId="00" * 8), otel(parentSpanId="xyz"), otel()]
+    if encoding == "json":
+        reply = await live.post(OTLP, export(*wrong), headers=JSON)
+        partial = json.loads(reply.body)["partialSuccess"]
+        count, text = int(partial["rejectedSpans"]), partial["errorMessage"]
+        assert count == 3
+        assert "spans[2].parentSpanId: must be 8 bytes" in text
+    else:
+        request = ExportTraceServiceRequest()
+        scope = request.resource_spans.add().scope_spans.add()
+        now = time.time_ns()
+        scope.spans.add(trace_id=b"short", span_id=b"12345678", start_time_unix_nano=now)
+        scope.spans.add(trace_id=b"x" * 16, span_id=b"12345678", start_time_unix_nano=now)
+        reply = await live.post(OTLP, request.SerializeToString(), headers=PROTOBUF)
+        response = ExportTraceServiceResponse.FromString(reply.body)
+        assert response.partial_success.rejected_spans == 1
+        text = response.partial_success.error_message
+    assert reply.status == 200
+    assert "spans[0].traceId: must be 16 bytes" in text
+    assert len(stored[0].spans) == 1
+
+
+async def test_protobuf_that_is_none_is_refused(live: Gateway) -> None:
+    reply = await live.post(OTLP, b"\xff\xff\xff", headers=PROTOBUF)
+    assert reply.status == 400
+    assert b"not an ExportTraceServiceRequest" in reply.body
+
+
+async def test_another_content_type_is_refused(live: Gateway) -> None:
+    reply = await live.post(OTLP, b"x", headers={"content-type": "text/plain"})
+    assert reply.status == 400
+    assert "application/x-protobuf or application/json" in message(reply)
+
+
+async def test_without_the_extra_protobuf_names_the_command(
+    live: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        __import__("sys").modules, "opentelemetry.proto.collector.trace.v1.trace_service_pb2", None
+    )
+    reply = await live.post(OTLP, b"", headers=PROTOBUF)
+    assert reply.status == 400
+    assert b"pip install 'dragoman[otel]'" in reply.body
+    assert (await live.post(OTLP, export(otel()), headers=JSON)).status == 200
+
+
+async def test_a_database_that_is_down_is_a_retry(live: Gateway, stored: Stored) -> None:
+    stored.failure = OSError("disk full at /secret/path")
+    reply = await live.post(INGEST, {"data": [span()]})
+    assert reply.status == 503
+    assert reply.headers["retry-after"] == "5"
+    assert "secret" not in message(reply)
+    stored.failure = None
+    assert (await live.post(INGEST, {"data": [span()]})).status == 204
+
+
+async def test_requests_beyond_the_limit_wait_at_the_client(live: Gateway) -> None:
+    live.runtime.client_spans.requests = MAX_CONCURRENT
+    reply = await live.post(INGEST, {"data": [span()]})
+    assert reply.status == 429
+    assert reply.headers["retry-after"] == "1"
+
+
+async def test_secrets_are_masked_everywhere(live: Gateway, stored: Stored) -> None:
+    data = {"type": "function", "name": f"call {SECRET}", "input": {"a": SECRET, "b": "ACME-1234"}}
+    error = {"message": f"denied for {SECRET}", "data": {"key": SECRET}}
+    await live.post(INGEST, {"data": [trace(workflow_name=SECRET), span(data, error=error)]})
+    written = msgspec.json.encode(stored[0])
+    assert SECRET not in written.decode()
+    assert b"ACME-1234" not in stored[0].packed[0]
+    assert json.loads(stored[0].packed[0] or b"")["input"]["b"].startswith("****")
+
+
+@pytest.mark.parametrize(
+    ("own", "model", "kept"),
+    [
+        pytest.param(None, "gw", True, id="setting on"),
+        pytest.param(False, "gw", False, id="key off"),
+        pytest.param(None, "quiet", False, id="route off"),
+        pytest.param(True, "quiet", False, id="route off, key on"),
+    ],
+)
+async def test_content_follows_the_policy_of_bodies(
+    live: Gateway, stored: Stored, own: bool | None, model: str, kept: bool
+) -> None:
+    registry = live.runtime.snapshot
+    (key,) = registry.keys.values()
+    changed = msgspec.structs.replace(key, log_bodies=own)
+    live.runtime.snapshot = msgspec.structs.replace(registry, keys={key.digest: changed})
+    data = {"type": "generation", "model": model, "input": [{"content": "private"}]}
+    await live.post(INGEST, {"data": [span(data)]})
+    assert bool(stored[0].packed[0]) is kept
+    assert b"private" not in msgspec.json.encode(stored[0].spans[0].attributes)
+
+
+async def test_long_content_is_cut_and_says_so(live: Gateway, stored: Stored) -> None:
+    data = {"type": "function", "name": "f", "input": "a", "output": "x" * 600_000}
+    await live.post(INGEST, {"data": [span(data)]})
+    content = json.loads(stored[0].packed[0])
+    assert (content["input"], content["truncated"]) == ("a", "output")
+    assert len(stored[0].packed[0]) < traces.MAX_CONTENT_BYTES + 1000

@@ -1,0 +1,334 @@
+"""Several choices (`n`) from providers that return one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+import msgspec
+import openai
+import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
+
+from gateway.dialects import DIALECTS
+from gateway.providers.profile import Price
+from gateway.relay.exchange.call import Exchange
+from gateway.relay.limits.max_rates import estimate_usage
+from gateway.relay.runtime import Config
+from gateway.routing.snapshot import Provider, Target, model_of
+from tests.fakes import anthropic_rules, ollama_rules
+from tests.relay.harness import (
+    KEY,
+    completion,
+    gateway,
+    provider,
+    refusal,
+    route,
+    snapshot,
+    sse,
+)
+
+Json = dict[str, Any]
+Answer = Callable[[httpx.Request], Any]
+
+ASKED: Json = {
+    "model": "m",
+    "messages": [{"role": "user", "content": "hi"}],
+    "n": 3,
+    "max_tokens": 50,
+}
+CLAUDE = provider("a", "anthropic_messages", preset="anthropic")
+VERSION = {"anthropic-version": "2023-06-01"}
+
+
+def event(kind: str, **fields: Any) -> bytes:
+    return (
+        f"event: {kind}\ndata: ".encode() + json.dumps({"type": kind, **fields}).encode() + b"\n\n"
+    )
+
+
+def claude(texts: list[str], *, pause_s: float = 0.0) -> Answer:
+    """Claude, who says the next of the texts at each call and takes no `n`."""
+    left = list(texts)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        refused = anthropic_rules.refusal(body, VERSION, counting=False)
+        if refused is not None:
+            error = {"type": refused.type, "message": refused.message}
+            return httpx.Response(refused.status, json={"type": "error", "error": error})
+        text = left.pop(0)
+        usage = {"input_tokens": 10, "output_tokens": len(text)}
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "c"}
+        if not body.get("stream"):
+            content = [{"type": "text", "text": text}]
+            full = {**message, "content": content, "stop_reason": "end_turn", "usage": usage}
+            return httpx.Response(200, json=full)
+        start = {**message, "content": [], "usage": {**usage, "output_tokens": 0}}
+        deltas = [
+            event("content_block_delta", index=0, delta={"type": "text_delta", "text": letter})
+            for letter in text
+        ]
+        parts: list[Any] = []
+        for delta in deltas:
+            parts += [delta, pause_s] if pause_s else [delta]
+        return sse(
+            event("message_start", message=start),
+            event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
+            *parts,
+            event("content_block_stop", index=0),
+            event(
+                "message_delta",
+                delta={"stop_reason": "end_turn"},
+                usage={"output_tokens": len(text)},
+            ),
+            event("message_stop"),
+        )
+
+    return answer
+
+
+def priced_route(upstream: Provider, model: str = "claude-sonnet-4-5", **changes: Any) -> Any:
+    price = Price(input=Decimal(1), output=Decimal(2), source="list")
+    priced = msgspec.structs.replace(model_of(upstream, model), price=price)
+    return route("m", upstream, targets=(Target(id=1, model=priced, order=1),), **changes)
+
+
+def chunks(body: bytes) -> list[Json]:
+    lines = [line for line in body.split(b"\n") if line.startswith(b"data: {")]
+    return [json.loads(line.removeprefix(b"data: ")) for line in lines]
+
+
+async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Path) -> None:
+    way = priced_route(CLAUDE)
+    async with gateway(tmp_path, snapshot(way), a=claude(["a", "bb", "ccc"])) as gate:
+        reply = await gate.post("/v1/chat/completions", ASKED)
+        row = await gate.entry()
+    body = reply.json()
+    assert reply.status == 200, body
+    assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
+    texts = [choice["message"]["content"] for choice in body["choices"]]
+    assert sorted(texts) == ["a", "bb", "ccc"]
+    assert (body["usage"]["prompt_tokens"], body["usage"]["completion_tokens"]) == (30, 6)
+    assert (row.input_tokens, row.output_tokens, row.usage_source) == (30, 6, "reported")
+    assert row.cost_usd == Decimal("0.000042")
+    [attempt] = row.attempts
+    assert sorted(c.output_tokens or 0 for c in attempt.calls) == [1, 2, 3]
+    assert len(gate.entries) == 1 and len(gate.upstreams.requests) == 3
+    assert "n" not in reply.headers.get("x-dragoman-dropped", "").split(", ")
+
+
+async def test_a_stream_interleaves_its_choices(tmp_path: Path) -> None:
+    texts = ["alpha", "bravo", "chars"]
+    asked = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+    upstream = claude(texts, pause_s=0.01)
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gate:
+        reply = await gate.post("/v1/chat/completions", asked)
+        row = await gate.entry()
+    told = chunks(reply.body)
+    state: Any = ChatCompletionStreamState()
+    for part in told:
+        state.handle_chunk(openai.types.chat.ChatCompletionChunk.model_validate(part))
+    final = state.get_final_completion()
+    assert sorted(c.message.content for c in final.choices) == texts
+    assert [c.finish_reason for c in final.choices] == ["stop"] * 3
+    order = [
+        part["choices"][0]["index"]
+        for part in told
+        if part["choices"] and part["choices"][0]["delta"].get("content")
+    ]
+    assert sorted(order) != order, "the choices come one after the other"
+    assert told[0]["choices"][0]["index"] == 0
+    assert told[-1]["usage"]["prompt_tokens"] == 30
+    assert reply.body.count(b"[DONE]") == 1
+    assert (row.input_tokens, row.output_tokens, row.cost_usd) == (30, 15, Decimal("0.00006"))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_openais_sdk_reads_all_choices(tmp_path: Path, stream: bool) -> None:
+    registry = snapshot(priced_route(CLAUDE))
+    async with gateway(tmp_path, registry, a=claude(["a", "bb", "ccc"])) as gate:
+        http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=gate.app))  # type: ignore[arg-type]
+        async with openai.AsyncOpenAI(
+            base_url="http://gate/v1", api_key=KEY, http_client=http, max_retries=0
+        ) as sdk:
+            if stream:
+                found = {
+                    part.choices[0].index
+                    async for part in await sdk.chat.completions.create(**ASKED, stream=True)
+                }
+            else:
+                whole = await sdk.chat.completions.create(**ASKED)
+                found = {choice.index for choice in whole.choices}
+    assert found == {0, 1, 2}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/completions", {"model": "m", "prompt": "hi", "n": 2, "max_tokens": 9}),
+        (
+            "/v1beta/models/m:generateContent",
+            {
+                "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+                "generationConfig": {"candidateCount": 2, "maxOutputTokens": 9},
+            },
+        ),
+    ],
+    ids=["completions", "gemini"],
+)
+async def test_other_clients_get_them_at_the_end(
+    tmp_path: Path, path: str, asked: Json, stream: bool
+) -> None:
+    if stream and "generate" in path:
+        path = path.replace("generateContent", "streamGenerateContent?alt=sse")
+    elif stream:
+        asked = {**asked, "stream": True}
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude(["a", "bb"])) as gate:
+        reply = await gate.post(path, asked)
+    assert reply.status == 200, reply.body
+    bodies = chunks(reply.body) if stream else [reply.json()]
+    field = "candidates" if "v1beta" in path else "choices"
+    rows = [row for body in bodies for row in body.get(field) or ()]
+    assert {row["index"] for row in rows} == {0, 1}
+    written = json.dumps(rows)
+    assert '"a"' in written and "bb" in written
+
+
+async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
+    def ollama(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        assert ollama_rules.refusal("/api/chat", body) is None
+        message = {"role": "assistant", "content": "hi"}
+        counts = {"prompt_eval_count": 5, "eval_count": 2}
+        return httpx.Response(
+            200,
+            json={"model": "q", "message": message, "done": True, "done_reason": "stop", **counts},
+        )
+
+    upstream = provider("a", "ollama", preset="ollama")
+    way = priced_route(upstream, "qwen3")
+    async with gateway(tmp_path, snapshot(way), a=ollama) as gate:
+        reply = await gate.post("/v1/chat/completions", {**ASKED, "seed": 7})
+        sent = [json.loads(r.content) for r in gate.upstreams.requests]
+    assert len(reply.json()["choices"]) == 3
+    assert sorted(body["options"]["seed"] for body in sent) == [7, 8, 9]
+
+
+async def test_a_provider_that_returns_them_itself_is_called_once(tmp_path: Path) -> None:
+    async with gateway(
+        tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
+    ) as gate:
+        await gate.post("/v1/chat/completions", ASKED)
+    (sent,) = gate.upstreams.requests
+    assert json.loads(sent.content)["n"] == 3
+
+
+async def test_one_that_fails_fails_them_all(tmp_path: Path) -> None:
+    """With its error; the calls that still run are ended."""
+    count = 0
+
+    async def second_fails(request: httpx.Request) -> httpx.Response:
+        nonlocal count
+        count += 1
+        if count == 2:
+            return httpx.Response(
+                529,
+                json={"type": "error", "error": {"type": "overloaded_error", "message": "busy"}},
+            )
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=second_fails) as gate:
+        reply = await gate.post("/v1/chat/completions", ASKED)
+        row = await gate.entry()
+    assert (reply.status, reply.json()["error"]["message"]) == (503, "busy")
+    assert row.outcome == "error"
+
+
+async def test_a_failure_in_a_stream_ends_it_with_the_error(tmp_path: Path) -> None:
+    first = claude(["a", "b", "c"])
+    count = 0
+
+    async def last_fails(request: httpx.Request) -> httpx.Response:
+        nonlocal count
+        count += 1
+        if count < 3:
+            return first(request)  # type: ignore[no-any-return]
+        await asyncio.sleep(0.1)
+        return httpx.Response(
+            529, json={"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}
+        )
+
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=last_fails) as gate:
+        reply = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
+        row = await gate.entry()
+    assert chunks(reply.body)[-1]["error"]["message"] == "busy"
+    assert b"[DONE]" not in reply.body
+    assert row.outcome == "cut"
+
+
+async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:
+    way = route("m", CLAUDE, provider("b"), model="claude-sonnet-4-5")
+    async with gateway(
+        tmp_path,
+        snapshot(way),
+        a=lambda _: refusal(500),
+        b=lambda _: completion("hi"),
+    ) as gate:
+        reply = await gate.post("/v1/chat/completions", ASKED)
+    assert reply.status == 200
+    assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "b.test"}
+
+
+async def test_a_client_that_leaves_ends_all_calls(tmp_path: Path) -> None:
+    async def hangs(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=hangs) as gate:
+        await gate.post("/v1/chat/completions", ASKED, leave_after=0.2)
+        row = await gate.entry()
+    assert row.outcome == "client_closed"
+
+
+async def test_a_setting_limits_the_choices(tmp_path: Path) -> None:
+    async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude([])) as gate:
+        config: Config = msgspec.structs.replace(gate.runtime.config, max_choices=2)
+        gate.runtime.config = config
+        reply = await gate.post("/v1/chat/completions", ASKED)
+    error = reply.json()["error"]
+    assert (reply.status, error["param"]) == (400, "n")
+    assert "at most 2" in error["message"]
+    assert not gate.upstreams.requests
+
+
+def test_the_reservation_is_for_all_choices() -> None:
+    one = reserved({**ASKED, "n": 1})
+    assert reserved(ASKED) >= 3 * one - 9
+    gemini = {"generationConfig": {"candidateCount": 3, "maxOutputTokens": 50}}
+    single = {"generationConfig": {"candidateCount": 1, "maxOutputTokens": 50}}
+    assert reserved(gemini) == 3 * reserved(single)
+
+
+def reserved(body: Json) -> int:
+    """The tokens that are reserved for a request."""
+    exchange = Exchange(
+        request_id="r",
+        endpoint="chat",
+        verb="generate",
+        dialect=DIALECTS["openai_chat"],
+        snapshot=snapshot(),
+        headers={},
+        started=0.0,
+    )
+    exchange.body = json.dumps(body).encode()
+    exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])
+    return estimate_usage(exchange, 8192, (1, 1)).tokens

@@ -1,0 +1,111 @@
+"""Spans of clients in the database: once each, merged by trace, deleted with the log."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import time
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from gateway import store
+from gateway.client_spans.span import ClientSpan, ClientTrace, SpanBatch
+from gateway.models import ClientSpan as SpanRow
+from gateway.models import ClientTrace as TraceRow
+
+pytestmark = pytest.mark.django_db
+
+
+def span(span_id: str = "s1", trace_id: str = "t1", **changes: Any) -> ClientSpan:
+    start = changes.pop("started_at", time.time())
+    fields = {"started_at": start, "ended_at": start + 1, "name": "work", **changes}
+    return ClientSpan(trace_id=trace_id, span_id=span_id, **fields)
+
+
+def write(
+    *spans: ClientSpan,
+    key_id: int = 1,
+    content: dict[str, Any] | None = None,
+    **trace: str,
+) -> None:
+    names = dict.fromkeys([span.trace_id for span in spans] or ["t1"])
+    packed = None if content is None else json.dumps(content).encode()
+    store.write_spans(
+        SpanBatch(
+            traces=[ClientTrace(trace_id=name, **trace) for name in names],
+            spans=list(spans),
+            packed=[packed] * len(spans),
+            key_id=key_id,
+            key_prefix=f"sk-{key_id}",
+        )
+    )
+
+
+def test_a_repeated_export_stores_each_span_once() -> None:
+    again = span()
+    write(again, content={"input": "x"})
+    write(again, span("s2"))
+    assert SpanRow.objects.count() == 2
+    assert TraceRow.objects.count() == 1
+    assert store.span_content(SpanRow.objects.get(span_id="s1")) == {"input": "x"}
+
+
+def test_what_later_requests_know_is_added_to_the_trace() -> None:
+    start = time.time() - 100
+    write(span("s1", started_at=start + 5))
+    write(name="Workflow", session="talk")
+    write(span("s2", started_at=start, ended_at=start + 50))
+    row = TraceRow.objects.get()
+    assert (row.name, row.session) == ("Workflow", "talk")
+    assert row.started_at.timestamp() == pytest.approx(start)
+    assert row.ended_at.timestamp() == pytest.approx(start + 50)
+
+
+def test_a_key_cannot_change_the_trace_of_another() -> None:
+    write(span(name="own"), key_id=1, name="Own")
+    write(span(name="foreign"), key_id=2, name="Foreign")
+    assert TraceRow.objects.get(key_id=1).name == "Own"
+    assert SpanRow.objects.get(key_id=1).name == "own"
+    assert SpanRow.objects.count() == 2
+
+
+def test_large_content_is_compressed_and_read_again() -> None:
+    write(span(), content={"output": "y" * 9000})
+    row = SpanRow.objects.get()
+    assert len(row.content) < 1000
+    assert store.span_content(row) == {"output": "y" * 9000}
+
+
+def test_texts_that_a_database_rejects_are_cleaned() -> None:
+    write(span(name="a\0b", error="\ud800", attributes={"x": "\0"}), name="n\0")
+    row = SpanRow.objects.get()
+    assert (row.name, row.error, row.attributes) == ("ab", "?", {"x": ""})
+
+
+def test_a_clock_far_ahead_does_not_keep_a_span_forever() -> None:
+    write(span(started_at=time.time() + 10**8))
+    assert SpanRow.objects.get().started_at < timezone.now() + dt.timedelta(days=2)
+
+
+def test_many_traces_in_one_request_are_stored() -> None:
+    write(*[span(f"s{n}", f"t{n}") for n in range(900)])
+    write(*[span(f"r{n}", f"t{n}") for n in range(900)], session="talk")
+    assert SpanRow.objects.count() == 1800
+    assert TraceRow.objects.of_session("talk").count() == 900
+
+
+def test_spans_expire_with_rows_and_content_with_bodies() -> None:
+    store.set_options({"row_days": 30, "body_days": 7})
+    now = time.time()
+    for days in (1, 10, 40):
+        old = span(f"s{days}", f"t{days}", started_at=now - days * 86_400)
+        write(old, content={"input": "x"})
+    store.prune()
+    assert set(SpanRow.objects.values_list("span_id", "content_omitted")) == {
+        ("s1", ""),
+        ("s10", "expired"),
+    }
+    assert store.span_content(SpanRow.objects.get(span_id="s10")) == {}
+    assert set(TraceRow.objects.values_list("trace_id", flat=True)) == {"t1", "t10"}
