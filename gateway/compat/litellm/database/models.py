@@ -6,22 +6,17 @@ import json
 from typing import Any
 
 from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.config.additions import add_new_rows
 from gateway.compat.litellm.config.parse import read_files
 from gateway.compat.litellm.config.reader import File, Mistake, Node
 from gateway.compat.litellm.config.rows import Config
-from gateway.compat.litellm.config.upload import (
-    import_config,
-    open_environment,
-    resolve_own_variables,
-)
+from gateway.compat.litellm.config.upload import open_environment, resolve_own_variables
 from gateway.compat.litellm.database.sealed_values import SaltKey, SealedError, is_sealed
 from gateway.compat.litellm.database.source import Row, Tables
-from gateway.models import Alias, Route
 
 NAME = "LiteLLM database"
 _SETTINGS = ("router_settings", "litellm_settings")
 _NEEDS_KEY = "encrypted: set LITELLM_SALT_KEY, or LITELLM_MASTER_KEY if the proxy had no salt key"
-_UNCHANGED = "was not created by this file"
 
 
 def import_models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> None:
@@ -29,28 +24,7 @@ def import_models(tables: Tables, salt_key: SaltKey | None, report: ImportReport
     config = _read(_sections(tables, salt_key, report), report)
     if config is None:
         return
-    existing = set(
-        Route.objects.filter(name__in=list(config.routes)).values_list("name", flat=True)
-    )
-    report.count("routes", "existing", len(existing))
-    for name in existing:
-        del config.routes[name]
-    taken = Alias.objects.filter(pattern__in=list(config.aliases))
-    for pattern in taken.values_list("pattern", flat=True):
-        del config.aliases[pattern]
-    _drop_unused(config)
-    for kind, values in (
-        ("providers", config.providers),
-        ("models", config.models),
-        ("routes", config.routes),
-        ("aliases", config.aliases),
-        ("settings", config.settings),
-    ):
-        report.count(kind, "added", len(values))
-    for note in [*config.notes, *(n for n in import_config(config) if _UNCHANGED not in n)]:
-        subject, _, text = note.partition(":0: ")
-        if subject.removeprefix("model ") not in existing:
-            report.note(*((subject, text) if text else ("", note)))
+    add_new_rows(config, report)
 
 
 def access_groups(tables: Tables) -> dict[str, list[str]]:
@@ -153,20 +127,6 @@ def _decrypted(
         report.leave_out(kind, subject, str(error))
         return None
     return decrypted
-
-
-def _drop_unused(config: Config) -> None:
-    """Remove the models and providers of routes that were removed."""
-    targets = [target for route in config.routes.values() for target in route.targets]
-    used = {(target.provider, target.model) for target in targets}
-    config.models = {key: model for key, model in config.models.items() if key in used}
-    providers = {provider for provider, _ in used}
-    config.providers = {
-        name: row for name, row in config.providers.items() if row.identity in providers
-    }
-    config.aliases = {
-        pattern: alias for pattern, alias in config.aliases.items() if alias.route in config.routes
-    }
 
 
 def _object(value: Any) -> Row:

@@ -9,24 +9,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 
 from django.utils import timezone
 
 from gateway.compat.import_report import ImportReport
+from gateway.compat.imported_usage import Name, mark_of, write_usage
 from gateway.compat.litellm.database.amounts import window_of
 from gateway.compat.litellm.database.keys import PREFIX, public_prefix
 from gateway.compat.litellm.database.source import Row, Tables
-from gateway.models import ApiKey, UsageHour
+from gateway.models import ApiKey
 from gateway.routing.limits import window_start
-from gateway.usage_querysets import IMPORTED, UNITS
+from gateway.usage_querysets import UNITS
 
-MARK = f"litellm{IMPORTED}"
-_BATCH = 1000
+MARK = mark_of("litellm")
 _MAX_UNITS = 2**62
 # Differences below this come from rounding.
 _LEAST_USD = Decimal("0.0001")
-Name = tuple[Any, ...]
 
 
 def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) -> None:
@@ -40,7 +38,7 @@ def import_usage(tables: Tables, keys: dict[str, ApiKey], report: ImportReport) 
         _add(sums, name, _counts(row))
     for name, units in _remainders(tables, keys, report):
         _add(sums, name, [0] * 10 + [units, units])
-    _write(sums, report)
+    write_usage(sums, MARK, report)
     for table, what in (
         ("DailyTagSpend", "spend by tag"),
         ("DailyEndUserSpend", "spend by end user"),
@@ -121,34 +119,6 @@ def _remainders(
             start = since or key.get("created_at") or now
             hour = start.replace(tzinfo=dt.UTC, hour=0, minute=0, second=0, microsecond=0)
             yield (hour, held.pk, public_prefix(key["token"]), "", MARK, ""), _units(missing)
-
-
-def _write(sums: dict[Name, list[int]], report: ImportReport) -> None:
-    stored = {
-        tuple(row[: len(UsageHour.KEYS)]): list(row[len(UsageHour.KEYS) :])
-        for row in UsageHour.objects.filter(provider__startswith=MARK).values_list(
-            *UsageHour.KEYS, *UsageHour.SUMS
-        )
-    }
-    new = [name for name in sums if name not in stored]
-    changed = [name for name in sums if name in stored and stored[name] != sums[name]]
-    UsageHour.objects.bulk_create(
-        [
-            UsageHour(
-                **dict(zip(UsageHour.KEYS, name, strict=True)),
-                **dict(zip(UsageHour.SUMS, sums[name], strict=True)),
-            )
-            for name in [*new, *changed]
-        ],
-        batch_size=_BATCH,
-        update_conflicts=True,
-        unique_fields=list(UsageHour.KEYS),
-        update_fields=list(UsageHour.SUMS),
-    )
-    report.count("days of usage", "added", len(new))
-    report.count("days of usage", "existing", len(sums) - len(new))
-    if changed:
-        report.note("", f"{len(changed)} days of usage were brought up to date")
 
 
 def _add(sums: dict[Name, list[int]], name: Name, counts: list[int]) -> None:

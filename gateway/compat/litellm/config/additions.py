@@ -1,0 +1,50 @@
+"""Adds the rows of a Config that do not exist yet, for an import that can be repeated."""
+
+from __future__ import annotations
+
+from gateway.compat.import_report import ImportReport
+from gateway.compat.litellm.config.rows import Config
+from gateway.compat.litellm.config.upload import import_config
+from gateway.models import Alias, Route
+
+# In a remark: the row exists, so it is not changed.
+_UNCHANGED = "was not created by this file"
+
+
+def add_new_rows(config: Config, report: ImportReport) -> None:
+    """Add the routes that do not exist yet, with their providers, models and aliases."""
+    names = Route.objects.filter(name__in=list(config.routes)).values_list("name", flat=True)
+    existing = set(names)
+    report.count("routes", "existing", len(existing))
+    for name in existing:
+        del config.routes[name]
+    taken = Alias.objects.filter(pattern__in=list(config.aliases))
+    for pattern in taken.values_list("pattern", flat=True):
+        del config.aliases[pattern]
+    _drop_unused(config)
+    for kind, values in (
+        ("providers", config.providers),
+        ("models", config.models),
+        ("routes", config.routes),
+        ("aliases", config.aliases),
+        ("settings", config.settings),
+    ):
+        report.count(kind, "added", len(values))
+    for note in [*config.notes, *(n for n in import_config(config) if _UNCHANGED not in n)]:
+        subject, _, text = note.partition(":0: ")
+        if subject.removeprefix("model ") not in existing:
+            report.note(*((subject, text) if text else ("", note)))
+
+
+def _drop_unused(config: Config) -> None:
+    """Remove the models and providers of routes that were removed."""
+    targets = [target for route in config.routes.values() for target in route.targets]
+    used = {(target.provider, target.model) for target in targets}
+    config.models = {key: model for key, model in config.models.items() if key in used}
+    providers = {provider for provider, _ in used}
+    config.providers = {
+        name: row for name, row in config.providers.items() if row.identity in providers
+    }
+    config.aliases = {
+        pattern: alias for pattern, alias in config.aliases.items() if alias.route in config.routes
+    }

@@ -1,0 +1,52 @@
+"""`manage.py import_one_api DATABASE`: import the database of one-api or new-api."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from gateway import audit, store
+from gateway.compat.one_api.importer import import_tables
+from gateway.compat.one_api.source import SourceError, read_tables
+
+_PLACE = "ONE_API_DATABASE"
+
+
+class Command(BaseCommand):
+    """Import the database of one-api or new-api."""
+
+    help = (
+        "Add the channels, tokens and quotas of one-api or new-api. Clients keep their keys. What "
+        "exists here already is not changed, so it can be repeated."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options of `import_one_api`."""
+        parser.add_argument(
+            "database",
+            nargs="?",
+            default=os.environ.get(_PLACE, ""),
+            help=f"path of the SQLite file, or URL of the PostgreSQL database (default: ${_PLACE})",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="print the report without importing anything"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import it, and print the report."""
+        if not options["database"]:
+            raise CommandError(f"give the path or URL of the database, or set {_PLACE}")
+        try:
+            store.check_secrets()
+            tables = read_tables(options["database"])
+        except (SourceError, store.WrongSecrets) as error:
+            raise CommandError(str(error)) from None
+        with audit.acting("import_one_api", "command"):
+            report = import_tables(tables, dry_run=options["dry_run"])
+        for line in report.lines():
+            self.stdout.write(line)
+        if options["dry_run"]:
+            self.stdout.write("\nnothing was imported: this was a dry run")
