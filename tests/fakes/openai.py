@@ -15,7 +15,7 @@ from tests.fakes.server import Out, Seen, Server
 
 KEY = "sk-upstream-openai-0123456789abcdef"
 CREATED = 1_790_000_000
-MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "o3", "o4-mini")
+MODELS = ("gpt-4.1", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5.1", "gpt-5.6-sol", "o3", "o4-mini")
 
 
 class StrictOpenAI(Server):
