@@ -256,7 +256,8 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="chat",
         packages=AGENTS,
-        notes="Disable its tracing (`OPENAI_AGENTS_DISABLE_TRACING=1`), which sends data to OpenAI.",
+        notes="It traces to OpenAI by default: send its [traces](traces.md) to the gateway, or disable "
+        "them (`OPENAI_AGENTS_DISABLE_TRACING=1`).",
     ),
     "openai-agents-responses": Client(
         "OpenAI Agents SDK, `OpenAIResponsesModel` (its default)",

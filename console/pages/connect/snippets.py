@@ -350,11 +350,15 @@ console.log(text);""",
         "python",
         "openai_responses",
         """import os
-from agents import Agent, OpenAIResponsesModel, Runner, set_tracing_disabled
+from agents import Agent, OpenAIResponsesModel, Runner, set_trace_processors
+from agents.tracing.processors import BackendSpanExporter, BatchTraceProcessor
 from openai import AsyncOpenAI
 
-set_tracing_disabled(True)  # traces would go to OpenAI
-client = AsyncOpenAI(base_url="{base}/v1", api_key=os.environ["{key}"])
+key = os.environ["{key}"]
+# Traces go to the page Traces instead of OpenAI.
+traces = BackendSpanExporter(key, endpoint="{base}/v1/traces/ingest")
+set_trace_processors([BatchTraceProcessor(traces)])
+client = AsyncOpenAI(base_url="{base}/v1", api_key=key)
 model = OpenAIResponsesModel(model={route_json}, openai_client=client)
 agent = Agent(name="Greeter", instructions="Be brief.", model=model)
 print(Runner.run_sync(agent, "Say hello.").final_output)""",

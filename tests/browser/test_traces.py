@@ -1,0 +1,128 @@
+"""Spans of a real OpenTelemetry exporter and requests of the gateway, as one waterfall."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
+from opentelemetry.trace import Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from tests.browser.conftest import PHONE
+from tests.browser.site import Site
+from tests.waits import until
+
+CHAT = {"model": "demo", "messages": [{"role": "user", "content": "What is a span?"}]}
+
+
+class Results(OTLPSpanExporter):
+    """The exporter, and the results of its exports."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.results: list[SpanExportResult] = []
+
+    def export(self, spans: Any) -> SpanExportResult:
+        self.results.append(super().export(spans))
+        return self.results[-1]
+
+
+@pytest.fixture(scope="module")
+def trace_id(site: Site) -> str:
+    """A workflow whose agent asks the model and calls a tool that fails."""
+    exporter = Results(
+        endpoint=f"{site.url}/v1/traces",
+        headers={"authorization": f"Bearer {site.key}"},
+        compression=Compression.Gzip,
+    )
+    provider = TracerProvider(resource=Resource({"service.name": "planner"}))
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracer = provider.get_tracer("tests")
+    agent = {"gen_ai.operation.name": "invoke_agent", "session.id": "talk-7"}
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "population"}
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "demo"}
+    with tracer.start_as_current_span("invoke_agent Planner", attributes=agent) as root:
+        with tracer.start_as_current_span("chat demo", attributes=chat) as span:
+            headers = {"authorization": f"Bearer {site.key}"}
+            TraceContextTextMapPropagator().inject(headers)
+            url = f"{site.url}/v1/chat/completions"
+            reply = httpx.post(url, json=CHAT, headers=headers, timeout=30).json()
+            span.set_attribute("gen_ai.response.id", reply["id"])
+            span.set_attribute("gen_ai.input.messages", "What is a span?")
+        with tracer.start_as_current_span("execute_tool population", attributes=tool) as span:
+            span.set_status(Status(StatusCode.ERROR, "no data for Paris"))
+    provider.shutdown()
+    assert exporter.results == [SpanExportResult.SUCCESS] * 3
+    return f"{root.get_span_context().trace_id:032x}"
+
+
+def shown(page: Any, path: str) -> list[str]:
+    """The lines of a waterfall, once the log has the request."""
+
+    def lines() -> list[str]:
+        page.goto(path)
+        cells = page.locator(".waterfall tbody .what").all_inner_texts()
+        return [" ".join(cell.split()) for cell in cells]
+
+    until(lambda: "Request demo" in lines())
+    return lines()
+
+
+def test_a_trace_is_found_and_its_request_opened(signed_in: Any, trace_id: str) -> None:
+    assert shown(signed_in, f"/console/traces/{trace_id}") == [
+        "agent invoke_agent Planner 1 error",
+        "generation chat demo",
+        "Request demo",
+        "tool execute_tool population error",
+    ]
+    signed_in.goto("/console/traces")
+    signed_in.get_by_role("link", name="invoke_agent Planner").click()
+    signed_in.locator(".waterfall tr.request a").click()
+    signed_in.locator("#detail-title").wait_for()
+    signed_in.get_by_role("link", name="Trace of the agent").click()
+    signed_in.locator(".waterfall").wait_for()
+
+
+def test_a_span_has_its_attributes_and_content(signed_in: Any, trace_id: str) -> None:
+    shown(signed_in, f"/console/traces/{trace_id}")
+    signed_in.locator(".waterfall tr.generation a").click()
+    signed_in.get_by_text("What is a span?").wait_for()
+    signed_in.get_by_text("planner").wait_for()
+
+
+def test_a_viewer_sees_the_spans_without_content(viewer_page: Any, trace_id: str) -> None:
+    shown(viewer_page, f"/console/traces/{trace_id}")
+    viewer_page.locator(".waterfall tr.generation a").click()
+    viewer_page.get_by_text("Your role may not read content.").wait_for()
+    assert "What is a span?" not in viewer_page.locator("main").inner_text()
+
+
+def test_on_a_phone_without_scripts_every_bar_is_seen(
+    open_page: Callable[..., Any], trace_id: str
+) -> None:
+    page = open_page("ada", size=PHONE, java_script_enabled=False)
+    shown(page, f"/console/traces/{trace_id}")
+    for bar in page.locator(".waterfall td.timeline svg").all():
+        box = bar.bounding_box()
+        assert box is not None
+        assert box["width"] > 100
+        assert box["x"] + box["width"] <= PHONE["width"]
+
+
+def test_an_exporter_with_a_wrong_key_is_told(site: Site) -> None:
+    exporter = Results(
+        endpoint=f"{site.url}/v1/traces", headers={"authorization": "Bearer sk-dgm-wrong"}
+    )
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with provider.get_tracer("tests").start_as_current_span("lost"):
+        pass
+    provider.shutdown()
+    assert exporter.results == [SpanExportResult.FAILURE]
