@@ -18,6 +18,7 @@ Json = dict[str, Any]
 PAGE_ROWS = 30
 # Stored runs per user; the oldest are deleted first.
 MAX_RUNS = 1000
+MAX_SEARCH_WORDS = 10
 # A run whose heartbeat is older than this ended with its process.
 STALE_AFTER = dt.timedelta(seconds=15)
 
@@ -36,7 +37,7 @@ class RunQuerySet(models.QuerySet["PlaygroundRun"]):
     def search(self, text: str) -> Self:
         """Return the runs whose name, prompt or models contain all words of a text."""
         rows = self
-        for word in text.split():
+        for word in text.split()[:MAX_SEARCH_WORDS]:
             rows = rows.filter(
                 Q(name__icontains=word) | Q(title__icontains=word) | Q(model_names__icontains=word)
             )

@@ -12,7 +12,7 @@ import msgspec
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -26,6 +26,7 @@ from django.views.decorators.http import (
 from console.access import is_editor, mark, may_read_bodies, sign_in_url, viewer
 from console.dialects import OFFERED
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
+from console.pages.routes.yamltext import line_difference
 from console.playground import boot, budget, code, export, history, prefill, run_store, scoreboard
 from console.playground import run as active_runs
 from console.playground.events import encode_event
@@ -43,6 +44,9 @@ from gateway.roles import has_permission
 from gateway.routing.snapshot import Snapshot
 
 MAX_RUNNING = 4
+# Of a run.
+MAX_NAME = 100
+_ID_DIGITS = 19
 # Interval for polling a run of another process.
 POLL_S = 0.5
 _STREAM = "text/event-stream; charset=utf-8"
@@ -328,13 +332,15 @@ def _code(request: HttpRequest, plan: Plan) -> HttpResponse:
     return json_response({"lang": lang, "code": text, "key": code.KEY_VARIABLE})
 
 
-@require_http_methods(["GET", "DELETE"])
+@require_http_methods(["GET", "PATCH", "DELETE"])
 @json_errors
 async def run_one(
     request: HttpRequest, user: Any, run: UUID, form: str = "json"
 ) -> HttpResponseBase:
-    """Export a run as a file, or delete it."""
+    """Export a run as a file, name it, or delete it."""
     row = await _row(user, run)
+    if request.method == "PATCH":
+        return await _rename(row, _object(request).get("name"))
     if form not in {"json", "csv", "md", "svg"}:
         raise Invalid({"form": _("Must be one of %s.") % "json, csv, md, svg"})
     if request.method == "DELETE":
@@ -359,12 +365,24 @@ async def run_one(
     return reply
 
 
+async def _rename(row: PlaygroundRun, name: Any) -> HttpResponse:
+    """Give a run a name; an empty one removes it."""
+    if not isinstance(name, str) or len(name.strip()) > MAX_NAME:
+        raise Invalid({"name": _("Must have at most %d characters.") % MAX_NAME})
+    row.name = " ".join(name.split())
+    await row.asave(update_fields=["name"])
+    return json_response({"id": str(row.uuid), "name": row.name})
+
+
 @require_GET
 @json_errors
 async def run_history(request: HttpRequest, user: Any) -> HttpResponseBase:
     """A page of the runs visible to a user, newest first."""
     before = request.GET.get("before", "")
-    page = history.page(user, int(before) if before.isdigit() else None)
+    text = request.GET.get("q", "")[:200].replace("\0", "")
+    page = history.page(
+        user, int(before) if before.isdecimal() and len(before) < 19 else None, text
+    )
     return json_response(await sync_to_async(page)())
 
 
@@ -420,3 +438,31 @@ async def preset(request: HttpRequest, user: Any, pk: int) -> HttpResponseBase:
         return json_response(prefill.preset_document(row, versions))
     await sync_to_async(lambda: presets.by_name(row.name).delete())()
     return json_response({"deleted": row.name})
+
+
+@require_GET
+@json_errors
+async def system_prompts(request: HttpRequest, user: Any) -> HttpResponseBase:
+    """The system prompts of stored prompts, for the composer."""
+    return json_response({"prompts": await sync_to_async(prefill.system_prompts)()})
+
+
+@require_safe
+@viewer
+def preset_versions(request: HttpRequest, pk: int) -> HttpResponse:
+    """The versions of a preset, and the differences between two of them."""
+    presets = PlaygroundPreset.objects.owned_by(request.user)
+    row = get_object_or_404(presets, pk=pk)
+    versions = list(presets.by_name(row.name).order_by("-version"))
+    by_number = {str(each.version): each for each in versions}
+    after = by_number.get(request.GET.get("to", ""), versions[0])
+    before = by_number.get(request.GET.get("from", ""), versions[min(1, len(versions) - 1)])
+    context = {
+        "page": "playground",
+        "row": row,
+        "versions": versions,
+        "before": before.version,
+        "after": after.version,
+        "lines": line_difference(prefill.preset_text(before), prefill.preset_text(after)),
+    }
+    return render(request, "console/playground/preset.html", context)

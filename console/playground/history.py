@@ -13,11 +13,14 @@ from console.models.playground import PAGE_ROWS
 from console.playground.validation import Json
 
 
-def page(user: Any, before: int | None) -> Callable[[], Json]:
-    """Function that queries one page of runs; `next` is the cursor of the next page."""
+def page(user: Any, before: int | None, text: str = "") -> Callable[[], Json]:
+    """Function that queries one page of runs; `next` is the cursor of the next page.
+
+    With `text`, only runs whose name, prompt or models contain its words.
+    """
 
     def read() -> Json:
-        runs = PlaygroundRun.objects.visible_to(user).listed().before(before)
+        runs = PlaygroundRun.objects.visible_to(user).search(text).listed().before(before)
         rows = list(runs.select_related("owner")[: PAGE_ROWS + 1])
         more = len(rows) > PAGE_ROWS
         displayed_rows = rows[:PAGE_ROWS]
@@ -35,6 +38,7 @@ def _row(row: PlaygroundRun, user: Any) -> Json:
         "id": str(row.uuid),
         "at": row.pk,
         "title": row.title,
+        "name": row.name,
         "created_at": row.created_at.isoformat(),
         "ended_at": row.ended_at.isoformat() if row.ended_at else None,
         "mine": row.owner_id == user.pk,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import yaml
 from django.utils.translation import gettext as _
 
 from console.dialects import OFFERED, as_read
@@ -29,6 +30,9 @@ from gateway.store.bodies import load_bodies
 from gateway.store.prompts import active_version, version_value
 
 PROMPT_CHARS = 100_000
+
+
+MAX_SYSTEM_PROMPTS = 200
 
 
 def run_document(run: PlaygroundRun) -> Json:
@@ -62,6 +66,30 @@ def preset_document(preset: PlaygroundPreset, versions: list[PlaygroundPreset]) 
             for v in versions
         ],
     }
+
+
+def preset_text(preset: PlaygroundPreset) -> str:
+    """The settings of a preset as lines to compare; images are left out."""
+    settings = {
+        name: value
+        for name, value in preset.document.items()
+        if value not in (None, "", [], {}) and name != "images"
+    }
+    text: str = yaml.safe_dump(settings, sort_keys=True, allow_unicode=True, width=100)
+    return text
+
+
+def system_prompts() -> list[Json]:
+    """Names and texts of the system prompts of stored prompts, in their active versions."""
+    prompts = []
+    for row in Prompt.objects.order_by("name")[:MAX_SYSTEM_PROMPTS]:
+        stored = active_version(row)
+        if stored is None:
+            continue
+        texts = [each.content for each in version_value(stored).messages if each.role == "system"]
+        if texts:
+            prompts.append({"name": row.name, "text": "\n\n".join(texts)})
+    return prompts
 
 
 def from_query(models: str, prompt: str) -> Json | None:

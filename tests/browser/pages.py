@@ -124,6 +124,8 @@ NO_PAGES = (
     "playground-run",
     "playground-run-code",
     "playground-scoreboard",
+    "playground-system-prompts",
+    "preset-versions",
     "playground-translation",
     "provider-variable",
     "request-media",

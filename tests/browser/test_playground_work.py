@@ -249,3 +249,29 @@ def test_a_public_link_shows_the_run_without_an_account(
     reader = open_page(None, size=size)
     reader.goto(link)
     clean(reader, axe, no_sideways_scroll, size)
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_a_run_is_named_found_and_deleted(
+    open_page: Callable[..., Any], axe: Any, no_sideways_scroll: Any, size: dict[str, int]
+) -> None:
+    playground = Playground(open_page("ada", size=size))
+    prompt = f"Name me at {size['width']}"
+    playground.open("demo/demo-fast").write(prompt).run().done()
+    page = playground.page
+    if size == PHONE:
+        page.locator("[data-do=more]").click()
+        page.get_by_role("menuitem", name="History").click()
+    else:
+        page.get_by_role("button", name="History").click()
+    box = playground.dialog
+    box.get_by_role("button", name=f"Rename: {prompt}").click()
+    box.get_by_label("Name of the run").fill(f"Best of {size['width']}")
+    box.get_by_role("button", name="Save").click()
+    box.get_by_label("Search runs").fill(f"best {size['width']}")
+    expect(box.locator(".runs li")).to_have_count(1)
+    expect(box.locator(".runs li b")).to_have_text(f"Best of {size['width']}")
+    clean(page, axe, no_sideways_scroll, size)
+    box.get_by_role("button", name="Delete").click()
+    box.get_by_role("button", name="Delete run").click()
+    expect(box.locator(".runs a")).to_have_count(0)

@@ -26,6 +26,7 @@ export function listen(app) {
     "new-conversation": () => app.newConversation(),
     "drop-logged": () => app.composer.dropLogged(),
     presets: (button) => lazy.history().then((m) => m.presetMenu(button, app)),
+    "system-prompts": (button) => lazy.history().then((m) => m.systemPrompts(button)),
     history: () => lazy.history().then((m) => m.openHistory()),
     share: (button) => lazy.history().then((m) => m.shareMenu(button, app)),
     export: (button) => lazy.history().then((m) => m.exportMenu(button, app.runs?.latest)),

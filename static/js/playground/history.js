@@ -4,18 +4,24 @@ import { minute, usd } from "../format.js";
 import { dialog, menu } from "./overlay.js";
 import { restore, setPreset, snapshot } from "./settings.js";
 
-/** A list of past runs, newest first, in pages. */
+/** A list of past runs, newest first, in pages, with a search by name, prompt and model. */
 export function openHistory() {
   const list = el("ul.runs");
+  const search = el("input.input", { type: "search", placeholder: _("Search names, prompts and models"), "aria-label": _("Search runs"), maxlength: 200, autocomplete: "off" });
   const more = el("button.btn.sm", { type: "button", hidden: true }, _("Show older runs"));
-  const box = dialog(_("History"), list, more);
+  const box = dialog(_("History"), search, list, more);
+  let latest = 0;
+  let timer = 0;
   const load = async (before) => {
+    const asked = ++latest;
     more.disabled = true;
     try {
-      const page = await call(`/history${before ? `?before=${encodeURIComponent(before)}` : ""}`);
-      const runs = page.runs ?? page;
-      list.append(...runs.map(entry));
-      if (!list.childElementCount) list.append(el("li.hint", {}, _("No runs yet.")));
+      const query = new URLSearchParams({ ...(before ? { before } : {}), ...(search.value.trim() ? { q: search.value.trim() } : {}) });
+      const page = await call(`/history?${query}`);
+      if (asked !== latest) return;
+      if (!before) list.replaceChildren();
+      list.append(...page.runs.map(entry));
+      if (!list.childElementCount) list.append(el("li.hint", {}, search.value.trim() ? _("No runs match.") : _("No runs yet.")));
       more.hidden = !page.next;
       more.onclick = () => load(page.next);
     } catch (error) {
@@ -23,16 +29,55 @@ export function openHistory() {
     }
     more.disabled = false;
   };
+  search.addEventListener("input", () => {
+    clearTimeout(timer);
+    timer = setTimeout(load, 200);
+  });
   load();
+  search.focus();
   return box;
 }
 
 function entry(run) {
   const facts = [run.status, run.cost !== null && run.cost !== undefined ? usd(run.cost) : ""].filter(Boolean).join(" · ");
-  return el("li", {}, el("a", { href: `${baseUrl()}?run=${encodeURIComponent(run.id)}` },
-    el("b.trunc", {}, run.title || run.prompt || _("Untitled run")),
-    el("span.hint.trunc", {}, [run.models ?? run.columns ?? []].flat().join(", ")),
-    el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", facts].filter(Boolean).join(" · "))));
+  const title = () => run.name || run.title || _("Untitled run");
+  const heading = el("b.trunc", {}, title());
+  const link = el("a.grow", { href: `${baseUrl()}?run=${encodeURIComponent(run.id)}` }, heading,
+    el("span.hint.trunc", {}, [run.name ? run.title : "", [run.models ?? []].flat().join(", ")].filter(Boolean).join(" · ")),
+    el("span.hint.num", {}, [run.created_at ? minute(run.created_at) : "", facts].filter(Boolean).join(" · ")));
+  const path = `/runs/${encodeURIComponent(run.id)}`;
+  const small = (name, label, onclick) => el("button.btn.ghost.sm.icon", { type: "button", "aria-label": `${label}: ${title()}`, title: label, onclick }, icon(name));
+  const rename = () => {
+    const input = el("input.input", { value: run.name, maxlength: 100, "aria-label": _("Name of the run"), autocomplete: "off" });
+    const back = () => item.replaceChildren(link, ...buttons);
+    const form = el("form.row.grow", { onsubmit: async (event) => {
+      event.preventDefault();
+      try {
+        run.name = (await call(path, { method: "PATCH", body: { name: input.value } })).name;
+        heading.textContent = title();
+        back();
+      } catch (error) {
+        notice(error.message, "bad");
+      }
+    } }, input, el("button.btn.sm", {}, _("Save")), el("button.btn.ghost.sm", { type: "button", onclick: back }, _("Cancel")));
+    item.replaceChildren(form);
+    input.focus();
+  };
+  const remove = () => {
+    const sure = el("button.btn.sm.danger", { type: "button", onclick: async () => {
+      try {
+        await call(path, { method: "DELETE" });
+        item.remove();
+      } catch (error) {
+        notice(error.message, "bad");
+      }
+    } }, _("Delete run"));
+    item.replaceChildren(link, sure, el("button.btn.ghost.sm", { type: "button", onclick: () => item.replaceChildren(link, ...buttons) }, _("Cancel")));
+    sure.focus();
+  };
+  const buttons = [small("pencil", _("Rename"), rename), small("trash-2", _("Delete"), remove)];
+  const item = el("li.row", {}, link, buttons);
+  return item;
 }
 
 /** A link for people with an account, or the page that makes one for everyone. */
@@ -119,7 +164,23 @@ function name(app) {
 async function versions(preset, app) {
   const { versions: all = [] } = await call(`/presets/${preset.id}`).catch(() => ({}));
   const box = dialog(_("Versions of {name}", { name: preset.name }), el("ul.runs", {}, all.map((v) => el("li", {},
-    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? minute(v.created_at) : ""))))));
+    el("button.btn.ghost", { type: "button", onclick: () => { box.close(); load(preset, app, v.id); } }, icon("history"), _("Load v{n}", { n: v.version }), el("span.hint", {}, v.created_at ? minute(v.created_at) : ""))))),
+    el("a.btn.sm", { href: `${baseUrl()}/presets/${preset.id}/versions` }, icon("diff"), _("Compare versions")));
+}
+
+/** System prompts of stored prompts, to insert into the composer. */
+export async function systemPrompts(anchor) {
+  try {
+    const { prompts } = await call("/system-prompts");
+    if (!prompts.length) return notice(_("No stored prompt has a system message. Add one on Prompts."), "warn");
+    menu(anchor, _("System prompts"), prompts.map(({ name, text }) => ({ icon: "i:scroll", label: name, run: () => {
+      const box = document.getElementById("pg-system");
+      box.value = text;
+      box.dispatchEvent(new Event("input", { bubbles: true }));
+    } })));
+  } catch (error) {
+    notice(error.message, "bad");
+  }
 }
 
 async function remove(preset, app) {

@@ -1,0 +1,95 @@
+"""The history of the playground: search, names; versions of presets; system prompts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from console.models import PlaygroundPreset
+from console.playground import history
+from gateway.models import Prompt, PromptVersion
+from tests.console.test_playground_storage import ada, begun, vic
+
+__all__ = ["ada", "vic"]
+pytestmark = pytest.mark.django_db
+PATH = "/console/playground"
+
+
+@pytest.fixture
+def browser(ada: User) -> Client:
+    client = Client()
+    client.force_login(ada)
+    return client
+
+
+def _patch(client: Client, run: Any, body: Any) -> Any:
+    return client.patch(
+        f"{PATH}/runs/{run.uuid}", data=json.dumps(body), content_type="application/json"
+    )
+
+
+def test_runs_are_found_by_name_prompt_and_model(browser: Client, ada: User) -> None:
+    sky, river = begun(ada, "Why is the sky blue?"), begun(ada, "A river in Alaska")
+    assert _patch(browser, river, {"name": "  Best   of May "}).json()["name"] == "Best of May"
+
+    def found(text: str) -> list[str]:
+        runs = browser.get(f"{PATH}/history", {"q": text}).json()["runs"]
+        return [run["id"] for run in runs]
+
+    assert found("SKY blue") == [str(sky.uuid)]
+    assert found("may") == [str(river.uuid)]
+    assert found("two") == [str(river.uuid), str(sky.uuid)]
+    assert found("sky may") == []
+    assert found("100%") == []
+
+
+def test_a_name_is_limited_and_can_be_removed(browser: Client, ada: User) -> None:
+    run = begun(ada)
+    assert _patch(browser, run, {"name": "x" * 101}).status_code == 400
+    assert _patch(browser, run, {}).status_code == 400
+    assert _patch(browser, run, {"name": "Named"}).status_code == 200
+    assert history.page(ada, None)()["runs"][0]["name"] == "Named"
+    assert _patch(browser, run, {"name": ""}).json()["name"] == ""
+
+
+def test_others_can_not_name_a_run(ada: User, vic: User) -> None:
+    client = Client()
+    client.force_login(vic)
+    assert _patch(client, begun(ada), {"name": "Mine"}).status_code == 404
+
+
+def test_versions_of_a_preset_are_compared_and_opened(
+    browser: Client, ada: User, vic: User
+) -> None:
+    save = PlaygroundPreset.objects.save_version
+    first = save(ada, "support", {"system": "Be kind.", "params": {"temperature": 0.1}})
+    second = save(ada, "support", {"system": "Be brief.", "params": {"temperature": 0.1}})
+    response = browser.get(f"{PATH}/presets/{second.pk}/versions")
+    assert [(line.kind, line.text) for line in response.context["lines"] if line.kind] == [
+        ("drop", "system: Be kind."),
+        ("add", "system: Be brief."),
+    ]
+    assert f"?preset={first.pk}" in response.content.decode()
+    same = browser.get(f"{PATH}/presets/{second.pk}/versions?from=1&to=1")
+    assert same.context["lines"] == []
+    client = Client()
+    client.force_login(vic)
+    assert client.get(f"{PATH}/presets/{second.pk}/versions").status_code == 404
+
+
+def test_system_prompts_are_those_of_active_versions(browser: Client) -> None:
+    row = Prompt.objects.create(name="support", active_version=2)
+    for number, text in ((1, "Old."), (2, "Be kind to {{name}}.")):
+        messages = [{"role": "system", "content": text}, {"role": "user", "content": "Hi"}]
+        PromptVersion.objects.create(prompt=row, number=number, messages=messages)
+    other = Prompt.objects.create(name="plain")
+    PromptVersion.objects.create(
+        prompt=other, number=1, messages=[{"role": "user", "content": "Hi"}]
+    )
+    assert browser.get(f"{PATH}/system-prompts").json() == {
+        "prompts": [{"name": "support", "text": "Be kind to {{name}}."}]
+    }
