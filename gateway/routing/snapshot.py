@@ -19,6 +19,7 @@ from gateway.guardrails.guardrail import Guardrail
 from gateway.prompts.prompt import Prompt
 from gateway.providers.capabilities import edits_for, stated_traits, traits_for
 from gateway.providers.catalog import PRESETS
+from gateway.providers.catalog.openrouter_names import native_name, split_author
 from gateway.providers.catalog.spelling import match_prefix
 from gateway.providers.known_models import MAKERS, UNLISTED, find_maker
 from gateway.providers.masks import Mask
@@ -390,7 +391,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         for pattern, route_name in self.wildcards:
             if fnmatch.fnmatchcase(name, pattern):
                 return self._wildcard_route(self.routes.get(route_name), pattern, name)
-        return self._direct_route(name) or self._bare_route(name)
+        return self._direct_route(name) or self._bare_route(name) or self._author_route(name)
 
     def _wildcard_route(self, route: Route | None, pattern: str, name: str) -> Route | None:
         """The route of a wildcard; `*` in a target's model is what the client's `*` matched."""
@@ -439,12 +440,33 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
             ):
                 return None
             provider, model_name = provider_and_name
-            model = self._model_row(provider, model_name) or model_of(provider, model_name)
+            model = self._named_model(provider, model_name)
             prefix = name.partition("/")[0]
-            if prefix != provider.name:
+            if native_name(provider.preset, model_name) == model.name != model_name:
+                alternate_name = name
+            elif prefix != provider.name:
                 alternate_name = f"{prefix}/{model.name}"
         target = Target(id=0, model=model)
         return Route(id=0, name=model.label, alternate_name=alternate_name, targets=(target,))
+
+    def _named_model(self, provider: Provider, name: str) -> Model:
+        """The model with this name, which may be OpenRouter's name of it."""
+        model = self._model_row(provider, name)
+        if model is not None:
+            return model
+        if provider.base_url == PRESETS[provider.preset].base_url:
+            name = native_name(provider.preset, name)
+        return self._model_row(provider, name) or model_of(provider, name)
+
+    def _author_route(self, name: str) -> Route | None:
+        """A one-target route for OpenRouter's `author/model`, at the author's own provider."""
+        author = split_author(name) if self.known_models and not self._is_reserved(name) else None
+        provider = self._makers_provider(author[0]) if author is not None else None
+        if author is None or provider is None:
+            return None
+        model = self._named_model(provider, author[1])
+        target = Target(id=0, model=model)
+        return Route(id=0, name=model.label, alternate_name=name, targets=(target,))
 
     def _bare_route(self, name: str) -> Route | None:
         """A one-target route for a model name without a provider; None if no provider has it.
