@@ -29,6 +29,7 @@ from gateway.edge import (
     passthrough,
     path_aliases,
     prompts,
+    requested_guardrails,
     responses,
     traces,
 )
@@ -42,6 +43,7 @@ from gateway.relay.exchange.trace import trace_context
 from gateway.relay.run import response_cache, store_policy
 from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.count_tokens import answer_token_count
+from gateway.relay.run.form_guardrails import guard_form
 from gateway.relay.run.guardrails import guard_request
 from gateway.relay.run.pipeline import UpstreamRefused, run
 from gateway.relay.run.reply import stream_headers
@@ -213,8 +215,12 @@ async def _admit_and_run(
     )
     recorder.limit, recorder.masks = runtime.config.log_body_bytes, exchange.snapshot.masks
     recorder.started, recorder.client_request = exchange.started, exchange.body
+    if not requested_guardrails.FIELDS.isdisjoint(exchange.fields):
+        requested_guardrails.apply(exchange)
     if exchange.snapshot.uses_guardrails:
         await guard_request(runtime, call)
+        if exchange.passthrough_state is not None:
+            await guard_form(runtime, call)
     if exchange.passthrough_state is None:
         size = len(exchange.body)
         if size <= MAX_CHECKED_BYTES:

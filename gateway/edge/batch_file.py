@@ -89,16 +89,20 @@ async def infer_provider(exchange: Exchange, file: Part) -> str:
 
 async def rename_models(
     runtime: Runtime, exchange: Exchange, file: Part, provider: Provider
-) -> None:
-    """Rewrites the models in the call's batch file to the provider's names. Raises GatewayError."""
+) -> tuple[str, ...]:
+    """Rewrites the models in the call's batch file to the provider's names.
+
+    Returns the guardrails of the routes that the lines name. Raises GatewayError.
+    """
     state = state_of(exchange)[0]
     source_spool = state.spool
     assert source_spool is not None
     target_spool = runtime.spools.open(source_spool.size)
     parts: list[Part] = []
+    model_names_of_file = _ModelNames(exchange, provider)
     try:
         for part in state.form or ():
-            rewriter = BatchLineRewriter(_ModelNames(exchange, provider)) if part is file else None
+            rewriter = BatchLineRewriter(model_names_of_file) if part is file else None
             parts.append(
                 part
                 if part.stored_range is None
@@ -109,6 +113,7 @@ async def rename_models(
         raise
     state.form, state.spool = parts, target_spool
     source_spool.close()
+    return tuple(sorted(model_names_of_file.guardrails))
 
 
 async def _copy_part(
@@ -238,6 +243,8 @@ class _ModelNames:
     def __init__(self, exchange: Exchange, provider: Provider) -> None:
         self._call, self._provider = exchange, provider
         self._resolved: dict[str, str] = {}
+        # Those of the routes that the lines name.
+        self.guardrails: set[str] = set()
 
     def __call__(self, name: str, line_number: int) -> str:
         provider_model = self._resolved.get(name)
@@ -252,6 +259,7 @@ class _ModelNames:
             raise invalid(f"line {line_number} of the file: body.model: {fault}", "file")
         snapshot, provider_name = self._call.snapshot, self._provider.name
         route = snapshot.route(name)
+        self.guardrails.update(route.guardrails if route is not None else ())
         for target in route.targets if route is not None else ():
             if target.model.provider.name == provider_name:
                 self._check_access(name, line_number)

@@ -117,7 +117,8 @@ async def accept_call(
         provider = _resolve_provider(runtime, exchange, provider_name)
         exchange.route = _route_to_provider(exchange, provider, operation)
         if batch_part is not None:
-            await batch_file.rename_models(runtime, exchange, batch_part, provider)
+            names = await batch_file.rename_models(runtime, exchange, batch_part, provider)
+            exchange.route = msgspec.structs.replace(exchange.route, guardrails=names)
     _set_query(runtime, exchange, query)
 
 
@@ -239,6 +240,7 @@ def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
         raise invalid(f"{list_field} is required: give a list", list_field)
     first_target: Target | None = None
     provider_models: dict[str, str] = {}
+    guardrails: set[str] = set()
     for index, request in enumerate(requests):
         param = f"{list_field}[{index}].{params_field}.model"
         params = request.get(params_field) if isinstance(request, dict) else None
@@ -247,13 +249,20 @@ def _route_for_models(exchange: Exchange, operation: Operation) -> Route:
             raise invalid(f"{param} is required: the name of a route or `provider/model`", param)
         if model not in provider_models:
             exchange.model = exchange.model or model
+            guardrails.update(find_route(exchange.snapshot, exchange.key, model, param).guardrails)
             target = _resolve_target(exchange, operation, model, first_target, param)
             first_target = first_target or target
             provider_models[model] = target.model.name
         params["model"] = provider_models[model]
     assert first_target is not None
     exchange.fields[list_field] = msgspec.Raw(msgspec.json.encode(requests))
-    return Route(id=0, name=exchange.model, targets=(first_target,), retries=0)
+    return Route(
+        id=0,
+        name=exchange.model,
+        targets=(first_target,),
+        retries=0,
+        guardrails=tuple(sorted(guardrails)),
+    )
 
 
 def _resolve_target(

@@ -45,7 +45,7 @@ _STRUCTURAL = frozenset(
         *("signature", "thought_signature", "thoughtSignature", "encrypted_content", "bytes"),
         *("finish_reason", "finishReason", "stop_reason", "native_finish_reason", "phase"),
         *("b64_json", "redacted_content", "container_id", "server_label", "connector_id"),
-        *("encrypted_index", "index", "images", "citation_id"),
+        *("encrypted_index", "index", "images", "citation_id", "custom_id"),
     }
 )
 # Objects with values of the model or a tool: each string in them is text, whatever its name.

@@ -121,6 +121,18 @@ async def guard_response(runtime: Runtime, call: Call, body: bytes) -> bytes:
     return body if rewritten is None else msgspec.json.encode(rewritten)
 
 
+async def guard_text(runtime: Runtime, call: Call, body: bytes) -> bytes:
+    """A response that is plain text, rewritten by its guardrails if necessary.
+
+    Raises GatewayError if one of them blocks it.
+    """
+    if not body:
+        return body
+    texts = [body.decode("utf-8", "replace")]
+    checked, _ = await check_texts(runtime, call, "response", texts)
+    return body if checked is texts else checked[0].encode()
+
+
 async def check_texts(
     runtime: Runtime,
     call: Call,

@@ -17,6 +17,8 @@ from gateway.relay.exchange.call import Call, Client, Deadlines, Header
 from gateway.relay.exchange.passthrough import describe_file, parse_passthrough_usage
 from gateway.relay.passthrough import batches
 from gateway.relay.passthrough.request import speech_characters, state_of, to_gateway_ids
+from gateway.relay.run.batch_result_guard import BatchResultGuard
+from gateway.relay.run.guardrails import guard_response, guard_text
 from gateway.relay.run.reply import answer_headers, decode, passed_headers_of
 from gateway.relay.run.settle import settle
 from gateway.relay.run.stream import to_its_end
@@ -32,6 +34,8 @@ MAX_IMAGES_BYTES = 256 * 1024 * 1024
 MAX_EVENT_BYTES = 64 * 1024 * 1024
 # Content types that a browser would execute if it opened the URL.
 _ACTIVE_CONTENT_TYPES = ("html", "xml", "svg", "javascript", "ecmascript")
+# Content types of transcripts.
+_TEXT_TYPES = ("text/plain", "text/vtt", "text/srt", "application/x-subrip")
 _NOSNIFF: Header = (b"x-content-type-options", b"nosniff")
 
 
@@ -49,7 +53,64 @@ async def reply(
     if not operation.binary_response and (kind == "application/json" or kind.endswith("+json")):
         await _reply_complete(runtime, call, client, target, answer)
         return
+    if _is_guarded(call) and kind in {"text/event-stream", *_TEXT_TYPES}:
+        await _reply_checked(runtime, call, client, target, answer)
+        return
     await _PassthroughStream(runtime, call, client, deadlines, target, answer).run()
+
+
+def _is_guarded(call: Call) -> bool:
+    """Whether guardrails check the response; lists of files and batches have no texts."""
+    guarded = call.guard is not None and bool(call.guard.after)
+    return guarded and not state_of(call.exchange)[1].has_resource_ids
+
+
+async def _reply_checked(
+    runtime: Runtime, call: Call, client: Client, target: Target, answer: Answer
+) -> None:
+    """Sends a text, or the events of a stream, once it is complete and checked.
+
+    The deltas of a text are left out of a stream: its last event has the whole text.
+    """
+    state, operation = state_of(call.exchange)
+    data = await answer.read_all(MAX_REPLY_BYTES)
+    call.end_upstream_wait()
+    provider = target.model.provider
+    data = runtime.provider_secrets.redactor(call.exchange.snapshot, provider).clean(data)
+    call.attempt.tap.started = True
+    call.recorder.record_upstream(data)
+    call.attempt.passthrough = call.recorder.passthrough = False
+    out = b""
+    if "text/event-stream" in answer.kind:
+        decoder = Decoder(MAX_EVENT_BYTES)
+        for frame in (*decoder.feed(data), *decoder.close()):
+            usage = parse_passthrough_usage(operation.family, frame.data)
+            state.usage = usage or state.usage
+            if not _is_delta(frame.data):
+                is_object = frame.data.startswith(b"{")
+                checked = (
+                    await guard_response(runtime, call, frame.data) if is_object else frame.data
+                )
+                event = b"event: %s\n" % frame.event.encode() if frame.event else b""
+                out += event + b"data: " + checked + b"\n\n"
+    else:
+        out = await guard_text(runtime, call, data)
+    call.recorder.record_client(out)
+    call.attempts[-1].received_bytes = len(data)
+    client.status = 200
+    client.headers = [
+        (b"content-type", answer.kind.encode("latin-1", "replace")),
+        _NOSNIFF,
+        *answer_headers(call, target.model.label),
+        *passed_headers_of(answer, call),
+    ]
+    settle(runtime, call, client)
+    await client.reply(200, client.headers, out)
+
+
+def _is_delta(data: bytes) -> bool:
+    event = decode(data) if data.startswith(b"{") else None
+    return isinstance(event, dict) and str(event.get("type", "")).endswith(".delta")
 
 
 async def _reply_complete(
@@ -63,10 +124,13 @@ async def _reply_complete(
     call.attempt.tap.started = True
     logged_body = msgspec.json.encode(describe_file(answer.kind, data)) if is_image else data
     call.recorder.record_upstream(logged_body)
-    out = await _rewrite_ids(runtime, call, target, data)
+    checked = data
+    if _is_guarded(call):
+        checked = await guard_response(runtime, call, data)
+    out = await _rewrite_ids(runtime, call, target, checked)
     if out is not data:
         call.attempt.passthrough = call.recorder.passthrough = False
-        call.recorder.record_client(out)
+        call.recorder.record_client(logged_body if is_image else out)
     elif not call.recorder.passthrough:
         call.recorder.record_client(logged_body)
     call.attempts[-1].received_bytes = len(data)
@@ -153,6 +217,12 @@ class _PassthroughStream:
         )
         self.tail = b""
         self.size = 0
+        guarded = call.guard is not None and bool(call.guard.after)
+        self.guard = (
+            BatchResultGuard(runtime, call)
+            if guarded and self.operation.binary_response and self.operation.has_resource_ids
+            else None
+        )
 
     async def run(self) -> None:
         """Relays the response. Raises GatewayError only before the first byte."""
@@ -173,12 +243,17 @@ class _PassthroughStream:
         while data:
             self._observe(data)
             deadlines.pause(reset=True)
-            if out := self._redact(data):
+            out = self._redact(data)
+            if self.guard is not None:
+                out = await self.guard.feed(out)
+            if out:
                 await client.write(out)
             deadlines.resume()
             data = await self.answer.read()
         if (read := self.results) is not None:
             await batches.settle_batch(self.runtime, call, provider, read.batch, read.close())
+        if self.guard is not None:
+            self.tail = await self.guard.close()
         self._record()
         settle(self.runtime, call, client)
         await client.end(self.tail)

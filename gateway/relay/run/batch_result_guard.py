@@ -1,0 +1,107 @@
+"""Runs guardrails on the results of a batch while they are relayed, line by line.
+
+A line that a guardrail blocks is replaced by an error of the same request, so that the other
+results stay readable. Files that are not JSON lines are relayed as they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.canon.errors import Error, GatewayError
+from gateway.guardrails.body_texts import replace_texts, texts_of
+from gateway.relay.exchange.call import Call
+from gateway.relay.passthrough.batches import MAX_LINE_BYTES
+from gateway.relay.run.guardrails import check_texts
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+
+class BatchResultGuard:
+    """Checks lines as they are complete; `feed` and `close` return what can be sent."""
+
+    def __init__(self, runtime: Runtime, call: Call) -> None:
+        self._runtime, self._call = runtime, call
+        self._pending = bytearray()
+        self._number = 0
+        self._is_other_file = False
+
+    async def feed(self, data: bytes) -> bytes:
+        """Buffers a chunk; returns the checked lines that it completes. Raises GatewayError."""
+        if self._is_other_file:
+            return data
+        self._pending += data
+        start = bytes(self._pending[:64]).lstrip()
+        if self._number == 0 and start and not start.startswith(b"{"):
+            self._is_other_file = True
+            return self._take()
+        if b"\n" not in data:
+            if len(self._pending) > MAX_LINE_BYTES:
+                message = f"line {self._number + 1} of the file is too long to be checked"
+                raise GatewayError(Error(kind="content_policy", message=message))
+            return b""
+        *lines, rest = self._take().split(b"\n")
+        self._pending = bytearray(rest)
+        return b"".join([await self._checked(line) + b"\n" for line in lines])
+
+    async def close(self) -> bytes:
+        """The last line, if it does not end with a newline. Raises GatewayError."""
+        return await self._checked(self._take()) if self._pending else b""
+
+    def _take(self) -> bytes:
+        data, self._pending = bytes(self._pending), bytearray()
+        return data
+
+    async def _checked(self, line: bytes) -> bytes:
+        self._number += 1
+        try:
+            result = msgspec.json.decode(line)
+        except (msgspec.MsgspecError, RecursionError):
+            return line
+        path = _answer_path(result)
+        if path is None:
+            return line
+        outer, inner = path
+        answer = result[outer][inner]
+        try:
+            texts = texts_of(answer)
+            if not texts:
+                return line
+            checked, rewritten = await check_texts(
+                self._runtime, self._call, "response", texts, document=answer
+            )
+        except GatewayError as failure:
+            return msgspec.json.encode(_blocked(result, outer, failure.error))
+        except RecursionError:
+            return msgspec.json.encode(_blocked(result, outer, _UNREADABLE))
+        if rewritten is None and checked is not texts:
+            rewritten = replace_texts(answer, checked)
+        if rewritten is None:
+            return line
+        return msgspec.json.encode({**result, outer: {**result[outer], inner: rewritten}})
+
+
+_UNREADABLE = Error(kind="content_policy", message="the response is nested too deeply")
+
+
+def _answer_path(result: Any) -> tuple[str, str] | None:
+    """Where a line has the model's answer: OpenAI's format, or Anthropic's; None elsewhere."""
+    if not isinstance(result, dict):
+        return None
+    for outer, inner in (("response", "body"), ("result", "message")):
+        holder = result.get(outer)
+        if isinstance(holder, dict) and isinstance(holder.get(inner), dict):
+            return outer, inner
+    return None
+
+
+def _blocked(result: dict[str, Any], outer: str, error: Error) -> dict[str, Any]:
+    """The line with an error instead of its answer."""
+    if outer == "response":
+        failed = {"code": error.code or error.kind, "message": error.message}
+        return {**result, "response": None, "error": failed}
+    inner = {"type": "invalid_request_error", "message": error.message}
+    return {**result, "result": {"type": "errored", "error": {"type": "error", "error": inner}}}

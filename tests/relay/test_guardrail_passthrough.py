@@ -1,0 +1,234 @@
+"""Guardrails on passthrough endpoints: forms, batches, their responses; and those of a request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+
+from gateway.guardrails.guardrail import Guardrail, PatternSettings
+from gateway.routing.snapshot import Snapshot
+from tests.relay.card_number import CARD, shows_card
+from tests.relay.harness import ADMIN, Parts, completion, gateway, provider, route, snapshot
+from tests.relay.test_passthrough import form, parts_of
+
+PII = PatternSettings(pii=("credit_card",))
+MASK = Guardrail(name="mask", settings=PII, action="mask", check_responses=True, everywhere=True)
+CHAT = "/v1/chat/completions"
+
+
+def guarded(*guardrails: Guardrail, attached: tuple[str, ...] = ()) -> Snapshot:
+    way = route("r", provider("up"), guardrails=attached)
+    return snapshot(way, guardrails={g.name: g for g in guardrails})
+
+
+async def test_the_text_fields_of_a_form_are_masked(tmp_path: Path) -> None:
+    body, headers = form(model="r", prompt=f"about {CARD}", file=("a.wav", b"RIFF", "audio/wav"))
+    up = lambda _: httpx.Response(200, json={"text": "hi"})  # noqa: E731 - an upstream
+    async with gateway(tmp_path, guarded(MASK), up=up) as live:
+        reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
+        parts = parts_of(live.upstreams.requests[0])
+    assert reply.status == 200
+    assert parts["prompt"] == b"about [CREDIT_CARD]"
+    assert parts["file"] == b"RIFF"
+
+
+async def test_a_form_is_blocked(tmp_path: Path) -> None:
+    body, headers = form(model="r", prompt=CARD, image=("a.png", b"x", "image/png"))
+    block = msgspec.structs.replace(MASK, action="block")
+    async with gateway(tmp_path, guarded(block), up=lambda _: httpx.Response(500)) as live:
+        reply = await live.post("/v1/images/edits", body, headers=headers)
+        assert live.upstreams.requests == []
+    assert reply.json()["error"]["code"] == "guardrail_blocked"
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "sent"),
+    [
+        ("application/json", json.dumps({"text": CARD}), '{"text":"[CREDIT_CARD]"}'),
+        ("text/plain", f"it is {CARD}", "it is [CREDIT_CARD]"),
+        (
+            "text/event-stream",
+            f'data: {{"type":"transcript.text.delta","delta":"{CARD[:8]}"}}\n\n'
+            f'data: {{"type":"transcript.text.delta","delta":"{CARD[8:]}"}}\n\n'
+            f'data: {{"type":"transcript.text.done","text":"{CARD}"}}\n\ndata: [DONE]\n\n',
+            'data: {"type":"transcript.text.done","text":"[CREDIT_CARD]"}\n\ndata: [DONE]\n\n',
+        ),
+    ],
+    ids=["json", "text", "stream"],
+)
+async def test_a_transcript_is_masked(tmp_path: Path, kind: str, content: str, sent: str) -> None:
+    body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
+    answer = httpx.Response(200, content=content, headers={"content-type": kind})
+    async with gateway(tmp_path, guarded(MASK), up=lambda _: answer) as live:
+        reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
+        row = await live.entry()
+    assert reply.body.decode() == sent
+    assert row.guardrails[-1].outcome == "masked"
+
+
+async def test_a_blocked_transcript_is_not_sent(tmp_path: Path) -> None:
+    body, headers = form(model="r", file=("a.wav", b"RIFF", "audio/wav"))
+    block = msgspec.structs.replace(MASK, action="block")
+    up = lambda _: httpx.Response(200, json={"text": CARD})  # noqa: E731 - an upstream
+    async with gateway(tmp_path, guarded(block), up=up) as live:
+        reply = await live.post("/v1/audio/transcriptions", body, headers=headers)
+    assert reply.status == 400
+    assert not shows_card(reply.body)
+
+
+def batch_line(text: str, model: str = "r") -> dict[str, Any]:
+    body = {"model": model, "messages": [{"role": "user", "content": text}]}
+    return {"custom_id": CARD, "method": "POST", "url": CHAT, "body": body}
+
+
+def completion_of(text: str) -> dict[str, Any]:
+    return {"id": "c", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}}]}
+
+
+def message_of(text: str) -> dict[str, Any]:
+    return {"id": "m", "type": "message", "content": [{"type": "text", "text": text}]}
+
+
+def upload(*lines: dict[str, Any]) -> tuple[bytes, dict[str, str]]:
+    content = "\n".join(json.dumps(line) for line in lines).encode()
+    return form(purpose="batch", file=("b.jsonl", content, "application/jsonl"))
+
+
+def up_file(_: httpx.Request) -> httpx.Response:
+    return httpx.Response(200, json={"id": "file-1", "object": "file"})
+
+
+@pytest.mark.parametrize("attached", [False, True], ids=["of all requests", "of the line's route"])
+async def test_the_lines_of_a_batch_file_are_masked(tmp_path: Path, attached: bool) -> None:
+    guard = msgspec.structs.replace(MASK, everywhere=not attached)
+    registry = guarded(guard, attached=("mask",) if attached else ())
+    body, headers = upload(batch_line("hello"), batch_line(f"pay {CARD}"))
+    async with gateway(tmp_path, registry, up=up_file) as live:
+        reply = await live.post("/v1/files", body, headers=headers)
+        sent = parts_of(live.upstreams.requests[0])["file"]
+    assert reply.status == 200, reply.body
+    first, second = [json.loads(line) for line in sent.splitlines()]
+    assert first["body"]["messages"][0]["content"] == "hello"
+    assert second["body"]["messages"][0]["content"] == "pay [CREDIT_CARD]"
+    assert second["custom_id"] == CARD, "results are matched by it"
+
+
+async def test_a_blocked_line_of_a_batch_is_named(tmp_path: Path) -> None:
+    block = msgspec.structs.replace(MASK, action="block")
+    body, headers = upload(batch_line("hello"), batch_line(CARD))
+    async with gateway(tmp_path, guarded(block), up=up_file) as live:
+        reply = await live.post("/v1/files", body, headers=headers)
+        assert live.upstreams.requests == []
+    error = reply.json()["error"]
+    assert error["code"] == "guardrail_blocked"
+    assert error["message"] == "line 2 of the file: the request was blocked by the guardrail `mask`"
+
+
+async def test_an_anthropic_batch_has_the_guardrails_of_its_routes(tmp_path: Path) -> None:
+    claude = route("r", provider("up", "anthropic_messages"), guardrails=("mask",))
+    guard = msgspec.structs.replace(MASK, everywhere=False)
+    params = {"model": "r", "max_tokens": 5, "messages": [{"role": "user", "content": CARD}]}
+    asked = {"requests": [{"custom_id": "1", "params": params}]}
+    up = lambda _: httpx.Response(200, json={"id": "msgbatch_1"})  # noqa: E731 - an upstream
+    registry = snapshot(claude, guardrails={"mask": guard})
+    async with gateway(tmp_path, registry, up=up) as live:
+        headers = {"anthropic-version": "2023-06-01"}
+        reply = await live.post("/v1/messages/batches", asked, headers=headers)
+        sent = json.loads(live.upstreams.requests[0].content)
+    assert reply.status == 200, reply.body
+    assert sent["requests"][0]["params"]["messages"][0]["content"] == "[CREDIT_CARD]"
+
+
+RESULTS = [
+    {"id": "1", "custom_id": "a", "response": {"status_code": 200, "body": completion_of("hello")}},
+    {"id": "2", "custom_id": "b", "response": {"status_code": 200, "body": completion_of(CARD)}},
+    {"custom_id": "c", "result": {"type": "succeeded", "message": message_of(CARD)}},
+    {"custom_id": "d", "result": {"type": "expired"}},
+]
+
+
+@pytest.mark.parametrize("action", ["mask", "block"])
+async def test_the_results_of_a_batch_are_checked(tmp_path: Path, action: Any) -> None:
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in RESULTS)
+    kind = {"content-type": "application/octet-stream"}
+    pieces = [content[n : n + 50] for n in range(0, len(content), 50)]
+    up = lambda _: httpx.Response(200, headers=kind, stream=Parts(*pieces))  # noqa: E731
+    guard = msgspec.structs.replace(MASK, action=action)
+    async with gateway(tmp_path, guarded(guard), up=up) as live:
+        reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
+    lines = [json.loads(line) for line in reply.body.splitlines()]
+    assert lines[0] == RESULTS[0]
+    assert lines[3] == RESULTS[3]
+    if action == "mask":
+        assert lines[1]["response"]["body"] == completion_of("[CREDIT_CARD]")
+        assert lines[2]["result"]["message"] == message_of("[CREDIT_CARD]")
+        return
+    assert lines[1]["response"] is None
+    assert lines[1]["error"]["code"] == "guardrail_blocked"
+    assert lines[2]["result"]["type"] == "errored"
+    assert not shows_card(reply.body)
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x00" * 100, b'{\n "a": 1\n}', b""], ids=str)
+async def test_other_files_are_relayed_as_they_are(tmp_path: Path, content: bytes) -> None:
+    kind = {"content-type": "application/octet-stream"}
+    up = lambda _: httpx.Response(200, headers=kind, stream=Parts(content))  # noqa: E731
+    async with gateway(tmp_path, guarded(MASK), up=up) as live:
+        reply = await live.post("/v1/files/file-1/content", b"", method="GET", key=ADMIN)
+    assert reply.body == content
+
+
+# --- guardrails that a request names --------------------------------------------------------
+
+OPTIONAL = Guardrail(name="cards", settings=PII, action="mask")
+
+
+def chat(**more: Any) -> dict[str, Any]:
+    return {"model": "r", "messages": [{"role": "user", "content": CARD}], **more}
+
+
+async def test_a_request_adds_guardrails(tmp_path: Path) -> None:
+    async with gateway(tmp_path, guarded(OPTIONAL), up=lambda _: completion()) as live:
+        await live.post(CHAT, chat())
+        await live.post(CHAT, chat(guardrails=["cards"]))
+        without, with_it = [json.loads(r.content) for r in live.upstreams.requests]
+    assert without["messages"][0]["content"] == CARD
+    assert with_it["messages"][0]["content"] == "[CREDIT_CARD]"
+    assert "guardrails" not in with_it
+
+
+async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
+    asked = chat(guardrails=[], disable_global_guardrail=True, disable_global_guardrails=True)
+    registry = guarded(MASK, OPTIONAL, attached=("cards",))
+    async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
+        await live.post(CHAT, asked)
+        sent = json.loads(live.upstreams.requests[0].content)
+        row = await live.entry()
+    assert sent == {**chat(), "model": "gpt-4.1"} | {
+        "messages": [{"role": "user", "content": "[CREDIT_CARD]"}]
+    }
+    assert [result.name for result in row.guardrails] == ["cards", "mask", "mask"]
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (["none"], "there is no active guardrail `none`"),
+        ([{"cards": {}}], "must be the name of a guardrail"),
+        (3, "must be a list"),
+        (["cards"] * 51, "at most 50 names"),
+    ],
+    ids=["unknown", "parameters", "number", "many"],
+)
+async def test_bad_names_of_guardrails_are_refused(tmp_path: Path, value: Any, why: str) -> None:
+    async with gateway(tmp_path, guarded(OPTIONAL), up=lambda _: completion()) as live:
+        reply = await live.post(CHAT, chat(guardrails=value))
+        assert live.upstreams.requests == []
+    assert reply.status == 400
+    assert why in reply.json()["error"]["message"]
+    assert reply.json()["error"]["param"].startswith("guardrails")
