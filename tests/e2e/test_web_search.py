@@ -1,0 +1,127 @@
+"""Web searches of a live gateway: the SDKs and the real Claude Code, on an Ollama model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+
+from tests.e2e.rig import Gateway, configured
+from tests.fakes import Call, Say, Seen, Server
+from tests.fakes.ollama import StrictOllama
+from tests.fakes.search import searxng
+from tests.fakes.server import Out
+
+pytestmark = pytest.mark.e2e
+
+MODEL = "qwen3"
+OSLO = "https://en.wikipedia.org/wiki/Oslo"
+QUERY = Call("web_search", {"query": "Oslo population"}, "call_1")
+
+
+class StrictSearxng(Server):
+    """SearXNG over HTTP."""
+
+    async def respond(self, seen: Seen, out: Out) -> bool:
+        """Answer as `tests.fakes.search` does."""
+        url = f"http://search{seen.path}?{seen.query}"
+        found = searxng(httpx.Request(seen.method, url, headers=seen.headers, content=seen.raw))
+        await out.reply(found.status_code, found.content)
+        return True
+
+
+class Searching(Gateway):
+    """A gateway with a search endpoint."""
+
+    search_url = ""
+
+    def environment(self) -> dict[str, str]:
+        """The settings of the endpoint too."""
+        return {**super().environment(), "DRAGOMAN_WEB_SEARCH_URL": self.search_url}
+
+
+class Stand:
+    """A gateway between an Ollama and a SearXNG."""
+
+    def __init__(self, gateway: Gateway, local: StrictOllama, search: StrictSearxng) -> None:
+        self.gateway, self.local, self.search = gateway, local, search
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        local = stack.enter_context(StrictOllama())
+        search = stack.enter_context(StrictSearxng())
+        params = {"model": f"ollama_chat/{MODEL}", "api_base": local.url}
+        rows = [{"model_name": MODEL, "litellm_params": params}]
+        gateway = Searching(tmp_path_factory.mktemp("search"), configured(rows))
+        gateway.search_url = search.url
+        gateway.start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, local, search)
+        gateway.stop()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_anthropics_sdk(stand: Stand, stream: bool) -> None:
+    prompt = f"How many people live in Oslo ({stream})?"
+    said = f"See [Oslo]({OSLO})."
+    stand.local.script.on(prompt, Say(calls=(QUERY,), then=Say(text=said)))
+    asked: Any = {
+        "model": MODEL,
+        "max_tokens": 300,
+        "messages": [{"role": "user", "content": prompt}],
+        "tools": [{"type": "web_search_20250305", "name": "web_search"}],
+    }
+    with anthropic.Anthropic(base_url=stand.gateway.url, api_key=stand.gateway.key) as client:
+        if stream:
+            with client.messages.stream(**asked) as reading:
+                message = reading.get_final_message()
+        else:
+            message = client.messages.create(**asked)
+    assert [block.type for block in message.content] == [
+        "server_tool_use",
+        "web_search_tool_result",
+        "text",
+    ]
+    assert message.content[2].text == said
+    assert message.usage.server_tool_use.web_search_requests == 1
+
+
+def test_openais_sdk_continues_a_stored_response(stand: Stand) -> None:
+    stand.local.script.on("Where is Oslo?", Say(calls=(QUERY,), then=Say(text=f"See {OSLO}")))
+    stand.local.script.on("And Bergen?", Say(text="It is there too."))
+    tools: Any = [{"type": "web_search"}]
+    base = f"{stand.gateway.url}/v1"
+    with openai.OpenAI(base_url=base, api_key=stand.gateway.key) as client:
+        first = client.responses.create(model=MODEL, input="Where is Oslo?", tools=tools)
+        second = client.responses.create(
+            model=MODEL, input="And Bergen?", tools=tools, previous_response_id=first.id
+        )
+    assert [item.type for item in first.output] == ["web_search_call", "message"]
+    assert first.output[1].content[0].annotations[0].url == OSLO
+    assert second.output_text == "It is there too."
+
+
+async def test_claude_codes_web_search(stand: Stand, tmp_path: Path) -> None:
+    from tests.e2e.test_claude_code import claude_agent_sdk, options
+
+    prompt = "Find the population of Oslo on the web"
+    outer = Call("WebSearch", {"query": "Oslo population 2026"}, "call_outer")
+    stand.local.script.on(prompt, Say(calls=(outer,), then=Say(text="Found: {results}")))
+    stand.local.script.on(
+        "Oslo population 2026", Say(calls=(QUERY,), then=Say(text=f"717,710 people, see {OSLO}"))
+    )
+    chosen = options(stand, tmp_path, MODEL, allowed_tools=["WebSearch"])  # type: ignore[arg-type]
+    messages = [m async for m in claude_agent_sdk.query(prompt=prompt, options=chosen)]
+    result = messages[-1]
+    assert not result.is_error, result.result
+    assert "717,710 people" in result.result
+    assert OSLO in result.result
+    assert any("Oslo" in seen.query for seen in stand.search.requests)
