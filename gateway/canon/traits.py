@@ -99,6 +99,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
             other tools are not sent.
         document_urls: whether a Chat `file` may be a URL.
         anthropic_version: the version to send when translating.
+        mcp_servers: whether the provider calls MCP servers itself (Anthropic's connector).
         web_search: the server tool that searches the web, as its dialect writes it
             (`web_search_20260318`, `googleSearch`; for Chat the field that requests it,
             or the type of a tool); empty if there is none.
@@ -187,4 +188,5 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     document_urls: bool = False
     anthropic_version: str = "2023-06-01"
     web_search: str = ""
+    mcp_servers: bool = False
     built_in_with_functions: Literal["none", "flag", "plain"] = "plain"

@@ -122,11 +122,11 @@ CLAUDE: tuple[Family, ...] = (
         presets=CLAUDE_SURFACES,
         traits={"web_search": "web_search_20250305"},
     ),
-    # Vertex AI has only the first version.
+    # Vertex AI has only the first version, and does not call MCP servers.
     Family(
         model=r"claude-",
         presets=("vertex-anthropic",),
-        traits={"web_search": "web_search_20250305"},
+        traits={"web_search": "web_search_20250305", "mcp_servers": False},
     ),
     Family(model=r"claude-opus-4-5(?!\d)", traits={"efforts": ("low", "medium", "high")}),
     Family(model=r"claude-opus-4(?!-[5-9](?!\d))", traits={"max_output": 32_000}),

@@ -34,6 +34,7 @@ from gateway.dialects.anthropic_messages.context import (
     Json,
     RenderContext,
 )
+from gateway.dialects.shared import mcp
 from gateway.dialects.shared.fields import (
     flag,
     join_path,
@@ -645,6 +646,9 @@ def _render_native(context: RenderContext, part: Native) -> list[Json]:
         return []
     if part.dialect == NAME:
         return [part.data]
+    call = mcp.read_call(part.data) if context.traits.mcp_servers else None
+    if call is not None and mcp.has_openai_tool(context.request, call.server):
+        return mcp.call_blocks(call, mcp.block_id(call))
     block_type = part.data.get("type", "unknown")
     context.drop(part.path, f"Anthropic Messages does not support {block_type} parts")
     return []

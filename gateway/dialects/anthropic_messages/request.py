@@ -30,6 +30,7 @@ from gateway.dialects.anthropic_messages.tools import (
     render_tools,
 )
 from gateway.dialects.base import RenderedRequest, Verb
+from gateway.dialects.shared import mcp
 from gateway.dialects.shared.claude import MAX_CACHE_BREAKPOINTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
@@ -226,6 +227,8 @@ def _request_headers(context: RenderContext, body: Json) -> dict[str, str]:
     sources = (block.get("source") for message in body["messages"] for block in message["content"])
     if any(isinstance(source, dict) and source.get("type") == "file" for source in sources):
         betas[_FILES_BETA] = None
+    if mcp.SERVERS in body and not any(beta.startswith("mcp-client-") for beta in betas):
+        betas[mcp.BETA] = None
     if betas:
         headers["anthropic-beta"] = ",".join(betas)
     return headers

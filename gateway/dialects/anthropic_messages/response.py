@@ -38,7 +38,7 @@ from gateway.dialects.anthropic_messages.context import (
 )
 from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
 from gateway.dialects.base import RenderedRequest, ResponseContext
-from gateway.dialects.shared import web_search
+from gateway.dialects.shared import mcp, web_search
 from gateway.dialects.shared.fields import string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
@@ -285,10 +285,13 @@ _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
 
 
 def render_search_blocks(data: Json) -> list[Json]:
-    """The call and the result for a search; empty for any other part.
+    """The call and the result for a search or a call of an MCP server; empty for any other part.
 
     A page that was opened has no block: its result would have to contain the page.
     """
+    mcp_call = mcp.read_call(data)
+    if mcp_call is not None:
+        return mcp.call_blocks(mcp_call, mcp.block_id(mcp_call))
     search = read_call(data)
     if search is None or search.page_url:
         return []

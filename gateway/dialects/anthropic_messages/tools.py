@@ -11,7 +11,7 @@ from gateway.canon.errors import invalid
 from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
 from gateway.dialects.anthropic_messages.blocks import parse_cache_control
 from gateway.dialects.anthropic_messages.context import NAME, Json, RenderContext
-from gateway.dialects.shared import web_search
+from gateway.dialects.shared import mcp, web_search
 from gateway.dialects.shared.fields import enum_value, flag, mapping, objects, required_text, text
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 from gateway.dialects.shared.web_search import WebSearch, user_location
@@ -92,6 +92,8 @@ def render_tools(context: RenderContext, body: Json) -> None:
     tools = [item for tool in offered if (item := _render_tool(context, tool)) is not None]
     if tools:
         body["tools"] = tools
+    if servers := _mcp_servers(context, offered):
+        body[mcp.SERVERS] = servers
     choice = _render_tool_choice(context, tools)
     if choice is not None:
         body["tool_choice"] = choice
@@ -125,8 +127,37 @@ def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
 def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
+    if tool.name != web_search.NAME and (tool.native or {}).get("type") == mcp.TOOL:
+        return _render_mcp_toolset(context, tool)
     search = context.find_web_search(tool)
     return _render_web_search(context, tool, search) if search is not None else None
+
+
+def _render_mcp_toolset(context: RenderContext, tool: Tool) -> Json | None:
+    """The toolset for OpenAI's MCP tool; None, reported, if the target cannot call the server."""
+    server = (
+        mcp.parse_openai_tool(tool)
+        if context.traits.mcp_servers
+        else "the target does not call MCP servers"
+    )
+    if isinstance(server, str):
+        context.drop(tool.path, server)
+        return None
+    for field, why in server.losses:
+        context.drop(f"{tool.path}.{field}", why)
+    return mcp.render_anthropic(server)[1]
+
+
+def _mcp_servers(context: RenderContext, tools: list[Tool]) -> list[Json]:
+    """The servers of OpenAI's MCP tools."""
+    if not context.traits.mcp_servers:
+        return []
+    servers = [
+        mcp.parse_openai_tool(tool)
+        for tool in tools
+        if tool.dialect != NAME and (tool.native or {}).get("type") == mcp.TOOL
+    ]
+    return [mcp.render_anthropic(s)[0] for s in servers if not isinstance(s, str)]
 
 
 def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) -> Json:

@@ -34,7 +34,7 @@ from gateway.dialects.openai_responses.context import (
 )
 from gateway.dialects.openai_responses.parts import citation_out, content_in, native_out, parts_out
 from gateway.dialects.openai_responses.tools import tools_in
-from gateway.dialects.shared import web_search
+from gateway.dialects.shared import mcp, web_search
 from gateway.dialects.shared.fields import compact_json, objects, required_text, text, wrong_type
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
@@ -434,7 +434,8 @@ def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int)
     """The items of a turn in order; consecutive texts form one message."""
     items: list[Json] = []
     message_parts: list[Part] = []
-    searches = searches_out(context, turn.parts)
+    server_calls = searches_out(context, turn.parts)
+    server_calls |= mcp.items_for_history(context.request, turn.parts)
     calls = any(isinstance(part, ToolCall) for part in turn.parts)
     for part in turn.parts:
         if isinstance(part, Text | Refusal):
@@ -447,7 +448,8 @@ def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int)
             continue
         items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
         message_parts = []
-        items += searches[id(part)] if id(part) in searches else _item_out(context, part)
+        own_items = server_calls.get(id(part))
+        items += _item_out(context, part) if own_items is None else own_items
     return items + _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")
 
 

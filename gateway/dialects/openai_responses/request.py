@@ -31,6 +31,7 @@ from gateway.dialects.openai_responses.items import (
 from gateway.dialects.openai_responses.reasoning import thinking_in, thinking_out
 from gateway.dialects.openai_responses.stored_responses import load_history
 from gateway.dialects.openai_responses.tools import choice_in, tools_in, tools_out
+from gateway.dialects.shared import mcp
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     compact_json,
@@ -316,6 +317,8 @@ def _extra_out(context: ResponsesRenderContext, body: Json) -> None:
     context.drop_cache_marks(request.cache)
     for dialect, fields in request.extra.items():
         for key, value in fields.items():
+            if key == mcp.SERVERS and any(t.get("type") == mcp.TOOL for t in body.get("tools", ())):
+                continue  # they are in the tools
             if dialect != NAME:
                 context.drop(key, "no equivalent")
             elif key == "include":

@@ -34,6 +34,7 @@ from gateway.dialects.openai_responses.items import (
     with_result,
 )
 from gateway.dialects.openai_responses.parts import citation_out
+from gateway.dialects.shared import mcp
 from gateway.dialects.shared.openai_errors import find_error
 from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
@@ -80,6 +81,8 @@ class _OutputBuilder:
         self._message: Json | None = None
         # Searches without a result yet by id, with their item.
         self._searches: dict[str, tuple[Search, Json]] = {}
+        # Calls of MCP servers without a result yet by id, with their item.
+        self._mcp_calls: dict[str, tuple[mcp.McpCall, Json]] = {}
 
     def add(self, part: Part) -> None:
         """Add one part."""
@@ -168,6 +171,13 @@ class _OutputBuilder:
             item = {"id": self._new_item_id(WEB_SEARCH_CALL), **search_item(search)}
             self._searches[search.id] = search, item
             self._add_item(item)
+        elif (call := mcp.read_call(part.data)) is not None:
+            item = {"id": self._new_item_id("mcp_call"), **mcp.call_item(call)}
+            self._mcp_calls[call.id] = call, item
+            self._add_item(item)
+        elif (result := mcp.read_result(part.data)) is not None and result[0] in self._mcp_calls:
+            call, item = self._mcp_calls.pop(result[0])
+            item |= mcp.call_item(replace(call, output=result[1], failed=result[2]))
         else:
             self._add_search_result(part.data)
 
@@ -203,6 +213,7 @@ _PREFIXES = {
     "function_call": "fc",
     "custom_tool_call": "ctc",
     "web_search_call": "ws",
+    "mcp_call": "mcp",
 }
 
 

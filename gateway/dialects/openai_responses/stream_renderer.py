@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.canon.adaptation import Adaptation, AdaptationReport, approximated
 from gateway.canon.arguments import parse_arguments
@@ -47,6 +48,7 @@ from gateway.dialects.openai_responses.response import (
     unsupported_part_drop,
     usage_out,
 )
+from gateway.dialects.shared import mcp
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
@@ -59,6 +61,7 @@ from gateway.dialects.shared.web_search import Search, read_call, read_result
 # Consecutive texts form one part of one message, where clients expect the response.
 
 _encode = msgspec.json.Encoder().encode
+MCP_CALL = "mcp_call"
 
 
 class OutputEvents:
@@ -343,6 +346,56 @@ class SearchWriter:
         return out + self._events.item_done({"id": self._id, **search_item(self._search)})
 
 
+class McpCallWriter:
+    """A call of an MCP server in a client's stream, ended by its result."""
+
+    def __init__(self, events: OutputEvents, block: Json) -> None:
+        self._events = events
+        self._block = block
+        self._input_fragments: list[str] = []
+        self._id = events.new_id(MCP_CALL)
+        self._call = mcp.read_call(block)
+        self.announced = False
+
+    def add(self, delta: Json) -> None:
+        """Add a fragment of the call's arguments."""
+        fragment: Any = delta.get("partial_json")
+        if isinstance(fragment, str):
+            self._input_fragments.append(fragment)
+
+    def announce(self) -> bytes:
+        """Start the item, with its arguments."""
+        self.announced = True
+        arguments = parse_arguments("".join(self._input_fragments))[0]
+        block = self._block if not self._input_fragments else {**self._block, "input": arguments}
+        call = self._call = mcp.read_call(block)
+        assert call is not None
+        item = mcp.call_item(call)
+        added = {**item, "id": self._id, "arguments": "", "status": "in_progress"}
+        out = self._events.item_added(added)
+        out += self._events.item_event("response.mcp_call.in_progress", self._id)
+        name, text = "response.mcp_call_arguments", item["arguments"]
+        out += self._events.item_event(f"{name}.delta", self._id, delta=text)
+        return out + self._events.item_event(f"{name}.done", self._id, arguments=text)
+
+    def is_answered_by(self, block: Json) -> bool:
+        """Whether a block is the result of this call."""
+        result = mcp.read_result(block)
+        call = self._call
+        return self.announced and result is not None and call is not None and result[0] == call.id
+
+    def close(self, block: Json | None) -> bytes:
+        """End the item, with the block of its result if there is one."""
+        call = self._call
+        assert call is not None
+        result = mcp.read_result(block) if block is not None else None
+        if result is not None:
+            call = replace(call, output=result[1], failed=result[2])
+        state = "failed" if call.failed else "completed"
+        out = self._events.item_event(f"response.mcp_call.{state}", self._id)
+        return out + self._events.item_done({"id": self._id, **mcp.call_item(call)})
+
+
 # --- the stream -----------------------------------------------------------------------------------
 #
 # created in_progress (the events of an item)* completed
@@ -361,7 +414,7 @@ class ResponsesStreamRenderer:
         self._usage: Usage | None = None
         self._message: MessageWriter | None = None
         self._item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
-        self._search: SearchWriter | None = None
+        self._search: SearchWriter | McpCallWriter | None = None
         self._signature: Signature | None = None
         self._refused = False
         self._ended = False
@@ -453,11 +506,14 @@ class ResponsesStreamRenderer:
         if read_call(block.native) is not None:
             self._search = SearchWriter(self._events, block.native)
             return b""
+        if mcp.read_call(block.native) is not None:
+            self._search = McpCallWriter(self._events, block.native)
+            return b""
         self._record_loss(unsupported_part_drop(block.native))
         return b""
 
-    def _after_search(self, search: SearchWriter, block: BlockStart) -> bytes:
-        """End a search with the block that follows it, which may be its result."""
+    def _after_search(self, search: SearchWriter | McpCallWriter, block: BlockStart) -> bytes:
+        """End a search or an MCP call with the block that follows it, which may be its result."""
         self._search, self._item = None, None
         if not search.is_answered_by(block.native):
             return search.close(None) + self._open_block(block)

@@ -15,7 +15,7 @@ from gateway.dialects.openai_responses.context import (
     join_name,
     split_name,
 )
-from gateway.dialects.shared import web_search
+from gateway.dialects.shared import mcp, web_search
 from gateway.dialects.shared.fields import (
     enum_value,
     flag,
@@ -302,6 +302,11 @@ def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json
     search = web_search.parse_web_search(tool)
     if search is not None:
         return _web_search_out(context, tool, search, body)
+    server = mcp.find_anthropic_server(context.request, tool)
+    if server is not None:
+        for field, why in server.losses:
+            context.drop(f"{tool.path}.{field}", why)
+        return mcp.render_openai(server)
     context.drop(tool.path, f"no equivalent for the server tool {tool.name[:60]}")
     return None
 

@@ -55,6 +55,7 @@ ANTHROPIC: Facts = {
     "mid_system": True,
     "count_tokens": "endpoint",
     "web_search": "web_search_20260318",
+    "mcp_servers": True,
 }
 
 # Bedrock's Converse with Claude; what other models lack is in `families`.
