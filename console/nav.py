@@ -43,6 +43,7 @@ NAV: tuple[Group, ...] = (
         (
             Entry("own", _("My keys"), "key-round", "own"),
             Entry("own-requests", _("My requests"), "scroll-text", "own"),
+            Entry("own-traces", _("My traces"), "git-merge", "own"),
         ),
     ),
     Group(

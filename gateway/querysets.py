@@ -484,6 +484,14 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         """Rows newer than `cursor`, for live pages."""
         return self.filter(pk__gt=cursor)
 
+    def of_keys(self, key_ids: Sequence[int] | None) -> Self:
+        """Rows of these keys; None is every key."""
+        return self if key_ids is None else self.filter(key_id__in=key_ids)
+
+    def first_started(self, count: int) -> Self:
+        """The `count` rows that started first."""
+        return self.order_by("started_at")[:count]
+
     def without_shadows(self) -> Self:
         """Rows except for shadow traffic."""
         return self.filter(shadow_of="")

@@ -27,9 +27,9 @@ class ClientTraceQuerySet(models.QuerySet[Row]):
         """Traces that a key sent."""
         return self.filter(key_id=key_id, trace_id__in=list(trace_ids))
 
-    def of_keys(self, key_ids: Iterable[int]) -> Self:
-        """Traces that any of these keys sent."""
-        return self.filter(key_id__in=list(key_ids))
+    def of_keys(self, key_ids: Iterable[int] | None) -> Self:
+        """Traces that any of these keys sent; None is every key."""
+        return self if key_ids is None else self.filter(key_id__in=list(key_ids))
 
     def of_session(self, session: str) -> Self:
         """Traces of one session."""
@@ -52,6 +52,10 @@ class ClientSpanQuerySet(models.QuerySet[Row]):
         """Spans of these traces, without their content, in order of their start."""
         rows = self.filter(trace_id__in=list(trace_ids)[:IDS_PER_QUERY])
         return rows.defer("content").order_by("started_at", "pk")
+
+    def of_keys(self, key_ids: Iterable[int] | None) -> Self:
+        """Spans that any of these keys sent; None is every key."""
+        return self if key_ids is None else self.filter(key_id__in=list(key_ids))
 
     def counts(self, trace_ids: Iterable[str]) -> dict[tuple[str, int], tuple[int, int]]:
         """(trace id, key id) -> (number of spans, number of failed ones)."""

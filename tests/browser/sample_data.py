@@ -366,7 +366,7 @@ def trace() -> dict[str, Any]:
     from gateway import store
     from gateway.client_spans import agents_sdk
     from gateway.client_spans.span import SpanBatch
-    from gateway.models import ClientSpan
+    from gateway.models import ApiKey, ClientSpan
 
     start = time.time() - 1810
 
@@ -405,7 +405,21 @@ def trace() -> dict[str, Any]:
     batch = SpanBatch(traces=list(parsed.traces.values()), spans=parsed.spans, packed=packed)
     store.write_spans(batch)
     tool = ClientSpan.objects.get(trace_id="trace_sample", span_id="span_3")
-    return {"trace": "trace_sample", "trace_span": tool.pk}
+    own = agents_sdk.parse_items(
+        {"data": [{**items[3], "id": "span_own", "trace_id": "trace_own", "parent_id": None}]}
+    )
+    key = ApiKey.objects.get(name="laptop")
+    store.write_spans(
+        SpanBatch(
+            traces=list(own.traces.values()),
+            spans=own.spans,
+            packed=[b'{"input": "mine"}'],
+            key_id=key.pk,
+            key_prefix=key.prefix,
+        )
+    )
+    span_pk = ClientSpan.objects.get(trace_id="trace_own").pk
+    return {"trace": "trace_sample", "trace_span": tool.pk, "own_span": span_pk}
 
 
 def oddities() -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +16,9 @@ from django.utils import timezone
 from console import accounts
 from console.pages.own.limits import limits_of_user, unassigned_usd
 from gateway import store
-from gateway.models import ApiKey, Change, RequestLog, Team, UsageHour
+from gateway.client_spans.span import ClientSpan as ClientSpanValue
+from gateway.client_spans.span import ClientTrace, SpanBatch
+from gateway.models import ApiKey, Change, ClientSpan, RequestLog, Team, UsageHour
 from tests.store.factories import model, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
@@ -174,3 +177,32 @@ def test_an_admin_sets_the_limits(client: Client, mia: User) -> None:
     assert account.role == "member"
     assert client.post(page, {**values, "max_keys": "101"}).status_code == 422
     assert "max_keys" in str(Change.objects.filter(kind="user").latest("pk").__dict__)
+
+
+def test_members_see_the_traces_of_their_own_keys_alone(member: Client, mia: User) -> None:
+    key, _plain = store.create_key("mine", owner=mia)
+    other, _plain = store.create_key("other")
+    for number, owner in enumerate((key, other)):
+        span = ClientSpanValue(
+            trace_id="shared", span_id=f"s{number}", started_at=time.time(), name=f"of {owner.name}"
+        )
+        store.write_spans(
+            SpanBatch(
+                traces=[ClientTrace(trace_id="shared", name=f"flow of {owner.name}")],
+                spans=[span],
+                packed=[b'{"input": "content of %d"}' % number],
+                key_id=owner.pk,
+                key_prefix=owner.prefix,
+            )
+        )
+    page = member.get(reverse("own-traces")).content.decode()
+    assert "flow of mine" in page
+    assert "flow of other" not in page
+    page = member.get(reverse("own-trace", args=["shared"])).content.decode()
+    assert "of mine" in page
+    assert "of other" not in page
+    mine, foreign = ClientSpan.objects.get(key_id=key.pk), ClientSpan.objects.get(key_id=other.pk)
+    page = member.get(reverse("own-trace-span", args=[mine.pk])).content.decode()
+    assert "content of 0" in page
+    assert member.get(reverse("own-trace-span", args=[foreign.pk])).status_code == 404
+    assert member.get(reverse("trace", args=["shared"])).status_code == 403

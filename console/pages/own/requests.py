@@ -17,8 +17,9 @@ from console.pages.requests.log_search import PAGE as PAGE_ROWS
 from console.pages.requests.log_search import Page, find_request, page
 from console.pages.requests.query import Search
 from console.pages.requests.scores import scores_context
+from console.pages.traces.matching import traces_of_requests
 from gateway import store
-from gateway.models import ApiKey
+from gateway.models import ApiKey, ClientTrace, RequestLog
 
 PAGE = "own-requests"
 
@@ -27,6 +28,13 @@ def own_requests(user: Any, cursor: int | None, size: int = PAGE_ROWS) -> Page:
     """A page of the requests of a person's keys, revoked ones included, newest first."""
     keys = tuple(ApiKey.objects.owned_by(user).values_list("pk", flat=True))
     return page(Search(key_ids=keys), cursor, size) if keys else Page([])
+
+
+def own_traces_of(user: Any, row: RequestLog) -> list[str]:
+    """Ids of the traces of a person's keys that contain a request."""
+    keys = tuple(ApiKey.objects.owned_by(user).values_list("pk", flat=True))
+    rows = ClientTrace.objects.of(traces_of_requests([row])).of_keys(keys)
+    return sorted(rows.values_list("trace_id", flat=True))
 
 
 @require_safe
@@ -61,6 +69,7 @@ def own_request(request: HttpRequest, request_id: str) -> HttpResponse:
         "row": row,
         "line": lines([row])[0],
         "attempts": labels.attempt_bars(row),
+        "traces": own_traces_of(request.user, row),
         "not_stored": ""
         if bodies is not None
         else damaged or labels.missing_bodies_reason(row, allowed=True),

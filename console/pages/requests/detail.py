@@ -33,6 +33,7 @@ from console.pages.requests.listing import list_context, search_of, state_with
 from console.pages.requests.log_lines import lines
 from console.pages.requests.replays import original_of, replay_targets, replays_of
 from console.pages.requests.scores import scores_context
+from console.pages.traces.links import ALL
 from console.pages.traces.matching import traces_of_requests
 from console.pages.traces.waterfall import session_waterfall
 from console.tracing.notes import adaptation_advice, adaptation_sentence
@@ -299,6 +300,7 @@ def _session(request: HttpRequest, row: RequestLog, bodies: Bodies | None) -> di
         "session": session,
         "waterfall": session_waterfall(row.session, rows, traces_of_requests(rows)),
         "selected_pk": row.pk,
+        "links": ALL,
     }
     if not may_read_bodies(request.user):
         return context

@@ -50,18 +50,19 @@ def traces_of_requests(rows: Sequence[RequestLog]) -> set[str]:
 
 
 def requests_of(
-    spans: Sequence[ClientSpan], trace_ids: Iterable[str], sessions: Iterable[str]
+    spans: Sequence[ClientSpan], trace_ids: Iterable[str], *, key_ids: Sequence[int] | None = None
 ) -> list[RequestLog]:
-    """The requests of these spans, traces and sessions, oldest first; at most MAX_REQUESTS."""
+    """The requests of these spans and traces, oldest first; at most MAX_REQUESTS.
+
+    With `key_ids`, only requests of these keys.
+    """
     rows: dict[int, RequestLog] = {}
-    log = RequestLog.objects.without_shadows()
+    log = RequestLog.objects.without_shadows().of_keys(key_ids)
     hexes = [match[1] for name in trace_ids if (match := _HEX_TRACE.fullmatch(name))]
-    names = [name for name in sessions if name]
     responses = [span.response_id for span in spans if span.response_id]
     own = [request_id for response in responses for request_id in request_ids(response)]
     for column, values in (
         ("trace_id", hexes),
-        ("session", names),
         ("request_id", own),
         ("response_id", responses),
     ):
@@ -72,7 +73,7 @@ def requests_of(
     if timed:
         since = min(span.started_at for span in timed) - CLOCK_SKEW
         until = max(span.ended_at or span.started_at for span in timed) + CLOCK_SKEW
-        nearby = log.started_between(since, until).newest(MAX_CANDIDATES)
+        nearby = log.started_between(since, until).first_started(MAX_CANDIDATES)
         unmatched = [row for row in nearby if row.pk not in rows]
         rows |= {row.pk: row for row in unmatched if row.upstream_id in set(responses)}
         matched = match_requests(spans, [*rows.values(), *unmatched])

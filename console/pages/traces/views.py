@@ -11,25 +11,48 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from console.access import may_read_bodies, viewer
+from console.pages.traces.links import ALL, Links
 from console.pages.traces.waterfall import trace_waterfall
 from gateway import store
 from gateway.models import ClientSpan, ClientTrace
 
 PAGE_ROWS = 50
+# Row ids of keys whose traces are shown; None is all.
+KeyIds = tuple[int, ...] | None
 
 
 @viewer
 @require_safe
 def traces(request: HttpRequest) -> HttpResponse:
     """The list, newest first; `before` is the cursor of a further page."""
+    return render_list(request, ALL, None)
+
+
+@viewer
+@require_safe
+def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
+    """One trace: its spans and the gateway's requests as a waterfall."""
+    return render_trace(request, ALL, trace_id, None)
+
+
+@viewer
+@require_safe
+def span(request: HttpRequest, pk: int) -> HttpResponse:
+    """One span: its attributes, and its content for users who may read bodies."""
+    return render_span(request, ALL, pk, None)
+
+
+def render_list(request: HttpRequest, links: Links, key_ids: KeyIds) -> HttpResponse:
+    """A page of the traces of these keys."""
     before = request.GET.get("before", "")
     cursor = int(before) if before.isascii() and before.isdigit() and len(before) < 19 else None
-    rows = list(ClientTrace.objects.newest(PAGE_ROWS + 1, cursor))
+    rows = list(ClientTrace.objects.of_keys(key_ids).newest(PAGE_ROWS + 1, cursor))
     page = rows[:PAGE_ROWS]
     counts = ClientSpan.objects.counts([row.trace_id for row in page])
     lines = [{"row": row, "counts": counts.get((row.trace_id, row.key_id), (0, 0))} for row in page]
     context = {
-        "page": "traces",
+        "page": links.page,
+        "links": links,
         "lines": lines,
         "next": page[-1].pk if len(rows) > PAGE_ROWS else None,
         "continues": cursor is not None,
@@ -38,31 +61,31 @@ def traces(request: HttpRequest) -> HttpResponse:
     return render(request, "console/traces/list.html", context)
 
 
-@viewer
-@require_safe
-def trace(request: HttpRequest, trace_id: str) -> HttpResponse:
-    """One trace: its spans and the gateway's requests as a waterfall."""
-    rows = list(ClientTrace.objects.of([trace_id]).newest(10))
+def render_trace(
+    request: HttpRequest, links: Links, trace_id: str, key_ids: KeyIds
+) -> HttpResponse:
+    """One trace, with the spans and requests of these keys."""
+    rows = list(ClientTrace.objects.of([trace_id]).of_keys(key_ids).newest(10))
     if not rows:
         raise Http404(_("This trace is not stored."))
     context = {
-        "page": "traces",
+        "page": links.page,
+        "links": links,
         "row": rows[0],
         "keys": [row.key_prefix for row in rows if row.key_prefix],
         "session": next((row.session for row in rows if row.session), ""),
-        "waterfall": trace_waterfall([trace_id]),
+        "waterfall": trace_waterfall([trace_id], key_ids=key_ids),
     }
     return render(request, "console/traces/trace.html", context)
 
 
-@viewer
-@require_safe
-def span(request: HttpRequest, pk: int) -> HttpResponse:
-    """One span: its attributes, and its content for users who may read bodies."""
-    row = get_object_or_404(ClientSpan, pk=pk)
-    allowed = may_read_bodies(request.user)
+def render_span(request: HttpRequest, links: Links, pk: int, key_ids: KeyIds) -> HttpResponse:
+    """One span of these keys. Content of own keys is readable without a further permission."""
+    row = get_object_or_404(ClientSpan.objects.of_keys(key_ids), pk=pk)
+    allowed = key_ids is not None or may_read_bodies(request.user)
     context = {
-        "page": "traces",
+        "page": links.page,
+        "links": links,
         "row": row,
         "attributes": [(name, display_value(value)) for name, value in row.attributes.items()],
         "content": content_texts(row) if allowed else [],

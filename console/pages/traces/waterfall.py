@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -98,14 +98,15 @@ class Waterfall(msgspec.Struct, kw_only=True):
     has_pauses: bool = False
 
 
-def trace_waterfall(trace_ids: Iterable[str], sessions: Iterable[str] = ()) -> Waterfall:
-    """The spans of these traces, with the requests of the traces and sessions."""
+def trace_waterfall(trace_ids: Iterable[str], *, key_ids: Sequence[int] | None = None) -> Waterfall:
+    """The spans of these traces and their requests; with `key_ids`, those of these keys."""
     trace_ids = list(trace_ids)
-    spans = list(ClientSpan.objects.of(trace_ids)[: MAX_SPANS + 1]) if trace_ids else []
+    rows = ClientSpan.objects.of_keys(key_ids).of(trace_ids)
+    spans = list(rows[: MAX_SPANS + 1]) if trace_ids else []
     is_cut = len(spans) > MAX_SPANS
     spans = spans[:MAX_SPANS]
-    rows = requests_of(spans, trace_ids, sessions)
-    waterfall = build_waterfall(spans, rows)
+    requests = requests_of(spans, trace_ids, key_ids=key_ids)
+    waterfall = build_waterfall(spans, requests)
     waterfall.is_cut = is_cut
     return waterfall
 
@@ -115,7 +116,7 @@ def session_waterfall(session: str, rows: list[RequestLog], trace_ids: set[str])
     own = ClientTrace.objects.of_session(session).newest(100).values_list("trace_id", flat=True)
     names = sorted({*own, *trace_ids})
     spans = list(ClientSpan.objects.of(names)[: MAX_SPANS + 1]) if names else []
-    found = {row.pk: row for row in (*rows, *requests_of(spans[:MAX_SPANS], names, ()))}
+    found = {row.pk: row for row in (*rows, *requests_of(spans[:MAX_SPANS], names))}
     waterfall = build_waterfall(spans[:MAX_SPANS], list(found.values()))
     waterfall.is_cut = len(spans) > MAX_SPANS
     return waterfall
