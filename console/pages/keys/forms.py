@@ -9,6 +9,7 @@ from django import forms
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from console.folded_fields import FoldedFields
 from console.limit_fields import (
     BudgetFields,
     LimitFields,
@@ -43,10 +44,6 @@ _EXPIRY_CHOICES = (
     ("90", _("In 90 days")),
     ("date", _("On a date")),
 )
-# Fields that are always shown; the others are folded.
-_FIRST_FIELDS = frozenset({"name", "expires_in", "expires_at", "budget_month_usd"})
-# Values of folded fields that are the defaults.
-_DEFAULTS: tuple[Any, ...] = (None, "", "all", [])
 _DATETIME_FORMAT = "%Y-%m-%dT%H:%M"
 MAX_PATTERNS = 200
 # Fields of each end user -> the limit, and the budget.
@@ -54,8 +51,10 @@ _END_USER_LIMITS = {"each_rpm": "requests_per_minute", "each_tpm": "tokens_per_m
 _END_USER_BUDGETS = {"each_day_usd": "day_usd", "each_month_usd": "month_usd"}
 
 
-class KeyForm(BudgetFields, LimitFields):
+class KeyForm(FoldedFields, BudgetFields, LimitFields):
     """Settings of a key. `chosen` and `patterns` together form the row's `routes`."""
+
+    FIRST_FIELDS = frozenset({"name", "expires_in", "expires_at", "budget_month_usd"})
 
     scope = forms.ChoiceField(
         label=_("Route access"),
@@ -206,16 +205,6 @@ class KeyForm(BudgetFields, LimitFields):
     def _allowed_routes(self) -> list[str]:
         cleaned_data = self.cleaned_data
         return [*cleaned_data.get("chosen", ()), *cleaned_data.get("patterns", ())]
-
-    @property
-    def opens_advanced(self) -> bool:
-        """Whether a folded field has an error or a value."""
-        folded = [name for name in self.fields if name not in _FIRST_FIELDS]
-        return any(
-            name in self.errors
-            or self.get_initial_for_field(self.fields[name], name) not in _DEFAULTS
-            for name in folded
-        )
 
     @property
     def row_values(self) -> dict[str, Any]:

@@ -127,6 +127,11 @@ class ProviderForm(NetworkForm):
             )
         self.initial = {**self.initial, **self._initial_values()}
 
+    @property
+    def shows_dialect(self) -> bool:
+        """Whether the API format is one of the first fields, as the preset does not imply it."""
+        return self.preset.name == "custom"
+
     def _set_choices(self) -> None:
         """Choices and placeholders that depend on the preset."""
         preset = self.preset

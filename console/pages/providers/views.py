@@ -18,7 +18,6 @@ from console.access import admin, is_admin, viewer
 from console.dialects import title
 from console.pages.keys.spend import provider_gauges
 from console.pages.providers.forms import ProviderForm, preset_of, variable_is_set
-from console.pages.providers.network_form import NETWORK_FIELDS
 from console.pages.providers.state import credential, healths, rows_of
 from gateway.api.runtime import runtime_of
 from gateway.models import Provider, Route, Source
@@ -27,8 +26,8 @@ from gateway.providers.profile import Preset
 from gateway.store.network_values import network_value, network_warnings
 
 PAGE = "providers"
-# Fields that are folded away unless one of them is invalid.
-ADVANCED_FIELDS = ("auth", "passthrough", "headers", "query", *NETWORK_FIELDS)
+# Fields that are always shown; the others are folded unless one of them is invalid.
+FIRST_FIELDS = frozenset({"name", "base_url", "mode", "key", "credential_env"})
 # Presets for any server, shown apart from the grid.
 CUSTOM = ("custom", "custom-anthropic")
 
@@ -124,7 +123,11 @@ def form_page(
         "gauges": provider_gauges([row], timezone.now())[row.pk] if row else (),
         "credential": credential(row, admin=True) if row else None,
         "variable": _variable(form["credential_env"].value() or ""),
-        "advanced_errors": any(form[name].errors for name in ADVANCED_FIELDS),
+        "advanced_errors": any(
+            name not in FIRST_FIELDS and not (name == "dialect" and form.shows_dialect)
+            for name in form.errors
+            if name in form.fields
+        ),
         "network_warnings": _network_warnings(row) if row else (),
     }
     return render(request, "console/providers/edit.html", context, status=status)

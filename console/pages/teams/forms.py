@@ -9,14 +9,17 @@ from django import forms
 from django.db import transaction
 from django.utils.translation import gettext_lazy as _
 
+from console.folded_fields import FoldedFields
 from console.limit_fields import BudgetFields, LimitFields, limit_field, trim_decimals
 from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.options import Options
 
 
-class TeamForm(BudgetFields, LimitFields):
+class TeamForm(FoldedFields, BudgetFields, LimitFields):
     """A team and its keys."""
+
+    FIRST_FIELDS = frozenset({"name", "members", "budget_month_usd"})
 
     members = forms.ModelMultipleChoiceField(
         label=_("Keys"),

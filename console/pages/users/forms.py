@@ -9,6 +9,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.utils.translation import gettext_lazy as _
 
+from console.folded_fields import FoldedFields
 from console.limit_fields import trim_decimals
 from console.pages.own.limits import limits_of
 from console.pages.session.forms import NEW_PASSWORD, check_password
@@ -22,8 +23,10 @@ ROLES = (
 )
 
 
-class RoleForm(forms.Form):
+class RoleForm(FoldedFields, forms.Form):
     """The role of a user."""
+
+    FIRST_FIELDS = frozenset({"username", "password", "role"})
 
     role = forms.ChoiceField(
         label=_("Role"), choices=ROLES, initial="viewer", widget=forms.RadioSelect
@@ -78,8 +81,10 @@ class NewUserForm(RoleForm):
         return cleaned_data
 
 
-class OwnLimitsForm(forms.ModelForm):  # type: ignore[type-arg]
+class OwnLimitsForm(FoldedFields, forms.ModelForm):  # type: ignore[type-arg]
     """The limits of the keys that a user creates for themselves."""
+
+    FIRST_FIELDS = frozenset({"max_keys", "month_usd", "key_days"})
 
     routes = forms.CharField(
         label=_("Routes"),

@@ -1,0 +1,98 @@
+"""Forms of teams, providers and users: few fields first, and an error opens the fold."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from console import accounts
+from gateway.models import Team
+from tests.store.factories import provider
+
+pytestmark = pytest.mark.django_db
+# Matches the start of the fold, open or not.
+_FOLD = re.compile(r'<details class="(?:advanced|card more)"( open)?>')
+
+
+@pytest.fixture
+def ada() -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("ada"))
+    return client
+
+
+def folds(response: Any) -> list[bool]:
+    """Whether each fold of a page is open."""
+    return [bool(found) for found in _FOLD.findall(response.content.decode())]
+
+
+def before_fold(response: Any) -> str:
+    return _FOLD.split(response.content.decode())[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "folded"),
+    [
+        ("/console/teams/add", {"name", "budget_month_usd"}, {"parent", "limit_rpm", "margin"}),
+        ("/console/users/add", {"username", "password", "role"}, {"bodies"}),
+        ("/console/providers/add/openai", {"name", "base_url", "key"}, {"dialect", "total_s"}),
+        ("/console/providers/add/custom", {"name", "base_url", "dialect"}, {"auth", "proxy"}),
+    ],
+)
+def test_a_new_form_shows_few_fields(
+    ada: Client, path: str, first: set[str], folded: set[str]
+) -> None:
+    response = ada.get(path)
+    assert folds(response) == [False]
+    names = set(re.findall(r'name="(\w+)"', before_fold(response)))
+    assert first <= names
+    assert not folded & names
+    assert folded <= set(re.findall(r'name="(\w+)"', response.content.decode()))
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("/console/teams/add", {"name": "crew", "limit_rpm": "-1"}),
+        ("/console/providers/add/openai", {"name": "o", "mode": "none", "total_s": "soon"}),
+        (
+            "/console/providers/add/openai",
+            {"name": "o", "mode": "none", "drop_params": "on", "headers": "x"},
+        ),
+    ],
+)
+def test_an_error_in_a_folded_field_opens_it(
+    ada: Client, path: str, values: dict[str, str]
+) -> None:
+    response = ada.post(path, values)
+    assert response.status_code == 422
+    assert folds(response) == [True]
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("/console/teams/add", {"name": "", "budget_month_usd": "5"}),
+        ("/console/providers/add/openai", {"name": "", "mode": "none"}),
+        ("/console/users/add", {"username": "", "password": "x", "role": "viewer"}),
+    ],
+)
+def test_an_error_in_a_first_field_leaves_it(
+    ada: Client, path: str, values: dict[str, str]
+) -> None:
+    response = ada.post(path, values)
+    assert response.status_code == 422
+    assert folds(response) == [False]
+
+
+def test_a_value_in_a_folded_field_opens_it(ada: Client) -> None:
+    plain, limited = Team.objects.create(name="a"), Team.objects.create(name="b", limit_rpm=60)
+    assert folds(ada.get(f"/console/teams/{plain.pk}")) == [False]
+    assert folds(ada.get(f"/console/teams/{limited.pk}")) == [True]
+    reader = accounts.make("vera", "correct horse", role="viewer", bodies=True)
+    assert folds(ada.get(f"/console/users/{reader.pk}"))[0] is True
+    assert folds(ada.get(f"/console/providers/{provider().pk}")) == [False]
