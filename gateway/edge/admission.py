@@ -210,7 +210,9 @@ def authenticate(
             return None
         raise _auth_error(_MISSING_KEY)
     digest = key_digest(token, runtime.config.pepper)
-    key = find_key(snapshot, token, digest, runtime.config.pepper)
+    key = snapshot.keys.get(digest)
+    if key is None or not hmac.compare_digest(key.digest, digest):
+        key = find_key(snapshot, token, digest, runtime.config.pepper)
     if key is not None:
         if key.expires_at is not None and key.expires_at <= time.time():
             raise _auth_error("this API key has expired")
