@@ -94,7 +94,7 @@ def model_group_info(request: HttpRequest, model_group: str = "") -> HttpRespons
 
 def _models(caller: Caller, model_name: str) -> HttpResponse:
     rows = [
-        _entry(name, target, admin=caller.admin)
+        entry_of(name, target, admin=caller.admin)
         for name, route in _routes(caller)
         for target in route.targets
     ]
@@ -131,7 +131,8 @@ def prefix_of(model: Model) -> str:
     return preset.litellm[0] if preset is not None and preset.litellm else model.provider.name
 
 
-def _entry(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
+def entry_of(name: str, target: Target, *, admin: bool) -> dict[str, Any]:
+    """Return a target of a name as in `/model/info`."""
     model = target.model
     prefix = prefix_of(model)
     params: dict[str, Any] = {"model": f"{prefix}/{model.name}", "custom_llm_provider": prefix}

@@ -14,6 +14,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from gateway.api.auth import Admin
+from gateway.compat.litellm.api import deployments as litellm_deployments
 from gateway.compat.litellm.api import keys as litellm_keys
 from gateway.compat.litellm.api import models as litellm_models
 from gateway.compat.litellm.api import requests as litellm_requests
@@ -32,6 +33,7 @@ litellm_api = NinjaAPI(
 )
 for module in (
     litellm_models,
+    litellm_deployments,
     litellm_keys,
     litellm_teams,
     litellm_users,

@@ -38,6 +38,7 @@ from gateway.models import (
 )
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing.route_spec import RouteSpec
+from gateway.store.documents import Owned, owned
 from gateway.store.field_values import ROUTE_OPTIONS
 
 Row = TypeVar("Row", bound=RegistryRow)
@@ -75,6 +76,15 @@ def apply(config: Config, *, source: str = Source.FILE) -> list[str]:
         return _Writer(config, source).write()
 
 
+def add_deployments(config: Config) -> list[Target]:
+    """Add the deployments as targets, to existing routes too; return the targets.
+
+    Raises Owned if a route belongs to a file.
+    """
+    with transaction.atomic():
+        return _Writer(config, Source.DATABASE).add()
+
+
 class _Writer:
     """One application of a file; the rows written so far, by the file's own keys."""
 
@@ -106,6 +116,25 @@ class _Writer:
         for table in _DEPENDENTS if self._owns else ():
             self._remove(table)
         return self._notes
+
+    def add(self) -> list[Target]:
+        for name, provider in self._config.providers.items():
+            self._providers[provider.identity] = self._provider(name, provider)
+        for key, model in self._config.models.items():
+            self._models[key] = self._model(model)
+        for given in self._config.routes.values():
+            row = Route.objects.filter(name=given.name).first()
+            if row is None:
+                self._route(given)
+                continue
+            if owner_ref := owned(row):
+                raise Owned("", f"{row} is owned by {owner_ref}; change it there")
+            for target in given.targets:
+                self._target(row, target, None)
+        for alias in self._config.aliases.values():
+            if alias.route in self._routes:
+                self._alias(alias)
+        return list(Target.objects.filter(pk__in=self._written_pks[Target]).order_by("pk"))
 
     # --- one row -------------------------------------------------------------------
 

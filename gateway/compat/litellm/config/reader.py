@@ -173,6 +173,20 @@ def resolve_variables(node: Node, environ: Mapping[str, str]) -> Node:
     return msgspec.structs.replace(node, value=below)
 
 
+def to_node(value: Any, file: str, path: str = "") -> Node:
+    """Return plain data as a node; `file` names where it is from, and there are no lines."""
+    if isinstance(value, dict):
+        below: Any = {
+            str(name): to_node(item, file, f"{path}.{name}" if path else str(name))
+            for name, item in value.items()
+        }
+    elif isinstance(value, list):
+        below = tuple(to_node(item, file, f"{path}[{place}]") for place, item in enumerate(value))
+    else:
+        below = value
+    return Node(value=below, file=file, line=0, path=path, raw=str(value))
+
+
 def read_file(path: Path) -> File:
     """Read a file's root mapping. Raises Mistake."""
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.compat.import_report import ImportReport
 from gateway.compat.litellm.config.additions import add_new_rows
 from gateway.compat.litellm.config.parse import read_files
-from gateway.compat.litellm.config.reader import File, Mistake, Node
+from gateway.compat.litellm.config.reader import File, Mistake, Node, to_node
 from gateway.compat.litellm.config.rows import Config
 from gateway.compat.litellm.config.upload import open_environment, resolve_own_variables
 from gateway.compat.litellm.database.sealed_values import SaltKey, SealedError, is_sealed
@@ -61,11 +61,11 @@ def _sections(tables: Tables, salt_key: SaltKey | None, report: ImportReport) ->
     for row in tables.of("Config"):
         name, value = row["param_name"], _object(row.get("param_value"))
         if name in _SETTINGS and value:
-            sections[name] = _node(value, name)
+            sections[name] = to_node(value, name)
         elif name == "environment_variables" and value:
             variables = _decrypted(value, salt_key, "environment_variables", "settings", report)
             if variables is not None:
-                sections[name] = _node(variables, name)
+                sections[name] = to_node(variables, name)
         elif value:
             report.note(f"setting {name}", "is not read from the database")
     return sections
@@ -85,7 +85,7 @@ def _models(tables: Tables, salt_key: SaltKey | None, report: ImportReport) -> l
             if params is not None:
                 entry = {"model_name": row["model_name"], "litellm_params": params}
                 facts = {n: v for n, v in info.items() if n not in _IDENTITY and v is not None}
-                entries.append(_node({**entry, "model_info": facts}, subject))
+                entries.append(to_node({**entry, "model_info": facts}, subject))
     return entries
 
 
@@ -108,7 +108,7 @@ def _credentials(tables: Tables, salt_key: SaltKey | None, report: ImportReport)
         )
         if values is not None:
             entry = {"credential_name": name, "credential_values": values}
-            entries.append(_node(entry, f"credential {name}"))
+            entries.append(to_node(entry, f"credential {name}"))
     return entries
 
 
@@ -137,17 +137,3 @@ def _object(value: Any) -> Row:
         except ValueError:
             return {}
     return value if isinstance(value, dict) else {}
-
-
-def _node(value: Any, file: str, path: str = "") -> Node:
-    """Plain data as a node of the configuration reader; `file` names the row."""
-    if isinstance(value, dict):
-        below: Any = {
-            str(name): _node(item, file, f"{path}.{name}" if path else str(name))
-            for name, item in value.items()
-        }
-    elif isinstance(value, list):
-        below = tuple(_node(item, file, f"{path}[{place}]") for place, item in enumerate(value))
-    else:
-        below = value
-    return Node(value=below, file=file, line=0, path=path, raw=str(value))

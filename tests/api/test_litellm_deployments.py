@@ -1,0 +1,108 @@
+"""LiteLLM's endpoints that add and delete models, with requests as its documentation shows them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from gateway import store
+from gateway.models import Alias, Provider, Route, Source, Target
+from tests.each import each
+
+SECRET = "sk-provider-secret-0123456789"
+AZURE = {
+    "model_name": "my-model",
+    "litellm_params": {
+        "model": "openai/gpt-4o",
+        "api_key": SECRET,
+        "api_base": "https://proxy.example.com/v1",
+        "weight": 2,
+    },
+    "model_info": {"id": "anything", "description": "mine"},
+}
+
+
+def post(api: Client, path: str, body: Any, status: int = 200) -> Any:
+    answer = api.post(path, json.dumps(body), content_type="application/json")
+    assert answer.status_code == status, answer.content
+    assert SECRET.encode() not in answer.content
+    return answer.json()
+
+
+def test_a_model_is_added_and_deleted(api: Client) -> None:
+    added = post(api, "/model/new", AZURE)
+    assert (added["model_name"], added["litellm_params"]["model"]) == ("my-model", "openai/gpt-4o")
+    route = store.load_snapshot().route("my-model")
+    assert route is not None
+    (target,) = route.targets
+    assert target.model.provider.base_url == "https://proxy.example.com/v1"
+    assert store.credential_of(Provider.objects.get()) == SECRET
+    listed = api.get("/model/info", {"litellm_model_id": added["model_id"]}).json()["data"]
+    assert [row["model_name"] for row in listed] == ["my-model"]
+    # Another deployment of the same name is a further target.
+    params = {**AZURE["litellm_params"], "model": "openai/gpt-4.1"}  # type: ignore[dict-item]
+    second = post(api, "/model/new", {**AZURE, "litellm_params": params})
+    models = [t.model.name for t in Route.objects.get().targets.order_by("pk")]
+    assert models == ["gpt-4o", "gpt-4.1"]
+    assert Provider.objects.count() == 1
+    for number, row in enumerate((second, added)):
+        message = post(api, "/model/delete", {"id": row["model_id"]})["message"]
+        assert message == f"Model: {row['model_id']} deleted successfully"
+        assert Route.objects.count() == 1 - number
+    post(api, "/model/delete", {"id": added["model_id"]}, 400)
+
+
+def test_a_wildcard_has_its_alias(api: Client) -> None:
+    params = {"model": "anthropic/*", "api_key": SECRET}
+    added = post(api, "/model/new", {"model_name": "claude/*", "litellm_params": params})
+    route = store.load_snapshot().route("claude/claude-sonnet-4-5")
+    assert route is not None
+    assert route.targets[0].model.name == "claude-sonnet-4-5"
+    post(api, "/model/delete", {"id": added["model_id"]})
+    assert (Route.objects.count(), Alias.objects.count()) == (0, 0)
+
+
+@each(
+    ("body", "text"),
+    [
+        ({}, "needs a model_name"),
+        ({"model_name": "a"}, "needs litellm_params"),
+        ({"model_name": "a", "litellm_params": "x"}, "must be a mapping"),
+        ({"model_name": "a", "litellm_params": {}}, "needs a model"),
+        ({"model_name": "a", "litellm_params": {"model": "nowhere/x"}}, "left out"),
+        ({"model_name": "", "litellm_params": {"model": "openai/x"}}, "must not be empty"),
+        ({"model_name": "a", "litellm_params": {"model": "openai/x"}, "speed": 1}, "speed"),
+    ],
+)
+def test_what_cannot_be_served_is_refused(api: Client, body: Any, text: str) -> None:
+    assert text in post(api, "/model/new", body, 400)["error"]["message"]
+    assert (Target.objects.count(), Provider.objects.count()) == (0, 0)
+
+
+def test_what_has_no_effect_is_noted(api: Client) -> None:
+    params = {"model": "openai/gpt-4o", "api_key": SECRET, "merge_reasoning_content_in_choices": 1}
+    notes = post(api, "/model/new", {"model_name": "a", "litellm_params": params})["notes"]
+    assert any(note.startswith("litellm_params.merge_reasoning") for note in notes)
+
+
+def test_routes_of_a_file_are_not_changed(api: Client) -> None:
+    Route.objects.create(name="my-model", source=Source.FILE, source_ref="litellm.yaml:3")
+    error = post(api, "/model/new", AZURE, 409)["error"]
+    assert "litellm.yaml:3" in error["message"]
+    assert Provider.objects.count() == 0
+
+
+@each("body", [{}, {"id": 5}, {"id": "9" * 30}, {"id": "x"}, {"id": "\0"}, {"id": "1", "a": 1}])
+def test_unknown_ids_are_refused(api: Client, body: Any) -> None:
+    post(api, "/model/delete", body, 400)
+
+
+@pytest.mark.parametrize("path", ["/model/new", "/model/delete"])
+def test_only_admins_change_models(db: None, path: str) -> None:
+    _, secret = store.create_key("client")
+    for headers in ({}, {"authorization": f"Bearer {secret}"}):
+        answer = Client(headers=headers).post(path, "{}", content_type="application/json")
+        assert answer.status_code == 401
