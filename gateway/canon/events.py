@@ -75,9 +75,13 @@ class BlockEnd(msgspec.Struct, frozen=True):
 
 
 class UsageUpdate(msgspec.Struct, frozen=True):
-    """The tokens so far; a later one replaces an earlier one field by field."""
+    """The tokens so far; a later one replaces an earlier one field by field.
+
+    `service_tier` is set if the provider reports it with the tokens, and not at the start.
+    """
 
     usage: Usage
+    service_tier: str | None = None
 
 
 class End(msgspec.Struct, frozen=True):

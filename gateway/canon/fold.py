@@ -53,6 +53,7 @@ class ResponseBuilder:
         self._start = Start()
         self._parts: list[Part] = []
         self._usage: Usage | None = None
+        self._service_tier: str | None = None
         self._finish: Finish | None = None
         self._alternatives: tuple[Response, ...] = ()
         self._block = BlockStart(kind="text")
@@ -78,9 +79,10 @@ class ResponseBuilder:
                 self._native.add(event.data)
             case Start():
                 self._start = event
-                self._usage = event.usage
+                self._usage, self._service_tier = event.usage, event.service_tier
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
+                self._service_tier = event.service_tier or self._service_tier
             case End():
                 self._finish, self._alternatives = event.finish, event.alternatives
             case Failed():
@@ -99,7 +101,7 @@ class ResponseBuilder:
             finish=self._finish,
             usage=self._usage,
             created=self._start.created,
-            service_tier=self._start.service_tier,
+            service_tier=self._service_tier,
             extra=self._start.extra,
             alternatives=self._alternatives,
         )

@@ -172,7 +172,11 @@ class ConverseStreamParser:
         events: list[Event] = []
         usage = parse_usage(data.get("usage"))
         if usage is not None:
-            events = [*self._start_message(), *self._end_block(), UsageUpdate(usage)]
+            events = [
+                *self._start_message(),
+                *self._end_block(),
+                UsageUpdate(usage, _parse_service_tier(data.get("serviceTier"))),
+            ]
         if self._stop_fields is None:
             return events
         self._ended = True
@@ -428,7 +432,7 @@ def _count_written_1h(details: Any) -> int | None:
     return sum(counts) if counts else None
 
 
-def parse_service_tier(service_tier: Any) -> str | None:
+def _parse_service_tier(service_tier: Any) -> str | None:
     """The canonical service tier in a response."""
     kind = service_tier.get("type") if isinstance(service_tier, dict) else None
     return kind if isinstance(kind, str) else None

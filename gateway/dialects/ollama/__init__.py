@@ -19,6 +19,7 @@ from gateway.dialects.ollama.embed import (
     embed_path,
     parse_embed_request,
     parse_embed_response,
+    peek_embed_usage,
     render_embed_request,
     render_embed_response,
 )
@@ -58,7 +59,10 @@ DIALECT = Dialect(
     needs_inline_media=needs_bytes,
     embed_client=EmbedClient(parse_embed=parse_embed_request, render_embed=render_embed_response),
     embed_provider=EmbedProvider(
-        embed_path=embed_path, render_embed=render_embed_request, parse_embed=parse_embed_response
+        embed_path=embed_path,
+        render_embed=render_embed_request,
+        parse_embed=parse_embed_response,
+        peek_embed_usage=peek_embed_usage,
     ),
     check_passthrough=check_passthrough,
     streams_by_default=True,

@@ -92,6 +92,7 @@ class UsageTap:
                     self._set_usage(merge_usage(self.usage, event.usage))
             case UsageUpdate():
                 self._set_usage(merge_usage(self.usage, event.usage))
+                self.service_tier = event.service_tier or self.service_tier
             case End():
                 self.finish = event.finish
             case Failed():

@@ -41,7 +41,15 @@ log = logging.getLogger(__name__)
 CLIENT_GONE = Error(kind="client_gone", message="the client disconnected")
 # Reports a failure to the caller, including CLIENT_GONE.
 Fail = Callable[[GatewayError], Awaitable[None]]
-_tier_decoder = msgspec.json.Decoder(str)
+
+
+class _BedrockTier(msgspec.Struct):
+    """The service tier in a Bedrock Converse request."""
+
+    type: str
+
+
+_tier_decoder = msgspec.json.Decoder(str | _BedrockTier)
 _TIER_FIELDS = frozenset({"service_tier", "serviceTier"})
 # What the request is charged, in US dollars; the second is LiteLLM's name for it.
 _COST_HEADERS = (b"x-dragoman-cost-usd", b"x-litellm-response-cost")
@@ -229,10 +237,11 @@ def _requested_tier(exchange: Exchange) -> str | None:
     if raw is None:
         return None
     try:
-        tier_field = _tier_decoder.decode(raw)
+        decoded = _tier_decoder.decode(raw)
     except msgspec.MsgspecError:
         return None
-    tier = tier_field.lower().removeprefix("service_tier_")
+    name = decoded.type if isinstance(decoded, _BedrockTier) else decoded
+    tier = name.lower().removeprefix("service_tier_")
     return "priority" if tier == "fast" else tier
 
 

@@ -37,6 +37,18 @@ def test_a_stream_without_counts_is_whole_and_one_without_a_reason_is_not() -> N
 
 
 @pytest.mark.parametrize(
+    ("tier", "expected"), [({"type": "flex"}, "flex"), (None, None), ("flex", None)]
+)
+def test_the_service_tier_of_a_response_is_read(tier: Any, expected: str | None) -> None:
+    """It prices the request, and may be another than the requested one."""
+    usage = {"inputTokens": 3, "outputTokens": 4}
+    assert whole(message(usage=usage, serviceTier=tier)).service_tier == expected
+    streamed = events(START, HELLO, STOP, ("metadata", {**USAGE[1], "serviceTier": tier}))
+    [update] = [event for event in streamed if isinstance(event, UsageUpdate)]
+    assert update.service_tier == expected
+
+
+@pytest.mark.parametrize(
     ("name", "kind"),
     [
         ("throttlingException", "rate_limit"),
@@ -173,9 +185,3 @@ def test_a_count_is_read_and_anything_else_refused() -> None:
     for told in (None, {}, {"inputTokens": "7"}, {"inputTokens": -1}):
         with pytest.raises(GatewayError):
             DIALECT.provider.parse_count(told)
-
-
-def test_no_client_speaks_it() -> None:
-    assert not DIALECT.serves_clients
-    with pytest.raises(GatewayError, match="only for providers"):
-        DIALECT.client.parse_request({}, {})
