@@ -75,6 +75,14 @@ SSO_APPS = (
     if SSO_INSTALLED
     else []
 )
+# Who must have a second factor besides the password: no one, admins or everyone.
+REQUIRE_TWO_FACTOR = env.text("DRAGOMAN_REQUIRE_TWO_FACTOR", "none").strip().lower()
+if REQUIRE_TWO_FACTOR not in {"none", "admins", "everyone"}:
+    raise ImproperlyConfigured(
+        f"DRAGOMAN_REQUIRE_TWO_FACTOR must be none, admins or everyone, not {REQUIRE_TWO_FACTOR!r}"
+    )
+if REQUIRE_TWO_FACTOR != "none":
+    env.require_extra("DRAGOMAN_REQUIRE_TWO_FACTOR", "allauth", "sso")
 # `daphne` replaces `runserver`, but importing it installs Twisted's reactor (30 MB,
 # 0.3 s), so it is loaded for that command only.
 INSTALLED_APPS = [
@@ -105,6 +113,7 @@ MIDDLEWARE = [
     *(["allauth.account.middleware.AccountMiddleware"] if SSO_INSTALLED else []),
     "console.middleware.Audited",
     "django.contrib.messages.middleware.MessageMiddleware",
+    *(["console.two_factor_policy.TwoFactorRequired"] if REQUIRE_TWO_FACTOR != "none" else []),
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
 ]

@@ -158,3 +158,67 @@ def test_a_made_up_passkey_signs_nobody_in(client: Client, ada: User) -> None:
         answer = client.post(reverse("mfa_login_webauthn"), {"credential": credential})
         assert answer.status_code == 302
         assert client.get(reverse("overview")).status_code == 302
+
+
+# --- the policy that a second factor is required --------------------------------------------
+
+
+@pytest.fixture
+def required(settings: Any) -> Any:
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "console.two_factor_policy.TwoFactorRequired"]
+    settings.REQUIRE_TWO_FACTOR = "everyone"
+    return settings
+
+
+def test_a_person_without_a_required_factor_can_only_set_it_up(required: Any, ada: User) -> None:
+    client = Client()
+    assert sign_in(client).status_code == 302
+    for url in (reverse("overview"), reverse("providers"), reverse("playground")):
+        assert client.get(url).headers["Location"] == reverse("mfa_index"), url
+    part = client.get(reverse("overview"), headers={"hx-request": "true"})
+    assert (part.status_code, part.headers["HX-Redirect"]) == (403, reverse("mfa_index"))
+    api = client.get("/api/settings")
+    assert api.status_code == 403
+    assert "two-factor" in api.json()["detail"]
+    page = client.get(reverse("mfa_index"))
+    assert "Two-factor authentication is required" in text(page)
+    with_codes(client)
+    assert client.get(reverse("overview")).status_code == 200
+    assert client.get("/api/settings").status_code == 200
+    # Signed out, the pages of sign-in work.
+    client.post(reverse("sign-out"))
+    assert sign_in(client).headers["Location"] == reverse("mfa_authenticate")
+
+
+def test_a_factor_may_be_required_of_admins_only(required: Any, ada: User) -> None:
+    required.REQUIRE_TWO_FACTOR = "admins"
+    User.objects.create_user("vic", password=PASSWORD)
+    viewer = Client()
+    viewer.post(reverse("sign-in"), {"username": "vic", "password": PASSWORD})
+    assert viewer.get(reverse("overview")).status_code == 200
+    client = Client()
+    sign_in(client)
+    assert client.get(reverse("overview")).headers["Location"] == reverse("mfa_index")
+
+
+def test_recovery_codes_alone_are_no_factor(required: Any, ada: User, client: Client) -> None:
+    sign_in(client)
+    Authenticator.objects.create(user=ada, type=Authenticator.Type.RECOVERY_CODES, data={})
+    assert client.get(reverse("overview")).headers["Location"] == reverse("mfa_index")
+
+
+def test_sign_in_at_an_identity_provider_is_exempt(
+    required: Any, ada: User, client: Client
+) -> None:
+    client.force_login(ada)
+    assert client.get(reverse("overview")).status_code == 302
+    session = client.session
+    session["account_authentication_methods"] = [{"method": "socialaccount", "at": 1.0}]
+    session.save()
+    assert client.get(reverse("overview")).status_code == 200
+
+
+def test_keys_are_not_asked_for_a_factor(required: Any, ada: User) -> None:
+    required.MASTER_KEY = "master-key-0123456789-abcdef"
+    bearer = Client(headers={"authorization": f"Bearer {required.MASTER_KEY}"})
+    assert bearer.get("/api/settings").status_code == 200

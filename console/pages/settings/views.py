@@ -265,6 +265,11 @@ ROWS = (
         "MEMBER_KEY_DAYS",
     ),
     Row(
+        "DRAGOMAN_REQUIRE_TWO_FACTOR",
+        gettext_lazy("Who must set up two-factor authentication: none, admins or everyone"),
+        "REQUIRE_TWO_FACTOR",
+    ),
+    Row(
         "DRAGOMAN_SESSION_IDLE_HOURS",
         gettext_lazy("Idle timeout of a console session, in hours"),
         "SESSION_IDLE_HOURS",
