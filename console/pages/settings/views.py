@@ -190,6 +190,38 @@ ROWS = (
         gettext_lazy("Max messages, parts, tool calls and tools in a translated request"),
         "MAX_REQUEST_ITEMS",
     ),
+    Row(
+        "DRAGOMAN_MAX_CHOICES",
+        gettext_lazy("Max choices of a request whose choices are calls of their own"),
+        "MAX_CHOICES",
+    ),
+    Row(
+        "DRAGOMAN_WEB_SEARCH_URL",
+        gettext_lazy("Endpoint of web searches for models that have none"),
+        "WEB_SEARCH_URL",
+        secret=True,
+    ),
+    Row(
+        "DRAGOMAN_WEB_SEARCH_FORMAT",
+        gettext_lazy("API of that endpoint: searxng or tavily"),
+        "WEB_SEARCH_FORMAT",
+    ),
+    Row(
+        "DRAGOMAN_WEB_SEARCH_KEY",
+        gettext_lazy("Credential of the web search endpoint"),
+        "WEB_SEARCH_KEY",
+        secret=True,
+    ),
+    Row(
+        "DRAGOMAN_WEB_SEARCH_TIMEOUT",
+        gettext_lazy("Timeout of one web search, in seconds"),
+        "WEB_SEARCH_TIMEOUT_S",
+    ),
+    Row(
+        "DRAGOMAN_WEB_SEARCH_MAX_USES",
+        gettext_lazy("Max web searches of one request"),
+        "WEB_SEARCH_MAX_USES",
+    ),
     Row("DRAGOMAN_MAX_UPLOAD_BYTES", gettext_lazy("Max form size, in bytes"), "MAX_UPLOAD_BYTES"),
     Row(
         "DRAGOMAN_BODY_TIMEOUT",
