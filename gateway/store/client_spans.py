@@ -21,6 +21,7 @@ from gateway.store.columns import json_text
 # Timeout of one batch, in seconds.
 WRITE_S = 10.0
 ROWS_PER_STATEMENT = 50
+SPANS_PER_TRANSACTION = 500
 # How far a client's clock may be ahead, in seconds.
 MAX_AHEAD_S = 86_400.0
 MIN_COMPRESS_BYTES = 2048
@@ -29,23 +30,31 @@ MAX_CONTENT_BYTES = 16 * 1024 * 1024
 
 
 def write_spans(batch: SpanBatch) -> None:
-    """Store traces and spans in one transaction; those that are stored already do not change.
+    """Store traces and spans; those that are stored already do not change.
+
+    In transactions of SPANS_PER_TRANSACTION, so that the log writer never waits long.
 
     Raises:
-        Exception: the database is not writable; nothing is stored.
+        Exception: the database is not writable. Some may be stored: write all of them again.
     """
     thread.refresh()
-    with deadline.within(WRITE_S), transaction.atomic():
-        spans = [
-            _span_row(span, content, batch.key_id)
-            for span, content in zip(batch.spans, batch.packed, strict=True)
-        ]
-        SpanRow.objects.bulk_create(spans, batch_size=ROWS_PER_STATEMENT, ignore_conflicts=True)
+    with deadline.within(WRITE_S):
+        packed_spans = list(zip(batch.spans, batch.packed, strict=True))
+        for start in range(0, len(packed_spans), SPANS_PER_TRANSACTION):
+            rows = [
+                _span_row(span, packed, batch.key_id)
+                for span, packed in packed_spans[start : start + SPANS_PER_TRANSACTION]
+            ]
+            with transaction.atomic():
+                SpanRow.objects.bulk_create(
+                    rows, batch_size=ROWS_PER_STATEMENT, ignore_conflicts=True
+                )
         # In one order, so that two writers cannot deadlock.
         traces = sorted(batch.traces, key=lambda trace: trace.trace_id)
         times = _times_by_trace(batch.spans)
         for start in range(0, len(traces), IDS_PER_QUERY):
-            _write_traces(traces[start : start + IDS_PER_QUERY], times, batch)
+            with transaction.atomic():
+                _write_traces(traces[start : start + IDS_PER_QUERY], times, batch)
 
 
 def _write_traces(

@@ -56,22 +56,28 @@ def trace_id(site: Site) -> str:
             reply = httpx.post(url, json=CHAT, headers=headers, timeout=30).json()
             span.set_attribute("gen_ai.response.id", reply["id"])
             span.set_attribute("gen_ai.input.messages", "What is a span?")
+        # Without a traceparent: the id of the response leads to its request.
+        with tracer.start_as_current_span("chat responses", attributes=chat) as span:
+            headers = {"authorization": f"Bearer {site.key}"}
+            asked = {"model": "demo", "input": "And a trace?"}
+            reply = httpx.post(f"{site.url}/v1/responses", json=asked, headers=headers, timeout=30)
+            span.set_attribute("gen_ai.response.id", reply.json()["id"])
         with tracer.start_as_current_span("execute_tool population", attributes=tool) as span:
             span.set_status(Status(StatusCode.ERROR, "no data for Paris"))
     provider.shutdown()
-    assert exporter.results == [SpanExportResult.SUCCESS] * 3
+    assert exporter.results == [SpanExportResult.SUCCESS] * 4
     return f"{root.get_span_context().trace_id:032x}"
 
 
 def shown(page: Any, path: str) -> list[str]:
-    """The lines of a waterfall, once the log has the request."""
+    """The lines of a waterfall, once the log has the requests."""
 
     def lines() -> list[str]:
         page.goto(path)
         cells = page.locator(".waterfall tbody .what").all_inner_texts()
         return [" ".join(cell.split()) for cell in cells]
 
-    until(lambda: "Request demo" in lines())
+    until(lambda: lines().count("Request demo") == 2)
     return lines()
 
 
@@ -80,11 +86,13 @@ def test_a_trace_is_found_and_its_request_opened(signed_in: Any, trace_id: str) 
         "agent invoke_agent Planner 1 error",
         "generation chat demo",
         "Request demo",
+        "generation chat responses",
+        "Request demo",
         "tool execute_tool population error",
     ]
     signed_in.goto("/console/traces")
     signed_in.get_by_role("link", name="invoke_agent Planner").click()
-    signed_in.locator(".waterfall tr.request a").click()
+    signed_in.locator(".waterfall tr.request a").first.click()
     signed_in.locator("#detail-title").wait_for()
     signed_in.get_by_role("link", name="Trace of the agent").click()
     signed_in.locator(".waterfall").wait_for()
@@ -92,14 +100,14 @@ def test_a_trace_is_found_and_its_request_opened(signed_in: Any, trace_id: str) 
 
 def test_a_span_has_its_attributes_and_content(signed_in: Any, trace_id: str) -> None:
     shown(signed_in, f"/console/traces/{trace_id}")
-    signed_in.locator(".waterfall tr.generation a").click()
+    signed_in.locator(".waterfall tr.generation a").first.click()
     signed_in.get_by_text("What is a span?").wait_for()
     signed_in.get_by_text("planner").wait_for()
 
 
 def test_a_viewer_sees_the_spans_without_content(viewer_page: Any, trace_id: str) -> None:
     shown(viewer_page, f"/console/traces/{trace_id}")
-    viewer_page.locator(".waterfall tr.generation a").click()
+    viewer_page.locator(".waterfall tr.generation a").first.click()
     viewer_page.get_by_text("Your role may not read content.").wait_for()
     assert "What is a span?" not in viewer_page.locator("main").inner_text()
 

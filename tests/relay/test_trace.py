@@ -42,6 +42,27 @@ async def test_a_trace_is_made_where_there_is_none(tmp_path: Path, given: str) -
     assert "tracestate" not in headers
 
 
+@pytest.mark.parametrize(
+    ("given", "logged"),
+    [
+        (PARENT, (PARENT[3:35], PARENT[36:52])),
+        (PARENT.upper(), ("", "")),
+        ("f" * 60_000, ("", "")),
+        ("", ("", "")),
+    ],
+)
+async def test_the_log_has_the_clients_trace_and_span(
+    tmp_path: Path, given: str, logged: tuple[str, str]
+) -> None:
+    """Without OpenTelemetry in the gateway: spans of clients are joined with requests by them."""
+    one = snapshot(route("r", provider("one")))
+    async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
+        await gw.post("/v1/chat/completions", BODY, headers={"traceparent": given})
+        (found,) = await gw.rows(1)
+    assert (found.trace_id, found.parent_span_id) == logged
+    assert found.span_id == ""
+
+
 async def test_headers_of_one_request_are_sent_on_the_wire() -> None:
     heads: list[bytes] = []
 

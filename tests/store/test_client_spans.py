@@ -14,6 +14,7 @@ from gateway import store
 from gateway.client_spans.span import ClientSpan, ClientTrace, SpanBatch
 from gateway.models import ClientSpan as SpanRow
 from gateway.models import ClientTrace as TraceRow
+from gateway.store import client_spans
 
 pytestmark = pytest.mark.django_db
 
@@ -94,6 +95,21 @@ def test_many_traces_in_one_request_are_stored() -> None:
     write(*[span(f"r{n}", f"t{n}") for n in range(900)], session="talk")
     assert SpanRow.objects.count() == 1800
     assert TraceRow.objects.of_session("talk").count() == 900
+
+
+def test_a_request_that_failed_in_the_middle_is_completed_by_its_repetition(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_spans, "SPANS_PER_TRANSACTION", 2)
+    spans = [span(f"s{n}") for n in range(5)]
+    spans[3].attributes = {"x": object()}
+    with pytest.raises(TypeError):
+        write(*spans)
+    assert SpanRow.objects.count() == 2
+    spans[3].attributes = {}
+    write(*spans)
+    assert SpanRow.objects.count() == 5
+    assert TraceRow.objects.count() == 1
 
 
 def test_spans_expire_with_rows_and_content_with_bodies() -> None:
