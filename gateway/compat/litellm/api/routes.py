@@ -14,6 +14,7 @@ from ninja import NinjaAPI
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 
 from gateway.api.auth import Admin
+from gateway.compat.litellm.api import customers as litellm_customers
 from gateway.compat.litellm.api import deployments as litellm_deployments
 from gateway.compat.litellm.api import keys as litellm_keys
 from gateway.compat.litellm.api import models as litellm_models
@@ -37,6 +38,7 @@ for module in (
     litellm_keys,
     litellm_teams,
     litellm_users,
+    litellm_customers,
     litellm_spend,
     litellm_requests,
 ):
