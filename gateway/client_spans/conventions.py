@@ -158,7 +158,7 @@ def _error(span: OtelSpan) -> str:
 
 
 def _first_text(attributes: dict[str, Any], names: tuple[str, ...], limit: int) -> str:
-    return next((found for name in names if (found := text(attributes.get(name), limit))), "")
+    return next((value for name in names if (value := text(attributes.get(name), limit))), "")
 
 
 def _first_count(attributes: dict[str, Any], names: tuple[str, ...]) -> int | None:

@@ -70,13 +70,13 @@ class ClientSpanQuerySet(models.QuerySet[Row]):
     def traces_of_responses(self, response_ids: Iterable[str]) -> set[str]:
         """Ids of the traces with a span of any of these responses."""
         names = [name for name in response_ids if name]
-        found: set[str] = set()
+        trace_ids: set[str] = set()
         for start in range(0, len(names), IDS_PER_QUERY):
             chunk = names[start : start + IDS_PER_QUERY]
             # The second condition is that of the index.
             rows = self.filter(response_id__in=chunk).exclude(response_id="")
-            found.update(rows.values_list("trace_id", flat=True))
-        return found
+            trace_ids.update(rows.values_list("trace_id", flat=True))
+        return trace_ids
 
     def prune(self, older_than: dt.datetime) -> int:
         """Delete spans that started before `older_than`; return how many."""

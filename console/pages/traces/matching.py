@@ -33,8 +33,8 @@ def request_ids(response_id: str) -> list[str]:
 
 def response_ids(row: RequestLog) -> list[str]:
     """The ids under which a client may know the response of a request."""
-    own = row.request_id.removeprefix("req_")
-    ids = [f"{prefix}{own}" for prefix in ("resp_", "chatcmpl-", "msg_", "cmpl-")]
+    suffix = row.request_id.removeprefix("req_")
+    ids = [f"{prefix}{suffix}" for prefix in ("resp_", "chatcmpl-", "msg_", "cmpl-")]
     return [*ids, *filter(None, (row.response_id, row.upstream_id))]
 
 
@@ -42,11 +42,11 @@ def traces_of_requests(rows: Sequence[RequestLog]) -> set[str]:
     """Ids of the client traces that contain any of these requests."""
     hexes = {row.trace_id for row in rows if row.trace_id}
     names = [name for hex_id in hexes for name in (hex_id, f"trace_{hex_id}")]
-    known = (
+    stored_ids = (
         set(ClientTrace.objects.of(names).values_list("trace_id", flat=True)) if names else set()
     )
     responses = [name for row in rows for name in response_ids(row)]
-    return known | ClientSpan.objects.traces_of_responses(responses)
+    return stored_ids | ClientSpan.objects.traces_of_responses(responses)
 
 
 def requests_of(
@@ -60,19 +60,19 @@ def requests_of(
     log = RequestLog.objects.without_shadows().of_keys(key_ids)
     hexes = [match[1] for name in trace_ids if (match := _HEX_TRACE.fullmatch(name))]
     responses = [span.response_id for span in spans if span.response_id]
-    own = [request_id for response in responses for request_id in request_ids(response)]
+    gateway_ids = [request_id for response in responses for request_id in request_ids(response)]
     for column, values in (
         ("trace_id", hexes),
-        ("request_id", own),
+        ("request_id", gateway_ids),
         ("response_id", responses),
     ):
         for start in range(0, len(values), MAX_REQUESTS):
             chunk = values[start : start + MAX_REQUESTS]
             rows |= {r.pk: r for r in log.column_in(column, chunk).newest(MAX_REQUESTS)}
-    timed = [span for span in spans if span.kind == "generation"]
-    if timed:
-        since = min(span.started_at for span in timed) - CLOCK_SKEW
-        until = max(span.ended_at or span.started_at for span in timed) + CLOCK_SKEW
+    generations = [span for span in spans if span.kind == "generation"]
+    if generations:
+        since = min(span.started_at for span in generations) - CLOCK_SKEW
+        until = max(span.ended_at or span.started_at for span in generations) + CLOCK_SKEW
         nearby = log.started_between(since, until).first_started(MAX_CANDIDATES)
         unmatched = [row for row in nearby if row.pk not in rows]
         rows |= {row.pk: row for row in unmatched if row.upstream_id in set(responses)}
@@ -88,7 +88,7 @@ def match_requests(
     by_id = {(_hex(span.trace_id), span.span_id): span for span in spans}
     by_response = {span.response_id: span for span in spans if span.response_id}
     matches: dict[int, ClientSpan] = {}
-    rest: list[RequestLog] = []
+    unmatched: list[RequestLog] = []
     for row in rows:
         span = by_id.get((row.trace_id, row.parent_span_id)) if row.parent_span_id else None
         ids = response_ids(row)
@@ -96,17 +96,19 @@ def match_requests(
         if span is not None:
             matches[row.pk] = span
         else:
-            rest.append(row)
-    used = {span.pk for span in matches.values()}
-    waiting = [s for s in spans if s.kind == "generation" and s.pk not in used and s.model]
+            unmatched.append(row)
+    matched_pks = {span.pk for span in matches.values()}
+    open_spans = [
+        s for s in spans if s.kind == "generation" and s.pk not in matched_pks and s.model
+    ]
     # Requests of the Responses API have an id that its spans hold; those of a trace name theirs.
-    rest = [row for row in rest if not row.response_id and not row.parent_span_id]
+    unmatched = [row for row in unmatched if not row.response_id and not row.parent_span_id]
     for tolerance in (TOLERANCE, CLOCK_SKEW):
-        for row in sorted(rest, key=lambda row: row.started_at):
-            span = None if row.pk in matches else _span_at(waiting, row, tolerance)
+        for row in sorted(unmatched, key=lambda row: row.started_at):
+            span = None if row.pk in matches else _span_at(open_spans, row, tolerance)
             if span is not None:
                 matches[row.pk] = span
-                waiting.remove(span)
+                open_spans.remove(span)
     return matches
 
 

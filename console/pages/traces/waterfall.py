@@ -113,11 +113,13 @@ def trace_waterfall(trace_ids: Iterable[str], *, key_ids: Sequence[int] | None =
 
 def session_waterfall(session: str, rows: list[RequestLog], trace_ids: set[str]) -> Waterfall:
     """The traces of a session, and its requests `rows`; `trace_ids` are further traces."""
-    own = ClientTrace.objects.of_session(session).newest(100).values_list("trace_id", flat=True)
-    names = sorted({*own, *trace_ids})
+    session_ids = (
+        ClientTrace.objects.of_session(session).newest(100).values_list("trace_id", flat=True)
+    )
+    names = sorted({*session_ids, *trace_ids})
     spans = list(ClientSpan.objects.of(names)[: MAX_SPANS + 1]) if names else []
-    found = {row.pk: row for row in (*rows, *requests_of(spans[:MAX_SPANS], names))}
-    waterfall = build_waterfall(spans[:MAX_SPANS], list(found.values()))
+    requests = {row.pk: row for row in (*rows, *requests_of(spans[:MAX_SPANS], names))}
+    waterfall = build_waterfall(spans[:MAX_SPANS], list(requests.values()))
     waterfall.is_cut = len(spans) > MAX_SPANS
     return waterfall
 
