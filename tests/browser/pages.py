@@ -98,6 +98,7 @@ PLACES = (
     Place("user-add", "/console/users/add"),
     Place("changes", "/console/changes"),
     Place("settings", "/console/settings"),
+    Place("settings-end-users", "/console/settings/end-users"),
     Place("connect", "/console/connect"),
     Place("import", "/console/import"),
     Place("password", "/console/password"),

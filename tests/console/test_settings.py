@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,15 @@ from django.utils import timezone
 
 from console.pages.settings.views import ROWS
 from gateway import store
-from gateway.models import RequestBody, RequestLog, RequestText, Setting, UnindexedRequest
+from gateway.models import (
+    RequestBody,
+    RequestLog,
+    RequestText,
+    Setting,
+    Source,
+    UnindexedRequest,
+)
+from gateway.routing.limits import Budget, Limits
 from gateway.store.options import load_options, set_options
 from tests.store.factories import asked
 
@@ -209,3 +218,28 @@ def test_what_is_set_and_may_hold_a_secret_is_hidden(
         assert row_of(admin, variable) == "hidden"
     assert row_of(admin, "DRAGOMAN_LOG_LEVEL") == "DEBUG"
     assert ":pass@" not in admin.get(reverse("settings")).content.decode()
+
+
+def test_limits_of_end_users_are_edited(admin: Client) -> None:
+    url = reverse("settings-end-users")
+    assert admin.get(url).status_code == 200
+    assert admin.post(url, {"requests_per_minute": "0"}).status_code == 422
+    given = {"requests_per_minute": "30", "month_usd": "5.50", "soft_percent": "80"}
+    assert admin.post(url, given).status_code == 302
+    options = load_options()
+    assert options.end_user_limits == Limits(requests_per_minute=30)
+    assert options.end_user_budget == Budget(month_usd=Decimal("5.50"), soft_percent=80)
+    page = admin.get(url).content.decode()
+    assert 'value="30"' in page
+    assert 'value="5.5' in page
+    assert admin.post(url, {}).status_code == 302
+    assert origins()["end_user_limits"] == origins()["end_user_budget"] == "default"
+
+
+def test_limits_of_end_users_in_a_file_are_shown_and_kept(admin: Client) -> None:
+    source = {"source": Source.FILE, "source_ref": "gateway.yaml:3"}
+    value = {"requests_per_minute": 7}
+    Setting.objects.create(name="end_user_limits", value=value, **source)
+    admin.post(reverse("settings-end-users"), {"requests_per_minute": "9", "day_usd": "2"})
+    assert load_options().end_user_limits.requests_per_minute == 7
+    assert load_options().end_user_budget.day_usd == 2
