@@ -39,6 +39,7 @@ OFFERED: dict[str, Dialect] = {
         "gemini",
         "ollama",
         "bedrock_converse",
+        "cohere",
         "openai_completions",
     )
 }
@@ -50,6 +51,7 @@ _PATHS = {
     "openai_embeddings": "/v1/embeddings",
     "anthropic_messages": "/v1/messages",
     "ollama": "/api/chat",
+    "cohere": "/v2/chat",
 }
 # Path of a whole and of a streamed response, for dialects whose paths contain the model.
 _MODEL_PATHS = {

@@ -23,6 +23,7 @@ _RESPONSES = "openai_responses"
 _GEMINI = "gemini"
 _OLLAMA = "ollama"
 _BEDROCK = "bedrock_converse"
+_COHERE = "cohere"
 
 
 def render_code(lang: str, base: str, dialect: str, column: Column) -> str:
@@ -139,6 +140,25 @@ for part in client.chat(
 """
 
 
+def _python_cohere(base: str, dialect: str, column: Column) -> str:
+    body = _body(_COHERE, column)
+    body.pop("stream", None)
+    return f"""import os
+
+import cohere
+
+client = cohere.ClientV2(base_url={base!r}, api_key=os.environ[{KEY_VARIABLE!r}])
+
+for event in client.chat_stream(
+{_python_arguments(body, _COHERE)}
+):
+    if event.type == "content-delta":
+        print(event.delta.message.content.text or "", end="", flush=True)
+    elif event.type == "tool-plan-delta":
+        print(event.delta.message.tool_plan, end="", flush=True)
+"""
+
+
 class _Bytes:
     """Bytes of a file as Python code."""
 
@@ -234,6 +254,7 @@ RENDERERS: dict[str, Callable[[str, str, Column], str]] = {
     "python-gemini": _python_gemini,
     "python-ollama": _python_ollama,
     "python-boto3": _python_boto3,
+    "python-cohere": _python_cohere,
     "javascript": _javascript,
     "javascript-responses": _javascript_responses,
 }
@@ -245,6 +266,7 @@ TITLES = {
     "python-gemini": "Python, Google Gen AI",
     "python-ollama": "Python, Ollama",
     "python-boto3": "Python, Amazon Bedrock",
+    "python-cohere": "Python, Cohere",
     "javascript": "JavaScript, OpenAI Chat",
     "javascript-responses": "JavaScript, OpenAI Responses",
 }

@@ -71,6 +71,8 @@ _ROWS: tuple[tuple[str, str, str, str], ...] = (
     ("/v1/traces", "post", "Traces of OpenTelemetry (OTLP)", "gateway"),
     ("/v1beta/models/{id}:embedContent", "post", "Google embedContent", "gateway"),
     ("/v1beta/models/{id}:batchEmbedContents", "post", "Google batchEmbedContents", "gateway"),
+    ("/v2/chat", "post", "Cohere Chat", "gateway"),
+    ("/v2/embed", "post", "Cohere Embed", "gateway"),
     ("/model/{id}/converse", "post", "Amazon Bedrock Converse", "gateway"),
     ("/model/{id}/converse-stream", "post", "Amazon Bedrock ConverseStream", "gateway"),
     ("/model/{id}/count-tokens", "post", "Amazon Bedrock CountTokens", "gateway"),

@@ -35,6 +35,7 @@ from gateway.edge import (
 )
 from gateway.edge.admission import authenticate, find_route
 from gateway.edge.bedrock_listing import bedrock_model_entry, bedrock_models_page
+from gateway.edge.cohere_listing import cohere_model_entry, cohere_models_page
 from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
 from gateway.relay.event_loop import offload
@@ -59,6 +60,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 _MODEL_LISTS = {
     "gemini": (google_models_page, google_model_entry),
     "bedrock_converse": (bedrock_models_page, bedrock_model_entry),
+    "cohere": (cohere_models_page, cohere_model_entry),
 }
 _JSON = (b"content-type", b"application/json")
 _VERBS: dict[str, Verb] = {

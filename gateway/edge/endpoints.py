@@ -136,11 +136,17 @@ ENDPOINTS: dict[str, Endpoint] = {
         methods=_POST_METHODS,
         arg="otlp",
     ),
+    "v2/chat": Endpoint(
+        name="/v2/chat", action="generate", dialect="cohere", methods=_POST_METHODS
+    ),
+    "v2/embed": Endpoint(name="/v2/embed", action="embed", dialect="cohere", methods=_POST_METHODS),
     # The bare base URL: served so that a client's connection test succeeds.
     "": Endpoint(name="/v1", action="hello", dialect="openai_chat", methods=_GET_METHODS),
 }
 # Only Google's clients send their key in this header.
 _GOOGLE_KEY_HEADER = "x-goog-api-key"
+# Cohere's SDKs share the path of the models list with others.
+_SDK_NAME_HEADER, _COHERE_SDK = "x-fern-sdk-name", "cohere"
 _MODEL_ENDPOINT = Endpoint(
     name="/v1/models/{id}", action="model", dialect="openai_chat", methods=_GET_METHODS
 )
@@ -249,6 +255,8 @@ def dialect_of(path: str, headers: dict[str, str]) -> str:
         return "anthropic_messages"
     if path.startswith("/ollama"):
         return "ollama"
+    if headers.get(_SDK_NAME_HEADER) == _COHERE_SDK:
+        return "cohere"
     if bedrock_paths.is_bedrock(path):
         return "bedrock_converse"
     endpoint = find_endpoint(path)

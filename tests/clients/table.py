@@ -168,6 +168,24 @@ CLIENTS: dict[str, Client] = {
         "`Authorization: Bearer KEY` in a `request-created` event. Requests signed with AWS "
         "credentials are refused. Converse, ConverseStream and CountTokens.",
     ),
+    "cohere": Client(
+        "cohere (Python)",
+        "drive_cohere.py",
+        "cohere",
+        AT_ROOT,
+        "`CO_API_KEY`",
+        notes="`ClientV2`: chat, streams, embeddings, rerank and the list of models. The text before "
+        "tool calls is `tool_plan` in a complete response, and content in a streamed one.",
+    ),
+    "cohere-embed": Client(
+        "cohere (Python), embed",
+        "drive_cohere.py",
+        "cohere",
+        AT_ROOT,
+        "`CO_API_KEY`",
+        scenarios=("embed",),
+        upstreams=EMBEDDERS,
+    ),
     # --- in environments of their own ---
     "mistralai": Client(
         "mistralai (Python)",
@@ -420,6 +438,7 @@ CLIENTS: dict[str, Client] = {
 
 # What is asked about and is not served, and what to do.
 NOT_SERVED = {
-    "cohere (Python), `ClientV2.chat`": "Cohere's chat API is supported for providers only: "
-    "`/v2/chat` returns 404. `rerank` uses `/v2/rerank`, which is passed through.",
+    "cohere (Python), `Client` (version 1)": "`/v1/chat` and `/v1/embed` return 404: use "
+    "`ClientV2`. `rerank` is passed through.",
+    "boto3, `invoke_model`": "its body is that of one model: use `converse`.",
 }

@@ -24,8 +24,8 @@ def test_a_client_gets_what_it_asks_for(
     assert not wrong(scenario, saw(told(client), client, upstream, scenario))
 
 
-def test_cohere_is_told_that_its_chat_is_not_served(stand: Stand) -> None:
+def test_cohere_is_told_that_its_first_chat_api_is_not_served(stand: Stand) -> None:
     base, key = stand.gateway.url, stand.gateway.key
-    with httpx.Client() as http, pytest.raises(NotFoundError, match="/v2/chat"):
-        client = cohere.ClientV2(api_key=key, base_url=base, httpx_client=http)
-        client.chat(model="gpt-4o", messages=[cohere.UserChatMessageV2(content="Hello")])
+    with httpx.Client() as http, pytest.raises(NotFoundError, match="/v1/chat"):
+        client = cohere.Client(api_key=key, base_url=base, httpx_client=http)
+        client.chat(model="gpt-4o", message="Hello")

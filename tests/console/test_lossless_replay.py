@@ -69,6 +69,7 @@ MORE: dict[str, dict[str, Any]] = {
         "additionalModelRequestFields": {"top_k": 7},
         "requestMetadata": {"team": "a"},
     },
+    "cohere": {"temperature": 0.4, "k": 7, "p": 0.9, "stop_sequences": ["END"]},
     "openai_completions": {"temperature": 0.4, "echo": True, "suffix": "."},
 }
 

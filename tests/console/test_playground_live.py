@@ -286,6 +286,7 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
         "gemini": ("contents", "candidates", ":streamGenerateContent?alt=sse"),
         "ollama": ("messages", "message", "/api/chat"),
         "bedrock_converse": ("messages", "output", "/converse-stream"),
+        "cohere": ("messages", "message", "/v2/chat"),
         "openai_completions": ("prompt", "choices", "/v1/completions"),
     }
     for dialect, (asked, answered, where) in shapes.items():
@@ -335,6 +336,7 @@ def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
         "gemini": "finishReason",
         "ollama": '"done":true',
         "bedrock_converse": "messageStop",
+        "cohere": "message-end",
         "openai_completions": "[DONE]",
     }
     assert set(marks) == set(OFFERED)

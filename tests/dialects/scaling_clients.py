@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.dialects.anthropic_messages.make import PNG
 from tests.dialects.scaling import CHAT, RESPONSES, SCHEMA, URL, Build, Json, chat_tool, each
+from tests.dialects.scaling_clouds import COHERE, CONVERSE
 
 # --- Anthropic Messages ------------------------------------------------------------------
 
@@ -385,4 +386,6 @@ REQUESTS: dict[str, dict[str, Build]] = {
     "gemini": GEMINI,
     "ollama": OLLAMA,
     "openai_completions": COMPLETIONS,
+    "bedrock_converse": CONVERSE,
+    "cohere": COHERE,
 }

@@ -87,6 +87,15 @@ AWS = {
     "upstream_error": (500, "InternalServerException"),
     "timeout": (408, "ModelTimeoutException"),
 }
+COHERE = {
+    "rate_limit": 429,
+    "quota": 429,
+    "context_length": 400,
+    "overloaded": 503,
+    "upstream_auth": 500,
+    "upstream_error": 500,
+    "timeout": 504,
+}
 OLLAMA = {
     "rate_limit": 429,
     "quota": 429,
@@ -194,7 +203,7 @@ def test_a_thought_is_shown_and_its_state_comes_back(key: tuple[str, str, str, b
 def kinds(client: str, kind: str) -> object:
     """What a client of this dialect is to see of an error before the first byte."""
     family = {"anthropic_messages": ANTHROPIC, "gemini": GOOGLE, "ollama": OLLAMA}
-    family["bedrock_converse"] = AWS
+    family |= {"bedrock_converse": AWS, "cohere": COHERE}
     return family.get(client, OPENAI)[kind]
 
 
@@ -210,6 +219,9 @@ def seen(one: Failure) -> object:
             return one.status, body["error"]["status"]
         case "ollama":
             assert isinstance(body["error"], str)
+            return one.status
+        case "cohere":
+            assert body.keys() == {"id", "message"}
             return one.status
         case "bedrock_converse":
             assert body.keys() == {"message"}

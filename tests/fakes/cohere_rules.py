@@ -23,7 +23,8 @@ from tests.fakes.script import Refusal
 Json = dict[str, Any]
 
 REASONER, PLAIN = "command-a-reasoning-08-2025", "command-a-03-2025"
-MODELS = (REASONER, PLAIN)
+VISION = "command-a-vision-07-2025"
+MODELS = (REASONER, PLAIN, VISION)
 _FIELDS = set(inspect.signature(V2Client.chat).parameters) - {"self", "request_options"}
 _TYPES: dict[str, Any] = {
     "messages": ChatMessages,

@@ -326,6 +326,22 @@ print(answer["output"]["message"]["content"][0]["text"])""",
         "pip install boto3",
     ),
     Client(
+        "cohere",
+        "Cohere SDK, Python",
+        "python",
+        "cohere",
+        """import os
+import cohere
+
+client = cohere.ClientV2(base_url={base_json}, api_key=os.environ["{key}"])
+answer = client.chat(
+    model={route_json},
+    messages=[{{"role": "user", "content": "Say hello."}}],
+)
+print(answer.message.content[0].text)""",
+        "pip install cohere",
+    ),
+    Client(
         "vercel-ai",
         "Vercel AI SDK",
         "javascript",

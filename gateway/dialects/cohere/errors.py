@@ -1,11 +1,12 @@
-"""Errors: a provider's refusal -> canonical."""
+"""Errors: a provider's refusal -> canonical, and canonical -> a client's."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from gateway.canon.errors import Error
+from gateway.canon.errors import KINDS, Error
+from gateway.dialects.base import ErrorReply
 from gateway.dialects.shared.error_body import decode_error_body, plain_error_message
 from gateway.dialects.shared.retry_after import retry_after, should_retry
 
@@ -86,4 +87,23 @@ def _classify_error(status: int, message: str) -> str:
         return kind
     return next(
         (phrase_kind for phrase, phrase_kind in _KIND_BY_PHRASE if phrase in lower_message), kind
+    )
+
+
+# --- errors for clients ---------------------------------------------------------------------------
+
+# The SDK has classes for 500, 503 and 504, none for 502.
+_SDK_STATUSES = {502: 500}
+
+
+def render_error(error: Error, request_id: str) -> ErrorReply:
+    """The error before the first byte of a response."""
+    status = KINDS[error.kind].status
+    headers = {"x-debug-trace-id": request_id}
+    if error.retry_after_s is not None:
+        headers["retry-after"] = str(error.retry_after_s)
+    return ErrorReply(
+        status=_SDK_STATUSES.get(status, status),
+        body={"id": request_id, "message": error.message},
+        headers=headers,
     )

@@ -8,13 +8,15 @@ from gateway.canon.errors import unsupported
 from gateway.canon.request import Request, Thinking
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, Verb
-from gateway.dialects.cohere.context import Json, RenderContext
+from gateway.dialects.cohere.context import NAME, Json, RenderContext
 from gateway.dialects.cohere.messages import render_messages
 from gateway.dialects.cohere.tools import render_tools
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT
 from gateway.dialects.shared.openai_logprobs import NOT_TRANSLATABLE, accepts_logprobs
 
 _UNSUPPORTED_SAMPLING = ("min_p", "repetition_penalty", "logit_bias", "top_logprobs")
+# Fields of clients of the same dialect that have no canonical equivalent.
+_OWN_FIELDS = frozenset({"citation_options", "safety_mode", "priority"})
 _MIN_P, _MAX_P = 0.01, 0.99
 _MAX_K = 500
 # The tokens that thinking must leave (docs.cohere.com/docs/reasoning).
@@ -38,9 +40,12 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _render_thinking(context, body)
     _render_metadata(context, body)
     context.drop_cache_marks(request.cache)
-    for fields in request.extra.values():
-        for key in fields:
-            context.drop(key, "no equivalent")
+    for dialect, fields in request.extra.items():
+        for key, value in fields.items():
+            if dialect == NAME and key in _OWN_FIELDS:
+                body.setdefault(key, value)
+            else:
+                context.drop(key, "no equivalent")
     return context.rendered(body, custom_tools=True)
 
 

@@ -151,9 +151,3 @@ def test_a_refusal_is_known_by_its_status_and_words(status: int, message: str, k
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])
 def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
     assert DIALECT.provider.parse_error(502, {}, body).message
-
-
-def test_no_client_speaks_it() -> None:
-    assert not DIALECT.serves_clients
-    with pytest.raises(GatewayError, match="only for providers"):
-        DIALECT.client.parse_request({}, {})

@@ -93,7 +93,7 @@ MARKS: dict[str, tuple[Mark, ...]] = {
         ),
         Mark("stop", b"END!", ("stop",)),
         Mark("seed", b"4242", ("seed",)),
-        Mark("top_k", b"39", ("top_k", "topK")),
+        Mark("top_k", b"39", ("top_k", "topK", "k")),
         Mark("user", b"user-7f3", ("user", "metadata.user_id", "safety_identifier")),
     ),
     "tools": (

@@ -240,6 +240,37 @@ def _converse_path(model: str, ask: Ask) -> str:
     return f"/model/{model}/converse{'-stream' if ask.stream else ''}"
 
 
+# --- Cohere --------------------------------------------------------------------------------
+
+
+def cohere(model: str, ask: Ask) -> Json:
+    """A body of /v2/chat."""
+    content: str | list[Json] = ask.user
+    if ask.image:
+        image = {"type": "image_url", "image_url": {"url": DATA_URL}}
+        content = [{"type": "text", "text": ask.user}, image]
+    turns: list[Json] = [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": content},
+    ]
+    if ask.told is not None:
+        turns.append(ask.told)
+        turns += [
+            {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
+        ]
+    body: Json = {"model": model, "messages": turns, "stream": ask.stream}
+    if ask.tools:
+        body["tools"] = [{"type": "function", "function": _function(t)} for t in ask.tools]
+    if ask.thinking:
+        body["thinking"] = {"type": "enabled", "token_budget": 2048}
+    if ask.schema:
+        body["response_format"] = {"type": "json_object", "json_schema": SCHEMA}
+    if ask.settings:
+        body |= {"temperature": 0.25, "max_tokens": 777, "stop_sequences": ["END!"]}
+        body |= {"seed": 4242, "k": 39}
+    return body
+
+
 _ALL = ("text", "settings", "tools", "thinking", "image", "schema")
 _COMMON = frozenset({"temperature", "max_output"})
 CLIENTS: dict[str, Client] = {
@@ -272,6 +303,9 @@ CLIENTS: dict[str, Client] = {
         Client("gemini", _ALL, _COMMON | {"stop", "seed", "top_k"}, _gemini_path, gemini),
         Client(
             "ollama", _ALL, _COMMON | {"stop", "seed", "top_k"}, lambda _, __: "/api/chat", ollama
+        ),
+        Client(
+            "cohere", _ALL, _COMMON | {"stop", "seed", "top_k"}, lambda _, __: "/v2/chat", cohere
         ),
         Client("bedrock_converse", _ALL, _COMMON | {"stop", "top_k"}, _converse_path, converse),
     )

@@ -443,6 +443,71 @@ def converse_broke(data: bytes) -> str | None:
     return str(value["message"]) if name.endswith("Exception") else None
 
 
+# --- Cohere --------------------------------------------------------------------------------
+
+
+def cohere_whole(body: Json) -> Heard:
+    """Read a response of /v2/chat; text before calls is the plan, or content of a stream."""
+    message, tokens = body["message"], body["usage"].get("tokens", {})
+    content = message.get("content") or []
+    texts = [item["text"] for item in content if item["type"] == "text"]
+    assert message["role"] == "assistant"
+    return Heard(
+        text=message.get("tool_plan", "") + "".join(texts),
+        thought="".join(item["thinking"] for item in content if item["type"] == "thinking"),
+        calls=tuple(
+            (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"]))
+            for c in message.get("tool_calls") or ()
+        ),
+        finish=body["finish_reason"],
+        prompt=tokens.get("input_tokens"),
+        output=tokens.get("output_tokens"),
+        native=message,
+    )
+
+
+def cohere_joined(data: bytes) -> Json:
+    """Put the events together: content and calls in order, each with its start and end."""
+    *told, (_, done) = frames(data)
+    assert done == "[DONE]", done
+    assert all(name == value["type"] for name, value in told)
+    (_, first), *told, (_, last) = told
+    assert (first["type"], last["type"]) == ("message-start", "message-end"), told
+    content: list[Json] = []
+    calls: list[Json] = []
+    plan = ""
+    for name, value in told:
+        message = (value.get("delta") or {}).get("message") or {}
+        if name == "tool-plan-delta":
+            plan += message["tool_plan"]
+        elif name == "content-start":
+            assert value["index"] == len(content)
+            content.append(dict(message["content"]))
+        elif name == "content-delta":
+            ((field, words),) = message["content"].items()
+            content[value["index"]][field] += words
+        elif name == "tool-call-start":
+            assert value["index"] == len(calls)
+            call = message["tool_calls"]
+            calls.append({**call, "function": dict(call["function"])})
+        elif name == "tool-call-delta":
+            words = message["tool_calls"]["function"]["arguments"]
+            calls[value["index"]]["function"]["arguments"] += words
+        else:
+            assert name in {"content-end", "tool-call-end"}, name
+    message = {"role": "assistant", "content": content, "tool_calls": calls, "tool_plan": plan}
+    return {"message": {k: v for k, v in message.items() if v}, **last["delta"]}
+
+
+def cohere_broke(data: bytes) -> str | None:
+    """The error of a Cohere stream: the reason of its end."""
+    shown = [value for _, value in frames(data)]
+    ends = [v for v in shown if isinstance(v, dict) and v["type"] == "message-end"]
+    if not ends or ends[-1]["delta"]["finish_reason"] not in {"ERROR", "TIMEOUT"}:
+        return None
+    return str(ends[-1]["delta"]["error"])
+
+
 READERS: dict[str, Reader] = {
     "openai_chat": Reader(chat_whole, chat_joined, chat_broke),
     "openai_responses": Reader(responses_whole, responses_joined, responses_broke),
@@ -450,6 +515,7 @@ READERS: dict[str, Reader] = {
     "anthropic_messages": Reader(messages_whole, messages_joined, messages_broke),
     "gemini": Reader(gemini_whole, gemini_joined, gemini_broke),
     "ollama": Reader(ollama_whole, ollama_joined, ollama_broke),
+    "cohere": Reader(cohere_whole, cohere_joined, cohere_broke),
     "bedrock_converse": Reader(converse_whole, converse_joined, converse_broke),
 }
 
@@ -462,4 +528,5 @@ ENDED = {
     "gemini": ("STOP", "STOP"),
     "ollama": ("stop", "stop"),
     "bedrock_converse": ("end_turn", "tool_use"),
+    "cohere": ("COMPLETE", "TOOL_CALL"),
 }

@@ -39,7 +39,7 @@ from tests.fakes import openai as fake_openai
 from tests.fakes.bedrock import StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE
 from tests.fakes.cohere import StrictCohere
-from tests.fakes.cohere_rules import PLAIN, REASONER
+from tests.fakes.cohere_rules import PLAIN, REASONER, VISION
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai_older import StrictOlderOpenAI
 from tests.fakes.server import Out, Seen, Server
@@ -309,7 +309,7 @@ UPSTREAMS: dict[str, Upstream] = {
             "cohere",
             StrictCohere,
             fake_cohere.KEY,
-            {"": PLAIN, "thinking": REASONER},
+            {"": PLAIN, "thinking": REASONER, "image": VISION},
             _COHERE,
         ),
     )

@@ -1,0 +1,69 @@
+"""The official `cohere` client, version 2 of the API."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import cohere
+from walk import BASE, BOTH_CITIES, CITY, HELLO, KEY, TOOL, TOOL_WORDS, main, think, weather
+
+client = cohere.ClientV2(base_url=BASE, api_key=KEY)
+FUNCTION = {"name": TOOL, "description": TOOL_WORDS, "parameters": CITY}
+TOOLS: Any = [{"type": "function", "function": FUNCTION}]
+
+
+def text(model: str) -> str:
+    """A whole answer."""
+    return words(client.chat(model=model, messages=[user(HELLO)]).message)
+
+
+def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    events = client.chat_stream(model=model, messages=[user(HELLO)])
+    return [event.delta.message.content.text for event in events if event.type == "content-delta"]
+
+
+def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return turn(model, [], BOTH_CITIES)
+
+
+def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    history: list[Any] = []
+    return [turn(model, history, prompt, thinking={"type": "enabled"}) for prompt in think(model)]
+
+
+def embed(model: str) -> list[int]:
+    """How long the vectors of two texts are."""
+    answer = client.embed(model=model, texts=["a", "bbb"], input_type="search_document")
+    return [len(vector) for vector in answer.embeddings.float_ or []]
+
+
+def user(content: str) -> dict[str, Any]:
+    """A message of the user's."""
+    return {"role": "user", "content": content}
+
+
+def words(message: Any) -> str:
+    """The text of a message."""
+    return "".join(item.text for item in message.content or [] if item.type == "text")
+
+
+def turn(model: str, history: list[Any], prompt: str, **more: Any) -> str:
+    """Ask, run what tools are called, and ask again until there are none."""
+    history.append(user(prompt))
+    for _ in range(4):
+        message = client.chat(model=model, messages=history, tools=TOOLS, **more).message
+        history.append(message)
+        if not message.tool_calls:
+            return words(message)
+        for call in message.tool_calls:
+            said = weather(**json.loads(call.function.arguments))
+            history.append({"role": "tool", "tool_call_id": call.id, "content": said})
+    raise RuntimeError("the tools are called without end")
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking, embed=embed)

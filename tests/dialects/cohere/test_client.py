@@ -1,0 +1,130 @@
+"""A client's chat and embeddings: hostile bodies, documents, citations and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.canon.errors import GatewayError
+from gateway.canon.events import BlockEnd, BlockStart, CitationDelta, Delta, End, Start
+from gateway.canon.request import Citation, Document, QuoteLocation, Request, Text
+from gateway.canon.response import Finish, Response, Usage
+from gateway.dialects.base import ResponseContext
+from gateway.dialects.cohere import DIALECT
+from gateway.framing.sse import Decoder
+
+CONTEXT = ResponseContext(id="1", created=1, model="gw")
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+MESSAGES = st.fixed_dictionaries(
+    {"role": st.sampled_from(["user", "assistant", "tool", "system"]), "content": JUNK},
+    optional={"tool_calls": JUNK, "tool_plan": JUNK, "tool_call_id": JUNK},
+)
+BODIES = st.fixed_dictionaries(
+    {"messages": JUNK | st.lists(MESSAGES, max_size=3)},
+    optional={
+        name: JUNK
+        for name in (
+            *("tools", "documents", "citation_options", "response_format", "thinking", "k", "p"),
+            *("strict_tools", "tool_choice", "stop_sequences", "temperature", "seed"),
+        )
+    },
+)
+
+
+def parsed(**body: Any) -> Request:
+    asked = {"model": "gw", "messages": [{"role": "user", "content": "hi"}], **body}
+    return DIALECT.client.parse_request(asked, {})
+
+
+@settings(max_examples=150)
+@given(BODIES)
+def test_any_body_is_read_or_refused_by_name(body: dict[str, Any]) -> None:
+    try:
+        DIALECT.client.parse_request({**body, "model": "gw"}, {})
+    except GatewayError as refused:
+        assert refused.error.kind == "invalid_request"
+        assert refused.error.param
+
+
+def test_documents_belong_to_the_last_user_message() -> None:
+    documents = [
+        "Plain.",
+        {"id": "a", "data": {"title": "T", "snippet": "S", "url": "https://x.test", "n": 1}},
+        {"data": {"only": "fields"}},
+    ]
+    request = parsed(documents=documents, citation_options={"mode": "OFF"})
+    *found, question = request.turns[-1].parts
+    assert question == Text(text="hi", path="messages[0]")
+    assert [part.text for part in found if isinstance(part, Document)] == [
+        "Plain.",
+        "S",
+        "only: fields",
+    ]
+    second = found[1]
+    assert isinstance(second, Document)
+    assert (second.title, second.context) == ("T", "url: https://x.test\nn: 1")
+    assert not second.citations
+    assert set(request.extra["cohere"]) == {"documents[1].id", "citation_options"}
+    with pytest.raises(GatewayError, match="no user message"):
+        parsed(messages=[{"role": "system", "content": "x"}], documents=["a"])
+
+
+CITED = Citation(
+    title="T",
+    quote="the source",
+    location=QuoteLocation(kind="char", index=2, start=0, end=10),
+    dialect="anthropic_messages",
+    native={"type": "char_location"},
+)
+
+
+def test_another_providers_citation_names_its_document() -> None:
+    response = Response(parts=(Text(text="It is so.", citations=(CITED,)),))
+    body, _ = DIALECT.client.render_response(response, CONTEXT)
+    (citation,) = body["message"]["citations"]
+    assert (citation["start"], citation["end"], citation["text"]) == (0, 9, "It is so.")
+    source = {"type": "document", "id": "doc_2", "document": {"title": "T", "text": "the source"}}
+    assert citation["sources"] == [source]
+    events = [Start(), BlockStart(kind="text"), Delta("It is so."), CitationDelta(CITED)]
+    renderer = DIALECT.client.stream_renderer(CONTEXT)
+    data = b"".join(map(renderer.feed, [*events, BlockEnd(), End(Finish(reason="stop"))]))
+    shown = [msgspec.json.decode(f.data) for f in Decoder().feed(data) if f.event]
+    streamed = [e["delta"]["message"]["citations"] for e in shown if e["type"] == "citation-start"]
+    assert streamed == [citation]
+
+
+def test_a_finish_reason_without_equivalent_is_reported() -> None:
+    body, report = DIALECT.client.render_response(Response(finish=Finish(reason="filter")), CONTEXT)
+    assert body["finish_reason"] == "COMPLETE"
+    assert [item.path for item in report] == ["finish_reason"]
+
+
+def test_coheres_own_counts_are_passed_on() -> None:
+    native = {"billed_units": {"input_tokens": 1.0}, "tokens": {"input_tokens": 9.0}}
+    usage = Usage(input=9, output=2, native=native)
+    body, _ = DIALECT.client.render_response(Response(usage=usage), CONTEXT)
+    assert body["usage"] == native
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"texts": ["a"], "images": ["b"]}, "texts"),
+        ({}, "texts"),
+        ({"inputs": [{"content": [{"type": "text", "text": "a"}] * 2}]}, "inputs[0].content"),
+        ({"texts": ["a"], "embedding_types": ["int8"]}, "embedding_types"),
+    ],
+)
+def test_what_cannot_be_embedded_is_refused_by_name(body: dict[str, Any], param: str) -> None:
+    assert DIALECT.embed_client is not None
+    with pytest.raises(GatewayError) as refused:
+        DIALECT.embed_client.parse_embed({"model": "gw", "input_type": "search_query", **body})
+    assert refused.value.error.param == param

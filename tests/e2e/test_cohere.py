@@ -1,0 +1,288 @@
+"""The official `cohere` SDK on a live gateway: on Cohere itself, on Chat and on Messages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import cohere
+import httpx
+import pytest
+from cohere.core.api_error import ApiError
+from cohere.errors import (
+    BadRequestError,
+    InternalServerError,
+    NotFoundError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
+
+from tests.e2e.rig import Gateway, configured
+from tests.fakes import Call, Refusal, Say, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes.cohere import StrictCohere
+from tests.fakes.cohere_rules import PLAIN
+from tests.fakes.openai_older import StrictOlderOpenAI
+
+pytestmark = pytest.mark.e2e
+
+MODELS = ("command", "gpt-4o", "claude-sonnet-4-5")
+EACH = pytest.mark.parametrize("model", MODELS, ids=["on_cohere", "on_chat", "on_messages"])
+HOW = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+HELLO = "Hello from the strict upstream."
+PARAMETERS = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "required": ["city"],
+}
+WEATHER: Any = {
+    "type": "function",
+    "function": {"name": "get_weather", "description": "Weather", "parameters": PARAMETERS},
+}
+CALL = Call("get_weather", {"city": 'Zürich "HB"'}, "call_a")
+
+
+@dataclass
+class Stand:
+    """A gateway before one provider of each dialect."""
+
+    gateway: Gateway
+    cohere: StrictCohere
+    chat: StrictOpenAI
+    messages: StrictAnthropic
+
+    def on(self, text: str, say: Say) -> None:
+        """All say this to a user's text that holds `text`."""
+        for server in self.servers.values():
+            server.script.on(text, say)  # type: ignore[attr-defined]
+
+    @property
+    def servers(self) -> dict[str, Server]:
+        """The provider of each model."""
+        return dict(zip(MODELS, (self.cohere, self.chat, self.messages), strict=True))
+
+    def last(self, model: str) -> Any:
+        """The body of the newest request that reached the provider of a model."""
+        return self.servers[model].requests[-1].body
+
+
+def row(public: str, model: str, base: str, key: str) -> dict[str, Any]:
+    params = {"model": model, "api_base": base, "api_key": key, "max_retries": 0}
+    return {"model_name": public, "litellm_params": params}
+
+
+@pytest.fixture(scope="module")
+def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
+    with ExitStack() as stack:
+        own = stack.enter_context(StrictCohere())
+        chat = stack.enter_context(StrictOpenAI())
+        messages = stack.enter_context(StrictAnthropic())
+        older = stack.enter_context(StrictOlderOpenAI())
+        rows = [
+            row(MODELS[0], f"cohere_chat/{PLAIN}", own.url, own.key),
+            row(MODELS[1], "openai/gpt-4o", f"{chat.url}/v1", chat.key),
+            row(MODELS[2], f"anthropic/{MODELS[2]}", messages.url, messages.key),
+            row("vectors", "openai/text-embedding-3-small", f"{older.url}/v1", older.key),
+            row("own-vectors", "cohere/embed-v4.0", own.url, own.key),
+        ]
+        gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured(rows)).start()
+        stack.callback(gateway.kill)
+        yield Stand(gateway, own, chat, messages)
+        gateway.stop()
+
+
+@pytest.fixture
+def client(stand: Stand) -> Iterator[cohere.ClientV2]:
+    with httpx.Client(timeout=30) as http:
+        yield cohere.ClientV2(
+            api_key=stand.gateway.key, base_url=stand.gateway.url, httpx_client=http
+        )
+
+
+def user(content: Any) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def ask(client: Any, stream: bool, **asked: Any) -> Any:
+    """`(text, calls, finish reason, usage)` of a response, whole or streamed."""
+    once = {"max_retries": 0}
+    if not stream:
+        told = client.chat(request_options=once, **asked)
+        text = (told.message.tool_plan or "") + "".join(
+            item.text for item in told.message.content or []
+        )
+        calls = [
+            (c.id, c.function.name, c.function.arguments) for c in told.message.tool_calls or []
+        ]
+        return text, calls, told.finish_reason, told.usage
+    text, calls = "", []
+    for event in client.chat_stream(request_options=once, **asked):
+        if event.type == "content-delta":
+            text += event.delta.message.content.text
+        elif event.type == "tool-plan-delta":
+            text += event.delta.message.tool_plan
+        elif event.type == "tool-call-start":
+            call = event.delta.message.tool_calls
+            calls.append([call.id, call.function.name, ""])
+        elif event.type == "tool-call-delta":
+            calls[-1][2] += event.delta.message.tool_calls.function.arguments
+    assert event.type == "message-end"
+    return text, [tuple(call) for call in calls], event.delta.finish_reason, event.delta.usage
+
+
+@EACH
+@HOW
+def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
+    text, calls, finish, usage = ask(client, stream, model=model, messages=[user("Hello there")])
+    assert (text, calls, finish) == (HELLO, [], "COMPLETE")
+    assert (usage.tokens.input_tokens, usage.tokens.output_tokens) == (11, 23)
+    assert usage.billed_units.output_tokens in {2, 23}
+
+
+@EACH
+@HOW
+def test_a_tool_is_called_and_its_result_comes_back(
+    stand: Stand, client: Any, model: str, stream: bool
+) -> None:
+    prompt = f"The weather, {model} {stream}"
+    stand.on(prompt, Say(text="I look.", calls=(CALL,)))
+    asked: dict[str, Any] = {"model": model, "tools": [WEATHER], "strict_tools": True}
+    text, calls, finish, _ = ask(client, stream, messages=[user(prompt)], **asked)
+    assert (text, finish) == ("I look.", "TOOL_CALL")
+    ((id_, name, arguments),) = calls
+    assert (id_, name, json.loads(arguments)) == ("call_a", "get_weather", CALL.object)
+    call = {"id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
+    document = {"type": "document", "document": {"data": {"degrees": 21}}}
+    history = [
+        user(prompt),
+        {"role": "assistant", "tool_plan": text, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": id_, "content": [document]},
+    ]
+    again, _, finish, _ = ask(client, stream, messages=history, **asked)
+    assert finish == "COMPLETE"
+    assert model == "command" or "21" in again
+
+
+@EACH
+def test_documents_are_read_by_every_model(stand: Stand, client: Any, model: str) -> None:
+    documents = [
+        {"id": "a", "data": {"title": "Penguins", "text": "Emperors are the tallest."}},
+        "A plain document.",
+    ]
+    told = client.chat(model=model, messages=[user("Tall penguins?")], documents=documents)
+    assert told.message.content[0].text == HELLO
+    sent = json.dumps(stand.last(model))
+    assert "Emperors are the tallest." in sent or "RW1wZXJvcnMg" in sent
+    assert "A plain document." in sent or "QSBwbGFpbiBkb2N1bWVudC4" in sent
+
+
+@EACH
+def test_a_schema_and_settings_arrive(stand: Stand, client: Any, model: str) -> None:
+    stand.on("A verdict", Say(text='{"city":"Rome"}'))
+    schema = {**PARAMETERS, "additionalProperties": False}
+    told = client.chat(
+        model=model,
+        messages=[{"role": "system", "content": "Be brief."}, user("A verdict")],
+        response_format={"type": "json_object", "json_schema": schema},
+        temperature=0.25,
+        max_tokens=77,
+        stop_sequences=["END!"],
+        p=0.5,
+    )
+    assert told.message.content[0].text == '{"city":"Rome"}'
+    sent = json.dumps(stand.last(model))
+    for mark in ("Be brief.", "0.25", "77", "END!", "additionalProperties"):
+        assert mark in sent
+
+
+def test_reasoning_is_shown_and_its_state_is_kept(stand: Stand, client: Any) -> None:
+    stand.on("Think of rain", Say(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
+    asked: dict[str, Any] = {
+        "model": "claude-sonnet-4-5",
+        "tools": [WEATHER],
+        "thinking": {"type": "enabled", "token_budget": 2048},
+    }
+    told = client.chat(messages=[user("Think of rain")], **asked)
+    assert told.message.content[0].thinking == "Hm, let me see."
+    result = {"role": "tool", "tool_call_id": "call_a", "content": "21 degrees"}
+    client.chat(messages=[user("Think of rain"), told.message, result], **asked)
+    sent = stand.last("claude-sonnet-4-5")["messages"][1]["content"]
+    (thinking,) = [block for block in sent if block["type"] == "thinking"]
+    assert thinking["thinking"] == "Hm, let me see."
+    assert thinking["signature"]
+
+
+def test_what_is_lost_is_reported(client: Any) -> None:
+    raw = client.with_raw_response.chat(
+        model="gpt-4o", messages=[user("Hello there")], safety_mode="STRICT", k=3
+    )
+    dropped = raw.headers["x-dragoman-dropped"]
+    assert "safety_mode" in dropped
+    assert "k" in dropped.split(", ")
+
+
+CLASSES = (
+    (Refusal(429, "rate_limit_error", "slow down", "rate_limit_exceeded"), TooManyRequestsError),
+    (Refusal(400, "invalid_request_error", "no such thing"), BadRequestError),
+    (Refusal(500, "server_error", "oops"), InternalServerError),
+)
+
+
+@pytest.mark.parametrize(("refusal", "kind"), CLASSES, ids=[k.__name__ for _, k in CLASSES])
+@HOW
+def test_a_refusal_raises_the_class_of_its_kind(
+    stand: Stand, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
+) -> None:
+    stand.chat.script.on(f"Refuse {kind.__name__}", Say(error=refusal))
+    with pytest.raises(kind) as raised:
+        ask(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
+    assert refusal.message in str(raised.value.body)
+
+
+def test_errors_of_the_gateway_itself_have_their_classes(stand: Stand, client: Any) -> None:
+    with pytest.raises(NotFoundError, match="does not exist"):
+        client.chat(model="nothing", messages=[user("Hello")])
+    with pytest.raises(BadRequestError, match="messages is required"):
+        client.chat(model="gpt-4o", messages=[])
+    base = stand.gateway.url
+    with httpx.Client() as http, pytest.raises(UnauthorizedError, match="not valid"):
+        wrong = cohere.ClientV2(api_key="sk-wrong", base_url=base, httpx_client=http)
+        wrong.chat(model="gpt-4o", messages=[user("Hello")])
+
+
+@EACH
+def test_a_stream_that_breaks_ends_as_an_error(stand: Stand, client: Any, model: str) -> None:
+    stand.on("Break off", Say(text="x" * 60, breaks="cut", pace_s=0.03))
+    *_, last = client.chat_stream(model=model, messages=[user("Break off")])
+    assert (last.type, last.delta.finish_reason) == ("message-end", "ERROR")
+    assert last.delta.error
+
+
+@pytest.mark.parametrize("model", ["vectors", "own-vectors"])
+def test_texts_are_embedded(client: Any, model: str) -> None:
+    asked: dict[str, Any] = {"model": model, "texts": ["a", "bbb"], "input_type": "search_query"}
+    told = client.embed(embedding_types=["float"], **asked)
+    assert len(told.embeddings.float_) == 2
+    assert told.texts == ["a", "bbb"]
+    assert told.meta.billed_units.input_tokens > 0
+
+
+def test_vectors_come_as_base64_or_are_refused(client: Any) -> None:
+    asked: dict[str, Any] = {"model": "vectors", "texts": ["a"], "input_type": "search_query"}
+    (packed,) = client.embed(embedding_types=["base64"], **asked).embeddings.base64
+    assert isinstance(packed, str)
+    with pytest.raises(BadRequestError, match="embedding_types"):
+        client.embed(embedding_types=["int8"], **asked)
+
+
+def test_models_are_listed(client: Any) -> None:
+    listed = {model.name: model for model in client.models.list(page_size=100).models}
+    assert set(listed) >= {*MODELS, "vectors"}
+    assert listed["vectors"].endpoints == ["embed"]
+    page = client.models.list(page_size=2, endpoint="chat")
+    assert len(page.models) == 2
+    assert client.models.get("gpt-4o").endpoints == ["chat"]
+    with pytest.raises(NotFoundError):
+        client.models.get("nothing")
