@@ -160,6 +160,24 @@ def test_rows_show_who_what_and_how(ada: Client):
         assert text in shown
 
 
+def test_the_conversation_of_several_calls_has_the_clients_response(ada: Client):
+    """The upstream's responses are stored one after the other."""
+    message = {"role": "assistant", "content": "Found it."}
+    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    request = {"model": "fast", "messages": [{"role": "user", "content": "Oslo?"}]}
+    stored = bodies(request, answer, upstream_response=b'{"choices":[]}{"choices":[]}')
+    attempt = Attempt(
+        target="a/m", provider="a", model="m", dialect="openai_chat", calls=[UpstreamCall()] * 2
+    )
+    row = logged(
+        attempts=[attempt],
+        bodies=stored,
+        client_dialect="openai_chat",
+        upstream_dialect="openai_chat",
+    )
+    assert "Found it." in detail(ada, row)
+
+
 def test_the_calls_and_searches_of_an_attempt_are_shown(ada: Client):
     searches = [
         SearchRecord(query="Oslo <b>", results=2),

@@ -172,7 +172,9 @@ def response_of(row: RequestLog, bodies: Bodies) -> LoggedResponse:
     translators = translators_of(row, bodies)
     upstream_framing, client_framing = framings(row, bodies)
     answer = LoggedResponse()
-    if translators is not None and bodies.upstream_response:
+    # Several upstream calls sent several responses; the client's is what they make together.
+    is_combined = any(attempt.get("calls") for attempt in row.attempts)
+    if translators is not None and bodies.upstream_response and not is_combined:
         dialect = translators.upstream_dialect
         answer = _parse_answer(
             row, bodies, dialect, translators.traits, bodies.upstream_response, upstream_framing
