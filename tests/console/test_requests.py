@@ -24,7 +24,7 @@ from console.pages.requests.query import parse
 from gateway import store
 from gateway.management.seed_requests import seed
 from gateway.models import RequestBody, RequestLog
-from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk, SearchRecord, UpstreamCall
+from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.simulate import translate
 from tests.markup import squeeze
 from tests.store.factories import asked, bodies, entry
@@ -158,39 +158,6 @@ def test_rows_show_who_what_and_how(ada: Client):
     shown = page(ada)
     for text in ("sk-dgm-x", "smart", "429", "rate limit", "gpt-5", "1,500", "$0.021"):
         assert text in shown
-
-
-def test_the_conversation_of_several_calls_has_the_clients_response(ada: Client):
-    """The upstream's responses are stored one after the other."""
-    message = {"role": "assistant", "content": "Found it."}
-    answer = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
-    request = {"model": "fast", "messages": [{"role": "user", "content": "Oslo?"}]}
-    stored = bodies(request, answer, upstream_response=b'{"choices":[]}{"choices":[]}')
-    attempt = Attempt(
-        target="a/m", provider="a", model="m", dialect="openai_chat", calls=[UpstreamCall()] * 2
-    )
-    row = logged(
-        attempts=[attempt],
-        bodies=stored,
-        client_dialect="openai_chat",
-        upstream_dialect="openai_chat",
-    )
-    assert "Found it." in detail(ada, row)
-
-
-def test_the_calls_and_searches_of_an_attempt_are_shown(ada: Client):
-    searches = [
-        SearchRecord(query="Oslo <b>", results=2),
-        SearchRecord(query="Bergen", error="the search did not finish within 10 s"),
-    ]
-    call = UpstreamCall(
-        started_ms=10, ended_ms=260, input_tokens=1200, output_tokens=5, searches=searches
-    )
-    attempt = Attempt(target="a/m", provider="a", model="m", dialect="openai_chat", calls=[call])
-    told = squeeze(detail(ada, logged(attempts=[attempt])))
-    assert "call 1: 1,200 input tokens, 5 output tokens, 0.25 s" in told
-    assert "web search “Oslo &lt;b&gt;”: 2 results" in told
-    assert "“Bergen”: the search did not finish within 10 s" in told
 
 
 @pytest.mark.parametrize(
