@@ -14,6 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 SCRIPTS = sorted(p for p in (ROOT / "static/js").rglob("*.js"))
 STYLES = sorted((ROOT / "static/css").rglob("*.css"))
+# It restyles Swagger UI, whose rules are in no layer and whose classes no template has.
+OWN_STYLES = [path for path in STYLES if path.name != "docs.css"]
 FIRST_LOAD_BYTES = 150_000
 MAX_TEMPLATE_LINE = 160
 MAX_SCRIPT_LINES = 400
@@ -123,7 +125,7 @@ def test_every_icon_is_in_the_sprite() -> None:
 def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:
     for path in STYLES:
         text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S).strip()
-        assert text.startswith("@layer"), path
+        assert text.startswith("@layer") or path not in OWN_STYLES, path
         assert not re.search(r"url\([\"']?https?:", text), path
 
 
@@ -133,7 +135,7 @@ FOREIGN_CLASSES = re.compile(r"htmx-request|u-over|c\d|in\d+")
 
 def test_every_class_of_a_stylesheet_is_used() -> None:
     """A class that only a stylesheet has was renamed on the page, which has lost its style."""
-    rules = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in STYLES]
+    rules = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in OWN_STYLES]
     selectors = [selector for text in rules for selector in re.findall(r"([^{}]+)\{", text)]
     styled = {name for text in selectors for name in re.findall(r"\.([A-Za-z_][\w-]*)", text)}
     sources = [*TEMPLATES, *SCRIPTS, *(ROOT / "console").rglob("*.py")]
