@@ -18,6 +18,7 @@ import ollama
 import pytest
 from anthropic.types import Message, MessageTokensCount, RawMessageStreamEvent
 from botocore.validate import ParamValidator
+from cohere.types import EmbedByTypeResponse
 from cohere.v2.types import V2ChatResponse, V2ChatStreamResponse
 from google.genai.types import ContentEmbedding, CountTokensResponse, GenerateContentResponse
 from openai.types import Completion, CreateEmbeddingResponse
@@ -313,6 +314,7 @@ SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
     "openai_embeddings": lambda body: wrong(body, CreateEmbeddingResponse),
     "gemini": _of_gemini,
     "ollama": lambda body: named(body, ollama.EmbedResponse),
+    "cohere": lambda body: wrong(body, EmbedByTypeResponse),
 }
 
 

@@ -253,8 +253,7 @@ class ChatStreamRenderer:
                 return self._close_block()
             case Start():
                 self._usage = event.usage
-                message = {"role": "assistant", "content": [], "tool_plan": ""}
-                message |= {"tool_calls": [], "citations": []}
+                message = {"role": "assistant"}
                 return _event("message-start", id=self._context.id, delta={"message": message})
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
