@@ -129,8 +129,8 @@ class ProviderForm(NetworkForm):
 
     @property
     def shows_dialect(self) -> bool:
-        """Whether the API format is one of the first fields, as the preset does not imply it."""
-        return self.preset.name == "custom"
+        """Whether the API format is one of the first fields: the preset is for any server."""
+        return not self.preset.base_url and not self.preset.env
 
     def _set_choices(self) -> None:
         """Choices and placeholders that depend on the preset."""
