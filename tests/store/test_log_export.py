@@ -18,11 +18,12 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils import timezone
 
 from gateway import store
-from gateway.alerts.conditions import EXPORT_FAILS, _log_export
+from gateway.alerts.conditions import _log_export
 from gateway.config import environment
 from gateway.log_export import batches, exporter
 from gateway.log_export.destination import Destination, ExportError
 from gateway.models import LogExport, RequestLog
+from gateway.store.alert_thresholds import AlertThresholds
 from tests.ports import free_port
 from tests.store.factories import STARTED, asked, entry
 from tests.store.test_both_databases import POSTGRES, ROOT, postgres
@@ -124,13 +125,14 @@ def test_a_failure_is_kept_and_raises_an_alert(tmp_path: Path) -> None:
     state = LogExport.objects.get()
     assert state.error
     assert (state.exported_id, state.lease_until) == (0, None)
-    now = timezone.now()
-    assert list(_log_export(now)) == []
-    (condition,) = _log_export(now + EXPORT_FAILS + dt.timedelta(seconds=1))
+    thresholds, now = AlertThresholds(), timezone.now()
+    later = now + dt.timedelta(minutes=thresholds.log_export_minutes, seconds=1)
+    assert list(_log_export(now, thresholds)) == []
+    (condition,) = _log_export(later, thresholds)
     assert "no export has succeeded" in condition.message
     (tmp_path / "gone").unlink()
     assert export(tmp_path / "gone") == 1
-    assert list(_log_export(now + EXPORT_FAILS + dt.timedelta(seconds=1))) == []
+    assert list(_log_export(later, thresholds)) == []
 
 
 def test_one_process_exports_at_a_time(tmp_path: Path) -> None:
