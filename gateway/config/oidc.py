@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import NamedTuple, cast, get_args
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from gateway.roles import Role
 
 _ROLES: tuple[Role, ...] = get_args(Role)
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_EXAMPLE = '{"cn=ml,ou=groups,dc=example": "editor"}'
 
 
 class OidcSettings(NamedTuple):
@@ -89,14 +91,40 @@ def read_oidc_settings() -> OidcSettings | None:
 
 
 def _pairs(variable: str) -> dict[str, str]:
-    """Parse `group=value,group=value`; groups may contain `=`, as in LDAP names."""
+    """Parse `group=value,group=value`, or a JSON object, whose names may contain commas.
+
+    Groups of the list may contain `=`, as in LDAP names.
+    """
+    if env.text(variable).lstrip().startswith("{"):
+        return _json_pairs(variable)
     pairs = {}
     for item in env.names(variable):
         group, equals, value = item.rpartition("=")
         if not (equals and group.strip() and value.strip()):
             raise ImproperlyConfigured(
-                f"{variable} must be a list such as engineers=editor,staff=member, not {item!r}"
+                f"{variable} must be a list such as engineers=editor,staff=member, not {item!r}; "
+                f"group names with commas need {_EXAMPLE}"
             )
+        pairs[group.strip()] = value.strip()
+    return pairs
+
+
+def _json_pairs(variable: str) -> dict[str, str]:
+    try:
+        items = json.loads(env.text(variable), object_pairs_hook=list)
+    except json.JSONDecodeError as error:
+        raise ImproperlyConfigured(
+            f"{variable} begins with {{ but is not JSON such as {_EXAMPLE}: {error}"
+        ) from None
+    pairs: dict[str, str] = {}
+    for group, value in items:
+        if not (isinstance(value, str) and group.strip() and value.strip()):
+            raise ImproperlyConfigured(
+                f"{variable} must map names of groups to names, such as {_EXAMPLE}, "
+                f"which is wrong at {group!r}"
+            )
+        if group.strip() in pairs:
+            raise ImproperlyConfigured(f"{variable} contains the group {group.strip()!r} twice")
         pairs[group.strip()] = value.strip()
     return pairs
 

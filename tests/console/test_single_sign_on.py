@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -252,6 +254,12 @@ GOOD = {"ISSUER": "https://login.example/", "CLIENT_ID": "a", "CLIENT_SECRET": "
         ({"ISSUER": "http://login.example"}, "DRAGOMAN_OIDC_ISSUER must be an https URL"),
         ({"CLIENT_SECRET": ""}, "DRAGOMAN_OIDC_CLIENT_SECRET is required"),
         ({"ROLE_GROUPS": "staff"}, "DRAGOMAN_OIDC_ROLE_GROUPS must be a list"),
+        ({"ROLE_GROUPS": "staff"}, 'commas need {"cn=ml,ou=groups,dc=example": "editor"}'),
+        ({"ROLE_GROUPS": '{"staff": "king"}'}, "'king' is not one of admin, editor"),
+        ({"ROLE_GROUPS": '{"staff": '}, "DRAGOMAN_OIDC_ROLE_GROUPS begins with { but is not JSON"),
+        ({"ROLE_GROUPS": '{"a": "editor", "b": ["x"]}'}, "which is wrong at 'b'"),
+        ({"TEAM_GROUPS": '{"a": "Search", " a": "Ads"}'}, "contains the group 'a' twice"),
+        ({"TEAM_GROUPS": '{"a": {"b": "c"}}'}, "DRAGOMAN_OIDC_TEAM_GROUPS must map names"),
         ({"ROLE_GROUPS": "staff=king"}, "'king' is not one of admin, editor, viewer, member"),
         ({"DEFAULT_ROLE": "boss"}, "DRAGOMAN_OIDC_DEFAULT_ROLE or none: 'boss'"),
         ({"DEFAULT_ROLE": "none"}, "no one could sign in"),
@@ -262,7 +270,7 @@ def test_wrong_settings_name_the_variable(
 ) -> None:
     for name, value in {**GOOD, **changed}.items():
         monkeypatch.setenv(f"DRAGOMAN_OIDC_{name}", value)
-    with pytest.raises(ImproperlyConfigured, match=message.replace("(", r"\(")):
+    with pytest.raises(ImproperlyConfigured, match=re.escape(message)):
         read_oidc_settings()
 
 
@@ -276,3 +284,25 @@ def test_groups_may_be_ldap_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(oidc_settings.env.importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ImproperlyConfigured, match=r"dragoman\[sso\]"):
         read_oidc_settings()
+
+
+def test_groups_with_commas_are_given_as_json(
+    client: Client, provider: Provider, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admins, search = "cn=admins,ou=groups,dc=example", "cn=search,ou=groups,dc=example"
+    for name, value in {
+        **GOOD,
+        "ROLE_GROUPS": json.dumps({admins: "admin", search: "editor"}),
+        "TEAM_GROUPS": json.dumps({search: "Search, Ads"}),
+    }.items():
+        monkeypatch.setenv(f"DRAGOMAN_OIDC_{name}", value)
+    oidc = read_oidc_settings()
+    assert oidc is not None
+    assert oidc.role_groups == {admins: "admin", search: "editor"}
+    configure(settings, provider, role_groups=oidc.role_groups, team_groups=oidc.team_groups)
+    team = Team.objects.create(name="Search, Ads")
+    provider.claims["groups"] = [search, "cn=admins"]
+    sign_in(client)
+    mia = User.objects.get(username="mia")
+    assert accounts.stored_role(mia) == "editor"
+    assert mia.account.team == team
