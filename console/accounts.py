@@ -20,6 +20,7 @@ from django.db.models import QuerySet
 from gateway import audit, store
 from gateway.models import Account, ApiKey
 from gateway.roles import MAY_READ_BODIES, PERMISSIONS, Role
+from gateway.store import second_factors
 
 
 class LastAdmin(ValueError):
@@ -119,6 +120,8 @@ def delete(user: User) -> None:
         _check_other_admins(user)
         ApiKey.objects.filter(owner=user).revoke()
         audit.record_change("user", user.pk, user.get_username(), _audit_snapshot(user), None)
+        if not settings.SSO_INSTALLED:
+            second_factors.remove_stored_rows(user.pk)
         user.delete()
 
 
@@ -165,7 +168,7 @@ def _audit_snapshot(user: User) -> dict[str, Any]:
 def two_factor_kinds(user: User) -> list[str]:
     """The kinds of a user's second factors: `totp`, `recovery_codes`, `webauthn` per passkey."""
     if not settings.SSO_INSTALLED:
-        return []
+        return second_factors.stored_kinds(user.pk)
     rows = apps.get_model("mfa", "Authenticator")._default_manager.filter(user=user)
     return sorted(rows.values_list("type", flat=True))
 
@@ -181,6 +184,9 @@ def is_connected(user: User) -> bool:
 def remove_two_factor(user: User) -> None:
     """Remove all second factors of a user who has lost them."""
     with audit_changes(user):
+        if not settings.SSO_INSTALLED:
+            second_factors.remove_stored_factors(user.pk)
+            return
         apps.get_model("mfa", "Authenticator")._default_manager.filter(user=user).delete()
 
 

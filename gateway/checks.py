@@ -8,6 +8,7 @@
 | gateway.E004 | error, deploy | other users of the machine can read a secret or the database |
 | gateway.E005 | error, deploy | any client token is accepted, and other machines may call |
 | gateway.E006 | error, deploy | the database was migrated by a newer program |
+| gateway.E007 | error, deploy | accounts have a second factor, and the extra `sso` is missing |
 | gateway.W001 | warning | the master key is short or a well-known example |
 | gateway.W002 | warning | the encryption key is the secret key |
 | gateway.W003 | warning | any client token is accepted |
@@ -40,6 +41,7 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.models import Registry
+from gateway.store import second_factors
 
 WEAK_MASTER_KEYS = frozenset({"sk-1234", "sk-12345", "changeme", "secret", "password"})
 MASTER_KEY_CHARS = 20
@@ -195,6 +197,7 @@ def database_content(
         store.check_program()
         backup_at = Registry.objects.values_list("backup_at", flat=True).first()
         has_admin = get_user_model().objects.filter(is_superuser=True).exists()
+        missing_package = second_factors.missing_package_warning()
     except store.NewerDatabase as error:
         yield Error(
             "The database was migrated by a newer program.", hint=f"{error}.", id="gateway.E006"
@@ -208,6 +211,13 @@ def database_content(
             hint="Run `manage.py backup FILE` every day and keep the file on another machine. If "
             "you back up by other means, silence this by DRAGOMAN_SILENCED_CHECKS=gateway.W005.",
             id="gateway.W005",
+        )
+    if missing_package:
+        yield Error(
+            f"{missing_package}.",
+            hint="Install the package of the extra `sso`, or have an admin remove the second "
+            "factors on the pages of the users.",
+            id="gateway.E007",
         )
     if not has_admin:
         yield checks.Warning(

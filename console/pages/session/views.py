@@ -24,7 +24,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST
 
 from console.access import public, signed_in
-from console.accounts import admin_exists, set_password
+from console.accounts import admin_exists, set_password, two_factor_kinds
 from console.client_address import client_address, is_shared_address
 from console.hashing import Busy
 from console.models import Throttle
@@ -120,6 +120,12 @@ def _finish(request: HttpRequest, user: User) -> HttpResponse:
         return cast(
             "HttpResponse", two_factor.continue_login(request, user, _requested_url(request))
         )
+    if two_factor_kinds(user):
+        message = _(
+            "This account has a second factor, which cannot be checked: a package is not "
+            "installed on the gateway. Ask its operator."
+        )
+        return sign_in_problem(request, message, status=403)
     start_session(request, user)
     return HttpResponseRedirect(next_url(request))
 

@@ -26,6 +26,7 @@ from gateway.management.start.environment_providers import (
 from gateway.management.start.local_servers import find_local_servers
 from gateway.models import ApiKey, Model, Provider, Route, Source, Target
 from gateway.providers.catalog import PRESETS
+from gateway.store import second_factors
 
 DEMO = "demo"
 # Prefix of the tables in LiteLLM's schema (litellm/proxy/schema.prisma).
@@ -78,8 +79,13 @@ def prepare(port: int, local_model: FoundProvider | None = None) -> Started:
         first_key=first_key,
         setup_token=setup_token(),
         admin_key_file=admin_key_file(),
-        notes=tuple(findings.notes),
+        notes=(*findings.notes, *_warnings()),
     )
+
+
+def _warnings() -> list[str]:
+    missing = second_factors.missing_package_warning()
+    return [f"warning: {missing}"] if missing else []
 
 
 class ForeignDatabase(Exception):
