@@ -78,6 +78,16 @@ ENTRA = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
             "snowflake",
             "https://a.snowflakecomputing.com/api/v2/cortex/v1",
         ),
+        (
+            {"model": "predibase/llama-3-8b", "predibase_tenant_id": "t1"},
+            "predibase",
+            "https://serving.app.predibase.com/t1",
+        ),
+        (
+            {"model": "predibase/m", "tenant_id": "t1", "api_base": "https://p.example/"},
+            "predibase",
+            "https://p.example/t1",
+        ),
     ],
     ids=lambda value: value["model"] if isinstance(value, dict) else "",
 )
@@ -126,6 +136,19 @@ def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: s
             row["vertex_credentials"] = str(tmp_path / "key.json")
     _, provider = only_provider(entries(tmp_path, row, environ=environ))
     assert f"/projects/{project}/locations/global" in provider.base_url
+
+
+def test_predibase_needs_a_tenant_and_serves_base_models(tmp_path: Path) -> None:
+    found = entries(tmp_path, {"model": "predibase/m", "api_key": "pb"})
+    assert found.routes == {}
+    assert any("needs a tenant_id (or PREDIBASE_TENANT_ID)" in note for note in found.notes)
+    environ = {"PREDIBASE_TENANT_ID": "t2", "PREDIBASE_API_KEY": "pb"}
+    _, provider = only_provider(entries(tmp_path, {"model": "predibase/m"}, environ=environ))
+    assert provider.base_url == "https://serving.app.predibase.com/t2"
+    assert provider.key_env == "PREDIBASE_API_KEY"
+    found = entries(tmp_path, {"model": "predibase/m", "tenant_id": "t", "adapter_id": "a/1"})
+    assert found.routes == {}
+    assert any("its adapter_id is not supported yet" in note for note in found.notes)
 
 
 def test_vertex_without_a_project_is_left_out(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from gateway.simulate.probe import probe
 from tests.relay.harness import (
     DONE,
     Scripted,
+    chunk,
     completion,
     gateway,
     provider,
@@ -36,6 +37,8 @@ def of_preset(name: str) -> Provider:
         passthrough=row.passthrough,
         auth=row.auth,
         edits=row.edits,
+        model_in_path=row.model_in_path,
+        body=row.body,
     )
 
 
@@ -185,3 +188,52 @@ async def test_a_probe_asks_a_model_for_what_it_can(
     result = await probe(Upstreams(scripted), target)
     assert (result.ok, result.detail) == (True, detail)
     assert scripted.requests[0].url.path == path
+
+
+# As `ChatCompletionRequest` of the server, which is written in Rust: another type is refused.
+LORAX: dict[str, type | tuple[type, ...]] = {
+    "model": str,
+    "messages": list,
+    "temperature": (int, float),
+    "top_p": (int, float),
+    "n": int,
+    "max_tokens": int,
+    "stop": list,
+    "stream": bool,
+    "top_k": int,
+    "user": str,
+}
+
+
+def lorax(request: httpx.Request) -> httpx.Response:
+    """Predibase's server: unknown fields are ignored, wrong types are not."""
+    body = json.loads(request.content)
+    wrong = [n for n, kind in LORAX.items() if n in body and not isinstance(body[n], kind)]
+    texts = [text for message in body["messages"] for text in message.values()]
+    if "model" not in body or wrong or not all(isinstance(text, str) for text in texts):
+        told = {"error": f"Failed to deserialize the JSON body: {wrong}", "error_type": "x"}
+        return httpx.Response(422, json=told)
+    if body.get("stream"):
+        return sse(chunk("hel"), chunk("lo", "stop"), DONE)
+    return completion()
+
+
+async def test_predibase_is_called_at_the_deployment(tmp_path: Path) -> None:
+    registry = snapshot(route("r", of_preset("predibase"), model="llama-3-8b"))
+    parts = [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]
+    asked = {"model": "r", "stop": "x", "messages": [{"role": "user", "content": parts}]}
+    async with gateway(tmp_path, registry, up=lorax) as g:
+        seen = await g.post("/v1/chat/completions", asked)
+        assert seen.status == 200, seen.json()
+        streamed = await g.post("/v1/chat/completions", {**asked, "stream": True, "max_tokens": 9})
+        claude = {"model": "r", "max_tokens": 7, "messages": [{"role": "user", "content": parts}]}
+        assert (await g.post("/v1/messages", claude)).status == 200
+        first, second, third = g.upstreams.requests
+    assert b"lo" in streamed.body
+    path = "/deployments/v2/llms/llama-3-8b/v1/chat/completions"
+    assert {request.url.path for request in (first, second, third)} == {path}
+    bodies = [json.loads(request.content) for request in (first, second, third)]
+    assert [body["model"] for body in bodies] == ["", "", ""], "the base model"
+    assert [body["max_tokens"] for body in bodies] == [4096, 9, 7]
+    assert (bodies[0]["stop"], bodies[0]["messages"][0]["content"]) == (["x"], "h\n\ni")
+    assert first.headers["authorization"] == "Bearer sk-upstream-secret-of-up"

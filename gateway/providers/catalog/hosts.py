@@ -7,7 +7,7 @@ A new one is a row here. Traits that a row does not set are those of most such s
 from __future__ import annotations
 
 from gateway.providers.catalog.facts import COMPATIBLE, OLDER_NAMES, Facts
-from gateway.providers.profile import Preset
+from gateway.providers.profile import Edit, Preset
 
 # vLLM or SGLang behind a proxy: their sampling fields, their reasoning field.
 _OPEN: Facts = {
@@ -166,6 +166,31 @@ HOSTS: tuple[Preset, ...] = (
         docs="https://docs.digitalocean.com/products/inference/",
         litellm=("gradient_ai",),
         traits={**COMPATIBLE, "max_tokens_field": "max_completion_tokens"},
+    ),
+    # Each deployment has a server of its own, whose `model` is an adapter; "" is the base model.
+    # Its messages are plain texts, its `stop` a list, and its `max_tokens` 20 by default
+    # (predibase/lorax, router/src/lib.rs); LiteLLM sends 4096.
+    Preset(
+        name="predibase",
+        logo="custom",
+        title="Predibase",
+        dialect="openai_chat",
+        base_url="",
+        url_example="https://serving.app.predibase.com/TENANT",
+        env=("PREDIBASE_API_KEY", "PREDIBASE_API_TOKEN"),
+        docs="https://docs.predibase.com/user-guide/inference/migrate-openai",
+        litellm=("predibase",),
+        paths=dict.fromkeys(
+            ("generate", "stream"), "/deployments/v2/llms/{model}/v1/chat/completions"
+        ),
+        model_in_path=("generate",),
+        body={"model": ""},
+        traits={**_OPEN, "images": False, "structured": "none", "n_max": 2},
+        edits=(
+            *OLDER_NAMES,
+            Edit(op="default", path="max_tokens", value=4096, why="Predibase's default is 20"),
+        ),
+        passthrough=False,
     ),
     Preset(
         name="chutes",

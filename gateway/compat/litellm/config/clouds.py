@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from gateway.compat.litellm.config.inference import ResolvedModel
+from gateway.compat.litellm.config.inference import NotYet, ResolvedModel
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
 from gateway.providers.catalog import PRESETS
@@ -31,6 +31,7 @@ _AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
 # Prefix that a bare model name implies -> the preset at Vertex AI.
 _BARE_ON_VERTEX = {"gemini": "vertex"}
 _PROJECT = ("vertex_project", "vertex_ai_project")
+_TENANT = ("tenant_id", "predibase_tenant_id")
 _ENTRA_KEYS = ("tenant_id", "client_id", "client_secret")
 # preset -> the path below the project and location in its base URL, and the API version.
 _VERTEX = {
@@ -92,13 +93,19 @@ def base_url_for(params: Node, model: ResolvedModel, environ: Mapping[str, str])
         return _aws_base(params, model, environ)
     if preset.name in _VERTEX:
         return _vertex_base(params, model, environ)
+    if preset.name == "predibase":
+        return _predibase_base(params, "https://serving.app.predibase.com", environ)
     variable, base = _BY_ACCOUNT.get(preset.name, ("", ""))
     account = environ.get(variable, "")
     return base.format(account) if account else ""
 
 
-def complete_base_url(base: str, model: ResolvedModel) -> str:
+def complete_base_url(
+    base: str, params: Node, model: ResolvedModel, environ: Mapping[str, str]
+) -> str:
     """Return the base URL with the path that LiteLLM appends to it."""
+    if model.preset.name == "predibase":
+        return _predibase_base(params, base, environ)
     path = urlsplit(base).path.rstrip("/")
     for tail, full_path in _TAILS.get(model.preset.name, ()):
         if path == tail or (tail and path.endswith(tail)):
@@ -200,6 +207,19 @@ def _google_access(
     return Access(key=node.text(max_length=20_000))
 
 
+# --- Predibase ---------------------------------------------------------------------------
+
+
+def _predibase_base(params: Node, base: str, environ: Mapping[str, str]) -> str:
+    """Return the base URL of a tenant; empty without one. Raises NotYet for an adapter."""
+    if (adapter := params.get("adapter_id")) is not None and adapter.value:
+        raise NotYet("its adapter_id is not supported yet: the base model would respond")
+    node = params.get(*_TENANT)
+    tenant = node.text(max_length=MAX_TEXT) if node is not None else ""
+    tenant = (tenant or environ.get("PREDIBASE_TENANT_ID", "")).strip("/ ")
+    return f"{base}/{tenant}" if tenant else ""
+
+
 # --- Microsoft ---------------------------------------------------------------------------
 
 
@@ -233,6 +253,8 @@ def required_key(model: ResolvedModel) -> str:
     """Return the setting that an entry without a base URL lacks."""
     if model.preset.name in _VERTEX:
         return "a vertex_project"
+    if model.preset.name == "predibase":
+        return "a tenant_id (or PREDIBASE_TENANT_ID)"
     return f"an api_base (or {model.prefix.upper()}_API_BASE)"
 
 

@@ -104,7 +104,7 @@ def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str
     variable = f"{model.prefix.upper().replace('-', '_')}_API_BASE"
     base = base or environ.get(variable, "").rstrip("/")
     base = (
-        clouds.complete_base_url(base, model)
+        clouds.complete_base_url(base, params, model, environ)
         if base
         else clouds.base_url_for(params, model, environ)
         or (_host_preset(model).base_url if model.prefix in _SAME_HOST else "")

@@ -55,7 +55,7 @@ ELSEWHERE = {
 # Providers whose wire format LiteLLM supports and Dragoman does not yet.
 _LATER = """
     aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
-    infinity jina_ai maritalk nlp_cloud oci oobabooga petals predibase recraft replicate sagemaker
+    infinity jina_ai maritalk nlp_cloud oci oobabooga petals recraft replicate sagemaker
     sagemaker_chat sap text-completion-codestral topaz triton voyage
     watsonx watsonx_text
 """

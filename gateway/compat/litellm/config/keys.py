@@ -138,7 +138,12 @@ PARAMS: dict[str, Key] = {
     **yes("vertex_location vertex_ai_location"),
     **yes("vertex_credentials vertex_ai_credentials", "JSON, or the path of a JSON file"),
     **yes("azure_ad_token", "sent unchanged; it expires"),
-    **yes("tenant_id client_id client_secret azure_scope", "tokens are fetched and renewed"),
+    **yes(
+        "tenant_id client_id client_secret azure_scope",
+        "tokens are fetched and renewed; `tenant_id` is also Predibase's tenant",
+    ),
+    **yes("predibase_tenant_id", "also from PREDIBASE_TENANT_ID"),
+    **later("adapter_id", "Predibase's adapters; an entry with one is left out"),
     **later(
         """aws_role_name aws_session_name aws_web_identity_token aws_sts_endpoint
         aws_external_id aws_bedrock_project_id""",
