@@ -30,7 +30,8 @@ def start_telemetry(otel: OtelSettings, version: str, *, access_log: bool) -> Re
         consumers += _otlp_consumers(otel, version)
     if not consumers:
         return None
-    return RecordExporter(consumers, Sampler(otel.ratio, otel.parent_based, otel.traces))
+    sampler = Sampler(otel.ratio, parent_based=otel.parent_based, enabled=otel.traces)
+    return RecordExporter(consumers, sampler)
 
 
 def _otlp_consumers(otel: OtelSettings, version: str) -> list[Consumer]:

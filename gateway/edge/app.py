@@ -40,7 +40,7 @@ from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Receive, Send, stop_error
-from gateway.relay.exchange.trace import trace_context
+from gateway.relay.exchange.trace import sample_trace
 from gateway.relay.run import response_cache, store_policy
 from gateway.relay.run.client_run import run_with_features
 from gateway.relay.run.count_tokens import answer_token_count
@@ -143,7 +143,7 @@ def new_call(
             )
     exchange.client_ip = (scope.get("client") or ("",))[0]
     if runtime.telemetry is not None:
-        exchange.trace = trace_context(headers, runtime.telemetry)
+        exchange.trace, exchange.unsampled_traceparent = sample_trace(headers, runtime.telemetry)
     if endpoint.action == "passthrough":
         passthrough.begin_call(exchange, scope["path"], scope["method"])
     return Call(exchange)

@@ -31,23 +31,22 @@ WARN_INTERVAL_S = 60.0
 _TRACE_ID_BITS = (1 << 64) - 1
 
 
-class Sampler(msgspec.Struct, frozen=True):
+class Sampler:
     """Which traces are exported: a share of them, and the client's decision where there is one.
 
     https://opentelemetry.io/docs/specs/otel/trace/sdk/#traceidratiobased
     """
 
-    ratio: float = 1.0
-    parent_based: bool = True
-    enabled: bool = True
+    def __init__(self, ratio: float, *, parent_based: bool, enabled: bool) -> None:
+        self._parent_based, self._enabled = parent_based, enabled
+        # Compared with the lower half of a trace id; `round` for each would cost as much again.
+        self._bound = round(ratio * (_TRACE_ID_BITS + 1)) if enabled else 0
 
-    def is_sampled(self, trace_id: str, *, parent: bool | None) -> bool:
+    def is_sampled(self, trace_id: int, *, parent: bool | None) -> bool:
         """Whether to export a trace; `parent` is the client's decision, None without one."""
-        if not self.enabled:
-            return False
-        if parent is not None and self.parent_based:
-            return parent
-        return int(trace_id[16:], 16) < round(self.ratio * (_TRACE_ID_BITS + 1))
+        if parent is not None and self._parent_based:
+            return parent and self._enabled
+        return trace_id & _TRACE_ID_BITS < self._bound
 
 
 class QueuedRecord(NamedTuple):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ import pytest
 
 from gateway.config.otel import OtelSettings
 from gateway.config.telemetry import start_telemetry
+from gateway.relay.exchange import trace
 from gateway.relay.exchange.trace import Telemetry
+from gateway.telemetry import spans
 from tests.fakes.otlp import Collector, attributes
 from tests.relay.harness import DONE as STREAM_END
 from tests.relay.harness import Gateway, chunk, completion, gateway, provider, route, snapshot, sse
@@ -116,19 +119,87 @@ async def test_a_request_and_its_attempts(tmp_path: Path, collector: Collector) 
 async def test_sampling(
     tmp_path: Path,
     collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any],
     parent_flag: str | None,
     exported: bool,
 ) -> None:
-    headers = {"traceparent": f"00-{PARENT}-{parent_flag}"} if parent_flag else {}
+    contexts = counted(trace, "TraceContext", monkeypatch)
+    headers = {"tracestate": "vendor=1"}
+    if parent_flag:
+        headers["traceparent"] = f"00-{PARENT}-{parent_flag}"
     registry = snapshot(route("r", provider("one")))
     start = lambda: telemetry(**options)  # noqa: E731
     async with gateway(tmp_path, registry, start_telemetry=start, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", CHAT, headers=headers)
-        flag = gw.upstreams.requests[0].headers["traceparent"][-2:]
+        row = await gw.entry()
+        sent = gw.upstreams.requests[0].headers
     # Closing the gateway has exported all that was queued.
-    assert bool(collector.spans) is exported
-    assert flag == ("01" if exported else "00")
+    assert bool(collector.spans) is bool(contexts) is exported
+    assert sent["traceparent"][-2:] == ("01" if exported else "00")
+    # The client's trace is continued in any case.
+    if parent_flag:
+        assert sent["traceparent"][3:35] == row.trace_id == PARENT.split("-")[0]
+        assert row.parent_span_id == PARENT.split("-")[1]
+        assert sent["tracestate"] == "vendor=1"
+
+
+def counted(target: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Replaces a constructor by itself with a count: the list grows by one for each call."""
+    made: list[str] = []
+    construct = getattr(target, name)
+
+    def count(*values: Any, **named: Any) -> Any:
+        made.append(name)
+        return construct(*values, **named)
+
+    monkeypatch.setattr(target, name, count)
+    return made
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
+async def test_unsampled_requests_build_no_spans(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, ratio: float
+) -> None:
+    """The share is decided by the trace id alone; metrics have every request."""
+    requests = 20
+    sdk_spans = counted(spans, "ReadableSpan", monkeypatch)
+    contexts = counted(trace, "TraceContext", monkeypatch)
+    monkeypatch.setattr(random, "getrandbits", random.Random(7).getrandbits)
+    registry = snapshot(route("r", provider("one")))
+    start = lambda: telemetry(ratio=ratio, metrics=True)  # noqa: E731
+    async with gateway(tmp_path, registry, start_telemetry=start, one=lambda _: completion()) as gw:
+        for _ in range(requests):
+            await gw.post("/v1/chat/completions", CHAT)
+        rows = await gw.rows(requests)
+        sent = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
+    sampled = [value for value in sent if value.endswith("-01")]
+    expected = [value for value in sent if int(value[19:35], 16) < round(ratio * 2**64)]
+    assert sampled == expected
+    assert (0 < len(sampled) < requests) if ratio == 0.3 else (len(sampled) == requests * ratio)
+    assert len(set(sent)) == requests
+    # A span for the request and one for its attempt, of sampled requests only.
+    assert len(collector.spans) == len(sdk_spans) == 2 * len(sampled)
+    assert len(contexts) == len(sampled)
+    assert {span.trace_id.hex() for span in collector.spans} == {v[3:35] for v in sampled}
+    assert sorted(row.trace_id for row in rows if row.trace_id) == sorted(v[3:35] for v in sampled)
+    assert all(bool(row.span_id) is bool(row.trace_id) for row in rows)
+    durations = [m for m in collector.metrics if m.name == "gen_ai.client.operation.duration"]
+    assert sum(p.count for p in durations[-1].histogram.data_points) == requests
+
+
+async def test_attempts_of_an_unsampled_request_share_a_trace(
+    tmp_path: Path, collector: Collector
+) -> None:
+    registry = snapshot(route("r", provider("one"), provider("two")))
+    start = lambda: telemetry(ratio=0.0)  # noqa: E731
+    answers = {"one": failure, "two": lambda _: completion()}
+    async with gateway(tmp_path, registry, start_telemetry=start, **answers) as gw:
+        await gw.post("/v1/chat/completions", CHAT)
+        first, second = [upstream.headers["traceparent"] for upstream in gw.upstreams.requests]
+    assert first == second
+    assert first.endswith("-00")
+    assert collector.spans == []
 
 
 @pytest.mark.parametrize("stream", [False, True])

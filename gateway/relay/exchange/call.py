@@ -39,6 +39,7 @@ from gateway.relay.exchange.trace import (
     is_tracestate,
     new_span_id,
     traced_headers,
+    unsampled_headers,
 )
 from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.upstream.media_fetch import Fetched
@@ -154,6 +155,8 @@ class Exchange:
         passthrough_state: the state of a call of a passthrough endpoint.
         free_of_charge: whether it uses no tokens, so that only limits of requests apply to it.
         trace: its span; None where no spans are recorded.
+        unsampled_traceparent: the `traceparent` for upstreams where OpenTelemetry is on and this
+            request is not sampled; else empty.
     """
 
     max_items = offload.MAX_ITEMS
@@ -205,6 +208,7 @@ class Exchange:
         self.passthrough_state: PassthroughState | None = None
         self.free_of_charge = False
         self.trace: TraceContext | None = None
+        self.unsampled_traceparent = b""
         # Holds the canonical request once it is parsed.
         self._parsed: list[Request] = []
 
@@ -267,6 +271,12 @@ class Exchange:
             return self.native_continuation.fields
         return self.fields if self.earlier_responses is None else None
 
+    def join_trace(self, parent: Exchange) -> None:
+        """Continues the trace of the exchange for which this one is made."""
+        self.unsampled_traceparent = parent.unsampled_traceparent
+        if parent.trace is not None:
+            self.trace = parent.trace.child()
+
     def trace_headers(self, attempt: Attempt | None = None) -> tuple[Header, ...]:
         """`x-request-id`, `traceparent` and `tracestate`, for the upstream.
 
@@ -280,6 +290,8 @@ class Exchange:
             if attempt is not None:
                 attempt.span_id = span_id
             return request_id, *traced_headers(self.headers, self.trace, span_id)
+        if self.unsampled_traceparent:
+            return request_id, *unsampled_headers(self.headers, self.unsampled_traceparent)
         traceparent = self.headers.get("traceparent", "")
         if len(traceparent) != TRACEPARENT_CHARS or not TRACEPARENT.fullmatch(traceparent):
             trace_id, parent_id = random.getrandbits(128) or 1, random.getrandbits(64) or 1

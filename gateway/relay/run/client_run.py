@@ -147,8 +147,7 @@ class _FanOut:
             exchange.stream,
             exchange.client_ip,
         )
-        if exchange.trace is not None:
-            part.trace = exchange.trace.child()
+        part.join_trace(exchange)
         part.body, part.fields = msgspec.json.encode(fields), fields
         part_call = Call(part)
         part_call.guard = self.call.guard

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from gateway.canon.errors import GatewayError
 from gateway.dialects.base import Dialect
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, stop_error
-from gateway.relay.exchange.trace import trace_context
+from gateway.relay.exchange.trace import sample_trace
 from gateway.relay.run.pipeline import run
 from gateway.relay.run.settle import CLIENT_GONE, record_failure, serve_call
 from gateway.routing.snapshot import ApiKey, Route
@@ -40,7 +40,7 @@ def internal_call(
     exchange.key = ApiKey(id=0, prefix=label, name=label, digest=b"")
     exchange.route, exchange.model = route, route.name
     if runtime.telemetry is not None:
-        exchange.trace = trace_context({}, runtime.telemetry)
+        exchange.trace, exchange.unsampled_traceparent = sample_trace({}, runtime.telemetry)
     call = Call(exchange)
     # Limits of a route are for its clients; those of a provider apply.
     call.limits_reserved = True

@@ -24,7 +24,7 @@ from gateway.dialects import DIALECTS
 from gateway.dialects.base import Verb
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange
 from gateway.relay.exchange.log_record import Attempt, LogRecord
-from gateway.relay.exchange.trace import trace_context
+from gateway.relay.exchange.trace import sample_trace
 from gateway.relay.exchange.usage import UsageTap
 from gateway.relay.run.count_tokens import answer_token_count
 from gateway.relay.run.guardrails import guard_request
@@ -136,7 +136,7 @@ def _call(runtime: Runtime, dialect: str, headers: dict[str, str], session: str)
         started=time.perf_counter(),
     )
     if runtime.telemetry is not None:
-        exchange.trace = trace_context(headers, runtime.telemetry)
+        exchange.trace, exchange.unsampled_traceparent = sample_trace(headers, runtime.telemetry)
     return Call(exchange)
 
 

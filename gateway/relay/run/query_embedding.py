@@ -89,8 +89,7 @@ def _embedding_call(caller: Call, route_name: str, text: str) -> Call:
         route_name,
         caller.exchange.client_ip,
     )
-    if caller.exchange.trace is not None:
-        exchange.trace = caller.exchange.trace.child()
+    exchange.join_trace(caller.exchange)
     body = {"model": route_name, "input": [text], "encoding_format": "float"}
     exchange.body = msgspec.json.encode(body)
     exchange.fields = msgspec.json.decode(exchange.body, type=dict[str, msgspec.Raw])

@@ -134,8 +134,8 @@ def settle(runtime: Runtime, call: Call, client: Client) -> None:
         entry.trace_id, entry.parent_span_id = client_trace(exchange.headers)
     runtime.journal.append(entry)
     runtime.metrics.record(entry)
-    if trace is not None and runtime.telemetry is not None:
-        runtime.telemetry.export(entry, sampled=trace.sampled)
+    if runtime.telemetry is not None and (trace is not None or exchange.unsampled_traceparent):
+        runtime.telemetry.export(entry, sampled=trace is not None)
 
 
 def _tokens(entry: LogRecord) -> int:
