@@ -31,6 +31,8 @@ _AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
 # Prefix that a bare model name implies -> the preset at Vertex AI.
 _BARE_ON_VERTEX = {"gemini": "vertex"}
 _PROJECT = ("vertex_project", "vertex_ai_project")
+# preset -> the host that the tenant is appended to.
+_BY_TENANT = {"predibase": "https://serving.app.predibase.com"}
 _TENANT = ("tenant_id", "predibase_tenant_id")
 _ENTRA_KEYS = ("tenant_id", "client_id", "client_secret")
 # preset -> the path below the project and location in its base URL, and the API version.
@@ -93,8 +95,8 @@ def base_url_for(params: Node, model: ResolvedModel, environ: Mapping[str, str])
         return _aws_base(params, model, environ)
     if preset.name in _VERTEX:
         return _vertex_base(params, model, environ)
-    if preset.name == "predibase":
-        return _predibase_base(params, "https://serving.app.predibase.com", environ)
+    if preset.name in _BY_TENANT:
+        return _tenant_base(params, _BY_TENANT[preset.name], environ)
     variable, base = _BY_ACCOUNT.get(preset.name, ("", ""))
     account = environ.get(variable, "")
     return base.format(account) if account else ""
@@ -104,8 +106,8 @@ def complete_base_url(
     base: str, params: Node, model: ResolvedModel, environ: Mapping[str, str]
 ) -> str:
     """Return the base URL with the path that LiteLLM appends to it."""
-    if model.preset.name == "predibase":
-        return _predibase_base(params, base, environ)
+    if model.preset.name in _BY_TENANT:
+        return _tenant_base(params, base, environ)
     path = urlsplit(base).path.rstrip("/")
     for tail, full_path in _TAILS.get(model.preset.name, ()):
         if path == tail or (tail and path.endswith(tail)):
@@ -210,7 +212,7 @@ def _google_access(
 # --- Predibase ---------------------------------------------------------------------------
 
 
-def _predibase_base(params: Node, base: str, environ: Mapping[str, str]) -> str:
+def _tenant_base(params: Node, base: str, environ: Mapping[str, str]) -> str:
     """Return the base URL of a tenant; empty without one. Raises NotYet for an adapter."""
     if (adapter := params.get("adapter_id")) is not None and adapter.value:
         raise NotYet("its adapter_id is not supported yet: the base model would respond")
@@ -253,7 +255,7 @@ def required_key(model: ResolvedModel) -> str:
     """Return the setting that an entry without a base URL lacks."""
     if model.preset.name in _VERTEX:
         return "a vertex_project"
-    if model.preset.name == "predibase":
+    if model.preset.name in _BY_TENANT:
         return "a tenant_id (or PREDIBASE_TENANT_ID)"
     return f"an api_base (or {model.prefix.upper()}_API_BASE)"
 
