@@ -51,7 +51,16 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
 
 # Where tests start servers, browsers and a whole run on PostgreSQL.
 LONG = {"bench", "browser", "clients", "e2e", "test_databases.py"}
+# Of these, what runs without `--wide` and without a path: each SDK, the quick start, all pages.
+EVERYDAY = {
+    *("test_anthropic_sdk.py", "test_openai_sdk.py", "test_gemini.py", "test_ollama.py"),
+    *("test_responses.py", "test_demo.py", "test_claude_code.py", "test_quick_start.py"),
+    *("test_connect.py", "test_faults.py", "test_clouds.py", "test_light.py", "test_listing.py"),
+    *("test_first_answer.py", "test_pages.py", "test_playground.py", "test_requests.py"),
+    *("test_sign_in.py", "test_keys.py", "test_console_basics.py"),
+}
 
+TESTS = Path(__file__).resolve().parent
 IN_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 
 
@@ -84,12 +93,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave every n-th row of a `wide` test, as its mark says, 0 for none; `--wide` runs all."""
+    """Leave every n-th row of a `wide` test, as its mark says, 0 for none, and of LONG EVERYDAY.
+
+    `--wide` and `-k` run all that they select; so does a path, but for the rows of wide tests.
+    """
     if config.getoption("--wide") or config.getoption("keyword"):
         return
+    whole = {Path(argument).resolve() for argument in config.args} == {TESTS}
     rows: dict[str, int] = {}
     deselected = []
     for item in items:
+        if whole and LONG & set(item.path.parts) and item.path.name not in EVERYDAY:
+            deselected.append(item)
+            continue
         mark = item.get_closest_marker("wide")
         if mark is None:
             continue

@@ -91,6 +91,7 @@ def test_ruff_would_find_what_is_forbidden(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.wide(every=0)
 def test_types_are_strict() -> None:
     passes("mypy")
 
