@@ -38,6 +38,7 @@ from gateway.edge.bedrock_listing import bedrock_model_entry, bedrock_models_pag
 from gateway.edge.cohere_listing import cohere_model_entry, cohere_models_page
 from gateway.edge.google_listing import google_model_entry, google_models_page
 from gateway.edge.listing import model_entry, models_page
+from gateway.edge.refusals import realtime_refusal
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, Exchange, Receive, Send, stop_error
 from gateway.relay.exchange.trace import sample_trace
@@ -124,7 +125,7 @@ def new_call(
     exchange = Exchange(
         request_id=new_request_id(),
         endpoint=endpoint.name,
-        verb=_VERBS[endpoint.action],
+        verb=_VERBS.get(endpoint.action, "passthrough"),
         dialect=DIALECTS[endpoint.dialect],
         snapshot=runtime.snapshot,
         headers=headers,
@@ -445,6 +446,8 @@ def _simple_content(
             message += "; of Amazon Bedrock: Converse, ConverseStream, CountTokens"
         raise GatewayError(Error(kind="not_found", message=message))
     _require_method(endpoint, scope)
+    if endpoint.action == "realtime":
+        raise realtime_refusal(endpoint)
     if endpoint.action in {"hello", "sink"}:
         return 200, {"service": "dragoman"}
     snapshot = runtime.snapshot

@@ -24,6 +24,7 @@ Action = Literal[
     "facts",
     "response",
     "traces",
+    "realtime",
     "hello",
     "sink",
 ]
@@ -121,6 +122,10 @@ ENDPOINTS: dict[str, Endpoint] = {
             ("show", _POST_METHODS),
         )
     },
+    # A WebSocket (`realtime.serve_realtime`); by HTTP there is an explanation.
+    "realtime": Endpoint(
+        name="/v1/realtime", action="realtime", dialect="openai_chat", methods=_GET_METHODS
+    ),
     # Spans of agents; `arg` is the format.
     "traces/ingest": Endpoint(
         name="/v1/traces/ingest",
@@ -169,6 +174,17 @@ _RESPONSE_ENDPOINTS: dict[str | None, Endpoint] = {
         ("input_items", ("GET",)),
     )
 }
+# Would give a client a credential of the provider, or connect it to the provider itself.
+_REALTIME_HTTP_PATH = re.compile(
+    r"realtime/(?:client_secrets|sessions|transcription_sessions|translations|calls)(?:/.*)?",
+    re.DOTALL,
+)
+_REALTIME_HTTP_ENDPOINT = Endpoint(
+    name="/v1/realtime/{operation}",
+    action="realtime",
+    dialect="openai_chat",
+    methods=(*_GET_METHODS, "POST"),
+)
 _PREFIX = re.compile(r"^/(?:(?:anthropic|ollama)(?:/|$))?(?:v1(?:/|$))?")
 
 # Paths that the edge serves; Django serves all others.
@@ -176,7 +192,7 @@ _EDGE_PATH = re.compile(
     # LiteLLM's list of models has a prefix of the edge, but belongs to the management API.
     r"(?!/v1/model/info/?\Z)/(?:(?:anthropic|ollama|v1|v1beta1?|v1alpha|v2)(?:/.*)?"
     r"|(?:chat/completions|completions|embeddings|messages|messages/count_tokens|models|models/.+)/?"
-    r"|responses(?:/.*)?|traces(?:/ingest)?/?"
+    r"|(?:responses|realtime)(?:/.*)?|traces(?:/ingest)?/?"
     # Passthrough.
     r"|(?:v2/)?rerank/?|moderations/?|(?:images|audio)/.*|messages/batches(?:/.*)?"
     r"|(?:files|batches)(?:/.*)?"
@@ -212,6 +228,8 @@ def find_endpoint(path: str) -> Endpoint | None:
         return msgspec.structs.replace(_MODEL_ENDPOINT, arg=relative_path.removeprefix("models/"))
     if match := _RESPONSE_PATH.fullmatch(relative_path):
         return msgspec.structs.replace(_RESPONSE_ENDPOINTS[match[2]], arg=match[1])
+    if _REALTIME_HTTP_PATH.fullmatch(relative_path):
+        return _REALTIME_HTTP_ENDPOINT
     if passthrough.has_operation(path):
         return _PASSTHROUGH_ENDPOINT
     return None

@@ -107,7 +107,7 @@ async def accept_call(
     query = dict(parse_qsl(exchange.query.decode("latin-1")))
     provider_name = exchange.headers.get(PROVIDER_HEADER) or query.get("provider", "")
     if operation.model and exchange.model:
-        exchange.route = _route_for_model(exchange, operation)
+        exchange.route = route_for_model(exchange, operation)
     elif operation.batch_model_path:
         exchange.route = _route_for_models(exchange, operation)
     else:
@@ -217,7 +217,8 @@ def _load_form_fields(exchange: Exchange, form: list[Part]) -> None:
 # --- the provider -------------------------------------------------------------------------
 
 
-def _route_for_model(exchange: Exchange, operation: Operation) -> Route:
+def route_for_model(exchange: Exchange, operation: Operation) -> Route:
+    """The route of the model with the targets that have the operation. Raises GatewayError."""
     route = find_route(exchange.snapshot, exchange.key, exchange.model)
     targets = tuple(t for t in route.targets if provider_path(t.model.provider, operation.family))
     if not targets:

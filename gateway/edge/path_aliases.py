@@ -24,7 +24,7 @@ _MODEL_PATH = re.compile(
 )
 _AZURE_PATH = re.compile(
     r"/openai(?:/v1)?(?P<path>/(?:chat/completions|completions|embeddings|images|audio|responses"
-    r"|files|batches|models|moderations)(?:/.*)?)",
+    r"|files|batches|models|moderations|realtime)(?:/.*)?)",
     re.DOTALL,
 )
 _REPEATED_VERSION = re.compile(r"(?:/api)?/v1(?:/v1)*(?P<path>/.*|)", re.DOTALL)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from gateway.canon.errors import Error
+from gateway.canon.errors import Error, GatewayError
 from gateway.dialects import DIALECTS
 from gateway.edge import endpoints
 from gateway.relay.exchange.call import Client, Send
@@ -37,3 +37,16 @@ def render_refusal(
 async def send_refusal(scope: dict[str, Any], send: Send, error: Error) -> None:
     """Responds to a request with an error."""
     await Client(send).reply(*render_refusal(scope["path"], scope["headers"], error))
+
+
+def realtime_refusal(endpoint: endpoints.Endpoint) -> GatewayError:
+    """The error for HTTP requests to the Realtime API."""
+    if endpoint.name == "/v1/realtime":
+        message = "this is a WebSocket: connect to `wss://.../v1/realtime?model=NAME`"
+        return GatewayError(Error(kind="invalid_request", message=message))
+    message = (
+        "the gateway does not issue credentials for the Realtime API or create calls: with those "
+        "of a provider, a client would bypass its keys, limits and log. Use the WebSocket "
+        "/v1/realtime?model=NAME with a gateway key"
+    )
+    return GatewayError(Error(kind="not_found", message=message))

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,9 +32,10 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.openai_responses.stored_responses import empty_response
-from gateway.edge import admission, endpoints
+from gateway.edge import admission, endpoints, handshake, path_aliases
 from gateway.edge.admission import authenticate, find_route
 from gateway.edge.app import MAX_CHECKED_BYTES, new_call, serve
+from gateway.edge.realtime import serve_realtime
 from gateway.framing.sse import Decoder
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Client, Receive, Send
@@ -47,20 +48,8 @@ MAX_CONNECTION_S = 60 * 60.0
 MAX_STREAMS = 32
 MAX_TURNS = 16
 MAX_STREAM_ID_CHARS = 200
-# Concurrent connections per process.
-MAX_CONNECTIONS = 2000
-# Concurrent connections per process and key.
-MAX_CONNECTIONS_PER_KEY = 250
 # How often an idle connection checks whether it must close.
 _POLL_S = 0.5
-_REFUSED, _TOO_LARGE, _GOING_AWAY = 1008, 1009, 1012
-_HANDSHAKE_HEADERS = (
-    b"sec-websocket-",
-    b"upgrade",
-    b"connection",
-    b"x-request-id",
-    b"content-length",
-)
 # Fields of a message that are not part of the request body.
 _ENVELOPE_FIELDS = (
     "type",
@@ -76,8 +65,6 @@ _ERROR_HEADERS = ("retry-after", "x-ratelimit-", "x-request-id")
 # Notifications from clients that need no response.
 _IGNORED_TYPES = frozenset({"response.processed"})
 _DIALECT_NAME, _PATH = "openai_responses", "/v1/responses"
-# Open connections by key id; connections without a key share the entry None.
-_open_connections: Counter[int | None] = Counter()
 
 
 async def serve_websocket(
@@ -86,75 +73,46 @@ async def serve_websocket(
     """Serves one WebSocket from its handshake to its end."""
     runtime = await lazy_runtime.get()
     await receive()
+    path, _ = path_aliases.resolve_path(scope["path"])
+    endpoint = endpoints.find_endpoint(path)
+    if endpoint is endpoints.ENDPOINTS["realtime"]:
+        await serve_realtime(runtime, scope, receive, send)
+        return
     try:
         owner = _authenticate(runtime, scope)
     except GatewayError as refusal:
         await _reject_handshake(scope, send, refusal.error)
         return
-    _open_connections[owner] += 1
-    try:
+    with handshake.counted(owner):
         await send({"type": "websocket.accept"})
         connection = _Connection(runtime, scope, send)
         try:
             await connection.run(receive)
         finally:
             await connection.end()
-    finally:
-        _open_connections[owner] -= 1
-        if not _open_connections[owner]:
-            del _open_connections[owner]
 
 
 def _authenticate(runtime: Runtime, scope: Scope) -> int | None:
     """The id of the connection's key; None without one. Raises GatewayError to reject it."""
     endpoint = endpoints.find_endpoint(scope["path"])
     if endpoint is None or endpoint.name != _PATH:
-        message = f"there is no WebSocket at {scope['path'][:200]}; {_PATH} has one"
+        paths = f"{_PATH} and /v1/realtime have one"
+        message = f"there is no WebSocket at {scope['path'][:200]}; {paths}"
         raise GatewayError(Error(kind="not_found", message=message))
-    if runtime.draining or _open_connections.total() >= MAX_CONNECTIONS:
-        message = "the gateway accepts no more connections at the moment"
-        raise GatewayError(Error(kind="overloaded", message=message))
+    handshake.check_capacity(runtime)
     key = authenticate(runtime, runtime.snapshot, scope["headers"], scope.get("query_string", b""))
     owner = key.id if key is not None else None
-    if _open_connections[owner] >= MAX_CONNECTIONS_PER_KEY:
-        message = f"this API key has {MAX_CONNECTIONS_PER_KEY} open connections, which is the limit"
-        raise GatewayError(Error(kind="rate_limit", message=message))
+    handshake.check_key_capacity(owner)
     return owner
 
 
 async def _reject_handshake(scope: Scope, send: Send, error: Error) -> None:
-    """Rejects the handshake with an error body.
-
-    On a server that cannot send a body there (Daphne), accepts, sends the error, and closes.
-    """
+    """Rejects the handshake with an error body."""
     reply = DIALECTS[_DIALECT_NAME].client.render_error(error, "")
-    if not _supports_http_response(scope):
-        await send({"type": "websocket.accept"})
-        event = msgspec.json.encode(_error_event(reply.status, reply.body))
-        await send({"type": "websocket.send", "text": event.decode()})
-        await send(_close_message(scope, _REFUSED))
-        return
-    headers = [(b"content-type", b"application/json")]
-    start = {"status": reply.status, "headers": headers}
-    await send({"type": "websocket.http.response.start", **start})
+    event = handshake.encode(_error_event(reply.status, reply.body))
     content = msgspec.json.encode(reply.body)
-    await send({"type": "websocket.http.response.body", "body": content})
-
-
-def _supports_http_response(scope: Scope) -> bool:
-    """Whether the server can respond to a handshake with HTTP; Daphne cannot."""
-    return "websocket.http.response" in scope.get("extensions", {})
-
-
-def _close_message(scope: Scope, code: int) -> dict[str, Any]:
-    """The message that closes a connection with a protocol code, 10xx.
-
-    Daphne does not allow applications to use these codes: there it is 40xx, a private code.
-    """
-    return {
-        "type": "websocket.close",
-        "code": code if _supports_http_response(scope) else code + 3000,
-    }
+    headers = [(b"content-type", b"application/json")]
+    await handshake.reject(scope, send, reply.status, headers, content, event)
 
 
 class _Connection:
@@ -170,7 +128,9 @@ class _Connection:
         self._streams: dict[str, asyncio.Task[None]] = {}
         self._open_turns = 0
         self._opened_at = time.monotonic()
-        headers = [(k, v) for k, v in scope["headers"] if not k.startswith(_HANDSHAKE_HEADERS)]
+        headers = [
+            (k, v) for k, v in scope["headers"] if not k.startswith(handshake.HANDSHAKE_HEADERS)
+        ]
         self.scope = {
             "type": "http",
             "method": "POST",
@@ -217,7 +177,7 @@ class _Connection:
             await self._send({"type": "websocket.close", "code": 1000})
             return True
         if self.runtime.draining:
-            await self._send(_close_message(self._websocket_scope, _GOING_AWAY))
+            await self._send(handshake.close_message(self._websocket_scope, handshake.GOING_AWAY))
             return True
         return False
 
@@ -228,7 +188,7 @@ class _Connection:
         size = len(data) if text is None else len(text)
         content = data if text is None else await offload.scan(size, text.encode)
         if len(content) > self.runtime.config.max_body_bytes:
-            await self._send(_close_message(self._websocket_scope, _TOO_LARGE))
+            await self._send(handshake.close_message(self._websocket_scope, handshake.TOO_LARGE))
             return False
         stream_id = ""
         try:

@@ -126,6 +126,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "anthropic/batches", _ANTHROPIC, "GET", "/{id}/results", binary_response=True
     ),
 )
+# A WebSocket: its HTTP path is served elsewhere.
+REALTIME = Operation(family="realtime", method="GET", path="realtime", model=True)
 # Paths that exist in two dialects.
 _SHARED_PATHS = frozenset(
     one.path
@@ -146,20 +148,23 @@ _IMAGES = ("images/generations", "images/edits")
 _TRANSCRIPTION = ("audio/transcriptions", "audio/translations")
 _AUDIO = ("audio/speech", *_TRANSCRIPTION)
 _FILES_AND_BATCHES = ("files", "batches")
+_REALTIME = ("realtime",)
 _ANTHROPIC_FAMILIES = ("anthropic/files", "anthropic/batches")
 _DEPLOYMENT = "/openai/deployments/{model}"
 
 # Every preset has a row (a test checks this), most of them empty: their documentation has
 # none of these, or in a format other than OpenAI's, Anthropic's or Cohere's.
 PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
-    "openai": _paths(*OPENAI_FAMILIES),
-    "openai_responses": _paths(*OPENAI_FAMILIES),
+    "openai": _paths(*OPENAI_FAMILIES, *_REALTIME),
+    "openai_responses": _paths(*OPENAI_FAMILIES, *_REALTIME),
     # Reference of the data plane, 2024-10-21; the paths of files and batches have no deployment.
     "azure_openai": {
         **_paths("images/generations", *_AUDIO, before=_DEPLOYMENT),
         **_paths(*_FILES_AND_BATCHES, before="/openai"),
+        # A path that ends in `=` is followed by the model's name. Azure's last version before `v1`.
+        "realtime": "/openai/realtime?api-version=2025-04-01-preview&deployment=",
     },
-    "azure-openai-v1": _paths(*_IMAGES, *_AUDIO, *_FILES_AND_BATCHES),
+    "azure-openai-v1": _paths(*_IMAGES, *_AUDIO, *_FILES_AND_BATCHES, *_REALTIME),
     "azure_ai": {},
     "deepseek": {},
     "groq": _paths(*_AUDIO, *_FILES_AND_BATCHES),
@@ -242,7 +247,7 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
     "lemonade": _paths("rerank", "images/generations", "audio/speech", "audio/transcriptions"),
     "xinference": _paths("rerank", *_IMAGES, "images/variations", *_AUDIO),
     "demo": {},
-    "custom": _paths("rerank", *OPENAI_FAMILIES),
+    "custom": _paths("rerank", *OPENAI_FAMILIES, *_REALTIME),
     "custom-completions": _paths(*_FILES_AND_BATCHES),
     "custom-embeddings": _paths("rerank"),
 }

@@ -9,13 +9,14 @@ from gateway.providers.catalog import PRESETS
 from gateway.providers.passthrough_catalog import (
     OPERATIONS,
     PASSTHROUGH_PATHS,
+    REALTIME,
     Operation,
     find_operation,
     path_of,
 )
 from tests.each import each
 
-FAMILIES = {operation.family for operation in OPERATIONS}
+FAMILIES = {operation.family for operation in (*OPERATIONS, REALTIME)}
 operations = each(
     "operation", OPERATIONS, ids=[f"{o.method} {o.family} {o.path}" for o in OPERATIONS]
 )

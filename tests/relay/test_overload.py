@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway.edge import responses_websocket
+from gateway.edge import handshake, responses_websocket
 from gateway.relay.runtime import Runtime
 from tests.relay.harness import ADMIN, KEY, Gateway, completion, gateway, provider, route, snapshot
 
@@ -135,7 +135,7 @@ class Socket:
 async def test_one_key_can_not_take_all_web_sockets(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(responses_websocket, "MAX_CONNECTIONS_PER_KEY", 2)
+    monkeypatch.setattr(handshake, "MAX_CONNECTIONS_PER_KEY", 2)
     registry = snapshot(route("m", A))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         sockets = [Socket(live, KEY) for _ in range(3)]

@@ -27,6 +27,7 @@ from gateway.relay.exchange.cached_response import CacheLookup
 from gateway.relay.exchange.guard_state import GuardState
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.relay.exchange.passthrough import PassthroughState
+from gateway.relay.exchange.realtime import ClientSocket
 from gateway.relay.exchange.reasoning_turns import ReasoningState
 from gateway.relay.exchange.recorder import Recorder
 from gateway.relay.exchange.reservation import Reservation
@@ -153,6 +154,7 @@ class Exchange:
         on_response: called with the response, for a WebSocket connection.
         new_tap, on_attempt: hooks for callers in this process.
         passthrough_state: the state of a call of a passthrough endpoint.
+        client_socket: the client's WebSocket, for a session of the Realtime API.
         free_of_charge: whether it uses no tokens, so that only limits of requests apply to it.
         trace: its span; None where no spans are recorded.
         unsampled_traceparent: the `traceparent` for upstreams where OpenTelemetry is on and this
@@ -206,6 +208,7 @@ class Exchange:
         self.new_tap: Callable[[], UsageTap] = UsageTap
         self.on_attempt: Callable[[Attempt], None] | None = None
         self.passthrough_state: PassthroughState | None = None
+        self.client_socket: ClientSocket | None = None
         self.free_of_charge = False
         self.trace: TraceContext | None = None
         self.unsampled_traceparent = b""

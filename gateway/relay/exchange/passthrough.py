@@ -78,7 +78,8 @@ class PassthroughUsage(msgspec.Struct, frozen=True, kw_only=True):
     """Reported usage; None where it is not reported.
 
     `usage` has all tokens; `input_image`, `input_audio` and `output_image` are parts of them.
-    `seconds` of audio, `characters` of text for speech.
+    `seconds` of audio, `characters` of text for speech. `cost` is the cost and its source of a
+    session whose responses are priced one by one.
     """
 
     usage: Usage | None = None
@@ -87,6 +88,7 @@ class PassthroughUsage(msgspec.Struct, frozen=True, kw_only=True):
     output_image: int = 0
     seconds: Decimal | None = None
     characters: int | None = None
+    cost: tuple[Decimal | None, str] | None = None
 
 
 class _Details(msgspec.Struct):
@@ -184,6 +186,8 @@ def passthrough_cost(
     amounts: PassthroughUsage, price: Price, units: UnitPrice
 ) -> tuple[Decimal | None, str]:
     """The cost in US dollars and its source; None and empty if a count or price is unknown."""
+    if amounts.cost is not None:
+        return amounts.cost
     if amounts.usage is not None and (provider_cost := amounts.usage.provider_cost) is not None:
         return Decimal(str(provider_cost)), "provider"
     if amounts.usage is not None:

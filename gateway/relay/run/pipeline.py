@@ -36,6 +36,7 @@ from gateway.relay.run.client_credential import (
     with_client_credential,
 )
 from gateway.relay.run.hedge import race
+from gateway.relay.run.realtime import serve_session
 from gateway.relay.run.reply import passed_headers_of, reply
 from gateway.relay.run.stream import stream_response
 from gateway.relay.run.web_search import answer_with_searches, find_gateway_search
@@ -401,6 +402,9 @@ async def _call_target(
     timeouts = target.timeouts or provider.timeouts
     if candidate.step is not None and candidate.step.first_token_s is not None:
         timeouts = _with_first_token_limit(timeouts, candidate.step.first_token_s)
+    if exchange.client_socket is not None:
+        await serve_session(runtime, call, client, deadlines, target, timeouts)
+        return
     size = exchange.offload_size
     if exchange.verb == "embed" and (
         batches := await offload.run(size, embeddings.split_inputs, call, target)

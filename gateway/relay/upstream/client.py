@@ -23,7 +23,9 @@ from gateway.providers.network import Network, proxy_secrets
 from gateway.providers.redact import Redactor, forms_of, is_secret_name, scrub
 from gateway.relay.upstream import http1
 from gateway.relay.upstream.access_tokens import AccessTokens
+from gateway.relay.upstream.connect import Connector
 from gateway.relay.upstream.http1 import FixedHeaders
+from gateway.relay.upstream.websocket import UpstreamWebSocket, open_websocket
 from gateway.routing.snapshot import Provider, Snapshot
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
@@ -163,6 +165,22 @@ class Upstreams:
         except GatewayError:
             await response.aclose()
             raise
+
+    async def open_websocket(
+        self,
+        url: httpx.URL,
+        headers: httpx.Headers,
+        *,
+        connect_s: float,
+        max_message_bytes: int,
+        network: Network | None,
+    ) -> UpstreamWebSocket:
+        """A WebSocket to a provider. Raises HandshakeRefused, GatewayError."""
+        transport = self._default if network is None else self._transport(network)
+        connector = transport.connector if isinstance(transport, http1.Transport) else Connector()
+        return await open_websocket(
+            connector, url, headers, connect_s=connect_s, max_message_bytes=max_message_bytes
+        )
 
     def _transport(self, network: Network) -> httpx.AsyncBaseTransport:
         if self._is_replaced:

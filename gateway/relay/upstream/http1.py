@@ -442,7 +442,7 @@ class Transport(httpx.AsyncBaseTransport):
     def __init__(
         self, ssl_context: ssl.SSLContext | None = None, network: Network | None = None
     ) -> None:
-        self._connector = Connector(network, context=ssl_context)
+        self.connector = Connector(network, context=ssl_context)
         self._idle: dict[Origin, deque[Connection]] = {}
         self._set_aside: set[Connection] = set()
         self._retired = False
@@ -474,8 +474,8 @@ class Transport(httpx.AsyncBaseTransport):
         if extra:
             head += _lines(extra)
         head += b"content-length: %d\r\n\r\n" % size
-        if self._connector.has_proxy:
-            head = self._connector.absolute_head(head, origin)
+        if self.connector.has_proxy:
+            head = self.connector.absolute_head(head, origin)
         while (connection := self._take(origin)) is not None:
             try:
                 return await self._exchange(connection, origin, head, content)
@@ -498,8 +498,8 @@ class Transport(httpx.AsyncBaseTransport):
             else:
                 connection.send(head, content)
             await connection.wait_head()
-            if self._connector.has_proxy:
-                self._connector.check_status(connection.status, origin)
+            if self.connector.has_proxy:
+                self.connector.check_status(connection.status, origin)
         except BaseException:
             connection.abort()
             raise
@@ -526,7 +526,7 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def _open(self, origin: Origin, connect_s: float) -> Connection:
         loop = asyncio.get_running_loop()
-        return await self._connector.open(origin, lambda: Connection(loop), connect_s)
+        return await self.connector.open(origin, lambda: Connection(loop), connect_s)
 
     def release(self, connection: Connection, origin: Origin) -> None:
         """Pools a connection whose response was read to its end, closes any other."""

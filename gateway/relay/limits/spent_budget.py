@@ -1,0 +1,29 @@
+"""Finds budgets that are used up while a call is running."""
+
+from __future__ import annotations
+
+from gateway.canon.errors import Error
+from gateway.relay.exchange.call import Call
+from gateway.relay.limits.limiter import Limiter, budget_refusal
+from gateway.routing import limits
+
+
+def find_spent_budget(limiter: Limiter, call: Call, units: int) -> Error | None:
+    """The error for a budget of a running call that is used up; None if none is.
+
+    `units` is what the call itself has cost so far. Reservations do not count.
+    """
+    counters = limiter.counters
+    counters.map_new_slots()
+    slots = (counters.local_slot, *counters.peer_slots)
+    for reservation in call.reservations:
+        windows = limiter.windows(reservation.started_at)
+        for bound in reservation.bounds:
+            if bound.rule.metric != "usd":
+                continue
+            window = windows[bound.rule.span]
+            spent = sum(limits.window_spend(slot, bound.offset, window) for slot in slots)
+            if spent + units >= bound.rule.limit:
+                refusal = budget_refusal(bound.rule, spent + units, limiter.now())
+                return limiter.count_refusal(refusal)
+    return None

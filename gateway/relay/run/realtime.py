@@ -1,0 +1,397 @@
+"""Relays a session of OpenAI's Realtime API between a client and an upstream.
+
+    connect    the upstream's WebSocket is opened first, so that another target can be tried and
+               the client's handshake can be refused with an HTTP status
+    relay      messages unchanged, in both directions; a side that does not read holds up the other
+    end        the close code of one side is passed on to the other, and the call is settled
+
+Each message is read only for its type; of `response.done` also the usage. The text of messages
+is never logged: where bodies are, the log has the number of messages of each type.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from gateway.canon import model_names
+from gateway.canon.errors import Error, GatewayError
+from gateway.dialects import DIALECTS
+from gateway.providers import passthrough_catalog
+from gateway.providers.auth import MAKERS
+from gateway.providers.passthrough_catalog import REALTIME
+from gateway.providers.redact import Redactor
+from gateway.relay.event_loop import offload
+from gateway.relay.exchange.call import Call, Client, Deadlines, stop_error
+from gateway.relay.exchange.realtime import ClientSocket, SessionUsage, parse_response_usage
+from gateway.relay.limits.spent_budget import find_spent_budget
+from gateway.relay.run.client_credential import with_client_credential
+from gateway.relay.run.reply import answer_headers
+from gateway.relay.run.settle import charge_for, settle
+from gateway.relay.translate.prepare import passed_headers
+from gateway.relay.upstream.websocket import HandshakeRefused, UpstreamWebSocket, close_quietly
+from gateway.routing.limits import units
+from gateway.routing.snapshot import Target, Timeouts
+
+if TYPE_CHECKING:
+    from gateway.relay.runtime import Runtime
+
+# As long as at OpenAI.
+MAX_SESSION_S = 60 * 60.0
+# How long neither side may send a message.
+MAX_SILENCE_S = 15 * 60.0
+# How often a session is checked for its limits, its key and a shutdown.
+_CHECK_S = 0.5
+# Types of messages that are counted by name.
+_MAX_TYPES, _MAX_TYPE_CHARS = 100, 64
+_NORMAL, _GOING_AWAY, _REFUSED, _TOO_LARGE = 1000, 1001, 1008, 1009
+_INTERNAL_ERROR, _RESTART = 1011, 1012
+_NO_CODE = 1005
+_MAX_REASON_BYTES = 120
+
+
+class _Message(msgspec.Struct):
+    type: str = ""
+
+
+class _SessionUpdate(msgspec.Struct):
+    session: dict[str, msgspec.Raw] | None = None
+
+
+_message_decoder = msgspec.json.Decoder(_Message)
+_update_decoder = msgspec.json.Decoder(_SessionUpdate)
+_fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _End(msgspec.Struct, frozen=True):
+    """How a session ends.
+
+    Attributes:
+        by: `client`, `upstream` or `gateway`.
+        code: the close code for the other side, or for both.
+        error: what went wrong; None for a normal end.
+    """
+
+    by: str
+    code: int
+    reason: str = ""
+    error: Error | None = None
+
+
+async def serve_session(
+    runtime: Runtime,
+    call: Call,
+    client: Client,
+    deadlines: Deadlines,
+    target: Target,
+    timeouts: Timeouts,
+) -> None:
+    """Connects to a target and relays until one side closes the connection.
+
+    Raises GatewayError while the client's handshake is not accepted.
+    """
+    exchange = call.exchange
+    socket = exchange.client_socket
+    assert socket is not None
+    call.attempt.passthrough = True
+    call.attempts[-1].dialect = exchange.dialect.name
+    deadlines.set_timeout(timeouts.first_byte_s, "first_byte")
+    call.attempt.upstream_sent_at = time.perf_counter()
+    upstream = await _connect(runtime, call, target, timeouts)
+    session = _Session(runtime, call, client, socket, upstream, timeouts)
+    try:
+        call.end_upstream_wait()
+        record = call.attempts[-1]
+        record.status, record.first_byte_ms = 101, exchange.elapsed_ms()
+        record.upstream_id = upstream.headers.get("x-request-id")
+        if runtime.health:
+            runtime.breaker.release_trial(target.model.label)
+        deadlines.clear()
+        await client.head(101, answer_headers(call, target.model.label))
+        await session.run()
+    finally:
+        session.record()
+        await close_quietly(upstream, session.end.code, session.end.reason)
+
+
+async def _connect(
+    runtime: Runtime, call: Call, target: Target, timeouts: Timeouts
+) -> UpstreamWebSocket:
+    exchange, provider = call.exchange, target.model.provider
+    template = passthrough_catalog.path_of(provider.preset, provider.paths, REALTIME.family)
+    if template is None:
+        message = f"the provider {provider.name} does not support the Realtime API"
+        raise GatewayError(Error(kind="unsupported_param", message=message, param="model"))
+    model = target.model.name
+    path = model_names.expand_path_template(template, model)
+    if path == template:  # the path does not contain the model
+        if not path.endswith("="):
+            path += f"{'&' if '?' in path else '?'}model="
+        path += quote(model, safe="")
+    own_headers = passed_headers(exchange)
+    own_headers.pop("idempotency-key", None)
+    headers = runtime.request_templates.headers(provider, own_headers)
+    url = runtime.request_templates.url(provider, path)
+    if provider.client_credential:
+        headers = with_client_credential(call, provider, headers)
+    if provider.auth in MAKERS:
+        headers = await runtime.tokens.headers(provider, "GET", url, headers, b"")
+        if call.recorder.enabled:
+            call.recorder.add_redactor(Redactor(runtime.tokens.secrets()))
+    if runtime.config.trace_headers:
+        headers = headers.copy()
+        for header, content in exchange.trace_headers(call.attempts[-1]):
+            headers[header.decode()] = content.decode("latin-1")
+    try:
+        return await runtime.upstreams.open_websocket(
+            url,
+            headers,
+            connect_s=timeouts.connect_s,
+            max_message_bytes=runtime.config.max_body_bytes,
+            network=provider.network,
+        )
+    except HandshakeRefused as refusal:
+        if refusal.status < 400:
+            message = f"the upstream answered with the unexpected status {refusal.status}"
+            error = Error(kind="upstream_error", message=message, status=refusal.status)
+        else:
+            dialect = DIALECTS[provider.dialect]
+            error = dialect.provider.parse_error(refusal.status, refusal.headers, refusal.body)
+        call.attempts[-1].status = refusal.status
+        raise GatewayError(runtime.provider_secrets.redact(exchange.snapshot, error)) from None
+
+
+class _Traffic:
+    """The messages of one direction: how many of each type, and their size."""
+
+    def __init__(self) -> None:
+        self.types: Counter[str] = Counter()
+        self.size = 0
+
+    def add(self, message_type: str, size: int) -> None:
+        name = message_type[:_MAX_TYPE_CHARS]
+        self.types[name if name in self.types or len(self.types) < _MAX_TYPES else "other"] += 1
+        self.size += size
+
+
+class _Session:
+    """An open session."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        call: Call,
+        client: Client,
+        socket: ClientSocket,
+        upstream: UpstreamWebSocket,
+        timeouts: Timeouts,
+    ) -> None:
+        self.runtime, self.call, self.client = runtime, call, client
+        self.socket, self.upstream, self.timeouts = socket, upstream, timeouts
+        target = call.attempt.target
+        assert target is not None
+        self.target = target
+        self.usage = SessionUsage(target.model.price)
+        self.redactor = runtime.provider_secrets.redactor(
+            call.exchange.snapshot, target.model.provider
+        )
+        # What applies if the session is cancelled.
+        self.end = _End("gateway", _GOING_AWAY)
+        self._opened_at = self._last_message_at = time.monotonic()
+        # Since when a response is due or in progress; None while there is none.
+        self._response_since: float | None = None
+        self._response_limit_s = timeouts.first_byte_s
+        self._sent, self._received = _Traffic(), _Traffic()
+
+    async def run(self) -> None:
+        """Relays until the end, and closes the client's side."""
+        relays = {
+            asyncio.create_task(self._relay_client()),
+            asyncio.create_task(self._relay_upstream()),
+        }
+        try:
+            while True:
+                done, _ = await asyncio.wait(
+                    relays, timeout=_CHECK_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                end = next(iter(done)).result() if done else self._find_end()
+                if end is not None:
+                    break
+        finally:
+            for relay in relays:
+                relay.cancel()
+            await asyncio.gather(*relays, return_exceptions=True)
+        self.end = end
+        await self._close_client(end)
+
+    async def _close_client(self, end: _End) -> None:
+        call = self.call
+        if end.error is not None:
+            call.error, call.outcome = end.error, "cut"
+        self.record()
+        settle(self.runtime, call, self.client)
+        if end.by == "client":
+            return
+        with contextlib.suppress(OSError):
+            async with asyncio.timeout(_CHECK_S * 4):
+                if end.error is not None:
+                    await self.socket.send(error_event(end.error, call.exchange.echoed_id))
+                await self.socket.close(end.code, end.reason)
+
+    def record(self) -> None:
+        """Records usage and sizes for the log record, unless it was written."""
+        call = self.call
+        if call.entry is not None:
+            return
+        state = call.exchange.passthrough_state
+        assert state is not None
+        state.sent_bytes, call.attempts[-1].received_bytes = self._sent.size, self._received.size
+        if self.usage.responses:
+            state.usage = self.usage.total()
+        if call.recorder.enabled:
+            call.recorder.client_request = msgspec.json.encode(dict(self._sent.types))
+            call.recorder.record_upstream(msgspec.json.encode(dict(self._received.types)))
+
+    # --- the two directions -------------------------------------------------------------
+
+    async def _relay_client(self) -> _End:
+        while True:
+            message = await self.socket.receive()
+            if isinstance(message, int):
+                code = _NORMAL if message == _NO_CODE else message
+                if message == 1006 and self._response_since is not None:
+                    self.call.outcome = "client_closed"
+                return _End("client", _GOING_AWAY if code == 1006 else code)
+            size = len(message)
+            if size > self.runtime.config.max_body_bytes:
+                limit = self.runtime.config.max_body_bytes
+                error = Error(kind="too_large", message=f"a message is larger than {limit} bytes")
+                return _End("gateway", _TOO_LARGE, error=error)
+            message_type = await offload.scan(size, _type_of, message)
+            self._sent.add(message_type, size)
+            self._last_message_at = time.monotonic()
+            if message_type == "session.update":
+                message = await offload.scan(
+                    size, _with_upstream_model, message, self.target.model.name
+                )
+            elif message_type == "response.create":
+                self._expect_response(self.timeouts.first_byte_s)
+            if not await self.upstream.send(message):
+                return self._upstream_end()
+
+    async def _relay_upstream(self) -> _End:
+        while True:
+            message = await self.upstream.receive()
+            if message is None:
+                return self._upstream_end()
+            size = len(message)
+            message_type = await offload.scan(size, _type_of, message)
+            self._received.add(message_type, size)
+            self._last_message_at = time.monotonic()
+            if message_type == "error":
+                message = self._without_secrets(message)
+            if message_type in {"response.done", "error"}:
+                self._response_since = None
+            elif message_type == "response.created" or self._response_since is not None:
+                self._expect_response(self.timeouts.idle_s)
+            is_done = message_type == "response.done"
+            if is_done and (usage := parse_response_usage(message)) is not None:
+                self.usage.add(usage)
+            try:
+                await self.socket.send(message)
+            except OSError:
+                return _End("client", _GOING_AWAY)
+            self.client.chunks += 1
+            self.client.sent_at = time.perf_counter()
+            if is_done and (end := _find_refusal(self.runtime, self.call, self.usage)) is not None:
+                return end
+
+    def _expect_response(self, limit_s: float) -> None:
+        self._response_since, self._response_limit_s = time.monotonic(), limit_s
+
+    def _without_secrets(self, message: str | bytes) -> str | bytes:
+        if isinstance(message, bytes):
+            return self.redactor.clean(message)
+        return self.redactor.clean(message.encode()).decode("utf-8", "replace")
+
+    # --- how it ends --------------------------------------------------------------------
+
+    def _upstream_end(self) -> _End:
+        upstream = self.upstream
+        if upstream.broke_off:
+            lost = Error(kind="upstream_error", message="the upstream closed the connection")
+            return _End("upstream", _INTERNAL_ERROR, error=lost)
+        reason = self.redactor.clean(upstream.close_reason.encode())[:_MAX_REASON_BYTES]
+        code = upstream.close_code
+        error = None
+        if code not in {_NORMAL, _GOING_AWAY}:
+            message = f"the upstream closed the connection with code {code}"
+            error = Error(kind="upstream_error", message=message)
+        return _End("upstream", code, reason.decode("utf-8", "ignore"), error)
+
+    def _find_end(self) -> _End | None:
+        """Why the session must end now; None if it need not."""
+        now = time.monotonic()
+        since = self._response_since
+        if since is not None and now - since > self._response_limit_s:
+            reason = "idle" if self._response_limit_s == self.timeouts.idle_s else "first_byte"
+            return _End("gateway", _INTERNAL_ERROR, error=stop_error(reason))
+        if now - self._opened_at > MAX_SESSION_S:
+            message = f"this session has been open for {MAX_SESSION_S / 60:.0f} minutes, the limit"
+            return _End("gateway", _NORMAL, error=Error(kind="invalid_request", message=message))
+        if now - self._last_message_at > MAX_SILENCE_S:
+            message = f"no message for {MAX_SILENCE_S / 60:.0f} minutes"
+            return _End("gateway", _NORMAL, error=Error(kind="invalid_request", message=message))
+        if self.runtime.draining and since is None:
+            return _End("gateway", _RESTART)
+        return _find_refusal(self.runtime, self.call, self.usage)
+
+
+def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _End | None:
+    """The end of a session whose key is no longer valid or has used up a budget."""
+    key = call.exchange.key
+    if key is not None and key.id:
+        current = runtime.snapshot.keys.get(key.digest)
+        expires_at = None if current is None else current.expires_at
+        if current is None or (expires_at is not None and expires_at <= time.time()):
+            error = Error(kind="gateway_auth", message="this API key is no longer valid")
+            return _End("gateway", _REFUSED, error=error)
+    charged = charge_for(call, usage.cost_usd)
+    spent = find_spent_budget(runtime.limiter, call, units(charged))
+    return None if spent is None else _End("gateway", _REFUSED, error=spent)
+
+
+def error_event(error: Error, request_id: str) -> str:
+    """An `error` event of the Realtime API."""
+    body: dict[str, Any] = DIALECTS[REALTIME.dialect].client.render_error(error, request_id).body
+    detail = {"event_id": None, **body["error"]}
+    event = {"type": "error", "event_id": f"event_{request_id[:60]}", "error": detail}
+    return msgspec.json.encode(event).decode()
+
+
+def _type_of(message: str | bytes) -> str:
+    """The type of an event; empty if it has none, which the upstream will refuse."""
+    try:
+        return _message_decoder.decode(message).type
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+
+
+def _with_upstream_model(message: str | bytes, model: str) -> str | bytes:
+    """A `session.update` with the upstream's name of the model, if it names one."""
+    try:
+        session = _update_decoder.decode(message).session
+        if session is None or "model" not in session:
+            return message
+        fields = _fields_decoder.decode(message)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return message
+    session["model"] = msgspec.Raw(msgspec.json.encode(model))
+    fields["session"] = msgspec.Raw(msgspec.json.encode(session))
+    return msgspec.json.encode(fields).decode()

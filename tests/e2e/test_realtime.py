@@ -1,0 +1,264 @@
+"""OpenAI's Realtime API through the gateway: the real SDK, and raw frames as a browser's."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from tests.e2e.rig import Daphne, Gateway, configured
+from tests.fakes.realtime import AUDIO, KEY, USAGE, StrictRealtime
+from tests.waits import PATIENCE_S, until
+
+pytestmark = [
+    pytest.mark.e2e,
+    # websockets 17.1 wants `connect` used in a way that the SDK has not learned yet.
+    pytest.mark.filterwarnings("ignore:connect.. must be used:DeprecationWarning"),
+]
+# Text 4 and 16, cached 0.40, audio 32 and 64 US dollars per million tokens.
+COST = Decimal(300 * 4 + 500 * 32 + 100 * 16 + 200 * 64) / 1_000_000 + Decimal("0.00008")
+ENDS = {"response.done", "error"}
+
+
+@dataclass
+class Site:
+    """The gateway and the provider behind it."""
+
+    gateway: Gateway
+    upstream: StrictRealtime
+
+    def client(self, key: str = "") -> openai.AsyncOpenAI:
+        base = f"{self.gateway.url}/v1"
+        return openai.AsyncOpenAI(base_url=base, api_key=key or self.gateway.key, max_retries=0)
+
+    def row(self, session: str) -> dict[str, Any]:
+        """The log's row of a session."""
+        found: list[dict[str, Any]] = []
+
+        def logged() -> bool:
+            found[:] = self.gateway.api("/api/requests", session=session, limit=10)["items"]
+            return bool(found)
+
+        until(logged)
+        (row,) = found
+        return dict(self.gateway.api(f"/api/requests/{row['request_id']}"))
+
+
+def rows(upstream: StrictRealtime) -> list[dict[str, Any]]:
+    def row(public: str, model: str, key: str = KEY) -> dict[str, Any]:
+        params = {"model": model, "api_base": f"{upstream.url}/v1", "api_key": key}
+        return {"model_name": public, "litellm_params": {**params, "max_retries": 0}}
+
+    return [
+        row("gpt-realtime", "openai/gpt-realtime"),
+        row("voice", "openai/gpt-realtime-mini"),
+        row("unknown-upstream", "openai/gpt-nothing"),
+        row("wrong-credential", "openai/gpt-realtime", "sk-wrong"),
+        row("claude", "anthropic/claude-sonnet-4-5"),
+    ]
+
+
+@pytest.fixture(scope="module", params=[Gateway, Daphne], ids=["up", "daphne"])
+def site(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    with StrictRealtime() as upstream:
+        directory = tmp_path_factory.mktemp("realtime")
+        gateway = request.param(directory, configured(rows(upstream))).start()
+        try:
+            yield Site(gateway, upstream)
+        finally:
+            gateway.stop()
+
+
+def opened(
+    site: Site, model: str = "gpt-realtime", *, key: str = "", **more: Any
+) -> ClientConnection:
+    """A connection without the SDK."""
+    url = f"{site.gateway.url.replace('http', 'ws')}/v1/realtime?model={model}"
+    headers = {"authorization": f"Bearer {key or site.gateway.key}", **more.pop("headers", {})}
+    return connect(url, additional_headers=headers, compression=None, **more)
+
+
+def say(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
+    """The events of the response to a text."""
+    content = [{"type": "input_text", "text": text}]
+    item = {"type": "message", "role": "user", "content": content}
+    socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
+    socket.send(json.dumps({"type": "response.create"}))
+    return heard(socket)
+
+
+def heard(socket: ClientConnection) -> list[dict[str, Any]]:
+    events = [json.loads(socket.recv(timeout=PATIENCE_S))]
+    while events[-1]["type"] not in ENDS:
+        events.append(json.loads(socket.recv(timeout=PATIENCE_S)))
+    return events
+
+
+async def test_the_sdk_holds_a_conversation_in_text(site: Site) -> None:
+    client = site.client()
+    headers = {"session-id": "realtime-text"}
+    async with client.realtime.connect(model="voice", extra_headers=headers) as connection:
+        await connection.session.update(session={"type": "realtime", "model": "voice"})
+        text = ""
+        for _ in range(2):
+            await connection.conversation.item.create(
+                item={
+                    "type": "message",
+                    "role": "user",
+                    "content": [{"type": "input_text", "text": "Say hello"}],
+                }
+            )
+            await connection.response.create()
+            async for event in connection:
+                assert event.type != "error", event
+                if event.type == "response.output_text.delta":
+                    text += event.delta
+                elif event.type == "response.done":
+                    break
+    assert text == "Hello from Realtime." * 2
+    session = site.upstream.sessions[-1]
+    assert session.query["model"] == ["gpt-realtime-mini"]
+    assert session.headers["authorization"] == f"Bearer {KEY}"
+    assert site.gateway.key not in str(session.headers)
+    row = site.row("realtime-text")
+    assert (row["endpoint"], row["status"], row["outcome"]) == ("/v1/realtime", 101, "ok")
+    assert row["input_tokens"] == 2 * 800
+    assert row["cache_read_tokens"] == 2 * 200
+    assert row["output_tokens"] == 2 * 300
+    assert Decimal(row["cost_usd"]) > 0
+
+
+async def test_the_sdk_gets_audio_and_the_row_has_its_price(site: Site) -> None:
+    client = site.client()
+    headers = {"session-id": "realtime-audio"}
+    audio = b""
+    async with client.realtime.connect(model="gpt-realtime", extra_headers=headers) as connection:
+        spoken = base64.b64encode(AUDIO).decode()
+        await connection.input_audio_buffer.append(audio=spoken)
+        await connection.conversation.item.create(
+            item={
+                "type": "message",
+                "role": "user",
+                "content": [{"type": "input_text", "text": "audio please"}],
+            }
+        )
+        await connection.response.create()
+        async for event in connection:
+            if event.type == "response.output_audio.delta":
+                audio += base64.b64decode(event.delta)
+            elif event.type == "response.done":
+                assert event.response.usage is not None
+                assert event.response.usage.input_tokens == USAGE["input_tokens"]
+                break
+    assert audio == AUDIO
+    assert Decimal(site.row("realtime-audio")["cost_usd"]) == COST
+
+
+def test_a_browser_sends_its_key_as_a_subprotocol(site: Site) -> None:
+    url = f"{site.gateway.url.replace('http', 'ws')}/v1/realtime?model=gpt-realtime"
+    key = f"openai-insecure-api-key.{site.gateway.key}"
+    offered: Any = ["realtime", key, "openai-beta.realtime-v1"]
+    with connect(url, subprotocols=offered, compression=None) as socket:
+        assert socket.subprotocol == "realtime"
+        assert say(socket, "hello")[-1]["type"] == "response.done"
+    session = site.upstream.sessions[-1]
+    assert session.headers["openai-beta"] == "realtime=v1"
+    assert "sec-websocket-protocol" not in session.headers
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "status", "part"),
+    [
+        ("gpt-realtime", "sk-wrong", 401, "API key"),
+        ("gpt-realtme", "", 404, "gpt-realtime"),
+        ("", "", 400, "model is required"),
+        ("claude", "", 400, "realtime"),
+        ("unknown-upstream", "", 404, "gpt-nothing"),
+        ("wrong-credential", "", 502, ""),
+    ],
+)
+def test_a_refusal_is_told_before_the_handshake(
+    site: Site, model: str, key: str, status: int, part: str
+) -> None:
+    if isinstance(site.gateway, Daphne):
+        with opened(site, model, key=key) as socket:
+            (event,) = heard(socket)
+            assert part in event["error"]["message"]
+            with pytest.raises(ConnectionClosed) as closed:
+                socket.recv(timeout=PATIENCE_S)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 4008
+        return
+    with pytest.raises(InvalidStatus) as refused, opened(site, model, key=key):
+        pass
+    response = refused.value.response
+    assert response.status_code == status
+    body = json.loads(bytes(response.body or b""))
+    assert part in body["error"]["message"]
+    assert KEY not in str(body)
+
+
+def test_an_unknown_event_is_refused_by_the_provider(site: Site) -> None:
+    with opened(site) as socket:
+        socket.send(json.dumps({"type": "nothing.known", "event_id": "event_7"}))
+        error = heard(socket)[-1]["error"]
+        assert (error["code"], error["event_id"]) == ("invalid_value", "event_7")
+        assert say(socket, "hello")[-1]["type"] == "response.done"
+
+
+def test_a_credential_in_an_error_event_is_removed(site: Site) -> None:
+    with opened(site) as socket:
+        error = say(socket, "fail")[-1]["error"]
+    assert error["code"] == "server_error"
+    assert KEY not in error["message"]
+
+
+def test_an_upstream_that_breaks_off_is_told(site: Site) -> None:
+    with opened(site, headers={"session-id": "realtime-drop"}) as socket:
+        error = say(socket, "drop")[-1]["error"]
+        assert "upstream" in error["message"]
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=PATIENCE_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code in {1011, 4011}
+    row = site.row("realtime-drop")
+    assert (row["outcome"], row["error_kind"]) == ("cut", "upstream_error")
+
+
+def test_the_close_code_of_the_upstream_is_passed_on(site: Site) -> None:
+    with opened(site) as socket:
+        say(socket, "end")
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv(timeout=PATIENCE_S)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4001
+
+
+def test_a_client_that_leaves_ends_the_upstream(site: Site) -> None:
+    with opened(site, headers={"session-id": "realtime-left"}) as socket:
+        assert say(socket, "hello")[-1]["type"] == "response.done"
+        socket.close(4005)
+    session = site.upstream.sessions[-1]
+    until(lambda: session.close_code is not None)
+    assert session.close_code == 4005
+    assert site.row("realtime-left")["outcome"] == "ok"
+
+
+@pytest.mark.parametrize("operation", ["client_secrets", "calls", "sessions"])
+def test_credentials_of_the_provider_are_not_handed_out(site: Site, operation: str) -> None:
+    headers = {"authorization": f"Bearer {site.gateway.key}"}
+    url = f"{site.gateway.url}/v1/realtime/{operation}"
+    answer = httpx.post(url, headers=headers, json={}, timeout=PATIENCE_S)
+    assert answer.status_code == 404
+    assert "/v1/realtime?model=" in answer.json()["error"]["message"]
