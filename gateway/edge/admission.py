@@ -58,10 +58,12 @@ def token_from(headers: list[tuple[bytes, bytes]], query: bytes) -> str:
     """The client's token from the first header that has one, else from `?key=`; empty if none."""
     key_headers: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in _KEY_HEADERS and name not in key_headers:
+        if name in CREDENTIAL_HEADERS and name not in key_headers:
             key_headers[name] = value
     for name in _KEY_HEADERS:
-        value = key_headers.get(name, b"")
+        if name not in key_headers:
+            continue
+        value = key_headers[name]
         if name in _SCHEME_HEADERS:
             scheme, _, credentials = value.partition(b" ")
             value = credentials if scheme.lower() == b"bearer" else value

