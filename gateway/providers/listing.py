@@ -55,7 +55,7 @@ disabled route or alias is not resolved.
 
 Three clouds use credentials other than an API key:
 
-- Amazon (`bedrock`, `bedrock-anthropic`): a Bedrock API key; an AWS key as `ID:SECRET` or
+- Amazon (`bedrock`, `bedrock-anthropic`, `sagemaker`): a Bedrock API key (not at SageMaker); an AWS key as `ID:SECRET` or
   `ID:SECRET:SESSION`; a JSON object with `aws_access_key_id`, `aws_secret_access_key` and
   optionally `aws_session_token` and `aws_region_name`, or with an `aws_profile_name`; or empty for
   the default AWS credential chain. The region is part of the base URL.

@@ -16,6 +16,8 @@ REGION = "us-east-1"
 # Service names in signatures; hosts with `bedrock-mantle` use the first.
 _MANTLE = "bedrock-mantle"
 _SERVICE = "bedrock"
+# preset -> the service, if it is not one of these.
+_SERVICES = {"sagemaker": "sagemaker"}
 # Only these are signed: a proxy in between may change any other.
 _SIGNED = frozenset({"host", "content-type"})
 
@@ -42,17 +44,27 @@ def in_region(url: str, region: str | None) -> str:
     return url.replace(REGION, region) if region else url
 
 
-def service_of(host: str) -> str:
-    """Return the service of a host, as signatures name it."""
+def service_of(host: str, preset: str = "") -> str:
+    """Return the service of a preset at a host, as signatures name it."""
+    if preset in _SERVICES:
+        return _SERVICES[preset]
     return _MANTLE if _MANTLE in host else _SERVICE
 
 
 def sign_headers(
-    key: Key, region: str, method: str, url: str, headers: dict[str, str], body: bytes
+    key: Key,
+    region: str,
+    method: str,
+    url: str,
+    headers: dict[str, str],
+    body: bytes,
+    *,
+    preset: str = "",
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers to add to a request: signature, time, session.
 
-    The URL must be the one that is sent, including percent-encoding.
+    The URL must be the one that is sent, including percent-encoding. `preset` is the
+    provider's, which may determine the service.
     """
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
@@ -62,7 +74,7 @@ def sign_headers(
     request: Any = AWSRequest(method=method, url=url, headers=signed_headers, data=body)
     host = url.split("/", 3)[2]
     credentials = Credentials(key.id, key.secret, key.token)
-    SigV4Auth(credentials, service_of(host), region).add_auth(request)
+    SigV4Auth(credentials, service_of(host, preset), region).add_auth(request)
     return [
         (name.lower().encode("ascii"), str(value).encode("latin-1"))
         for name, value in request.headers.items()

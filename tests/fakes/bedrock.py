@@ -65,7 +65,7 @@ class StrictBedrock(Server):
             return Refusal(404, "UnknownOperationException", "")
         given = seen.headers.get("authorization", "")
         if given.startswith("AWS4-HMAC-SHA256 "):
-            return _signature_refusal(seen, given)
+            return signature_refusal(seen, given)
         if given != f"Bearer {BEARER}":
             message = "The security token included in the request is invalid."
             return Refusal(403, "UnrecognizedClientException", message)
@@ -95,12 +95,12 @@ class StrictBedrock(Server):
 # --- signatures --------------------------------------------------------------------------
 
 
-def _signature_refusal(seen: Seen, given: str) -> Refusal | None:
+def signature_refusal(seen: Seen, given: str, scoped_to: str = "bedrock") -> Refusal | None:
     """Check a signature by the book (Signature Version 4), not by anybody's library."""
     told = dict(part.strip().split("=", 1) for part in given.split(" ", 1)[1].split(","))
     key_id, date, region, service, _ = told["Credential"].split("/")
     names = told["SignedHeaders"].split(";")
-    if key_id != KEY_ID or service != "bedrock" or "host" not in names:
+    if key_id != KEY_ID or service != scoped_to or "host" not in names:
         return Refusal(403, "UnrecognizedClientException", "The security token is invalid.")
     if seen.headers.get("x-amz-security-token", SESSION) != SESSION:
         return Refusal(403, "ExpiredTokenException", "The security token is expired")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.litellm.make import entries, only_provider
+from tests.litellm.make import entries, only_provider, only_target
 
 AWS = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": "wJalr"}
 ENTRA = {"tenant_id": "t", "client_id": "c", "client_secret": "s"}
@@ -136,6 +136,36 @@ def test_a_vertex_project_may_be_that_of_the_credential(tmp_path: Path, place: s
             row["vertex_credentials"] = str(tmp_path / "key.json")
     _, provider = only_provider(entries(tmp_path, row, environ=environ))
     assert f"/projects/{project}/locations/global" in provider.base_url
+
+
+SAGEMAKER = "https://runtime.sagemaker.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize("prefix", ["sagemaker_chat", "sagemaker"])
+def test_an_endpoint_of_sagemaker_is_called_by_its_messages_api(
+    tmp_path: Path, prefix: str
+) -> None:
+    row = {"model": f"{prefix}/tgi-1", "aws_region_name": "eu-west-1", "model_id": "part-1", **AWS}
+    found = entries(tmp_path, row)
+    _, provider = only_provider(found)
+    assert (provider.preset, provider.base_url) == ("sagemaker", SAGEMAKER)
+    assert json.loads(provider.key) == AWS
+    assert provider.headers == {"X-Amzn-SageMaker-Inference-Component": "part-1"}
+    assert only_target(found).model == "tgi-1"
+    noted = [note for note in found.notes if "Messages API" in note]
+    assert len(noted) == (prefix == "sagemaker"), found.notes
+    bedrock = {"model": "bedrock/x", "model_id": "arn:aws:bedrock:..."}
+    assert only_provider(entries(tmp_path, bedrock))[1].headers == {}
+
+
+def test_the_url_of_a_sagemaker_endpoint_is_whole(tmp_path: Path) -> None:
+    row = {"model": "sagemaker_chat/m"}
+    url = "https://vpce.example/endpoints/m/invocations"
+    _, provider = only_provider(entries(tmp_path, {**row, "sagemaker_base_url": url}))
+    assert provider.base_url == "https://vpce.example"
+    found = entries(tmp_path, {**row, "sagemaker_base_url": "https://vpce.example"})
+    assert found.routes == {}
+    assert any("must end with /endpoints/m/invocations" in note for note in found.notes)
 
 
 def test_predibase_needs_a_tenant_and_serves_base_models(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ def test_a_host_without_a_region_takes_the_one_told() -> None:
 def test_the_service_is_the_hosts() -> None:
     assert sigv4.service_of(HOST) == "bedrock"
     assert sigv4.service_of("bedrock-mantle.us-east-1.api.aws") == "bedrock-mantle"
+    assert sigv4.service_of("127.0.0.1", "sagemaker") == "sagemaker"
 
 
 @pytest.mark.parametrize("token", [None, "a-session"])

@@ -139,6 +139,8 @@ _SHOULD_RETRY: dict[str, bool] = {"quota": False, "upstream_auth": False, "overl
 def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
     """The canonical error of an upstream's error response; header names are lower case."""
     payload = decode_error_body(body)
+    if isinstance(payload, dict):
+        status, body, payload = _unwrap_aws(status, headers, body, payload)
     error = find_error(payload, status=status, raw=body)
     return msgspec.structs.replace(
         error,
@@ -146,6 +148,20 @@ def parse_error(status: int, headers: Mapping[str, str], body: bytes) -> Error:
         should_retry=should_retry(headers),
         upstream_id=headers.get("x-request-id") or headers.get("request-id"),
     )
+
+
+def _unwrap_aws(
+    status: int, headers: Mapping[str, str], body: bytes, payload: Json
+) -> tuple[int, bytes, Any]:
+    """Return a container's own error in that of Amazon SageMaker; else the error, with its type."""
+    original = payload.get("OriginalStatusCode")
+    if type(original) is int and 400 <= original <= 599:
+        body = str(payload.get("OriginalMessage") or payload.get("Message") or "").encode()
+        return original, body, decode_error_body(body)
+    kind = headers.get("x-amzn-errortype", "").partition(":")[0]
+    if kind and "Message" in payload:
+        return status, body, {"message": payload["Message"], "type": kind}
+    return (status, body, {"type": kind, **payload}) if kind else (status, body, payload)
 
 
 def is_error(payload: Any) -> bool:

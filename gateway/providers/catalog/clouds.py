@@ -47,6 +47,25 @@ CLOUDS: tuple[Preset, ...] = (
         traits=_CLAUDE,
         prices="aws",
     ),
+    # The Messages API of TGI, LMI and vLLM containers. A key as ID:SECRET is in the variable, or
+    # AWS's own chain has one.
+    Preset(
+        name="sagemaker",
+        logo="bedrock",
+        title="Amazon SageMaker (Messages API)",
+        dialect="openai_chat",
+        base_url="https://runtime.sagemaker.us-east-1.amazonaws.com",
+        auth="sigv4",
+        env=("SAGEMAKER_AWS_KEY",),
+        docs="https://docs.aws.amazon.com/sagemaker/latest/APIReference/API_runtime_InvokeEndpoint.html",
+        litellm=("sagemaker_chat", "sagemaker"),
+        paths={
+            "generate": "/endpoints/{model}/invocations",
+            "stream": "/endpoints/{model}/invocations-response-stream",
+        },
+        traits={**COMPATIBLE, "user_field": "none", "reasoning_field": "reasoning_content"},
+        edits=OLDER_NAMES,
+    ),
     Preset(
         name="azure-openai-v1",
         logo="azureai",

@@ -75,7 +75,7 @@ class UpstreamRefused(GatewayError):
     """An upstream's error response, with its own body for a client of the same dialect.
 
     `headers` are those for such a client: rate limits, and when to retry. `clean` is whether
-    `body` contains no secret; otherwise it must not be passed on.
+    `body` is in the dialect's format and contains no secret; otherwise it must not be passed on.
     """
 
     def __init__(
@@ -537,8 +537,16 @@ async def _raise_refusal(runtime: Runtime, call: Call, prepared: Prepared, answe
     wait_ms = answer.headers.get("retry-after-ms", "")
     if wait_ms.isascii() and wait_ms.isdigit() and len(wait_ms) < 10:
         headers.append((b"retry-after-ms", wait_ms.encode()))
-    clean = _is_clean(runtime, call, body)
+    clean = _has_native_form(prepared, answer, error, body) and _is_clean(runtime, call, body)
     raise UpstreamRefused(error, answer.status, body, headers, clean=clean)
+
+
+def _has_native_form(prepared: Prepared, answer: Answer, error: Error, body: bytes) -> bool:
+    """Whether an error is in the dialect's format: AWS, in front of a container, has its own."""
+    if error.status not in {None, answer.status}:
+        return False
+    is_aws = "x-amzn-errortype" in answer.headers and prepared.dialect.framing != "eventstream"
+    return not is_aws or b'"error"' in body
 
 
 def _is_clean(runtime: Runtime, call: Call, body: bytes) -> bool:

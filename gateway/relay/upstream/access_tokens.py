@@ -321,7 +321,15 @@ class AccessTokens:
         signed_headers = {
             name: headers[name] for name in ("host", "content-type") if name in headers
         }
-        auth_headers = sigv4.sign_headers(secret, region, method, str(url), signed_headers, content)
+        auth_headers = sigv4.sign_headers(
+            secret,
+            region,
+            method,
+            str(url),
+            signed_headers,
+            content,
+            preset=provider.preset,
+        )
         return httpx.Headers([*headers.raw, *auth_headers])
 
     def secrets(self) -> tuple[str, ...]:

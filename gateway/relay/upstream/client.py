@@ -18,6 +18,9 @@ import msgspec
 
 from gateway.canon.errors import Error, GatewayError, bad_upstream, invalid
 from gateway.demo import DemoTransport
+from gateway.framing import payload_parts
+from gateway.framing.eventstream import CorruptMessage
+from gateway.framing.sse import FrameTooLarge
 from gateway.providers.auth import headers_for, secrets_of
 from gateway.providers.network import Network, proxy_secrets
 from gateway.providers.redact import Redactor, forms_of, is_secret_name, scrub
@@ -30,6 +33,8 @@ from gateway.routing.snapshot import Provider, Snapshot
 
 MAX_REPLY_BYTES = 32 * 1024 * 1024
 USER_AGENT = b"dragoman"
+# Headers by which Amazon SageMaker is recognised; the first has the container's content type.
+_SAGEMAKER_HEADERS = ("x-amzn-sagemaker-content-type", "x-amzn-invoked-production-variant")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -52,7 +57,14 @@ class Answer:
         self.kind = self.headers.get("content-type", "")
         self._response = response
         encoding = self.headers.get("content-encoding", "")
-        self._inflate = _Inflate(encoding) if encoding not in {"", "identity"} else None
+        self._decoder: _Inflate | _PayloadParts | None = None
+        if encoding not in {"", "identity"}:
+            self._decoder = _Inflate(encoding)
+        elif "amazon.eventstream" in self.kind and not self.headers.keys().isdisjoint(
+            _SAGEMAKER_HEADERS
+        ):
+            self.kind = self.headers.get(_SAGEMAKER_HEADERS[0]) or "text/event-stream"
+            self._decoder = _PayloadParts()
 
     async def read(self) -> bytes:
         """The bytes received since the last call; empty at the end. Raises GatewayError."""
@@ -62,10 +74,10 @@ class Answer:
                     data = await self._direct.read()
                 else:
                     data = await anext(self._chunks, b"")
-                if not data or self._inflate is None:
+                if not data or self._decoder is None:
                     return data
-                if inflated := self._inflate.feed(data):
-                    return inflated
+                if decoded := self._decoder.feed(data):
+                    return decoded
         except httpx.TransportError as error:
             raise GatewayError(unreachable(error)) from error
 
@@ -111,6 +123,21 @@ class _Inflate:
         if self._total > MAX_REPLY_BYTES:
             raise bad_upstream("the upstream's response is too large")
         return out
+
+
+class _PayloadParts:
+    """Unwraps the stream of a container at Amazon SageMaker."""
+
+    def __init__(self) -> None:
+        self._parts = payload_parts.Decoder()
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            return self._parts.feed(data)
+        except CorruptMessage as error:
+            raise bad_upstream(f"the upstream's stream is corrupt: {error}") from None
+        except FrameTooLarge:
+            raise bad_upstream("the upstream sent an event that is too large") from None
 
 
 class Upstreams:

@@ -27,6 +27,8 @@ _AWS_KEYS = (
     "aws_session_token",
     "aws_profile_name",
 )
+# preset -> the setting with its base URL, and the path of a model that the URL includes.
+_AWS_ENDPOINTS = {"sagemaker": ("sagemaker_base_url", "/endpoints/{}/invocations")}
 _AWS_REGIONS = ("AWS_REGION_NAME", "AWS_REGION", "AWS_DEFAULT_REGION")
 # Prefix that a bare model name implies -> the preset at Vertex AI.
 _BARE_ON_VERTEX = {"gemini": "vertex"}
@@ -132,9 +134,13 @@ def access(
 
 
 def _aws_base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str:
-    node = params.get("aws_bedrock_runtime_endpoint")
+    name, path = _AWS_ENDPOINTS.get(model.preset.name, ("aws_bedrock_runtime_endpoint", ""))
+    node = params.get(name)
     if node is not None:
-        return node.text(max_length=400).rstrip("/")
+        base, path = node.text(max_length=400).rstrip("/"), path.format(model.model)
+        if not base.endswith(path):
+            raise node.mistake(f"must end with {path}")
+        return base.removesuffix(path)
     node = params.get("aws_region_name", "region_name")
     region = node.text(max_length=MAX_TEXT) if node is not None else model.region
     region = region or next((environ[name] for name in _AWS_REGIONS if environ.get(name)), "")

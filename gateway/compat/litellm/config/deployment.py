@@ -12,7 +12,12 @@ from gateway.canon.traits import Traits
 from gateway.compat.litellm.config.clouds import resolve_preset
 from gateway.compat.litellm.config.defaults import default_edits
 from gateway.compat.litellm.config.endpoint import endpoint, explicit_base_url
-from gateway.compat.litellm.config.inference import ELSEWHERE, ResolvedModel, resolve_model
+from gateway.compat.litellm.config.inference import (
+    ELSEWHERE,
+    OTHER_API,
+    ResolvedModel,
+    resolve_model,
+)
 from gateway.compat.litellm.config.limits import budget, deployment_limits
 from gateway.compat.litellm.config.reader import Node
 from gateway.compat.litellm.config.report import Report
@@ -101,6 +106,8 @@ def read_deployment(
     if resolved.guessed and resolved.prefix in ELSEWHERE:
         report.add(model, ELSEWHERE[resolved.prefix])
     mock_response = _mock(params, report)
+    if resolved.prefix in OTHER_API and mock_response is None:
+        report.add(model, OTHER_API[resolved.prefix])
     if mock_response is None:
         provider = endpoint(params, resolved, environ, report)
         edits = _edits(params, resolved, report)

@@ -24,6 +24,8 @@ MAX_NAME = 200
 _HOST_CHARS = 36
 # LiteLLM's setting to send the client's own credential to providers.
 FORWARD_CREDENTIALS = "forward_llm_provider_auth_headers"
+# preset -> LiteLLM's setting -> the header that it becomes.
+_SETTING_HEADERS = {"sagemaker": {"model_id": "X-Amzn-SageMaker-Inference-Component"}}
 # LiteLLM's prefixes for a second API of a provider -> the preset with its URL and key.
 _SAME_HOST = {"text-completion-openai": "openai"}
 
@@ -38,7 +40,7 @@ def endpoint(
         let_in = clouds.Access(*_credential(params, _host_preset(model), environ))
     key, key_env = let_in.key, let_in.key_env
     base = _base(params, model, environ)
-    headers = _headers(params, report)
+    headers = _headers(params, preset, report)
     query = _query(params, model, environ, report)
     usual = key_env in preset.env or not (key or key_env)
     dropping = params.get("drop_params")
@@ -116,10 +118,13 @@ def _base(params: Node, model: ResolvedModel, environ: Mapping[str, str]) -> str
     return normalize_base_url(preset, base, model.model)
 
 
-def _headers(params: Node, report: Report) -> dict[str, str]:
+def _headers(params: Node, preset: Preset, report: Report) -> dict[str, str]:
     nodes = dict(node.items()) if (node := params.get("extra_headers", "headers")) else {}
     if (node := params.get("organization")) is not None:
         nodes["OpenAI-Organization"] = node
+    for name, header in _SETTING_HEADERS.get(preset.name, {}).items():
+        if (node := params.get(name)) is not None:
+            nodes[header] = node
     headers: dict[str, str] = {}
     for name, value in nodes.items():
         if value.variable and value.value is None:

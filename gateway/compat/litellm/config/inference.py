@@ -52,11 +52,17 @@ _ANY_NAME = frozenset({"openai", "anthropic", "gemini", "cohere", "ai21"})
 ELSEWHERE = {
     "gemini": "is called at the Gemini API, as no vertex_project is set; LiteLLM calls Vertex AI"
 }
+# Prefixes for which LiteLLM calls another API of the same server.
+OTHER_API = {
+    "sagemaker": "is called with the Messages API of its container (OpenAI's Chat format), which "
+    "TGI (older ones with MESSAGES_API_ENABLED=true), LMI and vLLM have; LiteLLM sends TGI a "
+    "prompt that it renders itself"
+}
 # Providers whose wire format LiteLLM supports and Dragoman does not yet.
 _LATER = """
     aleph_alpha anthropic_text anyscale azure_text bytez clarifai codestral datarobot elevenlabs
-    infinity jina_ai maritalk nlp_cloud oci oobabooga petals recraft replicate sagemaker
-    sagemaker_chat sap text-completion-codestral topaz triton voyage
+    infinity jina_ai maritalk nlp_cloud oci oobabooga petals recraft replicate
+    sap text-completion-codestral topaz triton voyage
     watsonx watsonx_text
 """
 LATER = frozenset(_LATER.split())

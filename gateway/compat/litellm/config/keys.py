@@ -134,6 +134,12 @@ PARAMS: dict[str, Key] = {
     ),
     **yes("aws_region_name region_name", "also from AWS_REGION_NAME and AWS_REGION"),
     **yes("aws_bedrock_runtime_endpoint"),
+    **yes("sagemaker_base_url", "with the path of the endpoint, as in LiteLLM"),
+    **yes("model_id", "SageMaker's inference component; of other providers it is not read"),
+    **never(
+        "hf_model_name aws_sagemaker_allow_zero_temp",
+        "the container renders the prompt, and decides on the temperature",
+    ),
     **yes("vertex_project vertex_ai_project", "by default the project of the credential"),
     **yes("vertex_location vertex_ai_location"),
     **yes("vertex_credentials vertex_ai_credentials", "JSON, or the path of a JSON file"),
