@@ -44,6 +44,7 @@ AUTH_LABELS: dict[str, str | Promise] = {
 _PLACEHOLDERS: dict[str, Promise] = {
     "RES": gettext_lazy("the name of your resource"),
     "ACCOUNT": gettext_lazy("your account's id"),
+    "TENANT": gettext_lazy("your tenant's id"),
     "WORKSPACE": gettext_lazy("your workspace's name"),
     "PROJECT": gettext_lazy("your project's id"),
     "P": gettext_lazy("your project's id"),
