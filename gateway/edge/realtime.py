@@ -65,7 +65,7 @@ async def serve_realtime(runtime: Runtime, scope: Scope, receive: Receive, send:
         owner = exchange.key.id if exchange.key is not None else None
         handshake.check_key_capacity(owner)
         connections.enter_context(handshake.counted(owner))
-        _admit(call, query)
+        _admit(call, query, runtime.config.log_body_bytes)
         exchange.freeze()
         runtime.metrics.requests_in_flight += 1
         try:
@@ -91,7 +91,7 @@ def _request_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _admit(call: Call, query: bytes) -> None:
+def _admit(call: Call, query: bytes, log_body_bytes: int) -> None:
     """Finds the route. Raises GatewayError (400, 403, 404)."""
     exchange = call.exchange
     pairs = parse_qsl(query.decode("latin-1"))
@@ -119,7 +119,7 @@ def _admit(call: Call, query: bytes) -> None:
     call.recorder.enabled = False not in own_switches and (
         True in own_switches or bool(exchange.snapshot.log_bodies)
     )
-    call.recorder.masks = exchange.snapshot.masks
+    call.recorder.limit, call.recorder.masks = log_body_bytes, exchange.snapshot.masks
     call.recorder.started = exchange.started
 
 

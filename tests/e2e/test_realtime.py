@@ -67,7 +67,10 @@ def rows(upstream: StrictRealtime) -> list[dict[str, Any]]:
     ]
 
 
-@pytest.fixture(scope="module", params=[Gateway, Daphne], ids=["up", "daphne"])
+DAPHNE = pytest.param(Daphne, marks=pytest.mark.wide(every=4))
+
+
+@pytest.fixture(scope="module", params=[Gateway, DAPHNE], ids=["up", "daphne"])
 def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Site]:

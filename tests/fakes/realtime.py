@@ -65,7 +65,7 @@ class StrictRealtime:
     """The server, in threads of its own."""
 
     def __init__(self) -> None:
-        self.key = KEY
+        self.path, self.model_param = "/v1/realtime", "model"
         self.sessions: list[Session] = []
         self.refused: list[int] = []
 
@@ -88,10 +88,10 @@ class StrictRealtime:
 
     def _check(self, connection: ServerConnection, request: Request) -> Response | None:
         url = urlsplit(request.path)
-        model = parse_qs(url.query).get("model", [])
+        model = parse_qs(url.query).get(self.model_param, [])
         if request.headers.get("authorization") != f"Bearer {KEY}":
             return self._refuse(connection, 401, "Incorrect API key provided", "invalid_api_key")
-        if url.path != "/v1/realtime":
+        if url.path != self.path:
             return self._refuse(connection, 404, "Invalid URL", "not_found")
         if len(model) != 1:
             return self._refuse(connection, 400, "You must provide a model parameter", "missing")
@@ -115,7 +115,7 @@ class StrictRealtime:
         headers = {name.lower(): value for name, value in socket.request.headers.raw_items()}
         session = Session(url.path, parse_qs(url.query), headers)
         self.sessions.append(session)
-        model = session.query["model"][0]
+        model = session.query[self.model_param][0]
         try:
             _send(socket, "session.created", session=_session(model))
             text = ""

@@ -28,7 +28,7 @@ from gateway.providers.auth import MAKERS
 from gateway.providers.passthrough_catalog import REALTIME
 from gateway.providers.redact import Redactor
 from gateway.relay.event_loop import offload
-from gateway.relay.exchange.call import Call, Client, Deadlines, stop_error
+from gateway.relay.exchange.call import Call, Client, Deadlines, StopReason, stop_error
 from gateway.relay.exchange.realtime import ClientSocket, SessionUsage, parse_response_usage
 from gateway.relay.limits.spent_budget import find_spent_budget
 from gateway.relay.run.client_credential import with_client_credential
@@ -206,7 +206,7 @@ class _Session:
         self._opened_at = self._last_message_at = time.monotonic()
         # Since when a response is due or in progress; None while there is none.
         self._response_since: float | None = None
-        self._response_limit_s = timeouts.first_byte_s
+        self._response_wait: StopReason = "first_byte"
         self._sent, self._received = _Traffic(), _Traffic()
 
     async def run(self) -> None:
@@ -281,7 +281,7 @@ class _Session:
                     size, _with_upstream_model, message, self.target.model.name
                 )
             elif message_type == "response.create":
-                self._expect_response(self.timeouts.first_byte_s)
+                self._expect_response("first_byte")
             if not await self.upstream.send(message):
                 return self._upstream_end()
 
@@ -298,8 +298,8 @@ class _Session:
                 message = self._without_secrets(message)
             if message_type in {"response.done", "error"}:
                 self._response_since = None
-            elif message_type == "response.created" or self._response_since is not None:
-                self._expect_response(self.timeouts.idle_s)
+            elif message_type.startswith("response."):
+                self._expect_response("idle")
             is_done = message_type == "response.done"
             if is_done and (usage := parse_response_usage(message)) is not None:
                 self.usage.add(usage)
@@ -312,8 +312,8 @@ class _Session:
             if is_done and (end := _find_refusal(self.runtime, self.call, self.usage)) is not None:
                 return end
 
-    def _expect_response(self, limit_s: float) -> None:
-        self._response_since, self._response_limit_s = time.monotonic(), limit_s
+    def _expect_response(self, wait: StopReason) -> None:
+        self._response_since, self._response_wait = time.monotonic(), wait
 
     def _without_secrets(self, message: str | bytes) -> str | bytes:
         if isinstance(message, bytes):
@@ -339,9 +339,10 @@ class _Session:
         """Why the session must end now; None if it need not."""
         now = time.monotonic()
         since = self._response_since
-        if since is not None and now - since > self._response_limit_s:
-            reason = "idle" if self._response_limit_s == self.timeouts.idle_s else "first_byte"
-            return _End("gateway", _INTERNAL_ERROR, error=stop_error(reason))
+        is_first = self._response_wait == "first_byte"
+        limit_s = self.timeouts.first_byte_s if is_first else self.timeouts.idle_s
+        if since is not None and now - since > limit_s:
+            return _End("gateway", _INTERNAL_ERROR, error=stop_error(self._response_wait))
         if now - self._opened_at > MAX_SESSION_S:
             message = f"this session has been open for {MAX_SESSION_S / 60:.0f} minutes, the limit"
             return _End("gateway", _NORMAL, error=Error(kind="invalid_request", message=message))

@@ -1,0 +1,304 @@
+"""A Realtime session at the edge, without a server: budgets, keys, silence and shutdown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.edge.responses_websocket import serve_websocket
+from gateway.providers.profile import Price, Secret
+from gateway.relay.run import realtime
+from gateway.routing.limits import Budget, Limits
+from gateway.routing.snapshot import Provider, Route, Snapshot, Timeouts
+from tests.fakes.realtime import KEY as UPSTREAM_KEY
+from tests.fakes.realtime import StrictRealtime
+from tests.relay.harness import KEY, Gateway, gateway, provider, route, snapshot
+from tests.waits import PATIENCE_S, until_in_loop
+
+PRICE = Price(
+    input=Decimal(4),
+    output=Decimal(16),
+    cache_read=Decimal("0.4"),
+    input_audio=Decimal(32),
+    output_audio=Decimal(64),
+    source="list",
+)
+
+
+@pytest.fixture
+def upstream() -> Iterator[StrictRealtime]:
+    with StrictRealtime() as server:
+        yield server
+
+
+def realtime_provider(upstream: StrictRealtime, name: str = "a", **changes: Any) -> Provider:
+    fields = {"base_url": f"{upstream.url}/v1", "credential": Secret(UPSTREAM_KEY), **changes}
+    return provider(name, **fields)
+
+
+def realtime_route(*providers: Provider, **changes: Any) -> Route:
+    plain = route("voice", *providers, model="gpt-realtime", **changes)
+    targets = tuple(
+        msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=PRICE))
+        for t in plain.targets
+    )
+    return msgspec.structs.replace(plain, targets=targets)
+
+
+def with_key(registry: Snapshot, **changes: Any) -> Snapshot:
+    keys = {d: msgspec.structs.replace(key, **changes) for d, key in registry.keys.items()}
+    return msgspec.structs.replace(registry, keys=keys)
+
+
+class Session:
+    """A client of the edge, without a server."""
+
+    def __init__(self, live: Gateway, query: bytes = b"model=voice") -> None:
+        self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.status = 0
+        self._to_gateway: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self._to_gateway.put_nowait({"type": "websocket.connect"})
+        scope = {
+            "type": "websocket",
+            "path": "/v1/realtime",
+            "query_string": query,
+            "headers": [(b"authorization", f"Bearer {KEY}".encode())],
+            "extensions": {"websocket.http.response": {}},
+            "client": ("127.0.0.1", 1),
+        }
+        self.task = asyncio.create_task(
+            serve_websocket(live.lazy_runtime, scope, self._to_gateway.get, self._receive)
+        )
+
+    async def _receive(self, message: dict[str, Any]) -> None:
+        self.messages.put_nowait(message)
+
+    async def next(self) -> dict[str, Any]:
+        """The next message of the server."""
+        return await asyncio.wait_for(self.messages.get(), PATIENCE_S)
+
+    async def until(self, event_type: str) -> dict[str, Any]:
+        """The next event of this type."""
+        while True:
+            message = await self.next()
+            assert message["type"] in {"websocket.accept", "websocket.send"}, message
+            if message["type"] == "websocket.send":
+                event: dict[str, Any] = json.loads(message["text"])
+                if event["type"] == event_type:
+                    return event
+
+    def say(self, text: str) -> None:
+        content = [{"type": "input_text", "text": text}]
+        item = {"type": "message", "role": "user", "content": content}
+        self.send({"type": "conversation.item.create", "item": item})
+        self.send({"type": "response.create"})
+
+    def send(self, event: dict[str, Any]) -> None:
+        message = {"type": "websocket.receive", "text": json.dumps(event)}
+        self._to_gateway.put_nowait(message)
+
+    async def leave(self, code: int = 1000) -> None:
+        self._to_gateway.put_nowait({"type": "websocket.disconnect", "code": code})
+        await asyncio.wait_for(self.task, PATIENCE_S)
+
+
+@asynccontextmanager
+async def serving(tmp_path: Path, registry: Snapshot) -> AsyncIterator[Gateway]:
+    async with gateway(tmp_path, registry) as live:
+        yield live
+
+
+async def closed(session: Session) -> int:
+    """The code with which the gateway closes the session, after its end."""
+    message = await session.next()
+    assert message["type"] == "websocket.close", message
+    await asyncio.wait_for(session.task, PATIENCE_S)
+    return int(message["code"])
+
+
+async def test_a_budget_that_is_used_up_ends_the_session(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    registry = with_key(registry, budget=Budget(day_usd=Decimal("0.05")))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        session.say("hello")
+        await session.until("response.done")
+        session.say("hello again")
+        await session.until("response.done")
+        error = (await session.until("error"))["error"]
+        assert "daily budget" in error["message"]
+        assert await closed(session) == 1008
+        again = Session(live)
+        assert (await again.next())["status"] == 429
+        await again.task
+        await until_in_loop(lambda: len(live.entries) == 2)
+    row = live.entries[0]
+    assert (row.outcome, row.error_kind) == ("cut", "quota")
+    assert row.output_tokens == 600
+    assert row.cost_usd is not None
+    assert row.cost_usd > Decimal("0.05")
+    await until_in_loop(lambda: upstream.sessions[0].close_code == 1008)
+
+
+async def test_a_revoked_key_ends_the_session(tmp_path: Path, upstream: StrictRealtime) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        await session.until("session.created")
+        runtime = await live.lazy_runtime.get()
+        runtime.swap(msgspec.structs.replace(registry, keys={}))
+        assert "no longer valid" in (await session.until("error"))["error"]["message"]
+        assert await closed(session) == 1008
+
+
+async def test_an_upstream_that_does_not_respond_ends_the_session(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    brief = Timeouts(connect_s=5, first_byte_s=1, idle_s=5, total_s=10)
+    registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=brief)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        session.say("silent")
+        assert "in time" in (await session.until("error"))["error"]["message"]
+        assert await closed(session) == 1011
+        await until_in_loop(lambda: live.entries)
+    assert (live.entries[0].outcome, live.entries[0].error_kind) == ("cut", "timeout")
+
+
+async def test_a_session_without_messages_ends(
+    tmp_path: Path, upstream: StrictRealtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(realtime, "MAX_SILENCE_S", 0.1)
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        assert "no message" in (await session.until("error"))["error"]["message"]
+        assert await closed(session) == 1000
+
+
+async def test_a_shutdown_ends_an_idle_session(tmp_path: Path, upstream: StrictRealtime) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        await session.until("session.created")
+        (await live.lazy_runtime.get()).begin_drain(PATIENCE_S)
+        assert await closed(session) == 1012
+        await until_in_loop(lambda: upstream.sessions[0].close_code == 1012)
+
+
+async def test_the_end_of_a_shutdown_stops_a_response(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    patient = Timeouts(connect_s=5, first_byte_s=60, idle_s=60, total_s=60)
+    registry = snapshot(realtime_route(realtime_provider(upstream, timeouts=patient)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        session.say("silent")
+        await session.until("conversation.item.added")
+        await until_in_loop(lambda: len(upstream.sessions[0].events) == 2)
+        (await live.lazy_runtime.get()).begin_drain(0.6)
+        assert "shutting down" in (await session.until("error"))["error"]["message"]
+        assert await closed(session) == 1012
+        await until_in_loop(lambda: live.entries)
+    assert live.entries[0].outcome == "cut"
+
+
+async def test_a_session_holds_its_slot_of_a_concurrency_limit(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    registry = with_key(registry, limits=Limits(concurrency=1))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        await session.until("session.created")
+        second = Session(live)
+        assert (await second.next())["status"] == 429
+        await second.task
+        await session.leave()
+        third = Session(live)
+        await third.until("session.created")
+        await third.leave()
+
+
+async def test_the_next_target_is_tried_before_the_handshake(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    wrong = realtime_provider(upstream, "b", credential=Secret("sk-wrong"))
+    registry = snapshot(realtime_route(wrong, realtime_provider(upstream)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        await session.until("session.created")
+        await session.leave()
+        await until_in_loop(lambda: live.entries)
+    assert upstream.refused == [401]
+    assert [attempt.status for attempt in live.entries[0].attempts] == [401, 101]
+    assert live.entries[0].provider == "a"
+
+
+@pytest.mark.parametrize("query", [b"", b"model=voice&model=other", b"call_id=1", b"intent=x"])
+async def test_a_request_that_is_not_served_is_refused(
+    tmp_path: Path, upstream: StrictRealtime, query: bytes
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live, query)
+        assert (await session.next())["status"] == 400
+        await session.task
+    assert upstream.sessions == []
+
+
+async def test_a_log_with_bodies_has_counts_and_no_texts(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)), log_bodies=True)
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        session.say("a private text")
+        await session.until("response.done")
+        await session.leave()
+        await until_in_loop(lambda: live.entries)
+    bodies = live.entries[0].bodies
+    assert bodies is not None
+    text = repr(bodies)
+    assert "response.output_text.delta" in text
+    assert "conversation.item.create" in text
+    for secret in ("a private text", "Hello", KEY, UPSTREAM_KEY):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("preset", "path", "params"),
+    [
+        ("openai", "/v1/realtime", {"model": ["gpt-realtime"]}),
+        (
+            "azure_openai",
+            "/v1/openai/realtime",
+            {"api-version": ["2025-04-01-preview"], "deployment": ["gpt-realtime"]},
+        ),
+    ],
+)
+async def test_the_model_is_where_the_provider_reads_it(
+    tmp_path: Path,
+    upstream: StrictRealtime,
+    preset: str,
+    path: str,
+    params: dict[str, list[str]],
+) -> None:
+    query = (("api-version", "2024-10-21"),) if preset == "azure_openai" else ()
+    target = realtime_provider(upstream, preset=preset, query=query)
+    upstream.path, upstream.model_param = path, "deployment" if query else "model"
+    async with serving(tmp_path, snapshot(realtime_route(target))) as live:
+        session = Session(live)
+        await session.until("session.created")
+        await session.leave()
+    assert (upstream.sessions[0].path, upstream.sessions[0].query) == (path, params)
