@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -63,7 +63,7 @@ class Session:
 
     def __init__(self, live: Gateway, query: bytes = b"model=voice") -> None:
         self.messages: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.status = 0
+        self.reads: Callable[[], Awaitable[object]] | None = None
         self._to_gateway: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self._to_gateway.put_nowait({"type": "websocket.connect"})
         scope = {
@@ -79,6 +79,8 @@ class Session:
         )
 
     async def _receive(self, message: dict[str, Any]) -> None:
+        if self.reads is not None:
+            await self.reads()
         self.messages.put_nowait(message)
 
     async def next(self) -> dict[str, Any]:
@@ -302,3 +304,28 @@ async def test_the_model_is_where_the_provider_reads_it(
         await session.until("session.created")
         await session.leave()
     assert (upstream.sessions[0].path, upstream.sessions[0].query) == (path, params)
+
+
+async def test_a_client_that_does_not_read_holds_up_the_upstream(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    reading = asyncio.Event()
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        await session.until("session.created")
+        session.reads = reading.wait
+        session.say("flood")
+        looks: list[int] = []
+
+        def is_held_up() -> bool:
+            looks.append(upstream.flooded)
+            return looks[-1] > 0 and len(looks) > 50 and looks[-50] == looks[-1]
+
+        await until_in_loop(is_held_up)
+        # The buffers of sockets and queues hold some megabytes of the 64.
+        assert upstream.flooded < 48
+        reading.set()
+        await session.until("response.done")
+        assert upstream.flooded == 64
+        await session.leave()

@@ -1,6 +1,6 @@
 """OpenAI's Realtime API on a socket, which refuses what OpenAI refuses.
 
-A response to a user's text is chosen by the text: `audio` has audio deltas, `fail` is an error
+A response to a user's text is chosen by the text: `audio` has audio deltas, `flood` 64 MB, `fail` is an error
 event, `drop` breaks the connection off, `silent` never answers, `end` closes with a code.
 """
 
@@ -68,6 +68,8 @@ class StrictRealtime:
         self.path, self.model_param = "/v1/realtime", "model"
         self.sessions: list[Session] = []
         self.refused: list[int] = []
+        # Megabytes of a `flood` that were sent.
+        self.flooded = 0
 
     def __enter__(self) -> Self:
         self._server: Server = serve(
@@ -143,6 +145,10 @@ class StrictRealtime:
             text = event["item"]["content"][0]["text"]
             _send(socket, "conversation.item.added", item={**event["item"], "id": "item_1"})
         elif kind == "response.create":
+            if "flood" in text:
+                for _ in range(64):
+                    _send(socket, "response.output_audio.delta", delta="A" * 1_000_000)
+                    self.flooded += 1
             _respond(socket, text)
         return text
 
