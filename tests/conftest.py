@@ -95,9 +95,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave every n-th row of a `wide` test, as its mark says, 0 for none, and of LONG EVERYDAY.
 
-    `--wide` and `-k` run all that they select; so does a path, but for the rows of wide tests.
+    `--wide`, `-k` and `-m` run all that they select; so does a path, but for the rows of wide
+    tests.
     """
-    if config.getoption("--wide") or config.getoption("keyword"):
+    if any(config.getoption(name) for name in ("--wide", "keyword", "markexpr")):
         return
     whole = {Path(argument).resolve() for argument in config.args} == {TESTS}
     rows: dict[str, int] = {}
