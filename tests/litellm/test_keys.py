@@ -115,7 +115,11 @@ def test_every_key_that_the_reader_asks_for_is_in_the_table() -> None:
     """Literals in `node.get(...)`; but for parts of values, such as `hidden` of an alias."""
     parts = {"*", "model", "hidden"}
     told = {name for section in SECTIONS.values() for name in section} | parts
-    for module in (ROOT / "gateway" / "litellm").glob("*.py"):
+    folder = ROOT / "gateway" / "compat" / "litellm" / "config"
+    # The parameters of a guardrail depend on its kind, and are checked by guardrails.py.
+    modules = [path for path in folder.glob("*.py") if path.name != "guardrails.py"]
+    assert modules
+    for module in modules:
         for call in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
             if not isinstance(call, ast.Call) or getattr(call.func, "attr", "") != "get":
                 continue
