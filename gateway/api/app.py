@@ -129,7 +129,7 @@ for router in (
     api.add_router("", router)
 
 
-@api.get("/postman.json", auth=None, response=dict, tags=["documentation"])
+@api.get("/postman.json", auth=None, response=postman.PostmanCollection, tags=["documentation"])
 def postman_collection(request: HttpRequest) -> dict[str, Any]:
     """A Postman collection (v2.1) of every endpoint, to import into Postman, Bruno or Insomnia."""
     base_url = request.build_absolute_uri("/").rstrip("/")

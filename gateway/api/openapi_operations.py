@@ -31,6 +31,7 @@ IDEMPOTENT_OPERATIONS = frozenset(
     {
         "translate_example",
         "dry_run_route",
+        "test_alert_channel",
         "test_provider",
         "test_new_provider",
         "list_upstream_models",

@@ -11,10 +11,20 @@ import json
 import re
 from typing import Any
 
+from ninja import Schema
+
 SCHEMA = "https://schema.getpostman.com/json/collection/v2.1.0/collection.json"
 # Depth at which a sample of nested schemas ends.
 _MAX_DEPTH = 4
 _PARAMETER = re.compile(r"{(\w+)}")
+
+
+class PostmanCollection(Schema):
+    """A Postman collection; `item` has a folder for each tag, `variable` the values to fill in."""
+
+    info: dict[str, str]
+    variable: list[dict[str, str]]
+    item: list[dict[str, Any]]
 
 
 def build_collection(document: dict[str, Any], base_url: str) -> dict[str, Any]:

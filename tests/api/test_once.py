@@ -19,6 +19,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "create_capability_report": {"model": "p/m"},
     "apply_capability_report": {"traits": []},
     "import_litellm_file": {"text": ""},
+    "create_alert_silence": {"hours": 1},
     "create_preset": {"name": "mine", "document": {}},
     "import_provider_models": {"add": []},
 }

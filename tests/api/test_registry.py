@@ -105,6 +105,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
         .replace("{name}", names.get(path.split("/")[2], ""))
         .replace("{number}", numbers.get(path.split("/")[2], ""))
         .replace("{run}", str(run.uuid))
+        .replace("/usage/what-if", "/usage/what-if?models=openai/gpt-5")
         for path in paths
         if path.startswith("/api/") and not is_edge_path(path)
     ]

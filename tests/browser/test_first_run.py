@@ -51,7 +51,7 @@ def test_a_session_that_ended_comes_back_to_where_it_was(
     page = ada()
     page.goto("/console/settings")
     page.context.clear_cookies()
-    page.get_by_role("link", name="Users").click()
+    page.get_by_role("link", name="Users", exact=True).click()
     page.get_by_label("Username").fill("ada")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,9 +124,10 @@ def plain(url: str, key: str, service: str = "bedrock-runtime") -> Any:
 
 
 @pytest.fixture(scope="module")
-def client(stand: Stand) -> Any:
+def client(stand: Stand) -> Iterator[Any]:
     """The official client with the gateway's key."""
-    return plain(stand.gateway.url, stand.gateway.key)
+    with closing(plain(stand.gateway.url, stand.gateway.key)) as made:
+        yield made
 
 
 def user(*blocks: Any) -> dict[str, Any]:
@@ -174,7 +175,8 @@ def ask(client: Any, stream: bool, **asked: Any) -> dict[str, Any]:
     if not stream:
         return dict(client.converse(**asked))
     answer = client.converse_stream(**asked)
-    events = list(answer["stream"])
+    with closing(answer["stream"]) as stream_events:
+        events = list(stream_events)
     assert next(iter(events[0])) == "messageStart"
     assert next(iter(events[-1])) == "metadata"
     return {**joined(events), "ResponseMetadata": answer["ResponseMetadata"]}
@@ -318,8 +320,8 @@ def test_a_refusal_raises_the_class_of_its_kind(
 def test_a_stream_that_breaks_raises(stand: Stand, client: Any, model: str) -> None:
     stand.on("Break off", Say(text="x" * 60, breaks="error", pace_s=0.03))
     answer = client.converse_stream(modelId=model, messages=[user("Break off")])
-    with pytest.raises(EventStreamError):
-        list(answer["stream"])
+    with closing(answer["stream"]) as stream_events, pytest.raises(EventStreamError):
+        list(stream_events)
 
 
 def test_errors_of_the_gateway_itself_have_their_classes(client: Any) -> None:
@@ -333,8 +335,11 @@ def test_a_signed_request_is_told_what_to_send_instead(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
-    signing = connected(stand.gateway.url, aws_access_key_id="AKIA0", aws_secret_access_key="s")
-    with pytest.raises(signing.exceptions.AccessDeniedException, match="AWS_BEARER_TOKEN_BEDROCK"):
+    credentials = {"aws_access_key_id": "AKIA0", "aws_secret_access_key": "s"}
+    with (
+        closing(connected(stand.gateway.url, **credentials)) as signing,
+        pytest.raises(signing.exceptions.AccessDeniedException, match="AWS_BEARER_TOKEN_BEDROCK"),
+    ):
         signing.converse(modelId="gpt-4o", messages=[user("Hello")])
 
 
@@ -363,25 +368,25 @@ def test_the_bedrock_api_key_of_the_environment_is_the_gateways_key(
     with up(tmp_path / "data", *options, authority=authority.pem) as gateway:
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", gateway.key)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-        secured = connected(gateway.base)
-        told = ask(secured, True, modelId="demo", messages=[user("Hello there")])
+        with closing(connected(gateway.base)) as secured:
+            told = ask(secured, True, modelId="demo", messages=[user("Hello there")])
         assert told["output"]["message"]["content"][0]["text"]
         assert gateway.end() == 0
 
 
 def test_models_are_listed(stand: Stand, client: Any) -> None:
-    control = plain(stand.gateway.url, stand.gateway.key, "bedrock")
-    summaries = control.list_foundation_models()["modelSummaries"]
-    assert {row["modelId"] for row in summaries} >= set(MODELS)
-    details = control.get_foundation_model(modelIdentifier="gpt-4o")["modelDetails"]
-    assert details["inputModalities"] == ["TEXT", "IMAGE"]
-    with pytest.raises(control.exceptions.ResourceNotFoundException):
-        control.get_foundation_model(modelIdentifier="nothing")
+    with closing(plain(stand.gateway.url, stand.gateway.key, "bedrock")) as control:
+        summaries = control.list_foundation_models()["modelSummaries"]
+        assert {row["modelId"] for row in summaries} >= set(MODELS)
+        details = control.get_foundation_model(modelIdentifier="gpt-4o")["modelDetails"]
+        assert details["inputModalities"] == ["TEXT", "IMAGE"]
+        with pytest.raises(control.exceptions.ResourceNotFoundException):
+            control.get_foundation_model(modelIdentifier="nothing")
 
 
 def test_a_base_path_and_an_encoded_model_work(stand: Stand, client: Any) -> None:
-    below = plain(f"{stand.gateway.url}/bedrock", stand.gateway.key)
-    told = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
+    with closing(plain(f"{stand.gateway.url}/bedrock", stand.gateway.key)) as below:
+        told = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
     request_id = told["ResponseMetadata"]["HTTPHeaders"]["x-request-id"]
     row = stand.gateway.row(request_id)
     assert (row["client_dialect"], row["endpoint"]) == (
