@@ -231,6 +231,8 @@ PASSTHROUGH_PATHS: dict[str, dict[str, str]] = {
     "vertex": {},
     "bedrock": {},
     "bedrock-anthropic": {},
+    "sagemaker": {},
+    "predibase": {},
     "azure-anthropic": _paths("anthropic/files", before="/v1"),
     "vertex-anthropic": {},
     "vertex-openai": {},

@@ -297,7 +297,7 @@ def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> 
     ("wrong", "status", "words"),
     [
         ({"headers": {"authorization": "Bearer sk-wrong"}}, 401, "API key"),
-        ({"path": "/v1/chat/completions"}, 404, "/v1/responses has one"),
+        ({"path": "/v1/chat/completions"}, 404, "/v1/responses and /v1/realtime have one"),
     ],
     ids=["wrong_key", "another_path"],
 )

@@ -106,6 +106,6 @@ def test_json_begins_with_what_people_look_for_and_reads_back() -> None:
 
 def test_a_log_record_has_every_column_of_the_log() -> None:
     # For metrics and for exported spans only; the others have tables of their own.
-    elsewhere = {"chunk_gap_ms", "span_id", "parent_span_id", "bodies", "stored_response"}
+    elsewhere = {"chunk_gap_ms", "span_id", "bodies", "stored_response"}
     names = {"request_id" if n == "id" else n for n in LogRecord.__struct_fields__} - elsewhere
     assert names == set(columns().names)
