@@ -277,6 +277,7 @@ class ConverseStreamRenderer:
                 return _message("messageStart", {"role": "assistant"})
             case UsageUpdate():
                 self._usage = merge_usage(self._usage, event.usage)
+                self._service_tier = event.service_tier or self._service_tier
                 return b""
             case SignatureDelta():
                 self._signature = event.signature

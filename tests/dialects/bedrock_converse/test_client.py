@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
+from gateway.canon.events import End, Start, UsageUpdate
 from gateway.canon.request import CacheBreakpoint, Request, Text, Thinking, without_paths
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
@@ -156,3 +157,10 @@ def test_cached_tokens_count_in_the_total_only() -> None:
         "cacheWriteInputTokens": 2,
         "cacheDetails": [{"ttl": "5m", "inputTokens": 1}, {"ttl": "1h", "inputTokens": 1}],
     }
+
+
+def test_the_service_tier_that_comes_with_the_tokens_is_in_the_last_event() -> None:
+    renderer = DIALECT.client.stream_renderer(CONTEXT)
+    usage = UsageUpdate(Usage(input=3, output=4), service_tier="flex")
+    data = b"".join(renderer.feed(event) for event in (Start(), usage, End(Finish(reason="stop"))))
+    assert b'"serviceTier":{"type":"flex"}' in data
