@@ -157,3 +157,8 @@ def test_samples_of_the_postman_collection_are_answered(rig: Rig) -> None:
         )
         statuses[path] = response.status_code
     assert statuses == dict.fromkeys(paths, 200)
+
+
+def test_as_many_choices_are_returned_as_requested(chat: openai.OpenAI) -> None:
+    told = chat.chat.completions.create(model="demo", messages=say("Two, please"), n=2)
+    assert [choice.index for choice in told.choices] == [0, 1]

@@ -255,6 +255,7 @@ LOCAL: tuple[Preset, ...] = (
             "reasoning_field": "reasoning_content",
             "replay_reasoning": "native",
             "stop_max": None,
+            "n_max": 1,
         },
         local=True,
     ),
