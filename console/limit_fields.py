@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
@@ -85,6 +86,13 @@ class BudgetFields(forms.ModelForm):  # type: ignore[type-arg]
     def budget_fields(self) -> list[forms.BoundField]:
         """The fields of budgets, for the page."""
         return [self[name] for name in (*BUDGETS, "margin") if name in self.fields]
+
+
+def limit_and_budget_fields() -> dict[str, forms.Field]:
+    """New fields of all limits and budgets, by the names in `routing.limits`."""
+    limits = {name: LimitFields.base_fields[column] for column, name in LIMITS.items()}
+    budgets = {name: BudgetFields.base_fields[column] for column, name in BUDGETS.items()}
+    return deepcopy({**limits, **budgets})
 
 
 def trim_decimals(initial: MutableMapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from console.limit_fields import limit_field, usd_field
+from console.limit_fields import limit_and_budget_fields
 from console.pages.settings.pattern_speed import is_slow
 from gateway.providers.masks import compile_mask
 from gateway.routing.limits import Budget, Limits
@@ -109,25 +109,11 @@ class RetentionForm(LogForm):
 class EndUserForm(forms.Form):
     """Limits and budgets of each end user; an empty field is no limit."""
 
-    requests_per_minute = limit_field(_("Requests per minute"))
-    requests_per_hour = limit_field(_("Requests per hour"))
-    requests_per_day = limit_field(_("Requests per day"))
-    tokens_per_minute = limit_field(_("Tokens per minute"))
-    tokens_per_hour = limit_field(_("Tokens per hour"))
-    tokens_per_day = limit_field(_("Tokens per day"))
-    concurrency = limit_field(_("Concurrent requests"))
-    day_usd = usd_field(_("Daily (USD)"))
-    week_usd = usd_field(_("Weekly (USD)"))
-    month_usd = usd_field(_("Monthly (USD)"))
-    total_usd = usd_field(_("Total (USD)"))
-    soft_percent = forms.IntegerField(
-        label=_("Warn at (%)"), required=False, min_value=1, max_value=100
-    )
-
     def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
         limits, budget = options.values["end_user_limits"], options.values["end_user_budget"]
         kwargs.setdefault("initial", {**limits.value, **budget.value})
         super().__init__(*args, **kwargs)
+        self.fields |= limit_and_budget_fields()
         for name, field in self.fields.items():
             option = limits if name in Limits.__struct_fields__ else budget
             field.disabled = not option.editable
