@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib.util
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from io import StringIO
@@ -253,6 +254,13 @@ def test_values_are_opened_as_litellm_seals_them() -> None:
         damaged = sealed[:20] + ("A" if sealed[20] != "A" else "B") + sealed[21:]
         with pytest.raises(SealedError):
             salt.decrypt(damaged)
+
+
+def test_decrypting_without_its_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LITELLM_SALT_KEY", SALT_KEY)
+    monkeypatch.setitem(sys.modules, "nacl", None)
+    with pytest.raises(CommandError, match=r"pip install 'dragoman\[litellm\]'"):
+        call_command("import_litellm", "postgres://localhost/llm")
 
 
 def test_a_database_made_by_litellms_own_migrations() -> None:

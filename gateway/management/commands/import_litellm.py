@@ -6,11 +6,13 @@ import os
 from argparse import ArgumentParser
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from gateway import audit, store
 from gateway.compat.litellm.database.importer import Secrets, import_tables
 from gateway.compat.litellm.database.source import SourceError, read_tables
+from gateway.config import environment
 
 _URL = "LITELLM_DATABASE_URL"
 
@@ -45,9 +47,11 @@ class Command(BaseCommand):
             master_key=os.environ.get("LITELLM_MASTER_KEY", ""),
         )
         try:
+            if secrets.salt is not None:
+                environment.require_extra("the models' encryption key", "nacl", "litellm")
             store.check_secrets()
             tables = read_tables(options["url"])
-        except (SourceError, store.WrongSecrets) as error:
+        except (SourceError, store.WrongSecrets, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from None
         with audit.acting("import_litellm", "command"):
             report = import_tables(tables, secrets, dry_run=options["dry_run"])
