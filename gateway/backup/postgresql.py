@@ -41,7 +41,7 @@ def dump(directory: Path) -> tuple[list[tuple[str, str]], dict[str, Table]]:
     with connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         for name, columns in _own_tables().items():
-            statement = f"COPY {_quoted(name)} ({_listed(columns)}) TO STDOUT"
+            statement = f"COPY {_quoted(name)} ({_quoted_names(columns)}) TO STDOUT"
             with (
                 connection.wrap_database_errors,
                 (directory / "tables" / f"{name}.copy").open("wb") as file,
@@ -64,16 +64,16 @@ def load(directory: Path, manifest: Manifest) -> None:
     with connection.cursor() as cursor:
         present = _own_tables()
         if present:
-            cursor.execute(f"DROP TABLE {_listed(list(present))} CASCADE")
+            cursor.execute(f"DROP TABLE {_quoted_names(list(present))} CASCADE")
         # The schema as it was, which `up` then migrates as usual.
         executor = MigrationExecutor(connection)
         executor.migrate(_last_migrations(executor, set(manifest.migrations)))
         # Migrations may have inserted rows.
-        cursor.execute(f"TRUNCATE {_listed(list(_own_tables()))}")
+        cursor.execute(f"TRUNCATE {_quoted_names(list(_own_tables()))}")
         # Tables come in the order of their names; a migration may have made some immediate.
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
         for name, table in manifest.tables.items():
-            statement = f"COPY {_quoted(name)} ({_listed(table.columns)}) FROM STDIN"
+            statement = f"COPY {_quoted(name)} ({_quoted_names(table.columns)}) FROM STDIN"
             with (
                 connection.wrap_database_errors,
                 (directory / "tables" / f"{name}.copy").open("rb") as file,
@@ -114,5 +114,5 @@ def _quoted(name: str) -> str:
     return connection.ops.quote_name(name)
 
 
-def _listed(names: list[str]) -> str:
+def _quoted_names(names: list[str]) -> str:
     return ", ".join(map(_quoted, names))

@@ -220,11 +220,11 @@ def _message(fields: Json, payload: Any) -> str | None:
     error = isinstance(payload, dict) and payload.get("error")
     for message in (fields.get("message"), detail, error):
         if isinstance(message, str) and message:
-            return _with_origin(message, fields)
+            return _with_provider_message(message, fields)
     return None
 
 
-def _with_origin(message: str, fields: Json) -> str:
+def _with_provider_message(message: str, fields: Json) -> str:
     """OpenRouter puts the original provider's message into the metadata."""
     metadata = fields.get("metadata")
     origin = metadata.get("raw") if isinstance(metadata, dict) else None

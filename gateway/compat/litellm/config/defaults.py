@@ -151,21 +151,21 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
             translated = _translate(name, value, model)
             if not translated:
                 report.add(node, "is not sent: the provider has no such parameter")
-            edits += [_default(path, value) for path, value in translated.items()]
+            edits += [_default_edit(path, value) for path, value in translated.items()]
             continue
         if path in _LISTS and isinstance(value, str):
             value = [value]
-        edits.append(_default(path, value))
+        edits.append(_default_edit(path, value))
     limit = params.get(*LIMITS)
     if limit is not None:
         # Chat has two names for this limit, and each model accepts one of them.
         traits = traits_for(model.preset.name, model.model)
         path = parameters.get("max_tokens") or traits.max_tokens_field
-        edits.append(_default(path, limit.integer()))
+        edits.append(_default_edit(path, limit.integer()))
     return edits
 
 
-def _default(path: str, value: Any) -> dict[str, Any]:
+def _default_edit(path: str, value: Any) -> dict[str, Any]:
     return {"op": "default", "path": path, "value": value}
 
 
