@@ -33,9 +33,10 @@ def unpack_bodies(blob: bytes) -> Bodies:
         ValueError: it is damaged, or unpacks to more than MAX_UNPACKED_BYTES.
     """
     try:
-        return _decoder.decode(_inflate(blob) if blob[:1] == bytes([_ZLIB]) else blob)
+        stored = _decoder.decode(_inflate(blob) if blob[:1] == bytes([_ZLIB]) else blob)
     except (zlib.error, msgspec.MsgspecError) as error:
         raise ValueError(f"the stored bodies cannot be read: {error}") from None
+    return stored.restored()
 
 
 def _inflate(blob: bytes) -> bytes:

@@ -11,10 +11,16 @@ from gateway.providers.masks import apply_masks as without
 from gateway.providers.redact import MASK, Redactor, is_secret_name
 from gateway.relay.exchange.delta_texts import Span, delta_spans, interleaved_spans
 from gateway.relay.exchange.log_record import Bodies, Chunk
+from gateway.relay.exchange.searched_bodies import SearchedBodies, shared_ends, without_ends
 
 # Key-like text is never written to disk, wherever it comes from.
-_KEY = re.compile(rb"\b(?:sk-|AIza|xai-|gsk_|hf_)[A-Za-z0-9_\-]{16,}")
-# Bodies up to this total size are scanned together.
+_PREFIXES = (rb"sk-", rb"AIza", rb"xai-", rb"gsk_", rb"hf_")
+_KEY_CHARS = rb"[A-Za-z0-9_\-]{16,}"
+_KEY = re.compile(rb"\b(?:%b)%b" % (b"|".join(_PREFIXES), _KEY_CHARS))
+# Together as fast as five searches for a text, which a pattern of alternatives is not. They also
+# match inside words (`task-...`).
+_KEYS_BY_PREFIX = tuple(re.compile(prefix + _KEY_CHARS) for prefix in _PREFIXES)
+# Smaller bodies are searched and stored as they are.
 _SMALL_BYTES = 16 * 1024
 # Bytes recorded beyond the limit until the end, so that a secret across the limit is masked
 # as a whole before the cut.
@@ -96,7 +102,7 @@ class Recorder:
         for name in ("client_request", "upstream_request"):
             data = getattr(self, name)
             if data and len(data) > _SMALL_BYTES:
-                masked = self._cut(name, data, self.masks, [])
+                masked = self._cut(name, data, [])
                 assert masked is not None
                 self._masked_requests[name] = data, self._redactors, masked
 
@@ -114,26 +120,41 @@ class Recorder:
         upstream, client = b"".join(self._upstream), b"".join(self._client)
         if stream and self._redactors:
             upstream, client = self._mask_split(upstream), self._mask_split(client)
-        parts = (self.client_request, self.upstream_request or b"", upstream, client)
-        small = sum(map(len, parts)) <= _SMALL_BYTES
-        # One scan of all of them costs less than one scan of each.
-        without_secrets = (
-            small and not self.masks and not _may_contain_secret(b"".join(parts), self._forms)
+        client_request: bytes | None = self.client_request
+        upstream_request = self.upstream_request
+        parts = (self.client_request, upstream_request or b"", upstream, client)
+        is_clean = (
+            not (self.masks or self._masked_requests)
+            and max(map(len, parts)) <= self.limit
+            and not (
+                self._may_contain_secret(parts)
+                if sum(map(len, parts)) > _SMALL_BYTES
+                # One search in all of them costs less than one in each.
+                else may_contain_secret(b"\n".join(parts), self._forms)
+            )
         )
-        masks = None if without_secrets else self.masks
         headers = self._masked_headers(
             client_headers,
             self.upstream_headers,
             {n.decode("latin-1"): v.decode("latin-1") for n, v in response_headers},
         )
+        response: bytes | None = upstream
+        client_response = None if self.passthrough else client
+        if not is_clean:
+            client_request = self._cut("client_request", client_request, truncated)
+            upstream_request = self._cut("upstream_request", upstream_request, truncated)
+            response = self._cut("upstream_response", upstream, truncated)
+            client_response = self._cut("client_response", client_response, truncated)
+        start = end = 0
+        if client_request and upstream_request and len(upstream_request) > _SMALL_BYTES:
+            start, end = shared_ends(client_request, upstream_request)
+            upstream_request = upstream_request[start : len(upstream_request) - end]
         # On passthrough the two sides differ only in the model name.
         return Bodies(
-            client_request=self._cut("client_request", self.client_request, masks, truncated),
-            upstream_request=self._cut("upstream_request", self.upstream_request, masks, truncated),
-            upstream_response=self._cut("upstream_response", upstream, masks, truncated),
-            client_response=None
-            if self.passthrough
-            else self._cut("client_response", client, masks, truncated),
+            client_request=client_request,
+            upstream_request=upstream_request,
+            upstream_response=response,
+            client_response=client_response,
             upstream_chunks=self._within(self._upstream_chunks) if stream else [],
             client_chunks=self._within(self._client_chunks) if stream else [],
             client_headers=headers[0],
@@ -141,6 +162,18 @@ class Recorder:
             response_headers=headers[2],
             same_response=self.passthrough,
             truncated=truncated,
+            shared_ends=(start, end),
+        )
+
+    def _may_contain_secret(self, parts: tuple[bytes, ...]) -> bool:
+        """Whether large bodies may contain a secret: two requests, and the responses."""
+        client_request, upstream_request, *responses = parts
+        secrets = self._forms
+        ends = shared_ends(client_request, upstream_request)
+        return (
+            _searched.contains(client_request, secrets)
+            or _searched.contains(without_ends(upstream_request, *ends, secrets), secrets)
+            or may_contain_secret(b"\n".join(responses), secrets)
         )
 
     def _mask_split(self, stream: bytes) -> bytes:
@@ -152,7 +185,7 @@ class Recorder:
     def _mask_text(self, stream: bytes, spans: list[Span]) -> bytes:
         """Masks the secrets in a text whose pieces are at `spans`."""
         text = b"".join([stream[start:end] for start, end in spans])
-        if not _may_contain_secret(text, self._forms):
+        if not may_contain_secret(text, self._forms):
             return stream
         clean = text
         for redactor in self._redactors:
@@ -166,10 +199,8 @@ class Recorder:
             offset += end - start
         return bytes(masked)
 
-    def _cut(
-        self, name: str, data: bytes | None, masks: tuple[Mask, ...] | None, truncated: list[str]
-    ) -> bytes | None:
-        """The body within the limit, without secrets; `masks` is None if it contains none."""
+    def _cut(self, name: str, data: bytes | None, truncated: list[str]) -> bytes | None:
+        """The body within the limit, without secrets."""
         if data is None:
             return None
         limit = self.limit
@@ -180,12 +211,10 @@ class Recorder:
             return masked
         if len(data) > limit:
             data = data[: limit + _MARGIN]
-        if masks is not None:
-            for redactor in self._redactors:
-                data = redactor.clean(data)
-            # Key-like text is masked to its end, even beyond the cut.
-            data = mask_secrets(data, masks)
-        return data[:limit]
+        for redactor in self._redactors:
+            data = redactor.clean(data)
+        # Key-like text is masked to its end, even beyond the cut.
+        return mask_secrets(data, self.masks)[:limit]
 
     def _within(self, chunks: list[tuple[float, int]]) -> list[Chunk]:
         """The chunks that begin within the limit, with times since the start of the request."""
@@ -217,25 +246,30 @@ class Recorder:
         return masked
 
 
-def _may_contain_secret(data: bytes, secrets: tuple[bytes, ...] = ()) -> bool:
+def may_contain_secret(data: bytes, secrets: tuple[bytes, ...] = ()) -> bool:
     """Whether the data may contain a key, or contains one of the secrets.
 
-    A hundred times as fast as the pattern of keys. Uses `find` because `in` raises and catches
-    an exception per call with bytes, and no generator, which costs more than the search.
+    Much faster than the pattern of all keys. Uses `find` because `in` raises and catches an
+    exception per call with bytes, and no generator, which costs more than the search.
     """
     find = data.find
-    return (
+    may_contain_key = (
         find(b"sk-") >= 0
         or find(b"AIza") >= 0
         or find(b"xai-") >= 0
         or find(b"gsk_") >= 0
         or find(b"hf_") >= 0
-        or max(map(find, secrets), default=-1) >= 0
     )
+    if may_contain_key and any(pattern.search(data) for pattern in _KEYS_BY_PREFIX):
+        return True
+    return max(map(find, secrets), default=-1) >= 0
+
+
+_searched = SearchedBodies(may_contain_secret)
 
 
 def mask_secrets(data: bytes, masks: tuple[Mask, ...]) -> bytes:
     """The bytes without key-like text, and with the masks applied."""
-    if _may_contain_secret(data):
+    if may_contain_secret(data):
         data = _KEY.sub(b"***", data)
     return without(data, masks) if masks else data

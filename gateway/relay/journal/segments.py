@@ -188,7 +188,8 @@ class Segment:
         end = start + len(payload)
         if end + _HEADER.size > self.size:
             return False
-        self._map[start : end + len(_END)] = payload + _END
+        self._map[start:end] = payload
+        self._map[end : end + len(_END)] = _END
         self._map[self._offset : start] = _HEADER.pack(len(payload), zlib.crc32(payload))
         self._offset = end
         return True
