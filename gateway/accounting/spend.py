@@ -71,13 +71,18 @@ class _UsageItem(msgspec.Struct):
     tags: Sequence[str] = ("",)
 
 
-def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row]:
+def spend(
+    since: dt.datetime,
+    until: dt.datetime,
+    by: Sequence[str],
+    key_ids: Sequence[int] | None = None,
+) -> list[Row]:
     """Usage and cost of whole hours (UTC) from `since` to before `until`, sorted by `by`.
 
     A key's team and project are its current ones; a team's line includes its projects, as its
     budget does. A request with several tags counts for each of them, so that totals over tags may
     exceed the whole; a request without tags has the tag "". The cost of a hedge loser is in the
-    line of its own target, without a request.
+    line of its own target, without a request. `key_ids` limits it to these keys; None is all.
 
     Raises:
         ValueError: `by` is empty or has an unknown dimension.
@@ -87,7 +92,8 @@ def spend(since: dt.datetime, until: dt.datetime, by: Sequence[str]) -> list[Row
         raise ValueError(f"by: must be one or more of {', '.join(DIMENSIONS)}, separated by commas")
     sums: dict[tuple[Any, ...], list[int]] = {}
     from_log = not {"tag", "end_user"}.isdisjoint(by)
-    for used in _from_log(since, until) if from_log else _by_hour(since, until):
+    items = _from_log(since, until, key_ids) if from_log else _by_hour(since, until, key_ids)
+    for used in items:
         for tag in used.tags:
             line_sums = sums.setdefault(
                 tuple(tag if name == "tag" else used.where[name] for name in by),
@@ -109,18 +115,22 @@ def _row(by: Sequence[str], name: tuple[Any, ...], sums: list[int]) -> Row:
     }
 
 
-def _by_hour(since: dt.datetime, until: dt.datetime) -> Iterator[_UsageItem]:
+def _by_hour(
+    since: dt.datetime, until: dt.datetime, key_ids: Sequence[int] | None
+) -> Iterator[_UsageItem]:
     names = _Names()
     fields = (*UsageHour.KEYS, *_COUNTS, "cost_units", "charged_units")
-    rows = UsageHour.objects.between(since, until).values_list(*fields)
+    rows = UsageHour.objects.between(since, until).of_keys(key_ids).values_list(*fields)
     for hour, key_id, prefix, route, provider, model, *counts, cost, charged in rows.iterator():
         where = names.where(hour, key_id, prefix, route, provider, model)
         yield _UsageItem(where, tuple(counts), cost, charged)
 
 
-def _from_log(since: dt.datetime, until: dt.datetime) -> Iterator[_UsageItem]:
+def _from_log(
+    since: dt.datetime, until: dt.datetime, key_ids: Sequence[int] | None
+) -> Iterator[_UsageItem]:
     names = _Names()
-    rows = RequestLog.objects.started_between(since, until).values_list(*_COLUMNS)
+    rows = RequestLog.objects.started_between(since, until).of_keys(key_ids).values_list(*_COLUMNS)
     for row in rows.iterator():
         started_at, key_id, prefix, provider, model, route, outcome, *tokens, cost, charged = row[
             :-3

@@ -47,6 +47,7 @@ from gateway.relay.journal.log_writer import LogStore
 from gateway.relay.registry import RegistryStore
 from gateway.relay.run import health_checks
 from gateway.relay.runtime import Config, LazyRuntime, Runtime
+from gateway.relay.state.batch_guardrails import BatchGuardrailTable
 from gateway.relay.state.reasoning import ReasoningTable
 from gateway.relay.state.resource_owners import OwnerTable
 from gateway.relay.upstream.web_search import SearchEndpoint
@@ -80,6 +81,8 @@ def _config() -> Config:
         fetch_media=settings.FETCH_MEDIA,
         web_search=_search_endpoint(),
         max_choices=settings.MAX_CHOICES,
+        realtime_session_s=settings.REALTIME_SESSION_S,
+        realtime_idle_s=settings.REALTIME_IDLE_S,
         model_echo=settings.MODEL_ECHO,
         trace_headers=settings.TRACE_HEADERS,
         default_provider=settings.DEFAULT_PROVIDER,
@@ -219,6 +222,7 @@ lazy_runtime = LazyRuntime(
         reasoning=ReasoningTable(store.find_reasoning, store.store_reasoning),
         owners=OwnerTable(store.remember_owner, store.owned_ids),
         write_spans=store.write_spans,
+        batch_guardrails=BatchGuardrailTable(store.record_guardrails, store.guardrails_of),
         batch_ledger=BatchLedger(store.has_results, store.batch_of, store.settle_batch),
         close=connections.close_all,
         on_started=_start_services,

@@ -94,7 +94,8 @@ class CoalescingTransport:
 class Cycle(RequestResponseCycle):
     """One response, with a fast path for the common messages; uvicorn handles the others."""
 
-    # Whether the fast path sent the head, with chunked transfer encoding.
+    # Whether the fast path sent the head, and with chunked transfer encoding.
+    _fast = False
     _chunked = False
 
     async def send(self, message: Any) -> None:
@@ -105,13 +106,27 @@ class Cycle(RequestResponseCycle):
             await super().send(message)
 
     def _try_send_body(self, message: Any) -> bool:
-        """Send a chunk of the body, except the last; returns False if uvicorn must send it."""
-        if not self._chunked or self.response_complete or not message.get("more_body"):
+        """Send a chunk of the body; returns False if uvicorn must send it."""
+        if not self._fast or self.response_complete or message["type"] != _BODY:
             return False
-        if self.disconnected or self.flow.write_paused or message["type"] != _BODY:
+        if self.disconnected or self.flow.write_paused:
             return False
-        if body := message.get("body"):
-            self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+        body, is_last = message.get("body", b""), not message.get("more_body")
+        if self._chunked:
+            if body:
+                self.transport.write(b"%x\r\n%b\r\n" % (len(body), body))
+            if is_last:
+                self.transport.write(b"0\r\n\r\n")
+        elif is_last and len(body) == self.expected_content_length:
+            self.transport.write(body)
+        else:
+            return False
+        if is_last:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
         return True
 
     def _try_send_head(self, message: Any) -> bool:
@@ -137,6 +152,7 @@ class Cycle(RequestResponseCycle):
         if length is None and status not in _BODILESS:
             lines.append(b"transfer-encoding: chunked\r\n")
         self.response_started, self.waiting_for_100_continue = True, False
+        self._fast = True
         self._chunked = length is None and status not in _BODILESS
         self.chunked_encoding = self._chunked
         self.expected_content_length = length or 0

@@ -65,7 +65,7 @@ async def scan(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     return await run(size, work, *args, **kwargs)
 
 
-def contains(data: bytes, *patterns: bytes) -> bool:
+def contains(data: bytes, patterns: tuple[bytes, ...]) -> bool:
     """Whether the data contains any of the patterns.
 
     Searches a large body in chunks, so that one call does not block other threads. Uses `find`

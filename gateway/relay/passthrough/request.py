@@ -37,6 +37,8 @@ from gateway.routing.snapshot import Provider, Route, Target
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
+# The `purpose` of an uploaded batch file: OpenAI's value and Together's.
+BATCH_PURPOSES = frozenset({"batch", "batch-api"})
 # Dialects with the same error format.
 _OPENAI_DIALECTS = frozenset(
     {"openai_chat", "openai_responses", "openai_completions", "openai_embeddings"}

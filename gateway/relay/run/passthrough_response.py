@@ -16,6 +16,7 @@ from gateway.framing.sse import Decoder, FrameTooLarge
 from gateway.relay.exchange.call import Call, Client, Deadlines, Header
 from gateway.relay.exchange.passthrough import describe_file, parse_passthrough_usage
 from gateway.relay.passthrough import batches
+from gateway.relay.passthrough.batch_guardrails import record_guardrails
 from gateway.relay.passthrough.request import speech_characters, state_of, to_gateway_ids
 from gateway.relay.run.batch_result_guard import BatchResultGuard
 from gateway.relay.run.guardrails import guard_response, guard_text
@@ -151,6 +152,7 @@ async def _rewrite_ids(runtime: Runtime, call: Call, target: Target, data: bytes
         body = decode(data)
         provider = target.model.provider.name
         if isinstance(body, dict):
+            await record_guardrails(runtime, call, provider, body)
             body = await _filter_owned(runtime, call, provider, body)
         await batches.record_batches(runtime, call, target.model.provider, body)
         return msgspec.json.encode(to_gateway_ids(runtime, call.exchange, provider, body))

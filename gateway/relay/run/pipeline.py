@@ -307,7 +307,7 @@ async def attempt(
         if target.model.traits.reasoning and (
             exchange.earlier_responses
             or exchange.offload_size
-            or offload.contains(exchange.body, *CALL_HINTS)
+            or offload.contains(exchange.body, CALL_HINTS)
         ):
             state.recalled_reasoning = await runtime.reasoning.recall(call, target)
         try:

@@ -251,24 +251,24 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Called by the parser."""
-        if self._head_done:  # a trailer
-            return
-        self._header_bytes += len(name) + len(value) + HEADER_OVERHEAD
-        if self._header_bytes > MAX_HEADER_BYTES:
-            raise _too_large()
-        lower = name.lower()
-        self.headers.append((lower, value))
-        if lower == b"content-length" or lower == b"transfer-encoding":
-            self._sized = True
-        elif lower == b"keep-alive":
-            self.keep_alive_s = _keep_alive_s(value)
+        if not self._head_done:  # else a trailer
+            self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Called by the parser."""
         status = self._parser.get_status_code()
+        headers = self.headers
+        size = sum(map(len, chain.from_iterable(headers))) + len(headers) * HEADER_OVERHEAD
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            raise _too_large()
         if 100 <= status < 200:
-            self.headers.clear()
+            headers.clear()
             return
+        values = dict(headers)
+        self._sized = b"content-length" in values or b"transfer-encoding" in values
+        if b"keep-alive" in values:
+            self.keep_alive_s = _keep_alive_s(values[b"keep-alive"])
         self.status = status
         self._keep = self._parser.should_keep_alive()
         self._head_done = True
