@@ -2,8 +2,7 @@
 
 One block is open at a time. A parser creates the events from a provider's frames and has
 all the state; a renderer writes them for a client. `Failed` may occur anywhere and ends the
-stream instead of `End`. `GRAMMAR` defines which event may follow which; tests check every
-parser against it.
+stream instead of `End`. Tests check every parser against this grammar.
 """
 
 from __future__ import annotations
@@ -109,17 +108,3 @@ Event = (
     | End
     | Failed
 )
-
-# state -> {event type -> next state}. Failed is legal in every state but `over`.
-GRAMMAR: dict[str, dict[type, str]] = {
-    "new": {Start: "idle"},
-    "idle": {BlockStart: "open", UsageUpdate: "idle", End: "over"},
-    "open": {
-        Delta: "open",
-        CitationDelta: "open",
-        SignatureDelta: "open",
-        NativeDelta: "open",
-        BlockEnd: "idle",
-    },
-    "over": {},
-}

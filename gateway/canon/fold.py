@@ -12,7 +12,6 @@ from typing import Any, assert_never
 from gateway.canon.arguments import parse_arguments, render_arguments
 from gateway.canon.errors import GatewayError, bad_upstream
 from gateway.canon.events import (
-    GRAMMAR,
     BlockEnd,
     BlockStart,
     CitationDelta,
@@ -224,16 +223,3 @@ def _text_deltas(text: str) -> list[Event]:
 
 def _signature_deltas(signature: Signature | None) -> list[Event]:
     return [SignatureDelta(signature)] if signature is not None else []
-
-
-def check_stream(events: Iterable[Event]) -> None:
-    """Raise ValueError, naming the event, unless GRAMMAR allows this whole stream."""
-    state = "new"
-    for index, event in enumerate(events):
-        if state == "over" or (type(event) not in GRAMMAR[state] and not isinstance(event, Failed)):
-            raise ValueError(f"event {index}, {event!r}, is not allowed in state {state!r}")
-        if isinstance(event, Delta) and not event.text:
-            raise ValueError(f"event {index} is an empty Delta")
-        state = "over" if isinstance(event, Failed) else GRAMMAR[state][type(event)]
-    if state != "over":
-        raise ValueError(f"the stream ends in state {state!r}, without End or Failed")

@@ -20,10 +20,12 @@ from gateway.canon.request import Signature
 from gateway.canon.traits import Traits
 
 PREFIX = "dgm1."
-# The prefix of ids of Messages blocks that represent a search by another provider.
+# The prefix of ids of Messages blocks that represent a search or code run by another provider.
 FOREIGN_SEARCH = "srvtoolu_dgm_"
-# The beginning of a token in JSON: plain, in base64 (for fields with bytes), and of such an id.
-TOKEN_STARTS = (b'"dgm1.', b'"ZGdtMS', b'"srvtoolu_dgm_')
+# The prefix of the container in a Responses item for code that another provider ran.
+FOREIGN_CONTAINER = "cntr_dgm_"
+# The beginning of a token in JSON: plain, in base64 (for fields with bytes), and of such ids.
+TOKEN_STARTS = (b'"dgm1.', b'"ZGdtMS', b'"srvtoolu_dgm_', b'"cntr_dgm_')
 TOKEN = re.compile(b"|".join(map(re.escape, TOKEN_STARTS)))
 _READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")

@@ -67,6 +67,8 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         completions: whether it serves the model in OpenAI's text completions, at the same
             base URL: `none`, `too`, or `only` (the model cannot chat).
         responses_required_with_tools: whether tools need OpenAI's Responses API.
+        built_in_tools_in_responses: whether OpenAI's Responses API runs tools such as web search
+            for the model, which Chat does not.
         reasoning_field: the field for reasoning in Chat responses and histories:
             `reasoning_content`, `reasoning`, `reasoning_details`, `none`; `thinking`:
             chunks of the content (Mistral).
@@ -100,6 +102,9 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
         document_urls: whether a Chat `file` may be a URL.
         anthropic_version: the version to send when translating.
         mcp_servers: whether the provider calls MCP servers itself (Anthropic's connector).
+        code_execution: the server tool that runs code, as its dialect writes it
+            (`code_execution_20250825`, `codeExecution`); empty if there is none.
+        image_output: whether a Gemini model returns images if `responseModalities` requests them.
         web_search: the server tool that searches the web, as its dialect writes it
             (`web_search_20260318`, `googleSearch`; for Chat the field that requests it,
             or the type of a tool); empty if there is none.
@@ -162,6 +167,7 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     responses: bool = False
     completions: Literal["none", "too", "only"] = "none"
     responses_required_with_tools: bool = False
+    built_in_tools_in_responses: bool = False
     reasoning_field: Literal[
         "reasoning_content", "reasoning", "reasoning_details", "thinking", "none"
     ] = "none"
@@ -189,4 +195,6 @@ class Traits(msgspec.Struct, frozen=True, kw_only=True):
     anthropic_version: str = "2023-06-01"
     web_search: str = ""
     mcp_servers: bool = False
+    code_execution: str = ""
+    image_output: bool = False
     built_in_with_functions: Literal["none", "flag", "plain"] = "plain"

@@ -641,11 +641,14 @@ def _requires_reasoning_replay(context: RenderContext) -> bool:
 
 
 def _render_native(context: RenderContext, part: Native) -> list[Json]:
-    if part.dialect == NAME and is_foreign(part.data):
+    foreign = part.dialect != NAME or is_foreign(part.data)
+    if not foreign:
+        return [part.data]
+    if (text := context.code_run_text(part)) is not None:
+        return render_text(context, text)
+    if part.dialect == NAME:
         context.drop(part.path, "a search by another provider: Anthropic accepts only its own")
         return []
-    if part.dialect == NAME:
-        return [part.data]
     call = mcp.read_call(part.data) if context.traits.mcp_servers else None
     if call is not None and mcp.has_openai_tool(context.request, call.server):
         return mcp.call_blocks(call, mcp.block_id(call))

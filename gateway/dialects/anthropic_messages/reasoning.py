@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.errors import invalid
 from gateway.canon.request import Thinking
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
@@ -18,7 +18,7 @@ from gateway.dialects.anthropic_messages.context import (
     Json,
     RenderContext,
 )
-from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared import code_execution, state_tokens
 from gateway.dialects.shared.claude import MIN_BUDGET, budget_below
 from gateway.dialects.shared.effort import BUDGET_BY_EFFORT, EFFORTS, effort_for_budget
 from gateway.dialects.shared.fields import enum_value, integer, mapping, text
@@ -320,6 +320,9 @@ def _replace_block_token(
 ) -> Json | None:
     block_type = block.get("type")
     if is_foreign(block):
+        if text := code_execution.history_text(block):
+            report.append(approximated(path, code_execution.SENT_AS_TEXT))
+            return {"type": "text", "text": text}
         report.append(dropped(path, "a search by another provider"))
         return None
     token = block.get(

@@ -38,7 +38,7 @@ from gateway.dialects.anthropic_messages.context import (
 )
 from gateway.dialects.anthropic_messages.errors import is_error, parse_error_payload
 from gateway.dialects.base import RenderedRequest, ResponseContext
-from gateway.dialects.shared import mcp, web_search
+from gateway.dialects.shared import code_execution, mcp, web_search
 from gateway.dialects.shared.fields import string_or_empty, string_or_none, token_count
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import read_call
@@ -155,8 +155,9 @@ def render_response(
         raise GatewayError(malformed_output_error(response.finish))
     report: list[Adaptation] = []
     content: list[Json] = []
+    code_blocks = code_execution.CodeBlocks(context.id)
     for index, part in enumerate(_drop_duplicate_signatures(response.parts)):
-        content += _render_part(part, f"content[{index}]", context, report)
+        content += _render_part(part, f"content[{index}]", context, report, code_blocks)
     usage = count_searches(render_usage(response.usage), content)
     if (tier := render_service_tier(response.service_tier)) is not None:
         usage["service_tier"] = tier
@@ -190,7 +191,11 @@ def _drop_duplicate_signatures(parts: tuple[Part, ...]) -> list[Part]:
 
 
 def _render_part(
-    part: Part, path: str, context: ResponseContext, report: list[Adaptation]
+    part: Part,
+    path: str,
+    context: ResponseContext,
+    report: list[Adaptation],
+    code_blocks: code_execution.CodeBlocks,
 ) -> list[Json]:
     match part:
         case Text():
@@ -204,10 +209,7 @@ def _render_part(
         case Native() if part.dialect == NAME:
             return [part.data]
         case Native():
-            blocks = render_search_blocks(part.data)
-            if not blocks:
-                report.append(unsupported_part(path, part.data))
-            return blocks
+            return render_foreign_part(part.data, path, report, code_blocks)
         case Image() | Document() | Audio() | ToolResult():
             report.append(dropped(path, "responses do not support it"))
             return []
@@ -279,9 +281,21 @@ def render_call_id(upstream_id: str) -> str:
     return render_tool_id("word", upstream_id)
 
 
-# --- searches that another provider ran -----------------------------------------------------------
+# --- searches and code that another provider ran --------------------------------------------------
 
 _INVALID_ID_CHARACTERS = re.compile(r"[^a-zA-Z0-9_]")
+
+
+def render_foreign_part(
+    data: Json, path: str, report: list[Adaptation], code_blocks: code_execution.CodeBlocks
+) -> list[Json]:
+    """The blocks of a part of another dialect; what has none, and what is lost, is reported."""
+    blocks = render_search_blocks(data) or code_blocks.render(data)
+    if not blocks:
+        report.append(unsupported_part(path, data))
+        return []
+    report += [dropped(path, f"not shown: {loss}") for loss in code_execution.losses_of(data)]
+    return blocks
 
 
 def render_search_blocks(data: Json) -> list[Json]:

@@ -41,13 +41,13 @@ from gateway.dialects.anthropic_messages.response import (
     parse_usage,
     render_call_id,
     render_finish,
-    render_search_blocks,
+    render_foreign_part,
     render_usage,
     tag_signature,
-    unsupported_part,
     unwrap_custom_input,
 )
 from gateway.dialects.base import RenderedRequest, ResponseContext
+from gateway.dialects.shared.code_execution import CodeBlocks
 from gateway.dialects.shared.fields import string_or_empty
 from gateway.dialects.shared.responses import TRUNCATED_STREAM, malformed_output_error
 from gateway.framing.sse import Frame
@@ -444,6 +444,7 @@ class MessagesStreamRenderer:
         self._block_started = False
         self._has_refusal = False
         self._searches: list[Json] = []
+        self._code_blocks = CodeBlocks(context.id)
         self._ended = False
 
     def feed(self, event: Event) -> bytes:
@@ -538,9 +539,8 @@ class MessagesStreamRenderer:
         if block.dialect == NAME:
             return self._render_block_start(block.native)
         self._block_started = False
-        blocks = render_search_blocks(block.native)
-        if not blocks:
-            self.report.append(unsupported_part(f"content[{self._index}]", block.native))
+        path = f"content[{self._index}]"
+        blocks = render_foreign_part(block.native, path, self.report, self._code_blocks)
         self._searches += blocks
         return b"".join(self._render_complete_block(item) for item in blocks)
 

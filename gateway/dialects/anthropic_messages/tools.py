@@ -11,7 +11,7 @@ from gateway.canon.errors import invalid
 from gateway.canon.request import Native, Tool, ToolChoice, ToolResult, Turn
 from gateway.dialects.anthropic_messages.blocks import parse_cache_control
 from gateway.dialects.anthropic_messages.context import NAME, Json, RenderContext
-from gateway.dialects.shared import mcp, web_search
+from gateway.dialects.shared import code_execution, mcp, web_search
 from gateway.dialects.shared.fields import enum_value, flag, mapping, objects, required_text, text
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
 from gateway.dialects.shared.web_search import WebSearch, user_location
@@ -129,6 +129,8 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
         return tool.native
     if tool.name != web_search.NAME and (tool.native or {}).get("type") == mcp.TOOL:
         return _render_mcp_toolset(context, tool)
+    if context.requests_code_execution(tool):
+        return {"type": context.traits.code_execution, "name": code_execution.NAME}
     search = context.find_web_search(tool)
     return _render_web_search(context, tool, search) if search is not None else None
 
@@ -165,6 +167,13 @@ def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) ->
     tool_object: Json = {"type": context.traits.web_search, "name": web_search.NAME}
     if search.allowed:
         tool_object["allowed_domains"] = search.allowed
+    if (limit := web_search.max_tool_calls(context.request)) is not None and limit > 0:
+        # Anthropic limits each tool, OpenAI all of them together.
+        tool_object["max_uses"] = limit
+        if sum(other.kind == "server" for other in context.request.tools) > 1:
+            why = "the limit applies to web searches only"
+            context.approximate(web_search.MAX_TOOL_CALLS, why, before=limit)
+        context.request = web_search.without_max_tool_calls(context.request)
     if search.size is not None:
         context.drop(f"{tool.path}.search_context_size", "no equivalent")
     return tool_object | user_location(search.location)

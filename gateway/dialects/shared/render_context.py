@@ -16,11 +16,20 @@ from gateway.canon.naming import (
     render_tool_id,
     shorten_user_id,
 )
-from gateway.canon.request import CacheBreakpoint, Request, Text, Tool, ToolCall, ToolChoice
+from gateway.canon.request import (
+    CacheBreakpoint,
+    Native,
+    Request,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+)
 from gateway.canon.system_turns import merge_system_turns
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest
-from gateway.dialects.shared import web_search
+from gateway.dialects.shared import code_execution, web_search
+from gateway.dialects.shared.server_tools import loss_reason
 from gateway.dialects.shared.web_search import WebSearch
 
 # Claude Code's first system block.
@@ -233,13 +242,31 @@ class BaseRenderContext:
         """
         search = web_search.parse_web_search(tool)
         if search is None or not self.traits.web_search:
-            self.drop(tool.path, f"no equivalent for the server tool {tool.name[:60]}")
+            self.drop(tool.path, loss_reason(tool))
             return None
         if not search.live:
             why = "external_web_access is false; the provider can only search the live web"
             self.drop(tool.path, why)
             return None
         return search
+
+    def requests_code_execution(self, tool: Tool) -> bool:
+        """Whether the target runs code for this server tool; its other options are reported."""
+        if not code_execution.is_code_execution(tool) or not self.traits.code_execution:
+            return False
+        for field, why in code_execution.tool_losses(tool):
+            self.drop(f"{tool.path}.{field}", why)
+        return True
+
+    def code_run_text(self, part: Native) -> Text | None:
+        """Code that another provider ran, and its output, as text; None for any other part."""
+        text = code_execution.history_text(part.data)
+        if not text:
+            return None
+        self.approximate(part.path, code_execution.SENT_AS_TEXT)
+        for loss in code_execution.losses_of(part.data):
+            self.drop(part.path, f"not sent: {loss}")
+        return Text(text=text, path=part.path)
 
     def drop_cache_marks(self, cache: CacheBreakpoint | None) -> None:
         """Report, once per request, that cache breakpoints are not sent."""

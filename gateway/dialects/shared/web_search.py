@@ -10,13 +10,17 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from gateway.canon.request import Tool
+from gateway.canon.request import Request, Tool
 from gateway.canon.signature import FOREIGN_SEARCH
 from gateway.dialects.shared.fields import object_or_empty, string_or_empty
 
 NAME = "web_search"
+MAX_TOOL_CALLS, _OPENAI = "max_tool_calls", "openai_responses"
 _LOCATION_FIELDS = ("city", "region", "country", "timezone")
+# Fields of a search tool that request nothing besides the search.
+_OPTIONLESS_FIELDS = frozenset({"type", "name", "external_web_access"})
 _SIZES = ("low", "medium", "high")
 
 
@@ -60,6 +64,28 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
         uses=uses if type(uses) is int else None,
         live=options.get("external_web_access") is not False,
     )
+
+
+def has_options(tool: Tool) -> bool:
+    """Whether a search tool requests anything besides a search."""
+    native = tool.native or {}
+    for wrapper in ("web_search_options", "googleSearch", "google_search"):
+        native = object_or_empty(native.get(wrapper, native))
+    return not native.keys() <= _OPTIONLESS_FIELDS
+
+
+def max_tool_calls(request: Request) -> int | None:
+    """OpenAI's limit for all calls of built-in tools in one response; None without one."""
+    limit = request.extra.get(_OPENAI, {}).get(MAX_TOOL_CALLS)
+    return limit if type(limit) is int and limit >= 0 else None
+
+
+def without_max_tool_calls(request: Request) -> Request:
+    """The request without OpenAI's limit, for a target at which it is enforced."""
+    if max_tool_calls(request) is None:
+        return request
+    fields = {k: v for k, v in request.extra[_OPENAI].items() if k != MAX_TOOL_CALLS}
+    return replace(request, extra={**request.extra, _OPENAI: fields})
 
 
 def user_location(location: dict[str, str]) -> dict[str, Any]:
