@@ -41,6 +41,7 @@ from gateway.dialects.gemini.context import (
     RenderContext,
 )
 from gateway.dialects.gemini.reasoning import MISSING_SIGNATURE, can_be_replayed, parse_signature
+from gateway.dialects.shared import code_execution, image_generation
 from gateway.dialects.shared.fields import (
     compact_json,
     flag,
@@ -331,12 +332,31 @@ def _render_part(context: RenderContext, part: Part) -> list[Json]:
         case Native():
             if part.dialect == NAME:
                 return [dict(part.data)]
-            context.drop(part.path, "Gemini does not support it")
-            return []
+            return _render_native(context, part)
         case Reasoning():
             return []
         case _:
             assert_never(part)
+
+
+def _render_native(context: RenderContext, part: Native) -> list[Json]:
+    """Code that another provider ran, as parts if the target runs code itself, else as text."""
+    run = code_execution.read_call(part.data) or code_execution.read_result(part.data)
+    offered = any(map(code_execution.is_code_execution, context.request.tools))
+    if run is not None and run.language == "python" and offered and context.traits.code_execution:
+        for loss in code_execution.losses_of(part.data):
+            context.drop(part.path, f"not sent: {loss}")
+        return code_execution.gemini_parts(part.data)
+    if (text := context.code_run_text(part)) is not None:
+        return [{"text": text.text}]
+    image = image_generation.gemini_part(part.data)
+    if image is not None and context.traits.images:
+        if context.traits.image_output and context.traits.replay_reasoning == "required_on_tools":
+            # The signature of the image is not part of OpenAI's item.
+            image["thoughtSignature"] = SKIP_SIGNATURE
+        return [image]
+    context.drop(part.path, "Gemini does not support it")
+    return []
 
 
 def _render_text(context: RenderContext, part: Text) -> list[Json]:

@@ -56,6 +56,7 @@ FIELD_PATHS: dict[str, str] = {
     "store": "store",
     # below the part's own path
     "signature": "thoughtSignature",
+    "is_error": "functionResponse.response.error",
 }
 
 # `serviceTier` <-> canonical.

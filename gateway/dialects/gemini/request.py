@@ -40,6 +40,7 @@ from gateway.dialects.gemini.tools import (
     render_tools,
     to_gemini_schema,
 )
+from gateway.dialects.shared import image_generation
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     flag,
@@ -294,6 +295,7 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     _render_max_tokens(context, config)
     _render_sampling(context, config)
     render_output_format(context, config)
+    _render_image_output(context, config)
     render_thinking(context, config, effort)
     if config:
         body[GENERATION_CONFIG] = config
@@ -301,6 +303,22 @@ def render_request(request: Request, traits: Traits) -> RenderedRequest:
     context.drop_cache_marks(request.cache)
     _render_extra_fields(context, body)
     return context.rendered(body, custom_tools=True)
+
+
+def _render_image_output(context: RenderContext, config: Json) -> None:
+    """Requests images for OpenAI's image generation tool."""
+    tool = next(filter(image_generation.is_image_generation, context.request.tools), None)
+    if tool is None or not context.traits.image_output:
+        return
+    config["responseModalities"] = ["TEXT", "IMAGE"]
+    for name in image_generation.tool_losses(tool):
+        context.drop(f"{tool.path}.{name}", "no equivalent")
+    image_config, is_exact = image_generation.image_config(tool)
+    if image_config:
+        config["imageConfig"] = image_config
+    if not is_exact:
+        why = "the nearest aspect ratio is requested"
+        context.approximate(f"{tool.path}.size", why, after=image_config["aspectRatio"])
 
 
 def _render_max_tokens(context: RenderContext, config: Json) -> None:

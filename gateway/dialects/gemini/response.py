@@ -32,6 +32,9 @@ from gateway.canon.signature import hide_reasoning_text
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.gemini.context import NAME, Json
 from gateway.dialects.gemini.reasoning import is_gemini, render_signature
+from gateway.dialects.shared.code_execution import gemini_parts
+from gateway.dialects.shared.code_execution import losses_of as code_losses
+from gateway.dialects.shared.code_execution import read_call as read_code
 from gateway.dialects.shared.fields import list_or_empty, string_or_none, token_count
 from gateway.dialects.shared.openai_logprobs import token, token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
@@ -128,6 +131,13 @@ def render_part(
             return [render_function_call(part, path, report)]
         case Native() if part.dialect == NAME:
             return [part.data]
+        case Native() if parts := gemini_parts(part.data):
+            run = read_code(part.data)
+            if run is not None and run.language == "bash":
+                report.append(approximated(path, "a shell command; Gemini names only Python"))
+            lost = code_losses(part.data)
+            report += [dropped(path, f"not shown: {loss}") for loss in lost]
+            return parts
         case Native() | Image() | Document() | Audio() | ToolResult():
             report.append(dropped(path, "Gemini responses do not support it"))
             return []

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.gemini.context import CALLING_CONFIG, NAME, Json, RenderContext, camel_case
+from gateway.dialects.shared import code_execution, image_generation
 from gateway.dialects.shared.fields import (
     enum_value,
     mapping,
@@ -18,6 +19,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
+from gateway.dialects.shared.web_search import has_options
 
 # --- schemas --------------------------------------------------------------------------------------
 #
@@ -226,8 +228,6 @@ _DECLARATIONS = "functionDeclarations"
 _CALLING_MODES = ("MODE_UNSPECIFIED", "AUTO", "ANY", "NONE", "VALIDATED")
 # Web search: its canonical name, and Google's.
 _WEB_SEARCH, _GOOGLE_SEARCH = "web_search", "googleSearch"
-# Fields of a search tool that request nothing besides the search.
-_SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
 
 # --- a client's tools -----------------------------------------------------------------------------
@@ -266,7 +266,11 @@ def _parse_function(function: Json, path: str) -> Tool:
 
 
 def _parse_server(key: str, value: Any, path: str) -> Tool:
-    name = _WEB_SEARCH if camel_case(key) == _GOOGLE_SEARCH else key
+    name = key
+    if camel_case(key) == _GOOGLE_SEARCH:
+        name = _WEB_SEARCH
+    elif key in code_execution.GEMINI_TOOLS:
+        name = code_execution.NAME
     return Tool(name=name, kind="server", dialect=NAME, native={key: value}, path=f"{path}.{key}")
 
 
@@ -375,9 +379,13 @@ def _render_schema(context: RenderContext, tool: Tool) -> Json:
 def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
+    if image_generation.is_image_generation(tool) and context.traits.image_output:
+        return None  # `responseModalities` requests the images
+    if context.requests_code_execution(tool):
+        return {context.traits.code_execution: {}}
     if context.find_web_search(tool) is None:
         return None
-    if (tool.native or {}).keys() - _SEARCH_DEFAULTS:
+    if has_options(tool):
         context.approximate(tool.path, "Google Search does not support these options")
     return {context.traits.web_search: {}}
 

@@ -1,0 +1,91 @@
+"""Images that a model generates: OpenAI's `image_generation` tool and Gemini's image output.
+
+Gemini has no such tool: its image models return images if `responseModalities` requests them,
+as `inlineData` parts. A client of OpenAI's Responses gets each as an `image_generation_call`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.canon.media import resolve_media_type
+from gateway.canon.request import Tool
+from gateway.dialects.shared.fields import string_or_empty
+
+Json = dict[str, Any]
+
+NAME, CALL = "image_generation", "image_generation_call"
+# The aspect ratios of Gemini's images, https://ai.google.dev/gemini-api/docs/image-generation
+_ASPECT_RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+# The longest side in pixels up to which a size is requested.
+_SIZES = ((1536, "1K"), (2560, "2K"))
+_LARGEST = "4K"
+# Values that request nothing besides an image.
+_DEFAULTS: dict[str, tuple[Any, ...]] = {
+    "action": ("auto", "generate"),
+    "background": ("auto",),
+    "moderation": ("auto",),
+    "output_compression": (100,),
+    "output_format": ("png",),
+    "partial_images": (0,),
+    "quality": ("auto",),
+}
+
+
+def is_image_generation(tool: Tool) -> bool:
+    """Whether a tool is OpenAI's image generation."""
+    return tool.kind == "server" and tool.name == NAME
+
+
+def tool_losses(tool: Tool) -> list[str]:
+    """The names of the tool's fields that Gemini's models have no equivalent of."""
+    return [
+        name
+        for name, value in (tool.native or {}).items()
+        if name not in {"type", "size"}
+        and value is not None
+        and value not in _DEFAULTS.get(name, ())
+    ]
+
+
+def image_config(tool: Tool) -> tuple[Json, bool]:
+    """Gemini's `imageConfig` for the tool's size, and whether it has exactly its proportions."""
+    width, _, height = string_or_empty((tool.native or {}).get("size")).partition("x")
+    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
+        return {}, True
+    ratio = int(width) / int(height)
+    nearest = min(_ASPECT_RATIOS, key=lambda name: abs(_proportion(name) - ratio))
+    longest = max(int(width), int(height))
+    size = next((name for limit, name in _SIZES if longest <= limit), _LARGEST)
+    config = (
+        {"aspectRatio": nearest} if size == "1K" else {"aspectRatio": nearest, "imageSize": size}
+    )
+    return config, abs(_proportion(nearest) - ratio) < 0.01
+
+
+def _proportion(name: str) -> float:
+    width, _, height = name.partition(":")
+    return int(width) / int(height)
+
+
+def read_image(data: Json) -> str:
+    """The base64 data of an image in a part of Gemini's; empty for any other part."""
+    blob = data.get("inlineData")
+    if "type" in data or not isinstance(blob, dict):
+        return ""
+    is_image = string_or_empty(blob.get("mimeType")).startswith("image/")
+    return string_or_empty(blob.get("data")) if is_image else ""
+
+
+def call_item(image: str) -> Json:
+    """The `image_generation_call` with a complete image, without its id."""
+    return {"type": CALL, "status": "completed", "result": image}
+
+
+def gemini_part(data: Json) -> Json | None:
+    """The part for an `image_generation_call`; None for any other part or a call without image."""
+    image = string_or_empty(data.get("result")) if data.get("type") == CALL else ""
+    if not image:
+        return None
+    media_type = resolve_media_type(image, None, "image/png")
+    return {"inlineData": {"mimeType": media_type, "data": image}}

@@ -1,0 +1,134 @@
+"""Images that a model generates: OpenAI's `image_generation` tool at Gemini's image models."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+from openai.types.responses import ResponseStreamEvent
+from openai.types.responses.response_output_item import ImageGenerationCall
+from pydantic import TypeAdapter
+
+from gateway.canon.fold import unfold_response
+from gateway.canon.traits import Traits
+from gateway.dialects import DIALECTS
+from gateway.dialects.base import ResponseContext
+from gateway.simulate import translate
+from tests.dialects.test_searches import events_of
+from tests.each import each
+from tests.fakes import gemini_rules
+
+Json = dict[str, Any]
+
+CONTEXT = ResponseContext(id="1", created=1, model="m")
+IMAGE_MODEL, TEXT_MODEL = "gemini-3-pro-image", "gemini-3.8-flash"
+TOOL: Json = {"type": "image_generation"}
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(8)).decode()
+ITEM: Json = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": PNG}
+
+
+def send(*tools: Json, model: str = IMAGE_MODEL, target: str = "gemini", **changes: Any) -> Json:
+    body = {"model": "m", "input": "a cat", "tools": list(tools), **changes}
+    return translate.request("openai_responses", target, body, {}, model)
+
+
+def losses(sent: Json) -> set[tuple[str, str]]:
+    return {(row["field"], row["action"]) for row in sent["report"]}
+
+
+@pytest.mark.parametrize(
+    ("size", "config"),
+    [
+        (None, None),
+        ("auto", None),
+        ("1024x1024", {"aspectRatio": "1:1"}),
+        ("1024x1536", {"aspectRatio": "2:3"}),
+        ("2048x1152", {"aspectRatio": "16:9", "imageSize": "2K"}),
+        ("3840x2160", {"aspectRatio": "16:9", "imageSize": "4K"}),
+    ],
+)
+def test_the_tool_requests_images_of_its_size(size: str | None, config: Json | None) -> None:
+    sent = send({**TOOL, "size": size, "quality": "auto", "output_format": "png"})
+    expected: Json = {"responseModalities": ["TEXT", "IMAGE"]}
+    if config is not None:
+        expected["imageConfig"] = config
+    assert sent["body"]["generationConfig"] == expected
+    assert "tools" not in sent["body"]
+    assert losses(sent) == set()
+    assert gemini_rules.refusal(sent["body"], TEXT_MODEL) is None
+
+
+def test_options_without_an_equivalent_are_reported() -> None:
+    sent = send({**TOOL, "size": "1400x1024", "background": "transparent", "quality": "high"})
+    assert losses(sent) == {
+        ("tools[0].background", "dropped"),
+        ("tools[0].quality", "dropped"),
+        ("tools[0].size", "approximated"),
+    }
+    assert sent["body"]["generationConfig"]["imageConfig"] == {"aspectRatio": "4:3"}
+
+
+@each("target", ["gemini", "anthropic", "deepseek", "bedrock", "cohere", "ollama", "mistral"])
+def test_models_that_generate_no_images_do_not_get_the_tool(target: str) -> None:
+    model = {"gemini": TEXT_MODEL}.get(target, "m")
+    sent = send(TOOL, model=model, target=target, max_output_tokens=99)
+    assert "tools" not in sent["body"]
+    assert "responseModalities" not in str(sent["body"])
+    [row] = sent["report"]
+    assert (row["field"], row["note"]) == ("tools[0]", "the model does not generate images")
+
+
+def generated() -> Any:
+    parts = [{"text": "Here."}, {"inlineData": {"mimeType": "image/png", "data": PNG}}]
+    content = {"role": "model", "parts": parts}
+    body = {"candidates": [{"content": content, "finishReason": "STOP"}], "responseId": "g"}
+    return DIALECTS["gemini"].provider.parse_response(body, Traits(), None)
+
+
+@each("stream", [False, True])
+def test_an_image_is_an_item_for_responses_clients(stream: bool) -> None:
+    client = DIALECTS["openai_responses"].client
+    if stream:
+        renderer = client.stream_renderer(CONTEXT)
+        events = events_of(b"".join(map(renderer.feed, unfold_response(generated()))))
+        for event in events:
+            TypeAdapter(ResponseStreamEvent).validate_python(event)
+        stem = "response.image_generation_call"
+        assert [event["type"] for event in events if stem in event["type"]] == [
+            f"{stem}.in_progress",
+            f"{stem}.generating",
+            f"{stem}.completed",
+        ]
+        body, report = events[-1]["response"], list(renderer.report)
+    else:
+        body, rows = client.render_response(generated(), CONTEXT)
+        report = list(rows)
+    assert [item["type"] for item in body["output"]] == ["message", "image_generation_call"]
+    assert {**body["output"][1], "id": "ig_1"} == ITEM
+    ImageGenerationCall.model_validate(body["output"][1])
+    assert not report
+
+
+@each("dialect", ["openai_chat", "anthropic_messages", "ollama", "cohere", "bedrock_converse"])
+def test_apis_without_images_in_responses_report_them(dialect: str) -> None:
+    body, report = DIALECTS[dialect].client.render_response(generated(), CONTEXT)
+    assert PNG not in str(body)
+    assert [row.action for row in report] == ["dropped"]
+
+
+def test_an_image_of_the_history_is_sent_back_for_editing() -> None:
+    turns = [{"role": "user", "content": "a cat"}, ITEM, {"role": "user", "content": "blacker"}]
+    sent = send(TOOL, input=turns)
+    [image] = sent["body"]["contents"][1]["parts"]
+    assert image["inlineData"] == {"mimeType": "image/png", "data": PNG}
+    assert image["thoughtSignature"] == gemini_rules.SENTINEL
+    assert losses(sent) == set()
+    assert gemini_rules.refusal(sent["body"], TEXT_MODEL) is None
+
+
+def test_an_image_of_the_history_is_reported_elsewhere() -> None:
+    turns = [{"role": "user", "content": "a cat"}, ITEM, {"role": "user", "content": "blacker"}]
+    sent = send(model="claude-opus-5-5", target="anthropic", input=turns, max_output_tokens=99)
+    assert PNG not in str(sent["body"])
+    assert losses(sent) == {("input[1]", "dropped")}
