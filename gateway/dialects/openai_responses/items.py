@@ -35,6 +35,7 @@ from gateway.dialects.openai_responses.context import (
 from gateway.dialects.openai_responses.parts import citation_out, content_in, native_out, parts_out
 from gateway.dialects.openai_responses.tools import tools_in
 from gateway.dialects.shared import mcp, web_search
+from gateway.dialects.shared.code_execution import is_foreign
 from gateway.dialects.shared.fields import compact_json, objects, required_text, text, wrong_type
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
@@ -424,7 +425,8 @@ def _prefix_error(context: ResponsesRenderContext, result: ToolResult, content: 
     else:
         content.insert(0, {"type": "input_text", "text": "Error:" if content else "Error"})
     if result.path:
-        context.approximate(f"{result.path}.is_error", "text prefixed with 'Error: '")
+        field = context.request.client_path("is_error")
+        context.approximate(f"{result.path}.{field}", "text prefixed with 'Error: '")
 
 
 # --- assistant turns ------------------------------------------------------------------------------
@@ -438,6 +440,8 @@ def _assistant_out(context: ResponsesRenderContext, turn: Turn, turn_index: int)
     server_calls |= mcp.items_for_history(context.request, turn.parts)
     calls = any(isinstance(part, ToolCall) for part in turn.parts)
     for part in turn.parts:
+        if isinstance(part, Native) and (part.dialect != NAME or is_foreign(part.data)):
+            part = context.code_run_text(part) or part
         if isinstance(part, Text | Refusal):
             if message_parts and _phase(context, part) != _phase(context, message_parts[-1]):
                 items += _message_out(context, message_parts, f"msg_{turn_index}_{len(items)}")

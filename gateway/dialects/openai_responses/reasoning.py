@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from gateway.canon.adaptation import Adaptation, dropped
+from gateway.canon.adaptation import Adaptation, approximated, dropped
 from gateway.canon.request import Request, Thinking
 from gateway.canon.signature import is_from_target, unwrap_signature
 from gateway.canon.traits import Traits
@@ -14,7 +14,7 @@ from gateway.dialects.openai_responses.context import (
     Json,
     ResponsesRenderContext,
 )
-from gateway.dialects.shared import state_tokens
+from gateway.dialects.shared import code_execution, state_tokens
 from gateway.dialects.shared.effort import EFFORTS, effort_for_budget, next_lower_effort
 from gateway.dialects.shared.fields import enum_value, mapping, text
 from gateway.dialects.shared.state_tokens import (
@@ -155,6 +155,10 @@ def replace_tokens(fields: Fields, traits: Traits) -> tuple[Fields, tuple[Adapta
 def _replace_item_token(
     item: Json, path: str, traits: Traits, report: list[Adaptation]
 ) -> Json | None:
+    if code_execution.is_foreign(item):
+        report.append(approximated(path, code_execution.SENT_AS_TEXT))
+        text = code_execution.history_text(item)
+        return {"type": "message", "role": "assistant", "content": text}
     token = item.get("encrypted_content")
     if item.get("type") != "reasoning" or not is_token(token):
         return item

@@ -32,6 +32,7 @@ from gateway.dialects.openai_responses.reasoning import thinking_in, thinking_ou
 from gateway.dialects.openai_responses.stored_responses import load_history
 from gateway.dialects.openai_responses.tools import choice_in, tools_in, tools_out
 from gateway.dialects.shared import mcp
+from gateway.dialects.shared.code_execution import OPENAI_OUTPUTS
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     compact_json,
@@ -141,10 +142,14 @@ def _instructions_in(body: Json, conversation: Conversation) -> tuple[Text, ...]
     return (*first, *conversation.instructions)
 
 
+# The output of code is always requested with the tool that runs it.
+_HANDLED_INCLUDES = frozenset({ENCRYPTED, LOGPROBS, OPENAI_OUTPUTS})
+
+
 def _include_in(body: Json, extra: Json) -> tuple[str, ...]:
     """The `include` values; values specific to this dialect go to `extra`."""
     include = strings(body, "include")
-    other_values = [value for value in include if value not in {ENCRYPTED, LOGPROBS}]
+    other_values = [value for value in include if value not in _HANDLED_INCLUDES]
     if other_values:
         extra["include"] = other_values
     return include

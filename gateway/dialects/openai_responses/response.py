@@ -34,7 +34,7 @@ from gateway.dialects.openai_responses.items import (
     with_result,
 )
 from gateway.dialects.openai_responses.parts import citation_out
-from gateway.dialects.shared import mcp
+from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.openai_errors import find_error
 from gateway.dialects.shared.openai_logprobs import token_logprobs
 from gateway.dialects.shared.responses import malformed_output_error
@@ -83,6 +83,8 @@ class _OutputBuilder:
         self._searches: dict[str, tuple[Search, Json]] = {}
         # Calls of MCP servers without a result yet by id, with their item.
         self._mcp_calls: dict[str, tuple[mcp.McpCall, Json]] = {}
+        # Code without a result yet by id, with its item.
+        self._code_runs: dict[str, tuple[code_execution.CodeRun, Json]] = {}
 
     def add(self, part: Part) -> None:
         """Add one part."""
@@ -178,8 +180,26 @@ class _OutputBuilder:
         elif (result := mcp.read_result(part.data)) is not None and result[0] in self._mcp_calls:
             call, item = self._mcp_calls.pop(result[0])
             item |= mcp.call_item(replace(call, output=result[1], failed=result[2]))
+        elif (run := code_execution.read_call(part.data)) is not None:
+            item = {"id": self._new_item_id("code_interpreter_call")}
+            item |= code_execution.call_item(run, self._context.id)
+            self._code_runs[run.id] = run, item
+            self._add_item(item)
+        elif (
+            printed := code_execution.read_result(part.data)
+        ) is not None and printed.id in self._code_runs:
+            run, item = self._code_runs.pop(printed.id)
+            item |= code_execution.call_item(replace(run, result=printed), self._context.id)
+            self._record_code_losses(part.data)
+        elif image := image_generation.read_image(part.data):
+            item_id = self._new_item_id(image_generation.CALL)
+            self._add_item({"id": item_id, **image_generation.call_item(image)})
         else:
             self._add_search_result(part.data)
+
+    def _record_code_losses(self, data: Json) -> None:
+        for adaptation in code_losses(data):
+            self.record_loss(adaptation)
 
     def _add_search_result(self, data: Json) -> None:
         """Add the result of a search to its item."""
@@ -191,6 +211,12 @@ class _OutputBuilder:
         item |= search_item(with_result(search, result))
         if not result.failed:
             self.record_loss(page_contents_drop(data))
+
+
+def code_losses(data: Json) -> list[Adaptation]:
+    """The reports of what a run or its result contains that an item cannot."""
+    path = f"output.{code_execution.OPENAI_CALL}"
+    return [dropped(path, f"not shown: {loss}") for loss in code_execution.losses_of(data)]
 
 
 def unsupported_part_drop(data: Json) -> Adaptation:
@@ -214,6 +240,8 @@ _PREFIXES = {
     "custom_tool_call": "ctc",
     "web_search_call": "ws",
     "mcp_call": "mcp",
+    "code_interpreter_call": "ci",
+    "image_generation_call": "ig",
 }
 
 

@@ -36,6 +36,7 @@ from gateway.dialects.openai_responses.items import (
 from gateway.dialects.openai_responses.parts import citation_out
 from gateway.dialects.openai_responses.response import (
     call_item,
+    code_losses,
     failure_out,
     finish_out,
     item_id,
@@ -48,7 +49,7 @@ from gateway.dialects.openai_responses.response import (
     unsupported_part_drop,
     usage_out,
 )
-from gateway.dialects.shared import mcp
+from gateway.dialects.shared import code_execution, image_generation, mcp
 from gateway.dialects.shared.responses import malformed_output_error
 from gateway.dialects.shared.web_search import Search, read_call, read_result
 
@@ -302,15 +303,13 @@ class ToolCallWriter:
         return call_item(self._id, block.id, block.name, arguments, custom=block.custom)
 
 
-class SearchWriter:
-    """A search in a client's stream: started when its query is known, ended by its result."""
+class _CallInput:
+    """The block of a call that a provider runs; its input arrives in fragments."""
 
     def __init__(self, events: OutputEvents, block: Json) -> None:
         self._events = events
         self._block = block
         self._input_fragments: list[str] = []
-        self._id = events.new_id(WEB_SEARCH_CALL)
-        self._search = Search()
         self.announced = False
 
     def add(self, delta: Json) -> None:
@@ -319,14 +318,25 @@ class SearchWriter:
         if isinstance(fragment, str):
             self._input_fragments.append(fragment)
 
+    def _whole_block(self) -> Json:
+        """The block with its whole input."""
+        if not self._input_fragments:
+            return self._block
+        return {**self._block, "input": parse_arguments("".join(self._input_fragments))[0]}
+
+
+class SearchWriter(_CallInput):
+    """A search in a client's stream: started when its query is known, ended by its result."""
+
+    def __init__(self, events: OutputEvents, block: Json) -> None:
+        super().__init__(events, block)
+        self._id = events.new_id(WEB_SEARCH_CALL)
+        self._search = Search()
+
     def announce(self) -> bytes:
         """Start the item."""
         self.announced = True
-        tool_input = (
-            parse_arguments("".join(self._input_fragments))[0] if self._input_fragments else None
-        )
-        block = self._block if tool_input is None else {**self._block, "input": tool_input}
-        self._search = read_call(block) or self._search
+        self._search = read_call(self._whole_block()) or self._search
         item = {"id": self._id, **search_item(self._search, "in_progress")}
         out = self._events.item_added(item)
         out += self._events.item_event("response.web_search_call.in_progress", self._id)
@@ -346,29 +356,18 @@ class SearchWriter:
         return out + self._events.item_done({"id": self._id, **search_item(self._search)})
 
 
-class McpCallWriter:
+class McpCallWriter(_CallInput):
     """A call of an MCP server in a client's stream, ended by its result."""
 
     def __init__(self, events: OutputEvents, block: Json) -> None:
-        self._events = events
-        self._block = block
-        self._input_fragments: list[str] = []
+        super().__init__(events, block)
         self._id = events.new_id(MCP_CALL)
         self._call = mcp.read_call(block)
-        self.announced = False
-
-    def add(self, delta: Json) -> None:
-        """Add a fragment of the call's arguments."""
-        fragment: Any = delta.get("partial_json")
-        if isinstance(fragment, str):
-            self._input_fragments.append(fragment)
 
     def announce(self) -> bytes:
         """Start the item, with its arguments."""
         self.announced = True
-        arguments = parse_arguments("".join(self._input_fragments))[0]
-        block = self._block if not self._input_fragments else {**self._block, "input": arguments}
-        call = self._call = mcp.read_call(block)
+        call = self._call = mcp.read_call(self._whole_block())
         assert call is not None
         item = mcp.call_item(call)
         added = {**item, "id": self._id, "arguments": "", "status": "in_progress"}
@@ -396,12 +395,53 @@ class McpCallWriter:
         return out + self._events.item_done({"id": self._id, **mcp.call_item(call)})
 
 
+class CodeRunWriter(_CallInput):
+    """Code that a provider ran, in a client's stream: ended by its result."""
+
+    def __init__(self, events: OutputEvents, block: Json) -> None:
+        super().__init__(events, block)
+        self._id = events.new_id(code_execution.OPENAI_CALL)
+        self._run = code_execution.CodeRun(code="")
+
+    def announce(self) -> bytes:
+        """Start the item, with its code."""
+        self.announced = True
+        self._run = code_execution.read_call(self._whole_block()) or self._run
+        item = {**self._item(), "id": self._id, "code": "", "outputs": None}
+        out = self._events.item_added({**item, "status": "in_progress"})
+        stem, code = "response.code_interpreter_call", self._run.code
+        out += self._events.item_event(f"{stem}.in_progress", self._id)
+        if code:
+            out += self._events.item_event(f"{stem}_code.delta", self._id, delta=code)
+        out += self._events.item_event(f"{stem}_code.done", self._id, code=code)
+        return out + self._events.item_event(f"{stem}.interpreting", self._id)
+
+    def is_answered_by(self, block: Json) -> bool:
+        """Whether a block is the result of this run."""
+        result = code_execution.read_result(block)
+        return self.announced and result is not None and result.id == self._run.id
+
+    def close(self, block: Json | None) -> bytes:
+        """End the item, with the block of its result if there is one."""
+        result = code_execution.read_result(block) if block is not None else None
+        if result is not None:
+            self._run = replace(self._run, result=result)
+        out = self._events.item_event("response.code_interpreter_call.completed", self._id)
+        return out + self._events.item_done({"id": self._id, **self._item()})
+
+    def _item(self) -> Json:
+        return code_execution.call_item(self._run, self._events.context.id)
+
+
 # --- the stream -----------------------------------------------------------------------------------
 #
 # created in_progress (the events of an item)* completed
 #
 # It only renders: the parser defines the order. A message is closed by the block after it.
 # The last event contains the complete response.
+
+
+ServerCallWriter = SearchWriter | McpCallWriter | CodeRunWriter
 
 
 class ResponsesStreamRenderer:
@@ -414,7 +454,7 @@ class ResponsesStreamRenderer:
         self._usage: Usage | None = None
         self._message: MessageWriter | None = None
         self._item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
-        self._search: SearchWriter | McpCallWriter | None = None
+        self._search: ServerCallWriter | None = None
         self._signature: Signature | None = None
         self._refused = False
         self._ended = False
@@ -509,17 +549,34 @@ class ResponsesStreamRenderer:
         if mcp.read_call(block.native) is not None:
             self._search = McpCallWriter(self._events, block.native)
             return b""
+        if code_execution.read_call(block.native) is not None:
+            self._search = CodeRunWriter(self._events, block.native)
+            return b""
+        if image := image_generation.read_image(block.native):
+            return self._image(image)
         self._record_loss(unsupported_part_drop(block.native))
         return b""
 
-    def _after_search(self, search: SearchWriter | McpCallWriter, block: BlockStart) -> bytes:
-        """End a search or an MCP call with the block that follows it, which may be its result."""
+    def _image(self, image: str) -> bytes:
+        """The item of an image, which arrives complete."""
+        events = self._events
+        item_id = events.new_id(image_generation.CALL)
+        item = {"id": item_id, **image_generation.call_item(image)}
+        out = events.item_added({**item, "status": "in_progress", "result": None})
+        for state in ("in_progress", "generating", "completed"):
+            out += events.item_event(f"response.{image_generation.CALL}.{state}", item_id)
+        return out + events.item_done(item)
+
+    def _after_search(self, search: ServerCallWriter, block: BlockStart) -> bytes:
+        """End the call with the block that follows it, which may be its result."""
         self._search, self._item = None, None
         if not search.is_answered_by(block.native):
             return search.close(None) + self._open_block(block)
         result = read_result(block.native)
         if result is not None and not result.failed:
             self._record_loss(page_contents_drop(block.native))
+        for adaptation in code_losses(block.native):
+            self._record_loss(adaptation)
         return search.close(block.native)
 
     def _close_block(self) -> bytes:

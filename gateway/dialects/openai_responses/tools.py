@@ -15,7 +15,7 @@ from gateway.dialects.openai_responses.context import (
     join_name,
     split_name,
 )
-from gateway.dialects.shared import mcp, web_search
+from gateway.dialects.shared import code_execution, mcp, web_search
 from gateway.dialects.shared.fields import (
     enum_value,
     flag,
@@ -27,6 +27,7 @@ from gateway.dialects.shared.fields import (
     wrong_type,
 )
 from gateway.dialects.shared.openai_schema import strict_schema, tool_parameters
+from gateway.dialects.shared.server_tools import loss_reason
 from gateway.dialects.shared.web_search import WebSearch, user_location
 
 # --- a client's tools -----------------------------------------------------------------------------
@@ -151,6 +152,8 @@ def _tool_name_in(value: Json, path: str) -> str:
 
 def _hosted_name(kind: str) -> str:
     """The name of a hosted tool; all versions of web search have one name."""
+    if kind == code_execution.OPENAI_TOOL:
+        return code_execution.NAME
     return web_search.NAME if kind.startswith(web_search.NAME) else kind
 
 
@@ -297,6 +300,8 @@ def _in_namespaces(context: ResponsesRenderContext, sent: list[tuple[Tool, Json]
 
 
 def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json | None:
+    if code_execution.is_code_execution(tool):
+        return _code_interpreter_out(context, tool, body)
     if tool.dialect == NAME and tool.native is not None:
         return tool.native
     search = web_search.parse_web_search(tool)
@@ -307,8 +312,19 @@ def _server_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json
         for field, why in server.losses:
             context.drop(f"{tool.path}.{field}", why)
         return mcp.render_openai(server)
-    context.drop(tool.path, f"no equivalent for the server tool {tool.name[:60]}")
+    context.drop(tool.path, loss_reason(tool))
     return None
+
+
+def _code_interpreter_out(context: ResponsesRenderContext, tool: Tool, body: Json) -> Json:
+    """The code interpreter; what the code prints is requested too."""
+    if code_execution.OPENAI_OUTPUTS not in body["include"]:
+        body["include"] = [*body["include"], code_execution.OPENAI_OUTPUTS]
+    if tool.dialect == NAME and tool.native is not None:
+        return tool.native
+    for field, why in code_execution.tool_losses(tool):
+        context.drop(f"{tool.path}.{field}", why)
+    return {"type": code_execution.OPENAI_TOOL, "container": {"type": "auto"}}
 
 
 def _web_search_out(
