@@ -62,11 +62,14 @@ FIELD_PATHS: dict[str, str] = {
     "tools": "toolConfig.tools",
     "format": "outputConfig.textFormat",
     "schema": "outputConfig.textFormat",
+    "name": "outputConfig.textFormat.structure.jsonSchema.name",
     "description": "outputConfig.textFormat.structure.jsonSchema.description",
     "metadata": "requestMetadata",
     "service_tier": "serviceTier",
     "cache": "cachePoint",
     "betas": f"{MODEL_FIELDS}.anthropic_beta",
+    # below the path of a result
+    "is_error": "toolResult.status",
     # below the tool's own path
     "tool_schema": "toolSpec.inputSchema.json",
 }

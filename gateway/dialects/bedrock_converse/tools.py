@@ -10,10 +10,9 @@ from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.bedrock_converse.context import NAME, Json, RenderContext
 from gateway.dialects.bedrock_converse.messages import is_blank
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
+from gateway.dialects.shared.web_search import has_options
 
 _EMPTY_SCHEMA: Json = {"type": "object", "properties": {}}
-# Fields of a search tool that request nothing besides the search.
-_SEARCH_DEFAULTS = frozenset({"type", "name", "external_web_access"})
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
@@ -79,7 +78,7 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
         return tool.native
     if context.find_web_search(tool) is None:
         return None
-    if (tool.native or {}).keys() - _SEARCH_DEFAULTS:
+    if has_options(tool):
         context.approximate(tool.path, "the provider's search does not support these options")
     return {"systemTool": {"name": context.traits.web_search}}
 

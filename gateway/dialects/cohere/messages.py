@@ -164,6 +164,8 @@ def _render_text(context: RenderContext, part: Text) -> list[Json]:
 def _render_native(context: RenderContext, part: Native) -> list[Json]:
     if part.dialect == NAME:
         return [part.data]
+    if (text := context.code_run_text(part)) is not None:
+        return _render_text(context, text)
     context.drop(part.path, "Cohere Chat does not support it")
     return []
 
@@ -310,9 +312,9 @@ def _render_tool_result(context: RenderContext, result: ToolResult) -> Json:
                 )
             )
     if result.is_error:
-        context.approximate(
-            f"{result.path}.is_error" if result.path else "", "the failure is described in text"
-        )
+        if result.path:
+            field = context.request.client_path("is_error")
+            context.approximate(f"{result.path}.{field}", "the failure is described in text")
         _prefix_error(content)
     if not content:
         context.approximate(result.path, f"an empty tool result is sent as {EMPTY_PLACEHOLDER!r}")

@@ -6,6 +6,7 @@ from gateway.canon.object_schema import merge_into_object
 from gateway.canon.request import Tool, ToolChoice
 from gateway.dialects.cohere.context import Json, RenderContext
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
+from gateway.dialects.shared.server_tools import loss_reason
 
 
 def render_tools(context: RenderContext, body: Json) -> None:
@@ -42,7 +43,7 @@ def _select_tools(context: RenderContext, choice: ToolChoice | None) -> list[Too
 def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     context.drop_cache_marks(tool.cache)
     if tool.kind == "server":
-        context.drop(tool.path, f"no equivalent for the server tool {tool.name[:60]}")
+        context.drop(tool.path, loss_reason(tool))
         return None
     description = tool.description or ""
     if tool.kind == "custom":

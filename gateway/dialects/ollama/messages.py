@@ -339,7 +339,8 @@ def _render_tool_result(
         first_text = f"Error: {content.texts[0]}" if content.texts else "Error"
         content.texts[:1] = [first_text]
         if result.path:
-            context.approximate(f"{result.path}.is_error", "text prefixed with 'Error: '")
+            field = context.request.client_path("is_error")
+            context.approximate(f"{result.path}.{field}", "text prefixed with 'Error: '")
     context.drop_cache_marks(result.cache)
     message = content.to_message("tool")
     if result.name:
@@ -429,6 +430,8 @@ def _append_part(context: RenderContext, content: _MessageContent, part: Part) -
         case Refusal():
             context.approximate(part.path, "a refusal is sent as text")
             content.texts += [part.text] if part.text else []
+        case Native() if (text := context.code_run_text(part)) is not None:
+            content.texts.append(text.text)
         case Native():
             block_type = part.data.get("type", "unknown")
             context.drop(part.path, f"Ollama does not support {block_type} blocks")

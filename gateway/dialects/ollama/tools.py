@@ -7,6 +7,7 @@ from gateway.canon.request import Tool
 from gateway.dialects.ollama.context import NAME, Json, RenderContext
 from gateway.dialects.shared.fields import mapping, objects, required_mapping, required_text, text
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA
+from gateway.dialects.shared.server_tools import loss_reason
 
 _TOOL_FIELDS = frozenset({"type", "function"})
 _FUNCTION_FIELDS = frozenset({"name", "description", "parameters"})
@@ -79,7 +80,7 @@ def _select_tools(context: RenderContext) -> list[Tool]:
 def _render_tool(context: RenderContext, tool: Tool) -> Json | None:
     context.drop_cache_marks(tool.cache)
     if tool.kind == "server":
-        context.drop(tool.path, f"no equivalent for the server tool {tool.name}")
+        context.drop(tool.path, loss_reason(tool))
         return None
     if tool.strict:
         context.drop(f"{tool.path}.strict", "the upstream does not support strict tools")

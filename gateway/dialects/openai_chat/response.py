@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_never
+from typing import Annotated, Any, assert_never
 
 import msgspec
 
@@ -253,12 +253,61 @@ def finish_out(finish: Finish, *, refused: bool, functions: bool = False) -> str
 # --- usage ----------------------------------------------------------------------------------------
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: _Count | None = None
+    cache_write_tokens: _Count | None = None
+
+
+class _OutputDetails(msgspec.Struct):
+    reasoning_tokens: _Count | None = None
+
+
+class _Usage(msgspec.Struct):
+    """The fields that OpenAI itself sends; the others, with a type that only null has."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _OutputDetails | None = None
+    prompt_cache_hit_tokens: None = None
+    prompt_cache_miss_tokens: None = None
+    cached_tokens: None = None
+    cache_write_tokens: None = None
+    reasoning_tokens: None = None
+    cost: None = None
+
+
 def parse_usage(usage: Any) -> Usage | None:
     """The counts in a `usage` object; None if it contains none.
 
     `prompt_tokens` includes tokens read from and written to a cache. DeepSeek splits the
     prompt itself; Moonshot puts `cached_tokens` next to the totals.
     """
+    if usage is None:
+        return None
+    try:
+        counts = msgspec.convert(usage, _Usage)
+    except msgspec.ValidationError:
+        return _parse_unusual_usage(usage)
+    prompt, output = counts.prompt_tokens_details, counts.completion_tokens_details
+    cache_read = prompt.cached_tokens if prompt is not None else None
+    cache_write = prompt.cache_write_tokens if prompt is not None else None
+    uncached = counts.prompt_tokens - (cache_read or 0) - (cache_write or 0)
+    return Usage(
+        input=uncached if uncached > 0 else 0,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        output=counts.completion_tokens,
+        reasoning=output.reasoning_tokens if output is not None else None,
+        native=usage,
+    )
+
+
+def _parse_unusual_usage(usage: Any) -> Usage | None:
+    """The counts in a `usage` object with other fields or types than OpenAI's."""
     if not isinstance(usage, dict):
         return None
     details: Any = usage.get("prompt_tokens_details")

@@ -205,7 +205,8 @@ def _prefix_error(context: ChatRenderContext, result: ToolResult, message: Json)
     else:
         content.insert(0, {"type": "text", "text": "Error:"})
     if result.path:
-        context.approximate(f"{result.path}.is_error", "text prefixed with 'Error: '")
+        field = context.request.client_path("is_error")
+        context.approximate(f"{result.path}.{field}", "text prefixed with 'Error: '")
 
 
 def _add_cache_breakpoint(context: ChatRenderContext, result: ToolResult, message: Json) -> None:

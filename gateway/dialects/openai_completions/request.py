@@ -14,6 +14,7 @@ from gateway.canon.naming import LONG_USER_REASON, USER_LIMIT, shorten_user_id
 from gateway.canon.request import (
     Document,
     Meta,
+    Native,
     Part,
     Refusal,
     Request,
@@ -26,6 +27,7 @@ from gateway.canon.request import (
 from gateway.canon.traits import Traits
 from gateway.canon.turns import join_cited_texts
 from gateway.dialects.base import RenderedRequest, SplitPlan, Verb
+from gateway.dialects.shared import code_execution
 from gateway.dialects.shared.fields import (
     MAX_TOKENS,
     flag,
@@ -221,6 +223,9 @@ def _part_text(context: PromptRenderContext, part: Part) -> str:
                 text for result_part in part.parts if (text := _part_text(context, result_part))
             )
             return f"[{part.name or 'the tool'} gave {inner}]"
+        case Native() if run := code_execution.history_text(part.data):
+            context.approximate(part.path, code_execution.SENT_AS_TEXT)
+            return run
         case _:
             context.drop(part.path, "a prompt can only contain text")
             return ""

@@ -18,7 +18,7 @@ from gateway.canon.adaptation import adaptation_rows
 from gateway.canon.events import End, Event, UsageUpdate
 from gateway.canon.request import Request, Text, Tool, ToolCall, ToolResult
 from gateway.canon.response import Finish, Usage, add_usage
-from gateway.dialects.shared.web_search import WebSearch
+from gateway.dialects.shared.web_search import WebSearch, max_tool_calls
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines
 from gateway.relay.exchange.log_record import SearchRecord, UpstreamCall
@@ -58,7 +58,7 @@ def find_gateway_search(call: Call, route: Route, target: Target) -> tuple[Tool,
     exchange, traits = call.exchange, target.model.traits
     if exchange.verb != "generate" or not route.web_search or traits.web_search:
         return None
-    if not traits.tools or not offload.contains(exchange.body, *translate.TOOL_HINTS):
+    if not traits.tools or not offload.contains(exchange.body, translate.TOOL_HINTS):
         return None
     if upstream_dialect(call, target).name == _HOSTED:
         return None
@@ -104,8 +104,8 @@ class _SearchRounds:
         self.route, self.target, self.timeouts = route, target, timeouts
         self.endpoint: SearchEndpoint = runtime.web_search
         self.tool, self.search = search_tool
-        uses = self.search.uses if self.search.uses is not None else self.endpoint.max_uses
-        self.max_searches = max(0, min(uses, self.endpoint.max_uses))
+        limits = (self.search.uses, max_tool_calls(call.exchange.request), self.endpoint.max_uses)
+        self.max_searches = max(0, min(limit for limit in limits if limit is not None))
         self.searches = 0
         self.sources: dict[str, SearchResult] = {}
         self.usage: Usage | None = None

@@ -91,7 +91,7 @@ _decoder = msgspec.msgpack.Decoder(ReasoningState)
 
 def _may_have_calls(body: bytes) -> bool:
     """Whether a body may contain tool calls, in any dialect."""
-    return offload.contains(body, *CALL_HINTS) and offload.contains(body, *_CALL_MARKERS)
+    return offload.contains(body, CALL_HINTS) and offload.contains(body, _CALL_MARKERS)
 
 
 class ReasoningRow(msgspec.Struct, frozen=True):
@@ -398,8 +398,7 @@ def _may_lack_state(call: Call) -> bool:
     """Whether a client may have dropped state; assumed not if its request contains any."""
     exchange = call.exchange
     return not (
-        exchange.dialect.carries_reasoning_state
-        and offload.contains(exchange.body, *_STATE_MARKERS)
+        exchange.dialect.carries_reasoning_state and offload.contains(exchange.body, _STATE_MARKERS)
     )
 
 

@@ -24,7 +24,7 @@ def split_choices(call: Call, target: Target) -> tuple[Request, ...]:
     fields = exchange.fields
     if exchange.verb != "generate" or not (
         "n" in fields
-        or ("generationConfig" in fields and offload.contains(exchange.body, b"candidateCount"))
+        or ("generationConfig" in fields and offload.contains(exchange.body, (b"candidateCount",)))
     ):
         return ()
     dialect = upstream_dialect(call, target)

@@ -16,12 +16,13 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
-from gateway.canon.request import Request, Thinking
+from gateway.canon.request import Request, Thinking, Tool
 from gateway.canon.signature import TOKEN_STARTS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, RenderedRequest, Verb
 from gateway.dialects.openai_responses.stored_responses import with_encrypted_reasoning
+from gateway.dialects.shared.mcp import TOOLSET
 from gateway.providers import edits as profile_edits
 from gateway.providers.call_ids import shorten_call_ids
 from gateway.providers.parameters import drop_refused
@@ -31,6 +32,7 @@ from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.guard_state import GuardState
 from gateway.relay.exchange.reasoning_turns import drop_state, restore_state
+from gateway.relay.exchange.searched_bodies import LARGE_BYTES, SearchedBodies
 from gateway.relay.translate.context_size import context_edits
 from gateway.relay.translate.media_parts import (
     add_fetch_hint,
@@ -53,10 +55,17 @@ PASSTHROUGH_HEADERS = (
     "idempotency-key",
 )
 _IDEMPOTENCY = "idempotency-key"
+_searched = SearchedBodies(offload.contains)
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
 ALSO = {"openai_chat": "openai_responses"}
+# Tools of other APIs that OpenAI runs in Responses, and what a body with one of them contains.
+_BUILT_IN_TOOLS = frozenset({"web_search", "code_execution"})
+_BUILT_IN_HINTS = (
+    *(b'"web_search', b'"code_execution', b'"codeExecution"', b'"googleSearch"'),
+    *(b'"google_search"', b'"mcp_toolset"'),
+)
 # Additional dialect of a provider -> its key in the provider's `paths`.
 _SURFACES = {"openai_responses": "responses", "openai_completions": "completions"}
 # The completions dialect, and the dialect whose base URL may serve it (`Traits.completions`).
@@ -213,8 +222,9 @@ def needs_same_dialect(call: Call, target: Target) -> GatewayError:
 def upstream_dialect(call: Call, target: Target) -> Dialect:
     """The dialect for this request: the provider's own, or OpenAI's other one if it serves both.
 
-    Responses clients get Responses; so do token counts, which Chat does not have, and requests
-    with tools for models that accept tools only there unless reasoning is off.
+    Responses clients get Responses; so do token counts, which Chat does not have, requests with
+    tools for models that accept tools only there unless reasoning is off, and requests for tools
+    that the provider runs.
     """
     exchange = call.exchange
     provider, traits = target.model.provider, target.model.traits
@@ -235,11 +245,17 @@ def upstream_dialect(call: Call, target: Target) -> Dialect:
     if other_name is None:
         return provider_dialect
     needs_other = exchange.dialect.name == other_name or exchange.verb == "count_tokens"
-    may_need_other = needs_other or traits.responses_required_with_tools
+    may_use_built_in_tools = (
+        traits.built_in_tools_in_responses and exchange.dialect.name not in ALSO
+    )
+    may_need_other = needs_other or traits.responses_required_with_tools or may_use_built_in_tools
     if may_need_other and _served(call, provider, other_name):
-        return (
-            DIALECTS[other_name] if needs_other or _reasons_with_tools(call) else provider_dialect
+        needs_other = (
+            needs_other
+            or (traits.responses_required_with_tools and _reasons_with_tools(call))
+            or (may_use_built_in_tools and _uses_built_in_tools(call))
         )
+        return DIALECTS[other_name] if needs_other else provider_dialect
     return provider_dialect
 
 
@@ -269,11 +285,26 @@ def _reasons_with_tools(call: Call) -> bool:
     """Whether a request has tools and does not turn reasoning off."""
     exchange = call.exchange
     body = exchange.body
-    if not offload.contains(body, b'"tools"', b'"functions"'):
+    if not offload.contains(body, (b'"tools"', b'"functions"')):
         return False
     request = exchange.request
     thinking = request.thinking
     return bool(request.tools) and (thinking is None or thinking.mode != "off")
+
+
+def _uses_built_in_tools(call: Call) -> bool:
+    """Whether a client of another API requests a tool that OpenAI runs."""
+    exchange = call.exchange
+    if not offload.contains(exchange.body, _BUILT_IN_HINTS):
+        return False
+    return any(
+        tool.kind == "server" and (tool.name in _BUILT_IN_TOOLS or _is_mcp(tool))
+        for tool in exchange.request.tools
+    )
+
+
+def _is_mcp(tool: Tool) -> bool:
+    return (tool.native or {}).get("type") == TOOLSET
 
 
 def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
@@ -295,10 +326,16 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
     if exchange.dialect.name != dialect.name or exchange.framing != exchange.dialect.framing:
         return False
     replaces = dialect.replace_state_tokens is not None and not _demands_thoughts(target)
-    if not replaces and offload.contains(exchange.body, *TOKEN_STARTS):
+    if not replaces and _has_tokens(exchange.body):
         return False
     provider = target.model.provider
     return provider.passthrough and exchange.fields_for(provider.name) is not None
+
+
+def _has_tokens(body: bytes) -> bool:
+    """Whether a body contains state tokens of the gateway."""
+    search = offload.contains if len(body) < LARGE_BYTES else _searched.contains
+    return search(body, TOKEN_STARTS)
 
 
 def _checks_choices(call: Call, guard: GuardState) -> bool:
@@ -307,7 +344,7 @@ def _checks_choices(call: Call, guard: GuardState) -> bool:
     A stream with one choice is checked without a translation of its request.
     """
     enforced = any(guardrail.action != "log" for guardrail in guard.after)
-    return enforced and offload.contains(call.exchange.body, b'"n"', b'"candidateCount"')
+    return enforced and offload.contains(call.exchange.body, (b'"n"', b'"candidateCount"'))
 
 
 def _drops_state(call: Call, target: Target, dialect: Dialect) -> bool:
@@ -321,7 +358,7 @@ def _drops_state(call: Call, target: Target, dialect: Dialect) -> bool:
 def _may_hold_tokens(call: Call) -> bool:
     """Whether a passthrough request may contain state tokens: in its body or earlier responses."""
     exchange = call.exchange
-    return exchange.earlier_responses is not None or offload.contains(exchange.body, *TOKEN_STARTS)
+    return exchange.earlier_responses is not None or _has_tokens(exchange.body)
 
 
 def _demands_thoughts(target: Target) -> bool:
@@ -430,6 +467,8 @@ def client_query(query: bytes, provider_params: tuple[str, ...]) -> str:
 def passed_headers(exchange: Exchange) -> dict[str, str]:
     """The client's headers that belong to its dialect."""
     headers = exchange.headers
+    if headers.keys().isdisjoint(PASSTHROUGH_HEADERS):
+        return {}
     passed = {name: headers[name] for name in PASSTHROUGH_HEADERS if name in headers}
     if _IDEMPOTENCY in passed:
         passed[_IDEMPOTENCY] = scoped_idempotency_key(exchange.key, passed[_IDEMPOTENCY])

@@ -60,7 +60,7 @@ def needs_marks(body: bytes, traits: Traits) -> bool:
         bool(traits.auto_cache)
         and traits.cache in {"cache_control", "cachePoint"}
         and len(body) >= MIN_BODY_BYTES
-        and not offload.contains(body, *_CLIENT_MARKS)
+        and not offload.contains(body, _CLIENT_MARKS)
     )
 
 

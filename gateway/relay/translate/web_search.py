@@ -47,6 +47,7 @@ from gateway.dialects.shared.web_search import (
     parse_web_search,
     read_call,
     read_result,
+    without_max_tool_calls,
 )
 from gateway.relay.upstream.web_search import SearchResult
 
@@ -85,7 +86,8 @@ def find_search_tool(request: Request) -> tuple[Tool, WebSearch] | None:
 def with_function(request: Request, tool: Tool) -> tuple[Request, str]:
     """The request with a function for the search tool, and the function's name.
 
-    Searches in the history become calls of the function with their results.
+    Searches in the history become calls of the function with their results. The gateway
+    enforces OpenAI's `max_tool_calls` itself.
     """
     other_names = {other.name for other in request.tools if other is not tool}
     name = NAME if NAME not in other_names else f"gateway_{NAME}"
@@ -96,6 +98,7 @@ def with_function(request: Request, tool: Tool) -> tuple[Request, str]:
         names = tuple(name if n == tool.name else n for n in choice.names)
         choice = replace(choice, names=names)
     turns = tuple(new for turn in request.turns for new in _expand_turn(turn, name))
+    request = without_max_tool_calls(request)
     return replace(request, tools=tools, tool_choice=choice, turns=turns), name
 
 
