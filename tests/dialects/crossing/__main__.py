@@ -6,19 +6,19 @@ import argparse
 import asyncio
 
 from tests.dialects.crossing.run import run
-from tests.dialects.crossing.table import KEPT, page
+from tests.dialects.crossing.table import PAGE_PATH, page
 
 
 def main() -> None:
     """Run the matrix and print or keep its page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write {KEPT.name}")
-    wanted = parser.parse_args()
-    made = page(asyncio.run(run()))
-    if wanted.write:
-        KEPT.write_text(made, encoding="utf-8")
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE_PATH.name}")
+    options = parser.parse_args()
+    markdown = page(asyncio.run(run()))
+    if options.write:
+        PAGE_PATH.write_text(markdown, encoding="utf-8")
         return
-    print(made)
+    print(markdown)
 
 
 main()

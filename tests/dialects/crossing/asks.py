@@ -12,7 +12,7 @@ Json = dict[str, Any]
 SYSTEM = "Be brief and kind."
 ANSWER = 'Hello, 世界 😀.\n"Done" \\ <b>'
 THOUGHT = "Hm, let me see about that."
-SAID = "I look it up."
+PREAMBLE = "I look it up."
 VERDICT = '{"verdict_field":"yes"}'
 SCHEMA: Json = {
     "type": "object",
@@ -47,7 +47,7 @@ RESULTS = ("21 degrees", "noon")
 
 
 @dataclass(frozen=True)
-class Ask:
+class FeatureRequest:
     """One request; `told` is the client's own record of the answer before, to be sent back.
 
     `user` is found by the strict upstreams, which answer by it.
@@ -60,7 +60,7 @@ class Ask:
     schema: bool = False
     thinking: bool = False
     settings: bool = False
-    told: Any = None
+    previous_response: Any = None
     results: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -108,10 +108,10 @@ MARKS: dict[str, tuple[Mark, ...]] = {
 FEATURES = tuple(MARKS)
 
 
-def ask_of(feature: str, *, stream: bool) -> Ask:
+def request_of(feature: str, *, stream: bool) -> FeatureRequest:
     """The request that shows a feature."""
     tools = {"tools": (WEATHER, CLOCK), "thinking": (WEATHER,)}.get(feature, ())
-    return Ask(
+    return FeatureRequest(
         user=f"the {feature} please",
         stream=stream,
         tools=tools,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.dialects.anthropic_messages.make import PNG
-from tests.dialects.crossing.asks import SCHEMA, SYSTEM, Ask, Json, Tool
+from tests.dialects.crossing.asks import SCHEMA, SYSTEM, FeatureRequest, Json, Tool
 
 DATA_URL = f"data:image/png;base64,{PNG}"
 
@@ -19,14 +19,14 @@ class Client:
     name: str
     can: tuple[str, ...]
     knows: frozenset[str]
-    path: Callable[[str, Ask], str]
-    body: Callable[[str, Ask], Json]
+    path: Callable[[str, FeatureRequest], str]
+    body: Callable[[str, FeatureRequest], Json]
 
 
 # --- OpenAI Chat ---------------------------------------------------------------------------
 
 
-def chat(model: str, ask: Ask) -> Json:
+def chat(model: str, ask: FeatureRequest) -> Json:
     """A body of Chat Completions."""
     content: str | list[Json] = ask.user
     if ask.image:
@@ -34,8 +34,8 @@ def chat(model: str, ask: Ask) -> Json:
         content = [{"type": "text", "text": ask.user}, image]
     messages: list[Json] = [{"role": "system", "content": SYSTEM}]
     messages.append({"role": "user", "content": content})
-    if ask.told is not None:
-        messages.append(ask.told)
+    if ask.previous_response is not None:
+        messages.append(ask.previous_response)
         messages += [
             {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
         ]
@@ -62,14 +62,14 @@ def _function(tool: Tool) -> Json:
 # --- OpenAI Responses ----------------------------------------------------------------------
 
 
-def responses(model: str, ask: Ask) -> Json:
+def responses(model: str, ask: FeatureRequest) -> Json:
     """A body of Responses."""
     content: list[Json] = [{"type": "input_text", "text": ask.user}]
     if ask.image:
         content.append({"type": "input_image", "image_url": DATA_URL, "detail": "auto"})
     items: list[Json] = [{"type": "message", "role": "user", "content": content}]
-    if ask.told is not None:
-        items += ask.told
+    if ask.previous_response is not None:
+        items += ask.previous_response
         items += [
             {"type": "function_call_output", "call_id": id_, "output": words}
             for id_, _, words in ask.results
@@ -91,19 +91,22 @@ def responses(model: str, ask: Ask) -> Json:
 # --- Anthropic Messages --------------------------------------------------------------------
 
 
-def messages(model: str, ask: Ask) -> Json:
+def messages(model: str, ask: FeatureRequest) -> Json:
     """A body of Messages."""
     content: list[Json] = [{"type": "text", "text": ask.user}]
     if ask.image:
         source = {"type": "base64", "media_type": "image/png", "data": PNG}
         content.append({"type": "image", "source": source})
     turns: list[Json] = [{"role": "user", "content": content}]
-    if ask.told is not None:
+    if ask.previous_response is not None:
         back = [
             {"type": "tool_result", "tool_use_id": id_, "content": words}
             for id_, _, words in ask.results
         ]
-        turns += [{"role": "assistant", "content": ask.told}, {"role": "user", "content": back}]
+        turns += [
+            {"role": "assistant", "content": ask.previous_response},
+            {"role": "user", "content": back},
+        ]
     body: Json = {"model": model, "max_tokens": 4096, "system": SYSTEM, "messages": turns}
     body["stream"] = ask.stream
     if ask.tools:
@@ -124,18 +127,21 @@ def messages(model: str, ask: Ask) -> Json:
 # --- Gemini --------------------------------------------------------------------------------
 
 
-def gemini(model: str, ask: Ask) -> Json:
+def gemini(model: str, ask: FeatureRequest) -> Json:
     """A body of generateContent."""
     parts: list[Json] = [{"text": ask.user}]
     if ask.image:
         parts.append({"inlineData": {"mimeType": "image/png", "data": PNG}})
     contents: list[Json] = [{"role": "user", "parts": parts}]
-    if ask.told is not None:
+    if ask.previous_response is not None:
         back = [
             {"functionResponse": {"id": id_, "name": name, "response": {"output": words}}}
             for id_, name, words in ask.results
         ]
-        contents += [{"role": "model", "parts": ask.told}, {"role": "user", "parts": back}]
+        contents += [
+            {"role": "model", "parts": ask.previous_response},
+            {"role": "user", "parts": back},
+        ]
     config: Json = {}
     body: Json = {"systemInstruction": {"parts": [{"text": SYSTEM}]}, "contents": contents}
     if ask.tools:
@@ -156,7 +162,7 @@ def gemini(model: str, ask: Ask) -> Json:
     return body
 
 
-def _gemini_path(model: str, ask: Ask) -> str:
+def _gemini_path(model: str, ask: FeatureRequest) -> str:
     verb = "streamGenerateContent?alt=sse" if ask.stream else "generateContent"
     return f"/v1beta/models/{model}:{verb}"
 
@@ -164,18 +170,18 @@ def _gemini_path(model: str, ask: Ask) -> str:
 # --- Ollama --------------------------------------------------------------------------------
 
 
-def ollama(model: str, ask: Ask) -> Json:
+def ollama(model: str, ask: FeatureRequest) -> Json:
     """A body of /api/chat."""
     user: Json = {"role": "user", "content": ask.user}
     if ask.image:
         user["images"] = [PNG]
-    said: list[Json] = [{"role": "system", "content": SYSTEM}, user]
-    if ask.told is not None:
-        said.append(ask.told)
-        said += [
+    turns: list[Json] = [{"role": "system", "content": SYSTEM}, user]
+    if ask.previous_response is not None:
+        turns.append(ask.previous_response)
+        turns += [
             {"role": "tool", "tool_name": name, "content": words} for _, name, words in ask.results
         ]
-    body: Json = {"model": model, "messages": said, "stream": ask.stream}
+    body: Json = {"model": model, "messages": turns, "stream": ask.stream}
     if ask.tools:
         body["tools"] = [{"type": "function", "function": _function(t)} for t in ask.tools]
     if ask.thinking:
@@ -191,7 +197,7 @@ def ollama(model: str, ask: Ask) -> Json:
 # --- the older completions -----------------------------------------------------------------
 
 
-def completions(model: str, ask: Ask) -> Json:
+def completions(model: str, ask: FeatureRequest) -> Json:
     """A body of the older completions."""
     body: Json = {"model": model, "prompt": ask.user, "stream": ask.stream}
     if ask.stream:
@@ -205,18 +211,21 @@ def completions(model: str, ask: Ask) -> Json:
 # --- Bedrock Converse ----------------------------------------------------------------------
 
 
-def converse(model: str, ask: Ask) -> Json:
+def converse(model: str, ask: FeatureRequest) -> Json:
     """A body of Converse, as boto3 writes it: bytes are base64."""
     content: list[Json] = [{"text": ask.user}]
     if ask.image:
         content.append({"image": {"format": "png", "source": {"bytes": PNG}}})
     turns: list[Json] = [{"role": "user", "content": content}]
-    if ask.told is not None:
+    if ask.previous_response is not None:
         back = [
             {"toolResult": {"toolUseId": id_, "content": [{"text": words}], "status": "success"}}
             for id_, _, words in ask.results
         ]
-        turns += [{"role": "assistant", "content": ask.told}, {"role": "user", "content": back}]
+        turns += [
+            {"role": "assistant", "content": ask.previous_response},
+            {"role": "user", "content": back},
+        ]
     body: Json = {"system": [{"text": SYSTEM}], "messages": turns}
     if ask.tools:
         specs = [
@@ -236,14 +245,14 @@ def converse(model: str, ask: Ask) -> Json:
     return body
 
 
-def _converse_path(model: str, ask: Ask) -> str:
+def _converse_path(model: str, ask: FeatureRequest) -> str:
     return f"/model/{model}/converse{'-stream' if ask.stream else ''}"
 
 
 # --- Cohere --------------------------------------------------------------------------------
 
 
-def cohere(model: str, ask: Ask) -> Json:
+def cohere(model: str, ask: FeatureRequest) -> Json:
     """A body of /v2/chat."""
     content: str | list[Json] = ask.user
     if ask.image:
@@ -253,8 +262,8 @@ def cohere(model: str, ask: Ask) -> Json:
         {"role": "system", "content": SYSTEM},
         {"role": "user", "content": content},
     ]
-    if ask.told is not None:
-        turns.append(ask.told)
+    if ask.previous_response is not None:
+        turns.append(ask.previous_response)
         turns += [
             {"role": "tool", "tool_call_id": id_, "content": words} for id_, _, words in ask.results
         ]

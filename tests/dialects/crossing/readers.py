@@ -17,7 +17,7 @@ from tests.dialects.crossing.asks import Json
 
 
 @dataclass(frozen=True)
-class Heard:
+class ParsedResponse:
     """An answer: `native` is the client's own record of it, to be sent back in a history."""
 
     text: str
@@ -37,7 +37,7 @@ class Reader:
     words of the error that a stream ends with (None if there is none).
     """
 
-    whole: Callable[[Json], Heard]
+    whole: Callable[[Json], ParsedResponse]
     joined: Callable[[bytes], Json]
     broke: Callable[[bytes], str | None]
 
@@ -45,20 +45,20 @@ class Reader:
 def frames(data: bytes) -> list[tuple[str, Any]]:
     """The named frames of an SSE stream; what is no JSON stays text."""
     decoder = Decoder()
-    found = [*decoder.feed(data), *decoder.close()]
-    shown: list[tuple[str, Any]] = []
-    for frame in found:
+    events = [*decoder.feed(data), *decoder.close()]
+    rows: list[tuple[str, Any]] = []
+    for frame in events:
         text = frame.data.decode()
-        shown.append(
+        rows.append(
             (frame.event, json.loads(text) if text[:1] in "{[" and text != "[DONE]" else text)
         )
-    return shown
+    return rows
 
 
 # --- OpenAI Chat ---------------------------------------------------------------------------
 
 
-def chat_whole(body: Json) -> Heard:
+def chat_whole(body: Json) -> ParsedResponse:
     """Read a chat.completion."""
     assert body["object"] == "chat.completion", body
     (choice,) = body["choices"]
@@ -67,7 +67,7 @@ def chat_whole(body: Json) -> Heard:
         (c["id"], c["function"]["name"], json.loads(c["function"]["arguments"]))
         for c in message.get("tool_calls") or ()
     )
-    return Heard(
+    return ParsedResponse(
         text=message.get("content") or "",
         thought=message.get("reasoning_content") or "",
         calls=calls,
@@ -114,23 +114,23 @@ def _chat_piece(calls: list[Json], piece: Json) -> None:
 
 def chat_broke(data: bytes) -> str | None:
     """The error in a Chat stream; after one comes no [DONE]."""
-    shown = [value for _, value in frames(data)]
-    errors = [v["error"] for v in shown if isinstance(v, dict) and v.get("error")]
+    values = [value for _, value in frames(data)]
+    errors = [v["error"] for v in values if isinstance(v, dict) and v.get("error")]
     if not errors:
         return None
-    assert "[DONE]" not in shown
+    assert "[DONE]" not in values
     return str(errors[0]["message"])
 
 
 # --- the older completions -----------------------------------------------------------------
 
 
-def completion_whole(body: Json) -> Heard:
+def completion_whole(body: Json) -> ParsedResponse:
     """Read a text_completion."""
     assert body["object"] == "text_completion", body
     (choice,) = body["choices"]
     usage = body.get("usage") or {}
-    return Heard(
+    return ParsedResponse(
         text=choice["text"],
         thought="",
         calls=(),
@@ -158,7 +158,7 @@ def completion_joined(data: bytes) -> Json:
 # --- OpenAI Responses ----------------------------------------------------------------------
 
 
-def responses_whole(body: Json) -> Heard:
+def responses_whole(body: Json) -> ParsedResponse:
     """Read a response."""
     assert body["object"] == "response", body
     text, thought, calls = "", "", []
@@ -172,7 +172,7 @@ def responses_whole(body: Json) -> Heard:
             assert item["type"] == "function_call", item
             calls.append((item["call_id"], item["name"], json.loads(item["arguments"])))
     usage = body.get("usage") or {}
-    return Heard(
+    return ParsedResponse(
         text=text,
         thought=thought,
         calls=tuple(calls),
@@ -185,40 +185,40 @@ def responses_whole(body: Json) -> Heard:
 
 def responses_joined(data: bytes) -> Json:
     """The response that a stream ends with; its deltas say the same."""
-    shown = frames(data)
-    for number, (name, event) in enumerate(shown):
+    stream_frames = frames(data)
+    for number, (name, event) in enumerate(stream_frames):
         assert name == event["type"], (name, event)
         assert event["sequence_number"] == number, event
-    assert shown[0][0] == "response.created"
-    name, last = shown[-1]
+    assert stream_frames[0][0] == "response.created"
+    name, last = stream_frames[-1]
     assert name in {"response.completed", "response.incomplete"}, last
     answer: Json = last["response"]
-    deltas = "".join(e["delta"] for n, e in shown if n == "response.output_text.delta")
+    deltas = "".join(e["delta"] for n, e in stream_frames if n == "response.output_text.delta")
     assert deltas == responses_whole(answer).text
-    done = [event["item"] for name, event in shown if name == "response.output_item.done"]
+    done = [event["item"] for name, event in stream_frames if name == "response.output_item.done"]
     assert done == answer["output"]
     return answer
 
 
 def responses_broke(data: bytes) -> str | None:
     """The error in a Responses stream: its last event."""
-    shown = frames(data)
-    if not shown or shown[-1][0] != "response.failed":
+    stream_frames = frames(data)
+    if not stream_frames or stream_frames[-1][0] != "response.failed":
         return None
-    return str(shown[-1][1]["response"]["error"]["message"])
+    return str(stream_frames[-1][1]["response"]["error"]["message"])
 
 
 # --- Anthropic Messages --------------------------------------------------------------------
 
 
-def messages_whole(body: Json) -> Heard:
+def messages_whole(body: Json) -> ParsedResponse:
     """Read a message."""
     assert body["type"] == "message", body
     blocks = body["content"]
     usage = body.get("usage") or {}
     counted = [usage.get(f"{n}input_tokens") for n in ("", "cache_read_", "cache_creation_")]
     known = [n for n in counted if n is not None]
-    return Heard(
+    return ParsedResponse(
         text="".join(b["text"] for b in blocks if b["type"] == "text"),
         thought="".join(b["thinking"] for b in blocks if b["type"] == "thinking"),
         calls=tuple((b["id"], b["name"], b["input"]) for b in blocks if b["type"] == "tool_use"),
@@ -231,13 +231,13 @@ def messages_whole(body: Json) -> Heard:
 
 def messages_joined(data: bytes) -> Json:
     """Put a Messages stream together: one block open at a time, in order, each closed."""
-    shown = [(name, event) for name, event in frames(data) if name != "ping"]
-    assert all(name == event["type"] for name, event in shown)
-    assert shown[0][0] == "message_start", shown[0]
-    assert shown[-1][0] == "message_stop", shown[-1]
-    message: Json = shown[0][1]["message"]
+    pairs = [(name, event) for name, event in frames(data) if name != "ping"]
+    assert all(name == event["type"] for name, event in pairs)
+    assert pairs[0][0] == "message_start", pairs[0]
+    assert pairs[-1][0] == "message_stop", pairs[-1]
+    message: Json = pairs[0][1]["message"]
     opened: Json | None = None
-    for name, event in shown[1:-1]:
+    for name, event in pairs[1:-1]:
         if name == "content_block_start":
             assert opened is None
             assert event["index"] == len(message["content"])
@@ -278,27 +278,27 @@ def _messages_delta(block: Json, delta: Json) -> None:
 
 def messages_broke(data: bytes) -> str | None:
     """The error in a Messages stream: its last event."""
-    shown = frames(data)
-    if not shown or shown[-1][0] != "error":
+    stream_frames = frames(data)
+    if not stream_frames or stream_frames[-1][0] != "error":
         return None
-    return str(shown[-1][1]["error"]["message"])
+    return str(stream_frames[-1][1]["error"]["message"])
 
 
 # --- Gemini --------------------------------------------------------------------------------
 
 
-def gemini_whole(body: Json) -> Heard:
+def gemini_whole(body: Json) -> ParsedResponse:
     """Read a GenerateContentResponse."""
     (candidate,) = body["candidates"]
     parts = candidate["content"]["parts"]
     usage = body.get("usageMetadata") or {}
     thoughts = usage.get("thoughtsTokenCount") or 0
     output = usage.get("candidatesTokenCount")
-    found = [part["functionCall"] for part in parts if "functionCall" in part]
-    return Heard(
+    function_calls = [part["functionCall"] for part in parts if "functionCall" in part]
+    return ParsedResponse(
         text="".join(p["text"] for p in parts if "text" in p and not p.get("thought")),
         thought="".join(p["text"] for p in parts if "text" in p and p.get("thought")),
-        calls=tuple((c.get("id", ""), c["name"], c.get("args") or {}) for c in found),
+        calls=tuple((c.get("id", ""), c["name"], c.get("args") or {}) for c in function_calls),
         finish=candidate["finishReason"],
         prompt=usage.get("promptTokenCount"),
         output=None if output is None else output + thoughts,
@@ -309,17 +309,17 @@ def gemini_whole(body: Json) -> Heard:
 def gemini_joined(data: bytes) -> Json:
     """Put the chunks together: parts in order, metadata from the last that has it."""
     parts: list[Json] = []
-    told: Json = {}
+    merged_chunks: Json = {}
     finish = None
     for _, chunk in frames(data):
         assert "error" not in chunk, chunk
-        told |= chunk
+        merged_chunks |= chunk
         for candidate in chunk.get("candidates") or ():
             assert finish is None, "a part after the finish"
             finish = candidate.get("finishReason")
             parts += (candidate.get("content") or {}).get("parts") or ()
     candidate = {"content": {"role": "model", "parts": parts}, "finishReason": finish}
-    return {**told, "candidates": [candidate]}
+    return {**merged_chunks, "candidates": [candidate]}
 
 
 def gemini_broke(data: bytes) -> str | None:
@@ -330,11 +330,11 @@ def gemini_broke(data: bytes) -> str | None:
 # --- Ollama --------------------------------------------------------------------------------
 
 
-def ollama_whole(body: Json) -> Heard:
+def ollama_whole(body: Json) -> ParsedResponse:
     """Read an answer of /api/chat."""
     assert body["done"] is True, body
     message = body["message"]
-    return Heard(
+    return ParsedResponse(
         text=message["content"],
         thought=message.get("thinking") or "",
         calls=tuple(
@@ -371,13 +371,13 @@ def ollama_broke(data: bytes) -> str | None:
 # --- Bedrock Converse ----------------------------------------------------------------------
 
 
-def converse_whole(body: Json) -> Heard:
+def converse_whole(body: Json) -> ParsedResponse:
     """Read a response of Converse."""
     content, usage = body["output"]["message"]["content"], body["usage"]
     thoughts = [b["reasoningContent"] for b in content if "reasoningContent" in b]
     calls = [b["toolUse"] for b in content if "toolUse" in b]
     assert body["metrics"]["latencyMs"] >= 0
-    return Heard(
+    return ParsedResponse(
         text="".join(block.get("text", "") for block in content),
         thought="".join(t.get("reasoningText", {}).get("text", "") for t in thoughts),
         calls=tuple((c["toolUseId"], c["name"], c["input"]) for c in calls),
@@ -390,12 +390,12 @@ def converse_whole(body: Json) -> Heard:
 
 def converse_joined(data: bytes) -> Json:
     """Put the messages of an event stream together; only a call has a start."""
-    (first, _), *told = _messages(data)
+    (first, _), *later_events = _messages(data)
     assert first == "messageStart", first
-    assert [name for name, _ in told[-2:]] == ["messageStop", "metadata"], told
+    assert [name for name, _ in later_events[-2:]] == ["messageStop", "metadata"], later_events
     content: list[Json] = []
     is_open = False
-    for name, value in told[:-2]:
+    for name, value in later_events[:-2]:
         if name == "contentBlockStop":
             assert is_open
             is_open = False
@@ -413,7 +413,7 @@ def converse_joined(data: bytes) -> Json:
         if call := block.get("toolUse"):
             call["input"] = json.loads(call["input"] or "{}")
     message = {"role": "assistant", "content": content}
-    return {"output": {"message": message}, **told[-2][1], **told[-1][1]}
+    return {"output": {"message": message}, **later_events[-2][1], **later_events[-1][1]}
 
 
 def _add_converse_delta(block: Json, delta: Json) -> None:
@@ -425,16 +425,18 @@ def _add_converse_delta(block: Json, delta: Json) -> None:
     elif "redactedContent" in value:
         block["reasoningContent"] = value
     else:
-        shown = block.setdefault("reasoningContent", {}).setdefault("reasoningText", {"text": ""})
+        reasoning_text = block.setdefault("reasoningContent", {}).setdefault(
+            "reasoningText", {"text": ""}
+        )
         for key, words in value.items():
-            shown[key] = shown.get(key, "") + words
+            reasoning_text[key] = reasoning_text.get(key, "") + words
 
 
 def _messages(data: bytes) -> list[tuple[str, Any]]:
     decoder = EventDecoder()
-    found = [(frame.event, json.loads(frame.data)) for frame in decoder.feed(data)]
+    pairs = [(frame.event, json.loads(frame.data)) for frame in decoder.feed(data)]
     assert not decoder.pending
-    return found
+    return pairs
 
 
 def converse_broke(data: bytes) -> str | None:
@@ -446,13 +448,13 @@ def converse_broke(data: bytes) -> str | None:
 # --- Cohere --------------------------------------------------------------------------------
 
 
-def cohere_whole(body: Json) -> Heard:
+def cohere_whole(body: Json) -> ParsedResponse:
     """Read a response of /v2/chat; text before calls is the plan, or content of a stream."""
     message, tokens = body["message"], body["usage"].get("tokens", {})
     content = message.get("content") or []
     texts = [item["text"] for item in content if item["type"] == "text"]
     assert message["role"] == "assistant"
-    return Heard(
+    return ParsedResponse(
         text=message.get("tool_plan", "") + "".join(texts),
         thought="".join(item["thinking"] for item in content if item["type"] == "thinking"),
         calls=tuple(
@@ -468,15 +470,15 @@ def cohere_whole(body: Json) -> Heard:
 
 def cohere_joined(data: bytes) -> Json:
     """Put the events together: content and calls in order, each with its start and end."""
-    *told, (_, done) = frames(data)
+    *events_between, (_, done) = frames(data)
     assert done == "[DONE]", done
-    assert all(name == value["type"] for name, value in told)
-    (_, first), *told, (_, last) = told
-    assert (first["type"], last["type"]) == ("message-start", "message-end"), told
+    assert all(name == value["type"] for name, value in events_between)
+    (_, first), *events_between, (_, last) = events_between
+    assert (first["type"], last["type"]) == ("message-start", "message-end"), events_between
     content: list[Json] = []
     calls: list[Json] = []
     plan = ""
-    for name, value in told:
+    for name, value in events_between:
         message = (value.get("delta") or {}).get("message") or {}
         if name == "tool-plan-delta":
             plan += message["tool_plan"]
@@ -501,8 +503,8 @@ def cohere_joined(data: bytes) -> Json:
 
 def cohere_broke(data: bytes) -> str | None:
     """The error of a Cohere stream: the reason of its end."""
-    shown = [value for _, value in frames(data)]
-    ends = [v for v in shown if isinstance(v, dict) and v["type"] == "message-end"]
+    values = [value for _, value in frames(data)]
+    ends = [v for v in values if isinstance(v, dict) and v["type"] == "message-end"]
     if not ends or ends[-1]["delta"]["finish_reason"] not in {"ERROR", "TIMEOUT"}:
         return None
     return str(ends[-1]["delta"]["error"])

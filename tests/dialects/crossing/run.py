@@ -20,11 +20,11 @@ from gateway.edge.admission import key_digest
 from gateway.providers.capabilities import traits_for
 from gateway.relay.exchange.log_record import LogRecord
 from gateway.routing.snapshot import ApiKey, Route, Target, model_of
-from tests.dialects.crossing.asks import MARKS, RESULTS, Ask, Mark, ask_of
+from tests.dialects.crossing.asks import MARKS, RESULTS, FeatureRequest, Mark, request_of
 from tests.dialects.crossing.clients import CLIENTS, Client
-from tests.dialects.crossing.readers import READERS, Heard
-from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, answered, say_of
-from tests.fakes import Say
+from tests.dialects.crossing.readers import READERS, ParsedResponse
+from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream, answered, scripted_answer
+from tests.fakes import ScriptedAnswer
 from tests.fakes.server import Server
 from tests.relay.harness import PEPPER, Gateway, Reply, gateway, snapshot
 
@@ -38,8 +38,8 @@ class Turn:
     status: int
     reply: bytes
     sent: bytes
-    got: bytes
-    heard: Heard | None
+    upstream_response: bytes
+    response: ParsedResponse | None
     logged: LogRecord
 
     @property
@@ -126,17 +126,17 @@ def key_of(client: str, host: str, *, stream: bool) -> str:
 
 
 def _keys(hosts: Iterator[str]) -> dict[bytes, ApiKey]:
-    told = [
+    keys = [
         key_of(client, host, stream=stream)
         for host in hosts
         for client in CLIENTS
         for stream in (False, True)
     ]
-    made = [
+    api_keys = [
         ApiKey(id=n, prefix="sk-dgm-", name=key, digest=key_digest(key, PEPPER))
-        for n, key in enumerate(told, start=1)
+        for n, key in enumerate(keys, start=1)
     ]
-    return {key.digest: key for key in made}
+    return {key.digest: key for key in api_keys}
 
 
 class Stage:
@@ -148,13 +148,13 @@ class Stage:
         self.routes: list[Route] = []
         for upstream in UPSTREAMS.values():
             for feature in MARKS:
-                self._add(upstream, feature, say_of(feature, upstream))
+                self._add(upstream, feature, scripted_answer(feature, upstream))
             for kind, refusal in upstream.errors.items():
-                self._add(upstream, f"error-{kind}", Say(error=refusal))
+                self._add(upstream, f"error-{kind}", ScriptedAnswer(error=refusal))
             for how in BREAKS:
-                self._add(upstream, f"break-{how}", Say(text="x" * 60, breaks=how))
+                self._add(upstream, f"break-{how}", ScriptedAnswer(text="x" * 60, breaks=how))
 
-    def _add(self, upstream: Upstream, what: str, say: Say) -> None:
+    def _add(self, upstream: Upstream, what: str, say: ScriptedAnswer) -> None:
         host = host_of(upstream, what)
         fake = upstream.fake()
         fake.script.default = say  # type: ignore[attr-defined]
@@ -220,7 +220,7 @@ class Log:
         self._live = live
         self._waiting: dict[str, LogRecord] = {}
 
-    async def post(self, client: Client, host: str, ask: Ask) -> tuple[Reply, LogRecord]:
+    async def post(self, client: Client, host: str, ask: FeatureRequest) -> tuple[Reply, LogRecord]:
         """The answer, and its row, which is filled in by `settle`."""
         headers = {"anthropic-version": "2023-06-01", "content-type": "application/json"}
         path, key = client.path(host, ask), key_of(client.name, host, stream=ask.stream)
@@ -232,44 +232,44 @@ class Log:
 
     async def settle(self) -> None:
         """Wait for the log, and fill in the rows."""
-        for found in await self._live.rows(len(self._waiting)):
-            row = self._waiting[found.id]
+        for entry in await self._live.rows(len(self._waiting)):
+            row = self._waiting[entry.id]
             for name in LogRecord.__struct_fields__:
-                setattr(row, name, getattr(found, name))
+                setattr(row, name, getattr(entry, name))
 
 
 async def _cell(
     log: Log, stage: Stage, client: Client, upstream: Upstream, feature: str, *, stream: bool
 ) -> Cell:
     host = host_of(upstream, feature)
-    ask = ask_of(feature, stream=stream)
+    ask = request_of(feature, stream=stream)
     first = await _turn(log, stage, client, host, ask)
     turns = [first]
-    if first.heard is not None and first.heard.calls:
+    if first.response is not None and first.response.calls:
         back = tuple(
             (id_, name, words)
-            for (id_, name, _), words in zip(first.heard.calls, RESULTS, strict=False)
+            for (id_, name, _), words in zip(first.response.calls, RESULTS, strict=False)
         )
-        again = replace(ask, told=first.heard.native, results=back)
+        again = replace(ask, previous_response=first.response.native, results=back)
         turns.append(await _turn(log, stage, client, host, again))
     return Cell(client.name, upstream.name, feature, stream, tuple(turns))
 
 
-async def _turn(log: Log, stage: Stage, client: Client, host: str, ask: Ask) -> Turn:
+async def _turn(log: Log, stage: Stage, client: Client, host: str, ask: FeatureRequest) -> Turn:
     fake = stage.fakes[host]
     fake.requests.clear()
     stage.replies.pop(host, None)
     reply, entry = await log.post(client, host, ask)
-    heard = None
+    response = None
     if reply.status == 200:
         reader = READERS[client.name]
-        heard = reader.whole(reader.joined(reply.body) if ask.stream else reply.json())
+        response = reader.whole(reader.joined(reply.body) if ask.stream else reply.json())
     return Turn(
         status=reply.status,
         reply=reply.body,
         sent=_plain(fake.requests[-1].raw) if fake.requests else b"",
-        got=stage.replies.get(host, b""),
-        heard=heard,
+        upstream_response=stage.replies.get(host, b""),
+        response=response,
         logged=entry,
     )
 
@@ -280,7 +280,7 @@ def _plain(raw: bytes) -> bytes:
 
 
 async def _failure(log: Log, client: Client, upstream: Upstream, what: str) -> Failure:
-    ask = Ask(user="hello", stream=what.startswith("break"))
+    ask = FeatureRequest(user="hello", stream=what.startswith("break"))
     reply, entry = await log.post(client, host_of(upstream, what), ask)
     kind = what.partition("-")[2] if what.startswith("error") else what
     return Failure(

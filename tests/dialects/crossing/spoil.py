@@ -19,7 +19,7 @@ KINDS = {"ollama": "application/x-ndjson", "bedrock_converse": "application/vnd.
 SSE = "text/event-stream"
 
 
-def taken(dialect: str, data: bytes) -> Frames:
+def read_frames(dialect: str, data: bytes) -> Frames:
     """The frames of a stream: event name and JSON (or a word such as [DONE])."""
     if dialect in LINES:
         return [("", json.loads(line)) for line in data.splitlines() if line.strip()]
@@ -28,12 +28,12 @@ def taken(dialect: str, data: bytes) -> Frames:
     return frames(data)
 
 
-def written(dialect: str, told: Frames) -> bytes:
+def written(dialect: str, stream_frames: Frames) -> bytes:
     """The bytes of frames."""
-    return b"".join(one(dialect, name, value) for name, value in told)
+    return b"".join(frame_bytes(dialect, name, value) for name, value in stream_frames)
 
 
-def one(dialect: str, name: str, value: Any) -> bytes:
+def frame_bytes(dialect: str, name: str, value: Any) -> bytes:
     """The bytes of one frame."""
     text = value if isinstance(value, str) else json.dumps(value)
     if dialect in LINES:
@@ -59,22 +59,22 @@ class Spoiler:
     ends: frozenset[str] = frozenset()
 
 
-def _at_middle(told: Frames, *more: tuple[str, Any]) -> Frames:
-    middle = len(told) // 2
-    return [*told[:middle], *more, *told[middle:]]
+def _at_middle(stream_frames: Frames, *more: tuple[str, Any]) -> Frames:
+    middle = len(stream_frames) // 2
+    return [*stream_frames[:middle], *more, *stream_frames[middle:]]
 
 
-def unknown_event(dialect: str, told: Frames) -> bytes:
+def unknown_event(dialect: str, stream_frames: Frames) -> bytes:
     """An event that nobody has heard of."""
     value: Json = {"type": "sparkle.delta", "object": "sparkle", "sparkle": {"a": [1]}}
     if dialect in LINES:
         value = {"model": "m", "done": False, "sparkle": True}
-    return written(dialect, _at_middle(told, ("sparkle.delta", value)))
+    return written(dialect, _at_middle(stream_frames, ("sparkle.delta", value)))
 
 
-def unknown_fields(dialect: str, told: Frames) -> bytes:
+def unknown_fields(dialect: str, stream_frames: Frames) -> bytes:
     """A new field in every object, at every depth."""
-    return written(dialect, [(name, _sparkled(value)) for name, value in told])
+    return written(dialect, [(name, _sparkled(value)) for name, value in stream_frames])
 
 
 # Where a field more would be part of the model's own words.
@@ -90,9 +90,9 @@ def _sparkled(value: Any) -> Any:
     return inner | {"sparkle": {"new": 1}}
 
 
-def without_usage(dialect: str, told: Frames) -> bytes:
+def without_usage(dialect: str, stream_frames: Frames) -> bytes:
     """No counts anywhere."""
-    return written(dialect, [(name, _uncounted(value)) for name, value in told])
+    return written(dialect, [(name, _uncounted(value)) for name, value in stream_frames])
 
 
 _COUNTS = {"usage", "usageMetadata", "prompt_eval_count", "eval_count"}
@@ -106,25 +106,25 @@ def _uncounted(value: Any) -> Any:
     return {k: _uncounted(v) for k, v in value.items() if k not in _COUNTS}
 
 
-def other_ids(dialect: str, told: Frames) -> bytes | None:
+def other_ids(dialect: str, stream_frames: Frames) -> bytes | None:
     """Another id of the answer in every event."""
-    spoiled, found = [], False
-    for number, (name, value) in enumerate(told):
+    spoiled, has_ids = [], False
+    for number, (name, value) in enumerate(stream_frames):
         if isinstance(value, dict):
             key = next((k for k in ("responseId", "id") if k in value), None)
             if key is not None:
                 value = {**value, key: f"other-{number}"}
-                found = True
+                has_ids = True
         spoiled.append((name, value))
-    return written(dialect, spoiled) if found else None
+    return written(dialect, spoiled) if has_ids else None
 
 
-def repeated_ids(dialect: str, told: Frames) -> bytes | None:
+def repeated_ids(dialect: str, stream_frames: Frames) -> bytes | None:
     """Id and name of a call in every piece of it, as some compatible servers do."""
     if dialect != "openai_chat":
         return None
     known: dict[int, Json] = {}
-    for _, value in told:
+    for _, value in stream_frames:
         for call in _chat_calls(value):
             if "id" in call:
                 known[call["index"]] = {"id": call["id"], "name": call["function"]["name"]}
@@ -132,28 +132,32 @@ def repeated_ids(dialect: str, told: Frames) -> bytes | None:
                 first = known[call["index"]]
                 call["id"] = first["id"]
                 call["function"]["name"] = first["name"]
-    return written(dialect, told)
+    return written(dialect, stream_frames)
 
 
-def interleaved(dialect: str, told: Frames) -> bytes | None:
+def interleaved(dialect: str, stream_frames: Frames) -> bytes | None:
     """The arguments of two calls by turns."""
     if dialect != "openai_chat":
         return None
-    calls = [n for n, (_, value) in enumerate(told) if _chat_calls(value)]
-    second = [n for n in calls if _chat_calls(told[n][1])[0]["index"] == 1]
+    calls = [n for n, (_, value) in enumerate(stream_frames) if _chat_calls(value)]
+    second = [n for n in calls if _chat_calls(stream_frames[n][1])[0]["index"] == 1]
     first = [n for n in calls if n not in second]
     order = [first[0], *second[:1], *first[1:2], *second[1:], *first[2:]]
-    rest = [*told[: calls[0]], *(told[n] for n in order), *told[calls[-1] + 1 :]]
+    rest = [
+        *stream_frames[: calls[0]],
+        *(stream_frames[n] for n in order),
+        *stream_frames[calls[-1] + 1 :],
+    ]
     return written(dialect, rest)
 
 
-def late_arguments(dialect: str, told: Frames) -> bytes | None:
+def late_arguments(dialect: str, stream_frames: Frames) -> bytes | None:
     """All arguments in one last piece of each call."""
     if dialect != "openai_chat":
         return None
     words: dict[int, str] = {}
     heads, tail = [], []
-    for name, value in told:
+    for name, value in stream_frames:
         calls = _chat_calls(value)
         if not calls:
             (tail if words else heads).append((name, value))
@@ -174,18 +178,18 @@ def late_arguments(dialect: str, told: Frames) -> bytes | None:
 def _chat_calls(value: Any) -> list[Json]:
     if not isinstance(value, dict) or not value.get("choices"):
         return []
-    found: list[Json] = value["choices"][0]["delta"].get("tool_calls") or []
-    return found
+    tool_calls: list[Json] = value["choices"][0]["delta"].get("tool_calls") or []
+    return tool_calls
 
 
-def two_choices(dialect: str, told: Frames) -> bytes | None:
+def two_choices(dialect: str, stream_frames: Frames) -> bytes | None:
     """A second choice that nobody asked for."""
     key = {"openai_chat": "choices", "openai_completions": "choices", "gemini": "candidates"}
     if dialect not in key:
         return None
     name = key[dialect]
     spoiled = []
-    for event, value in told:
+    for event, value in stream_frames:
         if isinstance(value, dict) and value.get(name):
             other = {**value[name][0], "index": 1}
             value = {**value, name: [*value[name], other]}
@@ -196,10 +200,10 @@ def two_choices(dialect: str, told: Frames) -> bytes | None:
 _REASONS = ("finish_reason", "finishReason", "stop_reason", "stopReason", "done_reason")
 
 
-def unknown_reason(dialect: str, told: Frames) -> bytes | None:
+def unknown_reason(dialect: str, stream_frames: Frames) -> bytes | None:
     """A reason for the end that no list has."""
-    spoiled = [(name, _renamed(value)) for name, value in told]
-    return written(dialect, spoiled) if spoiled != told else None
+    spoiled = [(name, _renamed(value)) for name, value in stream_frames]
+    return written(dialect, spoiled) if spoiled != stream_frames else None
 
 
 def _renamed(value: Any) -> Any:
@@ -210,51 +214,55 @@ def _renamed(value: Any) -> Any:
     return {k: "sparkled" if k in _REASONS and v else _renamed(v) for k, v in value.items()}
 
 
-def no_end(dialect: str, told: Frames) -> bytes:
+def no_end(dialect: str, stream_frames: Frames) -> bytes:
     """The bytes end, cleanly, in the middle of the answer."""
-    return written(dialect, told[: len(told) // 2])
+    return written(dialect, stream_frames[: len(stream_frames) // 2])
 
 
-def no_terminator(dialect: str, told: Frames) -> bytes:
+def no_terminator(dialect: str, stream_frames: Frames) -> bytes:
     """The last event never comes: a mere terminator, or the one that says how it ended."""
-    last = told[-1]
+    last = stream_frames[-1]
     if last[1] == "[DONE]" and dialect == "cohere":
-        told = told[:-1]
-    return written(dialect, told[:-1])
+        stream_frames = stream_frames[:-1]
+    return written(dialect, stream_frames[:-1])
 
 
-def in_mid_frame(dialect: str, told: Frames) -> bytes:
+def in_mid_frame(dialect: str, stream_frames: Frames) -> bytes:
     """The bytes end inside an event."""
-    middle = len(told) // 2
-    start = written(dialect, told[:middle])
-    return start + one(dialect, *told[middle])[:-9]
+    middle = len(stream_frames) // 2
+    start = written(dialect, stream_frames[:middle])
+    return start + frame_bytes(dialect, *stream_frames[middle])[:-9]
 
 
-def garbage(dialect: str, told: Frames) -> bytes:
+def garbage(dialect: str, stream_frames: Frames) -> bytes:
     """Bytes that are no event of anything."""
-    middle = len(told) // 2
+    middle = len(stream_frames) // 2
     rubbish = (
         b'data: {"choices": [{"del\xff\xfe\n\n' if dialect not in LINES | BINARY else b"\xff{{\n"
     )
-    return written(dialect, told[:middle]) + rubbish + written(dialect, told[middle:])
+    return (
+        written(dialect, stream_frames[:middle])
+        + rubbish
+        + written(dialect, stream_frames[middle:])
+    )
 
 
-def nothing(dialect: str, told: Frames) -> bytes:
+def nothing(dialect: str, stream_frames: Frames) -> bytes:
     """A 200 without a byte."""
-    del dialect, told
+    del dialect, stream_frames
     return b""
 
 
-def a_lie(dialect: str, told: Frames) -> bytes:
+def a_lie(dialect: str, stream_frames: Frames) -> bytes:
     """The stream of another dialect."""
-    del told
+    del stream_frames
     if dialect == "anthropic_messages":
         chunk = {
             "id": "c",
             "object": "chat.completion.chunk",
             "choices": [{"index": 0, "delta": {}}],
         }
-        return one(dialect, "", chunk) + one(dialect, "", "[DONE]")
+        return frame_bytes(dialect, "", chunk) + frame_bytes(dialect, "", "[DONE]")
     if dialect in LINES:
         return b'{"type":"message_start","message":{"id":"m"}}\n{"type":"message_stop"}\n'
     stream = [("message_start", {"type": "message_start", "message": {"id": "m", "content": []}})]
@@ -262,9 +270,9 @@ def a_lie(dialect: str, told: Frames) -> bytes:
     return written(dialect, stream)
 
 
-def a_page(dialect: str, told: Frames) -> bytes:
+def a_page(dialect: str, stream_frames: Frames) -> bytes:
     """A page for people."""
-    del dialect, told
+    del dialect, stream_frames
     return b"<html><body>Please log in to the hotel network</body></html>"
 
 

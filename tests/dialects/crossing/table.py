@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.dialects.crossing.asks import FEATURES
+from tests.dialects.crossing.built_in_tools import TOOLS, ToolCrossing, cross_all
 from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.embeddings import EMBEDDERS, Embedded, embed_all
 from tests.dialects.crossing.run import Cell, Outcome
 from tests.dialects.crossing.upstreams import UPSTREAMS
 
-KEPT = Path(__file__).parents[3] / "docs" / "crossing.md"
+PAGE_PATH = Path(__file__).parents[3] / "docs" / "crossing.md"
 _HEAD = """# Translation matrix
 
 What each client dialect keeps and loses on each provider dialect. The matrix is measured with the
@@ -24,6 +26,12 @@ both streaming and non-streaming, and tool results are sent back. This page is g
 `-` something is dropped · blank: not supported by the client's dialect.
 Inexact fields are reported in response headers and in the request log. The reasons are listed below.
 """
+_TOOLS_HEAD = """## built-in tools
+
+Tools that the provider runs, by the clients whose API has them. Without a search at the target,
+the gateway can search itself (see [web search](web-search.md)). For image generation, the Gemini
+model is an image model.
+"""
 _NUMBER = re.compile(r"\[\d+\]")
 
 
@@ -32,7 +40,11 @@ def page(outcome: Outcome) -> str:
     cells = outcome.cells
     parts = [_HEAD, _totals(outcome)]
     parts += [_matrix(cells, feature) for feature in FEATURES]
-    parts.append(_reasons(cells))
+    tools, embedded = cross_all(), embed_all()
+    parts.append(_TOOLS_HEAD)
+    parts += [_tool_table(tools, tool) for tool in TOOLS]
+    parts.append(_embeddings(embedded))
+    parts.append(_reasons((*cells, *tools, *embedded)))
     return "\n".join(parts)
 
 
@@ -86,21 +98,49 @@ def _matrix(cells: tuple[Cell, ...], feature: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _reasons(cells: tuple[Cell, ...]) -> str:
+def _tool_table(tools: tuple[ToolCrossing, ...], tool: str) -> str:
+    """The table of one built-in tool."""
+    signs = {(one.client, one.upstream): one.sign for one in tools if one.tool == tool}
+    lines = [
+        f"### {tool}\n",
+        f"| client \\ provider | {' | '.join(UPSTREAMS)} |",
+        f"|---|{':-:|' * len(UPSTREAMS)}",
+    ]
+    for client in TOOLS[tool]:
+        row = " | ".join(f"`{signs[client, upstream]}`" for upstream in UPSTREAMS)
+        lines.append(f"| {client} | {row} |")
+    return "\n".join(lines) + "\n"
+
+
+def _embeddings(embedded: tuple[Embedded, ...]) -> str:
+    """The table of the APIs with embeddings; the others have none."""
+    signs = {(one.client, one.upstream): one.sign for one in embedded}
+    lines = [
+        "## embeddings\n",
+        f"| client \\ provider | {' | '.join(EMBEDDERS)} |",
+        f"|---|{':-:|' * len(EMBEDDERS)}",
+    ]
+    for client in EMBEDDERS:
+        row = " | ".join(f"`{signs[client, upstream]}`" for upstream in EMBEDDERS)
+        lines.append(f"| {client} | {row} |")
+    return "\n".join(lines) + "\n"
+
+
+def _reasons(cells: tuple[Cell | ToolCrossing | Embedded, ...]) -> str:
     """Each reason once, with the field and who meets it; defaults that a wire demands too."""
-    found: dict[tuple[str, str, str, str], list[str]] = {}
+    result: dict[tuple[str, str, str, str], list[str]] = {}
     for cell in cells:
         for row in cell.report:
             key = (cell.client, _NUMBER.sub("[n]", row["field"]), row["action"], row["note"])
-            seen = found.setdefault(key, [])
-            if cell.upstream not in seen:
-                seen.append(cell.upstream)
+            texts = result.setdefault(key, [])
+            if cell.upstream not in texts:
+                texts.append(cell.upstream)
     lines = [
         "## Reasons\n",
         "| client | field | action | reason | providers |",
         "|---|---|---|---|---|",
     ]
-    for (client, field, action, why), providers in sorted(found.items()):
+    for (client, field, action, why), providers in sorted(result.items()):
         where = ", ".join(sorted(providers))
         lines.append(f"| {client} | `{field}` | {action} | {why} | {where} |")
     return "\n".join(lines) + "\n"

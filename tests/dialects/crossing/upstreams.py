@@ -17,7 +17,7 @@ from tests.dialects.crossing.asks import (
     ANSWER,
     ARGUMENTS,
     CLOCK,
-    SAID,
+    PREAMBLE,
     THOUGHT,
     VERDICT,
     WEATHER,
@@ -25,7 +25,7 @@ from tests.dialects.crossing.asks import (
 from tests.fakes import (
     Call,
     Refusal,
-    Say,
+    ScriptedAnswer,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -42,7 +42,7 @@ from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN, REASONER, VISION
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai_older import StrictOlderOpenAI
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.server import Out, RecordedRequest, Server
 
 WORDS = "the upstream says no"
 
@@ -132,34 +132,36 @@ class Upstream:
         )
 
 
-def say_of(feature: str, upstream: Upstream) -> Say:
+def scripted_answer(feature: str, upstream: Upstream) -> ScriptedAnswer:
     """What the provider answers to a feature."""
     cached = 4
     match feature:
         case "tools":
             calls = (Call(WEATHER.name, ARGUMENTS, "call_aZ-1"), Call(CLOCK.name, {}, "call_aZ-2"))
-            return Say(text=SAID, calls=calls, cached_tokens=cached)
+            return ScriptedAnswer(text=PREAMBLE, calls=calls, cached_tokens=cached)
         case "thinking":
             call = (Call(WEATHER.name, {"city": "Rome"}),) if upstream.tools else ()
-            return Say(text=SAID, reasoning=THOUGHT, calls=call, cached_tokens=cached)
+            return ScriptedAnswer(
+                text=PREAMBLE, reasoning=THOUGHT, calls=call, cached_tokens=cached
+            )
         case "schema":
-            return Say(text=VERDICT, cached_tokens=cached)
+            return ScriptedAnswer(text=VERDICT, cached_tokens=cached)
         case _:
-            return Say(text=ANSWER, cached_tokens=cached)
+            return ScriptedAnswer(text=ANSWER, cached_tokens=cached)
 
 
 async def answered(fake: Server, request: httpx.Request) -> httpx.Response:
     """What the fake sends back for a request; its stream breaks where it resets."""
-    seen = Seen(
+    recorded_request = RecordedRequest(
         method=request.method,
         path=request.url.raw_path.split(b"?")[0].decode().replace("%3A", ":"),
         query=request.url.query.decode(),
         headers={name.lower(): value for name, value in request.headers.items()},
         raw=request.content,
     )
-    fake.requests.append(seen)
+    fake.requests.append(recorded_request)
     out = Recorded()
-    await fake.respond(seen, out)
+    await fake.respond(recorded_request, out)
     return httpx.Response(out.status, headers=out.headers, stream=_Body(out))
 
 
