@@ -9,6 +9,7 @@ the log. Refusals before the handshake are HTTP responses.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 from typing import Any
@@ -37,6 +38,8 @@ _BETA_SUBPROTOCOL = "openai-beta."
 # Parameters that name the model: OpenAI's and Azure's.
 _MODEL_PARAMS = ("model", "deployment")
 _NO_CODE = 1005
+# How long the end of a session waits for a client that does not read.
+_CLOSE_S = 2.0
 
 
 async def serve_realtime(runtime: Runtime, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,8 +136,9 @@ async def _fail(
         call.outcome = "client_closed" if error is CLIENT_GONE else "cut"
         settle(runtime, call, client)
         with contextlib.suppress(OSError):
-            await socket.send(error_event(error, exchange.echoed_id))
-            await socket.close(handshake.GOING_AWAY)
+            async with asyncio.timeout(_CLOSE_S):  # it may not read
+                await socket.send(error_event(error, exchange.echoed_id))
+                await socket.close(handshake.GOING_AWAY)
         return
     reply: ErrorReply = exchange.dialect.client.render_error(error, exchange.echoed_id)
     call.outcome = "client_closed" if error is CLIENT_GONE else "error"

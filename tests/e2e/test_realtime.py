@@ -42,14 +42,14 @@ class Site:
 
     def row(self, session: str) -> dict[str, Any]:
         """The log's row of a session."""
-        found: list[dict[str, Any]] = []
+        log_rows: list[dict[str, Any]] = []
 
         def logged() -> bool:
-            found[:] = self.gateway.api("/api/requests", session=session, limit=10)["items"]
-            return bool(found)
+            log_rows[:] = self.gateway.api("/api/requests", session=session, limit=10)["items"]
+            return bool(log_rows)
 
         until(logged)
-        (row,) = found
+        (row,) = log_rows
         return dict(self.gateway.api(f"/api/requests/{row['request_id']}"))
 
 
@@ -92,16 +92,16 @@ def opened(
     return connect(url, additional_headers=headers, compression=None, **more)
 
 
-def say(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
+def send_text(socket: ClientConnection, text: str) -> list[dict[str, Any]]:
     """The events of the response to a text."""
     content = [{"type": "input_text", "text": text}]
     item = {"type": "message", "role": "user", "content": content}
     socket.send(json.dumps({"type": "conversation.item.create", "item": item}))
     socket.send(json.dumps({"type": "response.create"}))
-    return heard(socket)
+    return response_events(socket)
 
 
-def heard(socket: ClientConnection) -> list[dict[str, Any]]:
+def response_events(socket: ClientConnection) -> list[dict[str, Any]]:
     events = [json.loads(socket.recv(timeout=PATIENCE_S))]
     while events[-1]["type"] not in ENDS:
         events.append(json.loads(socket.recv(timeout=PATIENCE_S)))
@@ -174,7 +174,7 @@ def test_a_browser_sends_its_key_as_a_subprotocol(site: Site) -> None:
     offered: Any = ["realtime", key, "openai-beta.realtime-v1"]
     with connect(url, subprotocols=offered, compression=None) as socket:
         assert socket.subprotocol == "realtime"
-        assert say(socket, "hello")[-1]["type"] == "response.done"
+        assert send_text(socket, "hello")[-1]["type"] == "response.done"
     session = site.upstream.sessions[-1]
     assert session.headers["openai-beta"] == "realtime=v1"
     assert "sec-websocket-protocol" not in session.headers
@@ -191,12 +191,12 @@ def test_a_browser_sends_its_key_as_a_subprotocol(site: Site) -> None:
         ("wrong-credential", "", 502, ""),
     ],
 )
-def test_a_refusal_is_told_before_the_handshake(
+def test_a_refusal_is_returned_before_the_handshake(
     site: Site, model: str, key: str, status: int, part: str
 ) -> None:
     if isinstance(site.gateway, Daphne):
         with opened(site, model, key=key) as socket:
-            (event,) = heard(socket)
+            (event,) = response_events(socket)
             assert part in event["error"]["message"]
             with pytest.raises(ConnectionClosed) as closed:
                 socket.recv(timeout=PATIENCE_S)
@@ -215,21 +215,21 @@ def test_a_refusal_is_told_before_the_handshake(
 def test_an_unknown_event_is_refused_by_the_provider(site: Site) -> None:
     with opened(site) as socket:
         socket.send(json.dumps({"type": "nothing.known", "event_id": "event_7"}))
-        error = heard(socket)[-1]["error"]
+        error = response_events(socket)[-1]["error"]
         assert (error["code"], error["event_id"]) == ("invalid_value", "event_7")
-        assert say(socket, "hello")[-1]["type"] == "response.done"
+        assert send_text(socket, "hello")[-1]["type"] == "response.done"
 
 
 def test_a_credential_in_an_error_event_is_removed(site: Site) -> None:
     with opened(site) as socket:
-        error = say(socket, "fail")[-1]["error"]
+        error = send_text(socket, "fail")[-1]["error"]
     assert error["code"] == "server_error"
     assert KEY not in error["message"]
 
 
-def test_an_upstream_that_breaks_off_is_told(site: Site) -> None:
+def test_a_lost_upstream_connection_is_reported(site: Site) -> None:
     with opened(site, headers={"session-id": "realtime-drop"}) as socket:
-        error = say(socket, "drop")[-1]["error"]
+        error = send_text(socket, "drop")[-1]["error"]
         assert "upstream" in error["message"]
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=PATIENCE_S)
@@ -241,7 +241,7 @@ def test_an_upstream_that_breaks_off_is_told(site: Site) -> None:
 
 def test_the_close_code_of_the_upstream_is_passed_on(site: Site) -> None:
     with opened(site) as socket:
-        say(socket, "end")
+        send_text(socket, "end")
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(timeout=PATIENCE_S)
     assert closed.value.rcvd is not None
@@ -250,7 +250,7 @@ def test_the_close_code_of_the_upstream_is_passed_on(site: Site) -> None:
 
 def test_a_client_that_leaves_ends_the_upstream(site: Site) -> None:
     with opened(site, headers={"session-id": "realtime-left"}) as socket:
-        assert say(socket, "hello")[-1]["type"] == "response.done"
+        assert send_text(socket, "hello")[-1]["type"] == "response.done"
         socket.close(4005)
     session = site.upstream.sessions[-1]
     until(lambda: session.close_code is not None)

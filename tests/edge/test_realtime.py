@@ -15,7 +15,6 @@ import pytest
 
 from gateway.edge.responses_websocket import serve_websocket
 from gateway.providers.profile import Price, Secret
-from gateway.relay.run import realtime
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.snapshot import Provider, Route, Snapshot, Timeouts
 from tests.fakes.realtime import KEY as UPSTREAM_KEY
@@ -177,14 +176,22 @@ async def test_an_upstream_that_does_not_respond_ends_the_session(
     assert (live.entries[0].outcome, live.entries[0].error_kind) == ("cut", "timeout")
 
 
-async def test_a_session_without_messages_ends(
-    tmp_path: Path, upstream: StrictRealtime, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("realtime_idle_s", "no message for 0.1 seconds"),
+        ("realtime_session_s", "this session has been open for 0.1 seconds, the limit"),
+    ],
+)
+async def test_a_session_ends_at_its_limits_of_time(
+    tmp_path: Path, upstream: StrictRealtime, setting: str, message: str
 ) -> None:
-    monkeypatch.setattr(realtime, "MAX_SILENCE_S", 0.1)
     registry = snapshot(realtime_route(realtime_provider(upstream)))
     async with serving(tmp_path, registry) as live:
+        runtime = await live.lazy_runtime.get()
+        runtime.config = msgspec.structs.replace(runtime.config, **{setting: 0.1})
         session = Session(live)
-        assert "no message" in (await session.until("error"))["error"]["message"]
+        assert message in (await session.until("error"))["error"]["message"]
         assert await closed(session) == 1000
 
 
@@ -306,7 +313,7 @@ async def test_the_model_is_where_the_provider_reads_it(
     assert (upstream.sessions[0].path, upstream.sessions[0].query) == (path, params)
 
 
-async def test_a_client_that_does_not_read_holds_up_the_upstream(
+async def test_a_client_that_does_not_read_pauses_the_upstream(
     tmp_path: Path, upstream: StrictRealtime
 ) -> None:
     registry = snapshot(realtime_route(realtime_provider(upstream)))
@@ -329,3 +336,76 @@ async def test_a_client_that_does_not_read_holds_up_the_upstream(
         await session.until("response.done")
         assert upstream.flooded == 64
         await session.leave()
+
+
+async def test_a_cancelled_session_does_not_wait_for_a_client_that_does_not_read(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    reading = asyncio.Event()
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        await session.until("session.created")
+        session.reads = reading.wait
+        session.task.cancel()
+        done, _ = await asyncio.wait({session.task}, timeout=10)
+        reading.set()
+        assert done
+
+
+# --- transcription of the client's audio ----------------------------------------------------------
+
+
+def transcription(model: str) -> dict[str, Any]:
+    audio = {"input": {"transcription": {"model": model}}}
+    return {"type": "session.update", "session": {"type": "realtime", "audio": audio}}
+
+
+@pytest.mark.parametrize(
+    ("model", "usd"),
+    [
+        ("gpt-4o-transcribe", Decimal("6.0001")),  # 1M audio tokens at $6, 10 of text at $10
+        ("whisper-1", Decimal("0.006")),  # a minute at $0.36 an hour
+        ("unknown-model", None),
+    ],
+)
+async def test_transcriptions_are_part_of_the_cost(
+    tmp_path: Path, upstream: StrictRealtime, model: str, usd: Decimal | None
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        session.send(transcription(model))
+        session.send({"type": "input_audio_buffer.commit"})
+        await session.until("conversation.item.input_audio_transcription.completed")
+        await session.leave()
+        await until_in_loop(lambda: live.entries)
+    assert live.entries[0].cost_usd == usd
+    assert not live.entries[0].input_tokens
+
+
+async def test_a_budget_counts_transcriptions(tmp_path: Path, upstream: StrictRealtime) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    registry = with_key(registry, budget=Budget(day_usd=Decimal(5)))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        session.send(transcription("gpt-4o-transcribe"))
+        session.send({"type": "input_audio_buffer.commit"})
+        await session.until("error")
+        assert await closed(session) == 1008
+
+
+async def test_a_transcription_without_a_price_does_not_suspend_the_budget(
+    tmp_path: Path, upstream: StrictRealtime
+) -> None:
+    registry = snapshot(realtime_route(realtime_provider(upstream)))
+    registry = with_key(registry, budget=Budget(day_usd=Decimal("0.01")))
+    async with serving(tmp_path, registry) as live:
+        session = Session(live)
+        session.send(transcription("unknown-model"))
+        session.send({"type": "input_audio_buffer.commit"})
+        await session.until("conversation.item.input_audio_transcription.completed")
+        session.say("hello")
+        await session.until("response.done")
+        await session.until("error")
+        assert await closed(session) == 1008

@@ -1,6 +1,6 @@
 """OpenAI's Realtime API on a socket, which refuses what OpenAI refuses.
 
-A response to a user's text is chosen by the text: `audio` has audio deltas, `flood` 64 MB, `fail` is an error
+It transcribes a committed buffer where `session.update` set a model for that. A response to a user's text is chosen by the text: `audio` has audio deltas, `flood` 64 MB, `fail` is an error
 event, `drop` breaks the connection off, `silent` never answers, `end` closes with a code.
 """
 
@@ -118,12 +118,17 @@ class StrictRealtime:
         session = Session(url.path, parse_qs(url.query), headers)
         self.sessions.append(session)
         model = session.query[self.model_param][0]
+        transcriber = ""
         try:
             _send(socket, "session.created", session=_session(model))
             text = ""
             for message in socket:
                 event = json.loads(message)
                 session.events.append(event)
+                if event.get("type") == "session.update":
+                    transcriber = _transcriber(event["session"]) or transcriber
+                if event.get("type") == "input_audio_buffer.commit" and transcriber:
+                    _transcribe(socket, transcriber)
                 text = self._handle(socket, event, model, text)
         except ConnectionClosed:
             pass
@@ -140,7 +145,8 @@ class StrictRealtime:
             if event["session"].get("model", model) != model:
                 _error(socket, "The model cannot be changed.", "invalid_value", event, "model")
             else:
-                _send(socket, "session.updated", session=_session(model))
+                updated = {**_session(model), "audio": event["session"].get("audio")}
+                _send(socket, "session.updated", session=updated)
         elif kind == "conversation.item.create":
             text = event["item"]["content"][0]["text"]
             _send(socket, "conversation.item.added", item={**event["item"], "id": "item_1"})
@@ -176,6 +182,32 @@ def _respond(socket: ServerConnection, text: str) -> None:
             _send(socket, "response.output_text.delta", delta=delta, **ids)
     done = {"object": "realtime.response", "id": "resp_1", "status": "completed", "usage": USAGE}
     _send(socket, "response.done", response=done)
+
+
+def _transcriber(session: dict[str, Any]) -> str:
+    audio_input = (session.get("audio") or {}).get("input") or {}
+    return str((audio_input.get("transcription") or {}).get("model", ""))
+
+
+def _transcribe(socket: ServerConnection, model: str) -> None:
+    usage: dict[str, Any] = {"type": "duration", "seconds": 60}
+    if model.startswith("gpt-4o"):
+        details = {"audio_tokens": 1_000_000, "text_tokens": 0}
+        usage = {
+            "type": "tokens",
+            "total_tokens": 1_000_010,
+            "input_tokens": 1_000_000,
+            "output_tokens": 10,
+            "input_token_details": details,
+        }
+    _send(
+        socket,
+        "conversation.item.input_audio_transcription.completed",
+        item_id="item_1",
+        content_index=0,
+        transcript="Hello.",
+        usage=usage,
+    )
 
 
 def _session(model: str) -> dict[str, Any]:

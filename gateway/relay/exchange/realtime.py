@@ -1,7 +1,8 @@
 """Sessions of OpenAI's Realtime API: the client's WebSocket, and the usage of the responses.
 
 Each `response.done` event has the tokens of its response. They are priced one by one, because a
-price can depend on the length of a prompt, and summed for the log record of the session.
+price can depend on the length of a prompt, and summed for the log record of the session. The
+transcription of the client's audio runs on a model of its own, with that model's price.
 """
 
 from __future__ import annotations
@@ -12,8 +13,14 @@ from typing import Any, Protocol
 import msgspec
 
 from gateway.canon.response import Usage
+from gateway.providers.prices import price_for
 from gateway.providers.profile import Price
-from gateway.relay.exchange.passthrough import PassthroughUsage
+from gateway.providers.unit_prices import unit_price_for
+from gateway.relay.exchange.passthrough import (
+    PassthroughUsage,
+    parse_passthrough_usage,
+    passthrough_cost,
+)
 from gateway.relay.exchange.usage import MAX_TOKENS
 from gateway.routing.pricing import cost
 
@@ -93,28 +100,82 @@ def parse_response_usage(event: str | bytes) -> Usage | None:
     )
 
 
+class _Transcription(msgspec.Struct):
+    model: str | None = None
+
+
+class _AudioInput(msgspec.Struct):
+    transcription: _Transcription | None = None
+
+
+class _Audio(msgspec.Struct):
+    input: _AudioInput | None = None
+
+
+class _SessionSettings(msgspec.Struct):
+    audio: _Audio | None = None
+    # Its place in the beta version of the API.
+    input_audio_transcription: _Transcription | None = None
+
+
+class _SessionEvent(msgspec.Struct):
+    session: _SessionSettings | None = None
+
+
+_session_decoder = msgspec.json.Decoder(_SessionEvent)
+
+
+def parse_transcription_model(event: str | bytes) -> str:
+    """The model that transcribes the client's audio, in a `session.*` event; empty for none."""
+    try:
+        session = _session_decoder.decode(event).session
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return ""
+    if session is None:
+        return ""
+    audio_input = session.audio.input if session.audio is not None else None
+    current = audio_input.transcription if audio_input is not None else None
+    transcription = current or session.input_audio_transcription
+    return (transcription.model or "") if transcription is not None else ""
+
+
+def transcription_cost(event: str | bytes, preset: str, model: str) -> Decimal | None:
+    """The cost of a completed transcription, in US dollars; None if it is unknown."""
+    data = event.encode("utf-8", "replace") if isinstance(event, str) else event
+    usage = parse_passthrough_usage("audio/transcriptions", data)
+    if usage is None or not model:
+        return None
+    return passthrough_cost(usage, price_for(preset, model), unit_price_for(preset, model))[0]
+
+
 class SessionUsage:
-    """The sum of the tokens and of the cost of a session's responses.
+    """The sum of the tokens and of the cost of a session's responses, and of transcriptions.
 
     Attributes:
-        responses: how many responses have reported usage.
-        cost_usd: the cost; None if that of any response is unknown.
+        reports: how many responses and transcriptions have reported usage.
+        cost_usd: the cost; None if any part of it is unknown.
+        known_cost_usd: the part of the cost that is known, which budgets count meanwhile.
     """
 
     def __init__(self, price: Price) -> None:
         self._price = price
         self._input = self._cached = self._output = 0
-        self.responses = 0
+        self.reports = 0
         self.cost_usd: Decimal | None = Decimal(0)
+        self.known_cost_usd = Decimal(0)
 
     def add(self, usage: Usage) -> None:
         """Adds the usage of one response."""
-        self.responses += 1
         self._input += usage.input or 0
         self._cached += usage.cache_read or 0
         self._output += usage.output or 0
-        usd = cost(usage, self._price)
+        self.add_cost(cost(usage, self._price))
+
+    def add_cost(self, usd: Decimal | None) -> None:
+        """Adds the cost of one response or transcription; None if it is unknown."""
+        self.reports += 1
         self.cost_usd = None if usd is None or self.cost_usd is None else self.cost_usd + usd
+        self.known_cost_usd += usd or 0
 
     def total(self) -> PassthroughUsage:
         """Everything so far, for the log record."""

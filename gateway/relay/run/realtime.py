@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -29,7 +30,13 @@ from gateway.providers.passthrough_catalog import REALTIME
 from gateway.providers.redact import Redactor
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call, Client, Deadlines, StopReason, stop_error
-from gateway.relay.exchange.realtime import ClientSocket, SessionUsage, parse_response_usage
+from gateway.relay.exchange.realtime import (
+    ClientSocket,
+    SessionUsage,
+    parse_response_usage,
+    parse_transcription_model,
+    transcription_cost,
+)
 from gateway.relay.limits.spent_budget import find_spent_budget
 from gateway.relay.run.client_credential import with_client_credential
 from gateway.relay.run.reply import answer_headers
@@ -42,10 +49,6 @@ from gateway.routing.snapshot import Target, Timeouts
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# As long as at OpenAI.
-MAX_SESSION_S = 60 * 60.0
-# How long neither side may send a message.
-MAX_SILENCE_S = 15 * 60.0
 # How often a session is checked for its limits, its key and a shutdown.
 _CHECK_S = 0.5
 # Types of messages that are counted by name.
@@ -54,6 +57,8 @@ _NORMAL, _GOING_AWAY, _REFUSED, _TOO_LARGE = 1000, 1001, 1008, 1009
 _INTERNAL_ERROR, _RESTART = 1011, 1012
 _NO_CODE = 1005
 _MAX_REASON_BYTES = 120
+_TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+_SESSION_EVENTS = frozenset({"session.created", "session.updated"})
 
 
 class _Message(msgspec.Struct):
@@ -208,6 +213,8 @@ class _Session:
         self._response_since: float | None = None
         self._response_wait: StopReason = "first_byte"
         self._sent, self._received = _Traffic(), _Traffic()
+        # The model that transcribes the client's audio; empty for none.
+        self._transcription_model = ""
 
     async def run(self) -> None:
         """Relays until the end, and closes the client's side."""
@@ -252,7 +259,7 @@ class _Session:
         state = call.exchange.passthrough_state
         assert state is not None
         state.sent_bytes, call.attempts[-1].received_bytes = self._sent.size, self._received.size
-        if self.usage.responses:
+        if self.usage.reports:
             state.usage = self.usage.total()
         if call.recorder.enabled:
             call.recorder.client_request = msgspec.json.encode(dict(self._sent.types))
@@ -303,6 +310,11 @@ class _Session:
             is_done = message_type == "response.done"
             if is_done and (usage := parse_response_usage(message)) is not None:
                 self.usage.add(usage)
+            elif message_type == _TRANSCRIBED:
+                is_done = True
+                self.usage.add_cost(self._transcription_cost(message))
+            elif message_type in _SESSION_EVENTS:
+                self._transcription_model = parse_transcription_model(message)
             try:
                 await self.socket.send(message)
             except OSError:
@@ -311,6 +323,10 @@ class _Session:
             self.client.sent_at = time.perf_counter()
             if is_done and (end := _find_refusal(self.runtime, self.call, self.usage)) is not None:
                 return end
+
+    def _transcription_cost(self, message: str | bytes) -> Decimal | None:
+        preset = self.target.model.provider.preset
+        return transcription_cost(message, preset, self._transcription_model)
 
     def _expect_response(self, wait: StopReason) -> None:
         self._response_since, self._response_wait = time.monotonic(), wait
@@ -343,11 +359,13 @@ class _Session:
         limit_s = self.timeouts.first_byte_s if is_first else self.timeouts.idle_s
         if since is not None and now - since > limit_s:
             return _End("gateway", _INTERNAL_ERROR, error=stop_error(self._response_wait))
-        if now - self._opened_at > MAX_SESSION_S:
-            message = f"this session has been open for {MAX_SESSION_S / 60:.0f} minutes, the limit"
+        config = self.runtime.config
+        if now - self._opened_at > config.realtime_session_s:
+            duration = _duration(config.realtime_session_s)
+            message = f"this session has been open for {duration}, the limit"
             return _End("gateway", _NORMAL, error=Error(kind="invalid_request", message=message))
-        if now - self._last_message_at > MAX_SILENCE_S:
-            message = f"no message for {MAX_SILENCE_S / 60:.0f} minutes"
+        if now - self._last_message_at > config.realtime_idle_s:
+            message = f"no message for {_duration(config.realtime_idle_s)}"
             return _End("gateway", _NORMAL, error=Error(kind="invalid_request", message=message))
         if self.runtime.draining and since is None:
             return _End("gateway", _RESTART)
@@ -363,9 +381,17 @@ def _find_refusal(runtime: Runtime, call: Call, usage: SessionUsage) -> _End | N
         if current is None or (expires_at is not None and expires_at <= time.time()):
             error = Error(kind="gateway_auth", message="this API key is no longer valid")
             return _End("gateway", _REFUSED, error=error)
-    charged = charge_for(call, usage.cost_usd)
+    charged = charge_for(call, usage.known_cost_usd)
     spent = find_spent_budget(runtime.limiter, call, units(charged))
     return None if spent is None else _End("gateway", _REFUSED, error=spent)
+
+
+def _duration(seconds: float) -> str:
+    """A duration for a message, in minutes if it is a number of them."""
+    minutes, remainder = divmod(seconds, 60)
+    if minutes and not remainder:
+        return f"{minutes:.0f} minute{'' if minutes == 1 else 's'}"
+    return f"{seconds:g} seconds"
 
 
 def error_event(error: Error, request_id: str) -> str:

@@ -1,6 +1,6 @@
-"""A door to the gateway that lets WebSockets in and nothing else, and keeps what is said.
+"""A proxy before the gateway that accepts only WebSockets and records their messages.
 
-What a client did behind it, it did over a WebSocket. It can also break a connection, as a
+So what a client did through it, it did over a WebSocket. It can also break a connection, as a
 network does.
 """
 
@@ -20,17 +20,17 @@ Event = dict[str, Any]
 _HANDSHAKE = ("host", "connection", "upgrade", "sec-websocket-")
 
 
-class Door:
-    """What passed: `asked` are the clients' messages, `told` those of the gateway.
+class WebSocketProxy:
+    """What passed: `client_events` from clients, `gateway_events` from the gateway.
 
-    `breaks`: the first event of the gateway's for which it is true is not told; the
+    `breaks`: the first event of the gateway's for which it is true is not sent; the
     connection ends there, once.
     """
 
     def __init__(self, target: str) -> None:
         self.url = ""
-        self.asked: list[Event] = []
-        self.told: list[Event] = []
+        self.client_events: list[Event] = []
+        self.gateway_events: list[Event] = []
         self.breaks: Callable[[Event], bool] | None = None
         self._target = target.replace("http", "ws", 1)
 
@@ -45,9 +45,9 @@ class Door:
         ]
         url = f"{self._target}{request.path}"
         with connect(url, additional_headers=headers, compression=None, max_size=None) as gateway:
-            back = threading.Thread(target=self._copy, args=(gateway, client, self.told))
+            back = threading.Thread(target=self._copy, args=(gateway, client, self.gateway_events))
             back.start()
-            self._copy(client, gateway, self.asked)
+            self._copy(client, gateway, self.client_events)
             gateway.close()
             back.join()
 
@@ -55,15 +55,15 @@ class Door:
         self,
         source: ClientConnection | ServerConnection,
         goal: ClientConnection | ServerConnection,
-        kept: list[Event],
+        events: list[Event],
     ) -> None:
         try:
             for message in source:
                 event = json.loads(message)
-                if kept is self.told and self.breaks is not None and self.breaks(event):
+                if events is self.gateway_events and self.breaks is not None and self.breaks(event):
                     self.breaks = None
                     break
-                kept.append(event)
+                events.append(event)
                 goal.send(message)
         except ConnectionClosed:
             pass
@@ -71,15 +71,15 @@ class Door:
 
 
 @contextmanager
-def door(target: str) -> Iterator[Door]:
-    """A door to the gateway at this URL."""
-    made = Door(target)
-    with serve(made.pass_on, "127.0.0.1", 0, max_size=None) as server:
-        made.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+def websocket_proxy(target: str) -> Iterator[WebSocketProxy]:
+    """A proxy before the gateway at this URL."""
+    proxy = WebSocketProxy(target)
+    with serve(proxy.pass_on, "127.0.0.1", 0, max_size=None) as server:
+        proxy.url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
         try:
-            yield made
+            yield proxy
         finally:
             server.shutdown()
             serving.join()
