@@ -51,13 +51,18 @@ class ModerationSettings(_KindSettings, frozen=True, kw_only=True, tag="moderati
 
 
 class PresidioSettings(_KindSettings, frozen=True, kw_only=True, tag="presidio"):
-    """A Presidio analyzer service; `url` is its base URL, without `/analyze`.
+    """Presidio's analyzer: a service at a base URL, without `/analyze`, or the library here.
 
-    `entities` are Presidio's entity types; empty is every type.
+    Attributes:
+        url: empty runs the library (extra `presidio`) in a process of its own.
+        spacy_model: for the library: an installed package with a spaCy model, which recognizes
+            names and places; empty recognizes patterns only.
+        entities: Presidio's entity types; empty is every type.
     """
 
-    url: str
+    url: str = ""
     language: str = "en"
+    spacy_model: str = ""
     entities: tuple[str, ...] = ()
     min_score: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
 

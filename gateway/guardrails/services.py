@@ -103,10 +103,15 @@ def _flagged(settings: ModerationSettings, result: Json) -> list[str]:
 # --- Presidio ---------------------------------------------------------------------------
 
 
+def presidio_text(texts: Sequence[str]) -> str:
+    """What the analyzer checks: all texts as one."""
+    return _SEPARATOR.join(texts)
+
+
 def presidio_request(settings: PresidioSettings, texts: Sequence[str]) -> Json:
-    """The body of a request to the analyzer: all texts as one."""
+    """The body of a request to the analyzer's service."""
     body: Json = {
-        "text": _SEPARATOR.join(texts),
+        "text": presidio_text(texts),
         "language": settings.language,
         "score_threshold": settings.min_score,
     }

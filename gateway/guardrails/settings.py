@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import msgspec
 
-from gateway.guardrails.guardrail import KINDS, ModerationSettings, PatternSettings, Settings
+from gateway.guardrails.guardrail import (
+    KINDS,
+    ModerationSettings,
+    PatternSettings,
+    PresidioSettings,
+    Settings,
+)
 from gateway.guardrails.patterns import PII, compile_pattern
 
 MAX_PATTERNS = 50
@@ -58,6 +65,12 @@ def _check(settings: Settings) -> None:
         case ModerationSettings():
             if not settings.provider:
                 raise ValueError("settings.provider: name a provider")
+        case PresidioSettings(url=""):
+            if find_spec("presidio_analyzer") is None:
+                raise ValueError(
+                    "settings.url: enter the URL of an analyzer, or install Presidio: "
+                    "pip install 'dragoman[presidio]'"
+                )
         case _:
             if not settings.url.startswith(("http://", "https://")):
                 raise ValueError("settings.url: must be a URL with http:// or https://")

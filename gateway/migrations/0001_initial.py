@@ -847,6 +847,7 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 ("batch_id", models.CharField(blank=True, max_length=200)),
                 ("settled_at", models.DateTimeField(null=True)),
+                ("guardrails", models.JSONField(blank=True, default=list)),
             ],
         ),
         migrations.CreateModel(
@@ -1485,6 +1486,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("name", models.CharField(max_length=200, unique=True)),
+                ("guardrails", models.JSONField(blank=True, default=list)),
             ],
             options={
                 "ordering": ("name",),

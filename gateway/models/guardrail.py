@@ -12,11 +12,12 @@ from gateway.models.key import ApiKey
 from gateway.models.registry import RegistryRow
 from gateway.models.route import Route
 from gateway.models.sealed import SealedText
+from gateway.models.team import Team
 from gateway.querysets import GuardrailQuerySet
 
 
 class Guardrail(RegistryRow):
-    """A check that routes and keys refer to by name, so that the name never changes.
+    """A check that routes, keys and teams refer to by name, so that the name never changes.
 
     The fields are those of `gateway.guardrails.guardrail.Guardrail`. `settings` depend on `kind`.
     `credential` is sent to the service; it can be `os.environ/NAME`.
@@ -70,13 +71,14 @@ class Guardrail(RegistryRow):
         return self.name
 
     def attached_to(self) -> list[RegistryRow]:
-        """The routes and keys that it is attached to."""
+        """The routes, keys and teams that it is attached to."""
         routes = [row for row in Route.objects.all() if self.name in row.guardrails]
         keys = [row for row in ApiKey.objects.live() if self.name in row.guardrails]
-        return [*routes, *keys]
+        teams = [row for row in Team.objects.all() if self.name in row.guardrails]
+        return [*routes, *keys, *teams]
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete the row. Raises ProtectedError while a route or key has it."""
+        """Delete the row. Raises ProtectedError while a route, key or team has it."""
         if users := self.attached_to():
-            raise models.ProtectedError(f"{self} is attached to routes or keys", set(users))
+            raise models.ProtectedError(f"{self} is attached to routes, keys or teams", set(users))
         return super().delete(*args, **kwargs)

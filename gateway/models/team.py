@@ -17,13 +17,14 @@ class Team(Limited, Budgeted, Margined, RegistryRow):
 
     A team with a `parent` is a project of that team, whose limits apply to its keys too; projects
     cannot be nested. Spend moves with the key: a key that joins a team brings its spend of the
-    current budget window.
+    current budget window. `guardrails` are names of those that check the requests of its keys.
     """
 
     name = models.CharField(max_length=200, unique=True)
     parent = models.ForeignKey(
         "self", on_delete=models.PROTECT, null=True, blank=True, related_name="projects"
     )
+    guardrails = models.JSONField(default=list, blank=True)
 
     objects = TeamQuerySet["Team"].as_manager()
 

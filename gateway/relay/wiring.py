@@ -13,6 +13,7 @@ from gateway.relay.exchange.stored_response import ResponseBackend
 from gateway.relay.exchange.trace import Telemetry
 from gateway.relay.journal.log_writer import LogStore
 from gateway.relay.registry import RegistryStore
+from gateway.relay.state.batch_guardrails import BatchGuardrailTable
 from gateway.relay.state.client_spans import WriteSpans
 from gateway.relay.state.reasoning import ReasoningTable
 from gateway.relay.state.resource_owners import OwnerTable
@@ -56,6 +57,7 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     owners: OwnerTable | None = None
     write_spans: WriteSpans | None = None
     batch_ledger: BatchLedger | None = None
+    batch_guardrails: BatchGuardrailTable | None = None
     close: Callable[[], None] | None = None
     on_started: Callable[[Any], None] | None = None
     start_telemetry: Callable[[], Telemetry | None] | None = None

@@ -7,6 +7,7 @@ request that took its reference sees one registry from start to end.
 from __future__ import annotations
 
 import fnmatch
+import math
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
@@ -28,7 +29,7 @@ from gateway.providers.parameters import refused_parameters
 from gateway.providers.prices import price_for
 from gateway.providers.profile import Edit, Price, Secret
 from gateway.routing.cache_policy import CachePolicy
-from gateway.routing.end_users import END_USER_HEADERS
+from gateway.routing.end_users import END_USER_HEADERS, EndUser
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.route_spec import RouteOptions, StepOptions, TargetOptions
 
@@ -197,6 +198,7 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
     """A group of keys that share a budget and limits.
 
     A team with a `parent` is a project of that team, and subject to all of its limits.
+    `guardrails` are names of guardrails, which the compiled keys of the team have too.
     """
 
     id: int
@@ -205,6 +207,7 @@ class Team(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     parent: Team | None = None
     margin: Decimal | None = None
+    guardrails: tuple[str, ...] = ()
 
     @property
     def line(self) -> tuple[Team, ...]:
@@ -219,8 +222,9 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     added to each of its requests. `expires_at` is unix seconds or None. During the grace
     period after a rotation the old secret is a second value of the same `id`, with its
     own digest and expiry: everything is counted by `id`. `margin` is its own or
-    else its team's: the factor from cost to charge. `guardrails` are names of guardrails.
-    `end_user_limits` and `end_user_budget` are those of each of its end users.
+    else its team's: the factor from cost to charge. `guardrails` are names of guardrails,
+    its own and its teams'. `end_user_limits` and `end_user_budget` are those of each of its end
+    users.
     """
 
     id: int
@@ -238,6 +242,14 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     end_user_limits: Limits = Limits()
     end_user_budget: Budget = Budget()
     margin: Decimal | None = None
+
+
+def may_use(key: ApiKey, route: Route) -> bool:
+    """Whether the key may use this route."""
+    if not key.routes:
+        return True
+    names = (route.name, route.alternate_name) if route.alternate_name else (route.name,)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in key.routes for name in names)
 
 
 class Warning(msgspec.Struct, frozen=True, kw_only=True):  # noqa: A001 - shadows the builtin on purpose
@@ -304,6 +316,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         limits: limits of all requests together; `budget` is their budget.
         end_user_limits: limits of each end user of all keys together; `end_user_budget` is the
             budget of each.
+        end_users: by name, those with limits or a budget of their own, or blocked.
         end_user_headers: headers that name the end user, in lower case; the first one counts.
         tag_headers: headers whose values become tags, in lower case.
         guardrails: enabled guardrails by name; `disabled_guardrails` are the names of others.
@@ -328,6 +341,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     budget: Budget = Budget()
     end_user_limits: Limits = Limits()
     end_user_budget: Budget = Budget()
+    end_users: dict[str, EndUser] = {}
     end_user_headers: tuple[str, ...] = END_USER_HEADERS
     tag_headers: tuple[str, ...] = ()
     guardrails: dict[str, Guardrail] = {}
@@ -354,9 +368,18 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     def limits_end_users(self) -> bool:
         """Whether any key, or the gateway, has limits or a budget for each end user."""
         none = Limits(), Budget()
-        if (self.end_user_limits, self.end_user_budget) != none:
+        if self.end_users or (self.end_user_limits, self.end_user_budget) != none:
             return True
         return any((k.end_user_limits, k.end_user_budget) != none for k in self.keys.values())
+
+    def key_with_id(self, key_id: int) -> ApiKey | None:
+        """The key with this row id, and its newest secret; None if it is revoked.
+
+        It looks at every key: not for the path of clients' requests.
+        """
+        keys = [key for key in self.keys.values() if key.id == key_id]
+        # During the grace period of a rotation, the old secret is valid for a shorter time.
+        return max(keys, key=lambda key: key.expires_at or math.inf, default=None)
 
     def guardrails_for(self, route: Route | None, key: ApiKey | None) -> tuple[Guardrail, ...]:
         """The guardrails of a request in order: those of its route, of its key, and of all."""

@@ -71,7 +71,7 @@ def test_bad_input_is_named(ada: Client, kind: str, typed: dict[str, Any], error
     assert not Guardrail.objects.exists()
 
 
-def test_a_stored_credential_is_kept_but_not_shown_or_sent_elsewhere(ada: Client) -> None:
+def test_a_stored_credential_is_preserved_but_not_shown_or_sent_elsewhere(ada: Client) -> None:
     add(ada, "litellm", **SERVICE, credential="guard-secret")
     row = Guardrail.objects.get()
     url = reverse("guardrail", args=[row.pk])

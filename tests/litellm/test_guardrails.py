@@ -43,9 +43,9 @@ def test_a_service_keeps_its_variable_and_applies_to_all_requests(
         "default_on": True,
         "additional_provider_specific_params": {"threshold": 0.8},
     }
-    found = guarded(tmp_path, params)
-    assert found.notes == []
-    assert apply(found) == []
+    guardrails = guarded(tmp_path, params)
+    assert guardrails.notes == []
+    assert apply(guardrails) == []
     row = Guardrail.objects.get()
     assert (row.credential, row.everywhere, row.on_error) == ("os.environ/GUARD_KEY", True, "allow")
     value = store.load_snapshot().guardrails["g"]
@@ -63,9 +63,9 @@ def test_a_model_names_its_guardrails(tmp_path: Path) -> None:
         "presidio_analyzer_api_base": "http://presidio:3000/",
         "pii_entities_config": {"EMAIL_ADDRESS": "MASK", "CREDIT_CARD": "BLOCK"},
     }
-    found = guarded(tmp_path, presidio, guardrails=["g", "other"])
-    assert any("there is no guardrail `other` here" in note for note in found.notes)
-    apply(found)
+    guardrails = guarded(tmp_path, presidio, guardrails=["g", "other"])
+    assert any("there is no guardrail `other` here" in note for note in guardrails.notes)
+    apply(guardrails)
     assert Route.objects.get(name="gpt").guardrails == ["g (block)", "g (mask)"]
     snapshot = store.load_snapshot()
     actions = {g.action: g.settings.entities for g in snapshot.guardrails.values()}  # type: ignore[union-attr]
@@ -86,12 +86,12 @@ def test_content_filters_become_patterns_and_moderation_uses_the_files_provider(
         "blocked_words": [{"keyword": "C++", "action": "MASK"}],
     }
     moderation = {"name": "mod", "guardrail": "openai_moderation", "mode": "post_call"}
-    found = guarded(tmp_path, content_filter, moderation)
-    settings = {name: row.settings for name, row in found.guardrails.items()}
+    guardrails = guarded(tmp_path, content_filter, moderation)
+    settings = {name: row.settings for name, row in guardrails.guardrails.items()}
     assert settings["filter (block)"]["pii"] == ["us_ssn"]
     assert settings["filter (mask)"]["patterns"][0]["name"] == "C++"
-    assert settings["mod"] == {"provider": next(iter(found.providers))}
-    assert any("there is no such pattern here" in note for note in found.notes)
+    assert settings["mod"] == {"provider": next(iter(guardrails.providers))}
+    assert any("there is no such pattern here" in note for note in guardrails.notes)
 
 
 @pytest.mark.parametrize(
@@ -114,15 +114,15 @@ def test_content_filters_become_patterns_and_moderation_uses_the_files_provider(
     ],
 )
 def test_what_is_left_out_is_reported(tmp_path: Path, params: dict[str, Any], note: str) -> None:
-    found = guarded(tmp_path, params)
-    assert not found.guardrails
-    assert any(note in line for line in found.notes), found.notes
-    assert "gpt" in found.routes
+    guardrails = guarded(tmp_path, params)
+    assert not guardrails.guardrails
+    assert any(note in line for line in guardrails.notes), guardrails.notes
+    assert "gpt" in guardrails.routes
 
 
 @pytest.mark.django_db
 def test_end_users_become_settings(tmp_path: Path) -> None:
-    found = config(
+    parsed_config = config(
         tmp_path,
         {
             "model_list": [MODEL],
@@ -139,10 +139,10 @@ def test_end_users_become_settings(tmp_path: Path) -> None:
             },
         },
     )
-    apply(found)
+    apply(parsed_config)
     snapshot = store.load_snapshot()
     assert str(snapshot.end_user_budget.total_usd) == "0.5"
     assert snapshot.end_user_headers[:2] == ("x-forwarded-user", "x-openwebui-user-email")
     assert snapshot.tag_headers == ("x-team",)
-    assert any("contains a credential" in note for note in found.notes)
-    assert any("only customers are named by headers" in note for note in found.notes)
+    assert any("contains a credential" in note for note in parsed_config.notes)
+    assert any("only customers are named by headers" in note for note in parsed_config.notes)

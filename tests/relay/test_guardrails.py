@@ -298,10 +298,10 @@ def service(settings: Any, reply: Any) -> tuple[Guardrail, Any]:
 
 
 def litellm(request: httpx.Request) -> httpx.Response:
-    asked = json.loads(request.content)
-    if any("bad" in text for text in asked["texts"]):
+    body = json.loads(request.content)
+    if any("bad" in text for text in body["texts"]):
         return httpx.Response(200, json={"action": "BLOCKED", "blocked_reason": "too bad"})
-    texts = [text.replace("Ada", "<PERSON>") for text in asked["texts"]]
+    texts = [text.replace("Ada", "<PERSON>") for text in body["texts"]]
     return httpx.Response(200, json={"action": "GUARDRAIL_INTERVENED", "texts": texts})
 
 
@@ -316,11 +316,11 @@ async def test_a_service_in_litellms_format_rewrites_and_blocks(tmp_path: Path) 
         live.upstreams.answers["one"] = lambda _: sse(*stream)
         streamed = await live.post(CHAT, chat("hello", stream=True))
     sent = live.upstreams.requests
-    asked = json.loads(sent[0].content)
+    body = json.loads(sent[0].content)
     assert sent[0].url.path == "/beta/litellm_basic_guardrail_api"
     assert sent[0].headers["x-api-key"] == "guard-key"
-    assert (asked["texts"], asked["input_type"]) == (["I am Ada"], "request")
-    assert asked["additional_provider_specific_params"] == {"level": 2}
+    assert (body["texts"], body["input_type"]) == (["I am Ada"], "request")
+    assert body["additional_provider_specific_params"] == {"level": 2}
     assert json.loads(sent[1].content)["messages"][0]["content"] == "I am <PERSON>"
     assert reply.json()["choices"][0]["message"]["content"] == "<PERSON> says hi"
     assert blocked.status == 400
@@ -329,12 +329,12 @@ async def test_a_service_in_litellms_format_rewrites_and_blocks(tmp_path: Path) 
 
 async def test_a_webhook_in_portkeys_format_rewrites_and_blocks(tmp_path: Path) -> None:
     def portkey(request: httpx.Request) -> httpx.Response:
-        asked = json.loads(request.content)
-        if "bad" in asked["request"]["text"]:
+        request_body = json.loads(request.content)
+        if "bad" in request_body["request"]["text"]:
             return httpx.Response(200, json={"verdict": False, "data": {"reason": "no"}})
-        if asked["eventType"] == "afterRequestHook":
+        if request_body["eventType"] == "afterRequestHook":
             return httpx.Response(200, json={"verdict": True})
-        body = asked["request"]["json"]
+        body = request_body["request"]["json"]
         body["messages"][0]["content"] = "rewritten"
         return httpx.Response(
             200, json={"verdict": True, "transformedData": {"request": {"json": body}}}
@@ -353,9 +353,9 @@ async def test_presidio_masks_what_its_analyzer_finds(tmp_path: Path) -> None:
     def analyze(request: httpx.Request) -> httpx.Response:
         text = json.loads(request.content)["text"]
         start = text.find("Ada Lovelace")
-        found = [{"entity_type": "PERSON", "start": start, "end": start + 12, "score": 0.9}]
+        entities = [{"entity_type": "PERSON", "start": start, "end": start + 12, "score": 0.9}]
         weak = {"entity_type": "DATE", "start": 0, "end": 3, "score": 0.1}
-        return httpx.Response(200, json=[*found, weak] if start >= 0 else [weak])
+        return httpx.Response(200, json=[*entities, weak] if start >= 0 else [weak])
 
     guard, answer = service(PresidioSettings(url=GUARD), analyze)
     body = chat("x")

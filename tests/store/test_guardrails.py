@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, models
 
 from gateway import store
-from gateway.models import ApiKey, Guardrail, Route
+from gateway.models import ApiKey, Guardrail, Route, Team
 from gateway.store.documents import KINDS, Refused
 from gateway.store.snapshot_file import load_stored_snapshot, store_snapshot
 
@@ -108,3 +108,24 @@ def test_guardrails_are_in_the_stored_snapshot(tmp_path: Path, settings: Any) ->
     stored, _ = load_stored_snapshot()
     assert stored.guardrails == snapshot.guardrails
     assert stored.guardrails["pii"].credential.reveal() == "guard-secret"
+
+
+def test_guardrails_of_teams_are_those_of_their_keys() -> None:
+    for name in ("pii", "secrets", "own"):
+        write(name=name)
+    KINDS["teams"].write({"name": "acme", "guardrails": ["pii"]}, None)
+    project = {"name": "search", "parent": "acme", "guardrails": ["secrets", "pii"]}
+    row = KINDS["teams"].write(project, None)
+    assert KINDS["teams"].read(row)["guardrails"] == ["secrets", "pii"]
+    for name, team in (("one", row), ("two", Team.objects.get(name="acme")), ("three", None)):
+        store.create_key(name, team=team, guardrails=["own"])
+    keys = {key.name: key.guardrails for key in store.load_snapshot().keys.values()}
+    assert keys == {"one": ("own", "secrets", "pii"), "two": ("own", "pii"), "three": ("own",)}
+    with pytest.raises(models.ProtectedError, match="routes, keys or teams"):
+        Guardrail.objects.get(name="secrets").delete()
+
+
+def test_a_team_names_guardrails_that_exist() -> None:
+    with pytest.raises(Refused) as refused:
+        KINDS["teams"].write({"name": "acme", "guardrails": ["none"]}, None)
+    assert refused.value.field == "guardrails"

@@ -31,7 +31,7 @@ PII_LABELS = {
 FIELDS_BY_KIND = {
     "patterns": ("pii", "patterns"),
     "moderation": ("provider", "model", "categories", "threshold"),
-    "presidio": ("url", "language", "entities", "min_score", "credential"),
+    "presidio": ("url", "language", "spacy_model", "entities", "min_score", "credential"),
     "litellm": ("url", "parameters", "credential"),
     "portkey": ("url", "metadata", "credential"),
 }
@@ -74,6 +74,11 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
     )
     url = _line(_("URL"))
     language = _line(_("Language"), max_length=10)
+    spacy_model = _line(
+        _("spaCy model"),
+        _("Without a URL: an installed package, such as en_core_web_sm. Empty: patterns only."),
+        max_length=100,
+    )
     entities = _line(_("Entities"), _("Comma-separated, such as PERSON, LOCATION. Empty: all."))
     min_score = forms.FloatField(
         label=_("Minimum score"), required=False, min_value=0.0, max_value=1.0
@@ -108,7 +113,7 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
         }
         for name, label in labels.items():
             self.fields[name].label = label
-        self.fields["everywhere"].help_text = _("Otherwise attach it to routes and keys.")
+        self.fields["everywhere"].help_text = _("Otherwise attach it to routes, keys and teams.")
         self.fields["position"].help_text = _("Guardrails run in this order, then by name.")
         if kind in CANNOT_MASK:
             self.fields["action"].choices = [  # type: ignore[attr-defined]
@@ -117,7 +122,9 @@ class GuardrailForm(forms.ModelForm):  # type: ignore[type-arg]
         if kind == "patterns":
             del self.fields["timeout_s"]
         for name in {"url", "provider"} & {*self.kind_fields}:
-            self.fields[name].required = True
+            self.fields[name].required = kind != "presidio"
+        if kind == "presidio":
+            self.fields["url"].help_text = _("Empty: Presidio's library on this machine.")
         if self.instance.pk:
             self.fields["name"].disabled = True
             self.fields["name"].help_text = _("Routes and keys refer to it by its name.")

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.folded_fields import FoldedFields
 from console.limit_fields import BudgetFields, LimitFields, limit_field, trim_decimals
+from console.pages.guardrails.forms import GuardrailChoiceField
 from gateway.models import ApiKey, Provider, Route, Target, Team
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.store.options import Options
@@ -28,9 +29,11 @@ class TeamForm(FoldedFields, BudgetFields, LimitFields):
         widget=forms.CheckboxSelectMultiple,
     )
 
+    guardrails = GuardrailChoiceField()
+
     class Meta:
         model = Team
-        fields = ("name", "parent", *BUDGETS, "margin", *LIMITS)
+        fields = ("name", "parent", "guardrails", *BUDGETS, "margin", *LIMITS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

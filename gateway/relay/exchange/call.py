@@ -297,9 +297,8 @@ class Exchange:
             return request_id, *unsampled_headers(self.headers, self.unsampled_traceparent)
         traceparent = self.headers.get("traceparent", "")
         if len(traceparent) != TRACEPARENT_CHARS or not TRACEPARENT.fullmatch(traceparent):
-            trace_id, parent_id = random.getrandbits(128) or 1, random.getrandbits(64) or 1
-            generated = f"00-{trace_id:032x}-{parent_id:016x}-00"
-            return request_id, (b"traceparent", generated.encode())
+            ids = f"{random.getrandbits(192):048x}"
+            return request_id, (b"traceparent", f"00-{ids[:32]}-{ids[32:]}-00".encode())
         traceparent_header = (b"traceparent", traceparent.encode())
         state = self.headers.get("tracestate", "")
         if state and is_tracestate(state):

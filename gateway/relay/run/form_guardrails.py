@@ -13,13 +13,11 @@ from gateway.guardrails.body_texts import replace_texts, texts_of
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.spool import Spool
-from gateway.relay.passthrough.request import state_of
+from gateway.relay.passthrough.request import BATCH_PURPOSES, state_of
 from gateway.relay.run.guardrails import check_texts
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
-
-_BATCH_PURPOSES = frozenset({"batch"})
 
 
 async def guard_form(runtime: Runtime, call: Call) -> None:
@@ -59,7 +57,7 @@ def _batch_file(call: Call) -> Part | None:
     if operation.family != "files" or state.form is None:
         return None
     purposes = [part for part in state.form if part.name == "purpose" and part.filename is None]
-    if not any(part.text in _BATCH_PURPOSES for part in purposes):
+    if not any(part.text in BATCH_PURPOSES for part in purposes):
         return None
     return next((part for part in state.form if part.filename is not None), None)
 

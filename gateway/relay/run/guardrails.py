@@ -47,6 +47,7 @@ from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.guard_state import GuardrailResult, GuardState
 from gateway.relay.exchange.request_features import end_user_of
 from gateway.relay.upstream.client import USER_AGENT
+from gateway.relay.upstream.presidio_process import PresidioError
 from gateway.routing.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -252,6 +253,8 @@ async def _check(
         return await asyncio.to_thread(check_patterns, settings, texts, context, mask=mask)
     caller = _caller(call)
     try:
+        if isinstance(settings, PresidioSettings) and not settings.url:
+            await runtime.presidio.start()  # its first start takes longer than a check may
         async with asyncio.timeout(guardrail.timeout_s):
             match settings:
                 case ModerationSettings():
@@ -261,9 +264,7 @@ async def _check(
                     return services.moderation_verdict(settings, reply)
                 case PresidioSettings():
                     shown = texts if mask else [context + texts[0], *texts[1:]]
-                    request = services.presidio_request(settings, shown)
-                    url = f"{settings.url.rstrip('/')}/analyze"
-                    reply = await _post(runtime, guardrail, url, request)
+                    reply = await _analyze(runtime, guardrail, settings, shown)
                     return services.presidio_verdict(settings, shown, reply, mask=mask)
                 case LiteLLMSettings():
                     request = services.litellm_request(settings, texts, stage, caller)
@@ -276,6 +277,8 @@ async def _check(
                     return services.portkey_verdict(stage, reply)
     except TimeoutError:
         raise CheckFailed(f"no response within {guardrail.timeout_s:g} s") from None
+    except PresidioError as error:
+        raise CheckFailed(str(error)) from None
     except InvalidVerdict as error:
         raise CheckFailed(f"its response is not valid: {error}") from None
     raise AssertionError("unreachable")
@@ -333,6 +336,23 @@ async def _moderate(
     url = runtime.request_templates.url(provider, "/moderations")
     headers = runtime.request_templates.headers(provider, {})
     return await _send(runtime, url, headers, request, guardrail.timeout_s, provider.network)
+
+
+async def _analyze(
+    runtime: Runtime, guardrail: Guardrail, settings: PresidioSettings, texts: list[str]
+) -> Any:
+    """Presidio's entities in the texts. Raises CheckFailed, PresidioError."""
+    if settings.url:
+        request = services.presidio_request(settings, texts)
+        return await _post(runtime, guardrail, f"{settings.url.rstrip('/')}/analyze", request)
+    return await runtime.presidio.analyze(
+        services.presidio_text(texts),
+        language=settings.language,
+        spacy_model=settings.spacy_model,
+        entities=settings.entities,
+        min_score=settings.min_score,
+        timeout_s=guardrail.timeout_s,
+    )
 
 
 async def _post(

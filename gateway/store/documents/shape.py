@@ -167,10 +167,14 @@ class PromptDoc(msgspec.Struct, kw_only=True):
 
 
 class TeamDoc(msgspec.Struct, kw_only=True):
-    """A team; with a `parent`, a project of that team, whose limits and budget also apply."""
+    """A team; with a `parent`, a project of that team, whose limits and budget also apply.
+
+    `guardrails` check the requests of its keys, and of those of its projects.
+    """
 
     name: str
     parent: str = ""
+    guardrails: list[str] = []
     limits: Limits = Limits()
     budget: Budget = Budget()
     margin: Decimal | None = None

@@ -13,6 +13,8 @@ from gateway.store.documents.shape import (
     claim,
     convert_document,
 )
+from gateway.store.field_values import InvalidField
+from gateway.store.guardrails import check_names
 from gateway.store.key_values import (
     budget_of,
     limits_value,
@@ -28,6 +30,7 @@ def read_team(row: Team) -> dict[str, Any]:
         TeamDoc(
             name=row.name,
             parent=row.parent.name if row.parent is not None else "",
+            guardrails=row.guardrails,
             limits=limits_value(row),
             budget=budget_of(row),
             margin=strip_trailing_zeros(row.margin),
@@ -44,7 +47,11 @@ def write_team(document: dict[str, Any], row: Team | None) -> Team:
     row.name, row.parent = values.name, _parent(values.parent)
     set_limits(row, values.limits)
     set_budget(row, values.budget)
-    row.margin = values.margin
+    row.margin, row.guardrails = values.margin, values.guardrails
+    try:
+        check_names(row.guardrails)
+    except InvalidField as error:
+        raise Refused(error.field, error.message) from None
     check_row(row)
     row.save()
     return row
