@@ -19,19 +19,17 @@ import msgspec
 from gateway.canon import model_names
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.edge import admission
-from gateway.edge.admission import find_route, may_use
+from gateway.edge.admission import find_route
 from gateway.framing.multipart import ByteRange, Part
 from gateway.providers.prices import lists_model
 from gateway.relay.exchange.call import Exchange
 from gateway.relay.exchange.spool import Spool
-from gateway.relay.passthrough.request import provider_path, state_of
-from gateway.routing.snapshot import Provider
+from gateway.relay.passthrough.request import BATCH_PURPOSES, provider_path, state_of
+from gateway.routing.snapshot import Provider, may_use
 
 if TYPE_CHECKING:
     from gateway.relay.runtime import Runtime
 
-# The `purpose` of an uploaded batch file: OpenAI's value and Together's.
-BATCH_PURPOSES = frozenset({"batch", "batch-api"})
 # Limit of the bytes that are buffered for one line.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 _MAX_CACHED_NAMES = 1000

@@ -19,7 +19,7 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS, rerank
 from gateway.dialects.base import Dialect
 from gateway.edge import admission, batch_file, upload
-from gateway.edge.admission import authenticate, find_route, may_use
+from gateway.edge.admission import authenticate, find_route
 from gateway.framing import multipart
 from gateway.framing.multipart import MalformedForm, Part
 from gateway.providers import passthrough_catalog
@@ -27,9 +27,10 @@ from gateway.providers.passthrough_catalog import Operation
 from gateway.relay.exchange.call import Deadlines, Exchange, Receive, stop_error
 from gateway.relay.exchange.passthrough import PassthroughState
 from gateway.relay.passthrough import resource_ids
+from gateway.relay.passthrough.batch_guardrails import find_guardrails
 from gateway.relay.passthrough.request import provider_path, resolve_owned_id, state_of
 from gateway.relay.runtime import Runtime
-from gateway.routing.snapshot import Provider, Route, Target, model_of
+from gateway.routing.snapshot import Provider, Route, Target, may_use, model_of
 
 # Maximum duration of an upload that makes progress.
 MAX_UPLOAD_S = 900.0
@@ -116,8 +117,10 @@ async def accept_call(
             provider_name = await batch_file.infer_provider(exchange, batch_part)
         provider = _resolve_provider(runtime, exchange, provider_name)
         exchange.route = _route_to_provider(exchange, provider, operation)
+        names = await find_guardrails(runtime, exchange, provider.name)
         if batch_part is not None:
             names = await batch_file.rename_models(runtime, exchange, batch_part, provider)
+        if names:
             exchange.route = msgspec.structs.replace(exchange.route, guardrails=names)
     _set_query(runtime, exchange, query)
 

@@ -12,7 +12,8 @@ class ProviderResource(models.Model):
 
     Its content and whether it still exists is known only to the provider. `key_id` is not a
     foreign key, as the resource outlives the key; 0 is no key. `batch_id` is the batch whose
-    results a file contains; `settled_at` is when the cost of a batch was counted.
+    results a file contains; `settled_at` is when the cost of a batch was counted. `guardrails`
+    are the names of those that check the results of a batch: of the routes in its requests.
     """
 
     provider = models.CharField(max_length=63)
@@ -21,6 +22,7 @@ class ProviderResource(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     batch_id = models.CharField(max_length=200, blank=True)
     settled_at = models.DateTimeField(null=True)
+    guardrails = models.JSONField(default=list, blank=True)
 
     objects = ProviderResourceQuerySet["ProviderResource"].as_manager()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from django.db import transaction
 
 from gateway.models import ProviderResource
@@ -15,6 +17,18 @@ def has_results(provider: str, file: str, batch: str, owner: int) -> None:
     """Record that a file of a provider contains the results of a batch."""
     thread.refresh()
     ProviderResource.objects.has_results(provider, file, batch, owner)
+
+
+def record_guardrails(provider: str, owner: int, id_: str, names: Sequence[str]) -> None:
+    """Record the guardrails that check the results of a file or batch of a provider."""
+    thread.refresh()
+    ProviderResource.objects.record_guardrails(provider, owner, id_, names)
+
+
+def guardrails_of(provider: str, ids: Sequence[str]) -> dict[str, list[str]]:
+    """The guardrails of each of these ids of a provider that has any."""
+    thread.refresh()
+    return ProviderResource.objects.guardrails_of(provider, ids)
 
 
 def batch_of(provider: str, file: str) -> str:

@@ -1,0 +1,38 @@
+"""Which guardrails check the results of a batch, in the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+
+class BatchGuardrailTable(NamedTuple):
+    """Names of guardrails by a provider's ids of files and batches.
+
+    Attributes:
+        record: records the guardrails of a resource: provider, id of its key (0 for none), id,
+            names.
+        find: the names of each of these ids that has any: provider, ids.
+    """
+
+    record: Callable[[str, int, str, Sequence[str]], None]
+    find: Callable[[str, Sequence[str]], dict[str, list[str]]]
+
+
+class BatchGuardrails:
+    """Guardrails of batches in the database; without one, no batch has any."""
+
+    def __init__(self, rows: BatchGuardrailTable | None) -> None:
+        self._rows = rows
+
+    async def record(self, provider: str, owner: int, id_: str, names: Sequence[str]) -> None:
+        """Records the guardrails of a file or batch, by the provider's id."""
+        if self._rows is not None and names:
+            await asyncio.to_thread(self._rows.record, provider, owner, id_, names)
+
+    async def find(self, provider: str, ids: Sequence[str]) -> dict[str, list[str]]:
+        """The guardrails of each of these ids that has any."""
+        if self._rows is None or not ids:
+            return {}
+        return await asyncio.to_thread(self._rows.find, provider, ids)
