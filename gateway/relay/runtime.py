@@ -30,6 +30,7 @@ from gateway.relay.journal.metrics import Metrics
 from gateway.relay.limits.limiter import Limiter
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.relay.registry import Registry, RegistryStore
+from gateway.relay.state.batch_guardrails import BatchGuardrails
 from gateway.relay.state.client_spans import ClientSpans
 from gateway.relay.state.reasoning import ReasoningStore
 from gateway.relay.state.resource_owners import ResourceOwners
@@ -37,6 +38,7 @@ from gateway.relay.state.responses import ResponseStore
 from gateway.relay.translate.media import MediaFetching
 from gateway.relay.upstream.access_tokens import AccessTokens
 from gateway.relay.upstream.client import ProviderSecrets, RequestTemplates, Upstreams
+from gateway.relay.upstream.presidio_process import PresidioProcess
 from gateway.relay.upstream.web_search import SearchEndpoint
 from gateway.relay.wiring import Wiring
 from gateway.routing.circuit_breaker import CircuitState
@@ -85,6 +87,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     fetch_media: bool = False
     web_search: SearchEndpoint | None = None
     max_choices: int = 128
+    realtime_session_s: float = 3600.0
+    realtime_idle_s: float = 900.0
     model_echo: bool = True
     trace_headers: bool = True
     default_provider: str = ""
@@ -114,6 +118,7 @@ class Runtime:
         self.request_templates = RequestTemplates()
         self.upstreams = Upstreams()
         self.tokens = AccessTokens()
+        self.presidio = PresidioProcess()
         self.provider_secrets = ProviderSecrets(self.tokens)
         # `media` is None if URLs from clients are never fetched, `web_search` without an endpoint.
         self.model_echo = config.model_echo
@@ -142,6 +147,7 @@ class Runtime:
         self.resource_owners = ResourceOwners(wiring.owners)
         self.client_spans = ClientSpans(wiring.write_spans)
         self.batch_ledger = wiring.batch_ledger
+        self.batch_guardrails = BatchGuardrails(wiring.batch_guardrails)
         self.background: set[asyncio.Task[Any]] = set()
         self.deadline_ticker = DeadlineTicker()
         # A drain is announced: unready, but new requests are still served.
@@ -236,6 +242,7 @@ class Runtime:
             await self.redis_limiter.close()
         self.limiter.counters.close()
         await self.breaker.stop()
+        await self.presidio.close()
         await self.upstreams.close()
 
 

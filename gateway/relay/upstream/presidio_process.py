@@ -1,0 +1,141 @@
+"""Presidio's analyzer in a process of its own, started at the first check that needs it.
+
+One process analyzes the texts of this gateway process, one after the other. It ends with the
+gateway, and is started again if it has ended by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+import gateway.guardrails
+
+_WORKER = Path(gateway.guardrails.__file__).with_name("presidio_worker.py")
+# The imports take two seconds, and longer on a busy machine.
+START_S = 60.0
+_MAX_REPLY_BYTES = 8 * 1024 * 1024
+_MAX_CHARS = 1_000_000
+
+
+class PresidioError(Exception):
+    """The analyzer cannot work, or has failed; the message does not quote the text."""
+
+
+class PresidioProcess:
+    """The analyzer's process; `analyze` starts it."""
+
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._numbers = itertools.count(1)
+
+    async def start(self) -> None:
+        """Starts the process unless it runs. Raises PresidioError."""
+        async with self._starting:
+            if self._process is not None and self._process.returncode is None:
+                return
+            await self.close()
+            try:
+                async with asyncio.timeout(START_S):
+                    await self._start()
+            except TimeoutError:
+                await self.close()
+                raise PresidioError(f"the analyzer did not start within {START_S:.0f} s") from None
+            except BaseException:
+                await self.close()
+                raise
+
+    async def _start(self) -> None:
+        # Without -P, modules beside the program would hide packages of the same name.
+        process = self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", str(_WORKER)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+            limit=_MAX_REPLY_BYTES,
+        )
+        assert process.stdout is not None
+        line = await process.stdout.readline()
+        if not line:
+            raise PresidioError("the analyzer's process ended")
+        if error := msgspec.json.decode(line).get("error"):
+            raise PresidioError(str(error))
+        self._reader = asyncio.create_task(self._read(process.stdout))
+
+    async def analyze(
+        self,
+        text: str,
+        *,
+        language: str,
+        spacy_model: str,
+        entities: tuple[str, ...],
+        min_score: float,
+        timeout_s: float,
+    ) -> list[dict[str, Any]]:
+        """The entities of a text, as the analyzer's HTTP service returns them.
+
+        Call `start` first. Raises PresidioError.
+        """
+        if len(text) > _MAX_CHARS:
+            raise PresidioError(f"the text has more than {_MAX_CHARS:,} characters")
+        process = self._process
+        if process is None or process.stdin is None or self._reader is None:
+            raise PresidioError("the analyzer's process ended")
+        number = next(self._numbers)
+        request = {
+            "id": number,
+            "text": text,
+            "language": language,
+            "spacy_model": spacy_model,
+            "entities": entities,
+            "min_score": min_score,
+            "until": time.time() + timeout_s,
+        }
+        future = self._replies[number] = asyncio.get_running_loop().create_future()
+        try:
+            process.stdin.write(msgspec.json.encode(request) + b"\n")
+            await process.stdin.drain()
+            reply = await future
+        except (ConnectionError, RuntimeError):
+            raise PresidioError("the analyzer's process ended") from None
+        finally:
+            self._replies.pop(number, None)
+        if error := reply.get("error"):
+            raise PresidioError(str(error))
+        found: list[dict[str, Any]] = reply["entities"]
+        return found
+
+    async def _read(self, output: asyncio.StreamReader) -> None:
+        """Passes replies to their requests; a reply that nobody waits for is discarded."""
+        with contextlib.suppress(ValueError, ConnectionError):
+            while line := await output.readline():
+                reply: dict[str, Any] = msgspec.json.decode(line)
+                future = self._replies.get(reply["id"])
+                if future is not None and not future.done():
+                    future.set_result(reply)
+        for future in self._replies.values():
+            if not future.done():
+                future.set_exception(PresidioError("the analyzer's process ended"))
+
+    async def close(self) -> None:
+        """Ends the process; it can be started again."""
+        process, reader = self._process, self._reader
+        self._process = self._reader = None
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+        if reader is not None:
+            reader.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reader
