@@ -6,6 +6,10 @@ import hashlib
 import re
 from typing import Any
 
+import msgspec
+
+from gateway.routing.limits import Budget, Limits
+
 # Headers of this gateway, of LiteLLM and of Open WebUI that name the end user.
 END_USER_HEADERS = (
     "x-dragoman-end-user",
@@ -17,6 +21,37 @@ END_USER_HEADERS = (
 MAX_HEADERS = 20
 _HEADER_NAME = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "x-api-key", "api-key", "x-goog-api-key"})
+
+
+class EndUser(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one end user has instead of the limits and the budget of each.
+
+    Attributes:
+        alias: a name for people.
+        blocked: whether all requests are rejected.
+        limits, budget: over all keys; those of each end user apply where none is set.
+    """
+
+    alias: str = ""
+    blocked: bool = False
+    limits: Limits = Limits()
+    budget: Budget = Budget()
+
+
+# The only limit of a blocked end user; no other limit can be 0.
+BLOCKED = Limits(requests_per_day=0)
+
+
+def limits_of(own: EndUser | None, limits: Limits, budget: Budget) -> tuple[Limits, Budget]:
+    """The limits and the budget of an end user, where `limits` and `budget` are those of each."""
+    if own is None:
+        return limits, budget
+    if own.blocked:
+        return BLOCKED, Budget()
+    return (
+        own.limits if own.limits != Limits() else limits,
+        own.budget if own.budget != Budget() else budget,
+    )
 
 
 def end_user_owner(end_user: str, key_id: int = 0) -> str:

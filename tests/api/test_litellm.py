@@ -44,7 +44,7 @@ def as_key(**values: Any) -> Client:
 
 
 @pytest.mark.parametrize("path", ["/model/info", "/v1/model/info"])
-def test_every_target_is_told_with_context_price_and_abilities(filled: Client, path: str) -> None:
+def test_every_target_is_listed_with_context_price_and_abilities(filled: Client, path: str) -> None:
     assert not is_edge_path(path)
     data = filled.get(path).json()["data"]
     assert [row["model_name"] for row in data] == ["big", "fast", "fast", "small", "small"]
@@ -67,7 +67,7 @@ def test_one_of_them_by_its_id(filled: Client) -> None:
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, "litellm_model_id")
 
 
-def test_a_key_is_told_of_its_models_only_and_not_where_they_are(filled: Client) -> None:
+def test_a_key_sees_only_its_models_without_api_base(filled: Client) -> None:
     client = as_key(routes=["big"])
     (row,) = client.get("/model/info").json()["data"]
     assert row["model_name"] == "big"
@@ -88,12 +88,12 @@ def test_a_group_is_the_best_of_its_targets(filled: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/model/info", "/model_group/info", "/key/info"])
-def test_without_a_key_nothing_is_told(filled: Client, path: str) -> None:
+def test_a_request_without_key_gets_401(filled: Client, path: str) -> None:
     answer = Client().get(path)
     assert (answer.status_code, answer.json()["error"]["type"]) == (401, "auth_error")
 
 
-def test_an_expired_key_is_told_so(filled: Client) -> None:
+def test_an_expired_key_gets_the_expired_key_error(filled: Client) -> None:
     client = as_key(expires_at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
     error = client.get("/model/info").json()["error"]
     assert (error["type"], error["code"]) == ("expired_key", "401")
@@ -103,7 +103,7 @@ def test_an_expired_key_is_told_so(filled: Client) -> None:
 
 
 @pytest.fixture
-def spent(api: Client) -> Client:
+def logged_spend(api: Client) -> Client:
     row, _ = store.create_key("ci", user="ann")
     for number, (day, usd) in enumerate(((1, "0.5"), (1, None), (3, "0.25"))):
         start = dt.datetime(2026, 11, day, 12, tzinfo=dt.UTC)
@@ -145,8 +145,8 @@ def spent(api: Client) -> Client:
     return api
 
 
-def test_requests_are_told_with_their_cost(spent: Client) -> None:
-    rows = spent.get("/spend/logs").json()
+def test_requests_are_listed_with_their_cost(logged_spend: Client) -> None:
+    rows = logged_spend.get("/spend/logs").json()
     assert [row["request_id"] for row in rows] == ["req-2", "req-1", "req-0"]
     first, failed = rows[2], rows[1]
     assert (first["spend"], first["call_type"]) == (0.5, "acompletion")
@@ -161,21 +161,24 @@ def test_requests_are_told_with_their_cost(spent: Client) -> None:
     assert failed["metadata"]["spend_known"] is False
 
 
-def test_rows_are_found_by_key_request_and_day(spent: Client) -> None:
-    (row,) = spent.get("/spend/logs", {"request_id": "req-1"}).json()
-    assert len(spent.get("/spend/logs", {"api_key": row["api_key"]}).json()) == 3
-    assert spent.get("/spend/logs", {"api_key": "sk-other"}).json() == []
-    assert (row["user"], len(spent.get("/spend/logs", {"user_id": "ann"}).json())) == ("ann", 3)
-    assert spent.get("/spend/logs", {"user_id": "bob"}).json() == []
+def test_rows_are_found_by_key_request_and_day(logged_spend: Client) -> None:
+    (row,) = logged_spend.get("/spend/logs", {"request_id": "req-1"}).json()
+    assert len(logged_spend.get("/spend/logs", {"api_key": row["api_key"]}).json()) == 3
+    assert logged_spend.get("/spend/logs", {"api_key": "sk-other"}).json() == []
+    assert (row["user"], len(logged_spend.get("/spend/logs", {"user_id": "ann"}).json())) == (
+        "ann",
+        3,
+    )
+    assert logged_spend.get("/spend/logs", {"user_id": "bob"}).json() == []
     days = {"start_date": "2026-11-02", "end_date": "2026-11-04", "summarize": "false"}
-    assert [row["request_id"] for row in spent.get("/spend/logs", days).json()] == ["req-2"]
+    assert [row["request_id"] for row in logged_spend.get("/spend/logs", days).json()] == ["req-2"]
 
 
-def test_days_are_summed(spent: Client) -> None:
+def test_days_are_summed(logged_spend: Client) -> None:
     days = {"start_date": "2026-11-01", "end_date": "2026-11-05"}
-    rows = spent.get("/spend/logs", days).json()
-    found = [(row["startTime"], row["spend"]) for row in rows]
-    assert found == [
+    rows = logged_spend.get("/spend/logs", days).json()
+    pairs = [(row["startTime"], row["spend"]) for row in rows]
+    assert pairs == [
         ("2026-11-01", 0.5),
         ("2026-11-03", 0.25),
         ("2026-11-04", 0.0),
@@ -195,8 +198,10 @@ def test_days_are_summed(spent: Client) -> None:
         ({"end_user": "ann"}, "end_user"),
     ],
 )
-def test_spend_that_can_not_be_told_is_refused(spent: Client, query: Any, param: str) -> None:
-    answer = spent.get("/spend/logs", query)
+def test_an_invalid_spend_query_is_refused_with_its_param(
+    logged_spend: Client, query: Any, param: str
+) -> None:
+    answer = logged_spend.get("/spend/logs", query)
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
@@ -206,7 +211,7 @@ WORDS = [{"role": "user", "content": "How many tokens are these words?"}]
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "request_document",
     [
         {"messages": WORDS},
         {"prompt": WORDS[0]["content"]},
@@ -215,12 +220,14 @@ WORDS = [{"role": "user", "content": "How many tokens are these words?"}]
     ],
     ids=["messages", "prompt", "contents", "system"],
 )
-def test_tokens_are_counted(filled: Client, asked: dict[str, Any]) -> None:
-    answer = post(as_key(routes=["fast"]), "/utils/token_counter", {"model": "fast", **asked})
-    found = answer.json()
-    assert 6 <= found["total_tokens"] <= 25
-    assert (found["request_model"], found["model_used"]) == ("fast", "gpt-4o-mini")
-    assert found["error"] is False
+def test_tokens_are_counted(filled: Client, request_document: dict[str, Any]) -> None:
+    answer = post(
+        as_key(routes=["fast"]), "/utils/token_counter", {"model": "fast", **request_document}
+    )
+    body = answer.json()
+    assert 6 <= body["total_tokens"] <= 25
+    assert (body["request_model"], body["model_used"]) == ("fast", "gpt-4o-mini")
+    assert body["error"] is False
 
 
 def test_tools_count_too(filled: Client) -> None:
@@ -236,8 +243,8 @@ def test_tools_count_too(filled: Client) -> None:
 
 
 def test_a_model_that_nobody_serves_is_counted_by_its_name(filled: Client) -> None:
-    found = post(filled, "/utils/token_counter", {"model": "gpt-4o", "prompt": "words"}).json()
-    assert found["model_used"] == "gpt-4o"
+    body = post(filled, "/utils/token_counter", {"model": "gpt-4o", "prompt": "words"}).json()
+    assert body["model_used"] == "gpt-4o"
 
 
 @pytest.mark.parametrize(
@@ -260,20 +267,22 @@ def test_a_count_that_can_not_be_had_is_refused(
 
 def test_what_a_provider_would_be_sent_is_shown_without_its_key(filled: Client) -> None:
     body = {"model": "big", "messages": WORDS, "max_tokens": 9, "stop": ["END"]}
-    asked = {"call_type": "completion", "request_body": body}
-    found = post(filled, "/utils/transform_request", asked).json()
-    assert found["raw_request_api_base"] == "https://api.anthropic.com/v1/messages"
-    sent = found["raw_request_body"]
+    request_document = {"call_type": "completion", "request_body": body}
+    payload = post(filled, "/utils/transform_request", request_document).json()
+    assert payload["raw_request_api_base"] == "https://api.anthropic.com/v1/messages"
+    sent = payload["raw_request_body"]
     assert (sent["model"], sent["stop_sequences"]) == ("claude-opus-4-6", ["END"])
-    assert found["error"] is None
-    asked["request_body"] = {**body, "model": "fast"}
-    headers = post(filled, "/utils/transform_request", asked).json()["raw_request_headers"]
+    assert payload["error"] is None
+    request_document["request_body"] = {**body, "model": "fast"}
+    headers = post(filled, "/utils/transform_request", request_document).json()[
+        "raw_request_headers"
+    ]
     assert "***" in str(headers)
     assert SECRET not in str(headers)
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "param"),
+    ("request_document", "status", "param"),
     [
         ({"call_type": "speech", "request_body": {"model": "fast"}}, 400, "call_type"),
         ({"call_type": "completion", "request_body": 3}, 400, "request_body"),
@@ -285,20 +294,20 @@ def test_what_a_provider_would_be_sent_is_shown_without_its_key(filled: Client) 
     ],
 )
 def test_a_request_that_can_not_be_shown_is_refused(
-    filled: Client, asked: Any, status: int, param: str
+    filled: Client, request_document: Any, status: int, param: str
 ) -> None:
-    answer = post(filled, "/utils/transform_request", asked)
+    answer = post(filled, "/utils/transform_request", request_document)
     assert (answer.status_code, answer.json()["error"]["param"]) == (status, param)
 
 
-def test_a_request_that_can_not_be_said_is_an_error_in_the_answer(filled: Client) -> None:
+def test_an_untranslatable_request_is_an_error_in_the_response(filled: Client) -> None:
     """LiteLLM answers 200 with the reason in `error`."""
     body = {"model": "big", "messages": "hello"}
-    found = post(
+    response = post(
         filled, "/utils/transform_request", {"call_type": "completion", "request_body": body}
     )
-    assert found.json()["raw_request_body"] is None
-    assert found.json()["error"]
+    assert response.json()["raw_request_body"] is None
+    assert response.json()["error"]
 
 
 def test_the_document_has_them(api: Client) -> None:

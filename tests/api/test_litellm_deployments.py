@@ -55,6 +55,64 @@ def test_a_model_is_added_and_deleted(api: Client) -> None:
     post(api, "/model/delete", {"id": added["model_id"]}, 400)
 
 
+def test_a_model_is_changed_and_keeps_its_id(api: Client) -> None:
+    """As docs.litellm.ai/docs/proxy/model_management shows it."""
+    added = post(api, "/model/new", AZURE)
+    info = {"id": added["model_id"]}
+    body = {"litellm_params": {"model": "openai/gpt-4.1", "weight": 7}, "model_info": info}
+    changed = post(api, "/model/update", body)
+    assert changed["model_id"] == added["model_id"]
+    assert (changed["model_name"], changed["litellm_params"]["model"]) == (
+        "my-model",
+        "openai/gpt-4.1",
+    )
+    (target,) = Target.objects.all()
+    assert target.weight == 7
+    assert target.model.provider.base_url == "https://proxy.example.com/v1"
+    assert store.credential_of(target.model.provider) == SECRET
+    # Other parameters stay when only one is sent, and another name is another route.
+    body = {
+        "model_name": "other",
+        "litellm_params": {"order": 2, "tags": ["paid"]},
+        "model_info": info,
+    }
+    post(api, "/model/update", body)
+    (target,) = Target.objects.all()
+    assert (target.route.name, target.order, target.weight) == ("other", 2, 7)
+    assert target.model.name == "gpt-4.1"
+    assert [row.name for row in Route.objects.all()] == ["other"]
+
+
+def test_another_provider_does_not_get_the_old_credential(api: Client) -> None:
+    info = {"id": post(api, "/model/new", AZURE)["model_id"]}
+    params = {"model": "anthropic/claude-sonnet-4-5", "api_key": "sk-ant-other"}
+    post(api, "/model/update", {"litellm_params": params, "model_info": info})
+    provider = Target.objects.get().model.provider
+    assert provider.preset == "anthropic"
+    assert store.credential_of(provider) == "sk-ant-other"
+    assert provider.base_url != "https://proxy.example.com/v1"
+
+
+@each(
+    ("body", "text"),
+    [
+        ({}, "needs the id"),
+        ({"model_info": {}}, "is required"),
+        ({"model_info": {"id": "99"}}, "not found"),
+        ({"model_info": {"id": "ID"}, "litellm_params": "x"}, "must be a mapping"),
+        ({"model_info": {"id": "ID"}, "litellm_params": {"model": "nowhere/x"}}, "left out"),
+        ({"model_info": {"id": "ID"}, "speed": 1}, "speed"),
+    ],
+)
+def test_a_wrong_update_changes_nothing(api: Client, body: Any, text: str) -> None:
+    model_id = post(api, "/model/new", AZURE)["model_id"]
+    before = list(Target.objects.values())
+    sent = json.loads(json.dumps(body).replace("ID", model_id))
+    assert text in post(api, "/model/update", sent, 400)["error"]["message"]
+    assert list(Target.objects.values()) == before
+    assert Provider.objects.count() == 1
+
+
 def test_a_wildcard_has_its_alias(api: Client) -> None:
     params = {"model": "anthropic/*", "api_key": SECRET}
     added = post(api, "/model/new", {"model_name": "claude/*", "litellm_params": params})
@@ -100,7 +158,7 @@ def test_unknown_ids_are_refused(api: Client, body: Any) -> None:
     post(api, "/model/delete", body, 400)
 
 
-@pytest.mark.parametrize("path", ["/model/new", "/model/delete"])
+@pytest.mark.parametrize("path", ["/model/new", "/model/update", "/model/delete"])
 def test_only_admins_change_models(db: None, path: str) -> None:
     _, secret = store.create_key("client")
     for headers in ({}, {"authorization": f"Bearer {secret}"}):

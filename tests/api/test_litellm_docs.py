@@ -12,16 +12,16 @@ TEXT = (Path(__file__).resolve().parents[2] / "docs" / "litellm.md").read_text(e
 
 
 @each("path", sorted(openapi_schema()["paths"]))
-def test_every_endpoint_is_told(path: str) -> None:
+def test_every_endpoint_is_documented(path: str) -> None:
     assert f"{path}`" in TEXT
 
 
 @each("field", sorted({*UNDERSTOOD, *REFUSED, *USUAL}))
-def test_every_field_of_a_key_is_told(field: str) -> None:
+def test_every_field_of_a_key_is_documented(field: str) -> None:
     assert f"`{field}`" in TEXT
 
 
 @each("field", sorted(REFUSED))
-def test_why_a_field_is_refused_is_told(field: str) -> None:
+def test_the_reason_for_a_refused_field_is_documented(field: str) -> None:
     row = next(line for line in TEXT.splitlines() if f"`{field}`" in line and "| no: " in line)
     assert REFUSED[field] in row

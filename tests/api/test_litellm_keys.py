@@ -37,7 +37,7 @@ def post(api: Client, path: str, body: Any, **headers: str) -> Any:
     return api.post(path, json.dumps(body), content_type="application/json", headers=headers)
 
 
-def made(api: Client, **fields: Any) -> dict[str, Any]:
+def generate_key(api: Client, **fields: Any) -> dict[str, Any]:
     answer = post(api, "/key/generate", fields)
     assert answer.status_code == 200, answer.content
     return dict(answer.json())
@@ -48,8 +48,8 @@ def crew(api: Client) -> Team:
     return Team.objects.create(name="crew")
 
 
-def test_a_key_is_made_with_all_that_is_said(api: Client, crew: Team) -> None:
-    answer = made(api, **FULL)
+def test_a_key_is_created_with_all_given_fields(api: Client, crew: Team) -> None:
+    answer = generate_key(api, **FULL)
     key = store.load_snapshot().keys[store.digest(answer["key"])]
     assert (key.name, key.routes, key.tags) == ("ci", ("fast", "gpt-*"), ("batch",))
     assert key.team is not None
@@ -61,15 +61,15 @@ def test_a_key_is_made_with_all_that_is_said(api: Client, crew: Team) -> None:
     assert key.expires_at is not None
     left = dt.datetime.fromtimestamp(key.expires_at, dt.UTC) - timezone.now()
     assert dt.timedelta(days=29, hours=23) < left <= dt.timedelta(days=30)
-    told = {name: answer[name] for name in FULL if name != "duration"}
-    assert told == {name: value for name, value in FULL.items() if name != "duration"}
+    answers_by_name = {name: answer[name] for name in FULL if name != "duration"}
+    assert answers_by_name == {name: value for name, value in FULL.items() if name != "duration"}
     assert answer["notes"] == []
     assert answer["token"] == answer["key"][:15] == answer["token_id"]
     assert answer["blocked"] is False
 
 
-def test_nothing_said_is_a_key_without_limits(api: Client) -> None:
-    answer = made(api)
+def test_a_key_without_fields_has_no_limits(api: Client) -> None:
+    answer = generate_key(api)
     key = store.load_snapshot().keys[store.digest(answer["key"])]
     assert (key.routes, key.expires_at, key.budget.total_usd) == ((), None, None)
     assert (answer["key_alias"], answer["max_budget"], answer["expires"]) == (None, None, None)
@@ -90,7 +90,7 @@ def test_nothing_said_is_a_key_without_limits(api: Client) -> None:
 def test_a_budget_starts_anew_with_its_window(
     api: Client, duration: str | None, window: str
 ) -> None:
-    answer = made(api, max_budget=3, budget_duration=duration)
+    answer = generate_key(api, max_budget=3, budget_duration=duration)
     budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
     assert getattr(budget, window) == 3
     assert (answer["budget_reset_at"] is None) == (duration is None)
@@ -98,19 +98,19 @@ def test_a_budget_starts_anew_with_its_window(
 
 def test_several_budgets_hold_together(api: Client) -> None:
     windows = [{"budget_duration": "24h", "max_budget": 1}]
-    answer = made(api, max_budget=5, budget_duration="30d", budget_limits=windows)
+    answer = generate_key(api, max_budget=5, budget_duration="30d", budget_limits=windows)
     budget = store.load_snapshot().keys[store.digest(answer["key"])].budget
     assert (budget.day_usd, budget.month_usd) == (1, 5)
 
 
-def test_a_soft_budget_that_is_no_whole_percent_is_told_as_it_is_kept(api: Client) -> None:
-    answer = made(api, max_budget=3, soft_budget=2)
+def test_a_soft_budget_is_returned_as_stored_in_whole_percent(api: Client) -> None:
+    answer = generate_key(api, max_budget=3, soft_budget=2)
     assert answer["soft_budget"] == pytest.approx(1.98)
     assert answer["notes"] == ["soft_budget: is stored as 66 percent of max_budget"]
 
 
 def test_what_only_describes_is_noted(api: Client) -> None:
-    answer = made(api, metadata={"tags": ["a"], "owner": "ann"})
+    answer = generate_key(api, metadata={"tags": ["a"], "owner": "ann"})
     assert answer["tags"] == ["a"]
     assert [note.partition(":")[0] for note in answer["notes"]] == ["metadata.owner"]
 
@@ -146,7 +146,7 @@ def test_what_only_describes_is_noted(api: Client) -> None:
     ],
     ids=lambda value: json.dumps(value)[:50] if isinstance(value, dict) else None,
 )
-def test_what_can_not_be_meant_is_refused(api: Client, fields: Any, param: str) -> None:
+def test_an_invalid_field_is_refused_with_its_param(api: Client, fields: Any, param: str) -> None:
     route = Route.objects.create(name="fast")
     Alias.objects.create(pattern="other", route=route)
     answer = post(api, "/key/generate", fields)
@@ -158,11 +158,11 @@ def test_what_can_not_be_meant_is_refused(api: Client, fields: Any, param: str) 
 
 
 def test_an_alias_is_one_keys_alone(api: Client) -> None:
-    made(api, key_alias="ci")
+    generate_key(api, key_alias="ci")
     assert post(api, "/key/generate", {"key_alias": "ci"}).json()["error"]["param"] == "key_alias"
 
 
-def test_a_lost_answer_is_given_again(api: Client) -> None:
+def test_a_lost_response_is_returned_again(api: Client) -> None:
     first = post(api, "/key/generate", {"key_alias": "ci"}, **{"Idempotency-Key": "1"}).json()
     again = post(api, "/key/generate", {"key_alias": "ci"}, **{"Idempotency-Key": "1"}).json()
     assert again == first
@@ -170,8 +170,8 @@ def test_a_lost_answer_is_given_again(api: Client) -> None:
     assert other.json()["error"]["code"] == "400"
 
 
-def test_an_update_changes_what_it_says_and_nothing_else(api: Client, crew: Team) -> None:
-    key = made(api, **FULL)["key"]
+def test_an_update_changes_its_fields_and_nothing_else(api: Client, crew: Team) -> None:
+    key = generate_key(api, **FULL)["key"]
     row = ApiKey.objects.get()
     row.limit_rph, row.log_bodies = 1000, False
     row.save()
@@ -191,8 +191,8 @@ def test_an_update_changes_what_it_says_and_nothing_else(api: Client, crew: Team
     assert row.limit_tpm == 90_000
 
 
-def test_an_alias_can_be_given_and_taken_away(api: Client) -> None:
-    key = made(api)["key"]
+def test_an_alias_can_be_set_and_removed(api: Client) -> None:
+    key = generate_key(api)["key"]
     named = post(api, "/key/update", {"key": key, "key_alias": "ci"}).json()
     assert named["key_alias"] == "ci"
     assert post(api, "/key/update", {"key": key, "key_alias": None}).json()["key_alias"] is None
@@ -200,7 +200,7 @@ def test_an_alias_can_be_given_and_taken_away(api: Client) -> None:
 
 
 def test_a_budget_that_moves_keeps_its_amount_and_what_warns_of_it(api: Client) -> None:
-    key = made(api, max_budget=10, soft_budget=5)["key"]
+    key = generate_key(api, max_budget=10, soft_budget=5)["key"]
     moved = post(api, "/key/update", {"key": key, "budget_duration": "7d"}).json()
     assert (moved["max_budget"], moved["budget_duration"], moved["soft_budget"]) == (10, "7d", 5)
     more = post(api, "/key/update", {"key": key, "max_budget": 20}).json()
@@ -211,7 +211,7 @@ def test_a_budget_that_moves_keeps_its_amount_and_what_warns_of_it(api: Client) 
 
 
 def test_a_blocked_key_is_refused_until_it_is_let_in_again(api: Client) -> None:
-    key = made(api, key_alias="ci")["key"]
+    key = generate_key(api, key_alias="ci")["key"]
     assert post(api, "/key/update", {"key_alias": "ci", "blocked": True}).json()["blocked"] is True
     assert store.digest(key) not in store.load_snapshot().keys
     post(api, "/key/update", {"key": key, "blocked": False})
@@ -219,7 +219,7 @@ def test_a_blocked_key_is_refused_until_it_is_let_in_again(api: Client) -> None:
 
 
 def test_keys_are_deleted_all_or_none(api: Client) -> None:
-    one, two = made(api, key_alias="one"), made(api, key_alias="two")
+    one, two = generate_key(api, key_alias="one"), generate_key(api, key_alias="two")
     answer = post(api, "/key/delete", {"keys": [one["key"], "sk-nobody"]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "404")
     assert ApiKey.objects.count() == 2
@@ -229,7 +229,7 @@ def test_keys_are_deleted_all_or_none(api: Client) -> None:
 
 
 def test_keys_are_deleted_by_alias(api: Client) -> None:
-    made(api, key_alias="one")
+    generate_key(api, key_alias="one")
     answer = post(api, "/key/delete", {"keys": None, "key_aliases": ["one"]})
     assert answer.json() == {"deleted_keys": ["one"]}
     assert post(api, "/key/delete", {}).json()["error"]["param"] == "keys"
@@ -247,7 +247,7 @@ def test_a_files_key_is_the_files(api: Client, path: str) -> None:
 
 
 def test_info_tells_what_was_spent_in_the_window(api: Client) -> None:
-    key = made(api, max_budget=5, budget_duration="30d")
+    key = generate_key(api, max_budget=5, budget_duration="30d")
     row = ApiKey.objects.get()
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
     for hour, usd in ((now, 2), (now - dt.timedelta(days=40), 9)):
@@ -263,8 +263,8 @@ def test_info_tells_what_was_spent_in_the_window(api: Client) -> None:
     assert "key" not in info
 
 
-def test_a_key_is_told_of_itself_alone(api: Client) -> None:
-    mine, other = made(api, key_alias="mine"), made(api, key_alias="other")
+def test_a_key_reads_only_its_own_info(api: Client) -> None:
+    mine, other = generate_key(api, key_alias="mine"), generate_key(api, key_alias="other")
     client = Client(headers={"authorization": f"Bearer {mine['key']}"})
     assert client.get("/key/info").json()["info"]["key_alias"] == "mine"
     assert client.get("/key/info", {"key": mine["key"]}).status_code == 200
@@ -274,13 +274,13 @@ def test_a_key_is_told_of_itself_alone(api: Client) -> None:
 
 def test_keys_are_listed_by_pages(api: Client, crew: Team) -> None:
     for number in range(5):
-        made(api, key_alias=f"k{number}", team_id="crew" if number == 3 else None)
+        generate_key(api, key_alias=f"k{number}", team_id="crew" if number == 3 else None)
     page = api.get("/key/list", {"size": 2, "page": 2}).json()
     assert (page["total_count"], page["total_pages"], page["current_page"]) == (5, 3, 2)
     names = {row.prefix: row.name for row in ApiKey.objects.all()}
     assert [names[token] for token in page["keys"]] == ["k2", "k1"]
-    found = api.get("/key/list", {"team_id": "crew", "return_full_object": "true"}).json()
-    assert [key["key_alias"] for key in found["keys"]] == ["k3"]
+    body = api.get("/key/list", {"team_id": "crew", "return_full_object": "true"}).json()
+    assert [key["key_alias"] for key in body["keys"]] == ["k3"]
     assert api.get("/key/list", {"key_alias": "k"}).json()["total_count"] == 0
     fuzzy = {"key_alias": "k", "substring_matching": "true"}
     assert api.get("/key/list", fuzzy).json()["total_count"] == 5
@@ -288,8 +288,8 @@ def test_keys_are_listed_by_pages(api: Client, crew: Team) -> None:
 
 
 def test_keys_are_listed_by_whom_they_were_given_to(api: Client) -> None:
-    token = made(api, user_id="ann")["token"]
-    made(api, user_id="bob")
+    token = generate_key(api, user_id="ann")["token"]
+    generate_key(api, user_id="bob")
     assert api.get("/key/list", {"user_id": "ann"}).json()["keys"] == [token]
     assert ApiKey.objects.get(prefix=token).user == "ann"
 
@@ -312,8 +312,8 @@ def test_a_list_that_can_not_be_had_is_refused(api: Client, query: Any, param: s
 
 
 def test_keys_are_listed_by_state(api: Client) -> None:
-    made(api, key_alias="live")
-    post(api, "/key/update", {"key": made(api, key_alias="gone")["key"], "blocked": True})
+    generate_key(api, key_alias="live")
+    post(api, "/key/update", {"key": generate_key(api, key_alias="gone")["key"], "blocked": True})
     old = ApiKey.objects.get(pk=store.create_key("old", expires_at=timezone.now())[0].pk)
     for status, alias in (("active", "live"), ("revoked", "gone"), ("expired", old.name)):
         query = {"status": status, "return_full_object": "true"}
@@ -344,7 +344,7 @@ def test_only_an_admin_manages(api: Client, method: str, path: str, token: str) 
 
 
 def test_the_audit_log_tells_who_made_a_key_and_never_the_key(api: Client) -> None:
-    key = made(api, key_alias="ci")["key"]
+    key = generate_key(api, key_alias="ci")["key"]
     change = Change.objects.latest("pk")
     assert (change.actor, change.via) == ("master key", "api")
     assert key not in json.dumps([change.before, change.after])
@@ -358,7 +358,7 @@ def test_a_body_that_is_no_object_is_refused(api: Client, body: str) -> None:
     assert answer.json()["error"]["code"] == "400"
 
 
-def test_dollars_that_were_computed_are_kept_to_the_millionth(api: Client) -> None:
-    answer = made(api, max_budget=0.1 + 0.2)
+def test_computed_dollars_are_stored_to_the_millionth(api: Client) -> None:
+    answer = generate_key(api, max_budget=0.1 + 0.2)
     assert answer["max_budget"] == 0.3
     assert ApiKey.objects.get().budget_total_usd == Decimal("0.3")

@@ -43,7 +43,7 @@ def spend(key: ApiKey, usd: int) -> None:
 # --- teams ------------------------------------------------------------------------------
 
 
-def test_a_team_is_made_and_its_keys_share_its_budget(api: Client) -> None:
+def test_a_team_is_created_and_its_keys_share_its_budget(api: Client) -> None:
     team = post(
         api,
         "/team/new",
@@ -52,9 +52,9 @@ def test_a_team_is_made_and_its_keys_share_its_budget(api: Client) -> None:
     assert (team["team_id"], team["team_alias"]) == ("QA Prod Bot", "QA Prod Bot")
     assert (team["max_budget"], team["budget_duration"], team["rpm_limit"]) == (0.5, "1d", 9)
     key = post(api, "/key/generate", {"team_id": team["team_id"], "user_id": "ann"})
-    held = store.load_snapshot().keys[store.digest(key["key"])]
-    assert held.team is not None
-    assert held.team.budget.day_usd == Decimal("0.5")
+    api_key = store.load_snapshot().keys[store.digest(key["key"])]
+    assert api_key.team is not None
+    assert api_key.team.budget.day_usd == Decimal("0.5")
     spend(ApiKey.objects.get(), 3)
     info = get(api, "/team/info", team_id="QA Prod Bot")
     assert (info["team_info"]["spend"], info["keys"][0]["user_id"]) == (3, "ann")

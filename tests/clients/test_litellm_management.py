@@ -33,8 +33,8 @@ def test_its_client_manages_keys_and_reads_models(tmp_path: Path) -> None:
     except Unavailable as why:
         pytest.skip(str(why))
     with (
-        upstreams("one") as found,
-        running(tmp_path, FILE.format(one=found["one"].url, key=KEY)) as gateway,
+        upstreams("one") as servers,
+        running(tmp_path, FILE.format(one=servers["one"].url, key=KEY)) as gateway,
     ):
         ran = subprocess.run(
             [str(python), str(SCRIPT), gateway.url, gateway.key],

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.rig import Gateway
-from tests.fakes import Refusal, Say, Seen, StrictOpenAI
+from tests.fakes import RecordedRequest, Refusal, ScriptedAnswer, StrictOpenAI
 from tests.fakes.server import Out
 
 MODELS = ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini", "gpt-4", "gpt-3.5-turbo", "gpt-4.1")
@@ -37,42 +37,45 @@ class Upstream(StrictOpenAI):
         self.fails, self.times = refusal, times
 
     def heal(self) -> None:
-        """Answer again, and forget what was asked."""
+        """Answer again, and forget the requests so far."""
         self.times = 0
         self.requests.clear()
 
-    def asked(self, words: str = "") -> int:
-        """How many requests with these words came here."""
+    def request_count(self, words: str = "") -> int:
+        """How many chat requests with these words arrived."""
         return sum(
-            seen.path.endswith("/completions") and words.encode() in seen.raw
-            for seen in self.requests
+            request.path.endswith("/completions") and words.encode() in request.raw
+            for request in self.requests
         )
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
         """As the service would, if it is in order."""
-        if self.times > 0 and self.fails is not None and seen.method == "POST":
+        if self.times > 0 and self.fails is not None and recorded_request.method == "POST":
             self.times -= 1
             refusal = self.fails
             error = {"message": refusal.message, "type": refusal.type, "code": refusal.code}
             await out.reply(refusal.status, {"error": error}, dict(refusal.headers))
             return True
-        return await super().respond(seen, out)
+        return await super().respond(recorded_request, out)
 
 
 class AzureUpstream(Upstream):
     """The same by Azure's paths and its header."""
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
         """As the deployment `gpt-4` would."""
-        if seen.path != "/openai/deployments/gpt-4/chat/completions":
+        if recorded_request.path != "/openai/deployments/gpt-4/chat/completions":
             await out.reply(404, {"error": {"code": "404", "message": "Resource not found"}})
             return True
-        if seen.headers.get("api-key") != self.key or "api-version" not in seen.query:
+        if (
+            recorded_request.headers.get("api-key") != self.key
+            or "api-version" not in recorded_request.query
+        ):
             await out.reply(401, {"error": {"code": "401", "message": "Access denied"}})
             return True
-        seen.path = "/v1/chat/completions"
-        seen.headers["authorization"] = f"Bearer {self.key}"
-        return await super().respond(seen, out)
+        recorded_request.path = "/v1/chat/completions"
+        recorded_request.headers["authorization"] = f"Bearer {self.key}"
+        return await super().respond(recorded_request, out)
 
 
 class FromFile(Gateway):
@@ -94,8 +97,8 @@ class FromFile(Gateway):
         body = {"model": model, "messages": [{"role": "user", "content": words}], **more}
         return self.send("POST", "/v1/chat/completions", body, key=key)
 
-    def said(self, model: str, words: str = "Hello", **more: Any) -> str:
-        """The text of its answer, which must be a good one."""
+    def answer_text(self, model: str, words: str = "Hello", **more: Any) -> str:
+        """The text of the response, whose status must be 200."""
         answer = self.ask(model, words, **more)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["choices"][0]["message"]["content"])
@@ -142,16 +145,16 @@ def running(
 def upstreams(*names: str) -> Iterator[dict[str, Upstream]]:
     """Providers that each answer with their own name."""
     with ExitStack() as stack:
-        found = {}
+        upstreams_by_name = {}
         for name in names:
-            found[name] = stack.enter_context(Upstream())
-            found[name].script.on("", Say(text=name))
-        yield found
+            upstreams_by_name[name] = stack.enter_context(Upstream())
+            upstreams_by_name[name].script.on("", ScriptedAnswer(text=name))
+        yield upstreams_by_name
 
 
 def shares(gateway: FromFile, model: str, count: int) -> Counter[str]:
     """How often each provider answered."""
-    return Counter(gateway.said(model, f"Draw {number}") for number in range(count))
+    return Counter(gateway.answer_text(model, f"Draw {number}") for number in range(count))
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from tests.e2e.litellm_gateway import (
     shares,
     upstreams,
 )
-from tests.fakes import Refusal, Say
+from tests.fakes import Refusal, ScriptedAnswer
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai import KEY
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
@@ -54,12 +54,12 @@ FILTERED = Refusal(
 
 
 def test_the_simple_file_serves_both_kinds_of_clients(tmp_path: Path) -> None:
-    with upstreams("openai") as found:
-        upstream = found["openai"]
+    with upstreams("openai") as servers:
+        upstream = servers["openai"]
         base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
         with running(tmp_path, SIMPLE, **base) as gateway:
             for model in ("gpt-4o", "gpt-4o-mini", "o1", "o1-mini"):
-                assert gateway.said(model, max_completion_tokens=50) == "openai"
+                assert gateway.answer_text(model, max_completion_tokens=50) == "openai"
                 assert upstream.requests[-1].body["model"] == model
             # What the guide is for: an agent of Anthropic's on a model of OpenAI's.
             with anthropic.Anthropic(base_url=gateway.url, api_key="sk-1234") as client:
@@ -76,8 +76,8 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
         chat, azure = stack.enter_context(Upstream()), stack.enter_context(AzureUpstream())
         ollama = stack.enter_context(StrictOllama())
         ollama.models = ("llama3",)
-        chat.script.on("", Say(text="openai"))
-        azure.script.on("", Say(text="azure"))
+        chat.script.on("", ScriptedAnswer(text="openai"))
+        azure.script.on("", ScriptedAnswer(text="azure"))
         here = stack.enter_context(listening(11434, ollama.port))
         environ = {
             "OPENAI_API_KEY": chat.key,
@@ -86,16 +86,16 @@ def test_the_file_of_several_providers_reaches_each_of_them(tmp_path: Path) -> N
             "AZURE_API_KEY": azure.key,
         }
         gateway = stack.enter_context(running(tmp_path, SEVERAL, **environ))
-        assert gateway.said("gpt-4o") == "openai"
-        assert gateway.said("azure-gpt-4") == "azure"
+        assert gateway.answer_text("gpt-4o") == "openai"
+        assert gateway.answer_text("azure-gpt-4") == "azure"
         if here:
-            ollama.script.on("", Say(text="ollama"))
-            assert gateway.said("llama3") == "ollama"
+            ollama.script.on("", ScriptedAnswer(text="ollama"))
+            assert gateway.answer_text("llama3") == "ollama"
 
 
 def test_the_file_to_switch_models_leaves_out_what_a_model_does_not_take(tmp_path: Path) -> None:
-    with upstreams("openai") as found:
-        upstream = found["openai"]
+    with upstreams("openai") as servers:
+        upstream = servers["openai"]
         base = {"OPENAI_API_KEY": upstream.key, "OPENAI_API_BASE": f"{upstream.url}/v1"}
         with (
             running(tmp_path, SWITCHABLE, key="sk-anything", **base) as gateway,
@@ -191,11 +191,11 @@ NAMES = ("one", "two", "primary", "backup", "larger", "tolerant")
 def reliable(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
-    with upstreams(*NAMES) as found:
-        urls = {name: server.url for name, server in found.items()}
+    with upstreams(*NAMES) as servers:
+        urls = {name: server.url for name, server in servers.items()}
         text = RELIABLE.format(key=KEY, **urls)
         with running(tmp_path_factory.mktemp("reliable"), text) as gateway:
-            yield gateway, found
+            yield gateway, servers
 
 
 @pytest.fixture
@@ -215,30 +215,33 @@ def test_deployments_share_the_traffic_by_their_rpm(healthy: Stand) -> None:
     assert 2 <= drawn["one"] <= 45  # a binomial draw of 1 in 11: 20, give or take 4.3
 
 
-def test_a_model_is_retried_before_its_fallback_is_asked(healthy: Stand) -> None:
+def test_a_model_is_retried_before_its_fallback_is_called(healthy: Stand) -> None:
     """proxy/reliability: `num_retries: 2` is three calls of each model_name."""
-    gateway, found = healthy
-    found["primary"].fail(DOWN, times=2)
-    assert gateway.said("primary", "Twice in vain") == "primary"
-    assert found["primary"].asked("Twice in vain") == 3
-    found["primary"].fail(DOWN)
-    assert gateway.said("primary", "For ever") == "backup"
-    assert (found["primary"].asked("For ever"), found["backup"].asked("For ever")) == (3, 1)
+    gateway, upstreams = healthy
+    upstreams["primary"].fail(DOWN, times=2)
+    assert gateway.answer_text("primary", "Twice in vain") == "primary"
+    assert upstreams["primary"].request_count("Twice in vain") == 3
+    upstreams["primary"].fail(DOWN)
+    assert gateway.answer_text("primary", "For ever") == "backup"
+    assert (
+        upstreams["primary"].request_count("For ever"),
+        upstreams["backup"].request_count("For ever"),
+    ) == (3, 1)
 
 
 def test_another_model_answers_for_one_that_is_down(healthy: Stand) -> None:
-    gateway, found = healthy
-    found["primary"].fail(DOWN)
+    gateway, upstreams = healthy
+    upstreams["primary"].fail(DOWN)
     answer = gateway.ask("primary")
     assert answer.json()["choices"][0]["message"]["content"] == "backup"
     # Clients read which deployment it was in the headers, as LiteLLM's do.
     assert "gpt-4.1" in answer.headers["x-dragoman-target"]
-    assert found["backup"].requests[-1].body["model"] == "gpt-4.1"
+    assert upstreams["backup"].requests[-1].body["model"] == "gpt-4.1"
 
 
 def test_a_stream_falls_back_before_it_has_begun(healthy: Stand) -> None:
-    gateway, found = healthy
-    found["primary"].fail(DOWN)
+    gateway, upstreams = healthy
+    upstreams["primary"].fail(DOWN)
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="sk-1234", max_retries=0) as client:
         stream = client.chat.completions.create(
             model="primary", messages=[{"role": "user", "content": "Hi"}], stream=True
@@ -255,30 +258,30 @@ def test_a_stream_falls_back_before_it_has_begun(healthy: Stand) -> None:
 def test_a_refusal_of_the_request_has_its_own_fallback(
     healthy: Stand, words: str, refusal: Refusal, answerer: str
 ) -> None:
-    gateway, found = healthy
-    found["primary"].fail(refusal)
-    assert gateway.said("primary", words) == answerer
+    gateway, upstreams = healthy
+    upstreams["primary"].fail(refusal)
+    assert gateway.answer_text("primary", words) == answerer
     # The same request would be refused again: it is not retried.
-    assert found["primary"].asked(words) <= 1
-    assert found["backup"].asked(words) == 0
+    assert upstreams["primary"].request_count(words) <= 1
+    assert upstreams["backup"].request_count(words) == 0
 
 
 def test_the_default_fallback_is_for_models_without_their_own(healthy: Stand) -> None:
-    gateway, found = healthy
-    found["primary"].fail(DOWN)
-    assert gateway.said("without-fallbacks") == "larger"
+    gateway, upstreams = healthy
+    upstreams["primary"].fail(DOWN)
+    assert gateway.answer_text("without-fallbacks") == "larger"
 
 
 def test_the_lower_order_is_tried_first(healthy: Stand) -> None:
-    gateway, found = healthy
-    found["primary"].fail(DOWN)
-    assert gateway.said("ordered", "Next order") == "backup"
-    assert found["larger"].asked("Next order") == 0
+    gateway, upstreams = healthy
+    upstreams["primary"].fail(DOWN)
+    assert gateway.answer_text("ordered", "Next order") == "backup"
+    assert upstreams["larger"].request_count("Next order") == 0
 
 
 def test_an_alias_is_another_name(healthy: Stand) -> None:
     gateway, _ = healthy
-    assert gateway.said("gpt-4-alias") == "backup"
+    assert gateway.answer_text("gpt-4-alias") == "backup"
     (row,) = gateway.send("GET", "/model_group/info", params={"model_group": "gpt-4-alias"}).json()[
         "data"
     ]
@@ -315,12 +318,12 @@ RETRIED = """
 def retried(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
-    with upstreams("one", "two") as found:
-        urls = {name: server.url for name, server in found.items()}
+    with upstreams("one", "two") as servers:
+        urls = {name: server.url for name, server in servers.items()}
         with running(
             tmp_path_factory.mktemp("retried"), RETRIED.format(key=KEY, **urls)
         ) as gateway:
-            yield gateway, found
+            yield gateway, servers
 
 
 @pytest.mark.parametrize(
@@ -335,16 +338,16 @@ def retried(
         ("strict", "two", DOWN, 9, 503, 2),
     ],
 )
-def test_failures_are_tried_again_as_often_as_the_file_says(
+def test_failures_are_retried_as_often_as_configured(
     retried: Stand, model: str, name: str, refusal: Refusal, times: int, status: int, calls: int
 ) -> None:
-    gateway, found = retried
-    found[name].heal()
-    found[name].fail(refusal, times)
+    gateway, upstreams = retried
+    upstreams[name].heal()
+    upstreams[name].fail(refusal, times)
     answer = gateway.ask(model)
     assert answer.status_code == status, answer.text
-    assert len(found[name].requests) == calls
-    found[name].heal()
+    assert len(upstreams[name].requests) == calls
+    upstreams[name].heal()
 
 
 # --- rests ------------------------------------------------------------------------------
@@ -374,9 +377,9 @@ RESTING = """
 
 def test_a_deployment_that_fails_too_often_rests_for_its_cooldown(tmp_path: Path) -> None:
     """`allowed_fails` 3: the fourth failure sends it to rest, and `cooldown_time` ends that."""
-    with upstreams("one", "two") as found:
-        one = found["one"]
-        text = RESTING.format(key=KEY, one=one.url, two=found["two"].url)
+    with upstreams("one", "two") as servers:
+        one = servers["one"]
+        text = RESTING.format(key=KEY, one=one.url, two=servers["two"].url)
         with running(tmp_path, text) as gateway:
             drawn = shares(gateway, "pair", 120)
             assert 70 <= drawn["one"] <= 108  # 3 in 4: 90, give or take 4.7
@@ -387,13 +390,13 @@ def test_a_deployment_that_fails_too_often_rests_for_its_cooldown(tmp_path: Path
             # The fourth, and who looks after each rest.
             assert len(one.requests) <= 5 + (time.monotonic() - began) // 3
             one.heal()
-            until(lambda: gateway.said("pair") == "one")
+            until(lambda: gateway.answer_text("pair") == "one")
             assert shares(gateway, "pair", 40)["one"] > 15
 
 
 # --- cache and budgets ------------------------------------------------------------------
 
-KEPT = """
+SAVED_CONFIG = """
     model_list:
       - model_name: gpt-4o
         litellm_params:
@@ -423,54 +426,54 @@ ANSWER_USD = 11 * 0.001 + 23 * 0.002
 
 
 @pytest.fixture(scope="module")
-def kept(
+def saved_gateway(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[FromFile, Upstream]]:
-    with upstreams("one") as found:
-        text = KEPT.format(key=KEY, one=found["one"].url)
+    with upstreams("one") as servers:
+        text = SAVED_CONFIG.format(key=KEY, one=servers["one"].url)
         with running(tmp_path_factory.mktemp("kept"), text) as gateway:
-            yield gateway, found["one"]
+            yield gateway, servers["one"]
 
 
-def test_an_answer_is_kept_for_its_ttl(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, upstream = kept
+def test_an_answer_is_cached_for_its_ttl(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, upstream = saved_gateway
     key = gateway.new_key()
     for _ in range(3):
-        assert gateway.said("gpt-4o", "Keep me", key=key) == "one"
-    assert upstream.asked("Keep me") == 1
-    gateway.said("gpt-4o", "Keep me", key=key, temperature=0.5)
-    assert upstream.asked("Keep me") == 2
+        assert gateway.answer_text("gpt-4o", "Keep me", key=key) == "one"
+    assert upstream.request_count("Keep me") == 1
+    gateway.answer_text("gpt-4o", "Keep me", key=key, temperature=0.5)
+    assert upstream.request_count("Keep me") == 2
     time.sleep(4.5)
-    gateway.said("gpt-4o", "Keep me", key=key)
-    assert upstream.asked("Keep me") == 3
+    gateway.answer_text("gpt-4o", "Keep me", key=key)
+    assert upstream.request_count("Keep me") == 3
 
 
-def test_a_request_may_pass_the_cache_by(kept: tuple[FromFile, Upstream]) -> None:
+def test_a_request_may_pass_the_cache_by(saved_gateway: tuple[FromFile, Upstream]) -> None:
     """docs.litellm.ai/docs/proxy/caching: `cache: {"no-cache": true}` in the body."""
-    gateway, upstream = kept
+    gateway, upstream = saved_gateway
     for _ in range(2):
-        gateway.said("gpt-4o", "Never kept", cache={"no-cache": True})
-    assert upstream.asked("Never kept") == 2
+        gateway.answer_text("gpt-4o", "Never kept", cache={"no-cache": True})
+    assert upstream.request_count("Never kept") == 2
     assert "cache" not in upstream.requests[-1].body
 
 
-def test_a_kept_answer_costs_nothing(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, _ = kept
+def test_a_cached_answer_costs_nothing(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = saved_gateway
     key = gateway.new_key(key_alias="cheap")
     for _ in range(4):
-        gateway.said("gpt-4o", "Cheap words", key=key)
+        gateway.answer_text("gpt-4o", "Cheap words", key=key)
     assert _spend(gateway, key, ANSWER_USD) == pytest.approx(ANSWER_USD)
 
 
-def test_a_keys_budget_ends_its_traffic(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, upstream = kept
+def test_a_keys_budget_ends_its_traffic(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, upstream = saved_gateway
     budget = ANSWER_USD * 1.5
     key = gateway.new_key(key_alias="poor", max_budget=budget, budget_duration="30d")
     sent = [gateway.ask("gpt-4o", f"Spend {n}", key=key, max_tokens=23) for n in range(4)]
     statuses = [answer.status_code for answer in sent]
     assert statuses[0] == 200
     assert set(statuses[2:]) == {429}
-    assert upstream.asked("Spend 3") == 0
+    assert upstream.request_count("Spend 3") == 0
     spent = _spend(gateway, key, ANSWER_USD)
     assert spent <= budget + ANSWER_USD
     rows = gateway.send("GET", "/spend/logs", params={"api_key": key}).json()
@@ -481,18 +484,18 @@ def test_a_keys_budget_ends_its_traffic(kept: tuple[FromFile, Upstream]) -> None
     _until(gateway, key, "Rich again")
 
 
-def test_a_keys_limits_hold(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, _ = kept
+def test_a_keys_limits_are_enforced(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = saved_gateway
     key = gateway.new_key(rpm_limit=2)
     answers = [gateway.ask("other", f"Limited {n}", key=key) for n in range(3)]
     assert [answer.status_code for answer in answers] == [200, 200, 429]
     assert int(answers[2].headers["retry-after"]) >= 1
 
 
-def test_a_key_uses_only_its_models(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, _ = kept
+def test_a_key_uses_only_its_models(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = saved_gateway
     key = gateway.new_key(models=["other"])
-    assert gateway.said("other", key=key) == "one"
+    assert gateway.answer_text("other", key=key) == "one"
     assert gateway.ask("gpt-4o", key=key).status_code == 403
     names = [
         row["model_name"] for row in gateway.send("GET", "/model/info", key=key).json()["data"]
@@ -500,21 +503,21 @@ def test_a_key_uses_only_its_models(kept: tuple[FromFile, Upstream]) -> None:
     assert names == ["other"]
 
 
-def test_a_key_ends_with_its_duration(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, _ = kept
+def test_a_key_ends_with_its_duration(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = saved_gateway
     key = gateway.new_key(duration="5s")
     until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
-def test_a_deleted_key_is_refused(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, _ = kept
+def test_a_deleted_key_is_refused(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = saved_gateway
     key = gateway.new_key()
     gateway.send("POST", "/key/delete", {"keys": [key]})
     until(lambda: gateway.ask("other", key=key).status_code == 401)
 
 
-def test_the_file_tells_prices_to_its_clients(kept: tuple[FromFile, Upstream]) -> None:
-    gateway, _ = kept
+def test_the_file_tells_prices_to_its_clients(saved_gateway: tuple[FromFile, Upstream]) -> None:
+    gateway, _ = saved_gateway
     data = gateway.send("GET", "/v1/model/info").json()["data"]
     info = next(row["model_info"] for row in data if row["model_name"] == "gpt-4o")
     assert info["input_cost_per_token"] == pytest.approx(0.001)
@@ -528,10 +531,10 @@ def test_the_file_tells_prices_to_its_clients(kept: tuple[FromFile, Upstream]) -
         ("/health/readiness", {"status": "healthy", "db": "connected"}),
     ],
 )
-def test_it_says_that_it_lives_as_litellm_does(
-    kept: tuple[FromFile, Upstream], path: str, body: object
+def test_liveness_has_litellms_format(
+    saved_gateway: tuple[FromFile, Upstream], path: str, body: object
 ) -> None:
-    answer = kept[0].send("GET", path, key="none")
+    answer = saved_gateway[0].send("GET", path, key="none")
     assert (answer.status_code, answer.json()) == (200, body)
 
 

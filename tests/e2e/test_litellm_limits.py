@@ -69,18 +69,18 @@ GUARDED = """
           model: openai/gpt-4.1
           litellm_credential_name: shared
           default_api_key_rpm_limit: 1
-      - model_name: told
+      - model_name: mock
         litellm_params:
           model: openai/gpt-4o
           mock_response: "It is a mock."
-      - model_name: told-to-fail
+      - model_name: mock-error
         litellm_params:
           model: openai/gpt-4o
           mock_response: "litellm.InternalServerError"
 
     litellm_settings:
       num_retries: 0
-      fallbacks: [{{"grouped": ["told"]}}, {{"told-to-fail": ["told"]}}]
+      fallbacks: [{{"grouped": ["mock"]}}, {{"mock-error": ["mock"]}}]
 
     router_settings:
       disable_cooldowns: true
@@ -99,37 +99,37 @@ GUARDED = """
 def guarded(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[FromFile, dict[str, Upstream]]]:
-    with upstreams("one", "two", "three") as found:
-        urls = {name: server.url for name, server in found.items()}
+    with upstreams("one", "two", "three") as servers:
+        urls = {name: server.url for name, server in servers.items()}
         text = GUARDED.format(key=KEY, **urls)
         with running(tmp_path_factory.mktemp("guarded"), text) as gateway:
-            yield gateway, found
+            yield gateway, servers
 
 
 def test_a_deployment_at_its_rpm_is_passed_over(guarded: Stand) -> None:
     """proxy/load_balancing: enforce_model_rate_limits makes limits of `rpm` and `tpm`."""
     gateway, _ = guarded
-    assert [gateway.said("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
+    assert [gateway.answer_text("pair", f"Rate {n}") for n in range(3)] == ["one", "one", "two"]
 
 
 def test_a_model_whose_deployments_are_full_is_refused(guarded: Stand) -> None:
-    gateway, found = guarded
-    assert gateway.said("alone", "Once") == "one"
+    gateway, result = guarded
+    assert gateway.answer_text("alone", "Once") == "one"
     answer = gateway.ask("alone", "Twice")
-    assert (answer.status_code, found["one"].asked("Twice")) == (429, 0)
+    assert (answer.status_code, result["one"].request_count("Twice")) == (429, 0)
     assert int(answer.headers["retry-after"]) >= 1
 
 
 def test_a_deployment_over_its_budget_is_passed_over(guarded: Stand) -> None:
     """proxy/provider_budget_routing: the first call succeeds, and the budget is crossed."""
     gateway, _ = guarded
-    assert gateway.said("dear", "First") == "one"
+    assert gateway.answer_text("dear", "First") == "one"
     _next(gateway, "dear", "one", "two")
 
 
 def test_a_provider_over_its_budget_is_passed_over(guarded: Stand) -> None:
     gateway, _ = guarded
-    assert gateway.said("grouped", "First") == "three"
+    assert gateway.answer_text("grouped", "First") == "three"
     _next(gateway, "grouped", "three", "It is a mock.")
 
 
@@ -139,28 +139,28 @@ def test_each_key_has_the_default_limit_of_a_model(guarded: Stand) -> None:
     assert gateway.ask("shared-out", key=mine).status_code == 200
     assert gateway.ask("shared-out", key=mine).status_code == 429
     assert gateway.ask("shared-out", key=yours).status_code == 200
-    assert gateway.ask("told", key=mine).status_code == 200
+    assert gateway.ask("mock", key=mine).status_code == 200
 
 
-def test_a_mock_response_is_said_without_a_call(guarded: Stand) -> None:
+def test_a_mock_response_is_returned_without_an_upstream_call(guarded: Stand) -> None:
     gateway, _ = guarded
-    assert gateway.said("told") == "It is a mock."
-    assert gateway.said("told-to-fail") == "It is a mock."
+    assert gateway.answer_text("mock") == "It is a mock."
+    assert gateway.answer_text("mock-error") == "It is a mock."
 
 
 def _next(gateway: FromFile, model: str, first: str, second: str) -> None:
     """The next call is the second's, as soon as the first one is paid for."""
-    said: list[str] = []
+    requests: list[str] = []
 
     def changed() -> bool:
-        said.append(gateway.said(model, "Next"))
-        return said[-1] != first
+        requests.append(gateway.answer_text(model, "Next"))
+        return requests[-1] != first
 
     until(changed)
-    assert said[-1] == second
+    assert requests[-1] == second
 
 
-SPENT = """
+BUDGET_CONFIG = """
     model_list:
       - model_name: gpt-4o
         litellm_params:
@@ -180,10 +180,10 @@ SPENT = """
 
 def test_the_proxys_budget_ends_all_traffic_also_after_a_restart(tmp_path: Path) -> None:
     """proxy/users: `max_budget` with `budget_duration` across all calls on the proxy."""
-    with upstreams("one") as found:
-        text = SPENT.format(key=KEY, one=found["one"].url)
+    with upstreams("one") as servers:
+        text = BUDGET_CONFIG.format(key=KEY, one=servers["one"].url)
         with running(tmp_path, text) as gateway:
-            assert gateway.said("gpt-4o", "First") == "one"
+            assert gateway.answer_text("gpt-4o", "First") == "one"
             key = gateway.new_key()
             until(lambda: gateway.ask("gpt-4o", "Next", key=key).status_code != 200)
             refused = gateway.ask("gpt-4o")

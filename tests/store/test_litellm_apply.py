@@ -29,7 +29,7 @@ def rows() -> dict[str, list[str]]:
     return {table.__name__: sorted(map(str, table.objects.all())) for table in tables}
 
 
-def test_a_file_becomes_rows_that_say_where_they_are_from(tmp_path: Path) -> None:
+def test_a_file_becomes_rows_with_their_source(tmp_path: Path) -> None:
     notes = apply(entries(tmp_path, GPT, {**OWN, "weight": 2}))
     assert notes == []
     assert rows() == {
@@ -111,8 +111,8 @@ def test_a_header_is_looked_up_when_it_is_needed(
     monkeypatch.setenv("TOKEN", "abc")
     row = {**OWN, "extra_headers": {"x-token": "os.environ/TOKEN"}}
     apply(entries(tmp_path, row, environ={"TOKEN": "abc"}))
-    (found,) = store.load_snapshot().providers.values()
-    assert dict(found.headers)["x-token"] == "abc"
+    (changed_model,) = store.load_snapshot().providers.values()
+    assert dict(changed_model.headers)["x-token"] == "abc"
     monkeypatch.delenv("TOKEN")
     snapshot = store.load_snapshot()
     assert snapshot.providers == {}
@@ -142,7 +142,7 @@ def test_what_the_file_no_longer_says_is_removed(tmp_path: Path) -> None:
     assert set(map(tuple, rows().values())) == {()}
 
 
-def test_changes_of_the_file_are_taken_over(tmp_path: Path) -> None:
+def test_changes_of_the_file_are_applied(tmp_path: Path) -> None:
     apply(entries(tmp_path, {**OWN, "rpm": 1}))
     apply(entries(tmp_path, {**OWN, "rpm": 2, "api_key": "sk-new"}))
     assert models.Target.objects.get().weight == 2
@@ -180,8 +180,8 @@ def test_a_provider_that_people_made_is_not_given_the_files_traffic(tmp_path: Pa
 
 
 def test_a_provider_found_in_the_environment_is_shared(tmp_path: Path) -> None:
-    made = {"credential_env": "OPENAI_API_KEY", "source": Source.ENVIRONMENT}
-    provider("openai", **made)
+    fields = {"credential_env": "OPENAI_API_KEY", "source": Source.ENVIRONMENT}
+    provider("openai", **fields)
     assert apply(entries(tmp_path, GPT)) == []
     assert rows()["Provider"] == ["openai"]
     apply(entries(tmp_path))
@@ -197,7 +197,7 @@ def test_an_alias_that_people_made_keeps_its_name(tmp_path: Path) -> None:
     assert models.Alias.objects.get().route.name == "theirs"
 
 
-def test_what_people_built_on_a_files_row_keeps_it(tmp_path: Path) -> None:
+def test_a_file_row_used_by_others_is_not_removed(tmp_path: Path) -> None:
     apply(entries(tmp_path, OWN))
     theirs = model("added", models.Provider.objects.get())
     route("theirs", theirs)
@@ -207,11 +207,11 @@ def test_what_people_built_on_a_files_row_keeps_it(tmp_path: Path) -> None:
     assert "no longer in the file; it is kept because it is in use" in notes[0]
 
 
-def test_a_model_that_people_made_keeps_what_they_said(tmp_path: Path) -> None:
-    held = provider("openai", credential_env="OPENAI_API_KEY")
-    model("gpt-4o", held, traits={"max_output": 1})
-    found: dict[str, Any] = {**GPT, "model_info": {"max_tokens": 2}}
-    (note,) = apply(entries(tmp_path, found))
+def test_a_model_not_created_by_the_file_is_not_changed(tmp_path: Path) -> None:
+    existing_provider = provider("openai", credential_env="OPENAI_API_KEY")
+    model("gpt-4o", existing_provider, traits={"max_output": 1})
+    changed_model: dict[str, Any] = {**GPT, "model_info": {"max_tokens": 2}}
+    (note,) = apply(entries(tmp_path, changed_model))
     assert "the model openai/gpt-4o was not created by this file" in note
     assert models.Model.objects.get().traits == {"max_output": 1}
 
@@ -246,21 +246,21 @@ def test_limits_and_budgets_of_a_file_hold_for_whom_it_says(tmp_path: Path) -> N
     """Written, read by the hot path, and taken back with the file's next word."""
     assert apply(entries(tmp_path, LIMITED, **ALL)) == []
     snapshot = store.load_snapshot()
-    made = snapshot.routes["fast"]
-    target = made.targets[0]
+    fast = snapshot.routes["fast"]
+    target = fast.targets[0]
     assert target.limits == Limits(requests_per_minute=60, concurrency=4)
     assert target.budget == Budget(week_usd=Decimal("2.5"))
     assert target.model.provider.budget == Budget(day_usd=Decimal(9))
-    assert (made.key_limits, made.retry_before_fallback) == (Limits(requests_per_minute=3), True)
+    assert (fast.key_limits, fast.retry_before_fallback) == (Limits(requests_per_minute=3), True)
     assert snapshot.limits == Limits(concurrency=50)
     assert snapshot.budget == Budget(month_usd=Decimal(100))
     assert store.load_options().values["budget"].origin == "file"
 
     apply(entries(tmp_path, GPT))
     snapshot = store.load_snapshot()
-    made = snapshot.routes["fast"]
-    assert (made.targets[0].limits, made.targets[0].budget) == (Limits(), Budget())
-    assert (made.key_limits, made.targets[0].model.provider.budget) == (Limits(), Budget())
+    fast = snapshot.routes["fast"]
+    assert (fast.targets[0].limits, fast.targets[0].budget) == (Limits(), Budget())
+    assert (fast.key_limits, fast.targets[0].model.provider.budget) == (Limits(), Budget())
     assert (snapshot.limits, snapshot.budget) == (Limits(), Budget())
 
 

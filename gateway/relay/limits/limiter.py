@@ -41,7 +41,7 @@ from gateway.relay.limits.max_rates import (
 from gateway.relay.limits.shared_counters import SharedCounters
 from gateway.routing import limits
 from gateway.routing.candidates import with_fallbacks
-from gateway.routing.end_users import end_user_owner
+from gateway.routing.end_users import end_user_owner, limits_of
 from gateway.routing.limits import Bound, BoundWindow, Estimate, Moment, Rule
 from gateway.routing.snapshot import ApiKey, Route, Snapshot, Target, Team
 
@@ -460,9 +460,11 @@ def rules_for(
             owner, "this end user", key.end_user_limits, key.end_user_budget
         )
     if end_user and snapshot is not None:
-        owner = end_user_owner(end_user)
+        own = snapshot.end_users.get(end_user)
         rules += limits.build_rules(
-            owner, "this end user", snapshot.end_user_limits, snapshot.end_user_budget
+            end_user_owner(end_user),
+            "this end user",
+            *limits_of(own, snapshot.end_user_limits, snapshot.end_user_budget),
         )
     return rules
 
@@ -525,6 +527,8 @@ def refusal_error(refused: LimitRefusal) -> Error:
     """The client error for a refusal."""
     rule = refused.rule
     wait = None if refused.retry_after_s is None else max(1, ceil(refused.retry_after_s))
+    if rule.metric == "requests" and rule.limit == 0:
+        return Error(kind="not_allowed", message=f"{rule.label} is blocked")
     if rule.metric != "usd":
         message = f"{_describe(rule)}; try again in {wait} s"
         return Error(kind="rate_limit", message=message, retry_after_s=wait)

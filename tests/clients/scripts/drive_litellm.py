@@ -26,7 +26,7 @@ TOOLS: Any = [{"type": "function", "function": FUNCTION}]
 ADDRESS = BASE if VARIANT == "anthropic" else f"{BASE}/v1"
 
 
-def ask(model: str, messages: list[Any], **more: Any) -> Any:
+def complete(model: str, messages: list[Any], **more: Any) -> Any:
     """One call; LiteLLM would retry by itself."""
     more |= {"api_base": ADDRESS, "api_key": KEY, "num_retries": 0, "max_tokens": 4096}
     return litellm.completion(f"{VARIANT}/{model}", messages, **more)
@@ -34,12 +34,12 @@ def ask(model: str, messages: list[Any], **more: Any) -> Any:
 
 def text(model: str) -> str:
     """A whole answer."""
-    return str(ask(model, [user(HELLO)]).choices[0].message.content)
+    return str(complete(model, [user(HELLO)]).choices[0].message.content)
 
 
 def stream(model: str) -> list[str]:
     """The pieces of a streamed answer."""
-    chunks = ask(model, [user(HELLO)], stream=True)
+    chunks = complete(model, [user(HELLO)], stream=True)
     return [c.choices[0].delta.content for c in chunks if c.choices and c.choices[0].delta.content]
 
 
@@ -68,13 +68,13 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
     """Ask, run what tools are called, and ask again until there are none."""
     history.append(user(prompt))
     for _ in range(4):
-        message = ask(model, history, tools=TOOLS, **more).choices[0].message
+        message = complete(model, history, tools=TOOLS, **more).choices[0].message
         history.append(message.model_dump(exclude_none=True))
         if not message.tool_calls:
             return str(message.content)
         for call in message.tool_calls:
-            said = weather(**json.loads(call.function.arguments))
-            history.append({"role": "tool", "tool_call_id": call.id, "content": said})
+            sent_weather = weather(**json.loads(call.function.arguments))
+            history.append({"role": "tool", "tool_call_id": call.id, "content": sent_weather})
     raise RuntimeError("the tools are called without end")
 
 

@@ -11,27 +11,27 @@ from litellm.proxy.client.exceptions import UnauthorizedError
 
 url, master = sys.argv[1:3]
 client = Client(base_url=url, api_key=master)
-seen = {"models": [row["id"] for row in client.models.list()]}
-seen["info"] = [row["model_name"] for row in client.models.info()]
-seen["groups"] = [row["model_group"] for row in client.model_groups.info()]
-made = client.keys.generate(models=["some"], key_alias="ci", duration="30d")
-seen["made"] = sorted(set(made) & {"key", "token", "expires", "key_alias", "models"})
-own = Client(base_url=url, api_key=made["key"])
+results = {"models": [row["id"] for row in client.models.list()]}
+results["info"] = [row["model_name"] for row in client.models.info()]
+results["groups"] = [row["model_group"] for row in client.model_groups.info()]
+generated_key = client.keys.generate(models=["some"], key_alias="ci", duration="30d")
+results["made"] = sorted(set(generated_key) & {"key", "token", "expires", "key_alias", "models"})
+own = Client(base_url=url, api_key=generated_key["key"])
 for _ in range(50):  # every process knows a new key within a second
     try:
-        seen["own"] = [row["id"] for row in own.models.list()]
+        results["own"] = [row["id"] for row in own.models.list()]
         break
     except UnauthorizedError:
         time.sleep(0.1)
 listed = client.keys.list(key_alias="ci", return_full_object=True)
-seen["listed"] = [key["key_alias"] for key in listed["keys"]]
-seen["deleted"] = client.keys.delete(key_aliases=["ci"])
+results["listed"] = [key["key_alias"] for key in listed["keys"]]
+results["deleted"] = client.keys.delete(key_aliases=["ci"])
 try:
     client.keys.generate(budget_id="b")
 except Exception as error:
-    seen["refused"] = getattr(error.response, "status_code", 0)
+    results["refused"] = getattr(error.response, "status_code", 0)
 try:
     Client(base_url=url, api_key="sk-wrong").keys.list()
 except Exception as error:
-    seen["unknown"] = type(error).__name__
-print(json.dumps(seen))
+    results["unknown"] = type(error).__name__
+print(json.dumps(results))

@@ -14,8 +14,7 @@ from django.http import HttpRequest
 from gateway import store
 from gateway.api.auth import Reader, token_of
 from gateway.compat.litellm.api.failures import Wrong
-from gateway.edge.admission import may_use
-from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, may_use
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

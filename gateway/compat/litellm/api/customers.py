@@ -1,30 +1,50 @@
 """LiteLLM's endpoints for customers, the end users that requests name.
 
-Modelled on litellm/proxy/management_endpoints/customer_endpoints.py (1.106.2). End users are not
-stored apart from their usage: each has the same budget and limits, those of the key or of all keys.
+Modelled on litellm/proxy/management_endpoints/customer_endpoints.py (1.106.2). An end user need not
+be created: each has the limits and the budget of all. A customer with a budget, limits, an alias or
+a block of its own is an entry of the setting `end_users`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from gateway import store
 from gateway.api.auth import Editor, Reader
 from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply
-from gateway.compat.litellm.api.fields import NOTHING, TOLD_WINDOWS, text_of
-from gateway.models import EndUserHour
+from gateway.compat.litellm.api.fields import (
+    LIMITS,
+    NOTHING,
+    TOLD_WINDOWS,
+    budget_of,
+    limits_of,
+    text_of,
+)
+from gateway.models import EndUserHour, Setting
+from gateway.routing.limits import Budget, Limits
+from gateway.store.documents import Owned
 
 router = Router(tags=["litellm"])
 
 MAX_LISTED = 1000
-_KNOWN = frozenset({"user_id", "alias", "blocked", "spend"})
-_EACH = "each end user has the same budget and limits: set end_user_budget and end_user_limits "
-_EACH += "in the settings or on a key"
-_BLOCKED = "end users cannot be blocked: revoke the key that they use, or set end_user_budget on it"
+_BUDGET = frozenset({"max_budget", "budget_duration", "soft_budget"})
+_LIMITS = frozenset({"rpm_limit", "tpm_limit", "max_parallel_requests"})
+_KNOWN = frozenset({"user_id", "alias", "blocked", "spend", *_BUDGET, *_LIMITS})
+_REFUSED = {
+    "budget_id": "set the budget itself: max_budget",
+    "default_model": "the key and the route decide about models",
+    "allowed_model_region": "routes have regions by their targets",
+    "object_permission": "permissions are those of the key",
+}
 _TEXT = {"type": "string"}
+_NUMBER, _COUNT = {"type": "number"}, {"type": "integer"}
+# Name of an end user -> its entry in the setting.
+Entries = dict[str, dict[str, Any]]
 
 
 def _wants(properties: dict[str, Any]) -> dict[str, Any]:
@@ -32,7 +52,19 @@ def _wants(properties: dict[str, Any]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
-_CUSTOMER = _wants({"user_id": _TEXT, "alias": _TEXT})
+_CUSTOMER = _wants(
+    {
+        "user_id": _TEXT,
+        "alias": _TEXT,
+        "blocked": {"type": "boolean"},
+        "max_budget": _NUMBER,
+        "budget_duration": _TEXT,
+        "soft_budget": _NUMBER,
+        "rpm_limit": _COUNT,
+        "tpm_limit": _COUNT,
+        "max_parallel_requests": _COUNT,
+    }
+)
 _IDS = _wants({"user_ids": {"type": "array", "items": _TEXT}})
 
 
@@ -40,8 +72,8 @@ _IDS = _wants({"user_ids": {"type": "array", "items": _TEXT}})
     "/customer/new", auth=Editor(), operation_id="litellm_customer_new", openapi_extra=_CUSTOMER
 )
 def new(request: HttpRequest) -> HttpResponse:
-    """Return a customer: end users need not be created."""
-    return guarded(lambda: _accepted(body_of(request)))
+    """Create a customer with a budget, limits, an alias or a block; others need no creation."""
+    return guarded(lambda: _save(body_of(request), is_new=True))
 
 
 @router.post(
@@ -51,16 +83,32 @@ def new(request: HttpRequest) -> HttpResponse:
     openapi_extra=_CUSTOMER,
 )
 def update(request: HttpRequest) -> HttpResponse:
-    """Return a customer: nothing is stored of one."""
-    return guarded(lambda: _accepted(body_of(request)))
+    """Change the fields of a customer that are sent; null removes one."""
+    return guarded(lambda: _save(body_of(request), is_new=False))
 
 
 @router.post(
     "/customer/block", auth=Editor(), operation_id="litellm_customer_block", openapi_extra=_IDS
 )
 def block(request: HttpRequest) -> HttpResponse:
-    """Refused: end users cannot be blocked."""
-    return guarded(_refuse_block)
+    """Reject all requests that name these end users."""
+    return guarded(lambda: _block(body_of(request), blocked=True))
+
+
+@router.post(
+    "/customer/unblock", auth=Editor(), operation_id="litellm_customer_unblock", openapi_extra=_IDS
+)
+def unblock(request: HttpRequest) -> HttpResponse:
+    """Accept requests of these end users again."""
+    return guarded(lambda: _block(body_of(request), blocked=False))
+
+
+@router.post(
+    "/customer/delete", auth=Editor(), operation_id="litellm_customer_delete", openapi_extra=_IDS
+)
+def delete(request: HttpRequest) -> HttpResponse:
+    """Remove what these end users have of their own; their spend stays in the log."""
+    return guarded(lambda: _delete(body_of(request)))
 
 
 @router.get("/customer/info", auth=Reader(), operation_id="litellm_customer_info")
@@ -71,38 +119,119 @@ def info(request: HttpRequest, end_user_id: str = "") -> HttpResponse:
 
 @router.get("/customer/list", auth=Reader(), operation_id="litellm_customer_list")
 def list_customers(request: HttpRequest) -> HttpResponse:
-    """The customers with the highest spend."""
+    """The customers with settings of their own, and those with the highest spend."""
     return guarded(_list)
 
 
-def _accepted(fields: dict[str, Any]) -> HttpResponse:
+def _save(fields: dict[str, Any], *, is_new: bool) -> HttpResponse:
     customer = text_of(fields, "user_id")
-    if not customer or "\0" in customer:
+    if not customer:
         raise Wrong(400, "user_id: is required", "user_id")
-    if fields.get("blocked"):
-        raise Wrong(400, f"blocked: {_BLOCKED}", "blocked")
     for name, value in fields.items():
         if name not in _KNOWN and value not in NOTHING:
-            raise Wrong(400, f"{name}: {_EACH}", name)
-    notes = ["alias: is not stored"] if fields.get("alias") else []
+            why = _REFUSED.get(name, "there is no such field of a customer")
+            raise Wrong(400, f"{name}: {why}", name)
+    notes = ["spend: is computed from the log"] if fields.get("spend") else []
+
+    def change(entries: Entries) -> None:
+        if is_new and customer in entries:
+            why = f"Customer already exists, passed user_id={customer[:200]}"
+            raise Wrong(400, why, "user_id")
+        entries[customer], more = _changed(entries.get(customer, {}), fields)
+        notes.extend(more)
+
+    _change_entries(change)
     return reply({**_customer(customer, _spend_of(customer)), "notes": notes})
 
 
-def _refuse_block() -> HttpResponse:
-    raise Wrong(400, f"user_ids: {_BLOCKED}", "user_ids")
+def _changed(entry: dict[str, Any], fields: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return an entry with the fields that are sent, and notes. Raises Wrong."""
+    changed, notes = dict(entry), list[str]()
+    if "alias" in fields:
+        changed["alias"] = text_of(fields, "alias")
+    if "blocked" in fields:
+        changed["blocked"] = _flag(fields["blocked"])
+    if _BUDGET & fields.keys():
+        changed["budget"], notes = budget_of(fields)
+    if _LIMITS & fields.keys():
+        limits = limits_of(fields)
+        sent = {LIMITS[name]: limits[LIMITS[name]] for name in _LIMITS & fields.keys()}
+        changed["limits"] = {**changed.get("limits", {}), **sent}
+    return changed, notes
+
+
+def _flag(value: Any) -> bool:
+    if value is not None and not isinstance(value, bool):
+        raise Wrong(400, "blocked: must be true or false", "blocked")
+    return bool(value)
+
+
+def _change_entries(change: Callable[[Entries], None]) -> None:
+    """Change the setting `end_users` while no other request does. Raises Wrong, Owned."""
+    with transaction.atomic():
+        list(Setting.objects.select_for_update().filter(name="end_users"))
+        current = store.load_options().values["end_users"]
+        entries: Entries = dict(current.value)
+        change(entries)
+        if not current.editable:
+            raise Owned("", f"{current.ref} sets end_users: change it there")
+        try:
+            store.set_options({"end_users": entries})
+        except ValueError as error:
+            raise Wrong(400, f"user_id: {error}", "user_id") from None
+
+
+def _block(fields: dict[str, Any], *, blocked: bool) -> HttpResponse:
+    customers = _ids(fields)
+
+    def change(entries: Entries) -> None:
+        for customer in customers:
+            entries[customer] = {**entries.get(customer, {}), "blocked": blocked}
+
+    _change_entries(change)
+    return reply({"blocked_users": [_customer(name, _spend_of(name)) for name in customers]})
+
+
+def _delete(fields: dict[str, Any]) -> HttpResponse:
+    customers = _ids(fields)
+
+    def change(entries: Entries) -> None:
+        for customer in customers:
+            if entries.pop(customer, None) is None and not _has_spent(customer):
+                why = f"End User Id={customer[:200]} does not exist in db"
+                raise Wrong(400, why, "user_ids")
+
+    _change_entries(change)
+    message = f"Successfully deleted customers with ids: {customers}"
+    return reply({"deleted_customers": len(customers), "message": message})
+
+
+def _ids(fields: dict[str, Any]) -> list[str]:
+    """Return the names of `user_ids`. Raises Wrong."""
+    names = fields.get("user_ids")
+    valid = isinstance(names, list) and all(isinstance(n, str) and n for n in names)
+    if not isinstance(names, list) or not names or not valid or "\0" in "".join(names):
+        raise Wrong(400, "user_ids: must be a list of the names of end users", "user_ids")
+    return list(dict.fromkeys(names))
 
 
 def _info(customer: str) -> HttpResponse:
     if not customer or "\0" in customer:
         raise Wrong(400, "end_user_id: is required", "end_user_id")
-    if not EndUserHour.objects.filter(end_user=customer).exists():
+    if customer not in store.load_options().end_users and not _has_spent(customer):
         raise Wrong(400, f"End User Id={customer[:200]} does not exist in db", "end_user_id")
     return reply(_customer(customer, _spend_of(customer)))
 
 
 def _list() -> HttpResponse:
     spent = EndUserHour.objects.spend_by_end_user(0, MAX_LISTED)
-    return reply([_customer(name, float(usd)) for name, usd in spent.items()])
+    own = [name for name in store.load_options().end_users if name not in spent]
+    rows = [_customer(name, float(usd)) for name, usd in spent.items()]
+    return reply([*rows, *(_customer(name, _spend_of(name)) for name in own)][:MAX_LISTED])
+
+
+def _has_spent(customer: str) -> bool:
+    return EndUserHour.objects.filter(end_user=customer).exists()
 
 
 def _spend_of(customer: str) -> float:
@@ -111,22 +240,31 @@ def _spend_of(customer: str) -> float:
 
 
 def _customer(customer: str, spend: float) -> dict[str, Any]:
-    """Return an end user as LiteLLM does (`LiteLLM_EndUserTable`), with the budget of each."""
-    budget = store.load_options().end_user_budget
-    amounts = {"day": budget.day_usd, "week": budget.week_usd, "month": budget.month_usd}
-    window = next((span for span, usd in amounts.items() if usd is not None), None)
-    usd = budget.total_usd if window is None else amounts[window]
+    """Return an end user as LiteLLM does (`LiteLLM_EndUserTable`), with its budget and limits."""
+    options = store.load_options()
+    own = options.end_users.get(customer)
+    budget, limits = options.end_user_budget, options.end_user_limits
+    if own is not None:
+        budget = own.budget if own.budget != Budget() else budget
+        limits = own.limits if own.limits != Limits() else limits
     return {
         "user_id": customer,
-        "alias": None,
-        "blocked": False,
+        "alias": own.alias or None if own is not None else None,
+        "blocked": own is not None and own.blocked,
         "spend": spend,
         "allowed_model_region": None,
         "default_model": None,
-        "litellm_budget_table": None
-        if usd is None
-        else {
-            "max_budget": float(usd),
-            "budget_duration": TOLD_WINDOWS[window] if window is not None else None,
-        },
+        "litellm_budget_table": _budget_table(budget, limits) or None,
     }
+
+
+def _budget_table(budget: Budget, limits: Limits) -> dict[str, Any]:
+    amounts = {"day": budget.day_usd, "week": budget.week_usd, "month": budget.month_usd}
+    window = next((span for span, usd in amounts.items() if usd is not None), None)
+    usd = budget.total_usd if window is None else amounts[window]
+    table: dict[str, Any] = {}
+    if usd is not None:
+        duration = TOLD_WINDOWS[window] if window is not None else None
+        table = {"max_budget": float(usd), "budget_duration": duration}
+    numbers = {field: getattr(limits, LIMITS[field]) for field in sorted(_LIMITS)}
+    return {**table, **{field: number for field, number in numbers.items() if number is not None}}

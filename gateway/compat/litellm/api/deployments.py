@@ -1,4 +1,4 @@
-"""LiteLLM's endpoints that add and delete models: `/model/new` and `/model/delete`.
+"""LiteLLM's endpoints that change models: `/model/new`, `/model/update`, `/model/delete`.
 
 Modelled on litellm/proxy/management_endpoints/model_management_endpoints.py (1.106.2). An entry is
 read like one of `model_list` in a configuration file. The ID of a model is that of its target.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
@@ -21,6 +22,8 @@ from gateway.compat.litellm.config.parse import read_files
 from gateway.compat.litellm.config.reader import File, Mistake, to_node
 from gateway.compat.litellm.config.upload import open_environment
 from gateway.models import Route, Target
+from gateway.models.limits import BUDGETS, LIMITS
+from gateway.routing import snapshot
 from gateway.store.documents import Owned, owned
 
 router = Router(tags=["litellm"])
@@ -29,6 +32,20 @@ _FIELDS = frozenset({"model_name", "litellm_params", "model_info"})
 _FILE = "request"
 _TEXT = {"type": "string"}
 _MAX_ID_DIGITS = 18
+# Parameters of a deployment -> the columns of its target that they set.
+_LIMIT_COLUMNS = tuple(LIMITS)
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "weight": ("weight",),
+    "order": ("order",),
+    "tags": ("tags",),
+    "timeout": ("timeouts",),
+    "stream_timeout": ("timeouts",),
+    "rpm": ("weight", *_LIMIT_COLUMNS),
+    "tpm": ("weight", *_LIMIT_COLUMNS),
+    "max_parallel_requests": _LIMIT_COLUMNS,
+    "max_budget": tuple(BUDGETS),
+    "budget_duration": tuple(BUDGETS),
+}
 
 
 def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
@@ -56,6 +73,24 @@ def new(request: HttpRequest) -> HttpResponse:
 
 
 @router.post(
+    "/model/update",
+    auth=Admin(),
+    operation_id="litellm_model_update",
+    openapi_extra=_wants(
+        {
+            "model_name": _TEXT,
+            "litellm_params": {"type": "object"},
+            "model_info": {"type": "object", "properties": {"id": _TEXT}, "required": ["id"]},
+        },
+        "model_info",
+    ),
+)
+def update(request: HttpRequest) -> HttpResponse:
+    """Change a deployment by `model_info.id`, which stays; parameters that are not sent stay."""
+    return guarded(lambda: _update(body_of(request)))
+
+
+@router.post(
     "/model/delete",
     auth=Admin(),
     operation_id="litellm_model_delete",
@@ -69,7 +104,12 @@ def delete(request: HttpRequest) -> HttpResponse:
 def _new(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - _FIELDS):
         raise Wrong(400, f"{name}: there is no such field", name)
-    entry = {name: value for name, value in fields.items() if value is not None}
+    target, notes = _add({name: value for name, value in fields.items() if value is not None})
+    return _answer(target, notes)
+
+
+def _add(entry: dict[str, Any]) -> tuple[Target, list[str]]:
+    """Add an entry of `model_list`; return its target, and notes. Raises Wrong, Owned."""
     info = entry.get("model_info")
     if isinstance(info, dict):
         entry["model_info"] = {name: value for name, value in info.items() if name != "id"}
@@ -84,31 +124,92 @@ def _new(fields: dict[str, Any]) -> HttpResponse:
     ]
     if not config.routes:
         raise Wrong(400, "; ".join(notes) or "the model is not supported", "litellm_params")
-    targets = add_deployments(config)
-    pk = targets[0].pk
-    route = store.load_snapshot().routes.get(targets[0].route.name)
-    found = [target for target in (route.targets if route else ()) if target.id == pk]
-    if route is None or not found:
+    return add_deployments(config)[0], notes
+
+
+def _answer(row: Target, notes: list[str]) -> HttpResponse:
+    """Return a deployment as it is used. Raises Wrong if it cannot be."""
+    route, target = _in_use(row)
+    if route is None or target is None:
         raise Wrong(400, "the model cannot be used with these litellm_params", "litellm_params")
-    answer = entry_of(route.name, found[0], admin=True)
-    return reply({"model_id": str(pk), **answer, "notes": notes})
+    answer = entry_of(route.name, target, admin=True)
+    return reply({"model_id": str(row.pk), **answer, "notes": notes})
+
+
+def _in_use(row: Target) -> tuple[snapshot.Route | None, snapshot.Target | None]:
+    """Return route and target of a row in the registry; None where they cannot be used."""
+    route = store.load_snapshot().routes.get(row.route.name)
+    found = [target for target in (route.targets if route else ()) if target.id == row.pk]
+    return route, found[0] if found else None
+
+
+def _update(fields: dict[str, Any]) -> HttpResponse:
+    for name in sorted(set(fields) - _FIELDS):
+        raise Wrong(400, f"{name}: there is no such field", name)
+    info, given = fields.get("model_info"), fields.get("litellm_params") or {}
+    if not isinstance(info, dict):
+        raise Wrong(400, "model_info: needs the id of the model", "model_info")
+    if not isinstance(given, dict):
+        raise Wrong(400, "litellm_params: must be a mapping", "litellm_params")
+    target = _find(info.get("id"), "model_info.id")
+    with transaction.atomic():
+        entry = {
+            "model_name": fields.get("model_name") or target.route.name,
+            "litellm_params": {**_params_of(target, given), **given},
+            "model_info": info,
+        }
+        added, notes = _add(entry)
+        old_route = target.route
+        target.route, target.model = added.route, added.model
+        for parameter, columns in _COLUMNS.items():
+            if parameter in given:
+                for column in columns:
+                    setattr(target, column, getattr(added, column))
+        added.delete()
+        target.save()
+        if not old_route.targets.exists():
+            old_route.delete()
+        return _answer(target, notes)
+
+
+def _params_of(target: Target, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a deployment that make its provider and its model."""
+    _, current = _in_use(target)
+    if current is None:
+        return {}
+    provider = target.model.provider
+    params = {"model": entry_of("", current, admin=True)["litellm_params"]["model"]}
+    model = given.get("model")
+    if isinstance(model, str) and model.partition("/")[0] != params["model"].partition("/")[0]:
+        return params  # another provider: neither its address nor its key stay
+    credential = store.credential_of(provider)
+    return {
+        **params,
+        **({"api_base": provider.base_url} if provider.base_url else {}),
+        **({"api_key": credential} if credential else {}),
+    }
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:
     for name in sorted(set(fields) - {"id"}):
         raise Wrong(400, f"{name}: there is no such field", name)
-    model_id = fields.get("id")
-    if not isinstance(model_id, str) or not model_id:
-        raise Wrong(400, "id: is required", "id")
-    pk = int(model_id) if model_id.isdecimal() and len(model_id) <= _MAX_ID_DIGITS else 0
-    target = Target.objects.select_related("route").filter(pk=pk).first()
-    if target is None:
-        raise Wrong(400, f"Model with id={model_id[:200]} not found in db", "id")
-    for row in (target, target.route):
-        if owner_ref := owned(row):
-            raise Owned("", f"{row} is owned by {owner_ref}; remove it there")
+    target = _find(fields.get("id"), "id")
     route: Route = target.route
     target.delete()
     if not route.targets.exists():
         route.delete()
-    return reply({"message": f"Model: {model_id} deleted successfully"})
+    return reply({"message": f"Model: {fields['id']} deleted successfully"})
+
+
+def _find(model_id: Any, field: str) -> Target:
+    """Return the target with this ID. Raises Wrong, and Owned if a file has it."""
+    if not isinstance(model_id, str) or not model_id:
+        raise Wrong(400, f"{field}: is required", field)
+    pk = int(model_id) if model_id.isdecimal() and len(model_id) <= _MAX_ID_DIGITS else 0
+    target = Target.objects.select_related("route", "model__provider").filter(pk=pk).first()
+    if target is None:
+        raise Wrong(400, f"Model with id={model_id[:200]} not found in db", field)
+    for row in (target, target.route):
+        if owner_ref := owned(row):
+            raise Owned("", f"{row} is owned by {owner_ref}; change it there")
+    return target

@@ -263,6 +263,8 @@ def required_key(model: ResolvedModel) -> str:
         return "a vertex_project"
     if model.preset.name in _BY_TENANT:
         return "a tenant_id (or PREDIBASE_TENANT_ID)"
+    if model.preset.name in _BY_ACCOUNT:
+        return f"{_BY_ACCOUNT[model.preset.name][0]} in the environment, or an api_base"
     return f"an api_base (or {model.prefix.upper()}_API_BASE)"
 
 

@@ -62,7 +62,7 @@ def read_files(name: str, files: list[File], environ: Mapping[str, str]) -> Conf
     for section in sections:
         reading.models(section)
     reading.finish()
-    read_settings(config, sections, reading.report)
+    read_settings(config, sections, environ, reading.report)
     read_guardrails(config, sections, reading.report)
     attach_guardrails(config, reading.report)
     config.redis_url = find_redis_url(sections, {**config.environment, **environ}, report)

@@ -2,7 +2,8 @@
 
 LiteLLM reads the router's Redis in router_settings and the cache's in cache_params; here there
 is one, and the router's comes first. Without host and URL, a cache of type `redis` uses the
-variables REDIS_HOST, REDIS_PORT and REDIS_PASSWORD, as LiteLLM does.
+variables REDIS_HOST, REDIS_PORT and REDIS_PASSWORD, as LiteLLM does. A value that names a
+variable that is not set is reported and counts as absent, also as in LiteLLM.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote
 
-from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.reader import Node, Unset
 from gateway.compat.litellm.config.report import Report
 
 _DEFAULT_PORT = 6379
@@ -23,11 +24,11 @@ def find_redis_url(files: list[Node], environ: Mapping[str, str], report: Report
     urls: list[tuple[Node, str]] = []
     for file in files:
         router = file.get("router_settings")
-        if router is not None and (url := _url(router, _ROUTER)):
+        if router is not None and (url := _url(router, _ROUTER, report)):
             urls.append((router, url))
         library = file.get("litellm_settings")
         params = library.get("cache_params") if library is not None else None
-        if params is not None and (url := _cache_url(params, environ)):
+        if params is not None and (url := _cache_url(params, environ, report)):
             urls.append((params, url))
     for node, url in urls[1:]:
         if url != urls[0][1]:
@@ -35,11 +36,11 @@ def find_redis_url(files: list[Node], environ: Mapping[str, str], report: Report
     return urls[0][1] if urls else ""
 
 
-def _cache_url(params: Node, environ: Mapping[str, str]) -> str:
+def _cache_url(params: Node, environ: Mapping[str, str], report: Report) -> str:
     kind = params.get("type")
     if kind is None or not kind.text().startswith("redis"):
         return ""
-    return _url(params, _CACHE) or environ.get("REDIS_URL", "") or _environment_url(environ)
+    return _url(params, _CACHE, report) or environ.get("REDIS_URL", "") or _environment_url(environ)
 
 
 def _environment_url(environ: Mapping[str, str]) -> str:
@@ -47,28 +48,32 @@ def _environment_url(environ: Mapping[str, str]) -> str:
     return _build(host, environ.get("REDIS_PORT", ""), "", password, "") if host else ""
 
 
-def _url(section: Node, prefix: str) -> str:
+def _url(section: Node, prefix: str, report: Report) -> str:
     """Return the URL from `url`, or from host, port, user, password and database."""
+
+    def text(name: str) -> str:
+        node = section.get(name)
+        return _set_text(node, report) if node is not None else ""
+
     for name in ("redis_url", f"{prefix}url"):
-        if (node := section.get(name)) is not None:
-            return node.text(max_length=1000).strip()
-    host = _text(section, f"{prefix}host")
+        if url := text(name):
+            return url
+    host = text(f"{prefix}host")
     if not host:
         return ""
     ssl = section.get(f"{prefix}ssl", "ssl")
-    url = _build(
-        host,
-        _text(section, f"{prefix}port"),
-        _text(section, f"{prefix}username"),
-        _text(section, f"{prefix}password"),
-        _text(section, f"{prefix}db"),
-    )
+    parts = (text(f"{prefix}{name}") for name in ("port", "username", "password", "db"))
+    url = _build(host, *parts)
     return url.replace("redis://", "rediss://", 1) if ssl is not None and ssl.flag() else url
 
 
-def _text(section: Node, name: str) -> str:
-    node = section.get(name)
-    return node.text(max_length=1000).strip() if node is not None else ""
+def _set_text(node: Node, report: Report) -> str:
+    """Return the text of a value; empty, with a remark, if its variable is not set."""
+    try:
+        return node.text(max_length=1000).strip()
+    except Unset as unset:
+        report.add_mistake(unset, "it is ignored")
+        return ""
 
 
 def _build(host: str, port: str, user: str, password: str, database: str) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from gateway.compat.litellm.config.caching import read_cache
 from gateway.compat.litellm.config.callbacks import report_callbacks
 from gateway.compat.litellm.config.deployment import MAX_NAME, timeouts
 from gateway.compat.litellm.config.limits import read_limits
-from gateway.compat.litellm.config.reader import Node
+from gateway.compat.litellm.config.reader import Node, Unset
 from gateway.compat.litellm.config.report import Report
 from gateway.compat.litellm.config.routing import limit_fallbacks, read_checks, read_routing
 from gateway.compat.litellm.config.rows import AliasRow, Config, RouteRow
@@ -19,16 +21,19 @@ COOLDOWN_S = 5.0
 # More retries would only delay the error that the client gets.
 MAX_RETRIES = 100
 
+_MASTER_KEY_VARIABLES = ("DRAGOMAN_MASTER_KEY", "DRAGOMAN_MASTER_KEY_FILE")
 # router_settings override litellm_settings; the first section with a key counts.
 _SECTIONS = ("router_settings", "litellm_settings")
 
 
-def read_settings(config: Config, files: list[Node], report: Report) -> None:
+def read_settings(
+    config: Config, files: list[Node], environ: Mapping[str, str], report: Report
+) -> None:
     """Apply the settings of all files. Raises Mistake."""
     for file in files:
         if (general := file.get("general_settings")) is not None:
             report.keys(general, "general_settings")
-            _general(config, general)
+            _general(config, general, environ, report)
     nodes: list[Node] = []
     for name in _SECTIONS:
         for file in files:
@@ -57,10 +62,16 @@ def read_settings(config: Config, files: list[Node], report: Report) -> None:
         route.cooldown_s = COOLDOWN_S if route.cooldown_s is None else route.cooldown_s
 
 
-def _general(config: Config, section: Node) -> None:
+def _general(config: Config, section: Node, environ: Mapping[str, str], report: Report) -> None:
     node = section.get("master_key")
     if node is not None:
-        config.master_key = node.text().strip()
+        try:
+            config.master_key = node.text().strip()
+        except Unset as unset:
+            # Without any master key, the start must not go on unprotected.
+            if not any(environ.get(name) for name in _MASTER_KEY_VARIABLES):
+                raise
+            report.add_mistake(unset, "DRAGOMAN_MASTER_KEY applies")
     if (limit := section.get("max_in_flight_requests_per_worker")) is not None:
         config.max_requests = limit.integer()
 

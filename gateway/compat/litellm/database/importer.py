@@ -64,10 +64,11 @@ def _note_others(tables: Tables, report: ImportReport) -> None:
     end_users = tables.of("EndUserTable")
     for row in end_users:
         if row.get("blocked"):
-            report.note(f"end user {row['user_id']}", "is blocked in LiteLLM; end users are not")
+            why = "is blocked in LiteLLM: block it here with POST /customer/block"
+            report.note(f"end user {row['user_id']}", why)
     if budgets := [row for row in end_users if row.get("budget_id")]:
         report.note(
             "",
-            f"{len(budgets)} end users have a budget of their own; here the settings "
-            "end_user_budget and end_user_limits, or those of a key, apply to each end user",
+            f"{len(budgets)} end users have a budget of their own: set them with "
+            "POST /customer/update, or in the setting end_users",
         )
