@@ -52,6 +52,11 @@ def member(view: View) -> View:
     return _requiring(view, "own")
 
 
+def playground_user(view: View) -> View:
+    """Restrict a view to users who may use the playground."""
+    return _requiring(view, "playground")
+
+
 def viewer(view: View) -> View:
     """Restrict a view to users who may see the console."""
     return _requiring(view, "view")

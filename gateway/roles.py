@@ -12,17 +12,19 @@ from typing import Any, Literal
 
 Role = Literal["admin", "editor", "viewer", "member"]
 # own         create, rotate and revoke own keys within the account's limits; see their requests
+# playground  run prompts in the playground: with `view` within its budget per day, else with an
+#             own key
 # view        see the console and the log, without credentials
 # edit        change models, routes, prompts, keys, teams, prices and margins
 # administer  change users, providers and their credentials, alerts and settings; import; see the
 #             audit log
-Permission = Literal["own", "view", "edit", "administer"]
+Permission = Literal["own", "playground", "view", "edit", "administer"]
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
-    "admin": frozenset({"own", "view", "edit", "administer"}),
-    "editor": frozenset({"own", "view", "edit"}),
-    "viewer": frozenset({"view"}),
-    "member": frozenset({"own"}),
+    "admin": frozenset({"own", "playground", "view", "edit", "administer"}),
+    "editor": frozenset({"own", "playground", "view", "edit"}),
+    "viewer": frozenset({"playground", "view"}),
+    "member": frozenset({"own", "playground"}),
 }
 MAY_READ_BODIES = "gateway.view_requestbody"
 

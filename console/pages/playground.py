@@ -16,6 +16,7 @@ from django.shortcuts import get_object_or_404, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import (
     require_GET,
     require_http_methods,
@@ -23,11 +24,27 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from console.access import is_editor, mark, may_read_bodies, sign_in_url, viewer
+from console.access import (
+    is_editor,
+    mark,
+    may_read_bodies,
+    playground_user,
+    sign_in_url,
+)
 from console.dialects import OFFERED
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
 from console.pages.routes.yamltext import line_difference
-from console.playground import boot, budget, code, export, history, prefill, run_store, scoreboard
+from console.playground import (
+    boot,
+    budget,
+    code,
+    export,
+    history,
+    own_keys,
+    prefill,
+    run_store,
+    scoreboard,
+)
 from console.playground import run as active_runs
 from console.playground.events import encode_event
 from console.playground.image import THEMES, as_svg
@@ -40,15 +57,16 @@ from console.playground.validation import Invalid, Json, is_storable
 from gateway import store
 from gateway.api.runtime import lazy_runtime, runtime_of
 from gateway.canon.errors import GatewayError
-from gateway.roles import has_permission
+from gateway.models import ApiKey, RequestLog
+from gateway.roles import Permission, has_permission
 from gateway.routing.snapshot import Snapshot
 
 MAX_RUNNING = 4
 # Of a run.
 MAX_NAME = 100
-_ID_DIGITS = 19
 # Interval for polling a run of another process.
 POLL_S = 0.5
+_NO_KEY = gettext_lazy("You need a key of your own. Create one on the page My keys.")
 _STREAM = "text/event-stream; charset=utf-8"
 
 View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
@@ -57,17 +75,20 @@ View = Callable[..., Coroutine[Any, Any, HttpResponseBase]]
 # --- what all of them share ---------------------------------------------------------------
 
 
-def json_errors(view: View) -> View:
-    """Decorator of JSON views for signed-in users: errors are JSON, by field."""
+def json_view(permission: Permission) -> Callable[[View], View]:
+    """Decorator of JSON views for users with a permission: errors are JSON, by field."""
+    return lambda view: _with_json_errors(view, permission)
 
+
+def _with_json_errors(view: View, permission: Permission) -> View:
     @wraps(view)
     async def answered(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         user = await request.auser()
         if not user.is_authenticated:
             message = _("Your session has ended. Sign in to continue.")
             return json_response({"errors": {"": message}, "sign_in": sign_in_url(request)}, 401)
-        if not await sync_to_async(has_permission)(user, "view"):
-            message = _("Your role does not include the playground.")
+        if not await sync_to_async(has_permission)(user, permission):
+            message = _("Your role does not include this.")
             return json_response({"errors": {"": message}}, 403)
         try:
             return await view(request, user, *args, **kwargs)
@@ -81,7 +102,7 @@ def json_errors(view: View) -> View:
         except PlaygroundPreset.DoesNotExist:
             return json_response({"errors": {"": _("This preset does not exist.")}}, 404)
 
-    return mark(answered, "view")
+    return mark(answered, permission)
 
 
 def json_response(content: Any, status: int = 200) -> HttpResponse:
@@ -134,7 +155,7 @@ async def _stream(frames: AsyncIterator[bytes]) -> StreamingHttpResponse:
 
 
 @require_safe
-@viewer
+@playground_user
 async def playground(request: HttpRequest) -> HttpResponse:
     """The page, with a run, a preset, a link or a logged request already in it."""
     snapshot = await _snapshot(request)
@@ -144,20 +165,33 @@ async def playground(request: HttpRequest) -> HttpResponse:
 def _page(request: HttpRequest, snapshot: Snapshot) -> HttpResponse:
     presets = PlaygroundPreset.objects.owned_by(request.user).newest()
     run, settings_ = _requested_run(request), _requested_settings(request)
+    models = boot.list_models(snapshot)
+    keys = own_keys.own_keys(request.user) if own_keys.needs_own_key(request.user) else None
+    if keys is not None:
+        models = own_keys.with_usable_keys(models, snapshot, keys)
     content = {
-        "models": boot.list_models(snapshot),
+        "models": models,
         "dialects": boot.list_dialects(),
         "languages": boot.list_languages(),
         "links_url": reverse("share-links") if is_editor(request.user) else "",
         "key_url": reverse("connect-key") if is_editor(request.user) else "",
+        "requests": f"{reverse('requests' if keys is None else 'own-requests')}/",
         "samples": boot.sample_prompts(),
         "presets": [{"id": p.pk, "name": p.name, "version": p.version} for p in presets],
         "run": run,
         "settings": settings_,
-        "notice": _notice(request, run, settings_),
-        "budget": {"limit_usd": float(budget.limit_usd()), "left_usd": _remaining_usd(request)},
+        "notice": _notice(request, run, settings_) if keys != [] else _NO_KEY,
     }
-    context = {"page": "playground", "boot": content, "may_save_prompts": is_editor(request.user)}
+    if keys is None:
+        left_usd = _remaining_usd(request)
+        content["budget"] = {"limit_usd": float(budget.limit_usd()), "left_usd": left_usd}
+    context = {
+        "page": "playground",
+        "boot": content,
+        "own_keys": keys,
+        "may_view": keys is None,
+        "may_save_prompts": is_editor(request.user),
+    }
     return render(request, "console/playground/page.html", context)
 
 
@@ -181,7 +215,7 @@ def _notice(request: HttpRequest, run: Json | None, settings_: Json | None) -> s
             "This run does not exist, or you have no access to it. "
             "Runs can be opened by the person who made them and by admins."
         )
-    if request.GET.get("request") and not may_read_bodies(request.user):
+    if request.GET.get("request") and settings_ is None and not may_read_bodies(request.user):
         return _("You can see metadata only. Ask an admin for access to bodies.")
     if request.GET.get("request") and settings_ is None:
         return _("This request cannot be opened here: its body is not stored, or is not a chat.")
@@ -194,23 +228,28 @@ def _notice(request: HttpRequest, run: Json | None, settings_: Json | None) -> s
 
 def _requested_settings(request: HttpRequest) -> Json | None:
     query = request.GET
-    if query.get("request") and may_read_bodies(request.user):
-        return prefill.from_log(query["request"])
+    if (row := prefill.logged_request(query.get("request", ""))) is not None:
+        return prefill.from_log(row) if _may_read(request.user, row) else None
     if query.get("preset", "").isdigit():
         presets = PlaygroundPreset.objects.owned_by(request.user)
         preset = presets.with_id(int(query["preset"])).first()
         return None if preset is None else preset.document
-    if query.get("stored_prompt", "").isdecimal():
+    if query.get("stored_prompt", "").isdecimal() and has_permission(request.user, "view"):
         values = {name[6:]: query[name] for name in query if name.startswith("value.")}
         return prefill.from_stored_prompt(int(query["stored_prompt"]), values)
     return prefill.from_query(query.get("models", ""), query.get("prompt", ""))
+
+
+def _may_read(user: Any, row: RequestLog) -> bool:
+    """Whether a user may see the bodies of a logged request: also if their own key made it."""
+    return may_read_bodies(user) or ApiKey.objects.owns(user, row.key_id)
 
 
 # --- runs --------------------------------------------------------------------------------
 
 
 @require_POST
-@json_errors
+@json_view("playground")
 async def runs(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Start a run; the response streams its events."""
     plan, document = await sync_to_async(read_plan)(request)
@@ -222,8 +261,9 @@ def read_plan(request: HttpRequest) -> tuple[Plan, Json]:
     document = _object(request)
     plan = parse(document)
     pk = document.get("logged_request")
-    if isinstance(pk, int) and may_read_bodies(request.user):
-        plan = msgspec.structs.replace(plan, logged=prefill.logged_body(pk))
+    row = prefill.logged_request(str(pk)) if isinstance(pk, int) else None
+    if row is not None and _may_read(request.user, row):
+        plan = msgspec.structs.replace(plan, logged=prefill.logged_body(row))
     return plan, document
 
 
@@ -231,15 +271,16 @@ async def _begin(request: HttpRequest, user: Any, plan: Plan, document: Json) ->
     if active_runs.count_running_for(user.pk) >= MAX_RUNNING:
         message = _("%d of your runs are still in progress. Stop one first.") % MAX_RUNNING
         return json_response({"errors": {"": message}}, 429)
-    if await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
+    key_id = await sync_to_async(own_keys.key_of_run)(user, document)
+    if key_id is None and await sync_to_async(budget.remaining_usd)(user.pk) <= 0:
         return json_response({"errors": {"budget": budget.budget_exceeded_message()}}, 429)
     runtime = await lazy_runtime(request).get()
-    run = await sync_to_async(run_store.begin)(runtime, user, plan, document)
+    run = await sync_to_async(run_store.begin)(runtime, user, plan, document, key_id)
     return await _stream(run.stream())
 
 
 @require_POST
-@json_errors
+@json_view("playground")
 async def run_stop(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """Stop a column of a run, or all of it."""
     row = await _row(user, run)
@@ -255,7 +296,7 @@ async def run_stop(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
 
 
 @require_GET
-@json_errors
+@json_view("playground")
 async def run_events(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """The events of a run after one, stored or live."""
     row = await _row(user, run)
@@ -281,7 +322,7 @@ async def _follow_stored(row: PlaygroundRun, after: int) -> AsyncIterator[bytes]
 
 
 @require_GET
-@json_errors
+@json_view("playground")
 async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """A column of a run in another client dialect."""
     row = await _row(user, run)
@@ -306,7 +347,7 @@ def _translation(
 
 
 @require_GET
-@json_errors
+@json_view("playground")
 async def run_code(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBase:
     """Client code that repeats a column of a run."""
     row = await _row(user, run)
@@ -315,7 +356,7 @@ async def run_code(request: HttpRequest, user: Any, run: UUID) -> HttpResponseBa
 
 
 @require_POST
-@json_errors
+@json_view("playground")
 async def code_of(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Client code for these settings, without a run."""
     plan, _document = await sync_to_async(read_plan)(request)
@@ -333,7 +374,7 @@ def _code(request: HttpRequest, plan: Plan) -> HttpResponse:
 
 
 @require_http_methods(["GET", "PATCH", "DELETE"])
-@json_errors
+@json_view("playground")
 async def run_one(
     request: HttpRequest, user: Any, run: UUID, form: str = "json"
 ) -> HttpResponseBase:
@@ -375,7 +416,7 @@ async def _rename(row: PlaygroundRun, name: Any) -> HttpResponse:
 
 
 @require_GET
-@json_errors
+@json_view("playground")
 async def run_history(request: HttpRequest, user: Any) -> HttpResponseBase:
     """A page of the runs visible to a user, newest first."""
     before = request.GET.get("before", "")
@@ -390,14 +431,14 @@ async def run_history(request: HttpRequest, user: Any) -> HttpResponseBase:
 
 
 @require_POST
-@json_errors
+@json_view("playground")
 async def votes(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Vote on a run; the response reveals the models."""
     return json_response(await sync_to_async(scoreboard.vote)(user, _object(request)))
 
 
 @require_GET
-@json_errors
+@json_view("playground")
 async def scores(request: HttpRequest, user: Any) -> HttpResponseBase:
     """The scoreboard of models by the votes visible to a user."""
     preset = request.GET.get("preset")
@@ -410,7 +451,7 @@ async def scores(request: HttpRequest, user: Any) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "POST"])
-@json_errors
+@json_view("playground")
 async def presets(request: HttpRequest, user: Any) -> HttpResponseBase:
     """List a user's presets, or store a new version of one."""
     if request.method == "GET":
@@ -428,7 +469,7 @@ async def presets(request: HttpRequest, user: Any) -> HttpResponseBase:
 
 
 @require_http_methods(["GET", "DELETE"])
-@json_errors
+@json_view("playground")
 async def preset(request: HttpRequest, user: Any, pk: int) -> HttpResponseBase:
     """Read one preset, or delete all versions of its name."""
     presets = PlaygroundPreset.objects.owned_by(user)
@@ -441,14 +482,14 @@ async def preset(request: HttpRequest, user: Any, pk: int) -> HttpResponseBase:
 
 
 @require_GET
-@json_errors
+@json_view("view")
 async def system_prompts(request: HttpRequest, user: Any) -> HttpResponseBase:
     """The system prompts of stored prompts, for the composer."""
     return json_response({"prompts": await sync_to_async(prefill.system_prompts)()})
 
 
 @require_safe
-@viewer
+@playground_user
 def preset_versions(request: HttpRequest, pk: int) -> HttpResponse:
     """The versions of a preset, and the differences between two of them."""
     presets = PlaygroundPreset.objects.owned_by(request.user)

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from console.dialects import OFFERED, title
+from console.insight.steps import DEMO_PRESET
 from console.playground import code
 from gateway.canon.traits import Traits
 from gateway.routing.snapshot import Model, Route, Snapshot
@@ -15,7 +16,7 @@ Json = dict[str, Any]
 
 
 def list_models(snapshot: Snapshot) -> list[Json]:
-    """Choices for a column: routes first, then models as `provider/model`."""
+    """Choices for a column: routes, then models as `provider/model`; the demo's last of each."""
     routes = [_route_entry(route) for route in snapshot.routes.values() if _is_concrete(route)]
     concrete_models = [m for m in snapshot.models.values() if "*" not in m.name]
     rows = [
@@ -25,8 +26,8 @@ def list_models(snapshot: Snapshot) -> list[Json]:
     return sorted(routes, key=_sort_key) + sorted(rows, key=_sort_key)
 
 
-def _sort_key(row: Json) -> str:
-    return str(row["id"]).lower()
+def _sort_key(row: Json) -> tuple[bool, str]:
+    return row["preset"] == DEMO_PRESET, str(row["id"]).lower()
 
 
 def _is_concrete(route: Route) -> bool:

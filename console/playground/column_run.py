@@ -53,6 +53,7 @@ class ColumnRun:
         stream: bool = True,
         logged: LoggedBody | None = None,
         budget_refusal: Callable[[], str | None] = lambda: None,
+        key_id: int | None = None,
     ) -> None:
         self.column = column
         self.settings = column.settings
@@ -65,7 +66,7 @@ class ColumnRun:
         self._runtime = runtime
         self._emit, self._scope = emit, {"col": column.id, "n": repetition}
         self._dialect, self._stream = dialect, stream
-        self._logged = logged
+        self._logged, self._key_id = logged, key_id
         self._session, self._budget_refusal = session, budget_refusal
         self._listener = StreamListener(self)
         self._last_quiet_report_s = 0.0
@@ -128,6 +129,7 @@ class ColumnRun:
             listener=self._listener,
             model=self.column.model,
             stream=self._stream,
+            key_id=self._key_id,
         )
         self._listener.flush()
         return entry

@@ -33,6 +33,8 @@ PROMPT_CHARS = 100_000
 
 
 MAX_SYSTEM_PROMPTS = 200
+# Digits of a row id.
+_ID_DIGITS = 19
 
 
 def run_document(run: PlaygroundRun) -> Json:
@@ -133,16 +135,19 @@ def _user_message(text: str) -> Json:
     return {"role": "user", "content": [{"type": "text", "text": text}]}
 
 
-def from_log(request_id: str) -> Json | None:
-    """Settings that repeat a logged request; None if its body is missing or unreadable.
-
-    `request_id` is the primary key of the row, or the id of the request.
-    """
+def logged_request(request_id: str) -> RequestLog | None:
+    """The row of a logged request, by its primary key or by the id of the request."""
+    if not request_id or "\0" in request_id:
+        return None
     by_id = RequestLog.objects.filter(request_id=request_id).order_by("-pk")
-    row = RequestLog.objects.filter(pk=int(request_id)).first() if request_id.isdigit() else None
-    row = row or by_id.first()
-    parsed = _parse_row(row) if row is not None else None
-    if row is None or parsed is None:
+    pk = int(request_id) if request_id.isdecimal() and len(request_id) < _ID_DIGITS else 0
+    return RequestLog.objects.filter(pk=pk).first() or by_id.first()
+
+
+def from_log(row: RequestLog) -> Json | None:
+    """Settings that repeat a logged request; None if its body is missing or unreadable."""
+    parsed = _parse_row(row)
+    if parsed is None:
         return None
     body, request = parsed
     settings = from_request(request, row.client_dialect) | {"logged_request": row.pk}
@@ -151,11 +156,10 @@ def from_log(request_id: str) -> Json | None:
     return settings
 
 
-def logged_body(pk: int) -> LoggedBody | None:
+def logged_body(row: RequestLog) -> LoggedBody | None:
     """The body of a logged request, to be sent again while the page is unedited; None without."""
-    row = RequestLog.objects.filter(pk=pk).first()
-    parsed = _parse_row(row) if row is not None else None
-    if row is None or parsed is None:
+    parsed = _parse_row(row)
+    if parsed is None:
         return None
     body, request = parsed
     try:

@@ -51,10 +51,12 @@ class Run:
         *,
         owner: int = 0,
         remaining_usd: float = 1e9,
+        key_id: int | None = None,
     ) -> None:
         self.id = id_
         self._runtime = runtime
         self.owner = owner
+        self.key_id = key_id
         self.plan = plan
         self.log = EventLog()
         self.results = RunResults()
@@ -128,6 +130,7 @@ class Run:
             stream=self.plan.stream,
             logged=self.plan.logged,
             budget_refusal=self._budget_refusal,
+            key_id=self.key_id,
         )
 
     def _budget_refusal(self) -> str | None:

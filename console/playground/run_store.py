@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -77,8 +78,14 @@ def _with_new_connection(work: Callable[[], Result]) -> Result:
             connection.close()
 
 
-def begin(runtime: Runtime, user: Any, plan: Plan, document: Json) -> Run:
-    """Create a run that is ready to start, and its row."""
+def begin(
+    runtime: Runtime, user: Any, plan: Plan, document: Json, key_id: int | None = None
+) -> Run:
+    """Create a run that is ready to start, and its row.
+
+    With `key_id`, its calls are those of this gateway key, whose budgets replace the
+    playground's.
+    """
     row = PlaygroundRun.objects.create(
         owner_id=user.pk,
         document=document,
@@ -87,7 +94,7 @@ def begin(runtime: Runtime, user: Any, plan: Plan, document: Json) -> Run:
         summary={"models": [column.model for column in plan.columns]},
     )
     PlaygroundRun.objects.prune(user.pk)
-    remaining_usd = float(budget.remaining_usd(user.pk))
+    remaining_usd = math.inf if key_id is not None else float(budget.remaining_usd(user.pk))
     return Run(
         runtime,
         str(row.uuid),
@@ -95,6 +102,7 @@ def begin(runtime: Runtime, user: Any, plan: Plan, document: Json) -> Run:
         DatabaseRunStore(),
         owner=user.pk,
         remaining_usd=remaining_usd,
+        key_id=key_id,
     )
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 from django.contrib import messages
 from django.contrib.auth.models import User
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -16,12 +15,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from console.access import member
 from console.pages.keys.forms import RotateForm
 from console.pages.keys.spend import gauges
+from console.pages.own.creation import count_active_keys, create_own_key
 from console.pages.own.forms import OwnKeyForm
-from console.pages.own.limits import OwnLimits, limits_of, limits_of_user, unassigned_usd
+from console.pages.own.limits import OwnLimits, limits_of_user, unassigned_usd
 from console.pages.own.requests import own_requests
 from console.pages.requests.log_lines import lines
 from gateway import store
-from gateway.models import Account, ApiKey
+from gateway.models import ApiKey
 
 PAGE = "own"
 NEWEST = 8
@@ -45,7 +45,7 @@ def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> Http
         "limits": limits,
         "unassigned_usd": unassigned_usd(user, limits, now),
         "rows": [{"key": row, "gauges": spent[row.pk]} for row in rows],
-        "may_add": _live_count(user) < limits.max_keys,
+        "may_add": count_active_keys(user) < limits.max_keys,
         "rotate": RotateForm(initial={"grace": "hour"}),
         "lines": lines(own_requests(user, None, NEWEST).rows),
     }
@@ -56,29 +56,15 @@ def _page(request: HttpRequest, *, problem: str = "", status: int = 200) -> Http
 @member
 def add(request: HttpRequest) -> HttpResponse:
     """Create a key; its secret is in this response only."""
-    user, now = cast("User", request.user), timezone.now()
+    user = cast("User", request.user)
     if request.method != "POST":
         limits = limits_of_user(user)
-        return _add_page(request, _form(user, limits), limits)
-    with transaction.atomic():
-        # Locked, so that concurrent requests together stay within the limits.
-        Account.objects.get_or_create(pk=user.pk)
-        limits = limits_of(Account.objects.select_for_update().get(pk=user.pk))
-        form = _form(user, limits, request.POST)
-        if _live_count(user) >= limits.max_keys:
-            form.add_error(None, _("You have the maximum number of keys. Revoke one first."))
-        if form.is_valid():
-            name = form.cleaned_data["name"]
-            row, secret = store.create_key(
-                name, owner=user, user=user.get_username(), **form.row_values(now)
-            )
-            return _secret_page(request, row, secret)
-    return _add_page(request, form, limits, status=422)
-
-
-def _form(user: User, limits: OwnLimits, data: Any = None) -> OwnKeyForm:
-    available = unassigned_usd(user, limits, timezone.now())
-    return OwnKeyForm(data, limits=limits, available=available)
+        available = unassigned_usd(user, limits, timezone.now())
+        return _add_page(request, OwnKeyForm(limits=limits, available=available), limits)
+    created = create_own_key(user, request.POST)
+    if created.row is None or created.secret is None:
+        return _add_page(request, created.form, created.limits, status=422)
+    return _secret_page(request, created.row, created.secret)
 
 
 def _add_page(
@@ -86,11 +72,6 @@ def _add_page(
 ) -> HttpResponse:
     context = {"page": PAGE, "form": form, "limits": limits}
     return render(request, "console/own/add.html", context, status=status)
-
-
-def _live_count(user: User) -> int:
-    """Active keys; expired ones do not count."""
-    return sum(not row.expired for row in ApiKey.objects.owned_by(user).live())
 
 
 @require_POST

@@ -1,7 +1,7 @@
 """Calls of the relay from within the process: the playground and replays.
 
 Admission, routing, translation and log are those of a client's request; only the socket and
-the key are missing, because the caller is authorized in another way.
+the secret of a key are missing, because the caller is authorized in another way.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gateway.relay.run.guardrails import guard_request
 from gateway.relay.run.pipeline import run
 from gateway.relay.run.settle import CLIENT_GONE, record_failure, serve_call
 from gateway.relay.runtime import Runtime
-from gateway.routing.snapshot import ApiKey
+from gateway.routing.snapshot import ApiKey, Snapshot, may_use
 
 log = logging.getLogger(__name__)
 
@@ -93,14 +93,16 @@ async def run_playground_call(
     stream: bool | None = None,
     endpoint: str = "console",
     verb: Verb = "generate",
+    key_id: int | None = None,
 ) -> LogRecord:
     """Runs one request and returns its log record, also if it failed.
 
     `body` is the JSON of a client of `dialect`; `caller` replaces the key in the log.
     `model` and `stream` are for dialects that encode them in the path; in others they are in
-    the body. `endpoint` is the path's name, if the response format depends on it. An error is
-    in the record's `status` and `error`. Cancellation closes the upstream's connection
-    immediately.
+    the body. `endpoint` is the path's name, if the response format depends on it. With
+    `key_id`, the call is one of that gateway key: it may use the key's routes, and its limits,
+    budgets and guardrails apply. An error is in the record's `status` and `error`. Cancellation
+    closes the upstream's connection immediately.
     """
     call_listener: CallListener = listener or _NullListener()
     call = _call(runtime, dialect, dict(headers or {}), session)
@@ -114,7 +116,7 @@ async def run_playground_call(
     exchange.on_attempt = call_listener.attempted
     client = Client(_sender(call_listener))
     try:
-        await _serve(runtime, call, client)
+        await _serve(runtime, call, client, key_id)
     finally:
         if call.entry is not None:
             call_listener.settled(call.entry)
@@ -150,7 +152,7 @@ def _sender(listener: CallListener) -> Any:
     return send
 
 
-async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
+async def _serve(runtime: Runtime, call: Call, client: Client, key_id: int | None) -> None:
     exchange = call.exchange
     runtime.metrics.requests_in_flight += 1
     deadlines = Deadlines(runtime.deadline_ticker)
@@ -164,6 +166,8 @@ async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
             call.outcome = "client_closed"
 
     async def work() -> None:
+        if key_id is not None:
+            exchange.key = _usable_key(exchange.snapshot, key_id)
         _accept_call(runtime, call)
         if exchange.snapshot.uses_guardrails:
             await guard_request(runtime, call)
@@ -175,6 +179,16 @@ async def _serve(runtime: Runtime, call: Call, client: Client) -> None:
         await serve_call(runtime, call, client, deadlines, work(), fail)
     finally:
         runtime.metrics.requests_in_flight -= 1
+
+
+def _usable_key(snapshot: Snapshot, key_id: int) -> ApiKey:
+    """The key of this row id. Raises GatewayError (401) if it is revoked or has expired."""
+    key = snapshot.key_with_id(key_id)
+    if key is None:
+        raise GatewayError(Error(kind="gateway_auth", message="this API key has been revoked"))
+    if key.expires_at is not None and key.expires_at <= time.time():
+        raise GatewayError(Error(kind="gateway_auth", message="this API key has expired"))
+    return key
 
 
 _STOPPED_BY_CALLER = Error(kind="client_gone", message="stopped by the user")
@@ -206,8 +220,15 @@ def _accept_call(runtime: Runtime, call: Call) -> None:
             raise invalid(f"model is not a valid model name: {fault}", "model")
         message = f"the model `{model[:200]}` does not exist"
         raise GatewayError(Error(kind="not_found", message=message, param="model"))
+    key = exchange.key
+    if key is not None and not may_use(key, exchange.route):
+        message = f"this API key may not use the model `{model[:200]}`"
+        raise GatewayError(Error(kind="not_allowed", message=message, param="model"))
     recorder = call.recorder
-    recorder.enabled = exchange.route.log_bodies is not False and exchange.snapshot.log_bodies
+    own_switches = (key.log_bodies if key is not None else None, exchange.route.log_bodies)
+    recorder.enabled = False not in own_switches and (
+        True in own_switches or bool(exchange.snapshot.log_bodies)
+    )
     recorder.limit = runtime.config.log_body_bytes
     recorder.masks = exchange.snapshot.masks
     recorder.started = exchange.started

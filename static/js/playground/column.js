@@ -175,7 +175,7 @@ export class Column {
     const id = !this.blind && this.selected?.end?.request_id;
     // The state leads to the whole story in the log.
     this.stateBox.replaceChildren(id
-      ? el(`a.state${kind && "." + kind}`, { href: `${this.app.boot.requests ?? "/console/requests/"}${encodeURIComponent(id)}`, title: _("{state}. Open in the log", { state: words() }) }, sign)
+      ? el(`a.state${kind && "." + kind}`, { href: `${this.app.boot.requests}${encodeURIComponent(id)}`, title: _("{state}. Open in the log", { state: words() }) }, sign)
       : el(`span.state${kind && "." + kind}`, { title: words() }, sign));
   }
 

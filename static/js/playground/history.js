@@ -103,15 +103,27 @@ async function copyLink(run) {
   }
 }
 
-const KINDS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, to read")], ["svg", "i:image", () => _("SVG, an image")]];
+const KINDS = [["json", "i:file-json", () => _("JSON, everything")], ["csv", "i:file-spreadsheet", () => _("CSV, one row per answer")], ["md", "i:file-text", () => _("Markdown, to read")], ["svg", "i:image", () => _("SVG, an image")], ["png", "i:image", () => _("PNG, an image")]];
 
 export function exportMenu(anchor, run) {
   if (!run?.id) return notice(_("Run a prompt first, then export the results."), "warn");
   menu(anchor, _("Export the results"), KINDS.map(([kind, name, label]) => ({
     icon: name, label: label(),
-    run: () => el("a", { href: `${baseUrl()}/runs/${encodeURIComponent(run.id)}.${kind}`, download: "" }).click(),
+    run: () => (kind === "png" ? saveImage(run) : el("a", { href: `${baseUrl()}/runs/${encodeURIComponent(run.id)}.${kind}`, download: "" }).click()),
   })));
 }
+
+/** The comparison as a PNG in the colours of the page. */
+async function saveImage(run) {
+  try {
+    const { savePng } = await import("../png.js");
+    await savePng(`${baseUrl()}/runs/${encodeURIComponent(run.id)}.svg?theme=${isDark() ? "dark" : "light"}`, "comparison.png");
+  } catch {
+    notice(_("The image could not be created. Export the SVG instead."), "bad");
+  }
+}
+
+const isDark = () => (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
 
 /** Presets: load, save as a new one or a new version, delete. */
 export function presetMenu(anchor, app) {

@@ -1,9 +1,5 @@
 // Images of the message: selected, pasted or dropped; base64 until they are sent.
-import { $, _, el, icon, notice } from "./dom.js";
-
-const KINDS = ["image/png", "image/jpeg", "image/gif", "image/webp"];
-const LARGEST = 5 * 1024 * 1024;
-const MOST = 8;
+import { $, _, el, icon } from "./dom.js";
 
 export class Images {
   #list = [];
@@ -39,12 +35,9 @@ export class Images {
   }
 
   async add(files) {
-    for (const file of files) {
-      if (!KINDS.includes(file.type)) notice(_("{name} is not a PNG, JPEG, GIF or WebP image.", { name: file.name }), "warn");
-      else if (file.size > LARGEST) notice(_("{name} is larger than 5 MB.", { name: file.name }), "warn");
-      else if (this.#list.length >= MOST) notice(_("A message can have up to {n} images.", { n: MOST }), "warn");
-      else this.#list = [...this.#list, { name: file.name, media_type: file.type, data: await base64(file) }];
-    }
+    const { readImages } = await import("./read_images.js");
+    const added = await readImages(files, this.#list.length);
+    this.#list = [...this.#list, ...added];
     this.#draw();
     this.changed();
   }
@@ -57,13 +50,4 @@ export class Images {
         onclick: () => { this.list = this.#list.filter((other) => other !== image); this.changed(); },
       }, icon("x")))));
   }
-}
-
-function base64(file) {
-  return new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result.slice(reader.result.indexOf(",") + 1));
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  });
 }

@@ -19,7 +19,7 @@ class App {
     // `sharedMessages`: the earlier conversation that all columns begin with.
     Object.assign(this, { columns: [], mode: "compare", sharedMessages: [], preset: null });
     this.host = $("#pg-cols");
-    this.picker = new Picker(this.boot.models);
+    this.picker = new Picker(() => this.models);
     Object.assign(this, { live: null, runs: null });
     this.composer = new Composer(this);
     this.addButton = el("button.addcol", { type: "button", title: _("Add a model"), "aria-label": _("Add a model"), onclick: () => this.add() }, icon("plus"));
@@ -32,7 +32,7 @@ class App {
 
   async #start() {
     const { boot } = this;
-    const settings = initialSettings(boot);
+    const settings = initialSettings({ ...boot, models: this.models });
     await restore(this, { ...settings, mode: settings.mode ?? undefined });
     setPreset(this, boot.presets.find((p) => [p.id, p.name].includes(settings.preset))?.id ?? null);
     if (!boot.models.length) notice(_("No models yet. Add a provider first."), "warn");
@@ -47,6 +47,16 @@ class App {
     const live = await lazy.live();
     this.live ??= live;
     this.runs ??= new live.Runs(this);
+  }
+
+  /** The id of the user's own key that pays; null for users with the playground's budget. */
+  get key() {
+    return Number($("#pg-key")?.value) || null;
+  }
+
+  /** The models that can be called, with the selected key. */
+  get models() {
+    return this.boot.models.filter((m) => !m.keys || m.keys.includes(this.key));
   }
 
   get busy() {
@@ -104,7 +114,7 @@ class App {
 
   /** A model for a new column: routes first, those of the demo only if nothing else is there. */
   #suggestedModel() {
-    const { models } = this.boot;
+    const { models } = this;
     const unused = models.filter((m) => !this.columns.some((c) => c.model === m.id));
     const preferred = unused.find((m) => m.kind === "route") ?? unused.find((m) => m.preset !== "demo");
     return (preferred ?? models[0])?.id ?? "";

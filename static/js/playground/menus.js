@@ -4,7 +4,7 @@ import { $, _, notice } from "./dom.js";
 import { menu } from "./overlay.js";
 import { overrideSettings } from "./overrides.js";
 
-const logPage = (repetition) => `/console/requests/${encodeURIComponent(repetition.end.request_id)}`;
+const logPage = (repetition, app) => `${app.boot.requests}${encodeURIComponent(repetition.end.request_id)}`;
 
 export function columnMenu(column, app) {
   const { selected } = column;
@@ -19,7 +19,7 @@ export function columnMenu(column, app) {
     done && { icon: "i:copy", label: _("Copy the answer"), run: () => navigator.clipboard.writeText(selected.text).then(() => notice(_("Copied."), "ok"), () => notice(_("Copying was blocked by the browser."), "bad")) },
     done && { icon: "i:languages", label: _("Show the translation"), run: () => app.translate(column) },
     done && { icon: "i:code-xml", label: _("Get code"), run: () => getCode(column, app) },
-    selected?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(selected)) },
+    selected?.end?.request_id && { icon: "i:scroll-text", label: _("Open in the log"), run: () => location.assign(logPage(selected, app)) },
     app.columns.length > 1 && { icon: "i:x", label: _("Remove"), danger: true, run: () => app.remove(column) },
   ]);
 }
@@ -33,7 +33,7 @@ export function moreMenu(anchor, app, actions) {
     entry("i:share-2", _("Share this run"), "share"),
     entry("i:download", _("Export the results"), "export"),
     entry("i:code-xml", _("Get code"), "code"),
-    entry("i:check-check", _("Evaluate"), "evaluate"),
+    $("[data-do=evaluate]") && entry("i:check-check", _("Evaluate"), "evaluate"),
     $("[data-do=save-prompt]") && entry("i:message-square", _("Save as prompt"), "save-prompt"),
     app.mode === "compare" && { icon: "i:eye-off", label: blind.checked ? _("Show model names") : _("Blind mode: hide model names"), run: () => (blind.checked = !blind.checked) },
     entry("i:trophy", _("Scoreboard"), "scoreboard"),

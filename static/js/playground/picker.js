@@ -7,8 +7,9 @@ const FACTS = [
 ];
 
 export class Picker {
+  /** `models()` are those to choose from when it opens. */
   constructor(models) {
-    this.models = models;
+    this.listModels = models;
     this.input = el("input.input", {
       type: "search", role: "combobox", "aria-expanded": "true", "aria-controls": "pg-models", "aria-autocomplete": "list",
       "aria-label": _("Filter models"), placeholder: _("Filter models"), autocomplete: "off", spellcheck: "false",
@@ -23,7 +24,7 @@ export class Picker {
 
   /** Opens below `anchor`; `chosen(id)` is called once. */
   open(anchor, current, chosen) {
-    Object.assign(this, { anchor, current, chosen });
+    Object.assign(this, { anchor, current, chosen, models: this.listModels() });
     this.input.value = "";
     this.#fill();
     this.root.showPopover();

@@ -44,7 +44,7 @@ export class Runs {
     app.compareWith("");
     app.layout();
     say(_("Running {n} columns.", { n: columns.length }));
-    const body = { ...input, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}) };
+    const body = { ...input, columns: columnSettings, blind, ...(app.preset ? { preset: app.presetName } : {}), ...(app.key ? { key: app.key } : {}) };
     await this.#follow(run, run.start("/runs", body));
   }
 

@@ -1,0 +1,287 @@
+"""A person's own keys over the API: create, rotate, delete; their spend and requests.
+
+The caller is a signed-in user whose role may have own keys. The secret of an own key is a
+credential too: for the spend and the requests of that key, and to rotate it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, cast
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from ninja import Field, Query, Router, Schema
+from ninja.errors import HttpError
+
+from console.pages.own.creation import create_own_key
+from console.pages.own.limits import limits_of_user, unassigned_usd
+from gateway import store
+from gateway.accounting.spend import period, spend
+from gateway.api.auth import Admin, admin_credential, token_of
+from gateway.api.failures import failure
+from gateway.api.idempotency import run_once
+from gateway.api.pages import MAX_PAGE
+from gateway.api.requests import MAX_ID, BodiesOut, Page, RequestOut, bodies_of
+from gateway.api.resources import MAX_GRACE_S, reply, run_guarded
+from gateway.api.spend import SpendOut, spend_items
+from gateway.models import ApiKey, RequestLog
+from gateway.models.account import MAX_KEY_DAYS
+from gateway.roles import has_permission
+from gateway.store.documents import Refused
+from gateway.store.key_values import MAX_USD, strip_trailing_zeros
+
+_DIMENSIONS = frozenset({"day", "key", "model", "route", "tag", "end_user"})
+
+
+class KeyOwner(Admin):
+    """A signed-in user whose role may have own keys; or the secret of an own key.
+
+    Returns the user; with a secret, `own_key_id` of the request is the key's row id.
+    """
+
+    permission = "own"
+    why = "your role has no keys of its own"
+
+    def __call__(self, request: HttpRequest) -> Any | None:
+        """The user, or None (401). Raises HttpError (403)."""
+        token = token_of(request)
+        if not token:
+            return super().__call__(request)
+        if admin_credential(token):
+            raise HttpError(403, "the admin credential has no keys of its own: use /api/keys")
+        key = store.find_key(store.load_snapshot(), token)
+        if key is None or (key.expires_at is not None and key.expires_at <= time.time()):
+            return None
+        owner = ApiKey.objects.select_related("owner__account").get(pk=key.id).owner
+        if owner is None:
+            return None
+        if not has_permission(owner, "own"):
+            raise HttpError(403, self.why)
+        request.own_key_id = key.id  # type: ignore[attr-defined]
+        return owner
+
+
+router = Router(tags=["own keys"], auth=KeyOwner())
+
+
+class OwnKeyIn(Schema):
+    """A new key, within the limits of the account. `days` is how long it is valid.
+
+    Without `routes`, it may use all that the account may. With a spend limit of the account,
+    `month_usd` is required.
+    """
+
+    name: str = Field(min_length=1, max_length=200)
+    routes: list[str] = Field([], max_length=200)
+    month_usd: Decimal | None = Field(None, ge=0, lt=MAX_USD, decimal_places=6)
+    days: int | None = Field(None, ge=1, le=MAX_KEY_DAYS)
+
+
+class OwnKeyOut(Schema):
+    """A key of one's own without its secret; `prefix` is the public part of it."""
+
+    id: int
+    name: str
+    prefix: str
+    routes: list[str]
+    month_usd: Decimal | None
+    team: str
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    last_used_at: dt.datetime | None
+
+
+class OwnKeySecret(OwnKeyOut):
+    """A key of one's own; `key` is its secret, returned only once."""
+
+    key: str
+
+
+class OwnKeyLimitsOut(Schema):
+    """Limits of an account's keys; null and empty are no limit.
+
+    `unassigned_usd` is what of `month_usd` no key has yet.
+    """
+
+    max_keys: int
+    month_usd: Decimal | None
+    unassigned_usd: Decimal | None
+    key_days: int | None
+    routes: list[str]
+    team: str
+
+
+class OwnKeysOut(Schema):
+    """The keys of an account that are not revoked, oldest first, and their limits."""
+
+    items: list[OwnKeyOut]
+    limits: OwnKeyLimitsOut
+
+
+class OwnFilters(Schema):
+    """Filters of the list. `cursor` is the `next` of the previous page."""
+
+    cursor: int | None = Field(None, ge=0, le=MAX_ID)
+    limit: int = 50
+    route: str | None = None
+    model: str | None = None
+    status: str | None = None
+    session: str | None = None
+
+
+@router.get("/own/keys", response=OwnKeysOut)
+def get_own_keys(request: HttpRequest) -> dict[str, Any]:
+    """One's own keys, and the limits within which one may create more."""
+    user = _user(request)
+    limits = limits_of_user(user)
+    unassigned = unassigned_usd(user, limits, timezone.now())
+    return {
+        "items": [_key_item(row) for row in _keys(request).live()],
+        "limits": {
+            "max_keys": limits.max_keys,
+            "month_usd": strip_trailing_zeros(limits.month_usd),
+            "unassigned_usd": strip_trailing_zeros(unassigned),
+            "key_days": limits.key_days or None,
+            "routes": list(limits.routes),
+            "team": limits.team.name if limits.team is not None else "",
+        },
+    }
+
+
+@router.post("/own/keys", response={201: OwnKeySecret})
+def create_key_of_own(request: HttpRequest, payload: OwnKeyIn) -> HttpResponse:
+    """Create a key within the limits of one's account, once per `Idempotency-Key`."""
+    if _key_of_caller(request) is not None:
+        return failure(403, "a key creates no keys: sign in")
+    return run_once(request, lambda: run_guarded(lambda: _create(_user(request), payload)))
+
+
+def _create(user: User, payload: OwnKeyIn) -> HttpResponse:
+    created = create_own_key(user, payload.dict())
+    if created.row is None:
+        field, messages = next(iter(created.form.errors.items()))
+        raise Refused("" if field == "__all__" else field, " ".join(map(str, messages)))
+    return reply(201, {**_key_item(created.row), "key": created.secret})
+
+
+@router.post("/own/keys/{int:number}/rotate", response=OwnKeySecret)
+def rotate_own_key(request: HttpRequest, number: int, grace_s: int = 0) -> HttpResponse:
+    """Create a new secret; the old one stays valid for `grace_s` seconds."""
+
+    def rotate() -> HttpResponse:
+        if not 0 <= grace_s <= MAX_GRACE_S:
+            raise Refused("grace_s", f"must be 0 to {MAX_GRACE_S} seconds")
+        row = _find(request, number)
+        try:
+            secret = store.rotate_key(row, grace=dt.timedelta(seconds=grace_s))
+        except ValueError as error:  # it was revoked meanwhile
+            raise Refused("", str(error)) from None
+        return reply(200, {**_key_item(row), "key": secret})
+
+    return run_once(request, lambda: run_guarded(rotate))
+
+
+@router.delete("/own/keys/{int:number}", response={204: None})
+def delete_own_key(request: HttpRequest, number: int) -> HttpResponse:
+    """Revoke a key. What it has spent still counts for the account's limit of this month."""
+    if _key_of_caller(request) is not None:
+        return failure(403, "a key deletes no keys: sign in")
+    row = _find(request, number)
+    ApiKey.objects.with_pk(row.pk).revoke()
+    return HttpResponse(status=204)
+
+
+@router.get("/own/spend", response=SpendOut)
+def get_own_spend(
+    request: HttpRequest, since: str = "", until: str = "", by: str = "day"
+) -> dict[str, Any]:
+    """Spend of one's own keys, revoked ones included, as `GET /api/spend`.
+
+    `by` is one or more of day, key, model, route, tag and end_user, separated by commas.
+    """
+    names = [name.strip() for name in by.split(",") if name.strip()]
+    if unknown := set(names) - _DIMENSIONS:
+        raise HttpError(422, f"by: `{min(unknown)[:40]}` must be {', '.join(sorted(_DIMENSIONS))}")
+    try:
+        start, end = period(since, until, timezone.now())
+        rows = spend(start, end, names, _key_ids(request))
+    except ValueError as error:
+        raise HttpError(422, str(error)) from None
+    return spend_items(start, end, names, rows)
+
+
+@router.get("/own/requests", response=Page)
+def list_own_requests(request: HttpRequest, filters: Query[OwnFilters]) -> dict[str, Any]:
+    """A page of the requests of one's own keys, newest first."""
+    limit = min(max(filters.limit, 1), MAX_PAGE)
+    columns = filters.dict(exclude={"cursor", "limit"})
+    rows = RequestLog.objects.matching(**columns).of_keys(_key_ids(request)).before(filters.cursor)
+    items = list(rows.prefetch_related("scores").newest(limit + 1))
+    more, items = len(items) > limit, items[:limit]
+    return {"items": items, "next": items[-1].pk if more else None}
+
+
+@router.get("/own/requests/{request_id}", response=RequestOut)
+def get_own_request(request: HttpRequest, request_id: str) -> RequestLog:
+    """One request of an own key, by row ID or request ID."""
+    return _find_request(request, request_id)
+
+
+@router.get("/own/requests/{request_id}/bodies", response=BodiesOut)
+def get_own_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
+    """What the client sent and received, and what the provider did, for an own request."""
+    return bodies_of(_find_request(request, request_id))
+
+
+def _user(request: HttpRequest) -> User:
+    return cast("User", request.auth)  # type: ignore[attr-defined]
+
+
+def _key_of_caller(request: HttpRequest) -> int | None:
+    """The row id of the key whose secret is the credential; None for a session."""
+    key_id: int | None = getattr(request, "own_key_id", None)
+    return key_id
+
+
+def _keys(request: HttpRequest) -> Any:
+    """The keys that the caller may see, revoked ones included."""
+    rows = ApiKey.objects.owned_by(_user(request)).select_related("team")
+    key_id = _key_of_caller(request)
+    return rows if key_id is None else rows.with_pk(key_id)
+
+
+def _key_ids(request: HttpRequest) -> Sequence[int]:
+    return list(_keys(request).values_list("pk", flat=True))
+
+
+def _find(request: HttpRequest, number: int) -> ApiKey:
+    row: ApiKey | None = _keys(request).live().filter(pk=min(number, MAX_ID)).first()
+    if row is None:
+        raise HttpError(404, "you have no such key")
+    return row
+
+
+def _find_request(request: HttpRequest, request_id: str) -> RequestLog:
+    row = RequestLog.objects.by_id(request_id)
+    if row is None or row.key_id not in _key_ids(request):
+        raise HttpError(404, "your keys have no such request")
+    return row
+
+
+def _key_item(row: ApiKey) -> dict[str, Any]:
+    return {
+        "id": row.pk,
+        "name": row.name,
+        "prefix": row.prefix,
+        "routes": row.routes,
+        "month_usd": strip_trailing_zeros(row.budget_month_usd),
+        "team": row.team.name if row.team is not None else "",
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "last_used_at": row.last_used_at,
+    }

@@ -1,0 +1,53 @@
+"""The gateway key with which somebody without the playground's budget runs prompts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from console.playground.validation import Invalid
+from gateway.models import ApiKey
+from gateway.roles import has_permission
+from gateway.routing.snapshot import Snapshot, may_use
+
+Json = dict[str, Any]
+
+
+def needs_own_key(user: Any) -> bool:
+    """Whether a user's runs are those of a key of their own: a member's."""
+    return not has_permission(user, "view")
+
+
+def own_keys(user: Any) -> list[ApiKey]:
+    """The keys that a user may run prompts with, oldest first."""
+    return [row for row in ApiKey.objects.owned_by(user).live() if not row.expired]
+
+
+def key_of_run(user: Any, document: Json) -> int | None:
+    """The row id of the key that a run uses; None for users with the playground's budget.
+
+    Raises:
+        Invalid: the user has no key, has several and names none, or names one that is not theirs.
+    """
+    if not needs_own_key(user):
+        return None
+    ids = [row.pk for row in own_keys(user)]
+    if not ids:
+        raise Invalid({"key": _("You need a key of your own. Create one on the page My keys.")})
+    chosen = document.get("key", ids[0] if len(ids) == 1 else None)
+    if chosen not in ids or isinstance(chosen, bool):
+        raise Invalid({"key": _("Select one of your keys.")})
+    return int(chosen)
+
+
+def with_usable_keys(models: list[Json], snapshot: Snapshot, rows: list[ApiKey]) -> list[Json]:
+    """The models that at least one of these keys may call; `keys` are the ids of those."""
+    keys = [key for row in rows if (key := snapshot.key_with_id(row.pk)) is not None]
+    usable = []
+    for model in models:
+        route = snapshot.route(model["id"])
+        ids = [key.id for key in keys if route is not None and may_use(key, route)]
+        if ids:
+            usable.append({**model, "keys": ids})
+    return usable

@@ -1,0 +1,159 @@
+"""A person's own keys over the API: within the limits, and nobody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.utils import timezone
+
+from console import accounts
+from gateway import store
+from gateway.models import ApiKey, Change, RequestLog, UsageHour
+from tests.api.conformity import Conforming
+from tests.store.factories import entry
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
+
+
+@pytest.fixture
+def mia() -> User:
+    user = accounts.make("mia", None, role="member")
+    accounts.set_limits(user, max_keys=2, month_usd=Decimal(10), key_days=30, routes=["a*"])
+    return User.objects.get(pk=user.pk)
+
+
+@pytest.fixture
+def member(mia: User) -> Iterator[Client]:
+    client = Conforming()
+    client.force_login(mia)
+    yield client
+
+
+def create(client: Client, **values: Any) -> Any:
+    body = {"name": "laptop", "month_usd": "4", "days": 30, **values}
+    return client.post("/api/own/keys", body, content_type="application/json")
+
+
+def with_secret(secret: str) -> Client:
+    return Conforming(headers={"authorization": f"Bearer {secret}"})
+
+
+def spend(key: int, usd: int) -> None:
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    units = usd * 10**10
+    UsageHour.objects.create(
+        key_id=key, hour=hour, requests=1, charged_units=units, cost_units=units
+    )
+
+
+def test_a_key_is_created_rotated_and_revoked(member: Client, mia: User) -> None:
+    created = create(member)
+    assert created.status_code == 201
+    key = created.json()
+    assert (key["month_usd"], key["routes"]) == ("4", ["a*"])
+    assert store.find_key(store.load_snapshot(), key["key"]) is not None
+    listed = member.get("/api/own/keys").json()
+    assert [row["name"] for row in listed["items"]] == ["laptop"]
+    assert "key" not in listed["items"][0]
+    assert listed["limits"] == {
+        "max_keys": 2,
+        "month_usd": "10",
+        "unassigned_usd": "6",
+        "key_days": 30,
+        "routes": ["a*"],
+        "team": "",
+    }
+    path = f"/api/own/keys/{key['id']}"
+    rotated = member.post(f"{path}/rotate?grace_s=0").json()
+    assert rotated["key"] != key["key"]
+    assert store.find_key(store.load_snapshot(), key["key"]) is None
+    assert member.delete(path).status_code == 204
+    assert member.get("/api/own/keys").json()["items"] == []
+    assert member.post(f"{path}/rotate").status_code == 404
+    assert {row.actor for row in Change.objects.filter(kind="key")} <= {"mia"}
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"month_usd": "11"}, "month_usd"),
+        ({"month_usd": None}, "month_usd"),
+        ({"days": 31}, "days"),
+        ({"days": None}, "days"),
+        ({"routes": ["beta"]}, "routes"),
+        ({"name": ""}, "name"),
+        ({"name": "a\0b"}, "name"),
+    ],
+)
+def test_a_key_beyond_the_limits_is_refused(
+    member: Client, values: dict[str, Any], field: str
+) -> None:
+    answer = create(member, **values)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert not ApiKey.objects.exists()
+
+
+def test_the_number_of_keys_is_limited(member: Client) -> None:
+    assert [create(member).status_code for _ in range(3)] == [201, 201, 422]
+
+
+def test_spend_and_requests_are_those_of_own_keys(member: Client, mia: User) -> None:
+    mine = ApiKey.objects.get(pk=create(member).json()["id"])
+    other, _secret = store.create_key("ci")
+    for key, usd in ((mine, 1), (other, 2)):
+        spend(key.pk, usd)
+        store.write([entry(f"req_{key.pk}", key_id=key.pk, key_prefix=key.prefix)])
+    (line,) = member.get("/api/own/spend?by=key").json()["items"]
+    assert Decimal(line["charged_usd"]) == 1
+    assert member.get("/api/own/spend?by=team").status_code == 422
+    assert member.get("/api/own/spend?by=").status_code == 422
+    (row,) = member.get("/api/own/requests").json()["items"]
+    assert row["key_id"] == mine.pk
+    assert member.get(f"/api/own/requests/req_{mine.pk}").status_code == 200
+    assert member.get(f"/api/own/requests/req_{mine.pk}/bodies").status_code == 200
+    for path in (f"req_{other.pk}", f"req_{other.pk}/bodies", "none", "a%00b"):
+        assert member.get(f"/api/own/requests/{path}").status_code == 404
+    # A revoked key's requests stay its owner's.
+    member.delete(f"/api/own/keys/{mine.pk}")
+    assert len(member.get("/api/own/requests").json()["items"]) == 1
+
+
+def test_keys_of_others_are_out_of_reach(member: Client) -> None:
+    other, _secret = store.create_key("ci")
+    assert member.post(f"/api/own/keys/{other.pk}/rotate").status_code == 404
+    assert member.delete(f"/api/own/keys/{other.pk}").status_code == 404
+    other.refresh_from_db()
+    assert other.revoked_at is None
+
+
+def test_the_secret_of_a_key_is_a_credential_for_that_key_only(member: Client, mia: User) -> None:
+    first, second = (create(member, name=name).json() for name in ("one", "two"))
+    for key in (first, second):
+        store.write([entry(f"req_{key['id']}", key_id=key["id"], key_prefix=key["prefix"])])
+        spend(key["id"], 1)
+    program = with_secret(first["key"])
+    assert [row["name"] for row in program.get("/api/own/keys").json()["items"]] == ["one"]
+    assert [row["key_id"] for row in program.get("/api/own/requests").json()["items"]] == [
+        first["id"]
+    ]
+    (line,) = program.get("/api/own/spend?by=key").json()["items"]
+    assert Decimal(line["charged_usd"]) == 1
+    assert create(program).status_code == 403
+    assert program.delete(f"/api/own/keys/{first['id']}").status_code == 403
+    assert program.post(f"/api/own/keys/{second['id']}/rotate").status_code == 404
+    rotated = program.post(f"/api/own/keys/{first['id']}/rotate")
+    assert rotated.status_code == 200
+    assert program.get("/api/own/keys").status_code == 401  # the old secret
+    change = Change.objects.order_by("-pk").first()
+    assert change is not None
+    assert (change.actor, change.via) == ("mia", "api")
+    # It is no credential for the rest of the API.
+    assert with_secret(rotated.json()["key"]).get("/api/keys").status_code == 401
+    accounts.set_role(mia, role="viewer", bodies=False)
+    assert with_secret(rotated.json()["key"]).get("/api/own/keys").status_code == 401
+    assert RequestLog.objects.count() == 2

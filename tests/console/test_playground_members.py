@@ -1,0 +1,123 @@
+"""The playground for members: their runs are those of a gateway key of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.browser.site import Site
+from tests.console.test_playground_live import PATH, boot, document, ran
+from tests.console.test_playground_live import client as client_of
+from tests.waits import until
+
+pytestmark = pytest.mark.e2e
+
+PASSWORD = "correct horse battery"
+
+
+@contextmanager
+def member(site: Site, name: str) -> Iterator[httpx.Client]:
+    """A new member, signed in by password."""
+    values = {"username": name, "password": PASSWORD}
+    with client_of(site) as ada:
+        reply = ada.post("/console/users/add", data={**values, "role": "member"})
+        assert reply.status_code == 302
+    with httpx.Client(base_url=site.url, timeout=60, headers={"Origin": site.url}) as client:
+        client.get("/console/sign-in")
+        client.headers["X-CSRFToken"] = client.cookies["csrftoken"]
+        assert client.post("/console/sign-in", data=values).status_code == 302
+        client.headers["X-CSRFToken"] = client.cookies["csrftoken"]  # of the new session
+        yield client
+
+
+def new_key(client: httpx.Client, name: str, **values: Any) -> str:
+    """The secret of a new key of one's own."""
+    reply = client.post("/console/own/keys/add", data={"name": name, "days": "30", **values})
+    assert reply.status_code == 200, reply.text
+    return re.findall(r"sk-dgm-\w{54}", reply.text)[0]
+
+
+def ended(events: list[tuple[str, Any]]) -> Any:
+    return next(data for kind, data in events if kind == "end")
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    directory: Path = tmp_path_factory.mktemp("members")
+    site = Site(directory, DRAGOMAN_PLAYGROUND_USD_PER_DAY="0").start()
+    try:
+        yield site.with_people()
+    finally:
+        site.stop()
+
+
+def test_a_member_without_a_key_learns_what_to_do(site: Site) -> None:
+    with member(site, "nora") as nora:
+        data = boot(nora)
+        assert data["models"] == []
+        assert "My keys" in data["notice"]
+        reply = nora.post(f"{PATH}/runs", json=document("demo"))
+        assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
+        # Nothing of other people, and no stored prompts.
+        assert nora.get(f"{PATH}/system-prompts").status_code == 403
+        assert nora.get("/console/requests").status_code == 403
+        assert "/console/evaluate" not in nora.get(PATH).text
+
+
+def test_a_run_of_a_member_is_a_request_of_their_key(site: Site) -> None:
+    """Also where the playground's own budget is zero."""
+    with member(site, "mia") as mia:
+        site.known(new_key(mia, "laptop"))
+        data = boot(mia)
+        assert "budget" not in data
+        assert {"demo", "demo/demo-fast"} <= {model["id"] for model in data["models"]}
+        run, events = ran(mia, document("demo/demo-fast", prompt="Who pays?"))
+        end = ended(events)
+        assert end["status"] == "ok"
+        path = f"/console/own/requests/{end['request_id']}"
+        until(lambda: mia.get(path).status_code == 200)
+        page = mia.get(path).text
+        assert "laptop" in page and "Who pays?" in page
+        # It opens again in the playground, and is nobody else's.
+        assert boot(mia, f"?request={end['request_id']}")["settings"]["messages"]
+        with member(site, "otto") as otto:
+            site.known(new_key(otto, "desk"))
+            assert boot(otto, f"?request={end['request_id']}")["settings"] is None
+            assert otto.get(f"{PATH}/runs/{run}").status_code == 404
+
+
+def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
+    with member(site, "lena") as lena:
+        site.known(new_key(lena, "only demo", routes=["demo"]))
+        assert [model["id"] for model in boot(lena)["models"]] == ["demo"]
+        _run, events = ran(lena, document("demo/demo-fast"))
+        assert ended(events)["error_kind"] == "not_allowed"
+        # A second key: the page says which models each may call, and the run says which pays.
+        site.known(new_key(lena, "no money", month_usd="0"))
+        models = {model["id"]: model["keys"] for model in boot(lena)["models"]}
+        assert len(models["demo"]) == 2
+        assert len(models["demo/demo-fast"]) == 1
+        reply = lena.post(f"{PATH}/runs", json=document("demo"))
+        assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
+        (poor,) = models["demo/demo-fast"]
+        (rich,) = set(models["demo"]) - {poor}
+        assert ended(ran(lena, document("demo", key=rich))[1])["status"] == "ok"
+        for stranger in (rich + 100, True, str(rich)):
+            reply = lena.post(f"{PATH}/runs", json=document("demo", key=stranger))
+            assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
+
+
+def test_a_revoked_key_runs_nothing(site: Site) -> None:
+    with member(site, "rita") as rita:
+        site.known(new_key(rita, "old"))
+        page = rita.get("/console/own").text
+        (path,) = set(re.findall(r"/console/own/keys/\d+/revoke", page))
+        assert rita.post(path).status_code == 302
+        reply = rita.post(f"{PATH}/runs", json=document("demo"))
+        assert (reply.status_code, list(reply.json()["errors"])) == (400, ["key"])
