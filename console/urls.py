@@ -15,7 +15,7 @@ from console.pages.overview import overview
 from console.pages.palette import palette
 from console.pages.routes.urls import urlpatterns as routes
 from console.pages.session.views import password, sign_in, sign_out
-from console.pages.settings.views import end_users
+from console.pages.settings.views import end_users, export_configuration
 from console.pages.settings.views import settings as settings_page
 from console.pages.setup import (
     account,
@@ -63,6 +63,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("users/<int:pk>/two-factor", user_two_factor, name="user-two-factor"),
     path("users/<int:pk>/active", user_active, name="user-active"),
     path("settings", settings_page, name="settings"),
+    path("settings/configuration.yaml", export_configuration, name="settings-export"),
     path("settings/end-users", end_users, name="settings-end-users"),
     path("changes", changes, name="changes"),
     path("connect", connect, name="connect"),

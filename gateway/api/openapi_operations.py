@@ -67,8 +67,8 @@ def complete_operation(method: str, operation: Operation) -> None:
         if len(responses) > 1 and str(status) == "200":
             del responses[status]
     operation["responses"] = {str(key): value for key, value in responses.items()}
-    for status, told in error_responses(method).items():
-        operation["responses"].setdefault(status, told)
+    for status, error_response in error_responses(method).items():
+        operation["responses"].setdefault(status, error_response)
     if method == "post" and operation["operationId"] not in IDEMPOTENT_OPERATIONS:
         names = {parameter["name"] for parameter in operation.setdefault("parameters", [])}
         if _KEY["name"] not in names:

@@ -101,7 +101,7 @@ def _item(
 def _body(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any] | None:
     """The body of a request: sample JSON, or an empty form."""
     if "application/json" in content:
-        sample = _sample(document, content["application/json"].get("schema", {}), 0)
+        sample = sample_of(document, content["application/json"].get("schema", {}), 0)
         return {
             "mode": "raw",
             "raw": json.dumps(sample, indent=2),
@@ -110,11 +110,11 @@ def _body(document: dict[str, Any], content: dict[str, Any]) -> dict[str, Any] |
     return {"mode": "formdata", "formdata": []} if "multipart/form-data" in content else None
 
 
-def _sample(document: dict[str, Any], schema: dict[str, Any], depth: int) -> Any:
+def sample_of(document: dict[str, Any], schema: dict[str, Any], depth: int = 0) -> Any:
     """A value of a JSON schema: its example or default, else its required fields."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
-        return _sample(document, document["components"]["schemas"][name], depth)
+        return sample_of(document, document["components"]["schemas"][name], depth)
     for known in ("example", "default", "const"):
         if known in schema:
             return schema[known]
@@ -122,10 +122,10 @@ def _sample(document: dict[str, Any], schema: dict[str, Any], depth: int) -> Any
         return schema["enum"][0]
     for several in ("anyOf", "oneOf", "allOf"):
         if schema.get(several):
-            return _sample(document, schema[several][0], depth)
+            return sample_of(document, schema[several][0], depth)
     kind = schema.get("type")
     if kind == "object":
         required = schema.get("required", ()) if depth < _MAX_DEPTH else ()
         fields = schema.get("properties", {})
-        return {name: _sample(document, fields.get(name, {}), depth + 1) for name in required}
+        return {name: sample_of(document, fields.get(name, {}), depth + 1) for name in required}
     return {"array": [], "boolean": False, "integer": 0, "number": 0, "string": ""}.get(str(kind))

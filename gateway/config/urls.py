@@ -8,7 +8,7 @@ from django.urls import include, path
 
 from console.admin import login
 from console.api import ROUTERS
-from console.pages.docs import docs
+from console.pages.api_reference.views import docs, docs_operation
 from console.pages.home import home
 from gateway.api import api
 from gateway.compat.litellm.api.routes import litellm_api
@@ -23,6 +23,7 @@ admin_urls = [path("admin/login/", login), path("admin/", admin.site.urls)]
 urlpatterns = [
     path("", home, name="home"),
     path("docs", docs, name="docs"),
+    path("docs/<str:name>", docs_operation, name="docs-operation"),
     path("console/", include("console.urls")),
     path("api/", api.urls),
     *(admin_urls if settings.DJANGO_ADMIN else ()),

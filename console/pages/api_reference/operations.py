@@ -1,0 +1,271 @@
+"""The operations of the OpenAPI document as the reference shows them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from gateway.api import api
+from gateway.api.postman import sample_of
+
+# Depth and number of fields up to which a schema is listed.
+MAX_DEPTH = 5
+MAX_FIELDS = 300
+# Fields in the example of a body that requires none.
+_SAMPLE_FIELDS = 4
+# Security scheme of the document -> who may call; by the names of `gateway.api.auth`.
+CALLERS: dict[str, Promise] = {
+    "GatewayKey": _("Gateway key"),
+    "Holder": _("Gateway key or admin key"),
+    "ScorerOrKey": _(
+        "Gateway key of the request, admin key, or a session of an editor or key owner"
+    ),
+    "Admin": _("Admin key, or a session of an admin"),
+    "Editor": _("Admin key, or a session of an editor"),
+    "Reader": _("Admin key, or a session of a viewer"),
+    "BodyReader": _("Admin key, or a session of a user who may read bodies"),
+    "Scorer": _("Admin key, or a session of an editor or key owner"),
+    "KeyOwner": _("Session of a member"),
+}
+_GATEWAY_SCHEMES = frozenset({"GatewayKey", "ScorerOrKey"})
+_LOCATIONS: dict[str, Promise] = {
+    "path": _("Path parameters"),
+    "query": _("Query parameters"),
+    "header": _("Headers"),
+}
+_LIMITS = {
+    "minimum": "≥ {}",
+    "exclusiveMinimum": "> {}",
+    "maximum": "≤ {}",
+    "exclusiveMaximum": "< {}",
+    "minLength": "min. length {}",
+    "maxLength": "max. length {}",
+    "pattern": "pattern {}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A parameter, or a field of a body by its path, such as `messages[].content`.
+
+    Attributes:
+        type: of JSON, such as `string`, `array of object` or `number or null`.
+        values: the values that are allowed; empty if any is.
+        default: as JSON; empty without a default.
+        limits: bounds of the value or its length, such as `≥ 0`.
+    """
+
+    path: str
+    type: str
+    required: bool
+    description: str
+    values: tuple[str, ...] = ()
+    default: str = ""
+    limits: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTable:
+    """Fields under a title; `format` and `description` are those of a body."""
+
+    title: Promise | str
+    fields: tuple[Field, ...]
+    format: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response: its status, or `default` for all others, and the fields of a JSON body."""
+
+    status: str
+    description: str
+    formats: tuple[str, ...]
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method of a path."""
+
+    id: str
+    method: str
+    path: str
+    tag: str
+    title: str
+    description: str
+    callers: tuple[Promise | str, ...]
+    requests: tuple[FieldTable, ...]
+    responses: tuple[Response, ...]
+    curl: str
+
+    @property
+    def search_text(self) -> str:
+        """What a search looks through, in lower case."""
+        return f"{self.method} {self.path} {self.tag} {self.title} {self.description}".lower()
+
+
+@lru_cache(maxsize=1)
+def operations() -> Mapping[str, Operation]:
+    """All operations by id, in the order of the document, those of model clients first."""
+    document = api.get_openapi_schema(path_prefix="/api/")
+    found = [
+        _operation(document, method, path, entry)
+        for path, entries in document["paths"].items()
+        for method, entry in entries.items()
+    ]
+    found.sort(key=lambda each: each.tag != "gateway")
+    return {each.id: each for each in found}
+
+
+def groups(query: str = "") -> list[tuple[str, list[Operation]]]:
+    """Operations with every word of `query`, by tag."""
+    words = query.lower().split()
+    by_tag: dict[str, list[Operation]] = {}
+    for operation in operations().values():
+        if all(word in operation.search_text for word in words):
+            by_tag.setdefault(operation.tag, []).append(operation)
+    return list(by_tag.items())
+
+
+def _operation(document: Any, method: str, path: str, entry: Any) -> Operation:
+    schemes = [name for scheme in entry.get("security") or () for name in scheme]
+    # `x-api-key` is another header for the same key.
+    callers = tuple(CALLERS.get(name, name) for name in schemes if name != "XApiKey")
+    return Operation(
+        id=entry["operationId"],
+        method=method.upper(),
+        path=path,
+        tag=(entry.get("tags") or ["other"])[0],
+        title=entry.get("summary") or entry["operationId"],
+        description=entry.get("description", ""),
+        callers=callers,
+        requests=tuple(_requests(document, entry)),
+        responses=tuple(_responses(document, entry)),
+        curl=_curl(document, method, path, entry, schemes),
+    )
+
+
+def _requests(document: Any, entry: Any) -> Iterator[FieldTable]:
+    for location, title in _LOCATIONS.items():
+        fields = tuple(
+            _field(document, each["name"], each["schema"], required=each.get("required", False),
+                   description=each.get("description", ""))
+            for each in entry.get("parameters", ())
+            if each["in"] == location
+        )  # fmt: skip
+        if fields:
+            yield FieldTable(title, fields)
+    for format_, content in entry.get("requestBody", {}).get("content", {}).items():
+        schema = content.get("schema", {})
+        text = _resolve(document, schema)[0].get("description", "")
+        yield FieldTable(_("Body"), _fields(document, schema), format_, text)
+
+
+def _responses(document: Any, entry: Any) -> Iterator[Response]:
+    for status, response in entry.get("responses", {}).items():
+        content = response.get("content", {})
+        schema = content.get("application/json", {}).get("schema", {})
+        is_success = str(status).startswith("2")
+        fields = _fields(document, schema) if is_success else ()
+        yield Response(str(status), response.get("description", ""), tuple(content), fields)
+
+
+def _fields(document: Any, schema: Any) -> tuple[Field, ...]:
+    listed: list[Field] = []
+    for field in _walk(document, schema, "", 0):
+        listed.append(field)
+        if len(listed) == MAX_FIELDS:
+            break
+    return tuple(listed)
+
+
+def _walk(document: Any, schema: Any, prefix: str, depth: int) -> Iterator[Field]:
+    """The fields of an object, or of an array's objects, and those within them."""
+    schema, _null = _resolve(document, schema)
+    if schema.get("type") == "array":
+        yield from _walk(document, schema.get("items", {}), f"{prefix}[]", depth)
+        return
+    for name, value in schema.get("properties", {}).items():
+        path = f"{prefix}.{name}" if prefix else name
+        yield _field(document, path, value, required=name in schema.get("required", ()))
+        if depth < MAX_DEPTH:
+            yield from _walk(document, value, path, depth + 1)
+
+
+def _field(
+    document: Any, path: str, schema: Any, *, required: bool, description: str = ""
+) -> Field:
+    resolved, _null = _resolve(document, schema)
+    default = schema.get("default", resolved.get("default"))
+    return Field(
+        path=path,
+        type=_type(document, schema),
+        required=required,
+        description=description or schema.get("description") or resolved.get("description") or "",
+        values=tuple(map(str, resolved.get("enum", ()))),
+        default="" if default is None else json.dumps(default, ensure_ascii=False),
+        limits=tuple(
+            text.format(resolved[name]) for name, text in _LIMITS.items() if name in resolved
+        ),
+    )
+
+
+def _resolve(document: Any, schema: Any) -> tuple[dict[str, Any], bool]:
+    """A schema without references, and whether it may be null; of several the first."""
+    null = False
+    for _attempt in range(8):
+        if "$ref" in schema:
+            name = schema["$ref"].rpartition("/")[2]
+            schema = document["components"]["schemas"].get(name, {})
+        elif several := schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf"):
+            null = null or any(each.get("type") == "null" for each in several)
+            schema = next((each for each in several if each.get("type") != "null"), {})
+        else:
+            break
+    return schema, null
+
+
+def _type(document: Any, schema: Any) -> str:
+    if several := schema.get("anyOf") or schema.get("oneOf"):
+        return " or ".join(dict.fromkeys(_type(document, each) for each in several))
+    resolved, _null = _resolve(document, schema)
+    if "const" in resolved:
+        return json.dumps(resolved["const"])
+    kind = str(resolved.get("type") or ("object" if "properties" in resolved else "any"))
+    return f"array of {_type(document, resolved.get('items', {}))}" if kind == "array" else kind
+
+
+def _curl(document: Any, method: str, path: str, entry: Any, schemes: list[str]) -> str:
+    """A command for a POSIX shell; parameters of the path are variables."""
+    url = re.sub(r"\{(\w+)\}", lambda match: "$" + match[1].upper(), path)
+    lines = [f'curl {"" if method == "get" else f"-X {method.upper()} "}"$DRAGOMAN{url}"']
+    if schemes:
+        key = "$GATEWAY_KEY" if _GATEWAY_SCHEMES & set(schemes) else "$ADMIN_KEY"
+        lines.append(f'  -H "Authorization: Bearer {key}"')
+    content = entry.get("requestBody", {}).get("content", {})
+    if "application/json" in content:
+        sample = _body_sample(document, content["application/json"].get("schema", {}))
+        text = json.dumps(sample, ensure_ascii=False).replace("'", "'\\''")
+        lines += ['  -H "Content-Type: application/json"', f"  -d '{text}'"]
+    elif "multipart/form-data" in content:
+        lines.append("  -F file=@FILE")
+    return " \\\n".join(lines)
+
+
+def _body_sample(document: Any, schema: Any) -> Any:
+    """The required fields of a body with sample values; its first fields if none is required."""
+    sample = sample_of(document, schema)
+    if sample != {}:
+        return sample
+    fields = _resolve(document, schema)[0].get("properties", {})
+    return {
+        name: sample_of(document, value) for name, value in list(fields.items())[:_SAMPLE_FIELDS]
+    }

@@ -1,0 +1,87 @@
+"""The API reference: every operation of the OpenAPI document has a page."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from console.pages.api_reference.operations import CALLERS, groups, operations
+from console.templatetags.reference import text_parts
+
+
+@pytest.fixture(scope="module", autouse=True)
+def document() -> Any:
+    """The document; its operations are complete once the URLs are loaded."""
+    return Client().get("/api/openapi.json").json()
+
+
+def test_every_operation_has_a_page(document: Any) -> None:
+    ids = {each["operationId"] for path in document["paths"].values() for each in path.values()}
+    assert set(operations()) == ids
+    client = Client()
+    listed = set(re.findall(r'href="/docs/([^"]+)"', client.get("/docs").content.decode()))
+    assert listed == ids
+    failed = [name for name in sorted(ids) if client.get(f"/docs/{name}").status_code != 200]
+    assert failed == []
+    assert client.get("/docs/no-such-operation").status_code == 404
+
+
+def test_every_security_scheme_is_described(document: Any) -> None:
+    assert set(document["components"]["securitySchemes"]) - {"XApiKey"} <= set(CALLERS)
+
+
+def test_a_search_finds_operations_with_all_words() -> None:
+    ids = [each.id for _tag, entries in groups("post SCORE") for each in entries]
+    assert "create_score" in ids
+    assert "list_scores" not in ids
+    page = Client().get("/docs", {"q": "no-such-word <b>"}).content.decode()
+    assert "No operation contains these words." in page
+    assert "<b>" not in page.partition("<main")[2].partition("No operation")[0]
+
+
+def test_fields_of_bodies_and_responses_are_listed() -> None:
+    score = operations()["create_score"]
+    (path, _headers, body) = score.requests
+    assert [(field.path, field.required) for field in path.fields] == [("request_id", True)]
+    assert {field.path: field.type for field in body.fields} == {
+        "name": "string",
+        "value": "number or null",
+        "comment": "string",
+        "scored_by": "string",
+    }
+    assert next(field.default for field in body.fields if field.path == "name") == '"feedback"'
+    created = next(each for each in score.responses if each.status == "201")
+    assert "scored_by" in {field.path for field in created.fields}
+    # Objects within arrays have paths.
+    page = operations()["list_scores"].responses[0]
+    assert "items[].comment" in {field.path for field in page.fields}
+
+
+def test_a_schema_that_contains_itself_ends() -> None:
+    assert all(
+        len(table.fields) <= 300 for each in operations().values() for table in each.requests
+    )
+
+
+def test_commands_are_shell_and_name_the_right_key() -> None:
+    for operation in operations().values():
+        words = shlex.split(operation.curl.replace("\\\n", ""))
+        assert words[0] == "curl", operation.id
+        assert any(word.startswith("$DRAGOMAN/") for word in words), operation.id
+    assert "$GATEWAY_KEY" in operations()["openai_chat_completions"].curl
+    assert "$ADMIN_KEY" in operations()["list_scores"].curl
+    # A body without required fields shows the first ones.
+    score = operations()["create_score"].curl
+    assert '"name": "feedback"' in score
+    assert "$GATEWAY_KEY" in score
+
+
+def test_a_description_has_paragraphs_and_code() -> None:
+    assert text_parts("Use `a` or\n`b`.\n\nMore.") == [
+        [(False, "Use "), (True, "a"), (False, " or "), (True, "b"), (False, ".")],
+        [(False, "More.")],
+    ]
