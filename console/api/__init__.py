@@ -9,20 +9,24 @@ from console.api import (
     capability_reports,
     health,
     imports,
+    own_keys,
     playground,
     providers,
     settings,
+    traces,
     users,
 )
 
 ROUTERS = (
     users.router,
+    own_keys.router,
     settings.router,
     health.router,
     providers.router,
     capability_reports.router,
     imports.router,
     playground.router,
+    traces.router,
 )
 
 __all__ = ["ROUTERS"]

@@ -113,6 +113,7 @@ async def _accept(
         )
         if batch.traces:
             await runtime.client_spans.write(batch)
+    runtime.metrics.count_client_spans(endpoint.arg, len(parsed.spans), len(parsed.rejections))
     if parsed.rejections and endpoint.arg == agents_sdk.SOURCE:
         message = (
             f"{len(parsed.rejections)} of the items were not stored, {len(parsed.spans)} spans "

@@ -35,6 +35,20 @@ class ClientTraceQuerySet(models.QuerySet[Row]):
         """Traces of one session."""
         return self.filter(session=session).exclude(session="")
 
+    def matching(
+        self,
+        *,
+        session: str | None = None,
+        key: str | None = None,
+        since: dt.datetime | None = None,
+        until: dt.datetime | None = None,
+    ) -> Self:
+        """Traces of this session and key prefix that ended in [since, until); None is any."""
+        rows = self if session is None else self.of_session(session)
+        rows = rows if key is None else rows.filter(key_prefix=key)
+        rows = rows if since is None else rows.filter(ended_at__gte=since)
+        return rows if until is None else rows.filter(ended_at__lt=until)
+
     def newest(self, count: int, before: int | None = None) -> Self:
         """The traces that were last added, before a row id if one is given."""
         rows = self if before is None else self.filter(pk__lt=before)

@@ -59,8 +59,8 @@ def trace_id(site: Site) -> str:
         # Without a traceparent: the id of the response leads to its request.
         with tracer.start_as_current_span("chat responses", attributes=chat) as span:
             headers = {"authorization": f"Bearer {site.key}"}
-            asked = {"model": "demo", "input": "And a trace?"}
-            reply = httpx.post(f"{site.url}/v1/responses", json=asked, headers=headers, timeout=30)
+            body = {"model": "demo", "input": "And a trace?"}
+            reply = httpx.post(f"{site.url}/v1/responses", json=body, headers=headers, timeout=30)
             span.set_attribute("gen_ai.response.id", reply.json()["id"])
         with tracer.start_as_current_span("execute_tool population", attributes=tool) as span:
             span.set_status(Status(StatusCode.ERROR, "no data for Paris"))
@@ -69,7 +69,7 @@ def trace_id(site: Site) -> str:
     return f"{root.get_span_context().trace_id:032x}"
 
 
-def shown(page: Any, path: str) -> list[str]:
+def waterfall_lines(page: Any, path: str) -> list[str]:
     """The lines of a waterfall, once the log has the requests."""
 
     def lines() -> list[str]:
@@ -82,7 +82,7 @@ def shown(page: Any, path: str) -> list[str]:
 
 
 def test_a_trace_is_found_and_its_request_opened(signed_in: Any, trace_id: str) -> None:
-    assert shown(signed_in, f"/console/traces/{trace_id}") == [
+    assert waterfall_lines(signed_in, f"/console/traces/{trace_id}") == [
         "agent invoke_agent Planner 1 error",
         "generation chat demo",
         "Request demo",
@@ -99,14 +99,14 @@ def test_a_trace_is_found_and_its_request_opened(signed_in: Any, trace_id: str) 
 
 
 def test_a_span_has_its_attributes_and_content(signed_in: Any, trace_id: str) -> None:
-    shown(signed_in, f"/console/traces/{trace_id}")
+    waterfall_lines(signed_in, f"/console/traces/{trace_id}")
     signed_in.locator(".waterfall tr.generation a").first.click()
     signed_in.get_by_text("What is a span?").wait_for()
     signed_in.get_by_text("planner").wait_for()
 
 
 def test_a_viewer_sees_the_spans_without_content(viewer_page: Any, trace_id: str) -> None:
-    shown(viewer_page, f"/console/traces/{trace_id}")
+    waterfall_lines(viewer_page, f"/console/traces/{trace_id}")
     viewer_page.locator(".waterfall tr.generation a").first.click()
     viewer_page.get_by_text("Your role may not read content.").wait_for()
     assert "What is a span?" not in viewer_page.locator("main").inner_text()
@@ -116,7 +116,7 @@ def test_on_a_phone_without_scripts_every_bar_is_seen(
     open_page: Callable[..., Any], trace_id: str
 ) -> None:
     page = open_page("ada", size=PHONE, java_script_enabled=False)
-    shown(page, f"/console/traces/{trace_id}")
+    waterfall_lines(page, f"/console/traces/{trace_id}")
     for bar in page.locator(".waterfall td.timeline svg").all():
         box = bar.bounding_box()
         assert box is not None
@@ -124,7 +124,7 @@ def test_on_a_phone_without_scripts_every_bar_is_seen(
         assert box["x"] + box["width"] <= PHONE["width"]
 
 
-def test_an_exporter_with_a_wrong_key_is_told(site: Site) -> None:
+def test_an_exporter_with_a_wrong_key_gets_an_error(site: Site) -> None:
     exporter = Results(
         endpoint=f"{site.url}/v1/traces", headers={"authorization": "Bearer sk-dgm-wrong"}
     )

@@ -14,6 +14,7 @@ from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS
 from tests.browser.site import Site
 from tests.clients.environments import Unavailable, python_with
 from tests.clients.table import AGENTS
+from tests.documentation_blocks import blocks
 from tests.waits import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
@@ -31,15 +32,19 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def told(site: Site) -> Any:
+def agent_output(site: Site) -> Any:
     """What the agents printed: outputs and trace ids by API."""
     try:
         python = python_with(AGENTS)
     except Unavailable as error:
         pytest.skip(str(error))
-    asked = {"base": site.url, "key": site.key, "model": "demo", "group": GROUP}
+    (block,) = [b for b in blocks() if (b.page, b.language) == ("docs/traces.md", "python")]
+    exporter = block.code.replace("<gateway key>", site.key)
+    exporter = exporter.replace("http://localhost:4000", site.url)
+    request = {"base": site.url, "key": site.key, "model": "demo", "group": GROUP}
+    request["exporter"] = exporter
     done = subprocess.run(
-        [str(python), str(SCRIPT), json.dumps(asked)],
+        [str(python), str(SCRIPT), json.dumps(request)],
         capture_output=True,
         text=True,
         timeout=240,
@@ -79,10 +84,12 @@ def rows(page: Any, path: str) -> list[str]:
 
 
 @pytest.mark.parametrize("api", ["responses", "chat"])
-def test_spans_and_requests_of_an_agent_are_one_waterfall(told: Any, page: Any, api: str) -> None:
-    seen = rows(page, f"/console/traces/{told[api]['trace']}")
+def test_spans_and_requests_of_an_agent_are_one_waterfall(
+    agent_output: Any, page: Any, api: str
+) -> None:
+    lines = rows(page, f"/console/traces/{agent_output[api]['trace']}")
     generation = "response" if api == "responses" else "demo"
-    assert seen == [
+    assert lines == [
         "custom prepare",
         "custom task",
         f"agent Forecaster {api}",
@@ -102,14 +109,14 @@ def test_spans_and_requests_of_an_agent_are_one_waterfall(told: Any, page: Any, 
         page.get_by_role("link", name="Trace of the agent").wait_for()
 
 
-def test_the_list_names_both_workflows(told: Any, page: Any) -> None:
+def test_the_list_names_both_workflows(agent_output: Any, page: Any) -> None:
     page.goto("/console/traces")
     names = page.locator("table.traces tbody a").all_inner_texts()
     assert sorted(names) == ["Weather chat", "Weather responses"]
     assert page.locator("table.traces tbody tr").first.inner_text().count(GROUP) == 1
 
 
-def test_a_tool_span_has_its_input_and_output(told: Any, page: Any) -> None:
-    rows(page, f"/console/traces/{told['responses']['trace']}")
+def test_a_tool_span_has_its_input_and_output(agent_output: Any, page: Any) -> None:
+    rows(page, f"/console/traces/{agent_output['responses']['trace']}")
     page.locator(".waterfall tr.tool a").first.click()
     page.get_by_text("Sunny in Paris, 21 degrees").wait_for()

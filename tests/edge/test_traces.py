@@ -22,6 +22,7 @@ from gateway.edge import traces
 from gateway.providers.masks import compile_mask
 from gateway.relay.state.client_spans import MAX_CONCURRENT
 from tests.relay.harness import Gateway, Reply, gateway, provider, route, snapshot
+from tests.relay.test_metrics import page, value
 
 INGEST, OTLP = "/v1/traces/ingest", "/v1/traces"
 TRACE_ID, SPAN_ID = "ab" * 16, "cd" * 8
@@ -50,8 +51,8 @@ def stored() -> Stored:
 async def live(tmp_path: Path, stored: Stored) -> AsyncIterator[Gateway]:
     quiet = route("quiet", provider("a"), log_bodies=False)
     registry = snapshot(route("gw", provider("a")), quiet, masks=(compile_mask("ACME-[0-9]{4}"),))
-    async with gateway(tmp_path, registry, write_spans=stored.write) as made:
-        yield made
+    async with gateway(tmp_path, registry, write_spans=stored.write) as live_gateway:
+        yield live_gateway
 
 
 def trace(**changes: Any) -> dict[str, Any]:
@@ -99,8 +100,12 @@ async def test_items_of_the_agents_sdk_are_stored(live: Gateway, stored: Stored)
     assert (reply.status, reply.body) == (204, b"")
     (batch,) = stored
     assert (batch.key_id, batch.key_prefix) == (1, "sk-dgm-te")
-    (kept,) = batch.traces
-    assert (kept.trace_id, kept.name, kept.session) == ("trace_1", "W", "g")
+    (stores_content,) = batch.traces
+    assert (stores_content.trace_id, stores_content.name, stores_content.session) == (
+        "trace_1",
+        "W",
+        "g",
+    )
     (one,) = batch.spans
     assert (one.kind, one.name, one.error) == ("tool", "lookup", "")
     assert one.ended_at is not None
@@ -108,7 +113,9 @@ async def test_items_of_the_agents_sdk_are_stored(live: Gateway, stored: Stored)
     assert json.loads(batch.packed[0]) == {"input": "{}", "output": "1"}
 
 
-async def test_malformed_items_are_named_and_good_ones_kept(live: Gateway, stored: Stored) -> None:
+async def test_malformed_items_are_reported_and_valid_ones_stored(
+    live: Gateway, stored: Stored
+) -> None:
     items = [
         span(),
         span(id="x" * 65),
@@ -321,7 +328,7 @@ async def test_secrets_are_masked_everywhere(live: Gateway, stored: Stored) -> N
 
 
 @pytest.mark.parametrize(
-    ("own", "model", "kept"),
+    ("own", "model", "stores_content"),
     [
         pytest.param(None, "gw", True, id="setting on"),
         pytest.param(False, "gw", False, id="key off"),
@@ -330,7 +337,7 @@ async def test_secrets_are_masked_everywhere(live: Gateway, stored: Stored) -> N
     ],
 )
 async def test_content_follows_the_policy_of_bodies(
-    live: Gateway, stored: Stored, own: bool | None, model: str, kept: bool
+    live: Gateway, stored: Stored, own: bool | None, model: str, stores_content: bool
 ) -> None:
     registry = live.runtime.snapshot
     (key,) = registry.keys.values()
@@ -338,7 +345,7 @@ async def test_content_follows_the_policy_of_bodies(
     live.runtime.snapshot = msgspec.structs.replace(registry, keys={key.digest: changed})
     data = {"type": "generation", "model": model, "input": [{"content": "private"}]}
     await live.post(INGEST, {"data": [span(data)]})
-    assert bool(stored[0].packed[0]) is kept
+    assert bool(stored[0].packed[0]) is stores_content
     assert b"private" not in msgspec.json.encode(stored[0].spans[0].attributes)
 
 
@@ -348,3 +355,12 @@ async def test_long_content_is_cut_and_says_so(live: Gateway, stored: Stored) ->
     content = json.loads(stored[0].packed[0])
     assert (content["input"], content["truncated"]) == ("a", "output")
     assert len(stored[0].packed[0]) < traces.MAX_CONTENT_BYTES + 1000
+
+
+async def test_spans_are_counted_by_format_and_result(live: Gateway) -> None:
+    await live.post(INGEST, {"data": [trace(), span(), span(id="b", started_at=None)]})
+    await live.post(OTLP, export(otel(), otel(spanId="x")), headers=JSON)
+    text = await page(live)
+    for source in ("agents_sdk", "otlp"):
+        for result in ("accepted", "rejected"):
+            assert value(text, "dragoman_client_spans_total", format=source, result=result) == 1

@@ -159,6 +159,9 @@ METRICS: dict[str, Metric] = {
     "dragoman_guardrail_results_total": Metric(
         Counter, "Requests and responses checked by guardrails.", ("guardrail", "stage", "outcome")
     ),
+    "dragoman_client_spans_total": Metric(
+        Counter, "Spans and traces that clients sent, by format and result.", ("format", "result")
+    ),
     "dragoman_in_flight_requests": Metric(Gauge, "Requests in progress."),
     "dragoman_in_flight_limit": Metric(
         Gauge, "Maximum number of concurrent requests; further requests are rejected."
@@ -304,6 +307,11 @@ class Metrics:
     def count_refusal(self, owner: str, limit: str) -> None:
         """Counts the refusal of a limit: the kind of its owner, and its metric."""
         self._events.append((("dragoman_limit_refusals_total", owner, limit), 1))
+
+    def count_client_spans(self, source: str, accepted: int, rejected: int) -> None:
+        """Counts what a request of a client sent: spans that are stored, and items that are not."""
+        self._events.append((("dragoman_client_spans_total", source, "accepted"), accepted))
+        self._events.append((("dragoman_client_spans_total", source, "rejected"), rejected))
 
     def count_stall(self, cause: str, seconds: float) -> None:
         """Counts a stall of the event loop."""
