@@ -13,6 +13,7 @@ urlpatterns: list[URLPattern] = [
     path("route-versions/<path:name>", views.versions, name="route-versions"),
     path("route-restore/<path:name>", views.restore, name="route-restore"),
     path("route-yaml/<path:name>", views.as_yaml, name="route-yaml"),
+    path("route-clients/<path:name>", views.route_clients, name="route-clients"),
     path("route-cache/<path:name>", views.cached_responses, name="route-cache"),
     path("route-copy/<path:name>", views.adopt, name="route-copy"),
     path("route-delete/<path:name>", views.delete, name="route-delete"),

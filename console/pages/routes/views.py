@@ -16,7 +16,8 @@ from console import access
 from console.access import viewer
 from console.htmx import redirect_to
 from console.insight.targets import circuit_states
-from console.pages.routes import editor, labels, presentation, yamltext
+from console.pages.requests.query import with_term
+from console.pages.routes import clients, editor, labels, presentation, yamltext
 from console.pages.routes.metrics import traffic
 from gateway import models
 from gateway.api.ownership import adopt_row
@@ -231,6 +232,18 @@ def as_yaml(request: HttpRequest, name: str) -> HttpResponse:
     return render(
         request, "console/routes/yaml.html", {"page": "routes", "name": name, "text": yaml_document}
     )
+
+
+@viewer
+@require_safe
+def route_clients(request: HttpRequest, name: str) -> HttpResponse:
+    """The names under which clients request the route, with these clients and their keys."""
+    row = _row(name)
+    uses, counted = clients.name_uses(name, current_state(row).spec.aliases)
+    context = {"page": "routes", "name": name, "uses": uses, "counted": counted}
+    context |= {"days": clients.WINDOW_DAYS, "most": clients.MAX_REQUESTS}
+    context["query"] = with_term("", "route", name)
+    return render(request, "console/routes/clients.html", context)
 
 
 def _row(name: str) -> models.Route:
