@@ -600,6 +600,21 @@ class ProviderResourceQuerySet(models.QuerySet[Row]):
         self.remember(provider, key_id, [file])
         self.filter(provider=provider, upstream_id=file, batch_id="").update(batch_id=batch)
 
+    def record_guardrails(self, provider: str, key_id: int, id_: str, names: Sequence[str]) -> None:
+        """Record the guardrails that check the results of a file or batch."""
+        self.remember(provider, key_id, [id_])
+        self.filter(provider=provider, key_id=key_id, upstream_id=id_).update(
+            guardrails=sorted(names)
+        )
+
+    def guardrails_of(self, provider: str, ids: Sequence[str]) -> dict[str, list[str]]:
+        """The guardrails of each of these ids that has any, whoever owns it."""
+        rows = self.filter(provider=provider, upstream_id__in=ids[:500]).exclude(guardrails=[])
+        names_of: dict[str, list[str]] = {}
+        for id_, names in rows.values_list("upstream_id", "guardrails"):
+            names_of[id_] = sorted({*names_of.get(id_, ()), *names})
+        return names_of
+
     def batch_of(self, provider: str, file: str) -> str:
         """The batch whose results a file contains; empty if there is none."""
         rows = self.filter(provider=provider, upstream_id=file).exclude(batch_id="")

@@ -180,7 +180,11 @@ def get_request(request: HttpRequest, request_id: str) -> RequestLog:
 @router.get("/requests/{request_id}/bodies", auth=BodyReader(), response=BodiesOut)
 def get_bodies(request: HttpRequest, request_id: str) -> dict[str, Any]:
     """Client request, upstream request, upstream response and client response."""
-    row = _find_request(request_id)
+    return bodies_of(_find_request(request_id))
+
+
+def bodies_of(row: RequestLog) -> dict[str, Any]:
+    """The bodies of a request as BodiesOut, or why there are none."""
     try:
         bodies = store.load_bodies(row.pk)
     except ValueError as error:

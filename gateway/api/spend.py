@@ -44,13 +44,26 @@ def get_spend(
         rows = spend(start, end, names)
     except ValueError as error:
         raise HttpError(422, str(error)) from None
-    days = (start.date().isoformat(), (end - dt.timedelta(days=1)).date().isoformat())
+    days = _days(start, end)
     if format == "csv":
         response = HttpResponse(as_csv(rows, names), content_type="text/csv; charset=utf-8")
         response["Content-Disposition"] = f'attachment; filename="spend-{days[0]}-{days[1]}.csv"'
         return response
+    return spend_items(start, end, names, rows)
+
+
+def spend_items(
+    start: dt.datetime, end: dt.datetime, names: list[str], rows: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Rows of `spend` as SpendOut."""
+    days = _days(start, end)
     items = [
         {**row, "cost_usd": f"{row['cost_usd']:f}", "charged_usd": f"{row['charged_usd']:f}"}
         for row in rows
     ]
     return {"since": days[0], "until": days[1], "by": names, "items": items}
+
+
+def _days(start: dt.datetime, end: dt.datetime) -> tuple[str, str]:
+    """The first and the last day of a period."""
+    return start.date().isoformat(), (end - dt.timedelta(days=1)).date().isoformat()

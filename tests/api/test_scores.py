@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.test import Client
+from django.utils import timezone
 
 from gateway import store
+from gateway.api import scores
 from gateway.models import ApiKey, RequestScore
 from tests.api.test_roles import _session, _with_token
 from tests.store.factories import entry
@@ -77,6 +81,57 @@ def test_a_member_scores_only_requests_of_own_keys() -> None:
     score = RequestScore.objects.get()
     assert score.scored_by == "someone"
     assert mia.delete(f"/api/requests/req_own/scores/{score.pk}").status_code == 204
+
+
+def _client_of(name: str) -> tuple[Client, ApiKey]:
+    key, secret = store.create_key(name)
+    return Client(headers={"authorization": f"Bearer {secret}"}), key
+
+
+def test_a_gateway_key_scores_its_own_requests() -> None:
+    client, key = _client_of("shop")
+    other, _key = _client_of("other")
+    store.write([entry("req_shop", key_id=key.pk)])
+    created = _post(client, "req_shop", value=1, comment="Right.")
+    assert created.status_code == 201
+    assert created.json()["scored_by"] == "key shop"
+    # Its own author is replaced, an end user's score stands beside it.
+    assert _post(client, "req_shop", value=0).json()["id"] == created.json()["id"]
+    ended = _post(client, "req_shop", value=0.5, scored_by="ada")
+    assert ended.json()["scored_by"] == "key shop: ada"
+    assert RequestScore.objects.count() == 2
+    # Neither requests of other keys nor those without a key, and nothing but scoring.
+    for who, name in ((other, "req_shop"), (client, "req_a"), (client, "req_z")):
+        refused = _post(who, name, value=1)
+        assert (refused.status_code, refused["Retry-After"]) == (404, "1")
+    assert client.get("/api/requests/req_shop/scores").status_code == 401
+    score = f"/api/requests/req_shop/scores/{created.json()['id']}"
+    assert client.delete(score).status_code == 401
+
+
+def test_a_key_that_ended_scores_nothing() -> None:
+    client, key = _client_of("shop")
+    store.write([entry("req_shop", key_id=key.pk)])
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert _post(client, "req_shop", value=1).status_code == 401
+    ApiKey.objects.filter(pk=key.pk).update(expires_at=None)
+    assert _post(client, "req_shop", value=1).status_code == 201
+    ApiKey.objects.revoke()
+    assert _post(client, "req_shop", value=1).status_code == 401
+
+
+def test_scores_of_a_key_are_rate_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache.clear()
+    monkeypatch.setattr(scores, "KEY_SCORES_PER_MINUTE", 2)
+    monkeypatch.setattr(scores.time, "time", lambda: 1_700_000_010.0)
+    client, key = _client_of("shop")
+    other, other_key = _client_of("other")
+    store.write([entry("req_1", key_id=key.pk), entry("req_2", key_id=other_key.pk)])
+    assert [_post(client, "req_1", value=1).status_code for _ in range(3)] == [201, 201, 429]
+    assert _post(client, "req_1", value=1)["Retry-After"] == "30"
+    assert _post(other, "req_2", value=1).status_code == 201
+    monkeypatch.setattr(scores.time, "time", lambda: 1_700_000_041.0)
+    assert _post(client, "req_1", value=1).status_code == 201
 
 
 def test_only_admins_delete_scores_of_others(api: Client) -> None:
