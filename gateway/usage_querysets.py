@@ -8,7 +8,7 @@ as 0.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Self, TypeVar
@@ -174,6 +174,10 @@ class HourQuerySet(models.QuerySet[Row]):
         """Rows of hours that begin at or after `since` and before `until`."""
         rows = self if since is None else self.filter(hour__gte=since)
         return rows if until is None else rows.filter(hour__lt=until)
+
+    def of_keys(self, key_ids: Sequence[int] | None) -> Self:
+        """Rows of these keys; None is every key."""
+        return self if key_ids is None else self.filter(key_id__in=key_ids)
 
 
 class UsageHourQuerySet(HourQuerySet[Row]):

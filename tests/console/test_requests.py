@@ -27,7 +27,7 @@ from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
 from gateway.simulate import translate
 from tests.markup import squeeze
-from tests.store.factories import asked, bodies, entry
+from tests.store.factories import bodies, entry, logged_exchange
 from tests.store.test_hedge_losers import hedged
 
 
@@ -61,7 +61,7 @@ def translated(id: str = "req_t", **values: Any) -> RequestLog:
         "system": "Be kind.",
         "messages": [{"role": "user", "content": "Hello there"}],
     }
-    got = translate.request("anthropic_messages", "openai", sent, {}, "gpt-5")["body"]
+    ids = translate.request("anthropic_messages", "openai", sent, {}, "gpt-5")["body"]
     answer = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
@@ -76,22 +76,22 @@ def translated(id: str = "req_t", **values: Any) -> RequestLog:
         ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
-    shown = {
+    message = {
         "id": "msg_t",
         "type": "message",
         "role": "assistant",
         "content": [{"type": "text", "text": "Hi."}],
     }
-    kept = bodies(
+    stored_bodies = bodies(
         sent,
-        shown,
-        upstream_request=msgspec.json.encode(got),
+        message,
+        upstream_request=msgspec.json.encode(ids),
         upstream_response=msgspec.json.encode(answer),
         client_headers={"x-api-key": "***", "anthropic-version": "2023-06-01"},
     )
     return logged(
         id,
-        bodies=kept,
+        bodies=stored_bodies,
         client_dialect="anthropic_messages",
         upstream_dialect="openai_chat",
         provider="openai",
@@ -114,7 +114,7 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
     return response.content.decode()
 
 
-def found(query: str, span: str = "all") -> list[str]:
+def matching_rows(query: str, span: str = "all") -> list[str]:
     rows = log_search.page(parse(query, span, timezone.now())).rows
     return [row.request_id for row in rows]
 
@@ -128,13 +128,13 @@ def test_the_page_asks_for_a_sign_in(db: None):
     assert "/console/sign-in" in response["Location"]
 
 
-def test_an_empty_log_says_what_to_do(ada: Client):
+def test_an_empty_log_shows_the_next_step(ada: Client):
     assert "The first one appears here" in page(ada)
 
 
 def test_the_list_never_reads_bodies(ada: Client, django_assert_max_num_queries: Any):
     translated()
-    with django_assert_max_num_queries(40) as queries:
+    with django_assert_max_num_queries(34) as queries:
         page(ada)
     assert not [
         q["sql"] for q in queries if "gateway_requestbody" in q["sql"] and "blob" in q["sql"]
@@ -155,13 +155,13 @@ def test_rows_show_who_what_and_how(ada: Client):
         cache_read_tokens=500,
         cost_usd=Decimal("0.0213"),
     )
-    shown = page(ada)
+    html = page(ada)
     for text in ("sk-dgm-x", "smart", "429", "rate limit", "gpt-5", "1,500", "$0.021"):
-        assert text in shown
+        assert text in html
 
 
 @pytest.mark.parametrize(
-    ("query", "wanted"),
+    ("query", "expected"),
     [
         ("", ["d", "c", "b", "a"]),
         ("status:4xx", ["b"]),
@@ -182,26 +182,26 @@ def test_rows_show_who_what_and_how(ada: Client):
         ("id:c", ["c"]),
     ],
 )
-def test_filters_combine(db: None, query: str, wanted: list[str]):
+def test_filters_combine(db: None, query: str, expected: list[str]):
     logged("a", provider="p", model="m1", key_prefix="k1")
     logged("b", provider="p", model="m1", status=429, outcome="error", error_kind="rate_limit")
     logged("c", status=502, outcome="error", error_kind="upstream_error")
     logged("d", session="s1", model="m2")
-    assert found(query) == wanted
+    assert matching_rows(query) == expected
 
 
 def test_a_key_is_found_by_its_name(db: None):
     key, _ = store.create_key("notebook")
     logged("a", key_prefix=key.prefix)
-    assert found("key:notebook") == ["a"]
+    assert matching_rows("key:notebook") == ["a"]
 
 
 def test_the_time_range_counts_and_an_id_ignores_it(db: None):
     logged("old", started_at=time.time() - 90_000)
     logged("new")
-    assert found("", "24h") == ["new"]
-    assert found("id:old", "24h") == ["old"]
-    assert found("until:1d", "24h") == ["old"]
+    assert matching_rows("", "24h") == ["new"]
+    assert matching_rows("id:old", "24h") == ["old"]
+    assert matching_rows("until:1d", "24h") == ["old"]
 
 
 def test_words_are_looked_up_in_bodies_and_combine_with_filters(db: None):
@@ -211,10 +211,10 @@ def test_words_are_looked_up_in_bodies_and_combine_with_filters(db: None):
     )
     logged("c", provider="p")
     store.index_pending()
-    assert found("quartz") == ["b", "a"]
-    assert found("quartz provider:p") == ["b"]
-    assert found("quartz status:4xx") == []
-    assert found("!!!") == []
+    assert matching_rows("quartz") == ["b", "a"]
+    assert matching_rows("quartz provider:p") == ["b"]
+    assert matching_rows("quartz status:4xx") == []
+    assert matching_rows("!!!") == []
 
 
 def test_pages_follow_each_other_without_gaps(db: None):
@@ -224,15 +224,15 @@ def test_pages_follow_each_other_without_gaps(db: None):
     every = list(
         RequestLog.objects.exclude(status=429).order_by("-pk").values_list("pk", flat=True)
     )
-    got: list[int] = []
+    ids: list[int] = []
     cursor = None
     while True:
         one = log_search.page(search, cursor)
-        got += [row.pk for row in one.rows]
+        ids += [row.pk for row in one.rows]
         cursor = one.next
         if cursor is None:
             break
-    assert got == every
+    assert ids == every
 
 
 @pytest.mark.parametrize(
@@ -250,10 +250,10 @@ def test_a_long_log_gives_what_a_plain_query_gives(db: None, query: str):
     for _ in seed(3000, until=time.time() - 5, span_s=90_000):
         pass
     search = parse(query, "24h", timezone.now())
-    got = [row.pk for rows, _ in log_search.walk(search, None) for row in rows]
+    ids = [row.pk for rows, _ in log_search.walk(search, None) for row in rows]
     plain = log_search._filter_rows(RequestLog.objects.all(), search)
-    assert got == list(plain.order_by("-pk").values_list("pk", flat=True)[: len(got)])
-    assert len(got) == min(plain.count(), len(got)) > 0 or plain.count() == 0
+    assert ids == list(plain.order_by("-pk").values_list("pk", flat=True)[: len(ids)])
+    assert len(ids) == min(plain.count(), len(ids)) > 0 or plain.count() == 0
 
 
 def test_a_search_that_runs_out_of_time_can_be_carried_on(db: None, monkeypatch: Any, ada: Client):
@@ -292,28 +292,28 @@ def test_the_tail_brings_rows_that_came_since(ada: Client):
     first = logged("first")
     logged("second")
     response = ada.get(reverse("requests-tail"), {"after": first.pk})
-    shown = response.content.decode()
-    assert "second" not in shown or "req" in shown
-    assert shown.count("<tr ") == 1
-    assert f'data-after="{first.pk + 1}"' in shown
+    text = response.content.decode()
+    assert "second" not in text or "req" in text
+    assert text.count("<tr ") == 1
+    assert f'data-after="{first.pk + 1}"' in text
 
 
-def test_a_held_tail_only_counts(ada: Client):
+def test_a_paused_tail_only_counts(ada: Client):
     first = logged("first")
     logged("second")
-    shown = ada.get(reverse("requests-tail"), {"after": first.pk, "peek": "1"}).content.decode()
-    assert 'data-waiting="1"' in shown
-    assert "<tr " not in shown
-    assert f'data-after="{first.pk}"' in shown
+    text = ada.get(reverse("requests-tail"), {"after": first.pk, "peek": "1"}).content.decode()
+    assert 'data-waiting="1"' in text
+    assert "<tr " not in text
+    assert f'data-after="{first.pk}"' in text
 
 
 def test_the_tail_keeps_to_the_search(ada: Client):
     first = logged("first")
     logged("second")
-    shown = ada.get(
+    text = ada.get(
         reverse("requests-tail"), {"after": first.pk, "q": "status:500"}
     ).content.decode()
-    assert "<tr " not in shown
+    assert "<tr " not in text
 
 
 # Histogram and sessions
@@ -390,7 +390,7 @@ def test_htmx_gets_the_detail_alone_and_a_reload_all(ada: Client):
     assert b'id="list"' in restored.content
 
 
-def test_attempts_are_told(ada: Client):
+def test_attempts_are_shown(ada: Client):
     attempts = [
         Attempt(
             target="a/x",
@@ -416,16 +416,16 @@ def test_attempts_are_told(ada: Client):
             status=200,
         ),
     ]
-    shown = detail(ada, logged(attempts=attempts, duration_ms=1000.0))
+    page_text = detail(ada, logged(attempts=attempts, duration_ms=1000.0))
     for text in ("529 overloaded, 0.24 s", "skipped: cooling down", "responded"):
-        assert text in shown
+        assert text in page_text
 
 
-def test_the_way_to_the_neighbours_keeps_to_the_search(ada: Client):
+def test_previous_and_next_links_follow_the_search(ada: Client):
     rows = [logged(f"req_{n}", model="m" if n % 2 else "other") for n in range(5)]
-    shown = detail(ada, rows[2], "q=model:other&range=all")
-    assert f"{reverse('request', args=[rows[4].pk])}?" in shown
-    assert f"{reverse('request', args=[rows[0].pk])}?" in shown
+    text = detail(ada, rows[2], "q=model:other&range=all")
+    assert f"{reverse('request', args=[rows[4].pk])}?" in text
+    assert f"{reverse('request', args=[rows[0].pk])}?" in text
     assert log_search.neighbours(parse("model:other", "all", timezone.now()), rows[4].pk) == (
         None,
         rows[2].pk,
@@ -433,7 +433,7 @@ def test_the_way_to_the_neighbours_keeps_to_the_search(ada: Client):
 
 
 def test_the_translation_shows_both_sides_with_marks(ada: Client):
-    shown = detail(ada, translated(), "tab=translation")
+    page_text = detail(ada, translated(), "tab=translation")
     for text in (
         "Client sent",
         "Upstream received",
@@ -441,19 +441,19 @@ def test_the_translation_shows_both_sides_with_marks(ada: Client):
         "so it was removed.",
         "/max_completion_tokens",
     ):
-        assert text in shown
+        assert text in page_text
     for kind in ("moved", "dropped"):
-        assert f'class="tag {kind}"' in shown
-    assert "changed since" not in shown
+        assert f'class="tag {kind}"' in page_text
+    assert "changed since" not in page_text
 
 
 def test_the_translation_of_the_answer(ada: Client):
-    shown = detail(ada, translated(), "tab=translation&side=response")
+    page_text = detail(ada, translated(), "tab=translation&side=response")
     for text in ("Upstream sent", "Client received", "/choices/0/message/content"):
-        assert text in shown
+        assert text in page_text
 
 
-def test_a_stream_stands_event_by_event(ada: Client):
+def test_a_stream_is_shown_event_by_event(ada: Client):
     chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m"}
     parts = [
         {**chunk, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Hi"}}]},
@@ -472,7 +472,7 @@ def test_a_stream_stands_event_by_event(ada: Client):
         "messages": [{"role": "user", "content": "x"}],
         "stream": True,
     }
-    kept = Bodies(
+    stored_bodies = Bodies(
         client_request=msgspec.json.encode(sent),
         upstream_request=b"{}",
         upstream_response=b"".join(pieces),
@@ -481,14 +481,14 @@ def test_a_stream_stands_event_by_event(ada: Client):
         client_chunks=[Chunk(10.0, len(client[0])), Chunk(1900.0, len(client[1]))],
     )
     row = logged(
-        bodies=kept,
+        bodies=stored_bodies,
         stream=True,
         client_dialect="anthropic_messages",
         upstream_dialect="openai_chat",
     )
-    shown = detail(ada, row, "tab=stream")
+    page_text = detail(ada, row, "tab=stream")
     for text in ("chat.completion.chunk", "message_start", "No events for 0.90 s"):
-        assert text in shown
+        assert text in page_text
     assert "Hi" in detail(ada, row, "tab=response")
 
 
@@ -504,7 +504,7 @@ def test_a_stream_stands_event_by_event(ada: Client):
     ],
 )
 @pytest.mark.parametrize("tab", ["translation", "response", "headers"])
-def test_what_is_not_stored_is_said_truly(ada: Client, values: Any, words: str, tab: str):
+def test_missing_bodies_show_the_actual_reason(ada: Client, values: Any, words: str, tab: str):
     assert words in detail(ada, logged(**values), f"tab={tab}")
 
 
@@ -521,7 +521,7 @@ def test_a_rejected_request_has_no_translation_mode(ada: Client) -> None:
     assert "translated" not in rejected
 
 
-def test_an_upstream_that_never_answered_is_said(ada: Client):
+def test_an_upstream_without_response_is_shown(ada: Client):
     row = logged(bodies=bodies({"a": 1}, {}, upstream_request=b"{}"), status=504, outcome="error")
     assert "The upstream did not respond." in detail(ada, row, "tab=translation&side=response")
 
@@ -537,10 +537,10 @@ def test_hostile_bodies_are_shown_as_text(ada: Client):
     row = translated()
     RequestLog.objects.filter(pk=row.pk).delete()
     sent = {"model": "fast", "max_tokens": 5, "messages": [{"role": "user", "content": evil}]}
-    got = {"model": "gpt-5", "messages": [{"role": "user", "content": evil}]}
+    ids = {"model": "gpt-5", "messages": [{"role": "user", "content": evil}]}
     row = logged(
         "evil",
-        bodies=bodies(sent, {"x": evil}, upstream_request=msgspec.json.encode(got)),
+        bodies=bodies(sent, {"x": evil}, upstream_request=msgspec.json.encode(ids)),
         client_dialect="anthropic_messages",
         upstream_dialect="openai_chat",
         error=evil[:200],
@@ -551,10 +551,10 @@ def test_hostile_bodies_are_shown_as_text(ada: Client):
 
 
 def test_curl_has_variables_in_place_of_secrets(ada: Client):
-    shown = detail(ada, translated())
-    assert "$DRAGOMAN_API_KEY" in shown
-    assert "$PROVIDER_API_KEY" in shown
-    assert "anthropic-version: 2023-06-01" in shown
+    text = detail(ada, translated())
+    assert "$DRAGOMAN_API_KEY" in text
+    assert "$PROVIDER_API_KEY" in text
+    assert "anthropic-version: 2023-06-01" in text
 
 
 # Who may see what
@@ -562,13 +562,13 @@ def test_curl_has_variables_in_place_of_secrets(ada: Client):
 
 def test_a_viewer_sees_that_but_not_what(vic: Client):
     row = translated()
-    shown = page(vic) + "".join(
+    html = page(vic) + "".join(
         detail(vic, row, f"tab={tab}") for tab in ("overview", "translation", "response", "headers")
     )
-    assert "gpt-5" in shown
-    assert "Hello there" not in shown
-    assert "curl" not in shown
-    assert "You can see metadata only" in shown
+    assert "gpt-5" in html
+    assert "Hello there" not in html
+    assert "curl" not in html
+    assert "You can see metadata only" in html
     assert vic.post(reverse("request-replay", args=[row.pk])).status_code == 403
 
 
@@ -579,11 +579,11 @@ def test_a_viewer_with_the_grant_sees_bodies(vic: Client):
 
 
 @pytest.mark.parametrize("word", ["sky", '"the sky"', "route:fast sky"])
-def test_a_viewer_without_the_grant_cannot_search_what_was_said(
-    vic: Client, ada: Client, word: str
-):
+def test_a_viewer_without_the_grant_cannot_search_bodies(vic: Client, ada: Client, word: str):
     """Nothing on the page may depend on whether the words stand in a body."""
-    store.write([asked("the blue sky", route="fast", id="req_sky", started_at=time.time() - 60)])
+    store.write(
+        [logged_exchange("the blue sky", route="fast", id="req_sky", started_at=time.time() - 60)]
+    )
     logged("req_other", route="fast")
     store.index_pending()
 
@@ -595,12 +595,12 @@ def test_a_viewer_without_the_grant_cannot_search_what_was_said(
         parts.append(client.get(reverse("requests-tail"), {**here, "after": "0", "peek": "1"}))
         row = RequestLog.objects.get(request_id="req_other")
         parts.append(client.get(reverse("request", args=[row.pk]), here))
-        told = re.compile(r'data-id="\d+"|<rect [^>]*>|/console/requests/\d+|\d+ new')
-        return [told.findall(part.content.decode()) for part in parts]
+        result = re.compile(r'data-id="\d+"|<rect [^>]*>|/console/requests/\d+|\d+ new')
+        return [result.findall(part.content.decode()) for part in parts]
 
     assert seen(vic, word) == seen(vic, word.replace("sky", "zzz").replace("the", "zzy"))
-    shown = vic.get(reverse("requests"), {"q": word}).content.decode()
-    assert "needs the permission to read bodies" in shown
+    text = vic.get(reverse("requests"), {"q": word}).content.decode()
+    assert "needs the permission to read bodies" in text
     for kind in ("jsonl", "csv"):
         url = reverse("requests-export", args=[kind])
         assert vic.get(url, {"q": word, "range": "all"}).status_code == 403
@@ -645,7 +645,7 @@ def test_a_replay_is_linked_with_its_original(ada: Client):
     assert "req_again" in detail(ada, row)
 
 
-def test_what_was_given_up_for_a_faster_target_is_told_with_its_cost(ada: Client):
+def test_an_abandoned_hedge_attempt_is_shown_with_its_cost(ada: Client):
     row = logged(
         provider="quick",
         attempts=hedged().attempts,
@@ -660,14 +660,14 @@ def test_what_was_given_up_for_a_faster_target_is_told_with_its_cost(ada: Client
     assert "Hedge loser" not in detail(ada, logged("req_b"))
 
 
-def test_how_tokens_were_counted_is_told(ada: Client):
+def test_the_source_of_token_counts_is_shown(ada: Client):
     labels = {"reported": "reported by provider", "estimated": "estimated by the gateway<"}
     labels |= {"estimated_size": "estimated from size", "": "unknown"}
     for source, label in labels.items():
         assert label in squeeze(detail(ada, logged(f"req_{source}", usage_source=source)))
 
 
-def test_a_kept_answer_says_how_old_it_was_and_what_it_saved(ada: Client):
+def test_a_cached_answer_shows_its_age_and_saved_cost(ada: Client):
     row = logged(cache="hit", cache_age_s=420, saved_usd=Decimal("0.5"))
     assert "hit, 7\xa0minutes old, $0.50 saved" in detail(ada, row)
     assert "bypassed" in detail(ada, logged("req_1", cache="bypass"))

@@ -20,7 +20,7 @@ from console.models import SavedView
 from console.pages.requests import log_search, sessions
 from console.pages.requests.histogram import Histogram, histogram
 from console.pages.requests.log_lines import lines
-from console.pages.requests.menus import menus, suggestions
+from console.pages.requests.menus import choices_in_log, menus, suggestions
 from console.pages.requests.query import (
     DEFAULT_RANGE,
     FILTERS,
@@ -125,16 +125,17 @@ def list_context(request: HttpRequest, state: State, selected: int | None = None
     search = search_of(state, request.user)
     path = reverse("requests")
     allowed = may_read_bodies(request.user)
+    choices = choices_in_log()
     common = {
         "page": "requests",
         "state": state,
         "search": search,
         "filters": FILTERS,
         "chips": _chips(state, search, path),
-        "menus": list(menus(state, search, path)),
+        "menus": list(menus(state, search, path, choices)),
         "spans": SPANS,
         "views": list(SavedView.objects.owned_by(request.user)),
-        "suggestions": suggestions(),
+        "suggestions": suggestions(choices),
         "histogram": _histogram_chart(histogram(search, timezone.now())),
         "address": state.address(),
         "newest_id": _newest_id(),

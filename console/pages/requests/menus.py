@@ -30,28 +30,36 @@ MENUS = (
 )
 
 
-def menus(state: State, search: Search, path: str) -> Iterator[dict[str, Any]]:
+# Filter -> (value, label) of each choice.
+Choices = dict[str, list[tuple[str, Any]]]
+
+
+def choices_in_log() -> Choices:
+    """Return the choices of each menu: what the log has."""
+    return {name: _choices(name) for name, _title in MENUS}
+
+
+def menus(state: State, search: Search, path: str, choices: Choices) -> Iterator[dict[str, Any]]:
     """Yield one menu per filter: its title, the selected value, and the links."""
     chosen = {term.name: str(term).partition(":")[2] for term in search.terms}
     for name, title in MENUS:
         current = chosen.get(name, "")
-        choices = _choices(name)
         links = [
             {
                 "label": label,
                 "current": value == current,
                 "url": f"{path}?{state.address(q=with_term(state.q, name, value))}",
             }
-            for value, label in choices
+            for value, label in choices[name]
         ]
         clear = f"{path}?{state.address(q=with_term(state.q, name, ''))}" if current else ""
         yield {"name": name, "title": title, "now": current, "links": links, "clear": clear}
 
 
-def suggestions() -> dict[str, list[str]]:
+def suggestions(choices: Choices) -> dict[str, list[str]]:
     """Return the values that complete a filter while typing; empty for free values."""
-    values = {name: [str(value) for value, _label in _choices(name)] for name, _title in MENUS}
-    values["key"] = [str(label) for _value, label in _choices("key")]
+    values = {name: [str(value) for value, _label in pairs] for name, pairs in choices.items()}
+    values["key"] = [str(label) for _value, label in choices["key"]]
     values["requested"] = []
     values["outcome"] = ["ok", "error", "cut", "client_closed"]
     values["is"] = ["ok", "error", *sorted(KINDS)]
