@@ -29,6 +29,7 @@ from console.single_sign_on.claims import (
     team_for,
     username_for,
 )
+from console.single_sign_on.http_session import ProviderSession
 from gateway.config.oidc import OidcSettings
 from gateway.models import Team
 
@@ -139,14 +140,8 @@ class OidcAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return reverse("mfa_index")
 
     def get_requests_session(self) -> requests.Session:
-        """A client whose calls do not wait longer than a person would."""
-        return _Session()
-
-
-class _Session(requests.Session):
-    def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-        kwargs.setdefault("timeout", 10)
-        return super().request(*args, **kwargs)
+        """The client of the identity provider's endpoints."""
+        return ProviderSession()
 
 
 def _oidc() -> OidcSettings:

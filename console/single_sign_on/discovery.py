@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from console.single_sign_on.http_session import ProviderSession
 from gateway.config.oidc import OidcSettings
 
 TIMEOUT_S = 5
@@ -19,7 +20,8 @@ def find_problem(oidc: OidcSettings) -> str:
     """Why no one can sign in with these settings, for people who run the server; empty if fine."""
     url = f"{oidc.issuer}/.well-known/openid-configuration"
     try:
-        response = requests.get(url, timeout=TIMEOUT_S)
+        with ProviderSession() as session:
+            response = session.get(url, timeout=TIMEOUT_S)
     except requests.RequestException as error:
         return f"{url} cannot be reached: {_reason(error)}"
     if response.status_code != 200:

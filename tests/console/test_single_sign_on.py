@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -22,6 +25,7 @@ from console.single_sign_on.discovery import find_problem
 from gateway.config import oidc as oidc_settings
 from gateway.config.oidc import OidcSettings, read_oidc_settings
 from gateway.models import Team
+from tests.authority import Authority
 from tests.fakes.oidc import CLIENT_ID, CLIENT_SECRET, Provider, oidc_provider
 
 pytestmark = pytest.mark.django_db
@@ -73,11 +77,11 @@ def configure(settings: Any, provider: Provider, **values: Any) -> OidcSettings:
     return oidc
 
 
-def sign_in(client: Client, **query: str) -> Any:
-    """Go to the provider and come back."""
+def sign_in(client: Client, *, trusted: Any = True, **query: str) -> Any:
+    """Go to the provider and come back; `trusted` are the browser's authorities."""
     there = client.get(LOGIN, query)
     assert there.status_code == 302, there.content
-    with httpx.Client() as browser:
+    with httpx.Client(verify=trusted) as browser:
         back = browser.get(there.headers["Location"]).headers["location"]
     return client.get(back.removeprefix("http://testserver"))
 
@@ -101,7 +105,7 @@ def test_a_new_person_gets_an_account_and_comes_back_to_it(
     assert User.objects.count() == 2
 
 
-def test_an_account_of_the_same_name_is_not_taken_over(client: Client, provider: Provider) -> None:
+def test_an_account_of_the_same_name_is_not_reused(client: Client, provider: Provider) -> None:
     provider.claims["preferred_username"] = "Ada"
     sign_in(client)
     assert client.get("/console/").status_code == 403
@@ -163,7 +167,7 @@ def test_groups_decide_role_and_team_at_each_sign_in(
     ],
     ids=["group", "domain", "unverified", "no-account"],
 )
-def test_a_person_without_access_is_told_why(
+def test_a_user_without_access_sees_the_reason(
     client: Client, provider: Provider, settings: Any, values: Any, claims: Any, reason: str
 ) -> None:
     configure(settings, provider, **values)
@@ -222,6 +226,34 @@ def test_an_unusable_provider_has_a_page_and_a_reason(
     (error,) = identity_provider()
     assert "Connection refused" in error.msg
     assert (response.status_code, "Acme cannot be used" in text(response)) == (502, True)
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_a_provider_of_a_private_authority_is_trusted(
+    client: Client,
+    provider: Provider,
+    settings: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    """By the variables that providers of models are trusted by."""
+    authority = Authority()
+    folder = tmp_path / "authorities"
+    folder.mkdir()
+    (folder / "ca.pem").write_text(authority.pem)
+    subprocess.run(["openssl", "rehash", folder], check=True, capture_output=True)
+    browser = ssl.create_default_context(cadata=authority.pem)
+    with oidc_provider(authority.issue().server_context(tmp_path)) as private:
+        oidc = configure(settings, private)
+        assert "certificate verify failed" in find_problem(oidc)
+        path = folder if variable == "SSL_CERT_DIR" else folder / "ca.pem"
+        monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+        monkeypatch.setenv(variable, str(path))
+        assert find_problem(oidc) == ""
+        response = sign_in(client, trusted=browser)
+    assert response.headers["Location"] == reverse("own")
+    assert User.objects.filter(username="mia").exists()
 
 
 def test_passwords_can_be_switched_off(client: Client, provider: Provider, settings: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -63,7 +64,8 @@ class Provider:
 
 
 @contextmanager
-def oidc_provider() -> Iterator[Provider]:
+def oidc_provider(context: ssl.SSLContext | None = None) -> Iterator[Provider]:
+    """Serve a provider; over HTTPS with a context."""
     provider = Provider()
 
     class Handler(BaseHTTPRequestHandler):
@@ -98,7 +100,10 @@ def oidc_provider() -> Iterator[Provider]:
             self.reply(provider.token(form, self.headers["authorization"]))
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    provider.issuer = f"http://127.0.0.1:{server.server_port}"
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if context is None else "https"
+    provider.issuer = f"{scheme}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
