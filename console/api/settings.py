@@ -56,6 +56,7 @@ class SettingsChange(Schema):
     budget: dict[str, Any] | None = None
     end_user_limits: dict[str, int | None] | None = None
     end_user_budget: dict[str, Any] | None = None
+    end_users: dict[str, Any] | None = None
     end_user_headers: list[str] | None = None
     tag_headers: list[str] | None = None
     alert_thresholds: dict[str, int | None] | None = None

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import yaml
 from django.db import transaction
 from django.db.models import ProtectedError
 
@@ -25,6 +26,10 @@ from gateway.store.options import OPTIONS, load_options
 from gateway.store.price_documents import read_prices, write_prices
 
 VERSION = 1
+_YAML_HEAD = """\
+# Dragoman's configuration. `manage.py apply FILE --dry-run` prints what it would change.
+# A credential shown as *** is stored and stays unchanged; for another database write `$VARIABLE`.
+"""
 Document = dict[str, Any]
 # The position in the file of a document path such as `providers[0].base_url`.
 SourceRefOf = Callable[[str], str]
@@ -83,6 +88,11 @@ def export() -> Document:
     options = load_options().values
     settings = {name: as_json(o.value) for name, o in options.items() if o.origin in {"database"}}
     return {**document, "settings": settings} if settings else document
+
+
+def export_yaml() -> str:
+    """`export` as YAML that `manage.py apply` and `up --config` read."""
+    return _YAML_HEAD + yaml.safe_dump(export(), sort_keys=False, allow_unicode=True, width=100)
 
 
 def _exported(row: Any) -> bool:

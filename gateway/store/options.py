@@ -17,7 +17,7 @@ from django.db import transaction
 from gateway.models import Setting, Source
 from gateway.models.cost import MAX_MARGIN
 from gateway.providers.masks import Mask, compile_mask
-from gateway.routing.end_users import END_USER_HEADERS, parse_header_names
+from gateway.routing.end_users import END_USER_HEADERS, EndUser, parse_header_names
 from gateway.routing.limits import Budget, Limits
 from gateway.store.alert_thresholds import AlertThresholds, validate_thresholds
 from gateway.store.key_values import non_null_fields, validate_budget, validate_limits
@@ -28,6 +28,10 @@ Shape = TypeVar("Shape", Limits, Budget)
 
 MAX_DAYS = 36_500
 MAX_MASKS = 50
+# End users with settings of their own; all of them are in the memory of each process.
+MAX_END_USERS = 10_000
+# Of the name of an end user, as in the request log.
+MAX_END_USER_CHARS = 128
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +106,28 @@ def _budget(value: Any) -> dict[str, Any]:
     return non_null_fields(validate_budget(_convert_object(value, Budget)))
 
 
+def _end_users(value: Any) -> dict[str, Any]:
+    """End users by name, without what is not set."""
+    if not isinstance(value, Mapping) or len(value) > MAX_END_USERS:
+        raise ValueError(f"must be an object of at most {MAX_END_USERS} end users")
+    checked: dict[str, Any] = {}
+    for name, fields in value.items():
+        if not name or len(name) > MAX_END_USER_CHARS or "\0" in name:
+            raise ValueError(f"`{name[:80]}`: a name has 1 to {MAX_END_USER_CHARS} characters")
+        try:
+            own = msgspec.convert(fields, EndUser)
+            document: dict[str, Any] = {
+                "alias": own.alias,
+                "blocked": own.blocked,
+                "limits": _limits(fields.get("limits") or {}),
+                "budget": _budget(fields.get("budget") or {}),
+            }
+        except ValueError as error:
+            raise ValueError(f"`{name[:80]}`: {error}") from None
+        checked[name] = {field: found for field, found in document.items() if found}
+    return {name: document for name, document in checked.items() if document}
+
+
 def _convert_object(value: Any, shape: type[Shape]) -> Shape:
     field_names = shape.__struct_fields__
     if not isinstance(value, Mapping):
@@ -137,6 +163,8 @@ OPTIONS: dict[str, Option] = {
     # Limits and budget of each end user, over all keys.
     "end_user_limits": Option(variable="", check=_limits, default=dict),
     "end_user_budget": Option(variable="", check=_budget, default=dict),
+    # Single end users by name: what they have instead.
+    "end_users": Option(variable="", check=_end_users, default=dict),
     # Headers that name the end user, before the ones that are known; headers that become tags.
     "end_user_headers": Option(variable="", check=parse_header_names, default=tuple),
     "tag_headers": Option(variable="", check=parse_header_names, default=tuple),
@@ -190,6 +218,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     def end_user_budget(self) -> Budget:
         """The budget of each end user."""
         return msgspec.convert(self.values["end_user_budget"].value, Budget)
+
+    @property
+    def end_users(self) -> dict[str, EndUser]:
+        """Single end users, by name, with limits or a budget of their own, or blocked."""
+        return msgspec.convert(self.values["end_users"].value, dict[str, EndUser])
 
     @property
     def end_user_headers(self) -> tuple[str, ...]:

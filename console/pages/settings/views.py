@@ -11,11 +11,12 @@ from django.shortcuts import redirect, render
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from console.access import admin
 from console.pages.settings.forms import EndUserForm, LogForm
 from gateway import store
+from gateway.store.configuration import export_yaml
 from gateway.store.options import origin_of
 
 PAGE = "settings"
@@ -194,6 +195,16 @@ ROWS = (
         "DRAGOMAN_MAX_CHOICES",
         gettext_lazy("Max choices of a request whose choices are calls of their own"),
         "MAX_CHOICES",
+    ),
+    Row(
+        "DRAGOMAN_REALTIME_SESSION_TIMEOUT",
+        gettext_lazy("Max length of a Realtime session, in seconds"),
+        "REALTIME_SESSION_S",
+    ),
+    Row(
+        "DRAGOMAN_REALTIME_IDLE_TIMEOUT",
+        gettext_lazy("Max time of a Realtime session without a message, in seconds"),
+        "REALTIME_IDLE_S",
     ),
     Row(
         "DRAGOMAN_WEB_SEARCH_URL",
@@ -385,6 +396,16 @@ def _value_text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or _("none")
     return str(value)
+
+
+@require_safe
+@admin
+def export_configuration(request: HttpRequest) -> HttpResponse:
+    """The whole configuration as a YAML file without secrets, as `manage.py export` prints it."""
+    response = HttpResponse(export_yaml(), content_type="application/yaml; charset=utf-8")
+    response["Content-Disposition"] = 'attachment; filename="dragoman.yaml"'
+    response["Cache-Control"] = "no-store"
+    return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

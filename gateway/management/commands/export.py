@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from gateway.store.configuration import export
-
-HEAD = """\
-# Dragoman's configuration. `manage.py apply FILE --dry-run` prints what it would change.
-# A credential shown as *** is stored and stays unchanged; for another database write `$VARIABLE`.
-"""
+from gateway.store.configuration import export_yaml
 
 
 class Command(BaseCommand):
@@ -27,7 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write the file, or print it."""
-        text = HEAD + yaml.safe_dump(export(), sort_keys=False, allow_unicode=True, width=100)
+        text = export_yaml()
         if options["file"] is None:
             self.stdout.write(text, ending="")
             return
