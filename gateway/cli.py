@@ -8,6 +8,9 @@ from pathlib import Path
 
 from gateway.config.program import program_version
 
+# Commands whose help lists `--data-dir`.
+_LISTING_DATA_DIR = frozenset({"up", "backup", "restore"})
+
 
 def main() -> None:
     """Run one command; `help` lists them. Invalid settings exit with a one-line error."""
@@ -29,12 +32,17 @@ def main() -> None:
 
 
 def set_data_dir(argv: list[str]) -> None:
-    """Copy `--data-dir` into the environment: the settings depend on it."""
-    if not set(argv[1:2]) & {"up", "backup", "restore"}:
+    """Move `--data-dir` from the arguments to the environment: the settings depend on it.
+
+    Every command takes it, also Django's own; those that list it in their help keep it.
+    """
+    position = next((n for n, text in enumerate(argv) if text.split("=")[0] == "--data-dir"), None)
+    if position is None:
         return
-    for position, argument in enumerate(argv):
-        name, equals, value = argument.partition("=")
-        if name == "--data-dir":
-            directory = value if equals else "".join(argv[position + 1 : position + 2])
-            if directory:
-                os.environ["DRAGOMAN_DATA_DIR"] = str(Path(directory).resolve())
+    _name, equals, value = argv[position].partition("=")
+    directory = value if equals else "".join(argv[position + 1 : position + 2])
+    if not directory:
+        return
+    os.environ["DRAGOMAN_DATA_DIR"] = str(Path(directory).resolve())
+    if argv[1] not in _LISTING_DATA_DIR:
+        del argv[position : position + (1 if equals else 2)]

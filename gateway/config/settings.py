@@ -248,6 +248,10 @@ DRAIN_WAIT_S = env.number("DRAGOMAN_DRAIN_WAIT", 0)
 FETCH_MEDIA = env.flag("DRAGOMAN_FETCH_MEDIA", default=False)
 # The choices (`n`) that a request may have, where each is an upstream call of its own.
 MAX_CHOICES = int(env.number("DRAGOMAN_MAX_CHOICES", 128, min_value=1))
+# How long a session of the Realtime API may last (OpenAI's last an hour), and how long without a
+# message of either side.
+REALTIME_SESSION_S = env.number("DRAGOMAN_REALTIME_SESSION_TIMEOUT", 3600, min_value=1)
+REALTIME_IDLE_S = env.number("DRAGOMAN_REALTIME_IDLE_TIMEOUT", 900, min_value=1)
 # The endpoint that web searches of clients run at, for models whose provider has none.
 WEB_SEARCH_URL = env.parsed(
     "DRAGOMAN_WEB_SEARCH_URL", env.text("DRAGOMAN_WEB_SEARCH_URL"), env.http_url
