@@ -37,6 +37,7 @@ def panels(base: str, route: str, key: str = "") -> list[Panel]:
         "base_json": json.dumps(base, ensure_ascii=False),
         "route": _shell(route),
         "route_json": json.dumps(route, ensure_ascii=False),
+        "opencode_json": json.dumps(f"dragoman/{route}", ensure_ascii=False),
         # One line: a line break would end a comment or a row of settings.
         "route_text": " ".join(route.split()),
         "base_json_v1": json.dumps(f"{base}/v1", ensure_ascii=False),

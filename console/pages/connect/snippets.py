@@ -68,22 +68,54 @@ Cursor's servers call this address, so it must be reachable from the internet.""
     Client(
         "cline",
         "Cline",
-        "text",
+        "bash",
         "openai_chat",
-        """Cline > Settings > API Configuration
-
-API Provider     OpenAI Compatible
-Base URL         {base}/v1
-API Key          ${key}
-Model ID         {route_text}""",
-        group=AGENTS,
+        """# In an editor: Settings > API Configuration > OpenAI Compatible, with these values.
+cline auth -p openai -b {base}/v1 -m {route} -k "${key}"
+cline""",
+        "npm install -g cline",
+        AGENTS,
+    ),
+    Client(
+        "opencode",
+        "OpenCode",
+        "json",
+        "openai_chat",
+        """// ~/.config/opencode/opencode.json; replace the variable by the key
+{{
+  "provider": {{
+    "dragoman": {{
+      "npm": "@ai-sdk/openai-compatible",
+      "name": "Dragoman",
+      "options": {{"baseURL": {base_json_v1}, "apiKey": "${key}"}},
+      "models": {{{route_json}: {{"name": {route_json}}}}}
+    }}
+  }},
+  "model": {opencode_json}
+}}""",
+        "npm install -g opencode-ai",
+        AGENTS,
+    ),
+    Client(
+        "gemini-cli",
+        "Gemini CLI",
+        "bash",
+        "gemini",
+        """# In ~/.gemini/settings.json, or choose "Use Gemini API Key" at the first start:
+# {{"security": {{"auth": {{"selectedType": "gemini-api-key"}}}}}}
+export GOOGLE_GEMINI_BASE_URL={base}
+export GEMINI_API_KEY="${key}"
+gemini -m {route}""",
+        "npm install -g @google/gemini-cli",
+        AGENTS,
     ),
     Client(
         "continue",
         "Continue",
         "yaml",
         "openai_chat",
-        """# ~/.continue/config.yaml; replace the variable by the key
+        """# ~/.continue/config.yaml; replace the variable by the key.
+# In a terminal: npm install -g @continuedev/cli; cn --config ~/.continue/config.yaml
 name: Dragoman
 version: 1.0.0
 schema: v1
@@ -418,6 +450,37 @@ model = ChatOpenAI(
 )
 print(model.invoke("Say hello.").content)""",
         "pip install langchain-openai",
+    ),
+    Client(
+        "langchain-js",
+        "LangChain, JavaScript",
+        "javascript",
+        "openai_chat",
+        """import {{ ChatOpenAI }} from "@langchain/openai";
+
+const model = new ChatOpenAI({{
+  model: {route_json},
+  apiKey: process.env.{key},
+  configuration: {{ baseURL: "{base}/v1" }},
+}});
+const answer = await model.invoke("Say hello.");
+console.log(answer.content);""",
+        "npm install @langchain/openai @langchain/core",
+    ),
+    Client(
+        "pydantic-ai",
+        "Pydantic AI",
+        "python",
+        "openai_chat",
+        """import os
+from pydantic_ai import Agent
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
+
+provider = OpenAIProvider(base_url="{base}/v1", api_key=os.environ["{key}"])
+agent = Agent(OpenAIChatModel({route_json}, provider=provider))
+print(agent.run_sync("Say hello.").output)""",
+        'pip install "pydantic-ai-slim[openai]"',
     ),
     Client(
         "llamaindex",

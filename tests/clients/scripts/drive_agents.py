@@ -41,10 +41,10 @@ def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
             settings.response_include = ["reasoning.encrypted_content"]
             settings.store = False
         more["model_settings"] = settings
-    return Agent(name="Forecaster", instructions="Be brief.", model=made(model), **more)
+    return Agent(name="Forecaster", instructions="Be brief.", model=variant_model(model), **more)
 
 
-def made(model: str) -> Any:
+def variant_model(model: str) -> Any:
     """The model of this variant."""
     if VARIANT == "litellm":
         from agents.extensions.models.litellm_model import LitellmModel
@@ -73,11 +73,11 @@ async def tools(model: str) -> str:
 
 async def thinking(model: str) -> list[str]:
     """The last words of two turns with thoughts and tools."""
-    asked = agent(model, thinks=True, tools=[get_weather])
+    requested_agent = agent(model, thinks=True, tools=[get_weather])
     prompts = think(model)
-    first = await Runner.run(asked, prompts[0])
+    first = await Runner.run(requested_agent, prompts[0])
     history = [*first.to_input_list(), {"role": "user", "content": prompts[1]}]
-    second = await Runner.run(asked, history)
+    second = await Runner.run(requested_agent, history)
     return [str(first.final_output), str(second.final_output)]
 
 

@@ -18,8 +18,8 @@ def text(model: str) -> str:
 
 def stream(model: str) -> list[str]:
     """The pieces of a streamed answer."""
-    asked: Any = {"model": model, "max_tokens": 100, "messages": [user(HELLO)]}
-    with client.messages.stream(**asked) as events:
+    params: Any = {"model": model, "max_tokens": 100, "messages": [user(HELLO)]}
+    with client.messages.stream(**params) as events:
         return list(events.text_stream)
 
 
@@ -49,8 +49,8 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
     """Ask by streams, run what tools are called, until there are none."""
     history.append(user(prompt))
     for _ in range(4):
-        asked: Any = {"model": model, "max_tokens": 4096, "messages": history, **more}
-        with client.messages.stream(tools=TOOLS, **asked) as events:
+        params: Any = {"model": model, "max_tokens": 4096, "messages": history, **more}
+        with client.messages.stream(tools=TOOLS, **params) as events:
             message = events.get_final_message()
         history.append({"role": "assistant", "content": message.content})
         calls = [block for block in message.content if block.type == "tool_use"]

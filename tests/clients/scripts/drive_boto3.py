@@ -76,8 +76,8 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
 
 def result(call: dict[str, Any]) -> dict[str, Any]:
     """The result of a call."""
-    said = weather(**json.loads(json.dumps(call["input"])))
-    return {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": said}]}}
+    sent_weather = weather(**json.loads(json.dumps(call["input"])))
+    return {"toolResult": {"toolUseId": call["toolUseId"], "content": [{"text": sent_weather}]}}
 
 
 if __name__ == "__main__":

@@ -31,15 +31,15 @@ def options(model: str) -> Any:
 
 async def turns(model: str, *prompts: str) -> list[str]:
     """The results of one session's turns."""
-    told = []
+    result = []
     async with ClaudeSDKClient(options(model)) as session:
         for prompt in prompts:
             await session.query(prompt)
             results = [m async for m in session.receive_response() if isinstance(m, ResultMessage)]
             if results[-1].is_error:
                 raise RuntimeError(results[-1].result)
-            told.append(results[-1].result)
-    return told
+            result.append(results[-1].result)
+    return result
 
 
 async def text(model: str) -> str:

@@ -8,9 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from walk import ASKED, BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think
+from walk import BASE, BOTH_CITIES, HELLO, KEY, REQUEST, VARIANT, main, think
 
-CODEX = Path(ASKED["modules"]) / "node_modules" / ".bin" / "codex"
+CODEX = Path(REQUEST["modules"]) / "node_modules" / ".bin" / "codex"
 SOCKET = "true" if VARIANT == "socket" else "false"
 PROVIDER = (
     f'{{name="Dragoman", base_url="{BASE}/v1", env_key="DRAGOMAN_KEY", wire_api="responses", '
@@ -24,7 +24,7 @@ SETTINGS = {
 UNATTENDED = ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"]
 
 
-def ask(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple[str, str]:
+def run_codex(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple[str, str]:
     """What it says last, and its thread, which `thread` takes up again."""
     command = [str(CODEX), "exec", *(["resume"] if thread else []), *UNATTENDED, "-m", model]
     for name, value in SETTINGS.items():
@@ -43,11 +43,11 @@ def ask(home: Path, model: str, prompt: str, *, thread: str = "") -> tuple[str, 
     )
     events = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     items = [event["item"] for event in events if event["type"] == "item.completed"]
-    said = [item["text"] for item in items if item["type"] == "agent_message"]
+    texts = [item["text"] for item in items if item["type"] == "agent_message"]
     begun = [event["thread_id"] for event in events if event["type"] == "thread.started"]
-    if done.returncode != 0 or not said:
+    if done.returncode != 0 or not texts:
         raise RuntimeError(f"codex ended with {done.returncode}: {done.stdout[-900:]}")
-    return said[-1], begun[0]
+    return texts[-1], begun[0]
 
 
 def home() -> Path:
@@ -57,19 +57,19 @@ def home() -> Path:
 
 def text(model: str) -> str:
     """An answer; it asks by streams always."""
-    return ask(home(), model, HELLO)[0]
+    return run_codex(home(), model, HELLO)[0]
 
 
 def tools(model: str) -> str:
     """The last words after two commands in its shell."""
-    return ask(home(), model, BOTH_CITIES)[0]
+    return run_codex(home(), model, BOTH_CITIES)[0]
 
 
 def thinking(model: str) -> list[str]:
     """The last words of two turns of one thread, with thoughts and commands."""
     place, prompts = home(), think(model)
-    first, thread = ask(place, model, prompts[0])
-    return [first, ask(place, model, prompts[1], thread=thread)[0]]
+    first, thread = run_codex(place, model, prompts[0])
+    return [first, run_codex(place, model, prompts[1], thread=thread)[0]]
 
 
 if __name__ == "__main__":

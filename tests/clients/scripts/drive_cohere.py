@@ -60,8 +60,8 @@ def turn(model: str, history: list[Any], prompt: str, **more: Any) -> str:
         if not message.tool_calls:
             return words(message)
         for call in message.tool_calls:
-            said = weather(**json.loads(call.function.arguments))
-            history.append({"role": "tool", "tool_call_id": call.id, "content": said})
+            sent_weather = weather(**json.loads(call.function.arguments))
+            history.append({"role": "tool", "tool_call_id": call.id, "content": sent_weather})
     raise RuntimeError("the tools are called without end")
 
 

@@ -28,15 +28,15 @@ def stream(model: str) -> list[str]:
 
 def tools(model: str) -> str:
     """The last words of a tool round trip."""
-    asked = types.GenerateContentConfig(tools=[get_weather])
-    return client.chats.create(model=model, config=asked).send_message(BOTH_CITIES).text or ""
+    config = types.GenerateContentConfig(tools=[get_weather])
+    return client.chats.create(model=model, config=config).send_message(BOTH_CITIES).text or ""
 
 
 def thinking(model: str) -> list[str]:
     """The last words of two turns with thoughts and tools."""
     thinks = types.ThinkingConfig(include_thoughts=True)
-    asked = types.GenerateContentConfig(tools=[get_weather], thinking_config=thinks)
-    chat = client.chats.create(model=model, config=asked)
+    config = types.GenerateContentConfig(tools=[get_weather], thinking_config=thinks)
+    chat = client.chats.create(model=model, config=config)
     return [chat.send_message(prompt).text or "" for prompt in think(model)]
 
 

@@ -62,11 +62,11 @@ def turn(agent: Any, history: list[Any], prompt: str) -> str:
     """Ask, run what tools are called, and ask again until there are none."""
     history.append(HumanMessage(prompt))
     for _ in range(4):
-        told = agent.invoke(history)
-        history.append(told)
-        if not told.tool_calls:
-            return told.text
-        for call in told.tool_calls:
+        response = agent.invoke(history)
+        history.append(response)
+        if not response.tool_calls:
+            return response.text
+        for call in response.tool_calls:
             history.append(ToolMessage(get_weather.invoke(call["args"]), tool_call_id=call["id"]))
     raise RuntimeError("the tools are called without end")
 

@@ -38,8 +38,8 @@ def thinking(model: str) -> list[str]:
 
 def embed(model: str) -> list[int]:
     """How long the vectors of two texts are."""
-    told = client.embeddings.create(model=model, inputs=["a", "bbb"])
-    return [len(row.embedding or ()) for row in told.data]
+    response = client.embeddings.create(model=model, inputs=["a", "bbb"])
+    return [len(row.embedding or ()) for row in response.data]
 
 
 def user(content: str) -> Any:
@@ -57,14 +57,14 @@ def turn(model: str, history: list[Any], prompt: str, more: dict[str, Any]) -> s
     """Ask, run what tools are called, and ask again until there are none."""
     history.append(user(prompt))
     for _ in range(4):
-        told = client.chat.complete(model=model, messages=history, tools=TOOLS, **more)
-        message = told.choices[0].message
+        completion = client.chat.complete(model=model, messages=history, tools=TOOLS, **more)
+        message = completion.choices[0].message
         history.append(message)
         if not message.tool_calls:
             return words(message)
         for call in message.tool_calls:
-            said = weather(**json.loads(call.function.arguments))
-            result = {"role": "tool", "name": call.function.name, "content": said}
+            sent_weather = weather(**json.loads(call.function.arguments))
+            result = {"role": "tool", "name": call.function.name, "content": sent_weather}
             history.append({**result, "tool_call_id": call.id})
     raise RuntimeError("the tools are called without end")
 

@@ -53,8 +53,10 @@ def turn(model: str, history: list[Any], prompt: str, *, think: bool | None) -> 
         if not message.tool_calls:
             return message.content or ""
         for call in message.tool_calls:
-            said = weather(**call.function.arguments)
-            history.append({"role": "tool", "tool_name": call.function.name, "content": said})
+            sent_weather = weather(**call.function.arguments)
+            history.append(
+                {"role": "tool", "tool_name": call.function.name, "content": sent_weather}
+            )
     raise RuntimeError("the tools are called without end")
 
 

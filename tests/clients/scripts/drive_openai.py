@@ -32,8 +32,8 @@ def text(model: str) -> str:
         return client.completions.create(model=model, prompt=HELLO).choices[0].text
     if VARIANT == "responses":
         return client.responses.create(model=model, input=HELLO).output_text
-    told = client.chat.completions.create(model=model, messages=[user(HELLO)])
-    return told.choices[0].message.content or ""
+    response = client.chat.completions.create(model=model, messages=[user(HELLO)])
+    return response.choices[0].message.content or ""
 
 
 def stream(model: str) -> list[str]:
@@ -68,8 +68,8 @@ def thinking(model: str) -> list[str]:
 
 def embed(model: str) -> list[int]:
     """How long the vectors of two texts are."""
-    told = client.embeddings.create(model=model, input=["a", "bbb"])
-    return [len(row.embedding) for row in told.data]
+    response = client.embeddings.create(model=model, input=["a", "bbb"])
+    return [len(row.embedding) for row in response.data]
 
 
 def user(content: str) -> Any:
@@ -81,15 +81,15 @@ def chat_turn(model: str, history: list[Any], prompt: str, more: dict[str, Any])
     """Ask by streams, run what tools are called, until there are none."""
     history.append(user(prompt))
     for _ in range(4):
-        asked = {"model": model, "messages": history, "tools": CHAT_TOOLS, **more}
-        with client.chat.completions.stream(**asked) as events:
+        params = {"model": model, "messages": history, "tools": CHAT_TOOLS, **more}
+        with client.chat.completions.stream(**params) as events:
             message = events.get_final_completion().choices[0].message
         history.append(message.model_dump(exclude_none=True))
         if not message.tool_calls:
             return message.content or ""
         for call in message.tool_calls:
-            said = weather(**json.loads(call.function.arguments))
-            history.append({"role": "tool", "tool_call_id": call.id, "content": said})
+            sent_weather = weather(**json.loads(call.function.arguments))
+            history.append({"role": "tool", "tool_call_id": call.id, "content": sent_weather})
     raise RuntimeError("the tools are called without end")
 
 
@@ -98,15 +98,15 @@ def responses_turn(model: str, history: list[Any], prompt: str, more: dict[str, 
     history.append(user(prompt))
     for _ in range(4):
         with client.responses.stream(model=model, input=history, tools=TOOLS, **more) as events:
-            told = events.get_final_response()
-        history += [item.model_dump(exclude_none=True) for item in told.output]
-        calls = [item for item in told.output if item.type == "function_call"]
+            response = events.get_final_response()
+        history += [item.model_dump(exclude_none=True) for item in response.output]
+        calls = [item for item in response.output if item.type == "function_call"]
         if not calls:
-            return told.output_text
+            return response.output_text
         for call in calls:
-            said = weather(**json.loads(call.arguments))
+            sent_weather = weather(**json.loads(call.arguments))
             history.append(
-                {"type": "function_call_output", "call_id": call.call_id, "output": said}
+                {"type": "function_call_output", "call_id": call.call_id, "output": sent_weather}
             )
     raise RuntimeError("the tools are called without end")
 

@@ -51,17 +51,17 @@ class Talk:
         """Ask, run what tools are called, until there are none; the last words."""
         new: Any = [{"role": "user", "content": prompt}]
         for _ in range(4):
-            told = self.ask(new, tools=TOOLS, **more)
-            calls = [item for item in told.output if item.type == "function_call"]
+            response = self.ask(new, tools=TOOLS, **more)
+            calls = [item for item in response.output if item.type == "function_call"]
             if not calls:
-                return str(told.output_text)
+                return str(response.output_text)
             new = [_result(call) for call in calls]
         raise RuntimeError("the tools are called without end")
 
 
 def _result(call: Any) -> dict[str, Any]:
-    said = weather(**json.loads(call.arguments))
-    return {"type": "function_call_output", "call_id": call.call_id, "output": said}
+    sent_weather = weather(**json.loads(call.arguments))
+    return {"type": "function_call_output", "call_id": call.call_id, "output": sent_weather}
 
 
 def text(model: str) -> str:

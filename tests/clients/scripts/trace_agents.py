@@ -1,6 +1,7 @@
 """An agent of the OpenAI Agents SDK with default tracing, exported to the gateway.
 
-Argument: JSON with `base`, `key`, `model` and `group`. Prints the final outputs and the trace ids.
+Argument: JSON with `base`, `key`, `model`, `group` and `exporter`, the code that sets up the export.
+Prints the final outputs and the trace ids.
 """
 
 from __future__ import annotations
@@ -18,13 +19,11 @@ from agents import (
     custom_span,
     flush_traces,
     function_tool,
-    set_trace_processors,
     trace,
 )
-from agents.tracing.processors import BackendSpanExporter, BatchTraceProcessor
 from openai import AsyncOpenAI
 
-ASKED = json.loads(sys.argv[1])
+REQUEST = json.loads(sys.argv[1])
 KINDS: dict[str, Any] = {"responses": OpenAIResponsesModel, "chat": OpenAIChatCompletionsModel}
 
 
@@ -42,17 +41,17 @@ def broken_lookup(city: str) -> str:
 
 async def walk() -> dict[str, Any]:
     """One workflow for each API: an agent with two tools, of which one fails."""
-    client = AsyncOpenAI(base_url=f"{ASKED['base']}/v1", api_key=ASKED["key"], max_retries=0)
+    client = AsyncOpenAI(base_url=f"{REQUEST['base']}/v1", api_key=REQUEST["key"], max_retries=0)
     done: dict[str, Any] = {}
     for kind, model in KINDS.items():
-        made = model(ASKED["model"], client)
+        created_model = model(REQUEST["model"], client)
         agent = Agent(
             name=f"Forecaster {kind}",
             instructions="Be brief.",
-            model=made,
+            model=created_model,
             tools=[get_weather, broken_lookup],
         )
-        with trace(f"Weather {kind}", group_id=ASKED["group"]) as current:
+        with trace(f"Weather {kind}", group_id=REQUEST["group"]) as current:
             with custom_span("prepare", {"step": 1}):
                 pass
             result = await Runner.run(agent, "What is the weather in Paris?", max_turns=6)
@@ -61,10 +60,7 @@ async def walk() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    exporter = BackendSpanExporter(
-        api_key=ASKED["key"], endpoint=f"{ASKED['base']}/v1/traces/ingest"
-    )
-    set_trace_processors([BatchTraceProcessor(exporter)])
-    told = asyncio.run(walk())
+    exec(REQUEST["exporter"], {})
+    output = asyncio.run(walk())
     flush_traces()
-    print(json.dumps(told))
+    print(json.dumps(output))

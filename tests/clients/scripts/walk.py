@@ -14,10 +14,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-ASKED: dict[str, Any] = json.loads(sys.argv[1])
-BASE: str = ASKED["base"]
-KEY: str = ASKED["key"]
-VARIANT: str = ASKED["variant"]
+REQUEST: dict[str, Any] = json.loads(sys.argv[1])
+BASE: str = REQUEST["base"]
+KEY: str = REQUEST["key"]
+VARIANT: str = REQUEST["variant"]
 
 HELLO = "Hello there"
 BOTH_CITIES = "What is the weather in Paris and Rome?"
@@ -45,15 +45,15 @@ def weather(city: str) -> str:
 
 def main(**scenarios: Callable[[str], Any]) -> None:
     """Run each scenario on each model and print what the client saw."""
-    wanted = ASKED["scenarios"]
-    seen = {
-        model: {name: _one(scenarios[name], model) for name in names}
-        for model, names in wanted.items()
+    expected_scenarios = REQUEST["scenarios"]
+    scenarios_by_name_by_model = {
+        model: {name: _run_scenario(scenarios[name], model) for name in names}
+        for model, names in expected_scenarios.items()
     }
-    print("\n" + json.dumps(seen))
+    print("\n" + json.dumps(scenarios_by_name_by_model))
 
 
-def _one(scenario: Callable[[str], Any], model: str) -> dict[str, Any]:
+def _run_scenario(scenario: Callable[[str], Any], model: str) -> dict[str, Any]:
     try:
         saw = scenario(model)
         if inspect.iscoroutine(saw):

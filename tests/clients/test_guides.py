@@ -1,0 +1,171 @@
+"""Each guide of the Connect page, followed as it stands: `uv run pytest -m frameworks`.
+
+The guides of SDKs that the development environment has are run by
+tests/e2e/test_documentation.py.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from console.pages.connect.clients import Panel, panels
+from tests.clients.environments import Unavailable, node_modules, python_with
+from tests.clients.table import CLIENTS, VERCEL
+from tests.e2e.test_documentation import LIGHT_GUIDES
+from tests.e2e.test_up import Up, up
+
+pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
+PROMPT = "Say hello."
+
+
+@dataclass(frozen=True)
+class Guide:
+    """How a guide is followed without a terminal.
+
+    Attributes:
+        packages, modules: what its `install` line installs, from PyPI and npm.
+        file: where its text is written, below the home; empty for a program or a script.
+        command: starts the client on PROMPT, if the text is a file.
+        functions: shell functions for a script, which give its programs PROMPT.
+    """
+
+    packages: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    file: str = ""
+    command: str = ""
+    functions: str = ""
+
+
+OPENAI_JS = ("openai@^7",)
+LANGCHAIN_JS = ("@langchain/openai@^1.5.8", "@langchain/core@^1.4.0")
+AIDER = '--message "$PROMPT" --no-git --yes-always --no-analytics --no-check-update --no-pretty'
+GEMINI_SETTINGS = '{"security": {"auth": {"selectedType": "gemini-api-key"}}}'
+GUIDES = {
+    "langchain": Guide(packages=("langchain-openai>=1.7,<2",)),
+    "llamaindex": Guide(packages=("llama-index-llms-openai-like>=0.8,<0.9",)),
+    "openai-agents": Guide(packages=("openai-agents>=0.24,<0.25",)),
+    "claude-agent-sdk": Guide(packages=CLIENTS["claude-code"].packages),
+    "pydantic-ai": Guide(packages=("pydantic-ai-slim[openai]>=2.68,<3",)),
+    "vercel-ai": Guide(modules=VERCEL),
+    "openai-js": Guide(modules=OPENAI_JS),
+    "openai-responses-js": Guide(modules=OPENAI_JS),
+    "langchain-js": Guide(modules=LANGCHAIN_JS),
+    "aider": Guide(
+        packages=("aider-chat>=0.86,<0.87",),
+        functions=f'aider() {{ command aider "$@" {AIDER}; }}',
+    ),
+    "codex": Guide(
+        modules=CLIENTS["codex"].modules,
+        functions='codex() { command codex exec --skip-git-repo-check "$@" "$PROMPT"; }',
+    ),
+    "cline": Guide(
+        modules=("cline@^3.0.65",),
+        functions='cline() { [ $# -gt 0 ] || set -- --json "$PROMPT"; command cline "$@"; }',
+    ),
+    "gemini-cli": Guide(
+        modules=("@google/gemini-cli@^0.61",),
+        functions=f"mkdir -p ~/.gemini; echo '{GEMINI_SETTINGS}' > ~/.gemini/settings.json\n"
+        'gemini() { command gemini --skip-trust "$@" -p "$PROMPT"; }',
+    ),
+    "continue": Guide(
+        modules=("@continuedev/cli@^1.5.47",),
+        file=".continue/config.yaml",
+        command='cn --config ~/.continue/config.yaml -p "$PROMPT"',
+    ),
+    "opencode": Guide(
+        modules=("opencode-ai@^1.18.33",),
+        file=".config/opencode/opencode.json",
+        # npm's installation script, which does not run here, puts this in place of a stub.
+        command='"$MODULES"/opencode-linux-*64/bin/opencode run "$PROMPT"',
+    ),
+}
+# Guides that no test follows, and why.
+NOT_RUN = {
+    "claude-code": "the same program and variables are in tests/e2e/test_quick_start.py",
+    "cursor": "an editor whose own servers call the gateway: it must be reachable from the internet",
+    "zed": "an editor without a mode for scripts",
+    "open-webui": "an image, or 2 GB of packages and half a minute to start",
+    "n8n": "its credentials and nodes are set on a web page",
+    "postman": "a program with windows; tests/api/test_postman.py checks the collection",
+    "embeddings": "the demo provider has none; the client `openai-embeddings` is its test",
+    "curl": "in tests/e2e/test_documentation.py",
+}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    data_dir = tmp_path_factory.mktemp("guides") / "data"
+    with up(data_dir, DRAGOMAN_FIND_LOCAL_SERVERS="false") as running:
+        yield running
+        assert running.end() == 0
+
+
+def panel_of(gateway: Up, client: str) -> Panel:
+    """The guide of a client for this gateway."""
+    (result,) = [panel for panel in panels(gateway.base, "demo") if panel.id == client]
+    return result
+
+
+def install(guide: Guide) -> dict[str, str]:
+    """The environment in which its programs are found. Skips if they cannot be installed."""
+    try:
+        modules = node_modules(guide.modules) / "node_modules" if guide.modules else None
+        python = python_with(guide.packages) if guide.packages else None
+    except Unavailable as error:
+        pytest.skip(str(error))
+    folders = [str(modules / ".bin")] if modules else []
+    folders += [str(python.parent)] if python else []
+    return {"PATH": ":".join([*folders, os.environ["PATH"]]), "MODULES": str(modules)}
+
+
+def script_of(guide: Guide, panel: Panel, home: Path, environment: dict[str, str]) -> str:
+    """The shell script that follows a guide; writes its files."""
+    if guide.file:
+        path = home / guide.file
+        path.parent.mkdir(parents=True)
+        path.write_text(panel.text.replace("$DRAGOMAN_API_KEY", environment["DRAGOMAN_API_KEY"]))
+        return guide.command
+    if panel.language == "python":
+        (home / "program.py").write_text(panel.text)
+        return "python program.py"
+    if panel.language == "javascript":
+        (home / "program.mjs").write_text(panel.text)
+        (home / "node_modules").symlink_to(environment["MODULES"])
+        return "node program.mjs"
+    return f"{guide.functions}\n{panel.text}"
+
+
+@pytest.mark.parametrize("client", GUIDES)
+def test_a_guide_leads_to_an_answer(gateway: Up, client: str, tmp_path: Path) -> None:
+    guide, panel = GUIDES[client], panel_of(gateway, client)
+    environment = {
+        **install(guide),
+        "HOME": str(tmp_path),
+        "PROMPT": PROMPT,
+        "DRAGOMAN_API_KEY": str(gateway.key),
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }
+    script = script_of(guide, panel, tmp_path, environment)
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "a scripted model inside Dragoman" in " ".join(done.stdout.split())
+
+
+def test_every_guide_is_followed_or_has_a_reason() -> None:
+    names = [*GUIDES, *NOT_RUN, *LIGHT_GUIDES]
+    assert sorted(names) == sorted(panel.id for panel in panels("http://h:1", "demo"))
