@@ -1,0 +1,73 @@
+"""docs/faq.md quotes errors as the program gives them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FAQ = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
+QUOTES = re.findall(r"^> (.+)$", FAQ, re.M)
+# Texts of providers, as the strict fakes of the tests give them.
+OF_PROVIDERS = {'"thinking.type.adaptive" is not supported for this model.'}
+# Stands for a value in a formatted text.
+VALUE = "\0"
+
+
+@functools.cache
+def texts(*folders: str) -> list[str]:
+    """Every text in the code, adjacent literals joined and values replaced by VALUE."""
+    found = []
+    for folder in folders:
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [
+                        part.value if isinstance(part, ast.Constant) else VALUE
+                        for part in node.values
+                    ]
+                    found.append("".join(map(str, parts)))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    found.append(node.value)
+    return found
+
+
+def is_given(quote: str, *folders: str) -> bool:
+    """Whether a text of the code is this one, `...` standing for values and what follows."""
+    pieces = [re.escape(piece.strip()) for piece in re.split(r"\.\.\.|…", quote)]
+    pattern = re.compile(rf"\s*{VALUE}?.*?".join(pieces), re.S)
+    return any(pattern.search(text) for text in texts(*folders))
+
+
+def test_a_text_that_nobody_gives_is_seen() -> None:
+    assert is_given("this API key has expired", "gateway")
+    assert not is_given("this API key has been eaten", "gateway")
+    assert not is_given("the model `...` has been eaten", "gateway")
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+def test_a_quoted_error_is_given_by_the_program(quote: str) -> None:
+    if quote in OF_PROVIDERS:
+        assert is_given(quote.replace("adaptive", "…"), "tests/fakes")
+        return
+    assert is_given(quote, "gateway/edge", "gateway/relay", "gateway/store", "console")
+
+
+def test_most_headings_have_a_quote_and_every_status_too() -> None:
+    sections = FAQ.split("\n## ")[1:]
+    with_status = [section for section in sections if re.match(r"\d{3}", section)]
+    assert len(with_status) >= 8
+    assert [s.partition("\n")[0] for s in with_status if "\n> " not in s] == [
+        "400: the prompt is too long"  # the provider's own text
+    ]
+
+
+def test_the_message_of_the_upgrade_page_is_given_by_the_program() -> None:
+    page = (ROOT / "docs" / "upgrading.md").read_text(encoding="utf-8")
+    (message,) = re.findall(r"^```\n(this program is .*?)^```", page, re.M | re.S)
+    quote = re.sub(r"\d+\.\d+\.\d+|gateway\.0002_example", "...", " ".join(message.split()))
+    assert is_given(quote, "gateway/store")
