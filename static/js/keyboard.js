@@ -56,7 +56,8 @@ export function bindKeyboard() {
     }
     going = event.key === "g" ? Date.now() : 0;
     if (event.key === "/") {
-      const search = document.querySelector("[data-key=search]");
+      const fields = [...document.querySelectorAll("[data-key=search], #main input[type=search]")];
+      const search = fields.find((field) => field.checkVisibility());
       if (search) {
         event.preventDefault();
         search.focus();

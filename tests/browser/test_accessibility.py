@@ -1,0 +1,51 @@
+"""Every page without a violation of axe's rules, in all sizes and both themes.
+
+A module of its own: it is the longest one, and a worker runs a module whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, PHONE, WIDE
+from tests.browser.pages import PLACES, Place
+from tests.browser.screenshots import path_of, traffic
+from tests.browser.site import Site
+
+
+@pytest.fixture(scope="module")
+def used(site: Site) -> Site:
+    """A site in use, so that no page is empty."""
+    traffic(site.furnished(), 1)
+    return site
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+@pytest.mark.wide(every=12)
+def test_a_page_is_clean(
+    used: Site,
+    open_page: Callable[..., Any],
+    axe_in_themes: Callable[[Any], None],
+    no_sideways_scroll: Callable[[Any], None],
+    complaints: Any,
+    request: pytest.FixtureRequest,
+    place: Place,
+) -> None:
+    """In all sizes and themes, which differ by what the system prefers, by one load."""
+    if place.name == "refused":
+        complaints.forgive("403")
+    page = open_page(place.who)
+    answer = page.goto(path_of(used, place))
+    assert answer.status == (403 if place.name == "refused" else 200)
+    page.wait_for_load_state("networkidle") if place.name != "requests" else page.wait_for_timeout(
+        300
+    )
+    # The widest adds no rule of axe but other neighbours: only where all rows run.
+    wide = [WIDE] if request.config.getoption("--wide") else []
+    for size in (DESKTOP, PHONE, *wide):
+        page.set_viewport_size(size)
+        axe_in_themes(page)
+        no_sideways_scroll(page)
