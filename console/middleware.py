@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, cast
 
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.middleware.gzip import GZipMiddleware
 
@@ -129,4 +130,8 @@ def _audit_actor(request: HttpRequest) -> AbstractContextManager[None]:
 def _actor(request: HttpRequest) -> str:
     """The management API's credential, set by its authentication, or the signed-in user."""
     credential = getattr(request, "auth", None)
-    return credential if isinstance(credential, str) else request.user.get_username()
+    if isinstance(credential, str):
+        return credential
+    # With a key of their own, people are not signed in.
+    user = credential if isinstance(credential, AbstractBaseUser) else request.user
+    return user.get_username()

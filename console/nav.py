@@ -31,7 +31,7 @@ NAV: tuple[Group, ...] = (
         "",
         (
             Entry("overview", _("Overview"), "layout-dashboard"),
-            Entry("playground", _("Playground"), "flask-conical"),
+            Entry("playground", _("Playground"), "flask-conical", "playground"),
             Entry("evaluate", _("Evaluate"), "check-check"),
             Entry("prompts", _("Prompts"), "message-square"),
             Entry("requests", _("Requests"), "scroll-text"),

@@ -15,13 +15,13 @@ from console.evaluate.definition import Definition
 from console.models import Evaluation
 from console.pages.evaluate.from_log import NO_PARAMS
 from console.pages.evaluate.views import save
-from console.pages.playground import json_errors, json_response, read_plan
+from console.pages.playground import json_response, json_view, read_plan
 from console.playground.client_request import build_request, render_body
 from console.playground.plan import Plan
 
 
 @require_POST
-@json_errors
+@json_view("view")
 async def playground_to_evaluation(request: HttpRequest, user: Any) -> HttpResponseBase:
     """Create an evaluation without cases; responds with the URL of its settings."""
     plan, _document = await sync_to_async(read_plan)(request)
