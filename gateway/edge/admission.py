@@ -32,7 +32,7 @@ from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.edge.similar_names import similar_names
 from gateway.relay.event_loop import offload
 from gateway.relay.runtime import Config, Runtime
-from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, may_use
 
 # --- key format -------------------------------------------------------------------------
 
@@ -301,14 +301,6 @@ def _is_usable(route: Route, key: ApiKey | None) -> bool:
     return not route.hidden and (key is None or may_use(key, route))
 
 
-def may_use(key: ApiKey, route: Route) -> bool:
-    """Whether the key may use this route."""
-    if not key.routes:
-        return True
-    names = (route.name, route.alternate_name) if route.alternate_name else (route.name,)
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in key.routes for name in names)
-
-
 def _auth_error(message: str) -> GatewayError:
     return GatewayError(Error(kind="gateway_auth", message=message))
 
@@ -445,13 +437,9 @@ _NAME = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 def _has_python_encoding(body: bytes, fields: Mapping[str, msgspec.Raw]) -> bool:
     """Whether Python's `json.dumps` wrote the object, so that no name can be duplicate."""
-    offset = 0
-    for name, raw in fields.items():
-        start = b'%b"%b": ' % (b", " if offset else b"{", name.encode())
-        if not body.startswith(start, offset) or not body.startswith(raw, offset + len(start)):
-            return False
-        offset += len(start) + len(raw)
-    return len(body) == offset + 1 and body.endswith(b"}")
+    # Without a loop: each request of a client in Python is compared.
+    members = map(b'"%b": %b'.__mod__, zip(map(str.encode, fields), fields.values(), strict=True))
+    return body == b"{%b}" % b", ".join(members)
 
 
 def check_case(names: Iterable[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.edge.admission import may_use, unknown_model, usable_names
-from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.edge.admission import unknown_model, usable_names
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, may_use
 
 
 def bedrock_models_page(snapshot: Snapshot, key: ApiKey | None, query: str) -> dict[str, Any]:

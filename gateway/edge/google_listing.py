@@ -6,8 +6,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from gateway.canon.errors import invalid
-from gateway.edge.admission import may_use, unknown_model, usable_names
-from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.edge.admission import unknown_model, usable_names
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, may_use
 
 _METHODS = ("generateContent", "countTokens", "embedContent")
 _DEFAULT_PAGE_SIZE, _MAX_PAGE_SIZE = 50, 1000

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qs
 
-from gateway.edge.admission import may_use, unknown_model, usable_names
-from gateway.routing.snapshot import ApiKey, Route, Snapshot
+from gateway.edge.admission import unknown_model, usable_names
+from gateway.routing.snapshot import ApiKey, Route, Snapshot, may_use
 
 # Placeholder: both dialects require a creation time, which is not meaningful for a route.
 _CREATED = 1_767_225_600

@@ -122,11 +122,16 @@ CLAUDE: tuple[Family, ...] = (
         presets=CLAUDE_SURFACES,
         traits={"web_search": "web_search_20250305"},
     ),
-    # Vertex AI has only the first version, and does not call MCP servers.
+    # Vertex AI has only the first version of the search, calls no MCP servers and runs no code.
     Family(
         model=r"claude-",
         presets=("vertex-anthropic",),
-        traits={"web_search": "web_search_20250305", "mcp_servers": False},
+        traits={"web_search": "web_search_20250305", "mcp_servers": False, "code_execution": ""},
+    ),
+    # https://platform.claude.com/docs/en/agents-and-tools/tool-use/code-execution-tool
+    Family(
+        model=rf"claude-(?:{_OLD_SIZE}-3|[123v]|instant)",
+        traits={"code_execution": ""},
     ),
     Family(model=r"claude-opus-4-5(?!\d)", traits={"efforts": ("low", "medium", "high")}),
     Family(model=r"claude-opus-4(?!-[5-9](?!\d))", traits={"max_output": 32_000}),
@@ -294,6 +299,16 @@ GPT: tuple[Family, ...] = (
         presets=("openai",),
         traits={"cache": "breakpoints"},
     ),
+    # https://developers.openai.com/api/docs/guides/tools: not for nano, mini reasoning models of
+    # the o series and older ones.
+    Family(
+        model=(
+            r"(?:gpt-4o(?!.*(?:audio|search|realtime|transcribe|tts|2024-05-13))"
+            r"|gpt-4-1(?!\d|.*nano)|o3(?!-mini|\d)|o4-mini|gpt-(?:[5-9]|[1-9]\d)(?!\d|.*chat))"
+        ),
+        presets=("openai",),
+        traits={"built_in_tools_in_responses": True},
+    ),
 )
 
 _MISTRAL = r".*(?:mistral|mixtral|ministral|codestral|devstral|magistral|pixtral|voxtral)"
@@ -409,6 +424,12 @@ GEMINI: tuple[Family, ...] = (
             # "Tool use with function calling is unsupported by the model."
             "built_in_with_functions": "none",
         },
+    ),
+    # https://ai.google.dev/gemini-api/docs/image-generation
+    Family(
+        model=r"gemini-.*-image",
+        dialect="gemini",
+        traits={"image_output": True, "code_execution": ""},
     ),
     Family(
         model=r"gemini-2-5-pro",

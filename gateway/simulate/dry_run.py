@@ -33,7 +33,7 @@ from gateway.routing.circuit_breaker import CircuitState
 from gateway.routing.latency import LatencyByTarget
 from gateway.routing.snapshot import ApiKey, Route, Snapshot
 from gateway.routing.strategies import Draw
-from gateway.simulate.inputs import RuntimeInput, SimulationInputs, apply_inputs
+from gateway.simulate.inputs import RuntimeInput, SimulationInputs, apply_inputs, repeated_calls
 
 # Simulated failures of a target: the status of its response, or None for no response.
 SIMULATED_FAILURES: dict[str, int | None] = {
@@ -195,6 +195,7 @@ def _attempt(
         call, candidate.route, candidate.target, SimulationInputs(fetch_media=state.fetch_media)
     )
     choices = split_choices(call, candidate.target)
+    runtime_inputs = (*runtime_inputs, *repeated_calls(call, choices))
     changed_request = choices[0] if choices else None
     prepared = prepare(call, candidate.route, candidate.target, changed_request)
     failure = state.simulated_failures.get(candidate.target.model.label)

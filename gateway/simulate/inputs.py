@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from gateway.canon.errors import GatewayError, invalid
-from gateway.canon.request import Part
+from gateway.canon.request import Part, Request
 from gateway.dialects.base import Dialect
 from gateway.relay.exchange.call import Call
 from gateway.relay.exchange.reasoning_turns import (
@@ -77,6 +77,15 @@ def apply_inputs(
         if p not in recalled
     ]
     return (*missing, *_media(call, route, target, dialect, inputs))
+
+
+def repeated_calls(call: Call, choices: tuple[Request, ...]) -> tuple[RuntimeInput, ...]:
+    """The note that live traffic sends several calls for `choices`; empty for one call."""
+    if not choices:
+        return ()
+    field = call.exchange.request.client_path("n")
+    note = f"live traffic sends {len(choices)} calls for the choices; this is the first"
+    return (RuntimeInput(field, note),)
 
 
 def _match_reasoning(

@@ -25,9 +25,10 @@ from gateway.providers.profile import Preset, Secret
 from gateway.providers.redact import scrub
 from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.run import embeddings
+from gateway.relay.translate.choices import split_choices
 from gateway.relay.translate.prepare import prepare
 from gateway.routing.snapshot import Provider, Route, Snapshot, Target, model_of
-from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs
+from gateway.simulate.inputs import NO_INPUTS, SimulationInputs, apply_inputs, repeated_calls
 
 REQUEST_ID = "req_dgm"
 ANSWER_ID = "1"
@@ -92,8 +93,12 @@ def request(
     live_additions = (
         apply_inputs(call, route, route_target, inputs) if exchange.verb != "embed" else ()
     )
-    prepare_call = embeddings.prepare if exchange.verb == "embed" else prepare
-    prepared = prepare_call(call, route, route_target)
+    if exchange.verb == "embed":
+        prepared = embeddings.prepare(call, route, route_target)
+    else:
+        choices = split_choices(call, route_target)
+        live_additions = (*live_additions, *repeated_calls(call, choices))
+        prepared = prepare(call, route, route_target, choices[0] if choices else None)
     auth_headers = {
         n.decode(): v.decode() for n, v in headers_for(provider.auth, provider.credential)
     }

@@ -7,7 +7,13 @@ function may be called from any thread.
 from __future__ import annotations
 
 from gateway.models.sealed import UndecryptableError
-from gateway.store.batches import batch_of, has_results, settle_batch
+from gateway.store.batches import (
+    batch_of,
+    guardrails_of,
+    has_results,
+    record_guardrails,
+    settle_batch,
+)
 from gateway.store.bodies import body_texts, load_bodies
 from gateway.store.cache import (
     clear_cache,
@@ -83,6 +89,7 @@ __all__ = [
     "end_grace",
     "find_key",
     "find_reasoning",
+    "guardrails_of",
     "has_results",
     "hashed_digest",
     "index_pending",
@@ -99,6 +106,7 @@ __all__ = [
     "prune",
     "prune_cache",
     "read_cached_response",
+    "record_guardrails",
     "record_program",
     "recorded_spend",
     "refresh_heartbeats",

@@ -25,6 +25,9 @@ def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> Ap
         row.margin,
         *(ancestor.margin for ancestor in (team.line if team is not None else ())),
     )
+    guardrails = field_values.texts(row.guardrails, "guardrails")
+    for ancestor in team.line if team is not None else ():
+        guardrails += tuple(name for name in ancestor.guardrails if name not in guardrails)
     return ApiKey(
         id=row.pk,
         prefix=row.prefix,
@@ -32,7 +35,7 @@ def key_value(row: models.ApiKey, teams: Mapping[int, Team] | None = None) -> Ap
         digest=bytes(row.digest),
         routes=field_values.texts(row.routes, "routes"),
         tags=field_values.tags(row.tags),
-        guardrails=field_values.texts(row.guardrails, "guardrails"),
+        guardrails=guardrails,
         end_user_limits=convert_stored(row.end_user_limits, Limits, "end_user_limits"),
         end_user_budget=convert_stored(row.end_user_budget, Budget, "end_user_budget"),
         expires_at=row.expires_at.timestamp() if row.expires_at else None,
@@ -52,6 +55,7 @@ def team_value(row: models.Team) -> Team:
         budget=budget_value(row),
         limits=limits_value(row),
         margin=row.margin,
+        guardrails=field_values.texts(row.guardrails, "guardrails"),
     )
 
 

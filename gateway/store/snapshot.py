@@ -83,6 +83,7 @@ def load_snapshot(*, open_to_all: bool | None = None, log_bodies: bool | None = 
         budget=options.budget,
         end_user_limits=options.end_user_limits,
         end_user_budget=options.end_user_budget,
+        end_users=options.end_users,
         end_user_headers=options.end_user_headers,
         tag_headers=tuple(options.values["tag_headers"].value),
     )

@@ -56,6 +56,7 @@ ANTHROPIC: Facts = {
     "count_tokens": "endpoint",
     "web_search": "web_search_20260318",
     "mcp_servers": True,
+    "code_execution": "code_execution_20250825",
 }
 
 # Bedrock's Converse with Claude; what other models lack is in `families`.

@@ -19,6 +19,7 @@ _GOOGLE: Facts = {
     "n_max": 8,
     "count_tokens": "endpoint",
     "web_search": "googleSearch",
+    "code_execution": "codeExecution",
 }
 _VERTEX = "/publishers/google/models/{model}:"
 

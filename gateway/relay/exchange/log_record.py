@@ -89,6 +89,10 @@ class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
     the chunk lists have the size and time of each chunk. `same_response`
     marks a passthrough: the client got the upstream's bytes, which are stored only once.
     `truncated` lists the bodies that were cut at the limit.
+
+    `shared_ends` is how many bytes at the start and at the end of `upstream_request` are the
+    same in `client_request` and left out: a passed request differs in little but the model's
+    name, and an agent's has a hundred kilobytes. `restored` has all of them.
     """
 
     client_request: bytes | None = None
@@ -102,6 +106,16 @@ class Bodies(msgspec.Struct, kw_only=True, omit_defaults=True):
     response_headers: dict[str, str] = {}
     same_response: bool = False
     truncated: list[str] = []
+    shared_ends: tuple[int, int] = (0, 0)
+
+    def restored(self) -> Bodies:
+        """The bodies with the whole upstream request."""
+        start, end = self.shared_ends
+        client, upstream = self.client_request, self.upstream_request
+        if not (start or end) or client is None or upstream is None:
+            return self
+        whole = client[:start] + upstream + client[len(client) - end :]
+        return msgspec.structs.replace(self, upstream_request=whole, shared_ends=(0, 0))
 
 
 class LogRecord(msgspec.Struct, kw_only=True, omit_defaults=True):

@@ -106,7 +106,7 @@ async def _load_referenced(runtime: Runtime, call: Call, policy: StorePolicy) ->
             message = "set either previous_response_id or conversation, not both"
             raise invalid(message, "previous_response_id")
         await _load_previous(runtime, call, policy, previous)
-    if await offload.scan(len(exchange.body), offload.contains, exchange.body, _REFERENCE):
+    if await offload.scan(len(exchange.body), offload.contains, exchange.body, (_REFERENCE,)):
         await _load_item_references(runtime, call, policy)
 
 
@@ -221,19 +221,19 @@ def build_stored_response(call: Call, policy: StorePolicy) -> StoredResponse | N
         last_response(call.attempt.final_bytes) if exchange.stream else call.attempt.final_bytes
     )
     try:
-        told = read_response_head(response)
+        response_head = read_response_head(response)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     provider = items_provider = ""
     if call.attempt.passthrough and call.attempt.target is not None:
         name = call.attempt.target.model.provider.name
-        provider = name if told.store and not policy.background else ""
+        provider = name if response_head.store and not policy.background else ""
         items_provider = name if policy.same_provider else ""
     return StoredResponse(
-        id=told.id,
+        id=response_head.id,
         owner=policy.owner,
         created_at=exchange.started_at,
-        status=told.status,
+        status=response_head.status,
         provider=provider,
         native_provider=items_provider,
         previous_items=policy.previous_items,
