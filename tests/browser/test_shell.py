@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from playwright.sync_api import expect
 
 from tests.browser.site import Site
 
@@ -11,3 +14,38 @@ def test_the_shell_shows_and_is_clean(signed_in: Any, site: Site, axe: Any) -> N
     signed_in.goto("/console/")
     assert signed_in.locator("nav.side a[aria-current=page]").inner_text() == "Overview"
     axe(signed_in)
+
+
+def test_the_keyboard_searches_goes_to_pages_and_can_be_switched_off(signed_in: Any) -> None:
+    page = signed_in
+    page.goto("/console/models")
+    page.keyboard.press("/")
+    search = page.locator("#main input[type=search]:visible").first
+    expect(search).to_be_focused()
+    # Keys are text while one types.
+    page.keyboard.type("g?")
+    expect(search).to_have_value("g?")
+    search.evaluate("field => field.blur()")
+    page.keyboard.press("?")
+    dialog = page.locator("#keyboard")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    for letter, path in (("r", "requests"), ("t", "routes"), ("p", "playground"), ("o", "")):
+        page.keyboard.press("g")
+        page.keyboard.press(letter)
+        # With its scripts: a key pressed before they run goes nowhere.
+        page.wait_for_url(re.compile(f"/console/{path}$"), wait_until="load")
+    page.keyboard.press("?")
+    dialog.get_by_label("Single-key shortcuts").uncheck()
+    dialog.get_by_role("button", name="Close").click()
+    # The choice outlives the page; keys with Ctrl still work.
+    page.goto("/console/routes")
+    page.keyboard.press("?")
+    page.keyboard.press("g")
+    page.keyboard.press("r")
+    page.wait_for_timeout(300)
+    expect(dialog).to_be_hidden()
+    assert page.url.endswith("/console/routes")
+    page.keyboard.press("Control+k")
+    expect(page.locator("dialog[open]")).to_be_visible()
