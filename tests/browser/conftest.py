@@ -34,6 +34,7 @@ FLAGS = [
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DESKTOP = {"width": 1440, "height": 900}
+WIDE = {"width": 1920, "height": 1080}
 PHONE = {"width": 390, "height": 844}
 _LOCAL = re.compile(
     r"^(?:https?|wss?)://(?:127\.0\.0\.1|localhost)(?::\d+)?/|^(?:data|blob|about):"
@@ -175,8 +176,8 @@ def axe() -> Callable[..., None]:
             page.evaluate(AXE.read_text(encoding="utf-8"))
         rules = {"type": "rule", "values": ["color-contrast"]}
         runs = rules if contrast else {"type": "tag", "values": AXE_TAGS}
-        found = page.evaluate("runs => axe.run(document, {runOnly: runs})", runs)
-        assert [_violation(row) for row in found["violations"]] == []
+        result = page.evaluate("runs => axe.run(document, {runOnly: runs})", runs)
+        assert [_violation(row) for row in result["violations"]] == []
 
     return check
 

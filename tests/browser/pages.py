@@ -19,6 +19,10 @@ class Place(NamedTuple):
 
 PLACES = (
     Place("sign-in", "/console/sign-in", None),
+    Place("api-reference", "/docs", None),
+    Place("api-search", "/docs?q=score", None),
+    Place("api-operation", "/docs/create_score", None),
+    Place("api-chat", "/docs/openai_chat_completions", None),
     Place("overview", "/console/"),
     Place("playground", "/console/playground"),
     Place("public-links", "/console/playground/links"),
@@ -63,6 +67,7 @@ PLACES = (
     Place("route", "/console/routes/coding"),
     Place("route-new", "/console/new-route"),
     Place("route-versions", "/console/route-versions/coding"),
+    Place("route-clients", "/console/route-clients/coding"),
     Place("route-yaml", "/console/route-yaml/coding"),
     Place("route-cache", "/console/route-cache/coding"),
     Place("route-delete", "/console/route-delete/spare"),
@@ -140,6 +145,7 @@ NO_PAGES = (
     "setup-connect",
     "setup-key",
     "setup-provider",
+    "settings-export",
     "spend-export",
     "usage-csv",
 )

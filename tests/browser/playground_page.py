@@ -98,8 +98,8 @@ class Playground:
 
     def showed(self, letter: str, words: str) -> bool:
         """Whether a column has shown these words since `watch`."""
-        seen = self.page.evaluate("seen")
-        return any(each == letter and words in text for each, _, text in seen)
+        recorded = self.page.evaluate("seen")
+        return any(each == letter and words in text for each, _, text in recorded)
 
     def write(self, text: str) -> Self:
         """Fill in the message."""

@@ -451,7 +451,7 @@ def oddities() -> Iterator[Any]:
         ended_ms=4100,
         status=200,
     )
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "endpoint": "/v1/chat/completions",
         "client_dialect": "openai_chat",
         "upstream_dialect": "openai_responses",
@@ -468,19 +468,22 @@ def oddities() -> Iterator[Any]:
         "cost_usd": Decimal("0.025"),
         "charged_usd": Decimal("0.03"),
     }
-    yield LogRecord(id="req_hedged", started_at=now - 300, attempts=[slow, quick], **given)
+    yield LogRecord(id="req_hedged", started_at=now - 300, attempts=[slow, quick], **fields)
     yield LogRecord(
         id="req_kept",
         started_at=now - 240,
         cache="hit",
         cache_age_s=420,
         saved_usd=Decimal("0.025"),
-        **given | {"duration_ms": 3, "first_token_ms": 2, "cost_usd": Decimal(0)},
+        **fields | {"duration_ms": 3, "first_token_ms": 2, "cost_usd": Decimal(0)},
     )
-    shadow = given | {"route": "spare", "key_prefix": "shadow"}
+    shadow = fields | {"route": "spare", "key_prefix": "shadow"}
     yield LogRecord(id="req_shadow", started_at=now - 299, shadow_of="req_hedged", **shadow)
     yield LogRecord(
-        id="req_batch", started_at=now - 200, upstream_id="batch_1", **given | {"endpoint": "batch"}
+        id="req_batch",
+        started_at=now - 200,
+        upstream_id="batch_1",
+        **fields | {"endpoint": "batch"},
     )
 
 

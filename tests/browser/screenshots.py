@@ -99,13 +99,13 @@ def main() -> None:
 
     folder: Path = arguments.directory
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = [place for place in PLACES if not arguments.names or place.name in arguments.names]
+    places = [place for place in PLACES if not arguments.names or place.name in arguments.names]
     with tempfile.TemporaryDirectory() as directory, sync_playwright() as playwright:
         site = Site(Path(directory)).start().with_people().furnished()
         try:
             traffic(site)
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-            for place in wanted:
+            for place in places:
                 shoot(site, browser, place, folder)
                 print(place.name)
             browser.close()

@@ -56,9 +56,9 @@ class Site:
     @property
     def key(self) -> str:
         """The first gateway key, as `up` printed it."""
-        found = re.search(r"Gateway key +(\S+)", self.output)
-        assert found is not None
-        return found.group(1)
+        match = re.search(r"Gateway key +(\S+)", self.output)
+        assert match is not None
+        return match.group(1)
 
     def logged(self, request_id: str) -> str:
         """The id, once the log has the request: its writer is a moment behind."""
@@ -132,21 +132,21 @@ class Site:
         self._process = None
 
     def _run(self, *command: str) -> str:
-        found = subprocess.run(
+        completed = subprocess.run(
             command, cwd=ROOT, env=self._env(), capture_output=True, text=True, check=False
         )
-        if found.returncode:
-            raise RuntimeError(f"{' '.join(command)}:\n{found.stdout}\n{found.stderr}")
-        return found.stdout
+        if completed.returncode:
+            raise RuntimeError(f"{' '.join(command)}:\n{completed.stdout}\n{completed.stderr}")
+        return completed.stdout
 
     def _env(self) -> dict[str, str]:
-        kept = {
+        by_name = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith("DRAGOMAN_") and not name.endswith("_API_KEY")
         }
-        kept.pop("DATABASE_URL", None)
-        return kept | {
+        by_name.pop("DATABASE_URL", None)
+        return by_name | {
             "DJANGO_SETTINGS_MODULE": "gateway.config.settings",
             "DRAGOMAN_DATA_DIR": str(self.data_dir),
             "DRAGOMAN_DRAIN_SECONDS": "2",

@@ -55,7 +55,7 @@ def test_viewers_see_no_heading_over_nothing(used: Site, viewer_page: Any) -> No
     expect(viewer_page.get_by_text("vic").first).to_be_visible()
 
 
-def test_contrast_themes_tell_what_is_on(used: Site, open_page: Callable[..., Any]) -> None:
+def test_contrast_themes_show_what_is_on(used: Site, open_page: Callable[..., Any]) -> None:
     page = open_page("ada", forced_colors="active")
     page.goto("/console/requests")
     look = "box => { const at = getComputedStyle(box); return [at.backgroundColor, at.outline, at.border, at.forcedColorAdjust].join() }"

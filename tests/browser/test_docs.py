@@ -1,4 +1,4 @@
-"""The API reference: readable in both themes, on a phone and on a desktop."""
+"""The API reference in a browser; that it is accessible and fits is in test_pages.py."""
 
 from __future__ import annotations
 
@@ -6,34 +6,26 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-
-from tests.browser.conftest import AXE, DESKTOP, PHONE
-
-_CONTRAST = """async () => {
-    const found = await axe.run({ runOnly: ["color-contrast"] });
-    return found.violations.flatMap((each) => each.nodes.map((node) => node.target.join(" ")));
-}"""
+from playwright.sync_api import expect
 
 
-@pytest.mark.parametrize("size", [PHONE, DESKTOP], ids=["phone", "desktop"])
-def test_the_reference_is_readable_in_both_themes(
-    open_page: Callable[..., Any], no_sideways_scroll: Any, size: dict[str, int]
-) -> None:
-    # The policy refuses the script that the test adds.
-    page = open_page(None, size=size, bypass_csp=True)
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+def test_an_operation_is_searched_and_opened(open_page: Callable[..., Any], scripts: bool) -> None:
+    page = open_page(None, java_script_enabled=scripts)
     page.goto("/docs")
-    page.locator(".opblock-summary-control").first.click()
-    page.locator(".opblock-body").first.wait_for()
-    page.add_script_tag(path=str(AXE))
-    grounds = set()
-    for theme in ("light", "dark"):
-        page.emulate_media(color_scheme=theme)
-        # Swagger UI fades colours in.
-        page.wait_for_function(
-            "document.getAnimations().every((each) => each.playState === 'finished')"
-        )
-        assert page.evaluate(_CONTRAST) == []
-        style = "getComputedStyle(document.querySelector('.opblock')).backgroundColor"
-        grounds.add(page.evaluate(style))
-    assert len(grounds) == 2
-    no_sideways_scroll(page)
+    page.get_by_role("searchbox", name="Search operations").fill("score request")
+    page.get_by_role("searchbox", name="Search operations").press("Enter")
+    page.get_by_role("link", name="POST /api/requests/{request_id}/scores").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Create Score")
+    body = page.get_by_role("region", name="Body")
+    expect(body.get_by_role("row", name="scored_by")).to_contain_text("string")
+    expect(page.locator("#example")).to_contain_text("curl -X POST")
+    expect(page.get_by_role("button", name="Copy")).to_be_visible(visible=scripts)
+
+
+def test_subjects_are_anchors(open_page: Callable[..., Any]) -> None:
+    page = open_page(None)
+    page.goto("/docs/openai_chat_completions")
+    page.get_by_role("link", name="gateway", exact=True).click()
+    expect(page).to_have_url("/docs#gateway")
+    expect(page.get_by_role("heading", name="gateway")).to_be_in_viewport()

@@ -82,9 +82,9 @@ def stored_answers(site: Site, page: Page) -> Callable[[], int]:
 
     def stored() -> int:
         text = httpx.get(url + "?part=progress", cookies=cookies, timeout=30).text
-        found = re.search(r"([\d,]+) of [\d,]+ answers", text)
-        assert found is not None
-        return int(found[1].replace(",", ""))
+        match = re.search(r"([\d,]+) of [\d,]+ answers", text)
+        assert match is not None
+        return int(match[1].replace(",", ""))
 
     return stored
 

@@ -91,12 +91,12 @@ def test_the_list_of_clients_shows_one_pane(ada: Callable[..., Page], site: Site
     expect(page.locator("#panel-zed")).to_be_visible()
 
 
-def test_the_light_does_not_ask_while_nobody_looks(ada: Callable[..., Page], site: Site) -> None:
+def test_the_indicator_does_not_poll_in_a_hidden_tab(ada: Callable[..., Page], site: Site) -> None:
     page = ada()
-    asked: list[str] = []
+    urls: list[str] = []
     page.on(
         "request",
-        lambda request: asked.append(request.url) if "connect/light" in request.url else 0,
+        lambda request: urls.append(request.url) if "connect/light" in request.url else 0,
     )
     page.add_init_script(
         "globalThis.away = true;"
@@ -104,7 +104,7 @@ def test_the_light_does_not_ask_while_nobody_looks(ada: Callable[..., Page], sit
     )
     page.goto("/console/connect")
     page.wait_for_timeout(4500)  # twice as long as it waits in between
-    assert asked == []
+    assert urls == []
     with page.expect_request("**/connect/light*"):
         page.evaluate("globalThis.away = false")
 
@@ -117,13 +117,13 @@ def test_what_is_masked_is_not_in_the_log(ada: Callable[..., Page], site: Site) 
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".toast")).to_contain_text("within a second")
     headers = {"authorization": f"Bearer {site.key}"}
-    asked = {"model": "demo", "messages": [{"role": "user", "content": "I am acme-4711."}]}
+    body = {"model": "demo", "messages": [{"role": "user", "content": "I am acme-4711."}]}
 
     def bodies(number: int) -> str:
         """What is kept of one more request."""
         name = {"x-request-id": f"masked-{number}"}
         url = f"{site.url}/v1/chat/completions"
-        answer = httpx.post(url, headers={**headers, **name}, json=asked, timeout=30)
+        answer = httpx.post(url, headers={**headers, **name}, json=body, timeout=30)
         assert answer.status_code == 200
         site.logged(f"masked-{number}")
         return site.manage(
@@ -134,8 +134,8 @@ def test_what_is_masked_is_not_in_the_log(ada: Callable[..., Page], site: Site) 
             "print(b.client_request, b.client_response, b.upstream_request)",
         )
 
-    kept = next(text for number in range(9) if "I am *********." in (text := bodies(number)))
-    assert "acme-4711" not in kept
+    output_text = next(text for number in range(9) if "I am *********." in (text := bodies(number)))
+    assert "acme-4711" not in output_text
 
 
 def test_a_litellm_file_is_previewed_and_imported(

@@ -26,7 +26,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         running.stop()
 
 
-def ask(site: Site, key: str) -> httpx.Response:
+def send_chat(site: Site, key: str) -> httpx.Response:
     """One call as a client makes it."""
     return httpx.post(
         f"{site.url}/v1/chat/completions",
@@ -90,7 +90,7 @@ def test_from_the_first_start_to_the_first_call(
     expect(page.locator("#light")).to_contain_text("Waiting for your first request")
     expect(page.locator("#curl")).to_contain_text(site.url)
     check()
-    assert ask(site, key).status_code == 200
+    assert send_chat(site, key).status_code == 200
     expect(page.locator("#light")).to_have_attribute("data-state", "ok")
     expect(page.locator("#light")).to_contain_text("demo · 200")
     check()

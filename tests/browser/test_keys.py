@@ -18,7 +18,7 @@ def status(site: Site, token: str) -> int:
     return httpx.get(f"{site.url}/v1/models", headers=headers, timeout=30).status_code
 
 
-def made(page: Any, name: str) -> str:
+def create_key(page: Any, name: str) -> str:
     """Make a key by hand; gives it as the page shows it."""
     page.goto("/console/keys")
     page.get_by_role("link", name="Create key").click()
@@ -27,9 +27,9 @@ def made(page: Any, name: str) -> str:
     return str(page.locator("#secret").inner_text())
 
 
-def test_a_key_is_made_shown_once_copied_and_works(open_page: Any, site: Site) -> None:
+def test_a_key_is_created_shown_once_copied_and_works(open_page: Any, site: Site) -> None:
     page = open_page("ada", permissions=["clipboard-read", "clipboard-write"])
-    token = made(page, "browser key")
+    token = create_key(page, "browser key")
     page.get_by_role("button", name="Copy").click()
     expect(page.locator("#live")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == token
@@ -39,8 +39,8 @@ def test_a_key_is_made_shown_once_copied_and_works(open_page: Any, site: Site) -
     assert token not in page.content()
 
 
-def test_an_old_secret_lives_through_its_grace(signed_in: Any, site: Site) -> None:
-    old = made(signed_in, "rotating")
+def test_an_old_secret_is_valid_during_its_grace_period(signed_in: Any, site: Site) -> None:
+    old = create_key(signed_in, "rotating")
     signed_in.goto("/console/keys")
     signed_in.get_by_role("link", name="rotating").click()
     signed_in.get_by_label("Keep the old secret valid for").select_option("hour")
@@ -55,8 +55,8 @@ def test_an_old_secret_lives_through_its_grace(signed_in: Any, site: Site) -> No
     assert status(site, new) == 200
 
 
-def test_a_revocation_is_taken_back(signed_in: Any, site: Site) -> None:
-    token = made(signed_in, "slip of the hand")
+def test_a_revocation_can_be_undone(signed_in: Any, site: Site) -> None:
+    token = create_key(signed_in, "slip of the hand")
     site.known(token)
     signed_in.goto("/console/keys")
     signed_in.get_by_role("button", name="Revoke slip of the hand").click()
@@ -70,14 +70,16 @@ def test_a_revocation_is_taken_back(signed_in: Any, site: Site) -> None:
 
 
 def test_the_undo_goes_after_ten_seconds(signed_in: Any) -> None:
-    made(signed_in, "for good")
+    create_key(signed_in, "for good")
     signed_in.goto("/console/keys")
     signed_in.get_by_role("button", name="Revoke for good").click()
     signed_in.get_by_role("button", name="Undo").wait_for()
     signed_in.get_by_role("button", name="Undo").wait_for(state="detached")
 
 
-def test_the_routes_are_asked_for_only_where_they_count(signed_in: Any, complaints: Any) -> None:
+def test_route_fields_are_visible_only_with_selected_routes(
+    signed_in: Any, complaints: Any
+) -> None:
     complaints.forgive("422")
     signed_in.goto("/console/keys/add")
     patterns = signed_in.get_by_label("More names and patterns")
@@ -98,7 +100,7 @@ def test_every_page_is_clean(
     open_page: Any, axe_in_themes: Any, no_sideways_scroll: Any, size: Any
 ) -> None:
     page = open_page("ada", size=size)
-    made(page, "looked at")
+    create_key(page, "looked at")
     axe_in_themes(page)
     no_sideways_scroll(page)
     for path in ("/console/keys", "/console/keys/add", "/console/keys/1"):

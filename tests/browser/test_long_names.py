@@ -88,6 +88,6 @@ def test_long_names_keep_their_place(
     for path in PAGES:
         assert page.goto(path.format(**names)).status == 200
         page.wait_for_timeout(250)
-        if found := page.evaluate(_WIDE):
-            faults[path] = found
+        if result := page.evaluate(_WIDE):
+            faults[path] = result
     assert faults == {}

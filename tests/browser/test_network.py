@@ -20,7 +20,7 @@ def used(site: Site) -> Site:
     return site
 
 
-def test_a_failed_part_says_so_and_can_be_retried(
+def test_a_failed_part_shows_its_error_and_can_be_retried(
     used: Site, signed_in: Any, complaints: Any
 ) -> None:
     complaints.forgive("500")
@@ -51,12 +51,12 @@ def test_a_slow_part_shows_that_it_comes(used: Site, signed_in: Any) -> None:
     page.goto("/console/requests?range=all")
     row = page.locator("#rows > tr").first
     row.wait_for()
-    held: list[Any] = []
-    page.route(re.compile(r"/console/requests/\d+"), lambda route: held.append(route))
+    routes: list[Any] = []
+    page.route(re.compile(r"/console/requests/\d+"), lambda route: routes.append(route))
     row.locator("a.who").click()
     expect(page.locator("#progress-line")).to_be_visible()
     expect(row).to_have_attribute("aria-busy", "true")
-    held[0].continue_()
+    routes[0].continue_()
     expect(page.locator("#detail-title")).to_be_visible()
     expect(page.locator("#progress-line")).to_be_hidden()
 

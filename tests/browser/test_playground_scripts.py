@@ -17,14 +17,14 @@ _FORBIDDEN = re.compile(
 )
 
 
-def loaded(name: str, seen: set[str] | None = None) -> set[str]:
+def loaded(name: str, texts: set[str] | None = None) -> set[str]:
     """A module and all that it imports at once."""
-    seen = set() if seen is None else seen
-    if name not in seen:
-        seen.add(name)
+    texts = set() if texts is None else texts
+    if name not in texts:
+        texts.add(name)
         for other in _STATIC.findall((FOLDER / name).read_text(encoding="utf-8")):
-            loaded(other, seen)
-    return seen
+            loaded(other, texts)
+    return texts
 
 
 def size(names: set[str]) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -83,18 +84,18 @@ def test_a_run_is_found_again_and_shared(playground: Playground, site: Site) -> 
     playground.open("demo/demo-fast", "demo/demo-bad-schema").sample("Fill a schema").run().done()
     # Highlighting is loaded after the answer ends and adds its buttons to the text.
     expect(playground.answer("A").locator(".code-bar")).to_be_visible()
-    said = playground.answer("A").inner_text()
+    text = playground.answer("A").inner_text()
     page = playground.page
     page.get_by_role("button", name="History").click()
     playground.dialog.locator("a").first.click()
     page.wait_for_url(re.compile(r"\?run="))
     playground.becomes("A", "ok")
-    expect(playground.answer("A")).to_have_text(said, use_inner_text=True)
+    expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
     expect(playground.answer("B").locator(".verdict.bad")).to_be_visible()
     expect(playground.column("A").locator(".turn.user")).to_contain_text("Ada Lovelace")
     playground.run().done()
     # The button to run is there still while the new answer begins.
-    expect(playground.answer("A")).to_have_text(said, use_inner_text=True)
+    expect(playground.answer("A")).to_have_text(text, use_inner_text=True)
 
 
 def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
@@ -106,13 +107,38 @@ def test_results_are_exported(playground: Playground, tmp_path: Path) -> None:
         with page.expect_download() as download:
             page.get_by_role("menuitem", name=re.compile(f"^{kind}")).click()
         texts[kind] = Path(download.value.path()).read_text(encoding="utf-8")
+    page.emulate_media(color_scheme="dark")
+    page.get_by_role("button", name="Export results").click()
+    with page.expect_download() as download:
+        page.get_by_role("menuitem", name=re.compile("^PNG")).click()
+    assert download.value.suggested_filename == "comparison.png"
+    # Two cards and their margins, twice as sharp; the background of the dark theme.
+    assert png_corner(page, download.value.path()) == (2 * (2 * 380 + 16 + 2 * 24), [14, 16, 22])
     assert json.loads(texts["JSON"])
     rows = list(csv.DictReader(io.StringIO(texts["CSV"])))
     assert [row["column"] for row in rows] == ["A", "B"]
     assert "demo/demo-fast" in texts["Markdown"]
 
 
-def test_columns_stand_in_a_grid_and_scroll_together(playground: Playground) -> None:
+def png_corner(page: Any, path: Any) -> tuple[int, list[int]]:
+    """The width in pixels of a PNG file, and the colour of its first pixel."""
+    data = Path(path).read_bytes()
+    assert data.startswith(b"\x89PNG")
+    width, *colour = page.evaluate(
+        """async (text) => {
+            const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+            const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
+            const canvas = new OffscreenCanvas(1, 1);
+            const context = canvas.getContext("2d");
+            context.drawImage(image, 0, 0);
+            return [image.width, ...context.getImageData(0, 0, 1, 1).data.slice(0, 3)];
+        }""",
+        base64.b64encode(data).decode(),
+    )
+    return width, colour
+
+
+def test_columns_are_in_a_grid_and_scroll_together(playground: Playground) -> None:
     models = ["demo/demo-fast", "demo/demo", "over", "demo/demo-bad-schema"]
     playground.open(*models).write("\n\n".join("A long message." for _ in range(40))).run().done()
     page = playground.page
@@ -152,7 +178,7 @@ def test_the_same_run_as_code_and_in_another_dialect(playground: Playground) -> 
     expect(playground.dialog.locator(".notes li").first).to_be_visible()
 
 
-def test_presets_are_kept_in_versions(playground: Playground) -> None:
+def test_presets_are_saved_in_versions(playground: Playground) -> None:
     playground.open("demo/demo-fast", "over").write("The first words")
     page = playground.page
     presets = page.get_by_role("button", name="Presets")
@@ -173,6 +199,41 @@ def test_presets_are_kept_in_versions(playground: Playground) -> None:
     page.get_by_role("menuitem", name=re.compile("^Greeting")).click()
     expect(page.locator("#pg-text")).to_have_value("The second words")
     expect(playground.column("B").locator(".model-pick")).to_contain_text("over")
+
+
+def test_versions_of_a_preset_are_compared_and_an_earlier_one_is_loaded(
+    playground: Playground, axe: Any, no_sideways_scroll: Any
+) -> None:
+    playground.open("demo/demo-fast").write("Describe a river briefly.")
+    page = playground.page
+    page.get_by_role("button", name="Presets").click()
+    page.get_by_role("menuitem", name="Save as a new preset").click()
+    playground.dialog.get_by_label("Name").fill("River")
+    playground.dialog.get_by_role("button", name="Save preset").click()
+    expect(page.locator("#pg-preset")).to_have_text("Riverv1")
+    playground.write("Describe a lake briefly.")
+    page.locator(".preset-btn").click()
+    page.get_by_role("menuitem", name="Save as River v2").click()
+    expect(page.locator("#pg-preset")).to_have_text("Riverv2")
+    page.locator(".preset-btn").click()
+    page.get_by_role("menuitem", name="Versions of River").click()
+    playground.dialog.get_by_role("link", name="Compare versions").click()
+    expect(page.locator("h1")).to_contain_text("River")
+    removed = page.locator(".drop, .del, del").filter(has_text="river")
+    added = page.locator(".add, .ins, ins").filter(has_text="lake")
+    expect(removed.first).to_be_visible()
+    expect(added.first).to_be_visible()
+    for size in (DESKTOP, PHONE):
+        page.set_viewport_size(size)
+        clean(page, axe, no_sideways_scroll, size)
+    page.set_viewport_size(DESKTOP)
+    playground.open("demo/demo-fast")
+    page.locator(".preset-btn").click()
+    page.get_by_role("menuitem", name=re.compile("^River")).click()
+    page.locator(".preset-btn").click()
+    page.get_by_role("menuitem", name="Versions of River").click()
+    playground.dialog.get_by_role("button", name="Load v1").click()
+    expect(page.locator("#pg-text")).to_have_value("Describe a river briefly.")
 
 
 def test_the_texts_are_saved_as_a_prompt_and_opened_again(playground: Playground) -> None:
@@ -248,6 +309,12 @@ def test_a_public_link_shows_the_run_without_an_account(
     assert Path(download.value.path()).read_text(encoding="utf-8").startswith("<svg")
     reader = open_page(None, size=size)
     reader.goto(link)
+    with reader.expect_download() as download:
+        reader.get_by_role("link", name="PNG").click()
+    assert png_corner(reader, download.value.path()) == (
+        2 * (2 * 380 + 16 + 2 * 24),
+        [245, 246, 249],
+    )
     clean(reader, axe, no_sideways_scroll, size)
 
 

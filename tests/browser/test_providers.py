@@ -58,12 +58,12 @@ def test_a_typed_key_can_be_shown_and_a_stored_one_cannot(signed_in: Any) -> Non
     assert "cdef" in page.content()
 
 
-def test_it_is_said_while_typing_whether_a_variable_is_set(signed_in: Any) -> None:
+def test_the_form_shows_while_typing_whether_a_variable_is_set(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/providers/add/groq")
     page.locator("input[name=key]").fill(SECRET)
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
     page.get_by_label("Read from environment").check()
     variable = page.locator("input[name=credential_env]")
     variable.fill("NO_SUCH_KEY")
@@ -71,8 +71,8 @@ def test_it_is_said_while_typing_whether_a_variable_is_set(signed_in: Any) -> No
     variable.fill("PYTHONPATH")
     page.get_by_text("PYTHONPATH is set.").wait_for()
     expect(page.locator("input[name=key]")).to_be_hidden()
-    assert len(asked) == 2
-    assert not [url for url in asked if SECRET in url]
+    assert len(urls) == 2
+    assert not [url for url in urls if SECRET in url]
 
 
 def test_without_a_script_a_provider_is_tested_and_added(open_page: Any) -> None:

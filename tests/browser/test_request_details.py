@@ -140,3 +140,12 @@ def test_the_detail_of_every_kind_of_row_is_whole(
         page.set_viewport_size({"width": width, "height": 900})
         faults += page.evaluate(_MEASURE)
     assert faults == []
+
+
+def test_a_value_of_the_overview_is_on_one_line(signed_in: Any, kinds: list[str]) -> None:
+    signed_in.set_viewport_size({"width": 1440, "height": 900})
+    signed_in.goto(f"/console/requests/{kinds[0]}?range=all&tab=overview")
+    term = signed_in.locator(".facts dt", has_text="Started")
+    value = term.locator("xpath=following-sibling::dd")
+    value.wait_for()
+    assert value.bounding_box()["height"] < 30

@@ -31,7 +31,7 @@ def key(site: Site) -> str:
     return site.known(site.manage("create_key", "browser-test").strip().splitlines()[-1])
 
 
-def ask(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
+def send_request(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
     """One Claude-like request on the demo model, which speaks another dialect; its id."""
     body = {
         "model": "demo",
@@ -53,12 +53,12 @@ def ask(site: Site, key: str, text: str = "Hello there", **more: Any) -> str:
 def test_a_request_appears_by_itself_and_opens_beside_the_list(
     signed_in: Any, site: Site, key: str
 ) -> None:
-    ask(site, key)
+    send_request(site, key)
     signed_in.goto("/console/requests")
     rows = signed_in.locator("#rows > tr")
     rows.first.wait_for()
     before = rows.count()
-    name = ask(site, key, stream=True)
+    name = send_request(site, key, stream=True)
     signed_in.wait_for_function(
         "n => document.querySelectorAll('#rows > tr').length > n", arg=before
     )
@@ -80,13 +80,13 @@ def test_the_tail_waits_while_one_reads(
     open_page: Callable[..., Any], site: Site, key: str
 ) -> None:
     for n in range(30):
-        ask(site, key, f"number {n}")
+        send_request(site, key, f"number {n}")
     page = open_page("ada", size={"width": 1440, "height": 500})
     page.goto("/console/requests")
     page.locator("#rows > tr").nth(25).wait_for()
     page.locator("#list").evaluate("list => { list.scrollTop = 300; }")
     before = page.locator("#rows > tr").count()
-    ask(site, key)
+    send_request(site, key)
     news = page.locator("[data-news]")
     news.wait_for(state="visible")
     expect(news).to_have_text("1 new")
@@ -96,14 +96,35 @@ def test_the_tail_waits_while_one_reads(
     page.wait_for_function("document.querySelector('#list').scrollTop === 0")
     page.locator("[data-live]").click()
     after = page.locator("#rows > tr").count()
-    ask(site, key)
+    send_request(site, key)
     page.wait_for_timeout(2500)
     assert page.locator("#rows > tr").count() == after
 
 
+def test_the_tail_does_not_ask_in_a_hidden_tab(
+    open_page: Callable[..., Any], site: Site, key: str
+) -> None:
+    send_request(site, key)
+    page = open_page("ada")
+    urls: list[str] = []
+    page.on(
+        "request",
+        lambda request: urls.append(request.url) if "requests/tail" in request.url else None,
+    )
+    page.add_init_script(
+        "globalThis.away = true;"
+        "Object.defineProperty(document, 'hidden', {get: () => globalThis.away})"
+    )
+    page.goto("/console/requests")
+    page.wait_for_timeout(2500)  # more than twice as long as it waits in between
+    assert urls == []
+    with page.expect_request("**/requests/tail*"):
+        page.evaluate("globalThis.away = false")
+
+
 def test_the_search_is_in_the_address(signed_in: Any, site: Site, key: str) -> None:
-    ask(site, key)
-    ask(site, key, model="no-such-model")
+    send_request(site, key)
+    send_request(site, key, model="no-such-model")
     signed_in.goto("/console/requests")
     signed_in.locator("[data-key=search]").fill("status:404")
     signed_in.keyboard.press("Enter")
@@ -122,7 +143,7 @@ def test_the_search_is_in_the_address(signed_in: Any, site: Site, key: str) -> N
 def test_a_search_is_completed_saved_and_narrowed_by_the_histogram(
     signed_in: Any, site: Site, key: str
 ) -> None:
-    ask(site, key)
+    send_request(site, key)
     signed_in.goto("/console/requests?range=1h")
     search = signed_in.locator("[data-complete]")
     search.press_sequentially("stat")
@@ -156,7 +177,7 @@ def test_a_search_is_completed_saved_and_narrowed_by_the_histogram(
 
 
 def test_the_detail_has_a_divider_and_full_width(signed_in: Any, site: Site, key: str) -> None:
-    name = ask(site, key)
+    name = send_request(site, key)
     signed_in.goto(f"/console/requests/{name}")
     detail, divider = signed_in.locator("#detail"), signed_in.locator(".divider")
     before = detail.bounding_box()["width"]
@@ -177,7 +198,7 @@ def test_the_detail_has_a_divider_and_full_width(signed_in: Any, site: Site, key
 
 
 def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key: str) -> None:
-    name = ask(site, key)
+    name = send_request(site, key)
     signed_in.goto(f"/console/requests/{name}?tab=translation")
     signed_in.locator(".panes td.dropped").first.wait_for()
     expect(signed_in.locator(".panes")).to_contain_text("top_k")
@@ -195,7 +216,7 @@ def test_the_translation_is_marked_on_both_sides(signed_in: Any, site: Site, key
 
 
 def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str) -> None:
-    name = ask(site, key)
+    name = send_request(site, key)
     signed_in.goto(f"/console/requests/{name}")
     signed_in.locator(".replay > summary").click()
     target = signed_in.get_by_label("Send to")
@@ -211,7 +232,7 @@ def test_a_request_is_sent_again_and_linked(signed_in: Any, site: Site, key: str
 
 
 def test_curl_is_shown_without_a_secret(signed_in: Any, site: Site, key: str) -> None:
-    name = ask(site, key)
+    name = send_request(site, key)
     signed_in.goto(f"/console/requests/{name}")
     signed_in.get_by_role("button", name="Copy as curl").click()
     expect(signed_in.locator("#curl-client")).to_contain_text("$DRAGOMAN_API_KEY")
@@ -221,7 +242,7 @@ def test_curl_is_shown_without_a_secret(signed_in: Any, site: Site, key: str) ->
 def test_the_page_works_without_scripts(
     open_page: Callable[..., Any], site: Site, key: str
 ) -> None:
-    ask(site, key)
+    send_request(site, key)
     page = open_page("ada", java_script_enabled=False)
     page.goto("/console/requests")
     page.locator("[data-key=search]").fill("status:200")
@@ -232,7 +253,7 @@ def test_the_page_works_without_scripts(
 
 
 def test_a_viewer_sees_no_bodies(viewer_page: Any, site: Site, key: str) -> None:
-    name = ask(site, key, "a secret plan")
+    name = send_request(site, key, "a secret plan")
     for tab in TABS:
         viewer_page.goto(f"/console/requests/{name}?tab={tab}")
         assert "secret plan" not in viewer_page.content()
@@ -249,7 +270,7 @@ def test_every_tab_is_accessible_and_fits(
     no_sideways_scroll: Any,
     size: dict[str, int],
 ) -> None:
-    name = ask(site, key, stream=True)
+    name = send_request(site, key, stream=True)
     page = open_page("ada", size=size)
     for path in ("", "?group=session", *(f"/{name}?tab={tab}" for tab in TABS)):
         page.goto(f"/console/requests{path}")
@@ -270,7 +291,7 @@ def test_no_filter_is_cut_off_at_any_width(open_page: Callable[..., Any]) -> Non
 def test_the_list_fits_beside_the_detail(
     open_page: Callable[..., Any], site: Site, key: str, width: int
 ) -> None:
-    name = ask(site, key)
+    name = send_request(site, key)
     page = open_page("ada", size={"width": width, "height": 900})
     page.goto(f"/console/requests/{name}")
     wide, room = page.locator(".req-list").evaluate("list => [list.scrollWidth, list.clientWidth]")
@@ -286,7 +307,7 @@ def test_a_request_is_scored_and_found_by_its_score(
     no_sideways_scroll: Any,
     size: dict[str, int],
 ) -> None:
-    name = ask(site, key, f"Score me at {size['width']}")
+    name = send_request(site, key, f"Score me at {size['width']}")
     page = open_page("ada", size=size)
     page.goto(f"/console/requests/{name}")
     page.get_by_role("button", name="Bad response").click()
@@ -304,3 +325,20 @@ def test_a_request_is_scored_and_found_by_its_score(
     page.goto("/console/requests?q=score:tone has:comment")
     expect(page.locator("#rows .score-pills").first).to_contain_text("0.35")
     clean(page, axe, no_sideways_scroll, size)
+
+
+def test_feedback_that_a_client_sends_with_its_key_is_shown(
+    signed_in: Any, site: Site, key: str
+) -> None:
+    name = send_request(site, key, "A question with feedback")
+    answer = httpx.post(
+        f"{site.url}/api/requests/{name}/scores",
+        json={"value": 0, "comment": "Wrong city.", "scored_by": "user-17"},
+        headers={"authorization": f"Bearer {key}"},
+        timeout=30,
+    )
+    assert answer.status_code == 201, answer.text
+    signed_in.goto(f"/console/requests/{name}?tab=scores")
+    scores = signed_in.locator("#detail")
+    expect(scores).to_contain_text("Wrong city.")
+    expect(scores).to_contain_text("key browser-test: user-17")

@@ -94,7 +94,7 @@ def test_what_is_filled_in_is_there_after_saving_and_reloading(signed_in: Any) -
 
 
 @pytest.mark.parametrize(
-    ("label", "text", "told"),
+    ("label", "text", "output_text"),
     [
         ("Retry backoff (s)", "999", "a number from 0 to 60"),
         ("Failures before cooldown", "0", "a number from 1 to 100"),
@@ -105,8 +105,8 @@ def test_what_is_filled_in_is_there_after_saving_and_reloading(signed_in: Any) -
         ("Failures before cooldown: content policy", "101", "a number from 0 to 100"),
     ],
 )
-def test_what_is_wrong_is_told_at_its_field(
-    signed_in: Any, complaints: Any, label: str, text: str, told: str
+def test_an_error_is_shown_at_its_field(
+    signed_in: Any, complaints: Any, label: str, text: str, output_text: str
 ) -> None:
     complaints.forgive("422")
     page = signed_in
@@ -116,7 +116,7 @@ def test_what_is_wrong_is_told_at_its_field(
     section = page.locator("#route-policy")
     error = section.locator(".errors")
     expect(error).to_be_visible()
-    expect(error).to_contain_text(told)
+    expect(error).to_contain_text(output_text)
     expect(section.get_by_label(label, exact=True)).to_have_value(text)
     page.reload()
     expect(page.locator("#route-bar")).to_contain_text("version 1")
@@ -141,7 +141,7 @@ def test_the_section_is_used_by_keyboard_alone(signed_in: Any) -> None:
     expect(page.get_by_label("Retry backoff (s)")).to_have_value("0.75")
 
 
-def test_answers_are_kept_counted_and_thrown_away(
+def test_cached_responses_are_stored_counted_and_cleared(
     signed_in: Any, site: Site, complaints: Any
 ) -> None:
     complaints.forgive("422")

@@ -171,7 +171,7 @@ def test_a_model_is_found_by_typing(signed_in: Any) -> None:
     expect(page.locator(".select-popup")).to_have_count(0)
 
 
-def test_a_new_route_is_made_dry_run_reviewed_saved_and_deleted(signed_in: Any) -> None:
+def test_a_new_route_is_created_dry_run_reviewed_saved_and_deleted(signed_in: Any) -> None:
     page = signed_in
     page.goto("/console/routes")
     page.get_by_role("link", name="New route").click()
