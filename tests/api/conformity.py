@@ -15,13 +15,13 @@ from gateway.api import api as ninja
 @cache
 def _document() -> tuple[dict[str, Any], list[tuple[re.Pattern[str], str]]]:
     document = ninja.get_openapi_schema()
-    found = []
+    rows = []
     for path in document["paths"]:
         pattern = re.sub(r"\\\{\w+\\\}", "(.+)", re.escape(path))
-        found.append((re.compile(pattern), path))
+        rows.append((re.compile(pattern), path))
     # A bare name takes slashes too, so it comes last, as in the API itself.
-    found.sort(key=lambda pair: (pair[1].endswith("{name}"), -len(pair[1])))
-    return document, found
+    rows.sort(key=lambda pair: (pair[1].endswith("{name}"), -len(pair[1])))
+    return document, rows
 
 
 def operation_at(path: str, method: str) -> dict[str, Any] | None:
@@ -29,8 +29,8 @@ def operation_at(path: str, method: str) -> dict[str, Any] | None:
     document, patterns = _document()
     for pattern, template in patterns:
         if pattern.fullmatch(path) and method in document["paths"][template]:
-            found: dict[str, Any] = document["paths"][template][method]
-            return found
+            actual_path: dict[str, Any] = document["paths"][template][method]
+            return actual_path
     return None
 
 
@@ -40,10 +40,10 @@ def faults(path: str, method: str, answer: Any) -> list[str]:
     kind = answer.headers.get("Content-Type", "")
     if operation is None or not kind.startswith("application/json"):
         return []
-    told = {str(key): value for key, value in operation["responses"].items()}
-    if str(answer.status_code) not in told:
+    by_key = {str(key): value for key, value in operation["responses"].items()}
+    if str(answer.status_code) not in by_key:
         return [f"the document knows no answer {answer.status_code}"]
-    schema = told[str(answer.status_code)]["content"]["application/json"]["schema"]
+    schema = by_key[str(answer.status_code)]["content"]["application/json"]["schema"]
     whole = {**schema, "components": _document()[0]["components"]}
     checker = Draft202012Validator(whole, format_checker=FormatChecker())
     return [error.message for error in checker.iter_errors(answer.json())]

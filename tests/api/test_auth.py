@@ -56,7 +56,7 @@ def test_the_master_key_opens_it(client: Client, headers: dict[str, str]) -> Non
     assert client.get("/api/routes", headers=headers).status_code == 200
 
 
-def test_no_answer_of_the_api_is_kept_by_a_cache_or_guessed_at(client: Client) -> None:
+def test_api_responses_have_no_store_and_nosniff_headers(client: Client) -> None:
     """Whatever the answer is; and its cookies are for HTTPS where it was called by HTTPS."""
     headers = {"authorization": f"Bearer {MASTER}"}
     for path in (*PATHS, "/api/openapi.json", "/api/nowhere"):
@@ -79,15 +79,15 @@ def test_the_generated_admin_key_opens_it(client: Client, settings: Any) -> None
     ("setting", "actor", "label"),
     [("MASTER_KEY", "master key", "Master key"), ("ADMIN_KEY", "admin key", "Admin key")],
 )
-def test_a_change_names_the_credential_that_made_it(
+def test_a_change_names_the_credential_that_caused_it(
     client: Client, settings: Any, setting: str, actor: str, label: str
 ) -> None:
     settings.MASTER_KEY = settings.ADMIN_KEY = ""
     setattr(settings, setting, "a-key-for-admins-0123456789")
     headers = {"authorization": "Bearer a-key-for-admins-0123456789"}
     body = {"name": "house", "preset": "demo"}
-    made = client.post("/api/providers", body, content_type="application/json", headers=headers)
-    assert made.status_code == 201, made.content
+    response = client.post("/api/providers", body, content_type="application/json", headers=headers)
+    assert response.status_code == 201, response.content
     assert {row.actor for row in Change.objects.all()} == {actor}
     assert actor_label(actor) == label
 
@@ -111,7 +111,7 @@ def test_a_clients_key_is_no_admins(client: Client) -> None:
     assert client.get("/api/routes", headers={"x-api-key": plain}).status_code == 401
 
 
-def test_the_master_key_is_not_taken_from_the_url(client: Client) -> None:
+def test_the_master_key_is_not_read_from_the_url(client: Client) -> None:
     assert client.get(f"/api/routes?key={MASTER}").status_code == 401
 
 

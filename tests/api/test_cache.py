@@ -19,7 +19,7 @@ def fill() -> None:
     store.write_cached_responses([CacheRow("a", first.pk, b"blob", now, now + 60)])
 
 
-def test_it_tells_who_keeps_what(api: Client) -> None:
+def test_cache_entries_are_listed_by_route(api: Client) -> None:
     fill()
     assert api.get("/api/cache").json() == {
         "items": [{"route": "first", "policy": {"ttl_s": 60}, "entries": 1, "bytes": 4}],
@@ -27,14 +27,14 @@ def test_it_tells_who_keeps_what(api: Client) -> None:
     }
 
 
-def test_it_throws_away_what_a_route_kept(api: Client) -> None:
+def test_delete_clears_the_cache_of_a_route(api: Client) -> None:
     fill()
     assert api.delete("/api/cache?route=first").json() == {"deleted": 1}
     assert api.delete("/api/cache").json() == {"deleted": 0}
     assert api.get("/api/cache").json()["items"][0]["entries"] == 0
 
 
-def test_a_route_that_is_not_there_is_told(api: Client) -> None:
+def test_an_unknown_route_is_a_404_that_names_it(api: Client) -> None:
     answer = api.delete("/api/cache?route=nobody")
     assert answer.status_code == 404
     assert "nobody" in answer.json()["detail"]

@@ -42,28 +42,30 @@ def run(client: Any, command: str) -> Any:
     return client.generic(method, path, data=data, content_type=kind, headers=headers)
 
 
-def holds(wanted: Any, told: Any) -> bool:
+def holds(expected: Any, actual: Any) -> bool:
     """Whether all that is wanted is told, whatever else is."""
-    if isinstance(wanted, dict):
-        return all(name in told and holds(value, told[name]) for name, value in wanted.items())
-    return bool(wanted == told)
+    if isinstance(expected, dict):
+        return all(
+            name in actual and holds(value, actual[name]) for name, value in expected.items()
+        )
+    return bool(expected == actual)
 
 
-def test_the_examples_do_what_the_text_says(api: Client) -> None:
+def test_the_examples_give_the_documented_output(api: Client) -> None:
     api.defaults.pop("HTTP_AUTHORIZATION", None)
     ran = 0
     for commands, answer in _BLOCKS.findall(TEXT):
         for command in re.sub(r"\\\n", " ", commands).splitlines():
             if not command.startswith("curl"):
                 continue
-            told = run(api, command)
+            completed = run(api, command)
             ran += 1
-            assert told.status_code in {200, 201}, (command, told.content)
+            assert completed.status_code in {200, 201}, (command, completed.content)
             if "Idempotency-Key" in command:
-                assert told.json()["key"]
+                assert completed.json()["key"]
                 assert run(api, command)["Idempotency-Replayed"] == "true"
         if answer:
-            assert holds(json.loads(answer), told.json()), told.json()
+            assert holds(json.loads(answer), completed.json()), completed.json()
     assert ran >= 8
 
 

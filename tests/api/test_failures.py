@@ -23,7 +23,7 @@ def shape(answer: Any) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "body", "found"),
+    ("method", "path", "body", "expected"),
     [
         ("GET", "no-such", None, (404, "")),
         ("POST", "teams/a/b/c/no-such", {}, (405, "")),
@@ -41,12 +41,14 @@ def shape(answer: Any) -> tuple[int, str]:
         ("GET", "users/%00", None, (404, "")),
     ],
 )
-def test_a_refusal(api: Client, method: str, path: str, body: Any, found: tuple[int, str]) -> None:
+def test_a_refusal(
+    api: Client, method: str, path: str, body: Any, expected: tuple[int, str]
+) -> None:
 
-    assert shape(send(api, method, path, body)) == found
+    assert shape(send(api, method, path, body)) == expected
 
 
-def test_a_405_says_what_is_allowed(api: Client) -> None:
+def test_a_405_lists_the_allowed_methods(api: Client) -> None:
     assert set(send(api, "DELETE", "teams")["Allow"].split(", ")) == {"GET", "POST"}
 
 
@@ -61,7 +63,7 @@ def test_a_database_that_is_away_is_503(api: Client, monkeypatch: pytest.MonkeyP
     assert "10.0.0.7" not in answer.content.decode()
 
 
-def test_a_fault_of_ours_tells_the_log_and_not_the_client(
+def test_an_internal_error_is_logged_and_hidden_from_the_client(
     api: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_args: Any, **_kwargs: Any) -> None:

@@ -93,16 +93,16 @@ def test_a_range_that_can_not_be_is_refused(api: Client, query: str) -> None:
     assert (answer.status_code, answer.json()["field"]) == (422, "since")
 
 
-def test_a_key_tells_what_is_left(api: Client, team_key: ApiKey) -> None:
+def test_a_key_shows_its_remaining_budget(api: Client, team_key: ApiKey) -> None:
     spend(("fast", team_key.pk, "0.5", 0), ("fast", 0, "9", 0))
-    told = send(api, "GET", "keys/agent/state").json()
-    assert told["usable"]
-    budgets = {(row["owner"], row["span"]): row for row in told["budgets"]}
+    log_row = send(api, "GET", "keys/agent/state").json()
+    assert log_row["usable"]
+    budgets = {(row["owner"], row["span"]): row for row in log_row["budgets"]}
     assert Decimal(budgets["key", "total"]["remaining"]) == Decimal("1.5")
     assert Decimal(budgets["team crew", "month"]["remaining"]) == Decimal("9.5")
     assert budgets["team part", "month"]["remaining"] is None
     assert budgets["key", "total"]["ends_at"] is None
-    limits = {(row["metric"], row["span"]): row for row in told["limits"]}
+    limits = {(row["metric"], row["span"]): row for row in log_row["limits"]}
     assert (limits["requests", "minute"]["used"], limits["requests", "minute"]["remaining"]) == (
         1,
         1,
@@ -145,8 +145,8 @@ def test_health_tells_each_target(api: Client) -> None:
             )
         ]
     )
-    told = send(api, "GET", "health/targets").json()
-    rows = {row["target"]: row for row in told["items"]}
+    log_row = send(api, "GET", "health/targets").json()
+    rows = {row["target"]: row for row in log_row["items"]}
     assert rows["q/n"]["state"] == "quiet"
     assert (rows["p/m"]["attempts"], rows["p/m"]["failures"]) == (1, 1)
     assert rows["p/m"]["last_failure"]["message"] == "it broke"
@@ -156,7 +156,7 @@ def test_health_tells_each_target(api: Client) -> None:
     assert first["next"] == 1
 
 
-def test_a_target_that_does_not_rest_is_told_so(api: Client) -> None:
+def test_reset_of_a_target_without_cooldown_returns_false(api: Client) -> None:
     route("fast", model("m", provider("p")))
     answer: Any = send(api, "POST", "health/targets/reset", {"target": "p/m"}).json()
     assert answer == {"target": "p/m", "reset": False}
@@ -167,11 +167,11 @@ def test_the_process_tells_facts(api: Client) -> None:
     assert send(api, "GET", "health/process").json()["pid"] > 0
 
 
-def test_what_was_given_up_for_a_faster_target_is_used_too(api: Client, team_key: ApiKey) -> None:
+def test_tokens_of_an_abandoned_hedge_attempt_count_as_used(api: Client, team_key: ApiKey) -> None:
     store.write([hedged(key_id=team_key.pk, started=timezone.now().timestamp())])
     state = send(api, "GET", "keys/agent/state").json()
     assert [one["used"] for one in state["limits"] if one["metric"] == "tokens"] == [220]
     (row,) = send(api, "GET", "requests").json()["items"]
     assert Decimal(row["attempts"][0]["charged_usd"]) == Decimal("0.08")
-    (told,) = api.get("/spend/logs", {"request_id": "r1"}).json()
-    assert told["spend"] == pytest.approx(0.28)
+    (log_row,) = api.get("/spend/logs", {"request_id": "r1"}).json()
+    assert log_row["spend"] == pytest.approx(0.28)

@@ -29,19 +29,19 @@ def count() -> int:
 
 
 def test_a_preview_writes_nothing_and_an_import_all(api: Client) -> None:
-    told = send(api, "POST", "imports/litellm/preview", {"text": TEXT})
-    outcomes = {line["entry"]: line["outcome"] for line in told.json()["items"]}
+    response = send(api, "POST", "imports/litellm/preview", {"text": TEXT})
+    outcomes = {line["entry"]: line["outcome"] for line in response.json()["items"]}
     assert outcomes["route fast"] == "imported"
     assert "skipped" in outcomes.values()
-    assert "sk-literal" not in told.content.decode()
+    assert "sk-literal" not in response.content.decode()
     assert count() == 0
 
-    made = send(api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"})
-    assert made.status_code == 201
-    assert (made.json()["routes"], made.json()["aliases"]) == (["fast"], ["quick"])
-    assert "sk-literal" not in made.content.decode()
+    reply = send(api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"})
+    assert reply.status_code == 201
+    assert (reply.json()["routes"], reply.json()["aliases"]) == (["fast"], ["quick"])
+    assert "sk-literal" not in reply.content.decode()
     again = send(api, "POST", "imports/litellm", {"text": TEXT}, **{"idempotency-key": "k"})
-    assert again.json() == made.json()
+    assert again.json() == reply.json()
     assert Route.objects.get().source == "database"
 
 

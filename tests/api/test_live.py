@@ -15,7 +15,7 @@ from gateway.doctor import PROBES
 from gateway.models import CapabilityReport, Model, Provider, Source
 from tests.api.conftest import MASTER
 from tests.api.test_resources import send
-from tests.fakes import Say, StrictOpenAI
+from tests.fakes import ScriptedAnswer, StrictOpenAI
 from tests.store.factories import model, provider
 from tests.waits import PATIENCE_S
 
@@ -28,10 +28,10 @@ def openai_at(upstream: StrictOpenAI, key: str = "") -> Provider:
 
 def test_a_provider_is_tested_as_it_is(api: Client) -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = Say(text="Hello.")
+        upstream.script.default = ScriptedAnswer(text="Hello.")
         openai_at(upstream)
-        told = send(api, "POST", "providers/openai/test", {"model": "gpt-4o"}).json()
-        assert (told["ok"], told["model"], told["message"]) == (True, "gpt-4o", "Hello.")
+        body = send(api, "POST", "providers/openai/test", {"model": "gpt-4o"}).json()
+        assert (body["ok"], body["model"], body["message"]) == (True, "gpt-4o", "Hello.")
         listed = send(api, "POST", "providers/openai/test", {}).json()
         assert listed["ok"]
         assert listed["model_count"] > 0
@@ -57,14 +57,14 @@ def test_a_provider_is_tested_before_it_is_there(api: Client) -> None:
     assert not Provider.objects.exists()
 
 
-def test_the_providers_list_is_compared_and_taken_over(api: Client) -> None:
+def test_the_providers_model_list_is_compared_and_imported(api: Client) -> None:
     with StrictOpenAI() as upstream:
         row = openai_at(upstream)
         model("no-longer", row)
-        told = send(api, "POST", "providers/openai/upstream-models").json()
-        assert told["ok"], told
-        assert told["missing"] == ["no-longer"]
-        name = told["new"][0]["name"]
+        body = send(api, "POST", "providers/openai/upstream-models").json()
+        assert body["ok"], body
+        assert body["missing"] == ["no-longer"]
+        name = body["new"][0]["name"]
 
         wrong = send(api, "POST", "providers/openai/import-models", {"add": ["none"]})
         assert (wrong.status_code, wrong.json()["field"]) == (422, "add[0]")
@@ -74,20 +74,20 @@ def test_the_providers_list_is_compared_and_taken_over(api: Client) -> None:
         assert (wrong.status_code, wrong.json()["field"]) == (422, "delete[0]")
         assert Model.objects.count() == 1
 
-        taken = send(
+        response = send(
             api, "POST", "providers/openai/import-models", {"add": [name], "delete": ["no-longer"]}
         )
-        assert taken.json() == {"added": 1, "repriced": 0, "deleted": 1}
-        assert [held.name for held in Model.objects.all()] == [name]
+        assert response.json() == {"added": 1, "repriced": 0, "deleted": 1}
+        assert [log_row.name for log_row in Model.objects.all()] == [name]
 
 
-def test_a_list_that_can_not_be_read_is_told(api: Client) -> None:
+def test_an_unreadable_model_list_is_reported(api: Client) -> None:
     with StrictOpenAI() as upstream:
         openai_at(upstream, "wrong-key-0123456789")
-        told = send(api, "POST", "providers/openai/upstream-models").json()
-        assert (told["ok"], told["status"]) == (False, 401)
-        taken = send(api, "POST", "providers/openai/import-models", {"add": ["x"]})
-        assert taken.status_code == 502
+        body = send(api, "POST", "providers/openai/upstream-models").json()
+        assert (body["ok"], body["status"]) == (False, 401)
+        response = send(api, "POST", "providers/openai/import-models", {"add": ["x"]})
+        assert response.status_code == 502
 
 
 def report(row: Model, state: str = "done", **verdicts: str) -> CapabilityReport:
@@ -106,26 +106,26 @@ def demo() -> Model:
 
 def test_examinations_are_listed_and_read(api: Client) -> None:
     row = demo()
-    made = [report(row).pk for _ in range(3)]
+    pks = [report(row).pk for _ in range(3)]
     first = send(api, "GET", "capability-reports?model=demo/demo-fast&limit=2").json()
     second = send(api, "GET", f"capability-reports?limit=2&cursor={first['next']}").json()
-    assert [one["id"] for one in first["items"] + second["items"]] == made[::-1]
+    assert [one["id"] for one in first["items"] + second["items"]] == pks[::-1]
     assert send(api, "GET", "capability-reports?model=demo/none").json()["items"] == []
-    told = send(api, "GET", f"capability-reports/{made[0]}").json()
-    assert (told["model"], told["probes_done"], told["probe_count"]) == (
+    body = send(api, "GET", f"capability-reports/{pks[0]}").json()
+    assert (body["model"], body["probes_done"], body["probe_count"]) == (
         "demo/demo-fast",
         1,
         len(PROBES),
     )
 
 
-def test_what_is_advised_is_written_only_when_told(api: Client) -> None:
+def test_advised_traits_are_written_only_on_apply(api: Client) -> None:
     row = demo()
-    found = report(row, tool="refused")
-    advised = send(api, "GET", f"capability-reports/{found.pk}").json()["advice"]
+    saved_report = report(row, tool="refused")
+    advised = send(api, "GET", f"capability-reports/{saved_report.pk}").json()["advice"]
     traits = [item["trait"] for item in advised]
     assert traits, "the verdicts should speak against a trait"
-    path = f"capability-reports/{found.pk}/apply"
+    path = f"capability-reports/{saved_report.pk}/apply"
     wrong = send(api, "POST", path, {"traits": [*traits, "none"]})
     assert (wrong.status_code, wrong.json()["field"]) == (422, f"traits[{len(traits)}]")
     assert Model.objects.get().learned == {}
@@ -138,7 +138,7 @@ def test_what_is_advised_is_written_only_when_told(api: Client) -> None:
 @pytest.mark.parametrize(
     ("name", "status"), [("demo/none", 404), ("demo/demo-*", 422), ("demo/demo-fast", 409)]
 )
-def test_an_examination_that_can_not_begin_says_why(api: Client, name: str, status: int) -> None:
+def test_a_report_that_cannot_start_returns_its_status(api: Client, name: str, status: int) -> None:
     row = demo()
     model("demo-*", row.provider)
     report(row, state="running")
@@ -150,20 +150,20 @@ async def test_an_examination_runs_on_when_the_answer_is_sent(settings: Any) -> 
     settings.MASTER_KEY = MASTER
     await sync_to_async(demo)()
     client, headers = AsyncClient(), {"authorization": f"Bearer {MASTER}"}
-    made = await client.post(
+    response = await client.post(
         "/api/capability-reports",
         {"model": "demo/demo-fast"},
         content_type="application/json",
         headers=headers,
     )
-    assert made.status_code == 201, made.content
-    number = made.json()["id"]
-    told = {"running": True}
+    assert response.status_code == 201, response.content
+    number = response.json()["id"]
+    body = {"running": True}
     async with asyncio.timeout(PATIENCE_S):
-        while told["running"]:
+        while body["running"]:
             await asyncio.sleep(0.05)
-            told = (await client.get(f"/api/capability-reports/{number}", headers=headers)).json()
-    assert (told["state"], told["probes_done"]) == ("done", len(PROBES))
+            body = (await client.get(f"/api/capability-reports/{number}", headers=headers)).json()
+    assert (body["state"], body["probes_done"]) == ("done", len(PROBES))
     stop = await client.post(f"/api/capability-reports/{number}/stop", headers=headers)
     assert stop.json() == {"stop_requested": False}
     # The thread that Django's handler ran in; a database with guests can not be dropped.

@@ -18,21 +18,21 @@ def collection() -> Any:
     return response.json()
 
 
-def requests_of(made: Any) -> dict[tuple[str, str], Any]:
+def requests_of(collection_or_item: Any) -> dict[tuple[str, str], Any]:
     """The requests by method and the document's path."""
-    found = {}
-    for folder in made["item"]:
+    items_by_operation = {}
+    for folder in collection_or_item["item"]:
         for item in folder["item"]:
             request = item["request"]
             segments = [re.sub(r":(\w+)", r"{\1}", part) for part in request["url"]["path"]]
-            found[request["method"].lower(), "/" + "/".join(segments)] = request
-    return found
+            items_by_operation[request["method"].lower(), "/" + "/".join(segments)] = request
+    return items_by_operation
 
 
 def test_every_operation_is_in_the_collection() -> None:
-    made, described = collection(), document()
-    assert made["info"]["schema"] == SCHEMA
-    variables = {variable["key"]: variable["value"] for variable in made["variable"]}
+    postman_collection, described = collection(), document()
+    assert postman_collection["info"]["schema"] == SCHEMA
+    variables = {variable["key"]: variable["value"] for variable in postman_collection["variable"]}
     assert variables == {"base_url": "http://localhost:4000", "api_key": "", "admin_key": ""}
     operations = {
         (method, "/" + path.strip("/"))
@@ -40,14 +40,17 @@ def test_every_operation_is_in_the_collection() -> None:
         for method in item
     }
     # A colon within a segment, as in `{id}:generateContent`, is a part of the path.
-    assert len(requests_of(made)) == len(operations)
-    assert ("post", "/v1/chat/completions") in requests_of(made)
-    assert ("get", "/api/requests/{request_id}") in requests_of(made)
+    assert len(requests_of(postman_collection)) == len(operations)
+    assert ("post", "/v1/chat/completions") in requests_of(postman_collection)
+    assert ("get", "/api/requests/{request_id}") in requests_of(postman_collection)
 
 
 def test_model_clients_have_a_key_of_their_own() -> None:
-    made = collection()
-    tokens = {folder["name"]: folder["auth"]["bearer"][0]["value"] for folder in made["item"]}
+    postman_collection = collection()
+    tokens = {
+        folder["name"]: folder["auth"]["bearer"][0]["value"]
+        for folder in postman_collection["item"]
+    }
     assert tokens.pop("gateway") == "{{api_key}}"
     assert set(tokens.values()) == {"{{admin_key}}"}
 
@@ -59,8 +62,8 @@ def test_a_path_s_parameters_are_variables() -> None:
 
 
 def test_samples_have_the_required_fields() -> None:
-    made = requests_of(collection())
-    chat = json.loads(made["post", "/v1/chat/completions"]["body"]["raw"])
+    requests = requests_of(collection())
+    chat = json.loads(requests["post", "/v1/chat/completions"]["body"]["raw"])
     assert chat == {"messages": [{"role": "user", "content": "Hello"}], "model": "demo"}
     for path, item in document()["paths"].items():
         for method, operation in item.items():
@@ -71,7 +74,7 @@ def test_samples_have_the_required_fields() -> None:
             segments = [re.sub(r"{(\w+)}", r":\1", part) for part in path.strip("/").split("/")]
             body = next(
                 request["body"]
-                for request in made.values()
+                for request in requests.values()
                 if request["url"]["path"] == segments and request["method"] == method.upper()
             )
             assert set(schema["required"]) <= set(json.loads(body["raw"])), path
@@ -84,7 +87,7 @@ def test_a_recursive_schema_ends() -> None:
         "properties": {"next": {"$ref": "#/components/schemas/Node"}},
     }
     body = {"content": {"application/json": {"schema": {"$ref": "#/components/schemas/Node"}}}}
-    made = build_collection(
+    postman_collection = build_collection(
         {
             "info": {"title": "t", "description": ""},
             "paths": {"/x": {"post": {"operationId": "x", "requestBody": body}}},
@@ -92,4 +95,6 @@ def test_a_recursive_schema_ends() -> None:
         },
         "http://x",
     )
-    assert json.loads(made["item"][0]["item"][0]["request"]["body"]["raw"])["next"]["next"]
+    assert json.loads(postman_collection["item"][0]["item"][0]["request"]["body"]["raw"])["next"][
+        "next"
+    ]

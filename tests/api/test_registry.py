@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from django.contrib.auth.models import User
 from django.test import Client
+from django.utils import timezone
 
 from console.models import PlaygroundPreset, PlaygroundRun
 from gateway import store
@@ -13,16 +14,21 @@ from gateway.api import api as ninja
 from gateway.edge.endpoints import is_edge_path
 from gateway.models import (
     Alias,
+    ApiKey,
     CapabilityReport,
+    ClientSpan,
+    ClientTrace,
     Guardrail,
     Prompt,
     PromptVersion,
     Provider,
+    RequestLog,
     Route,
     Team,
 )
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.routes import save_route, spec_of
+from tests.api.conformity import Conforming
 from tests.store.factories import entry, model, provider, route
 
 SECRET = "sk-canary-0123456789abcdef"
@@ -47,27 +53,27 @@ def fill() -> str:
     return plain
 
 
-def test_a_row_tells_whose_it_is(api: Client) -> None:
+def test_a_provider_row_has_its_source_and_masked_credential(api: Client) -> None:
     fill()
-    told = {row["name"]: row for row in api.get("/api/providers").json()["items"]}
-    assert told["openai"]["credential"] == "***"
-    assert told["openai"]["base_url"] == "http://10.0.0.7/v1"
-    assert told["groq"]["credential"] == "$GROQ_TEST_KEY"
-    assert (told["bad"]["source"], told["bad"]["source_ref"]) == ("file", "x.yaml:3")
+    item = {row["name"]: row for row in api.get("/api/providers").json()["items"]}
+    assert item["openai"]["credential"] == "***"
+    assert item["openai"]["base_url"] == "http://10.0.0.7/v1"
+    assert item["groq"]["credential"] == "$GROQ_TEST_KEY"
+    assert (item["bad"]["source"], item["bad"]["source_ref"]) == ("file", "x.yaml:3")
 
 
 def test_models_tell_what_was_changed(api: Client) -> None:
     fill()
-    (told,) = api.get("/api/models").json()["items"]
-    assert (told["name"], told["traits"]) == ("openai/gpt-5", {})
-    prices = told["prices"]
+    (item,) = api.get("/api/models").json()["items"]
+    assert (item["name"], item["traits"]) == ("openai/gpt-5", {})
+    prices = item["prices"]
     assert prices.pop("input") == "0.5"
     assert not any(prices.values())
 
 
 def test_warnings_name_what_was_left_out(api: Client) -> None:
     fill()
-    rows = {told["row"]: told["reason"] for told in api.get("/api/warnings").json()["items"]}
+    rows = {item["row"]: item["reason"] for item in api.get("/api/warnings").json()["items"]}
     assert "nope" in rows["provider `bad` (x.yaml:3)"]
     assert rows["route `fast`"] == "its fallback `other` is not a route"
 
@@ -76,13 +82,24 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
     """Every GET there is, so that a new one is covered."""
     plain = fill()
     ada = User.objects.create_superuser("ada", password="a long password")
+    key = ApiKey.objects.get()
+    ApiKey.objects.update(owner=ada)
+    RequestLog.objects.update(key_id=key.pk)
+    # The admin credential has no keys of its own.
+    signed_in = Conforming()
+    signed_in.force_login(ada)
     preset = PlaygroundPreset.objects.save_version(ada, "mine", {"temperature": 0})
     run = PlaygroundRun.objects.create(owner=ada, document={})
-    found = Provider.objects.get(name="openai")
-    report = CapabilityReport.objects.create(provider=found, model="gpt-5", state="done")
+    test_provider = Provider.objects.get(name="openai")
+    report = CapabilityReport.objects.create(provider=test_provider, model="gpt-5", state="done")
     row = Route.objects.get()
     save_route(spec_of(row), route=row, number=1, who="ada")
     sealed = Provider.objects.get(name="openai").credential
+    times = {"started_at": timezone.now(), "ended_at": timezone.now()}
+    ClientTrace.objects.create(trace_id="trace_x", **times)
+    span = ClientSpan.objects.create(
+        trace_id="trace_x", span_id="s", kind="tool", content_omitted="none", **times
+    )
     paths = [path for path, item in ninja.get_openapi_schema()["paths"].items() if "get" in item]
     names = {
         "providers": "openai",
@@ -99,9 +116,11 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
         "routes": "1",
         "capability-reports": str(report.pk),
         "playground": str(preset.pk),
+        "traces": str(span.pk),
     }
     own = [
         path.replace("{request_id}", "req_x")
+        .replace("{trace_id}", span.trace_id)
         .replace("{name}", names.get(path.split("/")[2], ""))
         .replace("{number}", numbers.get(path.split("/")[2], ""))
         .replace("{run}", str(run.uuid))
@@ -111,7 +130,7 @@ def test_no_answer_holds_a_secret(api: Client) -> None:
     ]
     assert len(own) >= 7
     for path in [*own, "/api/openapi.json", "/docs"]:
-        response = api.get(path)
+        response = (signed_in if path.startswith("/api/own/") else api).get(path)
         assert response.status_code == 200, path
         for secret in (SECRET, SECRET[:12], sealed, plain, plain[15:]):
             assert secret not in response.content.decode(), path

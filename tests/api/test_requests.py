@@ -11,7 +11,7 @@ from django.test import Client
 from gateway import store
 from gateway.models import RequestBody, RequestLog
 from gateway.relay.exchange.log_record import Attempt, Bodies, Chunk
-from tests.store.factories import STARTED, asked, entry
+from tests.store.factories import STARTED, entry, logged_exchange
 
 
 def ids(response: Any) -> list[str]:
@@ -44,7 +44,7 @@ def test_a_page_is_bounded(api: Client, limit: str, count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected"),
     [
         ("route=slow", ["b"]),
         ("status=4xx", ["b"]),
@@ -61,7 +61,7 @@ def test_a_page_is_bounded(api: Client, limit: str, count: int) -> None:
         ("route=", ["c", "b", "a"]),
     ],
 )
-def test_filters(api: Client, query: str, found: list[str]) -> None:
+def test_filters(api: Client, query: str, expected: list[str]) -> None:
     store.write(
         [
             entry("a", provider="p", model="m", key_prefix="sk-dgm-1"),
@@ -69,11 +69,11 @@ def test_filters(api: Client, query: str, found: list[str]) -> None:
             entry("c", session="s1", started_at=STARTED + 100),
         ]
     )
-    assert ids(api.get(f"/api/requests?{query}")) == found
+    assert ids(api.get(f"/api/requests?{query}")) == expected
 
 
 def test_full_text_finds_and_pages(api: Client) -> None:
-    store.write([asked(f"the sky number {n}", id=f"req_{n}") for n in range(3)])
+    store.write([logged_exchange(f"the sky number {n}", id=f"req_{n}") for n in range(3)])
     store.index_pending()
     first = api.get("/api/requests", {"q": '"the sky"', "limit": 2})
     assert ids(first) == ["req_2", "req_1"]
@@ -125,13 +125,13 @@ def test_a_request_that_is_not_there_is_404(api: Client, path: str) -> None:
     assert api.get(f"/api/requests/{path}").status_code == 404
 
 
-def bodies_of(held: Bodies, api: Client) -> Any:
-    store.write([entry("req_x", bodies=held)])
+def bodies_of(bodies: Bodies, api: Client) -> Any:
+    store.write([entry("req_x", bodies=bodies)])
     return api.get("/api/requests/req_x/bodies").json()
 
 
 def test_bodies_show_all_four_wires(api: Client) -> None:
-    told = bodies_of(
+    bodies = bodies_of(
         Bodies(
             client_request=b'{"a":1}',
             upstream_request=b'{"b":2}',
@@ -144,20 +144,20 @@ def test_bodies_show_all_four_wires(api: Client) -> None:
         ),
         api,
     )
-    assert told["stored"]
-    assert told["client_request"] == '{"a":1}'
-    assert told["upstream_request"] == '{"b":2}'
-    assert told["upstream_response"] == "data: 1\n\n"
-    assert told["client_response"] == "data: 2\n\n"
-    assert (told["upstream_chunks"], told["client_chunks"]) == ([[1.5, 9]], [[2.5, 9]])
-    assert told["client_headers"] == {"authorization": "***"}
-    assert told["truncated"] == ["client_request"]
+    assert bodies["stored"]
+    assert bodies["client_request"] == '{"a":1}'
+    assert bodies["upstream_request"] == '{"b":2}'
+    assert bodies["upstream_response"] == "data: 1\n\n"
+    assert bodies["client_response"] == "data: 2\n\n"
+    assert (bodies["upstream_chunks"], bodies["client_chunks"]) == ([[1.5, 9]], [[2.5, 9]])
+    assert bodies["client_headers"] == {"authorization": "***"}
+    assert bodies["truncated"] == ["client_request"]
 
 
 def test_a_passed_through_answer_is_shown_on_both_sides(api: Client) -> None:
-    told = bodies_of(Bodies(upstream_response=b"same", same_response=True), api)
-    assert told["client_response"] == told["upstream_response"] == "same"
-    assert told["passthrough_response"]
+    bodies = bodies_of(Bodies(upstream_response=b"same", same_response=True), api)
+    assert bodies["client_response"] == bodies["upstream_response"] == "same"
+    assert bodies["passthrough_response"]
 
 
 def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> None:
@@ -176,14 +176,14 @@ def test_bytes_that_are_no_text_are_shown_as_far_as_they_are(api: Client) -> Non
 )
 def test_bodies_that_are_not_there_have_a_reason(api: Client, why: str, words: str) -> None:
     store.write([entry("req_x", bodies_omitted=why)])
-    told = api.get("/api/requests/req_x/bodies").json()
-    assert not told["stored"]
-    assert words in told["reason"]
+    body = api.get("/api/requests/req_x/bodies").json()
+    assert not body["stored"]
+    assert words in body["reason"]
 
 
 def test_damaged_bodies_have_a_reason(api: Client) -> None:
     store.write([entry("req_x", bodies=Bodies(client_request=b"{}"))])
     RequestBody.objects.update(blob=b"\x78nonsense")
-    told = api.get("/api/requests/req_x/bodies")
-    assert told.status_code == 200
-    assert "cannot be read" in told.json()["reason"]
+    response = api.get("/api/requests/req_x/bodies")
+    assert response.status_code == 200
+    assert "cannot be read" in response.json()["reason"]

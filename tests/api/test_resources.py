@@ -54,7 +54,9 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("kind", "name"), ROWS)
-def test_each_kind_is_made_read_changed_and_deleted(filled: Client, kind: str, name: str) -> None:
+def test_each_kind_is_created_read_changed_and_deleted(
+    filled: Client, kind: str, name: str
+) -> None:
     one = send(filled, "GET", f"{kind}/{name}").json()
     (listed,) = send(filled, "GET", kind).json()["items"]
     assert listed == one
@@ -71,7 +73,7 @@ def test_each_kind_is_made_read_changed_and_deleted(filled: Client, kind: str, n
     assert send(filled, "GET", f"{kind}/{name}").status_code == 404
 
 
-def test_a_change_holds_at_once_for_the_gateway(filled: Client) -> None:
+def test_a_change_applies_at_once_to_the_gateway(filled: Client) -> None:
     before = store.current_version()
     changed = send(
         filled, "PATCH", "routes/fast", {"retries": 4, "limits": {"requests_per_minute": 7}}
@@ -85,15 +87,15 @@ def test_a_change_holds_at_once_for_the_gateway(filled: Client) -> None:
     assert (back["retries"], back["limits"]["requests_per_minute"]) == (1, None)
 
 
-def test_put_sets_back_what_it_does_not_say(filled: Client) -> None:
+def test_put_resets_missing_fields(filled: Client) -> None:
     send(filled, "PATCH", "teams/crew", {"budget": {"month_usd": "5"}})
     assert send(filled, "PUT", "teams/crew", {}).json()["budget"]["month_usd"] is None
 
 
-def test_a_key_is_told_once_and_works(filled: Client) -> None:
-    made = send(filled, "POST", "keys", {"name": "other", "routes": ["fast"]}).json()
-    assert store.load_snapshot().keys[store.digest(made["key"])].routes == ("fast",)
-    assert made["key"] not in send(filled, "GET", "keys").content.decode()
+def test_a_key_is_returned_once_and_works(filled: Client) -> None:
+    change = send(filled, "POST", "keys", {"name": "other", "routes": ["fast"]}).json()
+    assert store.load_snapshot().keys[store.digest(change["key"])].routes == ("fast",)
+    assert change["key"] not in send(filled, "GET", "keys").content.decode()
     assert "key" not in send(filled, "GET", "keys/other").json()
 
 
@@ -155,12 +157,12 @@ def test_what_a_file_owns_is_changed_in_the_file(filled: Client) -> None:
 def test_pages_follow_one_another(api: Client) -> None:
     for number in range(5):
         Team.objects.create(name=f"t{number}")
-    seen, cursor = [], 0
+    names, cursor = [], 0
     while cursor is not None:
         page = send(api, "GET", f"teams?limit=2&cursor={cursor}").json()
-        seen += [row["name"] for row in page["items"]]
+        names += [row["name"] for row in page["items"]]
         cursor = page["next"]
-    assert seen == [f"t{number}" for number in range(5)]
+    assert names == [f"t{number}" for number in range(5)]
 
 
 def test_a_request_that_is_sent_again_is_done_once(api: Client) -> None:
@@ -178,7 +180,7 @@ def test_a_request_that_is_sent_again_is_done_once(api: Client) -> None:
     assert ApiKey.objects.count() == 2
 
 
-def test_the_same_request_under_way_is_told_so(api: Client) -> None:
+def test_a_repeated_request_in_progress_is_a_conflict(api: Client) -> None:
     send(api, "POST", "teams", {"name": "a"}, **{"idempotency-key": "k"})
     IdempotentResponse.objects.update(status=0)
     assert send(api, "POST", "teams", {"name": "a"}, **{"idempotency-key": "k"}).status_code == 409
@@ -209,8 +211,8 @@ def test_the_audit_log_is_read_by_pages_and_filters(filled: Client) -> None:
     assert len(page["items"]) == 3
     assert page["next"] == page["items"][-1]["id"]
     # A stored credential is sealed for its row, so the row comes first.
-    _sealed, made = send(filled, "GET", "changes?kind=provider").json()["items"]
-    assert (made["actor"], made["via"], made["action"]) == ("master key", "api", "created")
+    _sealed, change = send(filled, "GET", "changes?kind=provider").json()["items"]
+    assert (change["actor"], change["via"], change["action"]) == ("master key", "api", "created")
     text = send(filled, "GET", "changes?limit=200").content.decode()
     assert PROVIDER["credential"] not in text
     assert MASTER not in text

@@ -40,9 +40,12 @@ RULES: dict[str, tuple[int, ...]] = {
     # The token is asked of a viewer too, who has it here.
     "score": (401, 401, 0, 403, 403, 0, 403, 0, 0),
     "change one's own": (401, 401, 403, 0, 0, 0, 403, 0, 0),
+    "read own": (401, 401, 0, 403, 403, 0, 0, 0, 403),
+    "change own": (401, 401, 0, 403, 403, 0, 403, 0, 403),
+    "score as client": (401, 0, 0, 403, 403, 0, 403, 0, 0),
     "public": (0, 0, 0, 0, 0, 0, 0, 0, 0),
 }
-_BODIES = {"get_bodies"}
+_BODIES = {"get_bodies", "get_span_content"}
 _ADMINS = {
     "list_alerts",
     "list_alert_channels",
@@ -54,7 +57,7 @@ _ADMINS = {
     "get_user",
     "list_settings",
 }
-_SCORES = {"create_score", "delete_score"}
+_SCORES = {"create_score": "score as client", "delete_score": "score"}
 _PUBLIC = {"postman_collection"}  # like the OpenAPI document
 _OWN = {"create_preset", "delete_preset"}
 # Rows that editors may change; providers have credentials.
@@ -78,7 +81,9 @@ def rule(method: str, path: str, name: str) -> str:
     if name in _OWN:
         return "change one's own"
     if name in _SCORES:
-        return "score"
+        return _SCORES[name]
+    if path.startswith("/api/own/"):
+        return "read own" if method == "get" else "change own"
     if method != "get":
         return "edit" if path.startswith(_EDITABLE) else "change"
     if name in _BODIES:
@@ -129,21 +134,21 @@ CLIENTS: dict[str, Callable[[], Client]] = {
 def test_each_operation_lets_in_whom_it_should(who: str, settings: Any) -> None:
     """Nothing is there, and every body is empty: who is let in gets 200, 404 or 422."""
     settings.MASTER_KEY = MASTER
-    client, asked = CLIENTS[who](), operations()
-    assert len(asked) > 80
-    for method, path, name in asked:
-        wanted = RULES[rule(method, path, name)][WHO.index(who)]
+    client, requested_operations = CLIENTS[who](), operations()
+    assert len(requested_operations) > 80
+    for method, path, name in requested_operations:
+        expected = RULES[rule(method, path, name)][WHO.index(who)]
         concrete = path.replace("{number}", "1").replace(
             "{run}", "0" * 8 + "-0000" * 3 + "-" + "0" * 12
         )
         concrete = re.sub(r"\{\w+\}", "no-such-thing", concrete)
         answer = client.generic(method.upper(), concrete, "{}", content_type="application/json")
-        told = (who, method, path, answer.status_code, answer.content[:200])
-        if wanted == _ALLOWED:
-            assert answer.status_code in {200, 204, 404, 422}, told
+        failure = (who, method, path, answer.status_code, answer.content[:200])
+        if expected == _ALLOWED:
+            assert answer.status_code in {200, 204, 404, 422}, failure
         else:
-            assert answer.status_code == wanted, told
-            assert answer.json()["detail"], told
+            assert answer.status_code == expected, failure
+            assert answer.json()["detail"], failure
 
 
 def test_every_rule_names_operations_that_are_there() -> None:

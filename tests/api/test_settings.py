@@ -14,40 +14,40 @@ from gateway.routing.limits import Budget, Limits
 from tests.api.test_resources import send
 
 
-def told(api: Client) -> dict[str, Any]:
+def read_settings(api: Client) -> dict[str, Any]:
     return {row["name"]: row for row in send(api, "GET", "settings").json()["items"]}
 
 
-def test_each_setting_tells_its_origin(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_setting_shows_its_origin(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRAGOMAN_LOG_RETENTION_DAYS", "9")
-    found = told(api)
-    assert found["row_days"]["origin"] == "environment"
-    assert found["row_days"]["ref"] == "DRAGOMAN_LOG_RETENTION_DAYS"
-    assert not found["row_days"]["open"]
-    assert found["body_days"]["open"]
-    assert found["DRAGOMAN_MASTER_KEY"]["value"] is None
-    assert found["DRAGOMAN_MAX_BODY_BYTES"]["value"] > 0
+    settings_values = read_settings(api)
+    assert settings_values["row_days"]["origin"] == "environment"
+    assert settings_values["row_days"]["ref"] == "DRAGOMAN_LOG_RETENTION_DAYS"
+    assert not settings_values["row_days"]["open"]
+    assert settings_values["body_days"]["open"]
+    assert settings_values["DRAGOMAN_MASTER_KEY"]["value"] is None
+    assert settings_values["DRAGOMAN_MAX_BODY_BYTES"]["value"] > 0
 
 
-def test_what_may_hold_a_secret_is_told_only_where_it_is_not_set(
+def test_a_setting_that_may_contain_a_secret_is_shown_only_when_empty(
     api: Client, settings: Any
 ) -> None:
     settings.REDIS_URL = ""
-    assert told(api)["REDIS_URL"]["value"] == ""
+    assert read_settings(api)["REDIS_URL"]["value"] == ""
     settings.REDIS_URL = "redis://:pass@cache:6379/0"
-    assert told(api)["REDIS_URL"]["value"] is None
-    assert told(api)["DRAGOMAN_SECRET_KEY"]["value"] is None
-    assert told(api)["DRAGOMAN_LOG_LEVEL"]["value"] == settings.LOG_LEVEL
+    assert read_settings(api)["REDIS_URL"]["value"] is None
+    assert read_settings(api)["DRAGOMAN_SECRET_KEY"]["value"] is None
+    assert read_settings(api)["DRAGOMAN_LOG_LEVEL"]["value"] == settings.LOG_LEVEL
 
 
 def test_an_open_one_is_changed_and_set_back(api: Client) -> None:
     answer = send(api, "PATCH", "settings", {"body_days": 3, "masks": ["secret-[0-9]+"]})
     assert answer.status_code == 200, answer.content
     assert store.load_options().values["body_days"].value == 3
-    assert told(api)["masks"]["value"] == ["secret-[0-9]+"]
+    assert read_settings(api)["masks"]["value"] == ["secret-[0-9]+"]
     assert Change.objects.filter(kind="setting", via="api").count() == 2
     send(api, "PATCH", "settings", {"body_days": None, "masks": None})
-    assert told(api)["masks"]["origin"] == "default"
+    assert read_settings(api)["masks"]["origin"] == "default"
     assert not Setting.objects.exists()
 
 
@@ -62,7 +62,7 @@ def test_an_open_one_is_changed_and_set_back(api: Client) -> None:
         ({"DATABASE_URL": "x"}, 422, "DATABASE_URL"),
     ],
 )
-def test_what_can_not_be_is_refused_as_a_whole(
+def test_an_invalid_change_is_refused_completely(
     api: Client,
     monkeypatch: pytest.MonkeyPatch,
     change: dict[str, Any],
@@ -79,23 +79,23 @@ def test_what_a_file_decides_is_the_files(api: Client) -> None:
     Setting.objects.create(name="body_days", value=5, source=Source.FILE, source_ref="c.yaml:3")
     assert send(api, "PATCH", "settings", {"body_days": 3}).status_code == 409
     assert send(api, "PATCH", "settings", {"body_days": None}).status_code == 409
-    assert told(api)["body_days"]["ref"] == "c.yaml:3"
+    assert read_settings(api)["body_days"]["ref"] == "c.yaml:3"
 
 
 def test_limits_and_a_budget_of_all_requests_are_settings(api: Client) -> None:
-    said = {"limits": {"concurrency": 9}, "budget": {"day_usd": "2.50"}}
-    assert send(api, "PATCH", "settings", said).status_code == 200
+    limits_document = {"limits": {"concurrency": 9}, "budget": {"day_usd": "2.50"}}
+    assert send(api, "PATCH", "settings", limits_document).status_code == 200
     snapshot = store.load_snapshot()
     assert snapshot.limits == Limits(concurrency=9)
     assert snapshot.budget == Budget(day_usd=Decimal("2.5"))
-    assert told(api)["limits"]["value"] == {"concurrency": 9}
+    assert read_settings(api)["limits"]["value"] == {"concurrency": 9}
     send(api, "PATCH", "settings", {"limits": None, "budget": {}})
     assert store.load_snapshot().limits == Limits()
     assert not Setting.objects.exists()
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("limits_document", "words"),
     [
         ({"limits": {"concurrency": 0}}, "concurrency must be at least 1"),
         ({"limits": {"rpm": 3}}, "there is no `rpm`"),
@@ -104,7 +104,7 @@ def test_limits_and_a_budget_of_all_requests_are_settings(api: Client) -> None:
     ],
 )
 def test_what_is_no_limit_of_all_requests_is_refused(
-    api: Client, said: dict[str, Any], words: str
+    api: Client, limits_document: dict[str, Any], words: str
 ) -> None:
-    answer = send(api, "PATCH", "settings", said)
+    answer = send(api, "PATCH", "settings", limits_document)
     assert (answer.status_code, words in answer.content.decode()) == (422, True)

@@ -17,21 +17,21 @@ DAYS = {"since": "2026-09-01", "until": "2026-09-30"}
 
 
 def used(id: str, **values: Any) -> None:
-    given = {
+    fields = {
         "provider": "openai",
         "model": "gpt-5",
         "cost_usd": Decimal("0.1"),
         "started_at": STARTED,
     }
-    store.write([entry(id, **(given | values))])
+    store.write([entry(id, **(fields | values))])
 
 
-def test_spend_is_given_by_what_is_asked_for(api: Client) -> None:
+def test_spend_is_grouped_as_requested(api: Client) -> None:
     used("r1", charged_usd=Decimal("0.12"))
     used("r2", route="slow", cost_usd=Decimal("0.2"))
-    found = api.get("/api/spend", {**DAYS, "by": "route"}).json()
+    body = api.get("/api/spend", {**DAYS, "by": "route"}).json()
     assert [
-        (i["route"], Decimal(i["cost_usd"]), Decimal(i["charged_usd"])) for i in found["items"]
+        (i["route"], Decimal(i["cost_usd"]), Decimal(i["charged_usd"])) for i in body["items"]
     ] == [
         ("fast", Decimal("0.1"), Decimal("0.12")),
         ("slow", Decimal("0.2"), Decimal("0.2")),
@@ -69,8 +69,8 @@ def test_margins_and_prices_are_part_of_the_documents(api: Client) -> None:
         == "1.5"
     )
     assert api.get("/api/providers/openai").json()["margin"] == "1.1"
-    told = api.get(f"/api/models/{row}").json()["prices"]
-    assert (told["reasoning"], told["tiers"], told["above"]) == (
+    reported_prices = api.get(f"/api/models/{row}").json()["prices"]
+    assert (reported_prices["reasoning"], reported_prices["tiers"], reported_prices["above"]) == (
         "9",
         {"flex": "0.5"},
         prices["above"],

@@ -28,34 +28,34 @@ DEVIATES: dict[str, str] = {}
 
 def question(case: Json) -> Json:
     """The body to send for a case."""
-    told: Json = {"from": case["from"], "to": case["to"]}
+    fields: Json = {"from": case["from"], "to": case["to"]}
     expected = case["expected"]
     match kind_of(case):
         case "stream":
-            return {**told, "stream": case["stream"]}
+            return {**fields, "stream": case["stream"]}
         case "error":
-            return {**told, "error": case["request"]}
+            return {**fields, "error": case["request"]}
         case _:
             stored = expected.get("stored")
             more = {"model": upstream_model(expected), "stored": stored}
-            return {**told, "request": case["request"], **more}
+            return {**fields, "request": case["request"], **more}
 
 
-def wrong(case: Json, found: Json) -> list[str]:
+def wrong(case: Json, differences: Json) -> list[str]:
     """What is not as the case says."""
     expected = case["expected"]
     if "events" in expected:
-        return [] if same(expected["events"], found.get("events")) else ["events"]
-    listed = [] if same(expected["body"], found.get("body")) else ["body"]
-    if "report" in expected and rows(expected["report"]) != rows(found.get("report", [])):
+        return [] if same(expected["events"], differences.get("events")) else ["events"]
+    listed = [] if same(expected["body"], differences.get("body")) else ["body"]
+    if "report" in expected and rows(expected["report"]) != rows(differences.get("report", [])):
         listed.append("report")
-    if expected.get("url", found.get("url")) != found.get("url"):
+    if expected.get("url", differences.get("url")) != differences.get("url"):
         listed.append("url")
-    if expected.get("path", "") not in found.get("url", ""):
+    if expected.get("path", "") not in differences.get("url", ""):
         listed.append("path")
-    if not found.get("headers", {}).items() >= expected.get("headers", {}).items():
+    if not differences.get("headers", {}).items() >= expected.get("headers", {}).items():
         listed.append("headers")
-    if expected.get("status", found.get("status")) != found.get("status"):
+    if expected.get("status", differences.get("status")) != differences.get("status"):
         listed.append("status")
     return listed
 
@@ -64,25 +64,25 @@ def wrong(case: Json, found: Json) -> list[str]:
 def test_a_case_comes_back_as_the_documentation_has_it(api: Client, case: Json) -> None:
     answer = api.post("/api/translate", question(case), content_type="application/json")
     assert answer.status_code == 200, answer.content
-    found = answer.json()
+    body = answer.json()
     if case["name"] in DEVIATES:
-        assert wrong(case, found), f"{case['name']} is as documented: take it off the list"
+        assert wrong(case, body), f"{case['name']} is as documented: take it off the list"
         return
-    assert wrong(case, found) == [], found
+    assert wrong(case, body) == [], body
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "error"])  # type: ignore[arg-type]
 def test_an_error_may_be_given_as_the_answer_it_is(api: Client, case: Json) -> None:
     """The cases have it under `request`, with its status."""
-    told = {key: case[key] for key in ("from", "to", "request")}
-    answer = api.post("/api/translate", told, content_type="application/json")
+    cases_by_key = {key: case[key] for key in ("from", "to", "request")}
+    answer = api.post("/api/translate", cases_by_key, content_type="application/json")
     assert answer.status_code == 200, answer.content
     assert wrong(case, answer.json()) == []
 
 
 def test_the_cases_are_those_of_the_documentation() -> None:
-    told = dict(line.split("  ")[::-1] for line in SUMS.read_text(encoding="ascii").splitlines())
-    found = {
+    parts = dict(line.split("  ")[::-1] for line in SUMS.read_text(encoding="ascii").splitlines())
+    hexdigests_by_name = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in FOLDER.glob("*.json")
     }
-    assert found == told
+    assert hexdigests_by_name == parts

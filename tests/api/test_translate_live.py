@@ -15,7 +15,7 @@ PIXEL = base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 URL = "https://example.org/a.png"
 
 
-def ask(api: Client, source: str, target: str, request: Any, **more: Any) -> Any:
+def post_translate(api: Client, source: str, target: str, request: Any, **more: Any) -> Any:
     body = {"from": source, "to": target, "request": request, **more}
     return api.post("/api/translate", body, content_type="application/json")
 
@@ -27,26 +27,32 @@ def case() -> dict[str, Any]:
 
 
 def test_a_golden_case_gets_the_state_that_live_traffic_remembers(api: Client) -> None:
-    told = case()
-    bare = ask(api, told["from"], told["to"], told["request"], model="gemini-3.8-flash").json()
+    translation_case = case()
+    bare = post_translate(
+        api,
+        translation_case["from"],
+        translation_case["to"],
+        translation_case["request"],
+        model="gemini-3.8-flash",
+    ).json()
     turns = [turn for turn in bare["body"]["contents"] if turn["role"] == "model"]
     (calls,) = [[p for p in turn["parts"] if "functionCall" in p] for turn in turns]
     assert [entry["field"] for entry in bare["runtime_inputs"]] == ["messages[2]"]
     # The answer as Gemini gave it: its own state on the first call.
-    given = [{"functionCall": call["functionCall"]} for call in calls]
-    given[0]["thoughtSignature"] = "c2lnbmF0dXJl"
-    answer = {"candidates": [{"content": {"parts": given}, "finishReason": "STOP"}]}
-    whole = ask(
+    function_calls = [{"functionCall": call["functionCall"]} for call in calls]
+    function_calls[0]["thoughtSignature"] = "c2lnbmF0dXJl"
+    answer = {"candidates": [{"content": {"parts": function_calls}, "finishReason": "STOP"}]}
+    whole = post_translate(
         api,
-        told["from"],
-        told["to"],
-        told["request"],
+        translation_case["from"],
+        translation_case["to"],
+        translation_case["request"],
         model="gemini-3.8-flash",
         answers=[answer],
     ).json()
     assert whole["runtime_inputs"] == []
-    kept = [p for t in whole["body"]["contents"] for p in t["parts"] if "functionCall" in p]
-    assert kept[0]["thoughtSignature"] == "c2lnbmF0dXJl"
+    parts = [p for t in whole["body"]["contents"] for p in t["parts"] if "functionCall" in p]
+    assert parts[0]["thoughtSignature"] == "c2lnbmF0dXJl"
 
 
 def picture() -> dict[str, Any]:
@@ -54,21 +60,21 @@ def picture() -> dict[str, Any]:
     return {"model": "gemini-3.8-flash", "messages": [{"role": "user", "content": [image]}]}
 
 
-def test_a_file_stands_for_its_url(api: Client) -> None:
+def test_a_supplied_file_replaces_its_url(api: Client) -> None:
     files = {URL: {"data": PIXEL}}
-    told = ask(api, "openai_chat", "gemini", picture(), files=files).json()
-    (part,) = told["body"]["contents"][0]["parts"]
+    body = post_translate(api, "openai_chat", "gemini", picture(), files=files).json()
+    (part,) = body["body"]["contents"][0]["parts"]
     assert part["inlineData"] == {"mimeType": "image/png", "data": PIXEL}
-    assert [row["action"] for row in told["report"]] == ["approximated"]
+    assert [row["action"] for row in body["report"]] == ["approximated"]
 
 
 @pytest.mark.parametrize("on", [False, True], ids=["off", "on"])
-def test_without_it_the_answer_says_what_live_traffic_does(
+def test_without_files_the_response_lists_the_runtime_inputs(
     api: Client, settings: Any, on: bool
 ) -> None:
     settings.FETCH_MEDIA = on
-    told = ask(api, "openai_chat", "gemini", picture()).json()
-    assert [row["field"] for row in told["runtime_inputs"]] == (
+    body = post_translate(api, "openai_chat", "gemini", picture()).json()
+    assert [row["field"] for row in body["runtime_inputs"]] == (
         ["messages[0].content[0]"] if on else []
     )
 
@@ -85,6 +91,23 @@ def test_without_it_the_answer_says_what_live_traffic_does(
     ids=["no_base64", "no_picture"],
 )
 def test_a_file_that_can_not_be_is_refused(api: Client, more: Any, param: str) -> None:
-    answer = ask(api, "openai_chat", "gemini", picture(), **more)
+    answer = post_translate(api, "openai_chat", "gemini", picture(), **more)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == param
+
+
+@pytest.mark.parametrize(
+    ("target", "model"),
+    [("anthropic", "claude-opus-5-5"), ("bedrock", "m"), ("cohere", "m"), ("ollama", "m")],
+)
+def test_several_choices_are_shown_as_the_calls_of_live_traffic(
+    api: Client, target: str, model: str
+) -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "n": 3}
+    reply = post_translate(api, "openai_chat", target, body, model=model)
+    assert reply.status_code == 200, reply.content
+    translated = reply.json()
+    assert "n" not in translated["body"]
+    [addition] = translated["runtime_inputs"]
+    assert addition["field"] == "n"
+    assert addition["note"].startswith("live traffic sends 3 calls")

@@ -13,16 +13,18 @@ def test_the_path_tells_model_and_stream() -> None:
     body, headers = _parts({"path": path, "body": BODY, "headers": {"X-A": "b"}})
     assert body == {**BODY, "model": "gw", "stream": True}
     assert headers == {"X-A": "b"}
-    found = translate.request("gemini", "openai", body, headers, "gpt-4.1")
-    assert found["body"]["model"] == "gpt-4.1"
-    assert found["body"]["stream"] is True
+    translation = translate.request("gemini", "openai", body, headers, "gpt-4.1")
+    assert translation["body"]["model"] == "gpt-4.1"
+    assert translation["body"]["stream"] is True
 
 
 def test_the_same_dialect_passes_without_the_model_in_its_body() -> None:
-    found = translate.request("gemini", "gemini", {**BODY, "model": "gw"}, {}, "gemini-2.5-pro")
-    assert found["passthrough"]
-    assert found["body"] == BODY
-    assert found["path"] == "/v1beta/models/gemini-2.5-pro:generateContent"
+    translation = translate.request(
+        "gemini", "gemini", {**BODY, "model": "gw"}, {}, "gemini-2.5-pro"
+    )
+    assert translation["passthrough"]
+    assert translation["body"] == BODY
+    assert translation["path"] == "/v1beta/models/gemini-2.5-pro:generateContent"
 
 
 def test_a_body_alone_is_a_request() -> None:

@@ -17,21 +17,25 @@ CASES = Path(__file__).parents[1] / "dialects" / "cases"
 def case(number: str) -> dict[str, Any]:
     """The golden case of this number."""
     (path,) = CASES.glob(f"{number}_*.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    body: dict[str, Any] = json.loads(path.read_text())
+    return body
 
 
-def ask(api: Client, **body: Any) -> Any:
+def post_translate(api: Client, **body: Any) -> Any:
     return api.post("/api/translate", body, content_type="application/json")
 
 
 @pytest.mark.parametrize("number", ["06", "20", "24", "28"])
 def test_a_request_is_translated(api: Client, number: str) -> None:
-    told = case(number)
-    expected = told["expected"]
-    answer = ask(
+    translation_case = case(number)
+    expected = translation_case["expected"]
+    answer = post_translate(
         api,
-        **{"from": told["from"], "to": told["to"], "request": told["request"]},
+        **{
+            "from": translation_case["from"],
+            "to": translation_case["to"],
+            "request": translation_case["request"],
+        },
         model=expected["body"]["model"],
         stored=expected.get("stored"),
     )
@@ -41,9 +45,15 @@ def test_a_request_is_translated(api: Client, number: str) -> None:
 
 
 def test_an_answer_that_is_not_stored_is_not_found(api: Client) -> None:
-    told = case("28")
-    answer = ask(
-        api, **{"from": told["from"], "to": told["to"], "request": told["request"]}, stored={}
+    translation_case = case("28")
+    answer = post_translate(
+        api,
+        **{
+            "from": translation_case["from"],
+            "to": translation_case["to"],
+            "request": translation_case["request"],
+        },
+        stored={},
     )
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "previous_response_not_found"
@@ -52,14 +62,14 @@ def test_an_answer_that_is_not_stored_is_not_found(api: Client) -> None:
 
 @pytest.mark.parametrize("number", ["42", "44"])
 def test_a_stream_is_translated(api: Client, number: str) -> None:
-    told = case(number)
-    answer = ask(api, **{key: told[key] for key in ("from", "to", "stream")})
+    translation_case = case(number)
+    answer = post_translate(api, **{key: translation_case[key] for key in ("from", "to", "stream")})
     assert answer.status_code == 200
-    assert len(answer.json()["events"]) == len(told["expected"]["events"])
+    assert len(answer.json()["events"]) == len(translation_case["expected"]["events"])
 
 
-def test_a_count_comes_back_in_the_clients_words() -> None:
+def test_a_token_count_is_returned_in_the_clients_dialect() -> None:
     expected = case("20")["expected"]
     tokens = DIALECTS["openai_responses"].provider.parse_count(expected["upstream_response"])
-    shown = DIALECTS["anthropic_messages"].client.render_count(tokens)
-    assert shown == expected["client_response"]
+    rendered_count = DIALECTS["anthropic_messages"].client.render_count(tokens)
+    assert rendered_count == expected["client_response"]

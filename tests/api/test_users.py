@@ -20,19 +20,19 @@ def make(api: Client, name: str, **values: Any) -> Any:
     return send(api, "POST", "users", {"name": name, "password": PASSWORD, **values})
 
 
-def test_an_account_is_made_signs_in_and_goes(api: Client) -> None:
-    made = make(api, "vic", bodies=True)
-    assert made.status_code == 201
-    assert (made.json()["role"], made.json()["bodies"]) == ("viewer", True)
-    assert PASSWORD not in made.content.decode()
+def test_an_account_is_created_signs_in_and_is_deleted(api: Client) -> None:
+    response = make(api, "vic", bodies=True)
+    assert response.status_code == 201
+    assert (response.json()["role"], response.json()["bodies"]) == ("viewer", True)
+    assert PASSWORD not in response.content.decode()
     assert Client().login(username="vic", password=PASSWORD)
     assert User.objects.get(username="vic").has_perm("gateway.view_requestbody")
     assert send(api, "GET", "users/vic").json()["name"] == "vic"
 
     assert send(api, "DELETE", "users/vic").status_code == 204
     assert send(api, "GET", "users/vic").status_code == 404
-    told = [(row.action, row.actor, row.via) for row in Change.objects.filter(kind="user")]
-    assert sorted(told) == [("created", "master key", "api"), ("deleted", "master key", "api")]
+    rows = [(row.action, row.actor, row.via) for row in Change.objects.filter(kind="user")]
+    assert sorted(rows) == [("created", "master key", "api"), ("deleted", "master key", "api")]
 
 
 def test_role_grant_access_and_password_are_changed(api: Client) -> None:
@@ -51,8 +51,8 @@ def test_role_grant_access_and_password_are_changed(api: Client) -> None:
 def test_limits_of_own_keys_are_set_and_shown(api: Client) -> None:
     Team.objects.create(name="Search")
     limits = {"max_keys": 2, "month_usd": "7.5", "key_days": 30, "routes": ["a*"], "team": "Search"}
-    made = make(api, "mia", role="member", own_keys=limits).json()
-    assert (made["role"], made["own_keys"]) == ("member", limits)
+    body = make(api, "mia", role="member", own_keys=limits).json()
+    assert (body["role"], body["own_keys"]) == ("member", limits)
     fewer = send(api, "PATCH", "users/mia", {"own_keys": {"max_keys": 1}}).json()["own_keys"]
     assert (fewer["max_keys"], fewer["team"], fewer["routes"]) == (1, None, [])
     answer = send(api, "PATCH", "users/mia", {"own_keys": {"team": "Nobody"}})
@@ -116,7 +116,7 @@ def test_accounts_come_in_pages(api: Client) -> None:
     assert (names, second["next"]) == (["a", "b", "c"], None)
 
 
-def test_an_account_is_made_once(api: Client) -> None:
+def test_an_account_is_created_once(api: Client) -> None:
     body = {"name": "vic", "password": PASSWORD}
     first = send(api, "POST", "users", body, **{"idempotency-key": "k"})
     again = send(api, "POST", "users", body, **{"idempotency-key": "k"})

@@ -31,9 +31,9 @@ def test_versions_come_newest_first_in_pages(saved: Client) -> None:
     assert one["route"]["retries"] == 3
 
 
-def test_what_differs_is_told_by_its_place(saved: Client) -> None:
-    told = send(saved, "GET", "routes/fast/versions/1/diff?to=3").json()
-    assert told["changes"] == [
+def test_differences_are_listed_by_path(saved: Client) -> None:
+    body = send(saved, "GET", "routes/fast/versions/1/diff?to=3").json()
+    assert body["changes"] == [
         {"path": "aliases", "before": [], "after": ["quick"]},
         {"path": "retries", "before": 1, "after": 5},
     ]
@@ -91,27 +91,27 @@ def test_a_provider_is_adopted_with_its_models(filled: Client) -> None:
 def test_what_a_file_owns_can_be_stopped(filled: Client, path: str) -> None:
     for table in (Provider, Model):
         table.objects.update(source=Source.FILE, source_ref="x.yaml:3")
-    told = send(filled, "POST", f"{path}/switch", {"enabled": False}).json()
-    assert (told["enabled"], told["source"]) == (False, "file")
+    body = send(filled, "POST", f"{path}/switch", {"enabled": False}).json()
+    assert (body["enabled"], body["source"]) == (False, "file")
     assert "one/org/m" not in store.load_snapshot().models
     assert send(filled, "POST", f"{path}/switch", {"enabled": True}).json()["enabled"]
     assert send(filled, "POST", f"{path}-none/switch", {"enabled": True}).status_code == 404
 
 
-def dry_run(api: Client, **asked: Any) -> Any:
-    return send(api, "POST", "routes/fast/dry-run", asked)
+def dry_run(api: Client, **fields: Any) -> Any:
+    return send(api, "POST", "routes/fast/dry-run", fields)
 
 
-def test_a_dry_run_tells_what_would_be_sent_and_sends_nothing(filled: Client) -> None:
-    asked = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
-    told = dry_run(filled, dialect="anthropic_messages", request=asked).json()
-    (turn,) = told["targets"]
+def test_a_dry_run_shows_the_upstream_request_and_sends_nothing(filled: Client) -> None:
+    request = {"max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}]}
+    body = dry_run(filled, dialect="anthropic_messages", request=request).json()
+    (turn,) = body["targets"]
     assert (turn["target"], turn["outcome"]) == ("one/org/m", "chosen")
-    assert told["upstream_request"]["url"].startswith("http://127.0.0.1:9/v1")
-    assert told["upstream_request"]["body"]["model"] == "org/m"
-    assert told["upstream_request"]["body"]["messages"] == [{"role": "user", "content": "Hi"}]
-    assert "canary" not in str(told)
-    assert told["error"] is None
+    assert body["upstream_request"]["url"].startswith("http://127.0.0.1:9/v1")
+    assert body["upstream_request"]["body"]["model"] == "org/m"
+    assert body["upstream_request"]["body"]["messages"] == [{"role": "user", "content": "Hi"}]
+    assert "canary" not in str(body)
+    assert body["error"] is None
     assert not RequestLog.objects.exists()
 
 
@@ -120,8 +120,8 @@ def test_a_pretended_failure_goes_to_the_next_target_of_a_draft(filled: Client) 
     draft = {
         "steps": [{"targets": [{"model": "one/org/m"}]}, {"targets": [{"model": "one/spare"}]}]
     }
-    told = dry_run(filled, route=draft, failures={"one/org/m": "429"}).json()
-    turns = [(turn["target"], turn["outcome"], turn["status"]) for turn in told["targets"]]
+    body = dry_run(filled, route=draft, failures={"one/org/m": "429"}).json()
+    turns = [(turn["target"], turn["outcome"], turn["status"]) for turn in body["targets"]]
     assert turns == [("one/org/m", "failed", 429), ("one/spare", "chosen", None)]
     assert len(send(filled, "GET", "routes/fast").json()["steps"]) == 1
 
@@ -131,7 +131,7 @@ def test_a_pretended_failure_goes_to_the_next_target_of_a_draft(filled: Client) 
 
 
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("fields", "field"),
     [
         ({"dialect": "latin"}, "dialect"),
         ({"failures": {"*": "418"}}, "failures.*"),
@@ -140,6 +140,6 @@ def test_a_pretended_failure_goes_to_the_next_target_of_a_draft(filled: Client) 
         ({"request": {"model": "none", "messages": []}}, "model"),
     ],
 )
-def test_a_dry_run_names_what_is_wrong(filled: Client, asked: dict[str, Any], field: str) -> None:
-    answer = dry_run(filled, **asked)
+def test_a_dry_run_names_what_is_wrong(filled: Client, fields: dict[str, Any], field: str) -> None:
+    answer = dry_run(filled, **fields)
     assert (answer.status_code, answer.json()["field"]) == (422, field)

@@ -73,7 +73,7 @@ def test_viewers_are_refused(client: Client) -> None:
     assert client.get(reverse("changes")).status_code == 403
 
 
-def test_columns_and_values_are_told_in_words(admin: Client) -> None:
+def test_columns_and_values_have_readable_labels(admin: Client) -> None:
     with audit.acting("eva", "console"):
         team = Team.objects.create(name="blue", budget_day_usd=5, limit_rpm=60)
         row = route("fast", model("m", provider("p")), retries=2, retry_before_fallback=True)

@@ -10,10 +10,10 @@ from console import charts
 
 
 def test_a_sparkline_spans_its_box_and_is_to_scale() -> None:
-    found = charts.spark([0, 10, 5], width=100, height=20)
-    assert found.line == "0,18 50,2 100,10"
-    assert found.end == (100, 10)
-    assert found.area.startswith("0,20 ") and found.area.endswith(" 100,20")
+    spark = charts.spark([0, 10, 5], width=100, height=20)
+    assert spark.line == "0,18 50,2 100,10"
+    assert spark.end == (100, 10)
+    assert spark.area.startswith("0,20 ") and spark.area.endswith(" 100,20")
 
 
 @pytest.mark.parametrize("values", [[], [None, None]], ids=["none", "unknown"])
@@ -47,16 +47,16 @@ def test_scales_are_round_and_reach_the_highest_value(most: float, expected: obj
 
 @pytest.mark.parametrize("most", [7, 99, 100, 101, 12_345, 1e9, 3e-7])
 def test_a_scale_is_never_too_short_nor_crowded(most: float) -> None:
-    found = charts.ticks(most)
-    assert found[-1] >= most * 0.999
-    assert 2 <= len(found) <= 5
+    ticks = charts.ticks(most)
+    assert ticks[-1] >= most * 0.999
+    assert 2 <= len(ticks) <= 5
 
 
-def test_bars_stand_on_the_ground_and_inside_the_box() -> None:
-    found = charts.columns([0, 50, 100], [0, 0, 25], width=300, height=100)
-    assert [(bar.y, bar.height) for bar in found.bars] == [(100, 0), (50, 50), (0, 100)]
-    assert (found.bars[2].bad_y, found.bars[2].bad_height) == (75, 25)
-    assert all(bar.x >= 0 and bar.x + bar.width <= 300 for bar in found.bars)
+def test_bars_start_at_the_baseline_and_stay_inside_the_box() -> None:
+    columns = charts.columns([0, 50, 100], [0, 0, 25], width=300, height=100)
+    assert [(bar.y, bar.height) for bar in columns.bars] == [(100, 0), (50, 50), (0, 100)]
+    assert (columns.bars[2].bad_y, columns.bars[2].bad_height) == (75, 25)
+    assert all(bar.x >= 0 and bar.x + bar.width <= 300 for bar in columns.bars)
 
 
 def test_one_error_among_many_can_be_seen() -> None:
@@ -72,8 +72,8 @@ def test_an_hour_has_a_level(requests: int, failed: int, expected: str) -> None:
 
 
 def test_shares_are_of_the_largest() -> None:
-    found = charts.parts([("a", 10), ("b", 5), ("c", 0)])
-    assert [part.percent for part in found] == [100, 50, 0]
+    parts = charts.parts([("a", 10), ("b", 5), ("c", 0)])
+    assert [part.percent for part in parts] == [100, 50, 0]
 
 
 def test_numbers_in_svg_are_not_localised() -> None:

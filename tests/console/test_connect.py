@@ -64,47 +64,54 @@ def test_htmx_gets_the_panels_alone(viewer: Client) -> None:
 
 
 def test_every_client_of_the_list_has_a_panel() -> None:
-    wanted = (
+    text = (
         "Claude Code|Codex CLI|Claude Agent SDK|OpenAI SDK|Responses|Anthropic SDK|Google Gen AI|"
         "Ollama|Vercel AI SDK|Agents SDK|LangChain|LlamaIndex|Embeddings|JavaScript|curl|"
-        "Cursor|Cline|Continue|Zed|Aider|Open WebUI|n8n"
+        "Cursor|Cline|Continue|Zed|Aider|Open WebUI|n8n|OpenCode|Gemini CLI|Pydantic AI"
     )
     names = " ".join(client.name for client in CLIENTS)
-    assert [name for name in wanted.split("|") if name not in names] == []
+    assert [name for name in text.split("|") if name not in names] == []
 
 
 @pytest.mark.parametrize("name", ["fast", ODD])
 def test_python_texts_are_python(name: str) -> None:
     for panel in panels("http://localhost:4000", name):
         if panel.language == "python":
-            found = ast.parse(panel.text)
-            texts = {n.value for n in ast.walk(found) if isinstance(n, ast.Constant)}
+            parsed = ast.parse(panel.text)
+            texts = {n.value for n in ast.walk(parsed) if isinstance(n, ast.Constant)}
             assert name in texts, panel.id
 
 
 @pytest.mark.parametrize("name", ["fast", ODD, "$(reboot)", "a'b"])
-def test_shell_texts_say_what_they_mean(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = {panel.id: panel.text for panel in panels("http://h:1", name)}
-    setting = re.search(r"^export ANTHROPIC_MODEL=.*$", shown["claude-code"], re.M)
+def test_shell_texts_are_quoted_correctly(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts_by_id = {panel.id: panel.text for panel in panels("http://h:1", name)}
+    setting = re.search(r"^export ANTHROPIC_MODEL=.*$", texts_by_id["claude-code"], re.M)
     assert setting
     script = f'{setting.group()}\nprintf %s "$ANTHROPIC_MODEL"'
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout == name
     fake = 'curl() { for last; do :; done; printf %s "$last"; }\n'
     done = subprocess.run(
-        ["sh", "-c", fake + shown["curl"]], capture_output=True, text=True, check=True
+        ["sh", "-c", fake + texts_by_id["curl"]], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout)["model"] == name
 
 
 @pytest.mark.parametrize("name", ["fast", ODD])
-def test_settings_files_hold_the_name_as_a_value(name: str) -> None:
-    shown = {panel.id: panel.text for panel in panels("http://localhost:4000", name)}
-    (model,) = yaml.safe_load(shown["continue"])["models"]
+def test_settings_files_contain_the_name_as_a_value(name: str) -> None:
+    texts_by_id = {panel.id: panel.text for panel in panels("http://localhost:4000", name)}
+    (model,) = yaml.safe_load(texts_by_id["continue"])["models"]
     assert (model["model"], model["apiBase"]) == (name, "http://localhost:4000/v1")
-    text = "".join(row for row in shown["zed"].splitlines() if not row.startswith("//"))
-    provider = json.loads(text)["language_models"]["openai_compatible"]["Dragoman"]
+    zed, opencode = (
+        json.loads(
+            "".join(row for row in texts_by_id[client].splitlines() if not row.startswith("//"))
+        )
+        for client in ("zed", "opencode")
+    )
+    provider = zed["language_models"]["openai_compatible"]["Dragoman"]
     assert provider["available_models"][0]["name"] == name
+    assert opencode["model"] == f"dragoman/{name}"
+    assert list(opencode["provider"]["dragoman"]["models"]) == [name]
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node: apt-get install nodejs")
@@ -123,13 +130,13 @@ def test_every_served_dialect_has_a_client() -> None:
 
 def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """The setting is TOML on the command line, with the key's variable set for it alone."""
-    shown = {panel.id: panel.text for panel in panels("http://h:1", ODD)}["codex"]
+    codex = {panel.id: panel.text for panel in panels("http://h:1", ODD)}["codex"]
     fake = 'codex() { printf "%s\\n" "$@" "$DRAGOMAN_API_KEY"; }\nDRAGOMAN_API_KEY=sk-x\n'
-    done = subprocess.run(["sh", "-c", fake + shown], capture_output=True, text=True, check=True)
-    told = done.stdout.splitlines()
-    assert told[:2] == ["-m", ODD]
-    assert told[-1] == "sk-x"
-    setting = next(row for row in told if row.startswith("model_providers"))
+    done = subprocess.run(["sh", "-c", fake + codex], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[:2] == ["-m", ODD]
+    assert lines[-1] == "sk-x"
+    setting = next(row for row in lines if row.startswith("model_providers"))
     read = tomllib.loads(setting)["model_providers"]["dragoman"]
     assert read["base_url"] == "http://h:1/v1"
     assert (read["env_key"], read["wire_api"]) == ("DRAGOMAN_API_KEY", "responses")
@@ -138,28 +145,28 @@ def test_codex_gets_a_provider_it_can_read(monkeypatch: pytest.MonkeyPatch) -> N
 # A key put in
 
 
-def test_a_key_is_made_and_stands_in_every_example_once(admin_client: Client) -> None:
+def test_a_created_key_is_in_every_example_once(admin_client: Client) -> None:
     route("fast", model())
     page = admin_client.get(reverse("connect")).content.decode()
     assert "Insert a new key" in page
     reply = admin_client.post(reverse("connect-key"), {"route": "fast"})
-    shown = reply.content.decode()
+    text = reply.content.decode()
     (row,) = ApiKey.objects.all()
-    found = re.findall(r"sk-dgm-[A-Za-z0-9_-]+", shown)
-    assert len(found) == len(CLIENTS)
-    (plain,) = set(found)
+    matches = re.findall(r"sk-dgm-[A-Za-z0-9_-]+", text)
+    assert len(matches) == len(CLIENTS)
+    (plain,) = set(matches)
     assert row.digest == digest(plain)
     assert row.routes == ["fast"]
     assert "no-store" in reply["Cache-Control"]
-    assert "$DRAGOMAN_API_KEY" not in shown
+    assert "$DRAGOMAN_API_KEY" not in text
     again = admin_client.get(reverse("connect")).content.decode()
     assert plain not in again
 
 
 def test_a_script_gets_the_key_alone(admin_client: Client) -> None:
     route("fast", model())
-    asked = {"route": "openai/gpt-5-mini"}
-    reply = admin_client.post(reverse("connect-key"), asked, headers={"Accept": "application/json"})
+    body = {"route": "openai/gpt-5-mini"}
+    reply = admin_client.post(reverse("connect-key"), body, headers={"Accept": "application/json"})
     (row,) = ApiKey.objects.all()
     assert row.digest == digest(reply.json()["key"])
     assert row.routes in (["openai/gpt-5-mini"], ["fast"])
@@ -211,7 +218,7 @@ def test_the_light_waits_turns_green_and_stops_asking(viewer: Client) -> None:
     assert "data-poll" not in green
 
 
-def test_a_first_call_that_fails_says_why(viewer: Client) -> None:
+def test_a_failed_first_call_shows_its_reason(viewer: Client) -> None:
     store.write([entry("bad", status=401, outcome="error", error="the key is <b>unknown</b>")])
     red = light(viewer, 0)
     assert 'data-state="failed"' in red

@@ -96,11 +96,11 @@ def test_files_are_written_and_restored(client: str, present: bool, home: Path) 
         (home / name).parent.mkdir(parents=True, exist_ok=True)
         (home / name).write_text(before[name])
         (home / name).chmod(0o644)
-    shown = connect(client)
-    assert KEY not in shown or client in {"codex", "open-webui"}  # its environment variable
+    connection = connect(client)
+    assert KEY not in connection or client in {"codex", "open-webui"}  # its environment variable
     for name in FILES[client]:
         assert (home / name).exists() == present
-        assert name in shown
+        assert name in connection
     if not FILES[client]:
         return
     wrote = connect(client, write=True, yes=True)
@@ -165,7 +165,7 @@ def test_what_the_clients_read(home: Path) -> None:
     }
 
 
-def test_a_file_that_was_changed_since_is_not_restored_unasked(home: Path) -> None:
+def test_a_file_changed_since_is_not_restored_without_confirmation(home: Path) -> None:
     connect("aider", write=True, yes=True)
     path = home / ".aider.conf.yml"
     path.write_text(path.read_text() + "dark-mode: true\n")

@@ -115,7 +115,7 @@ def logged(
     dialect: str, sent: bytes, answer: bytes | None = None, id: str = "req_c", **values: Any
 ) -> RequestLog:
     endpoints = {"openai_embeddings": "/v1/embeddings"}
-    given = values.pop("bodies", {})
+    bodies_fields = values.pop("bodies", {})
     record = entry(
         id,
         started_at=time.time() - 60,
@@ -124,7 +124,9 @@ def logged(
         upstream_dialect=dialect,
         requested_model="fast",
         model="up",
-        bodies=Bodies(client_request=sent, upstream_response=answer, same_response=True, **given),
+        bodies=Bodies(
+            client_request=sent, upstream_response=answer, same_response=True, **bodies_fields
+        ),
         **values,
     )
     store.write([record])
@@ -235,9 +237,9 @@ def test_every_cut_of_a_body_can_be_shown() -> None:
     row = logged("anthropic_messages", sent)
     for end in range(1, len(sent), 7):
         bodies = Bodies(client_request=sent[:end], truncated=["client_request"])
-        asked = request_of(row, bodies)
-        assert asked.truncated
-        assert asked.request is not None or asked.problem
+        request = request_of(row, bodies)
+        assert request.truncated
+        assert request.request is not None or request.problem
 
 
 def test_reasoning_refusals_and_alternatives_are_shown() -> None:
@@ -332,7 +334,7 @@ def test_the_detail_opens_on_the_conversation_for_those_who_may_read(
     assert "a secret" in detail(vic, row)
 
 
-def test_a_request_that_cannot_be_parsed_says_why(ada: Client) -> None:
+def test_a_request_that_cannot_be_parsed_shows_the_reason(ada: Client) -> None:
     sent = json.dumps({"model": "fast", "messages": "none"}).encode()
     row = logged("openai_chat", sent, status=400, outcome="error", error="messages: wrong type")
     page = detail(ada, row)
@@ -549,7 +551,7 @@ def test_a_session_without_the_grant_has_no_messages(vic: Client) -> None:
     assert "Weather?" not in detail(vic, rows[0], "tab=session")
 
 
-def test_a_changed_history_is_said() -> None:
+def test_a_changed_history_is_marked() -> None:
     user = {"role": "user", "content": "Hello"}
     bye = Response(parts=(Text(text="Bye."),))
     history = [user, {"role": "assistant", "content": "Bye."}, {"role": "user", "content": "More"}]

@@ -48,7 +48,7 @@ def vic() -> Client:
 
 
 def used(id: str = "r1", **values: Any) -> None:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": timezone.now().timestamp(),
         "provider": "openai",
         "model": "gpt-5",
@@ -58,7 +58,7 @@ def used(id: str = "r1", **values: Any) -> None:
         "cost_usd": Decimal("0.5"),
         "charged_usd": Decimal("0.6"),
     }
-    store.write([entry(id, **(given | values))])
+    store.write([entry(id, **(fields | values))])
 
 
 def upload(name: str, data: bytes) -> SimpleUploadedFile:
@@ -85,13 +85,13 @@ def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
     provider("openai")
     used()
     today = f"{noon:%Y-%m-%d}"
-    given = {"provider": "openai", "since": today, "until": today, "usd": "0.5"}
-    response = ada.post(reverse("bill-enter"), given, follow=True)
+    body = {"provider": "openai", "since": today, "until": today, "usd": "0.5"}
+    response = ada.post(reverse("bill-enter"), body, follow=True)
     assert response.context["reconciliation"].difference == 0
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("fields", "field"),
     [
         ({"since": "2026-01-02", "until": "2026-01-02"}, "usd"),
         ({"since": "2026-01-02", "until": "2000-01-01", "usd": "1"}, "usd"),
@@ -100,15 +100,15 @@ def test_a_sum_of_days_is_enough(ada: Client, noon: dt.datetime) -> None:
         ({"file": upload("x.csv", b"\xff\xfe\x00")}, "file"),
     ],
 )
-def test_a_bill_that_says_nothing_is_refused(ada: Client, given: Any, field: str) -> None:
+def test_an_empty_bill_is_refused(ada: Client, fields: Any, field: str) -> None:
     provider("openai")
-    response = ada.post(reverse("bill-enter"), {"provider": "openai", **given})
+    response = ada.post(reverse("bill-enter"), {"provider": "openai", **fields})
     assert response.status_code == 422
     assert field in response.context["form"].errors
     assert not BillLine.objects.exists()
 
 
-def test_what_may_explain_a_difference_is_told_in_words(vic: Client) -> None:
+def test_possible_reasons_for_a_difference_are_shown(vic: Client) -> None:
     used("r1", cost_usd=None, charged_usd=None)
     used("r2", outcome="cut")
     text = vic.get(reverse("cost"), {"provider": "openai"}).content.decode()
@@ -120,13 +120,13 @@ def test_what_may_explain_a_difference_is_told_in_words(vic: Client) -> None:
     "query",
     [{"since": "soon"}, {"since": "2026-01-02", "until": "2026-01-01"}, {"since": "2001-01-01"}],
 )
-def test_a_period_that_is_none_is_told(vic: Client, query: dict[str, str]) -> None:
+def test_an_invalid_period_shows_a_problem(vic: Client, query: dict[str, str]) -> None:
     response = vic.get(reverse("cost"), query)
     assert response.status_code == 200
     assert response.context["problem"]
 
 
-def test_the_export_has_what_was_asked_for(vic: Client) -> None:
+def test_the_export_has_the_requested_columns(vic: Client) -> None:
     team = Team.objects.create(name="search")
     key = ApiKey.objects.create(name="ci", prefix="sk-ci", digest=b"x", team=team)
     used(key_id=key.pk, key_prefix="sk-ci")
@@ -141,7 +141,7 @@ def test_the_export_has_what_was_asked_for(vic: Client) -> None:
     assert json.loads(response.content)[0]["model"] == "openai/gpt-5"
 
 
-def test_a_margin_for_all_is_set_and_taken_away(ada: Client) -> None:
+def test_a_global_margin_is_set_and_removed(ada: Client) -> None:
     ada.post(reverse("margin-set"), {"margin": "1.25"})
     assert store.load_snapshot().margin == Decimal("1.25")
     ada.post(reverse("margin-set"), {"margin": ""})

@@ -22,7 +22,7 @@ from gateway.doctor import PROBES
 from gateway.models import CapabilityReport, Model, Provider, Source
 from gateway.models.capability import MAX_REPORTS, STALE_AFTER
 from gateway.store import doctor
-from tests.fakes import Say, StrictOpenAI
+from tests.fakes import ScriptedAnswer, StrictOpenAI
 from tests.store.factories import model, provider
 from tests.waits import PATIENCE_S, until_in_loop
 
@@ -43,8 +43,8 @@ def viewer() -> Client:
 
 
 def demo(name: str = "demo-fast", **values: Any) -> Model:
-    found = Provider.objects.filter(name="demo").first() or provider("demo", "demo")
-    return model(name, found, **values)
+    row = Provider.objects.filter(name="demo").first() or provider("demo", "demo")
+    return model(name, row, **values)
 
 
 def report(row: Model, **verdicts: str) -> CapabilityReport:
@@ -72,7 +72,7 @@ def text(response: Any) -> str:
 # The page of a model
 
 
-def test_before_the_first_examination_the_questions_and_the_cost_are_said(admin: Client) -> None:
+def test_before_the_first_run_probes_and_cost_are_shown(admin: Client) -> None:
     page = text(admin.get(at(demo())))
     for probe in PROBES:
         assert probe.title in page
@@ -81,7 +81,7 @@ def test_before_the_first_examination_the_questions_and_the_cost_are_said(admin:
     assert "not run yet" in page
 
 
-def test_a_model_without_a_price_says_so(admin: Client) -> None:
+def test_a_model_without_a_price_is_marked(admin: Client) -> None:
     row = model("own-model", provider("mine", "custom", base_url="http://127.0.0.1:9"))
     assert "the model has no price" in text(admin.get(at(row)))
 
@@ -98,18 +98,18 @@ def test_findings_stand_beside_what_the_tables_say(admin: Client) -> None:
 
 def test_words_of_an_upstream_are_no_markup(admin: Client) -> None:
     row = demo()
-    kept = report(row)
-    kept.results["findings"][0]["message"] = "<script>alert(1)</script>"
-    kept.save()
+    saved_report = report(row)
+    saved_report.results["findings"][0]["message"] = "<script>alert(1)</script>"
+    saved_report.save()
     assert "<script>alert(1)" not in text(admin.get(at(row)))
 
 
 def test_what_is_in_a_row_may_be_anything(admin: Client) -> None:
     row = demo(traits=["no", "object"])
-    kept = report(row)
+    saved_report = report(row)
     for document in ([], {"findings": 7}, {"findings": [1, {"name": "plain"}]}):
-        kept.results = document
-        kept.save()
+        saved_report.results = document
+        saved_report.save()
         assert admin.get(at(row)).status_code == 200
 
 
@@ -185,9 +185,9 @@ def test_nothing_is_written_without_a_click(admin: Client) -> None:
 
 def test_only_what_is_chosen_is_written_and_the_gateway_respects_it(admin: Client) -> None:
     row = demo(learned={"context_window": 9000})
-    kept = report(row, image="refused", tool="supported", forced_tool="refused")
-    told = {"report": kept.pk, "trait": ["images", "reasoning", "no_such"]}
-    assert admin.post(at(row, "doctor-apply"), told).status_code == 302
+    saved_report = report(row, image="refused", tool="supported", forced_tool="refused")
+    body = {"report": saved_report.pk, "trait": ["images", "reasoning", "no_such"]}
+    assert admin.post(at(row, "doctor-apply"), body).status_code == 302
     row.refresh_from_db()
     assert row.learned == {"context_window": 9000, "images": False}
     traits = store.load_snapshot().models["demo/demo-fast"].traits
@@ -199,10 +199,10 @@ def test_only_what_is_chosen_is_written_and_the_gateway_respects_it(admin: Clien
     assert 'value="forced_tools"' in page
 
 
-def test_a_choice_of_nothing_is_said_beside_it(admin: Client) -> None:
+def test_an_empty_selection_shows_an_error(admin: Client) -> None:
     row = demo()
-    kept = report(row, image="refused")
-    answer = admin.post(at(row, "doctor-apply"), {"report": kept.pk})
+    saved_report = report(row, image="refused")
+    answer = admin.post(at(row, "doctor-apply"), {"report": saved_report.pk})
     assert answer.status_code == 422
     assert "Select at least one" in text(answer)
     assert admin.post(at(row, "doctor-apply"), {"report": "x"}).status_code == 404
@@ -210,20 +210,20 @@ def test_a_choice_of_nothing_is_said_beside_it(admin: Client) -> None:
 
 def test_what_was_set_by_hand_is_not_offered(admin: Client) -> None:
     row = demo(traits={"images": True})
-    kept = report(row, image="refused")
+    saved_report = report(row, image="refused")
     assert "custom value, kept" in text(admin.get(at(row)))
-    told = {"report": kept.pk, "trait": "images"}
-    assert admin.post(at(row, "doctor-apply"), told).status_code == 422
+    body = {"report": saved_report.pk, "trait": "images"}
+    assert admin.post(at(row, "doctor-apply"), body).status_code == 422
     row.refresh_from_db()
     assert row.learned == {}
 
 
 def test_a_model_of_a_file_is_not_written(admin: Client) -> None:
     row = demo(source=Source.FILE, source_ref="litellm.yaml:3")
-    kept = report(row, image="refused")
+    saved_report = report(row, image="refused")
     assert "managed by a" in text(admin.get(at(row)))
-    told = {"report": kept.pk, "trait": "images"}
-    assert admin.post(at(row, "doctor-apply"), told).status_code == 409
+    body = {"report": saved_report.pk, "trait": "images"}
+    assert admin.post(at(row, "doctor-apply"), body).status_code == 409
     row.refresh_from_db()
     assert row.learned == {}
 
@@ -246,7 +246,7 @@ def test_all_models_of_a_provider_stand_side_by_side(viewer: Client) -> None:
     assert [cell["verdict"] for cell in cells["image"]] == ["", ""]
 
 
-def test_a_provider_without_models_says_where_to_go(admin: Client) -> None:
+def test_a_provider_without_models_shows_a_notice(admin: Client) -> None:
     row = provider("empty", "openai")
     assert "no models yet" in text(admin.get(reverse("provider-doctor", args=[row.pk])))
 
@@ -255,14 +255,14 @@ def test_a_provider_without_models_says_where_to_go(admin: Client) -> None:
 def test_the_button_is_on_both_pages(admin: Client, name: str) -> None:
     row = demo()
     pk = row.pk if name == "model-edit" else row.provider_id
-    wanted = at(row) if name == "model-edit" else reverse("provider-doctor", args=[pk])
-    assert f'href="{wanted}"' in text(admin.get(reverse(name, args=[pk])))
+    page_text = at(row) if name == "model-edit" else reverse("provider-doctor", args=[pk])
+    assert f'href="{page_text}"' in text(admin.get(reverse(name, args=[pk])))
 
 
 # Rows
 
 
-def test_only_the_newest_examinations_are_kept() -> None:
+def test_only_the_newest_reports_are_stored() -> None:
     row = demo()
     other = report(demo("demo-slow"))
     for _ in range(MAX_REPORTS + 3):
@@ -306,10 +306,10 @@ async def test_the_button_examines_and_the_page_shows_it() -> None:
     assert (await client.post(at(row, "doctor-start"))).status_code == 302
     first = await CapabilityReport.objects.afirst()
     assert first is not None
-    kept = await until_over(first.pk)
-    assert kept.state == "done"
-    assert set(kept.verdicts) == {probe.name for probe in PROBES}
-    assert kept.verdicts["tool"] == "supported"
+    saved_report = await until_over(first.pk)
+    assert saved_report.state == "done"
+    assert set(saved_report.verdicts) == {probe.name for probe in PROBES}
+    assert saved_report.verdicts["tool"] == "supported"
     page = text(await client.get(at(row)))
     assert "ada" in page
     assert "Supported" in page
@@ -317,10 +317,10 @@ async def test_the_button_examines_and_the_page_shows_it() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_a_stop_is_heard_and_what_was_found_is_kept() -> None:
+async def test_stop_ends_the_run_and_stores_its_findings() -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = Say(text="slow", first_s=20)
-        upstream.script.on("Say the word hello", Say(text="hello"))
+        upstream.script.default = ScriptedAnswer(text="slow", first_s=20)
+        upstream.script.on("Say the word hello", ScriptedAnswer(text="hello"))
         base = f"{upstream.url}/v1"
         row = await sync_to_async(openai_at)(base, upstream.key)
         client = await signed_in()
@@ -330,21 +330,22 @@ async def test_a_stop_is_heard_and_what_was_found_is_kept() -> None:
         assert await CapabilityReport.objects.acount() == 1
         first = await CapabilityReport.objects.afirst()
         assert first is not None
-        await until_in_loop(lambda: any(not seen.finished for seen in upstream.requests[1:]))
+        await until_in_loop(lambda: any(not request.finished for request in upstream.requests[1:]))
         assert (await client.post(at(row, "doctor-stop"))).status_code == 302
-        kept = await until_over(first.pk)
-        assert kept.state == "stopped"
-        assert kept.verdicts["plain"] == "supported"
-        assert len(kept.verdicts) < len(PROBES)
+        saved_report = await until_over(first.pk)
+        assert saved_report.state == "stopped"
+        assert saved_report.verdicts["plain"] == "supported"
+        assert len(saved_report.verdicts) < len(PROBES)
         await until_in_loop(
-            lambda: all(seen.finished or seen.left_at for seen in upstream.requests), within_s=15
+            lambda: all(request.finished or request.left_at for request in upstream.requests),
+            within_s=15,
         )
 
 
 def openai_at(base: str, key: str) -> Model:
-    found = provider("openai", "openai", base_url=base)
-    store.set_credential(found, key)
-    return model("gpt-4o", found)
+    provider_row = provider("openai", "openai", base_url=base)
+    store.set_credential(provider_row, key)
+    return model("gpt-4o", provider_row)
 
 
 # The command
@@ -375,9 +376,9 @@ def test_the_command_speaks_json_and_writes_what_is_proven() -> None:
         row.learned = {"sampling": True, "stop_max": 4, "images": True}
         row.save()
         out, err = run("openai/o4-mini", "--json", "--apply")
-    [told] = json.loads(out)
-    assert told["target"] == "openai/o4-mini"
-    assert {"sampling", "stop_max"} <= {item["trait"] for item in told["advice"] if item["sure"]}
+    [result] = json.loads(out)
+    assert result["target"] == "openai/o4-mini"
+    assert {"sampling", "stop_max"} <= {item["trait"] for item in result["advice"] if item["sure"]}
     row.refresh_from_db()
     assert row.learned == {"sampling": False, "stop_max": 0, "images": True}
     assert "written: sampling, stop_max" in err
@@ -396,7 +397,7 @@ def test_the_command_examines_all_models_of_a_provider() -> None:
     }
 
 
-def test_the_estimate_asks_nothing() -> None:
+def test_the_estimate_sends_no_request() -> None:
     demo()
     _, err = run("demo/demo-fast", "--estimate")
     assert "demo/demo-fast: " in err
@@ -406,7 +407,7 @@ def test_the_estimate_asks_nothing() -> None:
 @pytest.mark.parametrize(
     ("name", "words"), [("nobody/x", "no provider `nobody`"), ("demo", "specify one: demo/MODEL")]
 )
-def test_the_command_says_what_is_missing(name: str, words: str) -> None:
+def test_the_command_names_what_is_missing(name: str, words: str) -> None:
     provider("demo", "demo")
     with pytest.raises(CommandError, match=words):
         run(name)

@@ -70,7 +70,7 @@ def test_every_type_passes_and_fails_and_can_be_negated() -> None:
     assert {data["type"] for data, *_ in ROWS} | {assertions.RUBRIC} == set(assertions.TYPES)
 
 
-def test_a_failed_check_says_why() -> None:
+def test_a_failed_check_shows_its_reason() -> None:
     check = check_answer(parse_assertion(ROWS[12][0]), Answer(text='{"born": "1815"}'))
     assert check.message == "/born: '1815' is not of type 'integer'"
     check = check_answer(parse_assertion({"type": "not-contains", "value": "a"}), Answer(text="a"))

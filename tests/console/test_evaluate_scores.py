@@ -66,7 +66,7 @@ def test_a_run_is_compared_case_by_case_and_by_all_repetitions() -> None:
     assert compare(before, now) == {("key0", "a"): "regression", ("key1", "a"): "improvement"}
 
 
-def made() -> report.Report:
+def make_report() -> report.Report:
     case = Case(name="one | two", variables={"q": "=1+1"})
     answer = Answer(text="+49 <b>", latency_ms=12.34, cost_usd=0.001, request_id="req_1")
     assertions = [parse_assertion({"type": "contains", "value": "x"})]
@@ -80,7 +80,7 @@ def made() -> report.Report:
 
 
 def test_csv_has_a_line_for_each_answer_without_formulas() -> None:
-    header, row = csv.reader(io.StringIO(report.as_csv(made())))
+    header, row = csv.reader(io.StringIO(report.as_csv(make_report())))
     cells = dict(zip(header, row, strict=True))
     assert cells["q"] == "'=1+1" and cells["answer"] == "'+49 <b>"
     assert cells["failed_checks"] == "contains: does not contain x"
@@ -88,13 +88,13 @@ def test_csv_has_a_line_for_each_answer_without_formulas() -> None:
 
 
 def test_json_has_summaries_and_checks() -> None:
-    document = json.loads(report.as_json(made()))
+    document = json.loads(report.as_json(make_report()))
     assert document["models"][0]["pass_rate"] == 0.0
     (row,) = document["results"]
     assert row["vars"] == {"q": "=1+1"} and row["checks"][0]["passed"] is False
 
 
 def test_markdown_has_scores_and_failures() -> None:
-    text = report.as_markdown(made())
+    text = report.as_markdown(make_report())
     assert "| a | 0.0 % | 0 of 1 |" in text
     assert "1. one \\| two" in text and "&lt;b>" in text

@@ -21,7 +21,7 @@ def ada(db: None) -> Client:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_an_unknown_page_is_said_in_the_shell(ada: Client, path: str) -> None:
+def test_an_unknown_page_is_a_404_with_the_navigation(ada: Client, path: str) -> None:
     answer = ada.get(path)
     assert answer.status_code == 404
     html = answer.content.decode()
@@ -60,7 +60,7 @@ def test_a_fault_has_a_page_without_the_database(
     assert "/static/css/" in html
 
 
-def test_a_fault_page_asks_no_database(django_assert_num_queries: Any, rf: Any, db: None) -> None:
+def test_an_error_page_needs_no_database(django_assert_num_queries: Any, rf: Any, db: None) -> None:
     from console.pages.failures import server_error
 
     with django_assert_num_queries(0):

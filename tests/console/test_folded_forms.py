@@ -27,7 +27,7 @@ def ada() -> Client:
 
 def folds(response: Any) -> list[bool]:
     """Whether each fold of a page is open."""
-    return [bool(found) for found in _FOLD.findall(response.content.decode())]
+    return [bool(match) for match in _FOLD.findall(response.content.decode())]
 
 
 def before_fold(response: Any) -> str:

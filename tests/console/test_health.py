@@ -57,7 +57,7 @@ def status(**changes: Any) -> WriterStatus:
 def running(request: pytest.FixtureRequest) -> Any:
     """A process that has served requests: its health, its registry, its journal's counters."""
     breaker = Breaker()
-    found = SimpleNamespace(
+    health_status = SimpleNamespace(
         breaker=breaker,
         health=breaker.states,
         snapshot=store.load_snapshot(),
@@ -70,8 +70,8 @@ def running(request: pytest.FixtureRequest) -> Any:
         config=SimpleNamespace(version="9.9"),
     )
     for name in {"admin", "viewer"}.intersection(request.fixturenames):
-        request.getfixturevalue(name).defaults[SCOPE_KEY] = SimpleNamespace(current=found)
-    return found
+        request.getfixturevalue(name).defaults[SCOPE_KEY] = SimpleNamespace(current=health_status)
+    return health_status
 
 
 def called(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
@@ -84,7 +84,7 @@ def called(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
         error_kind=failed or None,
         error="slow down" if failed else None,
     )
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": timezone.now().timestamp() - 5,
         "provider": "openai",
         "model": "gpt-5",
@@ -93,7 +93,7 @@ def called(id: str = "req_1", *, failed: str = "", **values: Any) -> LogRecord:
         "duration_ms": 900.0,
         "outcome": "error" if failed else "ok",
     }
-    return entry(id, **(given | values))
+    return entry(id, **(fields | values))
 
 
 def page(client: Client) -> str:
@@ -104,8 +104,8 @@ def page(client: Client) -> str:
 
 def only(running: Any = None, label: str = "openai/gpt-5") -> targets.TargetHealth:
     healths = targets.target_healths(running, targets.registry_snapshot(running))
-    (found,) = [t for t in healths if t.label == label]
-    return found
+    (health_status,) = [t for t in healths if t.label == label]
+    return health_status
 
 
 def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
@@ -120,8 +120,13 @@ def test_without_any_model_there_is_one_button(viewer: Client) -> None:
 
 def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
     route("fast", model())
-    found = only()
-    assert (found.state, found.attempts, found.error_rate, found.routes) == (
+    health_status = only()
+    assert (
+        health_status.state,
+        health_status.attempts,
+        health_status.error_rate,
+        health_status.routes,
+    ) == (
         "quiet",
         0,
         None,
@@ -132,12 +137,12 @@ def test_a_target_of_a_route_is_listed_before_it_was_called() -> None:
 @pytest.mark.usefixtures("noon")
 def test_a_target_shows_its_pace_and_error_rate() -> None:
     store.write([called(f"req_{n}") for n in range(3)] + [called("bad", failed="rate_limit")])
-    found = only()
-    assert (found.attempts, found.failed, found.error_rate) == (4, 1, 0.25)
-    assert found.ttft_p50 == pytest.approx(400, rel=0.15)
-    assert found.duration_p50 == pytest.approx(900, rel=0.15)
-    assert found.cells[-1]["level"] == "bad"
-    assert {cell["level"] for cell in found.cells[:-1]} == {""}
+    health_status = only()
+    assert (health_status.attempts, health_status.failed, health_status.error_rate) == (4, 1, 0.25)
+    assert health_status.ttft_p50 == pytest.approx(400, rel=0.15)
+    assert health_status.duration_p50 == pytest.approx(900, rel=0.15)
+    assert health_status.cells[-1]["level"] == "bad"
+    assert {cell["level"] for cell in health_status.cells[:-1]} == {""}
 
 
 def test_the_last_error_links_to_its_request(viewer: Client) -> None:
@@ -148,7 +153,7 @@ def test_the_last_error_links_to_its_request(viewer: Client) -> None:
     assert "slow down" in text
 
 
-def test_an_error_that_another_target_made_good_is_still_seen() -> None:
+def test_an_error_that_a_fallback_recovered_is_still_shown() -> None:
     saved = called("req_1", failed="overloaded", outcome="ok", provider="other", model="m")
     store.write([saved])
     error = only().error
@@ -186,7 +191,7 @@ def test_a_reset_ends_the_rest(admin: Client, running: Any) -> None:
     assert running.health == {}
 
 
-def test_a_reset_of_what_does_not_rest_says_so(admin: Client, running: Any) -> None:
+def test_a_reset_of_a_target_without_cooldown_is_reported(admin: Client, running: Any) -> None:
     response = admin.post(
         reverse("health-reset"), {"target": "<b>no</b>"}, headers={"HX-Request": "true"}
     )
@@ -241,7 +246,7 @@ def test_a_target_whose_rest_is_over_is_not_well_before_it_has_answered(running:
     assert (only(running).state, str(only(running).failing[0])) == ("failing", "Rate limited")
 
 
-def test_those_in_trouble_stand_first(running: Any) -> None:
+def test_failing_targets_are_listed_first(running: Any) -> None:
     running.health["z/slow"] = CircuitState(3, time.monotonic() + 9, "timeout")
     slow = Attempt(target="z/slow", provider="z", model="slow", dialect="openai_chat", status=200)
     store.write([called(), called("b", provider="z", model="slow", attempts=[slow])])
@@ -267,7 +272,7 @@ def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "expected"),
     [
         ({"failing_s": 3.0}, "The request log cannot be written"),
         ({"disk_full": True}, "no disk space left"),
@@ -276,20 +281,20 @@ def test_facts_of_the_process_are_shown(viewer: Client, running: Any) -> None:
         ({"unrecorded": 2}, "only in memory"),
     ],
 )
-def test_what_is_wrong_with_the_log_is_said(
-    viewer: Client, running: Any, changes: dict[str, Any], told: str
+def test_problems_of_the_log_are_shown(
+    viewer: Client, running: Any, changes: dict[str, Any], expected: str
 ) -> None:
     assert "callout bad" not in page(viewer)
     running.journal.status = status(**changes)
-    assert told in page(viewer)
+    assert expected in page(viewer)
 
 
-def test_a_failed_export_of_the_log_is_said(viewer: Client) -> None:
+def test_a_failed_export_of_the_log_is_shown(viewer: Client) -> None:
     LogExport.objects.create(pk=1, failed_at=timezone.now(), error="the bucket is gone")
     assert "The request log is not exported: the bucket is gone" in page(viewer)
 
 
-def test_every_problem_has_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_problem_has_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(readiness, "missing_workers", lambda: 1)
     everything = SimpleNamespace(
         journal=SimpleNamespace(
@@ -300,8 +305,8 @@ def test_every_problem_has_words(monkeypatch: pytest.MonkeyPatch) -> None:
         redis_limiter=SimpleNamespace(is_up=False),
         registry=SimpleNamespace(unavailable=True, stored_at=1.0),
     )
-    found = readiness.find_problems(everything)  # type: ignore[arg-type]
-    assert {problem.code for problem in found} == set(process.PROBLEMS)
+    health_status = readiness.find_problems(everything)  # type: ignore[arg-type]
+    assert {problem.code for problem in health_status} == set(process.PROBLEMS)
 
 
 def test_the_size_of_the_data_directory_counts_its_files(tmp_path: Path) -> None:
@@ -375,6 +380,6 @@ def test_the_sidebar_counts_targets_that_fail() -> None:
         target="openai/o", provider="openai", model="o", dialect="openai_chat", status=200
     )
     store.write([called(f"req_f{n}", attempts=[fine], model="o") for n in range(9)])
-    found = targets.health_summary(None, store.load_snapshot())
-    assert found.message == "1 of 1 provider healthy, 1 target failing"
-    assert found.level == "warn"
+    health_status = targets.health_summary(None, store.load_snapshot())
+    assert health_status.message == "1 of 1 provider healthy, 1 target failing"
+    assert health_status.level == "warn"

@@ -56,8 +56,8 @@ def admin(client: Client) -> Client:
 
 
 def tables() -> dict[str, list[str]]:
-    found = (Provider, Model, Route, Target, Alias)
-    return {table.__name__: sorted(map(str, table.objects.all())) for table in found}
+    models = (Provider, Model, Route, Target, Alias)
+    return {table.__name__: sorted(map(str, table.objects.all())) for table in models}
 
 
 def previewed(admin: Client, text: str = TEXT) -> Any:
@@ -82,12 +82,12 @@ def test_a_preview_changes_nothing(admin: Client) -> None:
     assert Registry.objects.version() == version
 
 
-def test_a_preview_says_what_becomes_of_everything() -> None:
+def test_a_preview_lists_the_outcome_of_every_entry() -> None:
     lines = preview(read_upload(TEXT), TEXT)
     outcomes = {line.entry: line.outcome for line in lines}
-    taken = {what for what, outcome in outcomes.items() if outcome == "imported"}
-    assert len([what for what in taken if what.startswith("provider ")]) == 2
-    assert {what for what in taken if not what.startswith("provider ")} == {
+    imported_kinds = {what for what, outcome in outcomes.items() if outcome == "imported"}
+    assert len([what for what in imported_kinds if what.startswith("provider ")]) == 2
+    assert {what for what in imported_kinds if not what.startswith("provider ")} == {
         "route fast",
         "route claude-*",
         "alias quick",
@@ -146,7 +146,7 @@ def test_no_key_is_in_the_source_of_the_preview(admin: Client) -> None:
         ("a: !!python/object/apply:os.system [id]", "not plain YAML|must be"),
     ],
 )
-def test_a_mistake_is_told_with_its_line_and_the_text_stays(
+def test_an_error_is_shown_with_its_line_and_the_text_stays(
     admin: Client, text: str, why: str
 ) -> None:
     answer = previewed(admin, text)
@@ -186,7 +186,7 @@ def test_a_forged_draft_imports_nothing(admin: Client, draft: str) -> None:
     assert not Provider.objects.exists()
 
 
-def test_what_people_made_stays(admin: Client) -> None:
+def test_manually_created_rows_stay(admin: Client) -> None:
     Route.objects.create(name="fast", strategy="ordered")
     file_row = Provider.objects.create(name="openai", preset="groq", source=Source.FILE)
     config = read_upload(TEXT)

@@ -48,7 +48,7 @@ def detail(client: Client, row: RequestLog) -> str:
     return client.get(reverse("request", args=[row.pk])).content.decode()
 
 
-def found(query: str) -> list[str]:
+def matching_ids(query: str) -> list[str]:
     rows = log_search.page(parse(query, "all", timezone.now())).rows
     return [row.request_id for row in rows]
 
@@ -57,7 +57,7 @@ def found(query: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("query", "wanted"),
+    ("query", "expected"),
     [
         ("", ["req_a"]),
         ("status:429", []),
@@ -71,11 +71,11 @@ def found(query: str) -> list[str]:
         ("id:check_1", ["check_1"]),
     ],
 )
-def test_checks_of_targets_are_listed_only_where_asked_for(query: str, wanted: list[str]):
+def test_health_checks_are_listed_only_when_filtered_for(query: str, expected: list[str]):
     logged("req_a", key_prefix="k1")
     logged("check_1", key_prefix="check")
     logged("check_2", key_prefix="check", status=429, outcome="error", error_kind="rate_limit")
-    assert found(query) == wanted
+    assert matching_ids(query) == expected
 
 
 def test_checks_do_not_come_live_nor_turn_pages(ada: Client):
@@ -91,7 +91,7 @@ def test_checks_do_not_come_live_nor_turn_pages(ada: Client):
     assert newer == RequestLog.objects.get(request_id="req_b").pk
 
 
-def test_a_log_of_checks_alone_is_one_in_which_nothing_was_asked(ada: Client):
+def test_a_log_with_only_health_checks_shows_the_empty_state(ada: Client):
     logged("check_1", key_prefix="check")
     assert "The first one appears here" in page(ada)
     assert reverse("request", args=[RequestLog.objects.get().pk]) in page(ada, "q=is:check")
@@ -113,11 +113,22 @@ def test_the_histogram_leaves_checks_out(monkeypatch: Any, few: int):
     assert (checks.total, checks.failed) == (2, 1)
 
 
+@pytest.mark.parametrize("few", [5_000, 0], ids=["counted", "measured"])
+def test_the_histogram_counts_failures_without_checks(db: None, monkeypatch: Any, few: int):
+    monkeypatch.setattr(bars, "_MAX_COUNTED_ROWS", few)
+    for n, outcome in enumerate(["ok", "error", "cut", "client_closed", "ok", "error"]):
+        logged(f"req_{n}", outcome=outcome)
+    now = timezone.now()
+    every = histogram(parse("", "1h", now), now)
+    assert every is not None
+    assert (every.total, every.failed) == (6, 4)
+
+
 # Amounts, dialects, parts of names
 
 
 @pytest.mark.parametrize(
-    ("query", "wanted"),
+    ("query", "expected"),
     [
         ("cost:>0.01", ["req_dear"]),
         ("cost:<=0.01", ["req_cheap"]),
@@ -134,7 +145,7 @@ def test_the_histogram_leaves_checks_out(monkeypatch: Any, few: int):
         ("foo:bar", ["req_dear", "req_cheap"]),
     ],
 )
-def test_filters_by_amount_dialect_and_part_of_a_name(query: str, wanted: list[str]):
+def test_filters_by_amount_dialect_and_part_of_a_name(query: str, expected: list[str]):
     key, _plain = store.create_key("search Agent of Ada")
     logged(
         "req_cheap",
@@ -161,10 +172,10 @@ def test_filters_by_amount_dialect_and_part_of_a_name(query: str, wanted: list[s
     )
     # Without a price nothing is known of the cost: neither above nor below.
     logged("check_1", key_prefix="check")
-    assert found(query) == wanted
+    assert matching_ids(query) == expected
 
 
-def test_an_ignored_filter_is_said(ada: Client):
+def test_an_ignored_filter_is_shown(ada: Client):
     logged("req_a")
     assert "Ignored: foo:bar is not a filter" in page(ada, "q=foo:bar")
 
@@ -175,17 +186,17 @@ def test_an_ignored_filter_is_said(ada: Client):
 def test_a_link_to_an_old_request_has_it_in_the_list(ada: Client, days: int, span: str):
     store.write([entry("req_old", started_at=time.time() - days * 86_400 - 60)])
     row = RequestLog.objects.get()
-    shown = ada.get(reverse("request", args=[row.pk])).content.decode()
-    assert "No request matches" not in shown
-    assert f'<option value="{span}" selected>' in shown
+    text = ada.get(reverse("request", args=[row.pk])).content.decode()
+    assert "No request matches" not in text
+    assert f'<option value="{span}" selected>' in text
 
 
 def test_every_kind_of_error_has_one_label(ada: Client):
     assert set(ERROR_LABELS) == set(KINDS)
     for kind in KINDS:
         logged(f"req_{kind}", status=502, outcome="error", error_kind=kind)
-    shown = page(ada)
-    assert [kind for kind in KINDS if str(ERROR_LABELS[kind]) not in shown] == []
+    html = page(ada)
+    assert [kind for kind in KINDS if str(ERROR_LABELS[kind]) not in html] == []
 
 
 # Where it was asked
@@ -205,13 +216,13 @@ def test_every_kind_of_error_has_one_label(ada: Client):
         ("console", "openai_chat", "Console"),
     ],
 )
-def test_the_detail_says_where_the_client_asked(
+def test_the_detail_shows_the_endpoint_the_client_called(
     ada: Client, endpoint: str, dialect: str, words: str
 ):
     model = "" if "files" in endpoint else "smart"
-    given = {"client_dialect": dialect, "requested_model": model}
-    shown = detail(ada, logged("req_e", endpoint=endpoint, **given))
-    assert f"<b>{words}" in shown
+    fields = {"client_dialect": dialect, "requested_model": model}
+    text = detail(ada, logged("req_e", endpoint=endpoint, **fields))
+    assert f"<b>{words}" in text
 
 
 # What `RequestLog.endpoint` may hold: the paths of the edge, and the gateway's own requests.
@@ -225,7 +236,7 @@ TABS_WITH_BODIES = ("overview", "translation", "response", "stream")
 
 
 def test_the_detail_of_every_kind_of_row_opens(ada: Client):
-    kept = {
+    fields = {
         "client_request": b'{"model": "smart", "messages": [{"role": "user", "content": "Hi"}]}',
         "upstream_request": b'{"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}',
         "upstream_response": b'{"choices": [{"message": {"role": "assistant", "content": "Hi"}}]}',
@@ -242,7 +253,7 @@ def test_the_detail_of_every_kind_of_row_opens(ada: Client):
         "session": "s-1",
     }
     for number, endpoint in enumerate(ENDPOINTS):
-        values |= {"endpoint": endpoint, "stream": number % 2 == 0, "bodies": Bodies(**kept)}
+        values |= {"endpoint": endpoint, "stream": number % 2 == 0, "bodies": Bodies(**fields)}
         here = reverse("request", args=[logged(f"req_{number}", **values).pk])
         failed += [
             (endpoint, tab, answer.status_code)
@@ -253,8 +264,12 @@ def test_the_detail_of_every_kind_of_row_opens(ada: Client):
 
 
 def test_the_curl_of_a_batch_makes_a_batch(ada: Client):
-    kept = bodies({"input_file_id": "file-1"}, {})
-    values = {"endpoint": "POST /v1/batches", "client_dialect": "openai_chat", "bodies": kept}
-    shown = detail(ada, logged("req_b", **values))
-    assert "http://testserver/v1/batches" in shown
-    assert "chat/completions" not in shown
+    stored_bodies = bodies({"input_file_id": "file-1"}, {})
+    values = {
+        "endpoint": "POST /v1/batches",
+        "client_dialect": "openai_chat",
+        "bodies": stored_bodies,
+    }
+    text = detail(ada, logged("req_b", **values))
+    assert "http://testserver/v1/batches" in text
+    assert "chat/completions" not in text

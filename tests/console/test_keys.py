@@ -42,18 +42,18 @@ def text(response: Any) -> str:
 
 
 def secret_in(response: Any) -> str:
-    (found,) = set(re.findall(r"sk-dgm-\w{54}", text(response)))
-    return found
+    (secret,) = set(re.findall(r"sk-dgm-\w{54}", text(response)))
+    return secret
 
 
 def admitted(token: str) -> Any:
     return store.load_snapshot().keys.get(store.digest(token))
 
 
-def test_a_made_key_is_shown_once_and_works(admin: Client) -> None:
-    made = admin.post(reverse("key-add"), FORM)
-    assert made.status_code == 200
-    plain = secret_in(made)
+def test_a_created_key_is_shown_once_and_works(admin: Client) -> None:
+    response = admin.post(reverse("key-add"), FORM)
+    assert response.status_code == 200
+    plain = secret_in(response)
     row = ApiKey.objects.get()
     assert admitted(plain).id == row.pk
     for page in (reverse("keys"), reverse("key-edit", args=[row.pk])):
@@ -65,9 +65,9 @@ def test_the_page_with_the_secret_is_not_stored_by_anyone(admin: Client) -> None
     assert admin.post(reverse("key-add"), FORM)["Cache-Control"] == "no-store"
 
 
-def test_all_fields_are_kept_and_can_be_changed(admin: Client) -> None:
+def test_all_fields_are_saved_and_can_be_changed(admin: Client) -> None:
     route("fast", model())
-    given = {
+    fields = {
         **FORM,
         "scope": "some",
         "chosen": ["fast"],
@@ -81,7 +81,7 @@ def test_all_fields_are_kept_and_can_be_changed(admin: Client) -> None:
         "limit_tpm": "100000",
         "limit_concurrency": "4",
     }
-    admin.post(reverse("key-add"), given)
+    admin.post(reverse("key-add"), fields)
     row = ApiKey.objects.get()
     assert row.routes == ["fast", "claude-*", "openai/gpt-5"]
     assert row.expires_at is not None
@@ -94,10 +94,10 @@ def test_all_fields_are_kept_and_can_be_changed(admin: Client) -> None:
     )
     assert (row.budget_day_usd, row.budget_month_usd) == (Decimal("1.5"), Decimal(20))
     edited = reverse("key-edit", args=[row.pk])
-    shown = text(admin.get(edited))
-    assert 'value="claude-*, openai/gpt-5"' in shown
-    assert re.search(r'value="fast"[^>]*checked', shown)
-    changed = {**given, "scope": "all", "bodies": "", "budget_day_usd": "", "limit_rpm": "61"}
+    page_text = text(admin.get(edited))
+    assert 'value="claude-*, openai/gpt-5"' in page_text
+    assert re.search(r'value="fast"[^>]*checked', page_text)
+    changed = {**fields, "scope": "all", "bodies": "", "budget_day_usd": "", "limit_rpm": "61"}
     assert admin.post(edited, changed).status_code == 302
     row.refresh_from_db()
     assert (row.routes, row.log_bodies, row.budget_day_usd, row.limit_rpm) == ([], None, None, 61)
@@ -105,8 +105,8 @@ def test_all_fields_are_kept_and_can_be_changed(admin: Client) -> None:
 
 @pytest.mark.parametrize(("chosen", "days"), [("30", 30), ("90", 90), ("", None)])
 def test_a_key_expires_in_days_or_never(admin: Client, chosen: str, days: int | None) -> None:
-    given = {"name": "short", "scope": "all", "expires_in": chosen, "expires_at": ""}
-    assert admin.post(reverse("key-add"), given).status_code == 200
+    body = {"name": "short", "scope": "all", "expires_in": chosen, "expires_at": ""}
+    assert admin.post(reverse("key-add"), body).status_code == 200
     expires_at = ApiKey.objects.get(name="short").expires_at
     if days is None:
         assert expires_at is None
@@ -116,8 +116,8 @@ def test_a_key_expires_in_days_or_never(admin: Client, chosen: str, days: int | 
 
 
 def test_a_date_must_be_entered(admin: Client) -> None:
-    given = {"name": "dated", "scope": "all", "expires_in": "date", "expires_at": ""}
-    page = admin.post(reverse("key-add"), given)
+    body = {"name": "dated", "scope": "all", "expires_in": "date", "expires_at": ""}
+    page = admin.post(reverse("key-add"), body)
     assert page.status_code == 422
     assert "Enter a date." in page.content.decode()
 
@@ -129,8 +129,8 @@ def test_folded_fields_open_with_a_value_or_an_error(admin: Client) -> None:
     assert not opened(admin.get(reverse("key-add")))
     row, _plain = store.create_key("limited", limit_rpm=5)
     assert opened(admin.get(reverse("key-edit", args=[row.pk])))
-    given = {"name": "x", "scope": "all", "limit_rpm": "-1"}
-    assert opened(admin.post(reverse("key-add"), given))
+    body = {"name": "x", "scope": "all", "limit_rpm": "-1"}
+    assert opened(admin.post(reverse("key-add"), body))
 
 
 @pytest.mark.parametrize(
@@ -147,11 +147,11 @@ def test_folded_fields_open_with_a_value_or_an_error(admin: Client) -> None:
         ("patterns", "x" * 201),
     ],
 )
-def test_what_is_wrong_is_said_beside_its_field_and_the_rest_is_kept(
+def test_an_error_is_shown_at_its_field_and_other_values_stay(
     admin: Client, field: str, value: str
 ) -> None:
-    given = {**FORM, "name": "a kept name", field: value}
-    answer = admin.post(reverse("key-add"), given)
+    body = {**FORM, "name": "a kept name", field: value}
+    answer = admin.post(reverse("key-add"), body)
     assert answer.status_code == 422
     assert field in answer.context["form"].errors
     assert field == "name" or "a kept name" in text(answer)
@@ -163,8 +163,8 @@ def test_an_expired_key_can_be_edited_without_a_new_time(admin: Client) -> None:
         "old", expires_at=timezone.now().replace(second=0, microsecond=0) - timedelta(days=1)
     )
     assert row.expires_at is not None
-    given = {**FORM, "name": "renamed", "expires_at": row.expires_at.strftime("%Y-%m-%dT%H:%M")}
-    assert admin.post(reverse("key-edit", args=[row.pk]), given).status_code == 302
+    body = {**FORM, "name": "renamed", "expires_at": row.expires_at.strftime("%Y-%m-%dT%H:%M")}
+    assert admin.post(reverse("key-edit", args=[row.pk]), body).status_code == 302
     assert ApiKey.objects.get().name == "renamed"
 
 
@@ -321,7 +321,7 @@ def test_nothing_left_is_not_less_than_nothing() -> None:
     assert Gauge("day", _("Today"), Decimal(4), Decimal(5)).level == "warn"
 
 
-def test_a_bar_warns_from_where_its_owner_says() -> None:
+def test_a_budget_bar_warns_from_the_configured_share() -> None:
     early = Gauge("day", _("Today"), Decimal(1), Decimal(5), warning_percent=20)
     late = Gauge("day", _("Today"), Decimal(4), Decimal(5), warning_percent=90)
     assert (early.level, late.level) == ("warn", "")
@@ -334,7 +334,7 @@ def test_the_list_names_the_team_and_the_user_of_a_key(admin: Client) -> None:
     assert "· blue · mira" in text(admin.get(reverse("keys")))
 
 
-def test_limits_of_end_users_are_saved_and_others_kept(client: Client) -> None:
+def test_limits_of_end_users_are_saved_and_others_unchanged(client: Client) -> None:
     client.force_login(User.objects.create_superuser("eve"))
     key, _ = store.create_key("app")
     key.end_user_limits = {"concurrency": 2}

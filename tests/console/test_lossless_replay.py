@@ -117,12 +117,13 @@ def rerun(
     def opened(first: LogRecord) -> Plan:
         store.write([msgspec.structs.replace(first, started_at=time.time() - 30)])
         row = RequestLog.objects.get(request_id=first.id)
-        settings = from_log(str(row.pk))
+        settings = from_log(row)
         assert settings is not None
         page = json.loads(json.dumps(settings))
         if edit is not None:
             edit(page)
-        logged = logged_body(page["logged_request"])
+        assert page["logged_request"] == row.pk
+        logged = logged_body(row)
         return msgspec.structs.replace(parse(page), logged=logged)
 
     return asyncio.run(both())

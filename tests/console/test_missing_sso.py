@@ -49,10 +49,10 @@ def test_a_password_alone_does_not_replace_a_second_factor(client: Client, ada: 
 
 
 def test_checks_count_the_accounts_and_name_the_command(ada: User, settings: Any) -> None:
-    found = [m for m in run_checks(include_deployment_checks=True) if m.id == "gateway.E007"]
-    assert len(found) == 1
-    assert "1 account has a second factor" in found[0].msg
-    assert "pip install 'dragoman[sso]'" in found[0].msg
+    checks = [m for m in run_checks(include_deployment_checks=True) if m.id == "gateway.E007"]
+    assert len(checks) == 1
+    assert "1 account has a second factor" in checks[0].msg
+    assert "pip install 'dragoman[sso]'" in checks[0].msg
     User.objects.update(is_active=False)
     assert second_factors.missing_package_warning() == ""
     User.objects.update(is_active=True)

@@ -50,7 +50,7 @@ def some_models() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "found"),
+    ("query", "expected"),
     [
         ("", ["deepseek-chat", "deepseek-reasoner", "gpt-4o", "gpt-5"]),
         ("q=GPT", ["gpt-4o", "gpt-5"]),
@@ -65,9 +65,9 @@ def some_models() -> None:
         ("state=nonsense&can=nonsense", ["deepseek-chat", "deepseek-reasoner", "gpt-4o", "gpt-5"]),
     ],
 )
-def test_the_filter_in_the_address_holds(admin: Client, query: str, found: list[str]) -> None:
+def test_the_filter_in_the_address_holds(admin: Client, query: str, expected: list[str]) -> None:
     some_models()
-    assert names(admin.get(f"{reverse('models')}?{query}")) == found
+    assert names(admin.get(f"{reverse('models')}?{query}")) == expected
 
 
 def test_typing_swaps_only_the_rows(admin: Client) -> None:
@@ -98,7 +98,7 @@ def test_each_fact_names_its_source() -> None:
     assert facts["input"].label == f"price list of {price_book().fetched_on}"
 
 
-def test_a_fact_of_the_preset_and_one_that_nobody_told() -> None:
+def test_facts_are_labelled_preset_assumed_or_unknown() -> None:
     facts = facts_of(model("no-such-model", provider("deepseek", "deepseek")))
     assert facts["structured"].label == "preset DeepSeek"
     assert facts["tools"].label == "assumed"
@@ -122,14 +122,14 @@ def test_the_page_says_what_the_gateway_uses(preset: str, name: str) -> None:
 def test_facts_are_changed_and_reset(admin: Client) -> None:
     row = model("gpt-5", provider("openai"), traits={"seed": False})
     edit = reverse("model-edit", args=[row.pk])
-    given = {
+    request = {
         "context_window": "1000",
         "images": "no",
         "structured": "json",
         "input": "0.25",
         "output": "0",
     }
-    assert admin.post(edit, given).status_code == 302
+    assert admin.post(edit, request).status_code == 302
     used = store.load_snapshot().models["openai/gpt-5"]
     assert (used.traits.context_window, used.traits.images, used.traits.structured) == (
         1000,
@@ -137,9 +137,9 @@ def test_facts_are_changed_and_reset(admin: Client) -> None:
         "json",
     )
     assert (used.price.input, used.price.output) == (Decimal("0.25"), Decimal(0))
-    shown = text(admin.get(edit))
-    assert shown.count("custom") == 5
-    assert re.search(r'name="input" value="0.25"', shown)
+    page_text = text(admin.get(edit))
+    assert page_text.count("custom") == 5
+    assert re.search(r'name="input" value="0.25"', page_text)
     admin.post(reverse("model-reset", args=[row.pk]), {"fact": "input"})
     row.refresh_from_db()
     assert (row.price_input, row.price_output, "images" in row.traits) == (None, 0, True)
@@ -174,7 +174,7 @@ def test_resetting_forgets_what_was_learned_too(admin: Client) -> None:
         ("output", "1e99"),
     ],
 )
-def test_what_is_wrong_is_said_beside_its_field(admin: Client, field: str, value: str) -> None:
+def test_an_error_is_shown_at_its_field(admin: Client, field: str, value: str) -> None:
     row = model("m")
     answer = admin.post(reverse("model-edit", args=[row.pk]), {"cache_read": "0.125", field: value})
     assert answer.status_code == 422
@@ -194,10 +194,10 @@ def test_a_row_with_nonsense_can_be_seen_and_mended(admin: Client) -> None:
 
 
 def test_a_model_is_added_by_hand(admin: Client) -> None:
-    held = provider("openai")
-    shown = text(admin.get(reverse("model-add"), {"provider": held.pk}))
-    assert re.search(rf'value="{held.pk}" selected', shown)
-    add = {"provider": held.pk, "name": "gpt-6"}
+    provider_row = provider("openai")
+    page_text = text(admin.get(reverse("model-add"), {"provider": provider_row.pk}))
+    assert re.search(rf'value="{provider_row.pk}" selected', page_text)
+    add = {"provider": provider_row.pk, "name": "gpt-6"}
     assert admin.post(reverse("model-add"), add).status_code == 302
     assert Model.objects.get().name == "gpt-6"
     again = admin.post(reverse("model-add"), add)
@@ -205,7 +205,7 @@ def test_a_model_is_added_by_hand(admin: Client) -> None:
     assert Model.objects.count() == 1
 
 
-def test_deleting_says_which_routes_it_leaves(admin: Client) -> None:
+def test_deleting_lists_the_affected_routes(admin: Client) -> None:
     row = model("m")
     route("fast", row)
     delete = reverse("model-delete", args=[row.pk])
@@ -249,8 +249,8 @@ def test_no_model_yet_says_what_to_do(admin: Client) -> None:
 def test_prices_of_tiers_and_long_prompts_are_lines(admin: Client) -> None:
     row = model("claude-sonnet-4-5", provider("claude", "anthropic"))
     edit = reverse("model-edit", args=[row.pk])
-    given = {"tiers": "flex 0.5\npriority input=6 output=30", "above": "100000 input=9"}
-    assert admin.post(edit, given).status_code == 302
+    body = {"tiers": "flex 0.5\npriority input=6 output=30", "above": "100000 input=9"}
+    assert admin.post(edit, body).status_code == 302
     price = store.load_snapshot().models["claude/claude-sonnet-4-5"].price
     assert (price.tiers["flex"].input, price.tiers["priority"].output) == (Decimal("1.5"), 30)
     assert [(tokens, long.input) for tokens, long in price.above] == [(100_000, 9)]

@@ -14,7 +14,7 @@ from console.templatetags.ui import more_usd, seconds, usd
     ("amount", "words"),
     [("1234.5", "$1,234.50"), ("-10.1", "-$10.10"), ("-0.07", "-$0.070"), ("0", "$0")],
 )
-def test_the_sign_stands_before_the_dollar(amount: str, words: str) -> None:
+def test_the_sign_precedes_the_dollar(amount: str, words: str) -> None:
     assert usd(Decimal(amount)) == words
 
 
@@ -22,7 +22,7 @@ def test_the_sign_stands_before_the_dollar(amount: str, words: str) -> None:
     ("amount", "words"),
     [(Decimal("0.38"), "+$0.38"), (Decimal("-0.38"), "-$0.38"), (Decimal(0), "$0")],
 )
-def test_a_difference_says_which_way(amount: Decimal, words: str) -> None:
+def test_a_cost_difference_has_its_sign(amount: Decimal, words: str) -> None:
     assert more_usd(amount) == words
     assert more_usd(None) == usd(None)
 
@@ -30,7 +30,7 @@ def test_a_difference_says_which_way(amount: Decimal, words: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"), [(None, "—"), (0.5, "0.50 s"), (42, "42.0 s"), (420, "7\xa0minutes")]
 )
-def test_a_long_time_is_told_in_its_largest_unit(value: float | None, words: str) -> None:
+def test_a_long_time_is_shown_in_its_largest_unit(value: float | None, words: str) -> None:
     assert seconds(value) == words
 
 

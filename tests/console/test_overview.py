@@ -40,7 +40,7 @@ def viewer() -> Client:
 
 
 def used(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> LogRecord:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": (at or timezone.now()).timestamp(),
         "provider": "openai",
         "model": "gpt-5",
@@ -59,7 +59,7 @@ def used(id: str = "req_1", *, at: dt.datetime | None = None, **values: Any) -> 
             )
         ],
     }
-    return entry(id, **(given | values))
+    return entry(id, **(fields | values))
 
 
 def page(client: Client, **headers: str) -> str:
@@ -76,7 +76,7 @@ def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
     assert client.get(reverse("overview")).status_code == 302
 
 
-def test_an_empty_gateway_says_how_to_make_the_first_call(admin: Client) -> None:
+def test_an_empty_gateway_shows_how_to_make_the_first_call(admin: Client) -> None:
     text = page(admin)
     assert "No requests yet." in text
     assert f'href="{reverse("connect")}"' in text
@@ -106,11 +106,17 @@ def test_yesterday_is_compared_as_far_as_it_had_come() -> None:
 
 def test_figures_have_the_numbers_of_the_day() -> None:
     store.write([used("a", at=NOW), used("b", at=NOW, outcome="error", cost_usd=None)])
-    found = figures()
-    assert (found["Errors"].text, found["Errors"].note) == ("1", "50 % of requests")
-    assert found["Tokens"].text == "2,040"
-    assert found["First token"].text.endswith("s")
-    assert (found["Cost"].text, found["Cost"].note) == ("$0.25", "1 request without a known price")
+    overview_figures = figures()
+    assert (overview_figures["Errors"].text, overview_figures["Errors"].note) == (
+        "1",
+        "50 % of requests",
+    )
+    assert overview_figures["Tokens"].text == "2,040"
+    assert overview_figures["First token"].text.endswith("s")
+    assert (overview_figures["Cost"].text, overview_figures["Cost"].note) == (
+        "$0.25",
+        "1 request without a known price",
+    )
 
 
 def test_an_unknown_price_is_not_zero() -> None:
@@ -120,8 +126,8 @@ def test_an_unknown_price_is_not_zero() -> None:
 
 def test_a_day_without_requests_has_no_pace() -> None:
     store.write([used(at=NOW - dt.timedelta(hours=20))])
-    found = figures()
-    assert (found["Requests"].text, found["First token"].text) == ("0", "—")
+    overview_figures = figures()
+    assert (overview_figures["Requests"].text, overview_figures["First token"].text) == ("0", "—")
 
 
 def test_lines_leave_the_running_hour_out_and_bars_have_it() -> None:
@@ -134,10 +140,10 @@ def test_routes_are_ranked_and_none_is_lost() -> None:
     store.write(
         [used(f"req_{n}_{i}", at=NOW, route=f"r{n}") for n in range(9) for i in range(n + 1)]
     )
-    found = today(NOW).routes
-    assert (found[0].name, found[0].percent) == ("r8", 100)
-    assert found[-1].name == "3 others"
-    assert sum(share.totals.requests for share in found) == 45
+    routes = today(NOW).routes
+    assert (routes[0].name, routes[0].percent) == ("r8", 100)
+    assert routes[-1].name == "3 others"
+    assert sum(share.totals.requests for share in routes) == 45
 
 
 def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
@@ -145,12 +151,12 @@ def test_checks_of_targets_are_not_among_the_requests(admin: Client) -> None:
     checks = [used(f"check_{n}", key_prefix="check", first_token_ms=9.0) for n in range(9)]
     refused = used("check_x", key_prefix="check", route="watched", **failed)
     store.write([used("req_1", error="", route="fast"), *checks, refused])
-    found = figures(timezone.now())
-    assert (found["Requests"].text, found["Errors"].text) == ("1", "0")
+    overview_figures = figures(timezone.now())
+    assert (overview_figures["Requests"].text, overview_figures["Errors"].text) == ("1", "0")
     # What they cost was spent.
-    assert found["Cost"].text == "$2.50"
+    assert overview_figures["Cost"].text == "$2.50"
     # 400 ms, as its bucket has it; the checks took 9.
-    assert found["First token"].text == "0.36 s"
+    assert overview_figures["First token"].text == "0.36 s"
     assert [share.name for share in today().routes] == ["fast"]
     text = page(admin)
     assert len(re.findall(r'href="/console/requests/\d+"', text)) == 1
@@ -198,7 +204,7 @@ def test_the_demo_and_the_playground_are_no_steps_done() -> None:
     assert not any(done().values())
 
 
-def test_a_viewer_is_not_told_to_do_what_only_admins_can(admin: Client, viewer: Client) -> None:
+def test_next_steps_are_shown_to_admins_only(admin: Client, viewer: Client) -> None:
     assert "Next steps" in page(admin)
     assert "Next steps" not in page(viewer)
 
@@ -209,6 +215,6 @@ def test_hostile_names_are_shown_harmlessly(admin: Client) -> None:
     assert "<img src=x>" not in text and "<b>m" not in text and "<i>k" not in text
 
 
-def test_trouble_with_the_registry_is_told(admin: Client) -> None:
+def test_problems_of_the_registry_are_shown(admin: Client) -> None:
     provider(credential_env="NOT_SET_ANYWHERE")
     assert "1 configuration entry has a problem." in page(admin)

@@ -38,8 +38,8 @@ def member(client: Client, mia: User) -> Client:
 
 
 def create(client: Client, **values: Any) -> Any:
-    given = {"name": "laptop", "month_usd": "4", "days": "30", **values}
-    return client.post(reverse("own-key-add"), given)
+    body = {"name": "laptop", "month_usd": "4", "days": "30", **values}
+    return client.post(reverse("own-key-add"), body)
 
 
 def spend(key: ApiKey, usd: int) -> None:
@@ -161,9 +161,9 @@ def test_a_deactivated_or_demoted_account_loses_its_keys(member: Client, mia: Us
     create(member, month_usd="1")
     accounts.set_role(mia, role="viewer", bodies=False)
     assert not ApiKey.objects.live().exists()
-    kept = ApiKey.objects.count()
+    count = ApiKey.objects.count()
     accounts.delete(mia)
-    assert ApiKey.objects.filter(owner=None).count() == kept
+    assert ApiKey.objects.filter(owner=None).count() == count
 
 
 def test_an_admin_sets_the_limits(client: Client, mia: User) -> None:

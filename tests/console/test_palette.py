@@ -19,7 +19,7 @@ def person(name: str, *, admin: bool = False) -> Client:
     return client
 
 
-def found(client: Client, query: str) -> str:
+def palette_html(client: Client, query: str) -> str:
     response = client.get(reverse("palette"), {"q": query}, headers={"HX-Request": "true"})
     assert response.status_code == 200
     return response.content.decode()
@@ -28,15 +28,15 @@ def found(client: Client, query: str) -> str:
 def test_things_are_found_by_parts_of_their_names() -> None:
     ada = person("ada", admin=True)
     key, _plain = store.create_key("search agent")
-    assert reverse("key-edit", args=[key.pk]) in found(ada, "agent sea")
-    assert reverse("settings") in found(ada, "sett")
-    assert reverse("key-add") in found(ada, "create an api")
-    assert "Search requests for" in found(ada, "no such thing")
+    assert reverse("key-edit", args=[key.pk]) in palette_html(ada, "agent sea")
+    assert reverse("settings") in palette_html(ada, "sett")
+    assert reverse("key-add") in palette_html(ada, "create an api")
+    assert "Search requests for" in palette_html(ada, "no such thing")
 
 
 def test_a_viewer_finds_no_page_of_an_admin() -> None:
     vic = person("vic")
-    text = found(vic, "")
+    text = palette_html(vic, "")
     assert reverse("requests") in text
     assert reverse("users") not in text
     assert reverse("provider-presets") not in text

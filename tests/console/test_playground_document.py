@@ -66,8 +66,8 @@ def test_a_column_takes_what_all_share_and_puts_its_own_over_it() -> None:
     assert [column.id for column in plan.columns] == ["A", "B"]
 
 
-def test_all_faults_are_told_at_once_each_at_its_field() -> None:
-    found = errors(
+def test_all_errors_are_returned_at_once_by_field() -> None:
+    field_errors = errors(
         {
             "dialect": "klingon",
             "columns": [{"id": "A", "model": ""}, {"id": "A", "model": "x"}],
@@ -78,7 +78,7 @@ def test_all_faults_are_told_at_once_each_at_its_field() -> None:
             "repeat": 21,
         }
     )
-    assert set(found) == {
+    assert set(field_errors) == {
         "dialect",
         "columns.0.model",
         "columns.1.id",
@@ -91,7 +91,7 @@ def test_all_faults_are_told_at_once_each_at_its_field() -> None:
         "schema",
         "repeat",
     }
-    assert all(found.values())
+    assert all(field_errors.values())
 
 
 @pytest.mark.parametrize("body", [None, [], "x", 7, {}, {"columns": 3}, {"columns": [3]}])
@@ -115,7 +115,7 @@ def test_a_picture_must_be_a_picture() -> None:
     assert f"{at}.data" in errors(content(media_type="image/png", data=""))
 
 
-def test_calls_and_results_of_an_earlier_answer_are_kept() -> None:
+def test_calls_and_results_of_an_earlier_answer_are_parsed() -> None:
     call = {"type": "tool_call", "id": "c1", "name": "t", "arguments": {"a": 1}}
     result = {"type": "tool_result", "id": "c1", "content": {"b": 2}}
     plan = parse(
@@ -194,5 +194,5 @@ def test_a_logged_conversation_goes_through_the_page_without_loss() -> None:
 )
 def test_a_part_that_cannot_be_read_is_refused(exact: Any) -> None:
     part = {"type": "file", "label": "x", "exact": exact}
-    found = errors(document(messages=[{"role": "user", "content": [part]}]))
-    assert set(found) >= {"messages.0.content.0.exact"}
+    field_errors = errors(document(messages=[{"role": "user", "content": [part]}]))
+    assert set(field_errors) >= {"messages.0.content.0.exact"}

@@ -53,8 +53,8 @@ def _signed_in(site: Site, who: str) -> Json:
 def key(site: Site) -> str:
     """A key of the gateway, once the server knows it."""
     words = site.manage("create_key", "code").split()
-    found = next(word for word in words if word.startswith("sk-dgm-"))
-    return site.known(found)
+    secret = next(word for word in words if word.startswith("sk-dgm-"))
+    return site.known(secret)
 
 
 @pytest.fixture
@@ -75,12 +75,12 @@ def document(*models: str, prompt: str = "Hello", **more: Any) -> Json:
 
 
 def events(text: str) -> list[tuple[str, Json]]:
-    found = []
+    rows = []
     for number, block in enumerate(text.split("\n\n")[:-1], 1):
         id_, name, data = block.split("\n", 2)
         assert id_ == f"id: {number}"
-        found.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
+        rows.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return rows
 
 
 def ran(who: httpx.Client, body: Json, path: str = "/runs") -> tuple[str, list[tuple[str, Json]]]:
@@ -88,31 +88,31 @@ def ran(who: httpx.Client, body: Json, path: str = "/runs") -> tuple[str, list[t
     assert reply.status_code == 200, reply.text
     assert reply.headers["content-type"].startswith("text/event-stream")
     assert reply.headers["x-accel-buffering"] == "no"
-    found = events(reply.text)
-    return found[0][1]["id"], found
+    run_events = events(reply.text)
+    return run_events[0][1]["id"], run_events
 
 
 def boot(who: httpx.Client, query: str = "") -> Json:
     page = who.get(PATH + query)
     assert page.status_code == 200
     scripts = re.findall(r'<script id="[^"]+" type="application/json">(.*?)</script>', page.text)
-    return next(found for text in scripts if "models" in (found := json.loads(unescape(text))))
+    return next(body for text in scripts if "models" in (body := json.loads(unescape(text))))
 
 
 # --- the page --------------------------------------------------------------------------------
 
 
 def test_the_page_knows_models_dialects_and_samples(ada: httpx.Client) -> None:
-    found = boot(ada)
-    models = {model["id"]: model for model in found["models"]}
+    data = boot(ada)
+    models = {model["id"]: model for model in data["models"]}
     assert models["demo"]["kind"] == "route"
     assert models["demo/demo-fast"]["kind"] == "model"
     assert models["demo"]["provider"] == "demo"
-    assert {d["id"] for d in found["dialects"]} == set(OFFERED)
-    assert {row["id"] for row in found["languages"]} == set(code.RENDERERS)
-    assert found["budget"]["limit_usd"] == 5
-    assert found["run"] is None and found["settings"] is None
-    assert found["samples"]
+    assert {d["id"] for d in data["dialects"]} == set(OFFERED)
+    assert {row["id"] for row in data["languages"]} == set(code.RENDERERS)
+    assert data["budget"]["limit_usd"] == 5
+    assert data["run"] is None and data["settings"] is None
+    assert data["samples"]
 
 
 def test_a_link_fills_in_models_and_prompt(ada: httpx.Client) -> None:
@@ -122,8 +122,8 @@ def test_a_link_fills_in_models_and_prompt(ada: httpx.Client) -> None:
 
 
 def test_a_logged_request_opens_with_its_settings(ada: httpx.Client, vic: httpx.Client) -> None:
-    _, found = ran(ada, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5}))
-    request = next(data for kind, data in found if kind == "end")["request_id"]
+    _, row = ran(ada, document("demo/demo-fast", system="Be brief.", params={"top_p": 0.5}))
+    request = next(data for kind, data in row if kind == "end")["request_id"]
     until(lambda: boot(ada, f"?request={request}")["settings"])  # when it is logged
     settings = boot(ada, f"?request={request}")["settings"]
     assert settings["system"] == "Be brief."
@@ -153,8 +153,8 @@ def test_a_viewer_sees_only_own_runs_and_an_admin_all(ada: httpx.Client, vic: ht
     hers, _ = ran(ada, document("demo/demo-fast", prompt="of ada"))
     his, _ = ran(vic, document("demo/demo-fast", prompt="of vic"))
     assert {run["id"] for run in ada.get(f"{PATH}/history").json()["runs"]} >= {hers, his}
-    seen = {run["id"] for run in vic.get(f"{PATH}/history").json()["runs"]}
-    assert his in seen and hers not in seen
+    ids = {run["id"] for run in vic.get(f"{PATH}/history").json()["runs"]}
+    assert his in ids and hers not in ids
     for path in ("", ".csv", "/events", "/translation", "/code"):
         assert vic.get(f"{PATH}/runs/{hers}{path}").status_code == 404, path
     assert vic.post(f"{PATH}/runs/{hers}/stop", json={}).status_code == 404
@@ -190,7 +190,7 @@ def test_what_is_no_document_is_refused(ada: httpx.Client, content: bytes) -> No
         assert reply.json()["errors"]
 
 
-def test_a_fault_is_told_at_its_field(ada: httpx.Client) -> None:
+def test_an_error_is_returned_for_its_field(ada: httpx.Client) -> None:
     reply = ada.post(f"{PATH}/runs", json=document("demo", params={"temperature": "hot"}))
     assert reply.status_code == 400
     assert set(reply.json()["errors"]) == {"params.temperature"}
@@ -201,8 +201,8 @@ def test_a_picture_larger_than_a_form_may_be_is_taken(ada: httpx.Client) -> None
     text = {"type": "text", "text": "What is it?"}
     body = document("demo/demo-fast")
     body["messages"] = [{"role": "user", "content": [part, text]}]
-    _, found = ran(ada, body)
-    words = "".join(data["text"] for kind, data in found if kind == "delta")
+    _, row = ran(ada, body)
+    words = "".join(data["text"] for kind, data in row if kind == "delta")
     assert "1 image" in words
 
 
@@ -217,10 +217,10 @@ def test_unknown_runs_and_odd_numbers_are_not_found(ada: httpx.Client) -> None:
 # --- a run kept -------------------------------------------------------------------------------
 
 
-def test_a_run_is_kept_and_read_again(ada: httpx.Client) -> None:
-    run, found = ran(ada, document("demo/demo-fast", "demo/demo-500", prompt="Keep me"))
+def test_a_run_is_stored_and_read_again(ada: httpx.Client) -> None:
+    run, log_row = ran(ada, document("demo/demo-fast", "demo/demo-500", prompt="Keep me"))
     again = ada.get(f"{PATH}/runs/{run}/events")
-    assert events(again.text) == found
+    assert events(again.text) == log_row
     later = ada.get(f"{PATH}/runs/{run}/events?after=5").text
     assert later.startswith("id: 6\n")
     row = ada.get(f"{PATH}/history").json()["runs"][0]
@@ -272,15 +272,15 @@ def test_exports_have_what_comparisons_ask_for(ada: httpx.Client) -> None:
 def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
     run, _ = ran(ada, document("demo/demo-fast", system="Be brief.", params={"seed": 7}))
     path = f"{PATH}/runs/{run}/translation?col=A&dialect="
-    told = ada.get(path + "anthropic_messages").json()
-    assert told["client_request"]["system"][0]["text"] == "Be brief."
-    assert told["client_request"]["max_tokens"] > 0
-    assert "params.seed" in [row["field"] for row in told["dropped_settings"]]
-    assert told["upstream_request"]["messages"][0]["role"] in {"system", "developer"}
-    assert told["upstream_request"]["model"] == "demo-fast"
-    assert told["response"]["type"] == "message"
-    assert "Hello from" in told["response"]["content"][0]["text"]
-    assert told["stream"][0]["event"] == "message_start"
+    body = ada.get(path + "anthropic_messages").json()
+    assert body["client_request"]["system"][0]["text"] == "Be brief."
+    assert body["client_request"]["max_tokens"] > 0
+    assert "params.seed" in [row["field"] for row in body["dropped_settings"]]
+    assert body["upstream_request"]["messages"][0]["role"] in {"system", "developer"}
+    assert body["upstream_request"]["model"] == "demo-fast"
+    assert body["response"]["type"] == "message"
+    assert "Hello from" in body["response"]["content"][0]["text"]
+    assert body["stream"][0]["event"] == "message_start"
     shapes = {
         "openai_responses": ("input", "output", "/v1/responses"),
         "gemini": ("contents", "candidates", ":streamGenerateContent?alt=sse"),
@@ -289,9 +289,9 @@ def test_the_same_run_in_another_dialect(ada: httpx.Client) -> None:
         "cohere": ("messages", "message", "/v2/chat"),
         "openai_completions": ("prompt", "choices", "/v1/completions"),
     }
-    for dialect, (asked, answered, where) in shapes.items():
+    for dialect, (items, answered, where) in shapes.items():
         other = ada.get(path + dialect).json()
-        assert asked in other["client_request"]
+        assert items in other["client_request"]
         assert answered in other["response"]
         assert other["client_path"].endswith(where)
         assert other["upstream_request"]["model"] == "demo-fast"
@@ -310,21 +310,21 @@ def test_the_python_it_gives_runs_and_asks_the_same(
     params = {"temperature": 0.2, "max_tokens": 400, "stop": ["never said"]}
     tools = [{"name": "look_up", "schema": {"type": "object", "properties": {}}}]
     body = document("demo/demo-fast", prompt="Say 'hi' \"there\" \\ é", tools=tools, params=params)
-    run, found = ran(ada, body)
-    told = ada.get(f"{PATH}/runs/{run}/code?lang={lang}&col=A").json()
-    assert told["key"] in told["code"]
+    run, row = ran(ada, body)
+    payload = ada.get(f"{PATH}/runs/{run}/code?lang={lang}&col=A").json()
+    assert payload["key"] in payload["code"]
     script = tmp_path / "asks.py"
-    script.write_text(told["code"], encoding="utf-8")
+    script.write_text(payload["code"], encoding="utf-8")
     done = subprocess.run(
         [sys.executable, str(script)],
-        env={**os.environ, told["key"]: key},
+        env={**os.environ, payload["key"]: key},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said = "".join(data["text"] for kind, data in found if kind == "delta")
-    assert done.stdout == said
+    text = "".join(data["text"] for kind, data in row if kind == "delta")
+    assert done.stdout == text
 
 
 def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
@@ -341,10 +341,10 @@ def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
     }
     assert set(marks) == set(OFFERED)
     for dialect, mark in marks.items():
-        told = ada.post(f"{PATH}/code?lang=curl", json={**body, "dialect": dialect}).json()
+        payload = ada.post(f"{PATH}/code?lang=curl", json={**body, "dialect": dialect}).json()
         done = subprocess.run(
-            ["sh", "-c", told["code"]],
-            env={**os.environ, told["key"]: key},
+            ["sh", "-c", payload["code"]],
+            env={**os.environ, payload["key"]: key},
             capture_output=True,
             text=True,
             errors="replace",
@@ -355,10 +355,10 @@ def test_the_curl_it_gives_runs(ada: httpx.Client, key: str) -> None:
 
 
 def test_javascript_holds_the_same_body(ada: httpx.Client) -> None:
-    told = ada.post(
+    payload = ada.post(
         f"{PATH}/code?lang=javascript", json=document("demo", prompt="</script>")
     ).json()
-    body = json.loads(told["code"].partition("create(")[2].partition(");\nfor")[0])
+    body = json.loads(payload["code"].partition("create(")[2].partition(");\nfor")[0])
     assert body["model"] == "demo"
     assert body["messages"][0]["content"] == "</script>"
     assert ada.post(f"{PATH}/code?lang=cobol", json=document("demo")).status_code == 400
@@ -370,12 +370,12 @@ def test_javascript_holds_the_same_body(ada: httpx.Client) -> None:
 def test_votes_make_a_scoreboard(ada: httpx.Client) -> None:
     body = document("demo/demo-fast", "demo/demo-500", blind=True, preset="votes")
     for winner in ("A", "A", "tie", "none"):
-        run, found = ran(ada, body)
-        order = found[0][1]["order"]
+        run, row = ran(ada, body)
+        order = row[0][1]["order"]
         assert sorted(order) == ["A", "B"]
         vote = {"run": run, "order": order, "winner": winner}
-        told = ada.post(f"{PATH}/votes", json=vote).json()
-        assert told["models"] == {"A": "demo/demo-fast", "B": "demo/demo-500"}
+        payload = ada.post(f"{PATH}/votes", json=vote).json()
+        assert payload["models"] == {"A": "demo/demo-fast", "B": "demo/demo-500"}
     first, second = ada.get(f"{PATH}/scoreboard?preset=votes").json()["rows"]
     assert (first["model"], first["wins"], first["ties"], first["bad"]) == (
         "demo/demo-fast",
@@ -400,15 +400,15 @@ def test_a_second_vote_on_a_run_replaces_the_first(ada: httpx.Client) -> None:
 def test_each_save_of_a_preset_is_a_version(ada: httpx.Client, vic: httpx.Client) -> None:
     for number in (1, 2):
         body = {"name": "Mine", "document": {"system": f"v{number}"}}
-        kept = ada.post(f"{PATH}/presets", json=body).json()
-        assert kept["version"] == number
-    assert {"id": kept["id"], "name": "Mine", "version": 2} in boot(ada)["presets"]
-    assert boot(ada, f"?preset={kept['id']}")["settings"] == {"system": "v2"}
-    versions = ada.get(f"{PATH}/presets/{kept['id']}").json()["versions"]
+        request_body = ada.post(f"{PATH}/presets", json=body).json()
+        assert request_body["version"] == number
+    assert {"id": request_body["id"], "name": "Mine", "version": 2} in boot(ada)["presets"]
+    assert boot(ada, f"?preset={request_body['id']}")["settings"] == {"system": "v2"}
+    versions = ada.get(f"{PATH}/presets/{request_body['id']}").json()["versions"]
     assert [version["version"] for version in versions] == [2, 1]
-    assert vic.get(f"{PATH}/presets/{kept['id']}").status_code == 404
-    assert vic.delete(f"{PATH}/presets/{kept['id']}").status_code == 404
-    assert ada.delete(f"{PATH}/presets/{kept['id']}").status_code == 200
+    assert vic.get(f"{PATH}/presets/{request_body['id']}").status_code == 404
+    assert vic.delete(f"{PATH}/presets/{request_body['id']}").status_code == 404
+    assert ada.delete(f"{PATH}/presets/{request_body['id']}").status_code == 200
     assert boot(ada)["presets"] == []
     assert set(ada.post(f"{PATH}/presets", json={"name": " "}).json()["errors"]) == {"name"}
 
@@ -492,10 +492,10 @@ async def test_stop_ends_one_column_or_all(site: Site) -> None:
                 run = data["id"] if kind == "run" else run
                 if kind == "end":
                     ended.append(data["col"])
-                    wanted = {"C": {"col": "B"}, "B": {}}.get(data["col"])
-                    if wanted is not None:
-                        told = await ada.post(f"{PATH}/runs/{run}/stop", json=wanted)
-                        assert told.json() == {"stopped": True}
+                    expected = {"C": {"col": "B"}, "B": {}}.get(data["col"])
+                    if expected is not None:
+                        response = await ada.post(f"{PATH}/runs/{run}/stop", json=expected)
+                        assert response.json() == {"stopped": True}
         assert ended == ["C", "B", "A"]
 
 

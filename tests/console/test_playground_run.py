@@ -45,13 +45,13 @@ class Remembers:
 
     def __init__(self) -> None:
         self.saved: list[Run] = []
-        self.asked: list[str] = []
+        self.stop_requests: list[str] = []
 
     def save(self, run: Run) -> None:
         self.saved.append(run)
 
     def stops(self, run: Run) -> list[str]:
-        return self.asked
+        return self.stop_requests
 
 
 def registry() -> Snapshot:
@@ -87,7 +87,7 @@ def body(*models: str, prompt: str = "Hello", **more: Any) -> Json:
     return {"columns": columns, "messages": [{"role": "user", "content": prompt}], **more}
 
 
-def made(document: Json, **more: Any) -> tuple[Run, Remembers]:
+def make_run(document: Json, **more: Any) -> tuple[Run, Remembers]:
     store = Remembers()
     return Run(_RUNTIMES[-1], "run-1", parse(document), store, **more), store
 
@@ -98,7 +98,7 @@ async def read(run: Run) -> list[tuple[str, Json]]:
 
 
 async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], RunResults]:
-    run, store = made(document, **more)
+    run, store = make_run(document, **more)
     async with asyncio.timeout(60):
         events = await read(run)
     assert events[0][0] == "run"
@@ -107,7 +107,7 @@ async def answers(document: Json, **more: Any) -> tuple[list[tuple[str, Json]], 
     return events, collect_results(events)
 
 
-def one(takes: RunResults, col: str) -> Any:
+def column_result(takes: RunResults, col: str) -> Any:
     (take,) = takes.of(col)
     return take
 
@@ -121,12 +121,12 @@ async def test_four_models_of_different_pace_each_in_its_column(live: Gateway) -
         body("demo/demo-fast", "safe", "demo/demo@30ms", "demo/demo-slow@10ms")
     )
     for col in "ABCD":
-        take = one(takes, col)
+        take = column_result(takes, col)
         assert take.end["status"] == "ok"
         assert "Hello from" in take.text
         assert take.end["total_ms"] >= take.end["ttft_ms"] > 0
         assert take.end["output"] > 10
-    assert one(takes, "C").end["total_ms"] > one(takes, "A").end["total_ms"]
+    assert column_result(takes, "C").end["total_ms"] > column_result(takes, "A").end["total_ms"]
     summary = next(data for kind, data in events if kind == "summary")
     assert summary["fastest"] in {"A", "B"}
     assert [c["col"] for c in summary["columns"]] == ["A", "B", "C", "D"]
@@ -134,7 +134,7 @@ async def test_four_models_of_different_pace_each_in_its_column(live: Gateway) -
 
 async def test_a_failover_shows_the_failed_try_and_that_another_answered(live: Gateway) -> None:
     _, takes = await answers(body("safe"))
-    take = one(takes, "A")
+    take = column_result(takes, "A")
     tries = [(a["target"], a["error_kind"]) for a in take.attempts]
     assert tries == [("demo/demo-500", "upstream_error"), ("demo/demo-fast", None)]
     assert take.end["fallback"] is True
@@ -143,23 +143,23 @@ async def test_a_failover_shows_the_failed_try_and_that_another_answered(live: G
 
 async def test_an_error_stays_in_its_column(live: Gateway) -> None:
     _, takes = await answers(body("broken", "demo/demo-fast", "nobody"))
-    assert one(takes, "B").end["status"] == "ok"
-    failed = one(takes, "A").end
+    assert column_result(takes, "B").end["status"] == "ok"
+    failed = column_result(takes, "A").end
     assert (failed["status"], failed["error_kind"]) == ("error", "upstream_error")
     assert "internal" in failed["error"] or "error" in failed["error"]
-    assert one(takes, "C").end["error_kind"] == "not_found"
+    assert column_result(takes, "C").end["error_kind"] == "not_found"
 
 
 async def test_an_answer_that_breaks_off_is_cut_and_keeps_what_came(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-cut@1ms"))
-    take = one(takes, "A")
+    take = column_result(takes, "A")
     assert take.end["status"] == "cut"
     assert take.text
 
 
-async def test_reasoning_and_text_are_told_apart(live: Gateway) -> None:
+async def test_reasoning_and_text_are_separate(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-reasoning@0ms"))
-    take = one(takes, "A")
+    take = column_result(takes, "A")
     assert "nothing to work out" in take.reasoning
     assert "Hello from" in take.text
     assert take.end["reasoning"] > 0
@@ -168,16 +168,16 @@ async def test_reasoning_and_text_are_told_apart(live: Gateway) -> None:
 async def test_every_call_lands_in_the_log_under_the_playground(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-fast"), owner=7)
     entry = await live.entry()
-    assert entry.id == one(takes, "A").end["request_id"]
+    assert entry.id == column_result(takes, "A").end["request_id"]
     assert entry.key_prefix == "playground"
     assert entry.session == "playground-7-run-1-A"
 
 
-async def test_the_first_piece_is_not_held_back_and_the_rest_is_joined(live: Gateway) -> None:
+async def test_the_first_chunk_is_sent_at_once_and_the_rest_joined(live: Gateway) -> None:
     events, takes = await answers(body("demo/demo@2ms"))
     pieces = [data["text"] for kind, data in events if kind == "delta"]
     assert pieces[0] == "Hello"
-    tokens = one(takes, "A").end["output"]
+    tokens = column_result(takes, "A").end["output"]
     assert 3 <= len(pieces) < tokens / 3
 
 
@@ -185,17 +185,17 @@ async def test_the_first_piece_is_not_held_back_and_the_rest_is_joined(live: Gat
 
 
 @pytest.mark.parametrize("dialect", OFFERED)
-async def test_a_run_speaks_the_dialect_it_was_asked_in(live: Gateway, dialect: str) -> None:
+async def test_a_run_uses_the_requested_dialect(live: Gateway, dialect: str) -> None:
     _, takes = await answers(
         body("demo/demo-fast", dialect=dialect, system="Be brief.", params={"max_tokens": 500})
     )
-    assert one(takes, "A").end["status"] == "ok"
+    assert column_result(takes, "A").end["status"] == "ok"
     entry = await live.entry()
     assert entry.client_dialect == dialect
     assert b"Be brief." in (entry.bodies.client_request if entry.bodies else b"")
 
 
-async def test_what_a_dialect_has_no_words_for_is_noted(live: Gateway) -> None:
+async def test_a_parameter_unsupported_by_a_dialect_is_noted(live: Gateway) -> None:
     events, _ = await answers(
         body("demo/demo-fast", dialect="anthropic_messages", params={"seed": 7})
     )
@@ -205,14 +205,14 @@ async def test_what_a_dialect_has_no_words_for_is_noted(live: Gateway) -> None:
     ]
 
 
-async def test_what_can_not_be_asked_at_all_is_an_error_of_its_column(live: Gateway) -> None:
+async def test_an_unsendable_request_is_an_error_of_its_column(live: Gateway) -> None:
     own = [{"role": "assistant", "content": [{"type": "tool_result", "id": "x", "content": "1"}]}]
     document = body("demo/demo-fast", "demo/demo-fast")
     document["columns"][0]["messages"] = own
     _, takes = await answers(document)
-    assert one(takes, "A").model == "demo/demo-fast"
-    assert one(takes, "A").end["status"] in {"ok", "error"}
-    assert one(takes, "B").end["status"] == "ok"
+    assert column_result(takes, "A").model == "demo/demo-fast"
+    assert column_result(takes, "A").end["status"] in {"ok", "error"}
+    assert column_result(takes, "B").end["status"] == "ok"
 
 
 THOUGHTS = {
@@ -230,7 +230,7 @@ async def test_every_dialect_has_a_place_for_a_thought(live: Gateway, dialect: s
     _, takes = await answers(
         body("demo/demo-reasoning@0ms", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
     )
-    assert one(takes, "A").end["status"] == "ok"
+    assert column_result(takes, "A").end["status"] == "ok"
     second = (await live.rows(2))[-1]
     assert second.bodies is not None
     sent = json.loads(second.bodies.client_request or b"")
@@ -243,17 +243,17 @@ async def test_every_dialect_has_a_place_for_a_thought(live: Gateway, dialect: s
 
 
 @pytest.mark.parametrize("dialect", TAKES_TOOLS)
-async def test_a_schema_is_asked_for_in_every_dialect(live: Gateway, dialect: str) -> None:
+async def test_a_schema_is_sent_in_every_dialect(live: Gateway, dialect: str) -> None:
     _, takes = await answers(
         body("demo/demo-fast@0ms", prompt="Fill it in.", schema=SCHEMA, dialect=dialect)
     )
-    assert one(takes, "A").verdicts["schema"]["ok"] is True
+    assert column_result(takes, "A").verdicts["schema"]["ok"] is True
 
 
-async def test_what_a_path_says_is_not_in_the_body(live: Gateway) -> None:
+async def test_fields_of_the_path_are_not_in_the_body(live: Gateway) -> None:
     """Gemini's clients name the model in the path, and there say whether to stream."""
     _, takes = await answers(body("demo/demo-fast@0ms", dialect="gemini", stream=False))
-    assert one(takes, "A").end["status"] == "ok"
+    assert column_result(takes, "A").end["status"] == "ok"
     entry = await live.entry()
     assert entry.requested_model == "demo/demo-fast@0ms"
     assert entry.stream is False
@@ -273,7 +273,7 @@ async def test_thoughts_go_back_in_the_words_of_the_client(live: Gateway) -> Non
             dialect="anthropic_messages",
         )
     )
-    assert one(takes, "A").end["status"] == "ok"
+    assert column_result(takes, "A").end["status"] == "ok"
     second = (await live.rows(2))[-1]
     assert second.bodies is not None
     sent = json.loads(second.bodies.client_request or b"")
@@ -286,7 +286,7 @@ async def test_thoughts_go_back_in_the_words_of_the_client(live: Gateway) -> Non
 
 async def test_an_answer_may_come_in_one_piece(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-fast", stream=False))
-    take = one(takes, "A")
+    take = column_result(takes, "A")
     assert (take.end["status"], (await live.entry()).stream) == ("ok", False)
     assert "Hello from" in take.text
 
@@ -294,19 +294,19 @@ async def test_an_answer_may_come_in_one_piece(live: Gateway) -> None:
 # --- verdicts -------------------------------------------------------------------------------
 
 
-async def test_a_broken_schema_is_told_while_it_is_written_and_at_the_end(live: Gateway) -> None:
+async def test_a_schema_violation_is_reported_during_and_after_the_stream(live: Gateway) -> None:
     events, takes = await answers(
         body("demo/demo-bad-schema@150ms", "demo/demo@5ms", schema=SCHEMA)
     )
-    told = [d for kind, d in events if kind == "verdict" and d["col"] == "A"]
-    assert [verdict["final"] for verdict in told][-1] is True
-    assert any(not v["final"] and v["ok"] is False for v in told)
-    assert told[-1]["ok"] is False
-    assert "this_field" in next(v["message"] for v in told if not v["ok"])
-    assert one(takes, "B").verdicts["schema"]["ok"] is True
+    reported_verdict = [d for kind, d in events if kind == "verdict" and d["col"] == "A"]
+    assert [verdict["final"] for verdict in reported_verdict][-1] is True
+    assert any(not v["final"] and v["ok"] is False for v in reported_verdict)
+    assert reported_verdict[-1]["ok"] is False
+    assert "this_field" in next(v["message"] for v in reported_verdict if not v["ok"])
+    assert column_result(takes, "B").verdicts["schema"]["ok"] is True
 
 
-async def test_a_wrong_tool_call_is_told_apart_from_the_right_one(live: Gateway) -> None:
+async def test_a_wrong_tool_call_is_distinct_from_the_right_one(live: Gateway) -> None:
     _, takes = await answers(
         body(
             "demo/demo-fast",
@@ -317,21 +317,21 @@ async def test_a_wrong_tool_call_is_told_apart_from_the_right_one(live: Gateway)
             expected=EXPECTED,
         )
     )
-    right, wrong, broken = (one(takes, col).verdicts["tools"] for col in "ABC")
+    right, wrong, broken = (column_result(takes, col).verdicts["tools"] for col in "ABC")
     assert (right["ok"], right["arguments"], right["final"]) == (True, "equal", True)
     assert (wrong["ok"], wrong["called"], wrong["name"]) == (False, True, False)
     assert broken["ok"] is False
     assert broken["calls"][0]["problem"] == "json"
-    assert one(takes, "A").calls[0].arguments == '{"city":"Paris"}'
+    assert column_result(takes, "A").calls[0].arguments == '{"city":"Paris"}'
 
 
 @pytest.mark.parametrize("dialect", TAKES_TOOLS)
-async def test_a_mock_result_is_fed_back_and_the_model_goes_on(live: Gateway, dialect: str) -> None:
+async def test_a_mock_result_is_sent_and_the_model_continues(live: Gateway, dialect: str) -> None:
     mocked = {**TOOL, "mock": {"celsius": 18}}
     _, takes = await answers(
         body("demo/demo-fast", prompt=ASKS_TOOL, tools=[mocked], dialect=dialect)
     )
-    take = one(takes, "A")
+    take = column_result(takes, "A")
     assert take.calls[0].result == '{"celsius":18}'
     assert "The tool answered" in take.text
     assert "celsius" in take.text
@@ -343,7 +343,7 @@ async def test_a_mock_result_is_fed_back_and_the_model_goes_on(live: Gateway, di
 
 async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-fast", prompt=ASKS_TOOL, tools=[TOOL]))
-    take = one(takes, "A")
+    take = column_result(takes, "A")
     assert (take.end["rounds"], take.end["finish"]) == (1, "tool")
 
 
@@ -351,20 +351,20 @@ async def test_a_call_without_a_mock_ends_the_answer(live: Gateway) -> None:
 
 
 async def test_one_column_is_stopped_and_the_others_go_on(live: Gateway) -> None:
-    run, _ = made(body("demo/demo-stall@1ms", "demo/demo@20ms"))
+    run, _ = make_run(body("demo/demo-stall@1ms", "demo/demo@20ms"))
     reading = asyncio.create_task(read(run))
     while not any(take.text for take in run.results.of("A")):
         await asyncio.sleep(0.01)
     run.stop("A")
     async with asyncio.timeout(60):
         takes = collect_results(await reading)
-    assert one(takes, "A").end["status"] == "stopped"
-    assert one(takes, "A").text
-    assert one(takes, "B").end["status"] == "ok"
+    assert column_result(takes, "A").end["status"] == "stopped"
+    assert column_result(takes, "A").text
+    assert column_result(takes, "B").end["status"] == "ok"
 
 
 async def test_a_reader_that_leaves_ends_the_run_at_once(live: Gateway) -> None:
-    run, store = made(body("demo/demo-stall@1ms", "demo/demo-slow"))
+    run, store = make_run(body("demo/demo-stall@1ms", "demo/demo-slow"))
     stream = run.stream()
     async for frames in stream:
         if b"event: delta" in frames:
@@ -384,22 +384,22 @@ async def test_an_answer_without_an_end_is_ended(
 ) -> None:
     monkeypatch.setattr("console.playground.stream_listener.MAX_CHARS", 60)
     _, takes = await answers(body("demo/demo@1ms", "demo/demo-stall@1ms", prompt="x" * 100))
-    end = one(takes, "A").end
+    end = column_result(takes, "A").end
     assert (end["status"], end["error_kind"]) == ("error", "too_large")
-    assert len(one(takes, "A").text) <= 60
+    assert len(column_result(takes, "A").text) <= 60
 
 
 async def test_another_process_can_stop_a_column(live: Gateway) -> None:
-    run, store = made(body("demo/demo-stall@1ms"))
+    run, store = make_run(body("demo/demo-stall@1ms"))
     reading = asyncio.create_task(read(run))
     await until_in_loop(lambda: any(take.text for take in run.results.of("A")))
-    store.asked = ["*"]
+    store.stop_requests = ["*"]
     async with asyncio.timeout(60):
         takes = collect_results(await reading)
-    assert one(takes, "A").end["status"] == "stopped"
+    assert column_result(takes, "A").end["status"] == "stopped"
 
 
-async def test_a_column_that_says_nothing_for_two_seconds_is_called_quiet(live: Gateway) -> None:
+async def test_a_column_without_output_for_two_seconds_is_called_quiet(live: Gateway) -> None:
     events, _ = await answers(body("demo/demo-slow-first-token@0ms", "demo/demo-fast"))
     quiet = [data for kind, data in events if kind == "quiet"]
     assert {data["col"] for data in quiet} == {"A"}
@@ -419,9 +419,9 @@ async def test_repetitions_have_a_median_and_a_spread(live: Gateway) -> None:
     assert b["total_ms"] is None
 
 
-async def test_money_that_is_spent_ends_the_run_with_words(live: Gateway) -> None:
+async def test_a_spent_budget_ends_the_run_with_a_message(live: Gateway) -> None:
     _, takes = await answers(body("demo/demo-fast"), remaining_usd=0.0)
-    end = one(takes, "A").end
+    end = column_result(takes, "A").end
     assert end["status"] == "refused"
     assert "budget" in end["error"]
     assert not live.entries
@@ -431,7 +431,7 @@ async def test_money_that_is_spent_ends_the_run_with_words(live: Gateway) -> Non
 
 
 async def test_a_stream_can_be_read_on_from_any_event(live: Gateway) -> None:
-    run, _ = made(body("demo/demo-fast"))
+    run, _ = make_run(body("demo/demo-fast"))
     whole = b"".join([part async for part in run.stream()])
     await run.wait()
     for after in (0, 3, len(run.log.frames)):
@@ -443,7 +443,7 @@ async def test_a_stream_can_be_read_on_from_any_event(live: Gateway) -> None:
 
 async def test_all_eight_columns_begin_within_150_ms_of_each_other(live: Gateway) -> None:
     async def apart() -> float:
-        run, _ = made(body(*["demo/demo@20ms"] * 8))
+        run, _ = make_run(body(*["demo/demo@20ms"] * 8))
         first: dict[str, float] = {}
         stream = run.stream()
         async for frames in stream:

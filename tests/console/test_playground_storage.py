@@ -54,7 +54,7 @@ def begun(user: User, prompt: str = "Hello") -> PlaygroundRun:
     return PlaygroundRun.objects.get(uuid=UUID(run.id))
 
 
-def spent(usd: str, session: str, **more: Any) -> None:
+def log_spend(usd: str, session: str, **more: Any) -> None:
     values = {"started_at": timezone.now(), "key_prefix": "playground", **more}
     RequestLog.objects.create(request_id=session, session=session, cost_usd=Decimal(usd), **values)
 
@@ -69,7 +69,7 @@ def test_a_run_is_listed_by_its_last_question(ada: User) -> None:
     assert row.summary == {"models": ["one", "two"]}
 
 
-def test_a_finished_run_is_read_as_it_was_told(ada: User) -> None:
+def test_a_finished_run_is_read_as_it_was_emitted(ada: User) -> None:
     body = document()
     run = run_store.begin(NOT_STARTED, ada, parse(body), body)
     run.emit("start", {"col": "A", "n": 0, "model": "one"})
@@ -92,7 +92,7 @@ def test_a_stop_from_elsewhere_reaches_the_process_of_the_run(ada: User) -> None
     assert run_store.DatabaseRunStore().stops(run) == ["A", "*"]
 
 
-def test_a_run_is_running_while_its_process_says_so_and_interrupted_after(ada: User) -> None:
+def test_a_run_without_heartbeat_is_interrupted(ada: User) -> None:
     body = document()
     run = run_store.begin(NOT_STARTED, ada, parse(body), body)
     long_ago = timezone.now() - dt.timedelta(minutes=5)
@@ -118,12 +118,12 @@ def test_the_events_of_a_run_that_died_with_its_process_end(ada: User, client: C
     async def read() -> bytes:
         return b"".join([part async for part in answer.streaming_content])
 
-    found = async_to_sync(read)().decode()
-    assert "event: done" in found
-    assert '"interrupted":true' in found.replace(" ", "")
+    text = async_to_sync(read)().decode()
+    assert "event: done" in text
+    assert '"interrupted":true' in text.replace(" ", "")
 
 
-def test_only_the_newest_runs_of_a_person_are_kept(ada: User, vic: User) -> None:
+def test_only_the_newest_runs_of_a_user_are_stored(ada: User, vic: User) -> None:
     other = begun(vic)
     mine = [begun(ada, str(number)).pk for number in range(5)]
     assert PlaygroundRun.objects.prune(ada.pk, keep=3) == 2
@@ -140,7 +140,7 @@ def test_a_list_reads_neither_documents_nor_events(ada: User) -> None:
     assert row.get_deferred_fields() == {"document", "events"}
 
 
-def test_a_stored_stream_survives_packing_and_damage_is_told() -> None:
+def test_a_stored_stream_survives_compression_and_damage_raises() -> None:
     frames = [encode_event(n, "delta", {"text": "line\n\nline ☃"}) for n in range(1, 4)]
     blob = compress_frames(frames)
     assert decompress_frames(blob) == frames
@@ -150,7 +150,7 @@ def test_a_stored_stream_survives_packing_and_damage_is_told() -> None:
             decompress_frames(damaged)
 
 
-def test_a_stream_too_large_to_keep_is_cut_at_a_whole_event(
+def test_a_stream_too_large_to_store_is_cut_at_an_event_boundary(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     frames = [encode_event(n, "delta", {"text": "x" * 100}) for n in range(1, 10)]
@@ -158,17 +158,17 @@ def test_a_stream_too_large_to_keep_is_cut_at_a_whole_event(
     assert decompress_frames(compress_frames(frames)) == frames[:5]
 
 
-async def test_followers_hear_every_event_once_and_the_end() -> None:
+async def test_followers_receive_every_event_once_and_the_end() -> None:
     log = EventLog()
     log.add("run", {"id": "x"})
-    heard = log.follow()
-    assert b"event: run" in await anext(heard)
+    events_stream = log.follow()
+    assert b"event: run" in await anext(events_stream)
     log.add("start", {})
     log.add("end", {})
-    both = await anext(heard)
+    both = await anext(events_stream)
     assert both.count(b"event: ") == 2
     log.close()
-    assert [part async for part in heard] == []
+    assert [part async for part in events_stream] == []
 
 
 # --- presets --------------------------------------------------------------------------------
@@ -176,8 +176,8 @@ async def test_followers_hear_every_event_once_and_the_end() -> None:
 
 def test_versions_count_for_each_person_and_name(ada: User, vic: User) -> None:
     keep = PlaygroundPreset.objects.save_version
-    kept = [keep(user, name, {}) for user in (ada, vic) for name in ("x", "x", "y")]
-    assert [(p.owner_id == ada.pk, p.name, p.version) for p in kept] == [
+    saved_versions = [keep(user, name, {}) for user in (ada, vic) for name in ("x", "x", "y")]
+    assert [(p.owner_id == ada.pk, p.name, p.version) for p in saved_versions] == [
         (True, "x", 1),
         (True, "x", 2),
         (True, "y", 1),
@@ -219,23 +219,23 @@ def test_a_tie_of_equals_leaves_their_ratings() -> None:
 def test_what_is_spent_counts_for_its_person_and_day(ada: User, vic: User) -> None:
     yesterday = timezone.now() - dt.timedelta(days=1, minutes=1)
     prefix = budget.session_prefix(ada.pk)
-    spent("1.5", prefix + "run-1-A")
-    spent("0.25", prefix + "run-1-B", outcome="client_closed")
+    log_spend("1.5", prefix + "run-1-A")
+    log_spend("0.25", prefix + "run-1-B", outcome="client_closed")
     # A replay on a route that asked a second target: both are paid.
     loser = {"target": "p/m", "provider": "p", "model": "m", "dialect": "openai_chat"}
     loser |= {"error_kind": HEDGE_LOSER, "cost_usd": "0.5"}
-    spent("0.75", prefix + "replay", key_prefix="replay", attempts=[loser])
-    spent("9", prefix + "run-0-A", started_at=yesterday)
-    spent("9", prefix + "run-2-A", key_prefix="sk-dgm-x")
-    spent("2", budget.session_prefix(vic.pk) + "run-3-A")
-    spent("2", f"playground-{ada.pk}0-run-4-A")
+    log_spend("0.75", prefix + "replay", key_prefix="replay", attempts=[loser])
+    log_spend("9", prefix + "run-0-A", started_at=yesterday)
+    log_spend("9", prefix + "run-2-A", key_prefix="sk-dgm-x")
+    log_spend("2", budget.session_prefix(vic.pk) + "run-3-A")
+    log_spend("2", f"playground-{ada.pk}0-run-4-A")
     assert budget.spent_usd(ada.pk) == Decimal("3")
     assert budget.remaining_usd(ada.pk) == Decimal("2")
     assert budget.remaining_usd(vic.pk) == Decimal(3)
 
 
 def test_more_than_the_limit_leaves_nothing(ada: User) -> None:
-    spent("7", budget.session_prefix(ada.pk) + "run-1-A")
+    log_spend("7", budget.session_prefix(ada.pk) + "run-1-A")
     assert budget.remaining_usd(ada.pk) == 0
     assert "$5" in budget.budget_exceeded_message()
 
@@ -244,8 +244,8 @@ def test_more_than_the_limit_leaves_nothing(ada: User) -> None:
 
 
 def test_the_spread_is_of_what_is_known() -> None:
-    found = spread([3, None, 1, 2, 10])
-    assert found == {"median": 2.5, "min": 1, "max": 10, "q1": 1.75, "q3": 4.75, "count": 4}
+    value_spread = spread([3, None, 1, 2, 10])
+    assert value_spread == {"median": 2.5, "min": 1, "max": 10, "q1": 1.75, "q3": 4.75, "count": 4}
     assert spread([None]) is None
     assert spread([4.0]) == {
         "median": 4.0,

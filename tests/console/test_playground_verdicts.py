@@ -50,7 +50,7 @@ def call(name: str = "get_weather", **arguments: Any) -> ReceivedToolCall:
         ("-", 0, {()}),
     ],
 )
-def test_the_value_so_far_says_what_of_it_is_open(text: str, value: Any, still_open: set) -> None:
+def test_a_partial_value_lists_its_incomplete_paths(text: str, value: Any, still_open: set) -> None:
     partial = parse_partial(text)
     assert partial.value == value
     assert partial.incomplete_paths == still_open
@@ -103,7 +103,7 @@ def test_nothing_is_wrong_while_it_can_still_become_right(text: str) -> None:
         ('{"tags": ["a"], ', "/tags"),
     ],
 )
-def test_what_can_not_heal_any_more_is_told_while_writing(text: str, path: str) -> None:
+def test_partial_text_that_cannot_become_valid_is_reported(text: str, path: str) -> None:
     verdict = verdicts.check_partial_text(text, PERSON)
     assert verdict["ok"] is False
     assert verdict["path"] == path
@@ -139,15 +139,15 @@ def test_no_reference_of_a_schema_is_fetched() -> None:
     """A `$ref` to an address would let whoever writes a schema make the server call it."""
     schema = {"$ref": "http://127.0.0.1:9/secret.json"}
     assert schema_error(schema) is None
-    found = first_violation({}, schema, frozenset())
-    assert found is not None
-    assert "reference" in found.message
+    violation = first_violation({}, schema, frozenset())
+    assert violation is not None
+    assert "reference" in violation.message
 
 
 def test_a_schema_that_refers_to_itself_without_end_is_a_fault_and_no_crash() -> None:
-    found = first_violation({}, {"$ref": "#"}, frozenset())
-    assert found is not None
-    assert "itself" in found.message
+    violation = first_violation({}, {"$ref": "#"}, frozenset())
+    assert violation is not None
+    assert "itself" in violation.message
 
 
 def doubling(depth: int) -> dict[str, Any]:
@@ -171,13 +171,13 @@ def doubling(depth: int) -> dict[str, Any]:
     ],
     ids=["doubling", "pattern", "property", "no pattern", "additional", "unique"],
 )
-def test_no_schema_holds_the_gateway_up(schema: dict[str, Any], value: Any) -> None:
+def test_no_schema_blocks_the_gateway(schema: dict[str, Any], value: Any) -> None:
     """Any signed-in viewer may write one, and it is checked in the gateway's own loop."""
     began = time.thread_time()
-    found = first_violation(value, schema, frozenset())
+    violation = first_violation(value, schema, frozenset())
     assert time.thread_time() - began < 1.5
-    assert found is not None
-    assert "takes too long" in found.message
+    assert violation is not None
+    assert "takes too long" in violation.message
 
 
 def test_patterns_are_checked_as_they_are_in_json_schema() -> None:
@@ -188,12 +188,12 @@ def test_patterns_are_checked_as_they_are_in_json_schema() -> None:
     }
     assert first_violation({"id": "ab12", "x-n": 1}, schema, frozenset()) is None
     for value, path in (({"id": "AB"}, "/id"), ({"x-n": "1"}, "/x-n"), ({"other": 1}, "")):
-        found = first_violation(value, schema, frozenset())
-        assert found is not None
-        assert found.path == path
+        violation = first_violation(value, schema, frozenset())
+        assert violation is not None
+        assert violation.path == path
 
 
-def test_a_wrong_schema_is_told_where() -> None:
+def test_a_schema_error_names_its_path() -> None:
     assert "properties/a/type" in (schema_error({"properties": {"a": {"type": "strin"}}}) or "")
     assert schema_error([]) is not None
     assert "100 kB" in (schema_error({"description": "x" * 100_001}) or "")
@@ -217,7 +217,7 @@ def test_the_right_call_with_equal_arguments_is_right() -> None:
     assert (verdict["expected"], verdict["correct"], verdict["accuracy"]) == (1, 1, 1.0)
 
 
-def test_other_arguments_of_the_right_types_are_told_apart_from_wrong_ones() -> None:
+def test_other_valid_arguments_are_distinct_from_invalid_ones() -> None:
     other, wrong = judged([call(city="Rome")], PARIS), judged([call(town="Rome")], PARIS)
     assert other is not None and wrong is not None
     assert (other["ok"], other["arguments"]) == (False, "types")
@@ -256,7 +256,7 @@ def test_expectations_are_matched_in_any_order() -> None:
     assert (verdict["ok"], verdict["correct"]) == (True, 2)
 
 
-def test_arguments_that_are_no_json_are_told() -> None:
+def test_arguments_that_are_no_json_are_a_problem_of_the_call() -> None:
     verdict = judged([ReceivedToolCall(id="c", name="get_weather", arguments='{"city": "Par')])
     assert verdict is not None
     assert (verdict["ok"], verdict["calls"][0]["problem"]) == (False, "json")

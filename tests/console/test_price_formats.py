@@ -40,5 +40,5 @@ def test_a_size_is_what_people_call_it(value: int, words: str) -> None:
     assert size(value) == words
 
 
-def test_what_nobody_knows_is_a_dash() -> None:
+def test_an_unknown_value_is_a_dash() -> None:
     assert price(None) == size(None) == "—"

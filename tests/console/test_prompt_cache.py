@@ -94,7 +94,7 @@ def log(db: None) -> Callable[..., None]:
     def write(body: Json, fresh: int, read: int | None, **values: Any) -> None:
         nonlocal count
         count += 1
-        given: Json = {
+        fields: Json = {
             "started_at": time.time() - 3600 + 20 * count,
             "session": "s-1",
             "requested_model": MODEL,
@@ -108,13 +108,13 @@ def log(db: None) -> Callable[..., None]:
             "cache_read_tokens": read,
         }
         sent = msgspec.json.encode(body)
-        made = Bodies(client_request=sent, upstream_request=sent)
-        store.write([entry(f"req_{count}", bodies=made, **(given | values))])
+        bodies = Bodies(client_request=sent, upstream_request=sent)
+        store.write([entry(f"req_{count}", bodies=bodies, **(fields | values))])
 
     return write
 
 
-def found() -> list[Finding]:
+def prompt_findings() -> list[Finding]:
     return guard_of(sessions.session("s-1")).findings
 
 
@@ -122,7 +122,7 @@ def test_a_session_that_only_grows_loses_nothing(claude: None, log: Callable[...
     """The marks move to the last message with every turn: that breaks nothing."""
     for turn in range(1, 6):
         log(claude_code(turn), 300, 0 if turn == 1 else 20_000 + 300 * turn)
-    assert found() == []
+    assert prompt_findings() == []
 
 
 def test_a_date_in_the_system_prompt_is_found_and_priced(
@@ -130,7 +130,7 @@ def test_a_date_in_the_system_prompt_is_found_and_priced(
 ) -> None:
     log(claude_code(3), 20_000, 0)
     log(claude_code(4, day="2026-11-21"), 18_300, 2_000)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     broken = finding.cache_break
     assert (broken.kind, broken.path, broken.part) == ("system", "system[1]", "system")
     assert (broken.old_text, broken.new_text) == ("2026-11-20", "2026-11-21")
@@ -145,14 +145,14 @@ def test_a_date_in_the_system_prompt_is_found_and_priced(
     assert "a date or time" in finding.advice.lower()
 
 
-def test_tools_in_another_order_are_told_from_other_tools(
+def test_reordered_tools_are_distinct_from_changed_tools(
     claude: None, log: Callable[..., None]
 ) -> None:
     reordered = claude_code(3)
     reordered["tools"].reverse()
     log(claude_code(2), 20_000, 0)
     log(reordered, 20_500, 0)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert finding.cache_break.kind == "order"
     assert (finding.cache_break.old_text, finding.cache_break.new_text) == (
         "Bash, Edit, Read, Grep",
@@ -165,7 +165,7 @@ def test_a_tool_that_came_is_named(claude: None, log: Callable[..., None]) -> No
     more["tools"].insert(0, {"name": "WebFetch", "input_schema": {}})
     log(claude_code(2), 20_000, 0)
     log(more, 20_500, 0)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert (
         finding.cache_break.kind,
         finding.cache_break.old_text,
@@ -177,17 +177,17 @@ def test_a_tool_that_came_is_named(claude: None, log: Callable[..., None]) -> No
     )
 
 
-def test_a_tool_whose_words_changed_shows_them(claude: None, log: Callable[..., None]) -> None:
+def test_a_tool_with_a_changed_description_shows_it(claude: None, log: Callable[..., None]) -> None:
     other = claude_code(3)
     other["tools"][2]["description"] += "Updated at 10:42."
     log(claude_code(2), 20_000, 0)
     log(other, 14_000, 6_000)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert (finding.cache_break.kind, finding.cache_break.name) == ("tool", "Read")
     assert "Updated at 10:42." in finding.cache_break.new_text
 
 
-def test_a_fallback_to_another_model_is_said_to_be_one(
+def test_a_fallback_to_another_model_is_named_as_the_cause(
     claude: None, log: Callable[..., None]
 ) -> None:
     model("claude-opus-4-6", provider("other", "anthropic"))
@@ -201,7 +201,7 @@ def test_a_fallback_to_another_model_is_said_to_be_one(
     attempts = [msgspec.convert(failed, Attempt)]
     log(claude_code(2), 20_000, 0)
     log(claude_code(3), 20_500, 0, provider="other", model="claude-opus-4-6", attempts=attempts)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert finding.cache_break.kind == "target"
     assert "overloaded" in finding.advice
     # At the price of the model that answered.
@@ -218,14 +218,14 @@ def test_an_earlier_message_that_was_rewritten_is_found(
     changed["messages"][2]["content"][0]["content"] = "shortened"
     log(claude_code(3), 20_000, 0)
     log(changed, 15_000, 5_500)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert (finding.cache_break.kind, finding.cache_break.path) == (
         "message",
         "messages[2].content[0]",
     )
 
 
-def test_marks_that_are_gone_are_told(claude: None, log: Callable[..., None]) -> None:
+def test_removed_cache_breakpoints_are_reported(claude: None, log: Callable[..., None]) -> None:
     bare = msgspec.json.decode(
         msgspec.json.encode(claude_code(3)).replace(
             b'"cache_control":{"type":"ephemeral"}', b'"x":1'
@@ -235,7 +235,7 @@ def test_marks_that_are_gone_are_told(claude: None, log: Callable[..., None]) ->
         block.pop("x", None)
     log(claude_code(2), 20_000, 0)
     log(bare, 0, 0, input_tokens=20_500)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert finding.cache_break.kind == "breakpoints_removed"
     # Paid as plain input.
     assert (
@@ -250,7 +250,7 @@ def test_the_same_prompt_without_the_cache_is_late_or_the_providers_doing(
     start = time.time() - 3000
     log(claude_code(2), 20_000, 0, started_at=start)
     log(claude_code(3), 20_500, 0, started_at=start + idle)
-    assert [finding.cache_break.kind for finding in found()] == [kind]
+    assert [finding.cache_break.kind for finding in prompt_findings()] == [kind]
 
 
 def test_a_sub_agent_between_two_turns_breaks_nothing(
@@ -262,7 +262,7 @@ def test_a_sub_agent_between_two_turns_breaks_nothing(
     log(claude_code(2), 20_000, 0)
     log(other, 9_000, 0)
     log(claude_code(3), 400, 20_004)
-    assert found() == []
+    assert prompt_findings() == []
 
 
 def test_a_provider_that_does_not_count_cached_tokens_gets_no_price(
@@ -271,9 +271,9 @@ def test_a_provider_that_does_not_count_cached_tokens_gets_no_price(
     values = {"provider": "p", "model": "m", "upstream_dialect": "openai_chat"}
     log(claude_code(2), 0, None, input_tokens=20_000, **values)
     log(claude_code(3), 0, None, input_tokens=20_400, **values)
-    assert found() == []
+    assert prompt_findings() == []
     log(claude_code(4, day="2026-11-21"), 0, None, input_tokens=20_800, **values)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert (
         finding.cache_break.kind,
         finding.cache_break.missed_tokens,
@@ -285,10 +285,10 @@ def test_a_provider_that_does_not_count_cached_tokens_gets_no_price(
     )
 
 
-def test_a_price_that_nobody_knows_leaves_the_cost_unknown(log: Callable[..., None]) -> None:
+def test_an_unknown_price_leaves_the_cost_unknown(log: Callable[..., None]) -> None:
     log(claude_code(2), 20_000, 0, provider="gone")
     log(claude_code(3, day="2026-11-21"), 20_400, 0, provider="gone")
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert (finding.cache_break.missed_tokens, finding.cache_break.extra_usd) == (20_004, None)
 
 
@@ -299,7 +299,7 @@ def test_responses_are_read_too(log: Callable[..., None]) -> None:
     log(codex(2), 0, 0, **values)
     log(codex(3), 0, 19_968, **values)
     log(changed, 0, 0, **values)
-    (finding,) = found()
+    (finding,) = prompt_findings()
     assert (finding.cache_break.kind, finding.cache_break.path) == ("system", "instructions")
     assert (finding.cache_break.old_text, finding.cache_break.new_text) == ("Codex.", "Codex!")
 
@@ -313,10 +313,10 @@ def test_a_body_that_is_not_understood_is_passed_over(
     row = RequestLog.objects.get(request_id="req_1")
     row.body.blob = store.bodies.pack_bodies(Bodies(upstream_request=body))
     row.body.save()
-    assert found() == []
+    assert prompt_findings() == []
 
 
-def test_the_page_tells_it_in_words_to_those_who_may_read_bodies(
+def test_the_page_explains_it_to_users_who_may_read_bodies(
     claude: None, log: Callable[..., None]
 ) -> None:
     log(claude_code(3), 20_000, 0)
@@ -351,7 +351,7 @@ def test_a_text_and_one_block_of_it_are_the_same() -> None:
     assert common_prefix(prompt_segments(one), prompt_segments(other)).segments == 1
 
 
-def test_gemini_and_chat_are_taken_apart() -> None:
+def test_gemini_and_chat_requests_are_split_into_sections() -> None:
     gemini = {
         "systemInstruction": {"parts": [{"text": "Be kind"}]},
         "tools": [{"functionDeclarations": [{"name": "a"}, {"name": "b"}]}],
@@ -373,7 +373,7 @@ def test_the_place_of_a_difference_is_short_and_has_what_is_around_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "found"),
+    ("old", "new", "expected"),
     [
         ("it is 10:41 now", "it is 10:42 now", ("it is ", "10:41", "10:42", " now")),
         ("one two", "one two three", ("one ", "two", "two three", "")),
@@ -381,5 +381,5 @@ def test_the_place_of_a_difference_is_short_and_has_what_is_around_it() -> None:
         ("", "new", ("", "", "new", "")),
     ],
 )
-def test_whole_words_are_shown(old: str, new: str, found: tuple[str, str, str, str]) -> None:
-    assert text_difference(old, new) == found
+def test_whole_words_are_shown(old: str, new: str, expected: tuple[str, str, str, str]) -> None:
+    assert text_difference(old, new) == expected

@@ -28,7 +28,7 @@ from gateway.models import Model, Provider, Source
 from gateway.providers.auth import AUTH, MAKERS
 from gateway.providers.catalog import PRESETS
 from tests.fakes import (
-    Say,
+    ScriptedAnswer,
     StrictAnthropic,
     StrictGemini,
     StrictOpenAI,
@@ -66,11 +66,11 @@ def upstream() -> Iterator[Callable[..., tuple[str, list[Any]]]]:
     servers = []
 
     def started(status: int, body: Any) -> tuple[str, list[Any]]:
-        seen: list[Any] = []
+        rows: list[Any] = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                seen.append((self.command, self.path, dict(self.headers)))
+                rows.append((self.command, self.path, dict(self.headers)))
                 data = json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("content-type", "application/json")
@@ -86,7 +86,7 @@ def upstream() -> Iterator[Callable[..., tuple[str, list[Any]]]]:
         server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}", seen
+        return f"http://127.0.0.1:{server.server_port}", rows
 
     yield started
     for server in servers:
@@ -98,7 +98,7 @@ def text(response: Any) -> str:
     return response.content.decode()
 
 
-def given(**values: str) -> dict[str, str]:
+def provider_form(**values: str) -> dict[str, str]:
     return {"name": "own", "base_url": "http://127.0.0.1:9/v1", "mode": "none", **values}
 
 
@@ -128,7 +128,7 @@ def test_every_preset_has_a_form_with_its_base_url(admin: Client, name: str) -> 
         ("cloudflare", ["ACCOUNT: your account"]),
     ],
 )
-def test_what_a_cloud_needs_is_told(admin: Client, name: str, words: list[str]) -> None:
+def test_required_cloud_settings_are_shown(admin: Client, name: str, words: list[str]) -> None:
     page = unescape(text(admin.get(reverse("provider-add", args=[name]))))
     assert [word for word in words if word not in page] == []
 
@@ -137,7 +137,7 @@ def test_what_a_cloud_needs_is_told(admin: Client, name: str, words: list[str]) 
     "name", [p.name for p in PRESETS.values() if url_placeholders(p.url_example)]
 )
 def test_an_example_is_no_base_url(admin: Client, name: str) -> None:
-    form = given(base_url=PRESETS[name].url_example, mode="stored", key=SECRET)
+    form = provider_form(base_url=PRESETS[name].url_example, mode="stored", key=SECRET)
     answer = admin.post(reverse("provider-add", args=[name]), form)
     assert answer.status_code == 422
     assert "Replace" in text(answer)
@@ -150,7 +150,7 @@ def test_every_blank_of_an_example_is_explained() -> None:
         assert url_placeholders(preset.url_example) == list(dict.fromkeys(words)), preset.name
 
 
-def test_every_kind_of_credential_has_words() -> None:
+def test_every_kind_of_credential_has_a_label() -> None:
     assert set(credential_hints.AUTH_LABELS) == set(AUTH)
     assert set(credential_hints.KEY_HINTS) == MAKERS
 
@@ -174,12 +174,14 @@ def test_a_connection_is_tested_in_every_dialect() -> None:
 
 
 @pytest.mark.parametrize("preset", STRICT)
-def test_a_test_asks_a_model_in_the_providers_own_words(admin: Client, preset: str) -> None:
+def test_a_connection_test_calls_a_model_in_the_providers_dialect(
+    admin: Client, preset: str
+) -> None:
     fake, path, name = STRICT[preset]
     with fake() as server:
-        server.script.default = Say(text="Hello.")
+        server.script.default = ScriptedAnswer(text="Hello.")
         key = getattr(server, "key", BEARER)
-        form = given(base_url=server.url + path, mode="stored", key=key, test_model=name)
+        form = provider_form(base_url=server.url + path, mode="stored", key=key, test_model=name)
         page = text(admin.post(reverse("provider-test-new", args=[preset]), form, headers=HTMX))
         assert "Connected" in page, page
         assert "Hello." in page
@@ -194,12 +196,12 @@ def test_a_test_asks_a_model_in_the_providers_own_words(admin: Client, preset: s
 def test_a_signed_test_shows_no_part_of_the_secret(admin: Client) -> None:
     secret = f"{KEY_ID}:{AWS_SECRET}:{SESSION}"
     with StrictBedrock() as server:
-        server.script.default = Say(text="Hello.")
+        server.script.default = ScriptedAnswer(text="Hello.")
         values = {"base_url": server.url, "mode": "stored", "test_model": bedrock_rules.NOVA}
         page = text(
             admin.post(
                 reverse("provider-test-new", args=["bedrock"]),
-                given(**values, key=secret),
+                provider_form(**values, key=secret),
                 headers=HTMX,
             )
         )
@@ -214,10 +216,10 @@ def test_a_stored_key_is_encrypted_and_never_shown_again(admin: Client) -> None:
     assert store.credential_of(row) == SECRET
     assert SECRET not in row.credential
     for page in ("providers", "provider-edit"):
-        shown = text(admin.get(reverse(page, args=[row.pk] if page != "providers" else [])))
-        assert "cdef" in shown
-        assert SECRET[:12] not in shown
-        assert row.credential not in shown
+        page_text = text(admin.get(reverse(page, args=[row.pk] if page != "providers" else [])))
+        assert "cdef" in page_text
+        assert SECRET[:12] not in page_text
+        assert row.credential not in page_text
     wrong = admin.post(
         reverse("provider-edit", args=[row.pk]), {"name": "", "mode": "stored", "key": SECRET}
     )
@@ -240,13 +242,13 @@ def test_a_stored_key_is_not_sent_to_another_server(
 ) -> None:
     row = provider("openai")
     store.set_credential(row, SECRET)
-    url, seen = upstream(200, {"data": []})
+    url, requests = upstream(200, {"data": []})
     answer = admin.post(
         reverse(way, args=[row.pk]), {"name": "openai", "base_url": url, "mode": "stored"}
     )
     assert answer.status_code == 422
     assert "Enter the key again" in text(answer)
-    assert not seen
+    assert not requests
     row.refresh_from_db()
     assert row.base_url == ""
 
@@ -285,7 +287,7 @@ def test_choosing_the_environment_forgets_the_stored_key(admin: Client) -> None:
     assert (row.credential, row.credential_env) == ("", "X_KEY")
 
 
-def test_it_is_said_whether_a_variable_is_set_now(
+def test_the_variable_check_shows_whether_it_is_set(
     admin: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CANARY_KEY", SECRET)
@@ -318,17 +320,15 @@ def test_it_is_said_whether_a_variable_is_set_now(
         ({"dialect": "smoke signals"}, "dialect"),
     ],
 )
-def test_what_is_wrong_is_said_beside_its_field(
-    admin: Client, values: dict[str, str], field: str
-) -> None:
+def test_an_error_is_shown_at_its_field(admin: Client, values: dict[str, str], field: str) -> None:
     provider("taken")
-    answer = admin.post(reverse("provider-add", args=["custom"]), given(**values))
+    answer = admin.post(reverse("provider-add", args=["custom"]), provider_form(**values))
     assert answer.status_code == 422
     assert field in answer.context["form"].errors
     assert Provider.objects.count() == 1
 
 
-def test_all_settings_are_kept(admin: Client) -> None:
+def test_all_settings_are_saved(admin: Client) -> None:
     more = {
         "dialect": "anthropic_messages",
         "auth": "api-key",
@@ -338,7 +338,10 @@ def test_all_settings_are_kept(admin: Client) -> None:
         "passthrough": "no",
         "drop_params": "on",
     }
-    assert admin.post(reverse("provider-add", args=["custom"]), given(**more)).status_code == 302
+    assert (
+        admin.post(reverse("provider-add", args=["custom"]), provider_form(**more)).status_code
+        == 302
+    )
     row = Provider.objects.get()
     assert (row.dialect, row.auth, row.passthrough, row.drop_params) == (
         "anthropic_messages",
@@ -351,12 +354,12 @@ def test_all_settings_are_kept(admin: Client) -> None:
     assert store.load_snapshot().providers["own"].timeouts.idle_s == 30.0
 
 
-def test_a_secret_header_is_hidden_and_kept(admin: Client) -> None:
+def test_a_secret_header_is_hidden_and_preserved(admin: Client) -> None:
     row = provider("openai", headers={"X-Api-Key": SECRET, "X-Team": "blue"})
     edit = reverse("provider-edit", args=[row.pk])
-    shown = admin.get(edit)
-    assert SECRET not in text(shown)
-    assert "X-Api-Key: ***" in text(shown)
+    response = admin.get(edit)
+    assert SECRET not in text(response)
+    assert "X-Api-Key: ***" in text(response)
     again = {"name": "openai", "mode": "none", "headers": "X-Api-Key: ***\nX-Team: red"}
     admin.post(edit, again)
     row.refresh_from_db()
@@ -366,12 +369,12 @@ def test_a_secret_header_is_hidden_and_kept(admin: Client) -> None:
 def test_a_test_of_an_unsaved_form_lists_models(
     admin: Client, upstream: Callable[..., Any]
 ) -> None:
-    url, seen = upstream(200, {"data": [{"id": "a"}, {"id": "b"}]})
+    url, requests = upstream(200, {"data": [{"id": "a"}, {"id": "b"}]})
     test = reverse("provider-test-new", args=["custom"])
-    answer = admin.post(test, given(base_url=url, mode="stored", key=SECRET), headers=HTMX)
+    answer = admin.post(test, provider_form(base_url=url, mode="stored", key=SECRET), headers=HTMX)
     assert answer.status_code == 200
     assert "2 models available" in text(answer)
-    assert seen[0][2]["authorization"] == f"Bearer {SECRET}"
+    assert requests[0][2]["authorization"] == f"Bearer {SECRET}"
     assert not Provider.objects.exists()
     assert "<html" not in text(answer)
 
@@ -380,16 +383,18 @@ def test_without_javascript_the_test_comes_with_the_form(
     admin: Client, upstream: Callable[..., Any]
 ) -> None:
     url, _seen = upstream(200, {"data": []})
-    page = text(admin.post(reverse("provider-test-new", args=["custom"]), given(base_url=url)))
+    page = text(
+        admin.post(reverse("provider-test-new", args=["custom"]), provider_form(base_url=url))
+    )
     assert "Connected" in page
     assert f'value="{url}"' in page
 
 
-def test_a_failed_test_shows_the_upstreams_own_words_without_the_key(
+def test_a_failed_test_shows_the_upstreams_message_without_the_key(
     admin: Client, upstream: Callable[..., Any]
 ) -> None:
     url, _seen = upstream(401, {"error": {"message": f"Bad key {SECRET} <b>sorry</b>"}})
-    form = given(base_url=url, mode="stored", key=SECRET)
+    form = provider_form(base_url=url, mode="stored", key=SECRET)
     page = text(admin.post(reverse("provider-test-new", args=["custom"]), form, headers=HTMX))
     assert "Bad key" in page
     assert "HTTP 401" in page
@@ -397,7 +402,7 @@ def test_a_failed_test_shows_the_upstreams_own_words_without_the_key(
     assert SECRET not in page
 
 
-def test_a_test_with_a_model_asks_it(admin: Client) -> None:
+def test_a_connection_test_with_a_model_calls_it(admin: Client) -> None:
     row = provider("demo", "demo")
     form = {"name": "demo", "mode": "none", "test_model": "demo-fast"}
     page = text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
@@ -410,19 +415,21 @@ def test_a_test_with_a_model_asks_it(admin: Client) -> None:
 def test_a_provider_without_a_list_is_tested_by_one_of_its_models(
     admin: Client, upstream: Callable[..., Any]
 ) -> None:
-    url, seen = upstream(404, {"error": {"message": "no such page"}})
+    url, requests = upstream(404, {"error": {"message": "no such page"}})
     row = provider("own", "custom", base_url=url)
     model("only-one", row)
-    form = given(base_url=url)
+    form = provider_form(base_url=url)
     text(admin.post(reverse("provider-test", args=[row.pk]), form, headers=HTMX))
-    assert [(verb, path) for verb, path, _h in seen] == [
+    assert [(verb, path) for verb, path, _h in requests] == [
         ("GET", "/models"),
         ("POST", "/chat/completions"),
     ]
 
 
 def test_a_test_of_a_wrong_form_sends_nothing(admin: Client) -> None:
-    answer = admin.post(reverse("provider-test-new", args=["custom"]), given(name=""), headers=HTMX)
+    answer = admin.post(
+        reverse("provider-test-new", args=["custom"]), provider_form(name=""), headers=HTMX
+    )
     assert answer.status_code == 422
     assert "Nothing was sent" in text(answer)
     assert "Name:" in text(answer)
@@ -444,13 +451,13 @@ def test_a_fetched_list_is_a_diff_and_what_is_ticked_is_taken_over(
     gone = model("gone", row)
     model("any-*", row)
     fetch = reverse("provider-fetch", args=[row.pk])
-    shown = admin.get(fetch)
-    diff = shown.context["diff"]
+    response = admin.get(fetch)
+    diff = response.context["diff"]
     assert [m.name for m in diff.new] == ["new-one", "new-two"]
     assert [m.name for m in diff.gone] == ["gone"]
     assert [change.row.name for change in diff.changed] == ["dearer"]
     assert diff.same == 1
-    token = re.search(r'name="token" value="([^"]+)"', text(shown))
+    token = re.search(r'name="token" value="([^"]+)"', text(response))
     assert token is not None
     ticked = {
         "token": token[1],
@@ -484,13 +491,13 @@ def test_the_list_of_another_provider_is_not_taken(admin: Client) -> None:
 def test_a_new_demo_provider_gets_all_its_models(admin: Client) -> None:
     row = provider("demo", "demo")
     fetch = reverse("provider-fetch", args=[row.pk])
-    shown = admin.get(fetch)
-    admin.post(fetch, {"token": shown.context["token"], "add": list(MODELS)})
+    response = admin.get(fetch)
+    admin.post(fetch, {"token": response.context["token"], "add": list(MODELS)})
     assert set(row.models.values_list("name", flat=True)) == set(MODELS)
     assert admin.get(fetch).context["diff"].same == len(MODELS)
 
 
-def test_a_list_that_does_not_come_says_why(admin: Client, upstream: Callable[..., Any]) -> None:
+def test_a_failed_list_shows_its_reason(admin: Client, upstream: Callable[..., Any]) -> None:
     url, _seen = upstream(500, {"error": {"message": "we are down"}})
     row = provider("own", "custom", base_url=url)
     page = text(admin.get(reverse("provider-fetch", args=[row.pk])))
@@ -502,7 +509,7 @@ def test_rows_of_file_and_environment_are_read_only_until_copied(
     admin: Client, source: str
 ) -> None:
     row = provider("openai", source=source, source_ref="x.yaml:3")
-    held = model("m", row, source=source)
+    stored_model = model("m", row, source=source)
     edit = reverse("provider-edit", args=[row.pk])
     assert "x.yaml:3" in text(admin.get(edit))
     assert admin.post(edit, {"name": "other", "mode": "none"}).status_code == 409
@@ -510,8 +517,8 @@ def test_rows_of_file_and_environment_are_read_only_until_copied(
     admin.post(reverse("provider-copy", args=[row.pk]))
     assert admin.post(edit, {"name": "other", "mode": "none"}).status_code == 302
     row.refresh_from_db()
-    held.refresh_from_db()
-    assert (row.name, row.source, held.source) == ("other", "database", "database")
+    stored_model.refresh_from_db()
+    assert (row.name, row.source, stored_model.source) == ("other", "database", "database")
 
 
 def test_a_saved_provider_of_a_file_can_be_tested(admin: Client) -> None:
@@ -527,17 +534,17 @@ def test_a_provider_can_be_switched_off_and_on(admin: Client) -> None:
         assert ("openai" in store.load_snapshot().providers) is there
 
 
-def test_deleting_says_first_what_stands_on_it(admin: Client) -> None:
+def test_deleting_first_lists_what_depends_on_it(admin: Client) -> None:
     row = provider("openai")
     mine, other = model("m", row), model("x", provider("other"))
     route("only-mine", mine)
     route("shared", mine, other)
     route("foreign", other)
     delete = reverse("provider-delete", args=[row.pk])
-    shown = admin.get(delete)
-    assert [r.name for r in shown.context["emptied"]] == ["only-mine"]
-    assert [r.name for r in shown.context["thinned"]] == ["shared"]
-    assert "foreign" not in text(shown)
+    response = admin.get(delete)
+    assert [r.name for r in response.context["emptied"]] == ["only-mine"]
+    assert [r.name for r in response.context["thinned"]] == ["shared"]
+    assert "foreign" not in text(response)
     assert Provider.objects.count() == 2
     admin.post(delete)
     assert Provider.objects.get().name == "other"

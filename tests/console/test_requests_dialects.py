@@ -78,14 +78,14 @@ def recorded(tmp_path: Path, path: str, body: Any, way: Any = None, **upstreams:
     return asyncio.run(ask())
 
 
-def kept(entry: LogRecord) -> RequestLog:
+def stored_row(entry: LogRecord) -> RequestLog:
     store.write([msgspec.structs.replace(entry, started_at=time.time() - 30)])
     return RequestLog.objects.get(request_id=entry.id)
 
 
-def asked(tmp_path: Path, dialect: str, *, stream: bool) -> RequestLog:
+def logged_request(tmp_path: Path, dialect: str, *, stream: bool) -> RequestLog:
     path = path_of(dialect, MODEL, stream=stream)
-    return kept(recorded(tmp_path, path, sent(dialect, stream=stream)))
+    return stored_row(recorded(tmp_path, path, sent(dialect, stream=stream)))
 
 
 def detail(client: Client, row: RequestLog, query: str = "") -> str:
@@ -99,28 +99,28 @@ def detail(client: Client, row: RequestLog, query: str = "") -> str:
 def test_every_tab_is_right_for_every_client(
     ada: Client, tmp_path: Path, dialect: str, *, stream: bool
 ) -> None:
-    row = asked(tmp_path, dialect, stream=stream)
+    row = logged_request(tmp_path, dialect, stream=stream)
     assert (row.status, row.client_dialect, row.stream) == (200, dialect, stream)
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
     sides = translation.request_sides(row, bodies)
     assert sides["rows"], sides
-    assert "refuse" not in sides.get("told", "")
-    assert "changed since" not in sides.get("told", "")
+    assert "reject" not in sides["notice"]
+    assert "changed since" not in sides["notice"]
     assert streams.answer(row, bodies)
     for tab in ("overview", "translation", "response", "headers"):
         assert detail(ada, row, f"tab={tab}")
     if stream:
-        shown = streams.stream_view(row, bodies)
-        line = shown["line"]
+        stream_view = streams.stream_view(row, bodies)
+        line = stream_view["line"]
         assert line.upstream_count > 1
         assert line.client_count > 1
-        assert shown["linked"]
+        assert stream_view["linked"]
         assert "No upstream was called" not in detail(ada, row, "tab=stream").lower()
-        told = [event for pair in line.pairs for event in pair.client]
-        assert shown["passthrough"] or len(told) == line.client_count
+        events = [event for pair in line.pairs for event in pair.client]
+        assert stream_view["passthrough"] or len(events) == line.client_count
         # Each upstream event stands beside what it made: the last of ours comes last.
-        assert shown["passthrough"] or line.pairs[-1].client or line.pairs[-2].client
+        assert stream_view["passthrough"] or line.pairs[-1].client or line.pairs[-2].client
         return
     answer = translation.response_sides(row, bodies)
     assert answer["rows"]
@@ -130,7 +130,7 @@ def test_every_tab_is_right_for_every_client(
 def test_an_array_of_gemini_is_a_stream_too(ada: Client, tmp_path: Path) -> None:
     """Without `alt=sse` Google's clients get one JSON array, item by item."""
     path = path_of("gemini", MODEL, stream=True).partition("?")[0]
-    row = kept(recorded(tmp_path, path, sent("gemini", stream=True)))
+    row = stored_row(recorded(tmp_path, path, sent("gemini", stream=True)))
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
     assert (bodies.client_response or b"").startswith(b"[")
@@ -187,30 +187,28 @@ def test_streams_that_are_no_events_are_read(
     body = {"model": "smart", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
     entry = recorded(tmp_path, "/v1/chat/completions", body, way, up=lambda request: answer())
     assert entry.outcome == "ok", entry.error
-    row = kept(entry)
+    row = stored_row(entry)
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
-    shown = streams.stream_view(row, bodies)
-    assert shown["line"].upstream_count == count
-    assert shown["linked"]
+    stream_view = streams.stream_view(row, bodies)
+    assert stream_view["line"].upstream_count == count
+    assert stream_view["linked"]
     assert [part["text"] for part in streams.answer(row, bodies)] == ["Hello"]
     assert "Hel" in detail(ada, row, "tab=stream")
 
 
 @pytest.mark.parametrize("dialect", OFFERED)
-def test_the_curl_of_a_request_asks_where_it_was_asked(
-    ada: Client, tmp_path: Path, dialect: str
-) -> None:
-    row = asked(tmp_path, dialect, stream=True)
-    shown = unescape(detail(ada, row))
-    assert f"http://testserver{path_of(dialect, MODEL, stream=True)}" in shown
-    assert not re.search(r"http://testserver[^ ]*\{id\}", shown)
+def test_the_curl_command_uses_the_requests_path(ada: Client, tmp_path: Path, dialect: str) -> None:
+    row = logged_request(tmp_path, dialect, stream=True)
+    text = unescape(detail(ada, row))
+    assert f"http://testserver{path_of(dialect, MODEL, stream=True)}" in text
+    assert not re.search(r"http://testserver[^ ]*\{id\}", text)
 
 
 @pytest.mark.parametrize("dialect", sorted(set(OFFERED) - {"openai_completions"}))
 def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None:
-    row = asked(tmp_path, dialect, stream=True)
-    settings = from_log(str(row.pk))
+    row = logged_request(tmp_path, dialect, stream=True)
+    settings = from_log(row)
     assert settings is not None
     assert settings["dialect"] == dialect
     assert settings["columns"][0]["model"] == MODEL
@@ -221,10 +219,10 @@ def test_a_request_opens_in_the_playground(tmp_path: Path, dialect: str) -> None
 
 
 @pytest.mark.parametrize("dialect", OFFERED)
-def test_what_was_logged_can_be_asked_again(tmp_path: Path, dialect: str) -> None:
+def test_a_logged_request_can_be_replayed(tmp_path: Path, dialect: str) -> None:
     """A replay is the client's own body at the client's own path."""
     first = recorded(tmp_path, path_of(dialect, MODEL, stream=True), sent(dialect, stream=True))
-    row = kept(first)
+    row = stored_row(first)
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
 
@@ -248,9 +246,9 @@ def test_what_was_logged_can_be_asked_again(tmp_path: Path, dialect: str) -> Non
     assert entry.bodies.upstream_request == bodies.upstream_request
 
 
-def test_a_count_is_told_apart_from_an_answer(tmp_path: Path, ada: Client) -> None:
+def test_a_token_count_is_distinct_from_a_response(tmp_path: Path, ada: Client) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}]}
-    row = kept(recorded(tmp_path, "/v1/messages/count_tokens", body))
+    row = stored_row(recorded(tmp_path, "/v1/messages/count_tokens", body))
     assert translation.verb_of(row) == "count_tokens"
     for tab in ("overview", "translation", "response"):
         assert detail(ada, row, f"tab={tab}")
@@ -259,8 +257,8 @@ def test_a_count_is_told_apart_from_an_answer(tmp_path: Path, ada: Client) -> No
 def vectors(request: httpx.Request) -> httpx.Response:
     rows = [{"object": "embedding", "index": 0, "embedding": [0.5, 1.0]}]
     usage = {"prompt_tokens": 2, "total_tokens": 2}
-    told = {"object": "list", "model": "m", "data": rows, "usage": usage}
-    return httpx.Response(200, json=told)
+    body = {"object": "list", "model": "m", "data": rows, "usage": usage}
+    return httpx.Response(200, json=body)
 
 
 @pytest.mark.parametrize(
@@ -278,21 +276,21 @@ def test_embeddings_have_two_sides(
     ada: Client, tmp_path: Path, path: str, body: dict[str, Any]
 ) -> None:
     way = snapshot(route("vectors", provider("up"), model="m"), log_bodies=True)
-    row = kept(recorded(tmp_path, path, body, way, up=vectors))
+    row = stored_row(recorded(tmp_path, path, body, way, up=vectors))
     assert row.status == 200, row.error
     bodies = store.load_bodies(row.pk)
     assert bodies is not None
     for sides in (translation.request_sides, translation.response_sides):
-        found = sides(row, bodies)
-        assert found["rows"], found
-        assert "refuse" not in found.get("told", "")
-    shown = unescape(detail(ada, row))
-    assert f"http://testserver{path}" in shown
-    assert re.search(r"https?://[^ ]+/embeddings", shown)
+        shown_sides = sides(row, bodies)
+        assert shown_sides["rows"], shown_sides
+        assert "reject" not in shown_sides["notice"]
+    text = unescape(detail(ada, row))
+    assert f"http://testserver{path}" in text
+    assert re.search(r"https?://[^ ]+/embeddings", text)
 
 
 @pytest.mark.parametrize("dialect", OFFERED)
-def test_what_stands_in_a_path_is_added_for_the_reader_alone(dialect: str) -> None:
+def test_path_fields_are_added_only_for_parsing(dialect: str) -> None:
     body = sent(dialect, stream=True)
     read = as_read(dialect, body, "m", stream=True)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from django.test import Client
 from django.utils import timezone
@@ -10,7 +11,7 @@ from django.utils import timezone
 from console.models import SavedView
 from console.pages.requests import log_search
 from console.pages.requests.query import parse
-from tests.console.test_requests import ada, found, logged, vic
+from tests.console.test_requests import ada, logged, matching_rows, vic
 
 __all__ = ["ada", "vic"]
 
@@ -19,10 +20,10 @@ def test_tags_are_a_filter_in_every_alphabet(db: None) -> None:
     logged("req_a", tags=["paid", "eu"])
     logged("req_b", tags=["paid"])
     logged("req_c", tags=["größe"])
-    assert found("tag:paid") == ["req_b", "req_a"]
-    assert found("tag:!paid") == ["req_c"]
-    assert found("tag:größe,eu") == ["req_c", "req_a"]
-    assert found("tag:pai") == []
+    assert matching_rows("tag:paid") == ["req_b", "req_a"]
+    assert matching_rows("tag:!paid") == ["req_c"]
+    assert matching_rows("tag:größe,eu") == ["req_c", "req_a"]
+    assert matching_rows("tag:pai") == []
 
 
 def test_requests_of_a_stored_prompt_are_found(ada: Client) -> None:
@@ -30,7 +31,7 @@ def test_requests_of_a_stored_prompt_are_found(ada: Client) -> None:
     logged("req_q", tags=["prompt:team/support@1"])
     page = ada.get("/console/requests/req_p").content.decode()
     assert "?q=tag:%22prompt%3Ateam%2Fsupport%402%22&amp;range=all" in page
-    assert found("tag:prompt:team/support@2") == ["req_p"]
+    assert matching_rows("tag:prompt:team/support@2") == ["req_p"]
 
 
 def test_the_list_is_sorted_by_an_amount_within_its_search(ada: Client) -> None:
@@ -43,6 +44,19 @@ def test_the_list_is_sorted_by_an_amount_within_its_search(ada: Client) -> None:
     text = ada.get("/console/requests?sort=latency&range=all").content.decode()
     assert 'aria-sort="descending"' in text
     assert "data-tail" not in text
+
+
+def test_the_largest_are_found_in_every_window(db: None, monkeypatch: Any) -> None:
+    """Each window gives its largest rows only; together they are the largest of all."""
+    monkeypatch.setattr(log_search, "_FIRST_BATCH", 3)
+    monkeypatch.setattr(log_search, "_SORT_WINDOW_IDS", 5)
+    costs = [(n * 7) % 40 for n in range(40)]
+    for n, cost in enumerate(costs):
+        logged(f"req_{n}", cost_usd=Decimal(cost) if cost % 3 else None)
+    page = log_search.largest(parse("", "24h", timezone.now()), "cost", 8)
+    expected = sorted((cost for cost in costs if cost % 3), reverse=True)[:8]
+    assert [row.cost_usd for row in page.rows] == expected
+    assert page.reached is None
 
 
 def test_a_view_is_saved_for_its_user_alone(ada: Client, vic: Client) -> None:

@@ -11,7 +11,7 @@ from console.pages.requests.query import State, Term, parse, with_term, without
 NOW = dt.datetime(2026, 11, 21, 12, 0, tzinfo=dt.UTC)
 
 
-def test_filters_and_words_are_told_apart():
+def test_filters_and_text_are_parsed_separately():
     search = parse('status:!499 model:gpt-mini "blue sky" why', "24h", NOW)
     assert search.terms == (Term("status", ("499",), negated=True), Term("model", ("gpt-mini",)))
     assert search.text == '"blue sky" why'
@@ -67,7 +67,7 @@ def test_a_chip_takes_out_its_own_filter_only():
     assert without(text, Term("status", ("499",), negated=True)) == "model:a sky"
 
 
-def test_the_address_holds_what_is_set():
+def test_the_address_has_the_set_filters():
     assert State(q="status:!499", span="1h").address() == "q=status%3A%21499&range=1h"
     assert State(q="a", span="1h").address(q="", cursor=7) == "range=1h&cursor=7"
 

@@ -53,7 +53,7 @@ def test_every_view_names_what_it_needs() -> None:
     public = {entry.name for entry in entries if entry.callback.access == "public"}
     sso = {"account_login", "openid_connect_login", "openid_connect_callback"}
     sso |= {"mfa_authenticate", "mfa_login_webauthn"}
-    own = {"home", "docs", "sign-in", "sign-out", "setup", "setup-account"}
+    own = {"home", "docs", "docs-operation", "sign-in", "sign-out", "setup", "setup-account"}
     assert public == own | sso | {"shared-run", "shared-image"}
 
 
@@ -61,6 +61,7 @@ def test_every_view_names_what_it_needs() -> None:
 _OPENED_BY = {
     "signed in": "member",
     "own": "member",
+    "playground": "member",
     "view": "viewer",
     "edit": "editor",
     "administer": "admin",

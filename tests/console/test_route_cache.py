@@ -26,38 +26,38 @@ from tests.store.factories import entry, model, provider, route
         {"ttl_s": 60, "scope": "team", "namespace": "x", "semantic": "embed", "threshold": 0.9},
     ],
 )
-def test_a_draft_says_what_the_document_says(cache: dict) -> None:
+def test_a_draft_converts_back_to_the_same_cache_policy(cache: dict) -> None:
     draft = draft_from_document(RouteSpec(name="r", cache=cache))
     assert document_from(draft).cache == cache
     assert not draft.errors
 
 
 @pytest.mark.parametrize(
-    ("seconds", "found"),
+    ("seconds", "expected"),
     [("", {}), ("0", {}), ("1 000", {"ttl_s": 1000, "scope": "key"})],
 )
-def test_seconds_are_read_as_they_are_typed(seconds: str, found: dict) -> None:
-    assert parse_cache(seconds, "key", "{}") == found
+def test_seconds_are_read_as_they_are_typed(seconds: str, expected: dict) -> None:
+    assert parse_cache(seconds, "key", "{}") == expected
 
 
 @pytest.mark.parametrize("seconds", ["soon", "-1", "1.5", "99999999999999", "²"])
-def test_what_is_no_number_of_seconds_is_told_beside_the_field(seconds: str) -> None:
+def test_an_invalid_number_of_seconds_is_an_error_of_its_field(seconds: str) -> None:
     draft = draft_from_document(RouteSpec(name="r"))
     draft.cache_ttl = seconds
     document_from(draft)
     assert "a number from 1" in draft.errors["cache_ttl"]
 
 
-@pytest.mark.parametrize("kept", ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}'])
-def test_what_was_sent_along_can_not_break_the_route(kept: str) -> None:
+@pytest.mark.parametrize("stored_text", ["", "[]", "{", '{"nonsense": 1}', '{"threshold": "x"}'])
+def test_what_was_sent_along_can_not_break_the_route(stored_text: str) -> None:
     draft = draft_from_document(RouteSpec(name="r"))
-    draft.cache_ttl, draft.cache_extra_json = "60", kept
+    draft.cache_ttl, draft.cache_extra_json = "60", stored_text
     cache = document_from(draft).cache
     assert cache in ({"ttl_s": 60, "scope": "key"}, {})
     assert bool(draft.errors) is (cache == {})
 
 
-def test_a_change_has_words() -> None:
+def test_a_change_of_the_cache_has_a_label() -> None:
     before, after = RouteSpec(name="r"), RouteSpec(name="r", cache={"ttl_s": 60, "scope": "key"})
     assert labels.changes(before, after) == ["response cache: none → seconds: 60, shared by: key"]
 
@@ -89,10 +89,10 @@ def test_a_viewer_may_not(client: Client, row: models.Route) -> None:
     assert row.cache_generation == 0
 
 
-def test_the_log_tells_of_a_kept_answer(client: Client, row: models.Route) -> None:
+def test_the_log_shows_a_cached_answer(client: Client, row: models.Route) -> None:
     client.force_login(get_user_model().objects.create_superuser("ada"))
-    told = {"cache": "semantic", "cache_age_s": 12.0, "cache_similarity": 0.98765}
-    store.write([entry("req_kept", saved_usd=Decimal("0.5"), **told)])
+    fields = {"cache": "semantic", "cache_age_s": 12.0, "cache_similarity": 0.98765}
+    store.write([entry("req_kept", saved_usd=Decimal("0.5"), **fields)])
     pk = models.RequestLog.objects.get().pk
     page = client.get(f"/console/requests/{pk}").content.decode()
     assert "semantic hit, 12.0 s old, similarity 0.988, " in page

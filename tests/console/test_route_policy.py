@@ -64,22 +64,22 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         "s2-active_hours": "mon-fri 18:00-08:00 Europe/Berlin",
     }
     assert press(ada, "save", **typed).status_code == 302
-    found = saved()
-    assert (found.retries_by_kind, found.cooldown_after_by_kind) == (
+    spec = saved()
+    assert (spec.retries_by_kind, spec.cooldown_after_by_kind) == (
         {"rate_limit": 2, "timeout": 0},
         {"rate_limit": 5},
     )
-    assert (found.backoff_s, found.max_wait_s, found.cooldown_after) == (0.5, 10, 4)
-    assert (found.hedge_after_s, found.shadow, found.shadow_share) == (1.5, "spare", 0.125)
-    assert (found.health_check_interval_s, found.require_capabilities, found.tag_match) == (
+    assert (spec.backoff_s, spec.max_wait_s, spec.cooldown_after) == (0.5, 10, 4)
+    assert (spec.hedge_after_s, spec.shadow, spec.shadow_share) == (1.5, "spare", 0.125)
+    assert (spec.health_check_interval_s, spec.require_capabilities, spec.tag_match) == (
         60,
         True,
         "all",
     )
-    assert found.retry_before_fallback
-    assert (found.prompt_cache, found.web_search) == ("1h", False)
-    assert found.fallbacks_by_kind == {"context_length": ("spare",)}
-    target, step = found.steps[0].targets[0], found.steps[1]
+    assert spec.retry_before_fallback
+    assert (spec.prompt_cache, spec.web_search) == ("1h", False)
+    assert spec.fallbacks_by_kind == {"context_length": ("spare",)}
+    target, step = spec.steps[0].targets[0], spec.steps[1]
     assert (target.tags, target.variant) == (("paid", "eu"), "canary")
     assert (step.tags, step.active_hours) == (("night",), "mon-fri 18:00-08:00 Europe/Berlin")
     live = store.load_snapshot().routes["smart"]
@@ -93,7 +93,7 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "expected"),
     [
         ({"health_check_interval_s": "1"}, "a number from 10 to"),
         ({"hedge_after_s": "soon"}, "a number from 0.01 to"),
@@ -105,23 +105,23 @@ def test_a_way_is_saved_and_the_next_request_sees_it(ada: Client) -> None:
         ({"s1-active_hours": "mon 08:00-18:00 Moon/Base"}, "there is no time zone"),
     ],
 )
-def test_what_can_not_be_read_is_told_beside_it(
-    ada: Client, typed: dict[str, Any], told: str
+def test_an_unreadable_value_shows_its_error(
+    ada: Client, typed: dict[str, Any], expected: str
 ) -> None:
     page = press(ada, "save", **typed)
     assert page.status_code == 422
-    assert told in page.content.decode()
+    assert expected in page.content.decode()
     assert saved().health_check_interval_s is None
 
 
-def test_changes_of_a_way_are_told_in_words(ada: Client) -> None:
+def test_policy_changes_are_described_in_text(ada: Client) -> None:
     typed = {"retries_by_kind-rate_limit": "2", "hedge_after_s": "2", "t1-variant": "canary"}
     page = press(ada, "review", **typed).content.decode()
     for words in ("rate limit (429): 2", "hedge after", "variant of gpt-4.1: canary"):
         assert words in page
 
 
-def test_a_renamed_route_is_meant_by_those_that_lean_on_it(ada: Client) -> None:
+def test_references_follow_a_renamed_route(ada: Client) -> None:
     spare()
     press(
         ada,
@@ -134,13 +134,13 @@ def test_a_renamed_route_is_meant_by_those_that_lean_on_it(ada: Client) -> None:
 
 def test_the_dry_run_goes_by_tags_and_sessions(ada: Client) -> None:
     tagged = {"t1-tags": "paid", "t2-tags": "default"}
-    asked = {"dry-sample": "text", "dry-ignore-cooldowns": "1"}
-    page = press(ada, "dry-run", **tagged, **asked, **{"dry-tags": "paid"}).content.decode()
+    headers = {"dry-sample": "text", "dry-ignore-cooldowns": "1"}
+    page = press(ada, "dry-run", **tagged, **headers, **{"dry-tags": "paid"}).content.decode()
     assert "its tags do not match those of the request" in page
     chosen = set()
     for _ in range(4):
         typed = {"s1-strategy": "sticky", "dry-session": "conversation-7"}
-        html = press(ada, "dry-run", **typed, **asked).content.decode()
+        html = press(ada, "dry-run", **typed, **headers).content.decode()
         trace = html[html.index('class="trace"') :]
         chosen.add(trace[trace.index('class="pick"') :].split("<b>")[1].split("</b>")[0])
     assert len(chosen) == 1
@@ -173,12 +173,12 @@ def test_a_key_has_tags(ada: Client) -> None:
 
 def test_usage_compares_variants_and_shadows(ada: Client) -> None:
     now = time.time()
-    given: dict[str, Any] = {"started_at": now - 60, "route": "smart", "output_tokens": 10}
+    fields: dict[str, Any] = {"started_at": now - 60, "route": "smart", "output_tokens": 10}
     store.write(
         [
-            entry("a", **given, variant="now", cost_usd=Decimal("0.10")),
-            entry("b", **given, variant="next", cost_usd=Decimal("0.04"), outcome="error"),
-            entry("c", **given | {"route": "spare"}, shadow_of="a", key_prefix="shadow"),
+            entry("a", **fields, variant="now", cost_usd=Decimal("0.10")),
+            entry("b", **fields, variant="next", cost_usd=Decimal("0.04"), outcome="error"),
+            entry("c", **fields | {"route": "spare"}, shadow_of="a", key_prefix="shadow"),
         ]
     )
     page = ada.get(reverse("usage")).content.decode()

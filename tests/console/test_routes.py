@@ -74,22 +74,22 @@ def fields(html: str) -> dict[str, list[str]]:
     """What a browser would send of the editor's form, but for its buttons."""
     form = html[html.index('id="route-form"') :]
     form = form[: form.index("</form>")]
-    found: dict[str, list[str]] = {}
+    values_by_name: dict[str, list[str]] = {}
     select, options = "", []
     for tag in FIELD.findall(form):
-        said = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
+        attributes = dict(re.findall(r'([\w-]+)="([^"]*)"', tag))
         flags = re.sub(r'"[^"]*"', "", tag)
         if tag.startswith("<select"):
-            select, options = said["name"], []
+            select, options = attributes["name"], []
         elif tag == "</select>":
             chosen = [value for value, on in options if on] or [value for value, _ in options[:1]]
-            found.setdefault(select, []).extend(chosen)
+            values_by_name.setdefault(select, []).extend(chosen)
         elif tag.startswith("<option"):
-            options.append((said.get("value", ""), "selected" in flags))
-        elif "name" in said and (said.get("type") != "checkbox" or "checked" in flags):
-            usual = "on" if said.get("type") == "checkbox" else ""
-            found.setdefault(said["name"], []).append(said.get("value", usual))
-    return found
+            options.append((attributes.get("value", ""), "selected" in flags))
+        elif "name" in attributes and (attributes.get("type") != "checkbox" or "checked" in flags):
+            usual = "on" if attributes.get("type") == "checkbox" else ""
+            values_by_name.setdefault(attributes["name"], []).append(attributes.get("value", usual))
+    return values_by_name
 
 
 def press(client: Client, do: str, path: str = SMART, page: Any = None, **typed: Any) -> Any:
@@ -146,7 +146,7 @@ def test_no_secret_is_on_any_page(ada: Client) -> None:
 # The draft
 
 
-def test_the_form_as_it_stands_says_what_is_saved(ada: Client) -> None:
+def test_the_unchanged_form_equals_the_saved_route(ada: Client) -> None:
     page = press(ada, "check")
     assert page.context["state"].document == saved()
     assert page.context["changes"] == []
@@ -181,7 +181,7 @@ def test_a_target_can_be_moved_to_every_place_by_buttons(ada: Client) -> None:
     assert order(page) == [["gpt-4.1-mini"], ["deepseek-chat", "gpt-4.1"]]
 
 
-def test_at_the_edge_of_a_step_it_goes_on_into_the_next(ada: Client) -> None:
+def test_a_target_moved_past_the_end_of_a_step_enters_the_next(ada: Client) -> None:
     page = press(ada, "down:t2")
     steps = page.context["state"].document.steps
     assert [len(step.targets) for step in steps] == [1, 2]
@@ -199,16 +199,16 @@ def test_a_row_that_was_dragged_is_where_its_field_is(ada: Client) -> None:
     assert page.context["changes"] == ["moved gpt-4.1 to step 2"]
 
 
-def test_changes_are_told_in_words(ada: Client) -> None:
+def test_changes_are_described_in_text(ada: Client) -> None:
     page = press(
         ada,
         "add-target:s2",
         **{"t1-weight": "70", "s2-new": "openai/gpt-4.1", "alias": ["gpt-4o", "o3"], "strict": "1"},
     )
-    told = ", ".join(page.context["changes"])
-    assert "added alias o3" in told
-    assert "removed alias claude-*" in told
-    assert "reject unsupported fields: no → yes" in told
+    text = ", ".join(page.context["changes"])
+    assert "added alias o3" in text
+    assert "removed alias claude-*" in text
+    assert "reject unsupported fields: no → yes" in text
     page = press(ada, "drop:t3")
     assert "removed gpt-4.1-mini" in page.context["changes"]
     page = press(ada, "check", **{"t1-weight": "70"})
@@ -218,7 +218,7 @@ def test_changes_are_told_in_words(ada: Client) -> None:
     assert b"1 unsaved change" in page.content
 
 
-def test_what_can_not_be_read_is_kept_and_told_beside_it(ada: Client) -> None:
+def test_an_unreadable_value_stays_with_its_error(ada: Client) -> None:
     page = press(ada, "save", **{"t1-weight": "many", "s2-max_context": "-5"})
     assert page.status_code == 422
     html = page.content.decode()
@@ -244,7 +244,7 @@ def test_conditions_are_saved(ada: Client) -> None:
     assert (step.max_context, step.first_token_s, step.require_capabilities) == (200_000, 2.5, True)
 
 
-def test_a_new_route_is_made_from_nothing(ada: Client) -> None:
+def test_a_new_route_is_created_from_an_empty_form(ada: Client) -> None:
     path = reverse("route-new")
     page = press(ada, "add-target:s1", path, name="fast", **{"s1-new": "openai/gpt-4.1"})
     answer = press(ada, "save", path, page=page)
@@ -253,7 +253,7 @@ def test_a_new_route_is_made_from_nothing(ada: Client) -> None:
     assert models.RouteVersion.objects.get(route__name="fast").saved_by == "ada"
 
 
-def shown(page: Any) -> tuple[list[str], list[str]]:
+def form_messages(page: Any) -> tuple[list[str], list[str]]:
     """The errors beside the form, and what is yet to do."""
     text = page.content.decode()
     bad = re.findall(r'callout bad">.*?Error: </span>(.*?)</b>', text, re.S)
@@ -264,28 +264,28 @@ def test_a_new_route_has_no_errors_before_it_is_saved(ada: Client) -> None:
     path = reverse("route-new")
     missing = ["The route has no name.", "The route has no target."]
     page = ada.get(path)
-    assert shown(page) == ([], missing)
+    assert form_messages(page) == ([], missing)
     assert "2 to do" in page.content.decode()
     # Typing goes on; only what was left empty is wrong.
     typed = press(ada, "check", path, name="fast")
-    assert shown(typed) == ([], missing[1:])
+    assert form_messages(typed) == ([], missing[1:])
     left = press(ada, "check", path, submitted="name nonsense")
-    assert shown(left) == (missing[:1], missing[1:])
+    assert form_messages(left) == (missing[:1], missing[1:])
     tried = press(ada, "save", path)
     assert tried.status_code == 422
-    assert shown(tried) == (missing, [])
+    assert form_messages(tried) == (missing, [])
     again = press(ada, "check", path, page=tried)
-    assert shown(again) == (missing, []), "who has tried is told from then on"
+    assert form_messages(again) == (missing, []), "who has tried is told from then on"
 
 
-def test_what_is_wrong_with_a_new_route_is_said_at_once(ada: Client) -> None:
-    bad, todo = shown(press(ada, "check", reverse("route-new"), name="smart"))
+def test_errors_of_a_new_route_are_shown_at_once(ada: Client) -> None:
+    bad, todo = form_messages(press(ada, "check", reverse("route-new"), name="smart"))
     assert bad == ["A route named smart already exists."]
     assert todo == ["The route has no target."]
 
 
 def test_a_route_without_its_name_is_an_error_at_once(ada: Client) -> None:
-    assert shown(press(ada, "check", name=""))[0] == ["The route has no name."]
+    assert form_messages(press(ada, "check", name=""))[0] == ["The route has no name."]
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ def test_two_tabs_can_not_overwrite_each_other(ada: Client) -> None:
     assert saved().steps[0].targets[0].weight == 70
 
 
-def test_one_who_was_overtaken_twice_is_told_twice(ada: Client) -> None:
+def test_each_conflicting_save_is_reported(ada: Client) -> None:
     page = ada.get(SMART)
     press(ada, "save", strict="1")
     page = press(ada, "save", page=page, retries="3")
@@ -472,7 +472,7 @@ def test_a_route_is_deleted_after_a_question(ada: Client) -> None:
 @pytest.mark.parametrize("sample", ["text", "tools", "schema", "result"])
 @pytest.mark.parametrize("dialect", OFFERED)
 @pytest.mark.wide(every=4)
-def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: str) -> None:
+def test_a_dry_run_works_in_every_dialect(ada: Client, dialect: str, sample: str) -> None:
     """The upstream's request is the same question, whoever put it."""
     sent = {"dry-dialect": dialect, "dry-sample": sample, "dry-model": "claude-opus"}
     page = press(ada, "dry-run", **sent)
@@ -486,16 +486,16 @@ def test_a_dry_run_is_asked_in_every_dialect(ada: Client, dialect: str, sample: 
     assert title(dialect) in trial.lines[-1].text
 
 
-def test_a_dry_run_says_what_only_live_traffic_has(ada: Client) -> None:
+def test_a_dry_run_lists_what_only_live_traffic_has(ada: Client) -> None:
     """No sample could show reasoning that the gateway has kept of a turn."""
     models.Model.objects.filter(name="deepseek-chat").update(name="deepseek-v4-pro")
     steps = (StepSpec(targets=(TargetSpec(model="deepseek/deepseek-v4-pro"),)),)
     save_route(RouteSpec(name="thinks", steps=steps), route=None, number=0, who="ada")
-    asked = {"dry-dialect": "openai_chat", "dry-sample": "result"}
-    page = press(ada, "dry-run", SMART.replace("smart", "thinks"), **asked)
-    (told,) = page.context["dry_run_panel"].live_only
-    assert told.field == "messages[2]"
-    assert told.note in page.content.decode()
+    headers = {"dry-dialect": "openai_chat", "dry-sample": "result"}
+    page = press(ada, "dry-run", SMART.replace("smart", "thinks"), **headers)
+    (result,) = page.context["dry_run_panel"].live_only
+    assert result.field == "messages[2]"
+    assert result.note in page.content.decode()
 
 
 def test_a_dry_run_of_the_draft_shows_the_way_and_the_request(ada: Client) -> None:
@@ -541,7 +541,7 @@ def test_a_key_that_may_not_use_the_route_is_refused_in_the_dry_run_too(ada: Cli
     assert page.context["dry_run_panel"].lines[0].title == "Rejected before any target"
 
 
-def test_a_broken_draft_is_told_in_the_dry_run(ada: Client) -> None:
+def test_an_invalid_draft_is_shown_in_the_dry_run(ada: Client) -> None:
     page = press(ada, "dry-run", **{"s1-images": "with", "s1-strategy": "best"})
     assert page.context["dry_run_panel"].lines[0].title == "The draft is invalid"
 

@@ -16,7 +16,7 @@ from console import accounts
 from gateway import store
 from gateway.models import ApiKey, RequestLog, RequestScore
 from gateway.models.score import MAX_SCORES
-from tests.console.test_requests import ada, found, logged, vic
+from tests.console.test_requests import ada, logged, matching_rows, vic
 
 __all__ = ["ada", "vic"]
 
@@ -142,14 +142,14 @@ def test_requests_are_found_by_scores_and_comments(db: None) -> None:
     _score(rows["b"], 0, comment="Wrong.")
     _score(rows["c"], 0.4, name="tone")
     _score(rows["c"], None, comment="A remark.", author="bo")
-    assert found("score:<0.5") == ["req_c", "req_b"]
-    assert found("score>=0.4") == ["req_c", "req_a"]
-    assert found("score:1") == ["req_a"]
-    assert found("score:tone") == ["req_c"]
-    assert found("has:comment") == ["req_c", "req_b"]
-    assert found("has:comment,score") == ["req_c", "req_b", "req_a"]
-    assert found("has:!score") == ["req_d"]
-    assert found("has:comment score:<0.1 status:200") == ["req_b"]
+    assert matching_rows("score:<0.5") == ["req_c", "req_b"]
+    assert matching_rows("score>=0.4") == ["req_c", "req_a"]
+    assert matching_rows("score:1") == ["req_a"]
+    assert matching_rows("score:tone") == ["req_c"]
+    assert matching_rows("has:comment") == ["req_c", "req_b"]
+    assert matching_rows("has:comment,score") == ["req_c", "req_b", "req_a"]
+    assert matching_rows("has:!score") == ["req_d"]
+    assert matching_rows("has:comment score:<0.1 status:200") == ["req_b"]
 
 
 def test_an_unknown_has_filter_is_named(ada: Client) -> None:

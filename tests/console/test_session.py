@@ -33,8 +33,8 @@ def ada(db: None) -> User:
 
 def sign_in(client: Client, name: str = "ada", password: str = PASSWORD, **more: str):
     address = more.pop("address", "127.0.0.1")
-    given = {"username": name, "password": password, **more}
-    return client.post(reverse("sign-in"), given, REMOTE_ADDR=address)
+    body = {"username": name, "password": password, **more}
+    return client.post(reverse("sign-in"), body, REMOTE_ADDR=address)
 
 
 def test_the_password_opens_the_console(client: Client) -> None:
@@ -46,7 +46,7 @@ def test_the_password_opens_the_console(client: Client) -> None:
     assert cookie["samesite"] == "Lax"
 
 
-def test_a_wrong_password_says_nothing_of_the_name(client: Client) -> None:
+def test_a_wrong_password_does_not_reveal_the_name(client: Client) -> None:
     known, unknown = sign_in(client, password="x"), sign_in(client, name="bob", password="x")
     assert (known.status_code, unknown.status_code) == (422, 422)
     for answer in (known, unknown):
@@ -58,7 +58,7 @@ def test_a_wrong_password_is_not_shown_again(client: Client) -> None:
     assert "hunter-2-hunter" not in sign_in(client, password="hunter-2-hunter").content.decode()
 
 
-def test_somebody_kept_out_does_not_get_in(client: Client, ada: User) -> None:
+def test_an_inactive_user_cannot_sign_in(client: Client, ada: User) -> None:
     ada.is_active = False
     ada.save()
     assert sign_in(client).status_code == 422
@@ -141,9 +141,7 @@ def test_an_ipv6_network_counts_as_one_address(client: Client) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])
-def test_failures_by_way_of_an_unknown_proxy_keep_nobody_else_out(
-    client: Client, address: str
-) -> None:
+def test_failures_through_an_unknown_proxy_block_nobody_else(client: Client, address: str) -> None:
     for number in range(MAX_PER_ADDRESS + 5):
         assert sign_in(client, name=f"n{number}", password="x", address=address).status_code == 422
     assert sign_in(client, address=address).status_code == 302
@@ -158,7 +156,7 @@ def test_behind_a_known_proxy_a_loopback_address_is_one_like_others(
     assert sign_in(client).status_code == 429
 
 
-def test_who_comes_while_too_many_passwords_are_checked_is_told(
+def test_sign_in_is_503_while_too_many_passwords_are_checked(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hashing, "_slots", threading.BoundedSemaphore(1))
@@ -190,9 +188,9 @@ def test_the_product_hashes_so() -> None:
     assert product.PASSWORD_HASHERS == ["console.hashing.QueuedArgon2"]
 
 
-def test_over_https_the_cookie_is_secure_and_browsers_are_told(client: Client) -> None:
-    given = {"username": "ada", "password": PASSWORD}
-    answer = client.post(reverse("sign-in"), given, secure=True)
+def test_over_https_the_cookie_is_secure_and_hsts_is_sent(client: Client) -> None:
+    body = {"username": "ada", "password": PASSWORD}
+    answer = client.post(reverse("sign-in"), body, secure=True)
     assert client.cookies["sessionid"]["secure"]
     assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
     plain = sign_in(Client())
@@ -234,7 +232,7 @@ def test_counters_do_not_grow_without_end() -> None:
     assert Throttle.objects.count() < MAX_ROWS
 
 
-def test_what_was_typed_as_a_name_is_not_kept(client: Client) -> None:
+def test_a_typed_user_name_is_not_stored(client: Client) -> None:
     sign_in(client, name="my-secret-password", password="x")
     assert not [row for row in Throttle.objects.all() if "secret" in row.key]
 
@@ -243,12 +241,12 @@ def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> 
     sign_in(client)
     other = Client()
     sign_in(other)
-    given = {
+    body = {
         "current": PASSWORD,
         "password": "another long one",
         "confirmation": "another long one",
     }
-    assert client.post(reverse("password"), given).status_code == 302
+    assert client.post(reverse("password"), body).status_code == 302
     assert client.get(reverse("password")).status_code == 200
     assert other.get(reverse("password")).status_code == 302
     assert sign_in(Client(), password="another long one").status_code == 302
@@ -263,28 +261,28 @@ def test_one_changes_the_own_password_and_other_sessions_end(client: Client) -> 
         ({"password": "password123", "confirmation": "password123"}, "password", "too common"),
     ],
 )
-def test_a_bad_change_of_password_is_told_beside_its_field(
+def test_an_invalid_password_change_shows_the_error_at_its_field(
     client: Client, change: dict[str, str], field: str, why: str
 ) -> None:
     sign_in(client)
-    given = {
+    fields = {
         "current": PASSWORD,
         "password": "another long one",
         "confirmation": "another long one",
     }
-    answer = client.post(reverse("password"), {**given, **change})
+    answer = client.post(reverse("password"), {**fields, **change})
     assert answer.status_code == 422
     assert why in str(answer.context["form"].errors[field])
 
 
 def test_the_password_page_can_not_be_used_to_guess(client: Client) -> None:
     sign_in(client)
-    given = {"current": "x", "password": "another long one", "confirmation": "another long one"}
+    fields = {"current": "x", "password": "another long one", "confirmation": "another long one"}
     for _ in range(MAX_PER_NAME_AND_ADDRESS):
-        client.post(reverse("password"), given)
-    answer = client.post(reverse("password"), {**given, "current": PASSWORD})
+        client.post(reverse("password"), fields)
+    answer = client.post(reverse("password"), {**fields, "current": PASSWORD})
     assert "Too many attempts" in answer.content.decode()
 
 
-def test_pages_of_a_session_are_not_kept_by_browsers(client: Client) -> None:
+def test_session_pages_are_not_cached_by_browsers(client: Client) -> None:
     assert "no-store" in client.get(reverse("sign-in")).headers["Cache-Control"]

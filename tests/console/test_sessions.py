@@ -28,7 +28,7 @@ def signed_in(client: Client) -> bool:
     return client.get("/console/requests").status_code == 200
 
 
-def test_what_stands_in_the_database_signs_nobody_in(ada: Client) -> None:
+def test_a_stored_session_key_cannot_sign_in(ada: Client) -> None:
     key = ada.cookies["sessionid"].value
     row = Session.objects.get()
     assert row.session_key != key

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
@@ -16,7 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from console.pages.settings.views import ROWS
-from gateway import store
+from gateway import models, store
 from gateway.models import (
     RequestBody,
     RequestLog,
@@ -26,12 +28,13 @@ from gateway.models import (
     UnindexedRequest,
 )
 from gateway.routing.limits import Budget, Limits
+from gateway.store.configuration import apply
 from gateway.store.options import load_options, set_options
-from tests.store.factories import asked
+from tests.store.factories import logged_exchange
 
 pytestmark = pytest.mark.django_db
 
-GIVEN = {"log_bodies": "on", "row_days": "30", "body_days": "7", "masks": r"acme-\w+"}
+FORM_VALUES = {"log_bodies": "on", "row_days": "30", "body_days": "7", "masks": r"acme-\w+"}
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def admin(client: Client) -> Client:
 
 
 def origins() -> dict[str, str]:
-    return {name: held.origin for name, held in load_options().values.items()}
+    return {name: value.origin for name, value in load_options().values.items()}
 
 
 def test_nothing_set_is_the_default() -> None:
@@ -50,20 +53,20 @@ def test_nothing_set_is_the_default() -> None:
     assert load_options().body_days == load_options().row_days == 30
 
 
-def test_what_is_saved_holds_for_the_hot_path(admin: Client) -> None:
+def test_saved_settings_are_in_the_snapshot(admin: Client) -> None:
     version = store.current_version()
-    given = {**GIVEN, "log_bodies": ""}
-    assert admin.post(reverse("settings"), given).status_code == 302
+    body = {**FORM_VALUES, "log_bodies": ""}
+    assert admin.post(reverse("settings"), body).status_code == 302
     snapshot = store.load_snapshot()
     assert store.current_version() > version, "other processes see that there is a change"
     assert snapshot.log_bodies is False
-    assert [found.pattern for found in snapshot.masks] == [rb"acme-\w+"]
+    assert [mask.pattern for mask in snapshot.masks] == [rb"acme-\w+"]
     assert origins()["log_bodies"] == "database"
     assert load_options().body_days == 7
 
 
 def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
-    admin.post(reverse("settings"), GIVEN)
+    admin.post(reverse("settings"), FORM_VALUES)
     assert origins() == {
         "log_bodies": "default",
         "row_days": "default",
@@ -74,13 +77,16 @@ def test_what_is_not_changed_stays_a_default(admin: Client) -> None:
         "budget": "default",
         "end_user_limits": "default",
         "end_user_budget": "default",
+        "end_users": "default",
         "end_user_headers": "default",
         "tag_headers": "default",
         "alert_thresholds": "default",
     }
 
 
-def test_the_environment_wins_and_says_so(admin: Client, monkeypatch: Any, settings: Any) -> None:
+def test_the_environment_overrides_the_setting_and_is_named(
+    admin: Client, monkeypatch: Any, settings: Any
+) -> None:
     set_options({"row_days": 5, "log_bodies": False})
     monkeypatch.setenv("DRAGOMAN_LOG_RETENTION_DAYS", "90")
     settings.LOG_RETENTION_DAYS = 90
@@ -88,7 +94,7 @@ def test_the_environment_wins_and_says_so(admin: Client, monkeypatch: Any, setti
     assert origins()["row_days"] == "environment"
     page = admin.get(reverse("settings")).content.decode()
     assert "set by the variable <code>DRAGOMAN_LOG_RETENTION_DAYS</code>" in page
-    admin.post(reverse("settings"), {**GIVEN, "row_days": "1"})
+    admin.post(reverse("settings"), {**FORM_VALUES, "row_days": "1"})
     assert Setting.objects.get(name="row_days").value == 5, "a forged field changes nothing"
     assert load_options().row_days == 90
 
@@ -111,10 +117,10 @@ def test_a_variable_of_a_file_is_a_file(monkeypatch: Any) -> None:
         ("masks", "x\n" * 60, "at least 3 characters"),
     ],
 )
-def test_a_bad_value_is_told_beside_its_field(
+def test_an_invalid_value_shows_the_error_at_its_field(
     admin: Client, field: str, value: str, why: str
 ) -> None:
-    answer = admin.post(reverse("settings"), {**GIVEN, field: value})
+    answer = admin.post(reverse("settings"), {**FORM_VALUES, field: value})
     assert answer.status_code == 422
     assert why in str(answer.context["form"].errors[field])
     assert answer.context["form"][field].value() == value
@@ -136,7 +142,11 @@ def test_a_stored_value_that_is_damaged_is_left_out_by_name() -> None:
 def log(name: str, age_days: float, **values: Any) -> None:
     started = timezone.now() - dt.timedelta(days=age_days)
     store.write(
-        [asked(f"words of {name}", id=name, **{"started_at": started.timestamp(), **values})]
+        [
+            logged_exchange(
+                f"words of {name}", id=name, **{"started_at": started.timestamp(), **values}
+            )
+        ]
     )
 
 
@@ -165,7 +175,7 @@ def test_the_words_of_a_deleted_body_leave_the_index_and_an_errors_stay() -> Non
     assert (RequestText.objects.count(), UnindexedRequest.objects.count()) == (1, 0)
 
 
-def test_bodies_are_never_kept_longer_than_their_rows() -> None:
+def test_bodies_are_never_stored_longer_than_their_rows() -> None:
     set_options({"row_days": 3, "body_days": 9})
     assert load_options().body_days == 3
 
@@ -190,12 +200,12 @@ def test_no_secret_is_on_the_page(admin: Client, settings: Any) -> None:
 def row_of(client: Client, variable: str) -> str:
     """What the page says of a variable."""
     page = client.get(reverse("settings")).content.decode()
-    found = re.search(rf"<code>{variable}</code>.*?<td[^>]*>(.*?)</td>", page, re.S)
-    assert found
-    return re.sub(r"<[^>]*>", "", found[1]).strip()
+    match = re.search(rf"<code>{variable}</code>.*?<td[^>]*>(.*?)</td>", page, re.S)
+    assert match
+    return re.sub(r"<[^>]*>", "", match[1]).strip()
 
 
-def test_what_is_not_set_says_so_or_its_default(admin: Client, settings: Any) -> None:
+def test_an_unset_setting_shows_not_set_or_its_default(admin: Client, settings: Any) -> None:
     settings.REDIS_URL = settings.MASTER_KEY = ""
     settings.LOG_LEVEL, settings.DATABASE_URL = "INFO", "sqlite:////data/dragoman.sqlite3"
     assert row_of(admin, "REDIS_URL") == row_of(admin, "DRAGOMAN_MASTER_KEY") == "not set"
@@ -224,8 +234,8 @@ def test_limits_of_end_users_are_edited(admin: Client) -> None:
     url = reverse("settings-end-users")
     assert admin.get(url).status_code == 200
     assert admin.post(url, {"requests_per_minute": "0"}).status_code == 422
-    given = {"requests_per_minute": "30", "month_usd": "5.50", "soft_percent": "80"}
-    assert admin.post(url, given).status_code == 302
+    body = {"requests_per_minute": "30", "month_usd": "5.50", "soft_percent": "80"}
+    assert admin.post(url, body).status_code == 302
     options = load_options()
     assert options.end_user_limits == Limits(requests_per_minute=30)
     assert options.end_user_budget == Budget(month_usd=Decimal("5.50"), soft_percent=80)
@@ -236,10 +246,29 @@ def test_limits_of_end_users_are_edited(admin: Client) -> None:
     assert origins()["end_user_limits"] == origins()["end_user_budget"] == "default"
 
 
-def test_limits_of_end_users_in_a_file_are_shown_and_kept(admin: Client) -> None:
+def test_limits_of_end_users_from_a_file_are_shown_and_unchanged(admin: Client) -> None:
     source = {"source": Source.FILE, "source_ref": "gateway.yaml:3"}
     value = {"requests_per_minute": 7}
     Setting.objects.create(name="end_user_limits", value=value, **source)
     admin.post(reverse("settings-end-users"), {"requests_per_minute": "9", "day_usd": "2"})
     assert load_options().end_user_limits.requests_per_minute == 7
     assert load_options().end_user_budget.day_usd == 2
+
+
+def test_the_configuration_is_downloaded_and_can_be_applied(admin: Client) -> None:
+    """The same file that `export` prints; applied to this database it changes nothing."""
+    row = models.Provider(name="mine", preset="openai", base_url="https://mine.example/v1")
+    store.set_credential(row, "sk-not-to-be-seen")
+    row.save()
+    set_options({"row_days": 12})
+    assert reverse("settings-export") in admin.get(reverse("settings")).content.decode()
+    response = admin.get(reverse("settings-export"))
+    assert response["Content-Disposition"] == 'attachment; filename="dragoman.yaml"'
+    text = response.content.decode()
+    assert "https://mine.example/v1" in text
+    assert "sk-not-to-be-seen" not in text
+    printed = io.StringIO()
+    call_command("export", stdout=printed)
+    assert text == printed.getvalue()
+    outcome = apply(yaml.safe_load(text), "dragoman.yaml", str, take=True, dry_run=True)
+    assert [line for line in outcome.lines if line.field != "source"] == []

@@ -34,9 +34,9 @@ ACCOUNT = {
 @pytest.fixture
 def token(settings: Any, tmp_path: Path) -> str:
     settings.DATA_DIR = tmp_path
-    found = setup_token()
-    assert found is not None
-    return found
+    text = setup_token()
+    assert text is not None
+    return text
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_two_holders_of_the_token_do_not_both_become_admin(visitor: Client) -> N
 
 
 @pytest.mark.parametrize(
-    ("given", "form", "field"),
+    ("fields", "form", "field"),
     [
         ({"username": ""}, "person", "username"),
         ({"confirmation": "other"}, "person", "confirmation"),
@@ -130,10 +130,10 @@ def test_two_holders_of_the_token_do_not_both_become_admin(visitor: Client) -> N
         ({"body_days": "-3"}, "log", "body_days"),
     ],
 )
-def test_a_bad_account_is_told_beside_its_field(
-    visitor: Client, given: dict[str, str], form: str, field: str
+def test_an_invalid_account_shows_the_error_at_its_field(
+    visitor: Client, fields: dict[str, str], form: str, field: str
 ) -> None:
-    answer = visitor.post(reverse("setup-account"), {**ACCOUNT, **given})
+    answer = visitor.post(reverse("setup-account"), {**ACCOUNT, **fields})
     assert answer.status_code == 422
     if form == "log":
         assert next(f.errors for f, _ in answer.context["log"] if f.name == field)
@@ -156,11 +156,11 @@ def test_popular_providers_come_first_with_url_and_key_page(admin: Client) -> No
 
 
 def test_the_connection_is_tested_before_the_provider_is_added(admin: Client) -> None:
-    given = {**OPENAI, "base_url": "http://127.0.0.1:9"}
+    fields = {**OPENAI, "base_url": "http://127.0.0.1:9"}
     headers = {"HX-Request": "true"}
-    page = admin.post(reverse("setup-provider-test"), given, headers=headers)
+    page = admin.post(reverse("setup-provider-test"), fields, headers=headers)
     assert "Connection failed" in page.content.decode()
-    page = admin.post(reverse("setup-provider-test"), {**given, "key": ""}, headers=headers)
+    page = admin.post(reverse("setup-provider-test"), {**fields, "key": ""}, headers=headers)
     assert page.status_code == 422
     assert "requires an API key" in page.content.decode()
     assert not Provider.objects.filter(preset="openai").exists()
@@ -182,17 +182,17 @@ def test_a_preset_with_a_key_becomes_a_provider_and_a_route(admin: Client) -> No
     assert store.load_snapshot().route("gpt-4.1") is not None
 
 
-def test_a_variable_is_kept_by_name(admin: Client, monkeypatch: Any) -> None:
+def test_a_variable_is_stored_by_name(admin: Client, monkeypatch: Any) -> None:
     monkeypatch.setenv("MY_OPENAI", "sk-outside-0123456789")
-    given = {**OPENAI, "key": "", "variable": "MY_OPENAI", "model": ""}
-    assert admin.post(reverse("setup-provider"), given).status_code == 302
+    request = {**OPENAI, "key": "", "variable": "MY_OPENAI", "model": ""}
+    assert admin.post(reverse("setup-provider"), request).status_code == 302
     row = Provider.objects.get()
     assert (row.credential, row.credential_env) == ("", "MY_OPENAI")
     assert not Route.objects.exists()
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("fields", "field"),
     [
         ({"key": ""}, "key"),
         ({"variable": "NOT_SET_ANYWHERE", "key": ""}, "variable"),
@@ -202,10 +202,10 @@ def test_a_variable_is_kept_by_name(admin: Client, monkeypatch: Any) -> None:
         ({"base_url": "ftp://host"}, "base_url"),
     ],
 )
-def test_a_bad_provider_is_told_beside_its_field(
-    admin: Client, given: dict[str, str], field: str
+def test_an_invalid_provider_shows_the_error_at_its_field(
+    admin: Client, fields: dict[str, str], field: str
 ) -> None:
-    answer = admin.post(reverse("setup-provider"), {**OPENAI, **given})
+    answer = admin.post(reverse("setup-provider"), {**OPENAI, **fields})
     assert answer.status_code == 422
     assert list(answer.context["form"].errors) == [field]
     assert "sk-first" not in answer.content.decode(), "a key is never rendered back"
@@ -223,7 +223,7 @@ def test_keys_found_in_the_environment_are_offered(admin: Client) -> None:
     )
 
 
-def test_a_name_that_is_taken_gets_a_number(admin: Client) -> None:
+def test_a_duplicate_name_gets_a_number(admin: Client) -> None:
     Provider.objects.create(name="openai", preset="openai")
     admin.post(reverse("setup-provider"), OPENAI)
     assert store.credential_of(Provider.objects.get(name="openai-2")) == OPENAI["key"]
@@ -278,7 +278,7 @@ def test_when_it_is_finished_it_never_shows_again(keyed: Client) -> None:
     assert not setup_progress.pending(User.objects.get())
 
 
-def test_an_account_made_by_command_needs_no_first_run(client: Client) -> None:
+def test_an_account_created_by_command_needs_no_first_run(client: Client) -> None:
     ada = User.objects.create_superuser("ada", password=PASSWORD)
     assert not setup_progress.pending(ada)
     answer = client.post(reverse("sign-in"), {"username": "ada", "password": PASSWORD})

@@ -70,11 +70,11 @@ def test_a_logged_request_as_curl_runs_nothing_else(tmp_path: Path, text: str) -
         "authorization": curl.MASK,
     }
     command = curl.command(f"https://gw.test/{text}", headers, text, "DRAGOMAN_API_KEY")
-    got = _run(tmp_path, command)
-    got = [word for word in got if word != "-g"]
-    assert got[0] == f"https://gw.test/{text}"
-    assert got[got.index("--data-raw") + 1] == text
-    sent = [word for at, word in enumerate(got) if got[at - 1] == "-H"]
+    texts = _run(tmp_path, command)
+    texts = [word for word in texts if word != "-g"]
+    assert texts[0] == f"https://gw.test/{text}"
+    assert texts[texts.index("--data-raw") + 1] == text
+    sent = [word for at, word in enumerate(texts) if texts[at - 1] == "-H"]
     assert sent == ["content-type: application/json", "authorization: Bearer K", f"x-note: {text}"]
     assert all(char.isprintable() or char in "\n\t" for char in command)
 
@@ -89,10 +89,10 @@ def _column(text: str) -> Column:
 @each("dialect", ["openai_chat", "gemini", "anthropic_messages"])
 def test_the_playgrounds_curl_runs_nothing_else(tmp_path: Path, text: str, dialect: str) -> None:
     column = _column(text)
-    got = _run(tmp_path, code.render_code("curl", "http://gw.test", dialect, column))
-    assert text in json.dumps(json.loads(got[got.index("-d") + 1]), ensure_ascii=False) or (
-        text in str(json.loads(got[got.index("-d") + 1]))
-        or json.dumps(text)[1:-1] in json.dumps(json.loads(got[got.index("-d") + 1]))
+    texts = _run(tmp_path, code.render_code("curl", "http://gw.test", dialect, column))
+    assert text in json.dumps(json.loads(texts[texts.index("-d") + 1]), ensure_ascii=False) or (
+        text in str(json.loads(texts[texts.index("-d") + 1]))
+        or json.dumps(text)[1:-1] in json.dumps(json.loads(texts[texts.index("-d") + 1]))
     )
 
 
@@ -133,8 +133,8 @@ def test_the_playgrounds_javascript_holds_the_texts_as_values(tmp_path: Path) ->
 @each("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_a_clients_text_sends_the_routes_name(tmp_path: Path, text: str) -> None:
     (panel,) = [one for one in panels("http://gw.test", text) if one.id == "curl"]
-    got = _run(tmp_path, panel.text)
-    assert json.loads(got[got.index("-d") + 1])["model"] == text
+    texts = _run(tmp_path, panel.text)
+    assert json.loads(texts[texts.index("-d") + 1])["model"] == text
     for one in panels("http://gw.test", text):
         if one.language == "python":
             values = [n.value for n in ast.walk(ast.parse(one.text)) if isinstance(n, ast.Constant)]
@@ -143,6 +143,6 @@ def test_a_clients_text_sends_the_routes_name(tmp_path: Path, text: str) -> None
 
 @settings(max_examples=30)
 @given(text=st.text(max_size=40))
-def test_a_quoted_text_is_one_word(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_quoted_text_is_one_term(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("quoted")
     assert _run(path, f"curl {shell.quote(text)}") == [text.replace("\0", "")]

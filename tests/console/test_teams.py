@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -17,7 +18,7 @@ from console.pages.keys.spend import team_gauges
 from console.pages.routes import yamltext
 from console.pages.routes.forms import document_from, draft_from_document
 from gateway import store
-from gateway.models import ApiKey, Provider, Route, Setting, Source, Target, Team
+from gateway.models import ApiKey, Guardrail, Provider, Route, Setting, Source, Target, Team
 from gateway.routing.limits import UNITS, Budget, Limits, calendar_window
 from gateway.routing.snapshot import Snapshot
 from gateway.store.routes import current_state
@@ -48,20 +49,36 @@ def test_only_admins_see_teams() -> None:
         assert client.get(reverse(name, args=args)).status_code == 403
 
 
-def test_a_team_is_made_with_its_keys_and_the_hot_path_knows_it(admin: Client) -> None:
+def test_a_team_is_created_with_its_keys_and_in_the_snapshot(admin: Client) -> None:
     key, plain = store.create_key("one")
-    made = admin.post(
+    response = admin.post(
         reverse("team-add"),
         {"name": "blue", "members": [key.pk], "budget_week_usd": "2.5", "limit_tph": "9000",
          "budget_soft_percent": "80"},
     )  # fmt: skip
-    assert made.status_code == 302
+    assert response.status_code == 302
     team = value_of(plain).team
     assert (team.name, team.limits.tokens_per_hour) == ("blue", 9000)
     assert (team.budget.week_usd, team.budget.soft_percent) == (Decimal("2.5"), 80)
     page = text(admin.get(reverse("teams")))
     assert "blue" in page
     assert "9k tokens/h" in page.replace(".0", "")
+
+
+def test_a_team_has_guardrails(admin: Client) -> None:
+    add = reverse("team-add")
+    assert 'name="guardrails"' not in text(admin.get(add))
+    settings = {"pii": ["email"]}
+    Guardrail.objects.create(name="pii", kind="patterns", settings=settings)
+    assert 'name="guardrails"' in text(admin.get(add))
+    admin.post(add, {"name": "search", "guardrails": ["pii"]})
+    team = Team.objects.get()
+    assert team.guardrails == ["pii"]
+    page = text(admin.get(reverse("team-edit", args=[team.pk])))
+    assert re.search(r'value="pii"[^>]*checked', page)
+    admin.post(reverse("team-edit", args=[team.pk]), {"name": "search"})
+    team.refresh_from_db()
+    assert team.guardrails == []
 
 
 def test_a_key_leaves_its_team_and_is_free_for_another(admin: Client) -> None:
@@ -75,13 +92,13 @@ def test_a_key_leaves_its_team_and_is_free_for_another(admin: Client) -> None:
     assert "solo key" in text(admin.get(reverse("team-add")))
 
 
-def test_what_is_wrong_is_said_beside_the_field_and_kept(admin: Client) -> None:
+def test_an_error_is_shown_at_its_field_and_the_value_stays(admin: Client) -> None:
     Team.objects.create(name="blue")
-    found = admin.post(
+    response = admin.post(
         reverse("team-add"), {"name": "blue", "limit_rpm": "0", "budget_day_usd": "7"}
     )
-    assert found.status_code == 422
-    page = text(found)
+    assert response.status_code == 422
+    page = text(response)
     assert "already exists" in page
     assert "greater than or equal to 1" in page
     assert 'value="7"' in page
@@ -111,9 +128,9 @@ def test_a_key_chooses_its_team_and_all_its_limits(admin: Client) -> None:
 
 
 OWNERS: dict[str, tuple[type[Any], Callable[[Snapshot], Any]]] = {
-    "route": (Route, lambda found: found.routes["r"]),
-    "provider": (Provider, lambda found: found.providers["p"]),
-    "target": (Target, lambda found: found.routes["r"].targets[0]),
+    "route": (Route, lambda snapshot: snapshot.routes["r"]),
+    "provider": (Provider, lambda snapshot: snapshot.providers["p"]),
+    "target": (Target, lambda snapshot: snapshot.routes["r"].targets[0]),
 }
 
 
@@ -141,11 +158,11 @@ def test_providers_and_targets_have_budgets(admin: Client, kind: str) -> None:
 
 
 def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin: Client) -> None:
-    made = route("r", model("m", provider("p")), key_limits={"concurrency": 4})
-    url = reverse("limits", args=["route", made.pk])
+    test_route = route("r", model("m", provider("p")), key_limits={"concurrency": 4})
+    url = reverse("limits", args=["route", test_route.pk])
     assert admin.post(url, {"each_rpm": "7"}).status_code == 302
-    held = store.load_snapshot().routes["r"].key_limits
-    assert held == Limits(requests_per_minute=7, concurrency=4)
+    key_limits = store.load_snapshot().routes["r"].key_limits
+    assert key_limits == Limits(requests_per_minute=7, concurrency=4)
     page = text(admin.get(url))
     assert 'value="7"' in page
     assert reverse("limits", args=["target", Target.objects.get().pk]) in page
@@ -153,14 +170,14 @@ def test_a_routes_page_has_the_limits_of_each_key_and_of_its_targets(admin: Clie
 
 def test_the_limits_of_a_target_are_in_its_routes_next_version(admin: Client) -> None:
     """The editor does not show them, and does not lose them."""
-    made = route("r", model("m", provider("p")))
+    test_route = route("r", model("m", provider("p")))
     url = reverse("limits", args=["target", Target.objects.get().pk])
     admin.post(url, {"limit_rpm": "30", "budget_week_usd": "9"})
-    document = current_state(made).spec
+    document = current_state(test_route).spec
     assert document_from(draft_from_document(document)) == document
-    (said,) = yaml.safe_load(yamltext.text(document))["steps"][0]["targets"]
-    assert said["limits"] == {"requests_per_minute": 30}
-    assert said["budget"] == {"week_usd": "9"}
+    (page_text,) = yaml.safe_load(yamltext.text(document))["steps"][0]["targets"]
+    assert page_text["limits"] == {"requests_per_minute": 30}
+    assert page_text["budget"] == {"week_usd": "9"}
 
 
 def test_all_requests_have_limits_together(admin: Client) -> None:
@@ -189,9 +206,9 @@ def test_limits_of_all_requests_that_a_file_says_are_read_only(admin: Client) ->
 
 
 def test_limits_of_a_row_that_a_file_owns_are_read_only(admin: Client) -> None:
-    made = route("r", model("m", provider("p")))
-    Route.objects.filter(pk=made.pk).update(source=Source.FILE)
-    url = reverse("limits", args=["route", made.pk])
+    test_route = route("r", model("m", provider("p")))
+    Route.objects.filter(pk=test_route.pk).update(source=Source.FILE)
+    url = reverse("limits", args=["route", test_route.pk])
     assert admin.post(url, {"limit_rpm": "30"}).status_code == 409
     assert Route.objects.get().limit_rpm is None
     assert admin.get(reverse("limits", args=["nothing", 1])).status_code == 404
@@ -213,7 +230,7 @@ def test_a_team_has_spent_what_its_keys_have(admin: Client) -> None:
     assert "$3" in text(admin.get(reverse("team-edit", args=[team.pk])))
 
 
-def test_the_limiter_begins_with_what_the_sums_say() -> None:
+def test_the_limiter_starts_with_the_spend_of_the_sums() -> None:
     now = timezone.now()
     key, _ = store.create_key("one", budget_day_usd=Decimal(5), budget_total_usd=Decimal(9))
     mate, _ = store.create_key("two")
@@ -225,9 +242,9 @@ def test_the_limiter_begins_with_what_the_sums_say() -> None:
             entry("b", key_id=mate.pk, cost_usd=Decimal("0.25"), started_at=now.timestamp()),
         ]
     )
-    found = store.recorded_spend(store.load_snapshot(), now)
+    spend = store.recorded_spend(store.load_snapshot(), now)
     at = now.timestamp()
-    assert sorted(found) == sorted(
+    assert sorted(spend) == sorted(
         [
             (f"key:{key.pk}/usd/day", calendar_window(at, "day")[0], UNITS * 3 // 2),
             (f"key:{key.pk}/usd/total", 1, UNITS * 3 // 2),
@@ -252,11 +269,11 @@ def test_the_limiter_begins_with_what_providers_and_targets_have_cost() -> None:
             for r, p, m, usd in calls
         ]
     )
-    found = {
+    units_by_name = {
         name: units // UNITS for name, _, units in store.recorded_spend(store.load_snapshot(), now)
     }
     of = {str(target): target.pk for target in Target.objects.all()}
-    assert found == {
+    assert units_by_name == {
         "all/usd/total": 15,
         f"provider:{one.pk}/usd/day": 3,
         f"provider:{two.pk}/usd/day": 4,
@@ -267,7 +284,7 @@ def test_the_limiter_begins_with_what_providers_and_targets_have_cost() -> None:
     }
 
 
-def test_a_project_is_made_of_a_team_and_holds_with_it(admin: Client) -> None:
+def test_a_project_of_a_team_is_limited_together_with_it(admin: Client) -> None:
     team = Team.objects.create(name="blue", limit_rpm=9)
     key, plain = store.create_key("one")
     form = {"name": "app", "parent": team.pk, "members": [key.pk], "limit_rpm": "5"}
@@ -292,7 +309,7 @@ def test_a_deleted_team_leaves_its_projects(admin: Client) -> None:
     assert app.parent is None
 
 
-def test_a_key_says_whom_it_was_given_to(admin: Client) -> None:
+def test_a_key_shows_its_user(admin: Client) -> None:
     key, _ = store.create_key("one")
     edit = reverse("key-edit", args=[key.pk])
     admin.post(edit, {"name": "one", "scope": "all", "bodies": "", "user": "mira"})
@@ -313,8 +330,8 @@ def test_a_team_has_spent_what_its_projects_have() -> None:
             for n, key in enumerate(keys, 1)
         ]
     )
-    found = {pk: gauges[-1].spent for pk, gauges in team_gauges([team, app], now).items()}
-    assert found == {team.pk: 3, app.pk: 2}
+    spend_by_pk = {pk: gauges[-1].spent for pk, gauges in team_gauges([team, app], now).items()}
+    assert spend_by_pk == {team.pk: 3, app.pk: 2}
     assert sorted(store.recorded_spend(store.load_snapshot(), now)) == sorted(
         [(f"team:{team.pk}/usd/total", 1, 3 * UNITS), (f"team:{app.pk}/usd/total", 1, 2 * UNITS)]
     )
@@ -326,16 +343,16 @@ def test_the_list_tells_what_all_and_each_provider_spent_of_their_budgets(admin:
     store.set_options({"budget": {"day_usd": "9"}, "limits": {"requests_per_minute": 70}})
     now = timezone.now()
     store.write([entry("r1", started_at=now.timestamp(), provider="p", cost_usd=Decimal(3))])
-    found = admin.get(reverse("teams"))
-    gauges = {row["row"].name: row["gauge"] for row in found.context["owners"]}
+    response = admin.get(reverse("teams"))
+    gauges = {row["row"].name: row["gauge"] for row in response.context["owners"]}
     assert (gauges["p"].span, gauges["p"].spent, gauges["p"].level) == ("month", 3, "warn")
     assert (gauges["q"].spent, gauges["q"].budget) == (0, None)
-    whole = found.context["all"]
+    whole = response.context["all"]
     assert (whole["gauge"].span, whole["gauge"].remaining) == ("day", 6)
-    assert "70 requests/min" in text(found)
+    assert "70 requests/min" in text(response)
 
 
-def test_a_team_tells_how_many_keys_its_projects_have(admin: Client) -> None:
+def test_a_team_shows_how_many_keys_its_projects_have(admin: Client) -> None:
     team = Team.objects.create(name="blue")
     project = Team.objects.create(name="search", parent=team)
     key, _ = store.create_key("one")

@@ -24,16 +24,16 @@ from gateway.providers.catalog import resolve
 from gateway.relay.exchange.log_record import Chunk
 
 CASES = Path(__file__).parent.parent / "dialects" / "cases"
-SPOKEN = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_openai"}
+RELAYED_PRESETS = {"openai_chat", "anthropic", "deepseek", "mistral", "azure_openai"}
 
 
 def cases() -> list[Any]:
     """Requests that go from one spoken dialect to another."""
-    found = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
+    bodies = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
     return [
         pytest.param(case, id=case["name"])
-        for case in found
-        if {case["from"], case["to"]} <= SPOKEN
+        for case in bodies
+        if {case["from"], case["to"]} <= RELAYED_PRESETS
         and "stream" not in case
         and "status" not in case["request"]
     ]
@@ -41,11 +41,11 @@ def cases() -> list[Any]:
 
 def streams() -> list[Any]:
     """Streams between spoken dialects."""
-    found = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
+    bodies = [json.loads(path.read_text()) for path in sorted(CASES.glob("*.json"))]
     return [
         pytest.param(case, id=case["name"])
-        for case in found
-        if {case["from"], case["to"]} <= SPOKEN and "stream" in case
+        for case in bodies
+        if {case["from"], case["to"]} <= RELAYED_PRESETS and "stream" in case
     ]
 
 
@@ -64,11 +64,13 @@ def way(source: str, target: str, model: str = "m") -> TranslationPath:
 
 
 def traced(case: dict[str, Any]) -> tuple[Trace, Any, Any]:
-    asked = case["request"]
-    body = asked.get("body", asked)
+    request = case["request"]
+    body = request.get("body", request)
     one = way(case["from"], case["to"], case["expected"]["body"]["model"])
-    found = trace(body, one.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0)
-    return found, body, one.translate_request(body)
+    request_trace = trace(
+        body, one.translate_request, known_pairs={("model",): ("model",)}, budget_s=20.0
+    )
+    return request_trace, body, one.translate_request(body)
 
 
 def at(text: str) -> Pointer:
@@ -77,17 +79,17 @@ def at(text: str) -> Pointer:
 
 @pytest.mark.parametrize("case", cases())
 def test_every_leaf_of_both_sides_has_a_mark(case: dict[str, Any]):
-    found, body, sent = traced(case)
-    assert found.complete
-    assert set(found.source) == {pointer for pointer, _ in leaves(body)}
-    assert set(found.target) == {pointer for pointer, _ in leaves(sent)}
+    request_trace, body, sent = traced(case)
+    assert request_trace.complete
+    assert set(request_trace.source) == {pointer for pointer, _ in leaves(body)}
+    assert set(request_trace.target) == {pointer for pointer, _ in leaves(sent)}
 
 
 @pytest.mark.parametrize("case", cases())
-def test_links_hold_what_their_mark_says(case: dict[str, Any]):
-    found, body, sent = traced(case)
+def test_links_match_their_mark(case: dict[str, Any]):
+    request_trace, body, sent = traced(case)
     ours, theirs = dict(leaves(body)), dict(leaves(sent))
-    for pointer, mark in found.source.items():
+    for pointer, mark in request_trace.source.items():
         assert all(link in theirs for link in mark.links), pointer_text(pointer)
         if mark.kind == "same":
             assert theirs[pointer] == ours[pointer], pointer_text(pointer)
@@ -102,9 +104,9 @@ def test_links_hold_what_their_mark_says(case: dict[str, Any]):
 @pytest.mark.parametrize("case", cases())
 def test_a_dropped_value_changes_nothing_when_it_is_another(case: dict[str, Any]):
     """The proof of `dropped`: the upstream gets the same without it or with another."""
-    found, body, sent = traced(case)
+    request_trace, body, sent = traced(case)
     one = way(case["from"], case["to"], case["expected"]["body"]["model"])
-    for pointer, mark in found.source.items():
+    for pointer, mark in request_trace.source.items():
         value = dict(leaves(body))[pointer]
         if mark.kind != "dropped" or not isinstance(value, str) or pointer[-1] in {"type", "role"}:
             continue
@@ -129,10 +131,10 @@ def _translated_or_refused(one: TranslationPath, body: Any) -> Any:
 @pytest.mark.parametrize("case", cases())
 def test_what_the_translator_reports_as_dropped_has_no_place_of_its_own(case: dict[str, Any]):
     """The report is by whole fields; a part of one may still be told elsewhere."""
-    found, _, _ = traced(case)
+    request_trace, _, _ = traced(case)
     for row in case["expected"]["report"]:
         path = parse_path(row["field"])
-        hit = [mark.kind for p, mark in found.source.items() if p == path]
+        hit = [mark.kind for p, mark in request_trace.source.items() if p == path]
         if row["action"] == "dropped" and hit:
             assert hit[0] in {"dropped", "converted"}, row
 
@@ -141,29 +143,29 @@ def test_known_places():
     """What a person sees for the two directions, spot by spot."""
     named = {case.values[0]["name"]: case.values[0] for case in cases()}
     case = next(c for c in named.values() if c["from"] == "anthropic" and c["to"] == "openai_chat")
-    found, _, _ = traced(case)
-    assert found.source[at("/max_tokens")].kind == "moved"
-    assert found.source[at("/max_tokens")].links == (at("/max_completion_tokens"),)
-    assert found.source[at("/system/0/text")].links == (at("/messages/0/content/0/text"),)
-    assert found.source[at("/system/0/cache_control/type")].kind == "dropped"
-    assert found.source[at("/top_k")].kind == "dropped"
-    assert found.source[at("/tool_choice/disable_parallel_tool_use")].kind == "converted"
-    assert found.source[at("/tools/0/input_schema/type")].links == (
+    request_trace, _, _ = traced(case)
+    assert request_trace.source[at("/max_tokens")].kind == "moved"
+    assert request_trace.source[at("/max_tokens")].links == (at("/max_completion_tokens"),)
+    assert request_trace.source[at("/system/0/text")].links == (at("/messages/0/content/0/text"),)
+    assert request_trace.source[at("/system/0/cache_control/type")].kind == "dropped"
+    assert request_trace.source[at("/top_k")].kind == "dropped"
+    assert request_trace.source[at("/tool_choice/disable_parallel_tool_use")].kind == "converted"
+    assert request_trace.source[at("/tools/0/input_schema/type")].links == (
         at("/tools/0/function/parameters/type"),
     )
-    assert found.source[at("/model")].kind == "converted"
+    assert request_trace.source[at("/model")].kind == "converted"
 
 
-def test_a_streamed_request_says_what_was_added_for_it():
+def test_a_streamed_request_reports_its_added_fields():
     body = {
         "model": "m",
         "max_tokens": 9,
         "stream": True,
         "messages": [{"role": "user", "content": "x"}],
     }
-    found = trace(body, way("anthropic", "openai_chat").translate_request)
-    assert found.source[("stream",)].kind == "same"
-    assert found.target[("stream_options", "include_usage")].kind == "added"
+    request_trace = trace(body, way("anthropic", "openai_chat").translate_request)
+    assert request_trace.source[("stream",)].kind == "same"
+    assert request_trace.target[("stream_options", "include_usage")].kind == "added"
 
 
 def test_a_large_body_is_bounded():
@@ -184,25 +186,27 @@ def test_a_large_body_is_bounded():
         "tools": tools,
         "messages": [{"role": "user", "content": "x"}],
     }
-    found = trace(body, way("anthropic", "openai_chat").translate_request, runs=50, budget_s=0.3)
-    assert not found.complete
-    assert found.runs <= 51
+    request_trace = trace(
+        body, way("anthropic", "openai_chat").translate_request, runs=50, budget_s=0.3
+    )
+    assert not request_trace.complete
+    assert request_trace.runs <= 51
     assert len(list(visible_leaves(body))) < len(list(leaves(body)))
 
 
 def test_passthrough_compares_places():
-    found = compare_bodies({"model": "a", "x": 1, "gone": 2}, {"model": "b", "x": 1, "new": 3})
-    assert {pointer_text(p): m.kind for p, m in found.source.items()} == {
+    changes = compare_bodies({"model": "a", "x": 1, "gone": 2}, {"model": "b", "x": 1, "new": 3})
+    assert {pointer_text(p): m.kind for p, m in changes.source.items()} == {
         "/model": "converted",
         "/x": "same",
         "/gone": "dropped",
     }
-    assert found.target[("new",)].kind == "added"
+    assert changes.target[("new",)].kind == "added"
 
 
 def test_an_answer_is_traced_too():
     one = way("anthropic", "openai_chat")
-    asked = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
+    request = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}]}
     answer = {
         "id": "c1",
         "object": "chat.completion",
@@ -217,11 +221,13 @@ def test_an_answer_is_traced_too():
         ],
         "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
     }
-    found = trace(answer, one.response_translator(asked))
-    content = found.source[at("/choices/0/message/content")]
+    request_trace = trace(answer, one.response_translator(request))
+    content = request_trace.source[at("/choices/0/message/content")]
     assert (content.kind, content.links) == ("moved", (at("/content/0/text"),))
-    assert found.source[at("/usage/completion_tokens")].links == (at("/usage/output_tokens"),)
-    assert found.source[at("/choices/0/finish_reason")].kind == "converted"
+    assert request_trace.source[at("/usage/completion_tokens")].links == (
+        at("/usage/output_tokens"),
+    )
+    assert request_trace.source[at("/choices/0/finish_reason")].kind == "converted"
 
 
 # Lines
@@ -229,9 +235,9 @@ def test_an_answer_is_traced_too():
 
 @pytest.mark.parametrize("case", cases())
 def test_all_lines_of_both_sides_are_shown_once_and_in_order(case: dict[str, Any]):
-    found, body, sent = traced(case)
-    left, right = json_lines(body, found.source), json_lines(sent, found.target)
-    rows = align_lines(left, right, found)
+    request_trace, body, sent = traced(case)
+    left, right = json_lines(body, request_trace.source), json_lines(sent, request_trace.target)
+    rows = align_lines(left, right, request_trace)
     assert [row.left for row in rows if row.left] == left
     assert [row.right for row in rows if row.right] == right
 
@@ -248,10 +254,10 @@ def test_the_lines_are_the_body(case: dict[str, Any]):
 
 def test_long_lists_and_texts_are_folded():
     body = {"messages": [{"n": n} for n in range(34)], "text": "a" * 1000}
-    shown = json_lines(body, {})
-    assert [t for line in shown for kind, t in line.tokens if kind == "more"] == ["… 31"]
-    assert len([line for line in shown if line.kind == "fold"]) == 1
-    assert all(len("".join(t for _, t in line.tokens)) < 200 for line in shown)
+    lines = json_lines(body, {})
+    assert [t for line in lines for kind, t in line.tokens if kind == "more"] == ["… 31"]
+    assert len([line for line in lines if line.kind == "fold"]) == 1
+    assert all(len("".join(t for _, t in line.tokens)) < 200 for line in lines)
 
 
 json_values = st.recursive(
@@ -265,9 +271,9 @@ json_values = st.recursive(
 @given(json_values, json_values)
 def test_any_two_bodies_can_be_put_side_by_side(one: Any, other: Any):
     left, right = {"a": one}, {"a": other}
-    found = compare_bodies(left, right)
-    ours, theirs = json_lines(left, found.source), json_lines(right, found.target)
-    rows = align_lines(ours, theirs, found)
+    changes = compare_bodies(left, right)
+    ours, theirs = json_lines(left, changes.source), json_lines(right, changes.target)
+    rows = align_lines(ours, theirs, changes)
     assert [row.left for row in rows if row.left] == ours
     assert [row.right for row in rows if row.right] == theirs
     assert all(row.left or row.right for row in rows)
@@ -276,21 +282,21 @@ def test_any_two_bodies_can_be_put_side_by_side(one: Any, other: Any):
 # Notes
 
 
-def test_notes_take_the_translators_own_words_first():
+def test_notes_prefer_the_translators_own_message():
     source = {"top_k": 4, "a": {"b": [{"c": "text"}, {"c": "text"}]}}
-    found = trace(source, lambda body: {"x": [item["c"] for item in body["a"]["b"]]})
-    told = change_notes(
-        found,
+    request_trace = trace(source, lambda body: {"x": [item["c"] for item in body["a"]["b"]]})
+    notes = change_notes(
+        request_trace,
         [{"field": "top_k", "action": "dropped", "note": "no equivalent"}],
         source,
         {"x": ["text", "text"]},
     )
-    assert (told[0].kind, told[0].source, told[0].explanation) == (
+    assert (notes[0].kind, notes[0].source, notes[0].explanation) == (
         "dropped",
         "/top_k",
         "The provider's API has no `top_k`, so it was removed.",
     )
-    moved = [note for note in told if note.kind == "moved"]
+    moved = [note for note in notes if note.kind == "moved"]
     assert [(note.source, note.target, note.count) for note in moved] == [("/a/b/*/c", "/x/*", 2)]
 
 
@@ -315,8 +321,8 @@ TOOLS = {
 
 def test_a_subtree_that_moved_is_one_change():
     one = way("anthropic", "openai_chat")
-    found = trace(TOOLS, one.translate_request)
-    notes = change_notes(found, [], TOOLS, one.translate_request(TOOLS))
+    request_trace = trace(TOOLS, one.translate_request)
+    notes = change_notes(request_trace, [], TOOLS, one.translate_request(TOOLS))
     moved = {(note.source, note.target) for note in notes if note.kind == "moved"}
     assert ("/tools/0/input_schema", "/tools/0/function/parameters") in moved
     assert not any("properties" in source for source, _target in moved)
@@ -324,9 +330,9 @@ def test_a_subtree_that_moved_is_one_change():
 
 def test_moved_fields_face_each_other():
     one = way("anthropic", "openai_chat")
-    found = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
+    request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
     sent = one.translate_request(TOOLS)
-    sides = compare_sides(found, TOOLS, sent, [])
+    sides = compare_sides(request_trace, TOOLS, sent, [])
     facing: dict[Any, Any] = {}
     for row in sides["rows"]:
         if row.left and row.right:
@@ -345,11 +351,11 @@ def test_moved_fields_face_each_other():
 
 def test_losses_alone_are_rows_with_their_containers():
     one = way("anthropic", "openai_chat")
-    found = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
+    request_trace = trace(TOOLS, one.translate_request, known_pairs={("model",): ("model",)})
     sent = one.translate_request(TOOLS)
     adaptations = [{"field": "top_k", "action": "dropped", "note": "no equivalent"}]
     names = ApiNames("Anthropic Messages", "OpenAI Chat")
-    sides = compare_sides(found, TOOLS, sent, adaptations, names, losses_only=True)
+    sides = compare_sides(request_trace, TOOLS, sent, adaptations, names, losses_only=True)
     assert [row.left.pointer for row in sides["rows"] if row.left] == [(), ("top_k",), ()]
     (item,) = sides["notes"]
     assert item.note.explanation == "OpenAI Chat has no `top_k`, so it was removed."
@@ -380,9 +386,9 @@ def test_events_do_not_depend_on_how_the_bytes_came(sizes: list[int]):
 
 def test_an_event_has_the_time_of_its_last_byte():
     data = b'data: {"n": 1}\n\ndata: {"n": 2}\n\n'
-    found = parse_events(data, [Chunk(5.0, 16), Chunk(700.0, 4), Chunk(900.0, 12)])
-    assert [event.at_ms for event in found] == [5.0, 900.0]
-    line = build_timeline(found, [], lambda frame: [])
+    events = parse_events(data, [Chunk(5.0, 16), Chunk(700.0, 4), Chunk(900.0, 12)])
+    assert [event.at_ms for event in events] == [5.0, 900.0]
+    line = build_timeline(events, [], lambda frame: [])
     assert [pair.gap_ms for pair in line.pairs] == [0.0, 895.0]
     assert GAP_MS < 895
 
@@ -400,14 +406,14 @@ def test_every_client_event_of_a_golden_stream_has_its_upstream_event(case: dict
     one = way(case["to"], case["from"])
     frames = [frame for frame in case["stream"] if frame != "EOF"]
     wire = b"".join(_wire(frame) for frame in frames)
-    asked = {
+    request = {
         "model": "m",
         "max_tokens": 9,
         "messages": [{"role": "user", "content": "x"}],
         "stream": True,
     }
     upstream = parse_events(wire, [])
-    live, feed = one.stream_translator(asked), one.stream_translator(asked)
+    live, feed = one.stream_translator(request), one.stream_translator(request)
     client_wire = [f for event in upstream for f in live(_frame(event))]
     client = parse_events(b"".join(_encoded(f) for f in client_wire), [])
     line = build_timeline(upstream, client, feed)

@@ -48,16 +48,16 @@ def code_of(secret: str, step: int = 0) -> str:
 
 
 def sign_in(client: Client) -> Any:
-    given = {"username": "ada", "password": PASSWORD}
-    return client.post(reverse("sign-in"), given, REMOTE_ADDR="203.0.113.7")
+    body = {"username": "ada", "password": PASSWORD}
+    return client.post(reverse("sign-in"), body, REMOTE_ADDR="203.0.113.7")
 
 
 def confirmed(client: Client) -> None:
     """Sign in and confirm the password, as each change requires."""
     sign_in(client)
-    asked = client.get(reverse("mfa_activate_totp"))
-    assert asked.headers["Location"].startswith(reverse("account_reauthenticate"))
-    answer = client.post(asked.headers["Location"], {"password": PASSWORD})
+    response = client.get(reverse("mfa_activate_totp"))
+    assert response.headers["Location"].startswith(reverse("account_reauthenticate"))
+    answer = client.post(response.headers["Location"], {"password": PASSWORD})
     assert answer.status_code == 302
 
 
@@ -78,7 +78,7 @@ def test_without_a_second_factor_the_password_is_enough(client: Client, ada: Use
     assert client.get(reverse("mfa_index")).status_code == 200
 
 
-def test_a_code_is_asked_for_after_the_password_and_works_once(client: Client, ada: User) -> None:
+def test_a_code_is_required_after_the_password_and_works_once(client: Client, ada: User) -> None:
     secret = with_codes(client)
     browser = Client()
     assert sign_in(browser).headers["Location"] == reverse("mfa_authenticate")
@@ -150,7 +150,7 @@ def test_a_passkey_of_somebody_else_is_not_removed(client: Client, ada: User) ->
     assert client.post(reverse("mfa_remove_webauthn", args=[key.pk])).status_code == 404
 
 
-def test_a_made_up_passkey_signs_nobody_in(client: Client, ada: User) -> None:
+def test_a_forged_passkey_cannot_sign_in(client: Client, ada: User) -> None:
     options = client.get(reverse("mfa_login_webauthn"), headers={"accept": "application/json"})
     assert options.json()["request_options"]["publicKey"]["challenge"]
     made_up = {"id": "AA", "rawId": "AA", "type": "public-key", "response": {}}
@@ -218,7 +218,7 @@ def test_sign_in_at_an_identity_provider_is_exempt(
     assert client.get(reverse("overview")).status_code == 200
 
 
-def test_keys_are_not_asked_for_a_factor(required: Any, ada: User) -> None:
+def test_keys_need_no_second_factor(required: Any, ada: User) -> None:
     required.MASTER_KEY = "master-key-0123456789-abcdef"
     bearer = Client(headers={"authorization": f"Bearer {required.MASTER_KEY}"})
     assert bearer.get("/api/settings").status_code == 200

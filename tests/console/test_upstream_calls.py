@@ -39,7 +39,7 @@ def test_the_calls_and_searches_of_an_attempt_are_shown(ada: Client):
         started_ms=10, ended_ms=260, input_tokens=1200, output_tokens=5, searches=searches
     )
     attempt = Attempt(target="a/m", provider="a", model="m", dialect="openai_chat", calls=[call])
-    told = squeeze(detail(ada, logged(attempts=[attempt])))
-    assert "call 1: 1,200 input tokens, 5 output tokens, 0.25 s" in told
-    assert "web search “Oslo &lt;b&gt;”: 2 results" in told
-    assert "“Bergen”: the search did not finish within 10 s" in told
+    text = squeeze(detail(ada, logged(attempts=[attempt])))
+    assert "call 1: 1,200 input tokens, 5 output tokens, 0.25 s" in text
+    assert "web search “Oslo &lt;b&gt;”: 2 results" in text
+    assert "“Bergen”: the search did not finish within 10 s" in text

@@ -38,7 +38,7 @@ def viewer(client: Client) -> Client:
 
 
 def used(id: str = "req_1", *, ago: float = 60, **values: Any) -> LogRecord:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": timezone.now().timestamp() - ago,
         "provider": "openai",
         "model": "gpt-5",
@@ -48,7 +48,7 @@ def used(id: str = "req_1", *, ago: float = 60, **values: Any) -> LogRecord:
         "output_tokens": 20,
         "cost_usd": Decimal("0.25"),
     }
-    return entry(id, **(given | values))
+    return entry(id, **(fields | values))
 
 
 def page(client: Client, **query: str) -> str:
@@ -58,9 +58,9 @@ def page(client: Client, **query: str) -> str:
 
 
 def chart(text: str, measure: str) -> dict[str, Any]:
-    found = re.search(rf'<script id="{measure}-chart" type="application/json">(.*?)</script>', text)
-    assert found
-    return json.loads(found[1])
+    match = re.search(rf'<script id="{measure}-chart" type="application/json">(.*?)</script>', text)
+    assert match
+    return json.loads(match[1])
 
 
 def test_who_is_not_signed_in_is_sent_to_sign_in(client: Client) -> None:
@@ -106,7 +106,7 @@ def test_checks_are_no_requests_of_a_variant(viewer: Client) -> None:
     assert (line.name, line.requests) == ("now", 1)
 
 
-def test_an_unknown_price_is_said_and_is_not_zero(viewer: Client) -> None:
+def test_an_unknown_price_is_shown_as_unknown_not_zero(viewer: Client) -> None:
     store.write([used(cost_usd=None)])
     text = page(viewer)
     assert "unknown" in text
@@ -114,7 +114,7 @@ def test_an_unknown_price_is_said_and_is_not_zero(viewer: Client) -> None:
     assert chart(text, "cost")["series"][0]["labels"][-1] == "unknown"
 
 
-def test_a_sum_that_leaves_something_out_says_so(viewer: Client) -> None:
+def test_an_incomplete_sum_is_marked(viewer: Client) -> None:
     store.write([used("a"), used("b", cost_usd=None)])
     assert "and 1 unknown" in page(viewer)
 
@@ -148,10 +148,10 @@ def test_nonsense_in_the_address_is_the_usual_view(viewer: Client) -> None:
 
 def test_many_small_ones_are_summed_up_and_none_is_lost(viewer: Client) -> None:
     store.write([used(f"req_{n}", model=f"m{n}") for n in range(12)])
-    found = chart(page(viewer), "cost")["series"]
-    assert len(found) == series.MAX_SERIES
-    assert found[-1]["name"] == "6 others"
-    assert sum(sum(row["values"]) for row in found) == pytest.approx(3.0)
+    actual_series = chart(page(viewer), "cost")["series"]
+    assert len(actual_series) == series.MAX_SERIES
+    assert actual_series[-1]["name"] == "6 others"
+    assert sum(sum(row["values"]) for row in actual_series) == pytest.approx(3.0)
 
 
 def test_a_hostile_model_name_can_not_leave_its_place(viewer: Client) -> None:
@@ -195,7 +195,7 @@ def test_csv_gives_a_spreadsheet_no_formula(viewer: Client) -> None:
 
 
 @pytest.mark.parametrize("name", spans.SPANS)
-def test_the_steps_of_a_range_are_whole_and_end_now(name: str) -> None:
+def test_the_steps_of_a_range_are_complete_and_end_now(name: str) -> None:
     span = spans.SPANS[name]
     begins = spans.step_starts(span, NOW)
     assert len(set(begins)) == span.count
@@ -220,7 +220,7 @@ def test_hours_are_neither_lost_nor_doubled_when_clocks_change() -> None:
     assert steps == {dt.timedelta(hours=1)}
 
 
-def test_a_cell_says_what_is_known() -> None:
+def test_a_cell_distinguishes_zero_unknown_and_empty() -> None:
     assert series.cell(Totals(), "cost").text == "—"
     assert series.cell(Totals(requests=1, priced_requests=1), "cost").text == "$0"
     assert series.cell(Totals(requests=1, unpriced_requests=1), "cost").text == "unknown"
@@ -240,8 +240,8 @@ def test_a_provider_that_was_only_ever_given_up_has_its_cost(viewer: Client) -> 
     rows = csv.DictReader(
         viewer.get(reverse("usage-csv"), {"by": "provider"}).content.decode().splitlines()
     )
-    told = {row["provider"]: (row["requests"], Decimal(row["cost_usd"])) for row in rows}
-    assert told == {"quick": ("1", Decimal("0.1")), "slow": ("0", Decimal("0.04"))}
+    by_provider = {row["provider"]: (row["requests"], Decimal(row["cost_usd"])) for row in rows}
+    assert by_provider == {"quick": ("1", Decimal("0.1")), "slow": ("0", Decimal("0.04"))}
 
 
 def test_it_is_split_by_the_team_project_and_user_of_the_key(viewer: Client) -> None:

@@ -32,13 +32,13 @@ def fresh(user: User) -> User:
     return User.objects.get(pk=user.pk)
 
 
-def person(name: str = "vic", **given: Any) -> User:
-    return accounts.make(name, PASSWORD, **{"role": "viewer", **given})
+def person(name: str = "vic", **form: Any) -> User:
+    return accounts.make(name, PASSWORD, **{"role": "viewer", **form})
 
 
 def test_an_admin_adds_a_viewer(admin: Client) -> None:
-    given = {"username": "vic", "password": PASSWORD, "role": "viewer"}
-    assert admin.post(reverse("user-add"), given).status_code == 302
+    form = {"username": "vic", "password": PASSWORD, "role": "viewer"}
+    assert admin.post(reverse("user-add"), form).status_code == 302
     vic = User.objects.get(username="vic")
     assert not is_admin(vic)
     assert not may_read_bodies(vic)
@@ -48,8 +48,8 @@ def test_an_admin_adds_a_viewer(admin: Client) -> None:
 
 def test_a_viewer_may_be_granted_bodies(admin: Client) -> None:
     vic = person()
-    given = {"role": "viewer", "bodies": "on"}
-    assert admin.post(reverse("user-edit", args=[vic.pk]), given).status_code == 302
+    form = {"role": "viewer", "bodies": "on"}
+    assert admin.post(reverse("user-edit", args=[vic.pk]), form).status_code == 302
     assert may_read_bodies(fresh(vic))
     admin.post(reverse("user-edit", args=[vic.pk]), {"role": "viewer"})
     assert not may_read_bodies(fresh(vic))
@@ -64,7 +64,7 @@ def test_a_viewer_becomes_admin_and_back(admin: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "field"),
+    ("form", "field"),
     [
         ({"username": "ADA"}, "username"),
         ({"username": "no spaces"}, "username"),
@@ -73,13 +73,13 @@ def test_a_viewer_becomes_admin_and_back(admin: Client) -> None:
         ({"role": "king"}, "role"),
     ],
 )
-def test_a_bad_account_is_told_beside_its_field(
-    admin: Client, given: dict[str, str], field: str
+def test_an_invalid_account_shows_the_error_at_its_field(
+    admin: Client, form: dict[str, str], field: str
 ) -> None:
-    if field == "password" and "username" in given:
-        given = {**given, "password": "password"}
+    if field == "password" and "username" in form:
+        form = {**form, "password": "password"}
     answer = admin.post(
-        reverse("user-add"), {"username": "vic", "password": PASSWORD, "role": "viewer", **given}
+        reverse("user-add"), {"username": "vic", "password": PASSWORD, "role": "viewer", **form}
     )
     assert answer.status_code == 422
     assert field in answer.context["form"].errors
@@ -87,14 +87,14 @@ def test_a_bad_account_is_told_beside_its_field(
 
 
 @pytest.mark.parametrize(
-    ("page", "given"),
+    ("page", "form"),
     [("user-edit", {"role": "viewer"}), ("user-active", {"active": "no"})],
     ids=["demoted", "deactivated"],
 )
-def test_the_last_admin_stays(admin: Client, ada: User, page: str, given: dict[str, str]) -> None:
+def test_the_last_admin_stays(admin: Client, ada: User, page: str, form: dict[str, str]) -> None:
     other = person("bob", role="admin")
     accounts.set_active(other, active=False)
-    answer = admin.post(reverse(page, args=[ada.pk]), given)
+    answer = admin.post(reverse(page, args=[ada.pk]), form)
     assert answer.status_code == 422
     assert "only admin" in answer.content.decode()
     assert is_admin(fresh(ada))
@@ -107,7 +107,7 @@ def test_of_two_admins_one_may_go(admin: Client, ada: User) -> None:
         accounts.set_role(fresh(ada), role="viewer", bodies=False)
 
 
-def test_somebody_kept_out_is_signed_out_at_once(admin: Client) -> None:
+def test_a_deactivated_user_is_signed_out_at_once(admin: Client) -> None:
     vic = person()
     theirs = Client()
     theirs.force_login(vic)
@@ -138,8 +138,8 @@ def test_a_viewer_is_refused(client: Client, ada: User, name: str) -> None:
 @pytest.mark.parametrize("name", ["user-edit", "user-password", "user-active"])
 def test_a_viewer_changes_nobody(client: Client, ada: User, name: str) -> None:
     client.force_login(person())
-    given = {"role": "viewer", "password": "another long one", "active": "no"}
-    assert client.post(reverse(name, args=[ada.pk]), given).status_code == 403
+    form = {"role": "viewer", "password": "another long one", "active": "no"}
+    assert client.post(reverse(name, args=[ada.pk]), form).status_code == 403
     assert is_admin(fresh(ada))
     assert fresh(ada).check_password(PASSWORD)
 

@@ -25,7 +25,7 @@ PRICE = Price(input=USD(2), output=USD(10), cache_read=USD("0.2"), cache_write=U
 
 
 def used(id: str = "r1", **values: Any) -> None:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": timezone.now().timestamp(),
         "route": "coding",
         "provider": "claude",
@@ -37,7 +37,7 @@ def used(id: str = "r1", **values: Any) -> None:
         "cost_usd": USD(9),
         "charged_usd": USD(12),
     }
-    store.write([entry(id, **(given | values))])
+    store.write([entry(id, **(fields | values))])
 
 
 def span() -> tuple[dt.datetime, dt.datetime]:
@@ -79,15 +79,15 @@ def test_lines_by_route_and_model_add_up() -> None:
     used("r3", key_prefix=HEALTH_CHECK_KEY)
     mini = candidate("openai/mini", store.load_snapshot())
     assert mini is not None
-    found = what_if(*span(), [mini])
-    assert [(line.route, line.label) for line in found.lines] == [
+    projection = what_if(*span(), [mini])
+    assert [(line.route, line.label) for line in projection.lines] == [
         ("coding", "claude/sonnet"),
         ("chat", "claude/sonnet"),
     ]
-    assert [line.estimates for line in found.lines] == [(USD("5.3"),), (USD("4.3"),)]
-    assert found.totals.cost == USD(10)
-    assert found.estimates == (USD("9.6"),)
-    assert found.differences == (USD("-0.4"),)
+    assert [line.estimates for line in projection.lines] == [(USD("5.3"),), (USD("4.3"),)]
+    assert projection.totals.cost == USD(10)
+    assert projection.estimates == (USD("9.6"),)
+    assert projection.differences == (USD("-0.4"),)
 
 
 def test_responses_from_the_cache_are_left_out() -> None:
@@ -97,12 +97,12 @@ def test_responses_from_the_cache_are_left_out() -> None:
     used("r2", cache="hit", cost_usd=USD(0), charged_usd=USD(0), saved_usd=USD(9))
     mini = candidate("openai/mini", store.load_snapshot())
     assert mini is not None
-    found = what_if(*span(), [mini])
-    assert found.totals.requests == 1
-    assert found.estimates == (USD("5.3"),)
+    projection = what_if(*span(), [mini])
+    assert projection.totals.requests == 1
+    assert projection.estimates == (USD("5.3"),)
 
 
-def test_an_unknown_price_is_said_and_nothing_is_compared() -> None:
+def test_an_unknown_price_is_shown_without_a_comparison() -> None:
     model(
         "odd",
         provider("own", preset="custom", base_url="http://127.0.0.1:9/v1", dialect="openai_chat"),
@@ -111,9 +111,9 @@ def test_an_unknown_price_is_said_and_nothing_is_compared() -> None:
     used("r2", cost_usd=None, charged_usd=None)
     odd = candidate("own/odd", store.load_snapshot())
     assert odd is not None
-    found = what_if(*span(), [odd])
-    assert (found.estimates, found.differences) == ((None,), (None,))
-    assert found.totals.unpriced_requests == 1
+    projection = what_if(*span(), [odd])
+    assert (projection.estimates, projection.differences) == ((None,), (None,))
+    assert projection.totals.unpriced_requests == 1
 
 
 def test_a_model_of_a_price_list_need_not_be_registered() -> None:
@@ -149,11 +149,11 @@ def test_the_page_shows_both_costs(vic: Client) -> None:
 def test_the_api_has_the_same_figures(vic: Client) -> None:
     model("mini", provider("openai"), price_input=USD(1), price_output=USD(4))
     used("r1")
-    told = vic.get("/api/usage/what-if?models=openai/mini").json()
-    assert USD(told["cost"]) == USD(9)
-    (compared,) = told["models"]
+    body = vic.get("/api/usage/what-if?models=openai/mini").json()
+    assert USD(body["cost"]) == USD(9)
+    (compared,) = body["models"]
     assert (compared["name"], USD(compared["difference"])) == ("openai/mini", USD("-3.7"))
-    (item,) = told["items"]
+    (item,) = body["items"]
     assert (item["route"], item["model"], item["cache_read_tokens"]) == (
         "coding",
         "claude/sonnet",
