@@ -9,7 +9,7 @@ from gateway.canon.request import ToolCall
 
 
 @pytest.mark.parametrize(
-    ("text", "meant"),
+    ("text", "expected"),
     [
         ("", ({}, None)),
         ("  \n", ({}, None)),
@@ -22,8 +22,8 @@ from gateway.canon.request import ToolCall
     ],
     ids=["empty", "blank", "null", "object", "cut", "list", "string", "deep"],
 )
-def test_a_string_is_read_as_the_object_it_means(text: str, meant: object):
-    assert parse_arguments(text) == meant
+def test_a_string_is_read_as_the_object_it_means(text: str, expected: object):
+    assert parse_arguments(text) == expected
 
 
 def test_what_did_not_parse_is_written_as_it_came():

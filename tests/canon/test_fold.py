@@ -18,7 +18,7 @@ from gateway.canon.events import (
     Start,
     UsageUpdate,
 )
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     Citation,
     Image,
@@ -31,6 +31,7 @@ from gateway.canon.request import (
     ToolCall,
 )
 from gateway.canon.response import Finish, Response, Usage, merge_usage
+from tests.stream_grammar import check_stream
 
 words = st.text(max_size=8)
 signatures = st.builds(Signature, provider=words, model=words, kind=words, value=words)

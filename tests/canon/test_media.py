@@ -10,7 +10,7 @@ from gateway.canon.media import data_url, parse_data_url, resolve_media_type, sn
 
 
 @pytest.mark.parametrize(
-    ("url", "meant"),
+    ("url", "expected"),
     [
         ("data:image/png;base64,AAAA", ("image/png", "AAAA")),
         ("DATA:Image/PNG;base64,AAAA", ("image/png", "AAAA")),
@@ -23,11 +23,11 @@ from gateway.canon.media import data_url, parse_data_url, resolve_media_type, sn
     ],
     ids=["plain", "capitals", "parameters", "no type", "not base64", "no data", "web", "empty"],
 )
-def test_a_data_url_is_taken_apart(url: str, meant: object):
-    assert parse_data_url(url) == meant
+def test_a_data_url_is_parsed(url: str, expected: object):
+    assert parse_data_url(url) == expected
 
 
-def test_a_data_url_is_put_together_as_it_is_taken_apart():
+def test_a_data_url_renders_as_it_was_parsed():
     assert parse_data_url(data_url("image/gif", "QUJD")) == ("image/gif", "QUJD")
 
 

@@ -65,7 +65,7 @@ def test_names_are_legal_unique_and_the_same_every_time(names: list[str], limit:
         ("mistral9", "abcdefgh9", "abcdefgh9"),
     ],
 )
-def test_an_id_is_kept_as_far_as_the_rule_allows(rule: str, given_id: str, sent: str):
+def test_an_id_is_preserved_as_far_as_the_rule_allows(rule: str, given_id: str, sent: str):
     assert render_tool_id(rule, given_id) == sent
 
 

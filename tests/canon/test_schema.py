@@ -26,14 +26,14 @@ def fitted(**fields: Any) -> tuple[Any, list[str]]:
     return out["properties"]["a"], changed
 
 
-def test_constraints_are_said_in_the_description():
+def test_removed_constraints_are_added_to_the_description():
     assert fitted(type="integer", minimum=0, maximum=150) == (
         {"type": "integer", "description": "minimum: 0, maximum: 150"},
         ["minimum", "maximum"],
     )
 
 
-def test_a_description_is_kept_before_them():
+def test_the_original_description_precedes_constraints():
     out, _ = fitted(type="string", description="A name.", minLength=1)
     assert out["description"] == "A name.\n\nminLength: 1"
 

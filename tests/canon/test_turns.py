@@ -6,7 +6,7 @@ from gateway.canon.request import Request, Text, ToolCall, ToolResult, Turn
 from gateway.canon.turns import NO_RESULT, merge_turns, pair_tool_results
 
 
-def said(*parts: object, role: str = "user", at: str = "") -> Turn:
+def turn(*parts: object, role: str = "user", at: str = "") -> Turn:
     return Turn(role=role, parts=tuple(parts), path=at)  # type: ignore[arg-type]
 
 
@@ -14,7 +14,7 @@ def called(*ids: str, at: str = "m[1]") -> Turn:
     calls = (
         ToolCall(id=i, name="f", arguments={}, path=f"{at}.calls[{n}]") for n, i in enumerate(ids)
     )
-    return said(*calls, role="assistant", at=at)
+    return turn(*calls, role="assistant", at=at)
 
 
 def result(call_id: str, text: str = "ok", at: str = "") -> ToolResult:
@@ -35,25 +35,25 @@ def results(turn: Turn) -> list[str]:
 
 
 def test_a_conversation_without_tools_is_returned_as_it_is():
-    request = Request(model="m", turns=(said(words("a")), said(words("b"))))
+    request = Request(model="m", turns=(turn(words("a")), turn(words("b"))))
     assert pair_tool_results(request) == (request, [])
     assert pair_tool_results(request)[0] is request
 
 
 def test_paired_calls_and_results_stay_as_they_are():
-    turns, report = fix(called("a", "b"), said(result("a"), result("b"), words("go on")))
+    turns, report = fix(called("a", "b"), turn(result("a"), result("b"), words("go on")))
     assert report == []
     assert results(turns[1]) == ["a", "b"]
     assert turns[1].parts[-1] == words("go on")
 
 
 def test_a_result_takes_the_name_of_its_call():
-    turns, _ = fix(called("a"), said(result("a")))
+    turns, _ = fix(called("a"), turn(result("a")))
     assert turns[1].parts[0].name == "f"
 
 
 def test_a_missing_result_is_inserted_and_reported_at_the_call():
-    turns, report = fix(called("a", "b"), said(result("a"), words("go on")))
+    turns, report = fix(called("a", "b"), turn(result("a"), words("go on")))
     assert results(turns[1]) == ["a", "b"]
     inserted = turns[1].parts[1]
     assert inserted.parts == (Text(text=NO_RESULT),)
@@ -62,7 +62,7 @@ def test_a_missing_result_is_inserted_and_reported_at_the_call():
 
 
 def test_calls_at_the_very_end_get_a_turn_of_results():
-    turns, report = fix(said(words("q")), called("a"))
+    turns, report = fix(turn(words("q")), called("a"))
     assert [turn.role for turn in turns] == ["user", "assistant", "user"]
     assert results(turns[2]) == ["a"]
     assert len(report) == 1
@@ -70,51 +70,51 @@ def test_calls_at_the_very_end_get_a_turn_of_results():
 
 def test_a_result_without_a_call_is_dropped_and_reported():
     turns, report = fix(
-        said(words("q")), said(result("x", at="m[1]")), called("a"), said(result("a"))
+        turn(words("q")), turn(result("x", at="m[1]")), called("a"), turn(result("a"))
     )
     assert [results(turn) for turn in turns] == [[], [], ["a"]]
     assert report == [("m[1]", "dropped")]
 
 
 def test_a_second_result_for_one_call_is_dropped():
-    turns, report = fix(called("a"), said(result("a", "1"), result("a", "2")))
+    turns, report = fix(called("a"), turn(result("a", "1"), result("a", "2")))
     assert turns[1].parts[0].parts[0].text == "1"
     assert len(turns[1].parts) == 1
     assert report == [("result a", "dropped")]
 
 
-def test_a_result_after_other_words_moves_to_the_head():
-    turns, report = fix(called("a"), said(words("first"), result("a")))
+def test_a_result_after_other_text_moves_to_the_start():
+    turns, report = fix(called("a"), turn(words("first"), result("a")))
     assert isinstance(turns[1].parts[0], ToolResult)
     assert report == [("result a", "approximated")]
 
 
 def test_a_result_behind_a_system_turn_moves_before_it():
-    turns, _ = fix(called("a"), said(words("rule"), role="system"), said(result("a")))
+    turns, _ = fix(called("a"), turn(words("rule"), role="system"), turn(result("a")))
     assert [turn.role for turn in turns] == ["assistant", "user", "system"]
     assert results(turns[1]) == ["a"]
 
 
 def test_results_spread_over_turns_are_gathered_in_the_first():
-    turns, report = fix(called("a", "b"), said(result("a")), said(result("b")), said(words("x")))
+    turns, report = fix(called("a", "b"), turn(result("a")), turn(result("b")), turn(words("x")))
     assert [results(turn) for turn in turns] == [[], ["a", "b"], []]
     assert report == []
 
 
 def test_assistant_turns_in_a_row_are_joined_where_results_must_follow():
-    turns, report = fix(called("a"), called("b"), said(result("a"), result("b")))
+    turns, report = fix(called("a"), called("b"), turn(result("a"), result("b")))
     assert [turn.role for turn in turns] == ["assistant", "user"]
     assert results(turns[1]) == ["a", "b"]
     assert report == []
 
 
 def test_assistant_turns_without_calls_stay_apart():
-    turns, _ = fix(said(words("1"), role="assistant"), called("a"), said(result("a")))
+    turns, _ = fix(turn(words("1"), role="assistant"), called("a"), turn(result("a")))
     assert [turn.role for turn in turns] == ["assistant", "assistant", "user"]
 
 
 def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
-    turns, report = fix(called("a"), said(result("a")), called("a", at="m[3]"), said(result("a")))
+    turns, report = fix(called("a"), turn(result("a")), called("a", at="m[3]"), turn(result("a")))
     assert turns[2].parts[0].id == "a_2"
     assert results(turns[3]) == ["a_2"]
     assert report == [("m[3].calls[0].id", "approximated")]
@@ -123,29 +123,29 @@ def test_an_id_used_twice_gets_a_suffix_on_call_and_result():
 def test_a_suffix_never_meets_an_id_that_is_there_already():
     turns, _ = fix(
         called("a", "a_2"),
-        said(result("a"), result("a_2")),
+        turn(result("a"), result("a_2")),
         called("a"),
-        said(result("a")),
+        turn(result("a")),
     )
     assert turns[2].parts[0].id == "a_3"
     assert results(turns[3]) == ["a_3"]
 
 
-def test_two_calls_of_one_turn_with_one_id_are_told_apart_in_order():
-    turns, _ = fix(called("a", "a"), said(result("a", "1"), result("a", "2")))
+def test_two_calls_with_one_id_get_distinct_ids_in_order():
+    turns, _ = fix(called("a", "a"), turn(result("a", "1"), result("a", "2")))
     assert [part.id for part in turns[0].parts] == ["a", "a_2"]
     assert [(part.id, part.parts[0].text) for part in turns[1].parts] == [("a", "1"), ("a_2", "2")]
 
 
 def test_repairing_twice_changes_nothing_more():
-    first, _ = fix(called("a", "b"), said(words("x"), result("b")), called("a"), said(words("y")))
+    first, _ = fix(called("a", "b"), turn(words("x"), result("b")), called("a"), turn(words("y")))
     second, report = fix(*first)
     assert second == first
     assert report == []
 
 
 def test_neighbours_of_one_role_are_joined_with_the_path_of_the_first():
-    joined = merge_turns([said(words("1"), at="m[0]"), said(words("2"), at="m[1]"), called("a")])
+    joined = merge_turns([turn(words("1"), at="m[0]"), turn(words("2"), at="m[1]"), called("a")])
     assert [turn.role for turn in joined] == ["user", "assistant"]
     assert joined[0].parts == (words("1"), words("2"))
     assert joined[0].path == "m[0]"

@@ -76,13 +76,13 @@ def _chat_result(call_id: str, content: Any = "done") -> Json:
     return {"role": "tool", "tool_call_id": call_id, "content": content}
 
 
-def _said(content: Any = None, **fields: Any) -> Json:
+def _assistant_message(content: Any = None, **fields: Any) -> Json:
     return {"role": "assistant", "content": content, **fields}
 
 
-def _chat_one(n: int, name: Callable[[int], str], results: Callable[[int], list[Json]]) -> Json:
+def _chat_single(n: int, name: Callable[[int], str], results: Callable[[int], list[Json]]) -> Json:
     calls = [_chat_call(name(i)) for i in range(n)]
-    return _chat(_said(tool_calls=calls), *results(n))
+    return _chat(_assistant_message(tool_calls=calls), *results(n))
 
 
 def chat_tool(name: str, schema: Json = SCHEMA, **fields: Any) -> Json:
@@ -141,39 +141,43 @@ def _schemas() -> dict[str, Callable[[int], Json]]:
 
 
 CHAT: dict[str, Build] = {
-    "calls of one message": lambda n: _chat_one(
+    "calls of one message": lambda n: _chat_single(
         n, "call_{}".format, lambda n: [_chat_result(f"call_{i}") for i in range(n)]
     ),
-    "calls of one message with strange ids": lambda n: _chat_one(
+    "calls of one message with strange ids": lambda n: _chat_single(
         n,
         lambda i: "é" * 70 + str(i),
         lambda n: [_chat_result("é" * 70 + str(i)) for i in range(n)],
     ),
-    "calls of one id in one message": lambda n: _chat_one(
+    "calls of one id in one message": lambda n: _chat_single(
         n, lambda i: "c", lambda n: [_chat_result("c")] * n
     ),
-    "calls without results": lambda n: _chat_one(n, "call_{}".format, lambda n: []),
-    "calls of one id without results": lambda n: _chat_one(n, lambda i: "c", lambda n: []),
+    "calls without results": lambda n: _chat_single(n, "call_{}".format, lambda n: []),
+    "calls of one id without results": lambda n: _chat_single(n, lambda i: "c", lambda n: []),
     "calls in messages": lambda n: _chat(
         *each(
             n,
-            lambda i: _said(tool_calls=[_chat_call(f"call_{i}")]),
+            lambda i: _assistant_message(tool_calls=[_chat_call(f"call_{i}")]),
             lambda i: _chat_result(f"call_{i}"),
         )
     ),
     "calls of one id in messages": lambda n: _chat(
-        *each(n, lambda i: _said(tool_calls=[_chat_call("c")]), lambda i: _chat_result("c"))
+        *each(
+            n,
+            lambda i: _assistant_message(tool_calls=[_chat_call("c")]),
+            lambda i: _chat_result("c"),
+        )
     ),
     "calls in messages before all results": lambda n: _chat(
-        *each(n, lambda i: _said(tool_calls=[_chat_call(f"call_{i}")])),
+        *each(n, lambda i: _assistant_message(tool_calls=[_chat_call(f"call_{i}")])),
         *each(n, lambda i: _chat_result(f"call_{i}")),
     ),
     "calls that are no JSON": lambda n: _chat(
-        _said(tool_calls=[_chat_call(f"call_{i}", "{") for i in range(n)]),
+        _assistant_message(tool_calls=[_chat_call(f"call_{i}", "{") for i in range(n)]),
         *each(n, lambda i: _chat_result(f"call_{i}")),
     ),
     "custom calls": lambda n: _chat(
-        _said(
+        _assistant_message(
             tool_calls=[
                 {"id": f"c{i}", "type": "custom", "custom": {"name": "t", "input": "x"}}
                 for i in range(n)
@@ -184,23 +188,23 @@ CHAT: dict[str, Build] = {
     "legacy calls": lambda n: _chat(
         *each(
             n,
-            lambda i: _said(function_call={"name": f"f{i}", "arguments": "{}"}),
+            lambda i: _assistant_message(function_call={"name": f"f{i}", "arguments": "{}"}),
             lambda i: {"role": "function", "name": f"f{i}", "content": "x"},
         )
     ),
     "orphan results": lambda n: _chat(*each(n, lambda i: _chat_result(f"call_{i}"))),
     "orphan results in turns": lambda n: _chat(
-        *each(n, lambda i: _chat_result(f"call_{i}"), lambda i: _said("x"))
+        *each(n, lambda i: _chat_result(f"call_{i}"), lambda i: _assistant_message("x"))
     ),
     "results of parts": lambda n: _chat(
-        _said(tool_calls=[_chat_call("c")]),
+        _assistant_message(tool_calls=[_chat_call("c")]),
         _chat_result("c", [{"type": "text", "text": "x"}] * n),
     ),
     "turns": lambda n: _chat(
-        *each(n, lambda i: _said("a"), lambda i: {"role": "user", "content": "b"})
+        *each(n, lambda i: _assistant_message("a"), lambda i: {"role": "user", "content": "b"})
     ),
     "user messages in a row": lambda n: _chat(*each(n, lambda i: {"role": "user", "content": "b"})),
-    "assistant messages in a row": lambda n: _chat(*each(n, lambda i: _said("b"))),
+    "assistant messages in a row": lambda n: _chat(*each(n, lambda i: _assistant_message("b"))),
     "named messages": lambda n: _chat(
         *each(n, lambda i: {"role": "user", "content": "b", "name": f"n{i}"})
     ),
@@ -217,7 +221,7 @@ CHAT: dict[str, Build] = {
     "system messages between": lambda n: _chat(
         *each(
             n,
-            lambda i: _said("a"),
+            lambda i: _assistant_message("a"),
             lambda i: {"role": "system", "content": "b"},
             lambda i: {"role": "user", "content": "b"},
         )
@@ -225,7 +229,7 @@ CHAT: dict[str, Build] = {
     "system messages between calls": lambda n: _chat(
         *each(
             n,
-            lambda i: _said(tool_calls=[_chat_call(f"c{i}")]),
+            lambda i: _assistant_message(tool_calls=[_chat_call(f"c{i}")]),
             lambda i: _chat_result(f"c{i}"),
             lambda i: {"role": "system", "content": "b"},
         )
@@ -254,13 +258,13 @@ CHAT: dict[str, Build] = {
                 "role": "user",
                 "content": [{"type": "image_url", "image_url": {"url": DATA_URL}}],
             },
-            lambda i: _said("a"),
+            lambda i: _assistant_message("a"),
         )
     ),
     "images in results": lambda n: _chat(
         *each(
             n,
-            lambda i: _said(tool_calls=[_chat_call(f"c{i}")]),
+            lambda i: _assistant_message(tool_calls=[_chat_call(f"c{i}")]),
             lambda i: _chat_result(
                 f"c{i}", [{"type": "image_url", "image_url": {"url": DATA_URL}}]
             ),
@@ -269,12 +273,12 @@ CHAT: dict[str, Build] = {
     "thoughts": lambda n: _chat(
         *each(
             n,
-            lambda i: _said("a", reasoning_content="hm"),
+            lambda i: _assistant_message("a", reasoning_content="hm"),
             lambda i: {"role": "user", "content": "b"},
         )
     ),
     "thoughts in one message": lambda n: _chat(
-        _said(
+        _assistant_message(
             "a",
             reasoning_details=[
                 {"type": "reasoning.text", "text": "x", "signature": f"s{i}", "index": i}
@@ -285,12 +289,16 @@ CHAT: dict[str, Build] = {
     "thoughts with calls": lambda n: _chat(
         *each(
             n,
-            lambda i: _said(reasoning_content="hm", tool_calls=[_chat_call(f"c{i}")]),
+            lambda i: _assistant_message(reasoning_content="hm", tool_calls=[_chat_call(f"c{i}")]),
             lambda i: _chat_result(f"c{i}"),
         )
     ),
     "refusals": lambda n: _chat(
-        *each(n, lambda i: _said(refusal="no"), lambda i: {"role": "user", "content": "b"})
+        *each(
+            n,
+            lambda i: _assistant_message(refusal="no"),
+            lambda i: {"role": "user", "content": "b"},
+        )
     ),
     "unknown fields": lambda n: _chat(**{f"x{i}": i for i in range(n)}),
     "unknown fields of a message": lambda n: _chat(
@@ -309,7 +317,7 @@ CHAT: dict[str, Build] = {
     "calls of tools not offered": lambda n: _chat(
         *each(
             n,
-            lambda i: _said(
+            lambda i: _assistant_message(
                 tool_calls=[
                     {
                         "id": f"c{i}",
@@ -338,7 +346,7 @@ CHAT: dict[str, Build] = {
     "metadata": lambda n: _chat(metadata={f"m{i}": "x" for i in range(n)}),
     "modalities": lambda n: _chat(modalities=[f"m{i}" for i in range(n)]),
     "annotations": lambda n: _chat(
-        _said(
+        _assistant_message(
             "a" * n,
             annotations=[
                 {

@@ -367,7 +367,7 @@ def _answer(*events: Event) -> list[Event]:
     return [Start(id="a", model="m"), *events, usage, End(Finish(reason="stop"))]
 
 
-def _said(*events: Event) -> list[Event]:
+def _text_block(*events: Event) -> list[Event]:
     return [BlockStart(kind="text"), *events, BlockEnd()]
 
 
@@ -387,19 +387,21 @@ _CITED = [
 ]
 
 ANSWERS: dict[str, Callable[[int], list[Event]]] = {
-    "texts": lambda n: _answer(*_said(*[Delta("x")] * n)),
-    "blocks": lambda n: _answer(*_said(Delta("x")) * n),
+    "texts": lambda n: _answer(*_text_block(*[Delta("x")] * n)),
+    "blocks": lambda n: _answer(*_text_block(Delta("x")) * n),
     "calls": lambda n: _answer(*(e for i in range(n) for e in _call(i, "{}"))),
     "calls that are no JSON": lambda n: _answer(*(e for i in range(n) for e in _call(i, "{"))),
     "pieces of a call": lambda n: _answer(*_call(0, *["x"] * n)),
     "thoughts": lambda n: _answer(
         *_thought(SignatureDelta(Signature(provider="p", value="v"))) * n
     ),
-    "thoughts and texts": lambda n: _answer(*(_thought() + _said(Delta("x"))) * n),
+    "thoughts and texts": lambda n: _answer(*(_thought() + _text_block(Delta("x"))) * n),
     "refusals": lambda n: _answer(*[BlockStart(kind="refusal"), Delta("x"), BlockEnd()] * n),
-    "citations": lambda n: _answer(*_said(Delta("é" * n), *[CitationDelta(c) for c in _CITED] * n)),
+    "citations": lambda n: _answer(
+        *_text_block(Delta("é" * n), *[CitationDelta(c) for c in _CITED] * n)
+    ),
     "different sources": lambda n: _answer(
-        *_said(
+        *_text_block(
             Delta("é" * n),
             *(CitationDelta(Citation(url=f"{URL}{i}", start=i, end=i + 1)) for i in range(n)),
         )
@@ -423,7 +425,7 @@ ANSWERS: dict[str, Callable[[int], list[Event]]] = {
     ),
     "usages": lambda n: _answer(*[UsageUpdate(Usage(output=1, native={"x": 1}))] * n),
     "answers": lambda n: [
-        *_answer(*_said(Delta("x")))[:-1],
+        *_answer(*_text_block(Delta("x")))[:-1],
         End(
             Finish(reason="stop"),
             tuple(

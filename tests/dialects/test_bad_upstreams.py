@@ -20,10 +20,10 @@ import pytest
 
 from gateway.providers.capabilities import traits_for
 from gateway.routing.snapshot import Route, Target, model_of
-from tests.dialects.crossing.asks import ANSWER, ARGUMENTS, CLOCK, SAID, WEATHER, ask_of
+from tests.dialects.crossing.asks import ANSWER, ARGUMENTS, CLOCK, PREAMBLE, WEATHER, request_of
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.readers import ENDED, READERS
-from tests.dialects.crossing.spoil import KINDS, SPOILERS, SSE, WHOLE_SPOILERS, Spoiler, taken
+from tests.dialects.crossing.spoil import KINDS, SPOILERS, SSE, WHOLE_SPOILERS, Spoiler, read_frames
 from tests.dialects.crossing.upstreams import UPSTREAMS, Upstream
 from tests.dialects.test_matrix import cell, outcome
 from tests.each import each
@@ -45,16 +45,16 @@ def spoiled(upstream: str, spoiler: str) -> bytes | None:
     # A request that was translated asks for all that a stream can tell.
     client = "openai_responses" if target.dialect == "openai_chat" else "openai_chat"
     good = cell((client, upstream, feature(target), True))
-    told = taken(target.dialect, good.turns[0].got)
-    found = next(s for s in SPOILERS if s.name == spoiler)
-    return found.spoil(target.dialect, told)
+    frames = read_frames(target.dialect, good.turns[0].upstream_response)
+    chosen_spoiler = next(s for s in SPOILERS if s.name == spoiler)
+    return chosen_spoiler.spoil(target.dialect, frames)
 
 
 def test_every_spoiler_means_something_somewhere() -> None:
     outcome()
     for spoiler in SPOILERS:
-        made = [spoiled(upstream.name, spoiler.name) for upstream in FOREIGN]
-        assert any(data is not None for data in made), spoiler.name
+        results = [spoiled(upstream.name, spoiler.name) for upstream in FOREIGN]
+        assert any(data is not None for data in results), spoiler.name
 
 
 def host_of(upstream: Upstream, spoiler: Spoiler) -> str:
@@ -73,7 +73,7 @@ async def _run(folder: Path) -> dict[Key, Reply]:
             routes.append(_route(upstream, host, len(routes) + 1))
             kind = spoiler.kind or KINDS.get(upstream.dialect, SSE)
             answers[host] = _saying(data, kind)
-    found: dict[Key, Reply] = {}
+    results_by_client: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **answers) as live:
         for upstream in FOREIGN:
             for spoiler in SPOILERS:
@@ -81,10 +81,10 @@ async def _run(folder: Path) -> dict[Key, Reply]:
                     host = host_of(upstream, spoiler)
                     if host not in answers or feature(upstream) not in client.can:
                         continue
-                    ask = ask_of(feature(upstream), stream=True)
+                    ask = request_of(feature(upstream), stream=True)
                     reply = await live.post(client.path(host, ask), client.body(host, ask))
-                    found[client.name, upstream.name, spoiler.name] = reply
-    return found
+                    results_by_client[client.name, upstream.name, spoiler.name] = reply
+    return results_by_client
 
 
 def _route(upstream: Upstream, host: str, number: int) -> Route:
@@ -123,8 +123,8 @@ def test_every_client_sees_the_answer_or_an_error(replies: dict[Key, Reply], nam
 
 def _events(target: Upstream, data: bytes) -> list[Any]:
     """The events of a stream but for the model's name, which is the one that was asked for."""
-    told = taken(target.dialect, data)
-    return [(name, _unnamed(value)) for name, value in told]
+    frames = read_frames(target.dialect, data)
+    return [(name, _unnamed(value)) for name, value in frames]
 
 
 def _unnamed(value: Any) -> Any:
@@ -149,13 +149,13 @@ def _check(client: str, target: Upstream, name: str, reply: Reply) -> None:
         assert _events(target, reply.body) == _events(target, data)
         return
     reader = READERS[client]
-    heard = reader.whole(reader.joined(reply.body))
-    assert heard.text == (SAID if target.tools else ANSWER)
+    response = reader.whole(reader.joined(reply.body))
+    assert response.text == (PREAMBLE if target.tools else ANSWER)
     if target.tools:
-        told = [(called, arguments) for _, called, arguments in heard.calls]
-        assert told == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
-        assert len({id_ for id_, _, _ in heard.calls}) in {2, 1 if client == "ollama" else 2}
-    assert heard.finish == ENDED[client][target.tools]
+        pairs = [(called, arguments) for _, called, arguments in response.calls]
+        assert pairs == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
+        assert len({id_ for id_, _, _ in response.calls}) in {2, 1 if client == "ollama" else 2}
+    assert response.finish == ENDED[client][target.tools]
 
 
 # --- whole answers -----------------------------------------------------------------------
@@ -179,19 +179,23 @@ async def _run_whole(folder: Path) -> dict[Key, Reply]:
     routes = []
     for upstream in FOREIGN:
         client = "openai_responses" if upstream.dialect == "openai_chat" else "openai_chat"
-        good = json.loads(cell((client, upstream.name, feature(upstream), False)).turns[0].got)
+        good = json.loads(
+            cell((client, upstream.name, feature(upstream), False)).turns[0].upstream_response
+        )
         for spoiler in WHOLE_SPOILERS:
             host = f"whole-{upstream.name}-{spoiler.name}".replace("_", "-")
             routes.append(_route(upstream, host, len(routes) + 1))
             hosts[host] = _saying(spoiler.spoil(good), spoiler.kind)
-    found: dict[Key, Reply] = {}
+    responses_by_key: dict[Key, Reply] = {}
     async with gateway(folder, snapshot(*routes), **hosts) as live:
         for param in whole_keys():
             key: Key = param.values[0]
             host = f"whole-{key[1]}-{key[2]}".replace("_", "-")
-            client_of, ask = CLIENTS[key[0]], ask_of(feature(UPSTREAMS[key[1]]), stream=False)
-            found[key] = await live.post(client_of.path(host, ask), client_of.body(host, ask))
-    return found
+            client_of, ask = CLIENTS[key[0]], request_of(feature(UPSTREAMS[key[1]]), stream=False)
+            responses_by_key[key] = await live.post(
+                client_of.path(host, ask), client_of.body(host, ask)
+            )
+    return responses_by_key
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +205,7 @@ def whole_replies(tmp_path_factory: pytest.TempPathFactory) -> dict[Key, Reply]:
 
 
 @each("key", whole_keys())
-def test_a_client_sees_the_whole_answer_or_an_error(
+def test_a_client_gets_the_complete_response_or_an_error(
     whole_replies: dict[Key, Reply], key: Key
 ) -> None:
     client, upstream, name = key
@@ -214,7 +218,7 @@ def test_a_client_sees_the_whole_answer_or_an_error(
         assert reply.json().get("error") or reply.json()["message"]
         return
     assert reply.status == 200, reply.body
-    heard = READERS[client].whole(reply.json())
-    assert heard.text == (SAID if target.tools else ANSWER)
-    assert len(heard.calls) == (2 if target.tools else 0)
-    assert heard.finish == ENDED[client][target.tools]
+    response = READERS[client].whole(reply.json())
+    assert response.text == (PREAMBLE if target.tools else ANSWER)
+    assert len(response.calls) == (2 if target.tools else 0)
+    assert response.finish == ENDED[client][target.tools]

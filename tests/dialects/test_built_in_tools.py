@@ -28,6 +28,7 @@ from tests.fakes.script import Refusal
 Json = dict[str, Any]
 Report = set[tuple[str, str]]
 
+NOVA = "us.amazon.nova-2-lite-v1:0"
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 VERSION = {"anthropic-version": "2023-06-01"}
 CALLED: Json = {"type": "function", "name": "f", "parameters": {"type": "object"}}
@@ -63,17 +64,19 @@ RULES: dict[str, tuple[str, Callable[[Json], Refusal | None]]] = {
 
 
 def sent(
-    target: str, model: str, asked: Json, source: str = "openai_responses"
+    target: str, model: str, request: Json, source: str = "openai_responses"
 ) -> tuple[Json, Report]:
     """The body for a provider, and what is reported of it."""
-    made = translate.request(source, target, {"model": "gw", "input": "hi", **asked}, {}, model)
-    return made["body"], {(row["field"], row["action"]) for row in made["report"]}
+    translation = translate.request(
+        source, target, {"model": "gw", "input": "hi", **request}, {}, model
+    )
+    return translation["body"], {(row["field"], row["action"]) for row in translation["report"]}
 
 
 # --- built-in tools beside functions -----------------------------------------------------
 
 
-def test_gemini_3_is_told_to_combine_search_and_functions() -> None:
+def test_gemini_3_combines_search_and_functions() -> None:
     body, report = sent(
         "gemini",
         "gemini-3.8-flash",
@@ -86,8 +89,8 @@ def test_gemini_3_is_told_to_combine_search_and_functions() -> None:
 
 
 def test_a_forced_function_stays_forced_beside_a_search() -> None:
-    asked = {"tools": [CALLED, LIVE_SEARCH], "tool_choice": {"type": "function", "name": "f"}}
-    body, _ = sent("gemini", "gemini-3.8-flash", asked)
+    request = {"tools": [CALLED, LIVE_SEARCH], "tool_choice": {"type": "function", "name": "f"}}
+    body, _ = sent("gemini", "gemini-3.8-flash", request)
     assert gemini_rules.refusal(body, "gemini-3.8-flash") is None
     assert body["toolConfig"] == {
         "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]},
@@ -113,7 +116,7 @@ def test_a_search_alone_needs_no_flag(model: str) -> None:
     assert report == set()
 
 
-def test_vertex_does_not_know_the_flag() -> None:
+def test_vertex_gets_no_tool_config_flag() -> None:
     body, report = sent("vertex", "gemini-3.8-flash", {"tools": [CALLED, LIVE_SEARCH]})
     assert [set(tool) for tool in body["tools"]] == [{"functionDeclarations"}, {"googleSearch"}]
     assert "toolConfig" not in body
@@ -134,13 +137,15 @@ def test_what_gemini_ran_itself_stands_before_the_call_it_led_to() -> None:
         "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}]
     }
     traits = traits_for("gemini", "gemini-3.8-flash")
-    found = DIALECTS["gemini"].provider.parse_response(answer, traits, None)
-    assert [type(part).__name__ for part in found.parts if type(part).__name__ != "Reasoning"] == [
+    response = DIALECTS["gemini"].provider.parse_response(answer, traits, None)
+    assert [
+        type(part).__name__ for part in response.parts if type(part).__name__ != "Reasoning"
+    ] == [
         "Native",
         "Native",
         "ToolCall",
     ]
-    assert found.finish.reason == "tool"
+    assert response.finish.reason == "tool"
 
 
 # --- a search that must not read the live web --------------------------------------------
@@ -149,16 +154,16 @@ def test_what_gemini_ran_itself_stands_before_the_call_it_led_to() -> None:
 @each("target", RULES)
 def test_a_search_of_an_index_is_never_made_live(target: str) -> None:
     model, refusal = RULES[target]
-    asked = {"tools": [CALLED, CACHED_SEARCH], "tool_choice": "auto", "max_output_tokens": 99}
-    made = translate.request(
-        "openai_responses", target, {"model": "gw", "input": "hi", **asked}, {}, model
+    fields = {"tools": [CALLED, CACHED_SEARCH], "tool_choice": "auto", "max_output_tokens": 99}
+    translation = translate.request(
+        "openai_responses", target, {"model": "gw", "input": "hi", **fields}, {}, model
     )
-    if made["path"].endswith("/responses"):
-        assert CACHED_SEARCH in made["body"]["tools"]
+    if translation["path"].endswith("/responses"):
+        assert CACHED_SEARCH in translation["body"]["tools"]
         return
-    body = made["body"]
+    body = translation["body"]
     assert refusal(body) is None
-    assert ("tools[1]", "dropped") in {(r["field"], r["action"]) for r in made["report"]}
+    assert ("tools[1]", "dropped") in {(r["field"], r["action"]) for r in translation["report"]}
     assert "search" not in msgspec.json.encode(body).decode().lower()
 
 
@@ -170,11 +175,13 @@ def test_a_live_search_is_still_sent_where_there_is_one() -> None:
         assert kind in {tool.get("type") for tool in body["tools"]}
 
 
-def test_a_chat_clients_search_of_an_index_is_told_to_responses() -> None:
+def test_a_chat_clients_index_search_is_sent_to_responses() -> None:
     tools = [{"type": "web_search", "external_web_access": False}]
-    asked = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
-    made = translate.request("openai_chat", "openai_responses", {"model": "gw", **asked}, {}, "o3")
-    assert made["body"]["tools"] == [{"type": "web_search", "external_web_access": False}]
+    params = {"messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    translation = translate.request(
+        "openai_chat", "openai_responses", {"model": "gw", **params}, {}, "o3"
+    )
+    assert translation["body"]["tools"] == [{"type": "web_search", "external_web_access": False}]
 
 
 # --- the version of Anthropic's search ---------------------------------------------------
@@ -230,16 +237,85 @@ NAMED = {"type": "mcp", "server_label": "s", "server_url": "https://s.org"}
 )
 def test_a_choice_goes_with_the_tool_that_it_names(target: str, tool: Json, choice: Json) -> None:
     model, refusal = RULES[target]
-    asked = {"tools": [CALLED, tool], "tool_choice": choice, "max_output_tokens": 99}
-    made = translate.request(
-        "openai_responses", target, {"model": "gw", "input": "hi", **asked}, {}, model
+    fields = {"tools": [CALLED, tool], "tool_choice": choice, "max_output_tokens": 99}
+    translation = translate.request(
+        "openai_responses", target, {"model": "gw", "input": "hi", **fields}, {}, model
     )
-    if made["path"].endswith("/responses"):
-        assert made["passthrough"] or responses_rules.refusal(made["body"]) is None
+    if translation["path"].endswith("/responses"):
+        assert translation["passthrough"] or responses_rules.refusal(translation["body"]) is None
         return
-    report = {r["field"]: r["action"] for r in made["report"]}
-    assert refusal(made["body"]) is None, made["body"]
+    report = {r["field"]: r["action"] for r in translation["report"]}
+    assert refusal(translation["body"]) is None, translation["body"]
     if report.get("tools[1]") == "dropped":
         assert "tool_choice" in report
         # A choice of one tool that can not be sent takes no other tool with it.
-        assert choice["type"] == "allowed_tools" or b'"f"' in msgspec.json.encode(made["body"])
+        assert choice["type"] == "allowed_tools" or b'"f"' in msgspec.json.encode(
+            translation["body"]
+        )
+
+
+@each("options", [{}, {"search_context_size": "low"}])
+@each("target", ["gemini", "nova"])
+def test_only_a_search_with_options_is_approximated(target: str, options: Json) -> None:
+    preset, model = {"gemini": ("gemini", "gemini-3.8-flash"), "nova": ("bedrock", NOVA)}[target]
+    params = {"messages": [{"role": "user", "content": "hi"}], "web_search_options": options}
+    translation = translate.request("openai_chat", preset, {"model": "gw", **params}, {}, model)
+    fields = {row["field"] for row in translation["report"] if row["action"] == "approximated"}
+    assert fields == ({"web_search_options"} if options else set())
+
+
+# --- limits ---------------------------------------------------------------------------------------
+
+
+def test_max_tool_calls_limits_claudes_searches() -> None:
+    request = {"tools": [LIVE_SEARCH], "max_tool_calls": 3, "max_output_tokens": 99}
+    body, report = sent("anthropic", "claude-opus-5-5", request)
+    assert body["tools"][0]["max_uses"] == 3
+    assert report == set()
+
+
+def test_max_tool_calls_of_several_tools_is_approximated() -> None:
+    interpreter = {"type": "code_interpreter", "container": {"type": "auto"}}
+    request = {"tools": [LIVE_SEARCH, interpreter], "max_tool_calls": 3, "max_output_tokens": 99}
+    body, report = sent("anthropic", "claude-opus-5-5", request)
+    assert body["tools"][0]["max_uses"] == 3
+    assert report == {("max_tool_calls", "approximated")}
+
+
+@each("target", ["gemini", "deepseek", "bedrock", "cohere", "ollama"])
+def test_max_tool_calls_is_reported_where_nothing_limits_calls(target: str) -> None:
+    request = {"tools": [CALLED], "max_tool_calls": 3, "max_output_tokens": 99}
+    _, report = sent(target, RULES[target][0], request)
+    assert ("max_tool_calls", "dropped") in report
+
+
+# --- tools whose data belongs to their provider ---------------------------------------------------
+
+
+@each("target", ["anthropic", "gemini", "mistral", "xai"])
+def test_a_file_search_is_reported_with_its_reason(target: str) -> None:
+    tool = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+    request = {"model": "gw", "input": "hi", "tools": [tool], "max_output_tokens": 99}
+    translation = translate.request("openai_responses", target, request, {}, "m")
+    [row] = [row for row in translation["report"] if row["field"] == "tools[0]"]
+    assert row["note"] == "the vector stores belong to OpenAI"
+    assert "vs_1" not in str(translation["body"])
+
+
+def test_googles_file_search_is_reported_with_its_reason() -> None:
+    request = {
+        "model": "gw",
+        "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+        "tools": [{"fileSearch": {"fileSearchStoreNames": ["fileSearchStores/1"]}}],
+    }
+    translation = translate.request("gemini", "openai_responses", request, {}, "gpt-5.6-sol")
+    [row] = translation["report"]
+    assert row["note"] == "the file search stores belong to Google"
+
+
+@each("target", ["mistral", "xai"])
+def test_chat_apis_without_a_search_report_it(target: str) -> None:
+    """Mistral searches in its Agents API only, xAI in its Responses API only."""
+    body, report = sent(target, "m", {"tools": [LIVE_SEARCH]})
+    assert "tools" not in body and "search_parameters" not in body
+    assert ("tools[0]", "dropped") in report

@@ -36,8 +36,8 @@ RULES: dict[str, Any] = {
 
 
 def content(role: str, *parts: Json) -> Json:
-    made = types.Content(role=role, parts=[types.Part(**part) for part in parts])
-    return made.model_dump(mode="json", by_alias=True, exclude_none=True)
+    created_content = types.Content(role=role, parts=[types.Part(**part) for part in parts])
+    return created_content.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def says(*words: str) -> list[Json]:
@@ -61,21 +61,21 @@ HISTORY = [
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_an_answer_in_chunks_is_one_message(target: str) -> None:
-    asked = {"model": "gw", "contents": HISTORY, "generationConfig": {"maxOutputTokens": 99}}
-    made = translate.request("gemini", target, asked, {}, TARGETS[target])
-    body = made["body"]
+    request = {"model": "gw", "contents": HISTORY, "generationConfig": {"maxOutputTokens": 99}}
+    translation = translate.request("gemini", target, request, {}, TARGETS[target])
+    body = translation["body"]
     messages = body.get("messages") or body["input"]
     answers = [m for m in messages if m.get("role") == "assistant" and "Hel" in repr(m)]
     assert len(answers) == 1
     assert '"Hello, world."' in msgspec.json.encode(answers).decode()
-    said = [m for m in messages if m.get("role") == "assistant" and "look" in repr(m)]
-    assert len(said) == 1
-    assert '"I look. "' in msgspec.json.encode(said).decode()
+    sent_messages = [m for m in messages if m.get("role") == "assistant" and "look" in repr(m)]
+    assert len(sent_messages) == 1
+    assert '"I look. "' in msgspec.json.encode(sent_messages).decode()
     # Mistral wants an answer between a result and what the user says.
     more = 1 if target == "mistral" else 0
     assert len([m for m in messages if m.get("role") == "assistant"]) == 2 + more
     assert '""' not in msgspec.json.encode([m.get("content") for m in messages]).decode()
-    assert not [row for row in made["report"] if row["action"] == "dropped"]
+    assert not [row for row in translation["report"] if row["action"] == "dropped"]
     if target in RULES:
         assert RULES[target](body) is None
 
@@ -89,14 +89,14 @@ def test_pieces_of_a_thought_and_an_answer_stay_apart() -> None:
         content("user", {"text": "more"}),
     ]
     body = {"model": "gw", "contents": contents}
-    made = translate.request("gemini", "openai_chat", body, {}, "gpt-4o")
-    assert made["body"]["messages"][1] == {"role": "assistant", "content": "ab"}
+    translation = translate.request("gemini", "openai_chat", body, {}, "gpt-4o")
+    assert translation["body"]["messages"][1] == {"role": "assistant", "content": "ab"}
 
 
 def test_what_the_user_sent_in_several_contents_is_not_run_together() -> None:
     contents = [content("user", {"text": "one"}), content("user", {"text": "two"})]
-    made = translate.request(
+    translation = translate.request(
         "gemini", "openai_chat", {"model": "gw", "contents": contents}, {}, "gpt-4o"
     )
-    told = [m["content"][0]["text"] for m in made["body"]["messages"]]
-    assert told == ["one", "two"]
+    texts = [m["content"][0]["text"] for m in translation["body"]["messages"]]
+    assert texts == ["one", "two"]

@@ -24,10 +24,10 @@ CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 COMMAND, REASONER = "command-a-03-2025", "command-a-reasoning-08-2025"
 
 
-def sent(source: str, target: str, model: str, asked: Json) -> tuple[Json, Rows]:
+def sent(source: str, target: str, model: str, request: Json) -> tuple[Json, Rows]:
     """The body that goes to the provider, and what is reported of it."""
-    made = translate.request(source, target, {"model": "gw", **asked}, {}, model)
-    return made["body"], {(row["field"], row["action"]) for row in made["report"]}
+    translation = translate.request(source, target, {"model": "gw", **request}, {}, model)
+    return translation["body"], {(row["field"], row["action"]) for row in translation["report"]}
 
 
 def whole(dialect: str, body: Json) -> Response:
@@ -58,8 +58,8 @@ def test_a_result_without_an_id_is_not_that_of_a_call_with_one() -> None:
         {"role": "user", "parts": results},
     ]
     body, report = sent("gemini", "openai_chat", "gpt-4.1", {"contents": contents})
-    told = {m["tool_call_id"]: m["content"] for m in body["messages"] if m["role"] == "tool"}
-    assert told == {"own": "of the first", "call_1_1": "of the second"}
+    annotation = {m["tool_call_id"]: m["content"] for m in body["messages"] if m["role"] == "tool"}
+    assert annotation == {"own": "of the first", "call_1_1": "of the second"}
     assert report == set()
 
 
@@ -86,8 +86,8 @@ def test_sources_come_though_their_text_is_over(last: Json) -> None:
     frames = [candidate({"text": "Zürich"}), last]
     events = translate.stream("gemini", "openai_chat", frames, "m")["events"]
     deltas = [e["choices"][0]["delta"] for e in events if isinstance(e, dict) and e["choices"]]
-    [told] = [row for delta in deltas for row in delta.get("annotations", [])]
-    assert told["url_citation"] == {
+    [annotation] = [row for delta in deltas for row in delta.get("annotations", [])]
+    assert annotation["url_citation"] == {
         "url": "https://a.org",
         "title": "A",
         "start_index": 0,
@@ -113,9 +113,11 @@ def test_a_block_in_the_middle_ends_the_text_and_tells_its_tokens() -> None:
 
 
 def test_a_paused_turn_is_reported_to_a_gemini_client() -> None:
-    shown = translate.stream("gemini", "gemini", [candidate(finishReason="CONTINUATION")], "m")
-    assert shown["events"][-1]["candidates"][0]["finishReason"] == "STOP"
-    rows = [(row["field"], row["action"]) for row in shown["report"]]
+    translation = translate.stream(
+        "gemini", "gemini", [candidate(finishReason="CONTINUATION")], "m"
+    )
+    assert translation["events"][-1]["candidates"][0]["finishReason"] == "STOP"
+    rows = [(row["field"], row["action"]) for row in translation["report"]]
     assert rows == [("candidates[0].finishReason", "approximated")]
     answer = whole("gemini", candidate(finishReason="CONTINUATION"))
     exchange = ResponseContext(id="1", created=1, model="m")
@@ -130,9 +132,7 @@ def test_a_paused_turn_is_reported_to_a_gemini_client() -> None:
     ("target", "model"),
     [("gemini", "gemini-2.5-flash"), ("bedrock_converse", CLAUDE), ("cohere", COMMAND)],
 )
-def test_empty_texts_are_dropped_and_told_but_for_those_beside_calls(
-    target: str, model: str
-) -> None:
+def test_dropped_empty_texts_are_reported_except_beside_calls(target: str, model: str) -> None:
     function = {"name": "f", "arguments": "{}"}
     call = {"id": "1", "type": "function", "function": function}
     messages = [
@@ -160,13 +160,13 @@ def test_an_empty_text_stays_for_ollama() -> None:
     [("bedrock_converse", CLAUDE, "additionalModelRequestFields"), ("cohere", REASONER, "")],
 )
 @pytest.mark.parametrize(
-    ("asked", "field"),
+    ("request_body", "field"),
     [({"thinkingLevel": "HIGH"}, "thinkingLevel"), ({"thinkingBudget": 9000}, "thinkingBudget")],
 )
-def test_less_thinking_than_asked_for_is_told_of_the_field_that_asked(
-    target: str, model: str, at: str, asked: Json, field: str
+def test_a_reduced_thinking_budget_is_reported_for_the_requesting_field(
+    target: str, model: str, at: str, request_body: Json, field: str
 ) -> None:
-    config = {"maxOutputTokens": 6000, "thinkingConfig": asked}
+    config = {"maxOutputTokens": 6000, "thinkingConfig": request_body}
     contents = [{"role": "user", "parts": [{"text": "q"}]}]
     request = {"contents": contents, "generationConfig": config}
     body, report = sent("gemini", target, model, request)
@@ -178,13 +178,13 @@ def test_less_thinking_than_asked_for_is_told_of_the_field_that_asked(
 TEXT_FILE = base64.b64encode("grüezi".encode()).decode()
 
 
-def test_a_file_of_plain_text_is_words_to_those_who_take_words_only() -> None:
+def test_a_text_file_is_sent_as_text_to_text_only_models() -> None:
     part = {"inlineData": {"mimeType": "text/plain", "data": TEXT_FILE}}
-    asked = {"contents": [{"role": "user", "parts": [part, {"text": "q"}]}]}
-    body, report = sent("gemini", "cohere", COMMAND, asked)
+    request = {"contents": [{"role": "user", "parts": [part, {"text": "q"}]}]}
+    body, report = sent("gemini", "cohere", COMMAND, request)
     assert body["documents"] == [{"id": "doc_0", "data": {"text": "grüezi"}}]
     assert report == set()
-    body, report = sent("gemini", "ollama", "llama3.2", asked)
+    body, report = sent("gemini", "ollama", "llama3.2", request)
     assert body["messages"] == [{"role": "user", "content": "grüezi\n\nq"}]
     assert report == {("contents[0].parts[0]", "approximated")}
 
@@ -197,8 +197,8 @@ def test_a_result_may_be_a_file_of_plain_text_at_cohere() -> None:
         {"type": "function_call_output", "call_id": "c", "output": [file]},
     ]
     body, report = sent("openai_responses", "cohere", COMMAND, {"input": items})
-    [told] = body["messages"][-1]["content"]
-    assert told["document"]["data"] == {"text": "grüezi"}
+    [annotation] = body["messages"][-1]["content"]
+    assert annotation["document"]["data"] == {"text": "grüezi"}
     assert report == set()
 
 
@@ -237,17 +237,17 @@ def test_an_answer_that_is_not_done_is_none() -> None:
 @pytest.mark.parametrize("dialect", ["gemini", "ollama", "cohere", "bedrock_converse"])
 def test_an_overloaded_upstream_is_overloaded_by_any_status_for_it(dialect: str) -> None:
     for status in (503, 529):
-        told = translate.error(dialect, "anthropic", status, {"retry-after": "7"}, "")
-        assert told["status"] == 529
-        assert told["body"]["error"]["type"] == "overloaded_error"
-        assert told["headers"]["retry-after"] == "7"
+        annotation = translate.error(dialect, "anthropic", status, {"retry-after": "7"}, "")
+        assert annotation["status"] == 529
+        assert annotation["body"]["error"]["type"] == "overloaded_error"
+        assert annotation["headers"]["retry-after"] == "7"
 
 
 @pytest.mark.parametrize("dialect", ["gemini", "ollama", "cohere", "bedrock_converse"])
 def test_a_bill_that_is_not_paid_is_no_fault_of_the_request(dialect: str) -> None:
-    told = translate.error(dialect, "openai_chat", 402, {}, {"message": "no credit"})
-    assert told["status"] == 429
-    assert told["body"]["error"]["code"] == "insufficient_quota"
+    annotation = translate.error(dialect, "openai_chat", 402, {}, {"message": "no credit"})
+    assert annotation["status"] == 429
+    assert annotation["body"]["error"]["code"] == "insufficient_quota"
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_a_bill_that_is_not_paid_is_no_fault_of_the_request(dialect: str) -> Non
         ("ollama", "qwen3"),
     ],
 )
-def test_a_free_text_tool_is_told_of_once(target: str, model: str) -> None:
+def test_a_free_text_tool_is_reported_once(target: str, model: str) -> None:
     """As golden case 06 has it: of its grammar where it has one, else of itself."""
     grammar = {"type": "grammar", "syntax": "lark", "definition": "start: /x/"}
     tools = [

@@ -32,7 +32,7 @@ EFFORT = {"role": "system", "output_config": {"effort": "low"}}
 # A thought of another provider; where it stands the request is translated, not passed on.
 FOREIGN = wrap_signature(Signature(provider="openai_responses", model="m", kind="text", value="V"))
 ANSWER = {"type": "thinking", "thinking": "", "signature": FOREIGN}
-SAID = {"role": "assistant", "content": [ANSWER, {"type": "text", "text": "a"}]}
+ASSISTANT_MESSAGE = {"role": "assistant", "content": [ANSWER, {"type": "text", "text": "a"}]}
 LOOK = {
     "type": "image_url",
     "image_url": {"url": "https://a.org/b.png", "detail": "high"},
@@ -44,20 +44,20 @@ def block(text: str) -> Json:
     return {"type": "text", "text": text}
 
 
-def said(role: str, *blocks: Json) -> Json:
+def message(role: str, *blocks: Json) -> Json:
     """A message of Anthropic's."""
     return {"role": role, "content": list(blocks)}
 
 
 def row(
-    about: str, source: str, target: str, asked: Json, sent: Json, report: Rows, model: str = ""
+    about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
 ) -> Any:
     """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
-    return pytest.param(source, target, model or MODELS[target], asked, sent, report, id=about)
+    return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
 
 
 MESSAGES: Json = {"messages": [HI], "max_tokens": 99}
-ASKED = {
+REQUESTS = {
     "anthropic": MESSAGES,
     "openai_chat": MESSAGES,
     "openai_responses": {"input": "hi"},
@@ -94,11 +94,11 @@ LINES = [
         {
             "messages": [
                 HI,
-                said(
+                message(
                     "assistant",
                     {"type": "tool_use", "id": "t", "name": "ToolSearch", "input": {}},
                 ),
-                said(
+                message(
                     "user",
                     {
                         "type": "tool_result",
@@ -120,13 +120,13 @@ LINES = [
         "changes of tools go to Anthropic as they came",
         "anthropic",
         "anthropic",
-        {"messages": [HI, CHANGES, SAID, HI], "tools": [DEFERRED]},
+        {"messages": [HI, CHANGES, ASSISTANT_MESSAGE, HI], "tools": [DEFERRED]},
         {
             "messages": [
-                said("user", block("hi")),
+                message("user", block("hi")),
                 CHANGES,
-                said("assistant", block("a")),
-                said("user", block("hi")),
+                message("assistant", block("a")),
+                message("user", block("hi")),
             ],
             "tools": [DEFERRED],
         },
@@ -136,7 +136,7 @@ LINES = [
         "changes of tools are not hoisted",
         "anthropic",
         "anthropic",
-        {"messages": [HI, CHANGES, SAID, HI], "tools": [DEFERRED]},
+        {"messages": [HI, CHANGES, ASSISTANT_MESSAGE, HI], "tools": [DEFERRED]},
         {"system": [block("x")]},
         {
             ("messages[1]", "approximated"),
@@ -149,12 +149,12 @@ LINES = [
         "changes of tools are not said by the user",
         "anthropic",
         "anthropic",
-        {"messages": [HI, SAID, CHANGES]},
+        {"messages": [HI, ASSISTANT_MESSAGE, CHANGES]},
         {
             "messages": [
-                said("user", block("hi")),
-                said("assistant", block("a")),
-                said("user", block("<system>\nx\n</system>")),
+                message("user", block("hi")),
+                message("assistant", block("a")),
+                message("user", block("<system>\nx\n</system>")),
             ]
         },
         {
@@ -167,7 +167,7 @@ LINES = [
         "an effort in a system message that says nothing holds",
         "anthropic",
         "anthropic",
-        {"messages": [HI, EFFORT, SAID, HI]},
+        {"messages": [HI, EFFORT, ASSISTANT_MESSAGE, HI]},
         {"output_config": {"effort": "low"}},
         {
             ("messages[1].output_config.effort", "approximated"),
@@ -178,7 +178,7 @@ LINES = [
         "the detail of an image is named as the client wrote it",
         "openai_chat",
         "anthropic",
-        {"messages": [said("user", LOOK)]},
+        {"messages": [message("user", LOOK)]},
         {},
         {("messages[0].content[0].image_url.detail", "dropped")},
     ),
@@ -340,36 +340,44 @@ def never_passed_through(name: str) -> Preset | None:
     return None if preset is None else msgspec.structs.replace(preset, passthrough=False)
 
 
-@pytest.mark.parametrize(("source", "target", "model", "asked", "sent", "report"), LINES)
-def test_a_combination_holds(
+@pytest.mark.parametrize(("source", "target", "model", "fields", "sent", "report"), LINES)
+def test_a_combination_is_translated_as_specified(
     monkeypatch: pytest.MonkeyPatch,
     source: str,
     target: str,
     model: str,
-    asked: Json,
+    fields: Json,
     sent: Json,
     report: Rows,
 ) -> None:
-    if FOREIGN in repr(asked):
+    if FOREIGN in repr(fields):
         monkeypatch.setattr(translate, "resolve", never_passed_through)
-    body = {"model": "gw", **ASKED.get(source, {}), **asked}
-    found = translate.request(source, target, body, {}, model)
-    assert {name: found["body"].get(name) for name in sent} == sent
-    assert {(line["field"], line["action"]) for line in found["report"]} == report
+    body = {"model": "gw", **REQUESTS.get(source, {}), **fields}
+    translation = translate.request(source, target, body, {}, model)
+    assert {name: translation["body"].get(name) for name in sent} == sent
+    assert {(line["field"], line["action"]) for line in translation["report"]} == report
 
 
 @pytest.mark.parametrize("source", ["anthropic", "anthropic_count_tokens"])
 def test_a_client_that_names_no_version_is_passed_on_with_one(source: str) -> None:
     """Chapter 1.1: Anthropic demands the header."""
     body = {"model": "gw", **MESSAGES}
-    for given, sent in (({}, "2023-06-01"), ({"anthropic-version": "2026-10-21"}, "2026-10-21")):
-        found = translate.request(source, "anthropic", body, given, MODELS["anthropic"])
-        assert (found["passthrough"], found["headers"]["anthropic-version"]) == (True, sent)
+    for client_headers, sent in (
+        ({}, "2023-06-01"),
+        ({"anthropic-version": "2026-10-21"}, "2026-10-21"),
+    ):
+        translation = translate.request(
+            source, "anthropic", body, client_headers, MODELS["anthropic"]
+        )
+        assert (translation["passthrough"], translation["headers"]["anthropic-version"]) == (
+            True,
+            sent,
+        )
 
 
 def test_other_blocks_of_a_system_message_are_refused_by_name() -> None:
     image = {"type": "image", "source": {"type": "url", "url": "https://a.org/b.png"}}
-    body = {"model": "gw", **MESSAGES, "messages": [HI, said("system", image)]}
+    body = {"model": "gw", **MESSAGES, "messages": [HI, message("system", image)]}
     with pytest.raises(GatewayError) as caught:
         translate.request("anthropic", "openai_chat", body, {}, MODELS["openai_chat"])
     assert caught.value.error.param == "messages[1].content[0].type"
@@ -379,18 +387,21 @@ def test_a_limit_with_a_date_to_come_back_at_is_no_empty_account() -> None:
     """Chapter 5: a 429 of Anthropic's is one only where it comes without `retry-after`."""
     body = {"type": "error", "error": {"type": "rate_limit_error", "message": "slow"}}
     headers = {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}
-    found = translate.error("anthropic", "openai_chat", 429, headers, body)
-    assert (found["status"], found["body"]["error"]["code"]) == (429, "rate_limit_exceeded")
+    translation = translate.error("anthropic", "openai_chat", 429, headers, body)
+    assert (translation["status"], translation["body"]["error"]["code"]) == (
+        429,
+        "rate_limit_exceeded",
+    )
 
 
 @pytest.mark.parametrize(
     ("target", "path"), [("anthropic_messages", "content[0]"), ("openai_responses", "output.audio")]
 )
-def test_a_loss_of_sound_says_that_it_is_sound(target: str, path: str) -> None:
+def test_a_loss_of_audio_is_reported_as_audio(target: str, path: str) -> None:
     message = {"role": "assistant", "content": None, "audio": {"id": "a", "data": "QQ=="}}
-    given = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    client_headers = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     chat = DIALECTS["openai_chat"].provider
-    answer = chat.parse_response(given, traits_for("openai", "gpt-4.1"), None)
+    answer = chat.parse_response(client_headers, traits_for("openai", "gpt-4.1"), None)
     exchange = ResponseContext(id="1", created=1, model="m")
     _, report = DIALECTS[target].client.render_response(answer, exchange)
     assert [(item.path, item.action) for item in report] == [(path, "dropped")]

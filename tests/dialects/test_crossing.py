@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Request
 from gateway.dialects import DIALECTS
 from gateway.framing.sse import Frame
@@ -23,6 +23,7 @@ from tests.dialects.openai_chat.make import exchange, traits
 from tests.dialects.openai_chat.test_fuzz import bodies, chunks, junk
 from tests.dialects.openai_chat.test_laws import requests
 from tests.fakes import anthropic_rules, ollama_rules, openai_rules
+from tests.stream_grammar import check_stream
 
 CHAT, MESSAGES = DIALECTS["openai_chat"], DIALECTS["anthropic_messages"]
 OLLAMA, COMPLETIONS = DIALECTS["ollama"], DIALECTS["openai_completions"]
@@ -58,9 +59,9 @@ def test_any_chat_request_can_be_sent_as_messages_or_is_refused_by_name(value: d
 def test_a_messages_request_is_one_that_a_chat_provider_accepts(
     request: Request, target: tuple[str, str]
 ):
-    told = traits_for("anthropic", "claude-sonnet-4-5")
+    target_traits = traits_for("anthropic", "claude-sonnet-4-5")
     try:
-        wire = MESSAGES.provider.render_request(request, told).body
+        wire = MESSAGES.provider.render_request(request, target_traits).body
         wire = msgspec.json.decode(msgspec.json.encode(wire))
         again = MESSAGES.client.parse_request(wire, {"anthropic-version": "2023-06-01"})
         rendered = CHAT.provider.render_request(again, traits_for(*target))
@@ -77,15 +78,15 @@ def test_a_messages_request_is_one_that_a_chat_provider_accepts(
 def test_any_chat_stream_can_be_shown_to_a_messages_client(frames: list[Any]):
     parser = CHAT.provider.stream_parser(traits(), None)
     renderer = MESSAGES.client.stream_renderer(exchange())
-    found: list[Event] = []
+    events: list[Event] = []
     for item in frames:
-        found += parser.feed(Frame("", msgspec.json.encode(item)))
-    found += parser.close()
-    check_stream(found)
-    for event in found:
+        events += parser.feed(Frame("", msgspec.json.encode(item)))
+    events += parser.close()
+    check_stream(events)
+    for event in events:
         renderer.feed(event)
     try:
-        MESSAGES.client.render_response(fold_events(found), exchange())
+        MESSAGES.client.render_response(fold_events(events), exchange())
     except GatewayError:
         return
 
@@ -143,10 +144,10 @@ def test_any_chat_request_can_be_sent_to_an_ollama_or_as_a_prompt(value: dict[st
 @settings(max_examples=40)
 @given(requests())
 def test_a_legal_chat_request_is_one_that_an_ollama_accepts(request: Request):
-    told = traits_for("openai", "gpt-4.1")
+    target_traits = traits_for("openai", "gpt-4.1")
     try:
         again = CHAT.client.parse_request(
-            _wire(CHAT.provider.render_request(request, told).body), {}
+            _wire(CHAT.provider.render_request(request, target_traits).body), {}
         )
         rendered = OLLAMA.provider.render_request(again, LOCAL)
     except GatewayError as failure:
@@ -178,21 +179,21 @@ def test_any_chat_stream_can_be_shown_to_an_older_client(name: str, frames: list
     client = DIALECTS[name].client
     parser = CHAT.provider.stream_parser(traits(), None)
     renderer = client.stream_renderer(exchange())
-    found: list[Event] = []
+    events: list[Event] = []
     for item in frames:
-        found += parser.feed(Frame("", msgspec.json.encode(item)))
-    found += parser.close()
-    for event in found:
+        events += parser.feed(Frame("", msgspec.json.encode(item)))
+    events += parser.close()
+    for event in events:
         renderer.feed(event)
     try:
-        client.render_response(fold_events(found), exchange())
+        client.render_response(fold_events(events), exchange())
     except GatewayError:
         return
 
 
 def _wire(body: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
-    return found
+    payload: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(body))
+    return payload
 
 
 @pytest.mark.parametrize(

@@ -75,30 +75,30 @@ def adapter(shape: Any) -> TypeAdapter[Any]:
 def wrong(value: Json, shape: Any, *, strict: bool = True) -> list[str]:
     """What a type says against a value: `path: why`, unknown fields included."""
     try:
-        found = adapter(shape).validate_json(json.dumps(value), strict=strict)
+        parsed = adapter(shape).validate_json(json.dumps(value), strict=strict)
     except ValidationError as error:
         return [".".join(map(str, e["loc"])) + ": " + e["msg"] for e in error.errors()]
-    return sorted({f"{path}: unknown field" for path in unknown(found)})
+    return sorted({f"{path}: unknown field" for path in unknown(parsed)})
 
 
 def named(value: Json, shape: type[BaseModel]) -> list[str]:
     """The same for types that ignore what they do not know: every name must be theirs."""
-    found = wrong(value, shape, strict=False)
-    return found + sorted(f"{name}: unknown field" for name in value.keys() - shape.model_fields)
+    texts = wrong(value, shape, strict=False)
+    return texts + sorted(f"{name}: unknown field" for name in value.keys() - shape.model_fields)
 
 
 def of_ollama(value: Json) -> list[str]:
     """What Ollama's types say against a line."""
-    found = named(value, ollama.ChatResponse)
-    return found + [f"message.{w}" for w in named(value["message"], ollama.Message)]
+    texts = named(value, ollama.ChatResponse)
+    return texts + [f"message.{w}" for w in named(value["message"], ollama.Message)]
 
 
 def of_bedrock(shape: str, value: Json) -> list[str]:
     """What botocore's model says against an answer."""
     kind = bedrock_rules.shape(shape)
-    told = bedrock_rules._decoded(value, kind, "")
-    report = ParamValidator().validate(told, kind)
-    extra = told.keys() - kind.members.keys()
+    decoded = bedrock_rules._decoded(value, kind, "")
+    report = ParamValidator().validate(decoded, kind)
+    extra = decoded.keys() - kind.members.keys()
     listed = [report.generate_report()] if report.has_errors() else []
     return listed + sorted(f"{name}: unknown field" for name in extra)
 
@@ -115,12 +115,12 @@ class Shape:
     event: Callable[[Json], list[str]]
     more: frozenset[str] = frozenset()
 
-    def told(self, data: bytes, *, stream: bool) -> set[str]:
+    def problems(self, data: bytes, *, stream: bool) -> set[str]:
         """What is wrong in the bytes of an answer."""
-        found: list[str] = []
+        events: list[str] = []
         for value in values(data) if stream else [json.loads(data)]:
-            found += self.event(value) if stream else self.whole(value)
-        return {text for text in found if text.partition(":")[0] not in self.more}
+            events += self.event(value) if stream else self.whole(value)
+        return {text for text in events if text.partition(":")[0] not in self.more}
 
 
 def values(data: bytes) -> Iterator[Json]:
@@ -129,9 +129,9 @@ def values(data: bytes) -> Iterator[Json]:
         yield from (json.loads(line) for line in data.splitlines() if line.strip())
     elif data[:1] == b"\0":
         for frame in BinaryDecoder().feed(data):
-            told = json.loads(frame.data)
-            told.pop("p", None)  # padding against guesses by length, in no published shape
-            yield {frame.event: told}
+            body = json.loads(frame.data)
+            body.pop("p", None)  # padding against guesses by length, in no published shape
+            yield {frame.event: body}
     else:
         yield from (value for _, value in frames(data) if isinstance(value, dict))
 
@@ -190,7 +190,7 @@ SHAPES: dict[str, Shape] = {
 @pytest.mark.parametrize("client", CLIENTS)
 def test_what_is_served_is_of_the_vendors_types(client: str, *, stream: bool) -> None:
     shape = SHAPES[client]
-    found: dict[str, str] = {}
+    cells_by_problem: dict[str, str] = {}
     checked = 0
     for cell in outcome().cells:
         if (cell.client, cell.stream) != (client, stream):
@@ -198,8 +198,10 @@ def test_what_is_served_is_of_the_vendors_types(client: str, *, stream: bool) ->
         for turn in cell.turns:
             if not turn.logged.passthrough:
                 checked += 1
-                found |= dict.fromkeys(shape.told(turn.reply, stream=stream), cell.id)
-    assert found == {}
+                cells_by_problem |= dict.fromkeys(
+                    shape.problems(turn.reply, stream=stream), cell.id
+                )
+    assert cells_by_problem == {}
     assert checked
 
 
@@ -208,13 +210,17 @@ def test_what_is_served_is_of_the_vendors_types(client: str, *, stream: bool) ->
 def test_what_is_read_is_of_the_vendors_types(upstream: str, *, stream: bool) -> None:
     """The strict providers write what parsers are tested with: it is what vendors publish."""
     shape = SHAPES[UPSTREAMS[upstream].dialect]
-    found: dict[str, str] = {}
+    cells_by_problem: dict[str, str] = {}
     for cell in outcome().cells:
         if (cell.upstream, cell.stream) == (upstream, stream):
             for turn in cell.turns:
-                found |= dict.fromkeys(shape.told(turn.got, stream=stream), cell.id)
+                cells_by_problem |= dict.fromkeys(
+                    shape.problems(turn.upstream_response, stream=stream), cell.id
+                )
     own = _DEEPSEEK if upstream.endswith("deepseek") else set()
-    assert {text: where for text, where in found.items() if text.partition(":")[0] not in own} == {}
+    assert {
+        text: where for text, where in cells_by_problem.items() if text.partition(":")[0] not in own
+    } == {}
 
 
 # --- golden cases ------------------------------------------------------------------------
@@ -264,9 +270,11 @@ def kinds() -> list[Any]:
     Mistral publishes its types in an SDK that is no oracle here, embeddings and Vertex AI
     have tests of their own (tests/dialects/openai_embeddings, tests/e2e/test_clouds.py).
     """
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*"))]
-    asked = [c for c in found if kind_of(c) == "request" and c["to"] in SENT]
-    return [pytest.param(c, id=c["name"]) for c in asked if c["from"] != "openai_embeddings"]
+    bodies = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*"))]
+    requested_bodies = [c for c in bodies if kind_of(c) == "request" and c["to"] in SENT]
+    return [
+        pytest.param(c, id=c["name"]) for c in requested_bodies if c["from"] != "openai_embeddings"
+    ]
 
 
 @pytest.mark.parametrize("case", kinds())
@@ -288,10 +296,10 @@ def test_what_a_golden_case_sends_is_of_the_vendors_types(case: Json) -> None:
 @pytest.mark.parametrize("case", [c for c in CASES if kind_of(c.values[0]) == "stream"])  # type: ignore[arg-type]
 def test_what_a_golden_case_streams_is_of_the_vendors_types(case: Json) -> None:
     """The first event of a stream in a case is a whole one; some later ones are cut short."""
-    found = translate.stream(case["from"], case["to"], case["stream"], "")
+    translation = translate.stream(case["from"], case["to"], case["stream"], "")
     shape = SHAPES[{"anthropic": "anthropic_messages"}.get(case["to"], case["to"])]
     wrongs: set[str] = set()
-    for event in found["events"]:
+    for event in translation["events"]:
         value = event["data"] if isinstance(event, dict) and "event" in event else event
         if isinstance(value, dict) and value.get("type") != "error" and "error" not in value:
             wrongs |= set(shape.event(value))
@@ -301,7 +309,7 @@ def test_what_a_golden_case_streams_is_of_the_vendors_types(case: Json) -> None:
 # --- embeddings and counts ---------------------------------------------------------------
 
 VECTORS = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
-ASKED = EmbedRequest(model="text-embedding-3-small", inputs=("a", "b"), dimensions=2)
+EMBED_REQUEST = EmbedRequest(model="text-embedding-3-small", inputs=("a", "b"), dimensions=2)
 EXCHANGE = ResponseContext(id="1", created=1, model="gw")
 
 
@@ -322,7 +330,7 @@ SERVED_VECTORS: dict[str, Callable[[Json], list[str]]] = {
 def test_vectors_that_are_served_are_of_the_vendors_types(client: str) -> None:
     half = DIALECTS[client].embed_client
     assert half is not None
-    body = half.render_embed(VECTORS, ASKED, EXCHANGE)
+    body = half.render_embed(VECTORS, EMBED_REQUEST, EXCHANGE)
     assert SERVED_VECTORS[client](json.loads(json.dumps(body))) == []
 
 
@@ -342,10 +350,10 @@ SENT_VECTORS: dict[str, Callable[[Json], object]] = {
 @pytest.mark.parametrize(
     "provider", [n for n, d in DIALECTS.items() if d.embed_provider is not None]
 )
-def test_vectors_are_asked_for_in_the_vendors_types(provider: str) -> None:
+def test_embedding_requests_match_the_vendors_types(provider: str) -> None:
     half = DIALECTS[provider].embed_provider
     assert half is not None
-    rendered = half.render_embed(ASKED, traits_for("openai", ASKED.model))
+    rendered = half.render_embed(EMBED_REQUEST, traits_for("openai", EMBED_REQUEST.model))
     assert SENT_VECTORS[provider](json.loads(json.dumps(rendered.body))) is None
 
 

@@ -87,7 +87,7 @@ def test_an_end_users_id_is_sent_in_at_most_64_characters(
         ("openai_responses", {"model": "m", "input": "Hi", "user": "u" * 65}),
     ],
 )
-def test_the_same_holds_for_every_surface_of_openai(source: str, body: dict[str, Any]) -> None:
+def test_long_ids_are_shortened_in_every_openai_dialect(source: str, body: dict[str, Any]) -> None:
     out = translate.request(source, "openai", body, {}, "gpt-4o")
     sent = {out["body"].get("user"), out["body"].get("safety_identifier")} - {None}
     assert sent and all(len(value) <= 64 for value in sent)
@@ -124,7 +124,9 @@ def test_ids_that_fit_pass_unchanged_and_unreported() -> None:
     assert out["body"] == {**chat("u" * 64, "c" * 40), "model": "gpt-4o"}
 
 
-def test_claude_code_is_taken_by_azure() -> None:
-    asked = messages(CLAUDE_CODE_USER, LONG_CALL)
-    out = translate.request("anthropic_messages", "azure_openai", asked, VERSION, "gpt-4o")
+def test_claude_code_requests_are_accepted_by_azure() -> None:
+    requested_messages = messages(CLAUDE_CODE_USER, LONG_CALL)
+    out = translate.request(
+        "anthropic_messages", "azure_openai", requested_messages, VERSION, "gpt-4o"
+    )
     assert azure_refusal(out["body"]) is None

@@ -14,22 +14,25 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gateway.dialects import DIALECTS
 from tests.dialects.crossing.asks import (
     ANSWER,
     ARGUMENTS,
     CLOCK,
     MARKS,
+    PREAMBLE,
     RESULTS,
-    SAID,
     THOUGHT,
     VERDICT,
     WEATHER,
     Mark,
 )
+from tests.dialects.crossing.built_in_tools import cross_all
 from tests.dialects.crossing.clients import CLIENTS
+from tests.dialects.crossing.embeddings import EMBEDDERS, TEXTS, VECTORS, embed
 from tests.dialects.crossing.readers import ENDED, READERS
 from tests.dialects.crossing.run import BREAKS, Cell, Failure, Outcome, pairs, run
-from tests.dialects.crossing.table import KEPT, page
+from tests.dialects.crossing.table import PAGE_PATH, page
 from tests.dialects.crossing.upstreams import UPSTREAMS
 from tests.each import each
 
@@ -115,14 +118,14 @@ def outcome() -> Outcome:
 
 def cell(key: tuple[str, str, str, bool]) -> Cell:
     """One crossing."""
-    found = (c for c in outcome().cells if (c.client, c.upstream, c.feature, c.stream) == key)
-    return next(found)
+    cells = (c for c in outcome().cells if (c.client, c.upstream, c.feature, c.stream) == key)
+    return next(cells)
 
 
 def failure(key: tuple[str, str, str]) -> Failure:
     """One refusal or broken stream."""
-    found = (f for f in outcome().failures if (f.client, f.upstream, f.kind) == key)
-    return next(found)
+    failures = (f for f in outcome().failures if (f.client, f.upstream, f.kind) == key)
+    return next(failures)
 
 
 def marks_of(one: Cell) -> tuple[Mark, ...]:
@@ -139,41 +142,41 @@ def calls_of(one: Cell) -> int:
 
 
 @each("key", CELLS)
-def test_the_client_reads_what_the_provider_said(key: tuple[str, str, str, bool]):
+def test_the_client_receives_the_providers_text_and_finish_reason(key: tuple[str, str, str, bool]):
     one = cell(key)
-    words = {"tools": SAID, "thinking": SAID, "schema": VERDICT}.get(one.feature, ANSWER)
+    words = {"tools": PREAMBLE, "thinking": PREAMBLE, "schema": VERDICT}.get(one.feature, ANSWER)
     assert [turn.status for turn in one.turns] == [200] * len(one.turns), one.turns[-1].reply
-    heard = one.turns[0].heard
-    assert heard is not None
-    assert heard.text == words
-    assert heard.finish == ENDED[one.client][calls_of(one) > 0]
-    assert (heard.prompt, heard.output) == (11, 23)
+    response = one.turns[0].response
+    assert response is not None
+    assert response.text == words
+    assert response.finish == ENDED[one.client][calls_of(one) > 0]
+    assert (response.prompt, response.output) == (11, 23)
 
 
 @each("key", [k for k in CELLS if k.values[0][2] in {"tools", "thinking"}])  # type: ignore[index]
 def test_calls_and_their_results_find_each_other(key: tuple[str, str, str, bool]):
     """The provider would refuse a result whose call it does not know."""
     one = cell(key)
-    heard = one.turns[0].heard
-    assert heard is not None
-    assert len(heard.calls) == calls_of(one)
-    if not heard.calls:
+    response = one.turns[0].response
+    assert response is not None
+    assert len(response.calls) == calls_of(one)
+    if not response.calls:
         return
     if one.feature == "tools":
-        told = [(name, arguments) for _, name, arguments in heard.calls]
-        assert told == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
+        rows = [(name, arguments) for _, name, arguments in response.calls]
+        assert rows == [(WEATHER.name, ARGUMENTS), (CLOCK.name, {})]
         # Ollama has no ids; what has them keeps the provider's.
         own = {"ollama"} & {one.client, one.upstream}
-        ids = [id_ for id_, _, _ in heard.calls]
+        ids = [id_ for id_, _, _ in response.calls]
         assert own or ids == ["call_aZ-1", "call_aZ-2"]
-    after = one.turns[1].heard
+    after = one.turns[1].response
     assert after is not None
-    assert after.text == "The tools answered: " + " | ".join(RESULTS[: len(heard.calls)])
+    assert after.text == "The tools answered: " + " | ".join(RESULTS[: len(response.calls)])
     assert after.finish == ENDED[one.client][0]
 
 
 @each("key", CELLS)
-def test_a_loss_is_told_and_only_a_loss(key: tuple[str, str, str, bool]):
+def test_exactly_the_lost_fields_are_reported(key: tuple[str, str, str, bool]):
     one = cell(key)
     first = one.turns[0]
     for mark in marks_of(one):
@@ -185,18 +188,18 @@ def test_a_loss_is_told_and_only_a_loss(key: tuple[str, str, str, bool]):
 
 
 @each("key", [k for k in CELLS if k.values[0][2] == "thinking"])  # type: ignore[index]
-def test_a_thought_is_shown_and_its_state_comes_back(key: tuple[str, str, str, bool]):
+def test_reasoning_is_returned_and_its_state_sent_back(key: tuple[str, str, str, bool]):
     """A Chat client that gives an effort asks OpenAI's Responses for no summary.
 
     Not every account may have one, and the request would be refused.
     """
     one = cell(key)
-    heard = one.turns[0].heard
-    assert heard is not None
+    response = one.turns[0].response
+    assert response is not None
     shows = UPSTREAMS[one.upstream].thinks
     shows = shows and (one.client, one.upstream) != ("openai_chat", "openai_responses")
-    assert heard.thought == (THOUGHT if shows else "")
-    for state in _STATE.findall(one.turns[0].got) if len(one.turns) > 1 else ():
+    assert response.thought == (THOUGHT if shows else "")
+    for state in _STATE.findall(one.turns[0].upstream_response) if len(one.turns) > 1 else ():
         assert state in one.turns[1].sent, "the provider's state did not come back"
 
 
@@ -207,7 +210,7 @@ def kinds(client: str, kind: str) -> object:
     return family.get(client, OPENAI)[kind]
 
 
-def seen(one: Failure) -> object:
+def client_view(one: Failure) -> object:
     """What a client saw of it."""
     body = msgspec.json.decode(one.reply)
     match one.client:
@@ -231,17 +234,17 @@ def seen(one: Failure) -> object:
 
 
 @each("key", [k for k in FAILURES if "break" not in str(k.id)])
-def test_a_refusal_comes_in_the_clients_words(key: tuple[str, str, str]):
+def test_a_refusal_has_the_clients_error_format(key: tuple[str, str, str]):
     one = failure(key)
     assert one.logged.error_kind == one.kind
-    wanted = kinds(one.client, one.kind)
-    if UPSTREAMS[one.upstream].dialect == one.client and seen(one) != wanted:
+    expected = kinds(one.client, one.kind)
+    if UPSTREAMS[one.upstream].dialect == one.client and client_view(one) != expected:
         # The same dialect: the provider's own words, status included.
         refusal = UPSTREAMS[one.upstream].errors[one.kind]
         assert one.status == refusal.status
         assert refusal.message.encode() in one.reply
         return
-    assert seen(one) == wanted
+    assert client_view(one) == expected
     if one.kind == "context_length" and one.client == "anthropic_messages":
         assert b"prompt is too long" in one.reply
     refusal = UPSTREAMS[one.upstream].errors[one.kind]
@@ -250,14 +253,45 @@ def test_a_refusal_comes_in_the_clients_words(key: tuple[str, str, str]):
 
 
 @each("key", [k for k in FAILURES if "break" in str(k.id)])
-def test_a_broken_stream_never_ends_as_a_whole_one(key: tuple[str, str, str]):
+def test_a_broken_stream_never_ends_as_a_complete_one(key: tuple[str, str, str]):
     one = failure(key)
     assert one.status == 200
     assert one.logged.outcome == "cut"
     assert READERS[one.client].broke(one.reply)
 
 
+def test_every_dialect_is_in_the_matrix_as_client_and_as_provider() -> None:
+    """The matrix is square: the APIs that chat, and those that embed."""
+    chat = set(DIALECTS) - {"openai_embeddings"}
+    assert set(CLIENTS) == chat
+    assert {name.partition("/")[0] for name in UPSTREAMS} == chat
+    assert {(c.name, u.name) for c, u in pairs()} == {(c, u) for c in CLIENTS for u in UPSTREAMS}
+    with_embeddings = {name for name, dialect in DIALECTS.items() if dialect.embed_client}
+    assert with_embeddings == {n for n, dialect in DIALECTS.items() if dialect.embed_provider}
+    assert set(EMBEDDERS) == with_embeddings
+
+
+def test_a_built_in_tool_is_sent_or_reported() -> None:
+    for crossing in cross_all():
+        sent = "tools" in crossing.body or "responseModalities" in str(crossing.body)
+        sent = sent or "web_search_options" in crossing.body
+        reported = any(row["action"] == "dropped" for row in crossing.report)
+        assert sent != reported, (crossing.tool, crossing.client, crossing.upstream)
+
+
+@each("client", list(EMBEDDERS))
+@each("upstream", list(EMBEDDERS))
+def test_vectors_arrive_and_a_loss_is_reported(client: str, upstream: str) -> None:
+    embedded = embed(client, upstream)
+    assert embedded.vectors == VECTORS
+    for text in TEXTS:
+        assert text.encode() in embedded.sent
+    request, fields = EMBEDDERS[client].request, {row["field"] for row in embedded.report}
+    if client != upstream and "user" in request:
+        assert (b'"u"' in embedded.sent) != ("user" in fields)
+
+
 def test_the_page_of_the_matrix_is_current():
     """`python -m tests.dialects.crossing --write` renews docs/crossing.md."""
-    kept = Path(KEPT).read_text(encoding="utf-8")
-    assert kept == page(outcome())
+    text = Path(PAGE_PATH).read_text(encoding="utf-8")
+    assert text == page(outcome())

@@ -33,23 +33,23 @@ SERVER: Json = {"type": "url", "url": URL, "name": "docs", "authorization_token"
 
 
 def from_responses(*tools: Json, model: str = CLAUDE, target: str = "anthropic") -> Json:
-    asked = {"model": "m", "input": "hi", "tools": list(tools), "max_output_tokens": 99}
-    return translate.request("openai_responses", target, asked, {}, model)
+    request = {"model": "m", "input": "hi", "tools": list(tools), "max_output_tokens": 99}
+    return translate.request("openai_responses", target, request, {}, model)
 
 
 def from_messages(toolset: Json) -> Json:
-    asked = {
+    request = {
         "model": "m",
         "max_tokens": 99,
         "messages": [{"role": "user", "content": "hi"}],
         "mcp_servers": [SERVER],
         "tools": [toolset],
     }
-    return translate.request("anthropic_messages", "openai_responses", asked, BETA, GPT)
+    return translate.request("anthropic_messages", "openai_responses", request, BETA, GPT)
 
 
-def losses(made: Json) -> set[tuple[str, str]]:
-    return {(r["field"], r["action"]) for r in made["report"] if r["action"] != "defaulted"}
+def losses(translation: Json) -> set[tuple[str, str]]:
+    return {(r["field"], r["action"]) for r in translation["report"] if r["action"] != "defaulted"}
 
 
 # --- requests -----------------------------------------------------------------------------
@@ -61,9 +61,9 @@ def test_openais_tool_is_a_server_and_a_toolset() -> None:
         "headers": {"Authorization": "Bearer t"},
         "allowed_tools": {"tool_names": ["search"]},
     }
-    made = from_responses(tool)
-    assert made["body"]["mcp_servers"] == [SERVER]
-    assert made["body"]["tools"] == [
+    tools = from_responses(tool)
+    assert tools["body"]["mcp_servers"] == [SERVER]
+    assert tools["body"]["tools"] == [
         {
             "type": "mcp_toolset",
             "mcp_server_name": "docs",
@@ -71,8 +71,8 @@ def test_openais_tool_is_a_server_and_a_toolset() -> None:
             "configs": {"search": {"enabled": True}},
         }
     ]
-    assert losses(made) == set()
-    body = {**made["body"], "model": CLAUDE}
+    assert losses(tools) == set()
+    body = {**tools["body"], "model": CLAUDE}
     assert anthropic_rules.refusal(body, BETA, counting=False) is None
     request = {"model": "m", "input": "hi", "tools": [tool]}
     rendered = DIALECTS["anthropic_messages"].provider.render_request(
@@ -93,23 +93,23 @@ def test_openais_tool_is_a_server_and_a_toolset() -> None:
 )
 def test_what_anthropic_cannot_call_is_reported(change: Json) -> None:
     tool = {k: v for k, v in {**OPENAI_TOOL, **change}.items() if v is not None}
-    made = from_responses(tool)
-    assert "mcp_servers" not in made["body"] and "tools" not in made["body"]
-    assert losses(made) == {("tools[0]", "dropped")}
+    tools = from_responses(tool)
+    assert "mcp_servers" not in tools["body"] and "tools" not in tools["body"]
+    assert losses(tools) == {("tools[0]", "dropped")}
 
 
 def test_other_headers_than_a_bearer_token_are_reported() -> None:
-    made = from_responses({**OPENAI_TOOL, "headers": {"x-api-key": "k"}})
-    assert losses(made) == {("tools[0].headers", "dropped")}
-    assert "authorization_token" not in made["body"]["mcp_servers"][0]
+    tools = from_responses({**OPENAI_TOOL, "headers": {"x-api-key": "k"}})
+    assert losses(tools) == {("tools[0].headers", "dropped")}
+    assert "authorization_token" not in tools["body"]["mcp_servers"][0]
 
 
 @pytest.mark.parametrize("target", ["vertex-anthropic", "bedrock", "gemini", "ollama"])
 def test_targets_that_call_no_servers_do_not_get_them(target: str) -> None:
     models = {"vertex-anthropic": CLAUDE, "bedrock": f"us.anthropic.{CLAUDE}-v1:0"}
-    made = from_responses(OPENAI_TOOL, target=target, model=models.get(target, "m"))
-    assert "mcp.example" not in json.dumps(made["body"])
-    assert ("tools[0]", "dropped") in losses(made)
+    tools = from_responses(OPENAI_TOOL, target=target, model=models.get(target, "m"))
+    assert "mcp.example" not in json.dumps(tools["body"])
+    assert ("tools[0]", "dropped") in losses(tools)
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,16 @@ def test_targets_that_call_no_servers_do_not_get_them(target: str) -> None:
     ids=["all", "some", "all but one"],
 )
 def test_a_toolset_is_openais_tool(config: Json, allowed: Any, lost: Any) -> None:
-    made = from_messages({"type": "mcp_toolset", "mcp_server_name": "docs", **config})
+    servers = from_messages({"type": "mcp_toolset", "mcp_server_name": "docs", **config})
     tool = {**OPENAI_TOOL, "authorization": "t"}
-    assert made["body"]["tools"] == [{**tool, "allowed_tools": allowed} if allowed else tool]
-    assert losses(made) == lost
-    assert responses_rules.refusal(made["body"]) is None
+    assert servers["body"]["tools"] == [{**tool, "allowed_tools": allowed} if allowed else tool]
+    assert losses(servers) == lost
+    assert responses_rules.refusal(servers["body"]) is None
 
 
 def test_servers_without_a_toolset_are_reported() -> None:
-    made = from_messages({"name": "f", "input_schema": {"type": "object"}})
-    assert losses(made) == {("mcp_servers", "dropped")}
+    servers = from_messages({"name": "f", "input_schema": {"type": "object"}})
+    assert losses(servers) == {("mcp_servers", "dropped")}
 
 
 # --- responses ----------------------------------------------------------------------------
@@ -191,11 +191,11 @@ def ended(*, failed: bool) -> Json:
 @pytest.mark.parametrize("failed", [False, True])
 def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: bool) -> None:
     says = {"type": "text", "text": "Done."}
-    found = claude(USE, {**RESULT, "is_error": failed}, says)
+    response = claude(USE, {**RESULT, "is_error": failed}, says)
     client = DIALECTS["openai_responses"].client
     if stream:
         renderer = client.stream_renderer(CONTEXT)
-        events = events_of(b"".join(map(renderer.feed, unfold_response(found))))
+        events = events_of(b"".join(map(renderer.feed, unfold_response(response))))
         stem = "response.mcp_call"
         assert [event["type"] for event in events if stem in event["type"]] == [
             f"{stem}.in_progress",
@@ -205,7 +205,7 @@ def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: 
         ]
         body, report = events[-1]["response"], list(renderer.report)
     else:
-        body, rows = client.render_response(found, CONTEXT)
+        body, rows = client.render_response(response, CONTEXT)
         report = list(rows)
     item = body["output"][0]
     assert item == {**ITEM, "id": item["id"], **ended(failed=failed)}
@@ -218,17 +218,17 @@ def test_calls_of_claudes_are_items_for_responses_clients(stream: bool, failed: 
 @pytest.mark.parametrize("failed", [False, True])
 def test_calls_of_openais_are_blocks_for_messages_clients(stream: bool, failed: bool) -> None:
     listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "docs", "tools": []}
-    found = gpt(listed, {**ITEM, **ended(failed=failed)})
+    response = gpt(listed, {**ITEM, **ended(failed=failed)})
     client = DIALECTS["anthropic_messages"].client
     if stream:
         renderer = client.stream_renderer(CONTEXT)
-        events = events_of(b"".join(map(renderer.feed, unfold_response(found))))
+        events = events_of(b"".join(map(renderer.feed, unfold_response(response))))
         starts = [e["content_block"] for e in events if e["type"] == "content_block_start"]
         deltas = [e["delta"] for e in events if e["type"] == "content_block_delta"]
         assert json.loads(deltas[0]["partial_json"]) == {"q": "x"}
         content, report = [{**starts[0], "input": {"q": "x"}}, starts[1]], list(renderer.report)
     else:
-        body, rows = client.render_response(found, CONTEXT)
+        body, rows = client.render_response(response, CONTEXT)
         content, report = body["content"], list(rows)
         BetaMessage.model_validate(body)
     call_id = content[0]["id"]
@@ -246,7 +246,7 @@ def test_calls_of_openais_are_blocks_for_messages_clients(stream: bool, failed: 
 @pytest.mark.parametrize("offered", [True, False])
 def test_calls_in_a_messages_clients_history(offered: bool) -> None:
     says = {"type": "text", "text": "Done."}
-    asked = {
+    request = {
         "model": "m",
         "max_tokens": 99,
         "messages": [
@@ -258,33 +258,33 @@ def test_calls_in_a_messages_clients_history(offered: bool) -> None:
         "tools": [{"type": "mcp_toolset", "mcp_server_name": "docs"}],
     }
     if not offered:
-        del asked["tools"], asked["mcp_servers"]
-    made = translate.request("anthropic_messages", "openai_responses", asked, BETA, GPT)
-    calls = [item for item in made["body"]["input"] if item["type"] == "mcp_call"]
+        del request["tools"], request["mcp_servers"]
+    translation = translate.request("anthropic_messages", "openai_responses", request, BETA, GPT)
+    calls = [item for item in translation["body"]["input"] if item["type"] == "mcp_call"]
     if offered:
         assert calls == [{**ITEM, "id": calls[0]["id"]}]
-        assert losses(made) == set()
+        assert losses(translation) == set()
     else:
         assert not calls
         dropped = {(f"messages[1].content[{n}]", "dropped") for n in (0, 1)}
-        assert losses(made) == dropped
+        assert losses(translation) == dropped
 
 
 @pytest.mark.parametrize("offered", [True, False])
 def test_calls_in_a_responses_clients_history(offered: bool) -> None:
-    asked = {
+    request = {
         "model": "m",
         "max_output_tokens": 99,
         "input": [{"role": "user", "content": "hi"}, ITEM, {"role": "user", "content": "And?"}],
         "tools": [OPENAI_TOOL] if offered else [],
     }
-    made = translate.request("openai_responses", "anthropic", asked, {}, CLAUDE)
-    blocks = [b for message in made["body"]["messages"] for b in message["content"]]
+    translation = translate.request("openai_responses", "anthropic", request, {}, CLAUDE)
+    blocks = [b for message in translation["body"]["messages"] for b in message["content"]]
     kinds = [block["type"] for block in blocks]
     if offered:
         assert kinds == ["text", "mcp_tool_use", "mcp_tool_result", "text"]
-        body = {**made["body"], "model": CLAUDE}
+        body = {**translation["body"], "model": CLAUDE}
         assert anthropic_rules.refusal(body, BETA, counting=False) is None
     else:
         assert "mcp_tool_use" not in kinds
-        assert losses(made) == {("input[1]", "dropped")}
+        assert losses(translation) == {("input[1]", "dropped")}

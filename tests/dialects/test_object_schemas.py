@@ -57,19 +57,19 @@ ROOTS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 
 @each("root", ROOTS)
 def test_the_branches_of_a_root_are_put_together(root: str) -> None:
-    given, properties, required = ROOTS[root]
-    made, why = merge_into_object(given)
-    assert made["type"] == "object"
-    assert made["properties"] == properties
-    assert made.get("required", []) == required
-    assert not made.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
+    schema, properties, required = ROOTS[root]
+    merged, why = merge_into_object(schema)
+    assert merged["type"] == "object"
+    assert merged["properties"] == properties
+    assert merged.get("required", []) == required
+    assert not merged.keys() & {"anyOf", "oneOf", "allOf", "$ref"}
     assert "merged into one object" in why
 
 
 def test_an_object_stays_the_same_and_a_recursive_reference_ends() -> None:
     assert merge_into_object(CAT) == (CAT, "")
-    made, _ = merge_into_object({"$ref": "#"})
-    assert made == {"type": "object", "properties": {}}
+    merged, _ = merge_into_object({"$ref": "#"})
+    assert merged == {"type": "object", "properties": {}}
 
 
 @each(
@@ -85,9 +85,9 @@ def test_an_object_stays_the_same_and_a_recursive_reference_ends() -> None:
 )
 @each("root", ROOTS)
 def test_no_provider_gets_alternatives_at_the_root(dialect: str, root: str) -> None:
-    given, properties, _ = ROOTS[root]
+    schema, properties, _ = ROOTS[root]
     turn = Turn(role="user", parts=(Text(text="Hi"),))
-    tool = Tool(name="f", schema=given, path="tools[0]")
+    tool = Tool(name="f", schema=schema, path="tools[0]")
     rendered = DIALECTS[dialect].provider.render_request(
         Request(model="m", turns=(turn,), tools=(tool,)), Traits(model="m")
     )
@@ -99,11 +99,11 @@ def test_no_provider_gets_alternatives_at_the_root(dialect: str, root: str) -> N
 
 def _schemas(body: dict[str, Any]) -> list[dict[str, Any]]:
     tools = body["tools"] if "tools" in body else body["toolConfig"]["tools"]
-    found = []
+    schemas = []
     for tool in tools:
         inner = tool.get("function") or tool.get("toolSpec") or tool
         schema = (
             inner.get("parameters") or inner.get("input_schema") or inner["inputSchema"]["json"]
         )
-        found.append(schema)
-    return found
+        schemas.append(schema)
+    return schemas

@@ -16,11 +16,11 @@ F = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
 
 def case(
-    name: str, way: str, model: str, asked: dict[str, Any], sent: dict[str, Any], *report: str
+    name: str, way: str, model: str, request: dict[str, Any], sent: dict[str, Any], *report: str
 ) -> Any:
     """A row: who asks whom, the request, what is sent of it, and what is reported."""
     source, target = way.split(" -> ")
-    return pytest.param(source, target, model, {"model": "gw", **asked}, sent, report, id=name)
+    return pytest.param(source, target, model, {"model": "gw", **request}, sent, report, id=name)
 
 
 CASES = [
@@ -305,16 +305,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "target", "model", "asked", "sent", "report"), CASES)
-def test_a_request_becomes_what_the_rules_say(
+@pytest.mark.parametrize(("source", "target", "model", "client_body", "sent", "report"), CASES)
+def test_a_request_is_edited_as_the_rules_define(
     source: str,
     target: str,
     model: str,
-    asked: dict[str, Any],
+    client_body: dict[str, Any],
     sent: dict[str, Any],
     report: tuple[str, ...],
 ) -> None:
-    found = translate.request(source, target, asked, {}, model)
-    assert {key: value for key, value in found["body"].items() if key != "model"} == sent
-    told = sorted(f"{row['field']} {row['action']}" for row in found["report"])
-    assert told == sorted(report)
+    translation = translate.request(source, target, client_body, {}, model)
+    assert {key: value for key, value in translation["body"].items() if key != "model"} == sent
+    texts = sorted(f"{row['field']} {row['action']}" for row in translation["report"])
+    assert texts == sorted(report)

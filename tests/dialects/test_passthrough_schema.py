@@ -13,7 +13,7 @@ from gateway.dialects.openai_chat.request import check_passthrough as check_chat
 
 
 @pytest.mark.parametrize(
-    ("body", "param", "said"),
+    ("body", "param", "expected"),
     [
         (b'{"model":"m"}', "messages", "messages is required"),
         (b'{"messages":[]}', "messages", "messages: "),
@@ -25,11 +25,13 @@ from gateway.dialects.openai_chat.request import check_passthrough as check_chat
         (b'{"messages":[{"role":"user"}],"temperature":-1e9}', "temperature", "temperature"),
     ],
 )
-def test_a_chat_body_that_nobody_could_mean_is_named(body: bytes, param: str, said: str) -> None:
+def test_a_chat_body_that_nobody_could_mean_is_named(
+    body: bytes, param: str, expected: str
+) -> None:
     with pytest.raises(GatewayError) as caught:
         check_chat(body)
     assert caught.value.error.param == param
-    assert said in caught.value.error.message
+    assert expected in caught.value.error.message
     assert "$" not in caught.value.error.message
 
 

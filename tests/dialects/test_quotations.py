@@ -67,22 +67,24 @@ def answer(location: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("where", PLACES)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_place_in_a_document_is_told(where: str, stream: bool) -> None:
-    location, told = PLACES[where]
-    found = DIALECTS["bedrock_converse"].provider.parse_response(answer(location), Traits(), None)
+def test_the_location_of_a_citation_is_translated(where: str, stream: bool) -> None:
+    location, location_fields = PLACES[where]
+    response = DIALECTS["bedrock_converse"].provider.parse_response(
+        answer(location), Traits(), None
+    )
     if stream:
-        found = fold_events(unfold_response(found))
-    body, report = DIALECTS["anthropic_messages"].client.render_response(found, EXCHANGE)
+        response = fold_events(unfold_response(response))
+    body, report = DIALECTS["anthropic_messages"].client.render_response(response, EXCHANGE)
     (citation,) = body["content"][0]["citations"]
-    assert citation.items() >= {**told, "cited_text": "5 %"}.items()
+    assert citation.items() >= {**location_fields, "cited_text": "5 %"}.items()
     TypeAdapter(TextCitation).validate_python(citation)
     assert not report
 
 
 def test_half_a_place_is_none() -> None:
-    found = DIALECTS["bedrock_converse"].provider.parse_response(
+    response = DIALECTS["bedrock_converse"].provider.parse_response(
         answer({"documentPage": {"documentIndex": 1}}), Traits(), None
     )
-    (part,) = found.parts
+    (part,) = response.parts
     assert isinstance(part, Text)
     assert part.citations[0].location is None

@@ -49,12 +49,14 @@ def test_every_client_reads_a_rate_limit_as_429() -> None:
     error = DIALECTS["anthropic_messages"].provider.parse_error(
         429, {}, msgspec.json.encode(ANTHROPIC)
     )
-    told = {
+    errors_by_name = {
         name: dialect.client.render_error(error, "req_1")
         for name, dialect in CLIENT_DIALECTS.items()
     }
-    assert {name: reply.status for name, reply in told.items()} == dict.fromkeys(told, 429)
-    assert told["anthropic_messages"].body["error"]["type"] == "rate_limit_error"
+    assert {name: reply.status for name, reply in errors_by_name.items()} == dict.fromkeys(
+        errors_by_name, 429
+    )
+    assert errors_by_name["anthropic_messages"].body["error"]["type"] == "rate_limit_error"
 
 
 DAILY = {"@type": "QuotaFailure", "violations": [{"quotaId": "RequestsPerDayPerProject"}]}
@@ -70,6 +72,6 @@ DAILY = {"@type": "QuotaFailure", "violations": [{"quotaId": "RequestsPerDayPerP
         ("cohere", {"message": "You are limited to 1000 API calls / month"}),
     ],
 )
-def test_spent_credit_is_told_where_the_provider_says_so(dialect: str, body: Any) -> None:
+def test_a_spent_credit_error_is_a_quota_error(dialect: str, body: Any) -> None:
     error = DIALECTS[dialect].provider.parse_error(429, {}, msgspec.json.encode(body))
     assert error.kind == "quota"

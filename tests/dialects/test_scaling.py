@@ -94,9 +94,9 @@ def _rendering(client: str, kind: str, target: Target) -> Callable[[int], Work]:
     return prepare
 
 
-def _over(found: Iterator[tuple[str, Callable[[int], Work]]], small: int) -> dict[str, float]:
+def _over(works: Iterator[tuple[str, Callable[[int], Work]]], small: int) -> dict[str, float]:
     """What grows faster than its items, and by how much."""
-    ratios = ((name, growth(prepare, small, FACTOR)) for name, prepare in found)
+    ratios = ((name, growth(prepare, small, FACTOR)) for name, prepare in works)
     return {name: round(ratio, 1) for name, ratio in ratios if ratio > MOST}
 
 
@@ -113,7 +113,7 @@ def _requests(
             yield f"{client}: {kind} -> {target.name}", _rendering(client, kind, target)
 
 
-def _asked_by_the_relay() -> Iterator[tuple[str, Callable[[int], Work]]]:
+def _relay_work() -> Iterator[tuple[str, Callable[[int], Work]]]:
     """Cache keys, token counts, reasoning, media and edits, of a few kinds of requests."""
     deepseek = traits_for("deepseek", "deepseek-v4-pro")
     paths = ("messages[].name", "messages[].tool_calls[].id", "tools[].x", "temperature")
@@ -159,7 +159,7 @@ def _streams() -> Iterator[tuple[str, Callable[[int], Work]]]:
             yield f"stream of {dialect}: {kind}", prepare
 
 
-def _shown() -> Iterator[tuple[str, Callable[[int], Work]]]:
+def _rendering_work() -> Iterator[tuple[str, Callable[[int], Work]]]:
     for dialect in REQUESTS:
         for kind in ANSWERS:
 
@@ -188,8 +188,8 @@ def test_requests_are_translated_in_linear_time(client: str) -> None:
     assert _over(_requests(client, _targets), SMALL) == {}
 
 
-def test_what_the_relay_asks_takes_linear_time() -> None:
-    assert _over(_asked_by_the_relay(), SMALL) == {}
+def test_the_work_of_the_relay_takes_linear_time() -> None:
+    assert _over(_relay_work(), SMALL) == {}
 
 
 def test_streams_are_read_in_linear_time() -> None:
@@ -197,7 +197,7 @@ def test_streams_are_read_in_linear_time() -> None:
 
 
 def test_answers_are_shown_in_linear_time() -> None:
-    assert _over(_shown(), SMALL) == {}
+    assert _over(_rendering_work(), SMALL) == {}
 
 
 def test_every_served_dialect_is_measured() -> None:
@@ -211,5 +211,5 @@ if __name__ == "__main__":
     for client in REQUESTS:
         for name, ratio in _over(_requests(client, lambda _: TARGETS), size).items():
             print(f"{ratio:5.1f} x  {name}", flush=True)
-    for name, ratio in {**_over(_streams(), size), **_over(_shown(), size)}.items():
+    for name, ratio in {**_over(_streams(), size), **_over(_rendering_work(), size)}.items():
         print(f"{ratio:5.1f} x  {name}", flush=True)

@@ -35,14 +35,14 @@ def asks(number: int = 1, query: str = "Oslo") -> Json:
 
 
 def finds(number: int = 1, *urls: str) -> Json:
-    found = [
+    search_results = [
         {"type": "web_search_result", "url": u, "title": "A", "encrypted_content": "x"}
         for u in urls
     ]
     return {
         "type": "web_search_tool_result",
         "tool_use_id": f"srvtoolu_{number}",
-        "content": found,
+        "content": search_results,
     }
 
 
@@ -107,8 +107,8 @@ def for_responses(stream: bool, *content: Json) -> tuple[list[Json], list[Adapta
         DIALECTS["openai_responses"].client,
     )
     if not stream:
-        found = provider.parse_response(message(*content), Traits(), None)
-        body, report = client.render_response(found, EXCHANGE)
+        response = provider.parse_response(message(*content), Traits(), None)
+        body, report = client.render_response(response, EXCHANGE)
         return body["output"], list(report)
     parser, renderer = provider.stream_parser(Traits(), None), client.stream_renderer(EXCHANGE)
     frames = [Frame("", json.dumps(event).encode()) for event in claude_stream(*content)]
@@ -156,7 +156,7 @@ def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) ->
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("after", [[], [SAYS]], ids=["at the end", "before a text"])
-def test_a_search_without_a_result_is_told_too(stream: bool, after: list[Json]) -> None:
+def test_a_search_without_a_result_is_rendered_too(stream: bool, after: list[Json]) -> None:
     output, _ = for_responses(stream, asks(), *after)
     assert output[0] == item("Oslo")
     assert len(output) == 1 + len(after)
@@ -179,7 +179,7 @@ SEARCHED: Json = {
     "status": "completed",
     "action": {"type": "search", "query": "Oslo", "sources": [{"type": "url", "url": URL}]},
 }
-SAID: Json = {
+ASSISTANT_MESSAGE: Json = {
     "id": "msg_1",
     "type": "message",
     "role": "assistant",
@@ -192,14 +192,14 @@ CALL_ID = "srvtoolu_dgm_ws_abc"
 def for_messages(stream: bool, *output: Json) -> tuple[list[Json], list[Adaptation]]:
     """The content that a Messages client gets for an answer of OpenAI's, and the report."""
     body = {"id": "resp_1", "object": "response", "status": "completed", "output": list(output)}
-    found = DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
+    response = DIALECTS["openai_responses"].provider.parse_response(body, Traits(), None)
     client = DIALECTS["anthropic_messages"].client
     if not stream:
-        told, report = client.render_response(found, EXCHANGE)
-        return told["content"], list(report)
+        payload, report = client.render_response(response, EXCHANGE)
+        return payload["content"], list(report)
     renderer = client.stream_renderer(EXCHANGE)
     content: list[Json] = []
-    for event in events_of(b"".join(renderer.feed(event) for event in unfold_response(found))):
+    for event in events_of(b"".join(renderer.feed(event) for event in unfold_response(response))):
         match event["type"]:
             case "content_block_start":
                 assert event["index"] == len(content)
@@ -213,7 +213,7 @@ def for_messages(stream: bool, *output: Json) -> tuple[list[Json], list[Adaptati
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_search_of_openais_is_a_call_and_a_result_for_messages_clients(stream: bool) -> None:
-    content, report = for_messages(stream, SEARCHED, SAID)
+    content, report = for_messages(stream, SEARCHED, ASSISTANT_MESSAGE)
     assert content == [
         {**asks(), "id": CALL_ID},
         {
@@ -235,7 +235,7 @@ def test_a_search_of_openais_is_a_call_and_a_result_for_messages_clients(stream:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_search_of_openais_that_failed_says_so(stream: bool) -> None:
+def test_a_failed_search_of_openai_is_reported(stream: bool) -> None:
     content, _ = for_messages(stream, {**SEARCHED, "status": "failed"})
     assert content[1] == {**FAILED, "tool_use_id": CALL_ID}
 
@@ -247,7 +247,7 @@ def test_a_search_of_openais_that_failed_says_so(stream: bool) -> None:
     ids=["open_page", "find_in_page"],
 )
 def test_what_has_no_block_is_reported(stream: bool, action: Json) -> None:
-    content, report = for_messages(stream, {**SEARCHED, "action": action}, SAID)
+    content, report = for_messages(stream, {**SEARCHED, "action": action}, ASSISTANT_MESSAGE)
     assert content == [SAYS]
     assert [row.action for row in report] == ["dropped"]
 
@@ -268,7 +268,7 @@ def conversation(*content: Json, tools: tuple[Json, ...] = (TOOL,)) -> Json:
     }
 
 
-def told(out: Json) -> list[tuple[str, str]]:
+def reported_fields(out: Json) -> list[tuple[str, str]]:
     return [(row["field"], row["action"]) for row in out["report"] if "messages" in row["field"]]
 
 
@@ -280,12 +280,12 @@ def test_searches_in_a_history_are_items_for_openai() -> None:
         asks(2, "Bergen"),
         {**FAILED, "tool_use_id": "srvtoolu_2"},
     )
-    asked = conversation(*content)
-    out = translate.request("anthropic_messages", "openai_responses", asked, VERSION, GPT)
-    found = [entry for entry in out["body"]["input"] if entry["type"] == "web_search_call"]
-    assert all(entry.pop("id").startswith("ws_") for entry in found)
-    wanted = [item("Oslo", URL), {**item("Bergen"), "status": "failed"}]
-    assert found == [{k: v for k, v in entry.items() if k != "id"} for entry in wanted]
+    request = conversation(*content)
+    out = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
+    entries = [entry for entry in out["body"]["input"] if entry["type"] == "web_search_call"]
+    assert all(entry.pop("id").startswith("ws_") for entry in entries)
+    items = [item("Oslo", URL), {**item("Bergen"), "status": "failed"}]
+    assert entries == [{k: v for k, v in entry.items() if k != "id"} for entry in items]
     assert [entry["type"] for entry in out["body"]["input"]] == [
         "message",
         "web_search_call",
@@ -293,44 +293,44 @@ def test_searches_in_a_history_are_items_for_openai() -> None:
         "web_search_call",
         "message",
     ]
-    assert told(out) == [("messages[1].content[1]", "approximated")]
-    again = translate.request("anthropic_messages", "openai_responses", asked, VERSION, GPT)
+    assert reported_fields(out) == [("messages[1].content[1]", "approximated")]
+    again = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
     assert responses_rules.refusal(again["body"]) is None
 
 
 def test_without_a_search_on_offer_they_are_reported() -> None:
-    asked = conversation(asks(), finds(1, URL), SAYS, tools=())
-    del asked["tools"]
-    out = translate.request("anthropic_messages", "openai_responses", asked, VERSION, GPT)
+    request = conversation(asks(), finds(1, URL), SAYS, tools=())
+    del request["tools"]
+    out = translate.request("anthropic_messages", "openai_responses", request, VERSION, GPT)
     assert [entry["type"] for entry in out["body"]["input"]] == ["message"] * 3
-    assert told(out) == [
+    assert reported_fields(out) == [
         ("messages[1].content[0]", "dropped"),
         ("messages[1].content[1]", "dropped"),
     ]
 
 
 def test_searches_of_openais_go_back_to_it_from_a_messages_client() -> None:
-    content, _ = for_messages(False, SEARCHED, SAID)
+    content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
     out = translate.request(
         "anthropic_messages", "openai_responses", conversation(*content), VERSION, GPT
     )
-    (found,) = [e for e in out["body"]["input"] if e["type"] == "web_search_call"]
-    assert found == {**item("Oslo", URL), "id": found["id"]}
+    (search_call,) = [e for e in out["body"]["input"] if e["type"] == "web_search_call"]
+    assert search_call == {**item("Oslo", URL), "id": search_call["id"]}
 
 
 @pytest.mark.parametrize("passes", [True, False])
 def test_searches_of_openais_do_not_go_to_claude(passes: bool) -> None:
     """Neither where the body passes through nor where it is translated."""
-    content, _ = for_messages(False, SEARCHED, SAID)
-    asked = conversation(asks(), finds(1, URL), *content)
+    content, _ = for_messages(False, SEARCHED, ASSISTANT_MESSAGE)
+    request = conversation(asks(), finds(1, URL), *content)
     if passes:
-        out = translate.request("anthropic_messages", "anthropic", asked, VERSION, CLAUDE)
+        out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
         assert out["passthrough"]
-        body, report = out["body"], told(out)
+        body, report = out["body"], reported_fields(out)
     else:
         half = DIALECTS["anthropic_messages"]
         rendered = half.provider.render_request(
-            half.client.parse_request(asked, VERSION), Traits(model=CLAUDE)
+            half.client.parse_request(request, VERSION), Traits(model=CLAUDE)
         )
         body, report = rendered.body, [(row.path, row.action) for row in rendered.report]
     assert body["messages"][1]["content"] == [asks(), finds(1, URL), SAYS]
@@ -341,17 +341,17 @@ def test_searches_of_openais_do_not_go_to_claude(passes: bool) -> None:
 
 def test_a_responses_clients_searches_are_reported_for_claude() -> None:
     """Anthropic takes only results that hold its own encrypted content."""
-    asked = {
+    request = {
         "model": "m",
         "input": [
             {"role": "user", "content": "Where?"},
             SEARCHED,
-            SAID,
+            ASSISTANT_MESSAGE,
             {"role": "user", "content": "And?"},
         ],
         "tools": [{"type": "web_search"}],
     }
-    out = translate.request("openai_responses", "anthropic", asked, {}, CLAUDE)
+    out = translate.request("openai_responses", "anthropic", request, {}, CLAUDE)
     assert ("input[1]", "dropped") in [(row["field"], row["action"]) for row in out["report"]]
     assert "server_tool_use" not in json.dumps(out["body"])
 
@@ -382,9 +382,9 @@ GROUNDED: Json = {
 def grounded_for(client: str, stream: bool) -> Json:
     """The response, or the last event of the stream with its usage, that a client gets."""
     provider, half = DIALECTS["gemini"].provider, DIALECTS[client].client
-    found = provider.parse_response(GROUNDED, Traits(), None)
+    response = provider.parse_response(GROUNDED, Traits(), None)
     if not stream:
-        return half.render_response(found, EXCHANGE)[0]
+        return half.render_response(response, EXCHANGE)[0]
     renderer = half.stream_renderer(EXCHANGE)
     parser = provider.stream_parser(Traits(), None)
     frame = Frame("", json.dumps(GROUNDED).encode())
@@ -396,8 +396,8 @@ def grounded_for(client: str, stream: bool) -> Json:
 def test_searches_of_googles_are_items_for_responses_clients(stream: bool) -> None:
     body = grounded_for("openai_responses", stream)
     output = body["events"][-1]["response"]["output"] if stream else body["output"]
-    said, first, second = output
-    assert [note["url"] for note in said["content"][0]["annotations"]] == [URL]
+    text, first, second = output
+    assert [note["url"] for note in text["content"][0]["annotations"]] == [URL]
     assert first["action"] == item("Oslo", URL)["action"]
     assert second["action"] == item("Oslo country")["action"]
 
@@ -422,12 +422,19 @@ def test_searches_of_others_are_queries_for_googles_clients(source: str, stream:
     if source == "anthropic_messages":
         body = message(asks(), finds(1, URL), SAYS)
     else:
-        body = {"id": "r", "object": "response", "status": "completed", "output": [SEARCHED, SAID]}
-    found = provider.parse_response(body, Traits(), None)
+        body = {
+            "id": "r",
+            "object": "response",
+            "status": "completed",
+            "output": [SEARCHED, ASSISTANT_MESSAGE],
+        }
+    response = provider.parse_response(body, Traits(), None)
     if stream:
         renderer = client.stream_renderer(EXCHANGE)
-        sent = events_of(b"".join(map(renderer.feed, unfold_response(found))).replace(b"\r", b""))
+        sent = events_of(
+            b"".join(map(renderer.feed, unfold_response(response))).replace(b"\r", b"")
+        )
         candidate = sent[-1]["candidates"][0]
     else:
-        candidate = client.render_response(found, EXCHANGE)[0]["candidates"][0]
+        candidate = client.render_response(response, EXCHANGE)[0]["candidates"][0]
     assert candidate["groundingMetadata"] == {"webSearchQueries": ["Oslo"]}

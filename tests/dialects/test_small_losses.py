@@ -48,7 +48,7 @@ RESULTS = [{"url": URLS[0], "title": "A", "snippet": "about a"}]
 def test_sources_that_perplexity_and_xai_list_are_citations(stream: bool) -> None:
     listed = {"citations": URLS, "search_results": RESULTS}
     if stream:
-        found = streamed(
+        response = streamed(
             "openai_chat",
             {"choices": [{"index": 0, "delta": {"content": "It is "}}], **listed},
             {"choices": [{"index": 0, "delta": {"content": "so."}}], **listed},
@@ -57,11 +57,11 @@ def test_sources_that_perplexity_and_xai_list_are_citations(stream: bool) -> Non
     else:
         message = {"role": "assistant", "content": "It is so."}
         body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **listed}
-        found = DIALECTS["openai_chat"].provider.parse_response(body, Traits(), None)
-    part = text_of(found)
+        response = DIALECTS["openai_chat"].provider.parse_response(body, Traits(), None)
+    part = text_of(response)
     assert [(c.url, c.title) for c in part.citations] == [(URLS[0], "A"), (URLS[1], None)]
-    told, _ = DIALECTS["anthropic_messages"].client.render_response(found, EXCHANGE)
-    assert [c["url"] for c in told["content"][0]["citations"]] == URLS
+    payload, _ = DIALECTS["anthropic_messages"].client.render_response(response, EXCHANGE)
+    assert [c["url"] for c in payload["content"][0]["citations"]] == URLS
 
 
 CANDIDATE = {
@@ -166,10 +166,10 @@ def test_gemini_clients_get_the_answers_own_words_in_bytes(stream: bool) -> None
 def test_claude_code_reads_by_how_much_a_prompt_is_too_long(message: str, counts: str) -> None:
     error = Error(kind="context_length", message=message)
     body = DIALECTS["anthropic_messages"].client.render_error(error, "req_1").body
-    told = body["error"]["message"]
-    assert told.startswith(f"prompt is too long: {counts}")
-    assert told.endswith(message)
-    assert (" > " in told.removesuffix(message)) == bool(counts)
+    rendered_message = body["error"]["message"]
+    assert rendered_message.startswith(f"prompt is too long: {counts}")
+    assert rendered_message.endswith(message)
+    assert (" > " in rendered_message.removesuffix(message)) == bool(counts)
 
 
 def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
@@ -182,11 +182,13 @@ def test_the_explanation_of_a_refusal_reaches_gemini_clients() -> None:
         "stop_details": {"type": "refusal", "category": "cyber", "explanation": "It may do harm."},
         "usage": {"input_tokens": 1, "output_tokens": 1},
     }
-    found = DIALECTS["anthropic_messages"].provider.parse_response(refused, Traits(), None)
-    body, _ = DIALECTS["gemini"].client.render_response(found, EXCHANGE)
+    response = DIALECTS["anthropic_messages"].provider.parse_response(refused, Traits(), None)
+    body, _ = DIALECTS["gemini"].client.render_response(response, EXCHANGE)
     assert body["candidates"][0]["finishMessage"] == "It may do harm."
     renderer = DIALECTS["gemini"].client.stream_renderer(EXCHANGE)
-    assert b"It may do harm." in b"".join(renderer.feed(event) for event in unfold_response(found))
+    assert b"It may do harm." in b"".join(
+        renderer.feed(event) for event in unfold_response(response)
+    )
 
 
 # --- media, bytes ------------------------------------------------------------------------
@@ -199,8 +201,8 @@ JPG = f"data:image/jpg;base64,{PICTURE}"
 @each("target", ["anthropic", "bedrock", "gemini", "openai_responses"])
 def test_image_jpg_is_sent_by_its_registered_name(target: str) -> None:
     picture = {"type": "image_url", "image_url": {"url": JPG}}
-    asked = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
-    out = translate.request("openai_chat", target, asked, {}, "claude-sonnet-4-5")
+    request = {"model": "m", "messages": [{"role": "user", "content": [picture]}]}
+    out = translate.request("openai_chat", target, request, {}, "claude-sonnet-4-5")
     sent = json.dumps(out["body"])
     assert "jpeg" in sent
     assert "image/jpg" not in sent
@@ -210,8 +212,8 @@ def test_image_jpg_is_sent_by_its_registered_name(target: str) -> None:
 def test_so_it_is_where_a_client_names_the_type_alone(target: str) -> None:
     source = {"type": "base64", "media_type": "image/jpg", "data": PICTURE}
     picture = {"type": "image", "source": source}
-    asked = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [picture]}]}
-    out = translate.request("anthropic_messages", target, asked, VERSION, "claude-sonnet-4-5")
+    request = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": [picture]}]}
+    out = translate.request("anthropic_messages", target, request, VERSION, "claude-sonnet-4-5")
     sent = json.dumps(out["body"])
     assert "jpeg" in sent
     assert "image/jpg" not in sent
@@ -237,13 +239,13 @@ TARGETS = ["openai", "openai_responses", "gemini", "bedrock", "cohere", "ollama"
 
 @each("target", TARGETS)
 def test_a_placeholder_for_deferred_tools_is_no_tool(target: str) -> None:
-    asked = {
+    request = {
         "model": "m",
         "max_tokens": 5,
         "messages": [{"role": "user", "content": "hi"}],
         "tools": [REAL, DEFERRED],
     }
-    out = translate.request("anthropic_messages", target, asked, VERSION, "m")
+    out = translate.request("anthropic_messages", target, request, VERSION, "m")
     assert "DeferredToolPlaceholder" not in json.dumps(out["body"])
     assert ("tools[1]", "dropped") in [(row["field"], row["action"]) for row in out["report"]]
 
@@ -270,14 +272,14 @@ GROUP = {
 def test_the_description_of_a_group_of_tools_goes_with_each_of_them(
     target: str, place: str
 ) -> None:
-    asked: dict[str, Any] = {"model": "m", "input": [{"role": "user", "content": "hi"}]}
+    request: dict[str, Any] = {"model": "m", "input": [{"role": "user", "content": "hi"}]}
     if place == "tools":
-        asked["tools"] = [GROUP]
+        request["tools"] = [GROUP]
     else:
-        asked["input"].insert(
+        request["input"].insert(
             0, {"type": "additional_tools", "role": "developer", "tools": [GROUP]}
         )
-    out = translate.request("openai_responses", target, asked, {}, "m")
+    out = translate.request("openai_responses", target, request, {}, "m")
     sent = json.dumps(out["body"])
     assert sent.count("Helpers that work beside you.") == 3
     assert sent.count("Helpers that work beside you.\\n\\nStart one.") == 1
@@ -286,8 +288,8 @@ def test_the_description_of_a_group_of_tools_goes_with_each_of_them(
 
 def test_a_group_of_tools_stays_one_where_the_provider_takes_groups() -> None:
     client, provider = DIALECTS["openai_responses"].client, DIALECTS["openai_responses"].provider
-    asked = {"model": "m", "input": "hi", "tools": [GROUP]}
-    out = provider.render_request(client.parse_request(asked, {}), Traits(custom_tools=True)).body
+    request = {"model": "m", "input": "hi", "tools": [GROUP]}
+    out = provider.render_request(client.parse_request(request, {}), Traits(custom_tools=True)).body
     (group,) = out["tools"]
     assert (group["name"], group["description"]) == ("agents", GROUP["description"])
     assert [tool.get("description") for tool in group["tools"]] == [
@@ -311,23 +313,23 @@ INSTRUCTIONS_ONLY: dict[str, tuple[dict[str, Any], str]] = {
 @each("client", INSTRUCTIONS_ONLY)
 def test_instructions_alone_are_a_request(client: str, target: str) -> None:
     """Sent as they are where that is legal, else as the user's or with a placeholder: reported."""
-    given, path = INSTRUCTIONS_ONLY[client]
-    out = translate.request(client, target, {"model": "m", **given}, {}, "some-model")
+    value, path = INSTRUCTIONS_ONLY[client]
+    out = translate.request(client, target, {"model": "m", **value}, {}, "some-model")
     sent = json.dumps(out["body"])
     assert sent.count("Say hello.") == 1
-    told = [(row["field"], row["action"], row.get("to")) for row in out["report"]]
+    rows = [(row["field"], row["action"], row.get("to")) for row in out["report"]]
     inserted = (path, "defaulted", PLACEHOLDER)
     if out["passthrough"]:
-        assert not told
+        assert not rows
     elif target in {"anthropic", "bedrock", "gemini"}:
         assert sent.count(PLACEHOLDER) == 1
-        assert inserted in told
+        assert inserted in rows
     elif target in {"cohere", "mistral"}:
         assert [message["role"] for message in out["body"]["messages"]] == ["user"]
-        assert (path, "approximated", None) in told
+        assert (path, "approximated", None) in rows
     else:
         assert PLACEHOLDER not in sent
-        assert not [row for row in told if row[0] == path]
+        assert not [row for row in rows if row[0] == path]
     if target == "mistral":
         assert mistral_refusal(out["body"]) is None
 
@@ -344,15 +346,15 @@ def test_what_only_anthropic_says_of_usage_survives_a_translation(stream: bool) 
     own = {"inference_geo": "eu", "speed": "fast", "iterations": [{"type": "message"}]}
     message = {**SEARCHED, "usage": {**SEARCHED["usage"], **own}}
     half = DIALECTS["anthropic_messages"]
-    found = half.provider.parse_response(message, Traits(), None)
+    response = half.provider.parse_response(message, Traits(), None)
     if stream:
         renderer = half.client.stream_renderer(EXCHANGE)
-        sent = b"".join(renderer.feed(event) for event in unfold_response(found)).split(b"\n\n")
+        sent = b"".join(renderer.feed(event) for event in unfold_response(response)).split(b"\n\n")
         (delta,) = [line for line in sent if b"message_delta" in line]
-        told = json.loads(delta.partition(b"data: ")[2])
+        body = json.loads(delta.partition(b"data: ")[2])
     else:
-        told, _ = half.client.render_response(found, EXCHANGE)
-    assert {name: told["usage"].get(name) for name in own} == own
+        body, _ = half.client.render_response(response, EXCHANGE)
+    assert {name: body["usage"].get(name) for name in own} == own
 
 
 @each(
@@ -372,8 +374,12 @@ def test_a_schema_given_as_an_instruction_keeps_its_description(target: str, mod
             "schema": {"type": "object", "properties": {"name": {"type": "string"}}},
         },
     }
-    asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "response_format": form}
-    out = translate.request("openai_chat", target, asked, {}, model)
+    request = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "hi"}],
+        "response_format": form,
+    }
+    out = translate.request("openai_chat", target, request, {}, model)
     assert "A city with its people" in json.dumps(out["body"])
 
 
@@ -412,13 +418,13 @@ SEARCHED = {
 def test_a_search_that_claude_made_is_reported_where_it_can_not_be_shown(
     client: str, stream: bool
 ) -> None:
-    found = DIALECTS["anthropic_messages"].provider.parse_response(SEARCHED, Traits(), None)
+    response = DIALECTS["anthropic_messages"].provider.parse_response(SEARCHED, Traits(), None)
     half = DIALECTS[client].client
     if stream:
         renderer = half.stream_renderer(EXCHANGE)
-        for event in unfold_response(found):
+        for event in unfold_response(response):
             renderer.feed(event)
         report = tuple(renderer.report)
     else:
-        _, report = half.render_response(found, EXCHANGE)
+        _, report = half.render_response(response, EXCHANGE)
     assert report

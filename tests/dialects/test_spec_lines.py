@@ -44,7 +44,7 @@ HI: Json = {"role": "user", "content": "hi"}
 CHAT: Json = {"messages": [HI], "max_tokens": 99}
 MESSAGES: Json = {"messages": [HI], "max_tokens": 99}
 RESPONSES: Json = {"input": "hi", "max_output_tokens": 99}
-ASKED = {"openai_chat": CHAT, "anthropic": MESSAGES, "openai_responses": RESPONSES}
+REQUESTS = {"openai_chat": CHAT, "anthropic": MESSAGES, "openai_responses": RESPONSES}
 
 LONG = "call_" + "x" * 80
 SHORT = f"call_{'x' * 50}_{sha256(LONG.encode()).hexdigest()[:8]}"
@@ -90,10 +90,10 @@ OWN = wrap_signature(
 
 
 def row(
-    about: str, source: str, target: str, asked: Json, sent: Json, report: Rows, model: str = ""
+    about: str, source: str, target: str, request: Json, sent: Json, report: Rows, model: str = ""
 ) -> Any:
     """One line: fields asked beside an ordinary request, and fields sent (None: not sent)."""
-    return pytest.param(source, target, model or MODELS[target], asked, sent, report, id=about)
+    return pytest.param(source, target, model or MODELS[target], request, sent, report, id=about)
 
 
 LINES = [
@@ -319,25 +319,25 @@ LINES = [
 ]
 
 
-@pytest.mark.parametrize(("source", "target", "model", "asked", "sent", "report"), LINES)
-def test_a_line_holds(
-    source: str, target: str, model: str, asked: Json, sent: Json, report: Rows
+@pytest.mark.parametrize(("source", "target", "model", "fields", "sent", "report"), LINES)
+def test_a_field_is_translated_as_specified(
+    source: str, target: str, model: str, fields: Json, sent: Json, report: Rows
 ) -> None:
-    body = {"model": "gw", **ASKED[source], **asked}
-    found = translate.request(source, target, body, {}, model)
-    assert {name: found["body"].get(name) for name in sent} == sent
-    told = {(line["field"], line["action"]) for line in found["report"]}
-    assert told == report
+    body = {"model": "gw", **REQUESTS[source], **fields}
+    translation = translate.request(source, target, body, {}, model)
+    assert {name: translation["body"].get(name) for name in sent} == sent
+    pairs = {(line["field"], line["action"]) for line in translation["report"]}
+    assert pairs == report
     if target in RULES:
-        assert RULES[target](found["body"]) is None
+        assert RULES[target](translation["body"]) is None
 
 
 @pytest.mark.parametrize("source", ["openai_responses", "openai_chat", "anthropic"])
 def test_a_choice_of_no_known_type_is_refused_by_name(source: str) -> None:
-    asked = {"model": "gw", **ASKED[source], "tool_choice": {"type": []}}
+    request = {"model": "gw", **REQUESTS[source], "tool_choice": {"type": []}}
     target = "openai_chat" if source == "anthropic" else "anthropic"
     with pytest.raises(GatewayError) as caught:
-        translate.request(source, target, asked, {}, MODELS[target])
+        translate.request(source, target, request, {}, MODELS[target])
     assert str(caught.value.error.param).startswith("tool_choice")
 
 
@@ -349,33 +349,36 @@ TOKEN: Json = {"token": "hi", "logprob": -0.5, "bytes": None, "top_logprobs": []
 
 def test_log_probabilities_come_back_from_chat_to_responses_and_back() -> None:
     choice = {"index": 0, "finish_reason": "stop", "logprobs": {"content": [TOKEN]}}
-    given = {"id": "c", "model": "m", "choices": [{**choice, "message": {"content": "hi"}}]}
+    body = {"id": "c", "model": "m", "choices": [{**choice, "message": {"content": "hi"}}]}
     chat, responses = DIALECTS["openai_chat"], DIALECTS["openai_responses"]
     traits = traits_for("openai", "gpt-4.1")
-    shown, report = responses.client.render_response(
-        chat.provider.parse_response(given, traits, None), EXCHANGE
+    payload, report = responses.client.render_response(
+        chat.provider.parse_response(body, traits, None), EXCHANGE
     )
-    part = shown["output"][0]["content"][0]
+    part = payload["output"][0]["content"][0]
     assert (part["logprobs"], report) == ([{**TOKEN, "bytes": []}], ())
-    told, _ = chat.client.render_response(
-        responses.provider.parse_response(shown, traits, None), EXCHANGE
+    request_body, _ = chat.client.render_response(
+        responses.provider.parse_response(payload, traits, None), EXCHANGE
     )
-    assert told["choices"][0]["logprobs"] == {"content": [{**TOKEN, "bytes": []}], "refusal": None}
+    assert request_body["choices"][0]["logprobs"] == {
+        "content": [{**TOKEN, "bytes": []}],
+        "refusal": None,
+    }
 
 
 def test_log_probabilities_of_an_answer_without_text_are_left_out() -> None:
     answer = Response(extra=logprobs_extra([TOKEN]))
-    shown, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
-    assert shown["output"] == []
+    body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
+    assert body["output"] == []
 
 
 @pytest.mark.parametrize(("reason", "status"), [("refusal", "completed"), ("filter", "incomplete")])
-def test_a_refusal_in_the_providers_words_is_one_in_responses(reason: Any, status: str) -> None:
+def test_a_provider_refusal_is_a_refusal_in_responses(reason: Any, status: str) -> None:
     """Chapter 3.9: a refusal is a whole answer with a refusal part, a filter cuts one off."""
     answer = Response(finish=Finish(reason=reason, explanation="No."))
-    shown, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
-    assert shown["status"] == status
-    assert shown["output"][0]["content"] == [{"type": "refusal", "refusal": "No."}]
+    body, _ = DIALECTS["openai_responses"].client.render_response(answer, EXCHANGE)
+    assert body["status"] == status
+    assert body["output"][0]["content"] == [{"type": "refusal", "refusal": "No."}]
 
 
 def call_stream(*pieces: str) -> list[Json]:
@@ -400,11 +403,11 @@ def test_streamed_arguments_are_an_object_for_messages_clients(
     pieces: list[str], arguments: Json, *, bent: bool
 ) -> None:
     """Chapter 3.4: what does not parse comes as `_raw`; the SDK fails on anything else."""
-    found = translate.stream("openai_chat", "anthropic", call_stream(*pieces), "")
-    deltas = [e["data"]["delta"] for e in found["events"] if "delta" in e["data"]]
-    told = "".join(delta.get("partial_json", "") for delta in deltas)
-    assert json.loads(told) == arguments
-    assert bool(found["report"]) is bent
+    translation = translate.stream("openai_chat", "anthropic", call_stream(*pieces), "")
+    deltas = [e["data"]["delta"] for e in translation["events"] if "delta" in e["data"]]
+    text = "".join(delta.get("partial_json", "") for delta in deltas)
+    assert json.loads(text) == arguments
+    assert bool(translation["report"]) is bent
 
 
 # --- errors ------------------------------------------------------------------------------
@@ -413,20 +416,25 @@ def test_streamed_arguments_are_an_object_for_messages_clients(
 def test_a_prompt_that_is_too_long_is_the_clients_own_field() -> None:
     body = {"error": {"message": "too long", "code": "context_length_exceeded"}}
     body["error"]["param"] = "messages"
-    found = translate.error("openai_chat", "openai_responses", 400, {}, body)
-    assert found["body"]["error"]["param"] == "input"
+    translation = translate.error("openai_chat", "openai_responses", 400, {}, body)
+    assert translation["body"]["error"]["param"] == "input"
 
 
 def test_an_empty_account_is_no_bad_request() -> None:
     inner = {"type": "invalid_request_error", "message": "Your credit balance is too low"}
-    found = translate.error("anthropic", "openai_chat", 400, {}, {"type": "error", "error": inner})
-    assert (found["status"], found["body"]["error"]["code"]) == (429, "insufficient_quota")
+    translation = translate.error(
+        "anthropic", "openai_chat", 400, {}, {"type": "error", "error": inner}
+    )
+    assert (translation["status"], translation["body"]["error"]["code"]) == (
+        429,
+        "insufficient_quota",
+    )
 
 
 def test_an_error_shows_no_key() -> None:
     body = {"error": {"message": "Incorrect API key provided: sk-proj-12345678", "type": "x"}}
-    found = translate.error("openai_chat", "anthropic", 401, {}, body)
-    assert found["body"]["error"]["message"] == "Incorrect API key provided: ***"
+    translation = translate.error("openai_chat", "anthropic", 401, {}, body)
+    assert translation["body"]["error"]["message"] == "Incorrect API key provided: ***"
 
 
 @pytest.mark.parametrize(
@@ -441,5 +449,5 @@ def test_the_reset_of_a_window_says_when_to_come_back(
     headers: dict[str, str], wait: str | None
 ) -> None:
     body = {"error": {"message": "slow down", "type": "rate_limit_error"}}
-    found = translate.error("openai_chat", "anthropic", 429, headers, body)
-    assert found["headers"].get("retry-after") == wait
+    translation = translate.error("openai_chat", "anthropic", 429, headers, body)
+    assert translation["headers"].get("retry-after") == wait

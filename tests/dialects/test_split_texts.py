@@ -18,10 +18,10 @@ SPLIT = (
     Text(text=" in Oslo", citations=(SOURCE,), path="messages[1].content[2]"),
     Text(text=", and fell elsewhere."),
 )
-ASKED = Turn(role="user", parts=(Text(text="How are sales?"),))
+USER_TURN = Turn(role="user", parts=(Text(text="How are sales?"),))
 CALL = ToolCall(id="c1", name="f", arguments={})
 # Those that write a message, or a part of it, as one text.
-IN_ONE_TEXT = ("openai_chat", "ollama", "cohere", "openai_completions")
+SINGLE_TEXT_DIALECTS = ("openai_chat", "ollama", "cohere", "openai_completions")
 PLAIN = Traits(text_parts=False)
 
 
@@ -31,27 +31,29 @@ def sent(dialect: str, *turns: Turn) -> str:
     return json.dumps(body, ensure_ascii=False)
 
 
-@pytest.mark.parametrize("dialect", IN_ONE_TEXT)
+@pytest.mark.parametrize("dialect", SINGLE_TEXT_DIALECTS)
 @pytest.mark.parametrize("calls", [(), (CALL,)])
 def test_a_sentence_with_sources_stays_one_sentence(
     dialect: str, calls: tuple[ToolCall, ...]
 ) -> None:
-    assert SENTENCE in sent(dialect, ASKED, Turn(role="assistant", parts=SPLIT + calls), ASKED)
+    assert SENTENCE in sent(
+        dialect, USER_TURN, Turn(role="assistant", parts=SPLIT + calls), USER_TURN
+    )
 
 
-@pytest.mark.parametrize("dialect", IN_ONE_TEXT)
+@pytest.mark.parametrize("dialect", SINGLE_TEXT_DIALECTS)
 @pytest.mark.parametrize("calls", [(), (CALL,)])
 def test_texts_without_sources_stay_apart(dialect: str, calls: tuple[ToolCall, ...]) -> None:
-    said = Turn(role="assistant", parts=(Text(text="One."), Text(text="Two."), *calls))
-    body = sent(dialect, ASKED, said, ASKED)
+    turn = Turn(role="assistant", parts=(Text(text="One."), Text(text="Two."), *calls))
+    body = sent(dialect, USER_TURN, turn, USER_TURN)
     assert "One.Two." not in body
     assert "One." in body and "Two." in body
 
 
-@pytest.mark.parametrize("dialect", IN_ONE_TEXT)
+@pytest.mark.parametrize("dialect", SINGLE_TEXT_DIALECTS)
 @pytest.mark.parametrize("failed", [None, True])
 def test_the_texts_of_a_tools_result_stay_apart(dialect: str, failed: bool | None) -> None:
     parts = (Text(text="One."), Text(text="Two."))
     result = ToolResult(id="c1", parts=parts, is_error=failed)
-    turns = (ASKED, Turn(role="assistant", parts=(CALL,)), Turn(role="user", parts=(result,)))
+    turns = (USER_TURN, Turn(role="assistant", parts=(CALL,)), Turn(role="user", parts=(result,)))
     assert "One.\\n\\nTwo." in sent(dialect, *turns)

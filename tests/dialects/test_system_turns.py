@@ -58,8 +58,8 @@ def items(body: dict[str, Any]) -> list[dict[str, Any]]:
 @each("dialect", AMONG_OTHERS)
 @each("where", HISTORIES)
 def test_later_system_messages_become_reminders_of_the_user(dialect: str, where: str) -> None:
-    asked = Request(model="m", turns=HISTORIES[where])
-    rendered = DIALECTS[dialect].provider.render_request(asked, Traits(mid_system=False))
+    request = Request(model="m", turns=HISTORIES[where])
+    rendered = DIALECTS[dialect].provider.render_request(request, Traits(mid_system=False))
     sent = items(rendered.body)
     later = [item for item in sent[1:] if item.get("role") in {"system", "developer"}]
     assert not later
@@ -72,10 +72,10 @@ def test_later_system_messages_become_reminders_of_the_user(dialect: str, where:
 
 @each("dialect", AMONG_OTHERS)
 def test_a_conversation_without_later_ones_stays_as_it_is(dialect: str) -> None:
-    asked = Request(model="m", turns=(turn("user", "Hi"), turn("user", "Go")))
+    request = Request(model="m", turns=(turn("user", "Hi"), turn("user", "Go")))
     provider = DIALECTS[dialect].provider
-    plain = provider.render_request(asked, Traits(mid_system=False))
-    assert plain == provider.render_request(asked, Traits())
+    plain = provider.render_request(request, Traits(mid_system=False))
+    assert plain == provider.render_request(request, Traits())
 
 
 # Claude Code asks so: a system message after the prompt, and after each result.
@@ -120,11 +120,11 @@ CLAUDE_CODE: dict[str, Any] = {
         ("openrouter", "google/gemma-3-27b-it"),
     ],
 )
-def test_claude_code_is_taken_by_models_with_a_strict_template(
+def test_claude_code_requests_are_accepted_by_strict_templates(
     preset: str, model: str, tail: tuple[Any, ...]
 ) -> None:
-    asked = {**CLAUDE_CODE, "messages": [*CLAUDE_CODE["messages"], *tail]}
-    out = translate.request("anthropic_messages", preset, asked, VERSION, model)
+    request = {**CLAUDE_CODE, "messages": [*CLAUDE_CODE["messages"], *tail]}
+    out = translate.request("anthropic_messages", preset, request, VERSION, model)
     messages = out["body"]["messages"]
     assert template_refusal("qwen", messages) is None
     if not traits_for(preset, model).user_after_tool:
@@ -148,14 +148,14 @@ def test_a_reminder_after_results_is_part_of_the_last_result_for_mistral() -> No
 
 
 @each("preset", ["openai", "deepseek", "demo"])
-def test_others_get_them_where_they_stand(preset: str) -> None:
+def test_other_presets_accept_system_messages_in_place(preset: str) -> None:
     assert traits_for(preset, "some-name").mid_system
 
 
 def test_a_chat_clients_messages_pass_through_as_they_are() -> None:
     """The server's own template decides, and its refusal reaches the client."""
     messages = [{"role": "user", "content": "Hi"}, {"role": "system", "content": "Be brief."}]
-    asked = {"model": "m", "messages": messages}
-    out = translate.request("openai_chat", "vllm", asked, {}, "Qwen/Qwen3-32B")
+    request = {"model": "m", "messages": messages}
+    out = translate.request("openai_chat", "vllm", request, {}, "Qwen/Qwen3-32B")
     assert out["passthrough"]
     assert out["body"]["messages"] == messages

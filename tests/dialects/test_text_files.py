@@ -74,7 +74,7 @@ RULES: dict[str, Callable[[Json], Refusal | None]] = {
 OWN_FORM = {"gemini", "bedrock"}  # they take files of text, as bytes
 
 
-def asked(*parts: Json) -> Json:
+def chat_request(*parts: Json) -> Json:
     content = [{"type": "text", "text": "Sum it up."}, *parts]
     return {
         "model": "gw",
@@ -87,11 +87,13 @@ def asked(*parts: Json) -> Json:
 @each("form", FORMS)
 @each("target", TARGETS)
 def test_a_file_of_text_is_sent_as_text(target: str, form: str) -> None:
-    made = translate.request("openai_chat", target, asked(FORMS[form]), {}, TARGETS[target])
+    translation = translate.request(
+        "openai_chat", target, chat_request(FORMS[form]), {}, TARGETS[target]
+    )
     if target in OWN_FORM:
-        assert DATA in msgspec.json.encode(made["body"]).decode()
+        assert DATA in msgspec.json.encode(translation["body"]).decode()
     else:
-        body = {key: value for key, value in made["body"].items() if key != "vendor_field"}
+        body = {key: value for key, value in translation["body"].items() if key != "vendor_field"}
         words = msgspec.json.encode(WORDS).decode().strip('"')
         name = FORMS[form]["file"]["filename"]
         sent = msgspec.json.encode(body).decode()
@@ -100,22 +102,24 @@ def test_a_file_of_text_is_sent_as_text(target: str, form: str) -> None:
         assert "file_data" not in sent
         assert "omitted" not in sent
     if target in RULES:
-        body = {key: value for key, value in made["body"].items() if key != "vendor_field"}
+        body = {key: value for key, value in translation["body"].items() if key != "vendor_field"}
         assert RULES[target](body) is None
-    dropped = {r["field"] for r in made["report"] if r["action"] == "dropped"}
+    dropped = {r["field"] for r in translation["report"] if r["action"] == "dropped"}
     assert "messages[0].content[1]" not in dropped
 
 
 @each("target", ["vllm", "groq", "custom"])
 def test_all_else_passes_through_as_it_was(target: str) -> None:
-    made = translate.request("openai_chat", target, asked(FORMS["plain"]), {}, TARGETS[target])
-    assert made["passthrough"]
-    assert made["body"]["vendor_field"] == 1
-    assert made["body"]["messages"][0]["content"] == [
+    translation = translate.request(
+        "openai_chat", target, chat_request(FORMS["plain"]), {}, TARGETS[target]
+    )
+    assert translation["passthrough"]
+    assert translation["body"]["vendor_field"] == 1
+    assert translation["body"]["messages"][0]["content"] == [
         {"type": "text", "text": "Sum it up."},
         {"type": "text", "text": f"notes.txt\n\n{WORDS}"},
     ]
-    report = [(r["field"], r["action"]) for r in made["report"]]
+    report = [(r["field"], r["action"]) for r in translation["report"]]
     assert report == [("messages[0].content[1]", "approximated")]
 
 
@@ -129,14 +133,16 @@ def test_all_else_passes_through_as_it_was(target: str) -> None:
     ids=["pdf", "file_id", "broken"],
 )
 def test_another_file_is_left_to_a_server_that_may_know_it(part: Json) -> None:
-    made = translate.request("openai_chat", "custom", asked(part), {}, "qwen3")
-    assert made["body"]["messages"] == asked(part)["messages"]
-    assert made["report"] == []
+    translation = translate.request("openai_chat", "custom", chat_request(part), {}, "qwen3")
+    assert translation["body"]["messages"] == chat_request(part)["messages"]
+    assert translation["report"] == []
 
 
 def test_a_provider_of_files_gets_the_file() -> None:
-    made = translate.request("openai_chat", "openai", asked(FORMS["plain"]), {}, "gpt-4o")
-    assert made["body"]["messages"] == asked(FORMS["plain"])["messages"]
+    translation = translate.request(
+        "openai_chat", "openai", chat_request(FORMS["plain"]), {}, "gpt-4o"
+    )
+    assert translation["body"]["messages"] == chat_request(FORMS["plain"])["messages"]
 
 
 @each("source", ["openai_responses", "gemini"])
@@ -146,8 +152,10 @@ def test_a_file_of_another_client_is_sent_as_text_too(source: str) -> None:
         body: Json = {"contents": [{"role": "user", "parts": parts}]}
     else:
         data = f"data:text/markdown;base64,{DATA}"
-        held = [{"type": "input_file", "filename": "notes.md", "file_data": data}]
-        body = {"input": [{"role": "user", "content": held}]}
+        content_parts = [{"type": "input_file", "filename": "notes.md", "file_data": data}]
+        body = {"input": [{"role": "user", "content": content_parts}]}
     for target in ("deepseek", "vllm"):
-        made = translate.request(source, target, {"model": "gw", **body}, {}, TARGETS[target])
-        assert "The sea is wide" in msgspec.json.encode(made["body"]).decode()
+        translation = translate.request(
+            source, target, {"model": "gw", **body}, {}, TARGETS[target]
+        )
+        assert "The sea is wide" in msgspec.json.encode(translation["body"]).decode()

@@ -20,22 +20,24 @@ messages = st.lists(st.tuples(names, st.binary(max_size=40)), max_size=4)
 
 @given(messages, st.lists(st.integers(0, 400), max_size=6))
 def test_messages_come_out_whole_however_their_bytes_are_split(
-    told: list[tuple[str, bytes]], cuts: list[int]
+    error_headers: list[tuple[str, bytes]], cuts: list[int]
 ) -> None:
-    data = b"".join(encode(payload, name) for name, payload in told)
+    data = b"".join(encode(payload, name) for name, payload in error_headers)
     places = sorted({0, *(cut for cut in cuts if cut < len(data)), len(data)})
     decoder = Decoder()
     frames: list[Frame] = []
     for begin, end in itertools.pairwise(places):
         frames += decoder.feed(data[begin:end])
-    assert frames == [Frame(name, payload) for name, payload in told]
+    assert frames == [Frame(name, payload) for name, payload in error_headers]
     assert not decoder.pending
     assert decoder.close() == []
 
 
 @given(messages)
-def test_botocore_reads_what_we_write_and_we_read_the_same(told: list[tuple[str, bytes]]) -> None:
-    data = b"".join(encode(payload, name) for name, payload in told)
+def test_botocore_reads_what_we_write_and_we_read_the_same(
+    error_headers: list[tuple[str, bytes]],
+) -> None:
+    data = b"".join(encode(payload, name) for name, payload in error_headers)
     buffer = EventStreamBuffer()
     buffer.add_data(data)
     theirs = [(m.headers[":event-type"], m.payload) for m in buffer]
@@ -59,11 +61,15 @@ def test_an_exception_is_named_by_its_type() -> None:
     assert Decoder().feed(data) == [Frame("throttlingException", b'{"message":"slow down"}')]
 
 
-def test_an_error_of_the_service_has_its_words_in_headers() -> None:
-    told = {":message-type": "error", ":error-code": "InternalError", ":error-message": "oops"}
+def test_an_error_of_the_service_has_its_message_in_headers() -> None:
+    error_headers = {
+        ":message-type": "error",
+        ":error-code": "InternalError",
+        ":error-message": "oops",
+    }
     headers = b"".join(
         bytes([len(name)]) + name.encode() + struct.pack(">BH", 7, len(value)) + value.encode()
-        for name, value in told.items()
+        for name, value in error_headers.items()
     )
     assert Decoder().feed(_message(headers, b"")) == [
         Frame("InternalErrorException", b'{"message":"oops"}')
@@ -109,7 +115,7 @@ def test_a_length_that_can_not_be_is_refused() -> None:
         Decoder().feed(lengths + struct.pack(">I", zlib.crc32(lengths)))
 
 
-def test_a_message_that_is_too_large_is_refused_before_it_is_held() -> None:
+def test_a_too_large_message_is_refused_before_it_is_buffered() -> None:
     with pytest.raises(FrameTooLarge, match="more than 64 bytes"):
         Decoder(64).feed(encode(b"x" * 100, "e")[:12])
 

@@ -39,15 +39,15 @@ parts = st.lists(
 def parse(body: bytes, boundary: str, *, step: int = 1 << 30) -> list[Part]:
     """The parts of a body that comes in pieces of so many bytes."""
     decoder = Decoder(boundary)
-    found: list[Any] = []
+    rows: list[Any] = []
     for at in range(0, len(body), step):
         for item in decoder.feed(body[at : at + step]):
             if isinstance(item, Part):
-                found.append((item, bytearray()))
+                rows.append((item, bytearray()))
             else:
-                found[-1][1].extend(item)
+                rows[-1][1].extend(item)
     decoder.close()
-    return [Part(p.name, bytes(data), p.filename, p.content_type) for p, data in found]
+    return [Part(p.name, bytes(data), p.filename, p.content_type) for p, data in rows]
 
 
 def written(parts: list[Part], boundary: str) -> bytes:
@@ -57,26 +57,26 @@ def written(parts: list[Part], boundary: str) -> bytes:
     return body
 
 
-def same(found: list[Part], wanted: list[Part]) -> bool:
-    told = [(p.name, bytes(p.data), p.filename, p.content_type) for p in found]
-    return told == [(p.name, p.data, p.filename, p.content_type) for p in wanted]
+def same(content_parts: list[Part], expected_parts: list[Part]) -> bool:
+    rows = [(p.name, bytes(p.data), p.filename, p.content_type) for p in content_parts]
+    return rows == [(p.name, p.data, p.filename, p.content_type) for p in expected_parts]
 
 
 @given(parts)
-def test_parts_survive_the_way_out_and_in(wanted: list[Part]) -> None:
-    assert same(parse(written(wanted, "bound"), "bound"), wanted)
+def test_parts_survive_the_way_out_and_in(content_parts: list[Part]) -> None:
+    assert same(parse(written(content_parts, "bound"), "bound"), content_parts)
 
 
 @given(parts.filter(bool))
-def test_the_standard_library_reads_the_same(wanted: list[Part]) -> None:
+def test_the_standard_library_reads_the_same(content_parts: list[Part]) -> None:
     head = b'content-type: multipart/form-data; boundary="bound"\r\n\r\n'
-    message: Any = email.message_from_bytes(head + written(wanted, "bound"))
-    assert len(message.get_payload()) == len(wanted)
+    message: Any = email.message_from_bytes(head + written(content_parts, "bound"))
+    assert len(message.get_payload()) == len(content_parts)
 
 
 @given(parts, st.integers(1, 40))
-def test_parts_may_come_in_any_pieces(wanted: list[Part], step: int) -> None:
-    assert same(parse(written(wanted, "bound"), "bound", step=step), wanted)
+def test_parts_may_come_in_any_pieces(content_parts: list[Part], step: int) -> None:
+    assert same(parse(written(content_parts, "bound"), "bound", step=step), content_parts)
 
 
 @given(st.binary(max_size=300), st.integers(1, 9))
@@ -84,22 +84,22 @@ def test_what_is_a_form_does_not_hang_on_the_pieces(body: bytes, step: int) -> N
     """Line ends and boundaries stand where a reader is most easily led astray."""
     for code, mark in ((b"\0", b"\r\n"), (b"\1", b"--b"), (b"\2", b"\r\n--b"), (b"\3", HEAD)):
         body = body.replace(code, mark)
-    found: list[Any] = []
+    results: list[Any] = []
     for size in (step, 1 << 30):
         try:
-            found.append(parse(b"--b\r\n" + HEAD + body + b"\r\n--b--", "b", step=size))
+            results.append(parse(b"--b\r\n" + HEAD + body + b"\r\n--b--", "b", step=size))
         except MalformedForm as error:
-            found.append(str(error))
-    assert found[0] == found[1]
+            results.append(str(error))
+    assert results[0] == results[1]
 
 
 def test_what_is_elsewhere_has_its_place_in_the_body() -> None:
-    kept = ByteRange(5, 3)
-    told = encode(
-        [Part("a", b"v"), Part("f", filename="x", stored_range=kept), Part("b", b"w")], "b"
+    byte_range = ByteRange(5, 3)
+    data = encode(
+        [Part("a", b"v"), Part("f", filename="x", stored_range=byte_range), Part("b", b"w")], "b"
     )
-    assert told[1] == kept
-    body = b"".join(piece if isinstance(piece, bytes) else b"XYZ" for piece in told)
+    assert data[1] == byte_range
+    body = b"".join(piece if isinstance(piece, bytes) else b"XYZ" for piece in data)
     assert [bytes(part.data) for part in parse(body, "b")] == [b"v", b"XYZ", b"w"]
 
 
@@ -111,13 +111,13 @@ def test_any_bytes_are_a_form_or_refused(body: bytes) -> None:
         b'--b\r\ncontent-disposition: form-data; name="a"' + body,
     ):
         try:
-            found = parse(data, "b")
+            parsed = parse(data, "b")
         except MalformedForm:
             continue
         assert same(
-            parse(written(found, "b"), "b"),
-            [Part(p.name, bytes(p.data), p.filename, p.content_type) for p in found],
-        ) or any('"' in p.name + (p.filename or "") for p in found)
+            parse(written(parsed, "b"), "b"),
+            [Part(p.name, bytes(p.data), p.filename, p.content_type) for p in parsed],
+        ) or any('"' in p.name + (p.filename or "") for p in parsed)
 
 
 def test_what_an_http_client_writes_is_read() -> None:
@@ -125,10 +125,13 @@ def test_what_an_http_client_writes_is_read() -> None:
     request = httpx.Request("POST", "http://x", data={"model": "m", "n": "2"}, files=files)
     boundary = parse_boundary(request.headers["content-type"])
     assert boundary is not None
-    found = {part.name: part for part in parse(request.read(), boundary)}
-    assert (found["model"].text, found["n"].text) == ("m", "2")
-    assert bytes(found["file"].data) == b"\r\n--x\r\n\0"
-    assert (found["file"].filename, found["file"].content_type) == ("a name.wav", "audio/wav")
+    parts_by_name = {part.name: part for part in parse(request.read(), boundary)}
+    assert (parts_by_name["model"].text, parts_by_name["n"].text) == ("m", "2")
+    assert bytes(parts_by_name["file"].data) == b"\r\n--x\r\n\0"
+    assert (parts_by_name["file"].filename, parts_by_name["file"].content_type) == (
+        "a name.wav",
+        "audio/wav",
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,8 +196,8 @@ def test_there_is_an_end_to_the_fields() -> None:
 
 def test_a_name_can_not_end_its_head() -> None:
     sneaky = Part('a"\r\ncontent-type: x', b"v", 'b"\r\n\r\n--bound')
-    (found,) = parse(written([sneaky], "bound"), "bound")
-    assert found.name == "a%22%0D%0Acontent-type: x"
+    (part,) = parse(written([sneaky], "bound"), "bound")
+    assert part.name == "a%22%0D%0Acontent-type: x"
 
 
 def test_a_name_in_the_second_spelling_is_a_file_too() -> None:

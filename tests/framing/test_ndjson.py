@@ -22,8 +22,8 @@ lines = st.lists(
 def frames(*pieces: bytes) -> list[bytes]:
     """What a stream of these pieces comes to, its end included."""
     decoder = Decoder()
-    found = [frame for piece in pieces for frame in decoder.feed(piece)]
-    return [frame.data for frame in (*found, *decoder.close())]
+    events = [frame for piece in pieces for frame in decoder.feed(piece)]
+    return [frame.data for frame in (*events, *decoder.close())]
 
 
 @given(lines, st.integers(1, 9))
@@ -32,7 +32,7 @@ def test_what_is_written_is_read_however_it_is_cut(written: list[bytes], size: i
     assert frames(*(wire[i : i + size] for i in range(0, len(wire), size))) == written
 
 
-def test_empty_lines_and_blanks_say_nothing() -> None:
+def test_empty_lines_and_blanks_are_ignored() -> None:
     assert frames(b"\r\n\n  \n", KEEPALIVE, b'{"a":1}\r', b"\n", KEEPALIVE) == [b'{"a":1}']
 
 
@@ -56,18 +56,18 @@ def test_pending_is_between_the_first_byte_of_a_line_and_its_last() -> None:
 
 
 @pytest.mark.parametrize("wire", [b"x" * 9, b"x" * 9 + b"\n", b"a\n" + b"x" * 9 + b"\nb"])
-def test_a_line_without_an_end_is_not_kept_for_ever(wire: bytes) -> None:
+def test_a_line_without_an_end_is_too_large(wire: bytes) -> None:
     with pytest.raises(FrameTooLarge):
         Decoder(max_event_bytes=8).feed(wire)
 
 
-def test_each_way_to_cut_has_a_content_type_that_it_knows_again() -> None:
+def test_the_content_type_of_each_stream_format_has_its_marker() -> None:
     for cut in STREAM_FORMATS.values():
         assert cut.content_type_marker.encode() in cut.content_type
 
 
 @pytest.mark.parametrize("end", ["\u0085", "\u2028", "\u2029"])
-def test_a_line_holds_nothing_that_splitlines_takes_for_an_end(end: str) -> None:
+def test_a_line_contains_no_character_that_splitlines_splits_at(end: str) -> None:
     value = {"content": f"one{end}two é 雪"}
     line = encode(msgspec.json.encode(value)).decode()
     assert line.splitlines() == [line.rstrip("\n")]

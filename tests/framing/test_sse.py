@@ -32,19 +32,19 @@ wires = st.lists(st.sampled_from([*ALPHABET, b"\xef\xbb\xbf"]), max_size=40).map
 def frames(*pieces: bytes) -> list[Frame]:
     """What a stream of these pieces comes to, its end included."""
     decoder = Decoder()
-    found = [frame for piece in pieces for frame in decoder.feed(piece)]
-    return found + decoder.close()
+    events = [frame for piece in pieces for frame in decoder.feed(piece)]
+    return events + decoder.close()
 
 
 def by_the_book(wire: bytes) -> list[Frame]:
     """The standard's algorithm, line by line over the whole input."""
     text = wire.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    found: list[Frame] = []
+    expected_frames: list[Frame] = []
     event, data = "", None
     for line in [*text.split(b"\n"), b""]:
         if not line:
             if data is not None:
-                found.append(Frame(event, data))
+                expected_frames.append(Frame(event, data))
             event, data = "", None
             continue
         if line.startswith(b":"):
@@ -55,7 +55,7 @@ def by_the_book(wire: bytes) -> list[Frame]:
             event = value.decode("utf-8", "replace")
         elif name == b"data":
             data = value if data is None else data + b"\n" + value
-    return found
+    return expected_frames
 
 
 def cut(wire: bytes, places: list[int]) -> list[bytes]:
@@ -156,11 +156,11 @@ def test_a_frame_is_given_as_soon_as_it_ends() -> None:
 
 def test_only_an_unfinished_event_is_pending() -> None:
     decoder = Decoder()
-    seen = []
+    pending = []
     for piece in (b"data", b": 1\n", b"\n", b"data: 2\n\n", b"d"):
         decoder.feed(piece)
-        seen.append(decoder.pending)
-    assert seen == [True, True, False, False, True]
+        pending.append(decoder.pending)
+    assert pending == [True, True, False, False, True]
     decoder.close()
     assert not decoder.pending
 

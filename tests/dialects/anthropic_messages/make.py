@@ -7,18 +7,19 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Request, Text, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.framing.sse import Decoder, Frame
+from tests.stream_grammar import check_stream
 
 USER = {"role": "user", "content": "hi"}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PDF = "JVBERi0xLjQK"
-ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
+USER_TURN = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
 EVERY_EFFORT = ("low", "medium", "high", "xhigh", "max")
 
 
@@ -27,7 +28,7 @@ def body(**fields: Any) -> dict[str, Any]:
     return {"model": "gw", "max_tokens": 100, "messages": [USER], **fields}
 
 
-def said(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
+def request_body(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A request body with these messages."""
     return body(messages=list(messages), **fields)
 
@@ -68,9 +69,9 @@ def parse(request: dict[str, Any], **headers: str) -> Request:
     return DIALECT.client.parse_request(request, named)
 
 
-def asked(**fields: Any) -> Request:
+def client_request(**fields: Any) -> Request:
     """A request of a client of another dialect."""
-    return Request(**{"model": "gw", "turns": (ASKED,), "max_output": 100, **fields})
+    return Request(**{"model": "gw", "turns": (USER_TURN,), "max_output": 100, **fields})
 
 
 def traits(**flags: Any) -> Traits:
@@ -94,18 +95,20 @@ def traits(**flags: Any) -> Traits:
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
-    wanted = parse(request) if isinstance(request, dict) else request
-    return DIALECT.provider.render_request(wanted, traits(**flags))
+    canonical_request = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(canonical_request, traits(**flags))
 
 
-def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
     """What was reported, without the words."""
     return [(item.path, item.action) for item in report]
 
 
 def lost(rendered: RenderedRequest) -> list[tuple[str, str]]:
     """What was reported but for the limit that every request without one gets."""
-    return [item for item in told(rendered.report) if item != ("max_tokens", "defaulted")]
+    return [
+        item for item in reported_fields(rendered.report) if item != ("max_tokens", "defaulted")
+    ]
 
 
 def frame(kind: str, **fields: Any) -> Frame:
@@ -120,8 +123,8 @@ def start(**message: Any) -> Frame:
 
 def begun(index: int = 0, **block: Any) -> Frame:
     """A block's first frame; a text block unless told otherwise."""
-    given = block or {"type": "text", "text": ""}
-    return frame("content_block_start", index=index, content_block=given)
+    input_block = block or {"type": "text", "text": ""}
+    return frame("content_block_start", index=index, content_block=input_block)
 
 
 def delta(index: int = 0, **fields: Any) -> Frame:
@@ -179,7 +182,7 @@ def frames_of(data: bytes) -> list[Frame]:
     return [*decoder.feed(data), *decoder.close()]
 
 
-def shown(stream: list[Event], **fields: Any) -> list[tuple[str, Any]]:
+def rendered_frames(stream: list[Event], **fields: Any) -> list[tuple[str, Any]]:
     """The names and JSON of the frames a client gets for these events."""
-    found = frames_of(printed(stream, **fields))
-    return [(item.event, json.loads(item.data)) for item in found]
+    frames = frames_of(printed(stream, **fields))
+    return [(item.event, json.loads(item.data)) for item in frames]

@@ -19,7 +19,9 @@ def understood(status: int, body: Any, **headers: str) -> Error:
     return DIALECT.provider.parse_error(status, named, content)
 
 
-SPENT = "You have reached your specified API usage limits. You will regain access on 2026-12-01."
+LIMIT_REACHED = (
+    "You have reached your specified API usage limits. You will regain access on 2026-12-01."
+)
 
 
 def refusal(kind: str, message: str = "m") -> dict[str, Any]:
@@ -56,7 +58,7 @@ def refusal(kind: str, message: str = "m") -> dict[str, Any]:
         (409, refusal("conflict_error"), "upstream_error"),
         (413, refusal("request_too_large"), "too_large"),
         (422, {"detail": [{"msg": "bad"}]}, "invalid_request"),
-        (400, refusal("invalid_request_error", SPENT), "quota"),
+        (400, refusal("invalid_request_error", LIMIT_REACHED), "quota"),
         (429, refusal("rate_limit_error"), "rate_limit"),
         (429, refusal("billing_error"), "quota"),
         (429, {"error": "slow down"}, "rate_limit"),
@@ -149,7 +151,7 @@ def test_the_time_to_wait_is_read(headers: dict[str, str], seconds: int | None):
     assert understood(529, refusal("overloaded_error"), **headers).retry_after_s == seconds
 
 
-def test_the_words_id_and_advice_of_the_upstream_are_kept():
+def test_an_upstream_errors_message_id_and_retry_advice_are_parsed():
     error = understood(
         529, refusal("overloaded_error", "Overloaded"), request_id="req_1", x_should_retry="false"
     )
@@ -177,16 +179,16 @@ def test_the_words_id_and_advice_of_the_upstream_are_kept():
     ],
     ids=str,
 )
-def test_the_words_are_found_in_any_shape(body: Any, message: str):
+def test_the_message_is_parsed_from_any_shape(body: Any, message: str):
     assert understood(500, body).message == message
 
 
-def test_long_words_are_cut():
+def test_a_long_error_message_is_truncated():
     assert len(understood(500, {"message": "x" * 9999}).message) == 2000
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "told"),
+    ("kind", "status", "expected"),
     [
         ("invalid_request", 400, "invalid_request_error"),
         ("unsupported_param", 400, "invalid_request_error"),
@@ -205,29 +207,31 @@ def test_long_words_are_cut():
         ("malformed_output", 500, "api_error"),
     ],
 )
-def test_an_error_is_told_in_anthropics_words(kind: str, status: int, told: str):
+def test_an_error_is_rendered_with_anthropics_type_and_status(
+    kind: str, status: int, expected: str
+):
     reply = DIALECT.client.render_error(Error(kind=kind, message="m"), "req_dgm")
     assert reply.status == status
     assert reply.body["type"] == "error"
-    assert reply.body["error"]["type"] == told
+    assert reply.body["error"]["type"] == expected
     assert reply.body["request_id"] == reply.headers["request-id"] == "req_dgm"
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_every_kind_has_its_words(kind: str):
+def test_every_error_kind_is_rendered_with_an_error_status(kind: str):
     assert DIALECT.client.render_error(Error(kind=kind, message="m"), "r").status >= 400
 
 
 @pytest.mark.parametrize(
-    ("message", "shown"),
+    ("message", "expected"),
     [
         ("Input is too long.", "prompt is too long: Input is too long."),
         ("prompt is too long: 9 tokens", "prompt is too long: 9 tokens"),
     ],
 )
-def test_a_too_long_prompt_is_told_so_that_claude_code_knows_it(message: str, shown: str):
+def test_a_context_length_error_has_the_text_claude_code_matches(message: str, expected: str):
     error = Error(kind="context_length", message=message)
-    assert DIALECT.client.render_error(error, "r").body["error"]["message"] == shown
+    assert DIALECT.client.render_error(error, "r").body["error"]["message"] == expected
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,7 @@ def test_advice_about_retrying_is_passed_on(error: Error, headers: dict[str, str
     "kind",
     ["context_length", "too_large", "not_found", "rate_limit", "overloaded", "timeout", "quota"],
 )
-def test_a_kind_survives_being_told_and_understood(kind: str):
+def test_an_error_kind_survives_render_and_parse(kind: str):
     reply = DIALECT.client.render_error(Error(kind=kind, message="m", retry_after_s=3), "r")
     again = DIALECT.provider.parse_error(
         reply.status, reply.headers, json.dumps(reply.body).encode()

@@ -37,7 +37,7 @@ from gateway.canon.response import Finish, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.anthropic_messages.make import PNG, lost, shown, told
+from tests.dialects.anthropic_messages.make import PNG, lost, rendered_frames, reported_fields
 
 CASES = Path(__file__).parents[1] / "cases"
 
@@ -45,21 +45,21 @@ CASES = Path(__file__).parents[1] / "cases"
 def case(number: str) -> dict[str, Any]:
     """The golden case of this number."""
     (path,) = CASES.glob(f"{number}_*.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    body: dict[str, Any] = json.loads(path.read_text())
+    return body
 
 
-def asked(words: str, at: str) -> Turn:
+def user_turn(words: str, at: str) -> Turn:
     """A user's turn of one text."""
     return Turn(role="user", parts=(Text(text=words, path=at),), path=at)
 
 
-def said(*parts: Any, at: str = "") -> Turn:
+def assistant_turn(*parts: Any, at: str = "") -> Turn:
     """An assistant's turn."""
     return Turn(role="assistant", parts=parts, path=at)
 
 
-def given(*results: ToolResult) -> Turn:
+def results_turn(*results: ToolResult) -> Turn:
     """A user's turn of results."""
     return Turn(role="user", parts=results)
 
@@ -69,11 +69,13 @@ CUSTOM = Request(
     max_output=500,
     instructions=(Text(text="i", path="instructions"),),
     turns=(
-        asked("patch it", "input[0]"),
-        said(
+        user_turn("patch it", "input[0]"),
+        assistant_turn(
             ToolCall(id="call_7", name="apply_patch", raw="*** Begin", custom=True, path="input[1]")
         ),
-        given(ToolResult(id="call_7", parts=(Text(text="Done"),), custom=True, path="input[2]")),
+        results_turn(
+            ToolResult(id="call_7", parts=(Text(text="Done"),), custom=True, path="input[2]")
+        ),
     ),
     tools=(
         Tool(
@@ -93,12 +95,12 @@ OLLAMA = Request(
     instructions=(Text(text="s", path="messages[0]"),),
     turns=(
         Turn(role="user", parts=(Text(text="q"), Image(data=PNG)), path="messages[1]"),
-        said(
+        assistant_turn(
             Reasoning(text="hmm", path="messages[2].thinking"),
             ToolCall(id="call_2_0", name="f", arguments={"a": 1}),
             ToolCall(id="call_2_1", name="f", arguments={"a": 2}),
         ),
-        given(
+        results_turn(
             ToolResult(id="call_2_0", parts=(Text(text="r1"),)),
             ToolResult(id="call_2_1", parts=(Text(text="r2"),)),
         ),
@@ -118,7 +120,7 @@ OLLAMA = Request(
 COMPLETION = Request(
     model="gw-claude",
     max_output=5,
-    turns=(asked("Say hi", "prompt"),),
+    turns=(user_turn("Say hi", "prompt"),),
     sampling=Sampling(stop=("\n",), logprobs=True),
     extra={"openai_completions": {"suffix": "!"}},
 )
@@ -126,7 +128,7 @@ RESUMED = Request(
     model="gw",
     max_output=100,
     instructions=(Text(text="new", path="instructions"),),
-    turns=(asked("hello", ""), said(Text(text="hi")), asked("and now?", "input")),
+    turns=(user_turn("hello", ""), assistant_turn(Text(text="hi")), user_turn("and now?", "input")),
     meta=Meta(store=None),
     extra={"openai_responses": {"truncation": "auto"}},
 )
@@ -143,7 +145,7 @@ def test_a_golden_request_is_rendered(number: str, request_: Request):
     rendered = DIALECT.provider.render_request(request_, traits_for("anthropic", model))
     assert rendered.body == expected["body"]
     reported = [(row["field"], row["action"]) for row in expected["report"]]
-    assert sorted(told(rendered.report)) == sorted(reported)
+    assert sorted(reported_fields(rendered.report)) == sorted(reported)
     assert lost(rendered)
 
 
@@ -213,7 +215,7 @@ RESPONSES = (
 )
 def test_a_golden_stream_is_printed(number: str, events: tuple[Event, ...]):
     expected = [(item["event"], item["data"]) for item in case(number)["expected"]["events"]]
-    assert _readable(shown([Start(), *events])) == _readable(expected)
+    assert _readable(rendered_frames([Start(), *events])) == _readable(expected)
 
 
 def _readable(value: Any) -> Any:

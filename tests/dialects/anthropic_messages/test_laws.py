@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     CacheBreakpoint,
     Citation,
@@ -36,6 +36,7 @@ from gateway.dialects.anthropic_messages.context import SEARCH_RESULT_MEDIA_TYPE
 from gateway.dialects.base import RenderedRequest
 from gateway.framing.sse import Decoder
 from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, printed, traits
+from tests.stream_grammar import check_stream
 
 NAME = "anthropic_messages"
 OWN = {"provider": "acme", "model": "acme-1"}
@@ -92,8 +93,8 @@ thoughts = st.builds(
     text=words,
     signature=st.builds(Signature, value=words, **{k: st.just(v) for k, v in OWN.items()}),
 )
-asked_parts = st.lists(texts | images | documents, min_size=1, max_size=3).map(tuple)
-told_parts = st.lists(texts | thoughts | natives, min_size=1, max_size=3).map(tuple)
+user_parts = st.lists(texts | images | documents, min_size=1, max_size=3).map(tuple)
+assistant_parts = st.lists(texts | thoughts | natives, min_size=1, max_size=3).map(tuple)
 system_turns = st.builds(
     Turn,
     role=st.just("system"),
@@ -105,24 +106,24 @@ system_turns = st.builds(
 @st.composite
 def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
     """A user's turn and what follows it, with calls and their results."""
-    turns = [Turn(role="user", parts=draw(asked_parts))]
+    turns = [Turn(role="user", parts=draw(user_parts))]
     if draw(st.booleans()):
         turns.append(draw(system_turns))
     calls = tuple(
         ToolCall(id=f"c{number}_{i}", name=draw(ids), arguments=draw(objects))
         for i in range(draw(st.integers(0, 2)))
     )
-    turns.append(Turn(role="assistant", parts=(*draw(told_parts), *calls)))
+    turns.append(Turn(role="assistant", parts=(*draw(assistant_parts), *calls)))
     if calls:
         inner = st.lists(texts | images | documents, max_size=2).map(tuple)
         back = tuple(
             ToolResult(id=call.id, parts=draw(inner), is_error=draw(st.none() | st.booleans()))
             for call in calls
         )
-        said = draw(st.just(()) | asked_parts)
+        drawn_user_parts = draw(st.just(()) | user_parts)
         turns += [
-            Turn(role="user", parts=(*back, *said)),
-            Turn(role="assistant", parts=draw(told_parts)),
+            Turn(role="user", parts=(*back, *drawn_user_parts)),
+            Turn(role="assistant", parts=draw(assistant_parts)),
         ]
     return turns
 
@@ -131,7 +132,7 @@ def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
     """Turns in an order that the API takes, ending with the user's."""
     turns = [turn for n in range(draw(st.integers(0, 2))) for turn in draw(exchanges(n))]
-    return (*turns, Turn(role="user", parts=draw(asked_parts)))
+    return (*turns, Turn(role="user", parts=draw(user_parts)))
 
 
 tools = st.one_of(
@@ -227,7 +228,7 @@ def _plain(request: Request) -> Request:
 
 
 @given(requests())
-def test_a_request_that_can_be_said_is_read_as_it_was_meant(request: Request):
+def test_a_rendered_request_parses_to_the_same_request(request: Request):
     rendered = DIALECT.provider.render_request(request, ABLE)
     assert rendered.report == ()
     assert _plain(DIALECT.client.parse_request(rendered.body, rendered.headers)) == _plain(request)
@@ -278,7 +279,7 @@ def answers(draw: st.DrawFn) -> Response:
 FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
 
-def _seen(response: Response) -> Response:
+def _comparable(response: Response) -> Response:
     """An answer as it is compared: tokens taken apart, the provider's own counts aside."""
     parts = tuple(_unwrapped(part) for part in response.parts)
     usage = replace(response.usage, native={}) if response.usage is not None else None
@@ -292,15 +293,15 @@ def _unwrapped(part: Part) -> Part:
 
 
 @given(answers())
-def test_an_answer_is_read_as_it_was_meant(response: Response):
+def test_a_rendered_response_parses_to_the_same_response(response: Response):
     body, report = DIALECT.client.render_response(response, exchange())
     assert report == ()
     again = DIALECT.provider.parse_response(body, ABLE, FREE)
-    assert _seen(again) == _seen(response)
+    assert _comparable(again) == _comparable(response)
 
 
 @given(answers(), st.data())
-def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
+def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):
     out = printed(_split(unfold_response(response), data))
@@ -313,7 +314,7 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)
-    assert _seen(fold_events(events)) == _seen(response)
+    assert _comparable(fold_events(events)) == _comparable(response)
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

@@ -30,8 +30,8 @@ from tests.dialects.anthropic_messages.make import (
     assistant,
     body,
     parse,
+    request_body,
     result,
-    said,
     text,
     tool,
     use,
@@ -41,7 +41,7 @@ from tests.dialects.anthropic_messages.make import (
 
 def part_of(block: dict[str, Any]) -> Any:
     """The part that a block of a user message becomes."""
-    return parse(said(user(block))).turns[0].parts[0]
+    return parse(request_body(user(block))).turns[0].parts[0]
 
 
 def test_the_plainest_request_is_read():
@@ -52,13 +52,13 @@ def test_the_plainest_request_is_read():
 
 
 @pytest.mark.parametrize("version", ["2023-06-01", "2026-10-21"])
-def test_both_versions_of_the_api_are_taken_with_sampling_fields(version: str):
+def test_sampling_fields_are_accepted_with_both_api_versions(version: str):
     request = parse(body(temperature=0.5, top_p=1, top_k=4), anthropic_version=version)
     assert request.version == version
     assert (request.sampling.temperature, request.sampling.top_k) == (0.5, 4)
 
 
-def test_a_client_without_a_version_speaks_the_older_one():
+def test_a_client_without_a_version_gets_the_older_one():
     assert parse(body()).version == "2023-06-01"
 
 
@@ -66,7 +66,7 @@ def test_betas_are_split_and_trimmed():
     assert parse(body(), anthropic_beta="a-1, b-2,,c-3").betas == ("a-1", "b-2", "c-3")
 
 
-def test_what_has_no_canonical_place_is_kept_under_its_path():
+def test_fields_without_canonical_place_are_stored_by_path():
     request = parse(
         body(
             context_management={"edits": []},
@@ -88,7 +88,7 @@ def test_what_has_no_canonical_place_is_kept_under_its_path():
 
 
 def test_the_caller_that_every_ordinary_call_has_is_no_loss():
-    assert parse(said(USER, assistant(use(caller={"type": "direct"})))).extra == {}
+    assert parse(request_body(USER, assistant(use(caller={"type": "direct"})))).extra == {}
 
 
 # --- blocks ----------------------------------------------------------------------------
@@ -105,13 +105,13 @@ def test_the_caller_that_every_ordinary_call_has_is_no_loss():
 )
 def test_an_image_is_read_from_each_source(source: dict[str, Any], fields: dict[str, str]):
     image = part_of({"type": "image", "source": source})
-    told = "image/png" if "data" in fields else None
-    assert image == Image(**fields, media_type=told, path="messages[0].content[0]")
+    media_type = "image/png" if "data" in fields else None
+    assert image == Image(**fields, media_type=media_type, path="messages[0].content[0]")
 
 
-@pytest.mark.parametrize("told", [None, "image/jpeg"], ids=["absent", "contradicting"])
-def test_the_media_type_is_what_the_bytes_show(told: str | None):
-    source = {"type": "base64", "media_type": told, "data": PNG}
+@pytest.mark.parametrize("value", [None, "image/jpeg"], ids=["absent", "contradicting"])
+def test_the_media_type_is_what_the_bytes_show(value: str | None):
+    source = {"type": "base64", "media_type": value, "data": PNG}
     assert part_of({"type": "image", "source": source}).media_type == "image/png"
 
 
@@ -183,12 +183,12 @@ def test_a_search_result_is_a_document_that_others_can_read_too():
     ],
     ids=lambda block: block["type"],
 )
-def test_a_block_that_only_this_dialect_knows_stays_as_it_is(block: dict[str, Any]):
+def test_a_block_known_only_to_this_dialect_is_preserved(block: dict[str, Any]):
     expected = Native(dialect="anthropic_messages", data=block, path="messages[0].content[0]")
     assert part_of(block) == expected
 
 
-def test_citations_of_a_text_stay_as_they_are_and_say_what_others_need():
+def test_citations_are_preserved_and_parsed():
     native = {
         "type": "web_search_result_location",
         "url": "https://x",
@@ -196,7 +196,7 @@ def test_citations_of_a_text_stay_as_they_are_and_say_what_others_need():
         "cited_text": "q",
         "encrypted_index": "E",
     }
-    request = parse(said(USER, assistant(text("a", citations=[native]))))
+    request = parse(request_body(USER, assistant(text("a", citations=[native]))))
     part = request.turns[1].parts[0]
     assert isinstance(part, Text)
     (citation,) = part.citations
@@ -207,7 +207,7 @@ def test_citations_of_a_text_stay_as_they_are_and_say_what_others_need():
 def test_a_gateway_token_becomes_the_state_it_stands_for():
     state = Signature(provider="deepseek", model="d", kind="text", value="v")
     block = {"type": "thinking", "thinking": "t", "signature": wrap_signature(state)}
-    request = parse(said(USER, assistant(block)))
+    request = parse(request_body(USER, assistant(block)))
     at = "messages[1].content[0]"
     assert request.turns[1].parts == (Reasoning(text="t", signature=state, path=at),)
 
@@ -228,7 +228,7 @@ def test_a_gateway_token_becomes_the_state_it_stands_for():
     ids=["signed", "unsigned", "redacted"],
 )
 def test_a_native_thought_names_no_maker(block: dict[str, Any], expected: Reasoning):
-    part = parse(said(USER, assistant(block))).turns[1].parts[0]
+    part = parse(request_body(USER, assistant(block))).turns[1].parts[0]
     assert isinstance(part, Reasoning)
     assert (part.text, part.signature, part.redacted) == (
         expected.text,
@@ -239,7 +239,7 @@ def test_a_native_thought_names_no_maker(block: dict[str, Any], expected: Reason
 
 def test_calls_and_results_are_read_with_their_nested_places():
     request = parse(
-        said(
+        request_body(
             USER,
             assistant(use(input={"a": 1}, cache_control={"type": "ephemeral"})),
             user(result(content=[text("x")], is_error=False), result("c2", "")),
@@ -267,7 +267,7 @@ def test_calls_and_results_are_read_with_their_nested_places():
 
 def test_a_system_message_among_the_others_keeps_its_own_effort():
     late = {"role": "system", "content": "env", "output_config": {"effort": "low"}}
-    turn = parse(said(USER, late)).turns[1]
+    turn = parse(request_body(USER, late)).turns[1]
     assert (turn.role, turn.effort, turn.path) == ("system", "low", "messages[1]")
 
 
@@ -316,7 +316,7 @@ def test_reasoning_controls_are_read(fields: dict[str, Any], expected: Thinking 
         ({"type": "adaptive", "display": "updates"}, "thinking.display"),
     ],
 )
-def test_a_newer_word_about_thinking_is_kept_for_the_report(thinking: dict[str, str], key: str):
+def test_an_unknown_thinking_value_is_stored_for_the_report(thinking: dict[str, str], key: str):
     request = parse(body(thinking=thinking))
     assert request.thinking is not None
     assert request.thinking.mode == "auto"
@@ -398,15 +398,15 @@ def test_the_schema_of_the_answer_is_read_from_either_field(fields: dict[str, An
 
 
 def test_the_session_of_claude_code_is_found_in_its_user_id():
-    told = '{"device_id":"d","account_uuid":"","session_id":"s-1"}'
-    meta = parse(body(metadata={"user_id": told})).meta
-    assert (meta.user_id, meta.session_key) == (told, "s-1")
+    output_text = '{"device_id":"d","account_uuid":"","session_id":"s-1"}'
+    meta = parse(body(metadata={"user_id": output_text})).meta
+    assert (meta.user_id, meta.session_key) == (output_text, "s-1")
 
 
-@pytest.mark.parametrize("told", ["u-1", "{broken", '{"session_id":5}', "[1]"])
-def test_any_other_user_id_names_no_session(told: str):
-    meta = parse(body(metadata={"user_id": told})).meta
-    assert (meta.user_id, meta.session_key) == (told, None)
+@pytest.mark.parametrize("value", ["u-1", "{broken", '{"session_id":5}', "[1]"])
+def test_any_other_user_id_names_no_session(value: str):
+    meta = parse(body(metadata={"user_id": value})).meta
+    assert (meta.user_id, meta.session_key) == (value, None)
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_empty_values_mean_nothing(fields: dict[str, Any]):
 
 
 def test_a_message_may_have_null_content():
-    assert parse(said(USER, {"role": "assistant", "content": None})).turns[1].parts == ()
+    assert parse(request_body(USER, {"role": "assistant", "content": None})).turns[1].parts == ()
 
 
 def test_a_count_needs_no_limit():
@@ -463,27 +463,30 @@ def test_a_count_needs_no_limit():
         (body(messages=[]), "messages"),
         (body(messages={}), "messages"),
         (body(messages=["x"]), "messages[0]"),
-        (said({"content": "x"}), "messages[0].role"),
-        (said({"role": "wizard", "content": "x"}), "messages[0].role"),
-        (said({"role": ["user"], "content": "x"}), "messages[0].role"),
-        (said({"role": "user"}), "messages[0].content"),
-        (said({"role": "user", "content": 5}), "messages[0].content"),
-        (said(user("x")), "messages[0].content[0]"),  # type: ignore[arg-type]
-        (said(user({"text": "x"})), "messages[0].content[0].type"),
-        (said(user({"type": "text"})), "messages[0].content[0].text"),
-        (said(user({"type": "image"})), "messages[0].content[0].source"),
+        (request_body({"content": "x"}), "messages[0].role"),
+        (request_body({"role": "wizard", "content": "x"}), "messages[0].role"),
+        (request_body({"role": ["user"], "content": "x"}), "messages[0].role"),
+        (request_body({"role": "user"}), "messages[0].content"),
+        (request_body({"role": "user", "content": 5}), "messages[0].content"),
+        (request_body(user("x")), "messages[0].content[0]"),  # type: ignore[arg-type]
+        (request_body(user({"text": "x"})), "messages[0].content[0].type"),
+        (request_body(user({"type": "text"})), "messages[0].content[0].text"),
+        (request_body(user({"type": "image"})), "messages[0].content[0].source"),
         (
-            said(user({"type": "image", "source": {"type": "base64", "data": 5}})),
+            request_body(user({"type": "image", "source": {"type": "base64", "data": 5}})),
             "messages[0].content[0].source.data",
         ),
-        (said(user(result(content=7))), "messages[0].content[0].content"),
-        (said(user(result(is_error="no"))), "messages[0].content[0].is_error"),
-        (said(USER, assistant(use(input="{}"))), "messages[1].content[0].input"),
-        (said(USER, assistant(use(name=None))), "messages[1].content[0].name"),
-        (said(user(text(cache_control="yes"))), "messages[0].content[0].cache_control"),
+        (request_body(user(result(content=7))), "messages[0].content[0].content"),
+        (request_body(user(result(is_error="no"))), "messages[0].content[0].is_error"),
+        (request_body(USER, assistant(use(input="{}"))), "messages[1].content[0].input"),
+        (request_body(USER, assistant(use(name=None))), "messages[1].content[0].name"),
+        (request_body(user(text(cache_control="yes"))), "messages[0].content[0].cache_control"),
         (body(system=5), "system"),
         (body(system=[{"type": "image", "source": {}}]), "system[0].type"),
-        (said(USER, {"role": "system", "content": [{"type": "x"}]}), "messages[1].content[0].type"),
+        (
+            request_body(USER, {"role": "system", "content": [{"type": "x"}]}),
+            "messages[1].content[0].type",
+        ),
         (body(tools={}), "tools"),
         (body(tools=[{}]), "tools[0].name"),
         (body(tools=[tool(input_schema=5)]), "tools[0].input_schema"),

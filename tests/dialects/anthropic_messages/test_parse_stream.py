@@ -20,7 +20,6 @@ from gateway.canon.events import (
     SignatureDelta,
     Start,
 )
-from gateway.canon.fold import check_stream
 from gateway.canon.request import Native, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish
 from gateway.dialects.anthropic_messages import DIALECT
@@ -39,6 +38,7 @@ from tests.dialects.anthropic_messages.make import (
     stopped,
     traits,
 )
+from tests.stream_grammar import check_stream
 
 TOOL = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
 
@@ -51,8 +51,8 @@ def failure(*frames: Frame) -> str:
 
 
 def test_a_stream_is_read_as_it_comes():
-    got = events(start(), begun(), more("a"), more("b"), stopped(), ending(), OVER)
-    assert [type(event).__name__ for event in got] == [
+    streamed_events = events(start(), begun(), more("a"), more("b"), stopped(), ending(), OVER)
+    assert [type(event).__name__ for event in streamed_events] == [
         "Start",
         "BlockStart",
         "Delta",
@@ -96,7 +96,7 @@ def test_usage_at_the_start_and_at_the_end_makes_one():
     ],
     ids=["late", "early", "null", "never", "no numbers"],
 )
-def test_counts_are_taken_where_a_server_tells_them(first: Any, last: Any, count: int | None):
+def test_counts_are_read_where_a_server_reports_them(first: Any, last: Any, count: int | None):
     usage = answer(start(usage=first), ending(usage=last), OVER).usage
     assert usage is not None
     assert usage.input == count
@@ -107,7 +107,7 @@ def test_without_any_usage_nothing_is_counted():
 
 
 def test_a_thought_is_signed_by_its_maker_at_its_end():
-    got = answer(
+    response = answer(
         start(),
         begun(type="thinking", thinking="", signature=""),
         delta(type="thinking_delta", thinking="hm"),
@@ -121,7 +121,7 @@ def test_a_thought_is_signed_by_its_maker_at_its_end():
         model="claude",
     )
     own = {"provider": "anthropic", "model": "claude"}
-    assert got.parts == (
+    assert response.parts == (
         Reasoning(text="hm", signature=Signature(**own, value="S")),
         Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
     )
@@ -154,14 +154,14 @@ def test_the_maker_is_the_model_that_the_stream_names_where_no_other_is_known():
     ids=["one delta", "several", "whole at the start", "both"],
 )
 def test_the_input_of_a_tool_is_read(frames: tuple[Frame, ...]):
-    got = answer(start(), *frames, ending("tool_use"), OVER)
-    assert got.parts == (ToolCall(id="c1", name="f", arguments={"a": 1}),)
-    assert got.finish.reason == "tool"
+    response = answer(start(), *frames, ending("tool_use"), OVER)
+    assert response.parts == (ToolCall(id="c1", name="f", arguments={"a": 1}),)
+    assert response.finish.reason == "tool"
 
 
 def test_a_tool_without_input_has_no_arguments():
-    got = answer(start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
-    assert got.parts == (ToolCall(id="c1", name="f", arguments={}),)
+    response = answer(start(), begun(**TOOL), stopped(), ending("tool_use"), OVER)
+    assert response.parts == (ToolCall(id="c1", name="f", arguments={}),)
 
 
 def test_names_are_those_that_the_client_knows():
@@ -187,7 +187,7 @@ def test_a_free_text_tool_gets_its_text_back(sent: str, raw: str):
 
 def test_citations_belong_to_their_text():
     cited = {"type": "char_location", "cited_text": "q", "document_title": "t"}
-    got = answer(
+    response = answer(
         start(),
         begun(),
         more("a"),
@@ -196,29 +196,29 @@ def test_citations_belong_to_their_text():
         ending(),
         OVER,
     )
-    (part,) = got.parts
+    (part,) = response.parts
     assert isinstance(part, Text)
     assert [citation.native for citation in part.citations] == [cited]
 
 
-def test_a_server_tools_blocks_are_kept_as_they_are():
+def test_blocks_of_a_server_tool_are_preserved():
     use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
-    got = answer(
+    fields = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+    response = answer(
         start(),
         begun(**use),
         delta(type="input_json_delta", partial_json='{"query":"x"}'),
         stopped(),
-        begun(1, **found),
+        begun(1, **fields),
         stopped(1),
         ending(),
         OVER,
     )
-    assert got.parts == (
+    assert response.parts == (
         Native(dialect="anthropic_messages", data={**use, "input": {"query": "x"}}),
-        Native(dialect="anthropic_messages", data=found),
+        Native(dialect="anthropic_messages", data=fields),
     )
-    assert got.finish.reason == "stop"
+    assert response.finish.reason == "stop"
 
 
 @pytest.mark.parametrize(
@@ -250,15 +250,15 @@ def test_the_reason_of_the_end_is_read(delta_fields: dict[str, Any], expected: F
 
 
 def test_a_call_without_the_reason_for_it_is_one_all_the_same():
-    got = answer(start(), begun(**TOOL), stopped(), ending("end_turn"), OVER)
-    assert got.finish.reason == "tool"
+    response = answer(start(), begun(**TOOL), stopped(), ending("end_turn"), OVER)
+    assert response.finish.reason == "tool"
 
 
 # --- foreign wire ----------------------------------------------------------------------
 
 
 def test_interleaved_blocks_come_one_after_the_other():
-    got = answer(
+    response = answer(
         start(),
         begun(0, **TOOL),
         begun(1, **{**TOOL, "id": "c2"}),
@@ -274,7 +274,7 @@ def test_interleaved_blocks_come_one_after_the_other():
         ending("tool_use"),
         OVER,
     )
-    assert got.parts == (
+    assert response.parts == (
         ToolCall(id="c1", name="f", arguments={"a": 1}),
         ToolCall(id="c2", name="f", arguments={"b": 2}),
         Text(text="text"),
@@ -344,7 +344,7 @@ def test_a_servers_slip_is_forgiven_where_the_meaning_is_plain(frames: tuple[Fra
 
 
 def test_words_of_another_kind_begin_a_block_of_their_own():
-    got = answer(
+    response = answer(
         start(),
         begun(type="thinking", thinking=""),
         delta(type="thinking_delta", thinking="hm"),
@@ -353,7 +353,7 @@ def test_words_of_another_kind_begin_a_block_of_their_own():
         ending(),
         OVER,
     )
-    assert [type(part).__name__ for part in got.parts] == ["Reasoning", "Text"]
+    assert [type(part).__name__ for part in response.parts] == ["Reasoning", "Text"]
 
 
 @pytest.mark.parametrize(
@@ -403,7 +403,7 @@ def test_garbage_ends_in_an_error(last: Frame):
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("error", "kind"),
     [
         ({"type": "overloaded_error", "message": "Overloaded"}, "overloaded"),
         ({"type": "rate_limit_error", "message": "slow"}, "rate_limit"),
@@ -416,8 +416,8 @@ def test_garbage_ends_in_an_error(last: Frame):
     ],
     ids=str,
 )
-def test_an_error_event_ends_the_stream(told: Any, kind: str):
-    assert failure(start(), begun(), more("a"), frame("error", error=told), ending()) == kind
+def test_an_error_event_ends_the_stream(error: Any, kind: str):
+    assert failure(start(), begun(), more("a"), frame("error", error=error), ending()) == kind
 
 
 def test_an_error_in_another_providers_shape_ends_the_stream_too():
@@ -425,9 +425,11 @@ def test_an_error_in_another_providers_shape_ends_the_stream_too():
 
 
 def test_the_answer_tells_its_id_model_tier_and_own_fields():
-    got = answer(start(usage={"service_tier": "standard"}, container={"id": "x"}), ending(), OVER)
-    assert (got.id, got.model, got.service_tier) == ("msg_u", "m", "default")
-    assert got.extra == {"anthropic_messages": {"container": {"id": "x"}}}
+    response = answer(
+        start(usage={"service_tier": "standard"}, container={"id": "x"}), ending(), OVER
+    )
+    assert (response.id, response.model, response.service_tier) == ("msg_u", "m", "default")
+    assert response.extra == {"anthropic_messages": {"container": {"id": "x"}}}
 
 
 # --- fuzz ------------------------------------------------------------------------------
@@ -536,10 +538,10 @@ def read(frames: list[Frame], rendered: RenderedRequest | None) -> list[Event]:
 @given(st.lists(fuzzed | sane, max_size=8), st.booleans())
 def test_no_frames_make_anything_but_a_well_formed_stream(frames: list[Frame], custom: bool):
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"f"})) if custom else None
-    got = read(frames, rendered)
-    check_stream(got)
-    assert isinstance(got[-1], End | Failed)
-    assert isinstance(got[0], Start | Failed)
+    response = read(frames, rendered)
+    check_stream(response)
+    assert isinstance(response[-1], End | Failed)
+    assert isinstance(response[0], Start | Failed)
 
 
 @given(st.lists(sane, max_size=14))

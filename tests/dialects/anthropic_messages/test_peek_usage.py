@@ -26,7 +26,7 @@ ANSWER: dict[str, Any] = {
 CALL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
 
 
-def seen(**changes: Any) -> Any:
+def peeked_usage(**changes: Any) -> Any:
     return peek_usage(json.dumps({**ANSWER, **changes}).encode())
 
 
@@ -44,12 +44,12 @@ def seen(**changes: Any) -> Any:
     )
 )
 def test_it_agrees_with_the_full_parse(changes: dict[str, Any]) -> None:
-    found = seen(**changes)
+    response = peeked_usage(**changes)
     parsed = DIALECT.provider.parse_response({**ANSWER, **changes}, Traits(), None)
-    assert found is not None
-    assert (found.id, found.model) == (parsed.id, parsed.model)
-    assert found.finish == parsed.finish
-    assert found.usage == parsed.usage
+    assert response is not None
+    assert (response.id, response.model) == (parsed.id, parsed.model)
+    assert response.finish == parsed.finish
+    assert response.usage == parsed.usage
 
 
 @pytest.mark.parametrize(

@@ -24,16 +24,16 @@ from gateway.canon.request import (
     Turn,
 )
 from tests.dialects.anthropic_messages.make import (
-    ASKED,
     PDF,
     PNG,
     USER,
-    asked,
+    USER_TURN,
     assistant,
+    client_request,
     lost,
     render,
+    request_body,
     result,
-    said,
     text,
     tool,
     use,
@@ -46,8 +46,8 @@ OWN = {"provider": "acme", "model": "acme-1"}
 def turns(*parts: tuple[str, tuple[Part, ...]]) -> tuple[Turn, ...]:
     """Turns of these roles and parts, each with its place."""
     return tuple(
-        Turn(role=role, parts=held, path=f"messages[{i}]")  # type: ignore[arg-type]
-        for i, (role, held) in enumerate(parts)
+        Turn(role=role, parts=content_parts, path=f"messages[{i}]")  # type: ignore[arg-type]
+        for i, (role, content_parts) in enumerate(parts)
     )
 
 
@@ -58,12 +58,12 @@ def words(*said_words: str) -> tuple[Text, ...]:
 
 def block_of(part: Part, **flags: Any) -> Any:
     """The block that a part of a user turn becomes."""
-    rendered = render(asked(turns=turns(("user", (part,)))), **flags)
+    rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
     return rendered.body["messages"][0]["content"][0]
 
 
 def test_neighbours_of_one_role_become_one_message():
-    rendered = render(said(USER, user(text("a")), assistant(text("b")), USER))
+    rendered = render(request_body(USER, user(text("a")), assistant(text("b")), USER))
     assert rendered.body["messages"] == [
         user(text("hi"), text("a")),
         assistant(text("b")),
@@ -72,9 +72,9 @@ def test_neighbours_of_one_role_become_one_message():
     assert rendered.report == ()
 
 
-def test_results_stand_first_after_the_turn_with_their_calls():
+def test_results_come_first_after_the_turn_with_their_calls():
     rendered = render(
-        said(
+        request_body(
             USER,
             assistant(use("a"), use("b")),
             user(text("by the way"), result("b"), result("a")),
@@ -86,39 +86,39 @@ def test_results_stand_first_after_the_turn_with_their_calls():
 
 
 def test_a_call_without_a_result_gets_one_that_says_so():
-    rendered = render(said(USER, assistant(use()), USER, tools=[tool()]))
+    rendered = render(request_body(USER, assistant(use()), USER, tools=[tool()]))
     first = rendered.body["messages"][2]["content"][0]
     assert (first["tool_use_id"], first["is_error"]) == ("c1", True)
     assert lost(rendered) == [("messages[1].content[0]", "approximated")]
 
 
 def test_a_leading_assistant_turn_gets_a_placeholder_before_it():
-    rendered = render(said(assistant(text("hello")), USER))
+    rendered = render(request_body(assistant(text("hello")), USER))
     assert rendered.body["messages"][0] == user(text("(conversation start)"))
     assert lost(rendered) == [("messages[0]", "approximated")]
 
 
 def test_instructions_alone_get_a_placeholder_to_answer_to():
-    rendered = render(asked(turns=(), instructions=words("be brief")))
+    rendered = render(client_request(turns=(), instructions=words("be brief")))
     assert rendered.body["messages"] == [user(text("(conversation start)"))]
     assert rendered.body["system"] == [text("be brief")]
 
 
 @pytest.mark.parametrize("empty", ["", " \n"], ids=["empty", "blank"])
 def test_an_empty_text_is_left_out_and_reported(empty: str):
-    rendered = render(said(user(text(empty), text("a"))))
+    rendered = render(request_body(user(text(empty), text("a"))))
     assert rendered.body["messages"] == [user(text("a"))]
     assert lost(rendered) == [("messages[0].content[0]", "dropped")]
 
 
 def test_names_of_messages_are_reported():
     turn = Turn(role="user", parts=words("a"), name="bob", path="messages[0]")
-    assert lost(render(asked(turns=(turn,)))) == [("messages[0].name", "dropped")]
+    assert lost(render(client_request(turns=(turn,)))) == [("messages[0].name", "dropped")]
 
 
 def test_the_attribution_block_of_claude_code_is_left_out():
     billing = text("x-anthropic-billing-header: cc_version=2; cc_entrypoint=cli;")
-    rendered = render(said(USER, system=[billing, text("You are Claude Code.")]))
+    rendered = render(request_body(USER, system=[billing, text("You are Claude Code.")]))
     assert rendered.body["system"] == [text("You are Claude Code.")]
     assert lost(rendered) == [("system[0]", "dropped")]
 
@@ -133,8 +133,8 @@ LATE = {"role": "system", "content": "late"}
     [[USER, LATE], [USER, LATE, assistant(text("a")), USER], [USER, LATE, LATE]],
     ids=["last", "before the model", "two in a row"],
 )
-def test_a_system_message_stays_where_it_may_stand(messages: list[dict[str, Any]]):
-    rendered = render(said(*messages), mid_system=True)
+def test_a_system_message_stays_in_place_where_allowed(messages: list[dict[str, Any]]):
+    rendered = render(request_body(*messages), mid_system=True)
     assert rendered.body["messages"][1]["role"] == "system"
     assert "system" not in rendered.body
     assert rendered.report == ()
@@ -150,32 +150,32 @@ def test_a_system_message_stays_where_it_may_stand(messages: list[dict[str, Any]
     ],
     ids=["unknown to the model", "first", "between user turns", "after the model"],
 )
-def test_a_system_message_that_may_not_stand_there_is_hoisted(
+def test_a_system_message_in_a_forbidden_place_is_hoisted(
     messages: list[dict[str, Any]], flags: dict[str, bool]
 ):
-    rendered = render(said(*messages, system="S"), **flags)
+    rendered = render(request_body(*messages, system="S"), **flags)
     assert rendered.body["system"] == [text("S"), text("late")]
     assert all(message["role"] != "system" for message in rendered.body["messages"])
     assert lost(rendered) == [(f"messages[{messages.index(LATE)}]", "approximated")]
 
 
 def test_a_system_message_may_follow_a_server_tools_result():
-    found = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
-    rendered = render(said(USER, assistant(found), LATE), mid_system=True)
+    results = {"type": "web_search_tool_result", "tool_use_id": "s", "content": []}
+    rendered = render(request_body(USER, assistant(results), LATE), mid_system=True)
     assert rendered.body["messages"][2]["role"] == "system"
 
 
 def test_a_last_system_message_after_the_model_becomes_the_users():
-    rendered = render(said(USER, assistant(text("a")), LATE), mid_system=True)
+    rendered = render(request_body(USER, assistant(text("a")), LATE), mid_system=True)
     assert rendered.body["messages"][2] == user(text("<system>\nlate\n</system>"))
     assert lost(rendered) == [("messages[2]", "approximated")]
 
 
-def test_a_system_messages_effort_stays_with_it_or_holds_for_all():
+def test_a_system_messages_effort_stays_with_it_or_applies_to_all():
     late = {**LATE, "output_config": {"effort": "low"}}
-    kept = render(said(USER, late), mid_system=True)
-    assert kept.body["messages"][1]["output_config"] == {"effort": "low"}
-    hoisted = render(said(USER, late), mid_system=False)
+    rendered = render(request_body(USER, late), mid_system=True)
+    assert rendered.body["messages"][1]["output_config"] == {"effort": "low"}
+    hoisted = render(request_body(USER, late), mid_system=False)
     assert hoisted.body["output_config"] == {"effort": "low"}
     assert ("messages[1].output_config.effort", "approximated") in lost(hoisted)
 
@@ -184,21 +184,21 @@ def test_a_system_messages_effort_stays_with_it_or_holds_for_all():
 
 
 def test_a_model_that_takes_a_prefill_gets_it_without_white_space_at_its_end():
-    rendered = render(said(USER, assistant(text("The answer is "))), prefill=True)
+    rendered = render(request_body(USER, assistant(text("The answer is "))), prefill=True)
     assert rendered.body["messages"][-1] == assistant(text("The answer is"))
     assert lost(rendered) == [("messages[1]", "approximated")]
 
 
 def test_a_prefill_for_a_model_that_takes_none_is_refused_by_name():
     with pytest.raises(GatewayError) as caught:
-        render(said(USER, assistant(text("The answer is"))), prefill=False)
+        render(request_body(USER, assistant(text("The answer is"))), prefill=False)
     assert caught.value.error.kind == "invalid_request"
     assert caught.value.error.param == "messages[1]"
 
 
 def test_a_paused_turn_of_a_server_tool_may_be_the_last():
     paused = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    rendered = render(said(USER, assistant(paused)), prefill=False)
+    rendered = render(request_body(USER, assistant(paused)), prefill=False)
     assert rendered.body["messages"][-1] == assistant(paused)
 
 
@@ -219,7 +219,7 @@ def test_a_paused_turn_of_a_server_tool_may_be_the_last():
         ),
         (Image(url="https://x/y.png"), {"type": "url", "url": "https://x/y.png"}),
     ],
-    ids=["sniffed", "contradicting", "told", "url"],
+    ids=["sniffed", "contradicting", "declared", "url"],
 )
 def test_an_image_is_sent(part: Image, source: dict[str, str]):
     assert block_of(part) == {"type": "image", "source": source}
@@ -273,7 +273,7 @@ def test_what_can_not_be_sent_is_refused_by_name(part: Part):
     ids=["no images", "no URLs", "no documents"],
 )
 def test_media_that_the_model_does_not_take_leave_a_note(part: Part, flags: dict[str, bool]):
-    rendered = render(asked(turns=turns(("user", (part,)))), **flags)
+    rendered = render(client_request(turns=turns(("user", (part,)))), **flags)
     assert rendered.body["messages"][0]["content"][0]["type"] == "text"
     assert lost(rendered) == [("p", "dropped")]
 
@@ -283,86 +283,86 @@ def test_the_detail_of_an_image_is_reported_if_it_asks_for_something(
     detail: str | None, *, reported: bool
 ):
     image = Image(data=PNG, detail=detail, path="p")
-    rendered = render(asked(turns=turns(("user", (image,)))))
+    rendered = render(client_request(turns=turns(("user", (image,)))))
     assert bool(lost(rendered)) is reported
 
 
 def test_a_clients_own_file_ids_are_sent_with_their_beta():
     block = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
-    rendered = render(said(user(block)))
+    rendered = render(request_body(user(block)))
     assert rendered.body["messages"][0]["content"] == [block]
     assert rendered.headers["anthropic-beta"] == "files-api-2025-04-14"
 
 
 def test_arguments_that_are_no_object_are_sent_raw():
     call = ToolCall(id="c", name="f", raw='{"half":', path="p")
-    held = turns(("user", words("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),)))
-    rendered = render(asked(turns=held))
+    history = turns(("user", words("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),)))
+    rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1]["content"][0]["input"] == {"_raw": '{"half":'}
     assert ("p", "approximated") in lost(rendered)
 
 
 def test_a_free_text_call_becomes_one_string():
     call = ToolCall(id="c", name="f", raw="*** Begin", custom=True)
-    held = turns(("user", words("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),)))
-    rendered = render(asked(turns=held))
+    history = turns(("user", words("a")), ("assistant", (call,)), ("user", (ToolResult(id="c"),)))
+    rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1]["content"][0]["input"] == {"input": "*** Begin"}
 
 
 def test_ids_and_names_are_made_legal_alike_on_call_and_result():
     call = ToolCall(id="call:1.x", name="a.b", arguments={}, path="p")
     back = ToolResult(id="call:1.x")
-    held = turns(("user", words("a")), ("assistant", (call,)), ("user", (back,)))
-    rendered = render(asked(turns=held))
+    history = turns(("user", words("a")), ("assistant", (call,)), ("user", (back,)))
+    rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1]["content"][0]["id"] == "call_1_x"
     assert rendered.body["messages"][2]["content"][0]["tool_use_id"] == "call_1_x"
     assert rendered.client_names == {"a_b": "a.b"}
     assert ("p.id", "approximated") in lost(rendered)
 
 
-def test_ids_that_come_out_alike_are_told_apart():
+def test_ids_that_become_equal_are_made_distinct():
     calls = tuple(ToolCall(id=i, name="f", arguments={}) for i in ("a.", "a:", "a_"))
-    held = turns(
+    history = turns(
         ("user", words("a")),
         ("assistant", calls),
         ("user", tuple(ToolResult(id=call.id) for call in calls)),
     )
-    called, back = render(asked(turns=held)).body["messages"][1:]
+    called, back = render(client_request(turns=history)).body["messages"][1:]
     sent = [block["id"] for block in called["content"]]
     assert len(set(sent)) == 3
     assert [block["tool_use_id"] for block in back["content"]] == sent
 
 
-def test_a_result_may_hold_images_and_an_empty_one_has_no_content():
+def test_a_result_may_contain_images_and_an_empty_one_has_no_content():
     call, other = (ToolCall(id=i, name="f", arguments={}) for i in "ab")
     results = (ToolResult(id="a", parts=(Image(data=PNG),), is_error=True), ToolResult(id="b"))
-    held = turns(("user", words("a")), ("assistant", (call, other)), ("user", results))
-    content = render(asked(turns=held)).body["messages"][2]["content"]
+    history = turns(("user", words("a")), ("assistant", (call, other)), ("user", results))
+    content = render(client_request(turns=history)).body["messages"][2]["content"]
     assert content[0]["content"][0]["type"] == "image"
     assert content[0]["is_error"] is True
     assert content[1] == {"type": "tool_result", "tool_use_id": "b"}
 
 
 def test_a_refusal_in_the_history_is_text():
-    held = turns(
+    history = turns(
         ("user", words("a")), ("assistant", (Refusal(text="no", path="p"),)), ("user", words("b"))
     )
-    rendered = render(asked(turns=held))
+    rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1] == assistant(text("no"))
     assert lost(rendered) == [("p", "approximated")]
 
 
 def test_parts_of_other_dialects_are_reported():
     part = Native(dialect="gemini", data={"type": "video"}, path="p")
-    rendered = render(asked(turns=turns(("user", (*words("a"), part)))))
+    rendered = render(client_request(turns=turns(("user", (*words("a"), part)))))
     assert lost(rendered) == [("p", "dropped")]
 
 
 def test_media_of_an_assistant_are_reported():
-    held = turns(
+    history = turns(
         ("user", words("a")), ("assistant", (*words("b"), Image(data=PNG))), ("user", words("c"))
     )
-    rendered = render(asked(turns=held))
+    rendered = render(client_request(turns=history))
     assert rendered.body["messages"][1] == assistant(text("b"))
     assert lost(rendered) == [("messages[1]", "dropped")]
 
@@ -376,8 +376,8 @@ def thought(signature: Signature | None, **fields: Any) -> tuple[Turn, ...]:
     return turns(("user", words("a")), ("assistant", (part, *words("b"))), ("user", words("c")))
 
 
-def test_a_thought_goes_back_to_the_model_that_had_it():
-    rendered = render(asked(turns=thought(Signature(**OWN, value="S"))))
+def test_reasoning_is_sent_back_to_its_model():
+    rendered = render(client_request(turns=thought(Signature(**OWN, value="S"))))
     assert rendered.body["messages"][1]["content"][0] == {
         "type": "thinking",
         "thinking": "t",
@@ -385,9 +385,9 @@ def test_a_thought_goes_back_to_the_model_that_had_it():
     }
 
 
-def test_a_redacted_thought_goes_back_as_one():
+def test_redacted_thinking_is_sent_back_redacted():
     state = Signature(**OWN, kind="redacted", value="D")
-    rendered = render(asked(turns=thought(state, redacted=True)))
+    rendered = render(client_request(turns=thought(state, redacted=True)))
     expected = {"type": "redacted_thinking", "data": "D"}
     assert rendered.body["messages"][1]["content"][0] == expected
 
@@ -398,14 +398,14 @@ def test_a_redacted_thought_goes_back_as_one():
     ids=["unsigned", "another's", "unwrapped"],
 )
 def test_any_other_thought_is_left_out_and_reported(signature: Signature | None):
-    rendered = render(asked(turns=thought(signature)))
+    rendered = render(client_request(turns=thought(signature)))
     assert rendered.body["messages"][1] == assistant(text("b"))
     assert lost(rendered) == [("p", "dropped")]
 
 
 def test_a_provider_that_demands_thoughts_gets_another_models():
     state = Signature(provider="else", model="m", value="S")
-    rendered = render(asked(turns=thought(state)), replay_reasoning="required_on_tools")
+    rendered = render(client_request(turns=thought(state)), replay_reasoning="required_on_tools")
     assert rendered.body["messages"][1]["content"][0]["thinking"] == "t"
     assert lost(rendered) == [("p", "approximated")]
 
@@ -420,33 +420,33 @@ def marked(count: int) -> tuple[Turn, ...]:
 
 
 def test_cache_marks_are_sent_where_the_target_takes_them():
-    (block,) = render(asked(turns=marked(1))).body["messages"][0]["content"]
+    (block,) = render(client_request(turns=marked(1))).body["messages"][0]["content"]
     assert block["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
 
 
 def test_only_the_last_four_marks_are_sent():
-    rendered = render(asked(turns=marked(6)))
+    rendered = render(client_request(turns=marked(6)))
     have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
     assert have == [False, False, True, True, True, True]
     assert lost(rendered) == [("cache_control", "approximated")]
 
 
 def test_a_mark_on_the_whole_request_takes_one_of_the_four():
-    rendered = render(asked(turns=marked(4), cache=CacheBreakpoint()))
+    rendered = render(client_request(turns=marked(4), cache=CacheBreakpoint()))
     have = ["cache_control" in block for block in rendered.body["messages"][0]["content"]]
     assert (have.count(True), rendered.body["cache_control"]) == (3, {"type": "ephemeral"})
 
 
 def test_marks_that_the_target_does_not_take_are_reported_once():
-    rendered = render(asked(turns=marked(2), cache=CacheBreakpoint()), cache="implicit")
+    rendered = render(client_request(turns=marked(2), cache=CacheBreakpoint()), cache="implicit")
     assert all("cache_control" not in block for block in rendered.body["messages"][0]["content"])
     assert lost(rendered) == [("cache_control", "dropped")]
 
 
-def test_the_asked_turn_is_plain():
-    assert render(asked(turns=(ASKED,))).body["messages"] == [user(text("hi"))]
+def test_a_single_user_turn_is_rendered_as_text():
+    assert render(client_request(turns=(USER_TURN,))).body["messages"] == [user(text("hi"))]
 
 
 def test_the_upstreams_name_of_the_model_is_sent():
-    assert render(asked()).body["model"] == "acme-1"
-    assert render(asked(), model="").body["model"] == "gw"
+    assert render(client_request()).body["model"] == "acme-1"
+    assert render(client_request(), model="").body["model"] == "gw"

@@ -22,15 +22,15 @@ from gateway.canon.request import (
     Turn,
 )
 from tests.dialects.anthropic_messages.make import (
-    ASKED,
     USER,
-    asked,
+    USER_TURN,
     assistant,
     body,
+    client_request,
     lost,
     parse,
     render,
-    said,
+    request_body,
     text,
     tool,
 )
@@ -42,7 +42,7 @@ F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
 
 
 @pytest.mark.parametrize(
-    ("wanted", "flags", "sent", "reported"),
+    ("max_output", "flags", "sent", "reported"),
     [
         (50, {}, 50, []),
         (None, {}, 8192, [("max_tokens", "defaulted")]),
@@ -53,9 +53,9 @@ F = Tool(name="f", schema={"type": "object", "properties": {}}, path="tools[0]")
     ids=["given", "absent", "small model", "route default", "too much"],
 )
 def test_the_limit_is_always_sent(
-    wanted: int | None, flags: dict[str, Any], sent: int, reported: list[tuple[str, str]]
+    max_output: int | None, flags: dict[str, Any], sent: int, reported: list[tuple[str, str]]
 ):
-    rendered = render(asked(max_output=wanted), **flags)
+    rendered = render(client_request(max_output=max_output), **flags)
     assert rendered.body["max_tokens"] == sent
     assert [(item.path, item.action) for item in rendered.report] == reported
 
@@ -74,14 +74,14 @@ def test_the_limit_is_always_sent(
 def test_an_agents_turn_has_room_for_long_calls(
     stream: bool, tools: tuple[Tool, ...], flags: dict[str, Any], sent: int
 ):
-    request = asked(max_output=None, stream=stream, tools=tools)
+    request = client_request(max_output=None, stream=stream, tools=tools)
     assert render(request, **flags).body["max_tokens"] == sent
 
 
 # --- sampling --------------------------------------------------------------------------
 
 
-def test_sampling_is_kept_where_the_model_takes_it_and_asks_for_the_older_version():
+def test_sampling_is_sent_with_the_older_version_where_supported():
     request = parse(body(temperature=0.5, top_k=3), anthropic_version="2026-10-21")
     rendered = render(request)
     assert (rendered.body["temperature"], rendered.body["top_k"]) == (0.5, 3)
@@ -92,12 +92,12 @@ def test_without_sampling_the_clients_version_is_passed_on():
     assert render(parse(body(), anthropic_version="2026-10-21")).headers == {
         "anthropic-version": "2026-10-21"
     }
-    assert render(asked()).headers == {"anthropic-version": "2023-06-01"}
+    assert render(client_request()).headers == {"anthropic-version": "2023-06-01"}
 
 
 def test_a_model_that_rejects_sampling_gets_none():
     sampling = Sampling(temperature=0.2, top_p=0.5, top_k=3)
-    rendered = render(asked(sampling=sampling), sampling=False)
+    rendered = render(client_request(sampling=sampling), sampling=False)
     assert not rendered.body.keys() & {"temperature", "top_p", "top_k"}
     assert lost(rendered) == [
         ("temperature", "dropped"),
@@ -107,7 +107,7 @@ def test_a_model_that_rejects_sampling_gets_none():
 
 
 def test_temperature_is_clamped_and_top_p_gives_way_to_it():
-    rendered = render(asked(sampling=Sampling(temperature=1.5, top_p=0.5)))
+    rendered = render(client_request(sampling=Sampling(temperature=1.5, top_p=0.5)))
     assert rendered.body["temperature"] == 1.0
     assert "top_p" not in rendered.body
     assert lost(rendered) == [("temperature", "approximated"), ("top_p", "dropped")]
@@ -115,13 +115,13 @@ def test_temperature_is_clamped_and_top_p_gives_way_to_it():
 
 def test_while_it_thinks_a_model_takes_only_a_large_top_p():
     sampling = Sampling(temperature=0.5, top_p=0.96, top_k=3)
-    rendered = render(asked(sampling=sampling, thinking=Thinking(mode="auto")))
+    rendered = render(client_request(sampling=sampling, thinking=Thinking(mode="auto")))
     assert rendered.body["top_p"] == 0.96
     assert lost(rendered) == [("temperature", "dropped"), ("top_k", "dropped")]
 
 
 def test_temperature_one_is_no_loss_while_it_thinks():
-    request = asked(sampling=Sampling(temperature=1), thinking=Thinking(mode="auto"))
+    request = client_request(sampling=Sampling(temperature=1), thinking=Thinking(mode="auto"))
     assert lost(render(request)) == []
 
 
@@ -136,7 +136,7 @@ def test_fields_that_the_dialect_never_had_are_reported_each():
         top_logprobs=2,
         logit_bias={"5": 1.0},
     )
-    assert lost(render(asked(sampling=sampling))) == [
+    assert lost(render(client_request(sampling=sampling))) == [
         ("min_p", "dropped"),
         ("frequency_penalty", "dropped"),
         ("repetition_penalty", "dropped"),
@@ -148,7 +148,7 @@ def test_fields_that_the_dialect_never_had_are_reported_each():
 
 
 def test_blank_stop_sequences_are_left_out():
-    rendered = render(asked(sampling=Sampling(stop=("\n", "END"))))
+    rendered = render(client_request(sampling=Sampling(stop=("\n", "END"))))
     assert rendered.body["stop_sequences"] == ["END"]
     assert lost(rendered) == [("stop", "dropped")]
 
@@ -157,7 +157,7 @@ def test_blank_stop_sequences_are_left_out():
 def test_stop_sequences_are_limited_to_what_the_target_takes(
     most: int | None, sent: list[str] | None
 ):
-    rendered = render(asked(sampling=Sampling(stop=("a", "b", "c"))), stop_max=most)
+    rendered = render(client_request(sampling=Sampling(stop=("a", "b", "c"))), stop_max=most)
     assert rendered.body.get("stop_sequences") == sent
 
 
@@ -170,7 +170,7 @@ def test_stop_sequences_are_limited_to_what_the_target_takes(
 )
 def test_what_no_answer_could_give_is_refused(fields: dict[str, Any], param: str):
     with pytest.raises(GatewayError) as caught:
-        render(asked(**fields))
+        render(client_request(**fields))
     assert caught.value.error.kind == "unsupported_param"
     assert caught.value.error.param == param
 
@@ -198,13 +198,13 @@ def test_what_no_answer_could_give_is_refused(fields: dict[str, Any], param: str
     ids=str,
 )
 def test_tool_choice_is_sent(choice: ToolChoice | None, sent: dict[str, Any] | None):
-    rendered = render(asked(tools=(F,), tool_choice=choice))
+    rendered = render(client_request(tools=(F,), tool_choice=choice))
     assert rendered.body.get("tool_choice") == sent
     assert lost(rendered) == []
 
 
 def test_a_choice_without_tools_is_left_out():
-    rendered = render(asked(tool_choice=ToolChoice(mode="any")))
+    rendered = render(client_request(tool_choice=ToolChoice(mode="any")))
     assert "tool_choice" not in rendered.body
     assert lost(rendered) == [("tool_choice", "dropped")]
 
@@ -213,21 +213,21 @@ def test_a_choice_without_tools_is_left_out():
 def test_a_subset_of_the_tools_is_sent_alone(kind: str, *, required: bool):
     tools = (F, Tool(name="g", path="tools[1]"))
     choice = ToolChoice(mode="allowed", names=("g",), required=required)
-    rendered = render(asked(tools=tools, tool_choice=choice))
+    rendered = render(client_request(tools=tools, tool_choice=choice))
     assert [item["name"] for item in rendered.body["tools"]] == ["g"]
     assert rendered.body["tool_choice"] == {"type": kind}
     assert lost(rendered) == [("tool_choice", "approximated")]
 
 
-def test_a_model_that_can_not_be_forced_is_asked():
-    request = asked(tools=(F,), tool_choice=ToolChoice(mode="any"))
+def test_a_forced_tool_choice_becomes_auto_where_unsupported():
+    request = client_request(tools=(F,), tool_choice=ToolChoice(mode="any"))
     rendered = render(request, forced_tools=False)
     assert rendered.body["tool_choice"] == {"type": "auto"}
     assert lost(rendered) == [("tool_choice", "approximated")]
 
 
 def test_parallel_calls_stay_on_where_they_can_not_be_switched_off():
-    request = asked(tools=(F,), tool_choice=ToolChoice(parallel=False))
+    request = client_request(tools=(F,), tool_choice=ToolChoice(parallel=False))
     rendered = render(request, parallel_toggle=False)
     assert "tool_choice" not in rendered.body
     assert lost(rendered) == [("parallel", "dropped")]
@@ -250,7 +250,7 @@ def test_a_free_text_tool_is_a_function_with_one_string(form: Any, path: str):
     custom = Tool(
         name="apply_patch", kind="custom", description="Edit", format=form, path="tools[0]"
     )
-    rendered = render(asked(tools=(custom,)))
+    rendered = render(client_request(tools=(custom,)))
     (sent,) = rendered.body["tools"]
     assert sent["input_schema"]["required"] == ["input"]
     assert sent["description"].startswith("Edit")
@@ -261,7 +261,7 @@ def test_a_free_text_tool_is_a_function_with_one_string(form: Any, path: str):
 
 
 def test_a_tool_without_a_schema_gets_an_empty_one():
-    (sent,) = render(asked(tools=(Tool(name="f"),))).body["tools"]
+    (sent,) = render(client_request(tools=(Tool(name="f"),))).body["tools"]
     assert sent == {"name": "f", "input_schema": {"type": "object", "properties": {}}}
 
 
@@ -269,7 +269,7 @@ def test_the_root_of_a_schema_becomes_an_object():
     tool = Tool(
         name="f", schema={"anyOf": [{"type": "object"}], "description": "d"}, path="tools[0]"
     )
-    rendered = render(asked(tools=(tool,)))
+    rendered = render(client_request(tools=(tool,)))
     assert rendered.body["tools"][0]["input_schema"] == (F.schema or {}) | {"description": "d"}
     assert lost(rendered) == [("tools[0]", "approximated")]
 
@@ -277,7 +277,7 @@ def test_the_root_of_a_schema_becomes_an_object():
 def test_a_strict_tool_stays_strict_where_its_schema_can_be_enforced():
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
-    rendered = render(asked(tools=(strict,)))
+    rendered = render(client_request(tools=(strict,)))
     (sent,) = rendered.body["tools"]
     assert sent["strict"] is True
     assert sent["input_schema"]["additionalProperties"] is False
@@ -297,7 +297,7 @@ def test_a_strict_tool_that_can_not_be_enforced_keeps_its_schema(
     schema: dict[str, Any], flags: dict[str, bool], action: str
 ):
     strict = Tool(name="f", schema=schema, strict=True, path="tools[0]")
-    rendered = render(asked(tools=(strict,)), **flags)
+    rendered = render(client_request(tools=(strict,)), **flags)
     assert rendered.body["tools"] == [{"name": "f", "input_schema": schema}]
     assert lost(rendered) == [("tools[0].strict", action)]
 
@@ -312,7 +312,7 @@ def test_own_server_tools_are_sent_and_others_reported():
         path="tools[0]",
     )
     assert render(body(tools=[own])).body["tools"] == [own]
-    rendered = render(asked(tools=(theirs,)))
+    rendered = render(client_request(tools=(theirs,)))
     assert "tools" not in rendered.body
     assert lost(rendered) == [("tools[0]", "dropped")]
 
@@ -336,7 +336,7 @@ def test_own_server_tools_are_sent_and_others_reported():
 )
 def test_another_dialects_web_search_is_anthropics(native: dict[str, Any]):
     search = Tool(name="web_search", kind="server", dialect="x", native=native, path="p")
-    rendered = render(asked(tools=(search,)), web_search="web_search_20260318")
+    rendered = render(client_request(tools=(search,)), web_search="web_search_20260318")
     assert rendered.body["tools"] == [
         {
             "type": "web_search_20260318",
@@ -345,36 +345,36 @@ def test_another_dialects_web_search_is_anthropics(native: dict[str, Any]):
         }
     ]
     assert lost(rendered) == [("p.search_context_size", "dropped")]
-    assert lost(render(asked(tools=(search,)))) == [("p", "dropped")]
+    assert lost(render(client_request(tools=(search,)))) == [("p", "dropped")]
 
 
-def test_the_domains_of_a_web_search_are_kept():
+def test_the_domains_of_a_web_search_are_sent():
     native = {"type": "web_search", "filters": {"allowed_domains": ["example.com"]}}
     search = Tool(name="web_search", kind="server", dialect="x", native=native, path="p")
-    rendered = render(asked(tools=(search,)), web_search="web_search_20260318")
+    rendered = render(client_request(tools=(search,)), web_search="web_search_20260318")
     assert rendered.body["tools"][0]["allowed_domains"] == ["example.com"]
 
 
 def test_further_fields_of_own_tools_are_sent():
-    told = tool(input_examples=[{}], defer_loading=True)
-    assert render(body(tools=[told])).body["tools"] == [told]
+    tool_fields = tool(input_examples=[{}], defer_loading=True)
+    assert render(body(tools=[tool_fields])).body["tools"] == [tool_fields]
 
 
 def test_names_that_are_illegal_or_too_long_are_mapped_back():
     long = "mcp__" + "x" * 80
-    rendered = render(asked(tools=(Tool(name="a.b"), Tool(name=long))))
+    rendered = render(client_request(tools=(Tool(name="a.b"), Tool(name=long))))
     short, shortened = (item["name"] for item in rendered.body["tools"])
     assert (short, len(shortened)) == ("a_b", 64)
     assert rendered.client_names == {"a_b": "a.b", shortened: long}
 
 
 def test_calls_in_the_history_get_their_tools_named_where_none_are_offered():
-    held = (
-        ASKED,
+    turns = (
+        USER_TURN,
         Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={}),), path="m"),
         Turn(role="user", parts=(ToolResult(id="c"),), path="m"),
     )
-    rendered = render(asked(turns=held))
+    rendered = render(client_request(turns=turns))
     assert [item["name"] for item in rendered.body["tools"]] == ["f"]
     assert rendered.body["tool_choice"] == {"type": "none"}
     assert lost(rendered) == [("tools", "approximated")]
@@ -487,21 +487,21 @@ OLD = {"thinking_modes": ("enabled", "disabled"), "efforts": ()}
         ),
     ],
 )
-def test_reasoning_is_asked_for_in_the_models_words(
+def test_reasoning_is_requested_in_the_models_form(
     thinking: Thinking,
     flags: dict[str, Any],
     sent: dict[str, Any] | None,
     effort: str | None,
     reported: list[tuple[str, str]],
 ):
-    rendered = render(asked(thinking=thinking, max_output=64_000), **flags)
+    rendered = render(client_request(thinking=thinking, max_output=64_000), **flags)
     assert rendered.body.get("thinking") == sent
     assert rendered.body.get("output_config", {}).get("effort") == effort
     assert lost(rendered) == reported
 
 
 @pytest.mark.parametrize(
-    ("wanted", "flags", "limit", "budget"),
+    ("max_output", "flags", "limit", "budget"),
     [
         (4000, {}, 4000, 2976),
         (2048, {}, 2048, 1024),
@@ -513,9 +513,9 @@ def test_reasoning_is_asked_for_in_the_models_words(
     ids=["lowered", "just enough", "no room", "limit raised", "raised to the most", "both"],
 )
 def test_a_budget_leaves_room_for_an_answer(
-    wanted: int | None, flags: dict[str, Any], limit: int, budget: int | None
+    max_output: int | None, flags: dict[str, Any], limit: int, budget: int | None
 ):
-    request = asked(thinking=Thinking(effort="high"), max_output=wanted)
+    request = client_request(thinking=Thinking(effort="high"), max_output=max_output)
     rendered = render(request, **OLD, **flags)
     assert rendered.body["max_tokens"] == limit
     assert rendered.body.get("thinking", {}).get("budget_tokens") == budget
@@ -525,12 +525,12 @@ def test_a_budget_leaves_room_for_an_answer(
     "fields",
     [
         {"tools": (F,), "tool_choice": ToolChoice(mode="any")},
-        {"turns": (ASKED, Turn(role="assistant", parts=(Text(text="x"),), path="m"))},
+        {"turns": (USER_TURN, Turn(role="assistant", parts=(Text(text="x"),), path="m"))},
     ],
     ids=["forced tool", "prefill"],
 )
-def test_a_budget_gives_way_to_what_it_can_not_stand_beside(fields: dict[str, Any]):
-    request = asked(thinking=Thinking(effort="high"), max_output=64_000, **fields)
+def test_a_thinking_budget_is_dropped_beside_incompatible_fields(fields: dict[str, Any]):
+    request = client_request(thinking=Thinking(effort="high"), max_output=64_000, **fields)
     rendered = render(request, prefill=True, **OLD)
     assert "thinking" not in rendered.body
     assert lost(rendered) == [("thinking", "dropped")]
@@ -540,23 +540,24 @@ def test_a_budget_gives_way_to_what_it_can_not_stand_beside(fields: dict[str, An
 def test_thinking_that_the_upstream_skips_for_want_of_the_last_thoughts_is_reported(*, gone: bool):
     state = None if gone else Signature(provider="acme", model="acme-1", value="S")
     call = ToolCall(id="c", name="f", arguments={})
-    held = (
-        ASKED,
+    turns = (
+        USER_TURN,
         Turn(role="assistant", parts=(Reasoning(text="t", signature=state), call)),
         Turn(role="user", parts=(ToolResult(id="c"),)),
     )
-    request = asked(turns=held, tools=(F,), thinking=Thinking(effort="low"), max_output=9000)
+    low = Thinking(effort="low")
+    request = client_request(turns=turns, tools=(F,), thinking=low, max_output=9000)
     assert lost(render(request, **OLD)) == ([("thinking", "approximated")] if gone else [])
 
 
 def test_adaptive_thinking_allows_a_forced_tool():
-    request = asked(
+    request = client_request(
         thinking=Thinking(effort="high"), tools=(F,), tool_choice=ToolChoice(mode="any")
     )
     assert render(request).body["thinking"]["type"] == "adaptive"
 
 
-def test_a_native_client_gets_what_it_said_and_no_more():
+def test_a_native_clients_thinking_fields_are_sent_unchanged():
     rendered = render(body(output_config={"effort": "high"}))
     assert rendered.body["output_config"] == {"effort": "high"}
     assert "thinking" not in rendered.body
@@ -580,7 +581,7 @@ def test_interleaved_thinking_may_have_a_larger_budget():
     assert rendered.headers["anthropic-beta"] == "interleaved-thinking-2025-05-14"
 
 
-def test_thinking_between_tools_is_kept_where_it_is_known():
+def test_thinking_between_tools_is_sent_where_supported():
     asked_for = body(thinking={"type": "between_tools"})
     known = render(asked_for, thinking_modes=("adaptive", "between_tools"))
     assert (known.body["thinking"], known.report) == ({"type": "between_tools"}, ())
@@ -595,7 +596,7 @@ CLOSED = {"type": "object", "properties": {"a": {"type": "string"}}, "additional
 
 
 def test_a_schema_is_enforced():
-    rendered = render(asked(output=Output(format="schema", name="n", schema=CLOSED)))
+    rendered = render(client_request(output=Output(format="schema", name="n", schema=CLOSED)))
     form = {"type": "json_schema", "schema": CLOSED}
     assert rendered.body["output_config"] == {"format": form}
     assert lost(rendered) == [("name", "dropped")]
@@ -618,14 +619,14 @@ def test_a_schema_is_enforced():
 def test_a_form_that_can_not_be_enforced_is_given_as_an_instruction(
     output: Output, flags: dict[str, Any], path: str
 ):
-    rendered = render(asked(output=output, instructions=(Text(text="S"),)), **flags)
+    rendered = render(client_request(output=output, instructions=(Text(text="S"),)), **flags)
     assert "output_config" not in rendered.body
     assert [block["text"][:11] for block in rendered.body["system"]] == ["S", "Answer only"]
     assert lost(rendered) == [(path, "approximated")]
 
 
 def test_verbosity_is_reported():
-    rendered = render(asked(output=Output(verbosity="low")))
+    rendered = render(client_request(output=Output(verbosity="low")))
     assert lost(rendered) == [("verbosity", "dropped")]
 
 
@@ -633,15 +634,15 @@ def test_verbosity_is_reported():
 
 
 def test_the_users_id_is_sent_and_hashed_where_it_is_too_long():
-    assert render(asked(meta=Meta(user_id="u-1"))).body["metadata"] == {"user_id": "u-1"}
-    rendered = render(asked(meta=Meta(user_id="u" * 300)))
+    assert render(client_request(meta=Meta(user_id="u-1"))).body["metadata"] == {"user_id": "u-1"}
+    rendered = render(client_request(meta=Meta(user_id="u" * 300)))
     assert rendered.body["metadata"]["user_id"].startswith("sha256:")
     assert lost(rendered) == [("user_id", "approximated")]
 
 
 def test_meta_fields_without_an_equivalent_are_reported():
     meta = Meta(user_id="u", session_key="s", metadata={"a": "b"}, store=True)
-    rendered = render(asked(meta=meta), user_field="none")
+    rendered = render(client_request(meta=meta), user_field="none")
     assert "metadata" not in rendered.body
     assert lost(rendered) == [
         ("user_id", "dropped"),
@@ -666,7 +667,7 @@ def test_a_session_inside_the_users_id_is_no_loss():
     ],
 )
 def test_the_service_tier_is_sent(tier: str, sent: str | None, reported: list[tuple[str, str]]):
-    rendered = render(asked(meta=Meta(service_tier=tier)))
+    rendered = render(client_request(meta=Meta(service_tier=tier)))
     assert rendered.body.get("service_tier") == sent
     assert lost(rendered) == reported
 
@@ -684,16 +685,16 @@ def test_own_further_fields_are_sent_again_and_others_reported():
     assert rendered.body["output_config"] == {"effort": "low", "task_budget": {"total": 5}}
     assert rendered.body["metadata"] == {"team": "t"}
     assert lost(rendered) == [("messages[0].content[0].weight", "dropped")]
-    foreign = render(asked(extra={"openai_chat": {"modalities": ["text"]}}))
+    foreign = render(client_request(extra={"openai_chat": {"modalities": ["text"]}}))
     assert lost(foreign) == [("modalities", "dropped")]
 
 
-def test_streaming_is_asked_for_only_when_wanted():
-    assert "stream" not in render(asked()).body
-    assert render(asked(stream=True)).body["stream"] is True
+def test_stream_is_sent_only_when_requested():
+    assert "stream" not in render(client_request()).body
+    assert render(client_request(stream=True)).body["stream"] is True
 
 
 def test_the_request_is_not_changed_and_the_same_every_time():
-    request = parse(said(USER, assistant(text("a")), USER, system="S", tools=[tool()]))
+    request = parse(request_body(USER, assistant(text("a")), USER, system="S", tools=[tool()]))
     first = render(request)
     assert render(request) == first

@@ -25,7 +25,12 @@ from gateway.canon.request import Citation, Signature
 from gateway.canon.response import Finish, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
-from tests.dialects.anthropic_messages.make import exchange, printed, shown, told
+from tests.dialects.anthropic_messages.make import (
+    exchange,
+    printed,
+    rendered_frames,
+    reported_fields,
+)
 
 NO_USAGE = {"input_tokens": 0, "output_tokens": 0}
 STOP = End(Finish(reason="stop"))
@@ -38,13 +43,13 @@ def of(*events: Event) -> list[Event]:
 
 def blocks(*events: Event, **fields: Any) -> list[tuple[str, Any]]:
     """What is printed between the start and the end of the message."""
-    return shown(of(*events), **fields)[1:-2]
+    return rendered_frames(of(*events), **fields)[1:-2]
 
 
 def deltas(*events: Event, **fields: Any) -> list[dict[str, Any]]:
     """The deltas that are printed."""
-    found = blocks(*events, **fields)
-    return [data["delta"] for name, data in found if name == "content_block_delta"]
+    actual_blocks = blocks(*events, **fields)
+    return [data["delta"] for name, data in actual_blocks if name == "content_block_delta"]
 
 
 def test_a_plain_stream_is_printed_byte_for_byte():
@@ -67,41 +72,43 @@ def test_a_plain_stream_is_printed_byte_for_byte():
     )
 
 
-def test_usage_known_at_the_start_is_told_at_the_start():
-    (_, first), *_ = shown([Start(usage=Usage(input=3, output=1)), STOP])
+def test_usage_known_at_the_start_is_sent_in_message_start():
+    (_, first), *_ = rendered_frames([Start(usage=Usage(input=3, output=1)), STOP])
     assert first["message"]["usage"]["input_tokens"] == 3
 
 
 def test_a_later_count_replaces_an_earlier_one():
     stream = [Start(usage=Usage(input=3, output=1)), UsageUpdate(Usage(output=9)), STOP]
-    _, data = shown(stream)[-2]
+    _, data = rendered_frames(stream)[-2]
     assert (data["usage"]["input_tokens"], data["usage"]["output_tokens"]) == (3, 9)
 
 
-def test_the_split_of_cache_writes_is_told():
-    _, data = shown([Start(), UsageUpdate(Usage(cache_write=5, cache_write_1h=2)), STOP])[-2]
+def test_cache_writes_are_reported_by_lifetime():
+    _, data = rendered_frames([Start(), UsageUpdate(Usage(cache_write=5, cache_write_1h=2)), STOP])[
+        -2
+    ]
     split = {"ephemeral_5m_input_tokens": 3, "ephemeral_1h_input_tokens": 2}
     assert data["usage"]["cache_creation"] == split
 
 
 def test_a_thought_ends_with_one_signature():
     state = Signature(provider="deepseek", model="up", kind="text")
-    found = deltas(
+    actual_deltas = deltas(
         BlockStart(kind="reasoning"), Delta("a"), Delta("b"), SignatureDelta(state), BlockEnd()
     )
-    assert [item["type"] for item in found] == [
+    assert [item["type"] for item in actual_deltas] == [
         "thinking_delta",
         "thinking_delta",
         "signature_delta",
     ]
-    assert unwrap_signature(found[-1]["signature"]) == state
+    assert unwrap_signature(actual_deltas[-1]["signature"]) == state
 
 
 @pytest.mark.parametrize("thought", [(), (Delta("a"),)], ids=["without words", "with words"])
 def test_an_unsigned_thought_gets_a_signature_too(thought: tuple[Event, ...]):
-    found = deltas(BlockStart(kind="reasoning"), *thought, BlockEnd())
-    assert found[-1]["type"] == "signature_delta"
-    assert unwrap_signature(found[-1]["signature"]) is not None
+    actual_deltas = deltas(BlockStart(kind="reasoning"), *thought, BlockEnd())
+    assert actual_deltas[-1]["type"] == "signature_delta"
+    assert unwrap_signature(actual_deltas[-1]["signature"]) is not None
 
 
 def test_hidden_thoughts_leave_only_their_signature():
@@ -111,15 +118,17 @@ def test_hidden_thoughts_leave_only_their_signature():
         SignatureDelta(Signature(value="S")),
         BlockEnd(),
     )
-    found = deltas(*stream, reasoning_display="none")
-    assert [item["type"] for item in found] == ["signature_delta"]
+    actual_deltas = deltas(*stream, reasoning_display="none")
+    assert [item["type"] for item in actual_deltas] == ["signature_delta"]
 
 
-def test_a_redacted_thought_holds_a_token():
+def test_redacted_thinking_contains_a_state_token():
     state = Signature(provider="p", model="m", kind="redacted", value="D")
-    found = blocks(BlockStart(kind="reasoning", redacted=True), SignatureDelta(state), BlockEnd())
-    assert [name for name, _ in found] == ["content_block_start", "content_block_stop"]
-    block = found[0][1]["content_block"]
+    actual_blocks = blocks(
+        BlockStart(kind="reasoning", redacted=True), SignatureDelta(state), BlockEnd()
+    )
+    assert [name for name, _ in actual_blocks] == ["content_block_start", "content_block_stop"]
+    block = actual_blocks[0][1]["content_block"]
     assert block["type"] == "redacted_thinking"
     assert unwrap_signature(block["data"]) == state
 
@@ -131,29 +140,31 @@ def test_a_redacted_thought_holds_a_token():
 )
 def test_the_input_of_a_call_is_printed(words: list[str], pieces: list[str]):
     call = BlockStart(kind="tool_call", id="c1", name="f")
-    found = blocks(call, *map(Delta, words), BlockEnd())
+    actual_blocks = blocks(call, *map(Delta, words), BlockEnd())
     begun = {"type": "tool_use", "id": "c1", "name": "f", "input": {}}
-    assert found[0][1]["content_block"] == begun
-    assert [data["delta"]["partial_json"] for _, data in found[1:-1]] == pieces
+    assert actual_blocks[0][1]["content_block"] == begun
+    assert [data["delta"]["partial_json"] for _, data in actual_blocks[1:-1]] == pieces
 
 
 @pytest.mark.parametrize("words", [[], ['a"b\n', "\\"]], ids=["none", "needs escaping"])
 def test_a_free_text_call_is_one_string_of_json(words: list[str]):
     call = BlockStart(kind="tool_call", id="c1", name="f", custom=True)
-    found = deltas(call, *map(Delta, words), BlockEnd())
-    assert json.loads("".join(item["partial_json"] for item in found)) == {"input": "".join(words)}
+    actual_deltas = deltas(call, *map(Delta, words), BlockEnd())
+    assert json.loads("".join(item["partial_json"] for item in actual_deltas)) == {
+        "input": "".join(words)
+    }
 
 
 def test_an_id_that_is_illegal_here_is_rewritten():
-    found = blocks(BlockStart(kind="tool_call", id="call:1", name="f"), BlockEnd())
-    assert found[0][1]["content_block"]["id"] == "call_1"
+    actual_blocks = blocks(BlockStart(kind="tool_call", id="call:1", name="f"), BlockEnd())
+    assert actual_blocks[0][1]["content_block"]["id"] == "call_1"
 
 
 def test_arguments_that_are_no_json_are_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
     for event in of(BlockStart(kind="tool_call", id="c", name="f"), Delta("{half"), BlockEnd()):
         renderer.feed(event)
-    assert told(renderer.report) == [("content[0]", "approximated")]
+    assert reported_fields(renderer.report) == [("content[0]", "approximated")]
 
 
 def test_a_calls_state_has_no_place_and_is_reported():
@@ -161,24 +172,24 @@ def test_a_calls_state_has_no_place_and_is_reported():
     call = BlockStart(kind="tool_call", id="c", name="f")
     for event in of(call, SignatureDelta(Signature(value="S")), BlockEnd()):
         renderer.feed(event)
-    assert told(renderer.report) == [("content[0].signature", "dropped")]
+    assert reported_fields(renderer.report) == [("content[0].signature", "dropped")]
 
 
 def test_a_refusal_is_text_that_ends_in_a_refusal():
     stream = of(BlockStart(kind="refusal"), Delta("no"), BlockEnd())
-    found = shown(stream)
-    assert found[2][1]["delta"] == {"type": "text_delta", "text": "no"}
-    assert found[-2][1]["delta"]["stop_reason"] == "refusal"
+    frames = rendered_frames(stream)
+    assert frames[2][1]["delta"] == {"type": "text_delta", "text": "no"}
+    assert frames[-2][1]["delta"]["stop_reason"] == "refusal"
 
 
 def test_sources_are_printed_as_they_came_or_as_a_web_search():
     native = {"type": "char_location", "cited_text": "q"}
     own = CitationDelta(Citation(dialect="anthropic_messages", native=native))
     theirs = CitationDelta(Citation(url="https://x", title="t", quote="q", dialect="openai_chat"))
-    found = deltas(BlockStart(kind="text"), Delta("a"), own, theirs, BlockEnd())
-    assert found[1] == {"type": "citations_delta", "citation": native}
-    assert found[2]["citation"]["type"] == "web_search_result_location"
-    assert found[2]["citation"]["url"] == "https://x"
+    actual_deltas = deltas(BlockStart(kind="text"), Delta("a"), own, theirs, BlockEnd())
+    assert actual_deltas[1] == {"type": "citations_delta", "citation": native}
+    assert actual_deltas[2]["citation"]["type"] == "web_search_result_location"
+    assert actual_deltas[2]["citation"]["url"] == "https://x"
 
 
 def test_a_source_without_a_url_is_reported():
@@ -186,13 +197,13 @@ def test_a_source_without_a_url_is_reported():
     cited = CitationDelta(Citation(title="t", dialect="cohere"))
     for event in of(BlockStart(kind="text"), Delta("a"), cited, BlockEnd()):
         renderer.feed(event)
-    assert told(renderer.report) == [("content[0].citations", "dropped")]
+    assert reported_fields(renderer.report) == [("content[0].citations", "dropped")]
 
 
 def test_own_native_blocks_are_printed_and_others_leave_no_gap():
     use = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
     piece = {"type": "input_json_delta", "partial_json": "{}"}
-    found = blocks(
+    actual_blocks = blocks(
         BlockStart(kind="native", dialect="gemini", native={"type": "video"}),
         NativeDelta({"x": 1}),
         BlockEnd(),
@@ -202,9 +213,9 @@ def test_own_native_blocks_are_printed_and_others_leave_no_gap():
         BlockStart(kind="text"),
         BlockEnd(),
     )
-    assert [data["index"] for _, data in found] == [0, 0, 0, 1, 1]
-    assert found[0][1]["content_block"] == use
-    assert found[1][1]["delta"] == piece
+    assert [data["index"] for _, data in actual_blocks] == [0, 0, 0, 1, 1]
+    assert actual_blocks[0][1]["content_block"] == use
+    assert actual_blocks[1][1]["delta"] == piece
 
 
 @pytest.mark.parametrize(
@@ -233,8 +244,8 @@ def test_own_native_blocks_are_printed_and_others_leave_no_gap():
     ],
     ids=lambda value: value.reason if isinstance(value, Finish) else "",
 )
-def test_the_end_says_why(finish: Finish, delta: dict[str, Any]):
-    assert shown([Start(), End(finish)])[-2][1]["delta"] == delta
+def test_the_end_event_has_the_stop_reason(finish: Finish, delta: dict[str, Any]):
+    assert rendered_frames([Start(), End(finish)])[-2][1]["delta"] == delta
 
 
 @pytest.mark.parametrize(
@@ -257,11 +268,11 @@ def test_a_broken_stream_ends_in_an_error_and_nothing_else(last: Event):
     assert renderer.feed(STOP) == b""
 
 
-def test_the_words_of_the_stream_may_hold_anything():
+def test_stream_text_may_contain_any_characters():
     words = 'a"\\\n\u2028\x00é😀'
-    (found,) = deltas(BlockStart(kind="text"), Delta(words), BlockEnd())
-    assert found["text"] == words
+    (delta,) = deltas(BlockStart(kind="text"), Delta(words), BlockEnd())
+    assert delta["text"] == words
 
 
 def test_an_unknown_usage_is_zero_as_the_api_demands_numbers():
-    assert shown([Start(), STOP])[-2][1]["usage"] == NO_USAGE
+    assert rendered_frames([Start(), STOP])[-2][1]["usage"] == NO_USAGE

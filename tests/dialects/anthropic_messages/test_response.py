@@ -21,7 +21,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import recover_reasoning_text, unwrap_signature
 from gateway.dialects.anthropic_messages import DIALECT
 from gateway.dialects.base import RenderedRequest
-from tests.dialects.anthropic_messages.make import exchange, told, traits
+from tests.dialects.anthropic_messages.make import exchange, reported_fields, traits
 
 WHOLE = {
     "id": "msg_u",
@@ -40,18 +40,18 @@ def read(rendered: RenderedRequest | None = None, **fields: Any) -> Response:
     return DIALECT.provider.parse_response({**WHOLE, **fields}, traits(), rendered)
 
 
-def shown(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+def render_parts(*parts: Any, **fields: Any) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """A client's JSON for an answer of these parts, and what was reported."""
     body, report = DIALECT.client.render_response(Response(parts=parts, **fields), exchange())
-    return body, told(report)
+    return body, reported_fields(report)
 
 
 def test_a_plain_answer_is_read():
-    got = read()
-    assert (got.id, got.model, got.service_tier) == ("msg_u", "claude", "priority")
-    assert (got.parts, got.finish) == ((Text(text="hi"),), Finish(reason="stop"))
-    assert got.usage is not None
-    assert (got.usage.input, got.usage.output, got.usage.cache_read) == (3, 5, None)
+    response = read()
+    assert (response.id, response.model, response.service_tier) == ("msg_u", "claude", "priority")
+    assert (response.parts, response.finish) == ((Text(text="hi"),), Finish(reason="stop"))
+    assert response.usage is not None
+    assert (response.usage.input, response.usage.output, response.usage.cache_read) == (3, 5, None)
 
 
 def test_the_split_of_cache_writes_is_read():
@@ -63,7 +63,7 @@ def test_the_split_of_cache_writes_is_read():
 
 def test_all_blocks_are_read():
     server = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
-    got = read(
+    response = read(
         content=[
             {"type": "thinking", "thinking": "hm", "signature": "S"},
             {"type": "redacted_thinking", "data": "D"},
@@ -73,17 +73,17 @@ def test_all_blocks_are_read():
         stop_reason="tool_use",
     )
     own = {"provider": "acme", "model": "acme-1"}
-    assert got.parts == (
+    assert response.parts == (
         Reasoning(text="hm", signature=Signature(**own, value="S")),
         Reasoning(redacted=True, signature=Signature(**own, kind="redacted", value="D")),
         Native(dialect="anthropic_messages", data=server),
         ToolCall(id="c", name="f", arguments={"a": 1}),
     )
-    assert got.finish.reason == "tool"
+    assert response.finish.reason == "tool"
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("value", "expected"),
     [
         ({"input": "*** Begin"}, "*** Begin"),
         ('{"input":"*** Begin"}', "*** Begin"),
@@ -93,14 +93,14 @@ def test_all_blocks_are_read():
     ],
     ids=["object", "string", "other field", "no JSON", "null"],
 )
-def test_a_free_text_tool_gets_its_text_back(given: Any, expected: str):
+def test_a_free_text_tool_gets_its_text_back(value: Any, expected: str):
     rendered = RenderedRequest(body={}, client_names={"f": "a.b"}, custom_tools=frozenset({"f"}))
-    block = {"type": "tool_use", "id": "c", "name": "f", "input": given}
+    block = {"type": "tool_use", "id": "c", "name": "f", "input": value}
     call = ToolCall(id="c", name="a.b", raw=expected, custom=True)
     assert read(rendered, content=[block]).parts == (call,)
 
 
-def test_input_that_is_a_string_is_parsed_or_kept():
+def test_tool_input_as_a_string_is_parsed_or_stored_raw():
     block = {"type": "tool_use", "id": "c", "name": "f", "input": '{"a":1}'}
     assert read(content=[block]).parts == (ToolCall(id="c", name="f", arguments={"a": 1}),)
     assert read(content=[{**block, "input": "{half"}]).parts == (
@@ -138,7 +138,7 @@ def test_what_is_no_answer_is_an_error(body: Any, kind: str):
 
 def test_an_answer_is_shown_whole():
     usage = Usage(input=6, cache_read=4, cache_write=2, output=8, reasoning=6)
-    body, report = shown(Text(text="hi"), usage=usage, service_tier="default")
+    body, report = render_parts(Text(text="hi"), usage=usage, service_tier="default")
     assert body == {
         "id": "msg_1",
         "type": "message",
@@ -162,44 +162,46 @@ def test_an_answer_is_shown_whole():
 def test_thoughts_carry_a_token_and_are_hidden_on_request():
     state = Signature(provider="p", model="m", kind="text", value="v")
     part = Reasoning(text="hm", signature=state)
-    body, _ = shown(part)
+    body, _ = render_parts(part)
     (block,) = body["content"]
     assert (block["thinking"], unwrap_signature(block["signature"])) == ("hm", state)
     hidden, _ = DIALECT.client.render_response(
         Response(parts=(part,)), exchange(reasoning_display="none")
     )
     assert hidden["content"][0]["thinking"] == ""
-    told = unwrap_signature(hidden["content"][0]["signature"])
+    signature = unwrap_signature(hidden["content"][0]["signature"])
     # The words travel unseen: their maker wants them back as they were.
-    assert told is not None
-    assert recover_reasoning_text("", told) == ("hm", state)
+    assert signature is not None
+    assert recover_reasoning_text("", signature) == ("hm", state)
 
 
 def test_arguments_that_are_no_object_are_shown_raw():
-    body, report = shown(ToolCall(id="c", name="f", raw="{half"), finish=Finish(reason="tool"))
+    body, report = render_parts(
+        ToolCall(id="c", name="f", raw="{half"), finish=Finish(reason="tool")
+    )
     assert body["content"][0]["input"] == {"_raw": "{half"}
     assert report == [("content[0]", "approximated")]
 
 
 def test_a_free_text_call_is_shown_as_one_string():
-    body, report = shown(ToolCall(id="c", name="f", raw="x", custom=True))
+    body, report = render_parts(ToolCall(id="c", name="f", raw="x", custom=True))
     assert body["content"][0]["input"] == {"input": "x"}
     assert report == []
 
 
 def test_a_refusal_is_text_and_the_reason():
-    body, _ = shown(Refusal(text="no"))
+    body, _ = render_parts(Refusal(text="no"))
     assert body["content"] == [{"type": "text", "text": "no"}]
     assert body["stop_reason"] == "refusal"
 
 
-def test_a_filters_words_are_details_of_a_refusal():
-    body, _ = shown(finish=Finish(reason="filter", explanation="hate"))
+def test_a_content_filters_message_is_a_detail_of_the_refusal():
+    body, _ = render_parts(finish=Finish(reason="filter", explanation="hate"))
     assert body["stop_details"] == {"type": "refusal", "category": None, "explanation": "hate"}
 
 
-def test_another_providers_word_for_a_filter_is_no_category():
-    body, _ = shown(finish=Finish(reason="filter", category="SAFETY"))
+def test_another_providers_filter_name_is_no_category():
+    body, _ = render_parts(finish=Finish(reason="filter", category="SAFETY"))
     assert body["stop_details"] == {"type": "refusal", "category": None, "explanation": "SAFETY"}
 
 
@@ -211,13 +213,13 @@ def test_another_providers_word_for_a_filter_is_no_category():
     ],
 )
 def test_a_part_without_a_block_is_reported(part: Any, reported: tuple[str, str]):
-    body, report = shown(part)
+    body, report = render_parts(part)
     assert (body["content"], report) == ([], [reported])
 
 
 def test_sources_are_shown_as_a_web_search_where_they_have_a_url():
     cited = (Citation(url="https://x", title="t", quote="q"), Citation(title="no url"))
-    body, report = shown(Text(text="a", citations=cited))
+    body, report = render_parts(Text(text="a", citations=cited))
     (citation,) = body["content"][0]["citations"]
     assert (citation["type"], citation["url"]) == ("web_search_result_location", "https://x")
     assert report == [("content[0].citations", "dropped")]
@@ -225,13 +227,13 @@ def test_sources_are_shown_as_a_web_search_where_they_have_a_url():
 
 def test_a_garbled_answer_is_an_error():
     with pytest.raises(GatewayError) as caught:
-        shown(finish=Finish(reason="malformed"))
+        render_parts(finish=Finish(reason="malformed"))
     assert caught.value.error.kind == "malformed_output"
 
 
 def test_a_calls_state_is_reported():
     call = ToolCall(id="c", name="f", arguments={}, signature=Signature(value="S"))
-    assert shown(call)[1] == [("content[0].signature", "dropped")]
+    assert render_parts(call)[1] == [("content[0].signature", "dropped")]
 
 
 def test_a_count_is_read_and_shown():

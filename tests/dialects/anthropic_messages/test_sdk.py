@@ -43,7 +43,7 @@ from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.make import PDF, PNG, exchange, printed
 from tests.fakes import anthropic_rules
 
-ASK: dict[str, Any] = {
+REQUEST: dict[str, Any] = {
     "model": "gw-x",
     "max_tokens": 10,
     "messages": [{"role": "user", "content": "hi"}],
@@ -78,7 +78,7 @@ def streaming(data: bytes) -> anthropic.Anthropic:
     return client(lambda _: httpx2.Response(200, headers=headers, content=data))
 
 
-def seen(message: Any) -> list[dict[str, Any]]:
+def sdk_blocks(message: Any) -> list[dict[str, Any]]:
     """The blocks of the SDK's message, without what it left unset."""
     return [block.model_dump(exclude_none=True) for block in message.content]
 
@@ -86,7 +86,7 @@ def seen(message: Any) -> list[dict[str, Any]]:
 def test_the_sdk_reads_a_whole_answer():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
     sdk = client(lambda _: httpx2.Response(200, json=body))
-    message = sdk.messages.create(**ASK)
+    message = sdk.messages.create(**REQUEST)
     assert message.stop_reason == "tool_use"
     assert [block.type for block in message.content] == [
         "thinking",
@@ -103,10 +103,10 @@ def test_the_sdk_reads_a_whole_answer():
 
 def test_the_sdk_gathers_the_same_message_from_a_stream_as_from_the_whole_answer():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
-    unary = client(lambda _: httpx2.Response(200, json=body)).messages.create(**ASK)
-    with streaming(printed(unfold_response(WHOLE))).messages.stream(**ASK) as stream:
+    unary = client(lambda _: httpx2.Response(200, json=body)).messages.create(**REQUEST)
+    with streaming(printed(unfold_response(WHOLE))).messages.stream(**REQUEST) as stream:
         message = stream.get_final_message()
-    assert seen(message) == seen(unary)
+    assert sdk_blocks(message) == sdk_blocks(unary)
     assert (message.id, message.model, message.stop_reason) == ("msg_1", "gw-x", "tool_use")
     usage = message.usage
     assert (usage.input_tokens, usage.cache_read_input_tokens, usage.output_tokens) == (6, 4, 8)
@@ -116,7 +116,7 @@ def test_the_sdk_raises_an_error_that_comes_in_the_middle():
     events = [*unfold_response(Response(parts=(Text(text="par"),)))[:2]]
     data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with (
-        streaming(data).messages.stream(**ASK) as stream,
+        streaming(data).messages.stream(**REQUEST) as stream,
         pytest.raises(anthropic.APIStatusError, match="Overloaded"),
     ):
         stream.get_final_message()
@@ -124,7 +124,7 @@ def test_the_sdk_raises_an_error_that_comes_in_the_middle():
 
 def test_the_sdk_ignores_the_keepalive():
     data = DIALECT.keepalive.join([b"", *_frames(unfold_response(WHOLE)), b""])
-    with streaming(data).messages.stream(**ASK) as stream:
+    with streaming(data).messages.stream(**REQUEST) as stream:
         assert stream.get_final_message().stop_reason == "tool_use"
 
 
@@ -152,7 +152,7 @@ def test_the_sdk_raises_its_own_class_for_an_error(kind: str, raised: type[Excep
     reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_dgm")
     sdk = client(lambda _: httpx2.Response(reply.status, headers=reply.headers, json=reply.body))
     with pytest.raises(raised, match="why") as caught:
-        sdk.messages.create(**ASK)
+        sdk.messages.create(**REQUEST)
     assert caught.value.request_id == "req_dgm"  # type: ignore[attr-defined]
 
 
@@ -170,7 +170,7 @@ def test_what_the_sdk_sends_is_read():
         return httpx2.Response(200, json=DIALECT.client.render_response(WHOLE, exchange())[0])
 
     client(answer).messages.create(
-        **ASK,
+        **REQUEST,
         system="S",
         tools=[{"name": "f", "input_schema": {"type": "object"}}],
         tool_choice={"type": "any"},
@@ -316,5 +316,5 @@ def test_a_strict_server_takes_whatever_we_send(request: Request, model: str):
     assert refusal is None, refusal
 
 
-def test_the_start_of_a_stream_alone_is_whole():
+def test_the_start_of_a_stream_is_a_complete_event():
     assert printed([Start()]).startswith(b"event: message_start\ndata: {")

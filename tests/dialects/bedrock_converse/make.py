@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Reasoning, Request, Text, ToolCall, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
@@ -19,22 +19,23 @@ from gateway.framing.eventstream import encode
 from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for
 from tests.fakes.bedrock_rules import CLAUDE, CLAUDE_NOW, LLAMA, NOVA
+from tests.stream_grammar import check_stream
 
 Json = dict[str, Any]
 
-ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
+USER_TURN = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
 STOPS = {reason: word for word, reason in reversed(FINISH_REASONS.items())}
 __all__ = ["CLAUDE", "CLAUDE_NOW", "LLAMA", "NOVA"]
 
 
-def asked(**fields: Any) -> Request:
+def client_request(**fields: Any) -> Request:
     """A request of a client of another dialect."""
-    return Request(**{"model": "gw", "turns": (ASKED,), **fields})
+    return Request(**{"model": "gw", "turns": (USER_TURN,), **fields})
 
 
-def said(*turns: Turn, **fields: Any) -> Request:
+def request_with_turns(*turns: Turn, **fields: Any) -> Request:
     """A request with these turns."""
-    return asked(turns=turns, **fields)
+    return client_request(turns=turns, **fields)
 
 
 def traits(model: str = CLAUDE) -> Traits:
@@ -47,7 +48,7 @@ def render(request: Request, model: str = CLAUDE) -> RenderedRequest:
     return DIALECT.provider.render_request(request, traits(model))
 
 
-def told(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
+def reported_fields(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
     """What was reported, without the words."""
     return [(item.path, item.action) for item in report]
 
@@ -58,19 +59,19 @@ def frames(*events: tuple[str, Json]) -> list[Frame]:
 
 
 def events(
-    *told: tuple[str, Json], rendered: RenderedRequest | None = None, model: str = CLAUDE
+    *messages: tuple[str, Json], rendered: RenderedRequest | None = None, model: str = CLAUDE
 ) -> list[Event]:
     """The canonical events of a stream that ends after these; always grammatical."""
     parser = DIALECT.provider.stream_parser(traits(model), rendered)
-    out = [event for item in frames(*told) for event in parser.feed(item)]
+    out = [event for item in frames(*messages) for event in parser.feed(item)]
     out += parser.close()
     check_stream(out)
     return out
 
 
-def answer(*told: tuple[str, Json], rendered: RenderedRequest | None = None) -> Response:
+def answer(*messages: tuple[str, Json], rendered: RenderedRequest | None = None) -> Response:
     """The whole answer of a stream."""
-    return fold_events(events(*told, rendered=rendered))
+    return fold_events(events(*messages, rendered=rendered))
 
 
 def whole(body: Json, rendered: RenderedRequest | None = None) -> Response:
@@ -159,6 +160,6 @@ def _cut(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-def printed(told: list[tuple[str, Json]]) -> bytes:
+def printed(messages: list[tuple[str, Json]]) -> bytes:
     """The bytes of a stream."""
-    return b"".join(encode(json.dumps(data).encode(), name) for name, data in told)
+    return b"".join(encode(json.dumps(data).encode(), name) for name, data in messages)

@@ -45,8 +45,8 @@ BODIES = st.fixed_dictionaries(
 
 
 def parsed(**body: Any) -> Request:
-    asked = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], **body}
-    return DIALECT.client.parse_request({**asked, "model": "gw", "stream": False}, {})
+    params = {"messages": [{"role": "user", "content": [{"text": "hi"}]}], **body}
+    return DIALECT.client.parse_request({**params, "model": "gw", "stream": False}, {})
 
 
 def content(*blocks: Any) -> Request:
@@ -74,7 +74,7 @@ def test_any_content_is_read_or_refused_by_name(blocks: list[Any]) -> None:
 
 @settings(max_examples=100)
 @given(requests())
-def test_what_a_provider_is_sent_is_read_as_it_was_meant(request: Request) -> None:
+def test_a_request_is_the_same_after_render_parse_and_render(request: Request) -> None:
     """Rendered, parsed and rendered again, a request is the same."""
     traits = traits_for("bedrock", CLAUDE)
     try:
@@ -117,7 +117,7 @@ def test_the_reasoning_of_each_model_family_is_read(fields: Any, thinking: Think
     assert parsed(additionalModelRequestFields=fields).thinking == thinking
 
 
-def test_what_has_no_equivalent_is_kept_by_its_path() -> None:
+def test_fields_without_equivalent_are_stored_by_path() -> None:
     request = parsed(
         guardrailConfig={"guardrailIdentifier": "g"},
         additionalModelRequestFields={"inferenceConfig": {"topK": 3}},

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream
 from gateway.dialects.bedrock_converse import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.bedrock_converse.make import traits
 from tests.dialects.openai_chat.test_fuzz import junk
+from tests.stream_grammar import check_stream
 
 texts = st.text(max_size=3)
 calls = st.fixed_dictionaries({}, optional={"toolUseId": texts, "name": texts, "input": junk})
@@ -55,10 +55,10 @@ names = st.sampled_from(
 
 
 @given(st.lists(st.tuples(names, bodies), max_size=8))
-def test_any_stream_is_grammatical(told: list[tuple[str, Any]]) -> None:
+def test_any_stream_is_grammatical(messages: list[tuple[str, Any]]) -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
     events: list[Event] = []
-    for name, body in told:
+    for name, body in messages:
         events += parser.feed(Frame(name, msgspec.json.encode(body)))
     events += parser.close()
     check_stream(events)
@@ -81,7 +81,7 @@ def test_any_body_is_an_answer_or_an_error(body: Any) -> None:
 
 
 @given(st.integers(300, 599), st.binary(max_size=20) | junk.map(msgspec.json.encode))
-def test_any_refusal_has_a_kind_and_words(status: int, body: bytes) -> None:
+def test_any_refusal_has_a_kind_and_message(status: int, body: bytes) -> None:
     error = DIALECT.provider.parse_error(status, {"x-amzn-errortype": "X"}, body)
     assert error.kind
     assert error.message

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
@@ -15,6 +15,7 @@ from gateway.dialects.bedrock_converse import DIALECT
 from gateway.dialects.bedrock_converse.response import parse_citation
 from gateway.framing.eventstream import Decoder
 from tests.dialects.bedrock_converse.make import CLAUDE, printed, streamed, traits, whole, written
+from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(
     body={}, custom_tools=frozenset({"free"}), client_names={"sent_name": "told.name"}
@@ -28,10 +29,10 @@ states = st.builds(Signature, provider=st.just("bedrock"), model=st.just(CLAUDE)
 
 def _cited(url: str, quote: str) -> Citation:
     native = {"title": "t", "location": {"web": {"url": url}}, "sourceContent": [{"text": quote}]}
-    made = parse_citation(native)
-    assert made is not None
-    assert (made.url, made.quote) == (url, quote)
-    return made
+    citation = parse_citation(native)
+    assert citation is not None
+    assert (citation.url, citation.quote) == (url, quote)
+    return citation
 
 
 parts: st.SearchStrategy[Part] = st.one_of(
@@ -60,30 +61,30 @@ usages = st.none() | st.builds(
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
     """Answers that a model of Bedrock can give."""
-    said = tuple(draw(st.lists(parts, max_size=4)))
+    drawn_parts = tuple(draw(st.lists(parts, max_size=4)))
     reason = draw(st.sampled_from(["stop", "length", "context"]))
     finish = Finish(reason=reason)
     if draw(st.booleans()):
         finish = Finish(reason="stop_sequence", stop_sequence=draw(words))
     if reason == "stop" and finish.stop_sequence is None:
-        called = any(isinstance(part, ToolCall) for part in said)
+        called = any(isinstance(part, ToolCall) for part in drawn_parts)
         finish = Finish(reason="tool" if called else "stop")
-    return Response(parts=said, finish=finish, usage=draw(usages))
+    return Response(parts=drawn_parts, finish=finish, usage=draw(usages))
 
 
-def _seen(response: Response) -> Response:
+def _comparable(response: Response) -> Response:
     """An answer as it is compared: without the wire's own objects."""
     usage = replace(response.usage, native={}) if response.usage is not None else None
     return replace(response, usage=usage, extra={})
 
 
 @given(answers())
-def test_a_whole_answer_is_read_as_it_was_meant(response: Response) -> None:
-    assert _seen(whole(written(response), FREE)) == _seen(response)
+def test_a_complete_response_parses_to_the_same_response(response: Response) -> None:
+    assert _comparable(whole(written(response), FREE)) == _comparable(response)
 
 
 @given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
-def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
+def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, cuts: list[int]
 ) -> None:
     out = printed(list(streamed(written(response), size)))
@@ -96,4 +97,4 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)
-    assert _seen(fold_events(events)) == _seen(response)
+    assert _comparable(fold_events(events)) == _comparable(response)

@@ -29,15 +29,15 @@ from gateway.canon.request import (
 )
 from gateway.dialects.bedrock_converse import DIALECT
 from tests.dialects.bedrock_converse.make import (
-    ASKED,
     CLAUDE,
     CLAUDE_NOW,
     LLAMA,
     NOVA,
-    asked,
+    USER_TURN,
+    client_request,
     render,
-    said,
-    told,
+    reported_fields,
+    request_with_turns,
 )
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -57,8 +57,10 @@ def result(*parts: Any, **fields: Any) -> ToolResult:
 
 
 def content(turn: Turn, model: str = CLAUDE) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = render(said(turn), model).body["messages"][0]["content"]
-    return found
+    actual_content: list[dict[str, Any]] = render(request_with_turns(turn), model).body["messages"][
+        0
+    ]["content"]
+    return actual_content
 
 
 @pytest.mark.parametrize(
@@ -80,7 +82,7 @@ def test_the_model_is_in_the_path(model: str, stream: bool, path: str) -> None:
 def test_a_count_is_of_the_model_and_not_of_a_profile() -> None:
     path = DIALECT.provider.path("eu.anthropic.claude-x", stream=False, verb="count_tokens")
     assert path == "/model/anthropic.claude-x/count-tokens"
-    body = render(asked(tools=(F,), max_output=5)).body
+    body = render(client_request(tools=(F,), max_output=5)).body
     count = DIALECT.token_count_body(body, CLAUDE)
     assert count["input"]["converse"].keys() == {"messages", "toolConfig"}
 
@@ -102,29 +104,29 @@ def test_media_are_bytes() -> None:
     assert base64.b64decode(blocks[-1]["document"]["source"]["bytes"]) == b"plain"
 
 
-def test_a_document_gets_words_beside_it() -> None:
-    rendered = render(said(user(Document(data=PDF))))
+def test_a_document_gets_a_text_beside_it() -> None:
+    rendered = render(request_with_turns(user(Document(data=PDF))))
     assert [list(block) for block in rendered.body["messages"][0]["content"]] == [
         ["document"],
         ["text"],
     ]
-    assert told(rendered.report) == [("messages[9]", "approximated")]
+    assert reported_fields(rendered.report) == [("messages[9]", "approximated")]
 
 
 def test_more_documents_than_a_message_holds_go_into_the_next() -> None:
     turns = [user(*(Document(data=PDF, path="d") for _ in range(3))) for _ in range(2)]
-    rendered = render(said(*turns))
+    rendered = render(request_with_turns(*turns))
     sent = rendered.body["messages"]
     assert [message["role"] for message in sent] == ["user", "assistant", "user"]
     counts = [sum("document" in b for b in message["content"]) for message in sent]
     assert counts == [5, 0, 1]
-    assert ("messages[9]", "approximated") in told(rendered.report)
+    assert ("messages[9]", "approximated") in reported_fields(rendered.report)
 
 
 def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
-    rendered = render(said(user(Image(url="https://x/y.png", path="i"))))
+    rendered = render(request_with_turns(user(Image(url="https://x/y.png", path="i"))))
     assert "omitted" in rendered.body["messages"][0]["content"][0]["text"]
-    assert told(rendered.report) == [("i", "dropped")]
+    assert reported_fields(rendered.report) == [("i", "dropped")]
     (block,) = content(user(Image(url="s3://bucket/y.jpg")))
     assert block["image"] == {
         "format": "jpeg",
@@ -134,46 +136,50 @@ def test_a_url_is_noted_and_a_place_in_s3_is_sent() -> None:
 
 def test_audio_is_refused_by_name() -> None:
     with pytest.raises(GatewayError, match="audio") as caught:
-        render(said(user(Audio(data="AAAA", format="wav", path="messages[9].content[0]"))))
+        render(
+            request_with_turns(
+                user(Audio(data="AAAA", format="wav", path="messages[9].content[0]"))
+            )
+        )
     assert caught.value.error.param == "messages[9].content[0]"
 
 
 def test_an_image_in_a_result_stays_inside_where_the_model_takes_it() -> None:
-    turns = (ASKED, CALL, user(result(Text(text="see"), Image(data=PNG))))
-    inside = render(said(*turns, tools=(F,))).body["messages"][2]["content"]
+    turns = (USER_TURN, CALL, user(result(Text(text="see"), Image(data=PNG))))
+    inside = render(request_with_turns(*turns, tools=(F,))).body["messages"][2]["content"]
     assert [list(b) for b in inside[0]["toolResult"]["content"]] == [["text"], ["image"]]
-    rendered = render(said(*turns, tools=(F,)), LLAMA)
+    rendered = render(request_with_turns(*turns, tools=(F,)), LLAMA)
     after = [list(block) for m in rendered.body["messages"][2:] for block in m["content"]]
     assert after == [["toolResult"], ["text"], ["image"]]
-    assert ("r", "approximated") in told(rendered.report)
+    assert ("r", "approximated") in reported_fields(rendered.report)
 
 
-def test_a_failed_result_is_told_by_status_or_in_words() -> None:
-    turns = (ASKED, CALL, user(result(Text(text="boom"), is_error=True)))
-    block = render(said(*turns, tools=(F,)), NOVA).body["messages"][2]["content"][0]
+def test_a_failed_result_is_sent_as_status_or_text() -> None:
+    turns = (USER_TURN, CALL, user(result(Text(text="boom"), is_error=True)))
+    block = render(request_with_turns(*turns, tools=(F,)), NOVA).body["messages"][2]["content"][0]
     assert block["toolResult"]["status"] == "error"
-    block = render(said(*turns, tools=(F,)), LLAMA).body["messages"][2]["content"][0]
+    block = render(request_with_turns(*turns, tools=(F,)), LLAMA).body["messages"][2]["content"][0]
     assert block["toolResult"]["content"] == [{"text": "Error:"}, {"text": "boom"}]
     assert "status" not in block["toolResult"]
 
 
 def test_words_beside_results_go_inside_where_they_must() -> None:
-    turns = (ASKED, CALL, user(result(), Text(text="and now?")))
-    rendered = render(said(*turns, tools=(F,)), LLAMA)
+    turns = (USER_TURN, CALL, user(result(), Text(text="and now?")))
+    rendered = render(request_with_turns(*turns, tools=(F,)), LLAMA)
     (block,) = rendered.body["messages"][2]["content"]
     assert block["toolResult"]["content"] == [{"text": "and now?"}]
-    assert ("messages[9]", "approximated") in told(rendered.report)
+    assert ("messages[9]", "approximated") in reported_fields(rendered.report)
 
 
 def test_a_history_with_calls_has_its_tools_named() -> None:
-    rendered = render(said(ASKED, CALL, user(result(Text(text="ok")))))
+    rendered = render(request_with_turns(USER_TURN, CALL, user(result(Text(text="ok")))))
     (tool,) = rendered.body["toolConfig"]["tools"]
     assert tool["toolSpec"]["name"] == "f"
-    assert ("tools", "approximated") in told(rendered.report)
+    assert ("tools", "approximated") in reported_fields(rendered.report)
 
 
 def test_no_tools_are_offered_where_none_may_be_called() -> None:
-    rendered = render(asked(tools=(F,), tool_choice=ToolChoice(mode="none")))
+    rendered = render(client_request(tools=(F,), tool_choice=ToolChoice(mode="none")))
     assert "toolConfig" not in rendered.body
     assert rendered.report == ()
 
@@ -187,25 +193,30 @@ def test_no_tools_are_offered_where_none_may_be_called() -> None:
         (ToolChoice(mode="allowed", names=("f",), required=True), {"any": {}}),
     ],
 )
-def test_a_choice_in_bedrocks_words(choice: ToolChoice, sent: dict[str, Any]) -> None:
-    assert render(asked(tools=(F,), tool_choice=choice)).body["toolConfig"]["toolChoice"] == sent
+def test_a_tool_choice_in_bedrocks_form(choice: ToolChoice, sent: dict[str, Any]) -> None:
+    assert (
+        render(client_request(tools=(F,), tool_choice=choice)).body["toolConfig"]["toolChoice"]
+        == sent
+    )
 
 
-def test_one_call_at_a_time_is_said_in_claudes_words() -> None:
+def test_parallel_false_is_sent_in_claudes_form() -> None:
     choice = ToolChoice(mode="any", parallel=False)
-    body = render(asked(tools=(F,), tool_choice=choice)).body
+    body = render(client_request(tools=(F,), tool_choice=choice)).body
     assert body["additionalModelRequestFields"]["tool_choice"] == {
         "type": "any",
         "disable_parallel_tool_use": True,
     }
-    rendered = render(asked(tools=(F,), tool_choice=choice, client_paths={"parallel": "p"}), NOVA)
-    assert told(rendered.report) == [("p", "dropped")]
+    rendered = render(
+        client_request(tools=(F,), tool_choice=choice, client_paths={"parallel": "p"}), NOVA
+    )
+    assert reported_fields(rendered.report) == [("p", "dropped")]
 
 
 def test_cache_marks_are_points_after_what_they_mark() -> None:
     hour, plain = CacheBreakpoint(ttl="1h"), CacheBreakpoint()
     rendered = render(
-        asked(
+        client_request(
             instructions=(Text(text="s", cache=hour),),
             tools=(Tool(name="f", cache=plain),),
             turns=(user(Text(text="a", cache=plain), Text(text="b")),),
@@ -222,16 +233,16 @@ def test_cache_marks_are_points_after_what_they_mark() -> None:
     assert rendered.report == ()
 
 
-def test_four_marks_are_kept_and_models_without_them_say_so() -> None:
+def test_four_cache_points_are_sent_and_lost_ones_reported() -> None:
     marked = tuple(Text(text=str(i), cache=CacheBreakpoint()) for i in range(6))
-    rendered = render(said(user(*marked), client_paths={"cache": "cc"}))
+    rendered = render(request_with_turns(user(*marked), client_paths={"cache": "cc"}))
     blocks = rendered.body["messages"][0]["content"]
     assert sum("cachePoint" in block for block in blocks) == 4
     assert "cachePoint" not in blocks[1]
-    assert told(rendered.report) == [("cc", "approximated")]
-    assert told(render(said(user(*marked), client_paths={"cache": "cc"}), LLAMA).report) == [
-        ("cc", "dropped")
-    ]
+    assert reported_fields(rendered.report) == [("cc", "approximated")]
+    assert reported_fields(
+        render(request_with_turns(user(*marked), client_paths={"cache": "cc"}), LLAMA).report
+    ) == [("cc", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -260,37 +271,37 @@ def test_four_marks_are_kept_and_models_without_them_say_so() -> None:
         (LLAMA, Thinking(effort="low"), None, None),
     ],
 )
-def test_reasoning_is_asked_for_in_each_familys_words(
+def test_reasoning_is_requested_in_each_model_familys_form(
     model: str, thinking: Thinking, more: dict[str, Any] | None, config: dict[str, Any] | None
 ) -> None:
-    body = render(asked(thinking=thinking, max_output=9000), model).body
+    body = render(client_request(thinking=thinking, max_output=9000), model).body
     assert body.get("additionalModelRequestFields") == more
     assert body.get("outputConfig") == config
 
 
 def test_thinking_makes_room_for_itself_where_no_limit_was_given() -> None:
-    rendered = render(asked(thinking=Thinking(mode="budget", budget=20_000)))
+    rendered = render(client_request(thinking=Thinking(mode="budget", budget=20_000)))
     assert rendered.body["inferenceConfig"] == {"maxTokens": 28_192}
-    assert told(rendered.report) == [("max_tokens", "defaulted")]
+    assert reported_fields(rendered.report) == [("max_tokens", "defaulted")]
 
 
 def test_thinking_and_sampling_do_not_meet() -> None:
     rendered = render(
-        asked(
+        client_request(
             thinking=Thinking(mode="budget", budget=2000),
             max_output=9000,
             sampling=Sampling(temperature=0.2, top_p=0.97, top_k=3),
         )
     )
     assert rendered.body["inferenceConfig"] == {"maxTokens": 9000, "topP": 0.97}
-    assert told(rendered.report) == [("temperature", "dropped"), ("top_k", "dropped")]
+    assert reported_fields(rendered.report) == [("temperature", "dropped"), ("top_k", "dropped")]
 
 
-def test_a_thought_goes_back_to_its_maker_only() -> None:
+def test_reasoning_is_sent_back_only_to_its_provider() -> None:
     own = Signature(provider="bedrock", model=CLAUDE, value="S")
     other = Signature(provider="anthropic", model="claude-sonnet-4-5", value="S")
     turns = (
-        ASKED,
+        USER_TURN,
         Turn(
             role="assistant",
             parts=(
@@ -300,15 +311,15 @@ def test_a_thought_goes_back_to_its_maker_only() -> None:
                 Text(text="yes"),
             ),
         ),
-        ASKED,
+        USER_TURN,
     )
-    rendered = render(said(*turns))
+    rendered = render(request_with_turns(*turns))
     assert rendered.body["messages"][1]["content"] == [
         {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "S"}}},
         {"reasoningContent": {"redactedContent": "S"}},
         {"text": "yes"},
     ]
-    assert told(rendered.report) == [("t", "dropped")]
+    assert reported_fields(rendered.report) == [("t", "dropped")]
 
 
 def _all(signature: Signature) -> dict[str, Any]:
@@ -318,41 +329,46 @@ def _all(signature: Signature) -> dict[str, Any]:
 def test_a_schema_is_sent_as_text() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     output = Output(format="schema", schema=schema, name="an answer")
-    told_form = render(asked(output=output), CLAUDE).body["outputConfig"]["textFormat"]
+    told_form = render(client_request(output=output), CLAUDE).body["outputConfig"]["textFormat"]
     inner = told_form["structure"]["jsonSchema"]
     assert inner["name"] == "an_answer"
     assert json.loads(inner["schema"])["properties"] == schema["properties"]
-    rendered = render(asked(output=output), LLAMA)
+    rendered = render(client_request(output=output), LLAMA)
     assert "JSON Schema" in rendered.body["system"][-1]["text"]
-    assert told(rendered.report) == [("schema", "approximated")]
+    assert reported_fields(rendered.report) == [("schema", "approximated")]
 
 
 def test_system_words_in_the_middle_are_hoisted_and_a_last_one_is_the_users() -> None:
     middle = Turn(role="system", parts=(Text(text="rule"),), path="m")
     answer = Turn(role="assistant", parts=(Text(text="ok"),))
-    rendered = render(said(ASKED, middle, answer, ASKED))
+    rendered = render(request_with_turns(USER_TURN, middle, answer, USER_TURN))
     assert rendered.body["system"] == [{"text": "rule"}]
-    assert told(rendered.report) == [("m", "approximated")]
-    last = render(said(ASKED, answer, middle)).body["messages"][-1]
+    assert reported_fields(rendered.report) == [("m", "approximated")]
+    last = render(request_with_turns(USER_TURN, answer, middle)).body["messages"][-1]
     assert last == {"role": "user", "content": [{"text": "<system>\nrule\n</system>"}]}
 
 
 def test_labels_carry_the_user_and_what_fits_of_the_metadata() -> None:
     meta = Meta(user_id="{json}", metadata={"team": "blue", "bad": "a|b"})
-    rendered = render(asked(meta=meta, client_paths={"user_id": "user", "metadata": "metadata"}))
+    rendered = render(
+        client_request(meta=meta, client_paths={"user_id": "user", "metadata": "metadata"})
+    )
     labels = rendered.body["requestMetadata"]
     assert labels["user"].startswith("sha256:")
     assert labels["team"] == "blue"
-    assert told(rendered.report) == [("user", "approximated"), ("metadata.bad", "dropped")]
+    assert reported_fields(rendered.report) == [
+        ("user", "approximated"),
+        ("metadata.bad", "dropped"),
+    ]
 
 
 def test_betas_that_bedrock_knows_are_passed_on_to_claude() -> None:
     betas = ("interleaved-thinking-2025-05-14", "claude-code-20250219")
-    more = render(asked(betas=betas)).body["additionalModelRequestFields"]
+    more = render(client_request(betas=betas)).body["additionalModelRequestFields"]
     assert more == {"anthropic_beta": ["interleaved-thinking-2025-05-14"]}
-    assert "additionalModelRequestFields" not in render(asked(betas=betas), NOVA).body
+    assert "additionalModelRequestFields" not in render(client_request(betas=betas), NOVA).body
 
 
 def test_several_answers_are_refused() -> None:
     with pytest.raises(GatewayError, match="one choice"):
-        render(asked(sampling=Sampling(n=2)))
+        render(client_request(sampling=Sampling(n=2)))

@@ -24,13 +24,13 @@ USAGE = ("metadata", {"usage": {"inputTokens": 3, "outputTokens": 4}})
 def test_the_end_waits_for_the_counts() -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
     for name, data in (START, HELLO, STOP):
-        found = parser.feed(Frame(name, json.dumps(data).encode()))
-        assert not any(isinstance(event, End) for event in found)
-    found = parser.feed(Frame(USAGE[0], json.dumps(USAGE[1]).encode()))
-    assert [type(event) for event in found] == [UsageUpdate, End]
+        streamed_events = parser.feed(Frame(name, json.dumps(data).encode()))
+        assert not any(isinstance(event, End) for event in streamed_events)
+    streamed_events = parser.feed(Frame(USAGE[0], json.dumps(USAGE[1]).encode()))
+    assert [type(event) for event in streamed_events] == [UsageUpdate, End]
 
 
-def test_a_stream_without_counts_is_whole_and_one_without_a_reason_is_not() -> None:
+def test_a_stream_is_complete_without_counts_but_not_without_a_reason() -> None:
     assert isinstance(events(START, HELLO, STOP)[-1], End)
     assert isinstance(events(START, HELLO)[-1], Failed)
     assert isinstance(events()[-1], Failed)
@@ -64,11 +64,15 @@ def test_an_exception_in_the_stream_ends_it(name: str, kind: str) -> None:
     assert (last.error.kind, last.error.message) == (kind, "why")
 
 
-def test_an_event_without_a_name_holds_one_under_its_name() -> None:
+def test_an_event_wrapped_under_its_name_is_parsed() -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
-    told = [{name: data} for name, data in (START, HELLO, STOP, USAGE)]
-    found = [event for item in told for event in parser.feed(Frame("", json.dumps(item).encode()))]
-    assert isinstance(found[-1], End)
+    wrapped_events = [{name: data} for name, data in (START, HELLO, STOP, USAGE)]
+    streamed_events = [
+        event
+        for item in wrapped_events
+        for event in parser.feed(Frame("", json.dumps(item).encode()))
+    ]
+    assert isinstance(streamed_events[-1], End)
 
 
 def test_names_are_the_clients_own() -> None:
@@ -77,8 +81,8 @@ def test_names_are_the_clients_own() -> None:
     )
     call = {"toolUseId": "c", "name": "a_b", "input": {"x": 1}}
     free = {"toolUseId": "d", "name": "free", "input": {"input": "words"}}
-    found = whole(message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered)
-    assert found.parts == (
+    response = whole(message({"toolUse": call}, {"toolUse": free}, stop="tool_use"), rendered)
+    assert response.parts == (
         ToolCall(id="c", name="a.b", arguments={"x": 1}),
         ToolCall(id="d", name="free", raw="words", custom=True),
     )
@@ -99,13 +103,13 @@ def test_names_are_the_clients_own() -> None:
 )
 def test_why_it_ended(stop: str, reason: str) -> None:
     assert whole(message({"text": "x"}, stop=stop)).finish.reason == reason
-    told = answer(START, HELLO, ("messageStop", {"stopReason": stop}), USAGE)
-    assert told.finish.reason == reason
+    response = answer(START, HELLO, ("messageStop", {"stopReason": stop}), USAGE)
+    assert response.finish.reason == reason
 
 
-def test_a_block_that_nobody_knows_is_kept() -> None:
-    found = whole(message({"text": "a"}, {"image": {"format": "png"}}))
-    assert found.parts == (
+def test_an_unknown_block_becomes_a_native_part() -> None:
+    response = whole(message({"text": "a"}, {"image": {"format": "png"}}))
+    assert response.parts == (
         Text(text="a"),
         Native(dialect="bedrock_converse", data={"image": {"format": "png"}}),
     )
@@ -113,7 +117,7 @@ def test_a_block_that_nobody_knows_is_kept() -> None:
 
 def test_a_call_of_a_server_tool_is_no_call_for_the_client() -> None:
     start = {"toolUse": {"toolUseId": "s", "name": "nova_grounding", "type": "server_tool_use"}}
-    found = answer(
+    response = answer(
         START,
         ("contentBlockStart", {"contentBlockIndex": 0, "start": start}),
         ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"toolUse": {"input": "{}"}}}),
@@ -122,8 +126,8 @@ def test_a_call_of_a_server_tool_is_no_call_for_the_client() -> None:
         STOP,
         USAGE,
     )
-    assert isinstance(found.parts[0], Native)
-    assert found.finish.reason == "stop"
+    assert isinstance(response.parts[0], Native)
+    assert response.finish.reason == "stop"
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"output": {}}, {"output": {"message": 1}}])
@@ -158,8 +162,8 @@ def test_a_refusal_is_known_by_its_name(status: int, name: str, message: str, ki
     body = json.dumps({"message": message}).encode()
     error = DIALECT.provider.parse_error(status, headers, body)
     assert (error.kind, error.message, error.upstream_id) == (kind, message, "r1")
-    told = json.dumps({"__type": f"com.amazon.coral#{name}", "Message": message}).encode()
-    assert DIALECT.provider.parse_error(status, {}, told).kind == kind
+    data = json.dumps({"__type": f"com.amazon.coral#{name}", "Message": message}).encode()
+    assert DIALECT.provider.parse_error(status, {}, data).kind == kind
 
 
 @pytest.mark.parametrize(
@@ -167,21 +171,21 @@ def test_a_refusal_is_known_by_its_name(status: int, name: str, message: str, ki
     [(429, "rate_limit"), (503, "overloaded"), (400, "upstream_error"), ([], "upstream_error")],
 )
 def test_a_models_own_failure_is_known_by_its_status(behind: Any, kind: str) -> None:
-    told = {"message": "it broke", "originalStatusCode": behind}
+    error_body = {"message": "it broke", "originalStatusCode": behind}
     headers = {"x-amzn-errortype": "ModelErrorException"}
-    assert DIALECT.provider.parse_error(424, headers, json.dumps(told).encode()).kind == kind
-    [failed] = events(("modelStreamErrorException", told))
+    assert DIALECT.provider.parse_error(424, headers, json.dumps(error_body).encode()).kind == kind
+    [failed] = events(("modelStreamErrorException", error_body))
     assert isinstance(failed, Failed)
     assert failed.error.kind == kind
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])
-def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
+def test_a_refusal_of_any_form_has_a_message(body: bytes) -> None:
     assert DIALECT.provider.parse_error(502, {}, body).message
 
 
 def test_a_count_is_read_and_anything_else_refused() -> None:
     assert DIALECT.provider.parse_count({"inputTokens": 7}) == 7
-    for told in (None, {}, {"inputTokens": "7"}, {"inputTokens": -1}):
+    for usage_value in (None, {}, {"inputTokens": "7"}, {"inputTokens": -1}):
         with pytest.raises(GatewayError):
-            DIALECT.provider.parse_count(told)
+            DIALECT.provider.parse_count(usage_value)

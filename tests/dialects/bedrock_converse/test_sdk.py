@@ -19,7 +19,7 @@ from gateway.framing.eventstream import Decoder
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
 from tests.dialects.bedrock_converse.make import printed, traits
-from tests.fakes import Call, Refusal, Say, bedrock_rules
+from tests.fakes import Call, Refusal, ScriptedAnswer, bedrock_rules
 from tests.fakes.bedrock import KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, MODELS
 
@@ -42,8 +42,8 @@ def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) ->
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[StrictBedrock]:
-    with StrictBedrock() as made:
-        yield made
+    with StrictBedrock() as bedrock:
+        yield bedrock
 
 
 @pytest.fixture
@@ -61,25 +61,27 @@ def client(server: StrictBedrock, monkeypatch: pytest.MonkeyPatch) -> Any:
     )
 
 
-ASK: dict[str, Any] = {
+REQUEST: dict[str, Any] = {
     "modelId": CLAUDE,
     "messages": [{"role": "user", "content": [{"text": "the weather"}]}],
 }
-SAY = Say(text="I look.", calls=(Call("get_weather", {"city": "Paris", "n": 1.5}, "t1"),))
+SCRIPTED_ANSWER = ScriptedAnswer(
+    text="I look.", calls=(Call("get_weather", {"city": "Paris", "n": 1.5}, "t1"),)
+)
 
 
 def test_the_client_and_we_read_the_same_answer(server: StrictBedrock, client: Any) -> None:
-    server.script.on("the weather", SAY)
-    told = client.converse(**ASK)
-    told.pop("ResponseMetadata")
-    ours = DIALECT.provider.parse_response(told, traits(), None)
+    server.script.on("the weather", SCRIPTED_ANSWER)
+    response = client.converse(**REQUEST)
+    response.pop("ResponseMetadata")
+    ours = DIALECT.provider.parse_response(response, traits(), None)
     assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
-    assert told["stopReason"] == "tool_use"
+    assert response["stopReason"] == "tool_use"
 
 
 def test_the_client_and_we_read_the_same_stream(server: StrictBedrock, client: Any) -> None:
-    server.script.on("the weather", SAY)
-    stream = client.converse_stream(**ASK)["stream"]
+    server.script.on("the weather", SCRIPTED_ANSWER)
+    stream = client.converse_stream(**REQUEST)["stream"]
     theirs = [(name, data) for event in stream for name, data in event.items()]
     words = "".join(d["delta"].get("text", "") for n, d in theirs if n == "contentBlockDelta")
     assert words == "I look."
@@ -91,9 +93,11 @@ def test_the_client_and_we_read_the_same_stream(server: StrictBedrock, client: A
 
 
 def test_the_fake_is_as_strict_as_the_client_expects(server: StrictBedrock, client: Any) -> None:
-    server.script.on("the weather", Say(error=Refusal(429, "ThrottlingException", "slow down")))
+    server.script.on(
+        "the weather", ScriptedAnswer(error=Refusal(429, "ThrottlingException", "slow down"))
+    )
     with pytest.raises(client.exceptions.ThrottlingException, match="slow down"):
-        client.converse(**ASK)
+        client.converse(**REQUEST)
     with pytest.raises(client.exceptions.ValidationException, match="start with a user"):
         client.converse(
             modelId=CLAUDE, messages=[{"role": "assistant", "content": [{"text": "x"}]}]

@@ -8,7 +8,7 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Reasoning, Request, Text, ToolCall, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
@@ -18,22 +18,23 @@ from gateway.dialects.cohere.context import FINISH_REASONS
 from gateway.framing.sse import Frame, encode
 from gateway.providers.capabilities import traits_for
 from tests.fakes.cohere_rules import PLAIN, REASONER
+from tests.stream_grammar import check_stream
 
 Json = dict[str, Any]
 
-ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
+USER_TURN = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
 WORDS = {reason: word for word, reason in FINISH_REASONS.items()}
 __all__ = ["PLAIN", "REASONER"]
 
 
-def asked(**fields: Any) -> Request:
+def client_request(**fields: Any) -> Request:
     """A request of a client of another dialect."""
-    return Request(**{"model": "gw", "turns": (ASKED,), **fields})
+    return Request(**{"model": "gw", "turns": (USER_TURN,), **fields})
 
 
-def said(*turns: Turn, **fields: Any) -> Request:
+def request_with_turns(*turns: Turn, **fields: Any) -> Request:
     """A request with these turns."""
-    return asked(turns=turns, **fields)
+    return client_request(turns=turns, **fields)
 
 
 def traits(model: str = REASONER) -> Traits:
@@ -46,25 +47,25 @@ def render(request: Request, model: str = REASONER) -> RenderedRequest:
     return DIALECT.provider.render_request(request, traits(model))
 
 
-def told(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
+def reported_fields(report: tuple[Adaptation, ...]) -> list[tuple[str, str]]:
     """What was reported, without the words."""
     return [(item.path, item.action) for item in report]
 
 
-def events(*told: Json, rendered: RenderedRequest | None = None) -> list[Event]:
+def events(*messages: Json, rendered: RenderedRequest | None = None) -> list[Event]:
     """The canonical events of a stream that ends after these; always grammatical."""
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     out: list[Event] = []
-    for item in told:
+    for item in messages:
         out += parser.feed(Frame(str(item.get("type", "")), json.dumps(item).encode()))
     out += parser.close()
     check_stream(out)
     return out
 
 
-def answer(*told: Json, rendered: RenderedRequest | None = None) -> Response:
+def answer(*messages: Json, rendered: RenderedRequest | None = None) -> Response:
     """The whole answer of a stream."""
-    return fold_events(events(*told, rendered=rendered))
+    return fold_events(events(*messages, rendered=rendered))
 
 
 def whole(body: Any, rendered: RenderedRequest | None = None) -> Response:
@@ -131,6 +132,6 @@ def _cut(text: str, size: int) -> list[str]:
     return [text[i : i + size] for i in range(0, len(text), size)]
 
 
-def printed(told: list[Json]) -> bytes:
+def printed(messages: list[Json]) -> bytes:
     """The bytes of a stream."""
-    return b"".join(encode(json.dumps(item).encode(), item["type"].encode()) for item in told)
+    return b"".join(encode(json.dumps(item).encode(), item["type"].encode()) for item in messages)

@@ -40,8 +40,8 @@ BODIES = st.fixed_dictionaries(
 
 
 def parsed(**body: Any) -> Request:
-    asked = {"model": "gw", "messages": [{"role": "user", "content": "hi"}], **body}
-    return DIALECT.client.parse_request(asked, {})
+    request = {"model": "gw", "messages": [{"role": "user", "content": "hi"}], **body}
+    return DIALECT.client.parse_request(request, {})
 
 
 @settings(max_examples=150)
@@ -61,14 +61,14 @@ def test_documents_belong_to_the_last_user_message() -> None:
         {"data": {"only": "fields"}},
     ]
     request = parsed(documents=documents, citation_options={"mode": "OFF"})
-    *found, question = request.turns[-1].parts
+    *first_part, question = request.turns[-1].parts
     assert question == Text(text="hi", path="messages[0]")
-    assert [part.text for part in found if isinstance(part, Document)] == [
+    assert [part.text for part in first_part if isinstance(part, Document)] == [
         "Plain.",
         "S",
         "only: fields",
     ]
-    second = found[1]
+    second = first_part[1]
     assert isinstance(second, Document)
     assert (second.title, second.context) == ("T", "url: https://x.test\nn: 1")
     assert not second.citations
@@ -96,8 +96,10 @@ def test_another_providers_citation_names_its_document() -> None:
     events = [Start(), BlockStart(kind="text"), Delta("It is so."), CitationDelta(CITED)]
     renderer = DIALECT.client.stream_renderer(CONTEXT)
     data = b"".join(map(renderer.feed, [*events, BlockEnd(), End(Finish(reason="stop"))]))
-    shown = [msgspec.json.decode(f.data) for f in Decoder().feed(data) if f.event]
-    streamed = [e["delta"]["message"]["citations"] for e in shown if e["type"] == "citation-start"]
+    payloads = [msgspec.json.decode(f.data) for f in Decoder().feed(data) if f.event]
+    streamed = [
+        e["delta"]["message"]["citations"] for e in payloads if e["type"] == "citation-start"
+    ]
     assert streamed == [citation]
 
 

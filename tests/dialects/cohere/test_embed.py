@@ -23,19 +23,21 @@ TRAITS = Traits(kind="cohere", model=EMBEDDERS[0])
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
 
 
-def asked(*inputs: Any, **fields: Any) -> EmbedRequest:
+def embed_request(*inputs: Any, **fields: Any) -> EmbedRequest:
     return EmbedRequest(model="gw", inputs=inputs or ("a",), **fields)
 
 
 def written(request: EmbedRequest) -> tuple[dict[str, Any], list[tuple[str, str]]]:
     """The body, and what is reported of it."""
-    told = PROVIDER.render_embed(request, TRAITS)  # type: ignore[union-attr]
-    assert embed_refusal(told.body) is None
-    return told.body, [(item.path, item.action) for item in told.report]
+    embed = PROVIDER.render_embed(request, TRAITS)  # type: ignore[union-attr]
+    assert embed_refusal(embed.body) is None
+    return embed.body, [(item.path, item.action) for item in embed.report]
 
 
 def test_texts_are_sent_with_what_they_are_for() -> None:
-    body, report = written(asked("a", "b", task="search_query", dimensions=512, truncate=True))
+    body, report = written(
+        embed_request("a", "b", task="search_query", dimensions=512, truncate=True)
+    )
     assert body == {
         "model": EMBEDDERS[0],
         "texts": ["a", "b"],
@@ -47,8 +49,8 @@ def test_texts_are_sent_with_what_they_are_for() -> None:
     assert not report
 
 
-def test_what_vectors_are_for_is_assumed_and_reported_where_nobody_said_it() -> None:
-    body, report = written(asked("a", truncate=False))
+def test_a_missing_input_type_is_defaulted_and_reported() -> None:
+    body, report = written(embed_request("a", truncate=False))
     assert (body["input_type"], body["truncate"]) == (DEFAULT_TASK, "NONE")
     assert report == [("input_type", "defaulted")]
 
@@ -56,18 +58,18 @@ def test_what_vectors_are_for_is_assumed_and_reported_where_nobody_said_it() -> 
 def test_an_openai_client_may_write_coheres_own_fields() -> None:
     own = {"input_type": "clustering", "truncate": "START", "max_tokens": 9, "priority": 1}
     extra = {**own, "embedding_types": ["int8"], "odd": 1}
-    body, report = written(asked("a", user_id="u", extra={"openai_embeddings": extra}))
+    body, report = written(embed_request("a", user_id="u", extra={"openai_embeddings": extra}))
     assert body.items() >= own.items()
     assert body["embedding_types"] == ["float"]
     assert report == [("user_id", "dropped"), ("embedding_types", "dropped"), ("odd", "dropped")]
 
 
 def test_pictures_go_as_pictures_and_mixed_inputs_as_contents() -> None:
-    body, report = written(asked(PICTURE, PICTURE))
+    body, report = written(embed_request(PICTURE, PICTURE))
     assert (body["images"], body["input_type"], report) == ([PICTURE, PICTURE], "image", [])
-    body, report = written(asked(PICTURE, task="search_query"))
+    body, report = written(embed_request(PICTURE, task="search_query"))
     assert (body["input_type"], report) == ("image", [("input_type", "approximated")])
-    body, _ = written(asked("a", PICTURE))
+    body, _ = written(embed_request("a", PICTURE))
     assert body["inputs"] == [
         {"content": [{"type": "text", "text": "a"}]},
         {"content": [{"type": "image_url", "image_url": {"url": PICTURE}}]},
@@ -76,19 +78,21 @@ def test_pictures_go_as_pictures_and_mixed_inputs_as_contents() -> None:
 
 
 def test_a_text_that_mentions_a_data_url_is_a_text() -> None:
-    assert "texts" in written(asked(f"see {PICTURE}", "data:text/plain;base64,YQ=="))[0]
+    assert "texts" in written(embed_request(f"see {PICTURE}", "data:text/plain;base64,YQ=="))[0]
 
 
 @pytest.mark.parametrize(
     ("request_", "param"),
     [
-        (asked("a", (1, 2)), "input"),
-        (asked("a", extra={"openai_embeddings": {"input_type": "search"}}), "input_type"),
-        (asked("a", extra={"openai_embeddings": {"input_type": ["image"]}}), "input_type"),
+        (embed_request("a", (1, 2)), "input"),
+        (embed_request("a", extra={"openai_embeddings": {"input_type": "search"}}), "input_type"),
+        (embed_request("a", extra={"openai_embeddings": {"input_type": ["image"]}}), "input_type"),
     ],
     ids=["tokens", "unknown task", "odd task"],
 )
-def test_what_can_not_be_said_is_named(request_: EmbedRequest, param: str) -> None:
+def test_an_untranslatable_request_is_refused_with_its_param(
+    request_: EmbedRequest, param: str
+) -> None:
     with pytest.raises(GatewayError) as refused:
         PROVIDER.render_embed(request_, TRAITS)  # type: ignore[union-attr]
     assert refused.value.error.param == param
@@ -106,7 +110,7 @@ def test_a_strict_server_takes_whatever_we_send(
 ) -> None:
     if task == "image" and any(not text.startswith("data:") for text in inputs):
         task = None
-    written(asked(*inputs, task=task, truncate=truncate, dimensions=dimensions))
+    written(embed_request(*inputs, task=task, truncate=truncate, dimensions=dimensions))
 
 
 @pytest.mark.parametrize(
@@ -123,8 +127,8 @@ def test_a_strict_server_takes_whatever_we_send(
 )
 def test_billed_tokens_are_counted(meta: Any, usage: Usage | None) -> None:
     body = {"id": "1", "embeddings": {"float": [[0.5, 1], [2, 3]]}, "meta": meta}
-    found = PROVIDER.parse_embed(body)  # type: ignore[union-attr]
-    assert (found.vectors, found.usage) == (([0.5, 1.0], [2.0, 3.0]), usage)
+    response = PROVIDER.parse_embed(body)  # type: ignore[union-attr]
+    assert (response.vectors, response.usage) == (([0.5, 1.0], [2.0, 3.0]), usage)
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream
 from gateway.dialects.cohere import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.cohere.make import traits
 from tests.dialects.openai_chat.test_fuzz import junk
+from tests.stream_grammar import check_stream
 
 texts = st.text(max_size=3)
 functions = st.fixed_dictionaries({}, optional={"name": texts | junk, "arguments": texts | junk})
@@ -72,10 +72,10 @@ frames = st.fixed_dictionaries(
 
 
 @given(st.lists(frames | junk, max_size=8))
-def test_any_stream_is_grammatical(told: list[Any]) -> None:
+def test_any_stream_is_grammatical(streamed_events: list[Any]) -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
     events: list[Event] = []
-    for item in told:
+    for item in streamed_events:
         events += parser.feed(Frame("", msgspec.json.encode(item)))
     events += parser.close()
     check_stream(events)
@@ -91,7 +91,7 @@ def test_any_body_is_an_answer_or_an_error(body: Any) -> None:
 
 
 @given(st.integers(300, 599), st.binary(max_size=20) | junk.map(msgspec.json.encode))
-def test_any_refusal_has_a_kind_and_words(status: int, body: bytes) -> None:
+def test_any_refusal_has_a_kind_and_message(status: int, body: bytes) -> None:
     error = DIALECT.provider.parse_error(status, {}, body)
     assert error.kind
     assert error.message

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Citation, Part, Reasoning, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import RenderedRequest
@@ -15,6 +15,7 @@ from gateway.dialects.cohere import DIALECT
 from gateway.dialects.cohere.response import parse_citations
 from gateway.framing.sse import Decoder
 from tests.dialects.cohere.make import REASONER, printed, streamed, traits, whole, written
+from tests.stream_grammar import check_stream
 
 FREE = RenderedRequest(body={}, custom_tools=frozenset({"free"}))
 
@@ -26,9 +27,9 @@ OWN = Signature(provider="cohere", model=REASONER, kind="text")
 
 def _cited(url: str, quote: str) -> Citation:
     source = {"type": "document", "id": "doc_0", "document": {"url": url, "title": "t"}}
-    (made,) = parse_citations({"start": 0, "end": 1, "text": quote, "sources": [source]})
-    assert (made.url, made.title, made.quote) == (url, "t", quote)
-    return made
+    (citation,) = parse_citations({"start": 0, "end": 1, "text": quote, "sources": [source]})
+    assert (citation.url, citation.title, citation.quote) == (url, "t", quote)
+    return citation
 
 
 texts: st.SearchStrategy[Part] = st.one_of(
@@ -47,15 +48,15 @@ usages = st.none() | st.builds(Usage, input=counts, output=counts, cache_read=co
 @st.composite
 def answers(draw: st.DrawFn) -> Response:
     """Answers that a model of Cohere's can give."""
-    said = (*draw(st.lists(texts, max_size=3)), *draw(st.lists(calls, max_size=2)))
-    called = any(isinstance(part, ToolCall) for part in said)
+    parts = (*draw(st.lists(texts, max_size=3)), *draw(st.lists(calls, max_size=2)))
+    called = any(isinstance(part, ToolCall) for part in parts)
     reason = draw(st.sampled_from(["stop", "length", "stop_sequence"]))
     if reason == "stop" and called:
         reason = "tool"
-    return Response(id="m1", parts=said, finish=Finish(reason=reason), usage=draw(usages))
+    return Response(id="m1", parts=parts, finish=Finish(reason=reason), usage=draw(usages))
 
 
-def _seen(response: Response) -> Response:
+def _comparable(response: Response) -> Response:
     """An answer as it is compared: without the wire's own objects."""
     usage = replace(response.usage, native={}) if response.usage is not None else None
     parts = tuple(_plain(part) for part in response.parts)
@@ -69,12 +70,12 @@ def _plain(part: Part) -> Part:
 
 
 @given(answers())
-def test_a_whole_answer_is_read_as_it_was_meant(response: Response) -> None:
-    assert _seen(whole(written(response), FREE)) == _seen(response)
+def test_a_complete_response_parses_to_the_same_response(response: Response) -> None:
+    assert _comparable(whole(written(response), FREE)) == _comparable(response)
 
 
 @given(answers(), st.integers(1, 5), st.lists(st.integers(0, 3000), max_size=5))
-def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
+def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, size: int, cuts: list[int]
 ) -> None:
     out = printed(list(streamed(written(response), size)))
@@ -87,4 +88,4 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
             events += parser.feed(frame)
     events += parser.close()
     check_stream(events)
-    assert _seen(fold_events(events)) == _seen(response)
+    assert _comparable(fold_events(events)) == _comparable(response)

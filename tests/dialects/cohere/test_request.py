@@ -23,7 +23,15 @@ from gateway.canon.request import (
     ToolResult,
     Turn,
 )
-from tests.dialects.cohere.make import ASKED, PLAIN, REASONER, asked, render, said, told
+from tests.dialects.cohere.make import (
+    PLAIN,
+    REASONER,
+    USER_TURN,
+    client_request,
+    render,
+    reported_fields,
+    request_with_turns,
+)
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 VISION = "command-a-vision-07-2025"
@@ -42,45 +50,49 @@ def result(*parts: Any, **fields: Any) -> ToolResult:
 
 
 def test_words_beside_calls_are_the_plan_and_results_come_next() -> None:
-    turns = (ASKED, CALL, user(result(Text(text="sunny")), Text(text="and now?")))
-    messages = render(said(*turns, tools=(F,))).body["messages"]
+    turns = (USER_TURN, CALL, user(result(Text(text="sunny")), Text(text="and now?")))
+    messages = render(request_with_turns(*turns, tools=(F,))).body["messages"]
     assert messages[1]["tool_plan"] == "I look."
     assert "content" not in messages[1]
     assert messages[2] == {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
     assert messages[3] == {"role": "user", "content": "and now?"}
 
 
-def test_results_that_are_empty_or_failed_are_told_in_words() -> None:
-    rendered = render(said(ASKED, CALL, user(result()), tools=(F,)))
+def test_empty_and_failed_results_are_sent_as_text() -> None:
+    rendered = render(request_with_turns(USER_TURN, CALL, user(result()), tools=(F,)))
     assert rendered.body["messages"][2]["content"] == "(empty)"
-    assert told(rendered.report) == [("r", "approximated")]
+    assert reported_fields(rendered.report) == [("r", "approximated")]
     failed = user(result(Text(text="boom"), is_error=True))
-    rendered = render(said(ASKED, CALL, failed, tools=(F,)))
+    rendered = render(request_with_turns(USER_TURN, CALL, failed, tools=(F,)))
     assert rendered.body["messages"][2]["content"] == "Error: boom"
 
 
-def test_documents_stand_where_they_can_be_cited() -> None:
-    rendered = render(said(user(Document(text="plain", title="T"))))
+def test_documents_are_placed_where_they_can_be_cited() -> None:
+    rendered = render(request_with_turns(user(Document(text="plain", title="T"))))
     assert rendered.body["documents"] == [{"id": "doc_0", "data": {"text": "plain", "title": "T"}}]
     assert rendered.body["messages"] == [{"role": "user", "content": "See the documents."}]
     inside = user(result(Document(text="found")))
-    content = render(said(ASKED, CALL, inside, tools=(F,))).body["messages"][2]["content"]
+    content = render(request_with_turns(USER_TURN, CALL, inside, tools=(F,))).body["messages"][2][
+        "content"
+    ]
     assert content == [{"type": "document", "document": {"id": "doc_0", "data": {"text": "found"}}}]
 
 
 def test_a_pdf_is_refused_by_name() -> None:
     with pytest.raises(GatewayError, match="plain-text") as caught:
-        render(said(user(Document(data="JVBERi0xLjQK", path="messages[0].content[1]"))))
+        render(
+            request_with_turns(user(Document(data="JVBERi0xLjQK", path="messages[0].content[1]")))
+        )
     assert caught.value.error.param == "messages[0].content[1]"
 
 
 def test_an_image_goes_to_a_model_that_sees() -> None:
     turn = user(Text(text="look"), Image(data=PNG, detail="low", path="i"))
-    content = render(said(turn), VISION).body["messages"][0]["content"]
+    content = render(request_with_turns(turn), VISION).body["messages"][0]["content"]
     assert content[1]["image_url"] == {"url": f"data:image/png;base64,{PNG}", "detail": "low"}
-    rendered = render(said(turn), PLAIN)
+    rendered = render(request_with_turns(turn), PLAIN)
     assert "omitted" in rendered.body["messages"][0]["content"][1]["text"]
-    assert told(rendered.report) == [("i", "dropped")]
+    assert reported_fields(rendered.report) == [("i", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -93,25 +105,27 @@ def test_an_image_goes_to_a_model_that_sees() -> None:
         (ToolChoice(mode="allowed", names=("f",)), None, ["f"]),
     ],
 )
-def test_a_choice_in_coheres_words(choice: ToolChoice, sent: str | None, names: list[str]) -> None:
-    body = render(asked(tools=(F, Tool(name="g")), tool_choice=choice)).body
+def test_a_tool_choice_in_coheres_form(
+    choice: ToolChoice, sent: str | None, names: list[str]
+) -> None:
+    body = render(client_request(tools=(F, Tool(name="g")), tool_choice=choice)).body
     assert body.get("tool_choice") == sent
     assert [tool["function"]["name"] for tool in body["tools"]] == names
 
 
-def test_a_thought_goes_back_to_its_maker_only() -> None:
+def test_reasoning_is_sent_back_only_to_its_provider() -> None:
     own = Signature(provider="cohere", model=REASONER, kind="text")
     parts = (
         Reasoning(text="hm", signature=own),
         Reasoning(text="no", signature=Signature(provider="openai", model="x"), path="t"),
         Text(text="yes"),
     )
-    rendered = render(said(ASKED, Turn(role="assistant", parts=parts), ASKED))
+    rendered = render(request_with_turns(USER_TURN, Turn(role="assistant", parts=parts), USER_TURN))
     assert rendered.body["messages"][1]["content"] == [
         {"type": "thinking", "thinking": "hm"},
         {"type": "text", "text": "yes"},
     ]
-    assert told(rendered.report) == [("t", "dropped")]
+    assert reported_fields(rendered.report) == [("t", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -132,18 +146,18 @@ def test_a_thought_goes_back_to_its_maker_only() -> None:
 def test_reasoning_is_a_switch_and_a_budget(
     thinking: Thinking, sent: dict[str, Any], report: list[tuple[str, str]]
 ) -> None:
-    rendered = render(asked(thinking=thinking, max_output=10_000))
+    rendered = render(client_request(thinking=thinking, max_output=10_000))
     assert rendered.body["thinking"] == sent
-    assert told(rendered.report) == report
+    assert reported_fields(rendered.report) == report
 
 
-def test_a_model_that_does_not_reason_is_not_asked_to() -> None:
-    rendered = render(asked(thinking=Thinking(effort="low")), PLAIN)
+def test_thinking_is_dropped_for_a_model_without_reasoning() -> None:
+    rendered = render(client_request(thinking=Thinking(effort="low")), PLAIN)
     assert "thinking" not in rendered.body
-    assert told(rendered.report) == [("thinking", "dropped")]
+    assert reported_fields(rendered.report) == [("thinking", "dropped")]
 
 
-def test_numbers_are_kept_within_what_is_taken() -> None:
+def test_sampling_values_are_clamped_to_the_supported_range() -> None:
     sampling = Sampling(
         top_p=0.0,
         top_k=900,
@@ -152,12 +166,12 @@ def test_numbers_are_kept_within_what_is_taken() -> None:
         temperature=0.3,
         stop=tuple("abcdef"),
     )
-    rendered = render(asked(sampling=sampling))
+    rendered = render(client_request(sampling=sampling))
     body = rendered.body
     assert (body["p"], body["k"], body["frequency_penalty"]) == (0.01, 500, 1.0)
     assert body["stop_sequences"] == list("abcde")
     assert "presence_penalty" not in body
-    assert {path for path, _ in told(rendered.report)} == {
+    assert {path for path, _ in reported_fields(rendered.report)} == {
         "top_p",
         "top_k",
         "frequency_penalty",
@@ -169,18 +183,18 @@ def test_numbers_are_kept_within_what_is_taken() -> None:
 def test_a_schema_is_the_form_unless_there_are_tools() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     output = Output(format="schema", schema=schema)
-    assert render(asked(output=output)).body["response_format"] == {
+    assert render(client_request(output=output)).body["response_format"] == {
         "type": "json_object",
         "json_schema": schema,
     }
-    rendered = render(asked(output=output, tools=(F,)))
-    assert told(rendered.report) == [("format", "dropped")]
+    rendered = render(client_request(output=output, tools=(F,)))
+    assert reported_fields(rendered.report) == [("format", "dropped")]
 
 
-def test_what_cohere_has_no_place_for_is_said() -> None:
+def test_fields_without_a_cohere_equivalent_are_reported() -> None:
     meta = Meta(user_id="u", metadata={"a": "b"}, store=True, service_tier="flex")
-    rendered = render(asked(meta=meta, extra={"openai_chat": {"audio": {}}}))
-    assert told(rendered.report) == [
+    rendered = render(client_request(meta=meta, extra={"openai_chat": {"audio": {}}}))
+    assert reported_fields(rendered.report) == [
         ("user_id", "dropped"),
         ("metadata", "dropped"),
         ("store", "dropped"),
@@ -189,11 +203,11 @@ def test_what_cohere_has_no_place_for_is_said() -> None:
     ]
 
 
-def test_the_last_word_must_not_be_the_models() -> None:
+def test_a_final_assistant_turn_is_refused() -> None:
     with pytest.raises(GatewayError, match="does not continue"):
-        render(said(ASKED, Turn(role="assistant", parts=(Text(text="x"),))))
+        render(request_with_turns(USER_TURN, Turn(role="assistant", parts=(Text(text="x"),))))
 
 
-def test_a_request_without_words_is_refused() -> None:
+def test_a_request_without_text_is_refused() -> None:
     with pytest.raises(GatewayError, match="not empty"):
-        render(said(user(Text(text=""))))
+        render(request_with_turns(user(Text(text=""))))

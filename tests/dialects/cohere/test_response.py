@@ -54,7 +54,7 @@ def end(reason: str = "COMPLETE", **fields: Any) -> dict[str, Any]:
     ],
     ids=["one each", "several in one", "odd"],
 )
-def test_how_likely_tokens_were_is_told(rows: Any, words: list[str]) -> None:
+def test_log_probabilities_are_parsed(rows: Any, words: list[str]) -> None:
     body = {"id": "m1", "finish_reason": "COMPLETE", "logprobs": rows}
     message = {"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}
     response = DIALECT.provider.parse_response({**body, "message": message}, traits(), None)
@@ -62,8 +62,8 @@ def test_how_likely_tokens_were_is_told(rows: Any, words: list[str]) -> None:
 
 
 def test_sources_come_after_their_text_too() -> None:
-    found = answer(START, HELLO, {"type": "content-end", "index": 0}, CITED, end())
-    (text,) = found.parts
+    response = answer(START, HELLO, {"type": "content-end", "index": 0}, CITED, end())
+    (text,) = response.parts
     assert isinstance(text, Text)
     assert [(c.title, c.url, c.start, c.end) for c in text.citations] == [
         ("A", None, 0, 5),
@@ -77,11 +77,11 @@ def test_the_tokens_that_count_are_those_of_the_model() -> None:
         "tokens": {"input_tokens": 50.0, "output_tokens": 9.0},
         "cached_tokens": 20.0,
     }
-    found = answer(START, HELLO, end(usage=usage)).usage
-    assert found is not None
-    assert (found.input, found.cache_read, found.output) == (30, 20, 9)
-    found = answer(START, HELLO, end(usage={"billed_units": {"input_tokens": 5}})).usage
-    assert found == Usage(input=5, native={"billed_units": {"input_tokens": 5}})
+    token_usage = answer(START, HELLO, end(usage=usage)).usage
+    assert token_usage is not None
+    assert (token_usage.input, token_usage.cache_read, token_usage.output) == (30, 20, 9)
+    token_usage = answer(START, HELLO, end(usage={"billed_units": {"input_tokens": 5}})).usage
+    assert token_usage == Usage(input=5, native={"billed_units": {"input_tokens": 5}})
     assert answer(START, HELLO, end()).usage is None
 
 
@@ -109,12 +109,12 @@ def test_a_plan_and_its_calls() -> None:
         "finish_reason": "TOOL_CALL",
         "message": {"role": "assistant", "tool_plan": "I look.", "tool_calls": [call]},
     }
-    found = whole(body, RenderedRequest(body={}, client_names={"a_b": "a.b"}))
-    assert found.parts == (
+    response = whole(body, RenderedRequest(body={}, client_names={"a_b": "a.b"}))
+    assert response.parts == (
         Text(text="I look."),
         ToolCall(id="f0", name="a.b", arguments={"x": 1}),
     )
-    assert found.finish.reason == "tool"
+    assert response.finish.reason == "tool"
 
 
 @pytest.mark.parametrize("body", [None, [], "x", {}, {"message": "why"}, {"message": None}])
@@ -142,12 +142,12 @@ def test_what_is_no_answer_is_an_error_of_the_upstream(body: Any) -> None:
         (504, "slow", "timeout"),
     ],
 )
-def test_a_refusal_is_known_by_its_status_and_words(status: int, message: str, kind: str) -> None:
+def test_an_error_is_classified_by_status_and_message(status: int, message: str, kind: str) -> None:
     body = json.dumps({"id": "e1", "message": message}).encode()
     error = DIALECT.provider.parse_error(status, {}, body)
     assert (error.kind, error.message, error.upstream_id) == (kind, message, "e1")
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b'{"message":5}', b"\xff"])
-def test_a_refusal_of_any_form_has_words(body: bytes) -> None:
+def test_a_refusal_of_any_form_has_a_message(body: bytes) -> None:
     assert DIALECT.provider.parse_error(502, {}, body).message

@@ -18,7 +18,7 @@ from gateway.dialects.cohere import DIALECT
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
 from tests.dialects.cohere.make import answer, whole
-from tests.fakes import Call, Say, cohere_rules
+from tests.fakes import Call, ScriptedAnswer, cohere_rules
 from tests.fakes.cohere import KEY, StrictCohere
 from tests.fakes.cohere_rules import MODELS, PLAIN
 
@@ -38,8 +38,8 @@ def test_a_strict_server_takes_whatever_we_send(request: Request, model: str) ->
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[StrictCohere]:
-    with StrictCohere() as made:
-        yield made
+    with StrictCohere() as strict_cohere:
+        yield strict_cohere
 
 
 @pytest.fixture
@@ -49,23 +49,25 @@ def client(server: StrictCohere) -> Iterator[cohere.ClientV2]:
 
 
 MESSAGES: Any = [{"role": "user", "content": "the weather"}]
-SAY = Say(text="I look.", calls=(Call("get_weather", {"city": "Paris"}, "t1"),))
+SCRIPTED_ANSWER = ScriptedAnswer(
+    text="I look.", calls=(Call("get_weather", {"city": "Paris"}, "t1"),)
+)
 
 
 def test_the_client_and_we_read_the_same_answer(
     server: StrictCohere, client: cohere.ClientV2
 ) -> None:
-    server.script.on("the weather", SAY)
-    told = client.chat(model=PLAIN, messages=MESSAGES)
-    ours = whole(json.loads(told.model_dump_json()))
-    assert told.message.tool_plan == "I look."
+    server.script.on("the weather", SCRIPTED_ANSWER)
+    response = client.chat(model=PLAIN, messages=MESSAGES)
+    ours = whole(json.loads(response.model_dump_json()))
+    assert response.message.tool_plan == "I look."
     assert [part.__class__.__name__ for part in ours.parts] == ["Text", "ToolCall"]
 
 
 def test_the_client_and_we_read_the_same_stream(
     server: StrictCohere, client: cohere.ClientV2
 ) -> None:
-    server.script.on("the weather", SAY)
+    server.script.on("the weather", SCRIPTED_ANSWER)
     theirs = [
         json.loads(event.model_dump_json(exclude_none=True))
         for event in client.chat_stream(model=PLAIN, messages=MESSAGES)

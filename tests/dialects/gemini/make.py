@@ -8,18 +8,19 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Request, Text, Turn
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.gemini import DIALECT
 from gateway.framing.sse import Decoder, Frame
+from tests.stream_grammar import check_stream
 
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PDF = "JVBERi0xLjQK"
 STATE = base64.b64encode(b"state").decode()
-ASKED = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
+USER_TURN = Turn(role="user", parts=(Text(text="hi", path="messages[0]"),), path="messages[0]")
 
 
 def content(*parts: dict[str, Any], role: str = "user") -> dict[str, Any]:
@@ -47,8 +48,8 @@ def call(name: str = "f", args: Any = None, **fields: Any) -> dict[str, Any]:
 
 def result(name: str = "f", response: Any = None, **fields: Any) -> dict[str, Any]:
     """A functionResponse part."""
-    said = {"output": "ok"} if response is None else response
-    return {"functionResponse": {"name": name, "response": said, **fields}}
+    output = {"output": "ok"} if response is None else response
+    return {"functionResponse": {"name": name, "response": output, **fields}}
 
 
 def body(*contents: dict[str, Any], **fields: Any) -> dict[str, Any]:
@@ -61,9 +62,9 @@ def parse(request: dict[str, Any]) -> Request:
     return DIALECT.client.parse_request(request, {})
 
 
-def asked(**fields: Any) -> Request:
+def client_request(**fields: Any) -> Request:
     """A request of a client of another dialect."""
-    return Request(**{"model": "gw", "turns": (ASKED,), **fields})
+    return Request(**{"model": "gw", "turns": (USER_TURN,), **fields})
 
 
 def traits(**flags: Any) -> Traits:
@@ -85,11 +86,11 @@ def traits(**flags: Any) -> Traits:
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
-    wanted = parse(request) if isinstance(request, dict) else request
-    return DIALECT.provider.render_request(wanted, traits(**flags))
+    canonical_request = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(canonical_request, traits(**flags))
 
 
-def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
     """What was reported, without the words."""
     return [(item.path, item.action) for item in report]
 
@@ -133,7 +134,7 @@ def printed(stream: list[Event], **fields: Any) -> bytes:
     return b"".join(renderer.feed(event) for event in stream)
 
 
-def shown(stream: list[Event], **fields: Any) -> list[Any]:
+def rendered_frames(stream: list[Event], **fields: Any) -> list[Any]:
     """The JSON of the frames a client gets for these events."""
     decoder = Decoder()
     data = printed(stream, **fields)

@@ -9,7 +9,7 @@ import pytest
 from gateway.canon.embeddings import EmbedRequest
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import RenderedRequest
-from tests.dialects.gemini.make import told, traits
+from tests.dialects.gemini.make import reported_fields, traits
 
 GEMINI = DIALECTS["gemini"]
 OTHER = DIALECTS["openai_embeddings"]
@@ -20,34 +20,34 @@ def parse(body: dict[str, Any]) -> EmbedRequest:
     return GEMINI.embed_client.parse_embed({"model": "gw", **body})
 
 
-def render(asked: EmbedRequest, **flags: Any) -> RenderedRequest:
+def render(request: EmbedRequest, **flags: Any) -> RenderedRequest:
     assert GEMINI.embed_provider is not None
-    return GEMINI.embed_provider.render_embed(asked, traits(**flags))
+    return GEMINI.embed_provider.render_embed(request, traits(**flags))
 
 
-def one(words: str, **fields: Any) -> dict[str, Any]:
+def embed_body(words: str, **fields: Any) -> dict[str, Any]:
     return {"model": "models/acme-1", "content": {"parts": [{"text": words}]}, **fields}
 
 
-QUERY = one("a", taskType="RETRIEVAL_QUERY", outputDimensionality=8)
-TITLED = one("b", taskType="RETRIEVAL_DOCUMENT", outputDimensionality=8, title="T")
+QUERY = embed_body("a", taskType="RETRIEVAL_QUERY", outputDimensionality=8)
+TITLED = embed_body("b", taskType="RETRIEVAL_DOCUMENT", outputDimensionality=8, title="T")
 
 
-def test_each_text_of_a_batch_keeps_what_is_said_of_it_alone():
-    asked = parse({"requests": [QUERY, TITLED]})
-    assert (asked.dimensions, asked.task) == (8, None)
-    assert render(asked).body == {"requests": [QUERY, TITLED]}
-    assert render(asked.slice_inputs(1, 2), embed_form="content").body == {
+def test_each_text_of_a_batch_keeps_its_own_settings():
+    parsed = parse({"requests": [QUERY, TITLED]})
+    assert (parsed.dimensions, parsed.task) == (8, None)
+    assert render(parsed).body == {"requests": [QUERY, TITLED]}
+    assert render(parsed.slice_inputs(1, 2), embed_form="content").body == {
         name: value for name, value in TITLED.items() if name != "model"
     }
 
 
-def test_a_provider_of_one_setting_for_all_is_told_what_was_lost():
+def test_settings_per_text_are_reported_lost_for_other_providers():
     assert OTHER.embed_provider is not None
-    asked = parse({"requests": [QUERY, TITLED]})
-    rendered = OTHER.embed_provider.render_embed(asked, traits())
+    parsed = parse({"requests": [QUERY, TITLED]})
+    rendered = OTHER.embed_provider.render_embed(parsed, traits())
     assert rendered.body == {"model": "acme-1", "input": ["a", "b"], "dimensions": 8}
-    assert told(rendered.report) == [
+    assert reported_fields(rendered.report) == [
         ("requests[].taskType", "dropped"),
         ("requests[].title", "dropped"),
     ]
@@ -62,7 +62,7 @@ def test_a_prediction_has_one_length_for_all():
             {"content": "b", "task_type": "RETRIEVAL_DOCUMENT", "title": "T"},
         ]
     }
-    assert told(rendered.report) == [("requests[].outputDimensionality", "dropped")]
+    assert reported_fields(rendered.report) == [("requests[].outputDimensionality", "dropped")]
 
 
 @pytest.mark.parametrize(
@@ -74,5 +74,5 @@ def test_a_prediction_has_one_length_for_all():
     ids=["one", "batch of one"],
 )
 def test_googles_looser_forms_are_read(body: dict[str, Any]):
-    asked = parse(body)
-    assert (asked.inputs, asked.task, asked.extra) == (("a",), "clustering", {})
+    parsed = parse(body)
+    assert (parsed.inputs, parsed.task, parsed.extra) == (("a",), "clustering", {})

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.dialects import DIALECTS
 from gateway.dialects.gemini import DIALECT
 from gateway.framing.sse import Frame
 from gateway.providers.capabilities import traits_for
 from tests.dialects.gemini.make import exchange, traits
+from tests.stream_grammar import check_stream
 
 KEYS = [
     *("contents", "parts", "role", "text", "thought", "thoughtSignature", "functionCall", "id"),
@@ -77,16 +78,16 @@ def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any]):
         DIALECTS[name].client.stream_renderer(exchange())
         for name in ("openai_chat", "anthropic_messages", "gemini")
     ]
-    found: list[Event] = []
+    events: list[Event] = []
     for item in frames:
-        found += parser.feed(Frame("", msgspec.json.encode(item)))
-    found += parser.close()
-    check_stream(found)
-    for event in found:
+        events += parser.feed(Frame("", msgspec.json.encode(item)))
+    events += parser.close()
+    check_stream(events)
+    for event in events:
         for renderer in renderers:
             renderer.feed(event)
     try:
-        DIALECT.client.render_response(fold_events(found), exchange())
+        DIALECT.client.render_response(fold_events(events), exchange())
     except GatewayError:
         return
 
@@ -137,7 +138,7 @@ def test_any_request_is_read_or_refused_by_name(value: dict[str, Any]):
 
 
 @given(st.integers(200, 599), junk | st.just(None), st.binary(max_size=20))
-def test_any_refusal_is_an_error_that_can_be_told(status: int, value: Any, raw: bytes):
+def test_any_error_response_can_be_parsed_and_rendered(status: int, value: Any, raw: bytes):
     data = raw if value is None else msgspec.json.encode(value)
     error = DIALECT.provider.parse_error(status, {}, data)
     assert error.message

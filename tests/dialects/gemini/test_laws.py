@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     Audio,
     Citation,
@@ -37,6 +37,7 @@ from gateway.dialects.gemini import DIALECT
 from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE
 from gateway.framing.sse import Decoder
 from tests.dialects.gemini.make import PDF, PNG, exchange, printed, traits
+from tests.stream_grammar import check_stream
 
 NAME = "gemini"
 ABLE = traits(prefill=True, image_urls=True, metadata=True)
@@ -64,7 +65,7 @@ natives = st.builds(
     data=st.builds(lambda code: {"executableCode": {"code": code}}, words),
 )
 signatures = st.builds(Signature, kind=st.just(SAME_PART_SIGNATURE), value=values)
-told_parts = st.lists(
+assistant_parts = st.lists(
     texts
     | natives
     | st.builds(Reasoning, text=words)
@@ -72,13 +73,13 @@ told_parts = st.lists(
     min_size=1,
     max_size=3,
 ).map(tuple)
-asked_parts = st.lists(texts | media, min_size=1, max_size=3).map(tuple)
+user_parts = st.lists(texts | media, min_size=1, max_size=3).map(tuple)
 
 
 @st.composite
 def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
     """A user's turn and what follows it, with calls and their results."""
-    turns = [Turn(role="user", parts=draw(asked_parts))]
+    turns = [Turn(role="user", parts=draw(user_parts))]
     calls = tuple(
         ToolCall(
             id=f"c{number}_{i}",
@@ -88,7 +89,7 @@ def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
         )
         for i in range(draw(st.integers(0, 2)))
     )
-    turns.append(Turn(role="assistant", parts=(*draw(told_parts), *calls)))
+    turns.append(Turn(role="assistant", parts=(*draw(assistant_parts), *calls)))
     if calls:
         back = tuple(
             ToolResult(
@@ -100,8 +101,8 @@ def exchanges(draw: st.DrawFn, number: int) -> list[Turn]:
             for call in calls
         )
         turns += [
-            Turn(role="user", parts=(*back, *draw(st.just(()) | asked_parts))),
-            Turn(role="assistant", parts=draw(told_parts)),
+            Turn(role="user", parts=(*back, *draw(st.just(()) | user_parts))),
+            Turn(role="assistant", parts=draw(assistant_parts)),
         ]
     return turns
 
@@ -115,7 +116,7 @@ results = st.lists(
 def conversations(draw: st.DrawFn) -> tuple[Turn, ...]:
     """Turns in an order that the API takes, ending with the user's."""
     turns = [turn for n in range(draw(st.integers(0, 2))) for turn in draw(exchanges(n))]
-    return (*turns, Turn(role="user", parts=draw(asked_parts)))
+    return (*turns, Turn(role="user", parts=draw(user_parts)))
 
 
 tools = st.one_of(
@@ -125,7 +126,7 @@ tools = st.one_of(
         description=st.none() | words,
         schema=st.just({"type": "object", "properties": {"a": {"type": "string"}}}),
     ),
-    st.just(Tool(name="codeExecution", kind="server", dialect=NAME, native={"codeExecution": {}})),
+    st.just(Tool(name="code_execution", kind="server", dialect=NAME, native={"codeExecution": {}})),
 )
 thinkings = st.one_of(
     st.none(),
@@ -195,11 +196,11 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 @given(requests())
-def test_a_request_that_can_be_said_is_read_as_it_was_meant(request: Request):
+def test_a_rendered_request_parses_to_the_same_request(request: Request):
     rendered = DIALECT.provider.render_request(request, ABLE)
     assert rendered.report == ()
-    shown = {**rendered.body, "model": request.model, "stream": request.stream}
-    assert without_paths(DIALECT.client.parse_request(shown, {})) == without_paths(request)
+    request_body = {**rendered.body, "model": request.model, "stream": request.stream}
+    assert without_paths(DIALECT.client.parse_request(request_body, {})) == without_paths(request)
 
 
 # --- answers -----------------------------------------------------------------------------
@@ -269,7 +270,7 @@ def answers(draw: st.DrawFn) -> Response:
     )
 
 
-def _seen(response: Response) -> Response:
+def _comparable(response: Response) -> Response:
     """An answer as it is compared: the provider's own counts and made signatures aside."""
     parts = tuple(
         replace(part, signature=None) if isinstance(part, Reasoning | ToolCall) else part
@@ -280,14 +281,14 @@ def _seen(response: Response) -> Response:
 
 
 @given(answers())
-def test_an_answer_is_read_as_it_was_meant(response: Response):
+def test_a_rendered_response_parses_to_the_same_response(response: Response):
     body, report = DIALECT.client.render_response(response, exchange())
     assert report == ()
-    assert _seen(DIALECT.provider.parse_response(body, ABLE, None)) == _seen(response)
+    assert _comparable(DIALECT.provider.parse_response(body, ABLE, None)) == _comparable(response)
 
 
 @given(answers(), st.data())
-def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
+def test_a_stream_parses_to_the_same_response_however_split(
     response: Response, data: st.DataObject
 ):
     out = printed(unfold_response(response))
@@ -300,7 +301,7 @@ def test_a_stream_is_read_as_it_was_meant_however_its_bytes_are_split(
             events += parser.feed(item)
     events += parser.close()
     check_stream(events)
-    assert _seen(fold_events(events)) == _seen(response)
+    assert _comparable(fold_events(events)) == _comparable(response)
 
 
 @given(st.sampled_from([NEXT_PART_SIGNATURE, SAME_PART_SIGNATURE]), values, st.booleans())
@@ -317,8 +318,8 @@ def test_a_signature_is_the_same_after_a_round_through_a_client(
         if called
         else (replace(thought, signature=replace(state, kind=SAME_PART_SIGNATURE)),)
     )
-    shown, _ = DIALECT.client.render_response(Response(parts=parts), exchange())
-    history = [{"role": "user", "parts": [{"text": "x"}]}, shown["candidates"][0]["content"]]
+    body, _ = DIALECT.client.render_response(Response(parts=parts), exchange())
+    history = [{"role": "user", "parts": [{"text": "x"}]}, body["candidates"][0]["content"]]
     history.append({"role": "user", "parts": [{"text": "y"}]})
     again = DIALECT.client.parse_request({"model": "gw", "contents": history}, {})
     sent = DIALECT.provider.render_request(again, ABLE).body["contents"][1]["parts"]

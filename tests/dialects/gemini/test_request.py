@@ -33,19 +33,19 @@ from gateway.dialects.gemini.context import NEXT_PART_SIGNATURE, SAME_PART_SIGNA
 from gateway.dialects.gemini.reasoning import parse_signature, render_signature
 from gateway.dialects.gemini.tools import from_google_schema, to_gemini_schema
 from tests.dialects.gemini.make import (
-    ASKED,
     PNG,
     STATE,
-    asked,
+    USER_TURN,
     body,
     call,
+    client_request,
     content,
     model,
     parse,
     render,
+    reported_fields,
     result,
     text,
-    told,
 )
 
 OWN = Signature(provider="acme", model="acme-1", kind=SAME_PART_SIGNATURE, value=STATE)
@@ -53,7 +53,7 @@ OWN = Signature(provider="acme", model="acme-1", kind=SAME_PART_SIGNATURE, value
 
 def turns(*parts: Any, role: Any = "assistant") -> tuple[Turn, ...]:
     """A question, this answer, and another question."""
-    return (ASKED, Turn(role=role, parts=parts, path="messages[1]"), ASKED)
+    return (USER_TURN, Turn(role=role, parts=parts, path="messages[1]"), USER_TURN)
 
 
 # --- a client's --------------------------------------------------------------------------
@@ -75,8 +75,8 @@ def test_snake_case_is_read_as_well():
 def test_one_object_stands_for_a_list_and_null_for_nothing():
     """Google's own examples write `"contents": {"parts": {"text": ...}}`."""
     asked_so = {"parts": {"text": "hi", "functionCall": None, "inlineData": None}}
-    wanted = body(contents=asked_so, system_instruction={"parts": {"text": "S"}}, tools=None)
-    request = parse(wanted)
+    request_body = body(contents=asked_so, system_instruction={"parts": {"text": "S"}}, tools=None)
+    request = parse(request_body)
     assert request.turns[0].parts == (Text(text="hi", path="contents[0].parts[0]"),)
     assert [part.text for part in request.instructions] == ["S"]
     tools = {"function_declarations": {"name": "f"}}
@@ -99,12 +99,12 @@ def test_calls_and_results_without_ids_find_each_other():
     assert [r.is_error for r in results] == [None, None, True]
 
 
-def test_what_stands_beside_a_part_is_told_unless_it_goes_along():
+def test_extra_fields_of_a_part_are_sent_or_reported():
     beside = {"mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}}
     image = {"inlineData": {"mimeType": "image/png", "data": PNG}, **beside}
     film = {"inlineData": {"mimeType": "video/mp4", "data": "AAAA"}, **beside}
     rendered = render(body(content(text(), image, film)))
-    assert told(rendered.report) == [("contents[0].parts[1].mediaResolution", "dropped")]
+    assert reported_fields(rendered.report) == [("contents[0].parts[1].mediaResolution", "dropped")]
     assert rendered.body["contents"][0]["parts"][2] == film
 
 
@@ -135,8 +135,8 @@ def test_a_budget_beside_a_level_is_a_loss_elsewhere():
     config = {"thinkingLevel": "LOW", "thinkingBudget": 99}
     request = parse(body(generationConfig={"thinkingConfig": config}))
     assert request.thinking == Thinking(effort="low")
-    told = OPENAI_CHAT.provider.render_request(request, Traits(reasoning=True)).report
-    dropped = [item.path for item in told if item.action == "dropped"]
+    report = OPENAI_CHAT.provider.render_request(request, Traits(reasoning=True)).report
+    dropped = [item.path for item in report if item.action == "dropped"]
     assert "generationConfig.thinkingConfig.thinkingBudget" in dropped
 
 
@@ -160,9 +160,9 @@ def test_a_calling_mode_is_read(config: dict[str, Any], choice: ToolChoice | Non
 
 
 def test_validated_comes_back_as_it_was():
-    wanted = {"functionCallingConfig": {"mode": "VALIDATED"}}
-    request = body(tools=[{"functionDeclarations": [{"name": "f"}]}], toolConfig=wanted)
-    assert render(request).body["toolConfig"] == wanted
+    tool_config = {"functionCallingConfig": {"mode": "VALIDATED"}}
+    request = body(tools=[{"functionDeclarations": [{"name": "f"}]}], toolConfig=tool_config)
+    assert render(request).body["toolConfig"] == tool_config
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_validated_comes_back_as_it_was():
         (body(systemInstruction={"parts": [call()]}), "systemInstruction.parts[0]"),
     ],
 )
-def test_what_can_not_be_meant_is_named(request_body: dict[str, Any], param: str):
+def test_an_invalid_value_is_refused_with_its_param(request_body: dict[str, Any], param: str):
     with pytest.raises(GatewayError) as caught:
         parse(request_body)
     assert caught.value.error.param == param
@@ -196,9 +196,9 @@ def test_googles_schema_becomes_json_schema():
         },
         "propertyOrdering": ["a", "b"],
     }
-    found = from_google_schema(schema)
-    assert list(found["properties"]) == ["a", "b"]
-    assert found["properties"] == {
+    google_schema = from_google_schema(schema)
+    assert list(google_schema["properties"]) == ["a", "b"]
+    assert google_schema["properties"] == {
         "a": {"type": "array", "items": {"type": "integer"}, "minItems": 1},
         "b": {"type": ["string", "null"], "enum": ["x", None]},
     }
@@ -249,13 +249,13 @@ TOKENS = {"thinking_budgets": (128, 24_576)}
         (Thinking(mode="auto"), TOKENS, {"thinkingBudget": -1}, []),
     ],
 )
-def test_thinking_is_asked_for_as_the_model_takes_it(
+def test_thinking_is_requested_in_the_models_form(
     thinking: Thinking, flags: dict[str, Any], config: dict[str, Any], report: list[str]
 ):
-    rendered = render(asked(thinking=thinking), **flags)
-    wanted = {**config, "includeThoughts": True}
-    assert rendered.body["generationConfig"]["thinkingConfig"] == wanted
-    assert [path for path, _ in told(rendered.report)] == report
+    rendered = render(client_request(thinking=thinking), **flags)
+    expected = {**config, "includeThoughts": True}
+    assert rendered.body["generationConfig"]["thinkingConfig"] == expected
+    assert [path for path, _ in reported_fields(rendered.report)] == report
 
 
 @pytest.mark.parametrize(
@@ -269,15 +269,15 @@ def test_thinking_is_asked_for_as_the_model_takes_it(
 def test_thinking_is_switched_off_as_far_as_it_can_be(
     flags: dict[str, Any], config: dict[str, Any], bent: bool
 ):
-    rendered = render(asked(thinking=Thinking(effort="none")), **flags)
+    rendered = render(client_request(thinking=Thinking(effort="none")), **flags)
     assert rendered.body["generationConfig"]["thinkingConfig"] == config
     assert bool(rendered.report) == bent
 
 
-def test_a_model_that_does_not_reason_is_not_asked_to():
-    rendered = render(asked(thinking=Thinking(effort="low")), reasoning=False)
+def test_thinking_is_dropped_for_a_model_without_reasoning():
+    rendered = render(client_request(thinking=Thinking(effort="low")), reasoning=False)
     assert "generationConfig" not in rendered.body
-    assert told(rendered.report) == [("thinking", "dropped")] or rendered.report
+    assert reported_fields(rendered.report) == [("thinking", "dropped")] or rendered.report
 
 
 # --- signatures --------------------------------------------------------------------------
@@ -288,16 +288,16 @@ DEMANDS = {"replay_reasoning": "required_on_tools"}
 def steps(*assistant: Any) -> tuple[Turn, ...]:
     """A question, an answer with a call, and its result."""
     return (
-        ASKED,
+        USER_TURN,
         Turn(role="assistant", parts=assistant, path="messages[1]"),
         Turn(role="user", parts=(ToolResult(id="c", parts=(Text(text="ok"),)),)),
     )
 
 
 def signed(*assistant: Any) -> tuple[list[Any], list[tuple[str, str]]]:
-    rendered = render(asked(turns=steps(*assistant)), **DEMANDS)
+    rendered = render(client_request(turns=steps(*assistant)), **DEMANDS)
     parts = rendered.body["contents"][1]["parts"]
-    return [part.get("thoughtSignature") for part in parts], told(rendered.report)
+    return [part.get("thoughtSignature") for part in parts], reported_fields(rendered.report)
 
 
 CALL = ToolCall(id="c", name="f", arguments={}, path="messages[1].tool_calls[0]")
@@ -312,16 +312,18 @@ def test_a_thought_signs_the_call_after_it():
     assert signed(Reasoning(text="hm", signature=state), CALL) == ([None, STATE], [])
 
 
-def test_another_models_state_is_left_out_and_told():
+def test_another_models_signature_is_dropped_and_reported():
     foreign = Signature(provider="anthropic", model="claude", value="S")
-    found, report = signed(Reasoning(text="hm", signature=foreign, path="messages[1].r"), CALL)
-    assert found == [SKIP_SIGNATURE]
+    request_body, report = signed(
+        Reasoning(text="hm", signature=foreign, path="messages[1].r"), CALL
+    )
+    assert request_body == [SKIP_SIGNATURE]
     assert ("messages[1].r", "dropped") in report
 
 
 def test_steps_of_earlier_turns_need_no_sentinel():
-    history = (*steps(CALL), Turn(role="assistant", parts=(Text(text="done"),)), ASKED)
-    rendered = render(asked(turns=history), **DEMANDS)
+    history = (*steps(CALL), Turn(role="assistant", parts=(Text(text="done"),)), USER_TURN)
+    rendered = render(client_request(turns=history), **DEMANDS)
     assert "thoughtSignature" not in rendered.body["contents"][1]["parts"][0]
 
 
@@ -342,15 +344,15 @@ def test_a_native_signature_goes_back_from_a_native_client():
 # --- contents ----------------------------------------------------------------------------
 
 
-def test_results_stand_in_the_order_of_their_calls():
+def test_results_are_in_the_order_of_their_calls():
     calls = [ToolCall(id=i, name=n, arguments={}) for i, n in (("1", "a"), ("2", "b"))]
     results = [ToolResult(id=i, parts=(Text(text=i),)) for i in ("2", "1")]
     history = (
-        ASKED,
+        USER_TURN,
         Turn(role="assistant", parts=tuple(calls)),
         Turn(role="user", parts=tuple(results)),
     )
-    parts = render(asked(turns=history)).body["contents"][2]["parts"]
+    parts = render(client_request(turns=history)).body["contents"][2]["parts"]
     assert [p["functionResponse"]["name"] for p in parts] == ["a", "b"]
     assert parts[0]["functionResponse"]["response"] == {"output": "1"}
 
@@ -370,45 +372,45 @@ def test_a_result_becomes_an_object(words: str, failed: bool | None, response: d
     history = steps(CALL)[:2] + (
         Turn(role="user", parts=(ToolResult(id="c", parts=parts, is_error=failed),)),
     )
-    part = render(asked(turns=history)).body["contents"][2]["parts"][0]
+    part = render(client_request(turns=history)).body["contents"][2]["parts"][0]
     assert part["functionResponse"]["response"] == response
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_an_image_in_a_result_stands_inside_or_after_it(inside: bool):
+def test_an_image_in_a_result_is_inside_or_after_it(inside: bool):
     image = Image(data=PNG, media_type="image/png")
     history = steps(CALL)[:2] + (
         Turn(role="user", parts=(ToolResult(id="c", parts=(image,), path="m"),)),
     )
-    rendered = render(asked(turns=history), tool_result_images=inside)
+    rendered = render(client_request(turns=history), tool_result_images=inside)
     parts = rendered.body["contents"][2]["parts"]
     assert (len(parts) == 1) == inside
     assert ("parts" in parts[0]["functionResponse"]) == inside
-    assert (told(rendered.report) == []) == inside
+    assert (reported_fields(rendered.report) == []) == inside
 
 
 def test_a_system_message_in_the_middle_is_the_users():
     system = Turn(role="system", parts=(Text(text="Be kind."),), effort="low", path="messages[1]")
-    rendered = render(asked(turns=(ASKED, system)))
+    rendered = render(client_request(turns=(USER_TURN, system)))
     assert rendered.body["contents"] == [
         {"role": "user", "parts": [{"text": "hi"}, {"text": "<system>\nBe kind.\n</system>"}]}
     ]
     assert rendered.body["generationConfig"]["thinkingConfig"]["thinkingLevel"] == "LOW"
-    assert ("messages[1]", "approximated") in told(rendered.report)
+    assert ("messages[1]", "approximated") in reported_fields(rendered.report)
 
 
 def test_the_model_may_not_begin_nor_end():
     answer = Turn(role="assistant", parts=(Text(text="x"),), path="messages[0]")
-    first = render(asked(turns=(answer, ASKED)))
+    first = render(client_request(turns=(answer, USER_TURN)))
     assert first.body["contents"][0]["role"] == "user"
-    assert ("messages[0]", "approximated") in told(first.report)
+    assert ("messages[0]", "approximated") in reported_fields(first.report)
     with pytest.raises(GatewayError) as refused:
-        render(asked(turns=(ASKED, answer)))
+        render(client_request(turns=(USER_TURN, answer)))
     assert refused.value.error.param == "messages[0]"
 
 
 @pytest.mark.parametrize(
-    ("part", "shown", "lost"),
+    ("part", "expected", "lost"),
     [
         (Image(url="https://x/y.png", path="p"), "text", [("p", "dropped")]),
         (Image(url="gs://b/y.png", media_type="image/png", path="p"), "fileData", []),
@@ -416,24 +418,26 @@ def test_the_model_may_not_begin_nor_end():
         (Document(text="words", title="t", path="p"), "inlineData", [("p.title", "dropped")]),
     ],
 )
-def test_media_are_sent_as_google_takes_them(part: Any, shown: str, lost: list[Any]):
-    rendered = render(asked(turns=(Turn(role="user", parts=(part,)),)))
-    assert shown in rendered.body["contents"][0]["parts"][0]
-    assert told(rendered.report) == lost
+def test_media_are_sent_as_google_takes_them(part: Any, expected: str, lost: list[Any]):
+    rendered = render(client_request(turns=(Turn(role="user", parts=(part,)),)))
+    assert expected in rendered.body["contents"][0]["parts"][0]
+    assert reported_fields(rendered.report) == lost
 
 
 def test_a_file_of_another_provider_is_refused():
     with pytest.raises(GatewayError) as refused:
-        render(asked(turns=(Turn(role="user", parts=(Image(file_id="file-1", path="p"),)),)))
+        render(
+            client_request(turns=(Turn(role="user", parts=(Image(file_id="file-1", path="p"),)),))
+        )
     assert refused.value.error.param == "p"
 
 
 # --- the rest ----------------------------------------------------------------------------
 
 
-def test_what_has_no_equivalent_is_told():
+def test_fields_without_equivalent_are_reported():
     rendered = render(
-        asked(
+        client_request(
             sampling=Sampling(min_p=0.1, logit_bias={"1": 1.0}, stop=tuple("abcdef"), n=9),
             meta=Meta(user_id="u", session_key="s", metadata={"a": "b"}),
             output=Output(format="json", name="n", verbosity="low"),
@@ -446,7 +450,7 @@ def test_what_has_no_equivalent_is_told():
         ),
         metadata=False,
     )
-    assert {path for path, _ in told(rendered.report)} == {
+    assert {path for path, _ in reported_fields(rendered.report)} == {
         *("min_p", "logit_bias", "stop", "n", "user_id", "session_key", "metadata"),
         *("name", "verbosity", "parallel", "tools[0].strict", "tools[2]"),
     }
@@ -457,7 +461,7 @@ def test_what_has_no_equivalent_is_told():
 
 def test_names_that_google_does_not_take_are_mapped_back():
     names = ("a.b:c", "1st", "ä", "ü", "_1st", "x" * 200, "a.b/d")
-    rendered = render(asked(tools=tuple(Tool(name=name) for name in names)))
+    rendered = render(client_request(tools=tuple(Tool(name=name) for name in names)))
     sent = [f["name"] for f in rendered.body["tools"][0]["functionDeclarations"]]
     assert len(set(sent)) == len(names)
     assert (sent[0], sent[-1]) == ("a.b:c", "a.b_d")
@@ -488,10 +492,10 @@ def test_refused_signatures_are_dropped_in_both_spellings():
         {"functionCall": {"name": "f"}, "thoughtSignature": STATE},
         {"functionCall": {"name": "g"}},
     ]
-    asked_content, said = {"role": "user", "parts": [{"text": "Q"}]}, {"role": "model"}
-    sent, report = without_state(asked_content, {**said, "parts": parts})
+    asked_content, message = {"role": "user", "parts": [{"text": "Q"}]}, {"role": "model"}
+    sent, report = without_state(asked_content, {**message, "parts": parts})
     bare = [{"text": "Hm"}, {"functionCall": {"name": "f"}}, {"functionCall": {"name": "g"}}]
-    assert sent == [asked_content, {**said, "parts": bare}]
+    assert sent == [asked_content, {**message, "parts": bare}]
     assert report == [
         ("contents[1].parts[0].thoughtSignature", "dropped"),
         ("contents[1].parts[1].thought_signature", "dropped"),

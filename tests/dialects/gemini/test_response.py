@@ -28,7 +28,7 @@ from tests.dialects.gemini.make import (
     exchange,
     model,
     printed,
-    shown,
+    rendered_frames,
     text,
     traits,
 )
@@ -36,7 +36,7 @@ from tests.dialects.gemini.make import (
 SEVERAL = RenderedRequest(body={"generationConfig": {"candidateCount": 2}})
 
 
-def made(kind: str) -> Signature:
+def signature_of_kind(kind: str) -> Signature:
     return Signature(provider="acme", model="acme-1", kind=kind, value=STATE)
 
 
@@ -44,31 +44,39 @@ def made(kind: str) -> Signature:
 
 
 def test_a_signature_closes_the_thought_before_its_call():
-    found = answer(
+    response = answer(
         chunk(text("pl", thought=True)),
         chunk(text("an", thought=True)),
         chunk(call("f", {"x": 1}, thoughtSignature=STATE), call("g")),
         chunk(text(""), reason="STOP"),
     )
-    assert found.parts == (
-        Reasoning(text="plan", signature=made(NEXT_PART_SIGNATURE)),
-        ToolCall(id="call_r1_0", name="f", arguments={"x": 1}, signature=made(SAME_PART_SIGNATURE)),
+    assert response.parts == (
+        Reasoning(text="plan", signature=signature_of_kind(NEXT_PART_SIGNATURE)),
+        ToolCall(
+            id="call_r1_0",
+            name="f",
+            arguments={"x": 1},
+            signature=signature_of_kind(SAME_PART_SIGNATURE),
+        ),
         ToolCall(id="call_r1_1", name="g", arguments={}),
     )
-    assert found.finish == Finish(reason="tool")
+    assert response.finish == Finish(reason="tool")
 
 
 def test_a_signature_without_a_thought_makes_one():
-    found = answer(chunk(call("f", id="c9", thoughtSignature=STATE), reason="STOP"))
-    assert found.parts == (
-        Reasoning(signature=made(NEXT_PART_SIGNATURE)),
-        ToolCall(id="c9", name="f", arguments={}, signature=made(SAME_PART_SIGNATURE)),
+    response = answer(chunk(call("f", id="c9", thoughtSignature=STATE), reason="STOP"))
+    assert response.parts == (
+        Reasoning(signature=signature_of_kind(NEXT_PART_SIGNATURE)),
+        ToolCall(id="c9", name="f", arguments={}, signature=signature_of_kind(SAME_PART_SIGNATURE)),
     )
 
 
 def test_a_signature_under_the_last_text_follows_it():
-    found = answer(chunk(text("Hi")), chunk(text("", thoughtSignature=STATE), reason="STOP"))
-    assert found.parts == (Text(text="Hi"), Reasoning(signature=made(SAME_PART_SIGNATURE)))
+    response = answer(chunk(text("Hi")), chunk(text("", thoughtSignature=STATE), reason="STOP"))
+    assert response.parts == (
+        Text(text="Hi"),
+        Reasoning(signature=signature_of_kind(SAME_PART_SIGNATURE)),
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,9 +101,9 @@ def test_other_without_content_is_no_answer():
 
 
 def test_a_blocked_prompt_is_a_refusal():
-    found = answer({"promptFeedback": {"blockReason": "BLOCKLIST"}, "usageMetadata": {}})
-    assert found.parts == (Refusal(text="Blocked by provider: BLOCKLIST"),)
-    assert (found.finish.reason, found.finish.category) == ("filter", "BLOCKLIST")
+    response = answer({"promptFeedback": {"blockReason": "BLOCKLIST"}, "usageMetadata": {}})
+    assert response.parts == (Refusal(text="Blocked by provider: BLOCKLIST"),)
+    assert (response.finish.reason, response.finish.category) == ("filter", "BLOCKLIST")
 
 
 def test_a_stream_without_an_end_was_cut():
@@ -109,7 +117,7 @@ def test_an_error_in_the_middle_ends_the_stream():
     assert last.error.kind == "overloaded"
 
 
-def test_tokens_are_taken_apart():
+def test_token_counts_are_split_by_kind():
     counts = {
         "promptTokenCount": 50,
         "cachedContentTokenCount": 20,
@@ -126,11 +134,11 @@ def test_names_and_free_text_come_back_as_the_client_knows_them():
     rendered = RenderedRequest(
         body={}, client_names={"f_1": "f.1"}, custom_tools=frozenset({"free"})
     )
-    found = answer(
+    response = answer(
         chunk(call("f_1"), call("free", {"input": "x"}), reason="STOP"), rendered=rendered
     )
-    assert [part.name for part in found.parts if isinstance(part, ToolCall)] == ["f.1", "free"]
-    assert found.parts[1] == ToolCall(id="call_r1_1", name="free", raw="x", custom=True)
+    assert [part.name for part in response.parts if isinstance(part, ToolCall)] == ["f.1", "free"]
+    assert response.parts[1] == ToolCall(id="call_r1_1", name="free", raw="x", custom=True)
 
 
 def test_sources_are_counted_in_characters():
@@ -143,24 +151,24 @@ def test_sources_are_counted_in_characters():
             }
         ],
     }
-    found = answer(
+    response = answer(
         chunk(text("世 ")),
         chunk(text("World"), reason="STOP", more={"groundingMetadata": grounding}),
     )
-    [part] = found.parts
+    [part] = response.parts
     assert isinstance(part, Text)
     [source] = part.citations
     assert (source.url, source.start, source.end) == ("https://x", 2, 7)
 
 
-def test_what_only_google_knows_is_kept_for_its_clients():
+def test_google_only_parts_are_preserved_for_gemini_clients():
     code = {"executableCode": {"language": "PYTHON", "code": "1"}}
     body = chunk(code, reason="STOP", more={"safetyRatings": [{"x": 1}]})
     other = {"index": 1, "content": {"parts": [text("other")]}, "finishReason": "STOP"}
     body["candidates"].append({**other, "safetyRatings": [{"x": 2}]})
-    found = DIALECT.provider.parse_response(body, traits(), SEVERAL)
-    assert found.parts == (Native(dialect="gemini", data=code),)
-    again, report = DIALECT.client.render_response(found, exchange())
+    response = DIALECT.provider.parse_response(body, traits(), SEVERAL)
+    assert response.parts == (Native(dialect="gemini", data=code),)
+    again, report = DIALECT.client.render_response(response, exchange())
     assert report == ()
     assert again["candidates"][0]["safetyRatings"] == [{"x": 1}]
     assert again["candidates"][1]["content"]["parts"] == [text("other")]
@@ -173,11 +181,11 @@ def test_further_candidates_are_answers_of_their_own():
     last = chunk(reason="STOP")
     last["candidates"].append({"index": 1, "content": model(call()), "finishReason": "STOP"})
     assert answer(first, last).alternatives == ()  # as nobody asked for it
-    found = answer(first, last, rendered=SEVERAL)
-    assert found.parts == (Text(text="a"),)
-    assert found.alternatives[0].parts[0] == Text(text="b")
-    assert (found.finish.reason, found.alternatives[0].finish.reason) == ("stop", "tool")
-    last_frame = shown(unfold_response(found))[-1]
+    response = answer(first, last, rendered=SEVERAL)
+    assert response.parts == (Text(text="a"),)
+    assert response.alternatives[0].parts[0] == Text(text="b")
+    assert (response.finish.reason, response.alternatives[0].finish.reason) == ("stop", "tool")
+    last_frame = rendered_frames(unfold_response(response))[-1]
     assert [c["index"] for c in last_frame["candidates"]] == [0, 1]
     assert last_frame["candidates"][1]["content"]["parts"][0] == text("b")
 
@@ -188,29 +196,29 @@ def test_a_candidate_that_is_cut_cuts_the_answer():
     assert isinstance(events(whole, rendered=SEVERAL)[-1], Failed)
 
 
-def test_how_likely_tokens_were_is_told_in_both_ways():
+def test_log_probabilities_are_parsed_and_rendered():
     likely = {"token": "é", "logProbability": -0.5}
     result = {"chosenCandidates": [likely], "topCandidates": [{"candidates": [likely]}]}
     body = chunk(text("é"), reason="STOP", more={"logprobsResult": result})
-    found = DIALECT.provider.parse_response(body, traits(), None)
+    response = DIALECT.provider.parse_response(body, traits(), None)
     plain = {"token": "é", "logprob": -0.5, "bytes": [195, 169]}
-    assert token_logprobs(found) == [{**plain, "top_logprobs": [plain]}]
-    alone = replace(found, extra={KEY: found.extra[KEY]})
+    assert token_logprobs(response) == [{**plain, "top_logprobs": [plain]}]
+    alone = replace(response, extra={KEY: response.extra[KEY]})
     again, _ = DIALECT.client.render_response(alone, exchange())
     assert again["candidates"][0]["logprobsResult"] == result
 
 
 def test_a_call_without_an_id_gets_one_of_its_answers_place():
     rendered = RenderedRequest(body={"contents": [{}, {}, {}]})
-    found = answer({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
-    assert [part.id for part in found.parts if isinstance(part, ToolCall)] == ["call_3_0"]
+    response = answer({**chunk(call(), reason="STOP"), "responseId": ""}, rendered=rendered)
+    assert [part.id for part in response.parts if isinstance(part, ToolCall)] == ["call_3_0"]
 
 
 def test_a_refused_prompt_is_an_answer_in_a_stream_too():
     refused = Failed(Error(kind="content_policy", message="no"))
-    [told] = shown([refused])
-    assert told["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
-    assert "error" in shown([Start(), BlockStart(kind="text"), Delta("a"), refused])[-1]
+    [rendered] = rendered_frames([refused])
+    assert rendered["promptFeedback"]["blockReason"] == "PROHIBITED_CONTENT"
+    assert "error" in rendered_frames([Start(), BlockStart(kind="text"), Delta("a"), refused])[-1]
     array = json.loads(printed([refused], framing="array"))
     assert "promptFeedback" in array[0]
 
@@ -265,25 +273,25 @@ def test_a_refusal_is_understood(
     status: int, error: dict[str, Any], kind: str, wait: int | None, listed: bool
 ):
     body: Any = [{"error": error}] if listed else {"error": error}
-    found = DIALECT.provider.parse_error(status, {}, json.dumps(body).encode())
-    assert (found.kind, found.retry_after_s) == (kind, wait)
+    parsed_error = DIALECT.provider.parse_error(status, {}, json.dumps(body).encode())
+    assert (parsed_error.kind, parsed_error.retry_after_s) == (kind, wait)
 
 
 def test_a_page_of_html_is_not_shown():
-    found = DIALECT.provider.parse_error(502, {}, b"<html>secret</html>")
-    assert "secret" not in found.message
+    error = DIALECT.provider.parse_error(502, {}, b"<html>secret</html>")
+    assert "secret" not in error.message
 
 
 # --- a client's --------------------------------------------------------------------------
 
 
-def test_a_stream_is_chunks_of_whole_answers():
+def test_a_stream_consists_of_chunks_of_complete_answers():
     response = Response(
         parts=(Text(text="Hi"), ToolCall(id="c", name="f", arguments={"a": 1})),
         finish=Finish(reason="tool"),
         usage=Usage(input=3, output=4),
     )
-    first, second, last = shown(unfold_response(response))
+    first, second, last = rendered_frames(unfold_response(response))
     assert first["candidates"][0]["content"] == {"role": "model", "parts": [{"text": "Hi"}]}
     called = second["candidates"][0]["content"]["parts"]
     assert called == [{"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}]
@@ -300,7 +308,7 @@ def test_a_foreign_thought_keeps_its_state_whether_shown_or_not(thinking: str):
     parts = body["candidates"][0]["content"]["parts"]
     streamed = [
         part
-        for item in shown(unfold_response(response), reasoning_display=thinking)
+        for item in rendered_frames(unfold_response(response), reasoning_display=thinking)
         for part in item["candidates"][0]["content"]["parts"]
     ]
     for listed in (parts, streamed):

@@ -36,7 +36,7 @@ from tests.dialects.anthropic_messages.test_sdk import requests
 from tests.dialects.gemini.make import exchange, printed
 from tests.fakes import gemini_rules
 
-ASK: dict[str, Any] = {"model": "gw-x", "contents": "hi"}
+REQUEST: dict[str, Any] = {"model": "gw-x", "contents": "hi"}
 WHOLE = Response(
     parts=(
         Reasoning(text="hm", signature=Signature(provider="p", model="m", value="S")),
@@ -69,18 +69,18 @@ def streaming(data: bytes) -> genai.Client:
 
 def test_the_sdk_reads_a_whole_answer():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
-    told = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**ASK)
-    assert told.text == "Hello, 世界"
-    assert [call.args for call in told.function_calls or []] == [
+    response = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
+    assert response.text == "Hello, 世界"
+    assert [call.args for call in response.function_calls or []] == [
         {"a": [1, "b"]},
         {"input": 'x"y'},
     ]
-    assert told.usage_metadata is not None
-    assert told.usage_metadata.prompt_token_count == 10
-    assert told.usage_metadata.candidates_token_count == 2
-    assert told.usage_metadata.thoughts_token_count == 6
-    assert told.candidates is not None
-    grounding = told.candidates[0].grounding_metadata
+    assert response.usage_metadata is not None
+    assert response.usage_metadata.prompt_token_count == 10
+    assert response.usage_metadata.candidates_token_count == 2
+    assert response.usage_metadata.thoughts_token_count == 6
+    assert response.candidates is not None
+    grounding = response.candidates[0].grounding_metadata
     assert grounding is not None
     assert grounding.grounding_supports is not None
     assert grounding.grounding_supports[0].segment is not None
@@ -89,8 +89,10 @@ def test_the_sdk_reads_a_whole_answer():
 
 def test_the_sdk_gathers_the_same_from_a_stream_as_from_the_whole_answer():
     body, _ = DIALECT.client.render_response(WHOLE, exchange())
-    unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**ASK)
-    chunks = list(streaming(printed(unfold_response(WHOLE))).models.generate_content_stream(**ASK))
+    unary = client(lambda _: httpx.Response(200, json=body)).models.generate_content(**REQUEST)
+    chunks = list(
+        streaming(printed(unfold_response(WHOLE))).models.generate_content_stream(**REQUEST)
+    )
     assert "".join(chunk.text or "" for chunk in chunks) == unary.text
     calls = [call for chunk in chunks for call in chunk.function_calls or []]
     assert calls == unary.function_calls
@@ -102,14 +104,14 @@ def test_the_sdk_raises_an_error_that_comes_in_the_middle():
     events = [*unfold_response(Response(parts=(Text(text="par"),)))[:3]]
     data = printed([*events, Failed(Error(kind="overloaded", message="Overloaded"))])
     with pytest.raises(errors.APIError, match="Overloaded"):
-        list(streaming(data).models.generate_content_stream(**ASK))
+        list(streaming(data).models.generate_content_stream(**REQUEST))
 
 
 def test_the_sdk_ignores_the_keepalive():
     renderer = DIALECT.client.stream_renderer(exchange())
     frames = [renderer.feed(event) for event in unfold_response(WHOLE)]
     data = DIALECT.keepalive.join([b"", *frames, b""])
-    chunks = list(streaming(data).models.generate_content_stream(**ASK))
+    chunks = list(streaming(data).models.generate_content_stream(**REQUEST))
     assert chunks[-1].candidates is not None
     assert chunks[-1].candidates[0].finish_reason == types.FinishReason.STOP
 
@@ -141,16 +143,18 @@ def test_the_sdk_raises_an_error_as_google_would(kind: str, code: int, word: str
     reply = DIALECT.client.render_error(Error(kind=kind, message="why"), "req_dgm")
     sdk = client(lambda _: httpx.Response(reply.status, headers=reply.headers, json=reply.body))
     with pytest.raises(errors.APIError, match="why") as caught:
-        sdk.models.generate_content(**ASK)
+        sdk.models.generate_content(**REQUEST)
     assert (caught.value.code, caught.value.status) == (code, word)
 
 
 def test_a_prompt_that_policy_refuses_is_an_answer_without_candidates():
     reply = DIALECT.client.render_error(Error(kind="content_policy", message="no"), "req_dgm")
-    told = client(lambda _: httpx.Response(200, json=reply.body)).models.generate_content(**ASK)
-    assert told.candidates is None
-    assert told.prompt_feedback is not None
-    assert told.prompt_feedback.block_reason == types.BlockedReason.PROHIBITED_CONTENT
+    response = client(lambda _: httpx.Response(200, json=reply.body)).models.generate_content(
+        **REQUEST
+    )
+    assert response.candidates is None
+    assert response.prompt_feedback is not None
+    assert response.prompt_feedback.block_reason == types.BlockedReason.PROHIBITED_CONTENT
 
 
 def test_the_sdk_reads_a_count():
@@ -192,9 +196,9 @@ def test_what_the_sdk_sends_is_read():
     assert parsed.thinking == Thinking(mode="budget", budget=100, visible="summary")
     [search, function] = sorted(parsed.tools, key=lambda tool: tool.name, reverse=True)
     assert (search.kind, search.name) == ("server", "web_search")
-    wanted = {"type": "object", "properties": {"a": {"type": "string"}}}
-    assert function.schema == wanted
-    assert parsed.output == Output(format="schema", schema=wanted)
+    block = {"type": "object", "properties": {"a": {"type": "string"}}}
+    assert function.schema == block
+    assert parsed.output == Output(format="schema", schema=block)
     assert parsed.tool_choice is not None
     assert parsed.tool_choice.names == ("f",)
     assert (parsed.max_output, parsed.sampling.top_k) == (9, 3)

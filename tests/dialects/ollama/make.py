@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
@@ -15,6 +15,7 @@ from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.ollama import DIALECT
 from gateway.framing.ndjson import Decoder
 from gateway.framing.sse import Frame
+from tests.stream_grammar import check_stream
 
 USER = {"role": "user", "content": "hi"}
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -38,7 +39,7 @@ def body(**fields: Any) -> dict[str, Any]:
     return {"model": "gw", "messages": [USER], **fields}
 
 
-def said(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
+def request_body(*messages: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """A request body with these messages."""
     return body(messages=list(messages), **fields)
 
@@ -55,11 +56,11 @@ def traits(**flags: Any) -> Traits:
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
-    asked = parse(request) if isinstance(request, dict) else request
-    return DIALECT.provider.render_request(asked, traits(**flags))
+    canonical_request = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(canonical_request, traits(**flags))
 
 
-def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
     """What was reported, without the words."""
     return [(item.path, item.action) for item in report]
 
@@ -72,7 +73,7 @@ def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
 
 def called(*calls: tuple[str, Any], **fields: Any) -> dict[str, Any]:
     """An assistant message that only calls."""
-    listed = [{"function": {"name": name, "arguments": told}} for name, told in calls]
+    listed = [{"function": {"name": name, "arguments": arguments}} for name, arguments in calls]
     return {"role": "assistant", "content": "", "tool_calls": listed, **fields}
 
 
@@ -83,8 +84,8 @@ def result(name: str = "f", content: str = "ok", **fields: Any) -> dict[str, Any
 
 def line(message: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
     """A line of a stream."""
-    shown = {"role": "assistant", "content": "", **(message or {})}
-    return {"model": "up", "created_at": "t", "message": shown, "done": False, **fields}
+    turn = {"role": "assistant", "content": "", **(message or {})}
+    return {"model": "up", "created_at": "t", "message": turn, "done": False, **fields}
 
 
 def last(reason: str = "stop", **fields: Any) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def exchange(**fields: Any) -> ResponseContext:
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
-def shown(stream: list[Event], **fields: Any) -> list[Any]:
+def rendered_lines(stream: list[Event], **fields: Any) -> list[Any]:
     """What a client's stream says, line by line, parsed."""
     renderer = DIALECT.client.stream_renderer(exchange(**fields))
     wire = b"".join(renderer.feed(event) for event in stream)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream
 from gateway.dialects.ollama import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.ollama.make import body, exchange, traits
+from tests.stream_grammar import check_stream
 
 KEYS = [
     *("role", "content", "thinking", "images", "tool_calls", "tool_name", "tool_call_id", "name"),
@@ -50,12 +50,12 @@ lines = st.builds(
 def test_any_json_in_lines_gives_a_well_formed_stream(rows: list[Any], endpoint: str) -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
     renderer = DIALECT.client.stream_renderer(exchange(endpoint=endpoint))
-    found: list[Event] = []
+    events: list[Event] = []
     for row in rows:
-        found += parser.feed(Frame("", msgspec.json.encode(row)))
-    found += parser.close()
-    check_stream(found)
-    for event in found:
+        events += parser.feed(Frame("", msgspec.json.encode(row)))
+    events += parser.close()
+    check_stream(events)
+    for event in events:
         renderer.feed(event)
 
 
@@ -63,10 +63,10 @@ def test_any_json_in_lines_gives_a_well_formed_stream(rows: list[Any], endpoint:
 @given(st.lists(st.binary(max_size=40), max_size=4))
 def test_any_bytes_in_lines_give_a_well_formed_stream(rows: list[bytes]) -> None:
     parser = DIALECT.provider.stream_parser(traits(), None)
-    found: list[Event] = []
+    events: list[Event] = []
     for data in rows:
-        found += parser.feed(Frame("", data))
-    check_stream([*found, *parser.close()])
+        events += parser.feed(Frame("", data))
+    check_stream([*events, *parser.close()])
 
 
 @settings(max_examples=100)
@@ -115,15 +115,15 @@ def test_any_body_is_a_request_or_an_error_that_names_a_field(value: dict[str, A
 
 @settings(max_examples=100)
 @given(st.dictionaries(st.sampled_from(["input", "prompt", "model", "dimensions"]), junk))
-def test_any_body_asks_for_vectors_or_is_an_error(value: dict[str, Any]) -> None:
+def test_any_body_is_an_embedding_request_or_an_error(value: dict[str, Any]) -> None:
     assert DIALECT.embed_client is not None
     assert DIALECT.embed_provider is not None
     try:
-        asked = DIALECT.embed_client.parse_embed(value)
+        request = DIALECT.embed_client.parse_embed(value)
     except GatewayError as failure:
         assert failure.error.param
         return
-    msgspec.json.encode(DIALECT.embed_provider.render_embed(asked, traits()).body)
+    msgspec.json.encode(DIALECT.embed_provider.render_embed(request, traits()).body)
 
 
 @settings(max_examples=100)

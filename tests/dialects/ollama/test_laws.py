@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Delta, Event
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     Image,
     Output,
@@ -29,6 +29,7 @@ from gateway.dialects.ollama import DIALECT
 from gateway.framing.ndjson import Decoder
 from tests.dialects.ollama.make import ALL, PNG, exchange
 from tests.fakes.ollama_rules import refusal
+from tests.stream_grammar import check_stream
 
 words = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
@@ -38,7 +39,7 @@ objects = st.dictionaries(words, values, max_size=3)
 texts = st.builds(Text, text=some)
 images = st.just(Image(data=PNG, media_type="image/png"))
 users = st.builds(
-    lambda said, seen: Turn(role="user", parts=(*said, *seen) or (Text(text=""),)),
+    lambda text, recorded: Turn(role="user", parts=(*text, *recorded) or (Text(text=""),)),
     st.lists(texts, max_size=1),
     st.lists(images, max_size=2),
 )
@@ -72,9 +73,9 @@ def conversations(draw: st.DrawFn, before: int) -> tuple[Turn, ...]:
     turns = [draw(users)]
     place = before + 1
     for _ in range(draw(st.integers(0, 2))):
-        made = draw(exchanges(place))
-        place += 1 + sum(len(turn.parts) for turn in made[1:])
-        turns += made
+        drawn_exchanges = draw(exchanges(place))
+        place += 1 + sum(len(turn.parts) for turn in drawn_exchanges[1:])
+        turns += drawn_exchanges
         if draw(st.booleans()):
             turns.append(draw(systems))
             place += 1
@@ -130,7 +131,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @settings(max_examples=100)
 @given(requests())
-def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request) -> None:
+def test_a_rendered_request_parses_to_the_same_request(request: Request) -> None:
     rendered = DIALECT.provider.render_request(request, ALL)
     assert rendered.report == ()
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
@@ -182,7 +183,7 @@ FRAME = exchange(model="acme-1")
 
 @settings(max_examples=60)
 @given(answers())
-def test_a_whole_answer_reads_as_what_it_was(response: Response) -> None:
+def test_a_complete_response_renders_and_parses_unchanged(response: Response) -> None:
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
@@ -198,14 +199,14 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
-    found: list[Event] = []
+    events: list[Event] = []
     size = data.draw(st.sampled_from([1, 2, 7, 64, 10**6]))
     for start in range(0, len(wire), size):
         for frame in decoder.feed(wire[start : start + size]):
-            found += parser.feed(frame)
-    found += parser.close()
-    check_stream(found)
-    assert plain(fold_events(found)) == response
+            events += parser.feed(frame)
+    events += parser.close()
+    check_stream(events)
+    assert plain(fold_events(events)) == response
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

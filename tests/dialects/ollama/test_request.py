@@ -31,9 +31,9 @@ from tests.dialects.ollama.make import (
     called,
     parse,
     render,
+    reported_fields,
+    request_body,
     result,
-    said,
-    told,
     tool,
 )
 
@@ -44,11 +44,11 @@ def user(*parts: Any, **fields: Any) -> Request:
     )
 
 
-@pytest.mark.parametrize(("stream", "meant"), [(None, True), (True, True), (False, False)])
-def test_a_stream_is_meant_unless_it_is_refused(stream: bool | None, meant: bool) -> None:
-    assert parse(body(stream=stream)).stream is meant
+@pytest.mark.parametrize(("stream", "expected"), [(None, True), (True, True), (False, False)])
+def test_a_request_streams_unless_stream_is_false(stream: bool | None, expected: bool) -> None:
+    assert parse(body(stream=stream)).stream is expected
     assert parse(body()).stream is True
-    assert render(body(stream=stream)).body["stream"] is meant
+    assert render(body(stream=stream)).body["stream"] is expected
 
 
 def test_options_are_read_and_sent_again() -> None:
@@ -70,16 +70,16 @@ def test_options_are_read_and_sent_again() -> None:
     assert rendered.report == ()
 
 
-@pytest.mark.parametrize(("limit", "meant"), [(7, 7), (0, 0), (-1, None), (-2, None)])
-def test_a_limit_below_zero_is_none(limit: int, meant: int | None) -> None:
+@pytest.mark.parametrize(("limit", "expected"), [(7, 7), (0, 0), (-1, None), (-2, None)])
+def test_a_limit_below_zero_is_none(limit: int, expected: int | None) -> None:
     request = parse(body(options={"num_predict": limit}))
-    assert request.max_output == meant
-    kept = render(request).body.get("options", {}).get("num_predict")
-    assert kept == (None if limit == -1 else limit)
+    assert request.max_output == expected
+    num_predict = render(request).body.get("options", {}).get("num_predict")
+    assert num_predict == (None if limit == -1 else limit)
 
 
 @pytest.mark.parametrize(
-    ("think", "meant"),
+    ("think", "expected"),
     [
         (None, None),
         (True, Thinking(mode="auto")),
@@ -88,12 +88,12 @@ def test_a_limit_below_zero_is_none(limit: int, meant: int | None) -> None:
         ("none", Thinking(mode="off")),
     ],
 )
-def test_thinking_is_read(think: Any, meant: Thinking | None) -> None:
-    assert parse(body(think=think)).thinking == meant
+def test_thinking_is_read(think: Any, expected: Thinking | None) -> None:
+    assert parse(body(think=think)).thinking == expected
 
 
 @pytest.mark.parametrize(
-    ("asked", "efforts", "sent", "report"),
+    ("thinking", "efforts", "sent", "report"),
     [
         (Thinking(mode="auto"), (), True, []),
         (Thinking(mode="off"), (), False, []),
@@ -107,17 +107,17 @@ def test_thinking_is_read(think: Any, meant: Thinking | None) -> None:
     ],
 )
 def test_thinking_is_sent_in_the_models_degrees(
-    asked: Thinking, efforts: tuple[str, ...], sent: Any, report: list[Any]
+    thinking: Thinking, efforts: tuple[str, ...], sent: Any, report: list[Any]
 ) -> None:
-    rendered = render(user(Text(text="x"), thinking=asked), efforts=efforts)
+    rendered = render(user(Text(text="x"), thinking=thinking), efforts=efforts)
     assert rendered.body["think"] == sent
-    assert told(rendered.report) == report
+    assert reported_fields(rendered.report) == report
 
 
-def test_a_model_that_does_not_reason_is_not_told_to() -> None:
+def test_a_model_without_reasoning_gets_no_think_field() -> None:
     rendered = render(user(Text(text="x"), thinking=Thinking(effort="low")), reasoning=False)
     assert "think" not in rendered.body
-    assert told(rendered.report) == [("effort", "dropped")]
+    assert reported_fields(rendered.report) == [("effort", "dropped")]
     off = render(user(Text(text="x"), thinking=Thinking(mode="off")), reasoning=False)
     assert "think" not in off.body
     assert off.report == ()
@@ -127,7 +127,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 
 
 @pytest.mark.parametrize(
-    ("form", "meant"),
+    ("form", "expected"),
     [
         (None, Output()),
         ("", Output()),
@@ -136,24 +136,24 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
         (SCHEMA, Output(format="schema", schema=SCHEMA)),
     ],
 )
-def test_the_form_of_the_answer_is_read(form: Any, meant: Output) -> None:
-    assert parse(body(format=form)).output == meant
+def test_the_form_of_the_answer_is_read(form: Any, expected: Output) -> None:
+    assert parse(body(format=form)).output == expected
 
 
-def test_a_schema_is_sent_or_told_in_words() -> None:
-    asked = user(Text(text="x"), output=Output(format="schema", schema=SCHEMA, name="n"))
-    assert render(asked).body["format"] == SCHEMA
-    poor = render(asked, structured="json")
+def test_a_schema_is_sent_as_format_or_in_the_prompt() -> None:
+    request = user(Text(text="x"), output=Output(format="schema", schema=SCHEMA, name="n"))
+    assert render(request).body["format"] == SCHEMA
+    poor = render(request, structured="json")
     assert poor.body["format"] == "json"
     assert "JSON Schema" in poor.body["messages"][0]["content"]
-    none = render(asked, structured="none")
+    none = render(request, structured="none")
     assert "format" not in none.body
-    assert told(none.report) == [("schema", "approximated")]
+    assert reported_fields(none.report) == [("schema", "approximated")]
 
 
 def test_calls_have_ids_of_their_places_and_results_find_them() -> None:
     request = parse(
-        said(
+        request_body(
             USER,
             called(("f", {"a": 1}), ("g", {}), ("f", {"a": 2})),
             result("f", "one"),
@@ -182,7 +182,9 @@ def test_an_id_counts_where_there_is_one() -> None:
         "content": "",
         "tool_calls": [call, called(("f", {}))["tool_calls"][0]],
     }
-    request = parse(said(USER, message, result(tool_call_id="call_1_1"), result(tool_call_id="c9")))
+    request = parse(
+        request_body(USER, message, result(tool_call_id="call_1_1"), result(tool_call_id="c9"))
+    )
     assert [part.id for part in request.turns[2].parts] == ["call_1_1", "c9"]  # type: ignore[union-attr]
 
 
@@ -214,13 +216,13 @@ def test_results_are_sent_in_the_order_of_the_calls() -> None:
         (ToolChoice(parallel=False), ["f", "g"], [("parallel", "dropped")]),
     ],
 )
-def test_a_choice_is_kept_by_leaving_tools_out(
+def test_a_tool_choice_is_enforced_by_omitting_tools(
     choice: ToolChoice, names: list[str], report: list[Any]
 ) -> None:
     offered = (Tool(name="f", path="tools[0]"), Tool(name="g", path="tools[1]"))
     rendered = render(user(Text(text="x"), tools=offered, tool_choice=choice))
     assert [t["function"]["name"] for t in rendered.body.get("tools", [])] == names
-    assert told(rendered.report) == report
+    assert reported_fields(rendered.report) == report
 
 
 def test_a_free_text_tool_is_a_function_with_one_string() -> None:
@@ -232,11 +234,11 @@ def test_a_free_text_tool_is_a_function_with_one_string() -> None:
     assert function["parameters"]["required"] == ["input"]
     assert function["description"].endswith("g")
     assert rendered.custom_tools == {"p"}
-    assert told(rendered.report) == [("tools[0].format", "approximated")]
+    assert reported_fields(rendered.report) == [("tools[0].format", "approximated")]
 
 
-def test_images_are_told_apart_by_their_bytes() -> None:
-    request = parse(said({**USER, "images": [PNG, f"data:image/jpeg;base64,{PNG}"]}))
+def test_the_media_type_of_an_image_is_detected_from_its_bytes() -> None:
+    request = parse(request_body({**USER, "images": [PNG, f"data:image/jpeg;base64,{PNG}"]}))
     images = [part for part in request.turns[0].parts if isinstance(part, Image)]
     assert [image.media_type for image in images] == ["image/png", "image/png"]
     assert render(request).body["messages"][0]["images"] == [PNG, PNG]
@@ -250,10 +252,10 @@ def test_images_are_told_apart_by_their_bytes() -> None:
     ],
     ids=["image url", "pdf"],
 )
-def test_what_it_can_not_see_is_told_in_words(part: Any) -> None:
+def test_an_unsupported_attachment_is_replaced_by_text(part: Any) -> None:
     rendered = render(user(Text(text="x"), part))
     assert "omitted" in rendered.body["messages"][0]["content"]
-    assert told(rendered.report) == [("messages[0].content[1]", "dropped")]
+    assert reported_fields(rendered.report) == [("messages[0].content[1]", "dropped")]
 
 
 def test_a_picture_in_a_result_moves_to_the_next_user_message() -> None:
@@ -276,20 +278,21 @@ def test_a_picture_in_a_result_moves_to_the_next_user_message() -> None:
     assert answer["content"].startswith("Error: [image 1")
     assert after["images"] == [PNG]
     assert after["content"].endswith("see?")
-    assert told(rendered.report) == [("p", "approximated"), ("r.is_error", "approximated")]
+    assert reported_fields(rendered.report) == [
+        ("p", "approximated"),
+        ("r.is_error", "approximated"),
+    ]
 
 
 @pytest.mark.parametrize(
-    ("signature", "kept"),
+    ("signature", "remaining"),
     [
         (None, True),
         (Signature(provider="acme", model="acme-1", kind="text"), True),
         (Signature(provider="other", model="acme-1", kind="text"), False),
     ],
 )
-def test_a_thought_goes_back_to_the_model_that_had_it(
-    signature: Signature | None, kept: bool
-) -> None:
+def test_reasoning_is_sent_back_to_its_model(signature: Signature | None, remaining: bool) -> None:
     thought = Reasoning(text="hm", signature=signature, path="t")
     request = Request(
         model="gw",
@@ -300,8 +303,8 @@ def test_a_thought_goes_back_to_the_model_that_had_it(
         ),
     )
     rendered = render(request)
-    assert rendered.body["messages"][1].get("thinking") == ("hm" if kept else None)
-    assert told(rendered.report) == ([] if kept else [("t", "dropped")])
+    assert rendered.body["messages"][1].get("thinking") == ("hm" if remaining else None)
+    assert reported_fields(rendered.report) == ([] if remaining else [("t", "dropped")])
 
 
 def test_what_has_no_place_is_reported() -> None:
@@ -309,7 +312,7 @@ def test_what_has_no_place_is_reported() -> None:
     rendered = render(
         user(Text(text="x"), meta=meta, sampling=Sampling(logit_bias={"1": 1})),
     )
-    assert set(told(rendered.report)) == {
+    assert set(reported_fields(rendered.report)) == {
         ("logit_bias", "dropped"),
         ("user_id", "dropped"),
         ("session_key", "dropped"),
@@ -336,7 +339,7 @@ def test_a_prompt_is_a_chat_of_one_message() -> None:
     assert request.max_output == 5
     rendered = render(request)
     assert [m["role"] for m in rendered.body["messages"]] == ["system", "user"]
-    assert set(told(rendered.report)) == {("suffix", "dropped"), ("raw", "dropped")}
+    assert set(reported_fields(rendered.report)) == {("suffix", "dropped"), ("raw", "dropped")}
 
 
 @pytest.mark.parametrize(
@@ -367,26 +370,26 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str) -> None:
     assert caught.value.error.param == param
 
 
-def test_a_prompt_that_asks_nothing_is_named() -> None:
+def test_an_empty_prompt_is_refused_with_its_param() -> None:
     with pytest.raises(GatewayError) as caught:
         parse({"model": "gw", "prompt": ""})
     assert caught.value.error.param == "prompt"
 
 
-def test_fields_that_nobody_knows_are_kept_and_told_apart() -> None:
-    request = parse(said({**USER, "mood": 1}, tools=[tool(strict=True)], shift=True))
+def test_unknown_fields_are_sent_or_reported_by_level() -> None:
+    request = parse(request_body({**USER, "mood": 1}, tools=[tool(strict=True)], shift=True))
     assert request.extra == {"ollama": {"shift": True, "messages[0].mood": 1}}
     rendered = render(request)
     assert rendered.body["shift"] is True
     assert rendered.body["tools"][0]["function"]["strict"] is True
-    assert told(rendered.report) == [("messages[0].mood", "dropped")]
+    assert reported_fields(rendered.report) == [("messages[0].mood", "dropped")]
 
 
-def test_a_model_that_can_not_go_on_says_so() -> None:
-    asked = said(USER, {"role": "assistant", "content": "Once"})
-    assert render(asked).body["messages"][-1]["content"] == "Once"
+def test_prefill_is_refused_for_a_model_without_it() -> None:
+    request = request_body(USER, {"role": "assistant", "content": "Once"})
+    assert render(request).body["messages"][-1]["content"] == "Once"
     with pytest.raises(GatewayError) as caught:
-        render(asked, prefill=False)
+        render(request, prefill=False)
     assert caught.value.error.kind == "unsupported_param"
 
 

@@ -26,8 +26,8 @@ from tests.dialects.ollama.make import (
     exchange,
     parse,
     render,
+    request_body,
     result,
-    said,
     tool,
 )
 
@@ -121,20 +121,22 @@ def test_the_sdk_raises_for_a_refusal(kind: str, status: int) -> None:
 
 def test_the_sdk_reads_vectors() -> None:
     assert DIALECT.embed_client is not None
-    found = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
-    asked = Asked(model="m", inputs=("a", "b"))
-    body = DIALECT.embed_client.render_embed(found, asked, exchange())
+    response = EmbedResponse(vectors=([0.5, 1.0], [0.25, 2.0]), usage=Usage(input=4, output=0))
+    request = Asked(model="m", inputs=("a", "b"))
+    body = DIALECT.embed_client.render_embed(response, request, exchange())
     with client(200, json.dumps(body).encode()) as sdk:
         answer = sdk.embed(model="m", input=["a", "b"])
     assert [list(v) for v in answer.embeddings] == [[0.5, 1.0], [0.25, 2.0]]
     assert answer.prompt_eval_count == 4
-    older = DIALECT.embed_client.render_embed(found, asked, exchange(endpoint="/api/embeddings"))
+    older = DIALECT.embed_client.render_embed(
+        response, request, exchange(endpoint="/api/embeddings")
+    )
     with client(200, json.dumps(older).encode()) as sdk:
         assert list(sdk.embeddings(model="m", prompt="a").embedding) == [0.5, 1.0]
 
 
 def test_what_is_sent_upstream_fits_the_sdks_types() -> None:
-    asked = said(
+    request = request_body(
         {"role": "system", "content": "s"},
         USER,
         called(("f", {"a": 1})),
@@ -145,7 +147,7 @@ def test_what_is_sent_upstream_fits_the_sdks_types() -> None:
         options={"temperature": 0.5, "num_predict": 5, "num_ctx": 100},
         keep_alive="5m",
     )
-    sent = render(asked).body
+    sent = render(request).body
     typed = ChatRequest(**sent).model_dump(exclude_none=True)
     assert typed.keys() == sent.keys()
     assert parse(sent).max_output == 5

@@ -24,10 +24,10 @@ from tests.dialects.ollama.make import (
     line,
     read,
     render,
+    rendered_lines,
+    reported_fields,
+    request_body,
     result,
-    said,
-    shown,
-    told,
     traits,
 )
 
@@ -71,7 +71,7 @@ def test_calls_have_ids_that_are_never_twice_in_a_conversation() -> None:
     first = read(*stream)
     assert [part.id for part in first.parts] == ["call_g1_0", "call_g1_1"]  # type: ignore[union-attr]
     assert first.finish == Finish(reason="tool")
-    rendered = render(said({"role": "user", "content": "x"}, calls, result(), result()))
+    rendered = render(request_body({"role": "user", "content": "x"}, calls, result(), result()))
     later = read(*stream, rendered=rendered)
     assert [part.id for part in later.parts] == ["call_g2_0", "call_g2_1"]  # type: ignore[union-attr]
 
@@ -111,14 +111,14 @@ def test_nothing_follows_the_last_line() -> None:
     assert read(line({"content": "x"}), last(), line({"content": "y"})).parts == (Text(text="x"),)
 
 
-def test_a_whole_answer_is_read() -> None:
+def test_a_complete_response_is_read() -> None:
     whole = last("length", message={"role": "assistant", "content": "Hi", "thinking": "hm"})
     response = DIALECT.provider.parse_response(whole, traits(), None)
     assert [type(part).__name__ for part in response.parts] == ["Reasoning", "Text"]
     assert response.finish.reason == "length"
 
 
-def test_how_likely_tokens_were_is_told_in_both_ways() -> None:
+def test_log_probabilities_are_parsed_and_rendered() -> None:
     asked_for = [{"token": "é", "logprob": -0.5, "top_logprobs": [{"token": "e", "logprob": -2}]}]
     whole = last(message={"role": "assistant", "content": "é"}, logprobs=asked_for)
     response = DIALECT.provider.parse_response(whole, traits(), None)
@@ -153,7 +153,7 @@ FULL = Response(
 
 
 def test_a_stream_is_printed_line_by_line() -> None:
-    first, second, third, fourth, end = shown(unfold_response(FULL))
+    first, second, third, fourth, end = rendered_lines(unfold_response(FULL))
     assert first == {
         "model": "up",
         "created_at": "2023-11-14T22:13:20Z",
@@ -173,7 +173,7 @@ def test_a_stream_is_printed_line_by_line() -> None:
 def test_hidden_thoughts_are_not_printed() -> None:
     assert all(
         "thinking" not in row["message"]
-        for row in shown(unfold_response(FULL), reasoning_display="none")
+        for row in rendered_lines(unfold_response(FULL), reasoning_display="none")
     )
     whole, _ = DIALECT.client.render_response(FULL, exchange(reasoning_display="none"))
     assert "thinking" not in whole["message"]
@@ -181,7 +181,7 @@ def test_hidden_thoughts_are_not_printed() -> None:
 
 def test_a_prompts_answer_has_another_shape() -> None:
     plain = Response(parts=(Reasoning(text="hm"), Text(text="Hi")))
-    rows = shown(unfold_response(plain), endpoint="/api/generate")
+    rows = rendered_lines(unfold_response(plain), endpoint="/api/generate")
     assert [row.get("response") for row in rows] == ["", "Hi", ""]
     assert rows[0]["thinking"] == "hm"
     whole, _ = DIALECT.client.render_response(plain, exchange(endpoint="/api/generate"))
@@ -218,7 +218,7 @@ def test_the_reason_is_written(finish: Finish, reason: str, report: list[Any]) -
         Response(parts=(Text(text="x"),), finish=finish), exchange()
     )
     assert whole["done_reason"] == reason
-    assert told(lost) == report
+    assert reported_fields(lost) == report
 
 
 def test_what_it_has_no_place_for_is_reported() -> None:
@@ -236,25 +236,25 @@ def test_what_it_has_no_place_for_is_reported() -> None:
         ("content.search", "dropped"),
         ("message.tool_calls[0]", "approximated"),
     }
-    assert set(told(lost)) == want
+    assert set(reported_fields(lost)) == want
     renderer = DIALECT.client.stream_renderer(exchange())
     for event in unfold_response(cited):
         renderer.feed(event)
-    assert set(told(renderer.report)) == want
+    assert set(reported_fields(renderer.report)) == want
 
 
-def test_a_refusal_is_said_as_text() -> None:
+def test_a_refusal_is_rendered_as_text() -> None:
     finish = Finish(reason="filter", explanation="not allowed")
     whole, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
     assert whole["message"]["content"] == "not allowed"
-    rows = shown([Start(), End(finish)])
+    rows = rendered_lines([Start(), End(finish)])
     assert rows[0]["message"]["content"] == "not allowed"
     no = Response(parts=(Refusal(text="I can't"),), finish=Finish(reason="refusal"))
-    assert shown(unfold_response(no))[0]["message"]["content"] == "I can't"
+    assert rendered_lines(unfold_response(no))[0]["message"]["content"] == "I can't"
 
 
 def test_an_error_is_the_last_line() -> None:
-    rows = shown(
+    rows = rendered_lines(
         [
             Start(),
             BlockStart(kind="text"),
@@ -266,7 +266,7 @@ def test_an_error_is_the_last_line() -> None:
     assert rows[-1] == {"error": "busy"}
     assert len(rows) == 2
     garbled = Finish(reason="malformed", explanation="odd")
-    assert shown([Start(), End(garbled)]) == [{"error": "odd"}]
+    assert rendered_lines([Start(), End(garbled)]) == [{"error": "odd"}]
     with pytest.raises(GatewayError):
         DIALECT.client.render_response(Response(finish=garbled), exchange())
 
@@ -297,7 +297,7 @@ def test_a_refusal_in_another_shape_is_read_too() -> None:
     assert DIALECT.provider.parse_error(500, {"retry-after": "3"}, b"").retry_after_s == 3
 
 
-def test_an_error_is_told_with_its_status() -> None:
+def test_an_error_is_rendered_with_its_status() -> None:
     reply = DIALECT.client.render_error(
         Error(kind="rate_limit", message="slow", retry_after_s=7), "req_1"
     )

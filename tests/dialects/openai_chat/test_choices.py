@@ -8,7 +8,7 @@ from gateway.canon.request import Text, ToolCall
 from gateway.canon.response import Finish
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import chunk, events, exchange, read, shown
+from tests.dialects.openai_chat.make import chunk, events, exchange, read, rendered_frames
 
 STOP = chunk(finish="stop")
 SEVERAL = RenderedRequest(body={"n": 2})
@@ -18,9 +18,9 @@ def test_further_choices_are_answers_of_their_own():
     two = chunk({"content": "a"})
     two["choices"].append({"index": 1, "delta": {"content": "b"}, "finish_reason": "length"})
     assert read(two, STOP).alternatives == ()  # as nobody asked for it
-    found = read(two, STOP, rendered=SEVERAL)
-    assert (found.parts, found.finish.reason) == ((Text(text="a"),), "stop")
-    [other] = found.alternatives
+    response = read(two, STOP, rendered=SEVERAL)
+    assert (response.parts, response.finish.reason) == ((Text(text="a"),), "stop")
+    [other] = response.alternatives
     assert (other.parts, other.finish.reason) == ((Text(text="b"),), "length")
 
 
@@ -28,8 +28,8 @@ def test_calls_of_further_choices_have_the_clients_names():
     two = chunk({"content": "a"}, finish="stop")
     delta = {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "f_1"}}]}
     two["choices"].append({"index": 1, "delta": delta, "finish_reason": "tool_calls"})
-    asked = RenderedRequest(body={"n": 2}, client_names={"f_1": "f.1"})
-    [other] = read(two, rendered=asked).alternatives
+    request = RenderedRequest(body={"n": 2}, client_names={"f_1": "f.1"})
+    [other] = read(two, rendered=request).alternatives
     assert [part.name for part in other.parts if isinstance(part, ToolCall)] == ["f.1"]
 
 
@@ -50,7 +50,7 @@ def test_several_answers_are_choices_whole_and_in_pieces():
     body, _ = DIALECT.client.render_response(response, exchange())
     told_ = [(c["index"], c["message"]["content"], c["finish_reason"]) for c in body["choices"]]
     assert told_ == [(0, "hi", "stop"), (1, "ho", "length")]
-    frames = shown(unfold_response(response))
+    frames = rendered_frames(unfold_response(response))
     assert frames[-1] == "[DONE]"
     choices = [frame["choices"][0] for frame in frames[:-1]]
     assert [choice["index"] for choice in choices] == [0, 0, 0, 1, 1, 1]

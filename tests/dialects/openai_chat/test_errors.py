@@ -127,7 +127,7 @@ def test_the_message_is_found_in_every_shape(body: Any, message: str):
     assert parse(400, body).message == message
 
 
-def test_what_else_is_said_is_kept():
+def test_param_code_status_and_id_of_an_error_are_parsed():
     error = parse(400, openai("m", "t", "c", "messages[0]"), x_request_id="req_1")
     assert (error.param, error.code, error.status) == ("messages[0]", "c", 400)
     assert error.upstream_id == "req_1"
@@ -168,14 +168,14 @@ def test_an_error_with_status_200_is_seen(payload: Any, wrong: bool):
 # --- what clients see ------------------------------------------------------------------
 
 
-def shown(kind: str, **fields: Any) -> Any:
+def rendered_error(kind: str, **fields: Any) -> Any:
     """Our reply for an error of this kind."""
     return DIALECT.client.render_error(Error(kind=kind, message="m", **fields), "req_1")
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_has_a_reply(kind: str):
-    reply = shown(kind)
+    reply = rendered_error(kind)
     assert reply.status >= 400
     assert reply.body["error"].keys() == {"message", "type", "param", "code"}
 
@@ -200,18 +200,21 @@ def test_every_kind_has_a_reply(kind: str):
     ],
 )
 def test_a_kind_has_its_status_type_and_code(kind: str, status: int, word: str, code: str | None):
-    reply = shown(kind)
+    reply = rendered_error(kind)
     error = reply.body["error"]
     assert (reply.status, error["type"], error["code"]) == (status, word, code)
 
 
 def test_a_request_that_is_too_long_names_the_messages():
-    assert shown("context_length").body["error"]["param"] == "messages"
-    assert shown("context_length", param="messages[3]").body["error"]["param"] == "messages[3]"
+    assert rendered_error("context_length").body["error"]["param"] == "messages"
+    assert (
+        rendered_error("context_length", param="messages[3]").body["error"]["param"]
+        == "messages[3]"
+    )
 
 
 def test_a_spent_budget_is_a_quota():
-    reply = shown("not_allowed", code="insufficient_quota")
+    reply = rendered_error("not_allowed", code="insufficient_quota")
     assert (reply.status, reply.body["error"]["code"]) == (429, "insufficient_quota")
 
 
@@ -227,12 +230,12 @@ def test_a_spent_budget_is_a_quota():
     ],
     ids=str,
 )
-def test_clients_are_told_whether_to_retry(kind: str, fields: dict[str, Any], header: str | None):
-    assert shown(kind, **fields).headers.get("x-should-retry") == header
+def test_an_error_has_a_should_retry_header(kind: str, fields: dict[str, Any], header: str | None):
+    assert rendered_error(kind, **fields).headers.get("x-should-retry") == header
 
 
-def test_clients_are_told_when_to_retry():
-    headers = shown("rate_limit", retry_after_s=7).headers
+def test_an_error_has_a_retry_after_header():
+    headers = rendered_error("rate_limit", retry_after_s=7).headers
     assert (headers["retry-after"], headers["x-request-id"]) == ("7", "req_1")
 
 
@@ -241,13 +244,13 @@ def test_clients_are_told_when_to_retry():
     sorted(KINDS.keys() - {"gateway_auth", "method_not_allowed", "client_gone", "not_allowed"}),
 )
 def test_our_own_errors_read_as_what_they_were(kind: str):
-    reply = shown(kind)
-    found = parse(reply.status, reply.body)
+    reply = rendered_error(kind)
+    error = parse(reply.status, reply.body)
     same = "overloaded" if kind == "overloaded" else kind
     # Behind a second gateway an upstream's fault is still an upstream's fault.
     if kind == "upstream_auth":
         same = "upstream_error"
     if kind == "malformed_output":
         same = "upstream_error"
-    assert found.kind == same
-    assert found.retryable == KINDS[kind].retryable
+    assert error.kind == same
+    assert error.retryable == KINDS[kind].retryable

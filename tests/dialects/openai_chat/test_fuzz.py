@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream
 from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.openai_chat.make import body, exchange, traits
+from tests.stream_grammar import check_stream
 
 KEYS = [
     *("choices", "delta", "message", "index", "id", "model", "content", "role", "finish_reason"),
@@ -60,13 +60,13 @@ chunks = st.builds(
 def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], done: bool):
     parser = DIALECT.provider.stream_parser(traits(), None)
     renderer = DIALECT.client.stream_renderer(exchange(include_usage=True))
-    found: list[Event] = []
+    events: list[Event] = []
     for item in frames:
-        found += parser.feed(Frame("", msgspec.json.encode(item)))
-    found += parser.feed(Frame("", b"[DONE]")) if done else []
-    found += parser.close()
-    check_stream(found)
-    for event in found:
+        events += parser.feed(Frame("", msgspec.json.encode(item)))
+    events += parser.feed(Frame("", b"[DONE]")) if done else []
+    events += parser.close()
+    check_stream(events)
+    for event in events:
         renderer.feed(event)
 
 
@@ -74,10 +74,10 @@ def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], done: 
 @given(st.lists(st.binary(max_size=40), max_size=4))
 def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
     parser = DIALECT.provider.stream_parser(traits(), None)
-    found: list[Event] = []
+    events: list[Event] = []
     for data in frames:
-        found += parser.feed(Frame("", data))
-    check_stream([*found, *parser.close()])
+        events += parser.feed(Frame("", data))
+    check_stream([*events, *parser.close()])
 
 
 wholes = st.builds(lambda message: {"choices": [{"message": message}]}, deltas | junk) | junk

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Delta, Event
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     Audio,
     CacheBreakpoint,
@@ -39,6 +39,7 @@ from gateway.dialects.openai_chat import DIALECT
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_chat.make import PDF, PNG, exchange
 from tests.fakes import openai_rules
+from tests.stream_grammar import check_stream
 
 # A target that takes everything the dialect can say.
 ALL = Traits(
@@ -108,23 +109,25 @@ def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
     parts: list[Any] = draw(st.lists(st.builds(Reasoning, text=some), max_size=1))
     parts += draw(st.lists(texts, max_size=2))
     parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
-    made = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
-    made = [call for call in made if call.id not in used]
-    used |= {call.id for call in made}
-    if not parts and not made:
+    drawn_calls = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
+    drawn_calls = [call for call in drawn_calls if call.id not in used]
+    used |= {call.id for call in drawn_calls}
+    if not parts and not drawn_calls:
         parts = [draw(texts)]
-    turns = [Turn(role="assistant", parts=(*parts, *made), name=draw(st.none() | names))]
-    if made:
-        turns.append(Turn(role="user", parts=tuple(draw(results(call)) for call in made)))
+    turns = [Turn(role="assistant", parts=(*parts, *drawn_calls), name=draw(st.none() | names))]
+    if drawn_calls:
+        turns.append(Turn(role="user", parts=tuple(draw(results(call)) for call in drawn_calls)))
     return turns
 
 
 def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
     """A result of this call, in the form that reading gives."""
-    said = st.lists(plain_texts, min_size=2, max_size=2) | st.lists(
+    drawn_texts = st.lists(plain_texts, min_size=2, max_size=2) | st.lists(
         st.builds(Text, text=some), max_size=1
     )
-    return said.map(lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom))
+    return drawn_texts.map(
+        lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom)
+    )
 
 
 @st.composite
@@ -171,9 +174,9 @@ def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
     mode = draw(st.sampled_from(["auto", "any", "none", "named", "allowed"]))
     every = tuple(tool.name for tool in offered)
     if mode in {"named", "allowed"}:
-        kept = every[:1] if mode == "named" else every
+        allowed_tools = every[:1] if mode == "named" else every
         required = mode == "allowed" and draw(st.booleans())
-        return ToolChoice(mode=mode, names=kept, required=required, parallel=parallel)
+        return ToolChoice(mode=mode, names=allowed_tools, required=required, parallel=parallel)
     return ToolChoice(mode=mode, parallel=parallel)
 
 
@@ -239,7 +242,7 @@ def requests(draw: st.DrawFn) -> Request:
 
 @settings(max_examples=60)
 @given(requests())
-def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
+def test_a_rendered_request_parses_to_the_same_request(request: Request):
     own = {"logprobs": "logprobs"}  # a path by which a client of this dialect is known
     rendered = DIALECT.provider.render_request(replace(request, client_paths=own), ALL)
     assert rendered.report == ()
@@ -261,8 +264,8 @@ OPENAI = Traits(
 @settings(max_examples=60)
 @given(requests())
 def test_openai_would_take_every_request_that_is_sent(request: Request):
-    wanted = replace(request, extra={}, sampling=Sampling(), cache=None)
-    wire = DIALECT.provider.render_request(wanted, OPENAI).body
+    plain_request = replace(request, extra={}, sampling=Sampling(), cache=None)
+    wire = DIALECT.provider.render_request(plain_request, OPENAI).body
     if wire.get("response_format", {}).get("type") == "json_object":
         return  # needs the word "json" in a message, which is the client's to write
     assert openai_rules.refusal(msgspec.json.decode(msgspec.json.encode(wire))) is None
@@ -272,7 +275,7 @@ def test_openai_would_take_every_request_that_is_sent(request: Request):
 @given(requests())
 def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = DIALECT.provider.render_request(request, ALL).body
-    told = DIALECT.client.parse_request(wire, {})
+    parsed_request = DIALECT.client.parse_request(wire, {})
     poor = Traits(
         kind="poor",
         model="poor-1",
@@ -293,11 +296,11 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
         service_tier=False,
         stream_options=False,
     )
-    for item in DIALECT.provider.render_request(told, poor).report:
-        assert _found(wire, item.path), item.path
+    for item in DIALECT.provider.render_request(parsed_request, poor).report:
+        assert _path_exists(wire, item.path), item.path
 
 
-def _found(body: Any, path: str) -> bool:
+def _path_exists(body: Any, path: str) -> bool:
     """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
     if path == "cache_control":
         return "cache_control" in str(body)
@@ -347,10 +350,12 @@ def answers(draw: st.DrawFn) -> Response:
     elif draw(st.booleans()):
         cited = tuple(draw(st.lists(sources, max_size=2)))
         parts.append(Text(text=draw(some), citations=cited))
-    made = [] if refused else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
-    parts += made
+    drawn_answer_calls = (
+        [] if refused else draw(st.lists(answer_calls, max_size=3, unique_by=lambda c: c.id))
+    )
+    parts += drawn_answer_calls
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
-    if made and reason == "stop":
+    if drawn_answer_calls and reason == "stop":
         reason = "tool"
     if refused and reason == "stop":
         reason = "refusal"
@@ -384,7 +389,7 @@ FRAME = exchange(model="acme-1", include_usage=True)
 
 @settings(max_examples=60)
 @given(answers())
-def test_a_whole_answer_reads_as_what_it_was(response: Response):
+def test_a_complete_response_renders_and_parses_unchanged(response: Response):
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
@@ -400,13 +405,13 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
-    found: list[Event] = []
+    events: list[Event] = []
     for chunk in _cut(wire, data):
         for frame in decoder.feed(chunk):
-            found += parser.feed(frame)
-    found += parser.close()
-    check_stream(found)
-    assert plain(fold_events(found)) == response
+            events += parser.feed(frame)
+    events += parser.close()
+    check_stream(events)
+    assert plain(fold_events(events)) == response
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

@@ -22,17 +22,26 @@ from gateway.canon.request import (
     without_paths,
 )
 from gateway.canon.signature import wrap_signature
-from tests.dialects.openai_chat.make import PDF, PNG, USER, call, called, parse, result, said
+from tests.dialects.openai_chat.make import (
+    PDF,
+    PNG,
+    USER,
+    call,
+    called,
+    parse,
+    request_body,
+    result,
+)
 
 
 def part_of(part: dict[str, Any]) -> Any:
     """The one part of a user message with this content part."""
-    return parse(said({"role": "user", "content": [part]})).turns[0].parts[0]
+    return parse(request_body({"role": "user", "content": [part]})).turns[0].parts[0]
 
 
 def test_leading_system_and_developer_messages_are_instructions():
     request = parse(
-        said(
+        request_body(
             {"role": "system", "content": "a"},
             {"role": "developer", "content": [{"type": "text", "text": "b"}]},
             USER,
@@ -46,24 +55,26 @@ def test_leading_system_and_developer_messages_are_instructions():
 
 
 def test_a_later_system_message_is_a_turn():
-    turn = parse(said(USER, {"role": "system", "content": "late"})).turns[1]
+    turn = parse(request_body(USER, {"role": "system", "content": "late"})).turns[1]
     assert (turn.role, turn.path) == ("system", "messages[1]")
     assert turn.parts == (Text(text="late", path="messages[1]"),)
 
 
 def test_a_named_system_message_stays_a_turn():
-    request = parse(said({"role": "system", "name": "example_user", "content": "q"}, USER))
+    request = parse(request_body({"role": "system", "name": "example_user", "content": "q"}, USER))
     assert request.instructions == ()
     assert request.turns[0].name == "example_user"
 
 
 def test_the_path_of_a_part_is_the_clients():
-    turn = parse(said(USER, {"role": "user", "content": [{"type": "text", "text": "x"}]})).turns[1]
+    turn = parse(
+        request_body(USER, {"role": "user", "content": [{"type": "text", "text": "x"}]})
+    ).turns[1]
     assert turn.parts == (Text(text="x", path="messages[1].content[0]"),)
 
 
 @pytest.mark.parametrize(
-    ("part", "meant"),
+    ("part", "expected"),
     [
         ({"type": "text", "text": ""}, Text(text="")),
         (
@@ -143,10 +154,10 @@ def test_the_path_of_a_part_is_the_clients():
         "long breakpoint",
     ],
 )
-def test_a_content_part_is_understood(part: dict[str, Any], meant: Any):
-    found = part_of(part)
-    assert found == type(meant)(
-        **{n: getattr(meant, n) for n in meant.__struct_fields__ if n != "path"},
+def test_a_content_part_is_understood(part: dict[str, Any], expected: Any):
+    parsed_part = part_of(part)
+    assert parsed_part == type(expected)(
+        **{n: getattr(expected, n) for n in expected.__struct_fields__ if n != "path"},
         path="messages[0].content[0]",
     )
 
@@ -203,39 +214,41 @@ def test_a_content_part_is_understood(part: dict[str, Any], meant: Any):
 )
 def test_a_wrong_message_is_named(message: dict[str, Any], param: str):
     with pytest.raises(GatewayError) as caught:
-        parse(said(USER, message))
+        parse(request_body(USER, message))
     assert caught.value.error.param == param
     assert param in caught.value.error.message
 
 
 def test_calls_without_content_are_read():
-    turn = parse(said(USER, called(call("c1", "f", '{"a": 1}'), call("c2", "g", "")))).turns[1]
+    turn = parse(
+        request_body(USER, called(call("c1", "f", '{"a": 1}'), call("c2", "g", "")))
+    ).turns[1]
     assert turn.parts == (
         ToolCall(id="c1", name="f", arguments={"a": 1}, path="messages[1].tool_calls[0]"),
         ToolCall(id="c2", name="g", arguments={}, path="messages[1].tool_calls[1]"),
     )
 
 
-def test_arguments_that_do_not_parse_are_kept_raw():
-    turn = parse(said(USER, called(call(arguments='{"a":')))).turns[1]
+def test_arguments_that_do_not_parse_are_stored_raw():
+    turn = parse(request_body(USER, called(call(arguments='{"a":')))).turns[1]
     assert (turn.parts[0].arguments, turn.parts[0].raw) == (None, '{"a":')  # type: ignore[union-attr]
 
 
 def test_arguments_may_be_an_object():
     item = {"id": "c", "function": {"name": "f", "arguments": {"a": 1}}}
-    turn = parse(said(USER, called(item))).turns[1]
+    turn = parse(request_body(USER, called(item))).turns[1]
     assert turn.parts[0].arguments == {"a": 1}  # type: ignore[union-attr]
 
 
 def test_a_call_without_an_id_gets_the_same_one_every_time():
     item = {"function": {"name": "f", "arguments": "{}"}}
-    ids = {parse(said(USER, called(item))).turns[1].parts[0].id for _ in range(2)}  # type: ignore[union-attr]
+    ids = {parse(request_body(USER, called(item))).turns[1].parts[0].id for _ in range(2)}  # type: ignore[union-attr]
     assert ids == {"call_messages_1__tool_calls_0"}
 
 
 def test_a_custom_call_keeps_its_text():
     item = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls -l"}}
-    request = parse(said(USER, called(item), result("c")))
+    request = parse(request_body(USER, called(item), result("c")))
     assert request.turns[1].parts == (
         ToolCall(id="c", name="sh", raw="ls -l", custom=True, path="messages[1].tool_calls[0]"),
     )
@@ -243,7 +256,9 @@ def test_a_custom_call_keeps_its_text():
 
 
 def test_tool_messages_in_a_row_are_one_turn():
-    request = parse(said(USER, called(call("a"), call("b")), result("a"), result("b", ""), USER))
+    request = parse(
+        request_body(USER, called(call("a"), call("b")), result("a"), result("b", ""), USER)
+    )
     assert [turn.role for turn in request.turns] == ["user", "assistant", "user", "user"]
     assert request.turns[2].parts == (
         ToolResult(id="a", parts=(Text(text="ok", path="messages[2]"),), path="messages[2]"),
@@ -253,13 +268,13 @@ def test_tool_messages_in_a_row_are_one_turn():
 
 def test_an_image_in_a_tool_message_has_its_own_path():
     content = [{"type": "image_url", "image_url": {"url": "https://x/y"}}]
-    request = parse(said(USER, called(call("a")), result("a", content)))
+    request = parse(request_body(USER, called(call("a")), result("a", content)))
     assert request.turns[2].parts[0].parts[0].path == "messages[2].content[0]"  # type: ignore[union-attr]
 
 
 def test_the_older_function_messages_are_paired():
     request = parse(
-        said(
+        request_body(
             USER,
             {
                 "role": "assistant",
@@ -269,16 +284,16 @@ def test_the_older_function_messages_are_paired():
             {"role": "function", "name": "f", "content": "r"},
         )
     )
-    made = request.turns[1].parts[0]
+    part = request.turns[1].parts[0]
     answer = request.turns[2].parts[0]
-    assert made.id == answer.id  # type: ignore[union-attr]
+    assert part.id == answer.id  # type: ignore[union-attr]
     assert (answer.name, answer.path) == ("f", "messages[2]")  # type: ignore[union-attr]
 
 
 def test_words_of_refusal_are_read_from_both_places():
     first = {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]}
     second = {"role": "assistant", "content": None, "refusal": "never"}
-    turns = parse(said(USER, first, second)).turns
+    turns = parse(request_body(USER, first, second)).turns
     assert turns[1].parts == (Refusal(text="no", path="messages[1].content[0]"),)
     assert turns[2].parts == (Refusal(text="never", path="messages[2].refusal"),)
 
@@ -303,8 +318,8 @@ def test_chunks_of_one_string_are_read(chunk: dict[str, Any], part: Any):
     assert without_paths(part_of(chunk)) == part
 
 
-def test_earlier_audio_is_kept_for_the_same_dialect():
-    turn = parse(said(USER, {"role": "assistant", "audio": {"id": "a1"}})).turns[1]
+def test_earlier_audio_is_preserved_for_the_same_dialect():
+    turn = parse(request_body(USER, {"role": "assistant", "audio": {"id": "a1"}})).turns[1]
     assert turn.parts == (
         Native(
             dialect="openai_chat",
@@ -315,14 +330,14 @@ def test_earlier_audio_is_kept_for_the_same_dialect():
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
-def test_thoughts_that_come_back_stand_first(field: str):
-    turn = parse(said(USER, {"role": "assistant", "content": "a", field: "hm"})).turns[1]
+def test_returned_reasoning_is_the_first_part(field: str):
+    turn = parse(request_body(USER, {"role": "assistant", "content": "a", field: "hm"})).turns[1]
     assert turn.parts[0] == Reasoning(text="hm", path=f"messages[1].{field}")
 
 
 def test_reasoning_details_keep_what_the_provider_wrote():
     details = [{"type": "reasoning.text", "text": "hm", "signature": "S"}]
-    turn = parse(said(USER, {"role": "assistant", "reasoning_details": details})).turns[1]
+    turn = parse(request_body(USER, {"role": "assistant", "reasoning_details": details})).turns[1]
     thought = turn.parts[0]
     assert thought.text == "hm"  # type: ignore[union-attr]
     assert thought.signature.kind == "reasoning_details"  # type: ignore[union-attr]
@@ -332,11 +347,11 @@ def test_reasoning_details_keep_what_the_provider_wrote():
 def test_our_own_tokens_are_unwrapped_wherever_they_come_back():
     state = Signature(provider="gemini", model="g", kind="thought_signature", value="S")
     slot = {"extra_content": {"google": {"thought_signature": wrap_signature(state)}}}
-    turn = parse(said(USER, called({**call(), **slot}))).turns[1]
+    turn = parse(request_body(USER, called({**call(), **slot}))).turns[1]
     assert turn.parts[0].signature == state  # type: ignore[union-attr]
 
 
-def test_a_message_that_an_sdk_gives_back_whole_is_understood():
+def test_a_message_returned_unchanged_by_an_sdk_is_accepted():
     message = {
         "role": "assistant",
         "content": "a",
@@ -346,16 +361,18 @@ def test_a_message_that_an_sdk_gives_back_whole_is_understood():
         "function_call": None,
         "tool_calls": None,
     }
-    request = parse(said(USER, message))
+    request = parse(request_body(USER, message))
     assert request.turns[1].parts == (Text(text="a", path="messages[1]"),)
     assert request.extra == {}
 
 
 def test_empty_tool_calls_are_as_good_as_none():
-    turn = parse(said(USER, {"role": "assistant", "content": "a", "tool_calls": []})).turns[1]
+    turn = parse(request_body(USER, {"role": "assistant", "content": "a", "tool_calls": []})).turns[
+        1
+    ]
     assert len(turn.parts) == 1
 
 
 def test_a_mark_on_the_message_belongs_to_its_last_part():
     message = {"role": "user", "content": "x", "cache_control": {"type": "ephemeral"}}
-    assert parse(said(message)).turns[0].parts[0].cache == CacheBreakpoint()  # type: ignore[union-attr]
+    assert parse(request_body(message)).turns[0].parts[0].cache == CacheBreakpoint()  # type: ignore[union-attr]

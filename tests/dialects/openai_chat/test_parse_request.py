@@ -8,7 +8,7 @@ import pytest
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.request import CacheBreakpoint, Output, Thinking, Tool, ToolChoice
-from tests.dialects.openai_chat.make import body, parse, said, tool
+from tests.dialects.openai_chat.make import body, parse, request_body, tool
 
 
 @pytest.mark.parametrize(
@@ -139,12 +139,12 @@ def test_a_number_of_log_probabilities_is_understood():
     assert (sampling.logprobs, sampling.top_logprobs) == (True, 5)
 
 
-def test_a_whole_number_may_be_written_with_a_point():
+def test_an_integer_may_be_written_with_a_decimal_point():
     assert parse(body(max_tokens=8.0)).max_output == 8
 
 
 @pytest.mark.parametrize(
-    ("fields", "meant"),
+    ("fields", "expected"),
     [
         ({"reasoning_effort": "xhigh"}, Thinking(effort="xhigh")),
         ({"reasoning_effort": "none"}, Thinking(mode="off")),
@@ -174,8 +174,8 @@ def test_a_whole_number_may_be_written_with_a_point():
     ],
     ids=str,
 )
-def test_every_way_to_ask_for_reasoning_is_understood(fields: dict[str, Any], meant: object):
-    assert parse(body(**fields)).thinking == meant
+def test_every_form_of_a_reasoning_request_is_parsed(fields: dict[str, Any], expected: object):
+    assert parse(body(**fields)).thinking == expected
 
 
 def test_the_path_of_the_effort_is_the_clients():
@@ -184,7 +184,7 @@ def test_the_path_of_the_effort_is_the_clients():
 
 
 @pytest.mark.parametrize(
-    ("value", "meant"),
+    ("value", "expected"),
     [
         ("auto", ToolChoice(mode="auto")),
         ("none", ToolChoice(mode="none")),
@@ -205,8 +205,8 @@ def test_the_path_of_the_effort_is_the_clients():
     ],
     ids=str,
 )
-def test_every_tool_choice_is_understood(value: Any, meant: ToolChoice):
-    assert parse(body(tools=[tool()], tool_choice=value)).tool_choice == meant
+def test_every_tool_choice_is_understood(value: Any, expected: ToolChoice):
+    assert parse(body(tools=[tool()], tool_choice=value)).tool_choice == expected
 
 
 def test_only_parallel_makes_a_choice_without_a_mode():
@@ -224,33 +224,37 @@ def test_the_older_forms_of_tools_and_choice_are_understood():
 
 def test_a_function_tool_keeps_what_only_chat_knows():
     item = {**tool("f", description="d", strict=True, x_hint=1), "defer_loading": True}
-    found = parse(body(tools=[item])).tools[0]
-    assert (found.description, found.strict, found.defer) == ("d", True, True)
-    assert (found.dialect, found.extra) == ("openai_chat", {"x_hint": 1})
-    assert found.path == "tools[0]"
+    parsed_tool = parse(body(tools=[item])).tools[0]
+    assert (parsed_tool.description, parsed_tool.strict, parsed_tool.defer) == ("d", True, True)
+    assert (parsed_tool.dialect, parsed_tool.extra) == ("openai_chat", {"x_hint": 1})
+    assert parsed_tool.path == "tools[0]"
 
 
 def test_a_custom_tool_keeps_its_grammar():
     grammar = {"type": "grammar", "grammar": {"definition": "start: A", "syntax": "lark"}}
     item = {"type": "custom", "custom": {"name": "c", "description": "d", "format": grammar}}
-    found = parse(body(tools=[item])).tools[0]
-    assert (found.kind, found.name, found.format) == ("custom", "c", grammar)
+    parsed_tool = parse(body(tools=[item])).tools[0]
+    assert (parsed_tool.kind, parsed_tool.name, parsed_tool.format) == ("custom", "c", grammar)
 
 
 def test_web_search_options_are_a_server_tool():
-    found = parse(body(web_search_options={"search_context_size": "low"})).tools[0]
-    assert (found.kind, found.name, found.dialect) == ("server", "web_search", "openai_chat")
-    assert found.path == "web_search_options"
+    parsed_tool = parse(body(web_search_options={"search_context_size": "low"})).tools[0]
+    assert (parsed_tool.kind, parsed_tool.name, parsed_tool.dialect) == (
+        "server",
+        "web_search",
+        "openai_chat",
+    )
+    assert parsed_tool.path == "web_search_options"
 
 
-def test_a_tool_of_an_unknown_type_is_kept_as_the_client_wrote_it():
+def test_a_tool_of_an_unknown_type_is_preserved_unchanged():
     item = {"type": "web_search_preview", "size": 1}
-    found = parse(body(tools=[item])).tools[0]
-    assert (found.kind, found.native) == ("server", item)
+    parsed_tool = parse(body(tools=[item])).tools[0]
+    assert (parsed_tool.kind, parsed_tool.native) == ("server", item)
 
 
 @pytest.mark.parametrize(
-    ("value", "meant"),
+    ("value", "expected"),
     [
         ({"type": "text"}, Output()),
         ({"type": "json_object"}, Output(format="json")),
@@ -261,8 +265,8 @@ def test_a_tool_of_an_unknown_type_is_kept_as_the_client_wrote_it():
     ],
     ids=["text", "json", "schema"],
 )
-def test_every_response_format_is_understood(value: Any, meant: Output):
-    assert parse(body(response_format=value)).output == meant
+def test_every_response_format_is_understood(value: Any, expected: Output):
+    assert parse(body(response_format=value)).output == expected
 
 
 def test_the_parts_of_a_schema_have_the_clients_paths():
@@ -291,13 +295,13 @@ def test_who_asks_is_read():
     assert parse(body(user="u")).client_path("user_id") == "user"
 
 
-def test_the_usage_chunk_is_asked_for_by_the_client():
+def test_include_usage_is_parsed_from_stream_options():
     assert parse(body(stream=True)).include_usage is None
     request = parse(body(stream=True, stream_options={"include_usage": True}))
     assert (request.stream, request.include_usage) == (True, True)
 
 
-def test_unknown_fields_are_kept_for_the_same_dialect():
+def test_unknown_fields_are_preserved_for_the_same_dialect():
     request = parse(body(future={"a": 1}, stream_options={"include_obfuscation": False}))
     assert request.extra == {
         "openai_chat": {"future": {"a": 1}, "stream_options": {"include_obfuscation": False}}
@@ -310,8 +314,8 @@ def test_a_mark_for_the_whole_request_is_read():
     )
 
 
-def test_unknown_fields_of_a_message_are_kept_by_their_path():
-    request = parse(said({"role": "user", "content": "x", "weight": 1, "none": None}))
+def test_unknown_fields_of_a_message_are_stored_by_path():
+    request = parse(request_body({"role": "user", "content": "x", "weight": 1, "none": None}))
     assert request.extra == {"openai_chat": {"messages[0].weight": 1}}
 
 

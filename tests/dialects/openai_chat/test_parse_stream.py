@@ -25,17 +25,19 @@ STOP = chunk(finish="stop")
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
-def kinds(found: list[Any]) -> list[str]:
+def kinds(result: list[Any]) -> list[str]:
     """The names of events, as a shape."""
-    return [type(event).__name__ for event in found]
+    return [type(event).__name__ for event in result]
 
 
 # --- text ----------------------------------------------------------------------------
 
 
 def test_a_plain_stream():
-    found = events(chunk({"role": "assistant", "content": ""}), TEXT, chunk({"content": "!"}), STOP)
-    assert found == [
+    streamed_events = events(
+        chunk({"role": "assistant", "content": ""}), TEXT, chunk({"content": "!"}), STOP
+    )
+    assert streamed_events == [
         Start(id="chatcmpl-9", model="up", created=1700000000),
         BlockStart(kind="text"),
         Delta("hi"),
@@ -62,11 +64,11 @@ def test_a_plain_stream():
     ],
     ids=str,
 )
-def test_an_empty_delta_says_nothing(delta: dict[str, Any]):
+def test_an_empty_delta_gives_no_event(delta: dict[str, Any]):
     assert read(TEXT, chunk(delta), STOP).parts == (Text(text="hi"),)
 
 
-def test_a_keep_alive_without_choices_says_nothing():
+def test_a_keep_alive_without_choices_gives_no_event():
     assert kinds(events({"id": "x", "object": "chat.completion.chunk"}, TEXT, STOP))[0] == "Start"
 
 
@@ -79,7 +81,7 @@ def test_a_choice_may_lack_everything_but_its_delta():
     assert read({"choices": [{"delta": {"content": "x"}}]}, STOP).parts == (Text(text="x"),)
 
 
-def test_a_last_chunk_may_hold_a_message_in_place_of_a_delta():
+def test_a_last_chunk_may_contain_a_message_instead_of_a_delta():
     last = {"choices": [{"index": 0, "message": {"content": "x"}, "finish_reason": "stop"}]}
     assert read(last).parts == (Text(text="x"),)
 
@@ -92,7 +94,7 @@ def test_a_finish_completes_the_stream(done: bool):
     assert isinstance(events(TEXT, STOP, done=done)[-1], End)
 
 
-def test_done_completes_a_stream_whose_finish_was_never_said():
+def test_done_completes_a_stream_without_a_finish_reason():
     assert events(TEXT)[-1] == End(Finish(reason="stop"))
 
 
@@ -221,25 +223,25 @@ def test_reasoning_is_found_in_every_field(delta: dict[str, Any]):
 
 
 def test_reasoning_is_signed_before_its_block_ends():
-    found = events(chunk({"reasoning": "hm"}), TEXT, STOP)
-    assert kinds(found)[1:5] == ["BlockStart", "Delta", "SignatureDelta", "BlockEnd"]
-    assert found[3] == SignatureDelta(PLAIN)
+    streamed_events = events(chunk({"reasoning": "hm"}), TEXT, STOP)
+    assert kinds(streamed_events)[1:5] == ["BlockStart", "Delta", "SignatureDelta", "BlockEnd"]
+    assert streamed_events[3] == SignatureDelta(PLAIN)
 
 
 def test_without_a_known_model_the_streams_own_name_signs():
-    found = read(chunk({"reasoning": "hm"}), STOP, model="")
-    assert found.parts[0].signature.model == "up"  # type: ignore[union-attr]
+    response = read(chunk({"reasoning": "hm"}), STOP, model="")
+    assert response.parts[0].signature.model == "up"  # type: ignore[union-attr]
 
 
-def test_reasoning_details_are_joined_and_kept_for_replay():
-    found = read(
+def test_reasoning_details_are_joined_and_stored_for_replay():
+    response = read(
         chunk({"reasoning": "Let", "reasoning_details": [detail(text="Let")]}),
         chunk({"reasoning": " me", "reasoning_details": [detail(text=" me")]}),
         chunk({"reasoning_details": [detail(signature="SIG")]}),
         TEXT,
         STOP,
     )
-    thought = found.parts[0]
+    thought = response.parts[0]
     assert isinstance(thought, Reasoning)
     assert thought.text == "Let me"
     assert thought.signature is not None
@@ -254,7 +256,7 @@ def detail(**fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before the text", "after the text"])
-def test_encrypted_reasoning_without_words_is_a_block_of_its_own(late: bool):
+def test_encrypted_reasoning_without_text_is_a_block_of_its_own(late: bool):
     encrypted = chunk({"reasoning_details": [{"type": "reasoning.encrypted", "data": "E"}]})
     stream = (TEXT, encrypted, STOP) if late else (encrypted, TEXT, STOP)
     thoughts = [part for part in read(*stream).parts if isinstance(part, Reasoning)]
@@ -274,10 +276,10 @@ def test_reasoning_may_come_back_after_text():
 
 def calls(*stream: Any, **more: Any) -> list[tuple[str, str, Any]]:
     """The calls of a stream: id, name, arguments or their raw text."""
-    found = read(*stream, chunk(finish="tool_calls"), **more).parts
+    parts = read(*stream, chunk(finish="tool_calls"), **more).parts
     return [
         (part.id, part.name, part.raw if part.arguments is None else part.arguments)
-        for part in found
+        for part in parts
         if isinstance(part, ToolCall)
     ]
 
@@ -291,13 +293,13 @@ def test_a_call_in_pieces():
 
 
 def test_a_call_streams_as_it_comes():
-    found = events(
+    streamed_events = events(
         chunk(piece(id="c", name="f", arguments="")),
         chunk(piece(arguments='{"a"')),
         chunk(piece(arguments=": 1}")),
         chunk(finish="tool_calls"),
     )
-    assert found[1:5] == [
+    assert streamed_events[1:5] == [
         BlockStart(kind="tool_call", id="c", name="f"),
         Delta('{"a"'),
         Delta(": 1}"),
@@ -379,7 +381,7 @@ def test_two_calls_in_every_shape(stream: list[dict[str, Any]]):
     assert calls(*map(chunk, stream)) == TWO
 
 
-def test_a_later_call_streams_as_soon_as_the_first_is_whole():
+def test_a_later_call_streams_as_soon_as_the_first_is_complete():
     parser = DIALECT.provider.stream_parser(traits(), None)
     out: list[Any] = []
     for delta in (
@@ -392,15 +394,15 @@ def test_a_later_call_streams_as_soon_as_the_first_is_whole():
 
 def test_calls_without_ids_get_stable_ones():
     stream = [piece(0, name="f", arguments="{}"), piece(1, name="g", arguments="{}")]
-    found = calls(*map(chunk, stream))
-    assert [call_id for call_id, _, _ in found] == ["call_chatcmpl-9_0", "call_chatcmpl-9_1"]
+    tool_calls = calls(*map(chunk, stream))
+    assert [call_id for call_id, _, _ in tool_calls] == ["call_chatcmpl-9_0", "call_chatcmpl-9_1"]
 
 
 def test_a_call_without_arguments_means_an_empty_object():
     assert calls(chunk(piece(id="c", name="f"))) == [("c", "f", {})]
 
 
-def test_arguments_that_never_become_json_are_kept_as_they_came():
+def test_arguments_that_never_become_json_are_preserved_raw():
     assert calls(chunk(piece(id="c", name="f", arguments='{"a": '))) == [("c", "f", '{"a": ')]
 
 
@@ -434,8 +436,8 @@ def test_names_are_given_back_as_the_client_knows_them():
 def test_a_free_text_tool_that_went_as_a_function_gives_its_text():
     rendered = RenderedRequest(body={}, custom_tools=frozenset({"sh"}))
     stream = [piece(id="c", name="sh", arguments='{"inp'), piece(arguments='ut":"ls -l"}')]
-    found = read(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
-    assert found == (ToolCall(id="c", name="sh", raw="ls -l", custom=True),)
+    parts = read(*map(chunk, stream), chunk(finish="tool_calls"), rendered=rendered).parts
+    assert parts == (ToolCall(id="c", name="sh", raw="ls -l", custom=True),)
 
 
 def test_a_custom_call_streams_its_text():
@@ -445,15 +447,15 @@ def test_a_custom_call_streams_its_text():
         ]
     }
     more = {"tool_calls": [{"index": 0, "custom": {"input": "ls"}}]}
-    found = read(chunk(first), chunk(more), chunk(finish="tool_calls")).parts
-    assert found == (ToolCall(id="c", name="sh", raw="ls", custom=True),)
+    parts = read(chunk(first), chunk(more), chunk(finish="tool_calls")).parts
+    assert parts == (ToolCall(id="c", name="sh", raw="ls", custom=True),)
 
 
-def test_geminis_state_on_a_call_is_kept():
+def test_geminis_thought_signature_on_a_call_is_parsed():
     slot = {"extra_content": {"google": {"thought_signature": "S"}}}
-    found = read(chunk(piece(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop"))
+    response = read(chunk(piece(id="c", name="f", arguments="{}", **slot)), chunk(finish="stop"))
     state = Signature(provider="acme", model="acme-1", kind="thought_signature", value="S")
-    assert found.parts[0].signature == state  # type: ignore[union-attr]
+    assert response.parts[0].signature == state  # type: ignore[union-attr]
 
 
 # --- sources and media ---------------------------------------------------------------
@@ -486,17 +488,17 @@ def test_what_is_no_source_is_left_out(annotations: Any):
 
 
 def test_streamed_sound_is_joined():
-    found = read(
+    response = read(
         chunk({"audio": {"id": "a", "data": "QU"}}),
         chunk({"audio": {"data": "FB", "transcript": "A"}}),
         chunk({"audio": {"expires_at": 5}}),
         STOP,
     )
     data = {"type": "audio", "id": "a", "data": "QUFB", "transcript": "A", "expires_at": 5}
-    assert found.parts == (Native(dialect="openai_chat", data=data),)
+    assert response.parts == (Native(dialect="openai_chat", data=data),)
 
 
-def test_pictures_are_kept_for_clients_of_the_same_dialect():
+def test_images_are_preserved_for_clients_of_the_same_dialect():
     images = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]
     data = {"type": "images", "images": images}
     assert read(chunk({"images": images}), STOP).parts == (
@@ -604,7 +606,7 @@ def answer(body: Any, **flags: Any) -> Any:
     return DIALECT.provider.parse_response(body, traits(**flags), None)
 
 
-def test_a_whole_answer_is_read_like_a_stream():
+def test_a_complete_response_is_read_like_a_stream():
     message = {
         "role": "assistant",
         "content": "hi",
@@ -627,7 +629,7 @@ def test_a_whole_answer_is_read_like_a_stream():
     assert response.usage == Usage(input=5, output=2, native=USAGE)
 
 
-def test_log_probabilities_are_kept_for_who_can_be_told_them():
+def test_log_probabilities_are_stored_when_present():
     token = {"token": "x", "logprob": -0.5, "bytes": None, "top_logprobs": []}
     response = answer(whole({"content": "x"}, choice={"logprobs": {"content": [token]}}))
     assert token_logprobs(response) == [token]

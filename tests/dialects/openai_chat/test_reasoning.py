@@ -9,7 +9,7 @@ import pytest
 from gateway.canon.request import Reasoning, Request, Signature, Thinking, Turn
 from gateway.canon.request import Text as Words
 from gateway.canon.request import ToolCall as Call
-from tests.dialects.openai_chat.make import body, render, told, tool
+from tests.dialects.openai_chat.make import body, render, reported_fields, tool
 
 FULL: dict[str, Any] = {"reasoning": True, "efforts": ("none", "low", "medium", "high")}
 DEEPSEEK: dict[str, Any] = {
@@ -21,7 +21,7 @@ DEEPSEEK: dict[str, Any] = {
 ROUTER: dict[str, Any] = {"reasoning": True, "thinking_request": "reasoning"}
 
 
-def asked(**thinking: Any) -> Request:
+def reasoning_request(**thinking: Any) -> Request:
     """A request that asks for reasoning in this way."""
     at = {"effort": "effort", "thinking": "thinking", "budget": "budget"}
     return Request(model="gw", thinking=Thinking(**thinking), client_paths=at)
@@ -89,13 +89,13 @@ def asked(**thinking: Any) -> Request:
     ],
     ids=str,
 )
-def test_reasoning_is_asked_for_in_the_targets_words(
+def test_reasoning_is_requested_in_the_targets_form(
     thinking: dict[str, Any], flags: dict[str, Any], sent: dict[str, Any], report: Any
 ):
-    rendered = render(asked(**thinking), **flags)
+    rendered = render(reasoning_request(**thinking), **flags)
     rest = {k: v for k, v in rendered.body.items() if k not in {"model", "messages"}}
     assert rest == sent
-    assert told(rendered.report) == report
+    assert reported_fields(rendered.report) == report
 
 
 def test_the_latest_turn_that_names_an_effort_decides():
@@ -107,10 +107,10 @@ def test_the_latest_turn_that_names_an_effort_decides():
 RESPONSES_ONLY: dict[str, Any] = {**FULL, "responses_required_with_tools": True}
 
 
-def test_models_that_take_tools_only_without_reasoning_are_told_not_to():
+def test_reasoning_is_off_for_models_that_refuse_it_with_tools():
     rendered = render(body(tools=[tool()], reasoning_effort="high"), **RESPONSES_ONLY)
     assert rendered.body["reasoning_effort"] == "none"
-    assert told(rendered.report) == [("reasoning_effort", "approximated")]
+    assert reported_fields(rendered.report) == [("reasoning_effort", "approximated")]
 
 
 def test_the_same_models_reason_without_tools():
@@ -139,7 +139,7 @@ def back(part: Reasoning | None, *, calls: bool = True, **flags: Any) -> Any:
     more = Turn(role="user", parts=(Words(text="go on"),))
     turns = (Turn(role="assistant", parts=tuple(parts), path="m"), more)
     rendered = render(Request(model="gw", turns=turns), **flags)
-    report = [row for row in told(rendered.report) if row[0]]
+    report = [row for row in reported_fields(rendered.report) if row[0]]
     return rendered.body["messages"][0], report
 
 
@@ -151,7 +151,7 @@ PLAIN: dict[str, Any] = {"reasoning_field": "reasoning", "replay_reasoning": "na
 DETAILS: dict[str, Any] = {"reasoning_field": "reasoning_details", "replay_reasoning": "native"}
 
 
-def test_a_thought_goes_back_to_the_model_that_had_it():
+def test_reasoning_is_sent_back_to_its_model():
     message, report = back(thought(), **CONTENT)
     assert message["reasoning_content"] == "hm"
     assert report == []
@@ -179,7 +179,7 @@ def test_another_models_thought_is_sent_as_text_where_one_is_demanded():
     assert report == [("p", "approximated")]
 
 
-def test_a_thought_that_is_demanded_and_was_not_kept_is_supplied_blank():
+def test_missing_required_reasoning_is_sent_as_a_blank():
     message, report = back(None, **CONTENT)
     assert message["reasoning_content"] == " "
     assert report == [("m", "defaulted")]

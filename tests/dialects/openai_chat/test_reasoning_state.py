@@ -13,7 +13,7 @@ from gateway.canon.request import Part, Reasoning, Request, Signature, Text, Too
 from gateway.canon.response import Finish, Response
 from gateway.dialects.openai_chat import DIALECT
 from gateway.providers.capabilities import traits_for
-from tests.dialects.openai_chat.make import exchange, shown
+from tests.dialects.openai_chat.make import exchange, rendered_frames
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
 ANSWER = Response(
@@ -39,7 +39,9 @@ def test_details_carry_every_thought_with_its_state(stream: bool):
     if stream:
         details = [
             detail
-            for item in shown(unfold_response(ANSWER), reasoning_field="reasoning_details")
+            for item in rendered_frames(
+                unfold_response(ANSWER), reasoning_field="reasoning_details"
+            )
             if isinstance(item, dict) and item["choices"]
             for detail in item["choices"][0]["delta"].get("reasoning_details", [])
         ]
@@ -54,10 +56,10 @@ def test_details_carry_every_thought_with_its_state(stream: bool):
     assert read(back) == ANSWER.parts[:3]
 
 
-def test_details_are_shown_only_where_the_route_says_so():
+def test_details_are_shown_only_where_the_route_allows_it():
     body, _ = DIALECT.client.render_response(ANSWER, exchange())
     assert "reasoning_details" not in body["choices"][0]["message"]
-    events = shown(unfold_response(ANSWER))
+    events = rendered_frames(unfold_response(ANSWER))
     assert "reasoning_details" not in str(events)
     hidden = exchange(reasoning_field="reasoning_details", reasoning_display="none")
     body, _ = DIALECT.client.render_response(ANSWER, hidden)
@@ -65,8 +67,8 @@ def test_details_are_shown_only_where_the_route_says_so():
 
 
 def test_mistral_gets_its_thinking_back_as_chunks():
-    told = traits_for("mistral", "magistral-medium-latest")
-    own = Signature(provider=told.kind, model=told.model, kind="text")
+    traits = traits_for("mistral", "magistral-medium-latest")
+    own = Signature(provider=traits.kind, model=traits.model, kind="text")
     turn = Turn(
         role="assistant",
         parts=(
@@ -77,17 +79,17 @@ def test_mistral_gets_its_thinking_back_as_chunks():
     )
     user = Turn(role="user", parts=(Text(text="Hi"),))
     request = Request(model="gw", turns=(user, turn, user))
-    rendered = DIALECT.provider.render_request(request, told)
+    rendered = DIALECT.provider.render_request(request, traits)
     thought = {
         "type": "thinking",
         "thinking": [{"type": "text", "text": "hm"}],
         "closed": True,
     }
-    said = {"type": "text", "text": "Yes."}
-    assert rendered.body["messages"][1]["content"] == [thought, said]
+    text = {"type": "text", "text": "Yes."}
+    assert rendered.body["messages"][1]["content"] == [thought, text]
     assert [item.path for item in rendered.report] == ["messages[1].reasoning"]
 
 
 def test_an_empty_answer_is_still_an_answer():
     events = [Start(), End(Finish(reason="stop"))]
-    assert shown(events, reasoning_field="reasoning_details")[-1] == "[DONE]"
+    assert rendered_frames(events, reasoning_field="reasoning_details")[-1] == "[DONE]"

@@ -26,7 +26,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.canon.signature import unwrap_signature
 from gateway.dialects.openai_chat import DIALECT
 from gateway.dialects.shared.openai_logprobs import logprobs_extra
-from tests.dialects.openai_chat.make import exchange, shown, told
+from tests.dialects.openai_chat.make import exchange, rendered_frames, reported_fields
 
 HEAD = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "up"}
 STOP = End(Finish(reason="stop"))
@@ -39,7 +39,7 @@ def block(kind: Any, *deltas: str, **fields: Any) -> list[Event]:
 
 def deltas(*events: Event, end: Event = STOP, **fields: Any) -> list[Any]:
     """The deltas between the first and the last chunk."""
-    frames = shown([Start(), *events, end], **fields)
+    frames = rendered_frames([Start(), *events, end], **fields)
     assert frames[-1] == "[DONE]"
     return [frame["choices"][0]["delta"] for frame in frames[1:-2]]
 
@@ -51,7 +51,7 @@ def whole(*events: Event, end: Event = STOP, **fields: Any) -> dict[str, Any]:
 
 
 def test_a_stream_begins_with_the_role_and_ends_with_done():
-    frames = shown([Start(), *block("text", "hi"), STOP])
+    frames = rendered_frames([Start(), *block("text", "hi"), STOP])
     choice = {"index": 0, "finish_reason": None}
     assert frames == [
         {**HEAD, "choices": [{**choice, "delta": {"role": "assistant", "content": ""}}]},
@@ -67,7 +67,7 @@ def test_text_that_json_must_escape_survives():
 
 
 @pytest.mark.parametrize(
-    ("fields", "seen"),
+    ("fields", "expected_value"),
     [
         ({}, [{"reasoning_content": "hm"}]),
         ({"reasoning_field": "reasoning"}, [{"reasoning": "hm"}]),
@@ -77,11 +77,11 @@ def test_text_that_json_must_escape_survives():
     ],
     ids=["by default", "another field", "both fields", "no field", "hidden"],
 )
-def test_reasoning_is_shown_as_the_route_says(fields: dict[str, Any], seen: list[Any]):
+def test_reasoning_is_shown_as_the_route_says(fields: dict[str, Any], expected_value: list[Any]):
     thought = block("reasoning", "hm")
-    assert deltas(*thought, **fields) == seen
+    assert deltas(*thought, **fields) == expected_value
     message = whole(*thought, **fields)["message"]
-    expected = seen[0] if seen else {}
+    expected = expected_value[0] if expected_value else {}
     assert {k: v for k, v in message.items() if "reason" in k} == expected
 
 
@@ -179,9 +179,9 @@ def test_sources_without_a_url_are_reported():
     renderer = DIALECT.client.stream_renderer(exchange())
     for event in [Start(), *events, STOP]:
         renderer.feed(event)
-    assert told(renderer.report) == [("citations", "dropped")]
+    assert reported_fields(renderer.report) == [("citations", "dropped")]
     _, report = DIALECT.client.render_response(fold_events([Start(), *events, STOP]), exchange())
-    assert told(report) == [("citations", "dropped")]
+    assert reported_fields(report) == [("citations", "dropped")]
 
 
 def test_chats_own_annotations_go_through_as_they_came():
@@ -195,9 +195,9 @@ def test_blocks_of_another_dialect_are_reported():
     events = block("native", dialect="anthropic_messages", native={"type": "server_tool_use"})
     renderer = DIALECT.client.stream_renderer(exchange())
     assert [renderer.feed(event) for event in [Start(), *events]][1:] == [b"", b""]
-    assert told(renderer.report) == [("content.server_tool_use", "dropped")]
+    assert reported_fields(renderer.report) == [("content.server_tool_use", "dropped")]
     _, report = DIALECT.client.render_response(fold_events([Start(), *events, STOP]), exchange())
-    assert told(report) == [("content.server_tool_use", "dropped")]
+    assert reported_fields(report) == [("content.server_tool_use", "dropped")]
 
 
 def test_sound_and_pictures_come_back_where_chat_has_them():
@@ -231,18 +231,18 @@ def test_sound_and_pictures_come_back_where_chat_has_them():
     ],
     ids=lambda value: value.reason if isinstance(value, Finish) else value,
 )
-def test_a_finish_has_its_word(finish: Finish, word: str):
-    frames = shown([Start(), End(finish)])
+def test_a_finish_has_its_finish_reason(finish: Finish, word: str):
+    frames = rendered_frames([Start(), End(finish)])
     assert frames[-2]["choices"][0]["finish_reason"] == word
     body, _ = DIALECT.client.render_response(Response(finish=finish), exchange())
     assert body["choices"][0]["finish_reason"] == word
 
 
-def test_a_refusal_in_words_is_a_stop():
+def test_a_refusal_as_text_is_a_stop():
     events = block("refusal", "I can't")
     end = End(Finish(reason="refusal"))
     assert deltas(*events, end=end) == [{"refusal": "I can't"}]
-    assert shown([Start(), *events, end])[-2]["choices"][0]["finish_reason"] == "stop"
+    assert rendered_frames([Start(), *events, end])[-2]["choices"][0]["finish_reason"] == "stop"
     choice = whole(*events, end=end)
     assert choice["message"]["refusal"] == "I can't"
     assert choice["message"]["content"] is None
@@ -259,12 +259,12 @@ def test_a_providers_explanation_is_shown_as_a_refusal():
 
 def test_a_paused_turn_is_reported():
     _, report = DIALECT.client.render_response(Response(finish=Finish(reason="pause")), exchange())
-    assert told(report) == [("finish_reason", "approximated")]
+    assert reported_fields(report) == [("finish_reason", "approximated")]
 
 
 def test_garbled_output_is_an_error_and_no_answer():
     end = End(Finish(reason="malformed", explanation="bad call"))
-    assert shown([Start(), end])[-1] == {
+    assert rendered_frames([Start(), end])[-1] == {
         "error": {
             "message": "bad call",
             "type": "server_error",
@@ -288,14 +288,14 @@ def test_nothing_follows_a_failure():
 
 
 def test_a_failure_may_come_first():
-    frames = shown([Failed(Error(kind="overloaded", message="Overloaded"))])
+    frames = rendered_frames([Failed(Error(kind="overloaded", message="Overloaded"))])
     assert frames[0]["error"]["code"] == "overloaded"
 
 
 # --- usage ---------------------------------------------------------------------------
 
 USAGE = Usage(input=30, cache_read=60, cache_write=10, output=25, reasoning=7)
-SHOWN = {
+RENDERED_USAGE = {
     "prompt_tokens": 100,
     "completion_tokens": 25,
     "total_tokens": 125,
@@ -304,28 +304,32 @@ SHOWN = {
 }
 
 
-def test_the_usage_chunk_comes_only_when_asked_for():
+def test_the_usage_chunk_is_sent_only_when_requested():
     events = [Start(), *block("text", "x"), UsageUpdate(USAGE), STOP]
-    assert shown(events, include_usage=True)[-2] == {**HEAD, "choices": [], "usage": SHOWN}
-    assert all("usage" not in frame for frame in shown(events)[:-1])
+    assert rendered_frames(events, include_usage=True)[-2] == {
+        **HEAD,
+        "choices": [],
+        "usage": RENDERED_USAGE,
+    }
+    assert all("usage" not in frame for frame in rendered_frames(events)[:-1])
 
 
 def test_usage_of_the_start_and_of_the_end_are_one():
     events = [Start(usage=Usage(input=5)), UsageUpdate(Usage(output=2)), STOP]
-    usage = shown(events, include_usage=True)[-2]["usage"]
+    usage = rendered_frames(events, include_usage=True)[-2]["usage"]
     assert usage == {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
 
 def test_unknown_usage_is_not_shown_as_zero():
-    frames = shown([Start(), STOP], include_usage=True)
+    frames = rendered_frames([Start(), STOP], include_usage=True)
     assert all("usage" not in frame for frame in frames[:-1])
     body, _ = DIALECT.client.render_response(Response(), exchange())
     assert "usage" not in body
 
 
-def test_a_whole_answer_says_its_usage():
+def test_a_complete_response_has_its_usage():
     body, _ = DIALECT.client.render_response(Response(usage=USAGE), exchange())
-    assert body["usage"] == SHOWN
+    assert body["usage"] == RENDERED_USAGE
     assert (body["id"], body["object"]) == ("chatcmpl-1", "chat.completion")
 
 

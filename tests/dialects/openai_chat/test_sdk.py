@@ -22,7 +22,7 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation, Reasoning, Refusal, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_chat import DIALECT
-from tests.dialects.openai_chat.make import USER, exchange, parse, render, said, tool
+from tests.dialects.openai_chat.make import USER, exchange, parse, render, request_body, tool
 
 FULL = Response(
     parts=(
@@ -47,7 +47,7 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
     return openai.OpenAI(api_key="k", base_url="http://gw/v1", http_client=transport, max_retries=0)
 
 
-def ask(response: Response) -> ChatCompletion:
+def sdk_completion(response: Response) -> ChatCompletion:
     """What the SDK makes of a whole answer."""
     body, _ = DIALECT.client.render_response(response, exchange())
     with client(200, json.dumps(body).encode(), {"content-type": "application/json"}) as sdk:
@@ -64,7 +64,7 @@ def stream(events: list[Event]) -> Iterator[ChatCompletionChunk]:
 
 
 def test_the_sdk_reads_a_whole_answer():
-    answer = ask(FULL)
+    answer = sdk_completion(FULL)
     choice = answer.choices[0]
     assert choice.message.content == "It is sunny."
     assert choice.finish_reason == "tool_calls"
@@ -83,7 +83,7 @@ def test_the_sdk_reads_a_whole_answer():
 
 
 def test_the_sdk_reads_a_refusal():
-    message = ask(NO).choices[0].message
+    message = sdk_completion(NO).choices[0].message
     assert (message.content, message.refusal) == (None, "I can't")
 
 
@@ -164,7 +164,7 @@ REQUEST: TypeAdapter[Any] = TypeAdapter(CompletionCreateParamsNonStreaming)
 
 
 def test_what_is_sent_upstream_fits_the_sdks_types():
-    asked = said(
+    request = request_body(
         {"role": "system", "content": "s"},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x"}}]},
         {
@@ -182,6 +182,6 @@ def test_what_is_sent_upstream_fits_the_sdks_types():
         stop=["x"],
         user="u",
     )
-    sent = render(asked).body
+    sent = render(request).body
     REQUEST.validate_python(sent, strict=False)
     assert parse(sent).max_output == 5

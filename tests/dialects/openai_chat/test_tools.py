@@ -14,9 +14,9 @@ from tests.dialects.openai_chat.make import (
     call,
     called,
     render,
+    reported_fields,
+    request_body,
     result,
-    said,
-    told,
     tool,
 )
 from tests.fakes import openai_rules
@@ -61,7 +61,7 @@ def test_strict_is_sent_where_the_schema_and_target_allow_it(
 ):
     rendered = render(with_tools(Tool(name="f", schema=schema, strict=True, path="t")), **flags)
     assert rendered.body["tools"][0]["function"].get("strict") is sent
-    assert told(rendered.report) == report
+    assert reported_fields(rendered.report) == report
 
 
 def test_illegal_and_long_names_are_mapped_there_and_back():
@@ -76,7 +76,7 @@ def test_illegal_and_long_names_are_mapped_there_and_back():
 
 def test_calls_and_choices_use_the_mapped_name():
     rendered = render(
-        said(
+        request_body(
             USER,
             called(call(name="a.b")),
             result(),
@@ -91,7 +91,7 @@ def test_calls_and_choices_use_the_mapped_name():
 def test_a_deferred_tool_without_a_search_is_dropped():
     rendered = render(with_tools(Tool(name="f"), Tool(name="later", defer=True, path="tools[1]")))
     assert len(rendered.body["tools"]) == 1
-    assert told(rendered.report) == [("tools[1]", "dropped")]
+    assert reported_fields(rendered.report) == [("tools[1]", "dropped")]
 
 
 def test_deferred_tools_are_sent_at_once_where_a_search_would_have_found_them():
@@ -104,15 +104,15 @@ def test_deferred_tools_are_sent_at_once_where_a_search_would_have_found_them():
     )
     rendered = render(with_tools(search, Tool(name="later", defer=True, path="tools[1]")))
     assert [item["function"]["name"] for item in rendered.body["tools"]] == ["later"]
-    assert ("tools[0]", "dropped") in told(rendered.report)
-    assert ("tools[1].defer_loading", "approximated") in told(rendered.report)
+    assert ("tools[0]", "dropped") in reported_fields(rendered.report)
+    assert ("tools[1].defer_loading", "approximated") in reported_fields(rendered.report)
 
 
 def test_server_tools_of_another_dialect_are_dropped():
     search = Tool(name="web_search", kind="server", dialect="anthropic_messages", path="tools[0]")
     rendered = render(with_tools(search))
     assert "tools" not in rendered.body
-    assert told(rendered.report) == [("tools[0]", "dropped")]
+    assert reported_fields(rendered.report) == [("tools[0]", "dropped")]
 
 
 def test_web_search_options_go_back_to_where_they_were():
@@ -122,7 +122,7 @@ def test_web_search_options_go_back_to_where_they_were():
     assert "tools" not in sent
 
 
-def test_a_custom_tool_goes_as_it_is_where_understood():
+def test_a_custom_tool_is_sent_unchanged_where_supported():
     item = {"type": "custom", "custom": {"name": "sh", "format": {"type": "text"}}}
     rendered = render(body(tools=[item]), custom_tools=True)
     assert rendered.body["tools"] == [item]
@@ -134,7 +134,7 @@ def test_a_custom_tool_becomes_a_function_with_one_string():
     item = {"type": "custom", "custom": {"name": "sh", "description": "Run", "format": grammar}}
     calls = called({"id": "c1", "type": "custom", "custom": {"name": "sh", "input": "ls"}})
     choice = {"type": "custom", "custom": {"name": "sh"}}
-    rendered = render(said(USER, calls, result(), tools=[item], tool_choice=choice))
+    rendered = render(request_body(USER, calls, result(), tools=[item], tool_choice=choice))
     function = rendered.body["tools"][0]["function"]
     assert function["parameters"]["properties"] == {"input": {"type": "string"}}
     assert "start: A" in function["description"]
@@ -142,7 +142,7 @@ def test_a_custom_tool_becomes_a_function_with_one_string():
     assert sent == {"name": "sh", "arguments": '{"input":"ls"}'}
     assert rendered.body["tool_choice"] == {"type": "function", "function": {"name": "sh"}}
     assert rendered.custom_tools == {"sh"}
-    assert told(rendered.report) == [("tools[0]", "approximated")]
+    assert reported_fields(rendered.report) == [("tools[0]", "approximated")]
 
 
 ALLOWED = ToolChoice(mode="allowed", names=("f",), required=True)
@@ -176,27 +176,27 @@ BOTH = (Tool(name="f"), Tool(name="g"))
     ],
     ids=["auto", "none", "any", "another word for any", "named", "filtered", "allowed"],
 )
-def test_a_choice_has_the_targets_words(choice: ToolChoice, flags: dict[str, Any], sent: Any):
+def test_a_tool_choice_has_the_targets_form(choice: ToolChoice, flags: dict[str, Any], sent: Any):
     assert render(with_tools(*BOTH, tool_choice=choice), **flags).body["tool_choice"] == sent
 
 
 def test_an_allowed_subset_without_a_word_for_it_leaves_the_others_out():
     rendered = render(with_tools(*BOTH, tool_choice=ALLOWED))
     assert [item["function"]["name"] for item in rendered.body["tools"]] == ["f"]
-    assert told(rendered.report) == [("tool_choice", "approximated")]
+    assert reported_fields(rendered.report) == [("tool_choice", "approximated")]
 
 
 def test_a_choice_that_can_not_be_forced_becomes_auto():
     rendered = render(with_tools(*BOTH, tool_choice=ToolChoice(mode="any")), forced_tools=False)
     assert rendered.body["tool_choice"] == "auto"
-    assert told(rendered.report) == [("tool_choice", "approximated")]
+    assert reported_fields(rendered.report) == [("tool_choice", "approximated")]
 
 
 def test_choices_without_tools_are_not_sent():
     choice = ToolChoice(mode="any", parallel=False)
     rendered = render(with_tools(tool_choice=choice))
     assert rendered.body.keys() == {"model", "messages"}
-    assert told(rendered.report) == [("tool_choice", "dropped")]
+    assert reported_fields(rendered.report) == [("tool_choice", "dropped")]
 
 
 def test_parallel_calls_are_switched_off_where_possible():
@@ -206,21 +206,23 @@ def test_parallel_calls_are_switched_off_where_possible():
     assert render(request).body["parallel_tool_calls"] is False
     rendered = render(request, parallel_toggle=False)
     assert "parallel_tool_calls" not in rendered.body
-    assert told(rendered.report) == [("tool_choice.disable_parallel_tool_use", "dropped")]
+    assert reported_fields(rendered.report) == [
+        ("tool_choice.disable_parallel_tool_use", "dropped")
+    ]
 
 
 def test_a_target_without_tools_gets_none():
     rendered = render(body(tools=[tool()]), tools=False)
     assert "tools" not in rendered.body
-    assert told(rendered.report) == [("tools", "dropped")]
+    assert reported_fields(rendered.report) == [("tools", "dropped")]
 
 
-def test_what_only_another_dialect_knows_of_a_tool_is_reported():
+def test_tool_fields_of_another_dialect_are_reported():
     extra = {"input_examples": [{}]}
     item = Tool(name="f", dialect="anthropic_messages", extra=extra, path="tools[0]")
     rendered = render(with_tools(item))
     assert "input_examples" not in str(rendered.body)
-    assert told(rendered.report) == [("tools[0].input_examples", "dropped")]
+    assert reported_fields(rendered.report) == [("tools[0].input_examples", "dropped")]
 
 
 def test_a_call_of_a_tool_no_longer_offered_has_a_legal_name():

@@ -14,7 +14,7 @@ from gateway.dialects.openai_chat.response import parse_usage, render_usage
 
 
 @pytest.mark.parametrize(
-    ("wire", "meant"),
+    ("wire", "expected"),
     [
         (
             {"prompt_tokens": 10, "completion_tokens": 3, "total_tokens": 13},
@@ -78,14 +78,14 @@ from gateway.dialects.openai_chat.response import parse_usage, render_usage
         "zeros",
     ],
 )
-def test_counts_are_understood(wire: dict[str, Any], meant: Usage):
-    assert parse_usage(wire) == replace(meant, native=wire)
+def test_counts_are_understood(wire: dict[str, Any], expected: Usage):
+    assert parse_usage(wire) == replace(expected, native=wire)
 
 
 @pytest.mark.parametrize(
     "wire", [None, {}, [], "x", {"prompt_tokens": "3"}, {"prompt_tokens": True}], ids=str
 )
-def test_what_says_nothing_is_unknown(wire: Any):
+def test_empty_usage_is_unknown(wire: Any):
     assert parse_usage(wire) is None
 
 
@@ -102,9 +102,9 @@ usages = st.builds(
 
 @given(usages)
 def test_what_is_rendered_reads_as_it_was(usage: Usage):
-    found = parse_usage(render_usage(usage))
-    assert found is not None
-    assert replace(found, native={}) == usage
+    token_usage = parse_usage(render_usage(usage))
+    assert token_usage is not None
+    assert replace(token_usage, native={}) == usage
 
 
 def test_unknown_usage_is_not_rendered():

@@ -7,12 +7,12 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream
 from gateway.canon.request import Request
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_completions import DIALECT
 from gateway.framing.sse import Decoder, Frame
+from tests.stream_grammar import check_stream
 
 # A target that takes all that the dialect can say.
 ALL = Traits(
@@ -37,11 +37,11 @@ def parse(request: dict[str, Any]) -> Request:
 
 def render(request: Request | dict[str, Any], traits: Traits = ALL) -> RenderedRequest:
     """What goes to a target with these traits."""
-    asked = parse(request) if isinstance(request, dict) else request
-    return DIALECT.provider.render_request(asked, traits)
+    canonical_request = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(canonical_request, traits)
 
 
-def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
     """What was reported, without the words."""
     return [(item.path, item.action) for item in report]
 
@@ -76,7 +76,7 @@ def exchange(**fields: Any) -> ResponseContext:
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
-def shown(stream: list[Event], **fields: Any) -> list[Any]:
+def rendered_frames(stream: list[Event], **fields: Any) -> list[Any]:
     """What a client's stream says, frame by frame, parsed."""
     renderer = DIALECT.client.stream_renderer(exchange(**fields))
     wire = b"".join(renderer.feed(event) for event in stream)

@@ -38,8 +38,8 @@ from tests.dialects.openai_completions.make import (
     exchange,
     parse,
     render,
-    shown,
-    told,
+    rendered_frames,
+    reported_fields,
 )
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -80,8 +80,8 @@ def test_a_wrong_field_is_named(wrong: dict[str, Any], param: str, kind: str) ->
     assert (caught.value.error.param, caught.value.error.kind) == (param, kind)
 
 
-def test_what_is_sent_again_is_what_was_asked() -> None:
-    asked = body(
+def test_a_parsed_request_renders_to_the_same_body() -> None:
+    request = body(
         max_tokens=5,
         temperature=0.5,
         top_p=0.9,
@@ -94,12 +94,12 @@ def test_what_is_sent_again_is_what_was_asked() -> None:
         suffix="!",
         echo=True,
     )
-    rendered = render(asked)
-    assert rendered.body == {**asked, "model": "acme-1"}
+    rendered = render(request)
+    assert rendered.body == {**request, "model": "acme-1"}
     assert rendered.report == ()
 
 
-def test_a_streams_usage_is_always_asked_for() -> None:
+def test_usage_of_a_stream_is_always_requested() -> None:
     sent = render(body(stream=True)).body
     assert (sent["stream"], sent["stream_options"]) == (True, {"include_usage": True})
     assert parse(body(stream=True, stream_options={"include_usage": True})).include_usage is True
@@ -123,7 +123,7 @@ def test_a_conversation_is_one_text_with_its_speakers_named() -> None:
     rendered = render(request)
     words = "Be brief\n\nUser: Hi\n\nAssistant: Yes?\n\nUser: Go\n\nAssistant:"
     assert rendered.body["prompt"] == words
-    assert set(told(rendered.report)) == {
+    assert set(reported_fields(rendered.report)) == {
         ("messages", "approximated"),
         ("p", "dropped"),
         ("tools", "dropped"),
@@ -158,7 +158,7 @@ def test_a_poor_target_is_spared_what_it_has_not() -> None:
         poor,
     )
     assert rendered.body == {"model": "p", "prompt": "Say hi", "stop": ["a"], "max_tokens": 3}
-    assert {path for path, _ in told(rendered.report)} == {
+    assert {path for path, _ in reported_fields(rendered.report)} == {
         *("temperature", "presence_penalty", "seed", "logprobs", "user", "stop", "max_tokens", "n")
     }
 
@@ -212,9 +212,9 @@ def test_several_answers_are_choices_whole_and_in_pieces() -> None:
     other = Response(parts=(Text(text="ho"),), finish=Finish(reason="length"))
     response = Response(parts=(Text(text="hi"),), alternatives=(other,))
     whole, _ = DIALECT.client.render_response(response, exchange())
-    told = [(c["index"], c["text"], c["finish_reason"]) for c in whole["choices"]]
-    assert told == [(0, "hi", "stop"), (1, "ho", "length")]
-    last = shown(unfold_response(response))[-2]["choices"]
+    rows = [(c["index"], c["text"], c["finish_reason"]) for c in whole["choices"]]
+    assert rows == [(0, "hi", "stop"), (1, "ho", "length")]
+    last = rendered_frames(unfold_response(response))[-2]["choices"]
     assert last == [{"index": 1, "text": "ho", "logprobs": None, "finish_reason": "length"}]
 
 
@@ -228,19 +228,21 @@ def test_choices_of_several_prompts_are_numbered_through() -> None:
     joined, places = several.new_stream(), (0, 1, 1)
     out = joined.feed(0, b"".join(line % (1, place) for place in places))
     out += joined.feed(1, b"".join(line % (2, place) for place in places))
-    told = [json.loads(frame.data) for frame in Decoder().feed(out)]
-    assert [chunk["choices"][0]["index"] for chunk in told] == [0, 1, 1, 2, 3, 3]
-    assert {chunk["id"] for chunk in told} == {"c1"}
+    bodies = [json.loads(frame.data) for frame in Decoder().feed(out)]
+    assert [chunk["choices"][0]["index"] for chunk in bodies] == [0, 1, 1, 2, 3, 3]
+    assert {chunk["id"] for chunk in bodies} == {"c1"}
 
 
-def test_a_whole_answer_is_shown_as_the_case_says() -> None:
+def test_a_complete_response_is_rendered_as_the_case_expects() -> None:
     (path,) = CASES.glob("23_*.json")
     want = json.loads(path.read_text())["expected"]["client_response"]
     response = Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2))
-    found, report = DIALECT.client.render_response(response, exchange(created=0, model="gw-claude"))
+    payload, report = DIALECT.client.render_response(
+        response, exchange(created=0, model="gw-claude")
+    )
     assert report == ()
-    assert found.pop("id").startswith("cmpl-")
-    assert found == {key: value for key, value in want.items() if key != "id"}
+    assert payload.pop("id").startswith("cmpl-")
+    assert payload == {key: value for key, value in want.items() if key != "id"}
 
 
 @pytest.mark.parametrize(
@@ -259,7 +261,7 @@ def test_the_finish_is_written(finish: Finish, word: str) -> None:
     response = Response(parts=(Text(text="x"),), finish=finish)
     whole, _ = DIALECT.client.render_response(response, exchange())
     assert whole["choices"][0]["finish_reason"] == word
-    assert shown(unfold_response(response))[-2]["choices"][0]["finish_reason"] == word
+    assert rendered_frames(unfold_response(response))[-2]["choices"][0]["finish_reason"] == word
 
 
 def test_words_of_refusal_are_text_and_what_is_no_text_is_reported() -> None:
@@ -274,23 +276,23 @@ def test_words_of_refusal_are_text_and_what_is_no_text_is_reported() -> None:
     whole, report = DIALECT.client.render_response(response, exchange())
     assert whole["choices"][0]["text"] == "I can't"
     assert whole["choices"][0]["finish_reason"] == "stop"
-    assert told(report) == [("content.toolcall", "dropped")]
+    assert reported_fields(report) == [("content.toolcall", "dropped")]
     renderer = DIALECT.client.stream_renderer(exchange())
     for event in unfold_response(response):
         renderer.feed(event)
-    assert told(renderer.report) == [("content.toolcall", "dropped")]
+    assert reported_fields(renderer.report) == [("content.toolcall", "dropped")]
 
 
-def test_usage_is_streamed_where_it_was_asked_for() -> None:
+def test_usage_is_streamed_when_requested() -> None:
     stream = unfold_response(Response(parts=(Text(text="hi"),), usage=Usage(input=9, output=2)))
-    assert shown(stream, include_usage=True)[-2]["usage"]["total_tokens"] == 11
-    assert all("usage" not in row for row in shown(stream)[:-1])
+    assert rendered_frames(stream, include_usage=True)[-2]["usage"]["total_tokens"] == 11
+    assert all("usage" not in row for row in rendered_frames(stream)[:-1])
 
 
 def test_an_error_ends_a_stream_without_done() -> None:
-    rows = shown([Start(), Failed(Error(kind="context_length", message="too long"))])
+    rows = rendered_frames([Start(), Failed(Error(kind="context_length", message="too long"))])
     assert rows[-1]["error"]["param"] == "prompt"
-    assert shown([Start(), End(Finish(reason="malformed"))])[-1]["error"]
+    assert rendered_frames([Start(), End(Finish(reason="malformed"))])[-1]["error"]
     with pytest.raises(GatewayError):
         DIALECT.client.render_response(Response(finish=Finish(reason="malformed")), exchange())
 

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import Meta, Request, Sampling, Text, Turn, without_paths
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_completions import DIALECT
 from gateway.framing.sse import Decoder, Frame
 from tests.dialects.openai_completions.make import ALL, exchange
 from tests.fakes.openai_older import completion_refusal
+from tests.stream_grammar import check_stream
 
 some = st.text('abc .{}"\\\n', min_size=1, max_size=8)
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
@@ -50,7 +51,7 @@ requests = st.builds(
 
 @settings(max_examples=60)
 @given(requests)
-def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request) -> None:
+def test_a_rendered_request_parses_to_the_same_request(request: Request) -> None:
     rendered = DIALECT.provider.render_request(request, ALL)
     assert rendered.report == ()
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
@@ -85,7 +86,7 @@ FRAME = exchange(model="acme-1", include_usage=True)
 
 @settings(max_examples=60)
 @given(answers, st.integers(1, 40))
-def test_an_answer_reads_as_what_it_was_whole_and_in_pieces(response: Response, size: int) -> None:
+def test_an_answer_is_parsed_alike_complete_and_streamed(response: Response, size: int) -> None:
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
@@ -93,13 +94,13 @@ def test_an_answer_reads_as_what_it_was_whole_and_in_pieces(response: Response, 
     renderer = DIALECT.client.stream_renderer(FRAME)
     stream = b"".join(renderer.feed(event) for event in unfold_response(response))
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
-    found: list[Event] = []
+    events: list[Event] = []
     for start in range(0, len(stream), size):
         for frame in decoder.feed(stream[start : start + size]):
-            found += parser.feed(frame)
-    found += parser.close()
-    check_stream(found)
-    assert plain(fold_events(found)) == response
+            events += parser.feed(frame)
+    events += parser.close()
+    check_stream(events)
+    assert plain(fold_events(events)) == response
 
 
 KEYS = ["choices", "text", "index", "finish_reason", "usage", "prompt_tokens", "error", "id", "x"]
@@ -125,13 +126,13 @@ chunks = st.builds(lambda choice: {"choices": [choice]}, junk) | junk
 def test_any_json_in_frames_gives_a_well_formed_stream(rows: list[Any], done: bool) -> None:
     parser = DIALECT.provider.stream_parser(ALL, None)
     renderer = DIALECT.client.stream_renderer(FRAME)
-    found: list[Event] = []
+    events: list[Event] = []
     for row in rows:
-        found += parser.feed(Frame("", msgspec.json.encode(row)))
-    found += parser.feed(Frame("", b"[DONE]")) if done else []
-    found += parser.close()
-    check_stream(found)
-    for event in found:
+        events += parser.feed(Frame("", msgspec.json.encode(row)))
+    events += parser.feed(Frame("", b"[DONE]")) if done else []
+    events += parser.close()
+    check_stream(events)
+    for event in events:
         renderer.feed(event)
 
 

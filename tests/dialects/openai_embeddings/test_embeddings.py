@@ -78,7 +78,7 @@ requests = st.builds(
 
 @settings(max_examples=60)
 @given(requests)
-def test_a_request_that_is_sent_reads_as_what_was_meant(request: EmbedRequest) -> None:
+def test_a_rendered_request_parses_to_the_same_request(request: EmbedRequest) -> None:
     rendered = PROVIDER.render_embed(request, TRAITS)
     assert rendered.report == ()
     wire = msgspec.json.decode(msgspec.json.encode(rendered.body))
@@ -92,14 +92,14 @@ vectors = st.lists(st.floats(-9, 9, width=32), min_size=1, max_size=6)
 
 @settings(max_examples=60)
 @given(st.lists(vectors, max_size=4), st.sampled_from(["float", "base64", None]))
-def test_vectors_read_as_what_they_were(found: list[list[float]], encoding: Any) -> None:
-    response = EmbedResponse(model="gw", vectors=tuple(found), usage=Usage(input=4, output=0))
-    asked = EmbedRequest(model="gw", inputs=("a",), encoding=encoding)
-    wire = msgspec.json.encode(CLIENT.render_embed(response, asked, FRAME))
+def test_vectors_read_as_what_they_were(embeddings: list[list[float]], encoding: Any) -> None:
+    response = EmbedResponse(model="gw", vectors=tuple(embeddings), usage=Usage(input=4, output=0))
+    request = EmbedRequest(model="gw", inputs=("a",), encoding=encoding)
+    wire = msgspec.json.encode(CLIENT.render_embed(response, request, FRAME))
     assert PROVIDER.parse_embed(msgspec.json.decode(wire)) == response
-    seen = PROVIDER.peek_embed_usage(wire)
-    assert seen is not None
-    assert (seen.model, seen.usage) == (response.model, response.usage)
+    embed_usage = PROVIDER.peek_embed_usage(wire)
+    assert embed_usage is not None
+    assert (embed_usage.model, embed_usage.usage) == (response.model, response.usage)
 
 
 def test_rows_out_of_order_find_their_place() -> None:
@@ -108,10 +108,10 @@ def test_rows_out_of_order_find_their_place() -> None:
 
 
 def test_absent_usage_is_absent() -> None:
-    found = PROVIDER.parse_embed({"data": [{"embedding": [1.0]}]})
-    assert found.usage is None
-    asked = EmbedRequest(model="m", inputs=("a",))
-    assert "usage" not in CLIENT.render_embed(found, asked, FRAME)
+    response = PROVIDER.parse_embed({"data": [{"embedding": [1.0]}]})
+    assert response.usage is None
+    request = EmbedRequest(model="m", inputs=("a",))
+    assert "usage" not in CLIENT.render_embed(response, request, FRAME)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_what_is_no_answer_is_an_error(value: Any) -> None:
 
 
 def test_what_has_no_place_is_reported() -> None:
-    asked = EmbedRequest(
+    request = EmbedRequest(
         model="m",
         inputs=("a",),
         user_id="u",
@@ -133,15 +133,15 @@ def test_what_has_no_place_is_reported() -> None:
         task="query",
         extra={"ollama": {"x": 1}},
     )
-    rendered = PROVIDER.render_embed(asked, Traits(user_field="none"))
+    rendered = PROVIDER.render_embed(request, Traits(user_field="none"))
     assert [(item.path, item.action) for item in rendered.report] == [
         ("user_id", "dropped"),
         ("truncate", "dropped"),
         ("task", "dropped"),
         ("x", "dropped"),
     ]
-    kept = PROVIDER.render_embed(CLIENT.parse_embed(body(user="u", new=1)), TRAITS)
-    assert (kept.body["user"], kept.body["new"]) == ("u", 1)
+    embed = PROVIDER.render_embed(CLIENT.parse_embed(body(user="u", new=1)), TRAITS)
+    assert (embed.body["user"], embed.body["new"]) == ("u", 1)
 
 
 def test_it_has_no_answers() -> None:
@@ -197,12 +197,12 @@ def sdk(status: int, content: dict[str, Any], headers: dict[str, str]) -> openai
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
 def test_the_sdk_reads_vectors(encoding: Any) -> None:
-    found = EmbedResponse(vectors=([0.5, 1.25], [2.0, 3.0]), usage=Usage(input=4, output=0))
-    asked = EmbedRequest(model="gw", inputs=("a", "b"), encoding=encoding)
-    with sdk(200, CLIENT.render_embed(found, asked, FRAME), {}) as client:
-        told = client.embeddings.create(model="gw", input=["a", "b"])
-    assert [row.embedding for row in told.data] == [[0.5, 1.25], [2.0, 3.0]]
-    assert told.usage.total_tokens == 4
+    response = EmbedResponse(vectors=([0.5, 1.25], [2.0, 3.0]), usage=Usage(input=4, output=0))
+    request = EmbedRequest(model="gw", inputs=("a", "b"), encoding=encoding)
+    with sdk(200, CLIENT.render_embed(response, request, FRAME), {}) as client:
+        reply = client.embeddings.create(model="gw", input=["a", "b"])
+    assert [row.embedding for row in reply.data] == [[0.5, 1.25], [2.0, 3.0]]
+    assert reply.usage.total_tokens == 4
 
 
 def test_the_sdk_raises_for_a_refusal() -> None:

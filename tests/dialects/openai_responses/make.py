@@ -7,13 +7,14 @@ from typing import Any
 
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events
+from gateway.canon.fold import fold_events
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.canon.traits import Traits
 from gateway.dialects.base import RenderedRequest, ResponseContext
 from gateway.dialects.openai_responses import DIALECT
 from gateway.framing.sse import Frame
+from tests.stream_grammar import check_stream
 
 USER = {"role": "user", "content": "hi"}
 PNG = (
@@ -43,11 +44,11 @@ def traits(**flags: Any) -> Traits:
 
 def render(request: Request | dict[str, Any], **flags: Any) -> RenderedRequest:
     """What goes to a target with these traits."""
-    asked = parse(request) if isinstance(request, dict) else request
-    return DIALECT.provider.render_request(asked, traits(**flags))
+    canonical_request = parse(request) if isinstance(request, dict) else request
+    return DIALECT.provider.render_request(canonical_request, traits(**flags))
 
 
-def told(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
+def reported_fields(report: tuple[Adaptation, ...] | list[Adaptation]) -> list[tuple[str, str]]:
     """What was reported, without the words."""
     return [(item.path, item.action) for item in report]
 
@@ -161,14 +162,14 @@ def exchange(**fields: Any) -> ResponseContext:
     return ResponseContext(**{"id": "1", "created": 1700000000, "model": "up", **fields})
 
 
-def shown(stream: list[Event], **fields: Any) -> list[dict[str, Any]]:
+def rendered_frames(stream: list[Event], **fields: Any) -> list[dict[str, Any]]:
     """What a client's stream says, event by event."""
     renderer = DIALECT.client.stream_renderer(exchange(**fields))
     out = b"".join(renderer.feed(item) for item in stream)
-    found = []
+    payloads = []
     for block in filter(None, out.decode().split("\n\n")):
         name, data = block.split("\n")
         parsed = json.loads(data.removeprefix("data: "))
         assert name == f"event: {parsed['type']}"
-        found.append(parsed)
-    return found
+        payloads.append(parsed)
+    return payloads

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import Request
 from gateway.canon.response import Response
 from gateway.dialects import DIALECTS
@@ -21,6 +21,7 @@ from tests.dialects.openai_responses.make import body, exchange, frame, traits
 from tests.dialects.openai_responses.test_fuzz import bodies, events
 from tests.dialects.openai_responses.test_laws import answers, requests
 from tests.fakes import anthropic_rules, openai_rules, responses_rules
+from tests.stream_grammar import check_stream
 
 RESPONSES = DIALECTS["openai_responses"]
 CHAT, MESSAGES = DIALECTS["openai_chat"], DIALECTS["anthropic_messages"]
@@ -83,9 +84,9 @@ def test_a_responses_request_is_one_that_other_providers_accept(
 @settings(max_examples=60, deadline=None)
 @given(request=chat_requests())
 def test_a_chat_request_is_one_that_responses_accept(request: Request):
-    told = traits_for("openai", "gpt-5.6-sol")
+    target_traits = traits_for("openai", "gpt-5.6-sol")
     try:
-        rendered = RESPONSES.provider.render_request(request, told)
+        rendered = RESPONSES.provider.render_request(request, target_traits)
     except GatewayError as failure:
         assert failure.error.kind == "unsupported_param"
         return
@@ -100,15 +101,15 @@ def test_a_chat_request_is_one_that_responses_accept(request: Request):
 def test_any_responses_stream_can_be_shown_to_other_clients(frames: list[Any], client: Any):
     parser = RESPONSES.provider.stream_parser(traits(), None)
     renderer = client.client.stream_renderer(exchange())
-    found: list[Event] = []
+    streamed_events: list[Event] = []
     for item in frames:
-        found += parser.feed(frame(item))
-    found += parser.close()
-    check_stream(found)
-    for event in found:
+        streamed_events += parser.feed(frame(item))
+    streamed_events += parser.close()
+    check_stream(streamed_events)
+    for event in streamed_events:
         renderer.feed(event)
     try:
-        client.client.render_response(fold_events(found), exchange())
+        client.client.render_response(fold_events(streamed_events), exchange())
     except GatewayError:
         return
 
@@ -162,13 +163,15 @@ TOOL = {"type": "function", "name": "f", "parameters": {"type": "object"}, "stri
 
 def second_turn(preset: str, model: str, answer: Any, *, summary: str | None) -> dict[str, Any]:
     """What the provider gets once the client has sent its answer back with the tool's result."""
-    half, told = upstream(preset), traits_for(preset, model)
-    response = half.parse_response(answer, told, None)
+    half, target_traits = upstream(preset), traits_for(preset, model)
+    response = half.parse_response(answer, target_traits, None)
     frame = exchange(reasoning_display="summary" if summary else "none")
-    shown, _ = RESPONSES.client.render_response(response, frame)
-    items = [{"role": "user", "content": "weather?"}, *shown["output"], RESULT]
-    asked = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})
-    sent: dict[str, Any] = half.render_request(RESPONSES.client.parse_request(asked, {}), told).body
+    payload, _ = RESPONSES.client.render_response(response, frame)
+    items = [{"role": "user", "content": "weather?"}, *payload["output"], RESULT]
+    request = body(*items, tools=[TOOL], reasoning={"effort": "high", "summary": summary})
+    sent: dict[str, Any] = half.render_request(
+        RESPONSES.client.parse_request(request, {}), target_traits
+    ).body
     return sent
 
 
@@ -187,7 +190,7 @@ def test_claude_gets_its_signature_back(summary: str | None):
 
 @pytest.mark.parametrize("client", [CHAT, MESSAGES], ids=["chat", "messages"])
 def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
-    told = traits_for("openai", "gpt-5.6-sol")
+    target_traits = traits_for("openai", "gpt-5.6-sol")
     output = [
         {
             "id": "rs_1",
@@ -205,21 +208,23 @@ def test_openai_gets_its_state_back_where_the_client_can_carry_it(client: Any):
         },
     ]
     answer = {"id": "r", "model": "m", "status": "completed", "output": output}
-    response = RESPONSES.provider.parse_response(answer, told, None)
-    shown, _ = client.client.render_response(response, exchange())
+    response = RESPONSES.provider.parse_response(answer, target_traits, None)
+    payload, _ = client.client.render_response(response, exchange())
     if client is CHAT:
-        said, result = shown["choices"][0]["message"], {"role": "tool", "tool_call_id": "c1"}
-        history = [said, {**result, "content": "sunny"}]
-        asked: dict[str, Any] = {"model": "m"}
+        message, result = payload["choices"][0]["message"], {"role": "tool", "tool_call_id": "c1"}
+        history = [message, {**result, "content": "sunny"}]
+        request: dict[str, Any] = {"model": "m"}
     else:
         block = {"type": "tool_result", "tool_use_id": "c1", "content": "sunny"}
         history = [
-            {"role": "assistant", "content": shown["content"]},
+            {"role": "assistant", "content": payload["content"]},
             {"role": "user", "content": [block]},
         ]
-        asked = {"model": "m", "max_tokens": 99}
-    asked["messages"] = [{"role": "user", "content": "weather?"}, *history]
-    sent = RESPONSES.provider.render_request(client.client.parse_request(asked, {}), told).body
+        request = {"model": "m", "max_tokens": 99}
+    request["messages"] = [{"role": "user", "content": "weather?"}, *history]
+    sent = RESPONSES.provider.render_request(
+        client.client.parse_request(request, {}), target_traits
+    ).body
     kinds = [item["type"] for item in sent["input"]]
     carried = ["reasoning"] if client is MESSAGES else []
     assert kinds == ["message", *carried, "function_call", "function_call_output"]

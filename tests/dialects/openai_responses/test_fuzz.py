@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
 from gateway.canon.events import Event
-from gateway.canon.fold import check_stream
 from gateway.dialects.base import RenderedRequest
 from gateway.dialects.openai_responses import DIALECT
 from gateway.framing.sse import Frame
 from tests.dialects.openai_responses.make import body, exchange, frame, traits
+from tests.stream_grammar import check_stream
 
 KEYS = [
     *("type", "id", "role", "content", "text", "output", "item", "item_id", "output_index"),
@@ -91,12 +91,12 @@ def test_any_json_in_frames_gives_a_well_formed_stream(frames: list[Any], unwrap
     )
     parser = DIALECT.provider.stream_parser(traits(), rendered)
     renderer = DIALECT.client.stream_renderer(exchange())
-    found: list[Event] = []
+    streamed_events: list[Event] = []
     for item in frames:
-        found += parser.feed(frame(item) if isinstance(item, dict) else _bare(item))
-    found += parser.close()
-    check_stream(found)
-    for event in found:
+        streamed_events += parser.feed(frame(item) if isinstance(item, dict) else _bare(item))
+    streamed_events += parser.close()
+    check_stream(streamed_events)
+    for event in streamed_events:
         renderer.feed(event)
 
 
@@ -108,11 +108,11 @@ def _bare(item: Any) -> Frame:
 @given(st.lists(st.binary(max_size=40), max_size=4))
 def test_any_bytes_in_frames_give_a_well_formed_stream(frames: list[bytes]):
     parser = DIALECT.provider.stream_parser(traits(), None)
-    found: list[Event] = []
+    streamed_events: list[Event] = []
     for data in frames:
-        found += parser.feed(Frame("response.output_text.delta", data))
-        found += parser.feed(Frame("", data))
-    check_stream([*found, *parser.close()])
+        streamed_events += parser.feed(Frame("response.output_text.delta", data))
+        streamed_events += parser.feed(Frame("", data))
+    check_stream([*streamed_events, *parser.close()])
 
 
 wholes = st.builds(lambda listed, rest: {**rest, "output": listed}, st.lists(items | junk), objects)

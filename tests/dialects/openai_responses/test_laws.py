@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from gateway.canon.events import Delta, Event
-from gateway.canon.fold import check_stream, fold_events, unfold_response
+from gateway.canon.fold import fold_events, unfold_response
 from gateway.canon.request import (
     CacheBreakpoint,
     Citation,
@@ -40,6 +40,7 @@ from gateway.dialects.openai_responses.context import NAME, STATE_KIND
 from gateway.framing.sse import Decoder
 from tests.dialects.openai_responses.make import PDF, PNG, exchange
 from tests.fakes import responses_rules
+from tests.stream_grammar import check_stream
 
 # A target that takes everything the dialect can say.
 ALL = Traits(
@@ -124,26 +125,28 @@ def exchanges(draw: st.DrawFn, used: set[str]) -> list[Turn]:
     cited = st.builds(Text, text=words, citations=st.lists(sources, max_size=2).map(tuple))
     parts: list[Any] = draw(st.lists(cited, max_size=2))
     parts += draw(st.lists(st.builds(Refusal, text=some), max_size=1))
-    made = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
-    made = [call for call in made if call.id not in used]
-    used |= {call.id for call in made}
-    if not parts and not made:
+    drawn_calls = draw(st.lists(calls, max_size=2, unique_by=lambda call: call.id))
+    drawn_calls = [call for call in drawn_calls if call.id not in used]
+    used |= {call.id for call in drawn_calls}
+    if not parts and not drawn_calls:
         parts = [draw(plain_texts)]
     thought = draw(st.lists(thoughts, max_size=1))
-    turns = [Turn(role="assistant", parts=(*thought, *parts, *made))]
-    if made:
-        turns.append(Turn(role="user", parts=tuple(draw(results(call)) for call in made)))
+    turns = [Turn(role="assistant", parts=(*thought, *parts, *drawn_calls))]
+    if drawn_calls:
+        turns.append(Turn(role="user", parts=tuple(draw(results(call)) for call in drawn_calls)))
     return turns
 
 
 def results(call: ToolCall) -> st.SearchStrategy[ToolResult]:
     """A result of this call, in the form that reading gives."""
-    said = st.one_of(
+    drawn_texts = st.one_of(
         st.lists(plain_texts | images | documents, min_size=2, max_size=2),
         st.lists(st.builds(Text, text=some), max_size=1),
         images.map(lambda image: [image]),
     )
-    return said.map(lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom))
+    return drawn_texts.map(
+        lambda parts: ToolResult(id=call.id, parts=tuple(parts), custom=call.custom)
+    )
 
 
 @st.composite
@@ -196,9 +199,9 @@ def choices(draw: st.DrawFn, offered: tuple[Tool, ...]) -> ToolChoice | None:
     mode = draw(st.sampled_from([None, "auto", "any", "none", "named", "allowed"]))
     every = tuple(tool.name for tool in offered)
     if mode in {"named", "allowed"}:
-        kept = every[:1] if mode == "named" else every
+        allowed_tools = every[:1] if mode == "named" else every
         required = mode == "allowed" and draw(st.booleans())
-        return ToolChoice(mode=mode, names=kept, required=required, parallel=parallel)
+        return ToolChoice(mode=mode, names=allowed_tools, required=required, parallel=parallel)
     return ToolChoice(mode=mode, parallel=parallel)
 
 
@@ -225,7 +228,7 @@ thinkings = st.sampled_from(
 )
 instructions = st.one_of(
     st.lists(st.builds(Text, text=some), max_size=1),
-    st.lists(texts, min_size=1, max_size=2).filter(lambda said: any(t.cache for t in said)),
+    st.lists(texts, min_size=1, max_size=2).filter(lambda text: any(t.cache for t in text)),
 )
 share = st.none() | st.sampled_from([0.0, 0.25, 1.0])
 metas = st.builds(
@@ -293,10 +296,10 @@ def wire_of(request: Request, traits: Traits = ALL) -> dict[str, Any]:
 
 @settings(max_examples=80, deadline=None)
 @given(requests())
-def test_a_request_that_is_sent_reads_as_what_was_meant(request: Request):
+def test_a_rendered_request_parses_to_the_same_request(request: Request):
     assert DIALECT.provider.render_request(replace(request, client_paths=OWN), ALL).report == ()
-    told = DIALECT.client.parse_request(wire_of(request), {})
-    assert without_paths(told) == unsigned(request)
+    parsed_request = DIALECT.client.parse_request(wire_of(request), {})
+    assert without_paths(parsed_request) == unsigned(request)
 
 
 @settings(max_examples=80, deadline=None)
@@ -312,7 +315,7 @@ def test_openai_would_take_every_request_that_is_sent(request: Request):
 @given(requests())
 def test_the_report_names_places_in_the_clients_own_body(request: Request):
     wire = wire_of(request)
-    told = DIALECT.client.parse_request(wire, {})
+    parsed_request = DIALECT.client.parse_request(wire, {})
     poor = Traits(
         kind="poor",
         model="poor-1",
@@ -326,11 +329,11 @@ def test_the_report_names_places_in_the_clients_own_body(request: Request):
         metadata=False,
         service_tier=False,
     )
-    for item in DIALECT.provider.render_request(told, poor).report:
-        assert _found(wire, item.path), item.path
+    for item in DIALECT.provider.render_request(parsed_request, poor).report:
+        assert _path_exists(wire, item.path), item.path
 
 
-def _found(body: Any, path: str) -> bool:
+def _path_exists(body: Any, path: str) -> bool:
     """Whether a path leads somewhere in a body; a mark may stand anywhere in it."""
     if path == "prompt_cache_breakpoint":
         return path in str(body)
@@ -366,11 +369,11 @@ def answers(draw: st.DrawFn) -> Response:
         parts.append(Text(text=draw(some), citations=cited))
     if refused:
         parts.append(Refusal(text=draw(some)))
-    made = draw(st.lists(calls, max_size=3, unique_by=lambda c: c.id))
-    for call in made:
+    drawn_calls = draw(st.lists(calls, max_size=3, unique_by=lambda c: c.id))
+    for call in drawn_calls:
         parts += [*draw(st.lists(answer_thoughts, max_size=1)), call]
     reason = draw(st.sampled_from(["stop", "length", "filter"]))
-    if made and reason == "stop":
+    if drawn_calls and reason == "stop":
         reason = "tool"
     elif refused and reason == "stop":
         reason = "refusal"
@@ -412,7 +415,7 @@ FRAME = exchange(model="acme-1")
 
 @settings(max_examples=80, deadline=None)
 @given(answers())
-def test_a_whole_answer_reads_as_what_it_was(response: Response):
+def test_a_complete_response_renders_and_parses_unchanged(response: Response):
     wire, report = DIALECT.client.render_response(response, FRAME)
     assert report == ()
     wire = msgspec.json.decode(msgspec.json.encode(wire))
@@ -428,25 +431,25 @@ def test_a_streamed_answer_reads_as_what_it_was_however_it_is_cut(
     wire = b"".join(renderer.feed(event) for event in _split(unfold_response(response), data))
     assert renderer.report == []
     decoder, parser = Decoder(), DIALECT.provider.stream_parser(ALL, None)
-    found: list[Event] = []
+    events: list[Event] = []
     for chunk in _cut(wire, data):
         for frame in decoder.feed(chunk):
-            found += parser.feed(frame)
-    found += parser.close()
-    check_stream(found)
-    assert plain(fold_events(found)) == response
+            events += parser.feed(frame)
+    events += parser.close()
+    check_stream(events)
+    assert plain(fold_events(events)) == response
 
 
 @settings(max_examples=40, deadline=None)
 @given(answers())
-def test_a_stream_ends_with_the_whole_answer(response: Response):
+def test_a_stream_ends_with_the_complete_answer(response: Response):
     renderer = DIALECT.client.stream_renderer(FRAME)
     wire = b"".join(renderer.feed(event) for event in unfold_response(response))
     frames = Decoder().feed(wire)
-    told = [msgspec.json.decode(frame.data) for frame in frames]
-    assert [event["sequence_number"] for event in told] == list(range(len(told)))
+    payloads = [msgspec.json.decode(frame.data) for frame in frames]
+    assert [event["sequence_number"] for event in payloads] == list(range(len(payloads)))
     whole, _ = DIALECT.client.render_response(response, FRAME)
-    assert told[-1]["response"] == msgspec.json.decode(msgspec.json.encode(whole))
+    assert payloads[-1]["response"] == msgspec.json.decode(msgspec.json.encode(whole))
 
 
 def _split(events: list[Event], data: st.DataObject) -> list[Event]:

@@ -26,13 +26,13 @@ from tests.dialects.openai_responses.make import (
     exchange,
     parse,
     render,
+    reported_fields,
     result,
-    told,
     tool,
 )
 
 
-def test_a_string_is_what_the_user_says():
+def test_a_string_input_is_a_user_turn():
     request = parse({"model": "m", "input": "hi", "instructions": "brief"})
     assert request.instructions == (Text(text="brief", path="instructions"),)
     assert [turn.parts for turn in request.turns] == [(Text(text="hi", path="input"),)]
@@ -45,7 +45,7 @@ def test_developer_messages_at_the_head_are_instructions():
     assert [turn.role for turn in later.turns] == ["user", "system", "user"]
 
 
-def test_what_the_model_made_is_one_turn():
+def test_output_items_of_the_model_are_one_turn():
     request = parse(
         body(
             USER,
@@ -111,8 +111,8 @@ def test_codex_hands_in_tools_as_an_item():
         ("functions/wait", "function"),
         ("clock", "function"),
     ]
-    made = request.turns[1].parts[0]
-    assert made == ToolCall(id="c1", name="functions/exec", raw="ls", custom=True, path="input[2]")
+    part = request.turns[1].parts[0]
+    assert part == ToolCall(id="c1", name="functions/exec", raw="ls", custom=True, path="input[2]")
     answer = request.turns[2].parts[0]
     assert isinstance(answer, ToolResult)
     assert answer.custom
@@ -130,13 +130,13 @@ def test_a_namespace_stays_one_for_a_provider_of_this_dialect():
 
 def test_a_call_of_a_tool_in_a_namespace_is_shown_in_it():
     answer = Response(parts=(ToolCall(id="c", name="functions/wait", arguments={}),))
-    shown, _ = DIALECT.client.render_response(answer, exchange())
-    item = shown["output"][0]
+    payload, _ = DIALECT.client.render_response(answer, exchange())
+    item = payload["output"][0]
     assert (item["namespace"], item["name"]) == ("functions", "wait")
 
 
 @pytest.mark.parametrize(
-    ("choice", "meant"),
+    ("choice", "expected"),
     [
         ("required", ToolChoice(mode="any")),
         ("none", ToolChoice(mode="none")),
@@ -154,8 +154,8 @@ def test_a_call_of_a_tool_in_a_namespace_is_shown_in_it():
         ),
     ],
 )
-def test_every_form_of_a_choice_is_read_and_sent_again(choice: Any, meant: ToolChoice):
-    asked = body(
+def test_every_form_of_a_choice_is_read_and_sent_again(choice: Any, expected: ToolChoice):
+    request = body(
         tools=[
             tool("f"),
             {"type": "web_search"},
@@ -163,8 +163,8 @@ def test_every_form_of_a_choice_is_read_and_sent_again(choice: Any, meant: ToolC
         ],
         tool_choice=choice,
     )
-    assert parse(asked).tool_choice == meant
-    sent = render(asked, allowed_tools=True).body["tool_choice"]
+    assert parse(request).tool_choice == expected
+    sent = render(request, allowed_tools=True).body["tool_choice"]
     assert sent == ({"type": "function", "name": "f"} if "custom" in choice else sent)
     if not isinstance(choice, dict) or choice["type"] != "custom":
         assert sent == choice
@@ -184,21 +184,23 @@ STORED = {
 
 
 def test_a_request_goes_on_from_an_earlier_answer():
-    asked = body(result("c9"), previous_response_id="resp_1", instructions="new")
-    request = parse(asked, STORED)
+    request_body = body(result("c9"), previous_response_id="resp_1", instructions="new")
+    request = parse(request_body, STORED)
     assert [turn.role for turn in request.turns] == ["user", "assistant", "user"]
     assert request.turns[0].path == "previous_response.input[0]"
     assert request.turns[2].path == "input[0]"
 
 
-def test_a_reference_stands_for_the_item_it_names():
-    asked = body(USER, {"type": "item_reference", "id": "fc_9"}, {"id": "rs_9"}, result("c9"))
-    request = parse(asked, STORED)
+def test_an_item_reference_is_resolved():
+    request_body = body(
+        USER, {"type": "item_reference", "id": "fc_9"}, {"id": "rs_9"}, result("c9")
+    )
+    request = parse(request_body, STORED)
     assert isinstance(request.turns[1].parts[0], ToolCall)
 
 
 @pytest.mark.parametrize(
-    ("asked", "param", "code"),
+    ("client_body", "param", "code"),
     [
         (
             body(previous_response_id="resp_7"),
@@ -210,9 +212,11 @@ def test_a_reference_stands_for_the_item_it_names():
         (body(prompt={"id": "pmpt_1"}), "prompt", "unsupported_parameter"),
     ],
 )
-def test_what_is_kept_nowhere_is_refused_by_name(asked: Any, param: str, code: str | None):
+def test_a_reference_to_nothing_stored_is_refused_with_param_and_code(
+    client_body: Any, param: str, code: str | None
+):
     with pytest.raises(GatewayError) as caught:
-        parse(asked, STORED)
+        parse(client_body, STORED)
     reply = DIALECT.client.render_error(caught.value.error, "req_1")
     assert reply.status == 400
     assert (reply.body["error"]["param"], reply.body["error"]["code"]) == (param, code)
@@ -224,10 +228,10 @@ def test_what_is_kept_nowhere_is_refused_by_name(asked: Any, param: str, code: s
 def test_the_state_of_a_call_comes_back_to_the_call():
     signature = Signature(provider="gemini", model="gemini-3", kind="thoughtSignature", value="S")
     answer = Response(parts=(ToolCall(id="c1", name="f", arguments={}, signature=signature),))
-    shown, report = DIALECT.client.render_response(answer, exchange())
+    payload, report = DIALECT.client.render_response(answer, exchange())
     assert report == ()
-    assert [item["type"] for item in shown["output"]] == ["function_call", "reasoning"]
-    request = parse(body(USER, *shown["output"], result("c1")))
+    assert [item["type"] for item in payload["output"]] == ["function_call", "reasoning"]
+    request = parse(body(USER, *payload["output"], result("c1")))
     (part,) = request.turns[1].parts
     assert isinstance(part, ToolCall)
     assert part.signature == signature
@@ -240,16 +244,16 @@ def test_reasoning_goes_back_to_its_maker_only():
         )
     )
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
-    asked = body(USER, thought, call(), result())
-    own = render(asked, kind="openai", model="gpt-6")
+    request = body(USER, thought, call(), result())
+    own = render(request, kind="openai", model="gpt-6")
     assert own.body["input"][1] == {
         "type": "reasoning",
         "id": "rs_1",
         "summary": [],
         "encrypted_content": "E",
     }
-    other = render(asked, kind="openai", model="gpt-5")
-    assert told(other.report) == [("input[1]", "dropped")]
+    other = render(request, kind="openai", model="gpt-5")
+    assert reported_fields(other.report) == [("input[1]", "dropped")]
     assert other.body["input"][1]["type"] == "function_call"
 
 
@@ -262,11 +266,11 @@ def test_reasoning_whose_item_is_gone_is_left_out():
     thought = {"type": "reasoning", "id": "rs_0", "summary": [], "encrypted_content": token}
     rendered = render(body(USER, thought, USER), kind="openai", model="gpt-6")
     assert [item["type"] for item in rendered.body["input"]] == ["message", "message"]
-    assert told(rendered.report) == [("input", "dropped")]
+    assert reported_fields(rendered.report) == [("input", "dropped")]
 
 
 @pytest.mark.parametrize(
-    ("asked", "param"),
+    ("client_body", "param"),
     [
         ({"model": "m", "input": 5}, "input"),
         ({"model": "m", "input": [5]}, "input[0]"),
@@ -280,13 +284,13 @@ def test_reasoning_whose_item_is_gone_is_left_out():
         (body(max_output_tokens="9"), "max_output_tokens"),
     ],
 )
-def test_the_field_at_fault_is_named(asked: Any, param: str):
+def test_the_field_at_fault_is_named(client_body: Any, param: str):
     with pytest.raises(GatewayError) as caught:
-        parse(asked)
+        parse(client_body)
     assert caught.value.error.param == param
 
 
-def test_an_answer_tells_back_what_was_asked():
+def test_a_response_echoes_the_request_fields():
     told_back = DIALECT.read_echo(
         b'{"model":"m","metadata":{"a":"b"},"tools":[],"temperature":null}'
     )

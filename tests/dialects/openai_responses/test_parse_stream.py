@@ -53,7 +53,7 @@ HELLO = (Text(text="Hello"),)
 
 
 @pytest.mark.parametrize(
-    "told",
+    "frames",
     [
         [ADDED, PART, delta("Hel"), delta("lo"), done(message(text("Hello")))],
         [ADDED, PART, delta("Hel"), delta("lo")],
@@ -77,13 +77,13 @@ HELLO = (Text(text="Hello"),)
         "more after the end",
     ],
 )
-def test_a_text_is_read_however_it_is_told(told: list[Any]):
-    assert read(*told).parts == HELLO
+def test_a_text_is_parsed_from_every_event_sequence(frames: list[Any]):
+    assert read(*frames).parts == HELLO
 
 
 def test_an_answer_whose_output_comes_with_its_end_is_read():
-    found = events(CREATED, completed(output=[message(text("Hello"))]))
-    assert found[2].text == "Hello"  # type: ignore[union-attr]
+    streamed_events = events(CREATED, completed(output=[message(text("Hello"))]))
+    assert streamed_events[2].text == "Hello"  # type: ignore[union-attr]
 
 
 def test_events_without_names_are_read():
@@ -95,7 +95,7 @@ def test_events_without_names_are_read():
 
 
 @pytest.mark.parametrize(
-    "told",
+    "frames",
     [
         [
             call_added(),
@@ -109,8 +109,8 @@ def test_events_without_names_are_read():
     ],
     ids=["deltas", "arguments at the end", "item at the end", "item only"],
 )
-def test_a_call_is_read_however_it_is_told(told: list[Any]):
-    response = read(*told)
+def test_a_call_is_parsed_from_every_event_sequence(frames: list[Any]):
+    response = read(*frames)
     assert response.parts == (ToolCall(id="call_9", name="f", arguments={"a": 1}),)
     assert response.finish.reason == "tool"
 
@@ -169,7 +169,7 @@ SIGNED = Signature(
 
 
 @pytest.mark.parametrize(
-    "told",
+    "frames",
     [
         [summary("one", 0), summary("one", 0, "done"), summary("t", 1), summary("wo", 1)],
         [summary("one", 0, "done"), summary("two", 1, "done")],
@@ -178,21 +178,21 @@ SIGNED = Signature(
     ],
     ids=["deltas", "dones", "the first only", "none"],
 )
-def test_a_thought_is_read_however_it_is_told(told: list[Any]):
+def test_reasoning_is_parsed_from_every_event_sequence(frames: list[Any]):
     begun = event("output_item.added", output_index=0, item={**THOUGHT, "summary": []})
-    response = read(begun, *told, done(THOUGHT))
+    response = read(begun, *frames, done(THOUGHT))
     assert response.parts == (Reasoning(text="one\n\ntwo", signature=SIGNED),)
 
 
 def test_raw_thoughts_without_state_are_text_of_their_maker():
     item = {"id": "rs_1", "type": "reasoning", "summary": [], "content": None}
-    told = event("reasoning_text.delta", output_index=0, content_index=0, delta="hm")
-    response = read(event("output_item.added", output_index=0, item=item), told, done(item))
+    frames = event("reasoning_text.delta", output_index=0, content_index=0, delta="hm")
+    response = read(event("output_item.added", output_index=0, item=item), frames, done(item))
     signature = Signature(provider="acme", model="acme-1", kind="text")
     assert response.parts == (Reasoning(text="hm", signature=signature),)
 
 
-def test_items_of_other_types_are_kept_whole():
+def test_items_of_other_types_become_native_parts():
     search = {"id": "ws_1", "type": "web_search_call", "status": "completed", "action": {}}
     begun = event("output_item.added", output_index=0, item={**search, "status": "in_progress"})
     response = read(begun, event("web_search_call.searching", output_index=0), done(search))
@@ -201,8 +201,8 @@ def test_items_of_other_types_are_kept_whole():
 
 def test_a_free_text_tool_that_was_sent_as_a_function_comes_back_as_one():
     rendered = RenderedRequest(body={}, client_names={"p_1": "p"}, custom_tools=frozenset(["p_1"]))
-    told = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
-    response = read(*told, done(function_call(name="p_1")), rendered=rendered)
+    frames = [call_added(name="p_1"), arguments('{"input":"*** '), arguments('Begin"}')]
+    response = read(*frames, done(function_call(name="p_1")), rendered=rendered)
     assert response.parts == (ToolCall(id="call_9", name="p", raw="*** Begin", custom=True),)
 
 
@@ -211,11 +211,11 @@ def test_a_refusal_after_a_text_is_a_block_of_its_own():
     item = message(text("Well."), no)
     assert whole(item).parts == (Text(text="Well."), Refusal(text="No"))
     assert whole(item).finish.reason == "refusal"
-    told = event("refusal.delta", output_index=0, content_index=1, delta="No")
-    assert read(ADDED, PART, delta("Well."), told, done(item)).parts == whole(item).parts
+    frames = event("refusal.delta", output_index=0, content_index=1, delta="No")
+    assert read(ADDED, PART, delta("Well."), frames, done(item)).parts == whole(item).parts
 
 
-def test_sources_are_told_once():
+def test_a_citation_is_parsed_once():
     source = {"type": "url_citation", "url": "https://x", "title": "X", "start_index": 0}
     item = message(text("Hello", source))
     one = event("output_text.annotation.added", output_index=0, content_index=0, annotation=source)
@@ -228,7 +228,7 @@ def test_sources_are_told_once():
     ("details", "reason"),
     [("max_output_tokens", "length"), ("content_filter", "filter"), (None, "length")],
 )
-def test_an_incomplete_answer_says_why(details: str | None, reason: str):
+def test_an_incomplete_answer_has_its_reason(details: str | None, reason: str):
     answer = response(
         output=[message(text("He"))],
         status="incomplete",
@@ -237,7 +237,7 @@ def test_an_incomplete_answer_says_why(details: str | None, reason: str):
     assert DIALECT.provider.parse_response(answer, traits(), None).finish.reason == reason
 
 
-def test_the_counts_of_the_cache_are_taken_out_of_the_prompt():
+def test_cache_counts_are_subtracted_from_the_prompt():
     usage = {
         "input_tokens": 100,
         "input_tokens_details": {"cached_tokens": 80, "cache_write_tokens": 5},
@@ -253,7 +253,7 @@ ERROR = {"code": "rate_limit_exceeded", "message": "slow"}
 
 
 @pytest.mark.parametrize(
-    ("told", "kind"),
+    ("frames", "kind"),
     [
         ([], "upstream_error"),
         ([ADDED, delta("Hel")], "upstream_error"),
@@ -267,11 +267,11 @@ ERROR = {"code": "rate_limit_exceeded", "message": "slow"}
         ([arguments("{}")], "upstream_error"),
     ],
 )
-def test_a_broken_stream_never_ends_well(told: list[Any], kind: str):
-    *_, last = events(CREATED, *told)
+def test_a_broken_stream_never_ends_well(frames: list[Any], kind: str):
+    *_, last = events(CREATED, *frames)
     assert isinstance(last, Failed)
     assert last.error.kind == kind
 
 
-def test_done_and_unknown_events_say_nothing():
+def test_done_and_unknown_events_are_ignored():
     assert read(ADDED, PART, "[DONE]", event("unheard.of", x=1), delta("Hello")).parts == HELLO

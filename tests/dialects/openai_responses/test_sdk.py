@@ -22,7 +22,15 @@ from gateway.canon.fold import unfold_response
 from gateway.canon.request import Citation, Reasoning, Refusal, Signature, Text, ToolCall
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.openai_responses import DIALECT
-from tests.dialects.openai_responses.make import body, call, exchange, render, result, shown, tool
+from tests.dialects.openai_responses.make import (
+    body,
+    call,
+    exchange,
+    render,
+    rendered_frames,
+    result,
+    tool,
+)
 from tests.fakes import responses_rules
 from tests.fakes.responses_rules import state_of
 
@@ -53,10 +61,10 @@ def client(status: int, content: bytes, headers: dict[str, str]) -> openai.OpenA
     return openai.OpenAI(api_key="k", base_url="http://gw/v1", http_client=transport, max_retries=0)
 
 
-def ask(response: Response) -> SdkResponse:
+def sdk_response(response: Response) -> SdkResponse:
     """What the SDK makes of a whole answer."""
-    told, _ = DIALECT.client.render_response(response, exchange())
-    with client(200, json.dumps(told).encode(), {"content-type": "application/json"}) as sdk:
+    payload, _ = DIALECT.client.render_response(response, exchange())
+    with client(200, json.dumps(payload).encode(), {"content-type": "application/json"}) as sdk:
         return sdk.responses.create(model="m", input="hi")
 
 
@@ -78,28 +86,28 @@ def unknown_fields(value: Any) -> list[str]:
         return [name for item in value for name in unknown_fields(item)]
     if not isinstance(value, BaseModel):
         return []
-    found = list(value.model_extra or {})
-    for name in value.model_fields_set - set(found):
-        found += unknown_fields(getattr(value, name, None))
-    return found
+    model_extras = list(value.model_extra or {})
+    for name in value.model_fields_set - set(model_extras):
+        model_extras += unknown_fields(getattr(value, name, None))
+    return model_extras
 
 
 @pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
-def test_a_whole_answer_is_of_the_sdks_type(response: Response):
-    told, _ = DIALECT.client.render_response(response, exchange())
-    found = SdkResponse.model_validate(told, strict=True)
+def test_a_complete_response_is_of_the_sdks_type(response: Response):
+    payload, _ = DIALECT.client.render_response(response, exchange())
+    reply = SdkResponse.model_validate(payload, strict=True)
     # A free-text call has no status in the types; the service sends one.
-    assert set(unknown_fields(found)) <= {"status"}
+    assert set(unknown_fields(reply)) <= {"status"}
 
 
 @pytest.mark.parametrize("response", [FULL, NO, CUT], ids=["full", "refusal", "cut"])
 def test_every_event_is_of_the_sdks_types(response: Response):
-    for event in shown(unfold_response(response)):
+    for event in rendered_frames(unfold_response(response)):
         EVENT.validate_json(json.dumps(event), strict=True)
 
 
 def test_the_sdk_reads_a_whole_answer():
-    answer = ask(FULL)
+    answer = sdk_response(FULL)
     assert answer.output_text == "It is sunny."
     kinds = [item.type for item in answer.output]
     assert kinds == [
@@ -122,10 +130,10 @@ def test_the_sdk_reads_a_whole_answer():
 
 
 def test_the_sdk_reads_a_refusal_and_a_cut_answer():
-    refused = ask(NO)
+    refused = sdk_response(NO)
     assert refused.status == "completed"
     assert refused.output[0].content[0].refusal == "I can't"  # type: ignore[union-attr]
-    cut = ask(CUT)
+    cut = sdk_response(CUT)
     assert cut.status == "incomplete"
     assert cut.incomplete_details is not None
     assert cut.incomplete_details.reason == "max_output_tokens"
@@ -157,7 +165,9 @@ def test_the_sdks_own_accumulator_reads_a_stream():
 
 
 def test_the_order_of_events_is_the_services_own():
-    kinds = [event["type"].removeprefix("response.") for event in shown(unfold_response(FULL))]
+    kinds = [
+        event["type"].removeprefix("response.") for event in rendered_frames(unfold_response(FULL))
+    ]
     assert kinds == [
         *("created", "in_progress", "output_item.added", "reasoning_summary_part.added"),
         *("reasoning_summary_text.delta", "reasoning_summary_text.done"),
@@ -218,7 +228,7 @@ def test_the_sdk_raises_its_own_class_for_each_kind(kind: str, raised: type[open
 
 
 def test_what_is_sent_upstream_fits_the_sdks_types():
-    asked = body(
+    request = body(
         {"role": "developer", "content": "s"},
         {"role": "user", "content": [{"type": "input_image", "image_url": "https://x"}]},
         {
@@ -235,7 +245,7 @@ def test_what_is_sent_upstream_fits_the_sdks_types():
         max_output_tokens=5,
         user="u",
     )
-    sent = render(asked, kind="openai", model="gpt-5.6").body
+    sent = render(request, kind="openai", model="gpt-5.6").body
     assert responses_rules.refusal(sent) is None
     assert sent["max_output_tokens"] == 16
     assert sent["input"][1] == {

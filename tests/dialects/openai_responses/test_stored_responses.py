@@ -18,11 +18,11 @@ from gateway.dialects.openai_responses.response import item_id
 USER: dict[str, Any] = {"role": "user", "content": "hello"}
 CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
 RESULT = {"type": "function_call_output", "call_id": "c", "output": "x"}
-SAID = {"role": "assistant", "content": "hi"}
+ASSISTANT_MESSAGE = {"role": "assistant", "content": "hi"}
 
 
 def test_items_are_listed_in_the_types_of_the_sdk() -> None:
-    named = stored_responses.items_with_ids([USER, SAID, CALL, RESULT], "resp_ab")
+    named = stored_responses.items_with_ids([USER, ASSISTANT_MESSAGE, CALL, RESULT], "resp_ab")
     for item in named:
         TypeAdapter(ResponseItem).validate_python(item)
     assert [item["id"] for item in named] == ["msg_ab_in0", "msg_ab_in1", "fc_ab_in2", "fc_ab_in3"]
@@ -51,14 +51,14 @@ def test_the_id_of_a_strangers_item_names_none(item: str) -> None:
 def test_pages_cover_all_items_in_either_order() -> None:
     items = stored_responses.items_with_ids([USER] * 5, "resp_a")
     for order in ("asc", "desc"):
-        seen: list[str] = []
+        ids: list[str] = []
         after, more = "", True
         while more:
             page = stored_responses.page(items, limit=2, order=order, after=after)
-            seen += [item["id"] for item in page["data"]]
+            ids += [item["id"] for item in page["data"]]
             after, more = page["last_id"], page["has_more"]
-        wanted = [item["id"] for item in items]
-        assert seen == (wanted if order == "asc" else wanted[::-1])
+        expected_ids = [item["id"] for item in items]
+        assert ids == (expected_ids if order == "asc" else expected_ids[::-1])
 
 
 def test_a_page_after_nothing_is_refused() -> None:
@@ -121,8 +121,8 @@ def test_only_what_is_to_change_changes() -> None:
     assert stored_responses.with_response_fields(b'{"type":"x"}', id="b") == b'{"type":"x"}'
 
 
-def test_a_broken_response_says_why() -> None:
-    told = json.loads(
+def test_a_broken_response_has_its_reason() -> None:
+    failed_response = json.loads(
         stored_responses.failed_response(b'{"id":"a"}', Error(kind="timeout", message="late"))
     )
-    assert (told["status"], told["error"]["message"]) == ("failed", "late")
+    assert (failed_response["status"], failed_response["error"]["message"]) == ("failed", "late")

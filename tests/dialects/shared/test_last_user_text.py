@@ -23,10 +23,10 @@ def read(dialect: str, body: dict[str, Any]) -> str:
 
 
 def parsed(dialect: str, body: dict[str, Any]) -> str:
-    told = body
+    request_body = body
     if DIALECTS[dialect].model_in_path:
-        told = {**body, "model": "m", "stream": False}
-    return last_user_text(DIALECTS[dialect].client.parse_request(told, {}))
+        request_body = {**body, "model": "m", "stream": False}
+    return last_user_text(DIALECTS[dialect].client.parse_request(request_body, {}))
 
 
 def turns(field: str, **last: Any) -> dict[str, Any]:
@@ -94,7 +94,9 @@ PIXEL = {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}}
     ],
     ids=str,
 )
-def test_what_could_be_mistaken_is_not_read(dialect: str, body: dict[str, Any]) -> None:
+def test_a_body_without_plain_user_text_gives_an_empty_text(
+    dialect: str, body: dict[str, Any]
+) -> None:
     assert read(dialect, body) == ""
 
 
@@ -108,14 +110,14 @@ def conversation(case: dict[str, Any]) -> bool:
     "case", [case for case in cases("request") if conversation(case.values[0])]
 )
 def test_the_golden_cases_end_as_they_are_parsed(case: dict[str, Any]) -> None:
-    asked = case["request"]
-    body = asked.get("body", asked)
+    request = case["request"]
+    body = request.get("body", request)
     assert read(case["from"], body) in {"", parsed(case["from"], body)}
 
 
 @pytest.mark.parametrize("dialect", ["openai_chat", "anthropic_messages"])
 def test_odd_requests_end_as_they_are_parsed(dialect: str) -> None:
-    said = 0
+    checked = 0
     for seed in range(400):
         maker = Maker(seed)
         body = maker.chat() if dialect == "openai_chat" else maker.messages()
@@ -123,7 +125,7 @@ def test_odd_requests_end_as_they_are_parsed(dialect: str) -> None:
             words = parsed(dialect, body)
         except GatewayError:
             continue
-        found = read(dialect, body)
-        assert found in {"", words}, body
-        said += found != ""
-    assert said > 20
+        response = read(dialect, body)
+        assert response in {"", words}, body
+        checked += response != ""
+    assert checked > 20

@@ -70,16 +70,16 @@ def test_a_strict_schema_is_left_alone():
         "meta",
     ],
 )
-def test_a_loose_schema_is_made_strict(before: dict[str, Any], after: dict[str, Any]):
-    made = strict_schema(before)
-    assert made is not None
-    assert made[0] == after
+def test_a_loose_schema_is_converted_to_strict(before: dict[str, Any], after: dict[str, Any]):
+    strict = strict_schema(before)
+    assert strict is not None
+    assert strict[0] == after
 
 
-def test_what_was_changed_is_said():
-    made = strict_schema({"type": "object", "properties": {"a": {"oneOf": [STRING]}}})
-    assert made is not None
-    assert set(made[1]) == {"oneOf", "required"}
+def test_strict_schema_returns_the_changed_keywords():
+    strict = strict_schema({"type": "object", "properties": {"a": {"oneOf": [STRING]}}})
+    assert strict is not None
+    assert set(strict[1]) == {"oneOf", "required"}
 
 
 @pytest.mark.parametrize(
@@ -127,11 +127,11 @@ schemas = st.recursive(
 
 
 @given(st.dictionaries(words, schemas, max_size=3))
-def test_whatever_comes_in_strict_mode_takes_what_goes_out(properties: dict[str, Any]):
-    made = strict_schema({"type": "object", "properties": properties})
-    assert made is not None
-    assert strict_schema_problem(made[0]) is None
-    assert strict_schema(made[0]) == (made[0], ())
+def test_a_strict_schema_is_valid_and_idempotent(properties: dict[str, Any]):
+    strict = strict_schema({"type": "object", "properties": properties})
+    assert strict is not None
+    assert strict_schema_problem(strict[0]) is None
+    assert strict_schema(strict[0]) == (strict[0], ())
 
 
 junk = st.recursive(

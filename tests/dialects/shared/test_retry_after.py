@@ -74,10 +74,10 @@ def test_what_is_no_duration_is_none(text: Any):
 
 
 @pytest.mark.parametrize(
-    ("value", "meant"), [("true", True), ("FALSE", False), ("maybe", None), ("", None)]
+    ("value", "expected"), [("true", True), ("FALSE", False), ("maybe", None), ("", None)]
 )
-def test_the_retry_header_is_read(value: str, meant: bool | None):
-    assert should_retry({"x-should-retry": value}) is meant
+def test_the_retry_header_is_read(value: str, expected: bool | None):
+    assert should_retry({"x-should-retry": value}) is expected
 
 
 HOSTILE = ("9" * 20_000, "1" * 20_000 + "s", "1s" * 10_000, "1." * 10_000, "9" * 400 + "d")
