@@ -58,11 +58,11 @@ class Chat(Client):
         return "/v1/chat/completions", {**body, "reasoning_effort": "high"}
 
     def hear(self, data: bytes, *, stream: bool) -> None:
-        said, calls = "", dict[int, Json]()
-        found = events(data) if stream else [json.loads(data)]
-        for choice in (event["choices"][0] for event in found if event["choices"]):
+        text, calls = "", dict[int, Json]()
+        streamed_events = events(data) if stream else [json.loads(data)]
+        for choice in (event["choices"][0] for event in streamed_events if event["choices"]):
             part = choice["delta"] if stream else choice["message"]
-            said += part.get("content") or ""
+            text += part.get("content") or ""
             for place, piece in enumerate(part.get("tool_calls") or ()):
                 call = calls.setdefault(
                     piece.get("index", place), {"id": "", "function": {"name": "", "arguments": ""}}
@@ -72,7 +72,7 @@ class Chat(Client):
                     call["function"][key] += value
         self.calls = [{**call, "type": "function"} for call in calls.values()]
         # As SDKs collect a stream: words that never came are an empty string.
-        message: Json = {"role": "assistant", "content": said if said or stream else None}
+        message: Json = {"role": "assistant", "content": text if text or stream else None}
         self.history.append({**message, "tool_calls": self.calls} if self.calls else message)
 
     def answer(self, text: str) -> None:
@@ -92,14 +92,14 @@ class Ollama(Client):
         return "/api/chat", {**body, "think": True}
 
     def hear(self, data: bytes, *, stream: bool) -> None:
-        said, self.calls = "", []
+        text, self.calls = "", []
         for event in events(data):
-            said += event["message"].get("content") or ""
+            text += event["message"].get("content") or ""
             for call in event["message"].get("tool_calls") or ():
-                told = call["function"]
-                function = {"name": told["name"], "arguments": told["arguments"]}
+                function_call = call["function"]
+                function = {"name": function_call["name"], "arguments": function_call["arguments"]}
                 self.calls.append({"function": function})
-        message: Json = {"role": "assistant", "content": said}
+        message: Json = {"role": "assistant", "content": text}
         self.history.append({**message, "tool_calls": self.calls} if self.calls else message)
 
     def answer(self, text: str) -> None:
@@ -164,8 +164,8 @@ class Responses(Client):
     def request(self, model: str, *, stream: bool) -> tuple[str, Json]:
         tool = {"type": "function", "name": "get_weather", "parameters": SCHEMA, "strict": False}
         body = {"model": model, "input": self.history, "tools": [tool], "stream": stream}
-        asked = {"reasoning": {"effort": "high"}, "include": ["reasoning.encrypted_content"]}
-        return "/v1/responses", {**body, **asked, "store": False}
+        fields = {"reasoning": {"effort": "high"}, "include": ["reasoning.encrypted_content"]}
+        return "/v1/responses", {**body, **fields, "store": False}
 
     def hear(self, data: bytes, *, stream: bool) -> None:
         output = events(data)[-1]["response"]["output"] if stream else json.loads(data)["output"]
@@ -215,18 +215,20 @@ class Gemini(Client):
         return path, {**body, "generationConfig": {"thinkingConfig": thinking}}
 
     def hear(self, data: bytes, *, stream: bool) -> None:
-        found = events(data) if stream else [json.loads(data)]
-        contents = [event["candidates"][0]["content"] for event in found]
-        contents = [self.told(c) for c in contents if c.get("parts")]
-        kept = [c for c in contents if c["parts"]]
-        self.calls = [p["functionCall"] for c in kept for p in c["parts"] if "functionCall" in p]
-        if kept:
-            parts = [part for content in kept for part in content["parts"]]
+        streamed_events = events(data) if stream else [json.loads(data)]
+        contents = [event["candidates"][0]["content"] for event in streamed_events]
+        contents = [self.without_empty_texts(c) for c in contents if c.get("parts")]
+        stored_contents = [c for c in contents if c["parts"]]
+        self.calls = [
+            p["functionCall"] for c in stored_contents for p in c["parts"] if "functionCall" in p
+        ]
+        if stored_contents:
+            parts = [part for content in stored_contents for part in content["parts"]]
             self.history.append({"role": "model", "parts": parts})
 
     @staticmethod
-    def told(content: Json) -> Json:
-        """A content without parts that say nothing."""
+    def without_empty_texts(content: Json) -> Json:
+        """The content without its empty text parts."""
         return {**content, "parts": [p for p in content["parts"] if p != {"text": ""}]}
 
     def answer(self, text: str) -> None:

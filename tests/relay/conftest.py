@@ -17,6 +17,6 @@ def _redis_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _answers_are_kept_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def _write_each_response_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """And not in batches."""
     monkeypatch.setattr(cache_backend, "FLUSH_S", 0.01)

@@ -41,7 +41,7 @@ class Media:
 
     def __init__(self, folder: Path, **pages: Page) -> None:
         self.pages = pages
-        self.asked: list[str] = []
+        self.request_heads: list[str] = []
         self.looked_up: list[str] = []
         self.names: dict[str, list[str]] = {host: ["127.0.0.1"] for host in HOSTS}
         self.permitted = {"127.0.0.1"}
@@ -59,8 +59,8 @@ class Media:
     def fetcher(self, **changes: Any) -> Fetcher:
         """A fetcher that reaches this server by its hosts' names."""
         trust = ssl.create_default_context(cafile=str(self.authority))
-        told = {"resolve": self.lookup, "permits": self.permitted.__contains__, "context": trust}
-        return Fetcher(**{**told, "port": self.port, **changes})
+        fields = {"resolve": self.lookup, "permits": self.permitted.__contains__, "context": trust}
+        return Fetcher(**{**fields, "port": self.port, **changes})
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one answer."""
@@ -74,7 +74,7 @@ class Media:
 
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            self.asked.append(head)
+            self.request_heads.append(head)
             page = self.pages.get(
                 head.split()[1].partition("?")[0].lstrip("/"), answer(b"", "", 404)
             )
@@ -86,9 +86,9 @@ class Media:
 
     def context(self) -> ssl.SSLContext:
         """The server's side of TLS."""
-        made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        made.load_cert_chain(self._certificate, self._key)
-        return made
+        ssl_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        ssl_context.load_cert_chain(self._certificate, self._key)
+        return ssl_context
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ def _certified(folder: Path) -> tuple[Path, Path, Path]:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTS[0])])
     now = dt.datetime.now(dt.UTC)
-    made = (
+    created_certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -121,7 +121,7 @@ def _certified(folder: Path) -> tuple[Path, Path, Path]:
         .sign(key, hashes.SHA256())
     )
     certificate, secret = folder / "certificate.pem", folder / "key.pem"
-    certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    certificate.write_bytes(created_certificate.public_bytes(serialization.Encoding.PEM))
     secret.write_bytes(
         key.private_bytes(
             serialization.Encoding.PEM,

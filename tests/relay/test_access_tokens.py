@@ -21,7 +21,7 @@ from gateway.relay.upstream import access_tokens
 from gateway.relay.upstream.access_tokens import AccessTokens, Grant
 from gateway.relay.upstream.http1 import Content
 from gateway.routing.snapshot import Provider
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.server import Out, RecordedRequest, Server
 from tests.waits import PATIENCE_S, until_in_loop
 
 URL = httpx.URL("https://bedrock-runtime.eu-west-1.amazonaws.com/model/x%3A0/converse")
@@ -49,7 +49,7 @@ class TokenServer(Server):
         self.expires_in = 3600
         self.status = 200
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         number = len(self.requests)
         granted = {"access_token": f"token-{number}", "expires_in": self.expires_in}
         await out.reply(self.status, {**granted, "token_type": "Bearer"})
@@ -58,8 +58,8 @@ class TokenServer(Server):
 
 @pytest.fixture
 def server() -> Any:
-    with TokenServer() as made:
-        yield made
+    with TokenServer() as token_server:
+        yield token_server
 
 
 @pytest.fixture(scope="module")
@@ -86,20 +86,20 @@ def account(server: Server, private_key: str) -> str:
     )
 
 
-async def headers(made: AccessTokens, to: Provider, body: Content = b"{}") -> httpx.Headers:
-    return await made.headers(to, "POST", URL, PLAIN, body)
+async def headers(tokens: AccessTokens, to: Provider, body: Content = b"{}") -> httpx.Headers:
+    return await tokens.headers(to, "POST", URL, PLAIN, body)
 
 
-async def test_a_token_that_is_given_is_nothing_to_make() -> None:
+async def test_a_given_token_is_not_exchanged() -> None:
     for auth in ("google", "entra", "sigv4", "bearer"):
         assert await headers(AccessTokens(), provider(auth, "ya29.token")) is PLAIN
 
 
 async def test_a_service_account_gets_a_token_once(server: TokenServer, private_key: str) -> None:
-    made, to = AccessTokens(), provider("google", account(server, private_key))
-    found = await asyncio.gather(*(headers(made, to) for _ in range(5)))
-    assert {item["authorization"] for item in found} == {"Bearer token-1"}
-    assert found[0]["x-own"] == "1"
+    tokens, to = AccessTokens(), provider("google", account(server, private_key))
+    results = await asyncio.gather(*(headers(tokens, to) for _ in range(5)))
+    assert {item["authorization"] for item in results} == {"Bearer token-1"}
+    assert results[0]["x-own"] == "1"
     assert len(server.requests) == 1
     assert b"grant_type=urn" in server.requests[0].raw
 
@@ -107,13 +107,13 @@ async def test_a_service_account_gets_a_token_once(server: TokenServer, private_
 async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(
     server: TokenServer, private_key: str
 ) -> None:
-    made, to = AccessTokens(), provider("google", account(server, private_key))
+    tokens, to = AccessTokens(), provider("google", account(server, private_key))
     server.expires_in = 100  # less than EARLY_S
-    assert (await headers(made, to))["authorization"] == "Bearer token-1"
+    assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
     server.expires_in = 3600
-    assert (await headers(made, to))["authorization"] == "Bearer token-1"
+    assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
     async with asyncio.timeout(PATIENCE_S):
-        while (await headers(made, to))["authorization"] != "Bearer token-2":
+        while (await headers(tokens, to))["authorization"] != "Bearer token-2":
             await asyncio.sleep(0.01)
     assert len(server.requests) == 2
 
@@ -121,19 +121,19 @@ async def test_a_token_is_renewed_before_it_ends_and_nobody_waits(
 async def test_a_renewal_that_fails_leaves_the_token_in_use(
     server: TokenServer, private_key: str
 ) -> None:
-    made, to = AccessTokens(), provider("google", account(server, private_key))
+    tokens, to = AccessTokens(), provider("google", account(server, private_key))
     server.expires_in = 100
-    await headers(made, to)
+    await headers(tokens, to)
     server.status = 400
-    assert (await headers(made, to))["authorization"] == "Bearer token-1"
+    assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
     await until_in_loop(lambda: len(server.requests) == 2)
     for _ in range(20):
-        assert (await headers(made, to))["authorization"] == "Bearer token-1"
+        assert (await headers(tokens, to))["authorization"] == "Bearer token-1"
         await asyncio.sleep(0.01)
     assert len(server.requests) == 2, "a failed renewal is not tried again at once"
 
 
-async def test_a_refused_account_is_told_without_its_secrets(
+async def test_a_refused_account_error_has_no_secrets(
     server: TokenServer, private_key: str
 ) -> None:
     server.status = 400
@@ -150,16 +150,16 @@ async def test_an_application_of_entra_gets_a_token(server: TokenServer) -> None
         "client_secret": "s3cret-s3cret",
         "authority": server.url,
     }
-    found = await headers(AccessTokens(), provider("entra", json.dumps(fields)))
-    assert found["authorization"] == "Bearer token-1"
-    (asked,) = server.requests
-    assert asked.path == "/tenant/oauth2/v2.0/token"
-    assert b"scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default" in asked.raw
+    sent_headers = await headers(AccessTokens(), provider("entra", json.dumps(fields)))
+    assert sent_headers["authorization"] == "Bearer token-1"
+    (recorded_request,) = server.requests
+    assert recorded_request.path == "/tenant/oauth2/v2.0/token"
+    assert b"scope=https%3A%2F%2Fcognitiveservices.azure.com%2F.default" in recorded_request.raw
 
 
 async def test_each_request_is_signed_on_its_own() -> None:
-    made, to = AccessTokens(), provider("sigv4", AWS)
-    first, second = await headers(made, to, b"1"), await headers(made, to, b"2")
+    tokens, to = AccessTokens(), provider("sigv4", AWS)
+    first, second = await headers(tokens, to, b"1"), await headers(tokens, to, b"2")
     scope = "Credential=AKIAIOSFODNN7EXAMPLE/"
     assert scope in first["authorization"]
     assert "/eu-west-1/bedrock/aws4_request" in first["authorization"]
@@ -182,12 +182,12 @@ async def test_the_machines_own_key_signs_where_none_is_given(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "session")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    found = await headers(AccessTokens(), provider("sigv4", ""))
-    assert "Credential=AKIAENVIRONMENT00001/" in found["authorization"]
-    assert found["x-amz-security-token"] == "session"
+    sent_headers = await headers(AccessTokens(), provider("sigv4", ""))
+    assert "Credential=AKIAENVIRONMENT00001/" in sent_headers["authorization"]
+    assert sent_headers["x-amz-security-token"] == "session"
 
 
-async def test_a_machine_without_a_key_is_told_of(
+async def test_missing_cloud_credentials_are_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Any
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
@@ -209,9 +209,9 @@ async def test_a_request_that_is_given_up_does_not_end_the_renewal_for_others(
         return Grant("late", time.time() + 3600)
 
     monkeypatch.setitem(access_tokens._FETCH, "google", slow)
-    made, to = AccessTokens(), provider("google", '{"type": "x"}')
-    given_up = asyncio.create_task(headers(made, to))
-    waiting = asyncio.create_task(headers(made, to))
+    tokens, to = AccessTokens(), provider("google", '{"type": "x"}')
+    given_up = asyncio.create_task(headers(tokens, to))
+    waiting = asyncio.create_task(headers(tokens, to))
     await asyncio.sleep(0.05)
     given_up.cancel()
     go.set()

@@ -49,10 +49,10 @@ class Book:
         self.settled: list[tuple[str, str]] = []
         self.rows: list[LogRecord] = []
         self.away = False
-        self.asked: list[str] = []
+        self.calls: list[str] = []
 
     def has_results(self, provider: str, file: str, batch: str, owner: int) -> None:
-        self.asked.append("has_results")
+        self.calls.append("has_results")
         self.files[provider, file] = batch
 
     def batch_of(self, provider: str, file: str) -> str:
@@ -63,23 +63,28 @@ class Book:
     def settle(
         self, provider: str, batch: str, owner: int, rows: Callable[[int], list[LogRecord]]
     ) -> list[LogRecord]:
-        self.asked.append("settle")
+        self.calls.append("settle")
         if self.away:
             raise OSError("the database is away")
         if (provider, batch) in self.settled:
             return []
         self.settled.append((provider, batch))
-        found = rows(self.makers.get((provider, batch), owner))
-        self.rows += found
-        return found
+        row = rows(self.makers.get((provider, batch), owner))
+        self.rows += row
+        return row
 
     def keep(self, live: Any) -> None:
         live.batch_ledger = BatchLedger(self.has_results, self.batch_of, self.settle)
 
 
-def answered(model: str, read: int, said: int, **more: Any) -> bytes:
+def answered(model: str, read: int, input_tokens: int, **more: Any) -> bytes:
     """A line of OpenAI's results for a chat."""
-    usage = {"prompt_tokens": read, "completion_tokens": said, "total_tokens": read + said, **more}
+    usage = {
+        "prompt_tokens": read,
+        "completion_tokens": input_tokens,
+        "total_tokens": read + input_tokens,
+        **more,
+    }
     body = {"id": "chatcmpl-1", "model": model, "choices": [], "usage": usage}
     return line(response={"status_code": 200, "request_id": "r", "body": body}, error=None)
 
@@ -95,39 +100,41 @@ def priced(name: str = "m", *, preset: str = "openai", **of_provider: Any) -> Ro
 
 
 def registry(*routes: Route, **changes: Any) -> Snapshot:
-    found = snapshot(*(routes or (priced(),)), keys=two_keys(), **changes)
-    models = {t.model.label: t.model for r in found.routes.values() for t in r.targets}
-    return msgspec.structs.replace(found, models=models)
+    test_snapshot = snapshot(*(routes or (priced(),)), keys=two_keys(), **changes)
+    models = {t.model.label: t.model for r in test_snapshot.routes.values() for t in r.targets}
+    return msgspec.structs.replace(test_snapshot, models=models)
 
 
 class Upstream:
     """OpenAI's batches: one, with a file of results."""
 
-    def __init__(self, results: bytes, **told: Any) -> None:
+    def __init__(self, results: bytes, **batch_fields: Any) -> None:
         self.results = results
-        self.told = told
+        self.batch_fields = batch_fields
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.startswith("/batches"):
-            told = {"id": "batch_1", "status": "completed", "output_file_id": "file-out"}
+            batch = {"id": "batch_1", "status": "completed", "output_file_id": "file-out"}
             if request.method == "GET" and request.url.path == "/batches":
-                return httpx.Response(200, json={"object": "list", "data": [told | self.told]})
-            return httpx.Response(200, json=told | self.told)
+                return httpx.Response(
+                    200, json={"object": "list", "data": [batch | self.batch_fields]}
+                )
+            return httpx.Response(200, json=batch | self.batch_fields)
         middle = len(self.results) // 2
         kind = {"content-type": "application/octet-stream"}
         pieces = Parts(self.results[:middle], 0.0, self.results[middle:])
         return httpx.Response(200, headers=kind, stream=pieces)
 
 
-async def made(live: Gateway) -> str:
+async def create_batch(live: Gateway) -> str:
     """The id of the batch as the client knows it."""
-    asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
-    return str((await live.post("/v1/batches", asked)).json()["id"])
+    body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    return str((await live.post("/v1/batches", body)).json()["id"])
 
 
 async def content(live: Gateway, batch: str, **more: Any) -> bytes:
-    told = (await live.post(f"/v1/batches/{batch}", b"", method="GET", **more)).json()
-    file = told["output_file_id"]
+    body = (await live.post(f"/v1/batches/{batch}", b"", method="GET", **more)).json()
+    file = body["output_file_id"]
     return (await live.post(f"/v1/files/{file}/content", b"", method="GET", **more)).body
 
 
@@ -138,14 +145,14 @@ async def test_results_are_billed_at_the_price_of_batches_once(tmp_path: Path) -
     book = Book()
     async with gateway(tmp_path, registry(margin=Decimal(3)), up=Upstream(results)) as live:
         book.keep(live.runtime)
-        batch = await made(live)
+        batch = await create_batch(live)
         assert await content(live, batch) == results
         assert await content(live, batch) == results
     both, other = book.rows
     assert {row.model for row in book.rows} == {"gpt-4.1"}, "a date in a name is no other model"
-    for row, (read, said) in zip((both, other), ((1000, 200), (500, 100)), strict=True):
-        assert (row.input_tokens, row.output_tokens) == (read, said)
-        assert row.cost_usd == (read * HALF[0] + said * HALF[1]) / 1_000_000
+    for row, (read, input_tokens) in zip((both, other), ((1000, 200), (500, 100)), strict=True):
+        assert (row.input_tokens, row.output_tokens) == (read, input_tokens)
+        assert row.cost_usd == (read * HALF[0] + input_tokens * HALF[1]) / 1_000_000
         assert row.charged_usd == row.cost_usd * 3
     assert (both.endpoint, both.service_tier, both.price_source) == (
         "batch",
@@ -168,9 +175,9 @@ async def test_a_status_that_counts_its_tokens_settles_it(tmp_path: Path) -> Non
     upstream = Upstream(b"", status="in_progress", usage=usage, model="gpt-4.1-2025-04-14")
     async with gateway(tmp_path, registry(), up=upstream) as live:
         book.keep(live.runtime)
-        batch = await made(live)
+        batch = await create_batch(live)
         assert book.rows == [], "it is not over yet"
-        upstream.told["status"] = "completed"
+        upstream.batch_fields["status"] = "completed"
         await live.post(f"/v1/batches/{batch}", b"", method="GET")
         upstream.results = answered("gpt-4.1", 9, 9)
         await content(live, batch)
@@ -190,7 +197,7 @@ async def test_a_status_that_counts_nothing_leaves_it_to_the_results(tmp_path: P
         tmp_path, registry(), up=Upstream(results, usage=nothing, model="gpt-4.1")
     ) as live:
         book.keep(live.runtime)
-        batch = await made(live)
+        batch = await create_batch(live)
         assert book.rows == []
         await content(live, batch)
     assert len(book.rows) == 1
@@ -202,8 +209,8 @@ async def test_the_key_that_made_it_pays_whoever_asks(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
         book.keep(live.runtime)
         book.makers["up", "batch_1"] = 2
-        told = await live.post("/v1/batches/batch_1", b"", method="GET", key=ADMIN)
-        file = told.json()["output_file_id"]
+        response = await live.post("/v1/batches/batch_1", b"", method="GET", key=ADMIN)
+        file = response.json()["output_file_id"]
         await live.post(f"/v1/files/{file}/content", b"", method="GET", key=ADMIN)
     assert [(row.key_id, row.key_prefix) for row in book.rows] == [(2, "sk-dgm-ot")]
 
@@ -226,13 +233,13 @@ async def test_a_used_up_budget_does_not_block_the_results(tmp_path: Path, owner
     )
     results = answered("gpt-4.1", 1000, 200)
     book = Book()
-    asked = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    body = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
     async with gateway(tmp_path, spent, up=Upstream(results)) as live:
         book.keep(live.runtime)
-        batch = await made(live)
+        batch = await create_batch(live)
         names = {"key": "key:1", "team": "team:4", "gateway": "all", "provider": "provider:1"}
         live.runtime.limiter.sync_spend([(f"{names[owner]}/usd/total", 1, 10**9)])
-        refused = await live.post("/v1/batches", asked)
+        refused = await live.post("/v1/batches", body)
         assert refused.status == 429, refused.body
         assert await content(live, batch) == results
         listed = await live.post("/v1/batches", b"", method="GET")
@@ -265,7 +272,7 @@ async def test_results_that_are_not_read_to_the_end_are_not_counted(tmp_path: Pa
     book = Book()
     async with gateway(tmp_path, registry(), up=up) as live:
         book.keep(live.runtime)
-        await content(live, await made(live))
+        await content(live, await create_batch(live))
     assert book.rows == []
 
 
@@ -276,7 +283,7 @@ async def test_a_database_that_is_away_changes_nothing_for_the_client(
     results = answered("gpt-4.1", 10, 10)
     async with gateway(tmp_path, registry(), up=Upstream(results)) as live:
         book.keep(live.runtime)
-        batch = await made(live)
+        batch = await create_batch(live)
         book.away = True
         assert await content(live, batch) == results
         assert "could not be computed" in caplog.text
@@ -285,7 +292,7 @@ async def test_a_database_that_is_away_changes_nothing_for_the_client(
     assert len(book.rows) == 1, "who asks again is the next to try"
 
 
-async def test_a_list_settles_what_it_tells_and_asks_the_database_once(tmp_path: Path) -> None:
+async def test_a_batch_list_settles_its_batches_with_one_query(tmp_path: Path) -> None:
     usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
     book = Book()
     upstream = Upstream(b"", usage=usage, model="gpt-4.1")
@@ -294,7 +301,7 @@ async def test_a_list_settles_what_it_tells_and_asks_the_database_once(tmp_path:
         for _ in range(3):
             await live.post("/v1/batches", b"", method="GET", key=ADMIN)
     assert len(book.rows) == 1
-    assert book.asked == ["has_results", "settle"]
+    assert book.calls == ["has_results", "settle"]
 
 
 async def test_any_other_file_is_not_read(tmp_path: Path) -> None:
@@ -346,18 +353,18 @@ async def test_claudes_results_are_billed_with_what_the_cache_took(tmp_path: Pat
         if request.url.path.endswith("/results"):
             kind = {"content-type": "application/x-jsonl"}
             return httpx.Response(200, headers=kind, stream=Parts(lines))
-        told = {"id": "msgbatch_1", "processing_status": "ended", "results_url": "https://x"}
-        return httpx.Response(200, json=told)
+        payload = {"id": "msgbatch_1", "processing_status": "ended", "results_url": "https://x"}
+        return httpx.Response(200, json=payload)
 
     async with gateway(tmp_path, registry(way), claude=up) as live:
         book.keep(live.runtime)
         params = {"model": "smart", "max_tokens": 5, "messages": []}
-        asked = {"requests": [{"custom_id": "1", "params": params}]}
-        made = (await live.post("/v1/messages/batches", asked, headers=headers)).json()
+        body = {"requests": [{"custom_id": "1", "params": params}]}
+        request_body = (await live.post("/v1/messages/batches", body, headers=headers)).json()
         for _ in range(2):
-            path = f"/v1/messages/batches/{made['id']}/results"
-            seen = await live.post(path, b"", method="GET", headers=headers)
-            assert seen.body == lines
+            path = f"/v1/messages/batches/{request_body['id']}/results"
+            response = await live.post(path, b"", method="GET", headers=headers)
+            assert response.body == lines
     (row,) = book.rows
     assert (row.model, row.cache_write_tokens, row.client_dialect) == (
         "claude-opus-5-5",
@@ -373,8 +380,8 @@ async def test_claudes_results_are_billed_with_what_the_cache_took(tmp_path: Pat
 
 def read(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
     """The sums of results that come in pieces of so many bytes."""
-    found = registry()
-    results = BatchResultReader(found, found.providers["up"], "batch_1")
+    test_registry = registry()
+    results = BatchResultReader(test_registry, test_registry.providers["up"], "batch_1")
     for start in range(0, len(data), size):
         results.feed(data[start : start + size])
     return {one.model: one for one in results.close()}
@@ -382,13 +389,13 @@ def read(data: bytes, *, size: int = 7) -> dict[str, batches.ModelUsage]:
 
 def test_each_line_is_billed_by_the_length_of_its_own_prompt() -> None:
     long = Price(input=Decimal(4), output=Decimal(16), source="list")
-    found = registry()
-    ((name, model),) = found.models.items()
+    test_registry = registry()
+    ((name, model),) = test_registry.models.items()
     price = msgspec.structs.replace(PRICE, above=((1000, long),))
-    found = msgspec.structs.replace(
-        found, models={name: msgspec.structs.replace(model, price=price)}
+    test_registry = msgspec.structs.replace(
+        test_registry, models={name: msgspec.structs.replace(model, price=price)}
     )
-    results = BatchResultReader(found, found.providers["up"], "b")
+    results = BatchResultReader(test_registry, test_registry.providers["up"], "b")
     results.feed(answered("gpt-4.1", 600, 0) + answered("gpt-4.1", 600, 0))
     (short,) = results.close()
     assert short.usd == 1200 * HALF[0] / 1_000_000
@@ -438,7 +445,7 @@ def test_what_can_not_be_read_is_unknown_and_not_free(bad: bytes) -> None:
     assert sums["gpt-4.1"].tokens["input"] == 5
 
 
-def test_a_line_without_end_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_without_end_is_not_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batches, "MAX_LINE_BYTES", 1000)
     sums = read(answered("gpt-4.1", 5, 3) + b"x" * 5000, size=100)
     assert sums["gpt-4.1"].usd is not None
@@ -472,22 +479,22 @@ def request(model: Any, custom: str = "1", **more: Any) -> bytes:
 
 
 async def uploaded(
-    tmp_path: Path, lines: bytes, found: Snapshot, *, purpose: str = "batch", **more: Any
+    tmp_path: Path, lines: bytes, test_snapshot: Snapshot, *, purpose: str = "batch", **more: Any
 ) -> tuple[Any, list[bytes]]:
     """The answer to an upload, and the files that the upstream got."""
-    got: list[bytes] = []
+    files: list[bytes] = []
 
     def up(request: httpx.Request) -> httpx.Response:
-        got.append(parts_of(request)["file"])
+        files.append(parts_of(request)["file"])
         return httpx.Response(200, json={"id": "file-up1", "object": "file"})
 
     body, headers = form(purpose=purpose, file=("a.jsonl", lines, "application/jsonl"))
     path = more.pop("path", "/v1/files")
-    answers = dict.fromkeys(found.providers, up)
-    async with gateway(tmp_path, found, **answers) as live:
-        seen = await live.post(path, body, headers=headers, **more)
+    answers = dict.fromkeys(test_snapshot.providers, up)
+    async with gateway(tmp_path, test_snapshot, **answers) as live:
+        response = await live.post(path, body, headers=headers, **more)
         assert live.runtime.spools.reserved_bytes == 0
-    return seen, got
+    return response, files
 
 
 def aliased() -> Snapshot:
@@ -499,28 +506,30 @@ async def test_names_of_ours_become_the_providers(tmp_path: Path) -> None:
         request(model, str(n))
         for n, model in enumerate(["my-gpt", "quick", "up/gpt-4.1", "up/ft:mine", "gpt-4.1"])
     )
-    seen, (got,) = await uploaded(tmp_path, lines, aliased())
-    assert seen.status == 200
-    sent = [json.loads(text) for text in got.splitlines()]
+    reply, (data,) = await uploaded(tmp_path, lines, aliased())
+    assert reply.status == 200
+    sent = [json.loads(text) for text in data.splitlines()]
     models = ["gpt-4.1", "gpt-4.1", "gpt-4.1", "ft:mine", "gpt-4.1"]
     assert [one["body"].pop("model") for one in sent] == models
-    asked = [json.loads(text) for text in lines.splitlines()]
-    for one in asked:
+    bodies = [json.loads(text) for text in lines.splitlines()]
+    for one in bodies:
         del one["body"]["model"]
-    assert sent == asked, "nothing else of a line changes"
-    assert got.splitlines()[-1] == lines.splitlines()[-1], "one that keeps its name keeps its bytes"
+    assert sent == bodies, "nothing else of a line changes"
+    assert data.splitlines()[-1] == lines.splitlines()[-1], (
+        "one that keeps its name keeps its bytes"
+    )
 
 
 async def test_a_file_without_a_name_of_ours_stays_as_it_is(tmp_path: Path) -> None:
     lines = b"\n" + request("gpt-4.1").replace(b"\n", b"\r\n") + b"\n\n" + request("gpt-4.1-mini")
-    _, got = await uploaded(tmp_path, lines, aliased())
-    assert got == [lines]
+    _, upstream_body = await uploaded(tmp_path, lines, aliased())
+    assert upstream_body == [lines]
 
 
 async def test_what_is_not_for_a_batch_is_not_read(tmp_path: Path) -> None:
     lines = request("my-gpt") + b"{"
-    _, got = await uploaded(tmp_path, lines, aliased(), purpose="fine-tune")
-    assert got == [lines]
+    _, upstream_body = await uploaded(tmp_path, lines, aliased(), purpose="fine-tune")
+    assert upstream_body == [lines]
 
 
 @pytest.mark.parametrize(
@@ -536,11 +545,13 @@ async def test_what_is_not_for_a_batch_is_not_read(tmp_path: Path) -> None:
     ids=["no name", "no provider", "elsewhere", "no JSON", "a number", "a list"],
 )
 async def test_a_line_that_is_wrong_is_named(tmp_path: Path, last: bytes, says: str) -> None:
-    found = registry(priced("my-gpt"), route("far", provider("else", preset="anthropic")))
+    test_registry = registry(priced("my-gpt"), route("far", provider("else", preset="anthropic")))
     lines = request("my-gpt") + b"\n" + last
-    seen, got = await uploaded(tmp_path, lines, found, path="/v1/files?provider=up")
-    assert (seen.status, got) == (400, [])
-    error = seen.json()["error"]
+    reply, upstream_body = await uploaded(
+        tmp_path, lines, test_registry, path="/v1/files?provider=up"
+    )
+    assert (reply.status, upstream_body) == (400, [])
+    error = reply.json()["error"]
     assert error["param"] == "file"
     assert error["message"].startswith("line 3 of the file")
     assert says in error["message"]
@@ -551,14 +562,14 @@ async def test_a_key_may_name_only_what_it_may_use(tmp_path: Path) -> None:
         digest: msgspec.structs.replace(key, routes=("up/files", "my-*"))
         for digest, key in two_keys().items()
     }
-    found = msgspec.structs.replace(aliased(), keys=keys)
-    _, got = await uploaded(tmp_path, request("my-gpt"), found)
-    assert len(got) == 1
+    test_snapshot = msgspec.structs.replace(aliased(), keys=keys)
+    _, upstream_body = await uploaded(tmp_path, request("my-gpt"), test_snapshot)
+    assert len(upstream_body) == 1
     for name in ("gpt-4.1", "up/gpt-4.1"):
         lines = request("my-gpt") + request(name)
-        seen, got = await uploaded(tmp_path, lines, found, key=OTHER)
-        assert (seen.status, got) == (403, [])
-        assert "line 2" in seen.json()["error"]["message"]
+        reply, upstream_body = await uploaded(tmp_path, lines, test_snapshot, key=OTHER)
+        assert (reply.status, upstream_body) == (403, [])
+        assert "line 2" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -571,18 +582,18 @@ async def test_a_key_may_name_only_what_it_may_use(tmp_path: Path) -> None:
     ids=["model", "body", "escaped"],
 )
 async def test_nobody_reads_another_model_than_was_checked(tmp_path: Path, twice: bytes) -> None:
-    _, (got,) = await uploaded(tmp_path, twice, aliased())
-    assert b"secret" not in got
-    assert json.loads(got) == {"body": {"model": "gpt-4.1"}}
+    _, (data,) = await uploaded(tmp_path, twice, aliased())
+    assert b"secret" not in data
+    assert json.loads(data) == {"body": {"model": "gpt-4.1"}}
 
 
-async def test_the_first_line_says_which_of_several_providers_is_meant(tmp_path: Path) -> None:
-    found = registry(priced("my-gpt"), route("other", provider("two"), model="gpt-5"))
-    seen, (got,) = await uploaded(tmp_path, request("other"), found)
-    assert json.loads(got)["body"]["model"] == "gpt-5"
-    seen, got_none = await uploaded(tmp_path, request("gpt-4.1"), found)
-    assert (seen.status, got_none) == (400, [])
-    assert "name one with `?provider=NAME`" in seen.json()["error"]["message"]
+async def test_the_first_lines_model_selects_the_provider(tmp_path: Path) -> None:
+    test_registry = registry(priced("my-gpt"), route("other", provider("two"), model="gpt-5"))
+    reply, (data,) = await uploaded(tmp_path, request("other"), test_registry)
+    assert json.loads(data)["body"]["model"] == "gpt-5"
+    reply, got_none = await uploaded(tmp_path, request("gpt-4.1"), test_registry)
+    assert (reply.status, got_none) == (400, [])
+    assert "name one with `?provider=NAME`" in reply.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
@@ -598,19 +609,19 @@ def test_lines_are_the_same_in_any_pieces(size: int) -> None:
     pieces = [lines.feed(data[at : at + size]) for at in range(0, len(data), size)]
     text = b"".join([*pieces, lines.close()])
     assert numbers == [3, 5, 6]
-    found = text.split(b"\n")
-    assert [json.loads(t)["body"]["model"] for t in found if t.strip()] == ["new", "gpt-4.1", "new"]
-    assert found[:2] == [b"", b""] and found[3] == b" \r", "nothing else changes"
+    parts = text.split(b"\n")
+    assert [json.loads(t)["body"]["model"] for t in parts if t.strip()] == ["new", "gpt-4.1", "new"]
+    assert parts[:2] == [b"", b""] and parts[3] == b" \r", "nothing else changes"
 
 
-def test_a_large_file_is_never_held_as_a_whole() -> None:
+def test_a_large_file_is_never_in_memory_as_a_whole() -> None:
     piece = request("my-gpt", padding="x" * 2000) * 256
     lines = BatchLineRewriter(lambda name, number: "gpt-4.1")
     tracemalloc.start()
-    got = sum(len(lines.feed(piece)) for _ in range(100)) + len(lines.close())
+    total = sum(len(lines.feed(piece)) for _ in range(100)) + len(lines.close())
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert got > 99 * len(piece)
+    assert total > 99 * len(piece)
     assert most < 6 * len(piece)
 
 
@@ -619,16 +630,16 @@ async def test_a_line_that_is_too_long_is_refused(
 ) -> None:
     monkeypatch.setattr(batch_file, "MAX_LINE_BYTES", 1024 * 1024)
     long = request("my-gpt", padding="x" * 2 * 1024 * 1024)
-    seen, got = await uploaded(tmp_path, request("my-gpt") + long, aliased())
-    assert (seen.status, got) == (400, [])
-    assert seen.json()["error"]["message"] == "line 2 of the file has more than 1 MB"
+    reply, upstream_body = await uploaded(tmp_path, request("my-gpt") + long, aliased())
+    assert (reply.status, upstream_body) == (400, [])
+    assert reply.json()["error"]["message"] == "line 2 of the file has more than 1 MB"
 
 
 async def test_a_large_file_is_renamed_on_its_way_over_the_disk(tmp_path: Path) -> None:
     lines = b"".join(request("my-gpt", str(n), padding="x" * 500) for n in range(3000))
     assert len(lines) > 2 * STEP_BYTES
-    _, (got,) = await uploaded(tmp_path, lines, aliased())
-    sent = [json.loads(text) for text in got.splitlines()]
+    _, (data,) = await uploaded(tmp_path, lines, aliased())
+    sent = [json.loads(text) for text in data.splitlines()]
     assert [one["custom_id"] for one in sent] == [str(n) for n in range(3000)]
     assert {one["body"]["model"] for one in sent} == {"gpt-4.1"}
 

@@ -14,7 +14,7 @@ from gateway.relay.run import stream as relay_stream
 from gateway.routing.snapshot import Provider
 from tests.relay.harness import DONE, Parts, chunk, gateway, provider, route, snapshot, sse
 
-ASKED = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
+REQUEST = {"messages": [{"role": "user", "content": [{"text": "hi"}]}]}
 PATH = "/model/m/converse-stream"
 
 
@@ -41,11 +41,11 @@ def events(*parts: bytes | float | Exception) -> httpx.Response:
     return httpx.Response(200, headers=headers, stream=Parts(*parts))
 
 
-async def test_a_stream_passes_through_in_whole_messages(tmp_path: Path) -> None:
+async def test_a_stream_passes_through_in_complete_messages(tmp_path: Path) -> None:
     pieces = [WIRE[i : i + 50] for i in range(0, len(WIRE), 50)]
     registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
     async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gate:
-        reply = await gate.post(PATH, ASKED)
+        reply = await gate.post(PATH, REQUEST)
         entry = await gate.entry()
     assert reply.body == WIRE
     assert reply.headers["content-type"] == "application/vnd.amazon.eventstream"
@@ -56,7 +56,7 @@ async def test_a_stream_passes_through_in_whole_messages(tmp_path: Path) -> None
         assert decoder.feed(part)
         assert not decoder.pending
     (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content) == ASKED
+    assert json.loads(sent.content) == REQUEST
     assert sent.url.path.endswith("/us.amazon.nova-pro-v1:0/converse-stream")
     assert entry.passthrough
     assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
@@ -67,7 +67,7 @@ async def test_a_stream_that_breaks_off_ends_with_an_exception(tmp_path: Path) -
     registry = snapshot(route("m", bedrock(), model="us.amazon.nova-pro-v1:0"))
     pieces = (WIRE[:cut], httpx.ReadError("gone"))
     async with gateway(tmp_path, registry, aws=lambda _: events(*pieces)) as gate:
-        reply = await gate.post(PATH, ASKED)
+        reply = await gate.post(PATH, REQUEST)
         entry = await gate.entry()
     *_, last = Decoder().feed(reply.body)
     assert last.event == "internalServerException"
@@ -81,18 +81,18 @@ async def test_an_idle_stream_gets_no_bytes_that_are_no_message(
     parts = (chunk("he"), 0.1, chunk("llo", finish="stop"), DONE)
     registry = snapshot(route("m", provider("chat")))
     async with gateway(tmp_path, registry, chat=lambda _: sse(*parts)) as gate:
-        reply = await gate.post(PATH, ASKED)
+        reply = await gate.post(PATH, REQUEST)
     assert all(reply.parts[:-1])
     texts = [json.loads(frame.data) for frame in Decoder().feed(reply.body)]
     assert [t["delta"]["text"] for t in texts if "delta" in t] == ["he", "llo"]
     assert texts[-1]["usage"]["outputTokens"] > 0
 
 
-async def test_a_signed_request_is_refused_and_says_what_to_send(tmp_path: Path) -> None:
+async def test_a_signed_request_is_refused_with_what_to_send(tmp_path: Path) -> None:
     signature = "AWS4-HMAC-SHA256 Credential=AKIA0/20260101/eu-west-1/bedrock/aws4_request"
     registry = snapshot(route("m", provider("chat")))
     async with gateway(tmp_path, registry, chat=lambda _: sse(DONE)) as gate:
-        reply = await gate.post(PATH, ASKED, headers={"authorization": signature})
+        reply = await gate.post(PATH, REQUEST, headers={"authorization": signature})
     assert reply.status == 403
     assert reply.headers["x-amzn-errortype"] == "AccessDeniedException"
     assert "AWS_BEARER_TOKEN_BEDROCK" in reply.json()["message"]

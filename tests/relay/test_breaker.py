@@ -76,7 +76,7 @@ def test_one_request_alone_tries_a_target_after_its_rest(tmp_path: Path) -> None
     assert two.states[X].open_until > clock.now, "the first failure of a trial rests again"
 
 
-def test_a_trial_that_was_never_heard_of_again_is_given_to_another(tmp_path: Path) -> None:
+def test_an_expired_trial_is_claimed_by_another_process(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
     clock.now += 6
@@ -94,7 +94,7 @@ def test_a_trial_that_begins_to_answer_lets_the_next_in(tmp_path: Path) -> None:
     assert two.claim_trial(X)
 
 
-def test_what_a_client_did_wrong_ends_a_trial_and_says_nothing_else(tmp_path: Path) -> None:
+def test_a_client_error_ends_a_trial_without_other_effect(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(one)
     clock.now += 6
@@ -147,11 +147,11 @@ def test_a_claim_is_one_processs_for_its_time(tmp_path: Path) -> None:
     assert two.claim("c", 10)
 
 
-def test_what_happens_while_the_file_is_locked_is_told_later(tmp_path: Path) -> None:
+def test_changes_during_a_file_lock_are_shared_later(tmp_path: Path) -> None:
     one, two, clock = pair(tmp_path)
     fails(two)
-    with (tmp_path / "breaker" / "states").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (tmp_path / "breaker" / "states").open() as locked_file:
+        fcntl.flock(locked_file, fcntl.LOCK_EX)
         fails(one, "p/y")
         assert one.claim("c", 10)
         assert "p/y" in one.states, "it goes on by itself"
@@ -164,10 +164,10 @@ def test_what_happens_while_the_file_is_locked_is_told_later(tmp_path: Path) -> 
     assert not two.claim("c", 10)
 
 
-def test_what_is_told_later_is_told_before_the_process_ends(tmp_path: Path) -> None:
+def test_pending_changes_are_shared_before_the_process_ends(tmp_path: Path) -> None:
     one, two, _ = pair(tmp_path)
-    with (tmp_path / "breaker" / "states").open() as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
+    with (tmp_path / "breaker" / "states").open() as locked_file:
+        fcntl.flock(locked_file, fcntl.LOCK_EX)
         fails(one)
     one.close()
     two.refresh()
@@ -228,7 +228,7 @@ async def test_after_a_rest_one_request_tries_and_the_others_go_elsewhere(tmp_pa
 
 
 @pytest.mark.parametrize(("failures", "calls"), [(1, 1), (3, 3), (5, 5)])
-async def test_a_route_says_after_how_many_failures_a_target_rests(
+async def test_a_route_sets_after_how_many_failures_a_cooldown_begins(
     tmp_path: Path, failures: int, calls: int
 ) -> None:
     registry = snapshot(route("m", A, B, cooldown_after=failures, cooldown_s=60))
@@ -251,7 +251,7 @@ async def test_rate_limits_may_be_allowed_some_times(tmp_path: Path) -> None:
     assert [request.url.host for request in live.upstreams.requests].count("a.test") == 3
 
 
-async def test_a_client_that_left_says_nothing_of_the_target(tmp_path: Path) -> None:
+async def test_a_client_disconnect_is_no_failure_of_the_target(tmp_path: Path) -> None:
     async def slow(_: httpx.Request) -> httpx.Response:
         await asyncio.sleep(30)
         return completion()
@@ -288,7 +288,7 @@ async def test_what_opens_on_one_machine_rests_on_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.redis
-async def test_without_redis_each_machine_goes_by_its_own(tmp_path: Path) -> None:
+async def test_without_redis_each_machine_uses_its_own_state(tmp_path: Path) -> None:
     alone = RedisBreaker(tmp_path / "one", "redis://127.0.0.1:1/0")
     alone.start()
     try:

@@ -38,13 +38,13 @@ from tests.waits import PATIENCE_S
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 OTHER = "sk-dgm-other"
-ASKED = {"model": "smart", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
-SAME_ASKED_OF_CLAUDE = dict(ASKED)
+REQUEST = {"model": "smart", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 50}
+CLAUDE_REQUEST = dict(REQUEST)
 
 
-def cached(*providers: Any, **said: Any) -> Route:
+def cached(*providers: Any, **fields: Any) -> Route:
     names = providers or (provider("one"),)
-    return route("smart", *names, cache=CachePolicy(**said))
+    return route("smart", *names, cache=CachePolicy(**fields))
 
 
 def registry(*routes: Route, **keys: Any) -> Snapshot:
@@ -68,7 +68,7 @@ class Counting:
         return self._answer(self.count)
 
 
-def said(reply: Reply) -> str:
+def response_text(reply: Reply) -> str:
     """The words of an answer in Chat or Messages, whole or streamed."""
     text = reply.body.decode()
     if not text.startswith(("data:", "event:")):
@@ -76,15 +76,15 @@ def said(reply: Reply) -> str:
         if "choices" in body:
             return body["choices"][0]["message"]["content"]
         return "".join(block["text"] for block in body["content"])
-    found = []
+    texts = []
     for line in text.splitlines():
         if not line.startswith("data: {"):
             continue
         event = json.loads(line[6:])
         for choice in event.get("choices", []):
-            found.append(choice["delta"].get("content") or "")
-        found.append(event.get("delta", {}).get("text", ""))
-    return "".join(found)
+            texts.append(choice["delta"].get("content") or "")
+        texts.append(event.get("delta", {}).get("text", ""))
+    return "".join(texts)
 
 
 Open = Callable[..., AbstractAsyncContextManager[Gateway]]
@@ -101,8 +101,8 @@ def live(tmp_path: Path) -> Open:
 async def test_the_same_question_is_answered_once(live: Open) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        first = await gw.post(CHAT, ASKED)
-        again = await gw.post(CHAT, {**dict(reversed(ASKED.items())), "user": "somebody"})
+        first = await gw.post(CHAT, REQUEST)
+        again = await gw.post(CHAT, {**dict(reversed(REQUEST.items())), "user": "somebody"})
         rows = await gw.rows(2)
     assert first.headers["x-dragoman-cache"] == "miss"
     assert "age" not in first.headers
@@ -121,11 +121,11 @@ async def test_the_same_question_is_answered_once(live: Open) -> None:
     assert (hit.finish, hit.outcome, hit.status) == ("stop", "ok", 200)
 
 
-async def test_a_route_without_a_cache_keeps_nothing(live: Open) -> None:
+async def test_a_route_without_a_cache_stores_nothing(live: Open) -> None:
     one = Counting()
     async with live(registry(route("smart", provider("one"))), one=one) as gw:
         for _ in range(2):
-            reply = await gw.post(CHAT, ASKED)
+            reply = await gw.post(CHAT, REQUEST)
             assert "x-dragoman-cache" not in reply.headers
     assert one.count == 2
 
@@ -151,13 +151,11 @@ async def test_a_route_without_a_cache_keeps_nothing(live: Open) -> None:
     ],
     ids=lambda change: next(iter(change)),
 )
-async def test_another_question_is_not_taken_for_the_same(
-    live: Open, change: dict[str, Any]
-) -> None:
+async def test_a_different_request_does_not_match(live: Open, change: dict[str, Any]) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, ASKED)
-        reply = await gw.post(CHAT, {**ASKED, **change})
+        await gw.post(CHAT, REQUEST)
+        reply = await gw.post(CHAT, {**REQUEST, **change})
     assert reply.headers["x-dragoman-cache"] == "miss"
     assert one.count == 2
 
@@ -166,8 +164,8 @@ async def test_the_fields_of_a_body_do_not_run_into_each_other(live: Open) -> No
     """A field's end is part of the key: moving text from one to the next is another question."""
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, {**ASKED, "aa": "b", "c": "d"})
-        reply = await gw.post(CHAT, {**ASKED, "a": "ab", "c": "d"})
+        await gw.post(CHAT, {**REQUEST, "aa": "b", "c": "d"})
+        reply = await gw.post(CHAT, {**REQUEST, "a": "ab", "c": "d"})
         assert reply.headers["x-dragoman-cache"] == "miss"
 
 
@@ -181,25 +179,25 @@ FORMS = {
 
 
 @pytest.mark.parametrize("upstream", ["openai_chat", "anthropic_messages"])
-@pytest.mark.parametrize("asked", FORMS)
+@pytest.mark.parametrize("text", FORMS)
 @pytest.mark.parametrize("again", FORMS)
 async def test_an_answer_is_given_in_every_form(
-    live: Open, upstream: str, asked: str, again: str
+    live: Open, upstream: str, text: str, again: str
 ) -> None:
     """Streams as streams, whole as whole, in the client's dialect, with the usage."""
     one = Counting(lambda n: _says(upstream, n))
     known = registry(cached(provider("one", upstream)))
-    path, more = FORMS[asked]
+    path, more = FORMS[text]
     other_path, other = FORMS[again]
     async with live(known, one=one) as gw:
         # The upstream answers as it was asked, streamed or whole.
         one._answer = lambda n: _says(upstream, n, stream=more["stream"])
-        first = await gw.post(path, {**ASKED, **more})
-        second = await gw.post(other_path, {**ASKED, **other})
-        direct = await gw.post(other_path, {**ASKED, **other})
-    assert said(first) == "answer 1"
+        first = await gw.post(path, {**REQUEST, **more})
+        second = await gw.post(other_path, {**REQUEST, **other})
+        direct = await gw.post(other_path, {**REQUEST, **other})
+    assert response_text(first) == "answer 1"
     assert second.headers["x-dragoman-cache"] == "hit"
-    assert said(second) == said(direct) == "answer 1"
+    assert response_text(second) == response_text(direct) == "answer 1"
     assert one.count == 1
     kind = "event-stream" if other["stream"] else "json"
     assert kind in second.headers["content-type"]
@@ -253,13 +251,13 @@ def _check_stream(path: str, text: str) -> None:
     assert '"output_tokens":3' in text.replace(" ", "")
 
 
-async def test_a_stream_with_usage_is_told_only_to_who_asks(live: Open) -> None:
+async def test_a_cached_streams_usage_is_sent_only_when_requested(live: Open) -> None:
     one = Counting(lambda n: _says("openai_chat", n, stream=True))
-    asked = {**ASKED, "stream": True}
+    fields = {**REQUEST, "stream": True}
     async with live(registry(cached(provider("one", passthrough=False))), one=one) as gw:
-        with_usage = {**asked, "stream_options": {"include_usage": True}}
+        with_usage = {**fields, "stream_options": {"include_usage": True}}
         first = await gw.post(CHAT, with_usage)
-        without = await gw.post(CHAT, asked)
+        without = await gw.post(CHAT, fields)
         again = await gw.post(CHAT, with_usage)
     assert b'"prompt_tokens":7' in first.body
     assert b"prompt_tokens" not in without.body
@@ -285,8 +283,8 @@ async def test_only_those_in_the_scope_share(
 ) -> None:
     one = Counting()
     async with live(registry(cached(scope=scope), **keys), one=one) as gw:
-        await gw.post(CHAT, ASKED)
-        reply = await gw.post(CHAT, ASKED, key=OTHER)
+        await gw.post(CHAT, REQUEST)
+        reply = await gw.post(CHAT, REQUEST, key=OTHER)
     assert reply.headers["x-dragoman-cache"] == ("hit" if shared else "miss")
 
 
@@ -297,8 +295,8 @@ async def test_teams_do_not_share(live: Open) -> None:
     blue = msgspec.structs.replace(known.keys[other], team=Team(id=2, name="blue"))
     known = msgspec.structs.replace(known, keys={**known.keys, other: blue})
     async with live(known, one=one) as gw:
-        await gw.post(CHAT, ASKED)
-        reply = await gw.post(CHAT, ASKED, key=OTHER)
+        await gw.post(CHAT, REQUEST)
+        reply = await gw.post(CHAT, REQUEST, key=OTHER)
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
@@ -306,8 +304,8 @@ async def test_routes_do_not_share(live: Open) -> None:
     one = Counting()
     other = msgspec.structs.replace(cached(scope="route"), id=2, name="other")
     async with live(registry(cached(scope="route"), other), one=one) as gw:
-        await gw.post(CHAT, ASKED)
-        reply = await gw.post(CHAT, {**ASKED, "model": "other"})
+        await gw.post(CHAT, REQUEST)
+        reply = await gw.post(CHAT, {**REQUEST, "model": "other"})
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
@@ -315,8 +313,8 @@ async def test_another_name_of_a_route_is_the_same_question(live: Open) -> None:
     one = Counting()
     known = msgspec.structs.replace(registry(cached()), aliases={"clever": "smart"})
     async with live(known, one=one) as gw:
-        await gw.post(CHAT, ASKED)
-        reply = await gw.post(CHAT, {**ASKED, "model": "clever"})
+        await gw.post(CHAT, REQUEST)
+        reply = await gw.post(CHAT, {**REQUEST, "model": "clever"})
     assert reply.headers["x-dragoman-cache"] == "hit"
     assert reply.json()["model"] == "clever"
 
@@ -326,24 +324,24 @@ async def test_another_name_of_a_route_is_the_same_question(live: Open) -> None:
     [{"cache_generation": 1}, {"targets": route("x", provider("one"), model="o4").targets}],
     ids=["thrown-away", "another-model"],
 )
-async def test_what_was_kept_before_a_change_is_never_given_again(
+async def test_a_changed_route_never_serves_earlier_entries(
     live: Open, change: dict[str, Any]
 ) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, ASKED)
+        await gw.post(CHAT, REQUEST)
         gw.runtime.swap(registry(msgspec.structs.replace(cached(), **change)))
-        reply = await gw.post(CHAT, ASKED)
+        reply = await gw.post(CHAT, REQUEST)
         assert reply.headers["x-dragoman-cache"] == "miss"
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
 
 
 async def test_a_change_of_something_else_leaves_it(live: Open) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, ASKED)
+        await gw.post(CHAT, REQUEST)
         gw.runtime.swap(registry(cached(), route("new", provider("one"))))
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
 
 
 # --- wishes -----------------------------------------------------------------------------
@@ -366,47 +364,47 @@ async def test_a_change_of_something_else_leaves_it(live: Open) -> None:
         ("only-nonsense, max-age=x", None, "hit", "hit"),
     ],
 )
-async def test_a_client_says_what_it_wishes(
+async def test_a_client_controls_the_cache_per_request(
     live: Open, header: str, field: dict[str, Any] | None, state: str, next_state: str
 ) -> None:
     """After a first answer was kept; the one that follows has no wishes."""
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, ASKED)
+        await gw.post(CHAT, REQUEST)
         await asyncio.sleep(0.01)
-        body = {**ASKED, "cache": field} if field is not None else ASKED
+        body = {**REQUEST, "cache": field} if field is not None else REQUEST
         reply = await gw.post(CHAT, body, headers={"cache-control": header})
         assert reply.headers["x-dragoman-cache"] == state
         for sent in gw.upstreams.requests:
             assert "cache" not in json.loads(sent.content)
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == next_state
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == next_state
 
 
 async def test_no_cache_puts_the_new_answer_in_place_of_the_old(live: Open) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, ASKED)
-        await gw.post(CHAT, {**ASKED, "cache": {"no-cache": True}})
-        assert said(await gw.post(CHAT, ASKED)) == "answer 2"
+        await gw.post(CHAT, REQUEST)
+        await gw.post(CHAT, {**REQUEST, "cache": {"no-cache": True}})
+        assert response_text(await gw.post(CHAT, REQUEST)) == "answer 2"
 
 
 @pytest.mark.parametrize("wish", [{"no-store": True}, {"ttl": 2}])
-async def test_an_answer_that_is_not_kept_for_long(live: Open, wish: dict[str, Any]) -> None:
+async def test_a_request_can_shorten_or_skip_storage(live: Open, wish: dict[str, Any]) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, {**ASKED, "cache": wish})
+        await gw.post(CHAT, {**REQUEST, "cache": wish})
         if "ttl" in wish:
-            assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+            assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
             await asyncio.sleep(2.05)
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "miss"
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
 
 
 async def test_a_namespace_is_apart(live: Open) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
         for _ in range(2):
-            await gw.post(CHAT, {**ASKED, "cache": {"namespace": "mine"}})
-        await gw.post(CHAT, {**ASKED, "cache": {"namespace": "yours"}})
+            await gw.post(CHAT, {**REQUEST, "cache": {"namespace": "mine"}})
+        await gw.post(CHAT, {**REQUEST, "cache": {"namespace": "yours"}})
     assert one.count == 2
 
 
@@ -425,44 +423,44 @@ async def test_a_namespace_is_apart(live: Open) -> None:
 )
 async def test_a_wish_that_can_not_be_read_is_refused(live: Open, field: Any, named: str) -> None:
     async with live(registry(cached()), one=Counting()) as gw:
-        reply = await gw.post(CHAT, {**ASKED, "cache": field})
+        reply = await gw.post(CHAT, {**REQUEST, "cache": field})
     assert reply.status == 400
     assert named in reply.json()["error"]["message"]
 
 
 async def test_the_field_reaches_no_upstream_of_a_route_without_a_cache(live: Open) -> None:
     async with live(registry(route("smart", provider("one"))), one=Counting()) as gw:
-        reply = await gw.post(CHAT, {**ASKED, "cache": {"no-cache": True}})
+        reply = await gw.post(CHAT, {**REQUEST, "cache": {"no-cache": True}})
         assert "cache" not in json.loads(gw.upstreams.requests[0].content)
     assert reply.status == 200
     assert reply.headers["x-dragoman-cache"] == "bypass"
 
 
-async def test_a_wish_that_is_null_says_nothing(live: Open) -> None:
+async def test_a_null_cache_field_is_ignored(live: Open) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
         for _ in range(2):
-            assert (await gw.post(CHAT, {**ASKED, "cache": None})).status == 200
+            assert (await gw.post(CHAT, {**REQUEST, "cache": None})).status == 200
         assert "cache" not in json.loads(gw.upstreams.requests[0].content)
     assert one.count == 1
 
 
-async def test_a_route_may_want_to_be_asked(live: Open) -> None:
+async def test_an_opt_in_route_caches_only_on_request(live: Open) -> None:
     one = Counting()
     async with live(registry(cached(opt_in=True)), one=one) as gw:
         for _ in range(2):
-            assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "bypass"
-        asked = {**ASKED, "cache": {"use-cache": True}}
-        states = [(await gw.post(CHAT, asked)).headers["x-dragoman-cache"] for _ in range(2)]
+            assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "bypass"
+        body = {**REQUEST, "cache": {"use-cache": True}}
+        states = [(await gw.post(CHAT, body)).headers["x-dragoman-cache"] for _ in range(2)]
     assert states == ["miss", "hit"]
 
 
-async def test_a_route_may_keep_only_what_has_no_chance_in_it(live: Open) -> None:
+async def test_a_route_may_cache_only_deterministic_requests(live: Open) -> None:
     one = Counting()
     async with live(registry(cached(deterministic=True)), one=one) as gw:
         for temperature, states in ((1, ["bypass"] * 2), (0, ["miss", "hit"])):
-            asked = {**ASKED, "temperature": temperature}
-            replies = [await gw.post(CHAT, asked) for _ in range(2)]
+            body = {**REQUEST, "temperature": temperature}
+            replies = [await gw.post(CHAT, body) for _ in range(2)]
             assert [r.headers["x-dragoman-cache"] for r in replies] == states
 
 
@@ -475,7 +473,7 @@ def _finish(reason: str) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("answer", "kept"),
+    ("answer", "is_stored"),
     [
         (lambda n: completion(), True),
         (lambda n: _finish("length"), True),
@@ -491,39 +489,39 @@ def _finish(reason: str) -> httpx.Response:
     ids=["whole", "length", "filtered", "500", "400", "large", "broken", "cut", "stream",
          "large-stream"],
 )  # fmt: skip
-async def test_only_whole_and_good_answers_are_kept(
-    live: Open, answer: Callable[[int], httpx.Response], kept: bool
+async def test_only_complete_successful_answers_are_stored(
+    live: Open, answer: Callable[[int], httpx.Response], is_stored: bool
 ) -> None:
     one = Counting(answer)
     stream = "event-stream" in answer(0).headers["content-type"]
-    asked = {**ASKED, "stream": stream}
+    body = {**REQUEST, "stream": stream}
     async with live(registry(cached(max_bytes=4000)), one=one) as gw:
-        await gw.post(CHAT, asked)
-        await gw.post(CHAT, asked)
-    assert one.count == (1 if kept else 2)
+        await gw.post(CHAT, body)
+        await gw.post(CHAT, body)
+    assert one.count == (1 if is_stored else 2)
 
 
-async def test_what_a_client_did_not_wait_for_is_not_kept(live: Open) -> None:
+async def test_an_answer_the_client_abandoned_is_not_stored(live: Open) -> None:
     one = Counting(
         lambda n: sse(
             chunk("be"), PATIENCE_S if n == 1 else 0.0, chunk("gun"), chunk(finish="stop"), DONE
         )
     )
-    asked = {**ASKED, "stream": True}
+    body = {**REQUEST, "stream": True}
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, asked, leave_once=lambda reply: reply.body)
-        assert said(await gw.post(CHAT, asked)) == "begun"
-        assert said(await gw.post(CHAT, asked)) == "begun"
+        await gw.post(CHAT, body, leave_once=lambda reply: reply.body)
+        assert response_text(await gw.post(CHAT, body)) == "begun"
+        assert response_text(await gw.post(CHAT, body)) == "begun"
     assert one.count == 2
 
 
 async def test_a_client_may_leave_as_soon_as_it_has_all(live: Open) -> None:
     """The upstream's connection is still read to its end then; the answer is kept."""
     one = Counting(lambda n: sse(chunk("all"), chunk(finish="stop"), DONE, 0.6))
-    asked = {**ASKED, "stream": True}
+    body = {**REQUEST, "stream": True}
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, asked, leave_once=lambda reply: reply.body.endswith(DONE))
-        assert (await gw.post(CHAT, asked)).headers["x-dragoman-cache"] == "hit"
+        await gw.post(CHAT, body, leave_once=lambda reply: reply.body.endswith(DONE))
+        assert (await gw.post(CHAT, body)).headers["x-dragoman-cache"] == "hit"
 
 
 async def test_the_memory_is_bounded(live: Open) -> None:
@@ -532,21 +530,21 @@ async def test_the_memory_is_bounded(live: Open) -> None:
         memory = gw.runtime.cache.memory
         memory._max_bytes = 20_000
         for number in range(40):
-            await gw.post(CHAT, {**ASKED, "seed": number})
+            await gw.post(CHAT, {**REQUEST, "seed": number})
             assert memory.bytes <= 20_000
         assert 5 < len(memory) < 15
-        assert (await gw.post(CHAT, {**ASKED, "seed": 39})).headers["x-dragoman-cache"] == "hit"
-        assert (await gw.post(CHAT, {**ASKED, "seed": 0})).headers["x-dragoman-cache"] == "miss"
+        assert (await gw.post(CHAT, {**REQUEST, "seed": 39})).headers["x-dragoman-cache"] == "hit"
+        assert (await gw.post(CHAT, {**REQUEST, "seed": 0})).headers["x-dragoman-cache"] == "miss"
 
 
 # --- with limits ------------------------------------------------------------------------
 
 
-async def test_a_kept_answer_is_a_request_without_tokens_and_money(live: Open) -> None:
+async def test_a_cache_hit_counts_as_a_request_without_tokens_or_cost(live: Open) -> None:
     one = Counting()
     known = registry(cached(), limits=Limits(requests_per_minute=3, tokens_per_minute=1000))
     async with live(known, one=one) as gw:
-        replies = [await gw.post(CHAT, ASKED) for _ in range(4)]
+        replies = [await gw.post(CHAT, REQUEST) for _ in range(4)]
     assert [r.status for r in replies] == [200, 200, 200, 429]
     assert [r.headers.get("x-ratelimit-remaining-requests") for r in replies[:3]] == ["2", "1", "0"]
     tokens = [r.headers["x-ratelimit-remaining-tokens"] for r in replies[1:3]]
@@ -557,9 +555,9 @@ async def test_it_is_given_while_no_target_answers(live: Open) -> None:
     answers = iter([completion("kept")])
     one = Counting(lambda n: next(answers, refusal(503)))
     async with live(registry(cached()), one=one) as gw:
-        await gw.post(CHAT, ASKED)
-        assert (await gw.post(CHAT, {**ASKED, "seed": 1})).status == 503
-        assert said(await gw.post(CHAT, ASKED)) == "kept"
+        await gw.post(CHAT, REQUEST)
+        assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 503
+        assert response_text(await gw.post(CHAT, REQUEST)) == "kept"
 
 
 # --- at the same time -------------------------------------------------------------------
@@ -572,28 +570,28 @@ async def test_requests_at_the_same_time(live: Open, single: bool) -> None:
         return completion("once")
 
     async with live(registry(cached(single_flight=single)), one=slow) as gw:
-        replies = await asyncio.gather(*(gw.post(CHAT, ASKED) for _ in range(5)))
-        assert {said(reply) for reply in replies} == {"once"}
+        replies = await asyncio.gather(*(gw.post(CHAT, REQUEST) for _ in range(5)))
+        assert {response_text(reply) for reply in replies} == {"once"}
         assert len(gw.upstreams.requests) == (1 if single else 5)
         assert not gw.runtime.cache.in_flight
 
 
-async def test_who_waited_for_a_failure_asks_for_itself(live: Open) -> None:
+async def test_a_waiter_of_a_failed_request_calls_upstream_itself(live: Open) -> None:
     async def failing(request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.05)
         return refusal(500)
 
     async with live(registry(cached(single_flight=True)), one=failing) as gw:
-        replies = await asyncio.gather(*(gw.post(CHAT, ASKED) for _ in range(3)))
+        replies = await asyncio.gather(*(gw.post(CHAT, REQUEST) for _ in range(3)))
         assert {reply.status for reply in replies} == {500, 502} & {r.status for r in replies}
         assert len(gw.upstreams.requests) == 3
         assert not gw.runtime.cache.in_flight
 
 
-async def test_metrics_count_what_was_kept(live: Open) -> None:
+async def test_metrics_count_cache_hits_and_misses(live: Open) -> None:
     async with live(registry(cached()), one=Counting()) as gw:
         for _ in range(3):
-            await gw.post(CHAT, ASKED)
+            await gw.post(CHAT, REQUEST)
         await gw.rows(3)
         text = gw.runtime.metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert 'dragoman_cache_requests_total{result="hit",route="smart"} 2.0' in text
@@ -604,7 +602,7 @@ async def test_metrics_count_what_was_kept(live: Open) -> None:
 Embedding = AsyncIterator[bytes]
 
 
-async def test_vectors_are_kept_too(live: Open) -> None:
+async def test_embedding_responses_are_cached(live: Open) -> None:
     body = {
         "object": "list",
         "model": "text-embedding-3-small",
@@ -612,9 +610,9 @@ async def test_vectors_are_kept_too(live: Open) -> None:
         "usage": {"prompt_tokens": 2, "total_tokens": 2},
     }
     one = Counting(lambda n: httpx.Response(200, json=body))
-    asked = {"model": "smart", "input": "hi"}
+    request = {"model": "smart", "input": "hi"}
     async with live(registry(cached()), one=one) as gw:
-        first, again = [await gw.post("/v1/embeddings", asked) for _ in range(2)]
+        first, again = [await gw.post("/v1/embeddings", request) for _ in range(2)]
         rows = await gw.rows(2)
     assert again.headers["x-dragoman-cache"] == "hit"
     assert again.body == first.body
@@ -623,13 +621,13 @@ async def test_vectors_are_kept_too(live: Open) -> None:
     assert rows[1].cost_usd == Decimal(0)
 
 
-async def test_a_route_may_keep_apart_what_is_asked_in_other_forms(live: Open) -> None:
+async def test_a_route_may_cache_each_dialect_separately(live: Open) -> None:
     one = Counting()
     async with live(registry(cached(dialects="own")), one=one) as gw:
         states = []
         for path, more in (*FORMS.values(), *FORMS.values()):
             one._answer = lambda n, s=more["stream"]: _says("openai_chat", n, stream=s)
-            states.append((await gw.post(path, {**ASKED, **more})).headers["x-dragoman-cache"])
+            states.append((await gw.post(path, {**REQUEST, **more})).headers["x-dragoman-cache"])
     # With and without its usage a stream is the same, and costs a rendering.
     assert states == ["miss", "miss", "hit", "miss", "miss", *["hit"] * 5]
 
@@ -658,12 +656,12 @@ def _response(number: int) -> httpx.Response:
     ],
     ids=["plain", "conversation"],
 )
-async def test_what_hangs_on_a_servers_state_is_asked_each_time(
+async def test_a_request_that_depends_on_server_state_is_not_cached(
     live: Open, more: dict[str, Any], states: list[str], dialects: str
 ) -> None:
-    asked = {"model": "smart", "input": "hi", **more}
+    request = {"model": "smart", "input": "hi", **more}
     async with live(registry(cached(dialects=dialects)), one=Counting(_response)) as gw:
-        replies = [await gw.post("/v1/responses", asked) for _ in range(2)]
+        replies = [await gw.post("/v1/responses", request) for _ in range(2)]
     assert [reply.status for reply in replies] == [200, 200]
     assert [reply.headers["x-dragoman-cache"] for reply in replies] == states
 
@@ -671,8 +669,8 @@ async def test_what_hangs_on_a_servers_state_is_asked_each_time(
 async def test_a_question_in_responses_is_the_same_question(live: Open) -> None:
     one = Counting()
     async with live(registry(cached()), one=one) as gw:
-        asked = {"model": "smart", "input": "hi", "max_output_tokens": 50, "store": False}
-        await gw.post(CHAT, ASKED)
-        reply = await gw.post("/v1/responses", asked)
+        request = {"model": "smart", "input": "hi", "max_output_tokens": 50, "store": False}
+        await gw.post(CHAT, REQUEST)
+        reply = await gw.post("/v1/responses", request)
     assert reply.headers["x-dragoman-cache"] == "hit"
     assert reply.json()["output"][0]["content"][0]["text"] == "answer 1"

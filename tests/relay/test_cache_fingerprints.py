@@ -15,35 +15,35 @@ from tests.relay.harness import gateway
 from tests.relay.test_cache import CHAT, Counting, cached, registry
 
 
-async def test_only_what_may_be_kept_already_takes_a_key(
+async def test_a_cache_key_is_computed_only_for_possibly_stored_requests(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A question that ends with words of its own is new, whatever leads to them."""
     keys = []
-    made = cache_key.build_key
-    monkeypatch.setattr(cache_key, "build_key", lambda *a: keys.append(made(*a)) or keys[-1])
+    build_key = cache_key.build_key
+    monkeypatch.setattr(cache_key, "build_key", lambda *a: keys.append(build_key(*a)) or keys[-1])
 
-    def asked(words: str, system: str = "be kind") -> dict[str, Any]:
+    def request_body(words: str, system: str = "be kind") -> dict[str, Any]:
         first = {"role": "system", "content": system}
         return {"model": "smart", "messages": [first, {"role": "user", "content": words}]}
 
     one = Counting()
     async with gateway(tmp_path, registry(cached(max_bytes=1)), one=one) as gw:
         for words in ("one", "two", "two"):
-            reply = await gw.post(CHAT, asked(words))
+            reply = await gw.post(CHAT, request_body(words))
             assert reply.headers["x-dragoman-cache"] == "miss"
     assert keys == []
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         for words in ("one", "two"):
-            await gw.post(CHAT, asked(words))
+            await gw.post(CHAT, request_body(words))
         assert len(keys) == 2  # of the answers to keep
-        other = await gw.post(CHAT, asked("one", system="be cruel"))
-        again = await gw.post(CHAT, asked("one"))
+        other = await gw.post(CHAT, request_body("one", system="be cruel"))
+        again = await gw.post(CHAT, request_body("one"))
     assert len(set(keys)) == 3
     assert (other.headers["x-dragoman-cache"], again.headers["x-dragoman-cache"]) == ("miss", "hit")
 
 
-async def test_what_heard_an_answer_is_free_after_its_end() -> None:
+async def test_the_sink_of_an_answer_is_freed_after_its_end() -> None:
     """It knows the client, and so the two would wait for the collector together."""
 
     class Sink:

@@ -20,53 +20,53 @@ def key(number: int) -> str:
 
 
 class Table:
-    """Answers by key, with when they were made; reads are counted."""
+    """When each key was stored, in seconds since 1970; reads are recorded."""
 
     def __init__(self) -> None:
-        self.made: dict[str, float] = {}
+        self.stored_at: dict[str, float] = {}
         self.reads: list[str] = []
 
     def news(self, since: float, most: int) -> list[str]:
-        return [name for name, at in self.made.items() if at > since][:most]
+        return [name for name, at in self.stored_at.items() if at > since][:most]
 
     def read(self, name: str) -> bytes | None:
         self.reads.append(name)
-        return b"blob" if name in self.made else None
+        return b"blob" if name in self.stored_at else None
 
     def write(self, rows: list[CacheRow]) -> None:
-        self.made |= {row.key: time.time() for row in rows}
+        self.stored_at |= {row.key: time.time() for row in rows}
 
 
-def test_until_all_is_heard_nothing_is_said_to_be_lacking() -> None:
-    heard = CacheIndex(Table().news)
-    assert not heard.is_missing(key(1))
-    heard.refresh()
-    assert heard.is_missing(key(1))
+def test_no_key_is_missing_before_the_first_refresh() -> None:
+    index = CacheIndex(Table().news)
+    assert not index.is_missing(key(1))
+    index.refresh()
+    assert index.is_missing(key(1))
 
 
-def test_what_others_kept_since_is_heard() -> None:
+def test_a_refresh_finds_keys_stored_by_others() -> None:
     table = Table()
-    heard = CacheIndex(table.news)
-    table.made[key(1)] = time.time() - 1000
-    heard.refresh()
-    table.made[key(2)] = time.time() - 1
-    assert heard.is_missing(key(2))
-    heard.refresh()
-    assert not heard.is_missing(key(1))
-    assert not heard.is_missing(key(2))
-    assert heard.is_missing(key(3))
+    index = CacheIndex(table.news)
+    table.stored_at[key(1)] = time.time() - 1000
+    index.refresh()
+    table.stored_at[key(2)] = time.time() - 1
+    assert index.is_missing(key(2))
+    index.refresh()
+    assert not index.is_missing(key(1))
+    assert not index.is_missing(key(2))
+    assert index.is_missing(key(3))
 
 
 @pytest.mark.parametrize("later", [False, True])
-def test_of_more_than_can_be_remembered_nothing_is_said(later: bool) -> None:
+def test_above_the_key_limit_no_key_is_missing(later: bool) -> None:
     table = Table()
-    heard = CacheIndex(table.news, max_keys=5)
+    index = CacheIndex(table.news, max_keys=5)
     if later:
-        heard.refresh()
-    table.made = {key(n): time.time() for n in range(9)}
-    heard.refresh()
-    heard.refresh()
-    assert not any(heard.is_missing(key(n)) for n in range(20))
+        index.refresh()
+    table.stored_at = {key(n): time.time() for n in range(9)}
+    index.refresh()
+    index.refresh()
+    assert not any(index.is_missing(key(n)) for n in range(20))
 
 
 async def test_new_questions_do_not_reach_the_database(
@@ -74,7 +74,7 @@ async def test_new_questions_do_not_reach_the_database(
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 0.02)
     table = Table()
-    table.made[key(0)] = time.time() - 60
+    table.stored_at[key(0)] = time.time() - 60
     shelf = DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -92,7 +92,7 @@ async def test_new_questions_do_not_reach_the_database(
         async with asyncio.timeout(PATIENCE_S):
             while await shelf.get(key(3)) is None:
                 await asyncio.sleep(0.01)
-        table.made[key(4)] = time.time()  # another process has kept it
+        table.stored_at[key(4)] = time.time()  # another process has kept it
         async with asyncio.timeout(PATIENCE_S):
             while await shelf.get(key(4)) is None:
                 await asyncio.sleep(0.01)
@@ -100,7 +100,7 @@ async def test_new_questions_do_not_reach_the_database(
         await shelf.close()
 
 
-async def test_processes_of_a_machine_tell_each_other_at_once(
+async def test_processes_of_a_machine_share_new_keys_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 3600.0)
@@ -117,8 +117,8 @@ async def test_processes_of_a_machine_tell_each_other_at_once(
             async with asyncio.timeout(PATIENCE_S):
                 while await two.get(key(number)) is None:
                     await asyncio.sleep(0.01)
-            found = await asyncio.gather(*(two.get(key(number)) for _ in range(4)))
-            assert found == [b"blob"] * 4
+            results = await asyncio.gather(*(two.get(key(number)) for _ in range(4)))
+            assert results == [b"blob"] * 4
         table.reads.clear()
         assert await two.get(key(77)) is None
         assert table.reads == []
@@ -127,12 +127,12 @@ async def test_processes_of_a_machine_tell_each_other_at_once(
         await two.close()
 
 
-async def test_a_question_whose_mark_nobody_heard_of_is_new(
+async def test_a_request_with_an_unknown_key_is_a_miss(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(cache_backend, "INDEX_REFRESH_S", 3600.0)
     table = Table()
-    table.made[key(1)] = time.time() - 60
+    table.stored_at[key(1)] = time.time() - 60
     one, two = (
         DatabaseBackend(table.read, table.write, None, table.news, tmp_path / "kept")
         for _ in range(2)

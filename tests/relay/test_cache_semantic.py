@@ -13,7 +13,7 @@ import pytest
 from gateway.relay.cache.semantic import MAX_PER_CONTEXT, MAX_VECTORS, SemanticIndex, normalized
 from gateway.routing.cache_policy import CachePolicy
 from tests.relay.harness import Gateway, gateway, provider, refusal, route
-from tests.relay.test_cache import ASKED, CHAT, MESSAGES, OTHER, Counting, registry, said
+from tests.relay.test_cache import CHAT, MESSAGES, OTHER, REQUEST, Counting, registry, response_text
 
 # Directions in a plane, by the words of a question.
 ANGLES = {"capital of France": 0.0, "France's capital": 0.1, "capital of Spain": 0.8}
@@ -23,14 +23,14 @@ class Vectors:
     """An upstream that makes the vectors above."""
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.texts: list[str] = []
         self.failing = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if self.failing:
             return refusal(500)
         (words,) = json.loads(request.content)["input"]
-        self.asked.append(words)
+        self.texts.append(words)
         angle = ANGLES[words]
         vector = [3 * math.cos(angle), 3 * math.sin(angle)]
         body = {
@@ -43,11 +43,11 @@ class Vectors:
 
 
 def asking(words: str, **more: Any) -> dict[str, Any]:
-    return {**ASKED, "messages": [{"role": "user", "content": words}], **more}
+    return {**REQUEST, "messages": [{"role": "user", "content": words}], **more}
 
 
-def routes(**said: Any) -> Any:
-    policy = CachePolicy(semantic="embed", threshold=0.99, **said)
+def routes(**fields: Any) -> Any:
+    policy = CachePolicy(semantic="embed", threshold=0.99, **fields)
     smart = route("smart", provider("one"), cache=policy)
     embed = route("embed", provider("two"), model="text-embedding-3-small", id=2)
     return registry(smart, embed)
@@ -72,10 +72,10 @@ async def test_an_alike_question_gets_the_answer(tmp_path: Path) -> None:
     assert alike.headers["x-dragoman-cache"] == "semantic"
     likeness = float(alike.headers["x-dragoman-cache-similarity"])
     assert likeness == pytest.approx(math.cos(0.1), abs=1e-4)
-    assert said(alike) == said(other) == "answer 1"
+    assert response_text(alike) == response_text(other) == "answer 1"
     assert (again.headers["x-dragoman-cache"], again.headers["age"]) == ("hit", "0")
     assert one.count == 1
-    assert two.asked == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
+    assert two.texts == [FIRST, ALIKE, ALIKE], "an equal question needs no vector"
     vectors = [row for row in rows if row.route == "embed"]
     assert [row.key_id for row in vectors][:2] == [1, 1], "the key pays for the vector"
     (row, *_) = [row for row in rows if row.cache == "semantic"]
@@ -119,7 +119,7 @@ async def test_tenants_never_share_an_alike_answer(tmp_path: Path) -> None:
     assert reply.headers["x-dragoman-cache"] == "miss"
 
 
-async def test_without_vectors_questions_are_simply_asked(tmp_path: Path) -> None:
+async def test_requests_are_sent_upstream_when_embedding_fails(tmp_path: Path) -> None:
     one, two = Counting(), Vectors()
     two.failing = True
     async with gateway(tmp_path, routes(), one=one, two=two) as gw:
@@ -145,9 +145,9 @@ def test_the_nearest_is_found_and_nothing_below_the_threshold() -> None:
     known = SemanticIndex()
     for name, angle in (("a", 0.0), ("b", 0.2), ("c", 0.4)):
         known.add(b"x", [math.cos(angle), math.sin(angle)], name)
-    found = known.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
-    assert found is not None
-    assert found[0] == "b"
+    nearest_row = known.nearest(b"x", [math.cos(0.25), math.sin(0.25)], 0.9)
+    assert nearest_row is not None
+    assert nearest_row[0] == "b"
     assert known.nearest(b"x", [-1.0, 0.0], 0.5) is None
     assert known.nearest(b"y", [1.0, 0.0], 0.5) is None
     assert known.nearest(b"x", [1.0, 0.0, 0.0], 0.5) is None, "of another length"

@@ -24,7 +24,7 @@ from gateway.routing.limits import Limits
 from gateway.routing.snapshot import Step
 from tests.redis_server import RedisServer, running
 from tests.relay.harness import Gateway, completion, gateway
-from tests.relay.test_cache import ASKED, CHAT, Counting, cached, registry, said
+from tests.relay.test_cache import CHAT, REQUEST, Counting, cached, registry, response_text
 from tests.waits import PATIENCE_S, until_in_loop
 
 
@@ -65,12 +65,12 @@ async def test_an_answer_outlives_its_process(tmp_path: Path) -> None:
     table, one = Table(), Counting()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
-        first = await gw.post(CHAT, ASKED)
+        first = await gw.post(CHAT, REQUEST)
         await table.filled()
         forget(gw)
-        again = await gw.post(CHAT, ASKED)
+        again = await gw.post(CHAT, REQUEST)
         table.rows.clear()
-        third = await gw.post(CHAT, ASKED)
+        third = await gw.post(CHAT, REQUEST)
     assert again.headers["x-dragoman-cache"] == third.headers["x-dragoman-cache"] == "hit"
     assert first.body == again.body == third.body
     assert one.count == 1
@@ -81,18 +81,18 @@ async def test_a_database_that_is_away_costs_only_the_cache(tmp_path: Path) -> N
     table.failing = True
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
-        assert (await gw.post(CHAT, ASKED)).status == 200
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+        assert (await gw.post(CHAT, REQUEST)).status == 200
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
         forget(gw)
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "miss"
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
 
 
-async def test_a_route_without_a_cache_never_asks(tmp_path: Path) -> None:
+async def test_a_route_without_a_cache_never_queries_it(tmp_path: Path) -> None:
     table, one = Table(), Counting()
     plain = msgspec.structs.replace(cached(), cache=None)
     async with gateway(tmp_path, registry(plain), one=one) as gw:
         on(gw, table)
-        await gw.post(CHAT, ASKED)
+        await gw.post(CHAT, REQUEST)
         shelf: Any = gw.runtime.cache.backend
         assert shelf._readers is shelf._writer is None
 
@@ -105,12 +105,12 @@ async def test_a_damaged_row_is_no_answer(tmp_path: Path, blob: bytes) -> None:
     table, one = Table(), Counting()
     async with gateway(tmp_path, registry(cached()), one=one) as gw:
         on(gw, table)
-        await gw.post(CHAT, ASKED)
+        await gw.post(CHAT, REQUEST)
         await table.filled()
         (key,) = table.rows
         table.rows[key] = table.rows[key]._replace(blob=blob)
         forget(gw)
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "miss"
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "miss"
     assert unpack(blob) is None
 
 
@@ -124,7 +124,7 @@ async def test_a_damaged_row_is_no_answer(tmp_path: Path, blob: bytes) -> None:
     ],
     ids=["key-stores-nothing", "route-stores-nothing", "masked", "key-like"],
 )
-async def test_what_may_not_be_stored_is_kept_in_memory_alone(
+async def test_unstorable_responses_are_cached_in_memory_only(
     tmp_path: Path, change: dict[str, Any], answer: str
 ) -> None:
     table, one = Table(), Counting(lambda n: completion(answer))
@@ -137,8 +137,8 @@ async def test_what_may_not_be_stored_is_kept_in_memory_alone(
         known = msgspec.structs.replace(known, masks=masks)
     async with gateway(tmp_path, known, one=one) as gw:
         on(gw, table)
-        await gw.post(CHAT, ASKED)
-        assert (await gw.post(CHAT, ASKED)).headers["x-dragoman-cache"] == "hit"
+        await gw.post(CHAT, REQUEST)
+        assert (await gw.post(CHAT, REQUEST)).headers["x-dragoman-cache"] == "hit"
         await gw.runtime.cache.close()
     assert not table.rows
 
@@ -151,7 +151,7 @@ async def test_keys_tell_nothing_and_are_of_one_installation(tmp_path: Path) -> 
         async with gateway(tmp_path / str(number), registry(cached()), one=Counting()) as gw:
             gw.runtime.cache.key_scopes = type(gw.runtime.cache.key_scopes)(pepper)
             on(gw, table)
-            await gw.post(CHAT, ASKED)
+            await gw.post(CHAT, REQUEST)
             await table.filled()
         keys += list(table.rows)
     assert keys[0] == keys[2] != keys[1]
@@ -180,7 +180,7 @@ async def shared(tmp_path: Path, known: Any, url: str, one: Any) -> Any:
         yield gw
 
 
-async def kept_on(url: str, count: int = 1) -> list[bytes]:
+async def cached_keys(url: str, count: int = 1) -> list[bytes]:
     client = Redis.from_url(url)
     try:
         async with asyncio.timeout(PATIENCE_S):
@@ -199,15 +199,15 @@ async def test_machines_share_answers_on_redis(
     one = Counting()
     known = registry(cached(ttl_s=77), limits=limits)
     async with shared(tmp_path / "a", known, redis.url, one) as first:
-        asked = await first.post(CHAT, ASKED)
-        (ttl,) = await kept_on(redis.url)
+        response = await first.post(CHAT, REQUEST)
+        (ttl,) = await cached_keys(redis.url)
         assert 77 - PATIENCE_S < ttl <= 77
     async with shared(tmp_path / "b", known, redis.url, one) as second:
-        again = await second.post(CHAT, ASKED)
+        again = await second.post(CHAT, REQUEST)
         (row,) = await second.rows(1)
         assert not second.runtime.redis_limiter.settlements.waiting or limits.tokens_per_minute
     assert again.headers["x-dragoman-cache"] == "hit"
-    assert again.body == asked.body
+    assert again.body == response.body
     assert one.count == 1
     assert (row.cache, row.cost_usd) == ("hit", 0)
     if limits.requests_per_minute:
@@ -215,17 +215,17 @@ async def test_machines_share_answers_on_redis(
 
 
 @pytest.mark.redis
-@pytest.mark.parametrize("found", [True, False])
+@pytest.mark.parametrize("actual_cached", [True, False])
 @pytest.mark.parametrize("limits", [Limits(), Limits(requests_per_minute=99)])
 async def test_limits_and_answer_are_one_round_trip(
-    tmp_path: Path, redis: RedisServer, limits: Limits, found: bool
+    tmp_path: Path, redis: RedisServer, limits: Limits, actual_cached: bool
 ) -> None:
     """Counted where the library writes: a pipeline is one write and one read."""
     one = Counting()
     known = registry(cached(), limits=limits)
     async with shared(tmp_path, known, redis.url, one) as gw:
-        await gw.post(CHAT, ASKED)
-        await kept_on(redis.url)
+        await gw.post(CHAT, REQUEST)
+        await cached_keys(redis.url)
         limiter = gw.runtime.redis_limiter  # what the first one used is settled
         await until_in_loop(
             lambda: (
@@ -234,20 +234,20 @@ async def test_limits_and_answer_are_one_round_trip(
         )
         forget(gw)
         trips = _trips(gw.runtime.redis_limiter)
-        reply = await gw.post(CHAT, ASKED if found else {**ASKED, "seed": 5})
+        reply = await gw.post(CHAT, REQUEST if actual_cached else {**REQUEST, "seed": 5})
         before_the_answer = list(trips)
-    assert reply.headers["x-dragoman-cache"] == ("hit" if found else "miss")
+    assert reply.headers["x-dragoman-cache"] == ("hit" if actual_cached else "miss")
     assert before_the_answer == [("EVALSHA", "GET") if limits.requests_per_minute else ("GET",)]
 
 
 def _trips(limiter: Any) -> list[tuple[str, ...]]:
     """What goes to Redis from now on, write by write, but for the sign of life."""
-    seen: list[tuple[str, ...]] = []
+    rows: list[tuple[str, ...]] = []
     client, pipeline = limiter.client.redis.execute_command, limiter.client.redis.pipeline
 
     async def alone(*args: Any, **more: Any) -> Any:
         if args[0] == "GET" or args[0] == "EVALSHA" and b'"reserve":[]' not in args[-1]:
-            seen.append((args[0],))
+            rows.append((args[0],))
         return await client(*args, **more)
 
     def many(**more: Any) -> Any:
@@ -255,38 +255,38 @@ def _trips(limiter: Any) -> list[tuple[str, ...]]:
         execute = pipe.execute
 
         async def counted() -> Any:
-            seen.append(tuple(command[0][0] for command in pipe.command_stack))
+            rows.append(tuple(command[0][0] for command in pipe.command_stack))
             return await execute()
 
         pipe.execute = counted
         return pipe
 
     limiter.client.redis.execute_command, limiter.client.redis.pipeline = alone, many
-    return seen
+    return rows
 
 
 @pytest.mark.redis
 async def test_without_redis_there_is_the_memory(tmp_path: Path, redis: RedisServer) -> None:
     one = Counting()
     async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
-        await gw.post(CHAT, ASKED)
+        await gw.post(CHAT, REQUEST)
         redis.stop()
         began = time.monotonic()
-        assert said(await gw.post(CHAT, ASKED)) == "answer 1"
-        assert (await gw.post(CHAT, {**ASKED, "seed": 1})).status == 200
+        assert response_text(await gw.post(CHAT, REQUEST)) == "answer 1"
+        assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 200
         assert time.monotonic() - began < 15
 
 
 @pytest.mark.redis
-async def test_what_redis_has_is_given_while_no_target_can_be_asked(
+async def test_a_redis_hit_is_served_while_no_target_is_usable(
     tmp_path: Path, redis: RedisServer
 ) -> None:
     one = Counting()
     shut = msgspec.structs.replace(cached(), steps=(Step(order=1, min_context=10**6),))
     async with shared(tmp_path, registry(cached()), redis.url, one) as gw:
-        await gw.post(CHAT, ASKED)
-        await kept_on(redis.url)
+        await gw.post(CHAT, REQUEST)
+        await cached_keys(redis.url)
         forget(gw)
         gw.runtime.swap(registry(shut))
-        assert said(await gw.post(CHAT, ASKED)) == "answer 1"
-        assert (await gw.post(CHAT, {**ASKED, "seed": 1})).status == 400
+        assert response_text(await gw.post(CHAT, REQUEST)) == "answer 1"
+        assert (await gw.post(CHAT, {**REQUEST, "seed": 1})).status == 400

@@ -25,16 +25,16 @@ COST = Decimal("0.0002")
 
 
 def priced(price: Price = PRICE, **of_provider: Any) -> Route:
-    made = route("r", msgspec.structs.replace(provider("one"), **of_provider))
+    test_route = route("r", msgspec.structs.replace(provider("one"), **of_provider))
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=price))
-        for t in made.targets
+        for t in test_route.targets
     )
-    return msgspec.structs.replace(made, targets=targets)
+    return msgspec.structs.replace(test_route, targets=targets)
 
 
-def registry(made: Route, *, margin: Decimal | None = None, **of_key: Any) -> Snapshot:
-    base = snapshot(made)
+def registry(test_route: Route, *, margin: Decimal | None = None, **of_key: Any) -> Snapshot:
+    base = snapshot(test_route)
     ((digest, key),) = base.keys.items()
     changed = msgspec.structs.replace(key, **of_key)
     return msgspec.structs.replace(base, keys={digest: changed}, margin=margin)
@@ -45,7 +45,7 @@ def body(**more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
-async def test_an_answer_tells_what_it_is_charged(tmp_path: Path, path: str) -> None:
+async def test_an_answer_has_its_charged_amount(tmp_path: Path, path: str) -> None:
     """With the margin: the header must not show a client what the gateway pays."""
     one = registry(priced(), margin=Decimal("1.5"))
     async with gateway(tmp_path, one, one=lambda _: completion(usage=USAGE)) as gw:
@@ -85,8 +85,8 @@ async def test_cost_and_charge_are_both_recorded(
     base = registry(priced(margin=number(of_provider)), margin=number(of_all))
     ((digest, key),) = base.keys.items()
     own = {digest: msgspec.structs.replace(key, margin=number(of_key))}
-    found = msgspec.structs.replace(base, keys=own)
-    async with gateway(tmp_path, found, one=lambda _: completion(usage=USAGE)) as rig:
+    test_snapshot = msgspec.structs.replace(base, keys=own)
+    async with gateway(tmp_path, test_snapshot, one=lambda _: completion(usage=USAGE)) as rig:
         await rig.post(CHAT, body())
         row = await rig.entry()
     assert row.cost_usd == COST
@@ -94,8 +94,8 @@ async def test_cost_and_charge_are_both_recorded(
 
 
 async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
-    found = registry(priced(Price()), margin=Decimal(2))
-    async with gateway(tmp_path, found, one=lambda _: completion(usage=USAGE)) as rig:
+    test_registry = registry(priced(Price()), margin=Decimal(2))
+    async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as rig:
         await rig.post(CHAT, body())
         row = await rig.entry()
     assert (row.cost_usd, row.charged_usd) == (None, None)
@@ -103,8 +103,8 @@ async def test_an_unknown_cost_is_charged_as_unknown(tmp_path: Path) -> None:
 
 async def test_a_budget_counts_what_is_charged(tmp_path: Path) -> None:
     """Two requests cost 0.0004; with the margin they are charged 0.0012."""
-    made = priced()
-    base = registry(made, budget=Budget(total_usd=Decimal("0.001")), margin=Decimal(3))
+    test_route = priced()
+    base = registry(test_route, budget=Budget(total_usd=Decimal("0.001")), margin=Decimal(3))
     async with gateway(tmp_path, base, one=lambda _: completion(usage=USAGE)) as rig:
         replies = [(await rig.post(CHAT, body())).status for _ in range(3)]
         at = rig.runtime.limiter.counters.counter_offset("key:1/usd/total")
@@ -124,7 +124,7 @@ async def test_the_tier_that_the_answer_names_sets_the_price(tmp_path: Path) -> 
     assert row.price_source == "custom; tier flex"
 
 
-async def test_a_tier_that_was_asked_for_and_not_given_is_not_billed(tmp_path: Path) -> None:
+async def test_a_requested_tier_that_was_not_granted_is_not_billed(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE, service_tier="default")
     ) as rig:
@@ -133,7 +133,7 @@ async def test_a_tier_that_was_asked_for_and_not_given_is_not_billed(tmp_path: P
     assert (row.service_tier, row.cost_usd) == ("", COST)
 
 
-async def test_without_word_of_the_answer_the_tier_is_the_one_asked_for(tmp_path: Path) -> None:
+async def test_without_a_tier_in_the_answer_the_requested_one_is_billed(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as rig:
         await rig.post(CHAT, body(service_tier="flex"))
         row = await rig.entry()
@@ -166,8 +166,8 @@ async def test_a_tier_without_a_price_is_billed_as_standard_and_marked(tmp_path:
 
 
 async def test_tags_of_request_and_key_are_in_the_log(tmp_path: Path) -> None:
-    found = registry(priced(), tags=("team-a",))
-    async with gateway(tmp_path, found, one=lambda _: completion(usage=USAGE)) as rig:
+    test_registry = registry(priced(), tags=("team-a",))
+    async with gateway(tmp_path, test_registry, one=lambda _: completion(usage=USAGE)) as rig:
         await rig.post(CHAT, body(), headers={"x-dragoman-tags": "ci, nightly"})
         row = await rig.entry()
     assert row.tags == ["ci", "nightly", "team-a"]
@@ -179,15 +179,13 @@ def test_what_is_reserved_is_enough_for_every_tier_and_margin() -> None:
     price = Price(
         input=Decimal(1), output=Decimal(2), above=((5, long),), tiers={"priority": priority}
     )
-    made = priced(price, margin=Decimal("1.5"))
-    assert max_rates(made.targets) == (int(Decimal("10.5") * 10_000), 30 * 10_000)
-    assert max_rates(made.targets, None, Decimal(9)) == max_rates(made.targets)
+    test_route = priced(price, margin=Decimal("1.5"))
+    assert max_rates(test_route.targets) == (int(Decimal("10.5") * 10_000), 30 * 10_000)
+    assert max_rates(test_route.targets, None, Decimal(9)) == max_rates(test_route.targets)
 
 
 @pytest.mark.parametrize("header", ["x-dragoman-session", "session_id", "x-litellm-session-id"])
-async def test_the_log_knows_a_session_by_the_names_that_routes_know(
-    tmp_path: Path, header: str
-) -> None:
+async def test_the_log_reads_the_session_headers_of_routes(tmp_path: Path, header: str) -> None:
     async with gateway(tmp_path, registry(priced()), one=lambda _: completion(usage=USAGE)) as rig:
         await rig.post(CHAT, body(), headers={header: "s-1"})
         assert (await rig.entry()).session == "s-1"

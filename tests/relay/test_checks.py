@@ -25,13 +25,13 @@ def test_nothing_is_checked_unless_a_route_says_so() -> None:
 
 
 def test_a_target_of_two_routes_is_checked_at_the_quicker_pace() -> None:
-    found = due_checks(
+    actual_due_checks = due_checks(
         snapshot(
             route("slow", A, health_check_interval_s=60),
             route("quick", A, health_check_interval_s=20),
         )
     )
-    assert {label: one.every_s for label, one in found.items()} == {LABEL: 20}
+    assert {label: one.every_s for label, one in actual_due_checks.items()} == {LABEL: 20}
 
 
 async def checked(live: Gateway) -> None:
@@ -63,11 +63,13 @@ async def test_checks_that_fail_open_the_breaker(tmp_path: Path) -> None:
 
 
 async def test_each_target_is_checked_once_in_its_time(tmp_path: Path) -> None:
-    found = snapshot(
+    test_snapshot = snapshot(
         route("m", A, health_check_interval_s=30),
         route("n", B, model="claude-haiku-4-5", health_check_interval_s=30),
     )
-    async with gateway(tmp_path, found, a=lambda _: completion(), b=lambda _: refusal(500)) as live:
+    async with gateway(
+        tmp_path, test_snapshot, a=lambda _: completion(), b=lambda _: refusal(500)
+    ) as live:
         # As two processes of one machine would.
         both = [Checks(live.runtime, tick_s=0.01) for _ in range(2)]
         await live.rows(2)
@@ -90,8 +92,8 @@ async def test_no_more_than_some_are_checked_at_a_time(tmp_path: Path) -> None:
         return completion()
 
     names = "abcdefgh"
-    found = snapshot(*(route(n, provider(n), health_check_interval_s=30) for n in names))
-    async with gateway(tmp_path, found, **dict.fromkeys(names, slow)) as live:
+    test_snapshot = snapshot(*(route(n, provider(n), health_check_interval_s=30) for n in names))
+    async with gateway(tmp_path, test_snapshot, **dict.fromkeys(names, slow)) as live:
         running = Checks(live.runtime, tick_s=0.01)
         await asyncio.sleep(0.2)
         gate.set()

@@ -37,7 +37,7 @@ from tests.relay.harness import (
 Json = dict[str, Any]
 Answer = Callable[[httpx.Request], Any]
 
-ASKED: Json = {
+REQUEST: Json = {
     "model": "m",
     "messages": [{"role": "user", "content": "hi"}],
     "n": 3,
@@ -108,7 +108,7 @@ def chunks(body: bytes) -> list[Json]:
 async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Path) -> None:
     way = priced_route(CLAUDE)
     async with gateway(tmp_path, snapshot(way), a=claude(["a", "bb", "ccc"])) as gate:
-        reply = await gate.post("/v1/chat/completions", ASKED)
+        reply = await gate.post("/v1/chat/completions", REQUEST)
         row = await gate.entry()
     body = reply.json()
     assert reply.status == 200, body
@@ -126,26 +126,26 @@ async def test_choices_are_merged_with_their_indexes_and_their_sum(tmp_path: Pat
 
 async def test_a_stream_interleaves_its_choices(tmp_path: Path) -> None:
     texts = ["alpha", "bravo", "chars"]
-    asked = {**ASKED, "stream": True, "stream_options": {"include_usage": True}}
+    body = {**REQUEST, "stream": True, "stream_options": {"include_usage": True}}
     upstream = claude(texts, pause_s=0.01)
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=upstream) as gate:
-        reply = await gate.post("/v1/chat/completions", asked)
+        reply = await gate.post("/v1/chat/completions", body)
         row = await gate.entry()
-    told = chunks(reply.body)
+    stream_chunks = chunks(reply.body)
     state: Any = ChatCompletionStreamState()
-    for part in told:
+    for part in stream_chunks:
         state.handle_chunk(openai.types.chat.ChatCompletionChunk.model_validate(part))
     final = state.get_final_completion()
     assert sorted(c.message.content for c in final.choices) == texts
     assert [c.finish_reason for c in final.choices] == ["stop"] * 3
     order = [
         part["choices"][0]["index"]
-        for part in told
+        for part in stream_chunks
         if part["choices"] and part["choices"][0]["delta"].get("content")
     ]
     assert sorted(order) != order, "the choices come one after the other"
-    assert told[0]["choices"][0]["index"] == 0
-    assert told[-1]["usage"]["prompt_tokens"] == 30
+    assert stream_chunks[0]["choices"][0]["index"] == 0
+    assert stream_chunks[-1]["usage"]["prompt_tokens"] == 30
     assert reply.body.count(b"[DONE]") == 1
     assert (row.input_tokens, row.output_tokens, row.cost_usd) == (30, 15, Decimal("0.00006"))
 
@@ -159,19 +159,19 @@ async def test_openais_sdk_reads_all_choices(tmp_path: Path, stream: bool) -> No
             base_url="http://gate/v1", api_key=KEY, http_client=http, max_retries=0
         ) as sdk:
             if stream:
-                found = {
+                indexes = {
                     part.choices[0].index
-                    async for part in await sdk.chat.completions.create(**ASKED, stream=True)
+                    async for part in await sdk.chat.completions.create(**REQUEST, stream=True)
                 }
             else:
-                whole = await sdk.chat.completions.create(**ASKED)
-                found = {choice.index for choice in whole.choices}
-    assert found == {0, 1, 2}
+                whole = await sdk.chat.completions.create(**REQUEST)
+                indexes = {choice.index for choice in whole.choices}
+    assert indexes == {0, 1, 2}
 
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
-    ("path", "asked"),
+    ("path", "fields"),
     [
         ("/v1/completions", {"model": "m", "prompt": "hi", "n": 2, "max_tokens": 9}),
         (
@@ -185,14 +185,14 @@ async def test_openais_sdk_reads_all_choices(tmp_path: Path, stream: bool) -> No
     ids=["completions", "gemini"],
 )
 async def test_other_clients_get_them_at_the_end(
-    tmp_path: Path, path: str, asked: Json, stream: bool
+    tmp_path: Path, path: str, fields: Json, stream: bool
 ) -> None:
     if stream and "generate" in path:
         path = path.replace("generateContent", "streamGenerateContent?alt=sse")
     elif stream:
-        asked = {**asked, "stream": True}
+        fields = {**fields, "stream": True}
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude(["a", "bb"])) as gate:
-        reply = await gate.post(path, asked)
+        reply = await gate.post(path, fields)
     assert reply.status == 200, reply.body
     bodies = chunks(reply.body) if stream else [reply.json()]
     field = "candidates" if "v1beta" in path else "choices"
@@ -216,7 +216,7 @@ async def test_ollama_is_called_for_each_choice(tmp_path: Path) -> None:
     upstream = provider("a", "ollama", preset="ollama")
     way = priced_route(upstream, "qwen3")
     async with gateway(tmp_path, snapshot(way), a=ollama) as gate:
-        reply = await gate.post("/v1/chat/completions", {**ASKED, "seed": 7})
+        reply = await gate.post("/v1/chat/completions", {**REQUEST, "seed": 7})
         sent = [json.loads(r.content) for r in gate.upstreams.requests]
     assert len(reply.json()["choices"]) == 3
     assert sorted(body["options"]["seed"] for body in sent) == [7, 8, 9]
@@ -226,7 +226,7 @@ async def test_a_provider_that_returns_them_itself_is_called_once(tmp_path: Path
     async with gateway(
         tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
     ) as gate:
-        await gate.post("/v1/chat/completions", ASKED)
+        await gate.post("/v1/chat/completions", REQUEST)
     (sent,) = gate.upstreams.requests
     assert json.loads(sent.content)["n"] == 3
 
@@ -247,7 +247,7 @@ async def test_one_that_fails_fails_them_all(tmp_path: Path) -> None:
         raise AssertionError
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=second_fails) as gate:
-        reply = await gate.post("/v1/chat/completions", ASKED)
+        reply = await gate.post("/v1/chat/completions", REQUEST)
         row = await gate.entry()
     assert (reply.status, reply.json()["error"]["message"]) == (503, "busy")
     assert row.outcome == "error"
@@ -268,7 +268,7 @@ async def test_a_failure_in_a_stream_ends_it_with_the_error(tmp_path: Path) -> N
         )
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=last_fails) as gate:
-        reply = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
+        reply = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
         row = await gate.entry()
     assert chunks(reply.body)[-1]["error"]["message"] == "busy"
     assert b"[DONE]" not in reply.body
@@ -283,7 +283,7 @@ async def test_a_fallback_serves_all_choices(tmp_path: Path) -> None:
         a=lambda _: refusal(500),
         b=lambda _: completion("hi"),
     ) as gate:
-        reply = await gate.post("/v1/chat/completions", ASKED)
+        reply = await gate.post("/v1/chat/completions", REQUEST)
     assert reply.status == 200
     assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "b.test"}
 
@@ -294,7 +294,7 @@ async def test_a_client_that_leaves_ends_all_calls(tmp_path: Path) -> None:
         raise AssertionError
 
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=hangs) as gate:
-        await gate.post("/v1/chat/completions", ASKED, leave_after=0.2)
+        await gate.post("/v1/chat/completions", REQUEST, leave_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
 
@@ -303,7 +303,7 @@ async def test_a_setting_limits_the_choices(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(priced_route(CLAUDE)), a=claude([])) as gate:
         config: Config = msgspec.structs.replace(gate.runtime.config, max_choices=2)
         gate.runtime.config = config
-        reply = await gate.post("/v1/chat/completions", ASKED)
+        reply = await gate.post("/v1/chat/completions", REQUEST)
     error = reply.json()["error"]
     assert (reply.status, error["param"]) == (400, "n")
     assert "at most 2" in error["message"]
@@ -311,8 +311,8 @@ async def test_a_setting_limits_the_choices(tmp_path: Path) -> None:
 
 
 def test_the_reservation_is_for_all_choices() -> None:
-    one = reserved({**ASKED, "n": 1})
-    assert reserved(ASKED) >= 3 * one - 9
+    one = reserved({**REQUEST, "n": 1})
+    assert reserved(REQUEST) >= 3 * one - 9
     gemini = {"generationConfig": {"candidateCount": 3, "maxOutputTokens": 50}}
     single = {"generationConfig": {"candidateCount": 1, "maxOutputTokens": 50}}
     assert reserved(gemini) == 3 * reserved(single)

@@ -24,8 +24,8 @@ def prompt(tokens: int) -> str:
 
 
 def sent(dialect: str, body: Json, model: str = "llama3.2") -> tuple[Json, list[Json], bool]:
-    made = translate.request(dialect, "ollama", {"model": "gw", **body}, {}, model)
-    return made["body"].get("options", {}), made["report"], made["passthrough"]
+    translation = translate.request(dialect, "ollama", {"model": "gw", **body}, {}, model)
+    return translation["body"].get("options", {}), translation["report"], translation["passthrough"]
 
 
 def chat(tokens: int, **fields: Any) -> Json:

@@ -43,45 +43,45 @@ PERSON: dict[str, Any] = {
 
 @pytest.fixture
 async def client() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(transport=DemoTransport()) as made:
-        yield made
+    async with httpx.AsyncClient(transport=DemoTransport()) as api_client:
+        yield api_client
 
 
 def body(model: str = "demo-fast", prompt: str = "Hi there", **more: Any) -> dict[str, Any]:
     return {"model": model, "messages": [{"role": "user", "content": prompt}], **more}
 
 
-async def ask(client: httpx.AsyncClient, **asked: Any) -> httpx.Response:
-    return await client.post("demo://local/chat/completions", json=body(**asked))
+async def post_chat(client: httpx.AsyncClient, **fields: Any) -> httpx.Response:
+    return await client.post("demo://local/chat/completions", json=body(**fields))
 
 
-async def whole(client: httpx.AsyncClient, **asked: Any) -> ChatCompletion:
-    response = await ask(client, **asked)
+async def whole(client: httpx.AsyncClient, **fields: Any) -> ChatCompletion:
+    response = await post_chat(client, **fields)
     assert response.status_code == 200
     return ChatCompletion.model_validate_json(response.content)
 
 
-async def chunks(client: httpx.AsyncClient, **asked: Any) -> list[ChatCompletionChunk]:
-    response = await ask(client, stream=True, **asked)
+async def chunks(client: httpx.AsyncClient, **fields: Any) -> list[ChatCompletionChunk]:
+    response = await post_chat(client, stream=True, **fields)
     frames = Decoder().feed(response.content)
     assert frames[-1].data == b"[DONE]"
     return [ChatCompletionChunk.model_validate_json(frame.data) for frame in frames[:-1]]
 
 
 async def test_the_same_request_gets_the_same_bytes(client: httpx.AsyncClient) -> None:
-    assert (await ask(client)).content == (await ask(client)).content
+    assert (await post_chat(client)).content == (await post_chat(client)).content
 
 
-async def test_a_stream_says_what_the_whole_answer_says(client: httpx.AsyncClient) -> None:
-    told = await whole(client, prompt="Tell me")
+async def test_a_stream_has_the_text_of_the_complete_response(client: httpx.AsyncClient) -> None:
+    response = await whole(client, prompt="Tell me")
     streamed = await chunks(client, prompt="Tell me")
     text = "".join(c.choices[0].delta.content or "" for c in streamed)
-    assert text == told.choices[0].message.content
+    assert text == response.choices[0].message.content
     assert "Tell me" in text
     assert len(streamed) > 10
 
 
-async def test_usage_comes_last_and_only_when_asked_for(client: httpx.AsyncClient) -> None:
+async def test_usage_comes_last_and_only_when_requested(client: httpx.AsyncClient) -> None:
     plain = await chunks(client)
     counted = await chunks(client, stream_options={"include_usage": True})
     assert all(chunk.usage is None for chunk in plain)
@@ -101,8 +101,8 @@ async def test_a_reasoning_model_thinks_before_it_answers(client: httpx.AsyncCli
 async def test_effort_switches_reasoning(
     client: httpx.AsyncClient, effort: str, thinks: bool
 ) -> None:
-    told = await whole(client, reasoning_effort=effort)
-    assert hasattr(told.choices[0].message, "reasoning_content") is thinks
+    response = await whole(client, reasoning_effort=effort)
+    assert hasattr(response.choices[0].message, "reasoning_content") is thinks
 
 
 @pytest.mark.parametrize(
@@ -114,33 +114,33 @@ async def test_effort_switches_reasoning(
         ("hello", "required"),
         ("hello", {"type": "function", "function": {"name": "get_weather"}}),
     ],
-    ids=["asked", "suited", "named", "required", "forced"],
+    ids=["requested", "suitable", "named", "required", "forced"],
 )
 async def test_a_tool_is_called_with_arguments_that_fit(
     client: httpx.AsyncClient, prompt: str, choice: Any
 ) -> None:
-    told = await whole(client, prompt=prompt, tools=[WEATHER], tool_choice=choice)
-    [call] = told.choices[0].message.tool_calls or []
-    assert told.choices[0].finish_reason == "tool_calls"
+    response = await whole(client, prompt=prompt, tools=[WEATHER], tool_choice=choice)
+    [call] = response.choices[0].message.tool_calls or []
+    assert response.choices[0].finish_reason == "tool_calls"
     assert json.loads(call.function.arguments) == {"city": "Paris", "unit": "f"}
 
 
 async def test_no_tool_is_called_when_nobody_asks(client: httpx.AsyncClient) -> None:
-    told = await whole(client, prompt="good morning", tools=[WEATHER])
-    assert told.choices[0].message.tool_calls is None
+    response = await whole(client, prompt="good morning", tools=[WEATHER])
+    assert response.choices[0].message.tool_calls is None
 
 
 async def test_parallel_calls_have_their_own_arguments(client: httpx.AsyncClient) -> None:
-    told = await whole(client, prompt="weather of both, in parallel", tools=[WEATHER])
-    calls = told.choices[0].message.tool_calls or []
+    response = await whole(client, prompt="weather of both, in parallel", tools=[WEATHER])
+    calls = response.choices[0].message.tool_calls or []
     assert [json.loads(c.function.arguments)["city"] for c in calls] == ["Paris", "Rome"]
     assert len({call.id for call in calls}) == 2
 
 
 async def test_parallel_calls_can_be_switched_off(client: httpx.AsyncClient) -> None:
-    asked = {"prompt": "weather of both", "tools": [WEATHER], "parallel_tool_calls": False}
-    told = await whole(client, **asked)
-    assert len(told.choices[0].message.tool_calls or []) == 1
+    params = {"prompt": "weather of both", "tools": [WEATHER], "parallel_tool_calls": False}
+    response = await whole(client, **params)
+    assert len(response.choices[0].message.tool_calls or []) == 1
 
 
 async def test_quoted_text_becomes_the_command(client: httpx.AsyncClient) -> None:
@@ -149,8 +149,8 @@ async def test_quoted_text_becomes_the_command(client: httpx.AsyncClient) -> Non
         "type": "function",
         "function": {"name": "Bash", "parameters": {**schema, "required": ["command"]}},
     }
-    told = await whole(client, prompt="Run `echo hi` please", tools=[WEATHER, bash])
-    [call] = told.choices[0].message.tool_calls or []
+    response = await whole(client, prompt="Run `echo hi` please", tools=[WEATHER, bash])
+    [call] = response.choices[0].message.tool_calls or []
     assert (call.function.name, call.function.arguments) == ("Bash", '{"command":"echo hi"}')
 
 
@@ -166,14 +166,14 @@ async def test_a_tool_result_is_used_in_the_answer(client: httpx.AsyncClient) ->
         {"role": "tool", "tool_call_id": "c1", "content": "21 degrees"},
         {"role": "system", "content": "an agent's reminder"},
     ]
-    told = await whole(client, messages=messages, tools=[WEATHER])
-    assert told.choices[0].message.content == "The tool answered: 21 degrees"
+    response = await whole(client, messages=messages, tools=[WEATHER])
+    assert response.choices[0].message.content == "The tool answered: 21 degrees"
 
 
 async def test_structured_output_follows_its_schema(client: httpx.AsyncClient) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON}}
-    told = await whole(client, response_format=form)
-    person = json.loads(told.choices[0].message.content or "")
+    response = await whole(client, response_format=form)
+    person = json.loads(response.choices[0].message.content or "")
     assert set(person) == set(PERSON["properties"])
     assert len(person["name"]) >= 12
     assert person["age"] in {40, 41}
@@ -181,15 +181,15 @@ async def test_structured_output_follows_its_schema(client: httpx.AsyncClient) -
 
 
 async def test_a_limit_ends_the_answer_with_length(client: httpx.AsyncClient) -> None:
-    told = await whole(client, max_completion_tokens=3)
-    assert told.choices[0].finish_reason == "length"
-    assert told.usage is not None
-    assert told.usage.completion_tokens == 3
+    response = await whole(client, max_completion_tokens=3)
+    assert response.choices[0].finish_reason == "length"
+    assert response.usage is not None
+    assert response.usage.completion_tokens == 3
 
 
 async def test_a_stop_sequence_ends_the_answer(client: httpx.AsyncClient) -> None:
-    told = await whole(client, stop=["Dragoman"])
-    assert (told.choices[0].message.content or "").endswith("inside ")
+    response = await whole(client, stop=["Dragoman"])
+    assert (response.choices[0].message.content or "").endswith("inside ")
 
 
 @pytest.mark.parametrize(
@@ -207,38 +207,38 @@ async def test_a_stop_sequence_ends_the_answer(client: httpx.AsyncClient) -> Non
 async def test_faults_answer_as_a_provider_would(
     client: httpx.AsyncClient, model: str, status: int, code: str | None
 ) -> None:
-    response = await ask(client, model=model)
+    response = await post_chat(client, model=model)
     assert response.status_code == status
     assert response.json()["error"]["code"] == code
 
 
-async def test_a_rate_limit_says_how_long_to_wait(client: httpx.AsyncClient) -> None:
-    assert (await ask(client, model="demo-429")).headers["retry-after"] == "2"
+async def test_a_rate_limit_has_retry_after(client: httpx.AsyncClient) -> None:
+    assert (await post_chat(client, model="demo-429")).headers["retry-after"] == "2"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_a_cut_answer_breaks_the_connection(client: httpx.AsyncClient, stream: bool) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
-        await ask(client, model="demo-cut@0ms", stream=stream)
+        await post_chat(client, model="demo-cut@0ms", stream=stream)
 
 
 async def test_an_error_midway_comes_after_text(client: httpx.AsyncClient) -> None:
-    response = await ask(client, model="demo-error-midway@0ms", stream=True)
+    response = await post_chat(client, model="demo-error-midway@0ms", stream=True)
     frames = Decoder().feed(response.content)
     assert b'"content":"Hello' in frames[1].data
     assert json.loads(frames[-1].data)["error"]["type"] == "server_error"
 
 
 async def test_bad_tool_json_is_not_json(client: httpx.AsyncClient) -> None:
-    told = await whole(client, model="demo-bad-tool-json@0ms", tools=[WEATHER])
-    [call] = told.choices[0].message.tool_calls or []
+    response = await whole(client, model="demo-bad-tool-json@0ms", tools=[WEATHER])
+    [call] = response.choices[0].message.tool_calls or []
     with pytest.raises(json.JSONDecodeError):
         json.loads(call.function.arguments)
 
 
 async def test_a_wrong_tool_was_never_offered(client: httpx.AsyncClient) -> None:
-    told = await whole(client, model="demo-wrong-tool@0ms", tools=[WEATHER])
-    [call] = told.choices[0].message.tool_calls or []
+    response = await whole(client, model="demo-wrong-tool@0ms", tools=[WEATHER])
+    [call] = response.choices[0].message.tool_calls or []
     assert call.function.name != "get_weather"
 
 
@@ -261,11 +261,11 @@ async def test_every_model_answers_within_its_pace(client: httpx.AsyncClient, mo
     script = SCRIPTS[model]
     started = time.perf_counter()
     if script.breaks not in {"cut", "stall"}:
-        assert (await ask(client, model=model)).content
+        assert (await post_chat(client, model=model)).content
     assert time.perf_counter() - started < 15
 
 
-async def test_a_pace_in_the_name_is_kept(client: httpx.AsyncClient) -> None:
+async def test_the_delay_in_the_model_name_is_applied(client: httpx.AsyncClient) -> None:
     started = time.perf_counter()
     streamed = await chunks(client, model="demo@5ms")
     assert time.perf_counter() - started >= 0.005 * len(streamed)
@@ -320,15 +320,15 @@ def test_a_schema_that_describes_everything_ends_soon() -> None:
 
 
 @pytest.mark.parametrize("model", ["demo", "gpt-4o"])
-async def test_a_model_says_what_it_is_told(client: httpx.AsyncClient, model: str) -> None:
+async def test_a_mock_response_is_returned_as_text(client: httpx.AsyncClient, model: str) -> None:
     """Whatever it is asked, and whoever it is: as LiteLLM's `mock_response`."""
-    told = {"model": model, "mock_response": "It is a mock, in\n two lines."}
-    answer = await whole(client, **told, prompt="call a tool", tools=[WEATHER])
-    assert answer.choices[0].message.content == told["mock_response"]
+    params = {"model": model, "mock_response": "It is a mock, in\n two lines."}
+    answer = await whole(client, **params, prompt="call a tool", tools=[WEATHER])
+    assert answer.choices[0].message.content == params["mock_response"]
     assert answer.choices[0].message.tool_calls is None
-    found = await chunks(client, **told)
-    text = "".join(c.choices[0].delta.content or "" for c in found if c.choices)
-    assert text == told["mock_response"]
+    stream_chunks = await chunks(client, **params)
+    text = "".join(c.choices[0].delta.content or "" for c in stream_chunks if c.choices)
+    assert text == params["mock_response"]
 
 
 @pytest.mark.parametrize(
@@ -339,8 +339,8 @@ async def test_a_model_says_what_it_is_told(client: httpx.AsyncClient, model: st
         ("litellm.ContextWindowExceededError", 400, "context_length_exceeded"),
     ],
 )
-async def test_a_model_fails_as_it_is_told(
+async def test_a_mock_response_can_be_an_error(
     client: httpx.AsyncClient, text: str, status: int, code: str | None
 ) -> None:
-    answer = await ask(client, model="gpt-4o", mock_response=text)
+    answer = await post_chat(client, model="gpt-4o", mock_response=text)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

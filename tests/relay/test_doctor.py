@@ -37,8 +37,8 @@ from gateway.routing.snapshot import Provider, Target, model_of
 from tests.fakes import (
     Call,
     Refusal,
-    Say,
     Script,
+    ScriptedAnswer,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -82,28 +82,28 @@ def able(script: Script, *, length: str, goes_on: bool = True) -> None:
         Call("read_gauge", {"room": "hall"}),
     )
     for text, say in {
-        "Say the word hello": Say(text="Hello."),
-        "three hundred": Say(text="one, two, three", finish=length, output_tokens=32),
-        "Repeat exactly": Say(text="漢字 naïve 🧑‍🚀", piece=1),
-        "COBALT": Say(text="COBALT"),
-        "What is the capital": Say(text="MARIGOLD"),
-        "And of Italy": Say(text="MARIGOLD"),
-        "Name the capital": Say(text=begun),
-        "two boats": Say(text="MARIGOLD, COBALT"),
-        "Repeat this line": Say(text="alpha beta gamma "),
-        "`cellar`": Say(calls=(gauge,), reasoning="The gauge, then."),
-        "Name its color": Say(calls=(gauge,), then=Say(text="It is red.")),
-        "`cellar` and": Say(calls=(replace_id(gauge, "call_1"), others[0])),
-        "`garage`": Say(text="I may not."),
-        "`porch`": Say(calls=(others[1],)),
-        "read_clock": Say(calls=(Call("read_clock"),)),
-        "Good morning": Say(calls=(Call("read_clock"),)),
-        "write_note": Say(calls=(Call("write_note", {"text": "The sea. " * 60}),)),
-        "this image": Say(text="Red."),
-        "with one key": Say(text='{"mood":"calm"}'),
-        "sea as JSON.": Say(text=JSON),
-        "17 times 23": Say(text="19 times 21.", reasoning="391 and 399."),
-        "keeper write": Say(text="Wind.", cached_tokens=5),
+        "Say the word hello": ScriptedAnswer(text="Hello."),
+        "three hundred": ScriptedAnswer(text="one, two, three", finish=length, output_tokens=32),
+        "Repeat exactly": ScriptedAnswer(text="漢字 naïve 🧑‍🚀", piece=1),
+        "COBALT": ScriptedAnswer(text="COBALT"),
+        "What is the capital": ScriptedAnswer(text="MARIGOLD"),
+        "And of Italy": ScriptedAnswer(text="MARIGOLD"),
+        "Name the capital": ScriptedAnswer(text=begun),
+        "two boats": ScriptedAnswer(text="MARIGOLD, COBALT"),
+        "Repeat this line": ScriptedAnswer(text="alpha beta gamma "),
+        "`cellar`": ScriptedAnswer(calls=(gauge,), reasoning="The gauge, then."),
+        "Name its color": ScriptedAnswer(calls=(gauge,), then=ScriptedAnswer(text="It is red.")),
+        "`cellar` and": ScriptedAnswer(calls=(replace_id(gauge, "call_1"), others[0])),
+        "`garage`": ScriptedAnswer(text="I may not."),
+        "`porch`": ScriptedAnswer(calls=(others[1],)),
+        "read_clock": ScriptedAnswer(calls=(Call("read_clock"),)),
+        "Good morning": ScriptedAnswer(calls=(Call("read_clock"),)),
+        "write_note": ScriptedAnswer(calls=(Call("write_note", {"text": "The sea. " * 60}),)),
+        "this image": ScriptedAnswer(text="Red."),
+        "with one key": ScriptedAnswer(text='{"mood":"calm"}'),
+        "sea as JSON.": ScriptedAnswer(text=JSON),
+        "17 times 23": ScriptedAnswer(text="19 times 21.", reasoning="391 and 399."),
+        "keeper write": ScriptedAnswer(text="Wind.", cached_tokens=5),
     }.items():
         script.on(text, say)
 
@@ -113,12 +113,12 @@ def replace_id(call: Call, id_: str) -> Call:
 
 
 async def examined(to: Target, **values: Any) -> dict[str, Finding]:
-    found = await examine(to, **values)
-    assert found.ended == "done"
-    return {finding.name: finding for finding in found.findings}
+    examination = await examine(to, **values)
+    assert examination.ended == "done"
+    return {finding.name: finding for finding in examination.findings}
 
 
-def told(findings: dict[str, Finding]) -> dict[str, str]:
+def verdicts_of(findings: dict[str, Finding]) -> dict[str, str]:
     """All that is not simply supported."""
     return {f.name: f.verdict for f in findings.values() if f.verdict != "supported"}
 
@@ -128,7 +128,7 @@ def told(findings: dict[str, Finding]) -> dict[str, str]:
 
 async def test_the_demo_model_can_do_all_but_obey_and_see() -> None:
     """It is a script: it reads no instructions and looks at no pictures."""
-    assert told(await examined(target("demo", "demo-fast"))) == {
+    assert verdicts_of(await examined(target("demo", "demo-fast"))) == {
         "count_tokens": "unclear",
         "system": "wrong",
         "many_systems": "wrong",
@@ -155,9 +155,9 @@ async def test_the_demo_model_can_do_all_but_obey_and_see() -> None:
         ("demo-bad-schema", {"schema", "json"}),
     ],
 )
-async def test_a_faulty_demo_model_is_found_out(model: str, wrong: set[str]) -> None:
-    well = told(await examined(target("demo", "demo-fast")))
-    ill = told(await examined(target("demo", f"{model}@0ms")))
+async def test_a_faulty_demo_model_is_detected(model: str, wrong: set[str]) -> None:
+    well = verdicts_of(await examined(target("demo", "demo-fast")))
+    ill = verdicts_of(await examined(target("demo", f"{model}@0ms")))
     assert {name for name in ill if ill[name] == "wrong"} - set(well) >= wrong
 
 
@@ -173,18 +173,16 @@ async def test_a_faulty_demo_model_is_found_out(model: str, wrong: set[str]) -> 
         ("demo-empty", "wrong", "response without text"),
     ],
 )
-async def test_without_a_plain_answer_nothing_else_is_asked(
-    model: str, verdict: str, words: str
-) -> None:
+async def test_no_probe_runs_without_a_plain_answer(model: str, verdict: str, words: str) -> None:
     reply: list[Finding] = []
-    found = await examine(target("demo", model), on_finding=reply.append)
-    assert found.ended == "silent"
+    examination = await examine(target("demo", model), on_finding=reply.append)
+    assert examination.ended == "silent"
     assert [finding.name for finding in reply] == ["plain"]
     assert reply[0].verdict == verdict
     assert words in reply[0].message
-    assert len(found.findings) == len(PROBES)
-    assert {f.verdict for f in found.findings[1:]} == {"unclear"}
-    assert advice(found.verdicts, target("demo", model).model.traits) == []
+    assert len(examination.findings) == len(PROBES)
+    assert {f.verdict for f in examination.findings[1:]} == {"unclear"}
+    assert advice(examination.verdicts, target("demo", model).model.traits) == []
 
 
 # The strict fakes
@@ -225,7 +223,7 @@ COHERE = {
     "cache": "unclear",
 }
 NO_THINKING = {"thinking": "refused", "thinking_tools": "refused"}
-NO_THINKING_TO_ASK = {"thinking": "unclear", "thinking_tools": "unclear"}
+UNCLEAR_THINKING = {"thinking": "unclear", "thinking_tools": "unclear"}
 CONVERSE = {
     "mid_system": "unclear",
     "seed": "unclear",
@@ -234,7 +232,7 @@ CONVERSE = {
 }
 NOT_CLAUDE = {
     **CONVERSE,
-    **NO_THINKING_TO_ASK,
+    **UNCLEAR_THINKING,
     "count_tokens": "refused",
     "prefill": "wrong",
     "one_at_a_time": "refused",
@@ -327,34 +325,34 @@ GOES_ON = ("claude", "llama3.2", "qwen3")
 
 def test_every_dialect_of_a_provider_has_its_truth() -> None:
     """Embeddings answer no questions, and a prompt that is continued but the fewest."""
-    asked = {PRESETS[preset].dialect for _, preset, *_ in TRUTHS.values()}
-    assert asked == set(DIALECTS) - {"openai_embeddings", "openai_completions"}
+    dialects = {PRESETS[preset].dialect for _, preset, *_ in TRUTHS.values()}
+    assert dialects == set(DIALECTS) - {"openai_embeddings", "openai_completions"}
 
 
 @pytest.mark.parametrize("model", TRUTHS)
-async def test_the_truth_about_a_provider_is_found(model: str) -> None:
+async def test_probes_find_the_actual_abilities(model: str) -> None:
     fake, preset, path, length, truth = TRUTHS[model]
     with fake() as upstream:
         able(upstream.script, length=length, goes_on=any(name in model for name in GOES_ON))
         key = getattr(upstream, "key", BEARER)
         name = model.partition(" ")[0]
         to = target(preset, name, url=upstream.url + path, key=key)
-        found = await examined(to)
-    assert set(found) == set(BY_NAME)
-    assert told(found) == truth
+        examination = await examined(to)
+    assert set(examination) == set(BY_NAME)
+    assert verdicts_of(examination) == truth
 
 
-async def test_a_refusal_is_told_in_the_upstreams_words() -> None:
+async def test_a_refusal_has_the_upstreams_message() -> None:
     with StrictOpenAI() as upstream:
         able(upstream.script, length="length")
-        found = await examined(
+        examination = await examined(
             target("openai", "o4-mini", url=f"{upstream.url}/v1", key=upstream.key)
         )
-    assert "'stop' is not supported with this model" in found["stop"].message
-    assert "(HTTP 400)" in found["stop"].message
+    assert "'stop' is not supported with this model" in examination["stop"].message
+    assert "(HTTP 400)" in examination["stop"].message
 
 
-async def test_what_the_tables_deny_is_asked_all_the_same() -> None:
+async def test_probes_ignore_the_known_traits() -> None:
     """Traits drop a field in live traffic; here the upstream must be the one to say no."""
     with StrictOpenAI() as upstream:
         able(upstream.script, length="length", goes_on=False)
@@ -362,8 +360,8 @@ async def test_what_the_tables_deny_is_asked_all_the_same() -> None:
         wrong = replace(to.model.traits, sampling=False, tools=False, images=False, stop_max=0)
         wrong = replace(wrong, structured="none", forced_tools=False)
         to = replace(to, model=replace(to.model, traits=wrong))
-        found = await examine(to)
-    proposed = {item.trait: item.proposed for item in advice(found.verdicts, wrong)}
+        examination = await examine(to)
+    proposed = {item.trait: item.proposed for item in advice(examination.verdicts, wrong)}
     assert proposed == {
         "sampling": True,
         "tools": True,
@@ -380,8 +378,8 @@ async def test_what_the_tables_claim_and_the_provider_refuses_is_found() -> None
         to = target("anthropic", "claude-opus-4-7", url=upstream.url, key=upstream.key)
         wrong = replace(to.model.traits, sampling=True, prefill=True, mid_system=True)
         wrong = replace(wrong, tool_id_rule="any")
-        found = await examine(replace(to, model=replace(to.model, traits=wrong)))
-    proposed = advice(found.verdicts, wrong)
+        examination = await examine(replace(to, model=replace(to.model, traits=wrong)))
+    proposed = advice(examination.verdicts, wrong)
     assert {item.trait: item.proposed for item in proposed if item.trait != "count_tokens"} == {
         "sampling": False,
         "prefill": False,
@@ -394,10 +392,10 @@ async def test_what_the_tables_claim_and_the_provider_refuses_is_found() -> None
 async def test_no_secret_is_in_a_report() -> None:
     with StrictOpenAI(key="sk-another-0123456789abcdef") as upstream:
         key = "sk-mine-0123456789abcdef"
-        found = await examine(target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=key))
-    assert found.ended == "silent"
-    assert "Incorrect API key" in found.findings[0].message
-    assert key not in str(found)
+        examination = await examine(target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=key))
+    assert examination.ended == "silent"
+    assert "Incorrect API key" in examination.findings[0].message
+    assert key not in str(examination)
 
 
 # Deadlines, stopping, costs
@@ -406,34 +404,34 @@ async def test_no_secret_is_in_a_report() -> None:
 async def test_a_silent_probe_ends_at_its_deadline() -> None:
     probes = [replace(BY_NAME["temperature"], deadline_s=0.05)]
     with StrictOpenAI() as upstream:
-        upstream.script.default = Say(text="late", first_s=0.3)
+        upstream.script.default = ScriptedAnswer(text="late", first_s=0.3)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        found = await examine(to, probes=probes)
-    assert [f.verdict for f in found.findings] == ["supported", "unclear"]
-    assert found.findings[1].message == "no response within 0.05 s"
+        examination = await examine(to, probes=probes)
+    assert [f.verdict for f in examination.findings] == ["supported", "unclear"]
+    assert examination.findings[1].message == "no response within 0.05 s"
 
 
 async def test_all_of_it_ends_in_time() -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = Say(text="slow", first_s=0.4)
+        upstream.script.default = ScriptedAnswer(text="slow", first_s=0.4)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         started = time.perf_counter()
-        found = await examine(to, total_s=0.6)
+        examination = await examine(to, total_s=0.6)
     assert time.perf_counter() - started < 15
-    assert found.ended == "late"
-    assert len(found.findings) == len(PROBES)
-    assert "the time limit for all checks was reached" in found.findings[-1].message
+    assert examination.ended == "late"
+    assert len(examination.findings) == len(PROBES)
+    assert "the time limit for all checks was reached" in examination.findings[-1].message
 
 
-async def test_no_more_than_so_many_are_asked_at_once() -> None:
+async def test_probes_run_at_most_max_parallel_at_once() -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = Say(text="slow", first_s=0.2)
+        upstream.script.default = ScriptedAnswer(text="slow", first_s=0.2)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(to, max_parallel=3))
         most = 0
         while not asking.done() and len(upstream.requests) < 12:
             await asyncio.sleep(0.01)
-            most = max(most, sum(not seen.finished for seen in list(upstream.requests)))
+            most = max(most, sum(not request.finished for request in list(upstream.requests)))
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
     assert 1 < most <= 3
@@ -442,35 +440,36 @@ async def test_no_more_than_so_many_are_asked_at_once() -> None:
 async def test_who_stops_it_closes_every_call() -> None:
     with StrictOpenAI() as upstream:
         able(upstream.script, length="length")
-        upstream.script.default = Say(text="slow", first_s=30)
+        upstream.script.default = ScriptedAnswer(text="slow", first_s=30)
         slow = ("What is the capital", "two boats", "COBALT")
         for text in slow:
-            upstream.script.on(text, Say(text="slow", first_s=30))
+            upstream.script.on(text, ScriptedAnswer(text="slow", first_s=30))
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
         asking = asyncio.create_task(examine(to, max_parallel=8))
         await until_in_loop(
             lambda: any(
-                not seen.finished and any(text in str(seen.body) for text in slow)
-                for seen in upstream.requests
+                not request.finished and any(text in str(request.body) for text in slow)
+                for request in upstream.requests
             )
         )
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
         await until_in_loop(
-            lambda: all(seen.finished or seen.left_at for seen in upstream.requests), within_s=15
+            lambda: all(request.finished or request.left_at for request in upstream.requests),
+            within_s=15,
         )
-        assert any(seen.left_at for seen in upstream.requests)
+        assert any(request.left_at for request in upstream.requests)
 
 
 async def test_a_rate_limit_is_waited_for_once() -> None:
     limit = Refusal(429, "rate_limit_error", "slow down", headers={"retry-after": "0"})
     with StrictOpenAI() as upstream:
-        upstream.script.default = Say(text="hello", error=limit)
+        upstream.script.default = ScriptedAnswer(text="hello", error=limit)
         to = target("openai", "gpt-4o", url=f"{upstream.url}/v1", key=upstream.key)
-        found = await examine(to, probes=())
+        examination = await examine(to, probes=())
         assert len(upstream.requests) == 2
-    assert found.findings[0].verdict == "unclear"
+    assert examination.findings[0].verdict == "unclear"
 
 
 def test_the_cost_is_known_before() -> None:
@@ -485,13 +484,13 @@ def test_the_cost_is_known_before() -> None:
 
 async def test_the_estimate_is_not_far_from_the_truth() -> None:
     to = target("demo", "demo-fast", price=Price(input=1, output=1))  # type: ignore[arg-type]
-    found = await examine(to)
+    examination = await examine(to)
     before = estimate(to.model)
-    read = sum(finding.input for finding in found.findings)
+    read = sum(finding.input for finding in examination.findings)
     assert before.input * 0.3 < read < before.input * 1.5
-    assert found.cost_usd is not None
+    assert examination.cost_usd is not None
     assert before.max_usd is not None
-    assert 0 < found.cost_usd < before.max_usd
+    assert 0 < examination.cost_usd < before.max_usd
 
 
 # Judging
@@ -523,7 +522,7 @@ def test_a_verdict_is_a_function_of_the_answer_alone() -> None:
     assert judge(BY_NAME["stop"], other).verdict == "unclear"
 
 
-def test_every_probe_says_what_it_asks() -> None:
+def test_every_probe_describes_its_request() -> None:
     assert len(BY_NAME) == len(PROBES) >= 25
     for probe in PROBES:
         assert probe.title
@@ -539,16 +538,16 @@ def test_nothing_is_advised_of_what_is_unclear() -> None:
 def test_a_refusal_counts_only_beside_a_support_of_what_it_needs() -> None:
     verdicts = {"plain": "supported", "tool": "unclear", "forced_tool": "refused"}
     assert advice(verdicts, Traits()) == []  # type: ignore[arg-type]
-    found = advice({**verdicts, "tool": "supported"}, Traits())  # type: ignore[dict-item]
-    assert [(item.trait, item.proposed) for item in found] == [("forced_tools", False)]
+    advices = advice({**verdicts, "tool": "supported"}, Traits())  # type: ignore[dict-item]
+    assert [(item.trait, item.proposed) for item in advices] == [("forced_tools", False)]
 
 
 def test_an_examination_is_json() -> None:
-    found = Examination(
+    examination = Examination(
         target="a/b", dialect="openai_chat", findings=(Finding(name="plain", verdict="wrong"),)
     )
-    again = msgspec.json.decode(msgspec.json.encode(found), type=Examination)
-    assert again == found
+    again = msgspec.json.decode(msgspec.json.encode(examination), type=Examination)
+    assert again == examination
 
 
 def able_to(preset: str, dialect: str) -> list[str]:
@@ -560,11 +559,11 @@ def able_to(preset: str, dialect: str) -> list[str]:
         requests = [probe.request]
         if probe.follow is not None:
             tool = probe.request.tools[0]
-            made = tuple(
+            calls = tuple(
                 ToolCall(id=f"call_{n}", name=tool.name, arguments={"room": "cellar"})
                 for n in range(2)
             )
-            second = probe.follow(probe.request, Response(parts=made))
+            second = probe.follow(probe.request, Response(parts=calls))
             assert second is not None
             requests.append(second)
         try:
@@ -592,12 +591,12 @@ async def test_a_fault_of_the_gateway_takes_no_other_finding_with_it(caplog: Any
         raise KeyError("x")
 
     probes = [replace(BY_NAME["seed"], judge=broken), BY_NAME["temperature"]]
-    found = await examine(target("demo", "demo-fast"), probes=probes)
-    assert [f.verdict for f in found.findings] == ["supported", "unclear", "supported"]
-    assert "KeyError" in found.findings[1].message
+    examination = await examine(target("demo", "demo-fast"), probes=probes)
+    assert [f.verdict for f in examination.findings] == ["supported", "unclear", "supported"]
+    assert "KeyError" in examination.findings[1].message
     assert "a capability check failed" in caplog.text
 
 
 async def test_a_quote_shows_what_was_looked_for() -> None:
-    found = await examine(target("demo", "demo-fast"), probes=[BY_NAME["unicode"]])
-    assert "漢字" in found.findings[1].message
+    examination = await examine(target("demo", "demo-fast"), probes=[BY_NAME["unicode"]])
+    assert "漢字" in examination.findings[1].message

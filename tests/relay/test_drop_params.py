@@ -26,21 +26,23 @@ PENALTIES: Json = {"frequency_penalty": 0.5, "presence_penalty": -1, "stop": ["x
 STRANGE: Json = {"top_k": 5, "min_p": 0.1}
 
 
-def sent(preset: str, model: str, asked: Json, dialect: str = "openai_chat") -> tuple[Json, Report]:
+def sent(
+    preset: str, model: str, request: Json, dialect: str = "openai_chat"
+) -> tuple[Json, Report]:
     """What passes through to a provider, and what is reported of it."""
-    asked = {"model": "gw", **asked}
-    asked |= {"input": "hi"} if dialect == "openai_responses" else {"messages": [HI]}
-    made = translate.request(dialect, preset, asked, VERSION, model)
-    assert made["passthrough"]
-    return made["body"], {(row["field"], row["action"]) for row in made["report"]}
+    request = {"model": "gw", **request}
+    request |= {"input": "hi"} if dialect == "openai_responses" else {"messages": [HI]}
+    translation = translate.request(dialect, preset, request, VERSION, model)
+    assert translation["passthrough"]
+    return translation["body"], {(row["field"], row["action"]) for row in translation["report"]}
 
 
-def dropped(asked: Json) -> Report:
-    return {(name, "dropped") for name in asked}
+def dropped(request: Json) -> Report:
+    return {(name, "dropped") for name in request}
 
 
 @pytest.mark.parametrize(
-    ("preset", "model", "asked"),
+    ("preset", "model", "fields"),
     [
         ("openai", "gpt-5", {**SAMPLING, **PENALTIES, "logit_bias": {"5": 1}, "logprobs": True}),
         ("openai", "o3-mini", {**SAMPLING, **PENALTIES}),
@@ -58,17 +60,17 @@ def dropped(asked: Json) -> Report:
         ("cerebras", "llama-3.3-70b", {"reasoning_effort": "low", **STRANGE}),
     ],
 )
-def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, asked: Json) -> None:
+def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, fields: Json) -> None:
     refuses = openai_rules.compatible_refusal
-    assert refuses(preset, {"model": model, "messages": [HI], **asked}) is not None
-    body, report = sent(preset, model, asked)
+    assert refuses(preset, {"model": model, "messages": [HI], **fields}) is not None
+    body, report = sent(preset, model, fields)
     assert refuses(preset, body) is None
     assert body == {"model": model, "messages": [HI]}
-    assert report == dropped(asked)
+    assert report == dropped(fields)
 
 
 @pytest.mark.parametrize(
-    ("preset", "model", "asked"),
+    ("preset", "model", "fields"),
     [
         ("openai", "gpt-4o", {**SAMPLING, **PENALTIES, "logprobs": True, "seed": 1}),
         ("openai", "gpt-5", {"reasoning_effort": "minimal", "verbosity": "low"}),
@@ -86,13 +88,13 @@ def test_chat_leaves_out_what_the_model_refuses(preset: str, model: str, asked: 
         ("together", "meta-llama/Llama-3.3-70B", {"logprobs": 1, **STRANGE}),
     ],
 )
-def test_what_may_be_taken_stays_as_it_was_written(preset: str, model: str, asked: Json) -> None:
-    body, report = sent(preset, model, asked)
-    assert body == {"model": model, "messages": [HI], **asked}
+def test_accepted_parameters_are_sent_unchanged(preset: str, model: str, fields: Json) -> None:
+    body, report = sent(preset, model, fields)
+    assert body == {"model": model, "messages": [HI], **fields}
     assert report == set()
 
 
-def test_a_value_that_says_nothing_goes_without_a_word() -> None:
+def test_a_parameter_equal_to_its_default_is_dropped_unreported() -> None:
     body, report = sent(
         "openai",
         "gpt-5",
@@ -109,33 +111,33 @@ def test_too_many_stop_sequences_are_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "asked"),
+    ("model", "fields"),
     [
         ("gpt-5", SAMPLING),
         ("o3", SAMPLING),
         ("gpt-4o", {"reasoning": {"effort": "low"}}),
     ],
 )
-def test_responses_leave_out_what_the_model_refuses(model: str, asked: Json) -> None:
+def test_responses_leave_out_what_the_model_refuses(model: str, fields: Json) -> None:
     refusal = responses_rules.refusal
-    assert refusal({"model": model, "input": "hi", **asked}) is not None
-    body, report = sent("openai", model, asked, "openai_responses")
+    assert refusal({"model": model, "input": "hi", **fields}) is not None
+    body, report = sent("openai", model, fields, "openai_responses")
     assert refusal(body) is None
-    assert report == dropped(asked)
+    assert report == dropped(fields)
 
 
 def test_newer_claudes_get_no_sampling() -> None:
-    asked = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
-    body, report = sent("anthropic", "claude-opus-5-5", asked, "anthropic_messages")
+    request = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
+    body, report = sent("anthropic", "claude-opus-5-5", request, "anthropic_messages")
     assert body == {"model": "claude-opus-5-5", "messages": [HI], "max_tokens": 9}
     assert anthropic_rules.refusal(body, VERSION, counting=False) is None
     assert report == {("temperature", "dropped"), ("top_k", "dropped")}
 
 
-def test_older_claudes_keep_it() -> None:
-    asked = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
-    body, report = sent("anthropic", "claude-haiku-4-5", asked, "anthropic_messages")
-    assert body == {"model": "claude-haiku-4-5", "messages": [HI], **asked}
+def test_older_claude_models_get_the_sampling_fields() -> None:
+    fields = {"max_tokens": 9, "temperature": 0.5, "top_k": 3}
+    body, report = sent("anthropic", "claude-haiku-4-5", fields, "anthropic_messages")
+    assert body == {"model": "claude-haiku-4-5", "messages": [HI], **fields}
     assert report == set()
 
 
@@ -174,7 +176,7 @@ def test_the_switch_of_the_provider_leaves_the_body_alone() -> None:
     assert b'"temperature"' not in prepared().content
 
 
-def test_what_an_operator_says_of_the_model_counts() -> None:
+def test_an_operators_traits_override_the_known_ones() -> None:
     assert b'"temperature":0' in prepared(sampling=True).content
 
 

@@ -63,14 +63,19 @@ def answering(failure: str | None) -> Any:
 
 def message() -> httpx.Response:
     content = [{"type": "text", "text": "hello"}]
-    said = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-haiku-4-5"}
+    rendered_message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-haiku-4-5",
+    }
     usage = {"input_tokens": 7, "output_tokens": 3}
     more = {"content": content, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}
-    return httpx.Response(200, json={**said, **more})
+    return httpx.Response(200, json={**rendered_message, **more})
 
 
-def dry(live: Gateway, registry: Snapshot, dialect: str, asked: Any, failing: Any) -> DryRun:
-    call = build_call(registry, dialect, asked)
+def dry(live: Gateway, registry: Snapshot, dialect: str, request: Any, failing: Any) -> DryRun:
+    call = build_call(registry, dialect, request)
     health, latency_by_target = dict(live.runtime.health), dict(live.runtime.latency.stats)
     stage = RoutingState(
         snapshot=registry,
@@ -105,7 +110,7 @@ FAILING = [
 ]
 
 
-ASKED = [
+SAMPLE_REQUESTS = [
     *((dialect, sample) for dialect in PATHS for sample in SAMPLES if sample != "long"),
 ]
 
@@ -120,29 +125,29 @@ async def test_dry_run_and_live_traffic_agree(
     upstreams = {label[0]: answering(failing.get(label)) for label in LABELS}
     async with gateway(tmp_path, registry, **upstreams) as live:
         both = []
-        for dialect, sample in ASKED:
-            asked = {**body(dialect, sample, "m"), "stream": False}
-            found = dry(live, registry, dialect, asked, failing)
+        for dialect, sample in SAMPLE_REQUESTS:
+            request_body = {**body(dialect, sample, "m"), "stream": False}
+            run = dry(live, registry, dialect, request_body, failing)
             headers = {"anthropic-version": "2023-06-01"}
-            reply = await live.post(PATHS[dialect], asked, headers=headers)
-            both.append((found, reply, live.upstreams.requests[-1:]))
+            reply = await live.post(PATHS[dialect], request_body, headers=headers)
+            both.append((run, reply, live.upstreams.requests[-1:]))
         rows = await live.rows(len(both))
-    for (found, reply, sent), row in zip(both, rows, strict=True):
-        agrees(found, reply, sent, row)
+    for (run, reply, sent), row in zip(both, rows, strict=True):
+        agrees(run, reply, sent, row)
 
 
-def agrees(found: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord) -> None:
-    told = [(t.candidate.target.model.label, t.outcome == "skipped") for t in found.targets]
-    assert told == [(a.target, a.skipped is not None) for a in row.attempts]
-    kinds = [t.error.kind for t in found.targets if t.error is not None]
+def agrees(run: DryRun, reply: Reply, sent: list[httpx.Request], row: LogRecord) -> None:
+    pairs = [(t.candidate.target.model.label, t.outcome == "skipped") for t in run.targets]
+    assert pairs == [(a.target, a.skipped is not None) for a in row.attempts]
+    kinds = [t.error.kind for t in run.targets if t.error is not None]
     assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
-    if found.prepared is None:
-        assert found.error is not None
-        assert (row.status >= 400, row.error_kind) == (True, found.error.kind)
+    if run.prepared is None:
+        assert run.error is not None
+        assert (row.status >= 400, row.error_kind) == (True, run.error.kind)
         return
     assert reply.status == 200
-    assert json.loads(sent[-1].content) == json.loads(found.prepared.content)
-    assert sent[-1].url.path == found.prepared.path
+    assert json.loads(sent[-1].content) == json.loads(run.prepared.content)
+    assert sent[-1].url.path == run.prepared.path
 
 
 async def test_a_dry_run_calls_nobody_and_remembers_nothing(tmp_path: Path) -> None:
@@ -195,10 +200,10 @@ async def test_the_fastest_is_learned_from_what_is_measured(tmp_path: Path) -> N
 
     targets = tuple(Target(id=n, model=model_of(p, "gpt-4.1")) for n, p in ((1, A), (2, C)))
     registry = snapshot(Route(id=1, name="m", targets=targets, strategy="fastest"))
-    asked = {**body("openai_chat", "text", "m"), "stream": False}
+    request_body = {**body("openai_chat", "text", "m"), "stream": False}
     async with gateway(tmp_path, registry, a=slow, c=answering(None)) as live:
         for _ in range(12):
-            await live.post(PATHS["openai_chat"], asked)
+            await live.post(PATHS["openai_chat"], request_body)
         latency_by_target = live.runtime.latency.stats
     hosts = [request.url.host for request in live.upstreams.requests]
     assert hosts.count("c.test") > hosts.count("a.test")

@@ -11,7 +11,7 @@ from tests.relay.harness import DONE, chunk, gateway, provider, route, snapshot,
 MESSAGES = "/v1/messages"
 VERSION = {"anthropic-version": "2023-06-01"}
 PROMPT = "word " * 400
-ASKED = {
+REQUEST = {
     "model": "m",
     "max_tokens": 50,
     "stream": True,
@@ -25,25 +25,27 @@ def events(body: bytes) -> list[dict[str, Any]]:
     return [json.loads(line[6:]) for line in lines if line.startswith("data: ")]
 
 
-async def told(tmp_path: Path, *parts: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+async def usage_of_stream(tmp_path: Path, *parts: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     """The usage at the start of the stream and at its end."""
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: sse(*parts)) as live:
-        reply = await live.post(MESSAGES, ASKED, headers=VERSION)
-    found = {event["type"]: event for event in events(reply.body)}
-    return found["message_start"]["message"]["usage"], found["message_delta"]["usage"]
+        reply = await live.post(MESSAGES, REQUEST, headers=VERSION)
+    events_by_type = {event["type"]: event for event in events(reply.body)}
+    return events_by_type["message_start"]["message"]["usage"], events_by_type["message_delta"][
+        "usage"
+    ]
 
 
 async def test_the_estimate_comes_first_and_the_count_at_the_end(tmp_path: Path) -> None:
     counted = chunk(finish="stop", usage=USAGE)
-    first, last = await told(tmp_path, chunk("hello"), counted, DONE)
+    first, last = await usage_of_stream(tmp_path, chunk("hello"), counted, DONE)
     assert 350 <= first["input_tokens"] <= 600
     assert first["output_tokens"] == 0
     assert last["input_tokens"] == 407
 
 
-async def test_a_count_in_the_first_chunk_is_told_at_once(tmp_path: Path) -> None:
+async def test_a_count_in_the_first_chunk_is_sent_at_once(tmp_path: Path) -> None:
     early = chunk("hello", usage={"prompt_tokens": 407, "completion_tokens": 0})
-    first, last = await told(tmp_path, early, chunk(finish="stop", usage=USAGE), DONE)
+    first, last = await usage_of_stream(tmp_path, early, chunk(finish="stop", usage=USAGE), DONE)
     assert first["input_tokens"] == 407
     assert last["output_tokens"] == 3

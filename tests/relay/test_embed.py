@@ -20,7 +20,7 @@ from tests.relay import harness
 from tests.relay.harness import gateway, provider, refusal, snapshot
 
 VECTORS = [[0.5, 1.0], [0.25, 2.0]]
-ASKED = {"model": "emb", "input": ["a", "b"]}
+REQUEST = {"model": "emb", "input": ["a", "b"]}
 
 
 def openai_answer(**more: Any) -> httpx.Response:
@@ -57,14 +57,14 @@ def route(*providers: Provider, **changes: Any) -> Route:
 
 
 async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
-    asked = {**ASKED, "encoding_format": "base64", "dimensions": 2, "new": 1}
+    fields = {**REQUEST, "encoding_format": "base64", "dimensions": 2, "new": 1}
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: openai_answer()) as gate:
-        reply = await gate.post("/v1/embeddings", asked)
+        reply = await gate.post("/v1/embeddings", fields)
         entry = await gate.entry()
     (sent,) = gate.upstreams.requests
     assert sent.url.path == "/embeddings"
-    assert json.loads(sent.content) == {**asked, "model": "text-embedding-3-small"}
+    assert json.loads(sent.content) == {**fields, "model": "text-embedding-3-small"}
     assert reply.json()["data"][1]["embedding"] == VECTORS[1]
     assert entry.passthrough
     assert (entry.endpoint, entry.client_dialect) == ("/v1/embeddings", "openai_embeddings")
@@ -78,10 +78,10 @@ async def test_the_same_dialect_passes_through(tmp_path: Path) -> None:
 async def test_an_openai_client_gets_vectors_of_an_ollama(
     tmp_path: Path, encoding: str | None
 ) -> None:
-    asked = {**ASKED, "encoding_format": encoding, "user": "u"}
+    request_body = {**REQUEST, "encoding_format": encoding, "user": "u"}
     registry = snapshot(route(ollama()))
     async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
-        reply = await gate.post("/v1/embeddings", asked)
+        reply = await gate.post("/v1/embeddings", request_body)
         entry = await gate.entry()
     (sent,) = gate.upstreams.requests
     assert sent.url.path == "/api/embed"
@@ -97,21 +97,21 @@ async def test_an_openai_client_gets_vectors_of_an_ollama(
 
 
 @pytest.mark.parametrize(
-    ("path", "asked", "shape"),
+    ("path", "body", "shape"),
     [
         ("/api/embed", {"model": "emb", "input": ["a", "b"]}, "embeddings"),
         ("/api/embeddings", {"model": "emb", "prompt": "a"}, "embedding"),
     ],
 )
 async def test_an_ollama_client_gets_vectors_of_openai(
-    tmp_path: Path, path: str, asked: dict[str, Any], shape: str
+    tmp_path: Path, path: str, body: dict[str, Any], shape: str
 ) -> None:
     one = shape == "embedding"
     rows = [{"index": 0, "embedding": VECTORS[0]}]
     answer = openai_answer(data=rows) if one else openai_answer()
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
-        reply = await gate.post(path, asked)
+        reply = await gate.post(path, body)
         entry = await gate.entry()
     assert reply.json()[shape] == (VECTORS[0] if one else VECTORS)
     assert (entry.endpoint, entry.client_dialect) == (path, "ollama")
@@ -121,13 +121,13 @@ async def test_an_ollama_client_gets_vectors_of_openai(
 async def test_an_ollama_client_passes_through_to_the_path_it_called(
     tmp_path: Path, path: str
 ) -> None:
-    asked = {"model": "emb", "input": "a", "prompt": "a", "options": {"num_ctx": 5}}
+    request = {"model": "emb", "input": "a", "prompt": "a", "options": {"num_ctx": 5}}
     registry = snapshot(route(ollama()))
     answer = (
         ollama_answer() if path == "/api/embed" else httpx.Response(200, json={"embedding": [1.0]})
     )
     async with gateway(tmp_path, registry, local=lambda _: answer) as gate:
-        reply = await gate.post(path, asked)
+        reply = await gate.post(path, request)
         entry = await gate.entry()
     (sent,) = gate.upstreams.requests
     assert sent.url.path == path
@@ -139,18 +139,18 @@ async def test_another_target_is_tried(tmp_path: Path) -> None:
     registry = snapshot(route(provider("a"), ollama()))
     down, up = (lambda _: refusal(503)), (lambda _: ollama_answer())
     async with gateway(tmp_path, registry, a=down, local=up) as gate:
-        reply = await gate.post("/v1/embeddings", ASKED)
+        reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     assert reply.status == 200
     assert [attempt.status for attempt in entry.attempts] == [503, 200]
     assert reply.headers["x-dragoman-attempts"] == "2"
 
 
-async def test_an_upstreams_refusal_is_told_in_the_clients_words(tmp_path: Path) -> None:
+async def test_an_upstreams_refusal_has_the_clients_dialect(tmp_path: Path) -> None:
     registry = snapshot(route(ollama()))
     refused = httpx.Response(404, json={"error": "model 'up' not found"})
     async with gateway(tmp_path, registry, local=lambda _: refused) as gate:
-        reply = await gate.post("/v1/embeddings", ASKED)
+        reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     assert reply.json()["error"]["code"] == "model_not_found"
     assert (reply.status, entry.error_kind) == (404, "not_found")
@@ -166,7 +166,7 @@ async def test_an_upstreams_refusal_is_told_in_the_clients_words(tmp_path: Path)
     ],
     ids=["no input", "odd input", "no model", "tokens"],
 )
-async def test_what_can_not_be_meant_is_named(
+async def test_an_invalid_value_is_refused_with_its_param(
     tmp_path: Path, body: dict[str, Any], param: str
 ) -> None:
     registry = snapshot(route(ollama()))
@@ -176,10 +176,10 @@ async def test_what_can_not_be_meant_is_named(
     assert not gate.upstreams.requests
 
 
-async def test_a_provider_without_embeddings_says_so(tmp_path: Path) -> None:
+async def test_a_provider_without_embeddings_is_reported(tmp_path: Path) -> None:
     registry = snapshot(route(provider("c", "anthropic_messages")))
     async with gateway(tmp_path, registry, c=lambda _: refusal(500)) as gate:
-        reply = await gate.post("/v1/embeddings", ASKED)
+        reply = await gate.post("/v1/embeddings", REQUEST)
     assert reply.status == 400
     assert "does not support embeddings" in reply.json()["error"]["message"]
 
@@ -189,7 +189,7 @@ async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
     chat = {"model": "emb", "messages": [{"role": "user", "content": "x"}]}
     async with gateway(tmp_path, snapshot(route(only)), e=lambda _: openai_answer()) as gate:
         reply = await gate.post("/v1/chat/completions", chat)
-        vectors = await gate.post("/v1/embeddings", ASKED)
+        vectors = await gate.post("/v1/embeddings", REQUEST)
     assert reply.status == 400
     assert "only embeddings" in reply.json()["error"]["message"]
     assert vectors.status == 200
@@ -206,7 +206,7 @@ async def test_a_provider_of_embeddings_does_not_chat(tmp_path: Path) -> None:
 )
 async def test_an_answer_that_is_none_is_an_error(tmp_path: Path, answer: httpx.Response) -> None:
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: answer) as gate:
-        reply = await gate.post("/v1/embeddings", ASKED)
+        reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     assert reply.status == 502
     assert entry.error_kind == "upstream_error"
@@ -215,7 +215,7 @@ async def test_an_answer_that_is_none_is_an_error(tmp_path: Path, answer: httpx.
 async def test_tokens_that_nobody_counted_are_estimated(tmp_path: Path) -> None:
     bare = ollama_answer(prompt_eval_count=None)
     async with gateway(tmp_path, snapshot(route(ollama())), local=lambda _: bare) as gate:
-        reply = await gate.post("/v1/embeddings", ASKED)
+        reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     counted = {"prompt_tokens": entry.input_tokens, "total_tokens": entry.input_tokens}
     assert reply.json()["usage"] == counted
@@ -234,7 +234,7 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
     more = {"usageMetadata": {"promptTokenCount": 5}} if reported else {}
     registry = snapshot(route(provider("up", "gemini", preset="gemini")))
     async with gateway(tmp_path, registry, up=lambda _: gemini_answer(**more)) as gate:
-        reply = await gate.post("/v1/embeddings", ASKED)
+        reply = await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     parsed = CreateEmbeddingResponse.model_validate_json(reply.body, strict=True)
     assert parsed.usage.prompt_tokens == parsed.usage.total_tokens == entry.input_tokens
@@ -244,16 +244,16 @@ async def test_vectors_of_gemini_have_the_usage_that_openai_clients_need(
 @pytest.mark.parametrize("verb", ["embedContent", "batchEmbedContents"])
 async def test_a_gemini_client_gets_the_usage_of_any_provider(tmp_path: Path, verb: str) -> None:
     one = {"model": "models/emb", "content": {"parts": [{"text": "a"}]}}
-    asked = one if verb == "embedContent" else {"requests": [one]}
+    body = one if verb == "embedContent" else {"requests": [one]}
     answer = openai_answer(data=[{"index": 0, "embedding": VECTORS[0]}])
     registry = snapshot(route(provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: answer) as gate:
-        reply = await gate.post(f"/v1beta/models/emb:{verb}", asked)
+        reply = await gate.post(f"/v1beta/models/emb:{verb}", body)
     assert reply.status == 200
     assert reply.json()["usageMetadata"] == {"promptTokenCount": 8}
 
 
-async def test_mistral_is_told_the_dimensions_by_its_own_name(tmp_path: Path) -> None:
+async def test_dimensions_are_sent_by_mistrals_own_field(tmp_path: Path) -> None:
     preset = PRESETS["mistral"]
     changes = {"preset": "mistral", "edits": preset.edits, "passthrough": preset.passthrough}
     mistral = provider("up", **changes)
@@ -271,14 +271,14 @@ async def test_mistral_is_told_the_dimensions_by_its_own_name(tmp_path: Path) ->
 async def test_a_strict_route_refuses_what_is_lost(tmp_path: Path) -> None:
     strict = snapshot(route(ollama(), strict=True))
     async with gateway(tmp_path, strict, local=lambda _: ollama_answer()) as gate:
-        reply = await gate.post("/v1/embeddings", {**ASKED, "user": "u"})
+        reply = await gate.post("/v1/embeddings", {**REQUEST, "user": "u"})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "user")
 
 
-async def test_bodies_are_kept(tmp_path: Path) -> None:
+async def test_bodies_are_stored(tmp_path: Path) -> None:
     registry = snapshot(route(ollama()), log_bodies=True)
     async with gateway(tmp_path, registry, local=lambda _: ollama_answer()) as gate:
-        await gate.post("/v1/embeddings", ASKED)
+        await gate.post("/v1/embeddings", REQUEST)
         entry = await gate.entry()
     assert entry.bodies is not None
     assert b"embeddings" in (entry.bodies.upstream_response or b"")

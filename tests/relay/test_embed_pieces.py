@@ -23,7 +23,7 @@ def _route() -> Route:
     return route("vectors", provider("up", preset="dashscope"), model=TEN)
 
 
-async def test_the_order_is_kept_and_the_counts_are_summed(tmp_path: Path) -> None:
+async def test_order_is_preserved_and_counts_are_summed(tmp_path: Path) -> None:
     running = most = 0
 
     async def up(request: httpx.Request) -> httpx.Response:
@@ -37,24 +37,24 @@ async def test_the_order_is_kept_and_the_counts_are_summed(tmp_path: Path) -> No
         return httpx.Response(200, json={"data": rows, "usage": {"prompt_tokens": len(inputs)}})
 
     async with gateway(tmp_path, snapshot(_route()), up=up) as g:
-        asked = {"model": "vectors", "input": [str(n) for n in range(95)]}
-        seen = (await g.post("/v1/embeddings", asked)).json()
-        assert [row["embedding"] for row in seen["data"]] == [[float(n)] for n in range(95)]
-        assert [row["index"] for row in seen["data"]] == list(range(95))
-        assert seen["usage"]["prompt_tokens"] == 95
+        request_body = {"model": "vectors", "input": [str(n) for n in range(95)]}
+        body = (await g.post("/v1/embeddings", request_body)).json()
+        assert [row["embedding"] for row in body["data"]] == [[float(n)] for n in range(95)]
+        assert [row["index"] for row in body["data"]] == list(range(95))
+        assert body["usage"]["prompt_tokens"] == 95
         sizes = [len(json.loads(r.content)["input"]) for r in g.upstreams.requests]
         assert (sorted(sizes), most) == ([5, *[10] * 9], 4)
         row = await g.entry()
     assert (row.status, row.input_tokens, row.usage_source) == (200, 95, "reported")
 
 
-async def test_one_call_is_enough_for_as_many_as_it_holds(tmp_path: Path) -> None:
+async def test_inputs_within_the_maximum_need_one_upstream_call(tmp_path: Path) -> None:
     def up(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, json={"data": [], "usage": {"prompt_tokens": 1}})
 
     async with gateway(tmp_path, snapshot(_route()), up=up) as g:
-        asked = {"model": "vectors", "input": ["a long text indeed"] * 10}
-        assert (await g.post("/v1/embeddings", asked)).json()["data"] == []  # as it came
+        request_body = {"model": "vectors", "input": ["a long text indeed"] * 10}
+        assert (await g.post("/v1/embeddings", request_body)).json()["data"] == []  # as it came
         assert len(g.upstreams.requests) == 1
 
 
@@ -67,10 +67,10 @@ async def test_a_piece_that_fails_fails_all(tmp_path: Path) -> None:
         return httpx.Response(200, json={"data": rows})
 
     async with gateway(tmp_path, snapshot(_route()), up=up) as g:
-        asked = {"model": "vectors", "input": [str(n) for n in range(30)]}
-        seen = await g.post("/v1/embeddings", asked)
-    assert seen.status == 400
-    assert "input 15 is too long" in seen.json()["error"]["message"]
+        request_body = {"model": "vectors", "input": [str(n) for n in range(30)]}
+        response = await g.post("/v1/embeddings", request_body)
+    assert response.status == 400
+    assert "input 15 is too long" in response.json()["error"]["message"]
 
 
 async def test_vertex_predicts_vectors(tmp_path: Path) -> None:
@@ -88,26 +88,26 @@ async def test_vertex_predicts_vectors(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, snapshot(route("vectors", vertex, model="text-embedding-005")), up=up
     ) as g:
-        asked = {"model": "vectors", "input": ["a", "b"], "dimensions": 2}
-        seen = (await g.post("/v1/embeddings", asked)).json()
-    assert [row["embedding"] for row in seen["data"]] == [[0.5, 1.0]] * 2
-    assert seen["usage"]["prompt_tokens"] == 6
+        request_body = {"model": "vectors", "input": ["a", "b"], "dimensions": 2}
+        body = (await g.post("/v1/embeddings", request_body)).json()
+    assert [row["embedding"] for row in body["data"]] == [[0.5, 1.0]] * 2
+    assert body["usage"]["prompt_tokens"] == 6
 
 
-async def test_vertex_is_asked_for_one_content_at_a_time(tmp_path: Path) -> None:
+async def test_vertex_gets_one_content_per_request(tmp_path: Path) -> None:
     def up(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/publishers/google/models/gemini-embedding-2:embedContent"
         text = json.loads(request.content)["content"]["parts"][0]["text"]
-        told = {"embedding": {"values": [float(text)]}, "usageMetadata": {"promptTokenCount": 2}}
-        return httpx.Response(200, json=told)
+        payload = {"embedding": {"values": [float(text)]}, "usageMetadata": {"promptTokenCount": 2}}
+        return httpx.Response(200, json=payload)
 
     vertex = provider("up", "gemini", preset="vertex", paths=_VERTEX)
     async with gateway(
         tmp_path, snapshot(route("vectors", vertex, model="gemini-embedding-2")), up=up
     ) as g:
-        seen = (await g.post("/v1/embeddings", {"model": "vectors", "input": ["1", "2"]})).json()
-    assert [row["embedding"] for row in seen["data"]] == [[1.0], [2.0]]
-    assert seen["usage"]["prompt_tokens"] == 4
+        body = (await g.post("/v1/embeddings", {"model": "vectors", "input": ["1", "2"]})).json()
+    assert [row["embedding"] for row in body["data"]] == [[1.0], [2.0]]
+    assert body["usage"]["prompt_tokens"] == 4
 
 
 async def test_vertex_counts_the_bare_body(tmp_path: Path) -> None:
@@ -122,11 +122,15 @@ async def test_vertex_counts_the_bare_body(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, snapshot(route("smart", vertex, model="gemini-3-pro")), up=up
     ) as g:
-        asked = {"model": "smart", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+        request_body = {
+            "model": "smart",
+            "max_tokens": 5,
+            "messages": [{"role": "user", "content": "hi"}],
+        }
         headers = {"anthropic-version": "2023-06-01"}
-        seen = await g.post("/v1/messages/count_tokens", asked, headers=headers)
-    assert seen.json() == {"input_tokens": 7}
-    assert seen.headers["x-dragoman-token-count"] == "upstream"
+        response = await g.post("/v1/messages/count_tokens", request_body, headers=headers)
+    assert response.json() == {"input_tokens": 7}
+    assert response.headers["x-dragoman-token-count"] == "upstream"
 
 
 _VERTEX = {
@@ -137,28 +141,28 @@ _VERTEX = {
 
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
-async def test_cohere_is_asked_for_96_at_a_time(tmp_path: Path, encoding: str) -> None:
+async def test_cohere_gets_at_most_96_texts_per_request(tmp_path: Path, encoding: str) -> None:
     """By OpenAI's own client, of a server as strict as Cohere's."""
     with StrictCohere() as server:
         up = provider("co", "cohere", preset="cohere", base_url=server.url, credential=Secret(KEY))
         registry = snapshot(route("vectors", up, model="embed-v4.0"))
         async with gateway(tmp_path, registry) as g:
             g.runtime.upstreams = Upstreams()
-            asked = {
+            request_body = {
                 "model": "vectors",
                 "input": [f"text {n}" for n in range(200)],
                 "encoding_format": encoding,
                 "input_type": "search_query",
                 "dimensions": 256,
             }
-            seen = await g.post("/v1/embeddings", asked)
+            response = await g.post("/v1/embeddings", request_body)
             row = await g.entry()
             await g.runtime.upstreams.close()
         sizes = sorted(len(request.body["texts"]) for request in server.requests)
-    assert seen.status == 200, seen.body
-    vectors = [item["embedding"] for item in seen.json()["data"]]
+    assert response.status == 200, response.body
+    vectors = [item["embedding"] for item in response.json()["data"]]
     vectors = [unpack_vector(v) if encoding == "base64" else v for v in vectors]
     assert [vector[0] for vector in vectors] == [float(n % 96) for n in range(200)]
     assert sizes == [8, 96, 96]
     assert (row.input_tokens, row.usage_source, row.upstream_dialect) == (600, "reported", "cohere")
-    assert seen.json()["usage"]["prompt_tokens"] == 600
+    assert response.json()["usage"]["prompt_tokens"] == 600

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from gateway.routing.end_users import EndUser
 from gateway.routing.limits import Budget, Limits
 from gateway.routing.snapshot import Snapshot
 from tests.relay.harness import completion, gateway, provider, route, snapshot
@@ -97,3 +98,25 @@ async def test_an_end_user_has_a_budget(tmp_path: Path) -> None:
         other = await live.post(CHAT, chat(user="bob", max_tokens=1))
     assert (first.status, second.status, other.status) == (200, 429, 200)
     assert "the daily budget of 0.00003 USD of this end user" in second.json()["error"]["message"]
+
+
+async def test_an_end_user_has_limits_of_its_own(tmp_path: Path) -> None:
+    own = {
+        "ada": EndUser(limits=Limits(requests_per_minute=2)),
+        "bob": EndUser(budget=Budget(day_usd=Decimal(100))),
+    }
+    limited = registry(end_user_limits=Limits(requests_per_minute=1), end_users=own)
+    async with gateway(tmp_path, limited, one=lambda _: completion()) as live:
+        for name, allowed in (("ada", 2), ("bob", 1), ("eve", 1)):
+            statuses = [(await live.post(CHAT, chat(user=name))).status for _ in range(3)]
+            assert statuses == [200] * allowed + [429] * (3 - allowed), name
+
+
+async def test_a_blocked_end_user_is_refused_and_others_are_not(tmp_path: Path) -> None:
+    blocked = registry(end_users={"ada": EndUser(blocked=True)})
+    async with gateway(tmp_path, blocked, one=lambda _: completion()) as live:
+        refused = await live.post(CHAT, chat(user="ada"))
+        assert refused.status == 403
+        assert b"this end user is blocked" in refused.body
+        assert (await live.post(CHAT, chat(user="bob"))).status == 200
+        assert (await live.post(CHAT, chat())).status == 200

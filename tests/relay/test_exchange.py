@@ -12,7 +12,7 @@ from tests.relay.harness import provider, route, snapshot
 
 def exchange() -> Exchange:
     registry = snapshot(route("r", provider("a")))
-    made = Exchange(
+    test_exchange = Exchange(
         request_id="req_1",
         endpoint="/v1/chat/completions",
         verb="generate",
@@ -21,10 +21,10 @@ def exchange() -> Exchange:
         headers={},
         started=0.0,
     )
-    made.route = registry.routes["r"]
-    made.body = b'{"model":"r","messages":[{"role":"user","content":"hi"}]}'
-    made.fields = msgspec.json.decode(made.body, type=dict[str, msgspec.Raw])
-    return made
+    test_exchange.route = registry.routes["r"]
+    test_exchange.body = b'{"model":"r","messages":[{"role":"user","content":"hi"}]}'
+    test_exchange.fields = msgspec.json.decode(test_exchange.body, type=dict[str, msgspec.Raw])
+    return test_exchange
 
 
 def test_an_admitted_request_does_not_change() -> None:

@@ -180,16 +180,16 @@ async def test_a_long_retry_after_is_passed_on(tmp_path: Path) -> None:
 
 
 def group(*targets: Target, **changes: Any) -> Snapshot:
-    made = Route(id=1, name="m", targets=targets, retries=0)
-    return snapshot(msgspec.structs.replace(made, **changes))
+    test_route = Route(id=1, name="m", targets=targets, retries=0)
+    return snapshot(msgspec.structs.replace(test_route, **changes))
 
 
-def one(owner: Any, **changes: Any) -> Target:
-    made = Target(id=ord(owner.name), model=model_of(owner, "gpt-4.1"))
-    return msgspec.structs.replace(made, **changes)
+def make_target(owner: Any, **changes: Any) -> Target:
+    target = Target(id=ord(owner.name), model=model_of(owner, "gpt-4.1"))
+    return msgspec.structs.replace(target, **changes)
 
 
-SAID: list[Any] = [
+SESSION_CASES: list[Any] = [
     pytest.param({"headers": {"x-claude-code-session-id": "S"}}, {}, id="claude code"),
     pytest.param({"headers": {"session_id": "S"}}, {}, id="codex"),
     pytest.param({}, {"prompt_cache_key": "S"}, id="prompt_cache_key"),
@@ -199,20 +199,20 @@ SAID: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "fields"), SAID)
+@pytest.mark.parametrize(("headers", "fields"), SESSION_CASES)
 async def test_a_session_keeps_its_target(
     tmp_path: Path, headers: dict[str, Any], fields: dict[str, Any]
 ) -> None:
-    registry = group(one(A), one(B), one(C), strategy="sticky")
+    registry = group(make_target(A), make_target(B), make_target(C), strategy="sticky")
     up = {n: lambda _: completion() for n in "abc"}
     met = set()
     for name in ("one", "two", "three", "four", "five", "six"):
-        told = msgspec.json.decode(
+        payload = msgspec.json.decode(
             msgspec.json.encode([headers, fields]).replace(b'"S"', f'"{name}"'.encode())
         )
         async with gateway(tmp_path, registry, **up) as live:
             for _ in range(4):
-                await live.post(CHAT, asking(**told[1]), **told[0])
+                await live.post(CHAT, asking(**payload[1]), **payload[0])
         hosts = {r.url.host for r in live.upstreams.requests}
         assert len(hosts) == 1
         met |= hosts
@@ -220,20 +220,20 @@ async def test_a_session_keeps_its_target(
 
 
 async def test_a_session_moves_while_its_target_is_out_and_comes_back(tmp_path: Path) -> None:
-    registry = group(one(A), one(B), strategy="sticky", cooldown_s=0.3)
+    registry = group(make_target(A), make_target(B), strategy="sticky", cooldown_s=0.3)
     down: set[str] = set()
     up = {n: lambda r: refusal(429) if r.url.host[0] in down else completion() for n in "ab"}
-    asked = asking(prompt_cache_key="conversation")
+    body = asking(prompt_cache_key="conversation")
     async with gateway(tmp_path, registry, **up) as live:
-        await live.post(CHAT, asked)
+        await live.post(CHAT, body)
         home = live.upstreams.requests[-1].url.host[0]
         down.add(home)
         for _ in range(2):
-            assert (await live.post(CHAT, asked)).status == 200
+            assert (await live.post(CHAT, body)).status == 200
             assert live.upstreams.requests[-1].url.host[0] != home
         down.clear()
         await asyncio.sleep(0.4)
-        await live.post(CHAT, asked)
+        await live.post(CHAT, body)
         assert live.upstreams.requests[-1].url.host[0] == home
 
 
@@ -251,7 +251,9 @@ async def test_a_session_moves_while_its_target_is_out_and_comes_back(tmp_path: 
 async def test_tags_choose_the_target(
     tmp_path: Path, headers: dict[str, str], fields: Any, key_tags: tuple[str, ...], host: str
 ) -> None:
-    registry = group(one(A, tags=("paid",)), one(B, tags=("default",)), one(C))
+    registry = group(
+        make_target(A, tags=("paid",)), make_target(B, tags=("default",)), make_target(C)
+    )
     keys = {d: msgspec.structs.replace(k, tags=key_tags) for d, k in registry.keys.items()}
     registry = msgspec.structs.replace(registry, keys=keys)
     up = {n: lambda _: completion() for n in "abc"}
@@ -263,7 +265,7 @@ async def test_tags_choose_the_target(
 
 
 async def test_a_tag_that_nobody_has_is_refused_with_the_reason(tmp_path: Path) -> None:
-    registry = group(one(A, tags=("paid",)))
+    registry = group(make_target(A, tags=("paid",)))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         reply = await live.post(CHAT, asking(), headers={"x-dragoman-tags": "free"})
     assert reply.status == 400
@@ -282,7 +284,9 @@ async def test_a_step_may_be_for_tags_and_hours(tmp_path: Path) -> None:
 
 async def test_a_split_is_labelled_and_the_same_for_a_session(tmp_path: Path) -> None:
     registry = group(
-        one(A, variant="now", weight=3), one(B, variant="next", weight=1), strategy="split"
+        make_target(A, variant="now", weight=3),
+        make_target(B, variant="next", weight=1),
+        strategy="split",
     )
     up = {n: lambda _: completion() for n in "ab"}
     async with gateway(tmp_path, registry, **up) as live:
@@ -290,9 +294,9 @@ async def test_a_split_is_labelled_and_the_same_for_a_session(tmp_path: Path) ->
             for _ in range(2):
                 await live.post(CHAT, asking(prompt_cache_key=f"s{number}"))
         rows = await live.rows(80)
-    seen = [row.variant for row in rows]
-    assert seen[::2] == seen[1::2]
-    counted = Counter(seen[::2])
+    variants = [row.variant for row in rows]
+    assert variants[::2] == variants[1::2]
+    counted = Counter(variants[::2])
     assert set(counted) == {"now", "next"} and counted["now"] > counted["next"]
 
 
@@ -303,14 +307,14 @@ async def test_the_least_busy_target_gets_the_next_request(tmp_path: Path) -> No
         await gate.wait()
         return completion()
 
-    registry = group(one(A), one(B), one(C), strategy="least_busy")
+    registry = group(make_target(A), make_target(B), make_target(C), strategy="least_busy")
     async with gateway(tmp_path, registry, a=slow, b=slow, c=slow) as live:
-        asked = [asyncio.create_task(live.post(CHAT, asking())) for _ in range(9)]
+        tasks = [asyncio.create_task(live.post(CHAT, asking())) for _ in range(9)]
         while len(live.upstreams.requests) < 9:
             await asyncio.sleep(0.01)
         assert set(live.runtime.load.in_flight.values()) == {3}
         gate.set()
-        await asyncio.gather(*asked)
+        await asyncio.gather(*tasks)
         assert live.runtime.load.in_flight == {}
     counted = Counter(r.url.host for r in live.upstreams.requests)
     assert set(counted.values()) == {3}
@@ -318,7 +322,7 @@ async def test_the_least_busy_target_gets_the_next_request(tmp_path: Path) -> No
 
 async def test_the_least_used_target_is_the_one_with_fewer_tokens(tmp_path: Path) -> None:
     big = {"prompt_tokens": 900, "completion_tokens": 100, "total_tokens": 1000}
-    registry = group(one(A), one(B), strategy="least_used")
+    registry = group(make_target(A), make_target(B), strategy="least_used")
     async with gateway(
         tmp_path, registry, a=lambda _: completion(usage=big), b=lambda _: completion()
     ) as live:

@@ -53,8 +53,8 @@ WORKER = textwrap.dedent(
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", 16) as made:
-        yield made
+    with small_disk(tmp_path / "disk", 16) as created_small_disk:
+        yield created_small_disk
 
 
 @pytest.mark.parametrize("ended_by", ["SIGKILL", "SIGTERM"])
@@ -70,15 +70,15 @@ def test_a_process_that_ends_while_the_disk_is_full_loses_no_row(
     assert run.returncode == (-signal.SIGKILL if ended_by == "SIGKILL" else 0), run.stderr
     assert run.stdout == "True 0\n"
     assert "has no disk space left: No space left" in run.stderr
-    seen: list[LogRecord] = []
+    entries: list[LogRecord] = []
     disk.free()
-    journal = Journal(disk.path / "journal", seen.extend)
+    journal = Journal(disk.path / "journal", entries.extend)
     until(lambda: journal.counters.replayed == REQUESTS + 1)
     journal.close()
-    assert sorted(e.id for e in seen) == sorted(["before", *(f"r{n}" for n in range(REQUESTS))])
+    assert sorted(e.id for e in entries) == sorted(["before", *(f"r{n}" for n in range(REQUESTS))])
 
 
-def test_what_fits_nowhere_is_counted_and_told(
+def test_entries_that_fit_nowhere_are_counted_and_logged(
     disk: SmallDisk, caplog: pytest.LogCaptureFixture
 ) -> None:
     def write(_batch: list[LogRecord]) -> None:
@@ -110,9 +110,9 @@ def test_room_that_comes_back_is_used_for_what_was_in_memory_only(
     until(lambda: not journal.status.disk_full)
     assert journal.status.unrecorded == 0
     journal.close()
-    seen: list[LogRecord] = []
-    after = Journal(disk.path / "journal", seen.extend)
-    until(lambda: len(seen) == 7)
+    entries: list[LogRecord] = []
+    after = Journal(disk.path / "journal", entries.extend)
+    until(lambda: len(entries) == 7)
     after.close()
 
 

@@ -37,13 +37,15 @@ def answer(calls: list[Json], *, stream: bool) -> httpx.Response:
     return httpx.Response(200, json=body)
 
 
-async def ask(tmp_path: Path, calls: list[Json], *, stream: bool, **more: Any) -> tuple[Any, Any]:
+async def post_calls(
+    tmp_path: Path, calls: list[Json], *, stream: bool, **more: Any
+) -> tuple[Any, Any]:
     """What the client gets back, and the row of the log."""
     maker = provider("a", "gemini", preset="gemini")
     registry = snapshot(route("m", maker, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, a=lambda _: answer(calls, stream=stream)) as live:
-        asked = {"model": "m", "messages": MESSAGES, "stream": stream, **more}
-        reply = await live.post(CHAT, asked)
+        request = {"model": "m", "messages": MESSAGES, "stream": stream, **more}
+        reply = await live.post(CHAT, request)
         assert reply.status == 200, reply.body
         return reply, await live.entry()
 
@@ -55,8 +57,8 @@ def chunks(body: bytes) -> list[ChatCompletionChunk]:
 
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one_call", "two_calls"])
-async def test_a_whole_answer_calls_in_the_older_form(tmp_path: Path, count: int) -> None:
-    reply, row = await ask(tmp_path, CALLS[:count], stream=False, functions=FUNCTIONS)
+async def test_a_complete_response_calls_in_the_older_form(tmp_path: Path, count: int) -> None:
+    reply, row = await post_calls(tmp_path, CALLS[:count], stream=False, functions=FUNCTIONS)
     choice = ChatCompletion.model_validate_json(reply.body).choices[0]
     assert choice.finish_reason == "function_call"
     assert choice.message.tool_calls is None
@@ -70,11 +72,11 @@ async def test_a_whole_answer_calls_in_the_older_form(tmp_path: Path, count: int
 
 @pytest.mark.parametrize("count", [1, 2], ids=["one_call", "two_calls"])
 async def test_a_stream_calls_in_the_older_form(tmp_path: Path, count: int) -> None:
-    reply, row = await ask(tmp_path, CALLS[:count], stream=True, functions=FUNCTIONS)
-    told = [chunk.choices[0] for chunk in chunks(reply.body)]
-    assert told[-1].finish_reason == "function_call"
-    assert all(choice.delta.tool_calls is None for choice in told)
-    calls = [c.delta.function_call for c in told if c.delta.function_call is not None]
+    reply, row = await post_calls(tmp_path, CALLS[:count], stream=True, functions=FUNCTIONS)
+    choices = [chunk.choices[0] for chunk in chunks(reply.body)]
+    assert choices[-1].finish_reason == "function_call"
+    assert all(choice.delta.tool_calls is None for choice in choices)
+    calls = [c.delta.function_call for c in choices if c.delta.function_call is not None]
     assert [call.name for call in calls if call.name] == ["f"]
     assert json.loads("".join(call.arguments or "" for call in calls)) == {"a": 1}
     lost = [item for item in row.adaptations if item["field"] == "tool_calls"]
@@ -83,7 +85,7 @@ async def test_a_stream_calls_in_the_older_form(tmp_path: Path, count: int) -> N
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_an_answer_without_a_call_ends_as_ever(tmp_path: Path, stream: bool) -> None:
-    reply, _ = await ask(tmp_path, [], stream=stream, functions=FUNCTIONS)
+    reply, _ = await post_calls(tmp_path, [], stream=stream, functions=FUNCTIONS)
     assert b'"finish_reason":"stop"' in reply.body
     assert b"function_call" not in reply.body
 
@@ -93,7 +95,7 @@ async def test_an_answer_without_a_call_ends_as_ever(tmp_path: Path, stream: boo
 async def test_a_client_that_knows_tools_gets_tool_calls(
     tmp_path: Path, stream: bool, more: Json
 ) -> None:
-    reply, _ = await ask(tmp_path, CALLS, stream=stream, tools=TOOLS, **more)
+    reply, _ = await post_calls(tmp_path, CALLS, stream=stream, tools=TOOLS, **more)
     assert b'"finish_reason":"tool_calls"' in reply.body
     assert b'"c2"' in reply.body
     assert b"function_call" not in reply.body
@@ -102,11 +104,11 @@ async def test_a_client_that_knows_tools_gets_tool_calls(
 async def test_a_stored_answer_is_given_in_the_form_of_each_client(tmp_path: Path) -> None:
     maker = provider("a", "gemini", preset="gemini")
     known = route("m", maker, model="gemini-2.5-flash", cache=CachePolicy())
-    asked = {"model": "m", "messages": MESSAGES}
+    params = {"model": "m", "messages": MESSAGES}
     answering = {"a": lambda _: answer(CALLS[:1], stream=False)}
     async with gateway(tmp_path, snapshot(known), **answering) as live:
-        older = await live.post(CHAT, {**asked, "functions": FUNCTIONS})
-        newer = await live.post(CHAT, {**asked, "tools": TOOLS, "parallel_tool_calls": False})
+        older = await live.post(CHAT, {**params, "functions": FUNCTIONS})
+        newer = await live.post(CHAT, {**params, "tools": TOOLS, "parallel_tool_calls": False})
     assert b'"function_call":{' in older.body
     assert newer.headers["x-dragoman-cache"] == "hit"
     assert b'"tool_calls":[' in newer.body
@@ -125,16 +127,16 @@ async def test_a_stored_answer_is_given_in_the_form_of_each_client(tmp_path: Pat
         ),
     ],
 )
-def test_one_call_is_asked_for_where_that_can_be_said(
+def test_functions_request_a_single_call_where_supported(
     target: str, model: str, field: str, value: Any
 ) -> None:
     body = {"model": "gw", "messages": MESSAGES, "functions": FUNCTIONS, "max_tokens": 99}
-    made = translate.request("openai_chat", target, body, {}, model)
-    assert made["body"].get(field) == value
-    assert made["report"] == []
+    translation = translate.request("openai_chat", target, body, {}, model)
+    assert translation["body"].get(field) == value
+    assert translation["report"] == []
 
 
-def test_a_history_of_calls_in_the_older_form_goes_on() -> None:
+def test_a_history_of_calls_in_the_older_form_is_accepted() -> None:
     call = {"name": "f", "arguments": '{"a":1}'}
     messages = [
         *MESSAGES,
@@ -144,8 +146,8 @@ def test_a_history_of_calls_in_the_older_form_goes_on() -> None:
         {"role": "function", "name": "f", "content": "two"},
     ]
     body = {"model": "gw", "messages": messages, "functions": FUNCTIONS, "max_tokens": 99}
-    made = translate.request("openai_chat", "anthropic", body, {}, "claude-opus-5-5")
-    blocks = [block for m in made["body"]["messages"] for block in m["content"]]
+    translation = translate.request("openai_chat", "anthropic", body, {}, "claude-opus-5-5")
+    blocks = [block for m in translation["body"]["messages"] for block in m["content"]]
     ids = [block["id"] for block in blocks if block["type"] == "tool_use"]
     results = [block for block in blocks if block["type"] == "tool_result"]
     assert [result["tool_use_id"] for result in results] == ids

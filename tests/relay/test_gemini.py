@@ -13,7 +13,7 @@ from gateway.framing.sse import Decoder
 from tests.relay.harness import DONE, gateway, provider, route, snapshot, sse
 
 STREAM = "/v1beta/models/m:streamGenerateContent"
-ASKED = {"contents": {"parts": {"text": "hi"}}}
+REQUEST = {"contents": {"parts": {"text": "hi"}}}
 GOOGLE = provider("up", "gemini", preset="gemini")
 
 
@@ -26,9 +26,11 @@ async def test_a_refused_prompt_has_the_form_of_the_stream(tmp_path: Path, query
     body = {"error": {"message": "filtered", "code": "content_filter"}}
     answer = httpx.Response(400, json=body)
     async with gateway(tmp_path, snapshot(route("m", provider("up"))), up=lambda _: answer) as g:
-        reply = await g.post(STREAM + query, ASKED)
-    told = frames(reply.body) if query else reply.json()
-    assert [chunk["promptFeedback"]["blockReason"] for chunk in told] == ["PROHIBITED_CONTENT"]
+        reply = await g.post(STREAM + query, REQUEST)
+    answers_by_index = frames(reply.body) if query else reply.json()
+    assert [chunk["promptFeedback"]["blockReason"] for chunk in answers_by_index] == [
+        "PROHIBITED_CONTENT"
+    ]
     kind = "text/event-stream" if query else "application/json"
     assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (200, kind)
 
@@ -37,20 +39,18 @@ async def test_googles_loose_json_passes_through_as_it_is(tmp_path: Path) -> Non
     answer = httpx.Response(200, json={"candidates": [], "promptFeedback": {"blockReason": "X"}})
     registry = snapshot(route("m", GOOGLE, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, up=lambda _: answer) as g:
-        reply = await g.post("/v1beta/models/m:generateContent", ASKED)
+        reply = await g.post("/v1beta/models/m:generateContent", REQUEST)
         sent = json.loads(g.upstreams.requests[0].content)
-    assert (reply.status, sent) == (200, ASKED)
+    assert (reply.status, sent) == (200, REQUEST)
 
 
 def candidate(index: int, words: str, finish: str | None) -> dict[str, Any]:
-    said = {"index": index, "content": {"role": "model", "parts": [{"text": words}]}}
-    return said if finish is None else {**said, "finishReason": finish}
+    candidate_fields = {"index": index, "content": {"role": "model", "parts": [{"text": words}]}}
+    return candidate_fields if finish is None else {**candidate_fields, "finishReason": finish}
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-async def test_a_chat_client_gets_all_the_answers_it_asked_for(
-    tmp_path: Path, stream: bool
-) -> None:
+async def test_a_chat_client_gets_all_requested_choices(tmp_path: Path, stream: bool) -> None:
     pieces = [
         {"candidates": [candidate(0, "a", None), candidate(1, "b", None)]},
         {"candidates": [candidate(1, "", "MAX_TOKENS"), candidate(0, "", "STOP")]},
@@ -63,15 +63,20 @@ async def test_a_chat_client_gets_all_the_answers_it_asked_for(
             return httpx.Response(200, json=whole)
         return sse(*(b"data: " + json.dumps(piece).encode() + b"\n\n" for piece in pieces))
 
-    asked = {"model": "m", "n": 2, "stream": stream, "messages": [{"role": "user", "content": "x"}]}
+    request_body = {
+        "model": "m",
+        "n": 2,
+        "stream": stream,
+        "messages": [{"role": "user", "content": "x"}],
+    }
     registry = snapshot(route("m", GOOGLE, model="gemini-2.5-flash"))
     async with gateway(tmp_path, registry, up=up) as g:
-        reply = await g.post("/v1/chat/completions", asked)
-    told: dict[int, list[Any]] = {0: ["", None], 1: ["", None]}
+        reply = await g.post("/v1/chat/completions", request_body)
+    answers_by_index: dict[int, list[Any]] = {0: ["", None], 1: ["", None]}
     for chunk in frames(reply.body) if stream else [reply.json()]:
         for choice in chunk["choices"]:
-            said = choice["delta" if stream else "message"].get("content") or ""
-            told[choice["index"]][0] += said
-            told[choice["index"]][1] = choice["finish_reason"]
-    assert told == {0: ["a", "stop"], 1: ["b", "length"]}
+            content = choice["delta" if stream else "message"].get("content") or ""
+            answers_by_index[choice["index"]][0] += content
+            answers_by_index[choice["index"]][1] = choice["finish_reason"]
+    assert answers_by_index == {0: ["a", "stop"], 1: ["b", "length"]}
     assert reply.body.endswith(DONE) is stream

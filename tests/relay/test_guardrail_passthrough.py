@@ -133,12 +133,12 @@ async def test_an_anthropic_batch_has_the_guardrails_of_its_routes(tmp_path: Pat
     claude = route("r", provider("up", "anthropic_messages"), guardrails=("mask",))
     guard = msgspec.structs.replace(MASK, everywhere=False)
     params = {"model": "r", "max_tokens": 5, "messages": [{"role": "user", "content": CARD}]}
-    asked = {"requests": [{"custom_id": "1", "params": params}]}
+    body = {"requests": [{"custom_id": "1", "params": params}]}
     up = lambda _: httpx.Response(200, json={"id": "msgbatch_1"})  # noqa: E731 - an upstream
     registry = snapshot(claude, guardrails={"mask": guard})
     async with gateway(tmp_path, registry, up=up) as live:
         headers = {"anthropic-version": "2023-06-01"}
-        reply = await live.post("/v1/messages/batches", asked, headers=headers)
+        reply = await live.post("/v1/messages/batches", body, headers=headers)
         sent = json.loads(live.upstreams.requests[0].content)
     assert reply.status == 200, reply.body
     assert sent["requests"][0]["params"]["messages"][0]["content"] == "[CREDIT_CARD]"
@@ -203,10 +203,10 @@ async def test_a_request_adds_guardrails(tmp_path: Path) -> None:
 
 
 async def test_a_request_removes_no_guardrail(tmp_path: Path) -> None:
-    asked = chat(guardrails=[], disable_global_guardrail=True, disable_global_guardrails=True)
+    response = chat(guardrails=[], disable_global_guardrail=True, disable_global_guardrails=True)
     registry = guarded(MASK, OPTIONAL, attached=("cards",))
     async with gateway(tmp_path, registry, up=lambda _: completion()) as live:
-        await live.post(CHAT, asked)
+        await live.post(CHAT, response)
         sent = json.loads(live.upstreams.requests[0].content)
         row = await live.entry()
     assert sent == {**chat(), "model": "gpt-4.1"} | {

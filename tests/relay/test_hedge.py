@@ -67,7 +67,7 @@ def stream(text: str) -> httpx.Response:
     return sse(chunk(text), chunk(finish="stop"), DONE)
 
 
-def heard(reply: Reply) -> object:
+def has_received(reply: Reply) -> object:
     """Whether the client has got a piece of the answer."""
     return reply.body
 
@@ -78,9 +78,9 @@ def hosts(live: Gateway) -> list[str]:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
 async def test_a_slow_target_is_overtaken(tmp_path: Path, streamed: bool) -> None:
-    made = stream if streamed else completion
+    upstream_answer = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
-    async with gateway(tmp_path, registry, a=silent, b=lambda _: made("quick")) as live:
+    async with gateway(tmp_path, registry, a=silent, b=lambda _: upstream_answer("quick")) as live:
         reply = await live.post(CHAT, asking(stream=streamed))
         row = await live.entry()
         assert len(live.entries) == 1
@@ -110,13 +110,13 @@ async def test_a_stream_that_trickles_before_its_first_event_is_closed(tmp_path:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["unary", "stream"])
 async def test_the_first_may_still_win(tmp_path: Path, streamed: bool) -> None:
-    made = stream if streamed else completion
+    upstream_answer = stream if streamed else completion
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
-    asked: list[httpx.Request] = []
-    first = once(lambda: asked, made("first"))
+    asked_hosts: list[httpx.Request] = []
+    first = once(lambda: asked_hosts, upstream_answer("first"))
 
     def second(request: httpx.Request) -> Any:
-        asked.append(request)
+        asked_hosts.append(request)
         return silent(request)
 
     async with gateway(tmp_path, registry, a=first, b=second) as live:
@@ -126,7 +126,7 @@ async def test_the_first_may_still_win(tmp_path: Path, streamed: bool) -> None:
     assert [(a.target[0], a.error_kind) for a in row.attempts] == [("b", "cancelled"), ("a", None)]
 
 
-async def test_a_quick_target_is_asked_alone(tmp_path: Path) -> None:
+async def test_no_hedge_is_sent_when_the_first_target_is_quick(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=LONG_S))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, asking())
@@ -178,7 +178,7 @@ async def test_if_both_fail_the_next_is_tried(tmp_path: Path) -> None:
     assert [a.target[0] for a in row.attempts] == ["a", "b", "c"]
 
 
-async def test_if_all_fail_the_client_is_told_once(tmp_path: Path) -> None:
+async def test_if_all_fail_the_client_gets_one_error(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.05))
     async with gateway(
         tmp_path,
@@ -213,7 +213,7 @@ async def test_a_winner_whose_client_leaves_is_closed_and_logged_once(tmp_path: 
         a=silent,
         b=lambda _: sse(chunk("begun"), LONG_S),
     ) as live:
-        await live.post(CHAT, asking(stream=True), leave_once=heard)
+        await live.post(CHAT, asking(stream=True), leave_once=has_received)
         row = await live.entry()
         assert len(live.entries) == 1
     assert (row.outcome, row.provider) == ("client_closed", "b")
@@ -230,7 +230,7 @@ async def test_what_was_reserved_is_let_go(tmp_path: Path) -> None:
     assert [len([a for a in row.attempts if a.skipped is None]) for row in rows] == [2, 2, 2]
 
 
-async def test_a_stream_of_the_winner_that_breaks_is_told_as_such(tmp_path: Path) -> None:
+async def test_a_broken_stream_of_the_winner_is_reported(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, B, hedge_after_s=0.03))
     async with gateway(
         tmp_path,
@@ -256,17 +256,17 @@ def priced(**of_providers: Any) -> Route:
     """Providers a and b, whose limits count tokens, at prices of their own."""
     counted = Limits(tokens_per_day=10**9, concurrency=5)
     two = [provider(n, id=i, limits=counted, **of_providers) for i, n in ((1, "a"), (2, "b"))]
-    made = route("m", *two, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9))
+    upstream_answer = route("m", *two, hedge_after_s=0.05, limits=Limits(tokens_per_hour=10**9))
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=p))
-        for t, p in zip(made.targets, (CHEAP, DEAR), strict=True)
+        for t, p in zip(upstream_answer.targets, (CHEAP, DEAR), strict=True)
     )
-    return msgspec.structs.replace(made, targets=targets)
+    return msgspec.structs.replace(upstream_answer, targets=targets)
 
 
-def with_budgets(made: Route, **of_key: Any) -> Snapshot:
+def with_budgets(upstream_answer: Route, **of_key: Any) -> Snapshot:
     team = Team(id=9, name="t", budget=Budget(total_usd=Decimal(10)))
-    ((digest, key),) = snapshot(made).keys.items()
+    ((digest, key),) = snapshot(upstream_answer).keys.items()
     key = msgspec.structs.replace(
         key,
         budget=Budget(total_usd=Decimal(10)),
@@ -274,7 +274,7 @@ def with_budgets(made: Route, **of_key: Any) -> Snapshot:
         team=team,
         **of_key,
     )
-    return snapshot(made, keys={digest: key}, margin=Decimal(2))
+    return snapshot(upstream_answer, keys={digest: key}, margin=Decimal(2))
 
 
 def counted(live: Gateway, name: str) -> tuple[int, int]:
@@ -341,7 +341,7 @@ async def test_nothing_stays_reserved_however_the_race_ends(tmp_path: Path) -> N
     """Both fail; the client leaves before anybody has answered; and after."""
     names = ("key:1/tokens/day", "key:1/usd/total", "team:9/usd/total", "route:1/tokens/hour")
     names += ("provider:1/concurrency/", "provider:2/concurrency/", "provider:2/tokens/day")
-    asked: list[str] = []
+    asked_hosts: list[str] = []
     begun: list[str] = []
     ways: list[tuple[Callable[[], httpx.Response], Callable[[Reply], object] | None]] = [
         (lambda: refusal(500), None),
@@ -349,27 +349,27 @@ async def test_nothing_stays_reserved_however_the_race_ends(tmp_path: Path) -> N
             lambda: sse(b": wait\n\n", lambda: begun.append("one"), LONG_S),
             lambda _: len(begun) == 2,
         ),
-        (lambda: sse(chunk("begun"), LONG_S), heard),
+        (lambda: sse(chunk("begun"), LONG_S), has_received),
     ]
     turn = 0
 
     async def first(_: httpx.Request) -> Any:
-        await until_in_loop(lambda: len(asked) > turn)
+        await until_in_loop(lambda: len(asked_hosts) > turn)
         return ways[turn][0]()
 
     def second(_: httpx.Request) -> Any:
-        asked.append("b")
+        asked_hosts.append("b")
         return ways[turn][0]()
 
     async with gateway(tmp_path, with_budgets(priced()), a=first, b=second) as live:
         for turn in range(3):
             await live.post(CHAT, asking(stream=True), leave_once=ways[turn][1])
             await live.rows(turn + 1)
-        held = {name: counted(live, name)[1] for name in names}
-    assert held == dict.fromkeys(names, 0)
+        counts_by_name = {name: counted(live, name)[1] for name in names}
+    assert counts_by_name == dict.fromkeys(names, 0)
 
 
-async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path: Path) -> None:
+async def test_a_second_target_is_not_called_once_the_first_has_answered(tmp_path: Path) -> None:
     """While Redis is asked whether the second may be called, the first may answer."""
     registry = with_budgets(priced())
     looking, answered = asyncio.Event(), asyncio.Event()
@@ -393,7 +393,7 @@ async def test_a_second_target_is_not_asked_once_the_first_has_answered(tmp_path
         live.runtime.limiter.admit = patient  # type: ignore[method-assign]
         reply = await live.post(CHAT, asking())
         row = await live.entry()
-        held = counted(live, "provider:2/concurrency/")
+        counts = counted(live, "provider:2/concurrency/")
     assert b"first" in reply.body
     assert hosts(live) == ["a"] and len(row.attempts) == 1
-    assert held[1] == 0
+    assert counts[1] == 0

@@ -34,18 +34,18 @@ async def test_every_absurd_usage_is_answered_and_logged(
     answers = iter(ABSURD)
 
     def answer(_: Any) -> Any:
-        told = usage(next(answers))
+        token_usage = usage(next(answers))
         if stream:
-            return sse(chunk("hello"), chunk(finish="stop", usage=told), DONE)
-        return completion("hello", usage=told)
+            return sse(chunk("hello"), chunk(finish="stop", usage=token_usage), DONE)
+        return completion("hello", usage=token_usage)
 
     path = CHAT if dialect == "openai_chat" else "/v1/messages"
     body = {"model": "m", "messages": [{"role": "user", "content": "x"}], "max_tokens": 5}
     async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=answer) as live:
         for value in ABSURD:
-            got = await live.post(path, {**body, "stream": stream})
-            assert got.status == 200, value
-            assert b"hello" in got.body, value
+            response = await live.post(path, {**body, "stream": stream})
+            assert response.status == 200, value
+            assert b"hello" in response.body, value
         rows = await live.rows(len(ABSURD))
     for row, value in zip(rows, ABSURD, strict=True):
         counts = (row.input_tokens, row.output_tokens, row.cache_read_tokens)

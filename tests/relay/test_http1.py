@@ -70,7 +70,7 @@ async def whole(transport: Transport, request: httpx.Request) -> tuple[int, byte
         await response.aclose()
 
 
-async def test_a_kept_connection_carries_the_next_request() -> None:
+async def test_an_idle_connection_is_reused_for_the_next_request() -> None:
     connections = 0
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,17 +90,17 @@ async def test_a_connection_that_was_closed_while_idle_is_replaced() -> None:
     transport = Transport()
     async with server(answering(OK)) as url:
         assert await whole(transport, post(url)) == (200, b"ok")
-        (kept,) = (one for many in transport._idle.values() for one in many)
-        await until_in_loop(lambda: kept.closed)
+        (connection,) = (one for many in transport._idle.values() for one in many)
+        await until_in_loop(lambda: connection.closed)
         assert await whole(transport, post(url)) == (200, b"ok")
         await transport.aclose()
 
 
 async def test_the_request_arrives_byte_for_byte() -> None:
-    seen: list[tuple[bytes, bytes]] = []
+    requests: list[tuple[bytes, bytes]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await request_of(reader))
+        requests.append(await request_of(reader))
         writer.write(OK)
 
     body = b'{"x": "' + b"y" * 100_000 + b'"}'
@@ -108,14 +108,14 @@ async def test_the_request_arrives_byte_for_byte() -> None:
     async with server(serve) as url:
         await whole(transport, post(f"{url}/v1/x?beta=true", body, {"x-a": "1"}))
         await transport.aclose()
-    head, got = seen[0]
-    assert got == body
+    head, data = requests[0]
+    assert data == body
     assert head.startswith(b"POST /v1/x?beta=true HTTP/1.1\r\n")
     assert b"\r\nx-a: 1\r\n" in head
 
 
 @pytest.mark.parametrize(
-    ("reply", "said"),
+    ("reply", "class_"),
     [
         pytest.param(b"", httpx.ReadError, id="closed without an answer"),
         pytest.param(b"hello there\r\n\r\n", httpx.RemoteProtocolError, id="not http"),
@@ -137,10 +137,10 @@ async def test_the_request_arrives_byte_for_byte() -> None:
         ),
     ],
 )
-async def test_a_broken_answer_is_an_error(reply: bytes, said: type[Exception]) -> None:
+async def test_a_broken_answer_is_an_error(reply: bytes, class_: type[Exception]) -> None:
     transport = Transport()
     async with server(answering(reply)) as url:
-        with pytest.raises(said):
+        with pytest.raises(class_):
             async with asyncio.timeout(PATIENCE_S):
                 await whole(transport, post(url))
         await transport.aclose()
@@ -236,11 +236,11 @@ HOST = httpx.Headers({"host": "upstream"})
 
 
 async def test_a_body_in_pieces_is_sent_with_its_length() -> None:
-    got: list[tuple[bytes, bytes]] = []
+    requests: list[tuple[bytes, bytes]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(2):
-            got.append(await request_of(reader))
+            requests.append(await request_of(reader))
             writer.write(OK)
 
     transport = Transport()
@@ -249,7 +249,7 @@ async def test_a_body_in_pieces_is_sent_with_its_length() -> None:
             answer = await transport.exchange("POST", URL(url), HOST, Body(40))
             assert (answer.status, await answer.read()) == (200, b"ok")
             answer.close()
-    assert [len(body) for _, body in got] == [40 * 65536] * 2
+    assert [len(body) for _, body in requests] == [40 * 65536] * 2
     await transport.aclose()
 
 
@@ -300,11 +300,11 @@ async def test_an_early_answer_ends_the_sending() -> None:
     await transport.aclose()
 
 
-async def test_a_kept_connection_that_was_closed_costs_no_piece() -> None:
-    got: list[int] = []
+async def test_no_body_chunk_is_lost_when_an_idle_connection_was_closed() -> None:
+    counts: list[int] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        got.append(len((await request_of(reader))[1]))
+        counts.append(len((await request_of(reader))[1]))
         writer.write(OK)
 
     transport = Transport()
@@ -313,7 +313,7 @@ async def test_a_kept_connection_that_was_closed_costs_no_piece() -> None:
             answer = await transport.exchange("POST", URL(url), HOST, Body(3))
             assert await answer.read() == b"ok"
             answer.close()
-    assert got == [3 * 65536] * 2
+    assert counts == [3 * 65536] * 2
     await transport.aclose()
 
 
@@ -334,7 +334,7 @@ FLOODS = {
 
 
 @pytest.mark.parametrize("flood", FLOODS)
-async def test_what_stands_beside_a_body_is_bounded(flood: str) -> None:
+async def test_framing_beside_a_body_is_bounded(flood: str) -> None:
     begin, more = FLOODS[flood]
     pieces = more * (64_000 // len(more))
     most_bytes = 100_000_000

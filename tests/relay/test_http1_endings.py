@@ -67,7 +67,7 @@ async def test_a_connection_rests_after_a_failing_status(monkeypatch: pytest.Mon
         await transport.aclose()
 
 
-async def test_a_connection_is_closed_after_an_answer_that_made_no_sense() -> None:
+async def test_a_connection_is_closed_after_an_invalid_response() -> None:
     ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

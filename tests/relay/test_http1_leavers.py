@@ -126,8 +126,8 @@ class Upstream:
             if moment == step.upstream_leaves:
                 if step.reset:
                     linger = struct.pack("ii", 1, 0)
-                    found = writer.get_extra_info("socket")
-                    found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    socket_ = writer.get_extra_info("socket")
+                    socket_.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 return False
         return step.framing != "until close"
 
@@ -180,12 +180,12 @@ async def run_schedule(steps: list[Step]) -> None:
         before: Step | None = None
         for number, step in enumerate(upstream.steps):
             async with asyncio.timeout(HANG_S):
-                got = await exchange(transport, url, number, step)
+                test_exchange = await exchange(transport, url, number, step)
             expected = body_of(number, step.size)
-            if got is not None:
+            if test_exchange is not None:
                 whole_body = not (step.framing == "until close" and spoiled(step))
-                told = got[: len(expected)] if step.extra else got
-                assert told == (expected if whole_body else expected[: len(told)])
+                data = test_exchange[: len(expected)] if step.extra else test_exchange
+                assert data == (expected if whole_body else expected[: len(data)])
             elif step.client_leaves is None and not spoiled(step):
                 closes = before is not None and (spoiled(before) or before.framing == "until close")
                 assert closes, "a request failed after an exchange whose client left"
@@ -210,7 +210,7 @@ def test_whoever_leaves_harms_no_other_request(loop_name: str) -> None:
 
 
 @BOTH_LOOPS
-def test_an_answer_that_nobody_read_holds_up_no_later_request(loop_name: str) -> None:
+def test_an_unread_answer_blocks_no_later_request(loop_name: str) -> None:
     left = Step("sized", 1_200_000, None, False, False, "unread", 12, "POST")
     with asyncio.Runner(loop_factory=LOOPS[loop_name]) as runner:
         runner.run(run_schedule([left]))

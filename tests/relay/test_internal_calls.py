@@ -16,7 +16,7 @@ from gateway.relay.run.playground_calls import run_playground_call
 from tests.relay.harness import DONE, chunk, completion, gateway, provider, route, snapshot, sse
 
 
-class Heard:
+class RecordingListener:
     """Keeps what it is told."""
 
     def __init__(self) -> None:
@@ -43,17 +43,19 @@ class Heard:
 
 
 def body(**more: Any) -> bytes:
-    asked = {"model": "r", "messages": [{"role": "user", "content": "hi"}], **more}
-    return json.dumps(asked).encode()
+    request_json = {"model": "r", "messages": [{"role": "user", "content": "hi"}], **more}
+    return json.dumps(request_json).encode()
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_answer_is_heard_and_the_entry_is_the_logs(tmp_path: Path, stream: bool) -> None:
+async def test_a_listener_receives_the_answer_and_the_log_entry(
+    tmp_path: Path, stream: bool
+) -> None:
     answers = {
         True: sse(chunk("hel"), chunk("lo"), chunk(finish="stop"), DONE),
         False: completion("hello"),
     }
-    heard = Heard()
+    listener = RecordingListener()
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: answers[stream]
     ) as rig:
@@ -63,35 +65,35 @@ async def test_the_answer_is_heard_and_the_entry_is_the_logs(tmp_path: Path, str
             body=body(stream=stream),
             caller="playground",
             session="s1",
-            listener=heard,
+            listener=listener,
         )
         logged = await rig.entry()
-    assert heard.text == "hello"
-    assert isinstance(heard.seen[-1], End)
-    assert b"hello" in heard.bytes or b"hel" in heard.bytes
+    assert listener.text == "hello"
+    assert isinstance(listener.seen[-1], End)
+    assert b"hello" in listener.bytes or b"hel" in listener.bytes
     assert (entry.status, entry.key_prefix, entry.session) == (200, "playground", "s1")
-    assert [attempt.error_kind for attempt in heard.attempts] == [None]
+    assert [attempt.error_kind for attempt in listener.attempts] == [None]
     assert isinstance(logged, LogRecord)
     assert logged.route == "r"
 
 
-async def test_calls_of_a_passed_answer_are_heard_in_full(tmp_path: Path) -> None:
+async def test_a_listener_receives_the_calls_of_a_passthrough_answer(tmp_path: Path) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
-    heard = Heard()
+    listener = RecordingListener()
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: completion(choices=[choice])
     ) as rig:
         await run_playground_call(
-            rig.runtime, dialect="openai_chat", body=body(), caller="playground", listener=heard
+            rig.runtime, dialect="openai_chat", body=body(), caller="playground", listener=listener
         )
-    started = [event for event in heard.seen if isinstance(event, BlockStart)]
+    started = [event for event in listener.seen if isinstance(event, BlockStart)]
     assert [event.name for event in started if event.kind == "tool_call"] == ["f"]
 
 
 async def test_another_dialect_is_translated(tmp_path: Path) -> None:
-    heard = Heard()
+    listener = RecordingListener()
     async with gateway(
         tmp_path,
         snapshot(route("r", provider("one"))),
@@ -102,30 +104,30 @@ async def test_another_dialect_is_translated(tmp_path: Path) -> None:
             dialect="anthropic_messages",
             body=body(max_tokens=9, stream=True),
             caller="p",
-            listener=heard,
+            listener=listener,
         )
-    assert b"event: message_start" in heard.bytes
+    assert b"event: message_start" in listener.bytes
     assert entry.client_dialect == "anthropic_messages"
 
 
-async def test_each_failed_attempt_is_heard(tmp_path: Path) -> None:
+async def test_a_listener_receives_each_failed_attempt(tmp_path: Path) -> None:
     answers = {
         "one": lambda _: httpx.Response(500, json={"error": {"message": "down"}}),
         "two": lambda _: completion("hello"),
     }
-    heard = Heard()
+    listener = RecordingListener()
     both = route("r", provider("one"), provider("two"))
     async with gateway(tmp_path, snapshot(both), **answers) as rig:
         entry = await run_playground_call(
-            rig.runtime, dialect="openai_chat", body=body(), caller="p", listener=heard
+            rig.runtime, dialect="openai_chat", body=body(), caller="p", listener=listener
         )
-    assert [attempt.provider for attempt in heard.attempts] == ["one", "two"]
-    assert heard.attempts[0].error_kind == "upstream_error"
+    assert [attempt.provider for attempt in listener.attempts] == ["one", "two"]
+    assert listener.attempts[0].error_kind == "upstream_error"
     assert entry.status == 200
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "said"),
+    ("request_json", "status", "expected"),
     [
         (b"{}", 400, "model"),
         (b"nonsense", 400, "not valid"),
@@ -134,7 +136,7 @@ async def test_each_failed_attempt_is_heard(tmp_path: Path) -> None:
     ],
 )
 async def test_a_wrong_request_is_an_entry_too(
-    tmp_path: Path, asked: bytes, status: int, said: str
+    tmp_path: Path, request_json: bytes, status: int, expected: str
 ) -> None:
     async with gateway(
         tmp_path,
@@ -142,15 +144,15 @@ async def test_a_wrong_request_is_an_entry_too(
         one=lambda _: completion(),
     ) as rig:
         entry = await run_playground_call(
-            rig.runtime, dialect="openai_chat", body=asked, caller="p"
+            rig.runtime, dialect="openai_chat", body=request_json, caller="p"
         )
         assert rig.upstreams.requests == []
     assert entry.status == status
-    assert said in entry.error
+    assert expected in entry.error
 
 
 async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
-    heard = Heard()
+    listener = RecordingListener()
     async with gateway(
         tmp_path,
         snapshot(route("r", provider("one"))),
@@ -162,14 +164,14 @@ async def test_cancelling_closes_the_upstream(tmp_path: Path) -> None:
                 dialect="openai_chat",
                 body=body(stream=True),
                 caller="p",
-                listener=heard,
+                listener=listener,
             )
         )
-        while not heard.text:
+        while not listener.text:
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert rig.upstreams.closed == ["one"]
-        assert [entry.outcome for entry in heard.entries] == ["client_closed"]
-        assert (await rig.entry()).id == heard.entries[0].id
+        assert [entry.outcome for entry in listener.entries] == ["client_closed"]
+        assert (await rig.entry()).id == listener.entries[0].id

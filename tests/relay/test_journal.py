@@ -26,12 +26,12 @@ def entry(name: str, body: bytes | None = None) -> LogRecord:
 
 
 def test_entries_reach_the_writer_in_order_and_leave_no_file(tmp_path: Path) -> None:
-    seen: list[str] = []
-    journal = Journal(tmp_path, lambda batch: seen.extend(e.id for e in batch))
+    ids: list[str] = []
+    journal = Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch))
     for n in range(1200):
         journal.append(entry(f"r{n}"))
     journal.close()
-    assert seen == [f"r{n}" for n in range(1200)]
+    assert ids == [f"r{n}" for n in range(1200)]
     assert list(tmp_path.glob("*.journal")) == []
 
 
@@ -53,7 +53,7 @@ def test_what_is_being_written_still_counts_as_waiting(tmp_path: Path) -> None:
     assert journal.counters.written == 2
 
 
-def test_a_writer_that_fails_is_asked_again_with_the_same_entries(
+def test_a_failed_write_is_retried_with_the_same_entries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
@@ -121,29 +121,29 @@ def test_a_killed_process_loses_nothing_that_was_appended(tmp_path: Path) -> Non
     )
     run = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
     assert run.returncode == -9
-    seen: list[LogRecord] = []
-    journal = Journal(tmp_path, seen.extend)
+    entries: list[LogRecord] = []
+    journal = Journal(tmp_path, entries.extend)
     until(lambda: journal.counters.replayed == 50)
     journal.close()
-    assert sorted(e.id for e in seen) == sorted(f"r{n}" for n in range(50))
-    assert all(e.bodies and e.bodies.client_request == b"hello" for e in seen)
+    assert sorted(e.id for e in entries) == sorted(f"r{n}" for n in range(50))
+    assert all(e.bodies and e.bodies.client_request == b"hello" for e in entries)
 
 
-def test_a_living_process_keeps_its_segment_to_itself(tmp_path: Path) -> None:
-    held = threading.Event()
-    owner = Journal(tmp_path, lambda _batch: held.wait(PATIENCE_S) and None)
+def test_a_running_process_does_not_share_its_segment(tmp_path: Path) -> None:
+    event = threading.Event()
+    owner = Journal(tmp_path, lambda _batch: event.wait(PATIENCE_S) and None)
     owner.append(entry("mine"))
     other_seen: list[str] = []
     other = Journal(tmp_path, lambda batch: other_seen.extend(e.id for e in batch))
     other.append(entry("other"))
     until(lambda: other_seen == ["other"])
     other.close()
-    held.set()
+    event.set()
     owner.close()
     assert other_seen == ["other"]
 
 
-def test_a_torn_last_record_does_not_hide_the_whole_ones(tmp_path: Path) -> None:
+def test_a_torn_last_record_does_not_hide_complete_ones(tmp_path: Path) -> None:
     def never(_batch: list[LogRecord]) -> None:
         raise OSError("away")
 
@@ -153,11 +153,11 @@ def test_a_torn_last_record_does_not_hide_the_whole_ones(tmp_path: Path) -> None
     (path,) = tmp_path.glob("*.journal")
     with path.open("ab") as file:
         file.write(b"\x40\x00\x00\x00torn")
-    seen: list[str] = []
-    second = Journal(tmp_path, lambda batch: seen.extend(e.id for e in batch))
-    until(lambda: seen)
+    ids: list[str] = []
+    second = Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch))
+    until(lambda: ids)
     second.close()
-    assert seen == ["whole"]
+    assert ids == ["whole"]
 
 
 def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
@@ -170,21 +170,23 @@ def test_a_segment_is_readable_by_its_owner_only(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "journal") == []
 
 
-def blocked(seen: list[LogRecord]) -> tuple[threading.Event, threading.Event, Callable[..., None]]:
+def blocked(
+    entries: list[LogRecord],
+) -> tuple[threading.Event, threading.Event, Callable[..., None]]:
     """A writer that waits: when it has begun, what lets it go on, and itself."""
     begun, go_on = threading.Event(), threading.Event()
 
     def write(batch: list[LogRecord]) -> None:
         begun.set()
         assert go_on.wait(PATIENCE_S)
-        seen.extend(batch)
+        entries.extend(batch)
 
     return begun, go_on, write
 
 
 def test_what_does_not_fit_into_memory_waits_on_disk_with_its_bodies(tmp_path: Path) -> None:
-    seen: list[LogRecord] = []
-    begun, go_on, write = blocked(seen)
+    entries: list[LogRecord] = []
+    begun, go_on, write = blocked(entries)
     journal = Journal(tmp_path, write, max_items=100, max_bytes=100_000)
     journal.append(entry("first"))
     assert begun.wait(PATIENCE_S)
@@ -198,29 +200,29 @@ def test_what_does_not_fit_into_memory_waits_on_disk_with_its_bodies(tmp_path: P
     until(lambda: journal.depth == 0)
     journal.append(entry("last"))
     journal.close()
-    assert [e.id for e in seen] == ["first", *(f"r{n}" for n in range(900)), "last"]
-    assert all(e.bodies and e.bodies.client_request for e in seen[1:-1])
+    assert [e.id for e in entries] == ["first", *(f"r{n}" for n in range(900)), "last"]
+    assert all(e.bodies and e.bodies.client_request for e in entries[1:-1])
     assert journal.counters.rows_dropped == journal.counters.bodies_dropped == 0
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bodies_too_large_for_a_segment_spill_whole(tmp_path: Path) -> None:
-    seen: list[LogRecord] = []
-    begun, go_on, write = blocked(seen)
+def test_bodies_too_large_for_a_segment_spill_completely(tmp_path: Path) -> None:
+    entries: list[LogRecord] = []
+    begun, go_on, write = blocked(entries)
     journal = Journal(tmp_path, write, max_bytes=1000)
     journal.append(entry("first"))
     assert begun.wait(PATIENCE_S)
     journal.append(entry("large", b"x" * 3_000_000))
     go_on.set()
     journal.close()
-    assert [len(e.bodies.client_request or b"") for e in seen if e.bodies] == [3_000_000]
+    assert [len(e.bodies.client_request or b"") for e in entries if e.bodies] == [3_000_000]
 
 
-def test_at_the_bound_bodies_go_first_then_rows_and_it_is_told_once(
+def test_at_the_limit_bodies_are_dropped_before_rows_with_one_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    seen: list[LogRecord] = []
-    begun, go_on, write = blocked(seen)
+    entries: list[LogRecord] = []
+    begun, go_on, write = blocked(entries)
     journal = Journal(tmp_path, write, max_items=4, max_disk_bytes=2 * SIZE, reserve_bytes=2 * SIZE)
     journal.append(entry("first"))
     assert begun.wait(PATIENCE_S)
@@ -237,14 +239,14 @@ def test_at_the_bound_bodies_go_first_then_rows_and_it_is_told_once(
     until(lambda: journal.depth == 0)
     until(lambda: not journal.status.dropping)
     journal.close()
-    assert len({e.id for e in seen}) == len(seen) == counters.accepted
+    assert len({e.id for e in entries}) == len(entries) == counters.accepted
     lines = [record.getMessage() for record in caplog.records]
     assert len([line for line in lines if "are being dropped" in line]) == 1
     assert len([line for line in lines if "bodies are omitted" in line]) == 1
     assert any(f"{counters.rows_dropped} were dropped" in line for line in lines)
 
 
-def test_a_database_that_is_away_is_told_once_and_shown(
+def test_an_unavailable_database_is_logged_once_and_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
@@ -268,9 +270,9 @@ def test_a_database_that_is_away_is_told_once_and_shown(
     assert "Traceback" not in caplog.text
 
 
-def test_a_writer_that_breaks_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_writer_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
-    seen: list[str] = []
+    ids: list[str] = []
     broken = iter([True])
 
     def sweep(_directory: Path) -> None:
@@ -278,9 +280,9 @@ def test_a_writer_that_breaks_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
             raise RuntimeError("what nobody thought of")
 
     monkeypatch.setattr("gateway.relay.journal.journal.delete_unnamed", sweep)
-    journal = Journal(tmp_path, lambda batch: seen.extend(e.id for e in batch))
+    journal = Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch))
     journal.append(entry("one"))
-    until(lambda: seen == ["one"])
+    until(lambda: ids == ["one"])
     journal.close()
 
 
@@ -297,12 +299,12 @@ def test_workers_that_start_together_share_what_was_left(
         left.append(entry(f"r{part}"))
         left.close()
     caplog.clear()
-    seen: list[str] = []
-    workers = [Journal(tmp_path, lambda batch: seen.extend(e.id for e in batch)) for _ in range(4)]
-    until(lambda: len(seen) >= 12)
+    ids: list[str] = []
+    workers = [Journal(tmp_path, lambda batch: ids.extend(e.id for e in batch)) for _ in range(4)]
+    until(lambda: len(ids) >= 12)
     for worker in workers:
         worker.close()
-    assert sorted(seen) == sorted(f"r{n}" for n in range(12))
+    assert sorted(ids) == sorted(f"r{n}" for n in range(12))
     assert sum(worker.counters.replayed for worker in workers) == 12
     assert caplog.text == ""
 
@@ -324,7 +326,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     left.close()
     (segment,) = tmp_path.glob("*.journal")
     caplog.clear()
-    seen: list[str] = []
+    ids: list[str] = []
     opened, lock = Path.open, fcntl.flock
 
     def open_late(path: Path, *args: Any, **how: Any) -> Any:
@@ -338,7 +340,7 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
 
     def write(batch: list[LogRecord]) -> None:
         segment.unlink()
-        seen.extend(e.id for e in batch)
+        ids.extend(e.id for e in batch)
 
     if moment == "open":
         monkeypatch.setattr(Path, "open", open_late)
@@ -348,39 +350,39 @@ def test_a_segment_that_another_worker_removes_first_is_no_error(
     until(lambda: not segment.exists())
     journal.close()
     assert caplog.text == ""
-    assert seen == (["one"] if moment == "write" else []), "who removed it has written it"
+    assert ids == (["one"] if moment == "write" else []), "who removed it has written it"
 
 
 def test_what_was_left_is_written_once_the_database_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
-    seen: list[str] = []
+    ids: list[str] = []
     failures = iter([True] * 5)
 
     def write(batch: list[LogRecord]) -> None:
         if next(failures, False):
             raise OSError("away")
-        seen.extend(e.id for e in batch)
+        ids.extend(e.id for e in batch)
 
     left = Journal(tmp_path, write)
     left.append(entry("one"))
     left.close()
     journal = Journal(tmp_path, write)
-    until(lambda: seen == ["one"])
+    until(lambda: ids == ["one"])
     journal.close()
 
 
 def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
     over = threading.Event()
-    taken: list[Path] = []
+    paths: list[Path] = []
 
     def search() -> None:
         while not over.is_set():
             for path in tmp_path.glob("*.journal"):
                 with read_abandoned(path) as entries:
                     if entries is not None:
-                        taken.append(path)
+                        paths.append(path)
 
     searcher = threading.Thread(target=search)
     searcher.start()
@@ -388,4 +390,4 @@ def test_no_process_takes_a_segment_that_is_being_made(tmp_path: Path) -> None:
         Segment(tmp_path, 4096).remove()
     over.set()
     searcher.join()
-    assert taken == []
+    assert paths == []

@@ -35,12 +35,12 @@ def completion_of(body: Any) -> Any:
 
 
 def calls(count: int) -> list[dict[str, Any]]:
-    made = [
+    functions = [
         {"id": f"c{i}", "type": "function", "function": {"name": "f", "arguments": "{}"}}
         for i in range(count)
     ]
     results = [{"role": "tool", "tool_call_id": f"c{i}", "content": "x"} for i in range(count)]
-    return [TURN, {"role": "assistant", "tool_calls": made}, *results]
+    return [TURN, {"role": "assistant", "tool_calls": functions}, *results]
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ async def test_too_many_items_are_refused_by_the_fields_name(
 ) -> None:
     registry = snapshot(route("m", provider("a", dialect="anthropic_messages")))
     async with gateway(tmp_path, registry, a=claude) as live:
-        got = await live.post(CHAT, {"model": "m", "messages": messages})
-        assert got.status == 400
-        error = got.json()["error"]
+        response = await live.post(CHAT, {"model": "m", "messages": messages})
+        assert response.status == 400
+        error = response.json()["error"]
         assert error["param"] == field
         assert "20000" in error["message"]
 
@@ -79,9 +79,9 @@ async def test_a_field_of_very_many_values_is_refused(tmp_path: Path) -> None:
             "messages": [TURN],
             "metadata": {"x": [[]] * (offload.MAX_VALUES + 1)},
         }
-        got = await live.post(CHAT, body)
-        assert got.status == 400
-        assert "values of JSON" in got.json()["error"]["message"]
+        response = await live.post(CHAT, body)
+        assert response.status == 400
+        assert "values of JSON" in response.json()["error"]["message"]
 
 
 async def test_very_many_outermost_fields_are_refused(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ async def test_very_many_outermost_fields_are_refused(tmp_path: Path) -> None:
         tmp_path, snapshot(route("m", provider("a"))), a=lambda _: completion()
     ) as live:
         fields = {f"field_{n}": n for n in range(offload.MAX_FIELDS + 1)}
-        got = await live.post(CHAT, {"model": "m", "messages": [TURN], **fields})
-        assert got.status == 400
-        assert "fields" in got.json()["error"]["message"]
+        response = await live.post(CHAT, {"model": "m", "messages": [TURN], **fields})
+        assert response.status == 400
+        assert "fields" in response.json()["error"]["message"]
 
 
 async def test_others_are_served_while_a_large_request_is_translated(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_slices_are_read_and_written_as_the_whole(body: dict[str, Any], spaced: 
 
 
 @pytest.mark.parametrize("bad", [b"\xff", b"caf\xc3", b"\xed\xa0\x80"])
-def test_what_is_no_utf8_is_found_in_any_piece(bad: bytes) -> None:
+def test_invalid_utf8_is_detected_in_any_chunk(bad: bytes) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(offload, "CHUNK_BYTES", 4)
         with pytest.raises(UnicodeDecodeError):
@@ -153,7 +153,7 @@ def test_a_search_in_pieces_is_the_search_of_the_whole(data: bytes, pattern: byt
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(offload, "SCANNED_BYTES", 0)
         patch.setattr(offload, "CHUNK_BYTES", 3)
-        assert offload.contains(data, b"missing", pattern) == (pattern in data)
+        assert offload.contains(data, (b"missing", pattern)) == (pattern in data)
         if len(pattern) == 1 or pattern[0] != pattern[1]:
             pattern = pattern[:2]
             assert offload.count(data, pattern, len(data)) == data.count(pattern)

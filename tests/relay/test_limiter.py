@@ -52,12 +52,12 @@ def limited(
 
 def priced(*providers: Any, **changes: Any) -> Route:
     """A route whose tokens cost 1 and 2 dollars a million."""
-    made = route("r", *providers, **changes)
+    test_route = route("r", *providers, **changes)
     targets = tuple(
         msgspec.structs.replace(t, model=msgspec.structs.replace(t.model, price=PRICE))
-        for t in made.targets
+        for t in test_route.targets
     )
-    return msgspec.structs.replace(made, targets=targets)
+    return msgspec.structs.replace(test_route, targets=targets)
 
 
 def body(**more: Any) -> dict[str, Any]:
@@ -78,12 +78,12 @@ def used(tokens: int) -> httpx.Response:
 def reserved(rig: Gateway, *names: str) -> list[int]:
     """What is reserved of these limits, over all processes."""
     board = rig.runtime.limiter.counters
-    found = []
+    totals = []
     for name in names:
         at = board.counter_offset(name)
         assert at is not None
-        found.append(sum(words[at + RESERVED] for words in (board.local_slot, *board.peer_slots)))
-    return found
+        totals.append(sum(words[at + RESERVED] for words in (board.local_slot, *board.peer_slots)))
+    return totals
 
 
 async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ async def test_requests_are_let_in_up_to_the_limit(tmp_path: Path) -> None:
     assert len(rig.upstreams.requests) == 2
 
 
-async def test_a_messages_client_is_told_in_its_own_words(tmp_path: Path) -> None:
+async def test_a_messages_client_gets_anthropic_rate_limit_headers(tmp_path: Path) -> None:
     registry = limited(
         route("r", provider("one")), limits=Limits(requests_per_minute=1, tokens_per_hour=500)
     )
@@ -130,7 +130,7 @@ async def test_tokens_of_the_answer_count_and_the_reservation_ends(tmp_path: Pat
     assert int(third.headers["x-ratelimit-remaining-tokens"]) == 0
 
 
-async def test_the_most_a_request_may_use_keeps_others_out_while_it_runs(tmp_path: Path) -> None:
+async def test_the_reserved_maximum_blocks_others_during_a_request(tmp_path: Path) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(tokens_per_minute=100))
     go = asyncio.Event()
 
@@ -226,12 +226,17 @@ async def test_a_soft_budget_warns_and_refuses_nobody(
     async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
         replies = [await rig.post(CHAT, body()) for _ in range(4)]
     assert [reply.status for reply in replies] == [200] * 4
-    told = [reply.headers.get("x-dragoman-budget") for reply in replies]
-    assert told == [None, None, "key month 50% of 0.0004 USD", "key month 75% of 0.0004 USD"]
+    x_dragoman_budgets = [reply.headers.get("x-dragoman-budget") for reply in replies]
+    assert x_dragoman_budgets == [
+        None,
+        None,
+        "key month 50% of 0.0004 USD",
+        "key month 75% of 0.0004 USD",
+    ]
     assert caplog.text.count("the soft limit of a budget was exceeded") == 1
 
 
-async def test_what_the_database_knows_was_spent_is_counted(tmp_path: Path) -> None:
+async def test_spend_of_the_database_is_counted(tmp_path: Path) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0003")))
     async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
         limiter = rig.runtime.limiter
@@ -333,12 +338,12 @@ async def test_the_playground_counts_on_nobodys_key(tmp_path: Path) -> None:
         assert (await rig.post(CHAT, body())).status == 200
 
 
-async def test_an_upstreams_own_limits_are_not_told_in_place_of_ours(tmp_path: Path) -> None:
+async def test_upstream_rate_limit_headers_do_not_replace_the_gateways(tmp_path: Path) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
-        made = completion()
-        made.headers["x-ratelimit-remaining-requests"] = "4999"
-        made.headers["openai-version"] = "2020"
-        return made
+        response = completion()
+        response.headers["x-ratelimit-remaining-requests"] = "4999"
+        response.headers["openai-version"] = "2020"
+        return response
 
     free = snapshot(route("r", provider("one")))
     async with gateway(tmp_path / "a", free, one=answer) as rig:

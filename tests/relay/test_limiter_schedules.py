@@ -94,10 +94,10 @@ class Ledger:
     def busiest(self, rule: Rule) -> int:
         """The most that any span of the rule's length had, wherever it begins."""
         events = (self.requests if rule.metric == "requests" else self.tokens).get(rule.name, [])
-        span_s, found = SPANS[rule.span], 0
+        span_s, maximum = SPANS[rule.span], 0
         for end, _ in events:
-            found = max(found, sum(n for at, n in events if end - span_s < at <= end))
-        return found
+            maximum = max(maximum, sum(n for at, n in events if end - span_s < at <= end))
+        return maximum
 
 
 class Office:
@@ -169,23 +169,23 @@ class Story:
 
     def _limits(self, odds: float) -> Limits:
         draw = self.draw
-        found: dict[str, Any] = {}
+        fields: dict[str, Any] = {}
         for span in SPANS:
             if draw.random() < odds:
-                found[f"requests_per_{span}"] = draw.randrange(1, 8)
+                fields[f"requests_per_{span}"] = draw.randrange(1, 8)
             if draw.random() < odds:
-                found[f"tokens_per_{span}"] = draw.randrange(1, 300)
+                fields[f"tokens_per_{span}"] = draw.randrange(1, 300)
         if draw.random() < odds:
-            found["concurrency"] = draw.randrange(1, 4)
-        return Limits(**found)
+            fields["concurrency"] = draw.randrange(1, 4)
+        return Limits(**fields)
 
     def _budget(self) -> Budget:
-        found = {
+        decimals_by_text = {
             f"{span}_usd": Decimal(self.draw.randrange(0, 2000)) / 10**6
             for span in ("day", "week", "month", "total")
             if self.draw.random() < 0.25
         }
-        return Budget(**found)
+        return Budget(**decimals_by_text)
 
     # --- what may happen ----------------------------------------------------------------
 
@@ -209,7 +209,7 @@ class Story:
         worker = self.draw.randrange(WORKERS)
         limiter, want = self.office.workers[worker], self.draw.choice([1, 9, 40, 150])
         call = self._call(want)
-        held: set[str] = set()
+        values: set[str] = set()
         for place, target in self._order():
             admission = admit(limiter, call, self.route, target)
             if admission.ends_request:
@@ -218,12 +218,12 @@ class Story:
                 self.refused += 1
                 self.justified(self.own, want)
                 return
-            if not held:
+            if not values:
                 self._count_requests(self.own)
-                held = {rule.name for rule in self.own}
+                values = {rule.name for rule in self.own}
             if admission.refusal is not None:
                 self.refused += 1
-                self.justified(self.of_providers[place], want, held)
+                self.justified(self.of_providers[place], want, values)
                 continue
             self._count_requests(self.of_providers[place])
             names = {rule.name for rule in self.of_providers[place]}
@@ -232,14 +232,14 @@ class Story:
                 continue
             if self.draw.random() < 0.2:
                 self._hedge(limiter, call, 1 - place)
-            self._running(call, worker, held | names, want)
+            self._running(call, worker, values | names, want)
             return
-        self._running(call, worker, held, want)
+        self._running(call, worker, values, want)
 
     def _order(self) -> list[tuple[int, Any]]:
-        found = list(enumerate(self.route.targets))
-        self.draw.shuffle(found)
-        return found
+        targets = list(enumerate(self.route.targets))
+        self.draw.shuffle(targets)
+        return targets
 
     def _hedge(self, limiter: Limiter, call: Call, place: int) -> None:
         """A second target that loses: what it had reserved is free again."""
@@ -269,8 +269,8 @@ class Story:
         units = (1 + 2 * want) * UNITS // 10**6
         self.running.append(Running(call, worker, frozenset(names), 1 + want, units))
 
-    def _count_requests(self, found: Any) -> None:
-        for rule in found:
+    def _count_requests(self, result: Any) -> None:
+        for rule in result:
             if rule.metric == "requests":
                 self.ledger.requests.setdefault(rule.name, []).append((self.office.now, 1))
 
@@ -316,10 +316,10 @@ class Story:
             if rule.metric == "requests":
                 assert self.ledger.busiest(rule) <= rule.limit
                 continue
-            held = self._held(rule)
-            assert self.office.reserved(rule.name) == sum(held), "a phantom, or one forgotten"
+            numbers = self._held(rule)
+            assert self.office.reserved(rule.name) == sum(numbers), "a phantom, or one forgotten"
             if rule.metric == "concurrency":
-                assert len(held) <= rule.limit
+                assert len(numbers) <= rule.limit
             elif rule.metric == "usd":
                 window = calendar_window(self.office.now, rule.span)[0]
                 spent = self.ledger.spent.get((rule.name, window), [])
@@ -336,9 +336,9 @@ class Story:
         for (name, _), spent in self.ledger.spent.items():
             assert sum(spent) <= budgets[name] + max(spent)
 
-    def justified(self, found: Any, want: int, held: set[str] | None = None) -> None:
+    def justified(self, result: Any, want: int, texts: set[str] | None = None) -> None:
         """Whoever is refused is refused by what was truly used or is truly under way."""
-        assert any(self._is_full(rule, want, held or set()) for rule in found)
+        assert any(self._is_full(rule, want, texts or set()) for rule in result)
 
     def _is_full(self, rule: Rule, want: int, mine: set[str]) -> bool:
         under_way = sum(self._held(rule))
@@ -376,7 +376,7 @@ def test_no_schedule_passes_a_limit_or_leaves_a_phantom(office: Office, part: in
     assert refused > SCHEDULES // 10, "schedules that refuse nobody say nothing"
 
 
-def test_whoever_waits_as_long_as_told_has_a_turn(office: Office) -> None:
+def test_a_client_that_waits_for_retry_after_is_admitted(office: Office) -> None:
     """Clients that come back when they were told to are all served, however many ask."""
     for number in range(10**6, 10**6 + 150):
         story = Story(office, number)

@@ -43,13 +43,13 @@ OPENAI = r"x-ratelimit-{field}-{what}"
 ANTHROPIC = r"anthropic-ratelimit-{what}-{field}"
 
 
-def told(headers: dict[str, str], template: str, what: str) -> list[str]:
+def header_values(headers: dict[str, str], template: str, what: str) -> list[str]:
     names = [template.format(what=what, field=field) for field in ("limit", "remaining", "reset")]
     return [headers[name] for name in names]
 
 
 @pytest.mark.parametrize("dialect", ASKS)
-async def test_answers_tell_what_is_left(tmp_path: Path, dialect: str) -> None:
+async def test_answers_have_the_remaining_limits(tmp_path: Path, dialect: str) -> None:
     registry = limited(
         route("r", provider("one", preset="groq")),
         limits=Limits(
@@ -59,14 +59,14 @@ async def test_answers_tell_what_is_left(tmp_path: Path, dialect: str) -> None:
             tokens_per_minute=90_000,
         ),
     )
-    path, asked = ASKS[dialect]
+    path, request_body = ASKS[dialect]
     async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
-        reply = await rig.post(path, asked)
+        reply = await rig.post(path, request_body)
     template = ANTHROPIC if dialect == "messages" else OPENAI
     assert reply.status == 200, reply.body
-    limit, left, resets = told(reply.headers, template, "requests")
+    limit, left, resets = header_values(reply.headers, template, "requests")
     assert (limit, left) == ("3", "2"), "what ends first is told, not what was set first"
-    assert told(reply.headers, template, "tokens")[0] == "90000"
+    assert header_values(reply.headers, template, "tokens")[0] == "90000"
     if dialect == "messages":
         at = datetime.strptime(resets, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         assert 0 < (at - datetime.now(UTC)).total_seconds() <= 86400 * 13 / 12 + 1
@@ -83,31 +83,34 @@ async def test_a_refusal_is_in_the_callers_dialect(
 ) -> None:
     """A real status with how long to wait, for a stream too: nothing has begun."""
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=1))
-    path, asked = ASKS[dialect]
+    path, fields = ASKS[dialect]
     if stream:
-        asked = {**asked, "stream": True}
+        fields = {**fields, "stream": True}
         path = path.replace(":generateContent", ":streamGenerateContent")
         if dialect == "gemini":
-            del asked["stream"]
+            del fields["stream"]
     async with gateway(tmp_path, registry, one=lambda _: completion()) as rig:
         await rig.post(*ASKS[dialect])
-        reply = await rig.post(path, asked)
+        reply = await rig.post(path, fields)
         row = (await rig.rows(2))[-1]
     assert (reply.status, row.status, row.error_kind) == (429, 429, "rate_limit")
     wait = int(reply.headers["retry-after"])
     assert 0 < wait <= 65
     assert_refused(dialect, reply.json(), "rate_limit", wait)
-    assert told(reply.headers, ANTHROPIC if dialect == "messages" else OPENAI, "requests")[1] == "0"
+    assert (
+        header_values(reply.headers, ANTHROPIC if dialect == "messages" else OPENAI, "requests")[1]
+        == "0"
+    )
 
 
-def assert_refused(dialect: str, said: Any, kind: str, wait: int | None = None) -> None:
+def assert_refused(dialect: str, text: Any, kind: str, wait: int | None = None) -> None:
     words = (
         "this API key is limited to 1 request per minute" if kind == "rate_limit" else "is used up"
     )
     if dialect == "ollama":
-        assert words in said["error"]
+        assert words in text["error"]
         return
-    error = said["error"] if isinstance(said, dict) else said[0]["error"]
+    error = text["error"] if isinstance(text, dict) else text[0]["error"]
     assert words in error["message"]
     if dialect == "gemini":
         assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
@@ -115,7 +118,7 @@ def assert_refused(dialect: str, said: Any, kind: str, wait: int | None = None) 
             retry = [d for d in error["details"] if d["@type"].endswith("RetryInfo")]
             assert retry[0]["retryDelay"] == f"{wait}s"
     elif dialect == "messages":
-        assert said["type"] == "error"
+        assert text["type"] == "error"
         assert error["type"] == ("rate_limit_error" if kind == "rate_limit" else "billing_error")
     else:
         code = "rate_limit_exceeded" if kind == "rate_limit" else "insufficient_quota"
@@ -123,7 +126,7 @@ def assert_refused(dialect: str, said: Any, kind: str, wait: int | None = None) 
 
 
 @pytest.mark.parametrize("dialect", ASKS)
-async def test_a_spent_budget_is_told_in_the_callers_dialect(tmp_path: Path, dialect: str) -> None:
+async def test_a_spent_budget_error_has_the_clients_dialect(tmp_path: Path, dialect: str) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal("0.0001")))
     async with gateway(tmp_path, registry, one=lambda _: used(50)) as rig:
         assert (await rig.post(CHAT, body())).status == 200
@@ -136,7 +139,7 @@ async def test_a_spent_budget_is_told_in_the_callers_dialect(tmp_path: Path, dia
 # --- however a call ends ------------------------------------------------------------------
 
 
-async def spent(rig: Gateway, name: str = "key:1/usd/total") -> int:
+async def spent_units(rig: Gateway, name: str = "key:1/usd/total") -> int:
     at = rig.runtime.limiter.counters.counter_offset(name)
     assert at is not None
     return int(rig.runtime.limiter.counters.local_slot[at + 2])
@@ -153,7 +156,7 @@ async def test_retries_reserve_once_and_pay_for_the_answer(tmp_path: Path) -> No
     ) as rig:
         reply = await rig.post(CHAT, body())
         assert reply.headers["x-ratelimit-remaining-requests"] == "8"
-        assert await spent(rig) == 50 * 2 * 10_000
+        assert await spent_units(rig) == 50 * 2 * 10_000
         assert reserved(rig, "key:1/usd/total", "key:1/concurrency/") == [0, 0]
 
 
@@ -180,7 +183,7 @@ async def test_of_a_hedged_call_nothing_stays_reserved(tmp_path: Path) -> None:
         assert row.cost_usd is not None
         assert lost.cost_usd is not None
         assert lost.cost_usd > 0
-        assert await spent(rig) == int((row.cost_usd + lost.cost_usd) * 10**10)
+        assert await spent_units(rig) == int((row.cost_usd + lost.cost_usd) * 10**10)
 
 
 @pytest.mark.parametrize("pieces", [1, 2])
@@ -195,7 +198,7 @@ async def test_a_client_that_leaves_pays_for_what_was_made(tmp_path: Path, piece
         )
         row = await rig.entry()
         assert row.cost_usd
-        assert await spent(rig) == int(row.cost_usd * 10**10)
+        assert await spent_units(rig) == int(row.cost_usd * 10**10)
         assert reserved(rig, "key:1/usd/total") == [0]
 
 
@@ -206,13 +209,13 @@ async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
         limits=Limits(requests_per_minute=1, concurrency=1, tokens_per_minute=10**6),
         budget=Budget(total_usd=Decimal(1)),
     )
-    asked = {"model": "r", "input": "hi", "voice": "alloy"}
+    request = {"model": "r", "input": "hi", "voice": "alloy"}
     sound = httpx.Response(200, content=b"sound", headers={"content-type": "audio/mpeg"})
     async with gateway(tmp_path, registry, one=lambda _: sound) as rig:
-        first = await rig.post("/v1/audio/speech", asked)
+        first = await rig.post("/v1/audio/speech", request)
         names = ("key:1/concurrency/", "key:1/tokens/minute", "key:1/usd/total")
         assert reserved(rig, *names) == [0, 0, 0]
-        second = await rig.post("/v1/audio/speech", asked)
+        second = await rig.post("/v1/audio/speech", request)
     assert (first.status, second.status) == (200, 429)
     assert second.json()["error"]["code"] == "rate_limit_exceeded"
 
@@ -220,7 +223,7 @@ async def test_a_forwarded_call_is_counted_and_settled(tmp_path: Path) -> None:
 # --- projects -----------------------------------------------------------------------------
 
 
-async def test_a_projects_team_holds_beside_the_project(tmp_path: Path) -> None:
+async def test_limits_of_a_projects_team_apply_beside_the_project(tmp_path: Path) -> None:
     from gateway.edge.admission import key_digest
     from gateway.routing.snapshot import Team
     from tests.relay.harness import PEPPER

@@ -24,7 +24,7 @@ from tests.relay.harness import (
 
 SECRET = "acme-4711"
 MASKS = (compile_mask(r"acme-\d{4}"),)
-ASKED = {"model": "m", "messages": [{"role": "user", "content": f"I am {SECRET}."}]}
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": f"I am {SECRET}."}]}
 
 
 def registry(dialect: str = "openai_chat"):
@@ -33,15 +33,15 @@ def registry(dialect: str = "openai_chat"):
 
 def stored(entry: LogRecord) -> str:
     assert entry.bodies is not None
-    held = entry.bodies
-    wires = (held.client_request, held.upstream_request, held.upstream_response)
-    return " ".join((wire or b"").decode() for wire in (*wires, held.client_response))
+    bodies = entry.bodies
+    wires = (bodies.client_request, bodies.upstream_request, bodies.upstream_response)
+    return " ".join((wire or b"").decode() for wire in (*wires, bodies.client_response))
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
 async def test_bodies_are_stored_without_it_and_sent_with_it(tmp_path: Path, path: str) -> None:
     async with gateway(tmp_path, registry(), up=lambda _: completion(f"hello {SECRET}")) as live:
-        reply = await live.post(path, {**ASKED, "max_tokens": 9})
+        reply = await live.post(path, {**REQUEST, "max_tokens": 9})
         entry = await live.entry()
     assert SECRET.encode() in reply.body
     assert SECRET.encode() in live.upstreams.requests[0].content
@@ -52,13 +52,13 @@ async def test_bodies_are_stored_without_it_and_sent_with_it(tmp_path: Path, pat
 async def test_a_stream_keeps_the_lengths_of_its_pieces(tmp_path: Path) -> None:
     parts = (chunk(f"hello {SECRET}"), chunk(finish="stop"), DONE)
     async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
-        await live.post("/v1/chat/completions", {**ASKED, "stream": True})
+        await live.post("/v1/chat/completions", {**REQUEST, "stream": True})
         entry = await live.entry()
     assert entry.bodies is not None
-    held = entry.bodies.upstream_response or b""
-    assert SECRET.encode() not in held
-    assert sum(piece.size for piece in entry.bodies.upstream_chunks) == len(held)
-    first = held[: len(parts[0])]
+    upstream_response = entry.bodies.upstream_response or b""
+    assert SECRET.encode() not in upstream_response
+    assert sum(piece.size for piece in entry.bodies.upstream_chunks) == len(upstream_response)
+    first = upstream_response[: len(parts[0])]
     assert json.loads(first.removeprefix(b"data: "))["choices"][0]["delta"]["content"]
 
 
@@ -66,7 +66,7 @@ async def test_an_upstreams_words_are_masked_in_the_row(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(), up=lambda _: refusal(400, f"what is {SECRET}?")
     ) as live:
-        reply = await live.post("/v1/chat/completions", ASKED)
+        reply = await live.post("/v1/chat/completions", REQUEST)
         entry = await live.entry()
     assert SECRET.encode() in reply.body, "the client said it, and may read it"
     assert SECRET not in entry.error
@@ -79,7 +79,7 @@ async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
         await run_playground_call(
             live.runtime,
             dialect="openai_chat",
-            body=json.dumps(ASKED).encode(),
+            body=json.dumps(REQUEST).encode(),
             caller="playground",
         )
         entry = await live.entry()

@@ -21,7 +21,7 @@ DATA = base64.b64encode(PNG).decode()
 PDF = b"%PDF-1.7 " + b"x" * 50
 
 
-def asked(*urls: str, **more: Any) -> dict[str, Any]:
+def media_request(*urls: str, **more: Any) -> dict[str, Any]:
     parts = [{"type": "image_url", "image_url": {"url": url}} for url in urls]
     content = [{"type": "text", "text": "what is it?"}, *parts]
     return {"model": "m", "messages": [{"role": "user", "content": content}], **more}
@@ -33,13 +33,13 @@ def gemini_answer(_: httpx.Request) -> httpx.Response:
 
 
 def ollama_answer(_: httpx.Request) -> httpx.Response:
-    said = {"role": "assistant", "content": "a cat"}
-    return httpx.Response(200, json={"model": "up", "message": said, "done": True})
+    message = {"role": "assistant", "content": "a cat"}
+    return httpx.Response(200, json={"model": "up", "message": message, "done": True})
 
 
 def bedrock_answer(_: httpx.Request) -> httpx.Response:
-    said = {"message": {"role": "assistant", "content": [{"text": "a cat"}]}}
-    return httpx.Response(200, json={"output": said, "stopReason": "end_turn", "usage": {}})
+    text = {"message": {"role": "assistant", "content": [{"text": "a cat"}]}}
+    return httpx.Response(200, json={"output": text, "stopReason": "end_turn", "usage": {}})
 
 
 def google(name: str = "g") -> Provider:
@@ -76,7 +76,7 @@ async def test_a_provider_that_opens_no_urls_gets_the_bytes(
         gateway(tmp_path, registry, u=says) as gate,
     ):
         switched_on(gate, site)
-        reply = await gate.post("/v1/chat/completions", asked(f"{URL}?sig=secret", URL))
+        reply = await gate.post("/v1/chat/completions", media_request(f"{URL}?sig=secret", URL))
         entry = await gate.entry()
     assert reply.status == 200, reply.body
     assert sent(gate).count(DATA) == 2
@@ -95,13 +95,13 @@ async def test_a_provider_that_opens_no_urls_gets_the_bytes(
 
 
 @pytest.mark.parametrize(("up", "says", "model"), CASES)
-async def test_switched_off_it_is_left_out_and_told_how_to_switch_it_on(
+async def test_with_fetching_off_media_is_dropped_with_a_note_how_to_enable_it(
     tmp_path: Path, up: Provider, says: Any, model: str
 ) -> None:
     registry = snapshot(route("m", up, model=model))
     async with gateway(tmp_path, registry, u=says) as gate:
         assert gate.runtime.media is None
-        reply = await gate.post("/v1/chat/completions", asked(URL))
+        reply = await gate.post("/v1/chat/completions", media_request(URL))
         entry = await gate.entry()
     assert reply.status == 200
     (row,) = [row for row in entry.adaptations if row["field"] == "messages[0].content[1]"]
@@ -145,19 +145,21 @@ async def test_words_are_a_document_of_text(tmp_path: Path) -> None:
 async def test_a_provider_that_opens_urls_opens_it(tmp_path: Path) -> None:
     """Neither what passes through nor what is translated for such a one is fetched."""
     claude = provider("c", "anthropic_messages")
-    said = {"type": "message", "role": "assistant", "content": [], "model": "x", "id": "i"}
-    said |= {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
+    body = {"type": "message", "role": "assistant", "content": [], "model": "x", "id": "i"}
+    body |= {"stop_reason": "end_turn", "usage": {"input_tokens": 1, "output_tokens": 1}}
     same = snapshot(route("m", provider("u")), route("n", claude))
     async with (
         media(tmp_path, a=answer(PNG)) as site,
         gateway(
-            tmp_path, same, u=lambda _: completion(), c=lambda _: httpx.Response(200, json=said)
+            tmp_path, same, u=lambda _: completion(), c=lambda _: httpx.Response(200, json=body)
         ) as gate,
     ):
         switched_on(gate, site)
-        assert (await gate.post("/v1/chat/completions", asked(URL))).status == 200
-        assert (await gate.post("/v1/chat/completions", asked(URL, model="n"))).status == 200
-        assert not site.asked
+        assert (await gate.post("/v1/chat/completions", media_request(URL))).status == 200
+        assert (
+            await gate.post("/v1/chat/completions", media_request(URL, model="n"))
+        ).status == 200
+        assert not site.request_heads
     assert all(URL in sent(gate, place) for place in (0, 1))
 
 
@@ -172,7 +174,7 @@ async def test_what_passes_through_is_not_touched(tmp_path: Path) -> None:
         switched_on(gate, site)
         assert (await gate.post("/v1/chat/completions", body)).status == 200
         assert (await gate.entry()).passthrough
-        assert not site.asked
+        assert not site.request_heads
     assert json.loads(sent(gate))["messages"] == body["messages"]
 
 
@@ -182,7 +184,7 @@ async def test_googles_own_addresses_are_googles_to_open(tmp_path: Path) -> None
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
     ):
         switched_on(gate, site)
-        reply = await gate.post("/v1/chat/completions", asked("gs://bucket/cat.png"))
+        reply = await gate.post("/v1/chat/completions", media_request("gs://bucket/cat.png"))
     assert reply.status == 200
     assert not site.looked_up
     assert "gs://bucket/cat.png" in sent(gate)
@@ -195,10 +197,10 @@ async def test_it_is_fetched_once_for_all_targets(tmp_path: Path) -> None:
         gateway(tmp_path, snapshot(both), g=lambda _: refusal(503), h=gemini_answer) as gate,
     ):
         switched_on(gate, site)
-        reply = await gate.post("/v1/chat/completions", asked(URL, URL))
+        reply = await gate.post("/v1/chat/completions", media_request(URL, URL))
     assert reply.status == 200
     assert reply.headers["x-dragoman-attempts"] == "2"
-    assert len(site.asked) == 1
+    assert len(site.request_heads) == 1
     assert all(DATA in sent(gate, place) for place in (0, 1))
 
 
@@ -217,7 +219,7 @@ async def test_it_is_fetched_once_for_all_targets(tmp_path: Path) -> None:
 async def test_what_is_not_fetched_is_an_error_that_names_the_field(
     tmp_path: Path, path: str, url: str, why: str
 ) -> None:
-    body = asked(url)
+    body = media_request(url)
     field = "messages[0].content[1]"
     if path == "/v1/responses":
         picture = {"type": "input_image", "image_url": url, "detail": "auto"}
@@ -252,10 +254,14 @@ async def test_a_request_has_so_many_files_and_so_many_bytes(tmp_path: Path) -> 
         gateway(tmp_path, snapshot(route("m", google())), g=gemini_answer) as gate,
     ):
         switched_on(gate, site, most=len(PNG) + 5)
-        many = await gate.post("/v1/chat/completions", asked(*(f"{URL}?{n}" for n in range(21))))
-        assert not site.asked
-        large = await gate.post("/v1/chat/completions", asked(URL, "https://media.example/b"))
-        one = await gate.post("/v1/chat/completions", asked(URL))
+        many = await gate.post(
+            "/v1/chat/completions", media_request(*(f"{URL}?{n}" for n in range(21)))
+        )
+        assert not site.request_heads
+        large = await gate.post(
+            "/v1/chat/completions", media_request(URL, "https://media.example/b")
+        )
+        one = await gate.post("/v1/chat/completions", media_request(URL))
     assert (many.status, large.status, one.status) == (400, 400, 200)
     assert "at most 20 files" in many.json()["error"]["message"]
     assert "bytes" in large.json()["error"]["message"]
@@ -268,8 +274,8 @@ async def test_a_strict_route_fetches_nothing(tmp_path: Path) -> None:
         gateway(tmp_path, strict, g=gemini_answer) as gate,
     ):
         switched_on(gate, site)
-        reply = await gate.post("/v1/chat/completions", asked(URL))
-        assert (reply.status, site.asked) == (400, [])
+        reply = await gate.post("/v1/chat/completions", media_request(URL))
+        assert (reply.status, site.request_heads) == (400, [])
     assert "this route rejects unsupported fields" in reply.json()["error"]["message"]
 
 

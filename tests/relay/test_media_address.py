@@ -67,11 +67,11 @@ PRIVATE = {
 
 
 @each("address", PUBLIC)
-def test_a_public_address_may_be_asked(address: str) -> None:
+def test_a_public_address_is_allowed(address: str) -> None:
     assert is_public(address)
 
 
-@each("address", [a for found in PRIVATE.values() for a in found])
+@each("address", [a for value in PRIVATE.values() for a in value])
 def test_any_other_address_may_not(address: str) -> None:
     assert not is_public(address)
 
@@ -114,16 +114,16 @@ def test_no_ipv4_address_gets_in_in_the_dress_of_ipv6(address: ipaddress.IPv4Add
         ("https://a.example/" + "x" * 9000, "longer than"),
     ],
 )
-def test_a_url_that_may_not_be_asked_for_is_told_why(url: str, why: str) -> None:
+def test_a_disallowed_url_is_refused_with_the_reason(url: str, why: str) -> None:
     with pytest.raises(NotFetched, match=why) as refused:
         parse_media_url(url)
     assert "secret" not in str(refused.value)
 
 
 @each("url", ["https://a.example/x", "https://a.example:443/x", "HTTPS://A.b/"])
-def test_an_https_url_may_be_asked_for(url: str) -> None:
+def test_an_https_url_is_allowed(url: str) -> None:
     assert parse_media_url(url).scheme == "https"
 
 
-def test_a_report_does_not_hold_what_opens_the_file() -> None:
+def test_a_reported_url_has_no_query_or_fragment() -> None:
     assert without_query("https://a.example/x.png?sig=secret#part") == "https://a.example/x.png"

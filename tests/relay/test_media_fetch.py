@@ -21,11 +21,11 @@ URL = "https://media.example/a"
 
 async def test_a_file_is_fetched_with_its_type(tmp_path: Path) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
-        found = await site.fetcher().fetch(f"{URL}?sig=1#part")
-    assert base64.b64decode(found.data) == PNG
-    assert (found.media_type, found.size) == ("image/png", len(PNG))
-    (asked,) = site.asked
-    lines = asked.strip().split("\r\n")
+        fetched = await site.fetcher().fetch(f"{URL}?sig=1#part")
+    assert base64.b64decode(fetched.data) == PNG
+    assert (fetched.media_type, fetched.size) == ("image/png", len(PNG))
+    (text,) = site.request_heads
+    lines = text.strip().split("\r\n")
     assert lines[:2] == ["GET /a?sig=1 HTTP/1.1", "host: media.example"]
     names = {line.partition(":")[0] for line in lines[1:]}
     assert names == {"host", "accept", "accept-encoding", "user-agent", "connection"}
@@ -42,7 +42,7 @@ async def test_a_body_in_chunks_and_one_without_a_length_are_read(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("body", "told", "kind"),
+    ("body", "text", "kind"),
     [
         (PNG, "", "image/png"),
         (PNG, "text/html", "image/png"),
@@ -60,8 +60,8 @@ async def test_a_body_in_chunks_and_one_without_a_length_are_read(tmp_path: Path
         (b"PK\3\4\0", "application/zip", "application/zip"),
     ],
 )
-def test_the_type_is_what_the_bytes_show(body: bytes, told: str, kind: str) -> None:
-    assert detect_media_type(body, told) == kind
+def test_the_type_is_what_the_bytes_show(body: bytes, text: str, kind: str) -> None:
+    assert detect_media_type(body, text) == kind
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_the_type_is_what_the_bytes_show(body: bytes, told: str, kind: str) -> N
         ["2606:4700:4700::1111", "fd00::1"],
     ],
 )
-async def test_a_host_with_an_address_inside_is_not_asked(
+async def test_a_host_with_a_private_address_is_not_requested(
     tmp_path: Path, addresses: list[str]
 ) -> None:
     async with media(tmp_path, a=answer(PNG)) as site:
@@ -86,7 +86,7 @@ async def test_a_host_with_an_address_inside_is_not_asked(
         with pytest.raises(NotFetched, match="no public address") as refused:
             await site.fetcher(permits=is_public).fetch(URL)
         assert not any(address in str(refused.value) for address in addresses)
-    assert not site.asked
+    assert not site.request_heads
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ async def test_no_spelling_of_this_machine_gets_past_the_real_resolver(
     async with media(tmp_path, a=answer(PNG)) as site:
         with pytest.raises(NotFetched):
             await site.fetcher(permits=is_public, resolve=addresses_of).fetch(url)
-    assert not site.asked
+    assert not site.request_heads
 
 
 async def test_the_connection_goes_to_the_address_that_was_judged(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ async def test_the_connection_goes_to_the_address_that_was_judged(tmp_path: Path
         assert site.looked_up == ["media.example"]
         with pytest.raises(NotFetched, match="no public address"):
             await site.fetcher().fetch(URL)
-    assert len(site.asked) == 1
+    assert len(site.request_heads) == 1
 
 
 async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ async def test_a_redirect_is_judged_afresh(tmp_path: Path) -> None:
         site.names["media.example"] = [["127.0.0.1"], ["127.0.0.2"]]  # type: ignore[list-item]
         with pytest.raises(NotFetched, match="no public address"):
             await site.fetcher().fetch(URL)
-    assert len(site.asked) == 1
+    assert len(site.request_heads) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ async def test_a_redirect_to_where_it_may_not_go_is_not_followed(
         site.names["inside.example"] = ["127.0.0.2"]
         with pytest.raises(NotFetched, match=why):
             await site.fetcher().fetch(URL)
-    assert len(site.asked) == 1
+    assert len(site.request_heads) == 1
 
 
 async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
@@ -179,13 +179,15 @@ async def test_three_redirects_are_followed_and_no_more(tmp_path: Path) -> None:
     ],
     ids=["gone", "forbidden", "nowhere", "empty", "compressed", "cut", "no http", "nothing"],
 )
-async def test_an_answer_that_is_no_file_is_told(tmp_path: Path, page: bytes, why: str) -> None:
+async def test_a_response_that_is_no_file_raises_not_fetched(
+    tmp_path: Path, page: bytes, why: str
+) -> None:
     async with media(tmp_path, a=page) as site:
         with pytest.raises(NotFetched, match=why):
             await site.fetcher().fetch(URL)
 
 
-async def test_a_file_that_says_it_is_too_large_is_not_read(tmp_path: Path) -> None:
+async def test_a_file_with_a_too_large_declared_size_is_not_read(tmp_path: Path) -> None:
     huge = b"HTTP/1.1 200 OK\r\ncontent-length: 20000001\r\n\r\n"
     async with media(tmp_path, a=huge) as site:
         with pytest.raises(NotFetched, match="larger than 20 MB"):
@@ -203,7 +205,7 @@ async def test_a_file_that_hides_its_size_is_cut_off(tmp_path: Path) -> None:
             await site.fetcher().fetch(URL, 1_000_000)
 
 
-async def test_a_slow_host_is_given_up(tmp_path: Path) -> None:
+async def test_a_slow_host_times_out(tmp_path: Path) -> None:
     async def slowly(write: Write) -> None:
         await write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
         for _ in range(1000):
@@ -222,4 +224,4 @@ async def test_a_certificate_of_another_name_is_not_believed(tmp_path: Path) -> 
             await site.fetcher().fetch("https://third.example/a")
         with pytest.raises(NotFetched, match="over TLS"):
             await site.fetcher(context=None).fetch(URL)
-    assert not site.asked
+    assert not site.request_heads

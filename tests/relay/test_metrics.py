@@ -49,9 +49,9 @@ async def page(gw: Gateway) -> str:
 def value(text: str, name: str, **labels: str) -> float | None:
     """The value of a series; None if there is none."""
     for line in text.splitlines():
-        found = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
-        if found and dict(re.findall(r'(\w+)="([^"]*)"', found[1] or "")) == labels:
-            return float(found[2])
+        match = re.fullmatch(rf"{name}(?:\{{(.*)\}})? (\S+)", line)
+        if match and dict(re.findall(r'(\w+)="([^"]*)"', match[1] or "")) == labels:
+            return float(match[2])
     return None
 
 
@@ -69,14 +69,14 @@ def entry(name: str, number: int = 0) -> LogRecord:
     )
 
 
-def test_names_that_clients_make_up_share_a_label_and_keep_the_page_small() -> None:
-    found = Metrics("1")
-    found.use_names(snapshot(route("known", provider("one"))))
-    found.record(entry("known"))
-    before = len(found.exposition(NodeValues(), ProcessValues()))
+def test_unknown_model_names_share_one_metric_label() -> None:
+    recorded_metrics = Metrics("1")
+    recorded_metrics.use_names(snapshot(route("known", provider("one"))))
+    recorded_metrics.record(entry("known"))
+    before = len(recorded_metrics.exposition(NodeValues(), ProcessValues()))
     for number in range(1500):
-        found.record(entry("x" * 150 + str(number), number))
-    text = found.exposition(NodeValues(), ProcessValues()).decode()
+        recorded_metrics.record(entry("x" * 150 + str(number), number))
+    text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert len(text) < 3 * before
     assert "xxx" not in text
     shared = {"dialect": "", "stream": "false", "status_class": "2xx"}
@@ -88,10 +88,10 @@ def test_names_that_clients_make_up_share_a_label_and_keep_the_page_small() -> N
 
 def test_a_request_of_a_wildcard_counts_for_its_route() -> None:
     one = snapshot(route("gpt-*", provider("one")))
-    found = Metrics("1")
-    found.use_names(msgspec.structs.replace(one, wildcards=(("gpt-*", "gpt-*"),)))
-    found.record(entry("gpt-5"))
-    text = found.exposition(NodeValues(), ProcessValues()).decode()
+    recorded_metrics = Metrics("1")
+    recorded_metrics.use_names(msgspec.structs.replace(one, wildcards=(("gpt-*", "gpt-*"),)))
+    recorded_metrics.record(entry("gpt-5"))
+    text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert 'route="gpt-*"' in text
     assert "gpt-5" not in text
 
@@ -100,12 +100,12 @@ def test_a_large_registry_does_not_make_a_page_without_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(metrics, "MAX_CHILDREN", 30)
-    found = Metrics("1")
+    recorded_metrics = Metrics("1")
     routes = [route(f"r{number}", provider("one")) for number in range(200)]
-    found.use_names(snapshot(*routes))
+    recorded_metrics.use_names(snapshot(*routes))
     for number in range(200):
-        found.record(entry(f"r{number}", number))
-    text = found.exposition(NodeValues(), ProcessValues()).decode()
+        recorded_metrics.record(entry(f"r{number}", number))
+    text = recorded_metrics.exposition(NodeValues(), ProcessValues()).decode()
     assert len(set(re.findall(r'route="(\w+)"', text))) < 35
 
 
@@ -187,7 +187,7 @@ async def test_the_page_tells_limits_budgets_and_states(tmp_path: Path) -> None:
     assert "dragoman_redis_up " not in text
 
 
-async def test_a_target_that_recovers_is_told_as_usable(tmp_path: Path) -> None:
+async def test_the_state_metric_of_a_recovered_target_is_usable(tmp_path: Path) -> None:
     answers = [httpx.Response(429, json={"error": {"message": "slow"}}), completion()]
     target = {"target": "one/gpt-4.1"}
     fast = route("r", provider("one"), cooldown_s=0.01)
@@ -205,7 +205,7 @@ async def test_a_failed_request_leaves_one_line_with_its_ids(
     headers = {"x-request-id": "mine-1"}
     async with gateway(tmp_path, snapshot(route("r", provider("one"))), one=lambda _: broken) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
-        found = await gw.rows(1)
+        row = await gw.rows(1)
         gw.runtime.metrics.flush()
     lines = [
         KeyValueFormatter("%(message)s").format(record)
@@ -213,7 +213,7 @@ async def test_a_failed_request_leaves_one_line_with_its_ids(
         if record.getMessage() == "a request failed"
     ]
     assert len(lines) == 1
-    assert f"request_id={found[0].id}" in lines[0]
+    assert f"request_id={row[0].id}" in lines[0]
     assert "target=one/gpt-4.1" in lines[0]
     assert "secret" not in lines[0]
 
@@ -228,10 +228,10 @@ async def test_the_time_between_chunks_is_measured(tmp_path: Path) -> None:
     one = snapshot(route("r", provider("one")))
     async with gateway(tmp_path, one, one=lambda _: sse(*parts)) as gw:
         await gw.post("/v1/chat/completions", {**BODY, "stream": True})
-        (found,) = await gw.rows(1)
+        (row,) = await gw.rows(1)
         text = await page(gw)
-    assert found.chunk_gap_ms is not None
-    assert found.chunk_gap_ms > 20
+    assert row.chunk_gap_ms is not None
+    assert row.chunk_gap_ms > 20
     who = {"route": "r", "provider": "one", "model": "gpt-4.1"}
     assert value(text, "dragoman_inter_chunk_seconds_count", **who) == 1
 

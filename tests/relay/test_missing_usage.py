@@ -17,7 +17,7 @@ PROMPT = "Tell me of the sea, of its tides, and of who sails on it. "
 ANSWER = "The sea is wide."
 MESSAGES = [{"role": "user", "content": PROMPT}]
 CONTENTS = [{"role": "user", "parts": [{"text": PROMPT}]}]
-ASKED = {"stream_options": {"include_usage": True}}
+STREAM_OPTIONS = {"stream_options": {"include_usage": True}}
 # Client -> path for a whole answer, path for a stream, and body.
 CLIENTS: dict[str, tuple[str, str, Json]] = {
     "chat": ("/v1/chat/completions",) * 2 + ({"messages": MESSAGES},),
@@ -56,23 +56,23 @@ def openai(usage: Json, *, stream: bool) -> httpx.Response:
     return sse(chunk(ANSWER), chunk(finish="stop", **usage), DONE)
 
 
-def told(client: str, body: bytes) -> list[tuple[int, int]]:
+def last_counts(client: str, body: bytes) -> list[tuple[int, int]]:
     """The counts in the last place where an answer or its stream has them; empty for none."""
     names = COUNTS[client]
     lines = [line.removeprefix(b"data: ") for line in body.split(b"\n")]
-    found: list[tuple[int, int]] = []
+    rows: list[tuple[int, int]] = []
 
     def look(value: Any) -> None:
         if isinstance(value, dict):
             if any(name in value for name in names):
-                found.append((value.get(names[0]), value.get(names[1])))
+                rows.append((value.get(names[0]), value.get(names[1])))
             for inner in value.values():
                 look(inner)
 
     for line in lines:
         if line.startswith(b"{"):
             look(json.loads(line))
-    return found[-1:]
+    return rows[-1:]
 
 
 async def counts(
@@ -87,43 +87,45 @@ async def counts(
     else:
         registry = snapshot(route("m", provider("a")))
     answering = google if is_google else openai
-    asked = {"model": "m", **body, **more}
+    request = {"model": "m", **body, **more}
     if client != "gemini":
-        asked["stream"] = stream
+        request["stream"] = stream
     async with gateway(tmp_path, registry, a=lambda _: answering(usage, stream=stream)) as live:
-        reply = await live.post(streamed if stream else whole, asked)
+        reply = await live.post(streamed if stream else whole, request)
         assert reply.status == 200, reply.body
         row = await live.entry()
     assert row.input_tokens is not None
     assert row.output_tokens is not None
-    return told(client, reply.body), (row.input_tokens, row.output_tokens)
+    return last_counts(client, reply.body), (row.input_tokens, row.output_tokens)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_a_client_is_never_told_zeros(tmp_path: Path, client: str, stream: bool) -> None:
-    said, logged = await counts(tmp_path, client, {}, stream=stream)
+async def test_a_client_never_gets_zero_token_counts(
+    tmp_path: Path, client: str, stream: bool
+) -> None:
+    counts_seen, logged = await counts(tmp_path, client, {}, stream=stream)
     assert logged[0] > 10
     assert logged[1] == 4
     # Anthropic's answers always have counts; the others may do without.
-    assert said == ([logged] if client == "messages" else [])
+    assert counts_seen == ([logged] if client == "messages" else [])
 
 
 @pytest.mark.parametrize("client", ["chat", "completions"])
 async def test_a_client_that_asks_for_counts_gets_them(tmp_path: Path, client: str) -> None:
-    said, logged = await counts(tmp_path, client, {}, stream=True, **ASKED)
-    assert said == [logged]
+    counts_seen, logged = await counts(tmp_path, client, {}, stream=True, **STREAM_OPTIONS)
+    assert counts_seen == [logged]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_the_count_that_is_missing_is_told_beside_the_other(
+async def test_a_missing_count_is_estimated_beside_the_reported_one(
     tmp_path: Path, client: str, stream: bool
 ) -> None:
     usage: Json = {"usageMetadata": {"promptTokenCount": 77}}
     if client == "gemini":
         usage = {"usage": {"prompt_tokens": 77, "completion_tokens": None}}
-    more = ASKED if stream and client in {"chat", "completions"} else {}
-    said, logged = await counts(tmp_path, client, usage, stream=stream, **more)
+    more = STREAM_OPTIONS if stream and client in {"chat", "completions"} else {}
+    text, logged = await counts(tmp_path, client, usage, stream=stream, **more)
     assert logged == (77, 4)
-    assert said == [logged]
+    assert text == [logged]

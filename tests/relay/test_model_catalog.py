@@ -23,16 +23,16 @@ SECRET = "sk-canary-0123456789abcdef"
 
 
 def provider(base_url: str, **values: object) -> Provider:
-    given = {"dialect": "openai_chat", "credential": Secret(SECRET), **values}
-    return Provider(id=1, name="p", preset="custom", base_url=base_url, **given)  # type: ignore[arg-type]
+    fields = {"dialect": "openai_chat", "credential": Secret(SECRET), **values}
+    return Provider(id=1, name="p", preset="custom", base_url=base_url, **fields)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
-async def answering(reply: bytes, seen: list[bytes]) -> AsyncIterator[str]:
+async def answering(reply: bytes, chunks: list[bytes]) -> AsyncIterator[str]:
     """A server that gives one answer and notes what it was asked."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        chunks.append(await reader.readuntil(b"\r\n\r\n"))
         writer.write(reply)
         await writer.drain()
         writer.close()
@@ -50,7 +50,7 @@ def http(status: int, body: bytes) -> bytes:
     )
 
 
-async def asked(base_url: str, **values: object) -> ModelCatalog:
+async def read_catalog(base_url: str, **values: object) -> ModelCatalog:
     timeout_s = values.pop("timeout_s", 5.0)
     upstreams = Upstreams()
     try:
@@ -62,9 +62,9 @@ async def asked(base_url: str, **values: object) -> ModelCatalog:
 
 
 async def test_the_demo_provider_lists_its_models() -> None:
-    found = await asked("demo://local")
-    assert found.ok
-    assert {model.name for model in found.models} == set(MODELS)
+    catalog = await read_catalog("demo://local")
+    assert catalog.ok
+    assert {model.name for model in catalog.models} == set(MODELS)
 
 
 @pytest.mark.parametrize(
@@ -96,18 +96,20 @@ async def test_the_demo_provider_lists_its_models() -> None:
         ),
     ],
 )
-async def test_each_dialect_asks_in_its_own_way(
+async def test_each_dialect_requests_in_its_own_form(
     dialect: str, auth: str, line: bytes, header: bytes
 ) -> None:
-    seen: list[bytes] = []
-    async with answering(http(200, b'{"data":[{"id":"m"}]}'), seen) as url:
-        found = await asked(url, dialect=dialect, auth=auth)
-    assert [model.name for model in found.models] == ["m"]
-    assert seen[0].startswith(line)
-    assert header in seen[0]
+    chunks: list[bytes] = []
+    async with answering(http(200, b'{"data":[{"id":"m"}]}'), chunks) as url:
+        catalog = await read_catalog(url, dialect=dialect, auth=auth)
+    assert [model.name for model in catalog.models] == ["m"]
+    assert chunks[0].startswith(line)
+    assert header in chunks[0]
 
 
-async def test_bedrocks_list_is_kept_at_another_host(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bedrocks_model_list_is_requested_at_another_host(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked_for: list[tuple[str, str]] = []
 
     async def send(
@@ -117,7 +119,9 @@ async def test_bedrocks_list_is_kept_at_another_host(monkeypatch: pytest.MonkeyP
         raise GatewayError(Error(kind="timeout", message="enough"))
 
     monkeypatch.setattr(Upstreams, "send", send)
-    await asked("https://bedrock-runtime.eu-west-1.amazonaws.com", dialect="bedrock_converse")
+    await read_catalog(
+        "https://bedrock-runtime.eu-west-1.amazonaws.com", dialect="bedrock_converse"
+    )
     assert asked_for == [("bedrock.eu-west-1.amazonaws.com",) * 2]
 
 
@@ -130,15 +134,15 @@ def test_every_dialect_has_a_list() -> None:
     assert set(model_catalog._PATHS) == set(DIALECTS)
 
 
-async def test_a_refusal_is_told_in_the_upstreams_words_without_the_key() -> None:
+async def test_a_refusal_has_the_upstreams_message_without_the_key() -> None:
     body = b'{"error":{"message":"Incorrect API key: %s","type":"x"}}' % SECRET.encode()
     async with answering(http(401, body), []) as url:
-        found = await asked(url)
-    assert not found.ok
-    assert found.status == 401
-    assert "Incorrect API key" in found.detail
-    assert SECRET not in found.detail
-    assert found.ms > 0
+        catalog = await read_catalog(url)
+    assert not catalog.ok
+    assert catalog.status == 401
+    assert "Incorrect API key" in catalog.detail
+    assert SECRET not in catalog.detail
+    assert catalog.ms > 0
 
 
 async def test_there_is_no_waiting_beyond_the_deadline() -> None:
@@ -152,16 +156,18 @@ async def test_there_is_no_waiting_beyond_the_deadline() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     async with server:
-        found = await asked(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=0.2)
+        catalog = await read_catalog(
+            f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", timeout_s=0.2
+        )
         await asyncio.wait_for(gone.wait(), 30)  # the connection was closed, too
-    assert (found.ok, found.detail) == (False, "no response within 0.2 s")
-    assert found.ms < 15_000
+    assert (catalog.ok, catalog.detail) == (False, "no response within 0.2 s")
+    assert catalog.ms < 15_000
 
 
-async def test_a_server_that_is_not_there_is_said() -> None:
-    found = await asked("http://127.0.0.1:9")
-    assert not found.ok
-    assert found.detail
+async def test_an_unreachable_server_is_reported() -> None:
+    catalog = await read_catalog("http://127.0.0.1:9")
+    assert not catalog.ok
+    assert catalog.detail
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ GIVEN, WANTED = "gpt-4o-2026-01-01", "my-route"
 def test_only_the_answers_own_name_is_replaced(answer: Any, separators: tuple[str, str]) -> None:
     data = json.dumps(answer, separators=separators).encode()
     name = "modelVersion" if "modelVersion" in answer else "model"
-    shown = json.loads(replace_model(data, answer.get(name, ""), WANTED))
-    assert shown == ({**answer, name: WANTED} if name in answer else answer)
+    body = json.loads(replace_model(data, answer.get(name, ""), WANTED))
+    assert body == ({**answer, name: WANTED} if name in answer else answer)
 
 
 def test_every_event_of_a_stream_has_the_name() -> None:
@@ -57,7 +57,7 @@ STREAM = (chunk("Hi"), chunk(finish="stop"), DONE)
 
 @pytest.mark.parametrize("echo", [True, False])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_answer_that_passes_names_what_was_asked_for(
+async def test_a_passthrough_answer_names_the_requested_model(
     tmp_path: Path, stream: bool, echo: bool
 ) -> None:
     def answer(_: httpx.Request) -> httpx.Response:
@@ -71,7 +71,7 @@ async def test_an_answer_that_passes_names_what_was_asked_for(
     assert row.model == "gpt-4.1"
 
 
-async def test_vectors_name_what_was_asked_for(tmp_path: Path) -> None:
+async def test_an_embedding_answer_names_the_requested_model(tmp_path: Path) -> None:
     body = {"object": "list", "data": [], "model": "gpt-4.1", "usage": {"prompt_tokens": 1}}
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=body)) as live:

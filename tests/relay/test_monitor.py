@@ -90,7 +90,7 @@ async def test_code_that_blocks_the_loop_is_named(caplog: pytest.LogCaptureFixtu
     assert where.split(":")[:2] == [__name__, "block_the_loop"]
 
 
-async def test_code_that_keeps_pythons_lock_is_named() -> None:
+async def test_code_that_holds_the_gil_is_named() -> None:
     numbers = range(40_000_000)
     cause, _ = await MonitoredLoop().longest_stall(lambda _: sum(numbers))
     assert cause == "loop"
@@ -102,7 +102,7 @@ async def test_a_garbage_collection_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", ["log_writer", "checkpoint"])
-async def test_work_beside_the_loop_that_keeps_pythons_lock_is_named(name: str) -> None:
+async def test_work_in_threads_that_holds_the_gil_is_named(name: str) -> None:
     def write(watched: MonitoredLoop) -> None:
         with watched.monitor.activity(name):
             sum(range(60_000_000))  # one call that never gives the lock away
@@ -115,8 +115,8 @@ async def test_work_beside_the_loop_that_keeps_pythons_lock_is_named(name: str) 
 
 
 async def test_a_loop_that_runs_has_no_stall() -> None:
-    found: list[tuple[str, float]] = []
-    monitor = LoopMonitor(lambda cause, seconds: found.append((cause, seconds)))
+    rows: list[tuple[str, float]] = []
+    monitor = LoopMonitor(lambda cause, seconds: rows.append((cause, seconds)))
     await asyncio.sleep(2 * STALL_S)
     monitor.stop()
-    assert [cause for cause, _ in found if cause != "scheduling"] == []
+    assert [cause for cause, _ in rows if cause != "scheduling"] == []

@@ -21,23 +21,23 @@ from tests.relay.harness import (
     sse,
 )
 
-ASKED = {"model": "m", "prompt": ["one", "two"], "max_tokens": 9}
+REQUEST = {"model": "m", "prompt": ["one", "two"], "max_tokens": 9}
 
 
 def prompt_of(request: httpx.Request) -> str:
     """What the provider was asked."""
-    said: str = json.loads(request.content)["messages"][-1]["content"]
-    return said
+    content: str = json.loads(request.content)["messages"][-1]["content"]
+    return content
 
 
 def echoing(request: httpx.Request) -> httpx.Response:
     """An answer that repeats the prompt."""
     body = json.loads(request.content)
-    said = f"<{prompt_of(request)}>"
+    text = f"<{prompt_of(request)}>"
     if not body.get("stream"):
-        return completion(said)
+        return completion(text)
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
-    return sse(chunk(said), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
+    return sse(chunk(text), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
 
 
 def frames(body: bytes) -> list[Any]:
@@ -47,7 +47,7 @@ def frames(body: bytes) -> list[Any]:
 
 async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
-        reply = await gate.post("/v1/completions", ASKED)
+        reply = await gate.post("/v1/completions", REQUEST)
         rows = await gate.rows(3)
     body = reply.json()
     assert [(c["index"], c["text"]) for c in body["choices"]] == [(0, "<one>"), (1, "<two>")]
@@ -61,13 +61,13 @@ async def test_each_prompt_is_a_call_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("counted", [True, False])
 async def test_streams_follow_each_other_and_end_once(tmp_path: Path, counted: bool) -> None:
-    asked = {**ASKED, "stream": True, "stream_options": {"include_usage": counted}}
+    body = {**REQUEST, "stream": True, "stream_options": {"include_usage": counted}}
     async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
-        reply = await gate.post("/v1/completions", asked)
+        reply = await gate.post("/v1/completions", body)
     *rows, end = frames(reply.body)
     assert end == "[DONE]"
-    told = [(c["index"], c["text"]) for row in rows for c in row["choices"] if c["text"]]
-    assert told == [(0, "<one>"), (1, "<two>")]
+    pairs = [(c["index"], c["text"]) for row in rows for c in row["choices"] if c["text"]]
+    assert pairs == [(0, "<one>"), (1, "<two>")]
     usages = [row["usage"]["total_tokens"] for row in rows if row.get("usage")]
     assert usages == ([20] if counted else [])
 
@@ -75,18 +75,18 @@ async def test_streams_follow_each_other_and_end_once(tmp_path: Path, counted: b
 async def test_a_failure_before_anything_went_out_is_a_status(tmp_path: Path) -> None:
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: refusal(429, "slow")) as gate:
-        reply = await gate.post("/v1/completions", {**ASKED, "stream": True})
+        reply = await gate.post("/v1/completions", {**REQUEST, "stream": True})
     assert (reply.status, reply.json()["error"]["message"]) == (429, "slow")
 
 
-async def test_a_failure_in_the_middle_is_told_and_no_end_follows(tmp_path: Path) -> None:
+async def test_a_failure_in_the_middle_is_reported_without_an_end_event(tmp_path: Path) -> None:
     def second_fails(request: httpx.Request) -> httpx.Response:
         return echoing(request) if prompt_of(request) == "one" else refusal(503, "busy")
 
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=second_fails) as gate:
-        reply = await gate.post("/v1/completions", {**ASKED, "stream": True})
-        whole = await gate.post("/v1/completions", ASKED)
+        reply = await gate.post("/v1/completions", {**REQUEST, "stream": True})
+        whole = await gate.post("/v1/completions", REQUEST)
         rows = await gate.rows(3)
     assert frames(reply.body)[-1]["error"]["message"] == "busy"
     assert DONE not in reply.body
@@ -99,14 +99,14 @@ async def test_a_provider_that_takes_them_all_gets_them_all(tmp_path: Path) -> N
     answer = {"id": "x", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
     registry = snapshot(route("m", older))
     async with gateway(tmp_path, registry, a=lambda _: httpx.Response(200, json=answer)) as gate:
-        await gate.post("/v1/completions", ASKED)
+        await gate.post("/v1/completions", REQUEST)
     (sent,) = gate.upstreams.requests
     assert json.loads(sent.content)["prompt"] == ["one", "two"]
 
 
 @pytest.mark.parametrize("prompt", [[1, 2], [[1], [2]], ["a"] * 200])
-async def test_what_can_not_be_taken_apart_is_refused(tmp_path: Path, prompt: Any) -> None:
+async def test_an_unsplittable_prompt_is_refused(tmp_path: Path, prompt: Any) -> None:
     async with gateway(tmp_path, snapshot(route("m", provider("a"))), a=echoing) as gate:
-        reply = await gate.post("/v1/completions", {**ASKED, "prompt": prompt})
+        reply = await gate.post("/v1/completions", {**REQUEST, "prompt": prompt})
     assert (reply.status, reply.json()["error"]["param"]) == (400, "prompt")
     assert not gate.upstreams.requests

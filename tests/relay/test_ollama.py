@@ -25,7 +25,7 @@ from tests.relay.harness import (
 )
 from tests.waits import PATIENCE_S
 
-ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
 
 
 def ollama(name: str = "local", **changes: Any) -> Provider:
@@ -56,13 +56,13 @@ async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
     pieces = [wire[i : i + 50] for i in range(0, len(wire), 50)]
     registry = snapshot(route("m", ollama()))
     async with gateway(tmp_path, registry, local=lambda _: lines(*pieces)) as gate:
-        reply = await gate.post("/api/chat", ASKED)
+        reply = await gate.post("/api/chat", REQUEST)
         entry = await gate.entry()
     assert reply.body == wire.replace(b'"up"', b'"m"')
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert all(part.endswith(b"\n") for part in reply.parts if part)
     (sent,) = gate.upstreams.requests
-    assert json.loads(sent.content) == {**ASKED, "model": "gpt-4.1"}
+    assert json.loads(sent.content) == {**REQUEST, "model": "gpt-4.1"}
     assert entry.passthrough
     assert entry.stream
     assert (entry.input_tokens, entry.output_tokens, entry.finish) == (7, 3, "stop")
@@ -70,11 +70,11 @@ async def test_a_stream_passes_through_byte_for_byte(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
 async def test_a_request_passes_through_to_the_path_it_called(tmp_path: Path, path: str) -> None:
-    asked = {**ASKED, "prompt": "x", "raw": True, "stream": False}
+    request = {**REQUEST, "prompt": "x", "raw": True, "stream": False}
     registry = snapshot(route("m", ollama()))
     whole = httpx.Response(200, content=line("hi", response="hi", done=True))
     async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
-        await gate.post(path, asked)
+        await gate.post(path, request)
         entry = await gate.entry()
     (sent,) = gate.upstreams.requests
     assert sent.url.path == path
@@ -86,19 +86,19 @@ async def test_a_request_passes_through_to_the_path_it_called(tmp_path: Path, pa
 async def test_an_ollama_client_gets_lines_from_a_chat_provider(
     tmp_path: Path, stream: bool | None
 ) -> None:
-    asked = ASKED if stream is None else {**ASKED, "stream": stream}
+    request = REQUEST if stream is None else {**REQUEST, "stream": stream}
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     answer = (chunk("he"), chunk("llo"), chunk(finish="stop"), chunk(choices=[], usage=usage), DONE)
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: sse(*answer)) as gate:
-        reply = await gate.post("/api/chat", asked)
+        reply = await gate.post("/api/chat", request)
         entry = await gate.entry()
     assert json.loads(gate.upstreams.requests[0].content)["stream"] is True
-    found = rows(reply.body)
-    assert "".join(row["message"]["content"] for row in found) == "hello"
-    assert found[-1]["done"] is True
-    assert (found[-1]["prompt_eval_count"], found[-1]["eval_count"]) == (7, 3)
-    assert {row["model"] for row in found} == {"m"}
+    log_row = rows(reply.body)
+    assert "".join(row["message"]["content"] for row in log_row) == "hello"
+    assert log_row[-1]["done"] is True
+    assert (log_row[-1]["prompt_eval_count"], log_row[-1]["eval_count"]) == (7, 3)
+    assert {row["model"] for row in log_row} == {"m"}
     assert entry.stream
     assert not entry.passthrough
 
@@ -106,7 +106,7 @@ async def test_an_ollama_client_gets_lines_from_a_chat_provider(
 async def test_an_ollama_client_gets_one_object_where_it_refuses_a_stream(tmp_path: Path) -> None:
     registry = snapshot(route("m", provider("a")))
     async with gateway(tmp_path, registry, a=lambda _: completion("hello")) as gate:
-        chat = await gate.post("/api/chat", {**ASKED, "stream": False})
+        chat = await gate.post("/api/chat", {**REQUEST, "stream": False})
         prompt = await gate.post("/api/generate", {"model": "m", "prompt": "x", "stream": False})
     assert chat.json()["message"]["content"] == "hello"
     assert (prompt.json()["response"], prompt.json()["eval_count"]) == ("hello", 3)
@@ -116,7 +116,7 @@ async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), line("llo")[:20], line("llo")[20:], LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        reply = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
+        reply = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
         entry = await gate.entry()
     assert gate.upstreams.requests[0].url.path == "/api/chat"
     assert reply.headers["content-type"].startswith("text/event-stream")
@@ -126,11 +126,11 @@ async def test_a_chat_client_gets_events_from_an_ollama(tmp_path: Path) -> None:
     assert entry.first_token_ms is not None
 
 
-async def test_a_chat_client_gets_a_whole_answer_from_an_ollama(tmp_path: Path) -> None:
+async def test_a_chat_client_gets_a_complete_response_from_ollama(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     whole = httpx.Response(200, content=line("hello", done=True, done_reason="length"))
     async with gateway(tmp_path, registry, local=lambda _: whole) as gate:
-        reply = await gate.post("/v1/chat/completions", ASKED)
+        reply = await gate.post("/v1/chat/completions", REQUEST)
     (choice,) = reply.json()["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("hello", "length")
     assert json.loads(gate.upstreams.requests[0].content)["stream"] is False
@@ -142,12 +142,12 @@ async def test_a_stream_that_breaks_ends_with_an_error_line(tmp_path: Path, dial
     upstream = lines(line("he"), line("llo")[:9]) if same else sse(chunk("he"))
     maker = ollama("a") if same else provider("a")
     async with gateway(tmp_path, snapshot(route("m", maker)), a=lambda _: upstream) as gate:
-        reply = await gate.post("/api/chat", ASKED)
+        reply = await gate.post("/api/chat", REQUEST)
         entry = await gate.entry()
-    found = rows(reply.body)
-    assert isinstance(found[-1]["error"], str)
-    assert len(found) == 2
-    assert found[0]["message"]["content"] == "he"
+    row = rows(reply.body)
+    assert isinstance(row[-1]["error"], str)
+    assert len(row) == 2
+    assert row[0]["message"]["content"] == "he"
     assert entry.outcome == "cut"
 
 
@@ -156,22 +156,22 @@ async def test_an_error_before_the_first_line_is_a_status(tmp_path: Path) -> Non
     registry = snapshot(route("m", ollama("a"), ollama("b")))
     refused = httpx.Response(500, json={"error": "boom"})
     async with gateway(tmp_path, registry, a=lambda _: early, b=lambda _: refused) as gate:
-        reply = await gate.post("/api/chat", ASKED)
+        reply = await gate.post("/api/chat", REQUEST)
     assert len(gate.upstreams.requests) == 2
     assert (reply.status, reply.json()) == (500, {"error": "boom"})
 
 
-async def test_a_quiet_stream_is_kept_open_by_blanks(
+async def test_an_idle_stream_gets_keepalive_blanks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(relay_reply, "PING_S", 0.6)
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), 1.0, line("llo"), LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        reply = await gate.post("/api/chat", ASKED)
+        reply = await gate.post("/api/chat", REQUEST)
     assert b" " in reply.parts
-    found = [json.loads(text) for text in reply.body.decode().splitlines()]
-    assert "".join(row["message"]["content"] for row in found) == "hello"
+    bodies = [json.loads(text) for text in reply.body.decode().splitlines()]
+    assert "".join(row["message"]["content"] for row in bodies) == "hello"
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ async def test_the_small_questions_are_answered(tmp_path: Path) -> None:
         tags = await get(gate, "/api/tags")
         version = await get(gate, "/api/version")
         running = await get(gate, "/api/ps")
-        shown = await gate.post("/api/show", {"model": "m:latest"})
+        response = await gate.post("/api/show", {"model": "m:latest"})
         older = await gate.post("/api/show", {"name": "m"})
         below = await get(gate, "/ollama/api/tags")
         alive = await gate.post("/ollama", b"", method="HEAD")
@@ -214,9 +214,9 @@ async def test_the_small_questions_are_answered(tmp_path: Path) -> None:
     assert below.json() == tags.json()
     assert version.json()["version"].count(".") == 2
     assert running.json() == {"models": []}
-    assert {"completion", "tools", "vision"} <= set(shown.json()["capabilities"])
-    assert shown.json()["model_info"]["dragoman.context_length"] > 100_000
-    assert older.json() == shown.json()
+    assert {"completion", "tools", "vision"} <= set(response.json()["capabilities"])
+    assert response.json()["model_info"]["dragoman.context_length"] > 100_000
+    assert older.json() == response.json()
     assert alive.status == 200
 
 
@@ -234,7 +234,7 @@ async def test_the_small_questions_are_answered(tmp_path: Path) -> None:
         ("/ollama/api/pull", "POST", b"{}", None, 404),
     ],
 )
-async def test_a_wrong_question_is_told_in_its_own_words(
+async def test_an_invalid_request_gets_an_ollama_error(
     tmp_path: Path, path: str, method: str, body: bytes, key: str | None, status: int
 ) -> None:
     async with gateway(tmp_path, snapshot(route("m", provider("a")))) as gate:
@@ -248,7 +248,7 @@ async def test_a_client_that_leaves_closes_the_upstream(tmp_path: Path) -> None:
     registry = snapshot(route("m", ollama()))
     upstream = lines(line("he"), PATIENCE_S, LAST)
     async with gateway(tmp_path, registry, local=lambda _: upstream) as gate:
-        await gate.post("/api/chat", ASKED, leave_once=lambda reply: reply.body)
+        await gate.post("/api/chat", REQUEST, leave_once=lambda reply: reply.body)
         entry = await gate.entry()
         await asyncio.sleep(0)
     assert entry.outcome == "client_closed"

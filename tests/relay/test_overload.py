@@ -15,7 +15,7 @@ from gateway.relay.runtime import Runtime
 from tests.relay.harness import ADMIN, KEY, Gateway, completion, gateway, provider, route, snapshot
 
 A = provider("a")
-ASK = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+REQUEST = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 DIALECTS = {
     "/v1/chat/completions": (503, "overloaded"),
     "/v1/messages": (529, "overloaded_error"),
@@ -40,14 +40,14 @@ async def test_too_many_at_a_time_are_shed_in_the_dialect(tmp_path: Path, path: 
 
     async with gateway(tmp_path, snapshot(route("m", A)), a=slow) as live:
         configure(live.runtime, max_requests=1)
-        first = asyncio.create_task(live.post("/v1/chat/completions", ASK))
+        first = asyncio.create_task(live.post("/v1/chat/completions", REQUEST))
         await reached.wait()
-        shed = await live.post(path, ASK)
+        shed = await live.post(path, REQUEST)
         assert (shed.status, shed.headers["retry-after"]) == (status, "1")
         assert code in shed.body.decode()
         hold.set()
         assert (await first).status == 200
-        assert (await live.post("/v1/chat/completions", ASK)).status == 200
+        assert (await live.post("/v1/chat/completions", REQUEST)).status == 200
         assert b"dragoman_requests_shed_total 1.0" in (await metrics(live)).body
 
 
@@ -69,17 +69,17 @@ async def test_without_a_key_foreign_pages_are_refused(
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         configure(live.runtime, allowed_hosts=("localhost",))
         for key in ("", "anything"):
-            posted = await live.post("/v1/chat/completions", ASK, key=key, headers=headers)
+            posted = await live.post("/v1/chat/completions", REQUEST, key=key, headers=headers)
             assert posted.status == 403
             listed = await live.post("/v1/models", {}, key=key, headers=headers, method="GET")
             assert listed.status == 403
-        assert (await live.post("/v1/chat/completions", ASK, headers=headers)).status == 200
+        assert (await live.post("/v1/chat/completions", REQUEST, headers=headers)).status == 200
         assert (await metrics(live, **headers)).status == 403
         assert (await metrics(live, host="localhost:4000")).status == 200
     assert len(live.upstreams.requests) == 1
 
 
-async def test_answers_are_taken_for_nothing_else_than_they_say(tmp_path: Path) -> None:
+async def test_responses_have_the_nosniff_header(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         for path, method in (
             ("/v1/chat/completions", "POST"),
@@ -87,7 +87,7 @@ async def test_answers_are_taken_for_nothing_else_than_they_say(tmp_path: Path) 
             ("/health", "GET"),
             ("/v1/nothing", "GET"),
         ):
-            reply = await live.post(path, ASK, method=method)
+            reply = await live.post(path, REQUEST, method=method)
             assert reply.headers["x-content-type-options"] == "nosniff", path
 
 

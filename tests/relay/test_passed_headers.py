@@ -41,7 +41,7 @@ def refusal() -> httpx.Response:
 @pytest.mark.parametrize(
     ("answer", "streamed", "status"),
     [(whole, False, 200), (stream, True, 200), (whole, True, 200), (refusal, False, 429)],
-    ids=["answer", "stream", "answer told as a stream", "error"],
+    ids=["answer", "stream", "answer rendered as a stream", "error"],
 )
 async def test_a_client_of_the_same_dialect_gets_them(
     tmp_path: Path, answer: Any, streamed: bool, status: int
@@ -69,9 +69,11 @@ async def test_a_client_of_another_dialect_gets_the_time_to_wait_alone(tmp_path:
     assert not [name for name in headers if "ratelimit" in name]
 
 
-async def test_limits_of_the_gateway_stand_in_the_place_of_the_providers(tmp_path: Path) -> None:
+async def test_limit_headers_of_the_gateway_replace_the_providers(tmp_path: Path) -> None:
     limited = route("r", provider("one"), limits=Limits(requests_per_minute=5))
     async with gateway(tmp_path, snapshot(limited), one=lambda _: stream()) as gw:
         reply = await gw.post("/v1/chat/completions", {**BODY, "stream": True})
-    told = {k: v for k, v in reply.headers.items() if k.startswith("x-ratelimit-remaining")}
-    assert told == {"x-ratelimit-remaining-requests": "4"}
+    limit_headers = {
+        k: v for k, v in reply.headers.items() if k.startswith("x-ratelimit-remaining")
+    }
+    assert limit_headers == {"x-ratelimit-remaining-requests": "4"}

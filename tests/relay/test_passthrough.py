@@ -33,11 +33,11 @@ def parts_of(request: httpx.Request) -> dict[str, Any]:
     """A form as the standard library reads it."""
     head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
     message = email.message_from_bytes(head + request.content)
-    found = {}
+    payloads_by_name = {}
     for part in message.get_payload():  # type: ignore[union-attr]
         name = part.get_param("name", header="content-disposition")  # type: ignore[union-attr]
-        found[str(name)] = part.get_payload(decode=True)  # type: ignore[union-attr]
-    return found
+        payloads_by_name[str(name)] = part.get_payload(decode=True)  # type: ignore[union-attr]
+    return payloads_by_name
 
 
 async def test_a_form_goes_on_under_the_upstreams_name(tmp_path: Path) -> None:
@@ -46,8 +46,8 @@ async def test_a_form_goes_on_under_the_upstreams_name(tmp_path: Path) -> None:
     answered = {"text": "hi", "usage": {"type": "duration", "seconds": 90}}
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=answered)) as g:
         body, headers = form(model="ears", language="de", file=("a.wav", wave, "audio/wav"))
-        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
-        assert (seen.status, seen.json()) == (200, answered)
+        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        assert (response.status, response.json()) == (200, answered)
         sent = g.upstreams.requests[0]
         assert sent.url.path == "/audio/transcriptions"
         assert parts_of(sent) == {"model": b"whisper-1", "language": b"de", "file": wave}
@@ -75,10 +75,13 @@ async def test_sound_goes_on_as_it_comes(tmp_path: Path) -> None:
         return httpx.Response(200, headers=kind, stream=Parts(b"ID3\x00", 0.01, b"\xff\xfb"))
 
     async with gateway(tmp_path, registry, up=speak) as g:
-        asked = {"model": "voice", "input": "Hello", "voice": "nova"}
-        seen = await g.post("/v1/audio/speech", asked)
-        assert (seen.body, seen.headers["content-type"]) == (b"ID3\x00\xff\xfb", "audio/mpeg")
-        assert len([part for part in seen.parts if part]) == 2
+        request_body = {"model": "voice", "input": "Hello", "voice": "nova"}
+        response = await g.post("/v1/audio/speech", request_body)
+        assert (response.body, response.headers["content-type"]) == (
+            b"ID3\x00\xff\xfb",
+            "audio/mpeg",
+        )
+        assert len([part for part in response.parts if part]) == 2
         row = await g.entry()
     assert row.cost_usd == Decimal(15) * 5 / 1_000_000
     assert row.bodies is not None
@@ -98,8 +101,8 @@ async def test_pictures_are_billed_by_their_tokens_and_not_logged(tmp_path: Path
     registry = snapshot(route("draw", provider("up"), model="gpt-image-1.5"))
     drawn = {"created": 1, "data": [{"b64_json": "QUJD" * 100}], "usage": IMAGE_USAGE}
     async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=drawn)) as g:
-        seen = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
-        assert seen.json() == drawn
+        response = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a cat"})
+        assert response.json() == drawn
         row = await g.entry()
     # 60 text at 5, 40 pictures in at 8, 1000 pictures out at 32, for a million.
     assert row.cost_usd == Decimal(60 * 5 + 40 * 8 + 1000 * 32) / 1_000_000
@@ -117,10 +120,10 @@ async def test_partial_pictures_are_streamed_and_counted(tmp_path: Path) -> None
         + b"}\n\n",
     ]
     async with gateway(tmp_path, registry, up=lambda r: sse(events[0], 0.01, events[1])) as g:
-        asked = {"model": "draw", "prompt": "a cat", "stream": True, "partial_images": 1}
-        seen = await g.post("/v1/images/generations", asked)
-        assert seen.body == b"".join(events)
-        assert seen.headers["content-type"] == "text/event-stream"
+        request = {"model": "draw", "prompt": "a cat", "stream": True, "partial_images": 1}
+        response = await g.post("/v1/images/generations", request)
+        assert response.body == b"".join(events)
+        assert response.headers["content-type"] == "text/event-stream"
         row = await g.entry()
     assert row.cost_usd == Decimal(60 * 5 + 40 * 10 + 1000 * 40) / 1_000_000
     assert row.stream
@@ -130,8 +133,8 @@ async def test_a_broken_stream_ends_with_an_error_event(tmp_path: Path) -> None:
     registry = snapshot(route("draw", provider("up"), model="gpt-image-1"))
     broken = httpx.ReadError("gone")
     async with gateway(tmp_path, registry, up=lambda r: sse(b'data: {"a":1}\n\n', broken)) as g:
-        seen = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
-        assert b'event: error\ndata: {"error":' in seen.body
+        response = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
+        assert b'event: error\ndata: {"error":' in response.body
         assert (await g.entry()).outcome == "cut"
 
 
@@ -143,8 +146,8 @@ async def test_broken_sound_has_no_clean_end(tmp_path: Path) -> None:
         return httpx.Response(200, headers=kind, stream=Parts(b"ID3", httpx.ReadError("gone")))
 
     async with gateway(tmp_path, registry, up=speak) as g:
-        seen = await g.post("/v1/audio/speech", {"model": "voice", "input": "Hello"})
-        assert not seen.ended
+        response = await g.post("/v1/audio/speech", {"model": "voice", "input": "Hello"})
+        assert not response.ended
         assert (await g.entry()).outcome == "cut"
 
 
@@ -161,9 +164,9 @@ async def test_a_provider_without_the_call_is_named_and_so_is_one_with_it(tmp_pa
     deep = provider("deep", preset="deepseek")
     registry = snapshot(route("chat", deep), route("draw", provider("up")))
     async with gateway(tmp_path, registry) as g:
-        seen = await g.post("/v1/images/generations", {"model": "chat", "prompt": "a"})
-    assert seen.status == 400
-    message = seen.json()["error"]["message"]
+        response = await g.post("/v1/images/generations", {"model": "chat", "prompt": "a"})
+    assert response.status == 400
+    message = response.json()["error"]["message"]
     assert "deep, which does not support images/generations" in message
     assert "these configured providers support it: up" in message
 
@@ -177,8 +180,8 @@ async def test_a_refused_target_gives_way_to_the_next(tmp_path: Path) -> None:
         one=lambda r: httpx.Response(503, json={"error": {"message": "busy"}}),
         two=lambda r: httpx.Response(200, json=done),
     ) as g:
-        seen = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
-        assert (seen.status, seen.json()) == (200, done)
+        response = await g.post("/v1/images/generations", {"model": "draw", "prompt": "a"})
+        assert (response.status, response.json()) == (200, done)
         assert [a.provider for a in (await g.entry()).attempts] == ["one", "two"]
 
 
@@ -197,9 +200,9 @@ async def test_a_body_that_is_no_form_is_refused(
 ) -> None:
     registry = snapshot(route("ears", provider("up"), model="whisper-1"))
     async with gateway(tmp_path, registry) as g:
-        seen = await g.post("/v1/audio/transcriptions", body, headers={"content-type": kind})
-    assert seen.status == 400
-    assert says in seen.json()["error"]["message"]
+        response = await g.post("/v1/audio/transcriptions", body, headers={"content-type": kind})
+    assert response.status == 400
+    assert says in response.json()["error"]["message"]
 
 
 async def test_two_models_in_a_form_are_refused(tmp_path: Path) -> None:
@@ -211,9 +214,9 @@ async def test_two_models_in_a_form_are_refused(tmp_path: Path) -> None:
     )
     async with gateway(tmp_path, registry) as g:
         headers = {"content-type": "multipart/form-data; boundary=x"}
-        seen = await g.post("/v1/audio/translations", body + b"--x--\r\n", headers=headers)
-    assert seen.status == 400
-    assert seen.json()["error"]["param"] == "model"
+        response = await g.post("/v1/audio/translations", body + b"--x--\r\n", headers=headers)
+    assert response.status == 400
+    assert response.json()["error"]["param"] == "model"
 
 
 async def test_a_form_past_its_own_limit_is_refused(tmp_path: Path) -> None:
@@ -221,8 +224,8 @@ async def test_a_form_past_its_own_limit_is_refused(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry) as g:
         g.runtime.config = msgspec.structs.replace(g.runtime.config, max_upload_bytes=1000)
         body, headers = form(model="ears", file=("a.wav", b"x" * 2000, "audio/wav"))
-        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
-    assert seen.status == 413
+        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+    assert response.status == 413
 
 
 async def test_forms_at_once_take_so_much_room_and_no_more(tmp_path: Path) -> None:
@@ -233,11 +236,11 @@ async def test_forms_at_once_take_so_much_room_and_no_more(tmp_path: Path) -> No
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
         spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
         spools.reserved_bytes = most - len(body) + 1
-        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
-        assert (seen.status, seen.headers["retry-after"]) == (503, "5")
-        spools.reserved_bytes = taken = most - len(body)
+        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        assert (response.status, response.headers["retry-after"]) == (503, "5")
+        spools.reserved_bytes = count = most - len(body)
         assert (await g.post("/v1/audio/transcriptions", body, headers=headers)).status == 200
-        assert spools.reserved_bytes == taken
+        assert spools.reserved_bytes == count
 
 
 async def test_a_file_of_batch_lines_takes_the_room_of_two(tmp_path: Path) -> None:
@@ -248,9 +251,9 @@ async def test_a_file_of_batch_lines_takes_the_room_of_two(tmp_path: Path) -> No
     done = httpx.Response(200, json={"id": "file-1", "object": "file"})
     async with gateway(tmp_path, registry, up=lambda r: done) as g:
         spools, most = g.runtime.spools, 32 * g.runtime.config.max_upload_bytes
-        spools.reserved_bytes = taken = most - len(body)
-        seen = await g.post("/v1/files", body, headers=headers)
-        assert (seen.status, spools.reserved_bytes) == (503, taken)
+        spools.reserved_bytes = count = most - len(body)
+        response = await g.post("/v1/files", body, headers=headers)
+        assert (response.status, spools.reserved_bytes) == (503, count)
         spools.reserved_bytes = 0
         assert (await g.post("/v1/files", body, headers=headers)).status == 200
         assert parts_of(g.upstreams.requests[0])["file"] == b"{}\n" * 300_000
@@ -269,14 +272,14 @@ async def test_a_field_that_is_too_long_goes_on_unread(tmp_path: Path) -> None:
         logged = json.loads(row.bodies.client_request or b"")
         assert logged["prompt"] == {"filename": None, "content_type": "", "bytes": 70_000}
         body, headers = form(model="m" * 70_000, file=("a.wav", b"x", "audio/wav"))
-        seen = await g.post("/v1/audio/transcriptions", body, headers=headers)
-        assert (seen.status, seen.json()["error"]["param"]) == (400, "model")
+        response = await g.post("/v1/audio/transcriptions", body, headers=headers)
+        assert (response.status, response.json()["error"]["param"]) == (400, "model")
 
 
 async def test_a_wrong_method_names_the_right_ones(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("a", provider("up")))) as g:
-        seen = await g.post("/v1/files/file-1", b"", method="PUT")
-    assert (seen.status, seen.headers["allow"]) == (405, "GET, DELETE")
+        response = await g.post("/v1/files/file-1", b"", method="PUT")
+    assert (response.status, response.headers["allow"]) == (405, "GET, DELETE")
 
 
 # --- rerank -------------------------------------------------------------------------------
@@ -295,24 +298,24 @@ async def test_a_cohere_client_gets_its_shape_from_voyage(tmp_path: Path) -> Non
     async with gateway(
         tmp_path, registry, voyage=lambda r: httpx.Response(200, json=answered)
     ) as g:
-        asked = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
-        seen = await g.post("/v2/rerank", asked)
-        assert seen.json()["results"] == JINA["results"]
+        request = {"model": "order", "query": "q", "documents": ["a", "b"], "top_n": 1}
+        response = await g.post("/v2/rerank", request)
+        assert response.json()["results"] == JINA["results"]
         sent = json.loads(g.upstreams.requests[0].content)
         assert (sent["model"], sent["top_k"]) == ("rerank-2.5", 1)
         row = await g.entry()
     assert (row.endpoint, row.input_tokens, row.cost_usd) == ("/v2/rerank", 12, None)
 
 
-async def test_an_error_of_a_rerank_is_told_as_coheres(tmp_path: Path) -> None:
+async def test_an_error_of_a_rerank_has_coheres_form(tmp_path: Path) -> None:
     registry = snapshot(route("order", provider("up", preset="jina"), model="jina-reranker-v3"))
     async with gateway(
         tmp_path, registry, up=lambda r: httpx.Response(422, json={"detail": "documents is empty"})
     ) as g:
-        asked = {"model": "order", "query": "q", "documents": []}
-        seen = await g.post("/v2/rerank", asked)
-        assert (seen.status, seen.json()["message"]) == (400, "documents is empty")
-        same = await g.post("/v1/rerank", asked)
+        request = {"model": "order", "query": "q", "documents": []}
+        response = await g.post("/v2/rerank", request)
+        assert (response.status, response.json()["message"]) == (400, "documents is empty")
+        same = await g.post("/v1/rerank", request)
     assert (same.status, same.json()) == (422, {"detail": "documents is empty"})
 
 
@@ -331,8 +334,8 @@ class Shelf:
         if parts[0] == "batches":
             sent = json.loads(request.content)
             assert sent["input_file_id"] in self.files
-            told = {"id": "batch_1", "input_file_id": sent["input_file_id"], "output_file_id": None}
-            return httpx.Response(200, json=told)
+            body = {"id": "batch_1", "input_file_id": sent["input_file_id"], "output_file_id": None}
+            return httpx.Response(200, json=body)
         if request.method == "POST":
             name = f"file-up{len(self.files)}"
             self.files[name] = parts_of(request)["file"]
@@ -371,25 +374,29 @@ async def test_a_file_is_its_keys_own(tmp_path: Path) -> None:
     async with gateway(tmp_path, registry, up=shelf) as g:
         shelf.remember(g.runtime)
         body, headers = form(purpose="batch", file=("a.jsonl", b'{"a":1}', "application/jsonl"))
-        made = (await g.post("/v1/files", body, headers=headers)).json()["id"]
-        assert made.startswith("file-dgm")
-        assert "up0" not in made
-        content = await g.post(f"/v1/files/{made}/content", b"", method="GET")
+        created_id = (await g.post("/v1/files", body, headers=headers)).json()["id"]
+        assert created_id.startswith("file-dgm")
+        assert "up0" not in created_id
+        content = await g.post(f"/v1/files/{created_id}/content", b"", method="GET")
         assert content.body == b'{"a":1}'
         listed = await g.post("/v1/files?limit=5", b"", method="GET")
-        assert [row["id"] for row in listed.json()["data"]] == [made]
+        assert [row["id"] for row in listed.json()["data"]] == [created_id]
         assert "limit=10000" in str(g.upstreams.requests[-1].url)
-        batch = await g.post("/v1/batches", {"input_file_id": made, "endpoint": "/v1/x"})
-        assert batch.json()["input_file_id"] == made
+        batch = await g.post("/v1/batches", {"input_file_id": created_id, "endpoint": "/v1/x"})
+        assert batch.json()["input_file_id"] == created_id
         assert batch.json()["id"].startswith("batch_dgm")
         # Another key sees none of it, whether by our id, the provider's or a list.
-        for id_ in (made, "file-up0", made[:-1] + ("A" if made[-1] != "A" else "B")):
+        for id_ in (
+            created_id,
+            "file-up0",
+            created_id[:-1] + ("A" if created_id[-1] != "A" else "B"),
+        ):
             refused = await g.post(f"/v1/files/{id_}", b"", method="GET", key=OTHER)
             assert refused.status == 404
         others = await g.post("/v1/files", b"", method="GET", key=OTHER)
         assert others.json()["data"] == []
-        taken = await g.post("/v1/batches", {"input_file_id": made}, key=OTHER)
-        assert taken.status == 404
+        response = await g.post("/v1/batches", {"input_file_id": created_id}, key=OTHER)
+        assert response.status == 404
         rows = await g.rows(9)
     assert rows[0].endpoint == "POST /v1/files"
     assert {row.endpoint for row in rows} >= {"GET /v1/files/{id}/content", "GET /v1/files"}
@@ -404,24 +411,24 @@ async def test_a_file_in_a_chat_goes_under_the_providers_id(tmp_path: Path) -> N
 
     async with gateway(tmp_path, registry, up=up) as g:
         body, headers = form(purpose="user_data", file=("a.pdf", b"%PDF", "application/pdf"))
-        made = (await g.post("/v1/files?provider=up", body, headers=headers)).json()["id"]
-        part = {"type": "file", "file": {"file_id": made}}
+        created_id = (await g.post("/v1/files?provider=up", body, headers=headers)).json()["id"]
+        part = {"type": "file", "file": {"file_id": created_id}}
         chat = {"model": "gpt", "messages": [{"role": "user", "content": [part]}]}
         await g.post("/v1/chat/completions", chat)
         assert b"file-up0" in g.upstreams.requests[-1].content
-        seen = await g.post("/v1/chat/completions", {**chat, "model": "far"})
-        assert seen.status == 400
-        assert "is stored at up" in seen.json()["error"]["message"]
+        response = await g.post("/v1/chat/completions", {**chat, "model": "far"})
+        assert response.status == 400
+        assert "is stored at up" in response.json()["error"]["message"]
 
 
-async def test_without_a_name_one_of_several_providers_is_asked_for(tmp_path: Path) -> None:
+async def test_with_several_providers_the_provider_name_is_required(tmp_path: Path) -> None:
     registry = snapshot(route("a", provider("one"), provider("two")))
     async with gateway(tmp_path, registry) as g:
-        seen = await g.post("/v1/files", b"", method="GET")
-        assert seen.status == 400
-        assert "one, two; name one with `?provider=NAME`" in seen.json()["error"]["message"]
-        seen = await g.post("/v1/files?provider=three", b"", method="GET")
-        assert (seen.status, seen.json()["error"]["param"]) == (404, "provider")
+        response = await g.post("/v1/files", b"", method="GET")
+        assert response.status == 400
+        assert "one, two; name one with `?provider=NAME`" in response.json()["error"]["message"]
+        response = await g.post("/v1/files?provider=three", b"", method="GET")
+        assert (response.status, response.json()["error"]["param"]) == (404, "provider")
 
 
 async def test_a_key_with_routes_needs_the_files_among_them(tmp_path: Path) -> None:
@@ -445,22 +452,22 @@ async def test_an_anthropic_batch_goes_to_the_models_names(tmp_path: Path) -> No
 
     def up(request: httpx.Request) -> httpx.Response:
         assert request.headers["anthropic-version"] == "2023-06-01"
-        told = {
+        response_body = {
             "id": "msgbatch_1",
             "results_url": "https://api.anthropic.com/v1/messages/batches/msgbatch_1/results",
         }
-        return httpx.Response(200, json=told)
+        return httpx.Response(200, json=response_body)
 
     params = {"max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
     headers = {"anthropic-version": "2023-06-01"}
     async with gateway(tmp_path, registry, claude=up) as g:
-        asked = {"requests": [{"custom_id": "1", "params": {"model": "smart", **params}}]}
-        seen = (await g.post("/v1/messages/batches", asked, headers=headers)).json()
-        assert seen["results_url"] == f"/v1/messages/batches/{seen['id']}/results"
+        body = {"requests": [{"custom_id": "1", "params": {"model": "smart", **params}}]}
+        payload = (await g.post("/v1/messages/batches", body, headers=headers)).json()
+        assert payload["results_url"] == f"/v1/messages/batches/{payload['id']}/results"
         sent = json.loads(g.upstreams.requests[0].content)
         assert sent["requests"][0]["params"]["model"] == "claude-opus-5-5"
-        asked["requests"].append({"custom_id": "2", "params": {"model": "gpt", **params}})
-        mixed = await g.post("/v1/messages/batches", asked, headers=headers)
+        body["requests"].append({"custom_id": "2", "params": {"model": "gpt", **params}})
+        mixed = await g.post("/v1/messages/batches", body, headers=headers)
         assert mixed.status == 400
         assert mixed.json()["type"] == "error"
         assert "requests[1].params.model" in json.dumps(mixed.json())

@@ -19,10 +19,10 @@ from gateway.relay.exchange.passthrough import (
 
 
 def usd(preset: str, model: str, family: str, **answer: Any) -> Decimal | None:
-    found = parse_passthrough_usage(family, json.dumps(answer).encode())
-    if found is None:
+    usage = parse_passthrough_usage(family, json.dumps(answer).encode())
+    if usage is None:
         return None
-    return passthrough_cost(found, price_for(preset, model), unit_price_for(preset, model))[0]
+    return passthrough_cost(usage, price_for(preset, model), unit_price_for(preset, model))[0]
 
 
 @pytest.mark.parametrize(
@@ -95,17 +95,17 @@ def test_what_nobody_counts_or_prices_is_unknown(
 
 
 def test_what_the_provider_says_it_cost_is_believed() -> None:
-    told = {"usage": {"input_tokens": 1, "output_tokens": 1, "cost": 0.25}}
-    assert usd("openrouter", "x", "images/generations", **told) == Decimal("0.25")
+    body = {"usage": {"input_tokens": 1, "output_tokens": 1, "cost": 0.25}}
+    assert usd("openrouter", "x", "images/generations", **body) == Decimal("0.25")
 
 
 def test_cached_tokens_are_not_paid_twice() -> None:
     price = Price(input=Decimal(10), output=Decimal(0), cache_read=Decimal(1))
     details = {"cached_tokens": 4}
     body = {"usage": {"input_tokens": 10, "output_tokens": 0, "input_tokens_details": details}}
-    found = parse_passthrough_usage("rerank", json.dumps(body).encode())
-    assert found is not None
-    assert passthrough_cost(found, price, UnitPrice())[0] == Decimal(6 * 10 + 4) / 1_000_000
+    usage = parse_passthrough_usage("rerank", json.dumps(body).encode())
+    assert usage is not None
+    assert passthrough_cost(usage, price, UnitPrice())[0] == Decimal(6 * 10 + 4) / 1_000_000
 
 
 def test_characters_are_paid_where_there_is_a_price() -> None:
@@ -118,5 +118,5 @@ def test_characters_are_paid_where_there_is_a_price() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b'{"usage": 3}', b'{"usage": {}}'])
 def test_an_answer_of_another_shape_counts_nothing(data: bytes) -> None:
-    found = parse_passthrough_usage("images/edits", data)
-    assert found is None or passthrough_cost(found, Price(), UnitPrice()) == (None, "")
+    usage = parse_passthrough_usage("images/edits", data)
+    assert usage is None or passthrough_cost(usage, Price(), UnitPrice()) == (None, "")

@@ -260,7 +260,7 @@ async def test_an_upstreams_401_is_never_the_clients(tmp_path: Path) -> None:
     assert "secret-of-a" not in row.error
 
 
-async def test_a_400_in_the_same_dialect_keeps_its_words(tmp_path: Path) -> None:
+async def test_a_400_in_the_same_dialect_keeps_its_message(tmp_path: Path) -> None:
     refused = httpx.Response(
         400,
         json={"error": {"message": "odd wording", "type": "t", "param": "p", "code": "c", "x": 1}},
@@ -291,7 +291,7 @@ async def test_a_400_in_the_same_dialect_keeps_its_words(tmp_path: Path) -> None
         pytest.param(b'{"model":"m","messages":' + b"[" * 10_000, 400, None, id="deep"),
     ],
 )
-async def test_a_wrong_request_is_named_and_goes_nowhere(
+async def test_an_invalid_request_is_named_and_not_sent(
     tmp_path: Path, body: bytes, status: int, param: str | None
 ) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
@@ -341,7 +341,7 @@ async def test_usage_after_the_finish_is_counted(tmp_path: Path) -> None:
     assert (row.input_tokens, row.output_tokens, row.usage_source) == (7, 3, "reported")
 
 
-async def test_no_body_is_kept_where_the_key_says_so(tmp_path: Path) -> None:
+async def test_no_body_is_stored_with_log_bodies_off(tmp_path: Path) -> None:
     registry = snapshot(route("m", A, log_bodies=False))
     async with gateway(tmp_path, registry, a=lambda _: completion()) as live:
         await live.post(CHAT, asking())
@@ -349,14 +349,14 @@ async def test_no_body_is_kept_where_the_key_says_so(tmp_path: Path) -> None:
     assert (row.bodies, row.bodies_omitted) == (None, "off")
 
 
-async def test_a_request_that_is_rejected_at_once_says_why_it_has_no_bodies(tmp_path: Path) -> None:
+async def test_a_request_rejected_at_once_shows_why_it_has_no_bodies(tmp_path: Path) -> None:
     async with gateway(tmp_path, snapshot(route("m", A)), a=lambda _: completion()) as live:
         await live.post(CHAT, asking(model="unknown"))
         row = await live.entry()
     assert (row.bodies, row.bodies_omitted) == (None, "rejected")
 
 
-async def test_a_drain_ends_what_still_runs_with_words(tmp_path: Path) -> None:
+async def test_a_drain_ends_running_requests_with_a_message(tmp_path: Path) -> None:
     stream = lambda _: sse(chunk("a"), 30.0)  # noqa: E731
     async with gateway(tmp_path, snapshot(route("m", A)), a=stream) as live:
         asyncio.get_running_loop().call_later(0.1, live.runtime.begin_drain, 0.6)

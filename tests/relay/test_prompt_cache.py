@@ -107,17 +107,17 @@ def sent(*args: Any, **options: Any) -> Json:
 
 def marked(value: Any, path: str = "") -> list[str]:
     """Paths of the values with a breakpoint."""
-    found = []
+    paths = []
     if isinstance(value, dict):
-        found += [path] if "cache_control" in value else []
+        paths += [path] if "cache_control" in value else []
         for name, inner in value.items():
-            found += marked(inner, f"{path}.{name}" if path else name)
+            paths += marked(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             here = f"{path}[{index}]"
             is_point = isinstance(inner, dict) and "cachePoint" in inner
-            found += [here] if is_point else marked(inner, here)
-    return found
+            paths += [here] if is_point else marked(inner, here)
+    return paths
 
 
 def unmarked(value: Json) -> Json:
@@ -181,8 +181,8 @@ def test_bedrock(model: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize("client", ["openai_chat", "anthropic_messages"])
 def test_openrouter_marks_text_parts_of_anthropic_models(client: str) -> None:
-    asked = CHAT if client == "openai_chat" else MESSAGES
-    result = prepared(client, "openrouter", "anthropic/claude-sonnet-4.5", asked)
+    chat = CHAT if client == "openai_chat" else MESSAGES
+    result = prepared(client, "openrouter", "anthropic/claude-sonnet-4.5", chat)
     body = msgspec.json.decode(result.content)
     assert (result.rendered is None) == (client == "openai_chat")
     last = len(body["messages"]) - 1
@@ -191,7 +191,7 @@ def test_openrouter_marks_text_parts_of_anthropic_models(client: str) -> None:
         "messages[3].content[0]",
         f"messages[{last}].content[0]",
     ]
-    assert marked(sent(client, "openrouter", "openai/gpt-5", asked)) == []
+    assert marked(sent(client, "openrouter", "openai/gpt-5", chat)) == []
 
 
 def changed(**fields: Any) -> Json:

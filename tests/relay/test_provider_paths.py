@@ -63,8 +63,8 @@ async def test_azure_serves_responses_beside_its_deployments(
 ) -> None:
     registry = snapshot(route("smart", of_preset(preset), model="gpt-5.4"))
     async with gateway(tmp_path, registry, up=responses) as g:
-        seen = await g.post("/v1/responses", {"model": "smart", "input": "hi"})
-        assert seen.status == 200, seen.json()
+        response = await g.post("/v1/responses", {"model": "smart", "input": "hi"})
+        assert response.status == 200, response.json()
         sent = g.upstreams.requests[0]
         assert sent.url.raw_path.decode() == url
         assert json.loads(sent.content)["model"] == "gpt-5.4"
@@ -85,17 +85,17 @@ async def test_azure_serves_responses_beside_its_deployments(
 )
 async def test_azure_makes_embeddings(tmp_path: Path, preset: str, url: str) -> None:
     registry = snapshot(route("vec", of_preset(preset), model="vec"))
-    told = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=told)) as g:
-        seen = await g.post("/v1/embeddings", {"model": "vec", "input": "a"})
-        assert (seen.status, g.upstreams.requests[0].url.raw_path.decode()) == (200, url)
+    body = {"data": [{"index": 0, "embedding": [0.5]}], "usage": {"prompt_tokens": 1}}
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as g:
+        response = await g.post("/v1/embeddings", {"model": "vec", "input": "a"})
+        assert (response.status, g.upstreams.requests[0].url.raw_path.decode()) == (200, url)
         assert g.upstreams.requests[0].headers["api-key"]
 
 
 async def test_azure_continues_prompts_in_a_deployment(tmp_path: Path) -> None:
     registry = snapshot(route("old", of_preset("azure_openai"), model="gpt-3.5-turbo-instruct"))
-    told = {"choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=told)) as g:
+    body = {"choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=body)) as g:
         await g.post("/v1/completions", {"model": "old", "prompt": "a"})
         path = g.upstreams.requests[0].url.path
     assert path == "/openai/deployments/gpt-3.5-turbo-instruct/completions"
@@ -118,17 +118,17 @@ async def test_a_gap_is_filled_where_there_is_a_call_for_it(
     text = {"index": 0, "text": "x):", "finish_reason": "stop"}
     message = {"role": "assistant", "content": "x):"}
     chat = {"index": 0, "message": message, "finish_reason": "stop"}
-    told = {"id": "1", "choices": [text if shape == "text" else chat]}
-    told |= {"usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
+    payload = {"id": "1", "choices": [text if shape == "text" else chat]}
+    payload |= {"usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}}
     registry = snapshot(route("code", of_preset(preset), model=model))
-    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=told)) as g:
-        seen = await g.post("/v1/completions", GAP)
-        assert seen.json()["choices"][0]["text"] == "x):"
+    async with gateway(tmp_path, registry, up=lambda r: httpx.Response(200, json=payload)) as g:
+        response = await g.post("/v1/completions", GAP)
+        assert response.json()["choices"][0]["text"] == "x):"
         sent = g.upstreams.requests[0]
         assert sent.url.path == path
         body = json.loads(sent.content)
         assert (body["prompt"], body["suffix"], body["model"]) == ("def f(", "return x", model)
-        assert "x-dragoman-dropped" not in seen.headers
+        assert "x-dragoman-dropped" not in response.headers
 
 
 async def test_a_filled_gap_is_streamed_from_the_shape_of_a_chat(tmp_path: Path) -> None:
@@ -139,8 +139,8 @@ async def test_a_filled_gap_is_streamed_from_the_shape_of_a_chat(tmp_path: Path)
     frames = [b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks]
     registry = snapshot(route("code", of_preset("mistral"), model="codestral-latest"))
     async with gateway(tmp_path, registry, up=lambda r: sse(*frames, DONE)) as g:
-        seen = await g.post("/v1/completions", {**GAP, "stream": True})
-    events = [json.loads(e[6:]) for e in seen.body.split(b"\n\n") if e.startswith(b"data: {")]
+        response = await g.post("/v1/completions", {**GAP, "stream": True})
+    events = [json.loads(e[6:]) for e in response.body.split(b"\n\n") if e.startswith(b"data: {")]
     assert "".join(e["choices"][0]["text"] for e in events if e["choices"]) == "x):"
 
 
@@ -151,19 +151,19 @@ async def test_without_a_suffix_a_prompt_is_a_chat_there(tmp_path: Path) -> None
         assert g.upstreams.requests[0].url.path == "/chat/completions"
 
 
-async def test_where_nothing_fills_gaps_the_loss_is_told(tmp_path: Path) -> None:
+async def test_a_suffix_is_reported_dropped_where_unsupported(tmp_path: Path) -> None:
     registry = snapshot(route("code", of_preset("groq"), model="llama"))
     async with gateway(tmp_path, registry, up=lambda r: completion("hi")) as g:
-        seen = await g.post("/v1/completions", GAP)
+        response = await g.post("/v1/completions", GAP)
         assert g.upstreams.requests[0].url.path == "/chat/completions"
-    assert "suffix" in seen.headers["x-dragoman-dropped"]
+    assert "suffix" in response.headers["x-dragoman-dropped"]
 
 
 # --- probe --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("model", "path", "told", "detail"),
+    ("model", "path", "body", "detail"),
     [
         (
             "gpt-3.5-turbo-instruct",
@@ -181,9 +181,9 @@ async def test_where_nothing_fills_gaps_the_loss_is_told(tmp_path: Path) -> None
     ids=["completions only", "only embeddings"],
 )
 async def test_a_probe_asks_a_model_for_what_it_can(
-    model: str, path: str, told: dict[str, Any], detail: str
+    model: str, path: str, body: dict[str, Any], detail: str
 ) -> None:
-    scripted = Scripted(up=lambda r: httpx.Response(200, json=told))
+    scripted = Scripted(up=lambda r: httpx.Response(200, json=body))
     target = Target(id=1, model=model_of(of_preset("openai"), model))
     result = await probe(Upstreams(scripted), target)
     assert (result.ok, result.detail) == (True, detail)
@@ -211,8 +211,8 @@ def lorax(request: httpx.Request) -> httpx.Response:
     wrong = [n for n, kind in LORAX.items() if n in body and not isinstance(body[n], kind)]
     texts = [text for message in body["messages"] for text in message.values()]
     if "model" not in body or wrong or not all(isinstance(text, str) for text in texts):
-        told = {"error": f"Failed to deserialize the JSON body: {wrong}", "error_type": "x"}
-        return httpx.Response(422, json=told)
+        payload = {"error": f"Failed to deserialize the JSON body: {wrong}", "error_type": "x"}
+        return httpx.Response(422, json=payload)
     if body.get("stream"):
         return sse(chunk("hel"), chunk("lo", "stop"), DONE)
     return completion()
@@ -221,11 +221,11 @@ def lorax(request: httpx.Request) -> httpx.Response:
 async def test_predibase_is_called_at_the_deployment(tmp_path: Path) -> None:
     registry = snapshot(route("r", of_preset("predibase"), model="llama-3-8b"))
     parts = [{"type": "text", "text": "h"}, {"type": "text", "text": "i"}]
-    asked = {"model": "r", "stop": "x", "messages": [{"role": "user", "content": parts}]}
+    params = {"model": "r", "stop": "x", "messages": [{"role": "user", "content": parts}]}
     async with gateway(tmp_path, registry, up=lorax) as g:
-        seen = await g.post("/v1/chat/completions", asked)
-        assert seen.status == 200, seen.json()
-        streamed = await g.post("/v1/chat/completions", {**asked, "stream": True, "max_tokens": 9})
+        response = await g.post("/v1/chat/completions", params)
+        assert response.status == 200, response.json()
+        streamed = await g.post("/v1/chat/completions", {**params, "stream": True, "max_tokens": 9})
         claude = {"model": "r", "max_tokens": 7, "messages": [{"role": "user", "content": parts}]}
         assert (await g.post("/v1/messages", claude)).status == 200
         first, second, third = g.upstreams.requests

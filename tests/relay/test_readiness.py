@@ -28,19 +28,19 @@ async def probed(live: Gateway, path: str) -> tuple[int, Any]:
 
 
 @pytest.mark.parametrize(
-    ("away", "draining", "told"),
+    ("away", "draining", "expected"),
     [
         (False, False, (200, {"status": "healthy", "db": "connected"})),
         (True, False, (200, {"status": "healthy", "db": "disconnected"})),
         (False, True, (503, {"status": "shutting_down"})),
     ],
 )
-async def test_readiness_as_litellm_tells_it(
-    tmp_path: Path, *, away: bool, draining: bool, told: tuple[int, Any]
+async def test_readiness_has_litellms_format(
+    tmp_path: Path, *, away: bool, draining: bool, expected: tuple[int, Any]
 ) -> None:
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
         live.runtime.registry.failed, live.runtime.draining = away, draining
-        assert await probed(live, "/health/readiness") == told
+        assert await probed(live, "/health/readiness") == expected
         live.runtime.draining = False
 
 
@@ -48,7 +48,7 @@ def away() -> None:
     raise OSError("the database is away")
 
 
-async def test_ready_says_what_is_wrong_and_stays_ready(
+async def test_ready_reports_problems_and_stays_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.journal.journal.RETRY_S", 0.01)
@@ -90,7 +90,7 @@ async def test_a_node_that_can_keep_rows_nowhere_gets_no_requests(
     async with gateway(tmp_path, snapshot(route("r", provider("one")))) as live:
         live.runtime.log_writer.store = LogStore(write=lambda _: away())
         live.runtime.journal.append(LogRecord(id="one", started_at=1.0))
-        status, told = await probed(live, "/health/ready")
+        status, body = await probed(live, "/health/ready")
         assert status == 503
-        assert told["status"] == "unready"
-        assert "log_not_on_disk" in told["reasons"]
+        assert body["status"] == "unready"
+        assert "log_not_on_disk" in body["reasons"]

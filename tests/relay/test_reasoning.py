@@ -36,7 +36,7 @@ from gateway.relay.state.reasoning import (
 from tests.fakes import anthropic as fake_anthropic
 from tests.fakes import bedrock_rules, gemini_rules, responses_rules
 from tests.relay.clients import Chat, Gemini, Messages, Responses, events
-from tests.relay.test_reasoning_matrix import ASKED, RETURNED, Rows, Upstreams, ask, process
+from tests.relay.test_reasoning_matrix import PROMPT, RETURNED, Rows, Upstreams, process, send_turn
 
 STATE = Signature(provider="anthropic", model="claude-opus-5", value="S")
 THOUGHT = Reasoning(text="hm", signature=STATE)
@@ -54,7 +54,7 @@ def request(*turns: Turn) -> Request:
     return Request(model="m", turns=turns)
 
 
-def said(*parts: Any) -> Turn:
+def assistant_turn(*parts: Any) -> Turn:
     return Turn(role="assistant", parts=parts, path="messages[1]")
 
 
@@ -65,24 +65,28 @@ def test_a_turn_is_put_together_again_as_it_was():
     second = msgspec.structs.replace(THOUGHT, text="aha")
     other = ToolCall(id="c2", name="g", arguments={})
     answer = (THOUGHT, Text(text="One. "), second, Text(text="Two."), CALL, other)
-    kept = extract_state(answer)
-    assert kept is not None
-    asked = request(USER, said(Text(text="One. Two."), CALL, other))
-    found = restore_state(asked, {1: kept}).turns[1].parts
-    without = tuple(msgspec.structs.replace(p, path="") for p in found)
+    state = extract_state(answer)
+    assert state is not None
+    client_body = request(USER, assistant_turn(Text(text="One. Two."), CALL, other))
+    parts = restore_state(client_body, {1: state}).turns[1].parts
+    without = tuple(msgspec.structs.replace(p, path="") for p in parts)
     assert without == answer
 
 
 def test_words_that_a_client_has_changed_stay_its_own():
-    kept = extract_state((THOUGHT, Text(text="One."), THOUGHT, Text(text="Two."), CALL))
-    assert kept is not None
-    found = restore_state(request(USER, said(Text(text="Else"), CALL)), {1: kept}).turns[1].parts
-    assert [part.text for part in found if isinstance(part, Text)] == ["Else"]
-    assert found[-1] == CALL
-    assert sum(isinstance(part, Reasoning) for part in found) == 2
+    state = extract_state((THOUGHT, Text(text="One."), THOUGHT, Text(text="Two."), CALL))
+    assert state is not None
+    parts = (
+        restore_state(request(USER, assistant_turn(Text(text="Else"), CALL)), {1: state})
+        .turns[1]
+        .parts
+    )
+    assert [part.text for part in parts if isinstance(part, Text)] == ["Else"]
+    assert parts[-1] == CALL
+    assert sum(isinstance(part, Reasoning) for part in parts) == 2
 
 
-def test_only_answers_with_calls_and_a_state_are_kept():
+def test_state_is_extracted_only_from_answers_with_calls_and_state():
     assert extract_state((THOUGHT, Text(text="Hi"))) is None
     assert extract_state((Reasoning(text="hm"), CALL)) is None
     assert extract_state((Text(text="Hi"), CALL)) is None
@@ -91,41 +95,46 @@ def test_only_answers_with_calls_and_a_state_are_kept():
 def test_a_turn_is_known_without_ids_and_whatever_was_thought():
     first = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     renamed = msgspec.structs.replace(CALL, id="else")
-    [(_, found)] = keys_in(request(USER, said(renamed)), "key:1", [1])
-    assert found.turn == first.turn
-    assert found.call != first.call
+    [(_, keys)] = keys_in(request(USER, assistant_turn(renamed)), "key:1", [1])
+    assert keys.turn == first.turn
+    assert keys.call != first.call
 
 
 @pytest.mark.parametrize(
     ("history", "scope"),
     [
-        ((USER, said(CALL)), "key:2"),
-        ((Turn(role="user", parts=(Text(text="Else"),)), said(CALL)), "key:1"),
-        ((USER, said(msgspec.structs.replace(CALL, arguments={"a": 2}))), "key:1"),
+        ((USER, assistant_turn(CALL)), "key:2"),
+        ((Turn(role="user", parts=(Text(text="Else"),)), assistant_turn(CALL)), "key:1"),
+        ((USER, assistant_turn(msgspec.structs.replace(CALL, arguments={"a": 2}))), "key:1"),
     ],
     ids=["another key", "another question", "other arguments"],
 )
-def test_a_turn_is_not_taken_for_another(history: tuple[Turn, ...], scope: str):
+def test_a_turn_does_not_match_another(history: tuple[Turn, ...], scope: str):
     first = keys_after(request(USER), (THOUGHT, CALL), "key:1")
-    [(_, found)] = keys_in(request(*history), scope, [1])
-    assert found.turn != first.turn
+    [(_, keys)] = keys_in(request(*history), scope, [1])
+    assert keys.turn != first.turn
 
 
-def test_what_is_lacking_is_a_state_not_words():
-    history = request(USER, said(Reasoning(text="hm"), CALL))
+def test_turns_with_calls_but_without_state_are_found():
+    history = request(USER, assistant_turn(Reasoning(text="hm"), CALL))
     assert turns_missing_state(history, text_suffices=False) == [1]
     assert turns_missing_state(history, text_suffices=True) == []
-    assert turns_missing_state(request(USER, said(THOUGHT, CALL)), text_suffices=False) == []
-    assert turns_missing_state(request(USER, said(Text(text="Hi"))), text_suffices=False) == []
+    assert (
+        turns_missing_state(request(USER, assistant_turn(THOUGHT, CALL)), text_suffices=False) == []
+    )
+    assert (
+        turns_missing_state(request(USER, assistant_turn(Text(text="Hi"))), text_suffices=False)
+        == []
+    )
 
 
-def test_without_state_words_stay_and_each_loss_is_told():
+def test_drop_state_preserves_text_and_reports_each_loss():
     plain = Reasoning(text="aloud", signature=Signature(provider="deepseek", kind="text"))
     signed = msgspec.structs.replace(CALL, signature=STATE, path="messages[1].tool_calls[0]")
-    bare, report = drop_state(request(USER, said(THOUGHT, plain, signed)))
+    bare, report = drop_state(request(USER, assistant_turn(THOUGHT, plain, signed)))
     assert bare.turns[1].parts == (plain, msgspec.structs.replace(signed, signature=None))
-    told = [(item.path, item.action) for item in report]
-    assert told == [
+    error_body = [(item.path, item.action) for item in report]
+    assert error_body == [
         ("messages[1]", "dropped"),
         ("messages[1].tool_calls[0].signature", "dropped"),
     ]
@@ -134,16 +143,16 @@ def test_without_state_words_stay_and_each_loss_is_told():
 # --- the memory --------------------------------------------------------------------------
 
 
-async def test_a_memory_holds_no_more_than_it_may(upstreams: Upstreams, tmp_path: Path):
+async def test_a_reasoning_store_stays_within_max_bytes(upstreams: Upstreams, tmp_path: Path):
     async with process(tmp_path, upstreams) as gateway:
         memory = gateway.runtime.reasoning = ReasoningStore(max_bytes=20_000)
         for number in range(40):
             client = Chat()
-            client.say(f"{ASKED} {number}")
-            await ask(gateway, client, "anthropic", stream=False)
+            client.say(f"{PROMPT} {number}")
+            await send_turn(gateway, client, "anthropic", stream=False)
         assert 0 < memory._bytes <= 20_000
         client.answer("sunny")
-        await ask(gateway, client, "anthropic", stream=False)
+        await send_turn(gateway, client, "anthropic", stream=False)
         assert RETURNED["anthropic"](upstreams.last("anthropic").body) == ["state"]
 
 
@@ -152,11 +161,11 @@ async def test_a_memory_forgets_in_time(upstreams: Upstreams, tmp_path: Path):
     async with process(tmp_path, upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(seconds=60, clock=lambda: now)
         client = Chat()
-        client.say(ASKED)
-        await ask(gateway, client, "openai", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "openai", stream=False)
         now = 61.0
         client.answer("sunny")
-        await ask(gateway, client, "openai", stream=False)
+        await send_turn(gateway, client, "openai", stream=False)
         assert RETURNED["openai"](upstreams.last("openai").body) == ["no state"]
 
 
@@ -166,15 +175,15 @@ async def test_a_store_that_is_away_refuses_nothing(upstreams: Upstreams, tmp_pa
 
     async with process(tmp_path, upstreams) as gateway:
         client = Chat()
-        client.say(ASKED)
+        client.say(PROMPT)
         gateway.runtime.reasoning = ReasoningStore(find=broken, write=broken)  # type: ignore[arg-type]
-        await ask(gateway, client, "gemini", stream=False)
+        await send_turn(gateway, client, "gemini", stream=False)
         client.answer("sunny")
-        await ask(gateway, client, "gemini", stream=False)
+        await send_turn(gateway, client, "gemini", stream=False)
         assert RETURNED["gemini"](upstreams.last("gemini").body) == ["state"]
         away = gateway.runtime.reasoning
         gateway.runtime.reasoning = ReasoningStore(find=broken, write=broken)  # type: ignore[arg-type]
-        await ask(gateway, client, "gemini", stream=False)
+        await send_turn(gateway, client, "gemini", stream=False)
         assert RETURNED["gemini"](upstreams.last("gemini").body)[0] == "no state"
         await asyncio.to_thread(away.close)
         await asyncio.to_thread(gateway.runtime.reasoning.close)
@@ -189,13 +198,13 @@ async def test_a_row_that_comes_late_is_waited_for(upstreams: Upstreams, tmp_pat
         return [] if looks == 1 else rows.find(keys)
 
     client = Chat()
-    client.say(ASKED)
+    client.say(PROMPT)
     async with process(tmp_path / "a", upstreams, rows) as gateway:
-        await ask(gateway, client, "bedrock", stream=True)
+        await send_turn(gateway, client, "bedrock", stream=True)
     client.answer("sunny")
     async with process(tmp_path / "b", upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(find=late)
-        await ask(gateway, client, "bedrock", stream=True)
+        await send_turn(gateway, client, "bedrock", stream=True)
         await asyncio.to_thread(gateway.runtime.reasoning.close)
     assert RETURNED["bedrock"](upstreams.last("bedrock").body) == ["state"]
 
@@ -206,15 +215,15 @@ async def test_an_answer_ends_when_its_row_is_stored(
 ):
     rows = Rows()
 
-    def slow(given: list[ReasoningRow]) -> None:
+    def slow(log_rows: list[ReasoningRow]) -> None:
         time.sleep(0.1)
-        rows.rows.extend(given)
+        rows.rows.extend(log_rows)
 
     async with process(tmp_path, upstreams) as gateway:
         gateway.runtime.reasoning = ReasoningStore(find=rows.find, write=slow)
         client = Chat()
-        client.say(ASKED)
-        await ask(gateway, client, "gemini", stream=stream)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "gemini", stream=stream)
         assert len(rows.rows) == 1, "another process may be asked now"
         await asyncio.to_thread(gateway.runtime.reasoning.close)
 
@@ -227,8 +236,8 @@ async def test_a_store_that_hangs_is_not_waited_for_twice(upstreams: Upstreams, 
         )
         for number in range(3):
             client = Chat()
-            client.say(f"{ASKED} {number}")
-            await ask(gateway, client, "gemini", stream=False)
+            client.say(f"{PROMPT} {number}")
+            await send_turn(gateway, client, "gemini", stream=False)
             if not number:
                 began = time.monotonic()
         assert time.monotonic() - began < STORED_S
@@ -236,18 +245,18 @@ async def test_a_store_that_hangs_is_not_waited_for_twice(upstreams: Upstreams, 
         await asyncio.to_thread(memory.close)
 
 
-async def test_deepseek_gets_a_blank_where_nobody_knows_its_thought(
+async def test_deepseek_gets_a_blank_where_its_reasoning_is_unknown(
     upstreams: Upstreams, tmp_path: Path
 ):
     async with process(tmp_path, upstreams) as gateway:
         client = Chat()
-        client.say(ASKED)
+        client.say(PROMPT)
         client.calls = [
             {"id": "x", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
         ]
         client.history.append({"role": "assistant", "content": "", "tool_calls": client.calls})
         client.answer("sunny")
-        await ask(gateway, client, "deepseek", stream=False)
+        await send_turn(gateway, client, "deepseek", stream=False)
         sent = upstreams.last("deepseek").body["messages"][1]
         assert sent["reasoning_content"] == " "
         entry = await gateway.entry()
@@ -278,13 +287,13 @@ async def test_a_state_that_its_maker_no_longer_knows_is_given_up(
     """As after a change of the account or its keys: one more try, without any state."""
     client = client.fresh()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, upstream, stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, upstream, stream=False)
         client.answer("sunny")
         fresh = "gBBBB-" if name == "STATE" else lambda text: base64.b64encode(b"sig:new").decode()
         monkeypatch.setattr(rules, name, fresh)
         count = upstreams.count(upstream)
-        reply = await ask(gateway, client, upstream, stream=True)
+        reply = await send_turn(gateway, client, upstream, stream=True)
         assert upstreams.count(upstream) == count + 2
         assert reply.headers["x-dragoman-dropped"]
         entry = (await gateway.rows(2))[-1]
@@ -297,11 +306,11 @@ async def test_an_altered_signature_on_passthrough_is_given_up_too(
 ):
     client = Messages()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, "anthropic", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "anthropic", stream=False)
         client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
         client.answer("sunny")
-        reply = await ask(gateway, client, "anthropic", stream=False)
+        reply = await send_turn(gateway, client, "anthropic", stream=False)
         assert reply.headers["x-dragoman-dropped"] == "messages[1].content[0]"
 
 
@@ -315,22 +324,22 @@ async def test_such_a_request_and_its_answer_still_pass_through(
     monkeypatch.setattr(fake_anthropic, "_usage", lambda say: {**plain(say), **own})
     client = Messages()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, "anthropic", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "anthropic", stream=False)
         client.history[1]["content"][0]["signature"] = "EqUpstream-of-somebody-else"
         client.answer("sunny")
-        _, asked = client.request("anthropic", stream=stream)
+        _, client_body = client.request("anthropic", stream=stream)
         history = json.loads(json.dumps(client.history))
         count = upstreams.count("anthropic")
-        reply = await ask(gateway, client, "anthropic", stream=stream)
+        reply = await send_turn(gateway, client, "anthropic", stream=stream)
         assert upstreams.count("anthropic") == count + 2
-        told = events(reply.body)[0]["message"] if stream else json.loads(reply.body)
-        assert own.items() <= told["usage"].items()
-        assert told["usage"]["service_tier"] == "standard"
-        assert told["id"].startswith("msg_upstream")
+        error_body = events(reply.body)[0]["message"] if stream else json.loads(reply.body)
+        assert own.items() <= error_body["usage"].items()
+        assert error_body["usage"]["service_tier"] == "standard"
+        assert error_body["id"].startswith("msg_upstream")
         history[1]["content"].pop(0)
         sent = upstreams.last("anthropic").body
-        assert sent == {**asked, "model": sent["model"], "messages": history}
+        assert sent == {**client_body, "model": sent["model"], "messages": history}
         entry = (await gateway.rows(2))[-1]
         assert [row["field"] for row in entry.adaptations] == ["messages[1].content[0]"]
 
@@ -341,21 +350,21 @@ async def test_a_responses_request_without_refused_reasoning_still_passes_throug
     """Only the reasoning goes, and the ids of items that would require it."""
     client = Responses()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, "openai", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "openai", stream=False)
         client.answer("sunny")
         monkeypatch.setattr(responses_rules, "STATE", "gBBBB-")
-        _, asked = client.request("openai", stream=False)
+        _, client_body = client.request("openai", stream=False)
         history = json.loads(json.dumps(client.history))
         count = upstreams.count("openai")
-        reply = await ask(gateway, client, "openai", stream=False)
+        reply = await send_turn(gateway, client, "openai", stream=False)
         assert upstreams.count("openai") == count + 2
         assert reply.headers["x-dragoman-dropped"] == "input[1]"
         reasoning = history.pop(1)
         assert reasoning["type"] == "reasoning"
         del history[1]["id"]
         sent = upstreams.last("openai").body
-        assert sent == {**asked, "model": sent["model"], "input": history}
+        assert sent == {**client_body, "model": sent["model"], "input": history}
 
 
 async def test_a_gemini_request_without_refused_signatures_still_passes_through(
@@ -363,45 +372,45 @@ async def test_a_gemini_request_without_refused_signatures_still_passes_through(
 ):
     client = Gemini()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, "gemini", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "gemini", stream=False)
         client.answer("sunny")
         made_anew = base64.b64encode(b"sig:new").decode()
         monkeypatch.setattr(gemini_rules, "signature", lambda text: made_anew)
-        _, asked = client.request("gemini", stream=False)
+        _, client_body = client.request("gemini", stream=False)
         history = json.loads(json.dumps(client.history))
         count = upstreams.count("gemini")
-        reply = await ask(gateway, client, "gemini", stream=False)
+        reply = await send_turn(gateway, client, "gemini", stream=False)
         assert upstreams.count("gemini") == count + 2
         assert reply.headers["x-dragoman-dropped"] == "contents[1].parts[0].thoughtSignature"
         (call,) = history[1]["parts"]
         call["thoughtSignature"] = gemini_rules.SENTINEL
-        assert upstreams.last("gemini").body == {**asked, "contents": history}
+        assert upstreams.last("gemini").body == {**client_body, "contents": history}
 
 
 async def test_a_gemini_client_without_signatures_is_helped(upstreams: Upstreams, tmp_path: Path):
     client = Gemini()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, "gemini", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "gemini", stream=False)
         for part in client.history[1]["parts"]:
             part.pop("thoughtSignature", None)
         client.answer("sunny")
-        await ask(gateway, client, "gemini", stream=False)
+        await send_turn(gateway, client, "gemini", stream=False)
         sent = upstreams.last("gemini").body["contents"][1]["parts"]
         assert [p.get("thoughtSignature") for p in sent] == [gemini_rules.SENTINEL]
 
 
-async def test_a_refusal_that_stays_is_told_after_one_more_try(
+async def test_a_repeated_refusal_is_returned_after_one_retry(
     upstreams: Upstreams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     client = Messages()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, "openai", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "openai", stream=False)
         client.answer("sunny")
-        told = responses_rules.bad("no", None, "invalid_encrypted_content")
-        monkeypatch.setattr("tests.fakes.openai.responses_rules.refusal", lambda body: told)
+        error_body = responses_rules.bad("no", None, "invalid_encrypted_content")
+        monkeypatch.setattr("tests.fakes.openai.responses_rules.refusal", lambda body: error_body)
         count = upstreams.count("openai")
         path, body = client.request("openai", stream=False)
         reply = await gateway.post(path, body, headers=client.headers)
@@ -425,13 +434,13 @@ async def test_a_refusal_that_stays_is_told_after_one_more_try(
         ("the signature of the request is wrong", None, False),
     ],
 )
-def test_a_refusal_about_state_is_told_from_others(words: str, code: str | None, about_state: bool):
+def test_a_refusal_about_state_is_recognized(words: str, code: str | None, about_state: bool):
     error = Error(kind="invalid_request", message=words, code=code)
     assert refuses_state(error) is about_state
     assert not refuses_state(msgspec.structs.replace(error, kind="overloaded"))
 
 
-def test_a_token_carries_words_that_are_not_shown():
+def test_hidden_reasoning_text_survives_a_state_token():
     state = msgspec.structs.replace(STATE, reasoning_text="hm")
     assert unwrap_signature(wrap_signature(state)) == state
 
@@ -441,21 +450,21 @@ def test_a_token_carries_words_that_are_not_shown():
 
 def by(model: str) -> Any:
     state = Signature(provider="anthropic", model=model, value=f"state of {model}")
-    kept = extract_state((Reasoning(text="hm", signature=state), CALL))
-    assert kept is not None
-    return kept
+    stored_state = extract_state((Reasoning(text="hm", signature=state), CALL))
+    assert stored_state is not None
+    return stored_state
 
 
-def test_each_model_is_given_its_own_state_though_all_were_asked_the_same():
+def test_state_is_stored_per_model_for_the_same_request():
     memory = ReasoningStore()
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
     memory._put(keys, first)
     memory._put(keys, second)
-    for kept in (first, second):
-        assert memory._get_by_both_keys(keys, kept.maker) == kept
+    for state in (first, second):
+        assert memory._get_by_both_keys(keys, state.maker) == state
         renamed = msgspec.structs.replace(keys, call="another id")
-        assert memory._get_by_either_key(renamed, kept.maker) == kept
+        assert memory._get_by_either_key(renamed, state.maker) == state
     # A third has none: it is told whose there is, and says that it was dropped.
     assert memory._get_by_both_keys(keys, "anthropic/claude-haiku-4-5") == second
 
@@ -464,7 +473,8 @@ def test_a_row_of_the_model_comes_before_an_older_one_of_another():
     keys = keys_after(request(USER), (THOUGHT, CALL), "key:1")
     first, second = by("claude-opus-5"), by("claude-sonnet-4-5")
     rows = [
-        ReasoningRow(keys.turn, keys.call, msgspec.msgpack.encode(kept)) for kept in (first, second)
+        ReasoningRow(keys.turn, keys.call, msgspec.msgpack.encode(state))
+        for state in (first, second)
     ]
     assert _select_state(keys, rows, second.maker) == second
     assert _select_state(keys, rows, first.maker) == first

@@ -24,8 +24,8 @@ from gateway.relay.wiring import Wiring
 from gateway.routing.snapshot import Snapshot
 from tests.fakes import (
     Call,
-    Say,
-    Seen,
+    RecordedRequest,
+    ScriptedAnswer,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -43,11 +43,11 @@ Json = dict[str, Any]
 
 FIRST = "The user wants the weather of Paris, so I look it up."
 SECOND = "Now the one of Rome."
-ASKED = "weather of two cities"
-SAY = Say(
+PROMPT = "weather of two cities"
+SCRIPTED_ANSWER = ScriptedAnswer(
     reasoning=FIRST,
     calls=(Call("get_weather", {"city": "Paris"}, "call_0123456789a"),),
-    then=Say(
+    then=ScriptedAnswer(
         reasoning=SECOND,
         text="Paris is done.",
         calls=(Call("get_weather", {"city": "Rome"}, "call_0123456789b"),),
@@ -73,14 +73,14 @@ class Upstreams:
             "bedrock": self.bedrock,
         }
         for server in self.servers.values():
-            server.script.on(ASKED, SAY)
+            server.script.on(PROMPT, SCRIPTED_ANSWER)
 
     def registry(self) -> Snapshot:
         """A route to each."""
 
         def of(name: str, preset: str, dialect: str, url: str, key: str, auth: str) -> Any:
-            told = {"preset": preset, "base_url": url, "credential": Secret(key), "auth": auth}
-            return provider(name, dialect, **told)
+            fields = {"preset": preset, "base_url": url, "credential": Secret(key), "auth": auth}
+            return provider(name, dialect, **fields)
 
         google = self.gemini.url
         chat = f"{self.openai.url}/v1"
@@ -89,7 +89,7 @@ class Upstreams:
             *("claude", "anthropic", "anthropic_messages", self.anthropic.url),
             *(self.anthropic.key, "x-api-key"),
         )
-        made = {
+        headers = {
             "gemini": (
                 of("google", "gemini", "gemini", google, self.gemini.key, "x-goog-api-key"),
                 "gemini-3.8-flash",
@@ -109,10 +109,10 @@ class Upstreams:
                 bedrock_rules.CLAUDE_NOW,
             ),
         }
-        routes = [route(name, p, model=model) for name, (p, model) in made.items()]
+        routes = [route(name, p, model=model) for name, (p, model) in headers.items()]
         return snapshot(*routes)
 
-    def last(self, name: str) -> Seen:
+    def last(self, name: str) -> RecordedRequest:
         """The newest request to a provider."""
         return self.servers[name].requests[-1]
 
@@ -173,19 +173,19 @@ def _gemini(body: Json) -> list[str]:
 
 def _deepseek(body: Json) -> list[str]:
     turns = [m for m in body["messages"] if m.get("tool_calls")]
-    told = [m.get("reasoning_content") for m in turns]
-    return ["state" if t in {FIRST, SECOND} else "no state" for t in told]
+    reasoning_contents = [m.get("reasoning_content") for m in turns]
+    return ["state" if t in {FIRST, SECOND} else "no state" for t in reasoning_contents]
 
 
 def _openai(body: Json) -> list[str]:
     out, good = [], {responses_rules.state_of(FIRST), responses_rules.state_of(SECOND)}
-    held = False
+    is_known = False
     for item in body["input"]:
         if item.get("type") == "reasoning":
-            held = item["encrypted_content"] in good
+            is_known = item["encrypted_content"] in good
         elif item.get("type") == "function_call":
-            out.append("state" if held else "no state")
-            held = False
+            out.append("state" if is_known else "no state")
+            is_known = False
     return out
 
 
@@ -208,8 +208,10 @@ def _bedrock(body: Json) -> list[str]:
     for message in body["messages"]:
         kinds = {name: block for block in message["content"] for name, block in block.items()}
         if "toolUse" in kinds:
-            told = kinds.get("reasoningContent", {}).get("reasoningText", {})
-            good = told.get("signature") == bedrock_rules.signature(told.get("text", ""))
+            reasoning_text = kinds.get("reasoningContent", {}).get("reasoningText", {})
+            good = reasoning_text.get("signature") == bedrock_rules.signature(
+                reasoning_text.get("text", "")
+            )
             out.append("state" if good else "no state")
     return out
 
@@ -232,7 +234,7 @@ _SWITCHING = [c for c in CLIENTS if c.name in {"chat", "messages", "responses", 
 _ON_PURPOSE = {("responses-without-reasoning", "openai")}
 
 
-async def ask(gateway: Gateway, client: Client, model: str, *, stream: bool) -> Reply:
+async def send_turn(gateway: Gateway, client: Client, model: str, *, stream: bool) -> Reply:
     """One request of a client; it takes the answer into its history."""
     path, body = client.request(model, stream=stream)
     reply = await gateway.post(path, body, headers=client.headers)
@@ -243,11 +245,11 @@ async def ask(gateway: Gateway, client: Client, model: str, *, stream: bool) -> 
 
 def returned(client: Client, upstream: str, body: Json) -> list[str]:
     """Of each call in the history, whether its provider got its state back."""
-    found = RETURNED[upstream](body)
+    texts = RETURNED[upstream](body)
     if (client.name, upstream) in _ON_PURPOSE:
-        assert set(found) == {"no state"}
-        return ["state"] * len(found)
-    return found
+        assert set(texts) == {"no state"}
+        return ["state"] * len(texts)
+    return texts
 
 
 @EVERY_CLIENT
@@ -258,14 +260,14 @@ async def test_a_tool_loop_keeps_its_thoughts(
 ) -> None:
     client, before = client.fresh(), upstreams.count(upstream)
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, upstream, stream=stream)
+        client.say(PROMPT)
+        await send_turn(gateway, client, upstream, stream=stream)
         client.answer("sunny")
-        await ask(gateway, client, upstream, stream=stream)
+        await send_turn(gateway, client, upstream, stream=stream)
         second = upstreams.last(upstream)
         assert returned(client, upstream, second.body) == ["state"]
         client.answer("rainy")
-        await ask(gateway, client, upstream, stream=stream)
+        await send_turn(gateway, client, upstream, stream=stream)
         third = upstreams.last(upstream)
         assert returned(client, upstream, third.body) == ["state", "state"]
         # What was said before is said in the same bytes: the prompt cache stays warm.
@@ -280,19 +282,19 @@ def _head(raw: bytes) -> bytes:
 
 @EVERY_CLIENT
 @EVERY_UPSTREAM
-async def test_another_process_knows_the_thoughts_too(
+async def test_another_process_reads_the_stored_reasoning(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client, rows, stream = client.fresh(), Rows(), True
     async with process(tmp_path / "a", upstreams, rows) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, upstream, stream=stream)
+        client.say(PROMPT)
+        await send_turn(gateway, client, upstream, stream=stream)
         client.answer("sunny")
         path, body = client.request(upstream, stream=stream)
         await gateway.post(path, body, headers=client.headers)
         here = upstreams.last(upstream)
     async with process(tmp_path / "b", upstreams, rows) as gateway:
-        await ask(gateway, client, upstream, stream=stream)
+        await send_turn(gateway, client, upstream, stream=stream)
         there = upstreams.last(upstream)
     assert there is not here
     assert returned(client, upstream, there.body) == ["state"]
@@ -310,20 +312,20 @@ async def test_a_switch_of_models_drops_the_thoughts_cleanly(
 ) -> None:
     client = client.fresh()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, before, stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, before, stream=False)
         client.answer("sunny")
         count = upstreams.count(after)
-        reply = await ask(gateway, client, after, stream=False)
+        reply = await send_turn(gateway, client, after, stream=False)
         assert upstreams.count(after) == count + 1, "the first try was taken"
-        told = (await gateway.rows(2))[-1].adaptations
+        adaptations = (await gateway.rows(2))[-1].adaptations
         if (before, after) not in {("anthropic", "anthropic-4.5"), ("anthropic-4.5", "anthropic")}:
             dropped = reply.headers.get("x-dragoman-dropped", "")
             bent = reply.headers.get("x-dragoman-approximated", "")
-            assert dropped or bent, told
+            assert dropped or bent, adaptations
         # And back again: the thoughts of the first model are its own still.
         client.answer("rainy")
-        await ask(gateway, client, before, stream=False)
+        await send_turn(gateway, client, before, stream=False)
         if client.name in {"chat", "ollama"}:
             back = upstreams.last(before)
             assert RETURNED[before](back.body)[0] == "state"

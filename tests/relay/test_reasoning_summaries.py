@@ -38,19 +38,21 @@ ANSWER: Json = {
 }
 
 
-async def asked(tmp_path: Path, path: str, body: Json, *, on: bool) -> tuple[Json, Json]:
+async def sent_and_received(
+    tmp_path: Path, path: str, body: Json, *, on: bool
+) -> tuple[Json, Json]:
     """What the provider's Responses were asked, and what the client got."""
-    made = route("think", provider("up", preset="openai"), model="gpt-5.6-sol")
-    (target,) = made.targets
+    test_route = route("think", provider("up", preset="openai"), model="gpt-5.6-sol")
+    (target,) = test_route.targets
     traits = msgspec.structs.replace(target.model.traits, reasoning_summaries=on)
     model = msgspec.structs.replace(target.model, traits=traits)
     targets = (msgspec.structs.replace(target, model=model),)
-    registry = snapshot(msgspec.structs.replace(made, targets=targets))
+    registry = snapshot(msgspec.structs.replace(test_route, targets=targets))
     up = httpx.Response(200, json=ANSWER)
     async with gateway(tmp_path, registry, up=lambda r: up) as g:
-        seen = await g.post(path, {"model": "think", **body})
-        assert seen.status == 200, seen.body
-        return json.loads(g.upstreams.requests[0].content), seen.json()
+        response = await g.post(path, {"model": "think", **body})
+        assert response.status == 200, response.body
+        return json.loads(g.upstreams.requests[0].content), response.json()
 
 
 CHAT: Json = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}
@@ -66,21 +68,25 @@ CHAT: Json = {"messages": [{"role": "user", "content": "x"}], "tools": [TOOL]}
     ids=["unasked", "effort", "not_wanted"],
 )
 async def test_a_chat_client_sees_thoughts(tmp_path: Path, more: Json, reasoning: Any) -> None:
-    sent, told = await asked(tmp_path, "/v1/chat/completions", CHAT | more, on=True)
+    sent, client_body = await sent_and_received(
+        tmp_path, "/v1/chat/completions", CHAT | more, on=True
+    )
     assert sent.get("reasoning") == reasoning
     if reasoning is not None:
-        assert told["choices"][0]["message"]["reasoning_content"] == "I count."
+        assert client_body["choices"][0]["message"]["reasoning_content"] == "I count."
 
 
-async def test_nobody_asks_where_it_is_not_known(tmp_path: Path) -> None:
-    sent, _ = await asked(tmp_path, "/v1/chat/completions", CHAT, on=False)
+async def test_no_reasoning_summary_is_requested_where_off(tmp_path: Path) -> None:
+    sent, _ = await sent_and_received(tmp_path, "/v1/chat/completions", CHAT, on=False)
     assert "reasoning" not in sent
 
 
-async def test_clients_that_ask_themselves_are_left_alone(tmp_path: Path) -> None:
+async def test_no_reasoning_summary_is_added_for_messages_and_responses_clients(
+    tmp_path: Path,
+) -> None:
     message = {"max_tokens": 50, "messages": CHAT["messages"]}
     tools = [{"name": "f", "input_schema": {"type": "object"}}]
-    sent, _ = await asked(tmp_path, "/v1/messages", message | {"tools": tools}, on=True)
+    sent, _ = await sent_and_received(tmp_path, "/v1/messages", message | {"tools": tools}, on=True)
     assert "summary" not in sent.get("reasoning", {})
-    sent, _ = await asked(tmp_path / "own", "/v1/responses", {"input": "x"}, on=True)
+    sent, _ = await sent_and_received(tmp_path / "own", "/v1/responses", {"input": "x"}, on=True)
     assert "reasoning" not in sent

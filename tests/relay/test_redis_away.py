@@ -71,27 +71,27 @@ async def test_no_request_fails(
     redis: RedisServer, tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_client, "TIMEOUT_S", 0.3)
-    made = priced(provider("one", limits=Limits(concurrency=500)), cache=CachePolicy())
+    test_route = priced(provider("one", limits=Limits(concurrency=500)), cache=CachePolicy())
     registry = limited(
-        made,
+        test_route,
         limits=Limits(requests_per_minute=10_000, tokens_per_hour=10**9, concurrency=400),
         budget=Budget(month_usd=Decimal(100)),
     )
     url = f"redis://127.0.0.1:{redis.port}/0"
-    seen: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     async with gateway(tmp_path, registry, one=lambda _: used(5), redis_url=url) as rig:
 
         async def client(number: int) -> None:
             for turn in range(20):
                 reply = await rig.post(CHAT, body(seed=number * 1000 + turn))
-                seen[reply.status] += 1
+                counts[reply.status] += 1
                 await asyncio.sleep(0.01)
 
         clients = [asyncio.ensure_future(client(number)) for number in range(10)]
         await asyncio.sleep(0.05)
         await FAULTS[fault](redis)
         await asyncio.gather(*clients)
-    assert seen == {200: 200}
+    assert counts == {200: 200}
 
 
 class Resets:
@@ -147,9 +147,9 @@ async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    found = writer.get_extra_info("socket")
+    socket_ = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
 
 
@@ -173,9 +173,9 @@ async def test_whatever_the_client_library_raises_no_request_fails(
         assert (await rig.post(CHAT, body(seed=1))).status == 200
         monkeypatch.setattr(AbstractConnection, "send_packed_command", send)
         posts = [rig.post(CHAT, body(seed=number)) for number in range(20)]
-        seen = Counter(reply.status for reply in await asyncio.gather(*posts))
+        counts = Counter(reply.status for reply in await asyncio.gather(*posts))
         monkeypatch.undo()
-    assert seen == {200: 20}
+    assert counts == {200: 20}
 
 
 async def test_a_redis_that_was_restarted_does_not_let_a_budget_be_spent_again(
@@ -230,8 +230,8 @@ async def test_a_slot_whose_reservation_was_answered_to_nobody_comes_back(
         await one.leave(call)
         resets.resetting = False
         clock.now += redis_limiter.LEASE_S + 1
-        found = [kind(await one.enter()) for _ in range(3)]
-        assert found == ["ok", "ok", "rate_limit"]
+        event_kinds = [kind(await one.enter()) for _ in range(3)]
+        assert event_kinds == ["ok", "ok", "rate_limit"]
     await resets.stop()
 
 
@@ -241,8 +241,8 @@ async def enter(machine: Machine) -> Call:
     return call
 
 
-async def kinds(*asked: Machine) -> list[str]:
-    return [kind(await machine.enter()) for machine in asked]
+async def kinds(*pending_calls: Machine) -> list[str]:
+    return [kind(await machine.enter()) for machine in pending_calls]
 
 
 @pytest.mark.parametrize("fault", [restart, flush])

@@ -29,12 +29,12 @@ async def test_it_is_sent_again_without_the_state(tmp_path: Path) -> None:
     signed = {"type": "reasoning.text", "text": "hm", "signature": "s1"}
     summary = {"type": "reasoning.summary", "summary": "short"}
     extra = {"google": {"thought_signature": "s2"}}
-    asked = {"model": "r", "messages": history([signed, summary], extra_content=extra), "own": 1}
+    request = {"model": "r", "messages": history([signed, summary], extra_content=extra), "own": 1}
     answers = iter([refusal(400, REFUSED), completion()])
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(answers)
     ) as live:
-        reply = await live.post("/v1/chat/completions", asked)
+        reply = await live.post("/v1/chat/completions", request)
         sent = json.loads(live.upstreams.requests[1].content)
     assert reply.status == 200
     assert reply.headers["x-dragoman-dropped"] == (
@@ -44,11 +44,11 @@ async def test_it_is_sent_again_without_the_state(tmp_path: Path) -> None:
 
 
 async def test_without_state_to_drop_it_is_translated(tmp_path: Path) -> None:
-    asked = {"model": "r", "messages": history([])}
+    request = {"model": "r", "messages": history([])}
     answers = iter([refusal(400, REFUSED), completion()])
     async with gateway(
         tmp_path, snapshot(route("r", provider("one"))), one=lambda _: next(answers)
     ) as live:
-        assert (await live.post("/v1/chat/completions", asked)).status == 200
+        assert (await live.post("/v1/chat/completions", request)).status == 200
         entry = await live.entry()
     assert not entry.passthrough

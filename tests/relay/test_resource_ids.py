@@ -44,7 +44,7 @@ def test_any_other_text_is_nothing(text: str) -> None:
     assert decode_id(text, PEPPER) is None
 
 
-def test_the_prefix_stays_as_clients_know_it() -> None:
-    made = encode_id(ResourceId("openai", 1, "file-abc"), PEPPER)
-    assert made.startswith("file-dgm~")
-    assert "abc" not in made
+def test_an_encoded_id_has_the_known_prefix() -> None:
+    text = encode_id(ResourceId("openai", 1, "file-abc"), PEPPER)
+    assert text.startswith("file-dgm~")
+    assert "abc" not in text

@@ -14,7 +14,7 @@ from gateway.relay.state import responses as module
 from gateway.relay.state.responses import ResponseStore
 
 
-class Held:
+class DictStore:
     """A store in a dictionary; `away` makes it fail."""
 
     def __init__(self) -> None:
@@ -39,83 +39,83 @@ class Held:
             raise OSError("no database")
         return self.rows.get((owner, name))
 
-    def save(self, kept: StoredResponse) -> None:
+    def save(self, response: StoredResponse) -> None:
         if self.away:
             raise OSError("no database")
-        self.rows[kept.owner, kept.id] = kept
+        self.rows[response.owner, response.id] = response
 
 
-def kept(name: str = "resp_1", **changes: object) -> StoredResponse:
+def make_response(name: str = "resp_1", **changes: object) -> StoredResponse:
     return StoredResponse(id=name, owner="key:1", created_at=time.time(), response=b"{}", **changes)  # type: ignore[arg-type]
 
 
 async def test_what_another_process_is_about_to_write_is_waited_for() -> None:
-    held = Held()
-    responses = ResponseStore(held.shelf())
-    later = asyncio.get_running_loop().call_later(0.2, held.save, kept())
-    found = await responses.find("key:1", "resp_1")
+    store = DictStore()
+    responses = ResponseStore(store.shelf())
+    later = asyncio.get_running_loop().call_later(0.2, store.save, make_response())
+    response = await responses.find("key:1", "resp_1")
     later.cancel()
-    assert found is not None
+    assert response is not None
     await responses.close()
 
 
 async def test_what_this_process_has_answered_is_found_before_it_is_written() -> None:
-    held = Held()
-    responses = ResponseStore(held.shelf())
-    responses.add_pending(kept())
+    store = DictStore()
+    responses = ResponseStore(store.shelf())
+    responses.add_pending(make_response())
     assert await responses.find("key:1", "resp_1") is not None
-    assert held.reads == 1
+    assert store.reads == 1
     assert await responses.find("key:2", "resp_1") is None
     await responses.close()
 
 
 async def test_what_was_deleted_elsewhere_is_not_found_in_memory() -> None:
-    held = Held()
-    responses = ResponseStore(held.shelf())
-    responses.add_pending(kept())
-    held.save(kept(deleted=True))
+    store = DictStore()
+    responses = ResponseStore(store.shelf())
+    responses.add_pending(make_response())
+    store.save(make_response(deleted=True))
     assert await responses.find("key:1", "resp_1") is None
     await responses.close()
 
 
 async def test_an_id_of_no_known_form_is_not_waited_for() -> None:
-    held = Held()
-    responses = ResponseStore(held.shelf())
+    store = DictStore()
+    responses = ResponseStore(store.shelf())
     assert await responses.find("key:1", "nonsense") is None
-    assert held.reads == 1
+    assert store.reads == 1
     await responses.close()
 
 
 async def test_without_a_database_only_what_is_in_memory_is_found(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    held = Held()
-    held.away = True
-    responses = ResponseStore(held.shelf())
-    responses.add_pending(kept())
+    store = DictStore()
+    store.away = True
+    responses = ResponseStore(store.shelf())
+    responses.add_pending(make_response())
     assert await responses.find("key:1", "resp_1") is not None
     with pytest.raises(GatewayError) as caught:
         await responses.find("key:1", "resp_2")
     assert caught.value.error.kind == "overloaded"
     with pytest.raises(GatewayError):
-        await responses.save(kept())
+        await responses.save(make_response())
     await responses.close()
 
 
 async def test_memory_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PENDING_BYTES", 100)
-    responses = ResponseStore(Held().shelf())
+    responses = ResponseStore(DictStore().shelf())
     for number in range(50):
-        responses.add_pending(kept(f"resp_{number}", input=b"x" * 30))
+        responses.add_pending(make_response(f"resp_{number}", input=b"x" * 30))
     assert len(responses._pending) <= 3
     assert responses._bytes == sum(k.size for _, k in responses._pending.values())
-    responses.add_pending(kept("resp_large", input=b"x" * 1000))
+    responses.add_pending(make_response("resp_large", input=b"x" * 1000))
     assert not responses._pending
 
 
 async def test_the_event_loop_never_reads() -> None:
-    held = Held()
-    responses = ResponseStore(held.shelf())
+    store = DictStore()
+    responses = ResponseStore(store.shelf())
     await responses.find("key:1", "nonsense")
-    assert all(name.startswith("responses") for name in held.threads)
+    assert all(name.startswith("responses") for name in store.threads)
     await responses.close()

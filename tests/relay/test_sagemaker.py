@@ -17,7 +17,7 @@ from gateway.providers.catalog import PRESETS
 from gateway.providers.profile import Secret
 from gateway.routing.snapshot import Provider
 from tests.fakes.bedrock import KEY_ID, SECRET, SESSION, signature_refusal
-from tests.fakes.server import Seen
+from tests.fakes.server import RecordedRequest
 from tests.relay.harness import (
     DONE,
     Gateway,
@@ -32,7 +32,7 @@ from tests.relay.harness import (
 
 HOST = "runtime.sagemaker.eu-central-1.amazonaws.com"
 UNARY, STREAM = "/endpoints/tgi-1/invocations", "/endpoints/tgi-1/invocations-response-stream"
-ASKED = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
+REQUEST = {"model": "r", "messages": [{"role": "user", "content": "hi"}]}
 KIND = {
     "content-type": "application/vnd.amazon.eventstream",
     "x-amzn-sagemaker-content-type": "text/event-stream",
@@ -65,21 +65,23 @@ class StrictSageMaker:
         self.error: httpx.Response | None = None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        seen = Seen(
+        request_body = RecordedRequest(
             method=request.method,
             path=request.url.path,
             query=request.url.query.decode(),
             headers=dict(request.headers),
             raw=request.content,
         )
-        given = seen.headers["authorization"]
-        refused = signature_refusal(seen, given, "sagemaker")
-        if refused is not None or "/eu-central-1/sagemaker/aws4_request" not in given:
+        authorization = request_body.headers["authorization"]
+        refused = signature_refusal(request_body, authorization, "sagemaker")
+        if refused is not None or "/eu-central-1/sagemaker/aws4_request" not in authorization:
             return httpx.Response(403, json={"Message": "wrong signature"})
         body = json.loads(request.content)
-        if seen.path != (STREAM if body.get("stream") else UNARY):
-            told = {"Message": "Endpoint of account 123456789012 not found."}
-            return httpx.Response(400, json=told, headers={"x-amzn-errortype": "ValidationError"})
+        if request_body.path != (STREAM if body.get("stream") else UNARY):
+            error_body = {"Message": "Endpoint of account 123456789012 not found."}
+            return httpx.Response(
+                400, json=error_body, headers={"x-amzn-errortype": "ValidationError"}
+            )
         if self.error is not None:
             error = self.error
             return httpx.Response(error.status_code, content=error.content, headers=error.headers)
@@ -106,10 +108,10 @@ async def endpoint(
 @pytest.mark.parametrize("passthrough", [True, False])
 async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool) -> None:
     async with endpoint(tmp_path, passthrough=passthrough) as (gate, _):
-        whole = await gate.post("/v1/chat/completions", ASKED)
+        whole = await gate.post("/v1/chat/completions", REQUEST)
         assert whole.status == 200, whole.json()
         assert whole.json()["choices"][0]["message"]["content"] == "hello"
-        streamed = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
+        streamed = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
         entry = await gate.entry()
         assert [request.url.path for request in gate.upstreams.requests] == [UNARY, STREAM]
         assert json.loads(gate.upstreams.requests[1].content)["stream"] is True
@@ -123,18 +125,18 @@ async def test_an_endpoint_answers_and_streams(tmp_path: Path, passthrough: bool
 
 async def test_a_claude_client_gets_the_stream_translated(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as (gate, _):
-        told = await gate.post("/v1/messages", {**ASKED, "max_tokens": 9, "stream": True})
-    assert told.status == 200
-    assert b'"text":"hel"' in told.body.replace(b": ", b":")
-    assert b"event: message_stop" in told.body
+        error_body = await gate.post("/v1/messages", {**REQUEST, "max_tokens": 9, "stream": True})
+    assert error_body.status == 200
+    assert b'"text":"hel"' in error_body.body.replace(b": ", b":")
+    assert b"event: message_stop" in error_body.body
 
 
-async def test_a_failure_within_the_stream_is_told(tmp_path: Path) -> None:
+async def test_a_failure_within_the_stream_is_reported(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as (gate, fake):
         fake.wire = [chunk("hel"), chunk("lo")[:20]]
-        told = {"Message": "took too long", "ErrorCode": "ModelInvocationTimeExceeded"}
-        fake.more = encode(json.dumps(told).encode(), "ModelStreamError", exception=True)
-        streamed = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
+        error_body = {"Message": "took too long", "ErrorCode": "ModelInvocationTimeExceeded"}
+        fake.more = encode(json.dumps(error_body).encode(), "ModelStreamError", exception=True)
+        streamed = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
         entry = await gate.entry()
     assert b"took too long" in streamed.body
     assert b"[DONE]" not in streamed.body
@@ -145,19 +147,19 @@ async def test_a_corrupt_stream_is_an_error(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as (gate, fake):
         fake.wire = []
         fake.more = b"\0" * 64
-        told = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
-    assert told.status == 502
-    assert "corrupt" in told.json()["error"]["message"]
+        error_body = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
+    assert error_body.status == 502
+    assert "corrupt" in error_body.json()["error"]["message"]
 
 
-async def test_a_container_that_does_not_stream_is_heard_whole(tmp_path: Path) -> None:
+async def test_the_response_of_a_non_streaming_container_is_streamed(tmp_path: Path) -> None:
     async with endpoint(tmp_path) as (gate, fake):
         fake.kind = {**KIND, "x-amzn-sagemaker-content-type": "application/json"}
         fake.wire = [completion().content]
-        told = await gate.post("/v1/chat/completions", {**ASKED, "stream": True})
-    assert told.status == 200
-    assert b"hello" in told.body
-    assert told.body.rstrip().endswith(b"[DONE]")
+        error_body = await gate.post("/v1/chat/completions", {**REQUEST, "stream": True})
+    assert error_body.status == 200
+    assert b"hello" in error_body.body
+    assert error_body.body.rstrip().endswith(b"[DONE]")
 
 
 @pytest.mark.parametrize("passthrough", [True, False])
@@ -212,12 +214,12 @@ async def test_errors_are_those_of_the_container(
 ) -> None:
     async with endpoint(tmp_path, passthrough=passthrough) as (gate, fake):
         fake.error = error
-        claude = await gate.post("/v1/messages", {**ASKED, "max_tokens": 9})
-        told = await gate.post("/v1/chat/completions", ASKED)
+        claude = await gate.post("/v1/messages", {**REQUEST, "max_tokens": 9})
+        error_body = await gate.post("/v1/chat/completions", REQUEST)
     assert message in claude.json()["error"]["message"]
-    assert message in told.json()["error"]["message"]
-    assert (told.status, told.json()["error"]["code"]) == (status, code)
-    assert "arn:aws" not in told.body.decode()
+    assert message in error_body.json()["error"]["message"]
+    assert (error_body.status, error_body.json()["error"]["code"]) == (status, code)
+    assert "arn:aws" not in error_body.body.decode()
 
 
 def test_parts_are_unwrapped_in_any_split() -> None:

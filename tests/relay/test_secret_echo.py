@@ -133,8 +133,8 @@ async def test_a_key_in_pieces_is_not_stored(
     tmp_path: Path, path: str, write: Callable[[str], bytes], size: int
 ) -> None:
     """The client has them already, as a stream waits for nothing; the log has asterisks."""
-    said = f"my task-list: {SECRET}."
-    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    text = f"my task-list: {SECRET}."
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
     stream = [*map(write, pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
         tmp_path, snapshot(route("r", _up()), log_bodies=True), up=lambda _: sse(*stream)
@@ -200,10 +200,12 @@ def _readings(stream: bytes) -> list[str]:
             continue
         for choice in json.loads(line[6:])["choices"]:
             delta, number = choice["delta"], choice["index"]
-            said = {(number, name): delta.get(name) for name in ("content", "reasoning_content")}
+            texts_by_field = {
+                (number, name): delta.get(name) for name in ("content", "reasoning_content")
+            }
             for call in delta.get("tool_calls") or ():
-                said[number, "call", call["index"]] = call["function"]["arguments"]
-            for place, text in said.items():
+                texts_by_field[number, "call", call["index"]] = call["function"]["arguments"]
+            for place, text in texts_by_field.items():
                 texts[place] = texts.get(place, "") + (text or "")
     return list(texts.values())
 
@@ -216,8 +218,8 @@ async def test_a_key_in_pieces_among_others_is_not_stored(
     tmp_path: Path, write: Callable[[list[str]], list[bytes]], size: int
 ) -> None:
     """Between the pieces of one choice, call or field come pieces of others."""
-    said = f"my task-list: {SECRET}."
-    pieces = [said[at : at + size] for at in range(0, len(said), size)]
+    output_text = f"my task-list: {SECRET}."
+    pieces = [output_text[at : at + size] for at in range(0, len(output_text), size)]
     stream = [*write(pieces), chunk(None, "stop"), b"data: [DONE]\n\n"]
     async with gateway(
         tmp_path, snapshot(route("r", _up()), log_bodies=True), up=lambda _: sse(*stream)
@@ -254,7 +256,7 @@ def _converse(text: str, number: int) -> bytes:
 
 
 @pytest.mark.parametrize("write", [_anthropic, _responses, _gemini, _converse])
-def test_blocks_of_each_dialect_are_told_apart(write: Callable[[str, int], bytes]) -> None:
+def test_a_secret_is_masked_in_each_block_of_a_stream(write: Callable[[str, int], bytes]) -> None:
     recorder = Recorder()
     recorder.enabled, recorder.limit = True, 10**6
     recorder.add_redactor(Redactor([SECRET]))

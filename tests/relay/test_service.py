@@ -68,7 +68,7 @@ async def test_a_task_that_fails_begins_again() -> None:
         await task
 
 
-async def test_a_database_that_says_nothing_holds_no_request_up(
+async def test_a_silent_database_blocks_no_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("gateway.relay.cache.backend.READ_S", 0.05)
@@ -88,7 +88,7 @@ async def test_a_database_that_says_nothing_holds_no_request_up(
     await shelf.close()
 
 
-async def test_a_database_that_says_nothing_counts_as_away(
+async def test_a_silent_database_counts_as_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.relay.registry.DATABASE_TIMEOUT_S", 0.05)

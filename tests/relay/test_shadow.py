@@ -95,12 +95,12 @@ async def test_shadows_are_bounded(tmp_path: Path) -> None:
 
 
 async def test_shadows_count_against_no_limit_of_the_client(tmp_path: Path) -> None:
-    found = registry()
+    test_registry = registry()
     keys = {
         digest: msgspec.structs.replace(key, limits=Limits(requests_per_minute=2))
-        for digest, key in found.keys.items()
+        for digest, key in test_registry.keys.items()
     }
-    limited = msgspec.structs.replace(found, keys=keys)
+    limited = msgspec.structs.replace(test_registry, keys=keys)
     up = {name: lambda _: completion() for name in "ab"}
     async with gateway(tmp_path, limited, **up) as live:
         statuses = [(await live.post(CHAT, asking())).status for _ in range(3)]

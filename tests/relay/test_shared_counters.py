@@ -108,7 +108,7 @@ def test_limits_have_cells_of_their_own(tmp_path: Path) -> None:
     again.close()
 
 
-def test_a_full_table_is_told_and_begun_anew_at_the_next_start(
+def test_a_full_table_is_logged_once_and_reset_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(shared_counters, "_MAX_USED", 3)
@@ -151,9 +151,9 @@ def test_without_a_place_for_files_a_process_counts_alone(
 
 
 def test_the_files_take_no_room_before_they_are_used(tmp_path: Path) -> None:
-    made = SharedCounters(tmp_path)
-    made.counter_offset("key:1/requests/minute")
+    counters = SharedCounters(tmp_path)
+    counters.counter_offset("key:1/requests/minute")
     blocks = sum(path.stat().st_blocks for path in tmp_path.iterdir())
     # The table of cells, but none of the lanes.
     assert blocks * 512 < 1_200_000
-    made.close()
+    counters.close()

@@ -98,23 +98,23 @@ async def machines(
     url: str, registry: Snapshot, count: int = 2
 ) -> AsyncIterator[tuple[list[Machine], Clock]]:
     clock = Clock()
-    made = [Machine(url, registry, clock) for _ in range(count)]
+    created_machines = [Machine(url, registry, clock) for _ in range(count)]
     try:
-        yield made, clock
+        yield created_machines, clock
     finally:
-        for machine in made:
+        for machine in created_machines:
             await machine.limiter.close()
 
 
-def kind(found: Call | GatewayError) -> str:
-    return found.error.kind if isinstance(found, GatewayError) else "ok"
+def kind(call: Call | GatewayError) -> str:
+    return call.error.kind if isinstance(call, GatewayError) else "ok"
 
 
 async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_minute=5))
     async with machines(redis.url, registry) as ((one, two), clock):
-        found = [kind(await machine.enter()) for machine in (one, two) * 4]
-        assert found == ["ok"] * 5 + ["rate_limit"] * 3
+        kinds = [kind(await machine.enter()) for machine in (one, two) * 4]
+        assert kinds == ["ok"] * 5 + ["rate_limit"] * 3
         refused = await one.enter()
         assert isinstance(refused, GatewayError)
         wait = refused.error.retry_after_s
@@ -126,18 +126,20 @@ async def test_machines_share_a_limit_of_requests(redis: RedisServer) -> None:
 async def test_at_once_from_all_sides_not_one_too_many_is_let_in(redis: RedisServer) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(requests_per_hour=37))
     async with machines(redis.url, registry, 4) as (many, _):
-        found = await asyncio.gather(*(machine.enter() for machine in many * 30))
-    assert [kind(f) for f in found].count("ok") == 37
+        results = await asyncio.gather(*(machine.enter() for machine in many * 30))
+    assert [kind(f) for f in results].count("ok") == 37
 
 
 async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> None:
     """The same story on Redis and on the counters of one machine, step by step."""
-    made = priced(provider("one", limits=Limits(tokens_per_day=4000)))
+    test_route = priced(provider("one", limits=Limits(tokens_per_day=4000)))
     target = msgspec.structs.replace(
-        made.targets[0], limits=Limits(concurrency=3), budget=Budget(week_usd=Decimal("0.01"))
+        test_route.targets[0], limits=Limits(concurrency=3), budget=Budget(week_usd=Decimal("0.01"))
     )
     registry = limited(
-        msgspec.structs.replace(made, targets=(target,), key_limits=Limits(requests_per_hour=90)),
+        msgspec.structs.replace(
+            test_route, targets=(target,), key_limits=Limits(requests_per_hour=90)
+        ),
         limits=Limits(requests_per_minute=20, tokens_per_minute=300, concurrency=4),
         budget=Budget(day_usd=Decimal("0.004"), total_usd=Decimal("0.02")),
     )
@@ -146,7 +148,7 @@ async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> N
     async with machines(redis.url, registry, 1) as ((far,), clock):
         near = Limiter(SharedCounters(), clock=clock)
         running: list[tuple[Call, Call]] = []
-        seen = set()
+        values = set()
         for _ in range(600):
             clock.now += draw.choice([0.0, 0.1, 1.0, 4.9, 30.0, 61.0, 4000.0, 90_000.0])
             if running and draw.random() < 0.5:
@@ -164,13 +166,13 @@ async def test_the_script_does_as_the_pure_functions_do(redis: RedisServer) -> N
                     near.settle(here, 0, 0)
                 here = GatewayError(admission.refusal)
             assert kind(there) == kind(here)
-            seen.add(kind(here))
+            values.add(kind(here))
             if isinstance(there, GatewayError):
                 assert there.error == here.error
             else:
                 assert there.limit_headers == here.limit_headers
                 running.append((here, there))
-        assert seen == {"ok", "rate_limit", "quota"}
+        assert values == {"ok", "rate_limit", "quota"}
 
 
 async def test_what_a_dead_machine_reserved_counts_no_more(redis: RedisServer) -> None:
@@ -183,22 +185,22 @@ async def test_what_a_dead_machine_reserved_counts_no_more(redis: RedisServer) -
         assert kind(await two.enter()) == "ok"
 
 
-async def test_a_machine_that_says_that_it_lives_keeps_its_reservations(
+async def test_a_machine_with_heartbeats_keeps_its_reservations(
     redis: RedisServer,
 ) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
     async with machines(redis.url, registry) as ((one, two), clock):
-        held = await one.enter()
+        reservation = await one.enter()
         for _ in range(4):
             clock.now += redis_limiter.LEASE_S - 1
             await one.limiter._run_script([], 0)
             assert kind(await two.enter()) == "rate_limit"
-        assert isinstance(held, Call)
-        await one.leave(held)
+        assert isinstance(reservation, Call)
+        await one.leave(reservation)
         assert kind(await two.enter()) == "ok"
 
 
-async def test_a_client_that_leaves_while_redis_is_asked_leaves_nothing(
+async def test_a_client_that_leaves_during_the_redis_call_frees_its_slot(
     redis: RedisServer,
 ) -> None:
     registry = limited(route("r", provider("one")), limits=Limits(concurrency=1))
@@ -227,9 +229,12 @@ async def test_money_is_settled_to_the_last_unit(redis: RedisServer) -> None:
 
         await asyncio.gather(*(one(*pair) for pair in enumerate(amounts)))
         client: Redis = Redis.from_url(redis.url)
-        held = await client.hgetall(f"{PREFIX}key:1/usd/total")
+        stored_hash = await client.hgetall(f"{PREFIX}key:1/usd/total")
         await client.aclose()
-    assert {name: int(value) for name, value in held.items()} == {b"h": 1, b"b0": sum(amounts)}
+    assert {name: int(value) for name, value in stored_hash.items()} == {
+        b"h": 1,
+        b"b0": sum(amounts),
+    }
 
 
 async def test_what_is_settled_twice_as_its_answer_was_lost_counts_once(
@@ -256,7 +261,7 @@ async def test_what_is_settled_twice_as_its_answer_was_lost_counts_once(
         for _ in range(2):
             await one.limiter._run_script([], 0)
         assert one.limiter.is_up
-        assert await spent_on(redis) == 1230
+        assert await units_on(redis) == 1230
 
 
 async def test_what_is_settled_while_the_first_answer_is_awaited_counts_once(
@@ -281,17 +286,17 @@ async def test_what_is_settled_while_the_first_answer_is_awaited_counts_once(
         await one.limiter._run_script([], 0)
         one.limiter._flush_now()
         await asyncio.gather(*one.limiter._tasks)
-        assert await spent_on(redis) == 700
+        assert await units_on(redis) == 700
 
 
-async def spent_on(redis: RedisServer) -> int:
+async def units_on(redis: RedisServer) -> int:
     client: Redis = Redis.from_url(redis.url)
     spent = await client.hget(f"{PREFIX}key:1/usd/total", "b0")
     await client.aclose()
     return int(spent or 0)
 
 
-async def test_what_the_database_knows_is_counted_once(redis: RedisServer) -> None:
+async def test_spend_of_the_database_is_counted_once(redis: RedisServer) -> None:
     registry = limited(priced(provider("one")), budget=Budget(total_usd=Decimal(1)))
     async with machines(redis.url, registry) as ((one, two), _):
         for machine in (one, two):
@@ -314,12 +319,12 @@ async def test_one_request_is_one_round_trip(redis: RedisServer) -> None:
         await one.enter()
         client: Redis = Redis.from_url(redis.url)
         before = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
-        held = None
+        reservation = None
         for _ in range(20):
-            if held is not None:
-                one.limiter.settle(held, 10, 10)  # goes along with the next
-            held = await one.enter()
-            assert isinstance(held, Call)
+            if reservation is not None:
+                one.limiter.settle(reservation, 10, 10)  # goes along with the next
+            reservation = await one.enter()
+            assert isinstance(reservation, Call)
         after = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
         await client.aclose()
     assert after - before == 20
@@ -333,12 +338,12 @@ async def test_while_redis_is_away_each_machine_counts_alone(
     async with machines(redis.url, registry) as ((one, two), _):
         assert kind(await one.enter()) == "ok"
         redis.stop()
-        found = [kind(await machine.enter()) for machine in (one, two) * 5]
-        assert found.count("ok") == 6, "three of each"
+        kinds = [kind(await machine.enter()) for machine in (one, two) * 5]
+        assert kinds.count("ok") == 6, "three of each"
         redis.start()
         await asyncio.sleep(0.2)
-        found = [kind(await machine.enter()) for machine in (one, two) * 5]
-        assert found.count("ok") == 3, "Redis has forgotten, and counts for both again"
+        kinds = [kind(await machine.enter()) for machine in (one, two) * 5]
+        assert kinds.count("ok") == 3, "Redis has forgotten, and counts for both again"
     assert caplog.text.count("Redis is unavailable") == 2
     assert caplog.text.count("Redis is available again") == 2
 
@@ -362,20 +367,20 @@ class Turns:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         theirs, out = await asyncio.open_connection("127.0.0.1", self._port)
-        asked = False
+        is_waiting = False
 
         async def ask() -> None:
-            nonlocal asked
+            nonlocal is_waiting
             while data := await reader.read(1 << 20):
-                self.count += not asked
-                asked = True
+                self.count += not is_waiting
+                is_waiting = True
                 out.write(data)
             out.close()
 
         async def answer() -> None:
-            nonlocal asked
+            nonlocal is_waiting
             while data := await theirs.read(1 << 20):
-                asked = False
+                is_waiting = False
                 writer.write(data)
             writer.close()
 

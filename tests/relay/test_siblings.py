@@ -20,27 +20,27 @@ from tests.waits import PATIENCE_S
 @contextmanager
 def listening(directory: Path, *, answers: bool = True) -> Iterator[list[bool]]:
     """Another process's part; gives what it heard."""
-    heard: list[bool] = []
+    messages: list[bool] = []
     over = threading.Event()
     siblings = PeerProcesses(directory)
 
     def listen() -> None:
         while not over.is_set():
             if siblings.wait_change(PATIENCE_S) and not over.is_set():
-                heard.append(True)
+                messages.append(True)
                 if answers:
                     siblings.acknowledge()
 
     thread = threading.Thread(target=listen)
     thread.start()
-    yield heard
+    yield messages
     over.set()
     siblings.wake()
     thread.join()
     siblings.close()
 
 
-def test_who_tells_waits_for_all_others(tmp_path: Path) -> None:
+def test_notify_change_waits_for_all_processes(tmp_path: Path) -> None:
     mine = PeerProcesses(tmp_path)
     with listening(tmp_path) as one, listening(tmp_path) as other:
         assert mine.notify_change(PATIENCE_S) == 0
@@ -84,13 +84,13 @@ def test_a_dead_process_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
     deep = tmp_path / ("a" * 100) / ("b" * 100)
     mine = PeerProcesses(deep)
-    with listening(deep) as heard:
+    with listening(deep) as listener_messages:
         assert mine.notify_change(PATIENCE_S) == 0
-        assert heard == [True]
+        assert listener_messages == [True]
     mine.close()
 
 
-def test_a_process_without_a_socket_goes_on(tmp_path: Path) -> None:
+def test_a_process_without_a_socket_continues(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     mine = PeerProcesses(tmp_path / "file")
     assert not mine.wait_change(0.01)

@@ -103,7 +103,7 @@ def registries(draw: Any) -> Snapshot:
     return snapshot(main, draw(routes("spare")), draw(routes("other")))
 
 
-asked = st.fixed_dictionaries(
+request_fields = st.fixed_dictionaries(
     {},
     optional={
         "prompt_cache_key": st.sampled_from(["s1", "s2", "s3"]),
@@ -139,7 +139,7 @@ def upstream(failure: str | None) -> Any:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     registry=registries(),
-    fields=asked,
+    fields=request_fields,
     key_tags=st.sampled_from([(), ("free",)]),
     failing=st.dictionaries(
         st.sampled_from(NAMES), st.sampled_from(list(SIMULATED_FAILURES)), max_size=4
@@ -148,7 +148,7 @@ def upstream(failure: str | None) -> Any:
     read=latency_stats,
     seed=st.integers(0, 10_000),
 )
-def test_simulation_and_live_traffic_agree(
+def test_simulation_and_live_traffic_choose_the_same_targets(
     registry: Snapshot,
     fields: dict[str, Any],
     key_tags: tuple[str, ...],
@@ -188,19 +188,15 @@ def test_simulation_and_live_traffic_agree(
                 key=next(iter(registry.keys.values())),
                 time_of_day=row.started_at,
             )
-            found = dry_run(stage, build_call(registry, "openai_chat", body), registry.routes["m"])
-        simulated = [
-            (t.candidate.target.model.label, t.outcome == "skipped") for t in found.targets
-        ]
+            run = dry_run(stage, build_call(registry, "openai_chat", body), registry.routes["m"])
+        simulated = [(t.candidate.target.model.label, t.outcome == "skipped") for t in run.targets]
         assert simulated == [(a.target, a.skipped is not None) for a in row.attempts]
-        whys = [
-            t.reason for t in found.targets if t.outcome == "skipped" and "rests" not in t.reason
-        ]
+        whys = [t.reason for t in run.targets if t.outcome == "skipped" and "rests" not in t.reason]
         assert whys == [a.skipped for a in row.attempts if a.skipped and "rests" not in a.skipped]
-        kinds = [t.error.kind for t in found.targets if t.error is not None]
+        kinds = [t.error.kind for t in run.targets if t.error is not None]
         assert kinds == [a.error_kind for a in row.attempts if a.error_kind]
-        assert (found.chosen is not None) == (reply.status == 200)
-        if found.chosen is not None:
-            assert row.variant == found.chosen.target.variant
+        assert (run.chosen is not None) == (reply.status == 200)
+        if run.chosen is not None:
+            assert row.variant == run.chosen.target.variant
 
     asyncio.run(compare())

@@ -17,7 +17,7 @@ from gateway.relay.upstream.media_fetch import Fetched
 from gateway.simulate import translate
 from gateway.simulate.inputs import SimulationInputs
 from tests.relay.clients import CLIENTS, Client
-from tests.relay.test_reasoning_matrix import ASKED, Upstreams, ask, process
+from tests.relay.test_reasoning_matrix import PROMPT, Upstreams, process, send_turn
 
 Json = dict[str, Any]
 PRESETS = {"anthropic-4.5": "anthropic"}
@@ -31,7 +31,7 @@ def upstreams() -> Iterator[Upstreams]:
         yield Upstreams(stack)
 
 
-def pretended(client: Client, upstream: str, model: str, **lent: Any) -> Json:
+def pretended(client: Client, upstream: str, model: str, **fields: Any) -> Json:
     """The client's next request, as it would go to this provider."""
     path, body = client.request(upstream, stream=False)
     endpoint = find_endpoint(path.partition("?")[0])
@@ -40,7 +40,7 @@ def pretended(client: Client, upstream: str, model: str, **lent: Any) -> Json:
     preset = PRESETS.get(upstream, upstream)
     headers = {name.lower(): value for name, value in client.headers.items()}
     return translate.request(
-        endpoint.dialect, preset, body, headers, model, None, SimulationInputs(**lent)
+        endpoint.dialect, preset, body, headers, model, None, SimulationInputs(**fields)
     )
 
 
@@ -48,14 +48,14 @@ def pretended(client: Client, upstream: str, model: str, **lent: Any) -> Json:
 @pytest.mark.parametrize(
     "upstream", ["gemini", "deepseek", "openai", "anthropic", "anthropic-4.5", "bedrock"]
 )
-async def test_it_is_what_live_traffic_sends(
+async def test_the_simulation_equals_the_live_upstream_request(
     client: Client, upstream: str, upstreams: Upstreams, tmp_path: Path
 ) -> None:
     client = client.fresh()
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
+        client.say(PROMPT)
         for _ in range(2):
-            await ask(gateway, client, upstream, stream=False)
+            await send_turn(gateway, client, upstream, stream=False)
             client.answer("sunny")
         rows = await gateway.rows(2)
         model = rows[0].model
@@ -73,13 +73,13 @@ async def test_it_is_what_live_traffic_sends(
 async def test_what_is_missing_is_named(upstreams: Upstreams, tmp_path: Path) -> None:
     (client,) = [c.fresh() for c in CLIENTS if c.name == "chat"]
     async with process(tmp_path, upstreams) as gateway:
-        client.say(ASKED)
-        await ask(gateway, client, "gemini", stream=False)
+        client.say(PROMPT)
+        await send_turn(gateway, client, "gemini", stream=False)
         client.answer("sunny")
-        found = pretended(client, "gemini", "gemini-3.8-flash")
-    (told,) = found["runtime_inputs"]
-    assert told["field"] == "messages[1]"
-    assert "reasoning of this turn" in told["note"]
+        inputs = pretended(client, "gemini", "gemini-3.8-flash")
+    (missing_input,) = inputs["runtime_inputs"]
+    assert missing_input["field"] == "messages[1]"
+    assert "reasoning of this turn" in missing_input["note"]
 
 
 def answered(part: Json) -> Json:
@@ -109,13 +109,15 @@ def test_an_answer_has_to_be_of_this_conversation(answer: Any, words: str) -> No
             {"role": "tool", "tool_call_id": "call_1", "content": "y"},
         ],
     }
-    lent = SimulationInputs(answers=(answer,))
+    inputs = SimulationInputs(answers=(answer,))
     if not words:
-        found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
-        assert [told["field"] for told in found["runtime_inputs"]] == ["messages[1]"]
+        translation = translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
+        assert [missing_input["field"] for missing_input in translation["runtime_inputs"]] == [
+            "messages[1]"
+        ]
         return
     with pytest.raises(GatewayError) as caught:
-        translate.request("openai_chat", "gemini", body, {}, "", None, lent)
+        translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
     assert words in caught.value.error.message
     assert caught.value.error.param == "answers[0]"
 
@@ -128,19 +130,21 @@ def with_picture(model: str) -> Json:
 def test_a_url_shows_what_it_leads_to() -> None:
     body = with_picture("gemini-3.8-flash")
     file = Fetched(data=PIXEL, media_type="image/png", size=8)
-    lent = SimulationInputs(files={URL: file}, fetch_media=True)
-    found = translate.request("openai_chat", "gemini", body, {}, "", None, lent)
-    (part,) = found["body"]["contents"][0]["parts"]
+    inputs = SimulationInputs(files={URL: file}, fetch_media=True)
+    translation = translate.request("openai_chat", "gemini", body, {}, "", None, inputs)
+    (part,) = translation["body"]["contents"][0]["parts"]
     assert part == {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
-    assert found["runtime_inputs"] == []
-    assert "secret" not in json.dumps(found["report"])
+    assert translation["runtime_inputs"] == []
+    assert "secret" not in json.dumps(translation["report"])
     bare = translate.request(
         "openai_chat", "gemini", body, {}, "", None, SimulationInputs(fetch_media=True)
     )
-    assert [told["field"] for told in bare["runtime_inputs"]] == ["messages[0].content[0]"]
+    assert [missing_input["field"] for missing_input in bare["runtime_inputs"]] == [
+        "messages[0].content[0]"
+    ]
     off = translate.request("openai_chat", "gemini", body, {}, "", None, SimulationInputs())
     assert off["runtime_inputs"] == []
-    own = translate.request("openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, lent)
+    own = translate.request("openai_chat", "openai", with_picture("gpt-4o"), {}, "", None, inputs)
     assert own["body"] == with_picture("gpt-4o")
 
 

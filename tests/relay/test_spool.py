@@ -23,9 +23,9 @@ def numbered(size: int) -> bytes:
 
 @pytest.fixture
 def spools(tmp_path: Path) -> Iterator[UploadSpools]:
-    made = UploadSpools(tmp_path / "uploads", 10 * SIZE)
-    yield made
-    assert made.reserved_bytes == 0
+    upload_spools = UploadSpools(tmp_path / "uploads", 10 * SIZE)
+    yield upload_spools
+    assert upload_spools.reserved_bytes == 0
     assert list((tmp_path / "uploads").glob("*")) == [], "a spool's file has no name"
 
 
@@ -57,7 +57,7 @@ async def test_there_is_an_end_to_the_room(spools: UploadSpools) -> None:
     spools.open(1).close()
 
 
-async def test_a_full_disk_is_told(spools: UploadSpools) -> None:
+async def test_a_full_disk_is_an_overloaded_error(spools: UploadSpools) -> None:
     def full() -> IO[bytes]:
         return Path("/dev/full").open("wb", buffering=0)
 

@@ -53,54 +53,56 @@ def thinking(signature: str, words: str = "of another") -> Json:
     return {"type": "thinking", "thinking": words, "signature": signature}
 
 
-SAID: Json = {"type": "text", "text": "Two."}
+TEXT_BLOCK: Json = {"type": "text", "text": "Two."}
 
 
 @pytest.mark.parametrize("token", [FOREIGN, BROKEN], ids=["foreign", "broken"])
 @pytest.mark.parametrize("kind", ["thinking", "redacted_thinking"])
 def test_claude_keeps_its_own_thinking_beside_a_foreign_one(kind: str, token: str) -> None:
     foreign = thinking(token) if kind == "thinking" else {"type": kind, "data": token}
-    asked = messages(foreign, SAID)
-    made = translate.request("anthropic_messages", "anthropic", asked, HEADERS, CLAUDE)
-    left = messages(SAID)
-    assert made["body"] == {**left, "model": CLAUDE}
-    assert made["passthrough"]
-    assert made["headers"]["anthropic-beta"] == "effort-2025-11-24"
-    assert [(r["field"], r["action"]) for r in made["report"]] == [
+    chat_messages = messages(foreign, TEXT_BLOCK)
+    translation = translate.request(
+        "anthropic_messages", "anthropic", chat_messages, HEADERS, CLAUDE
+    )
+    left = messages(TEXT_BLOCK)
+    assert translation["body"] == {**left, "model": CLAUDE}
+    assert translation["passthrough"]
+    assert translation["headers"]["anthropic-beta"] == "effort-2025-11-24"
+    assert [(r["field"], r["action"]) for r in translation["report"]] == [
         ("messages[3].content[0]", "dropped")
     ]
-    legal = {**made["body"], "messages": [dict(m) for m in made["body"]["messages"]]}
+    legal = {**translation["body"], "messages": [dict(m) for m in translation["body"]["messages"]]}
     legal["messages"][1] = {"role": "assistant", "content": [NATIVE, {"type": "text", "text": "1"}]}
     assert anthropic_rules.refusal(legal, HEADERS, counting=False) is None
 
 
-def test_a_message_of_foreign_thinking_alone_goes_whole() -> None:
-    made = translate.request(
+def test_a_message_with_only_foreign_thinking_is_removed() -> None:
+    translation = translate.request(
         "anthropic_messages", "anthropic", messages(thinking(FOREIGN)), HEADERS, CLAUDE
     )
-    roles = [message["role"] for message in made["body"]["messages"]]
+    roles = [message["role"] for message in translation["body"]["messages"]]
     assert roles == ["user", "assistant", "user", "user"]
 
 
-@pytest.mark.parametrize("shown", [True, False], ids=["shown", "hidden"])
-def test_claudes_wrapped_thinking_is_unwrapped_in_place(shown: bool) -> None:
+@pytest.mark.parametrize("signature", [True, False], ids=["shown", "hidden"])
+def test_claudes_wrapped_thinking_is_unwrapped_in_place(signature: bool) -> None:
     """What was translated in an earlier turn, by the same model, is its own again."""
     words = "wrapped"
     state = Signature(
         provider="anthropic",
         model=CLAUDE,
         value=anthropic_rules.signature(words),
-        reasoning_text="" if shown else words,
+        reasoning_text="" if signature else words,
     )
-    block = thinking(wrap_signature(state), words if shown else "")
-    made = translate.request(
-        "anthropic_messages", "anthropic", messages(block, SAID), HEADERS, CLAUDE
+    block = thinking(wrap_signature(state), words if signature else "")
+    translation = translate.request(
+        "anthropic_messages", "anthropic", messages(block, TEXT_BLOCK), HEADERS, CLAUDE
     )
-    assert made["body"]["messages"][3]["content"] == [
+    assert translation["body"]["messages"][3]["content"] == [
         thinking(anthropic_rules.signature(words), words),
-        SAID,
+        TEXT_BLOCK,
     ]
-    assert made["report"] == []
+    assert translation["report"] == []
 
 
 def reasoning(state: str, item_id: str = "rs_1") -> Json:
@@ -108,7 +110,7 @@ def reasoning(state: str, item_id: str = "rs_1") -> Json:
 
 
 def items(*state: Json) -> Json:
-    said = {
+    message = {
         "type": "message",
         "id": "msg_1",
         "role": "assistant",
@@ -123,10 +125,10 @@ def items(*state: Json) -> Json:
         "input": [
             {**HI, "type": "message", "id": "msg_0"},
             own,
-            said,
+            message,
             {**MORE, "type": "message", "id": "msg_2"},
             *state,
-            {**said, "id": "msg_3"},
+            {**message, "id": "msg_3"},
             {**MORE, "type": "message", "id": "msg_4"},
         ],
     }
@@ -135,10 +137,10 @@ def items(*state: Json) -> Json:
 @pytest.mark.parametrize("token", [FOREIGN, BROKEN], ids=["foreign", "broken"])
 @pytest.mark.parametrize("preset", ["openai", "openai_responses"])
 def test_openai_keeps_its_own_reasoning_beside_a_foreign_one(preset: str, token: str) -> None:
-    made = translate.request("openai_responses", preset, items(reasoning(token)), {}, GPT)
-    assert made["body"] == {**items(), "model": GPT}
-    assert made["passthrough"]
-    assert [(r["field"], r["action"]) for r in made["report"]] == [("input[4]", "dropped")]
+    translation = translate.request("openai_responses", preset, items(reasoning(token)), {}, GPT)
+    assert translation["body"] == {**items(), "model": GPT}
+    assert translation["passthrough"]
+    assert [(r["field"], r["action"]) for r in translation["report"]] == [("input[4]", "dropped")]
 
 
 def test_openais_wrapped_reasoning_is_unwrapped_in_place() -> None:
@@ -148,18 +150,18 @@ def test_openais_wrapped_reasoning_is_unwrapped_in_place() -> None:
             provider="openai", model=GPT, kind="encrypted_content", value=state, item_id="rs_x"
         )
     )
-    made = translate.request(
+    translation = translate.request(
         "openai_responses", "openai", items(reasoning(token, "rs_gw")), {}, GPT
     )
-    assert made["body"] == {**items(reasoning(state, "rs_x")), "model": GPT}
-    assert made["report"] == []
+    assert translation["body"] == {**items(reasoning(state, "rs_x")), "model": GPT}
+    assert translation["report"] == []
 
 
-def test_a_token_in_words_is_only_words() -> None:
-    asked = {"model": "gw", "max_tokens": 9, "messages": [{"role": "user", "content": FOREIGN}]}
-    made = translate.request("anthropic_messages", "anthropic", asked, HEADERS, CLAUDE)
-    assert made["body"] == {**asked, "model": CLAUDE}
-    assert made["passthrough"]
+def test_a_state_token_in_text_stays_text() -> None:
+    params = {"model": "gw", "max_tokens": 9, "messages": [{"role": "user", "content": FOREIGN}]}
+    translation = translate.request("anthropic_messages", "anthropic", params, HEADERS, CLAUDE)
+    assert translation["body"] == {**params, "model": CLAUDE}
+    assert translation["passthrough"]
 
 
 def test_gemini_keeps_its_own_signature_beside_a_foreign_one() -> None:
@@ -167,7 +169,7 @@ def test_gemini_keeps_its_own_signature_beside_a_foreign_one() -> None:
     foreign = wrap_signature(Signature(provider="anthropic", model=CLAUDE, value="S"))
     call = {"functionCall": {"id": "c", "name": "f", "args": {}}, "thoughtSignature": own}
     response = {"functionResponse": {"id": "c", "name": "f", "response": {"output": "r"}}}
-    asked = {
+    params = {
         "contents": [
             {"role": "user", "parts": [{"text": "q"}]},
             {
@@ -186,9 +188,9 @@ def test_gemini_keeps_its_own_signature_beside_a_foreign_one() -> None:
             {"role": "user", "parts": [response]},
         ]
     }
-    made = translate.request("gemini", "gemini", {"model": "gw", **asked}, {}, GOOGLE)
-    assert made["body"]["contents"][3] == {"role": "model", "parts": [call]}
-    assert gemini_rules.refusal(made["body"], GOOGLE) is None
+    translation = translate.request("gemini", "gemini", {"model": "gw", **params}, {}, GOOGLE)
+    assert translation["body"]["contents"][3] == {"role": "model", "parts": [call]}
+    assert gemini_rules.refusal(translation["body"], GOOGLE) is None
 
 
 def test_openrouter_keeps_its_own_details_beside_a_foreign_one() -> None:
@@ -205,7 +207,7 @@ def test_openrouter_keeps_its_own_details_beside_a_foreign_one() -> None:
         "format": "dragoman-v1",
         "index": 0,
     }
-    asked = {
+    request = {
         "model": "gw",
         "messages": [
             HI,
@@ -215,6 +217,6 @@ def test_openrouter_keeps_its_own_details_beside_a_foreign_one() -> None:
             MORE,
         ],
     }
-    made = translate.request("openai_chat", "openrouter", asked, {}, "openai/gpt-5.6")
-    assert made["body"]["messages"][1]["reasoning_details"] == [own]
-    assert "reasoning_details" not in made["body"]["messages"][3]
+    translation = translate.request("openai_chat", "openrouter", request, {}, "openai/gpt-5.6")
+    assert translation["body"]["messages"][1]["reasoning_details"] == [own]
+    assert "reasoning_details" not in translation["body"]["messages"][3]

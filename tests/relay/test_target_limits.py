@@ -32,13 +32,15 @@ ONE, TWO = provider("one"), provider("two", id=2)
 ANSWER = Decimal("0.0001")
 
 
-def of_first(made: Route, **changes: Any) -> Route:
+def of_first(test_route: Route, **changes: Any) -> Route:
     """The route with limits or a budget of its first target."""
-    first, *rest = made.targets
-    return msgspec.structs.replace(made, targets=(msgspec.structs.replace(first, **changes), *rest))
+    first, *rest = test_route.targets
+    return msgspec.structs.replace(
+        test_route, targets=(msgspec.structs.replace(first, **changes), *rest)
+    )
 
 
-async def asked(rig: Gateway, **more: Any) -> tuple[int, str]:
+async def send_chat(rig: Gateway, **more: Any) -> tuple[int, str]:
     """The status, and the provider that answered."""
     reply = await rig.post(CHAT, body(**more))
     target = reply.headers.get("x-dragoman-target", "")
@@ -49,11 +51,11 @@ def answers(**more: Any) -> dict[str, Any]:
     return {"one": lambda _: used(50), "two": lambda _: used(50), **more}
 
 
-async def test_a_full_target_is_passed_over_and_says_why(tmp_path: Path) -> None:
+async def test_a_target_at_its_limit_is_skipped_with_a_reason(tmp_path: Path) -> None:
     registry = snapshot(of_first(priced(ONE, TWO), limits=Limits(requests_per_minute=1)))
     async with gateway(tmp_path, registry, **answers()) as rig:
-        assert await asked(rig) == (200, "one")
-        assert await asked(rig) == (200, "two")
+        assert await send_chat(rig) == (200, "one")
+        assert await send_chat(rig) == (200, "two")
         skipped, answered = (await rig.rows(2))[-1].attempts
     assert skipped.skipped is not None
     assert "the target one/gpt-4.1 is limited to 1 request per minute" in skipped.skipped
@@ -63,7 +65,7 @@ async def test_a_full_target_is_passed_over_and_says_why(tmp_path: Path) -> None
 async def test_a_target_alone_is_refused_when_it_is_full(tmp_path: Path) -> None:
     registry = snapshot(of_first(priced(ONE), limits=Limits(requests_per_minute=1)))
     async with gateway(tmp_path, registry, **answers()) as rig:
-        await asked(rig)
+        await send_chat(rig)
         reply = await rig.post(CHAT, body())
     assert reply.status == 429
     assert 0 < int(reply.headers["retry-after"]) <= 65
@@ -85,68 +87,70 @@ async def test_each_target_has_limits_of_its_own(tmp_path: Path) -> None:
 
 async def test_a_target_takes_only_so_many_at_a_time(tmp_path: Path) -> None:
     registry = snapshot(of_first(priced(ONE, TWO), limits=Limits(concurrency=1)))
-    held, go = asyncio.Event(), asyncio.Event()
+    event, go = asyncio.Event(), asyncio.Event()
 
     async def slow(_: httpx.Request) -> httpx.Response:
-        held.set()
+        event.set()
         await go.wait()
         return used(50)
 
     async with gateway(tmp_path, registry, **answers(one=slow)) as rig:
-        first = asyncio.create_task(asked(rig))
-        await held.wait()
-        assert await asked(rig) == (200, "two")
+        first = asyncio.create_task(send_chat(rig))
+        await event.wait()
+        assert await send_chat(rig) == (200, "two")
         go.set()
         assert await first == (200, "one")
-        assert await asked(rig) == (200, "one")
+        assert await send_chat(rig) == (200, "one")
         await rig.rows(3)
         assert reserved(rig, "target:1/concurrency/") == [0]
 
 
 async def test_a_failed_attempt_frees_what_it_had_reserved(tmp_path: Path) -> None:
     limits = Limits(concurrency=1, tokens_per_minute=10**6)
-    made = of_first(priced(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1)))
-    async with gateway(tmp_path, snapshot(made), **answers(one=lambda _: refusal(503))) as rig:
-        assert await asked(rig) == (200, "two")
+    test_snapshot = of_first(priced(ONE, TWO), limits=limits, budget=Budget(day_usd=Decimal(1)))
+    async with gateway(
+        tmp_path, snapshot(test_snapshot), **answers(one=lambda _: refusal(503))
+    ) as rig:
+        assert await send_chat(rig) == (200, "two")
         await rig.rows(1)
         names = ("target:1/concurrency/", "target:1/tokens/minute", "target:1/usd/day")
         assert reserved(rig, *names) == [0, 0, 0]
-        assert await spent(rig, "target:1/usd/day", "day") == 0
+        assert await spent_usd(rig, "target:1/usd/day", "day") == 0
 
 
 @pytest.mark.parametrize("owner", ["target", "provider"])
 async def test_a_budget_that_is_spent_passes_a_target_over(tmp_path: Path, owner: str) -> None:
     """LiteLLM's budget routing: the call that passes the budget is the last one."""
     budget = Budget(day_usd=ANSWER / 2)
-    made = of_first(priced(ONE, TWO), budget=budget)
+    test_snapshot = of_first(priced(ONE, TWO), budget=budget)
     if owner == "provider":
-        made = priced(msgspec.structs.replace(ONE, budget=budget), TWO)
-    async with gateway(tmp_path, snapshot(made), **answers()) as rig:
-        assert await asked(rig) == (200, "one")
+        test_snapshot = priced(msgspec.structs.replace(ONE, budget=budget), TWO)
+    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as rig:
+        assert await send_chat(rig) == (200, "one")
         await rig.rows(1)
-        assert await spent(rig, f"{owner}:1/usd/day", "day") == ANSWER
-        assert await asked(rig) == (200, "two")
+        assert await spent_usd(rig, f"{owner}:1/usd/day", "day") == ANSWER
+        assert await send_chat(rig) == (200, "two")
         row = (await rig.rows(2))[-1]
     assert row.attempts[0].skipped is not None
     assert "the daily budget of 0.00005 USD" in row.attempts[0].skipped
 
 
 async def test_all_budgets_spent_is_a_quota(tmp_path: Path) -> None:
-    made = of_first(priced(ONE), budget=Budget(total_usd=ANSWER / 2))
-    async with gateway(tmp_path, snapshot(made), **answers()) as rig:
-        await asked(rig)
+    test_snapshot = of_first(priced(ONE), budget=Budget(total_usd=ANSWER / 2))
+    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as rig:
+        await send_chat(rig)
         await rig.rows(1)
         reply = await rig.post(CHAT, body())
     assert (reply.status, reply.json()["error"]["code"]) == (429, "insufficient_quota")
 
 
 async def test_a_budget_is_not_overrun_by_many_at_a_time(tmp_path: Path) -> None:
-    made = of_first(priced(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
-    async with gateway(tmp_path, snapshot(made), **answers()) as rig:
-        found = await asyncio.gather(*(asked(rig, max_tokens=50) for _ in range(8)))
+    test_snapshot = of_first(priced(ONE, TWO), budget=Budget(day_usd=ANSWER * 2))
+    async with gateway(tmp_path, snapshot(test_snapshot), **answers()) as rig:
+        results = await asyncio.gather(*(send_chat(rig, max_tokens=50) for _ in range(8)))
         await rig.rows(8)
-        assert await spent(rig, "target:1/usd/day", "day") <= ANSWER * 2
-    assert {status for status, _ in found} == {200}
+        assert await spent_usd(rig, "target:1/usd/day", "day") <= ANSWER * 2
+    assert {status for status, _ in results} == {200}
 
 
 async def test_a_margin_counts_in_the_budget_of_a_provider(tmp_path: Path) -> None:
@@ -154,10 +158,10 @@ async def test_a_margin_counts_in_the_budget_of_a_provider(tmp_path: Path) -> No
         ONE, margin=Decimal(2), budget=Budget(day_usd=ANSWER * Decimal("1.5"))
     )
     async with gateway(tmp_path, snapshot(priced(doubled, TWO)), **answers()) as rig:
-        assert await asked(rig) == (200, "one")
+        assert await send_chat(rig) == (200, "one")
         await rig.rows(1)
-        assert await spent(rig, "provider:1/usd/day", "day") == ANSWER * 2
-        assert await asked(rig) == (200, "two")
+        assert await spent_usd(rig, "provider:1/usd/day", "day") == ANSWER * 2
+        assert await send_chat(rig) == (200, "two")
 
 
 async def test_all_requests_share_the_limits_of_the_gateway(tmp_path: Path) -> None:
@@ -182,9 +186,9 @@ async def test_all_requests_share_the_budget_of_the_gateway(tmp_path: Path) -> N
 
 
 async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
-    made = msgspec.structs.replace(priced(ONE), key_limits=Limits(requests_per_minute=1))
+    test_route = msgspec.structs.replace(priced(ONE), key_limits=Limits(requests_per_minute=1))
     second = ApiKey(id=2, prefix="sk-dgm-tw", name="two", digest=key_digest("sk-dgm-two", PEPPER))
-    registry = snapshot(made)
+    registry = snapshot(test_route)
     registry = msgspec.structs.replace(registry, keys={**registry.keys, second.digest: second})
     async with gateway(tmp_path, registry, **answers()) as rig:
         assert (await rig.post(CHAT, body())).status == 200
@@ -195,13 +199,13 @@ async def test_each_key_has_the_limits_of_a_route(tmp_path: Path) -> None:
     assert words in reply.json()["error"]["message"]
 
 
-async def test_a_retry_comes_before_the_next_target_where_the_route_says_so(
+async def test_a_retry_precedes_the_next_target_where_configured(
     tmp_path: Path,
 ) -> None:
     """The same failure, once: live traffic asks the first one again, or the second."""
-    for first, wanted in ((True, ["one", "one"]), (False, ["one", "two"])):
+    for first, expected in ((True, ["one", "one"]), (False, ["one", "two"])):
         broken = iter([refusal(503)])
-        made = route(
+        test_route = route(
             "r",
             ONE,
             TWO,
@@ -213,12 +217,12 @@ async def test_a_retry_comes_before_the_next_target_where_the_route_says_so(
         one = {"one": lambda _, broken=broken: next(broken, completion())}
         directory = tmp_path / str(first)
         directory.mkdir()
-        async with gateway(directory, snapshot(made), **answers(**one)) as rig:
+        async with gateway(directory, snapshot(test_route), **answers(**one)) as rig:
             assert (await rig.post(CHAT, body())).status == 200
-            assert [sent.url.host.split(".")[0] for sent in rig.upstreams.requests] == wanted
+            assert [sent.url.host.split(".")[0] for sent in rig.upstreams.requests] == expected
 
 
-async def spent(rig: Gateway, name: str, span: str) -> Decimal:
+async def spent_usd(rig: Gateway, name: str, span: str) -> Decimal:
     """US dollars that a budget has counted."""
     board, limiter = rig.runtime.limiter.counters, rig.runtime.limiter
     at = board.counter_offset(name)

@@ -37,7 +37,7 @@ COUNTED = {
 IDS = ("english", "german", "chinese", "russian", "python", "json")
 
 
-def asked(*texts: str, **more: Any) -> Request:
+def text_request(*texts: str, **more: Any) -> Request:
     turns = tuple(Turn(role="user", parts=(Text(text=text),)) for text in texts)
     return Request(model="m", turns=turns, **more)
 
@@ -64,14 +64,14 @@ def test_the_rough_count_is_near_the_true_one(text: str) -> None:
 @pytest.mark.parametrize("text", COUNTED, ids=IDS)
 def test_a_vocabulary_counts_exactly(text: str) -> None:
     pytest.importorskip("splintr", reason="needs the extra `tokens`")
-    found = count_tokens(asked(text), "gpt-5.4")
-    assert found.vocabulary == "o200k_base"
-    assert found.tokens == COUNTED[text] + weighing.TOKENS_PER_TURN
+    count = count_tokens(text_request(text), "gpt-5.4")
+    assert count.vocabulary == "o200k_base"
+    assert count.tokens == COUNTED[text] + weighing.TOKENS_PER_TURN
 
 
 def test_words_that_end_a_text_for_the_model_are_text_here() -> None:
     pytest.importorskip("splintr", reason="needs the extra `tokens`")
-    plain = count_tokens(asked("<|endoftext|>"), "gpt-5.4").tokens
+    plain = count_tokens(text_request("<|endoftext|>"), "gpt-5.4").tokens
     assert plain > weighing.TOKENS_PER_TURN + 1
 
 
@@ -98,13 +98,13 @@ def test_a_family_has_its_vocabulary(model: str, vocabulary: str) -> None:
 @pytest.mark.usefixtures("bare")
 def test_without_the_package_it_is_counted_roughly() -> None:
     text = next(iter(COUNTED))
-    found = count_tokens(asked(text), "gpt-5.4")
-    assert found.vocabulary == ""
-    assert found.tokens == estimate_text_tokens(text) + weighing.TOKENS_PER_TURN
+    count = count_tokens(text_request(text), "gpt-5.4")
+    assert count.vocabulary == ""
+    assert count.tokens == estimate_text_tokens(text) + weighing.TOKENS_PER_TURN
 
 
 def test_all_that_a_model_reads_counts() -> None:
-    empty = count_tokens(asked("x"), "claude-x").tokens
+    empty = count_tokens(text_request("x"), "claude-x").tokens
     long = "word " * 400
     tool = Tool(name="f", description=long, schema={"type": "object", "properties": {}})
     call = Turn(role="assistant", parts=(ToolCall(id="c", name="f", arguments={"text": long}),))
@@ -129,28 +129,28 @@ def test_pictures_and_files_have_a_price_wherever_they_stand() -> None:
 
 @pytest.mark.parametrize("text", ["", "a b", "word " * 20_000, "x" * 100_000, "字" * 50_000])
 def test_pieces_are_the_text(text: str) -> None:
-    found = list(text_chunks(text))
-    assert "".join(found) == text
-    assert max(map(len, found)) <= MAX_CHUNK_CHARS
+    texts = list(text_chunks(text))
+    assert "".join(texts) == text
+    assert max(map(len, texts)) <= MAX_CHUNK_CHARS
 
 
 @pytest.mark.parametrize("text", ["\ud800", "\x00", "🧑‍🚀" * 50, "<|endoftext|>"])
 def test_odd_text_is_counted(text: str) -> None:
     for model in ("gpt-5.4", "claude-x"):
-        assert count_tokens(asked(text), model).tokens > 0
+        assert count_tokens(text_request(text), model).tokens > 0
 
 
 @pytest.mark.parametrize("model", ["gpt-5.4", "some-llm"])
-async def test_an_estimate_says_that_it_is_one(tmp_path: Path, model: str) -> None:
+async def test_an_estimate_is_marked(tmp_path: Path, model: str) -> None:
     """An upstream that can not count is not an error: agents ask twenty of these."""
     way = route("smart", provider("up", preset="custom"), model=model)
     body = {"model": "smart", "messages": [{"role": "user", "content": "Hello " * 200}]}
     async with gateway(tmp_path, snapshot(way), up=lambda request: None) as g:
         headers = {"anthropic-version": "2023-06-01"}
-        seen = await g.post("/v1/messages/count_tokens", body, headers=headers)
-    assert seen.status == 200
-    assert seen.headers["x-dragoman-token-count"] == "estimate"
-    assert 180 < seen.json()["input_tokens"] < 260
+        response = await g.post("/v1/messages/count_tokens", body, headers=headers)
+    assert response.status == 200
+    assert response.headers["x-dragoman-token-count"] == "estimate"
+    assert 180 < response.json()["input_tokens"] < 260
     known = weighing._tokenizer_for(vocabulary_of(model)) if vocabulary_of(model) else None
-    told = seen.headers.get("x-dragoman-token-vocabulary", "")
-    assert told == ("o200k_base" if known is not None else "")
+    vocabulary = response.headers.get("x-dragoman-token-vocabulary", "")
+    assert vocabulary == ("o200k_base" if known is not None else "")

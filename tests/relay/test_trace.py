@@ -22,28 +22,28 @@ async def sent(tmp_path: Path, headers: dict[str, str]) -> tuple[httpx.Headers, 
     one = snapshot(route("r", provider("one")))
     async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
         await gw.post("/v1/chat/completions", BODY, headers=headers)
-        (found,) = await gw.rows(1)
-        return gw.upstreams.requests[0].headers, found.id
+        (row,) = await gw.rows(1)
+        return gw.upstreams.requests[0].headers, row.id
 
 
 async def test_a_clients_trace_is_passed_on(tmp_path: Path) -> None:
-    given = {"traceparent": PARENT, "tracestate": "vendor=1"}
-    headers, request_id = await sent(tmp_path, given)
-    assert {name: headers[name] for name in given} == given
+    traceparent = {"traceparent": PARENT, "tracestate": "vendor=1"}
+    headers, request_id = await sent(tmp_path, traceparent)
+    assert {name: headers[name] for name in traceparent} == traceparent
     assert headers["x-request-id"] == request_id
 
 
 @pytest.mark.parametrize(
-    "given", ["", "x", PARENT.upper(), "00-" + "0" * 32 + PARENT[35:], "f" * 60_000]
+    "traceparent", ["", "x", PARENT.upper(), "00-" + "0" * 32 + PARENT[35:], "f" * 60_000]
 )
-async def test_a_trace_is_made_where_there_is_none(tmp_path: Path, given: str) -> None:
-    headers, _ = await sent(tmp_path, {"traceparent": given, "tracestate": "vendor=1"})
+async def test_a_trace_is_created_where_there_is_none(tmp_path: Path, traceparent: str) -> None:
+    headers, _ = await sent(tmp_path, {"traceparent": traceparent, "tracestate": "vendor=1"})
     assert FORM.fullmatch(headers["traceparent"])
     assert "tracestate" not in headers
 
 
 @pytest.mark.parametrize(
-    ("given", "logged"),
+    ("traceparent", "logged"),
     [
         (PARENT, (PARENT[3:35], PARENT[36:52])),
         (PARENT.upper(), ("", "")),
@@ -52,15 +52,15 @@ async def test_a_trace_is_made_where_there_is_none(tmp_path: Path, given: str) -
     ],
 )
 async def test_the_log_has_the_clients_trace_and_span(
-    tmp_path: Path, given: str, logged: tuple[str, str]
+    tmp_path: Path, traceparent: str, logged: tuple[str, str]
 ) -> None:
     """Without OpenTelemetry in the gateway: spans of clients are joined with requests by them."""
     one = snapshot(route("r", provider("one")))
     async with gateway(tmp_path, one, one=lambda _: completion()) as gw:
-        await gw.post("/v1/chat/completions", BODY, headers={"traceparent": given})
-        (found,) = await gw.rows(1)
-    assert (found.trace_id, found.parent_span_id) == logged
-    assert found.span_id == ""
+        await gw.post("/v1/chat/completions", BODY, headers={"traceparent": traceparent})
+        (row,) = await gw.rows(1)
+    assert (row.trace_id, row.parent_span_id) == logged
+    assert row.span_id == ""
 
 
 async def test_headers_of_one_request_are_sent_on_the_wire() -> None:

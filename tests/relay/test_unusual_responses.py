@@ -11,8 +11,8 @@ import msgspec
 
 from tests.relay.harness import completion, gateway, provider, refusal, route, snapshot
 
-ASKED = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-MESSAGES = {**ASKED, "max_tokens": 5}
+REQUEST = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+MESSAGES = {**REQUEST, "max_tokens": 5}
 VERSION = {"anthropic-version": "2023-06-01"}
 
 
@@ -24,7 +24,7 @@ async def test_a_byte_order_mark_before_json_is_left_out(tmp_path: Path) -> None
         return httpx.Response(200, content=marked, headers={"content-type": "application/json"})
 
     async with gateway(tmp_path, registry, a=answer) as live:
-        passed = await live.post("/v1/chat/completions", ASKED)
+        passed = await live.post("/v1/chat/completions", REQUEST)
         translated = await live.post("/v1/messages", MESSAGES, headers=VERSION)
     assert passed.json()["choices"][0]["message"]["content"] == "hello"
     assert translated.json()["content"][0]["text"] == "hello"
@@ -36,6 +36,6 @@ async def test_a_date_to_come_back_at_counts_without_a_date_to_count_from(tmp_pa
     async with gateway(
         tmp_path, snapshot(only), a=lambda _: refusal(429, retry_after=then)
     ) as live:
-        reply = await live.post("/v1/chat/completions", ASKED)
+        reply = await live.post("/v1/chat/completions", REQUEST)
     assert reply.status == 429
     assert 25 <= int(reply.headers["retry-after"]) <= 31

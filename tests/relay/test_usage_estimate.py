@@ -17,8 +17,13 @@ WORDS = "The gateway keeps a short list of the models it knows and asks the firs
 
 
 def asking(*content: Any, **more: Any) -> dict[str, Any]:
-    said = content[0] if len(content) == 1 else list(content)
-    return {"model": "m", "messages": [{"role": "user", "content": said}], "stream": True, **more}
+    contents = content[0] if len(content) == 1 else list(content)
+    return {
+        "model": "m",
+        "messages": [{"role": "user", "content": contents}],
+        "stream": True,
+        **more,
+    }
 
 
 async def billed(tmp_path: Path, body: Any, *parts: bytes) -> Any:
@@ -53,7 +58,7 @@ async def test_the_bytes_of_a_picture_are_no_tokens(tmp_path: Path) -> None:
     assert TOKENS_PER_IMAGE <= row.input_tokens < TOKENS_PER_IMAGE + 100
 
 
-async def test_what_is_told_of_the_prompt_stays_beside_an_estimated_answer(tmp_path: Path) -> None:
+async def test_reported_input_tokens_stay_beside_estimated_output_tokens(tmp_path: Path) -> None:
     usage = {"prompt_tokens": 77, "completion_tokens": None, "total_tokens": 77}
     parts = (chunk("four"), chunk("four"), chunk(finish="stop", usage=usage), DONE)
     row = await billed(tmp_path, asking("hi"), *parts)

@@ -100,7 +100,7 @@ def searching(*rounds: list[Json] | str) -> Callable[[httpx.Request], httpx.Resp
     return answer
 
 
-def one_search() -> Callable[[httpx.Request], httpx.Response]:
+def single_search() -> Callable[[httpx.Request], httpx.Response]:
     return searching([tool_call("Oslo population", 0)], ANSWER)
 
 
@@ -165,24 +165,24 @@ async def by_openai(gate: Gateway, stream: bool, **body: Any) -> Any:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, stream: bool) -> None:
-    async with standing(tmp_path, one_search()) as gate:
+    async with standing(tmp_path, single_search()) as gate:
         message = await by_claude(gate, stream)
-        sent, asked = bodies(gate), searches(gate)
-    call, found, text = message.content
+        sent, requests = bodies(gate), searches(gate)
+    call, block, text = message.content
     assert (call.type, call.name, call.input) == (
         "server_tool_use",
         "web_search",
         {"query": "Oslo population"},
     )
-    assert (found.type, found.tool_use_id) == ("web_search_tool_result", call.id)
-    assert [page.url for page in found.content] == [OSLO, "https://www.visitoslo.com/en/"]
+    assert (block.type, block.tool_use_id) == ("web_search_tool_result", call.id)
+    assert [page.url for page in block.content] == [OSLO, "https://www.visitoslo.com/en/"]
     assert (text.type, text.text) == ("text", ANSWER)
     [cited] = text.citations
     assert (cited.url, cited.title) == (OSLO, "Oslo - Wikipedia")
     assert message.stop_reason == "end_turn"
     assert (message.usage.input_tokens, message.usage.output_tokens) == (30, 10)
     assert message.usage.server_tool_use.web_search_requests == 1
-    assert [request.url.params["q"] for request in asked] == ["Oslo population"]
+    assert [request.url.params["q"] for request in requests] == ["Oslo population"]
     first, second = sent
     assert [tool["function"]["name"] for tool in first["tools"]] == ["web_search"]
     assert second["messages"][-1]["role"] == "tool"
@@ -193,7 +193,7 @@ async def test_claudes_client_gets_the_search_and_its_sources(tmp_path: Path, st
 async def test_a_responses_client_gets_an_item_and_annotations(
     tmp_path: Path, stream: bool
 ) -> None:
-    async with standing(tmp_path, one_search()) as gate:
+    async with standing(tmp_path, single_search()) as gate:
         response = await by_openai(gate, stream)
     search, message = response.output
     assert (search.type, search.status, search.action.type) == (
@@ -211,20 +211,20 @@ async def test_a_responses_client_gets_an_item_and_annotations(
 
 
 async def test_a_chat_client_gets_annotations(tmp_path: Path) -> None:
-    asked = {
+    request = {
         "model": "m",
         "messages": [{"role": "user", "content": "Oslo?"}],
         "web_search_options": {},
     }
-    async with standing(tmp_path, one_search()) as gate:
-        reply = await gate.post("/v1/chat/completions", asked)
+    async with standing(tmp_path, single_search()) as gate:
+        reply = await gate.post("/v1/chat/completions", request)
     message = reply.json()["choices"][0]["message"]
     assert message["content"] == ANSWER
     assert [note["url_citation"]["url"] for note in message["annotations"]] == [OSLO]
 
 
 async def test_the_events_of_a_search_are_in_order(tmp_path: Path) -> None:
-    async with standing(tmp_path, one_search()) as gate:
+    async with standing(tmp_path, single_search()) as gate:
         reply = await gate.post("/v1/responses", {**RESPONSES, "stream": True})
     kinds = [event["type"] for event in events_of(reply.body)]
     assert kinds.index("response.web_search_call.searching") < kinds.index(
@@ -241,7 +241,7 @@ async def test_the_events_of_a_search_are_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_all_rounds_are_one_row_with_their_sum(tmp_path: Path, stream: bool) -> None:
-    async with standing(tmp_path, one_search()) as gate:
+    async with standing(tmp_path, single_search()) as gate:
         reply = await gate.post("/v1/messages", {**MESSAGES, "stream": stream})
         row = await gate.entry()
     assert reply.status == 200, reply.body
@@ -286,28 +286,38 @@ async def test_a_failed_search_is_a_result_for_the_model(
 ) -> None:
     search, message = FAULTS[fault]
     endpoint = msgspec.structs.replace(ENDPOINT, timeout_s=0.2 if fault == "hangs" else 2.0)
-    async with standing(tmp_path, one_search(), endpoint=endpoint, search=search) as gate:
+    async with standing(tmp_path, single_search(), endpoint=endpoint, search=search) as gate:
         reply = await by_claude(gate, stream)
         row, sent = await gate.entry(), bodies(gate)
     assert reply.content[1].content.error_code == "unavailable"
     assert reply.content[-1].text == ANSWER
     assert row.outcome == "ok"
-    told = row.attempts[0].calls[0].searches[0].error
-    assert message in told and message in sent[1]["messages"][-1]["content"]
-    assert "10.0.0.7" not in told and "search.test" not in told
+    error = row.attempts[0].calls[0].searches[0].error
+    assert message in error and message in sent[1]["messages"][-1]["content"]
+    assert "10.0.0.7" not in error and "search.test" not in error
     assert {r.url.host for r in gate.upstreams.requests} == {"a.test", "search.test"}
 
 
 async def test_searches_end_at_max_uses(tmp_path: Path) -> None:
     """A model that never stops: after its searches it may call no tool, then the turn ends."""
     endless = searching([tool_call("again", 0)])
-    asked = {**MESSAGES, "tools": [{**MESSAGES["tools"][0], "max_uses": 2}]}
+    request_body = {**MESSAGES, "tools": [{**MESSAGES["tools"][0], "max_uses": 2}]}
     async with standing(tmp_path, endless) as gate:
-        reply = await gate.post("/v1/messages", asked)
+        reply = await gate.post("/v1/messages", request_body)
         sent = bodies(gate)
     assert len(searches(gate)) == 2
     assert [body.get("tool_choice") for body in sent] == [None, None, "none"]
     assert reply.json()["stop_reason"] == "end_turn"
+
+
+async def test_searches_end_at_the_max_tool_calls_of_a_responses_client(tmp_path: Path) -> None:
+    endless = searching([tool_call("again", 0)])
+    async with standing(tmp_path, endless) as gate:
+        reply = await gate.post("/v1/responses", {**RESPONSES, "max_tool_calls": 1})
+        sent = bodies(gate)
+    assert len(searches(gate)) == 1
+    assert [body.get("tool_choice") for body in sent] == [None, "none"]
+    assert "max_tool_calls" not in reply.headers.get("x-dragoman-dropped", "")
 
 
 async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
@@ -327,9 +337,9 @@ async def test_parallel_searches_are_bounded_too(tmp_path: Path) -> None:
 async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stream: bool) -> None:
     own = {"name": "f", "input_schema": {"type": "object"}}
     both = [tool_call("Oslo", 0), tool_call(None, 1, "f")]
-    asked = {"tools": [*MESSAGES["tools"], own]}
+    fields = {"tools": [*MESSAGES["tools"], own]}
     async with standing(tmp_path, searching(both, ANSWER)) as gate:
-        message = await by_claude(gate, stream, **asked)
+        message = await by_claude(gate, stream, **fields)
         history = [
             *MESSAGES["messages"],
             {"role": "assistant", "content": [b.model_dump() for b in message.content]},
@@ -338,7 +348,7 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
                 "content": [{"type": "tool_result", "tool_use_id": "call_1", "content": "42"}],
             },
         ]
-        reply = await gate.post("/v1/messages", {**MESSAGES, **asked, "messages": history})
+        reply = await gate.post("/v1/messages", {**MESSAGES, **fields, "messages": history})
         sent = bodies(gate)
     assert message.stop_reason == "tool_use"
     assert sorted(block.type for block in message.content) == [
@@ -354,7 +364,7 @@ async def test_a_call_of_the_clients_own_tool_ends_the_turn(tmp_path: Path, stre
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bool) -> None:
-    first = one_search()
+    first = single_search()
 
     def failing(request: httpx.Request) -> httpx.Response:
         messages = json.loads(request.content)["messages"]
@@ -372,7 +382,7 @@ async def test_a_failure_in_a_later_round_is_reported(tmp_path: Path, stream: bo
 
 
 async def test_a_client_that_leaves_ends_the_search(tmp_path: Path) -> None:
-    async with standing(tmp_path, one_search(), search=hanging) as gate:
+    async with standing(tmp_path, single_search(), search=hanging) as gate:
         await gate.post("/v1/messages", MESSAGES, leave_after=0.2)
         row = await gate.entry()
     assert row.outcome == "client_closed"
@@ -392,9 +402,9 @@ async def test_a_route_can_switch_it_off(tmp_path: Path) -> None:
 
 
 async def test_a_search_of_an_index_is_not_made_live(tmp_path: Path) -> None:
-    asked = {**RESPONSES, "tools": [{"type": "web_search", "external_web_access": False}]}
+    body = {**RESPONSES, "tools": [{"type": "web_search", "external_web_access": False}]}
     async with standing(tmp_path, searching(ANSWER)) as gate:
-        await gate.post("/v1/responses", asked)
+        await gate.post("/v1/responses", body)
     assert not searches(gate)
 
 
@@ -424,11 +434,11 @@ async def test_a_provider_that_searches_itself_does(tmp_path: Path) -> None:
 async def test_tavily_gets_the_domains(tmp_path: Path) -> None:
     endpoint = msgspec.structs.replace(ENDPOINT, format="tavily", key=Secret(KEY))
     tool = {**MESSAGES["tools"][0], "allowed_domains": ["wikipedia.org"]}
-    async with standing(tmp_path, one_search(), endpoint=endpoint, search=tavily) as gate:
+    async with standing(tmp_path, single_search(), endpoint=endpoint, search=tavily) as gate:
         message = await by_claude(gate, stream=False, tools=[tool])
-        (asked,) = searches(gate)
+        (request,) = searches(gate)
     assert [page.url for page in message.content[1].content] == [OSLO]
-    assert json.loads(asked.content)["include_domains"] == ["wikipedia.org"]
+    assert json.loads(request.content)["include_domains"] == ["wikipedia.org"]
 
 
 def test_domains() -> None:

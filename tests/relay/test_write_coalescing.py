@@ -10,8 +10,8 @@ from gateway.relay.upstream.http1 import WriteCoalescer, coalescer_for
 class Sender:
     """Says when it was flushed; may have others flushed then."""
 
-    def __init__(self, said: list[str], name: str, then: Sender | None = None) -> None:
-        self._said, self._name, self._then = said, name, then
+    def __init__(self, texts: list[str], name: str, then: Sender | None = None) -> None:
+        self._said, self._name, self._then = texts, name, then
 
     def flush(self) -> None:
         self._said.append(self._name)
@@ -20,23 +20,23 @@ class Sender:
 
 
 async def test_all_of_a_turn_go_at_its_end_in_order():
-    said: list[str] = []
+    texts: list[str] = []
     outbox = coalescer_for(asyncio.get_running_loop())
-    asyncio.get_running_loop().call_soon(said.append, "the turn")
+    asyncio.get_running_loop().call_soon(texts.append, "the turn")
     for name in "abc":
-        outbox.add(Sender(said, name))
-    assert said == []
+        outbox.add(Sender(texts, name))
+    assert texts == []
     await asyncio.sleep(0)
-    assert said == ["the turn", "a", "b", "c"]
+    assert texts == ["the turn", "a", "b", "c"]
 
 
-async def test_what_comes_meanwhile_goes_with_the_next_turn():
-    said: list[str] = []
-    coalescer_for(asyncio.get_running_loop()).add(Sender(said, "a", Sender(said, "b")))
+async def test_writes_during_a_turn_are_sent_in_the_next():
+    texts: list[str] = []
+    coalescer_for(asyncio.get_running_loop()).add(Sender(texts, "a", Sender(texts, "b")))
     await asyncio.sleep(0)
-    assert said == ["a"]
+    assert texts == ["a"]
     await asyncio.sleep(0)
-    assert said == ["a", "b"]
+    assert texts == ["a", "b"]
 
 
 def test_each_loop_has_its_own():

@@ -89,20 +89,20 @@ def test_a_plain_route_ends_with_what_the_client_did_wrong(kind: str) -> None:
 
 def test_rests_are_skipped_with_the_reason() -> None:
     health = {"p/a": CircuitState(open_until=NOW + 12, kind="rate_limit")}
-    found = decided(route(target("a"), target("b")), health=health)
-    assert names(found) == ["b"]
-    assert whys(found) == {"a": "rate limited, in cooldown for 12 s more"}
+    decision = decided(route(target("a"), target("b")), health=health)
+    assert names(decision) == ["b"]
+    assert whys(decision) == {"a": "rate limited, in cooldown for 12 s more"}
 
 
 def test_if_all_rest_all_are_called() -> None:
     health = {f"p/{n}": CircuitState(open_until=NOW + 12, kind="timeout") for n in "ab"}
-    found = decided(route(target("a"), target("b")), health=health)
-    assert (names(found), found.skipped) == (["a", "b"], ())
+    decision = decided(route(target("a"), target("b")), health=health)
+    assert (names(decision), decision.skipped) == (["a", "b"], ())
 
 
 def test_what_may_pass_is_tried_again_in_a_further_round() -> None:
-    found = decided(route(target("a"), target("b")))
-    assert walked(found, 2, a="overloaded", b="upstream_auth") == ["a", "b", "a", "a"]
+    decision = decided(route(target("a"), target("b")))
+    assert walked(decision, 2, a="overloaded", b="upstream_auth") == ["a", "b", "a", "a"]
 
 
 def test_a_long_retry_after_is_not_waited_for() -> None:
@@ -148,33 +148,33 @@ def test_a_step_that_is_not_entered_is_passed_to_the_next_one() -> None:
         Step(order=2, fallback_on=("timeout",)),
         Step(order=3, fallback_on=("rate_limit",)),
     )
-    found = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
-    assert walked(found, a="rate_limit") == ["a", "c"]
-    retry_plan = RetryPlan(found, 0)
+    decision = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
+    assert walked(decision, a="rate_limit") == ["a", "c"]
+    retry_plan = RetryPlan(decision, 0)
     retry_plan.next_candidate()
     retry_plan.record_failure(Error(kind="rate_limit", message=""))
     retry_plan.next_candidate()
     assert [skip.candidate.target.model.name for skip in retry_plan.bypassed] == ["b"]
 
 
-def test_a_request_that_is_too_long_goes_straight_to_the_step_made_for_it() -> None:
+def test_a_too_long_request_goes_straight_to_its_context_step() -> None:
     steps = (Step(order=1), Step(order=2), Step(order=3, fallback_on=("context_length",)))
-    given = (target("a"), target("a2"), target("b", 2), target("c", 3))
-    found = decided(route(*given, steps=steps))
-    assert walked(found, 2, a="context_length") == ["a", "c"]
-    assert walked(found, 0, a="timeout", a2="timeout", b="content_policy") == ["a", "a2", "b"]
+    targets = (target("a"), target("a2"), target("b", 2), target("c", 3))
+    decision = decided(route(*targets, steps=steps))
+    assert walked(decision, 2, a="context_length") == ["a", "c"]
+    assert walked(decision, 0, a="timeout", a2="timeout", b="content_policy") == ["a", "a2", "b"]
 
 
 def test_how_the_step_above_failed_counts_not_the_one_before_it() -> None:
     steps = (Step(order=1), Step(order=2), Step(order=3, fallback_on=("rate_limit",)))
-    found = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
-    assert walked(found, a="rate_limit", b="timeout") == ["a", "b"]
+    decision = decided(route(target("a"), target("b", 2), target("c", 3), steps=steps))
+    assert walked(decision, a="rate_limit", b="timeout") == ["a", "b"]
 
 
 def test_one_failure_of_a_step_is_enough() -> None:
     steps = (Step(order=1), Step(order=2, fallback_on=("rate_limit",)))
-    found = decided(route(target("a"), target("a2"), target("b", 2), steps=steps))
-    assert walked(found, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
+    decision = decided(route(target("a"), target("a2"), target("b", 2), steps=steps))
+    assert walked(decision, a="rate_limit", a2="timeout") == ["a", "a2", "b"]
 
 
 def test_why_a_target_rests_counts_as_its_failure() -> None:
@@ -184,8 +184,8 @@ def test_why_a_target_rests_counts_as_its_failure() -> None:
 
 def test_a_rest_that_leads_nowhere_is_ended() -> None:
     resting = {"p/a": CircuitState(open_until=NOW + 5, kind="rate_limit")}
-    found = decided(stepped("timeout"), health=resting)
-    assert walked(found) == ["a"]
+    decision = decided(stepped("timeout"), health=resting)
+    assert walked(decision) == ["a"]
 
 
 def test_a_step_may_be_entered_in_a_later_round() -> None:
@@ -249,18 +249,18 @@ def test_a_step_is_for_requests_that_fit(
     step: Step, facts: RequestFeatures, why: str | None
 ) -> None:
     weak = target("a", images=False, structured="json", context_window=4096)
-    found = decided(route(weak, target("b", 2), steps=(step, Step(order=2))), facts=facts)
-    assert names(found) == (["a", "b"] if why is None else ["b"])
-    assert why is None or whys(found)["a"].endswith(why)
+    decision = decided(route(weak, target("b", 2), steps=(step, Step(order=2))), facts=facts)
+    assert names(decision) == (["a", "b"] if why is None else ["b"])
+    assert why is None or whys(decision)["a"].endswith(why)
 
 
 def test_a_step_that_was_left_out_does_not_bar_the_next() -> None:
     steps = (Step(order=1, excludes=("images",)), Step(order=2, fallback_on=("timeout",)))
-    found = decided(
+    decision = decided(
         route(target("a"), target("b", 2), steps=steps),
         facts=RequestFeatures(frozenset({"images"})),
     )
-    assert walked(found) == ["b"]
+    assert walked(decision) == ["b"]
 
 
 def test_facts_are_needed_only_where_a_step_reads_them() -> None:
@@ -279,10 +279,10 @@ def test_a_target_of_no_step_is_one_of_the_routes_own_strategy() -> None:
 
 def test_each_step_has_its_own_strategy() -> None:
     steps = (Step(order=1, strategy="weighted"), Step(order=2, strategy="fastest"))
-    given = (target("a", weight=0), target("b"), target("c", 2), target("d", 2))
+    targets = (target("a", weight=0), target("b"), target("c", 2), target("d", 2))
     latency_by_target = {"p/c": LatencyStats(900), "p/d": LatencyStats(100)}
-    found = decided(route(*given, steps=steps), latency_by_target=latency_by_target)
-    assert names(found) == ["b", "a", "d", "c"]
+    decision = decided(route(*targets, steps=steps), latency_by_target=latency_by_target)
+    assert names(decision) == ["b", "a", "d", "c"]
 
 
 drafts = st.lists(
@@ -309,16 +309,16 @@ def test_a_course_always_ends_and_calls_none_more_often_than_allowed(
         decided(route(*targets, steps=tuple(steps.values())), seed=seed), retries
     )
     called: list[str] = []
-    told = iter(failures)
+    failure_iterator = iter(failures)
     while (candidate := retry_plan.next_candidate()) is not None:
         called.append(candidate.target.model.name)
-        retry_plan.record_failure(Error(kind=next(told, "timeout"), message=""))
+        retry_plan.record_failure(Error(kind=next(failure_iterator, "timeout"), message=""))
     assert called
     assert max(called.count(name) for name in called) <= retries + 1
 
 
 def test_a_decision_is_a_value() -> None:
-    found = decided(route(target("a")))
+    decision = decided(route(target("a")))
     with pytest.raises(AttributeError):
-        found.candidates = ()  # type: ignore[misc]
-    assert msgspec.structs.replace(found) == found
+        decision.candidates = ()  # type: ignore[misc]
+    assert msgspec.structs.replace(decision) == decision

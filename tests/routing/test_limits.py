@@ -105,14 +105,14 @@ def rule(what: str, span: str, most: int) -> Rule:
 
 def busiest(events: list[tuple[float, int]], span_s: int) -> int:
     """The most that any span of this length had, wherever it begins."""
-    found, low, held = 0, 0, 0
+    maximum, low, number = 0, 0, 0
     for at, amount in events:
-        held += amount
+        number += amount
         while events[low][0] <= at - span_s:
-            held -= events[low][1]
+            number -= events[low][1]
             low += 1
-        found = max(found, held)
-    return found
+        maximum = max(maximum, number)
+    return maximum
 
 
 # Seconds until the next request: bursts, and waits around the window's ends.
@@ -207,7 +207,7 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
 ) -> None:
     gate = Gate(rule("usd", span, most), 3)
     now, running = NOW, []
-    told: dict[int, int] = {}
+    used_by_window: dict[int, int] = {}
     costs: dict[int, list[int]] = {}
     for number, (gap, who, want, part, later) in enumerate(asks):
         now += gap * 700
@@ -216,19 +216,21 @@ def test_a_budget_is_exact_and_passed_by_no_more_than_one_request(
             _, who_, want_, used, began_ = request
             gate.leave(now, want_, used, who_, began_)
             window = calendar_window(began_, span)[0]
-            if all(w <= window for w in told):  # one that ends late counts in no later window
-                told[window] = told.get(window, 0) + used
+            if all(
+                w <= window for w in used_by_window
+            ):  # one that ends late counts in no later window
+                used_by_window[window] = used_by_window.get(window, 0) + used
                 costs.setdefault(window, []).append(used)
         window = calendar_window(now, span)[0]
-        if window in told or not told:
-            assert gate.used(now) <= told.get(window, 0)
+        if window in used_by_window or not used_by_window:
+            assert gate.used(now) <= used_by_window.get(window, 0)
         if gate.enter(now, want, who % 3):
             running.append((number + later, who % 3, want, int(want * part), now))
-    for window, sum_ in told.items():
+    for window, sum_ in used_by_window.items():
         assert sum_ <= most + max(costs[window])
 
 
-def test_nobody_is_kept_out_of_a_limit_that_nobody_uses() -> None:
+def test_one_request_always_enters_an_unused_limit() -> None:
     """The largest request is let in when it is alone, even by the smallest limit."""
     gate = Gate(rule("tokens", "minute", 10))
     assert gate.enter(NOW, 1_000_000)
@@ -238,7 +240,7 @@ def test_nobody_is_kept_out_of_a_limit_that_nobody_uses() -> None:
 
 
 @pytest.mark.parametrize("what", ["tokens", "usd"])
-def test_every_request_has_its_turn_if_it_asks_again(what: str) -> None:
+def test_every_request_is_admitted_on_retry(what: str) -> None:
     gate = Gate(rule(what, "minute" if what == "tokens" else "day", 100))
     waiting = [7, 150, 90, 12, 60, 3, 99]
     now, rounds = NOW, 0
@@ -320,21 +322,21 @@ def test_a_late_request_is_not_counted_in_the_next_window() -> None:
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 50), st.integers(0, 50))
-def test_only_a_lone_request_may_pass_a_limit(used: int, held: int, want: int, most: int) -> None:
-    if fits(used, held, want, most):
-        assert used + held + want <= most or (held == 0 and used < most)
-    elif held == 0:
+def test_only_a_lone_request_may_pass_a_limit(used: int, number: int, want: int, most: int) -> None:
+    if fits(used, number, want, most):
+        assert used + number + want <= most or (number == 0 and used < most)
+    elif number == 0:
         assert used >= most
 
 
 def test_rules_are_those_that_are_set() -> None:
-    found = build_rules(
+    rules = build_rules(
         "key:7",
         "this API key",
         Limits(requests_per_minute=60, tokens_per_day=9, concurrency=3),
         Budget(day_usd=Decimal("0.5"), total_usd=Decimal(10), soft_percent=80),
     )
-    assert [(r.name, r.limit, r.soft) for r in found] == [
+    assert [(r.name, r.limit, r.soft) for r in rules] == [
         ("key:7/requests/minute", 60, None),
         ("key:7/tokens/day", 9, None),
         ("key:7/concurrency/", 3, None),

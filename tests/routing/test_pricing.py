@@ -110,8 +110,8 @@ def test_a_long_prompt_is_billed_as_one_from_the_first_token(usage: Usage, usd: 
 def test_of_several_steps_the_highest_that_is_passed_counts() -> None:
     steps = tuple((n, Price(input=Decimal(n), output=Decimal(0))) for n in (10, 20, 30))
     price = msgspec.structs.replace(FULL, above=steps)
-    found = [cost(Usage(input=n, output=0), price) for n in (10, 11, 25, 31)]
-    per_token = [usd * 1_000_000 / n for usd, n in zip(found, (10, 11, 25, 31), strict=True) if usd]
+    costs = [cost(Usage(input=n, output=0), price) for n in (10, 11, 25, 31)]
+    per_token = [usd * 1_000_000 / n for usd, n in zip(costs, (10, 11, 25, 31), strict=True) if usd]
     assert per_token == [3, 10, 20, 30]
 
 
@@ -157,18 +157,18 @@ def test_a_service_tier_has_its_own_price() -> None:
     assert all(tier_price(price, name) is price for name in (None, "", "default", "standard"))
 
 
-def test_a_tier_without_a_price_is_billed_as_the_standard_one_and_says_so() -> None:
+def test_a_tier_without_a_price_is_billed_as_standard_and_marked() -> None:
     """Unknown, it would count for no budget, and whoever asks for the tier would pass all."""
-    found = tier_price(FULL, "priority")
-    assert (found.input, found.output) == (FULL.input, FULL.output)
-    assert "standard price, no price known for the tier priority" in found.source
+    price = tier_price(FULL, "priority")
+    assert (price.input, price.output) == (FULL.input, FULL.output)
+    assert "standard price, no price known for the tier priority" in price.source
 
 
 def test_an_unknown_price_is_unknown_in_every_tier() -> None:
     assert cost(Usage(input=1, output=1), tier_price(Price(), "flex")) is None
 
 
-def test_the_first_margin_that_is_set_holds() -> None:
+def test_the_first_margin_that_is_set_applies() -> None:
     usd = Decimal("0.0000012345")
     assert charge_of(usd, None, Decimal("1.2"), Decimal(9)) == Decimal("0.00000148140")
     assert charge_of(usd, Decimal(0), Decimal(9)) == 0

@@ -47,36 +47,40 @@ weights = st.lists(st.sampled_from([0.5, 1.0, 2.0, 5.0]), min_size=2, max_size=5
 
 
 @settings(max_examples=15)
-@given(found=weights)
-def test_sessions_are_shared_by_weight(found: list[float]) -> None:
-    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+@given(chosen_targets=weights)
+def test_sessions_are_shared_by_weight(chosen_targets: list[float]) -> None:
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     counted = Counter(first("sticky", targets, session=f"s{n}") for n in range(SESSIONS))
-    for n, weight in enumerate(found):
-        assert counted[f"m{n}"] / SESSIONS == pytest.approx(weight / sum(found), abs=0.035)
+    for n, weight in enumerate(chosen_targets):
+        assert counted[f"m{n}"] / SESSIONS == pytest.approx(weight / sum(chosen_targets), abs=0.035)
 
 
-@given(found=weights, session=st.text(min_size=1, max_size=20), gone=st.integers(0, 4))
+@given(chosen_targets=weights, session=st.text(min_size=1, max_size=20), gone=st.integers(0, 4))
 def test_a_target_that_goes_moves_its_own_sessions_only(
-    found: list[float], session: str, gone: int
+    chosen_targets: list[float], session: str, gone: int
 ) -> None:
-    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     home = first("sticky", targets, session=session)
-    left = [t for t in targets if t.model.name != f"m{gone % len(found)}"]
+    left = [t for t in targets if t.model.name != f"m{gone % len(chosen_targets)}"]
     moved = first("sticky", left, session=session)
-    assert moved == home or home == f"m{gone % len(found)}"
+    assert moved == home or home == f"m{gone % len(chosen_targets)}"
     order = order_targets("sticky", targets, Context(0.0, random.random, session=session))
     follower = next(t.model.name for t in order if t in left)
     assert moved == follower, "the fallback is whom the session goes to while it is out"
 
 
-@given(found=weights, session=st.text(min_size=1), seeds=st.tuples(st.integers(), st.integers()))
-def test_workers_agree_on_a_session_without_a_word(
-    found: list[float], session: str, seeds: tuple[int, int]
+@given(
+    chosen_targets=weights,
+    session=st.text(min_size=1),
+    seeds=st.tuples(st.integers(), st.integers()),
+)
+def test_workers_choose_the_same_target_for_a_session(
+    chosen_targets: list[float], session: str, seeds: tuple[int, int]
 ) -> None:
-    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     orders = [
-        [t.model.name for t in order_targets("sticky", given, context)]
-        for given, seed in zip((targets, targets[::-1]), seeds, strict=True)
+        [t.model.name for t in order_targets("sticky", input_targets, context)]
+        for input_targets, seed in zip((targets, targets[::-1]), seeds, strict=True)
         for draw in [random.Random(seed).random]
         for context in [Context(float(seed % 9), draw, session=session, busy={"p/m0": seed % 5})]
     ]
@@ -93,7 +97,7 @@ def test_routes_do_not_split_the_same_sessions_alike() -> None:
     assert 850 < differ < 1150
 
 
-def test_a_split_without_a_session_goes_by_the_key() -> None:
+def test_a_split_without_a_session_uses_the_key() -> None:
     pair = [target("a"), target("b")]
     assert {first("split", pair, caller="key:7") for _ in range(20)} <= {"a"} or {
         first("split", pair, caller="key:7") for _ in range(20)
@@ -101,13 +105,13 @@ def test_a_split_without_a_session_goes_by_the_key() -> None:
     assert len({first("split", pair, caller=f"key:{n}") for n in range(50)}) == 2
 
 
-def test_two_variants_of_one_model_are_told_apart() -> None:
+def test_two_variants_of_one_model_are_distinct_targets() -> None:
     pair = [target("same", 1.0, variant="a"), target("same", 1.0, variant="b")]
-    found = {
+    targets = {
         order_targets("split", pair, Context(0.0, random.random, session=f"s{n}"))[0].variant
         for n in range(50)
     }
-    assert found == {"a", "b"}
+    assert targets == {"a", "b"}
 
 
 # Least busy and least used: no starvation, whatever the schedule
@@ -116,13 +120,13 @@ schedules = st.lists(st.integers(0, 9), min_size=50, max_size=400)
 
 
 @settings(max_examples=60)
-@given(found=weights, ends=schedules, seed=st.integers(0, 999))
+@given(chosen_targets=weights, ends=schedules, seed=st.integers(0, 999))
 def test_nobody_is_busier_than_his_share_and_nobody_starves(
-    found: list[float], ends: list[int], seed: int
+    chosen_targets: list[float], ends: list[int], seed: int
 ) -> None:
     """Requests come one after the other; each schedule says which of those running end."""
     draw = random.Random(seed).random
-    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     busy: dict[str, int] = {}
     running: list[str] = []
     for end in ends:
@@ -141,9 +145,9 @@ def test_nobody_is_busier_than_his_share_and_nobody_starves(
 
 
 @settings(max_examples=40)
-@given(found=weights, sizes=st.lists(st.integers(1, 5000), min_size=300, max_size=300))
-def test_tokens_are_shared_by_weight(found: list[float], sizes: list[int]) -> None:
-    targets = [target(f"m{n}", weight) for n, weight in enumerate(found)]
+@given(chosen_targets=weights, sizes=st.lists(st.integers(1, 5000), min_size=300, max_size=300))
+def test_tokens_are_shared_by_weight(chosen_targets: list[float], sizes: list[int]) -> None:
+    targets = [target(f"m{n}", weight) for n, weight in enumerate(chosen_targets)]
     latency_by_target: dict[str, LatencyStats] = {}
     for size in sizes:
         label = order_targets(
@@ -152,7 +156,7 @@ def test_tokens_are_shared_by_weight(found: list[float], sizes: list[int]) -> No
         known = latency_by_target.get(label, LatencyStats(1.0))
         latency_by_target[label] = LatencyStats(1.0, tokens=known.tokens + size)
     loads = [latency_by_target[t.model.label].tokens / t.weight for t in targets]
-    assert max(loads) - min(loads) <= 5000 / min(found)
+    assert max(loads) - min(loads) <= 5000 / min(chosen_targets)
 
 
 def test_tokens_of_long_ago_count_for_little() -> None:
@@ -187,14 +191,14 @@ def test_whoever_is_awake_is_a_candidate_and_nobody_twice(
     rows: list[tuple[int, float]], name: str, resting: set[int], session: str, seed: int
 ) -> None:
     targets = tuple(target(f"m{n}", w, o) for n, (o, w) in enumerate(rows))
-    made = Route(id=1, name="r", targets=targets, strategy=name)
+    route = Route(id=1, name="r", targets=targets, strategy=name)
     states = {f"p/m{n}": CircuitState(open_until=50.0, kind="timeout") for n in resting}
     facts = RequestFeatures(session=session)
-    found = select_candidates([made], facts, states, {}, 10.0, random.Random(seed).random)
-    called = [c.target.model.name for c in found.candidates]
+    chosen_targets = select_candidates([route], facts, states, {}, 10.0, random.Random(seed).random)
+    called = [c.target.model.name for c in chosen_targets.candidates]
     awake = [f"m{n}" for n in range(len(rows)) if n not in resting]
     assert sorted(called) == sorted(awake or [f"m{n}" for n in range(len(rows))])
-    assert found.ignores_cooldowns == (not awake)
+    assert chosen_targets.ignores_cooldowns == (not awake)
 
 
 # Retries never exceed the policy
@@ -222,13 +226,13 @@ def test_retries_never_exceed_the_policy(
 ) -> None:
     targets = tuple(target(f"m{n}", order=n + 1) for n in range(count))
     steps = tuple(Step(order=n + 1, fallback_on=tuple(on) if n else ()) for n in range(count))
-    made = Route(
+    route = Route(
         id=1, name="r", targets=targets, steps=steps, retries=retries, retries_by_kind=retry
     )
     retry_plan = RetryPlan(
-        select_candidates([made], None, {}, {}, 0.0, random.random), retries, retry
+        select_candidates([route], None, {}, {}, 0.0, random.random), retries, retry
     )
-    told, last = iter(kinds), {}
+    kinds_iterator, last = iter(kinds), {}
     called: Counter[str] = Counter()
     repeats: Counter[tuple[str, str]] = Counter()
     while (candidate := retry_plan.next_candidate()) is not None:
@@ -236,7 +240,7 @@ def test_retries_never_exceed_the_policy(
         if name in last:
             repeats[name, last[name]] += 1
         called[name] += 1
-        kind = next(told, "timeout")
+        kind = next(kinds_iterator, "timeout")
         last[name] = CLASS_BY_KIND.get(kind, kind)
         wait = after if kind == "rate_limit" else None
         if not retry_plan.record_failure(Error(kind=kind, message="", retry_after_s=wait)):
@@ -253,8 +257,8 @@ def test_retries_never_exceed_the_policy(
 def test_pauses_double_with_jitter_and_are_no_shorter_than_retry_after(
     rounds: int, draw: float, after: int | None
 ) -> None:
-    made = Route(id=1, name="r", targets=(target("a"),), retries=20)
-    retry_plan = RetryPlan(select_candidates([made], None, {}, {}, 0.0, random.random), 20)
+    route = Route(id=1, name="r", targets=(target("a"),), retries=20)
+    retry_plan = RetryPlan(select_candidates([route], None, {}, {}, 0.0, random.random), 20)
     pauses = []
     for _ in range(rounds + 1):
         assert retry_plan.next_candidate() is not None
@@ -287,8 +291,8 @@ class BreakerMachine(RuleBasedStateMachine):
             assert self.state is not None
             self.state = circuit_breaker.with_trial(self.state, self.now)
             assert not circuit_breaker.allows_call(self.state, self.now), "a second trial"
-        made = circuit_breaker.record_outcome(self.state, kind, after, self.now, 5.0)
-        self.state = None if made == circuit_breaker.HEALTHY else made
+        route = circuit_breaker.record_outcome(self.state, kind, after, self.now, 5.0)
+        self.state = None if route == circuit_breaker.HEALTHY else route
         if kind is None:
             assert self.state is None
         elif kind in {"timeout", "overloaded", "upstream_error"} and half:

@@ -34,7 +34,7 @@ def snapshot() -> Snapshot:
 
 
 @pytest.mark.parametrize(
-    ("asked", "found", "upstream"),
+    ("text", "expected", "upstream"),
     [
         ("fast", "fast", "gpt-4o"),
         ("quick", "fast", "gpt-4o"),
@@ -46,33 +46,33 @@ def snapshot() -> Snapshot:
     ],
 )
 def test_a_name_is_looked_up_as_route_alias_wildcard_and_model(
-    asked: str, found: str, upstream: str
+    text: str, expected: str, upstream: str
 ) -> None:
-    result = snapshot().route(asked)
+    result = snapshot().route(text)
     assert result is not None
-    assert result.name == found
+    assert result.name == expected
     assert result.targets[0].model.name == upstream
 
 
-@pytest.mark.parametrize("asked", ["", "nothing", "nobody/gpt-4o", "openai/", "/gpt-4o"])
-def test_a_name_that_nobody_has_means_nothing(asked: str) -> None:
-    assert snapshot().route(asked) is None
+@pytest.mark.parametrize("text", ["", "nothing", "nobody/gpt-4o", "openai/", "/gpt-4o"])
+def test_a_name_that_nobody_has_means_nothing(text: str) -> None:
+    assert snapshot().route(text) is None
 
 
-def test_a_model_without_a_row_has_what_the_tables_know() -> None:
-    found = snapshot().route("openai/gpt-5")
-    assert found is not None
-    model = found.targets[0].model
+def test_a_model_without_a_row_has_the_known_traits() -> None:
+    test_route = snapshot().route("openai/gpt-5")
+    assert test_route is not None
+    model = test_route.targets[0].model
     assert model.traits.reasoning
     assert model.price.input == Decimal("1.25")
     assert [edit.value for edit in model.edits] == ["max_completion_tokens"]
 
 
 def test_a_wildcard_target_takes_what_the_star_stood_for() -> None:
-    found = snapshot().route("gpt-5")
-    assert found is not None
-    assert found.name == "gpt-5"
-    assert found.targets[0].model.name == "5"
+    test_route = snapshot().route("gpt-5")
+    assert test_route is not None
+    assert test_route.name == "gpt-5"
+    assert test_route.targets[0].model.name == "5"
 
 
 def test_a_wildcard_target_has_the_traits_of_the_real_model() -> None:
@@ -81,9 +81,9 @@ def test_a_wildcard_target_has_the_traits_of_the_real_model() -> None:
         routes={"openai/*": route("openai/*", model_of(provider(), "*"))},
         wildcards=(("openai/*", "openai/*"),),
     )
-    found = registry.route("openai/gpt-5")
-    assert found is not None
-    model = found.targets[0].model
+    test_route = registry.route("openai/gpt-5")
+    assert test_route is not None
+    model = test_route.targets[0].model
     assert (model.name, model.traits.reasoning, model.traits.model) == ("gpt-5", True, "gpt-5")
 
 
@@ -91,6 +91,6 @@ def test_what_an_operator_set_on_a_wildcard_stays() -> None:
     own = Price(input=Decimal(7), output=Decimal(7), source="operator")
     wild = Model(id=1, provider=provider(), name="*", price=own)
     registry = Snapshot(version=1, routes={"any": route("any", wild)}, wildcards=(("*", "any"),))
-    found = registry.route("gpt-5")
-    assert found is not None
-    assert found.targets[0].model.price == own
+    test_route = registry.route("gpt-5")
+    assert test_route is not None
+    assert test_route.targets[0].model.price == own

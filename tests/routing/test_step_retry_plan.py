@@ -28,13 +28,13 @@ def target(name: str, order: int = 1) -> Target:
 
 def route(*names: str, name: str = "r", **changes: Any) -> Route:
     targets = changes.pop("targets", None) or tuple(target(each) for each in names)
-    said = {"retries": 2, "retry_before_fallback": True, **changes}
-    return Route(id=1, name=name, targets=targets, **said)
+    fields = {"retries": 2, "retry_before_fallback": True, **changes}
+    return Route(id=1, name=name, targets=targets, **fields)
 
 
 def course(*routes: Route) -> RetryPlan:
-    found = select_candidates(routes, None, {}, {}, 0.0, random.Random(1).random)
-    return retry_plan_for(found, routes[0])
+    candidates = select_candidates(routes, None, {}, {}, 0.0, random.Random(1).random)
+    return retry_plan_for(candidates, routes[0])
 
 
 def walked(*routes: Route, after_s: int | None = None, **failures: str) -> list[str]:
@@ -50,12 +50,12 @@ def walked(*routes: Route, after_s: int | None = None, **failures: str) -> list[
     return called
 
 
-def test_only_a_route_that_says_so_goes_step_by_step() -> None:
+def test_retry_before_fallback_selects_the_step_retry_plan() -> None:
     assert isinstance(course(route("a")), StepRetryPlan)
     assert not isinstance(course(route("a", retry_before_fallback=False)), StepRetryPlan)
 
 
-def test_a_target_is_asked_again_before_another_route_is() -> None:
+def test_a_target_is_retried_before_the_next_route_is_called() -> None:
     assert walked(route("a"), route("b"), a="overloaded") == ["a", "a", "a", "b"]
 
 
@@ -64,7 +64,7 @@ def test_a_retry_goes_to_another_target_of_the_step_first() -> None:
     assert walked(route("a", "b"), route("c"), **failing) == ["a", "b", "a", "c"]
 
 
-def test_each_target_of_a_step_is_asked_once_at_least() -> None:
+def test_each_target_of_a_step_is_called_at_least_once() -> None:
     failing = dict.fromkeys("abcd", "overloaded")
     assert walked(route(*"abcd", retries=1), route("e"), **failing) == [*"abcde"]
 
@@ -75,19 +75,19 @@ def test_without_retries_the_next_step_is_entered_at_once() -> None:
 
 def test_a_fallback_has_the_retries_of_its_own_route() -> None:
     failing = {"a": "overloaded", "b": "overloaded"}
-    found = walked(
+    attempts = walked(
         route("a", retries=1), route("b", retries=3, retry_before_fallback=False), **failing
     )
-    assert found == ["a", "a", "b", "b", "b", "b"]
+    assert attempts == ["a", "a", "b", "b", "b", "b"]
 
 
 def test_steps_and_orders_of_one_route_are_retried_each() -> None:
     targets = (target("a"), target("b", 2))
     failing = {"a": "overloaded", "b": "overloaded"}
-    wanted = ["a", "a", "a", "b", "b", "b"]
-    assert walked(route(targets=targets, strategy="weighted"), **failing) == wanted
+    texts = ["a", "a", "a", "b", "b", "b"]
+    assert walked(route(targets=targets, strategy="weighted"), **failing) == texts
     steps = (Step(order=1), Step(order=2))
-    assert walked(route(targets=targets, steps=steps), **failing) == wanted
+    assert walked(route(targets=targets, steps=steps), **failing) == texts
 
 
 def test_targets_that_are_tried_in_order_are_one_step() -> None:
@@ -100,7 +100,7 @@ def test_targets_that_are_tried_in_order_are_one_step() -> None:
     ("kind", "after_s", "calls"),
     [("timeout", None, 1), ("quota", None, 1), ("rate_limit", 60, 1), ("rate_limit", 1, 3)],
 )
-def test_what_waiting_does_not_help_is_not_asked_again(
+def test_an_error_that_waiting_does_not_solve_is_not_retried(
     kind: str, after_s: int | None, calls: int
 ) -> None:
     assert walked(route("a"), route("b"), after_s=after_s, a=kind) == [*["a"] * calls, "b"]
@@ -113,14 +113,14 @@ def test_a_policy_counts_by_the_kind_of_failure() -> None:
     assert walked(route("a", retries_by_kind=policy), route("b"), a="overloaded") == [*"aaa", "b"]
 
 
-def test_a_refused_request_is_asked_again_alone_and_then_falls_back() -> None:
+def test_a_refused_request_is_retried_alone_and_then_falls_back() -> None:
     on = {"content_policy": ("kinder",)}
     first = route("a", "b", fallbacks_by_kind=on, retries_by_kind={"content_policy": 1})
-    found = walked(first, route("c", name="kinder"), a="content_policy")
-    assert found == ["a", "a", "c"]
+    attempts = walked(first, route("c", name="kinder"), a="content_policy")
+    assert attempts == ["a", "a", "c"]
 
 
-def test_a_refused_request_ends_where_nobody_is_made_for_it() -> None:
+def test_a_refused_request_ends_without_a_matching_fallback() -> None:
     assert walked(route("a", "b"), route("c"), a="invalid_request") == ["a"]
 
 
@@ -141,7 +141,7 @@ def test_pauses_are_before_retries_only_and_begin_anew_with_each_step() -> None:
     assert pauses == [0.0, 0.0, 1.0, 0.0, 1.0, 2.0]
 
 
-def test_a_target_asked_beside_another_is_not_lost() -> None:
+def test_a_hedge_target_still_has_its_retries() -> None:
     """Both targets fail: the first step has its retries, and the second one too."""
     way = course(route("a", retries=1), route("b", retries=1))
     first = way.next_candidate()
@@ -170,10 +170,10 @@ def test_every_step_is_used_up_before_the_next(
         route(*(f"{step}{n}" for n in range(size)), name=f"r{step}", retries=retries)
         for step, size in enumerate(sizes)
     ]
-    way, called, told = course(*routes), [], iter(kinds)
+    way, called, kinds_iterator = course(*routes), [], iter(kinds)
     while (candidate := way.next_candidate()) is not None:
         called.append(candidate.target.model.name)
-        way.record_failure(Error(kind=next(told, "overloaded"), message=""))
+        way.record_failure(Error(kind=next(kinds_iterator, "overloaded"), message=""))
     steps = [step for step, _ in groupby(name[0] for name in called)]
     assert steps == [str(step) for step in range(len(sizes))]
     counted = Counter(name[0] for name in called)

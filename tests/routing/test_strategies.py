@@ -89,8 +89,8 @@ routes = st.lists(
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(route=routes, seed=st.integers(0, 10_000))
 def test_no_target_is_lost_or_doubled(name: str, route: list[Target], seed: int) -> None:
-    found = order_targets(name, route, Context(0.0, seeded(seed)))
-    assert sorted(ids(found)) == sorted(ids(route))
+    targets = order_targets(name, route, Context(0.0, seeded(seed)))
+    assert sorted(ids(targets)) == sorted(ids(route))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -107,7 +107,7 @@ def test_the_same_draw_gives_the_same_order(name: str, route: list[Target], seed
     assert once == again
 
 
-def test_fastest_goes_by_the_readings() -> None:
+def test_fastest_orders_by_measured_latency() -> None:
     route = (target(1), target(2), target(3))
     latency_by_target = {
         "p/m1": LatencyStats(900.0),
@@ -147,7 +147,7 @@ def test_fastest_looks_at_the_others_now_and_then() -> None:
     assert firsts[1] and firsts[3]
 
 
-def test_cheapest_goes_by_price_and_puts_the_unknown_last() -> None:
+def test_cheapest_orders_by_price_with_unknown_last() -> None:
     def priced(id_: int, *prices: int | None) -> Target:
         input_, output = (None if p is None else Decimal(p) for p in prices)
         price = Price(input=input_, output=output)
