@@ -14,7 +14,7 @@ def entry(id: str = "req_1", **values: Any) -> LogRecord:
     return LogRecord(**{"id": id, "started_at": STARTED, "route": "fast", "status": 200, **values})
 
 
-def asked(text: str, answer: str = "", **values: Any) -> LogRecord:
+def logged_exchange(text: str, answer: str = "", **values: Any) -> LogRecord:
     """An entry whose client said `text` and got `answer`."""
     request = {"model": "fast", "messages": [{"role": "user", "content": text}]}
     response = {"choices": [{"message": {"role": "assistant", "content": answer}}]}

@@ -44,14 +44,14 @@ def main() -> None:
             racer.start()
         for racer in racers:
             racer.join()
-        told: dict[str, Any] = {
+        outcome: dict[str, Any] = {
             "ends": [racer.exitcode for racer in racers],
             "rows": sorted(RequestLog.objects.values_list("upstream_id", "key_id")),
             "units": UsageHour.objects.totals().cost_units,
         }
     finally:
         teardown_databases(old, verbosity=0)
-    json.dump(told, sys.stdout)
+    json.dump(outcome, sys.stdout)
 
 
 def race(number: int, begin: Any) -> None:

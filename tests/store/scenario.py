@@ -43,10 +43,10 @@ def main() -> None:
 
     old = setup_databases(verbosity=0, interactive=False)
     try:
-        told = story()
+        outcome = story()
     finally:
         teardown_databases(old, verbosity=0)
-    json.dump(told, sys.stdout, default=str, sort_keys=True)
+    json.dump(outcome, sys.stdout, default=str, sort_keys=True)
 
 
 def story() -> dict[str, Any]:
@@ -81,12 +81,14 @@ def entries() -> list[Any]:
     """Ordinary and poisonous ones."""
     from decimal import Decimal
 
-    from tests.store.factories import STARTED, asked, entry
+    from tests.store.factories import STARTED, entry, logged_exchange
 
     return [
-        asked("why is the sky blue?", "Rayleigh", id="sky", cost_usd=Decimal("0.0000012345")),
-        asked("open gateway/models.py", id="path", session="s"),
-        asked("Crème brûlée und 今日は天気がいい", id="words", status=500),
+        logged_exchange(
+            "why is the sky blue?", "Rayleigh", id="sky", cost_usd=Decimal("0.0000012345")
+        ),
+        logged_exchange("open gateway/models.py", id="path", session="s"),
+        logged_exchange("Crème brûlée und 今日は天気がいい", id="words", status=500),
         entry("failed", error="quota exhausted", outcome="error", status=429),
         entry("nul", requested_model="a\0b", adaptations=[{"note": "x\0y"}]),
         entry("long", requested_model="m" * 5000),
@@ -96,7 +98,7 @@ def entries() -> list[Any]:
         entry("twice", started_at=STARTED),
         entry("twice", started_at=STARTED + 1),
         entry("twice", started_at=STARTED + 1),
-        asked("the sky again", id="last", status=503),
+        logged_exchange("the sky again", id="last", status=503),
     ]
 
 
@@ -110,12 +112,12 @@ def registry() -> Any:
     store.set_credential(own, "sk-canary-0123456789")
     route("fast", model(provided_by=own, price_input="1.25"))
     Provider.objects.create(name="bad", preset="nope")
-    found = store.load_snapshot()
+    snapshot = store.load_snapshot()
     return [
-        found.version,
-        [(w.row, w.why) for w in found.warnings],
-        repr(found.routes),
-        found.providers["openai"].credential.reveal(),
+        snapshot.version,
+        [(w.row, w.why) for w in snapshot.warnings],
+        repr(snapshot.routes),
+        snapshot.providers["openai"].credential.reveal(),
     ]
 
 

@@ -64,7 +64,7 @@ def save_provider(operator: Client, **values: Any) -> None:
     assert response.status_code == 302, response.content.decode()
 
 
-def test_a_credential_is_entered_kept_and_removed(operator: Client) -> None:
+def test_a_credential_is_entered_preserved_and_removed(operator: Client) -> None:
     provider()
     save_provider(operator, new_credential=SECRET)
     assert store.credential_of(Provider.objects.get()) == SECRET
@@ -97,7 +97,7 @@ def test_the_log_is_read_only(operator: Client, action: str) -> None:
     assert operator.get(path).status_code == 403
 
 
-def test_no_key_is_made_in_the_hatch(operator: Client) -> None:
+def test_no_key_is_created_in_the_admin(operator: Client) -> None:
     assert operator.get("/admin/gateway/apikey/add/").status_code == 403
     assert not ApiKey.objects.exists()
 
@@ -112,7 +112,7 @@ def changes(of: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_accounts_made_here_are_in_the_audit_log(operator: Client) -> None:
+def test_accounts_created_here_are_in_the_audit_log(operator: Client) -> None:
     added = operator.post("/admin/auth/user/add/", {**ACCOUNT, "usable_password": "true"})
     assert added.status_code == 302, added.context["adminform"].errors
     assert changes("eve") == [("created", "root")]
@@ -138,8 +138,8 @@ def test_accounts_made_here_are_in_the_audit_log(operator: Client) -> None:
 
 def test_signing_in_is_the_consoles_which_limits_attempts(client: Client, operator: Client) -> None:
     stranger = Client()
-    for given in ({}, {"username": "root", "password": "x"}):
-        sent = stranger.post("/admin/login/?next=/admin/gateway/route/", given)
+    for body in ({}, {"username": "root", "password": "x"}):
+        sent = stranger.post("/admin/login/?next=/admin/gateway/route/", body)
         assert sent.status_code == 302
         assert sent.headers["Location"] == "/console/sign-in?next=%2Fadmin%2Fgateway%2Froute%2F"
     viewer = Client()

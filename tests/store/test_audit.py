@@ -21,13 +21,13 @@ def changes() -> list[Change]:
     return list(Change.objects.order_by("pk"))
 
 
-def made(name: str = "one") -> Provider:
+def create_provider(name: str = "one") -> Provider:
     return Provider.objects.create(name=name, preset="custom", base_url="http://127.0.0.1:9")
 
 
-def test_what_is_made_is_written_down_whole_with_who_made_it() -> None:
+def test_a_creation_is_audited_completely_with_its_actor() -> None:
     with audit.acting("ana", "console"):
-        made()
+        create_provider()
 
     (change,) = changes()
     assert (change.actor, change.via, change.action) == ("ana", "console", "created")
@@ -37,7 +37,7 @@ def test_what_is_made_is_written_down_whole_with_who_made_it() -> None:
 
 
 def test_of_what_is_changed_only_the_difference() -> None:
-    row = made()
+    row = create_provider()
     model = Model.objects.create(provider=row, name="m", price_input=Decimal("1.5"))
     Change.objects.all().delete()
 
@@ -50,14 +50,14 @@ def test_of_what_is_changed_only_the_difference() -> None:
 
 
 def test_a_save_that_changes_nothing_is_no_news() -> None:
-    row = made()
+    row = create_provider()
     row.save()
 
     assert len(changes()) == 1
 
 
-def test_what_goes_with_another_row_is_written_down_too() -> None:
-    provider = made()
+def test_cascaded_deletions_are_audited_too() -> None:
+    provider = create_provider()
     model = Model.objects.create(provider=provider, name="m")
     route = Route.objects.create(name="r")
     Target.objects.create(route=route, model=model)
@@ -93,14 +93,14 @@ def test_changes_of_many_rows_at_once() -> None:
 
 def test_a_change_that_is_undone_leaves_nothing() -> None:
     with pytest.raises(RuntimeError), transaction.atomic():
-        made()
+        create_provider()
         raise RuntimeError
 
     assert changes() == []
 
 
 def test_no_secret_is_written_down(dump: Callable[[], str]) -> None:
-    row = made()
+    row = create_provider()
     row.headers = {"x-key": "plain-header-secret", "x-ref": "os.environ/NAME"}
     store.set_credential(row, "sk-first-secret")
     row.save()
@@ -120,25 +120,25 @@ def test_no_secret_is_written_down(dump: Callable[[], str]) -> None:
     assert set(last.after or {}) == {"credential"}
 
 
-def test_who_is_asked_for_only_when_there_is_something_to_write() -> None:
-    asked = []
+def test_the_actor_is_resolved_only_when_something_is_written() -> None:
+    queries = []
 
     def who() -> str:
-        asked.append(1)
+        queries.append(1)
         return "eva"
 
     with audit.acting(who, "api"):
-        row = made()
+        row = create_provider()
         row.save()
 
-    assert len(asked) == 1
+    assert len(queries) == 1
     assert changes()[0].actor == "eva"
 
 
 def test_the_outer_actor_stays() -> None:
     with audit.acting("ana", "console"), audit.acting("up", "start"):
-        made()
-    made("two")
+        create_provider()
+    create_provider("two")
 
     assert [(c.actor, c.via) for c in changes()] == [("ana", "console"), ("", "gateway")]
 

@@ -27,7 +27,7 @@ __all__ = ["postgres"]
 
 
 def row(batch: str, key_id: int, name: str = "r", **values: Any) -> LogRecord:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "id": f"{name}-{batch}",
         "started_at": time.time(),
         "endpoint": "batch",
@@ -41,7 +41,7 @@ def row(batch: str, key_id: int, name: str = "r", **values: Any) -> LogRecord:
         "charged_usd": Decimal("0.02"),
         "upstream_id": batch,
     }
-    return LogRecord(**(given | values))
+    return LogRecord(**(fields | values))
 
 
 def settle(batch: str = "batch_1", owner: int = 1, name: str = "r") -> list[LogRecord]:
@@ -80,8 +80,8 @@ def test_a_file_is_known_as_the_results_of_a_batch() -> None:
     store.has_results("up", "file-out", "batch_1", 1)
     store.has_results("up", "file-out", "batch_1", 1)
     store.has_results("up", "file-of-nobody", "batch_2", 0)
-    found = [store.batch_of("up", f"file-{name}") for name in ("out", "in", "of-nobody", "else")]
-    assert found == ["batch_1", "", "batch_2", ""]
+    batches = [store.batch_of("up", f"file-{name}") for name in ("out", "in", "of-nobody", "else")]
+    assert batches == ["batch_1", "", "batch_2", ""]
     assert store.batch_of("else", "file-out") == ""
     assert ProviderResource.objects.filter(upstream_id="file-out").count() == 1
 
@@ -91,11 +91,11 @@ def test_budgets_and_reports_have_it() -> None:
     team = Team.objects.create(name="t", budget_total_usd=1)
     key = ApiKey.objects.create(name="k", prefix="sk-k", digest=b"k", team=team)
     settle(owner=key.pk)
-    found = store.load_snapshot()
-    assert isinstance(found, Snapshot)
+    snapshot = store.load_snapshot()
+    assert isinstance(snapshot, Snapshot)
     now = timezone.now()
     day = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    assert (f"team:{team.pk}/usd/total", 1, UNITS // 50) in store.recorded_spend(found, now)
+    assert (f"team:{team.pk}/usd/total", 1, UNITS // 50) in store.recorded_spend(snapshot, now)
     (line,) = spend(day - dt.timedelta(days=1), now + dt.timedelta(days=1), ("team", "key"))
     assert (line["team"], line["key"], line["charged_usd"]) == ("t", "k", Decimal("0.02"))
     assert Budget().total_usd is None
@@ -118,14 +118,14 @@ def raced(url: str, data_dir: Path) -> dict[str, Any]:
     return dict(json.loads(run.stdout))
 
 
-def check(told: dict[str, Any]) -> None:
+def check(outcome: dict[str, Any]) -> None:
     from tests.store.racing import BATCHES, PROCESSES
 
-    assert told["ends"] == [0] * PROCESSES
+    assert outcome["ends"] == [0] * PROCESSES
     # Every second one had been made with the key 7; of the others who settles says whose.
     expected = sorted([f"batch_{n}", 3 if n % 2 else 7] for n in range(BATCHES))
-    assert told["rows"] == expected
-    assert told["units"] == BATCHES * UNITS // 100
+    assert outcome["rows"] == expected
+    assert outcome["units"] == BATCHES * UNITS // 100
 
 
 @pytest.mark.timeout(120)
@@ -139,3 +139,16 @@ def test_of_several_processes_on_postgresql_one_counts_each_batch(
     postgres: str, tmp_path: Path
 ) -> None:
     check(raced(postgres or POSTGRES, tmp_path))
+
+
+@pytest.mark.django_db
+def test_guardrails_of_a_file_are_found_whoever_owns_it() -> None:
+    store.remember_owner("openai", 1, ["file-in"])
+    store.record_guardrails("openai", 1, "file-in", ["b", "a"])
+    store.record_guardrails("openai", 2, "file-in", ["c"])
+    store.record_guardrails("openai", 0, "file-out", ["a"])
+    store.remember_owner("openai", 1, ["file-other"])
+    ids = ["file-in", "file-out", "file-other", "none"]
+    assert store.guardrails_of("openai", ids) == {"file-in": ["a", "b", "c"], "file-out": ["a"]}
+    assert store.guardrails_of("together", ids) == {}
+    assert store.owned_ids("openai", 1, ids) == {"file-in", "file-other"}

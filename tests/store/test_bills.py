@@ -25,7 +25,7 @@ NEXT = DAY + dt.timedelta(days=1)
 
 
 def used(id: str, **values: Any) -> LogRecord:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": (DAY + dt.timedelta(hours=3)).timestamp(),
         "provider": "openai",
         "model": "gpt-5",
@@ -34,7 +34,7 @@ def used(id: str, **values: Any) -> LogRecord:
         "usage_source": "reported",
         "cost_usd": Decimal("0.5"),
     }
-    return entry(id, **(given | values))
+    return entry(id, **(fields | values))
 
 
 def billed(*lines: BilledLine, provider: str = "openai") -> int:
@@ -62,19 +62,19 @@ def test_a_file_that_is_no_bill_is_refused_with_its_line(text: str, why: str) ->
         read_csv(text)
 
 
-def test_each_day_and_model_stands_beside_its_line_of_the_bill() -> None:
+def test_each_day_and_model_is_beside_its_line_of_the_bill() -> None:
     store.write([used("r1"), used("r2", model="gpt-5-mini", cost_usd=Decimal("0.1"))])
     billed(
         BilledLine(TODAY, TODAY, Decimal("0.6"), "gpt-5-2026-08-01"),
         BilledLine(TODAY, TODAY, Decimal(2), "dall-e-3"),
     )
-    found = reconcile("openai", DAY, NEXT)
-    assert [(d.model, d.totals.cost, d.billed, d.difference) for d in found.days] == [
+    reconciliation = reconcile("openai", DAY, NEXT)
+    assert [(d.model, d.totals.cost, d.billed, d.difference) for d in reconciliation.days] == [
         ("dall-e-3", 0, 2, 2),
         ("gpt-5", Decimal("0.5"), Decimal("0.6"), Decimal("0.1")),
         ("gpt-5-mini", Decimal("0.1"), None, None),
     ]
-    assert (found.totals.cost, found.billed, found.difference) == (
+    assert (reconciliation.totals.cost, reconciliation.billed, reconciliation.difference) == (
         Decimal("0.6"),
         Decimal("2.6"),
         Decimal("2.0"),
@@ -83,22 +83,30 @@ def test_each_day_and_model_stands_beside_its_line_of_the_bill() -> None:
 
 def test_without_a_bill_there_is_no_difference_and_not_none() -> None:
     store.write([used("r1")])
-    found = reconcile("openai", DAY, NEXT)
-    assert (found.billed, found.difference) == (None, None)
+    reconciliation = reconcile("openai", DAY, NEXT)
+    assert (reconciliation.billed, reconciliation.difference) == (None, None)
 
 
 def test_one_sum_for_several_days_counts_as_a_whole() -> None:
     store.write([used("r1")])
     billed(BilledLine(TODAY, TODAY + dt.timedelta(days=1), Decimal(3)))
-    found = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
-    assert (found.billed, len(found.spans), found.days[0].billed) == (3, 1, None)
+    reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
+    assert (reconciliation.billed, len(reconciliation.spans), reconciliation.days[0].billed) == (
+        3,
+        1,
+        None,
+    )
 
 
 def test_other_providers_and_days_are_left_out() -> None:
     store.write([used("r1", provider="other"), used("r2", started_at=NEXT.timestamp())])
     billed(BilledLine(TODAY, TODAY, Decimal(1)), provider="other")
-    found = reconcile("openai", DAY, NEXT)
-    assert (found.days, found.billed, found.uncertainties) == ([], None, [])
+    reconciliation = reconcile("openai", DAY, NEXT)
+    assert (reconciliation.days, reconciliation.billed, reconciliation.uncertainties) == (
+        [],
+        None,
+        [],
+    )
 
 
 def test_a_second_bill_takes_the_place_of_the_first() -> None:
@@ -190,8 +198,10 @@ def test_failed_attempts_are_counted_as_in_the_log_without_reading_it() -> None:
         if a.get("cost_usd") is None and a.get("status") == 200 and "first_byte_ms" in a
     ]
     with CaptureQueriesContext(connection) as queries:
-        found = reconcile("openai", DAY, NEXT).uncertainties
-    counts = {d.reason: (d.requests, d.usd) for d in found if d.reason in {"hedged", "broken"}}
+        reconciliation = reconcile("openai", DAY, NEXT).uncertainties
+    counts = {
+        d.reason: (d.requests, d.usd) for d in reconciliation if d.reason in {"hedged", "broken"}
+    }
     assert counts == {"hedged": (len(costs), sum(costs)), "broken": (len(broken), None)}
     assert len(broken) > 5
     assert not [query["sql"] for query in queries if "attempts" in query["sql"]]
@@ -214,7 +224,10 @@ def test_a_bill_reads_no_table_from_its_beginning() -> None:
 def test_days_without_a_bill_are_not_part_of_the_difference() -> None:
     store.write([used("r1"), used("r2", started_at=NEXT.timestamp())])
     billed(BilledLine(TODAY, TODAY, Decimal("0.6")))
-    found = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
-    assert (found.totals.cost, found.covered.cost) == (Decimal("1.0"), Decimal("0.5"))
-    assert (found.difference, found.partially_covered) == (Decimal("0.1"), True)
+    reconciliation = reconcile("openai", DAY, DAY + dt.timedelta(days=2))
+    assert (reconciliation.totals.cost, reconciliation.covered.cost) == (
+        Decimal("1.0"),
+        Decimal("0.5"),
+    )
+    assert (reconciliation.difference, reconciliation.partially_covered) == (Decimal("0.1"), True)
     assert not reconcile("openai", DAY, NEXT).partially_covered

@@ -93,8 +93,8 @@ def test_a_base_url_that_is_set_later_reaches_the_provider_unless_people_changed
     monkeypatch.setenv("OPENAI_BASE_URL", "https://eu.example/v1/")
     monkeypatch.setenv("MISTRAL_BASE_URL", "https://eu.example/v1/")
     bootstrap.prepare(4000)
-    found = dict(models.Provider.objects.values_list("name", "base_url"))
-    assert (found["openai"], found["mistral"]) == ("https://eu.example/v1", "")
+    configuration = dict(models.Provider.objects.values_list("name", "base_url"))
+    assert (configuration["openai"], configuration["mistral"]) == ("https://eu.example/v1", "")
 
 
 def test_models_of_a_local_server_follow_its_list(
@@ -115,9 +115,9 @@ def test_models_of_a_local_server_follow_its_list(
     offer("llama3:latest", "new")
     names = models.Model.objects.filter(provider__name="ollama").values_list("name", flat=True)
     assert sorted(names) == ["llama3:latest", "new", "routed"]
-    found = store.load_snapshot().route("llama3")
-    assert found is not None
-    assert found.name == "ollama/llama3:latest"
+    configuration = store.load_snapshot().route("llama3")
+    assert configuration is not None
+    assert configuration.name == "ollama/llama3:latest"
 
 
 def test_the_name_of_a_disabled_route_does_not_become_a_models_name(
@@ -138,7 +138,7 @@ def test_the_name_of_a_disabled_route_does_not_become_a_models_name(
         assert name not in snapshot.known_names
 
 
-def test_the_setup_token_is_kept_as_a_hash_until_there_is_an_admin(tmp_path: Path) -> None:
+def test_the_setup_token_is_stored_as_a_hash_until_there_is_an_admin(tmp_path: Path) -> None:
     token = bootstrap.setup_token()
     file = tmp_path / "setup_token"
     assert token is not None
@@ -180,8 +180,8 @@ def test_workers_learn_from_the_environment_what_the_file_says(
         general_settings: {master_key: sk-1234, max_in_flight_requests_per_worker: 64}
         litellm_settings: {turn_off_message_logging: true}
     """
-    found = litellm_config.read(written(tmp_path, text), KEYS)
-    (warning,) = configure(found, "127.0.0.1")
+    configuration = litellm_config.read(written(tmp_path, text), KEYS)
+    (warning,) = configure(configuration, "127.0.0.1")
     assert "easy to guess" in warning
     assert (settings.MASTER_KEY, settings.OPEN, settings.LOG_BODIES) == ("sk-1234", False, False)
     named = ("DRAGOMAN_MASTER_KEY", "DRAGOMAN_OPEN", "DRAGOMAN_LOG_BODIES", "FROM_FILE")
@@ -192,8 +192,10 @@ def test_workers_learn_from_the_environment_what_the_file_says(
 @pytest.mark.usefixtures("clean_environ")
 def test_the_environments_master_key_wins(tmp_path: Path, settings: Settings) -> None:
     settings.MASTER_KEY = "sk-environment-master-key"
-    found = litellm_config.read(written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS)
-    assert configure(found, "0.0.0.0") == []
+    configuration = litellm_config.read(
+        written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
+    )
+    assert configure(configuration, "0.0.0.0") == []
     assert settings.MASTER_KEY == "sk-environment-master-key"
 
 
@@ -208,9 +210,11 @@ def test_a_file_without_a_master_key_opens_loopback(tmp_path: Path, settings: Se
 
 @pytest.mark.usefixtures("clean_environ")
 def test_a_weak_master_key_elsewhere_ends_the_start(tmp_path: Path) -> None:
-    found = litellm_config.read(written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS)
+    configuration = litellm_config.read(
+        written(tmp_path, "general_settings: {master_key: sk-1234}"), KEYS
+    )
     with pytest.raises(CommandError, match="longer master_key") as caught:
-        configure(found, "0.0.0.0")
+        configure(configuration, "0.0.0.0")
     assert caught.value.returncode == 2
 
 
@@ -283,11 +287,11 @@ def test_the_redis_of_a_file_is_used_unless_the_environment_has_one(
         router_settings: {redis_host: cache.internal, redis_port: "6380", redis_password: p@ss}
         litellm_settings: {cache: true, cache_params: {type: redis, host: other}}
     """
-    found = litellm_config.read(written(tmp_path, text), KEYS)
-    assert any("its Redis is not used" in note for note in found.notes)
+    configuration = litellm_config.read(written(tmp_path, text), KEYS)
+    assert any("its Redis is not used" in note for note in configuration.notes)
     settings.REDIS_URL = ""
-    configure(found, "127.0.0.1")
+    configure(configuration, "127.0.0.1")
     assert settings.REDIS_URL == os.environ["REDIS_URL"] == "redis://:p%40ss@cache.internal:6380"
     settings.REDIS_URL = "redis://mine"
-    configure(found, "127.0.0.1")
+    configure(configuration, "127.0.0.1")
     assert settings.REDIS_URL == "redis://mine"

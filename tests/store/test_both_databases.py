@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 POSTGRES = os.environ.get("TEST_POSTGRES_URL", "postgres://postgres@127.0.0.1:5432/postgres")
 
 
-def told_by(url: str, data_dir: Path) -> Any:
+def results_on(url: str, data_dir: Path) -> Any:
     environment = {**os.environ, "DRAGOMAN_DATA_DIR": str(data_dir), "PYTHONPATH": str(ROOT)}
     environment["PYTHONHASHSEED"] = "0"  # sets are compared as they are printed
     environment.pop("DATABASE_URL", None)
@@ -50,9 +50,9 @@ def postgres() -> str:
 
 @pytest.mark.postgres
 def test_the_same_story_ends_alike_on_both(postgres: str, tmp_path: Path) -> None:
-    on_sqlite, on_postgresql = told_by("", tmp_path), told_by(postgres, tmp_path)
+    on_sqlite, on_postgresql = results_on("", tmp_path), results_on(postgres, tmp_path)
     assert on_sqlite.keys() == on_postgresql.keys()
-    for part, told in on_sqlite.items():
-        assert told == on_postgresql[part], part
+    for part, value in on_sqlite.items():
+        assert value == on_postgresql[part], part
     assert on_sqlite["found"]["sky"] == ["last", "sky"]
     assert len(on_sqlite["rows"]) == 12

@@ -45,8 +45,8 @@ def test_the_oldest_go_where_there_is_too_much() -> None:
     ]
     store.write_cached_responses(rows)
     store.prune_cache(max_bytes=1000)
-    kept = list(CachedResponse.objects.order_by("pk").values_list("pk", flat=True))
-    assert kept == [f"k{n:03}" for n in range(40, 50)]
+    remaining_ids = list(CachedResponse.objects.order_by("pk").values_list("pk", flat=True))
+    assert remaining_ids == [f"k{n:03}" for n in range(40, 50)]
 
 
 def two_routes() -> tuple[Route, Route]:
@@ -76,9 +76,9 @@ def test_the_command_purges_one_or_all(capsys: pytest.CaptureFixture[str]) -> No
         call_command("clear_cache", "nobody")
 
 
-def test_a_kept_answer_has_its_tokens_in_usage_and_no_say_in_a_targets_pace() -> None:
-    told = {"provider": "p", "model": "m", "outcome": "ok", "duration_ms": 0.5}
-    hit = entry("hit", **told, attempts=[], cache="hit", cost_usd=Decimal(0), output_tokens=9)
+def test_a_cache_hit_counts_in_usage_but_not_in_target_latency() -> None:
+    fields = {"provider": "p", "model": "m", "outcome": "ok", "duration_ms": 0.5}
+    hit = entry("hit", **fields, attempts=[], cache="hit", cost_usd=Decimal(0), output_tokens=9)
     store.write([hit])
     assert UsageHour.objects.get().output_tokens == 9
     assert not LatencyHour.objects.exists()
@@ -91,9 +91,9 @@ def test_a_policy_that_can_not_be_read_costs_only_the_cache() -> None:
     row = route("first", model("m", provider("p")))
     row.cache = {"ttl_s": "long"}
     row.save()
-    found = store.load_snapshot()
-    assert found.routes["first"].cache is None
-    assert "cache" in found.warnings[0].why
+    snapshot = store.load_snapshot()
+    assert snapshot.routes["first"].cache is None
+    assert "cache" in snapshot.warnings[0].why
     row.cache = {"ttl_s": 60, "scope": "team"}
     row.save()
     policy = store.load_snapshot().routes["first"].cache

@@ -21,13 +21,13 @@ from gateway.models import Registry
 
 
 def ids(**kwargs: Any) -> set[str]:
-    found = run_checks(**kwargs)
-    assert all(message.hint for message in found if str(message.id).startswith("gateway."))
-    return {str(message.id) for message in found if str(message.id).startswith("gateway.")}
+    messages = run_checks(**kwargs)
+    assert all(message.hint for message in messages if str(message.id).startswith("gateway."))
+    return {str(message.id) for message in messages if str(message.id).startswith("gateway.")}
 
 
 @pytest.mark.django_db
-def test_a_usual_configuration_has_nothing_to_tell(settings: Any) -> None:
+def test_a_usual_configuration_has_no_notes(settings: Any) -> None:
     settings.MASTER_KEY, settings.OPEN = "", False
     assert ids(databases=["default"]) == set()
 
@@ -128,8 +128,8 @@ def test_a_database_that_does_not_fit_is_named(
 ) -> None:
     deployed.REDIS_URL = redis
     monkeypatch.setitem(deployed.DATABASES, "default", database)
-    found = {message.id for message in checks.database_setup()}
-    assert found == expected
+    texts = {message.id for message in checks.database_setup()}
+    assert texts == expected
 
 
 @pytest.mark.django_db

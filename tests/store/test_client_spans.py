@@ -53,7 +53,7 @@ def test_a_repeated_export_stores_each_span_once() -> None:
     assert store.span_content(SpanRow.objects.get(span_id="s1")) == {"input": "x"}
 
 
-def test_what_later_requests_know_is_added_to_the_trace() -> None:
+def test_fields_of_later_requests_are_added_to_the_trace() -> None:
     start = time.time() - 100
     write(span("s1", started_at=start + 5))
     write(name="Workflow", session="talk")

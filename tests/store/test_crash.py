@@ -14,7 +14,7 @@ from tests.e2e.rig import ROOT, empty_database
 
 LIVES = 5
 # A parent forks processes that answer, says which ids they answered, and kills them. An id
-# is told once its request would have been answered; they come in bursts, with a breath between.
+# is printed once its request would have been answered; they come in bursts, with a breath between.
 SCRIPT = textwrap.dedent(
     """
     import os, random, signal, sys, time
@@ -35,8 +35,8 @@ SCRIPT = textwrap.dedent(
                 name = f"{life}-{number}"
                 number += 1
                 bodies = Bodies(client_request=os.urandom(number % 3000))
-                made = {"started_at": 1.79e9, "route": "fast", "status": 200}
-                journal.append(LogRecord(id=name, bodies=bodies, **made))
+                fields = {"started_at": 1.79e9, "route": "fast", "status": 200}
+                journal.append(LogRecord(id=name, bodies=bodies, **fields))
                 os.write(out, name.encode() + b"\\n")
             time.sleep(0.02)
 
@@ -53,13 +53,13 @@ SCRIPT = textwrap.dedent(
         if not pid:
             live(life, writer)
         os.close(writer)
-        told = os.read(reader, 1 << 16)
+        output = os.read(reader, 1 << 16)
         time.sleep(chosen.uniform(0.0, 0.2))
         os.kill(pid, signal.SIGKILL)
         while more := os.read(reader, 1 << 16):
-            told += more
+            output += more
         os.waitpid(pid, 0)
-        sys.stdout.write(told.decode())
+        sys.stdout.write(output.decode())
     clean_up()
     """
 )

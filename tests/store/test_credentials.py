@@ -26,9 +26,9 @@ def sealed(name: str = "openai") -> Provider:
 
 def test_a_credential_reaches_the_snapshot_and_shows_itself_nowhere() -> None:
     sealed()
-    found = store.load_snapshot()
-    assert found.providers["openai"].credential.reveal() == SECRET
-    assert SECRET not in repr(found)
+    snapshot = store.load_snapshot()
+    assert snapshot.providers["openai"].credential.reveal() == SECRET
+    assert SECRET not in repr(snapshot)
 
 
 def test_no_secret_stands_in_a_dump_of_the_database(dump: Callable[[], str]) -> None:
@@ -44,12 +44,12 @@ def test_a_credential_copied_to_another_row_opens_nothing() -> None:
     theirs = sealed("theirs")
     mine = provider("mine", "custom", base_url="http://127.0.0.1:1")
     Provider.objects.filter(pk=mine.pk).update(credential=theirs.credential)
-    found = store.load_snapshot()
-    assert set(found.providers) == {"theirs"}
-    assert "another row" in found.warnings[0].why
+    snapshot = store.load_snapshot()
+    assert set(snapshot.providers) == {"theirs"}
+    assert "another row" in snapshot.warnings[0].why
 
 
-def test_a_lost_encryption_key_is_told_by_its_id(settings: Any) -> None:
+def test_a_lost_encryption_key_is_named_by_its_id(settings: Any) -> None:
     row = sealed()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     with pytest.raises(store.UndecryptableError, match=row.credential.split(":")[0]):
@@ -92,7 +92,7 @@ def test_a_row_that_is_not_saved_yet_is_saved() -> None:
     [(SECRET, "...cdef"), ("short", "set"), ("", "")],
     ids=["long", "short", "none"],
 )
-def test_of_a_credential_only_its_end_is_shown(secret: str, hint: str) -> None:
+def test_only_the_end_of_a_credential_is_shown(secret: str, hint: str) -> None:
     row = provider()
     store.set_credential(row, secret)
     assert store.credential_hint(row) == hint
@@ -120,9 +120,9 @@ def test_dragomans_own_variables_are_given_to_no_provider(
     assert not store.load_snapshot().providers["openai"].credential
 
 
-def test_a_credential_that_no_header_may_carry_is_left_out_unsaid() -> None:
+def test_a_credential_invalid_in_a_header_is_omitted_and_not_logged() -> None:
     row = provider()
     store.set_credential(row, "sk-with\r\nbreak")
-    found = store.load_snapshot()
-    assert found.providers == {}
-    assert "sk-with" not in str(found.warnings)
+    snapshot = store.load_snapshot()
+    assert snapshot.providers == {}
+    assert "sk-with" not in str(snapshot.warnings)

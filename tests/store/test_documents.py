@@ -88,9 +88,9 @@ def test_the_registry_that_was_written_is_in_use(registry: None) -> None:
 
 
 def test_no_secret_can_be_read(registry: None) -> None:
-    found = read("providers", "one")
-    assert found["credential"] == "***"
-    assert found["headers"] == {"x-org": "***"}
+    response = read("providers", "one")
+    assert response["credential"] == "***"
+    assert response["headers"] == {"x-org": "***"}
 
 
 def test_a_hidden_value_is_the_one_that_is_there(registry: None) -> None:
@@ -169,7 +169,7 @@ def test_what_is_wrong_is_named_and_nothing_is_written(
     assert [table.objects.count() for table in tables] == before
 
 
-def test_a_name_that_is_taken_is_refused(registry: None) -> None:
+def test_a_duplicate_name_is_refused(registry: None) -> None:
     for kind, document in (
         ("providers", PROVIDER),
         ("models", {"name": "one/m"}),
@@ -193,10 +193,10 @@ def test_each_write_of_a_route_is_a_version(registry: None) -> None:
 
 
 def test_a_merge_patch_sets_back_with_null() -> None:
-    found = merge_patch(
+    merged = merge_patch(
         {"a": 1, "limits": {"x": 1, "y": 2}}, {"a": None, "limits": {"x": None, "z": 3}}
     )
-    assert found == {"limits": {"y": 2, "z": 3}}
+    assert merged == {"limits": {"y": 2, "z": 3}}
 
 
 WAY: dict[str, Any] = {
@@ -220,10 +220,13 @@ WAY: dict[str, Any] = {
 def test_limits_of_targets_keys_and_providers_are_written_and_read(registry: None) -> None:
     write("routes", WAY, KINDS["routes"].find("r"))
     write("providers", {**PROVIDER, "budget": {"month_usd": "9"}}, KINDS["providers"].find("one"))
-    found = read("routes", "r")
-    target = found["steps"][0]["targets"][0]
+    response = read("routes", "r")
+    target = response["steps"][0]["targets"][0]
     assert (target["limits"]["concurrency"], target["budget"]["day_usd"]) == (2, "1.5")
-    assert (found["retry_before_fallback"], found["key_limits"]["tokens_per_day"]) == (True, 100)
+    assert (response["retry_before_fallback"], response["key_limits"]["tokens_per_day"]) == (
+        True,
+        100,
+    )
     assert read("providers", "one")["budget"]["month_usd"] == "9"
     live = store.load_snapshot().routes["r"]
     assert live.retry_before_fallback

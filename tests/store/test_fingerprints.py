@@ -31,7 +31,7 @@ def test_no_secret_can_be_read_from_them(dump: Callable[[], str], settings: Any)
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "ENCRYPTION_KEYS"])
-def test_a_node_with_other_secrets_is_refused_and_told_what_to_do(name: str, settings: Any) -> None:
+def test_a_node_with_other_secrets_is_refused_with_the_remedy(name: str, settings: Any) -> None:
     store.check_secrets()
     other = Fernet.generate_key().decode()
     setattr(settings, name, other if name == "SECRET_KEY" else [other])
@@ -74,16 +74,16 @@ def test_lost_secrets_can_be_replaced(settings: Any) -> None:
 def test_a_worker_with_other_secrets_does_not_start(settings: Any) -> None:
     store.check_secrets()
     settings.SECRET_KEY = "another-secret-key"
-    told: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        if told:
+        if messages:
             raise EOFError
         return {"type": "lifespan.startup"}
 
     async def send(message: dict[str, Any]) -> None:
-        told.append(message)
+        messages.append(message)
 
     asyncio.run(lifespan({}, receive, send))
-    assert told[0]["type"] == "lifespan.startup.failed"
-    assert "DRAGOMAN_SECRET_KEY" in told[0]["message"]
+    assert messages[0]["type"] == "lifespan.startup.failed"
+    assert "DRAGOMAN_SECRET_KEY" in messages[0]["message"]

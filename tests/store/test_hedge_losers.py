@@ -39,7 +39,7 @@ def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> Lo
         cost_usd=Decimal("0.04"),
         charged_usd=Decimal("0.08"),
     )
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": (DAY + dt.timedelta(hours=1)).timestamp() if started is None else started,
         "provider": "quick",
         "model": "m",
@@ -49,7 +49,7 @@ def hedged(id: str = "r1", *, started: float | None = None, **values: Any) -> Lo
         "charged_usd": Decimal("0.2"),
         "attempts": [in_vain, attempt("quick")],
     }
-    return entry(id, **(given | values))
+    return entry(id, **(fields | values))
 
 
 def test_each_providers_sum_has_its_own_part() -> None:
@@ -87,15 +87,17 @@ def test_one_that_was_not_sent_leaves_no_line() -> None:
 def test_the_spend_has_it_by_the_hour_and_by_the_log(by: str) -> None:
     store.write([hedged(tags=["ci"])])
     rows = spend(DAY, NEXT, ("provider", by) if by == "tag" else (by,))
-    told = {r["provider"]: (r["requests"], r["input_tokens"], r["charged_usd"]) for r in rows}
-    assert told == {"quick": (1, 90, Decimal("0.2")), "slow": (0, 100, Decimal("0.08"))}
+    by_provider = {
+        r["provider"]: (r["requests"], r["input_tokens"], r["charged_usd"]) for r in rows
+    }
+    assert by_provider == {"quick": (1, 90, Decimal("0.2")), "slow": (0, 100, Decimal("0.08"))}
 
 
 def test_a_bill_of_the_loser_is_compared_with_it() -> None:
     store.write([hedged()])
-    found = reconcile("slow", DAY, NEXT)
-    assert found.totals.cost == Decimal("0.04")
-    assert [(d.reason, d.requests, d.usd) for d in found.uncertainties] == [
+    reconciliation = reconcile("slow", DAY, NEXT)
+    assert reconciliation.totals.cost == Decimal("0.04")
+    assert [(d.reason, d.requests, d.usd) for d in reconciliation.uncertainties] == [
         ("hedged", 1, Decimal("0.04"))
     ]
 
@@ -105,6 +107,11 @@ def test_budgets_of_key_and_team_count_both() -> None:
     key = ApiKey.objects.create(name="k", prefix="sk-k", digest=b"k", team=team, budget_total_usd=5)
     store.write([hedged(key_id=key.pk, key_prefix="sk-k")])
     moment = DAY + dt.timedelta(hours=2)
-    found = {name: units for name, _, units in store.recorded_spend(store.load_snapshot(), moment)}
+    reconciliation = {
+        name: units for name, _, units in store.recorded_spend(store.load_snapshot(), moment)
+    }
     both = int(Decimal("0.28") * UNITS)
-    assert (found[f"key:{key.pk}/usd/total"], found[f"team:{team.pk}/usd/total"]) == (both, both)
+    assert (
+        reconciliation[f"key:{key.pk}/usd/total"],
+        reconciliation[f"team:{team.pk}/usd/total"],
+    ) == (both, both)

@@ -17,14 +17,14 @@ from gateway.routing.snapshot import Limits
 pytestmark = pytest.mark.django_db
 
 
-def test_a_key_is_shown_once_and_kept_as_a_hash() -> None:
+def test_a_key_is_shown_once_and_stored_as_a_hash() -> None:
     row, plain = store.create_key("ci", routes=["fast"], source_ref="x")
-    kept = ApiKey.objects.get()
+    api_key = ApiKey.objects.get()
     assert plain.startswith(admission.PREFIX)
-    assert plain.startswith(kept.prefix)
-    assert len(plain) - len(kept.prefix) >= 40
-    assert bytes(kept.digest) == store.digest(plain) == bytes(row.digest)
-    assert kept.routes == ["fast"]
+    assert plain.startswith(api_key.prefix)
+    assert len(plain) - len(api_key.prefix) >= 40
+    assert bytes(api_key.digest) == store.digest(plain) == bytes(row.digest)
+    assert api_key.routes == ["fast"]
 
 
 def test_the_digest_is_keyed() -> None:
@@ -66,9 +66,9 @@ def test_a_rotated_key_is_the_same_key_with_two_secrets_until_the_grace_ends() -
     new = store.rotate_key(row, grace=timedelta(hours=1))
     assert (admitted(old, now), admitted(new, now)) == (row.pk, row.pk)
     assert (admitted(old, now + 3700), admitted(new, now + 3700)) == (None, row.pk)
-    found = store.load_snapshot().keys
-    assert found[store.digest(old)].routes == found[store.digest(new)].routes == ("fast",)
-    assert found[store.digest(old)].budget == found[store.digest(new)].budget
+    keys = store.load_snapshot().keys
+    assert keys[store.digest(old)].routes == keys[store.digest(new)].routes == ("fast",)
+    assert keys[store.digest(old)].budget == keys[store.digest(new)].budget
 
 
 def test_without_a_grace_the_old_secret_is_unknown_at_once() -> None:

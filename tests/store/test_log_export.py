@@ -25,7 +25,7 @@ from gateway.log_export.destination import Destination, ExportError
 from gateway.models import LogExport, RequestLog
 from gateway.store.alert_thresholds import AlertThresholds
 from tests.ports import free_port
-from tests.store.factories import STARTED, asked, entry
+from tests.store.factories import STARTED, entry, logged_exchange
 from tests.store.test_both_databases import POSTGRES, ROOT, postgres
 
 __all__ = ["postgres"]
@@ -36,10 +36,10 @@ DAY_S = 86_400
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
     """All rows below a folder, in the order of the files' names."""
-    found = []
+    bodies = []
     for path in sorted(folder.rglob("*.jsonl.gz")):
-        found += [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
-    return found
+        bodies += [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+    return bodies
 
 
 def export(folder: Path, *, bodies: bool = False) -> int:
@@ -67,8 +67,8 @@ def test_rows_are_written_once_by_day(tmp_path: Path) -> None:
     assert "bodies" not in rows["req_1"]
 
 
-def test_bodies_are_exported_only_if_asked_for(tmp_path: Path) -> None:
-    store.write([asked("a secret plan", "yes", id="req_1"), entry("req_2")])
+def test_bodies_are_exported_only_if_requested(tmp_path: Path) -> None:
+    store.write([logged_exchange("a secret plan", "yes", id="req_1"), entry("req_2")])
     export(tmp_path, bodies=True)
     with_bodies, without = read_rows(tmp_path)
     assert "a secret plan" in with_bodies["bodies"]["client_request"]
@@ -111,7 +111,7 @@ def test_an_interrupted_batch_is_written_again_under_its_name(
     assert sorted(row["request_id"] for row in read_rows(tmp_path)) == ["req_1", "req_2", "req_3"]
 
 
-def test_a_failure_is_kept_and_raises_an_alert(tmp_path: Path) -> None:
+def test_a_failure_is_stored_and_raises_an_alert(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     store.write([entry("req_1")])
     with pytest.raises(ExportError):

@@ -19,8 +19,8 @@ def at(seconds: float) -> datetime:
     return datetime.fromtimestamp(STARTED + seconds, UTC)
 
 
-def matching(**wanted: Any) -> list[str]:
-    return [row.request_id for row in RequestLog.objects.matching(**wanted).newest(50)]
+def matching(**fields: Any) -> list[str]:
+    return [row.request_id for row in RequestLog.objects.matching(**fields).newest(50)]
 
 
 FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
@@ -40,23 +40,23 @@ FILTERS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("values", "wanted"), FILTERS.values(), ids=FILTERS)
+@pytest.mark.parametrize(("values", "expected"), FILTERS.values(), ids=FILTERS)
 def test_a_filter_finds_its_rows_and_no_others(
-    values: dict[str, Any], wanted: dict[str, Any]
+    values: dict[str, Any], expected: dict[str, Any]
 ) -> None:
     store.write([entry("other"), entry("it", **values), entry("more")])
-    assert matching(**wanted) == ["it"]
+    assert matching(**expected) == ["it"]
 
 
-def test_filters_hold_together() -> None:
+def test_filters_are_combined_with_and() -> None:
     store.write([entry("a", provider="p", status=500), entry("b", provider="p"), entry("c")])
     assert matching(provider="p", status="5xx") == ["a"]
 
 
-@pytest.mark.parametrize("wanted", [{}, {"route": None}, {"route": ""}, {"status": ""}], ids=str)
-def test_what_is_not_given_filters_nothing(wanted: dict[str, Any]) -> None:
+@pytest.mark.parametrize("expected", [{}, {"route": None}, {"route": ""}, {"status": ""}], ids=str)
+def test_a_missing_filter_matches_all_rows(expected: dict[str, Any]) -> None:
     store.write([entry("a"), entry("b")])
-    assert matching(**wanted) == ["b", "a"]
+    assert matching(**expected) == ["b", "a"]
 
 
 def test_successes_are_found_by_their_outcome_too() -> None:
@@ -87,7 +87,7 @@ def test_pages_by_keyset_are_whole_while_rows_arrive() -> None:
     assert sum(pages, []) == [f"req_{n}" for n in reversed(range(25))]
 
 
-def test_a_live_page_asks_for_what_is_newer() -> None:
+def test_a_live_page_requests_newer_rows() -> None:
     store.write([entry("a"), entry("b")])
     cursor = RequestLog.objects.newest(1)[0].pk
     store.write([entry("c")])
@@ -111,10 +111,10 @@ INDEXED = [
 ]
 
 
-@pytest.mark.parametrize("wanted", INDEXED, ids=str)
-def test_each_filter_walks_an_index_in_order(wanted: dict[str, Any]) -> None:
+@pytest.mark.parametrize("expected", INDEXED, ids=str)
+def test_each_filter_walks_an_index_in_order(expected: dict[str, Any]) -> None:
     if connection.vendor != "sqlite":
         pytest.skip("PostgreSQL plans by statistics, which an empty table has none of")
-    plan = RequestLog.objects.matching(**wanted).newest(50).explain()
+    plan = RequestLog.objects.matching(**expected).newest(50).explain()
     assert "USING INDEX gateway_request_" in plan
     assert "TEMP B-TREE" not in plan

@@ -93,21 +93,21 @@ def records(draw: Any) -> LogRecord:
     return entry(f"fuzz_{next(_NUMBERS)}", **fields)
 
 
-def survives(tmp_path: Path, *given: LogRecord) -> list[RequestLog]:
+def survives(tmp_path: Path, *items: LogRecord) -> list[RequestLog]:
     """The rows of records that go through a journal's file, in the order of the records."""
     segment = Segment(tmp_path)
-    for record in given:
+    for record in items:
         segment.append(encode_record(record))
     segment.close()
     with read_abandoned(segment.path) as entries:
         replayed = list(entries)
     segment.path.unlink()
-    assert [record.id for record in replayed] == [record.id for record in given]
-    store.write(list(given))  # as the queue has them
+    assert [record.id for record in replayed] == [record.id for record in items]
+    store.write(list(items))  # as the queue has them
     store.write(replayed)  # as the file has them: the same rows
     rows = {row.request_id: row for row in RequestLog.objects.all()}
-    assert rows.keys() >= {record.id for record in given}
-    return [rows[record.id] for record in given]
+    assert rows.keys() >= {record.id for record in items}
+    return [rows[record.id] for record in items]
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -121,7 +121,7 @@ def test_a_hostile_value_in_an_adaptation_keeps_the_rest_of_the_row(
     tmp_path: Path, field: str
 ) -> None:
     depths = [nested(depth) for depth in (10, 500, 10_000)]
-    found = [
+    entries = [
         entry(
             f"hostile_{field}_{place}",
             input_tokens=5,
@@ -130,7 +130,7 @@ def test_a_hostile_value_in_an_adaptation_keeps_the_rest_of_the_row(
         )
         for place, value in enumerate([*HOSTILE, *depths])
     ]
-    for row in survives(tmp_path, *found):
+    for row in survives(tmp_path, *entries):
         assert (row.input_tokens, row.cost_usd) == (5, Decimal("0.25")), row.request_id
         assert row.adaptations[0]["field"] == "x", row.request_id
 

@@ -24,11 +24,11 @@ def row(**values: Any) -> Any:
     return model(name, provider("claude", "anthropic"), **values)
 
 
-def test_without_words_of_its_own_it_is_the_list_price() -> None:
+def test_without_an_own_price_the_list_price_applies() -> None:
     assert price_value(LISTED, row()) is LISTED
 
 
-def test_a_factor_for_a_tier_holds_for_every_price_and_for_long_prompts() -> None:
+def test_a_tier_factor_applies_to_every_price_and_to_long_prompts() -> None:
     price = price_value(LISTED, row(price_tiers={"batch": "0.5"}))
     batch = tier_price(price, "batch")
     assert (batch.input, batch.output, batch.cache_read) == (
@@ -47,8 +47,8 @@ def test_a_tier_may_have_prices_and_the_rest_is_the_standard() -> None:
 
 
 def test_own_prices_of_long_prompts_take_the_place_of_the_lists() -> None:
-    given = [{"tokens": 100_000, "input": "9"}]
-    price = price_value(LISTED, row(price_above=given))
+    requests = [{"tokens": 100_000, "input": "9"}]
+    price = price_value(LISTED, row(price_above=requests))
     ((tokens, long),) = price.above
     assert (tokens, long.input, long.output) == (100_000, 9, 15)
 

@@ -41,7 +41,7 @@ def admin(client: Client) -> Client:
     return client
 
 
-def test_secrets_are_sealed_masked_and_kept_out_of_the_audit_log(client_issued: Issued) -> None:
+def test_secrets_are_encrypted_masked_and_absent_from_the_audit_log(client_issued: Issued) -> None:
     document = {
         "name": "own",
         "base_url": "https://provider.test/v1",

@@ -66,15 +66,15 @@ def test_a_change_names_each_price_old_and_new() -> None:
     assert (line.name, line.old, line.new, line.percent) == ("input", 3, 4, Decimal("33.3"))
 
 
-def test_new_models_are_told_and_those_that_went_too() -> None:
-    found = compare_prices(read_book(newer(new=True, gone="=claude-v1")))
-    assert [(change.kind, change.name) for change in found] == [
+def test_new_and_removed_models_are_listed() -> None:
+    changes = compare_prices(read_book(newer(new=True, gone="=claude-v1")))
+    assert [(change.kind, change.name) for change in changes] == [
         ("new", "claude-next"),
         ("gone", "claude-v1"),
     ]
 
 
-def test_nothing_holds_before_it_is_accepted() -> None:
+def test_a_proposed_price_does_not_apply_before_it_is_accepted() -> None:
     propose(read_book(newer(usd=["4", "15"])), "prices.json")
     store.load_snapshot()
     assert price_for("anthropic", SONNET).input == 3
@@ -93,7 +93,7 @@ def test_what_is_accepted_holds_with_the_next_snapshot_and_says_where_it_is_from
     assert price_for("anthropic", "claude-next").output == 35
 
 
-def test_only_what_is_accepted_holds() -> None:
+def test_only_accepted_prices_apply() -> None:
     row = propose(read_book(newer(usd=["4", "15"], new=True)), "prices.json")
     places = [n for n, change in enumerate(changes_of(row)) if change.kind == "new"]
     row.accept(places, "ada")
@@ -102,7 +102,7 @@ def test_only_what_is_accepted_holds() -> None:
     assert price_for("anthropic", SONNET).input == 3
 
 
-def test_taken_back_the_prices_before_hold_again() -> None:
+def test_undoing_an_update_restores_the_earlier_prices() -> None:
     row = propose(read_book(newer(usd=["4", "15"])), "prices.json")
     row.accept([0], "ada")
     apply_accepted_updates()
@@ -111,7 +111,7 @@ def test_taken_back_the_prices_before_hold_again() -> None:
     assert price_for("anthropic", SONNET).input == 3
 
 
-def test_a_new_models_clause_stands_before_the_wider_ones_behind_it() -> None:
+def test_a_new_models_clause_precedes_wider_clauses() -> None:
     """`^claude-sonnet-4-5` would have taken the name otherwise."""
     book = json.loads(newer())
     rows = book["providers"]["anthropic"]
@@ -171,7 +171,7 @@ def test_what_is_no_price_list_is_refused(data: bytes, why: str) -> None:
         read_book(data)
 
 
-def test_a_list_that_says_nothing_new_is_not_kept() -> None:
+def test_a_price_list_without_changes_is_not_stored() -> None:
     with pytest.raises(ValueError, match="in use"):
         propose(read_book(newer()), "x")
     assert not PriceUpdate.objects.exists()
@@ -182,10 +182,10 @@ def test_the_command_shows_and_accepts(tmp_path: Path, capsys: Any) -> None:
     file = tmp_path / "newer.json"
     file.write_bytes(newer(usd=["4", "15", "0.3", "3.75", "6"], new=True))
     call_command("prices", diff=str(file))
-    said = capsys.readouterr().out
-    assert "input: $3 -> $4 (+33.3%)" in said
-    assert f"in use: claude/{SONNET}" in said
-    assert "2 changes, 1 of models in use" in said
+    out = capsys.readouterr().out
+    assert "input: $3 -> $4 (+33.3%)" in out
+    assert f"in use: claude/{SONNET}" in out
+    assert "2 changes, 1 of models in use" in out
     call_command("prices", accept=str(file), only=[f"anthropic/{SONNET}"])
     apply_accepted_updates()
     assert price_for("anthropic", SONNET).input == 4

@@ -51,7 +51,7 @@ def test_old_thoughts_are_not_found_and_deleted(settings: Any):
     assert ReasoningState.objects.all().prune(dt.timedelta(hours=2)) == 1
 
 
-def test_nothing_is_kept_where_nothing_is_to_be(settings: Any):
+def test_no_reasoning_is_stored_with_zero_hours(settings: Any):
     settings.REASONING_HOURS = 0
     store.store_reasoning([ROW])
     assert not ReasoningState.objects.exists()

@@ -18,7 +18,7 @@ from gateway.store.retention import prune
 pytestmark = pytest.mark.django_db
 
 
-def kept(**changes: Any) -> StoredResponse:
+def stored_response(**changes: Any) -> StoredResponse:
     base = StoredResponse(
         id="resp_1",
         owner="key:1",
@@ -34,104 +34,109 @@ def entry(**changes: Any) -> LogRecord:
 
 
 def test_a_response_comes_with_the_log_and_is_read_again() -> None:
-    made = kept(
+    stored = stored_response(
         previous_items=b"[]",
         provider="p",
         native_provider="m",
         response=b'{"x":"' + b"y" * 5000 + b'"}',
     )
-    store.write([entry(stored_response=made)])
-    found = store.load_response("key:1", "resp_1")
-    assert found is not None
-    assert msgspec.structs.replace(found, created_at=0, heartbeat_at=0) == msgspec.structs.replace(
-        made, created_at=0, heartbeat_at=0
-    )
-    assert abs(found.created_at - made.created_at) < 0.01
+    store.write([entry(stored_response=stored)])
+    response = store.load_response("key:1", "resp_1")
+    assert response is not None
+    assert msgspec.structs.replace(
+        response, created_at=0, heartbeat_at=0
+    ) == msgspec.structs.replace(stored, created_at=0, heartbeat_at=0)
+    assert abs(response.created_at - stored.created_at) < 0.01
 
 
 def test_a_replay_of_the_journal_changes_nothing() -> None:
-    rows = [entry(stored_response=kept())]
+    rows = [entry(stored_response=stored_response())]
     store.write(rows)
     store.write(rows)
     assert ResponseRow.objects.count() == 1
 
 
 def test_an_id_belongs_to_its_owner() -> None:
-    store.save_response(kept())
-    store.save_response(kept(owner="team:1", input=b'"other"'))
+    store.save_response(stored_response())
+    store.save_response(stored_response(owner="team:1", input=b'"other"'))
     assert store.load_response("key:2", "resp_1") is None
-    found = store.load_response("team:1", "resp_1")
-    assert found is not None
-    assert found.input == b'"other"'
+    stored = store.load_response("team:1", "resp_1")
+    assert stored is not None
+    assert stored.input == b'"other"'
 
 
 def test_an_id_that_an_upstream_uses_twice_is_the_newest() -> None:
-    store.write([entry(stored_response=kept()), entry(stored_response=kept(input=b'"second"'))])
-    found = store.load_response("key:1", "resp_1")
-    assert found is not None
-    assert found.input == b'"second"'
+    store.write(
+        [
+            entry(stored_response=stored_response()),
+            entry(stored_response=stored_response(input=b'"second"')),
+        ]
+    )
+    stored = store.load_response("key:1", "resp_1")
+    assert stored is not None
+    assert stored.input == b'"second"'
 
 
 def test_what_is_deleted_stays_deleted_whoever_still_writes() -> None:
-    store.save_response(kept(deleted=True))
-    store.write([entry(stored_response=kept())])
-    found = store.load_response("key:1", "resp_1")
-    assert found is not None
-    assert found.deleted
-    assert not found.response
+    store.save_response(stored_response(deleted=True))
+    store.write([entry(stored_response=stored_response())])
+    stored = store.load_response("key:1", "resp_1")
+    assert stored is not None
+    assert stored.deleted
+    assert not stored.response
 
 
 def test_what_is_cancelled_stays_cancelled_but_can_be_deleted() -> None:
-    store.save_response(kept(status="in_progress"))
+    store.save_response(stored_response(status="in_progress"))
     store.cancel_response("key:1", "resp_1")
     assert store.refresh_heartbeats([("key:1", "resp_1")]) == ["resp_1"]
-    store.save_response(kept(status="completed"))
-    found = store.load_response("key:1", "resp_1")
-    assert found is not None
-    assert found.status == "cancelled"
-    store.save_response(kept(deleted=True))
-    found = store.load_response("key:1", "resp_1")
-    assert found is not None
-    assert found.deleted
+    store.save_response(stored_response(status="completed"))
+    stored = store.load_response("key:1", "resp_1")
+    assert stored is not None
+    assert stored.status == "cancelled"
+    store.save_response(stored_response(deleted=True))
+    stored = store.load_response("key:1", "resp_1")
+    assert stored is not None
+    assert stored.deleted
 
 
 def test_what_is_over_is_not_cancelled() -> None:
-    store.save_response(kept())
+    store.save_response(stored_response())
     store.cancel_response("key:1", "resp_1")
     assert store.refresh_heartbeats([("key:1", "resp_1")]) == []
-    found = store.load_response("key:1", "resp_1")
-    assert found is not None
-    assert found.status == "completed"
+    stored = store.load_response("key:1", "resp_1")
+    assert stored is not None
+    assert stored.status == "completed"
 
 
 def test_a_beat_is_a_sign_of_life() -> None:
     long_ago = time.time() - 1000
-    store.save_response(kept(status="in_progress", heartbeat_at=long_ago))
+    store.save_response(stored_response(status="in_progress", heartbeat_at=long_ago))
     assert store.refresh_heartbeats([("key:1", "resp_1")]) == []
-    found = store.load_response("key:1", "resp_1")
-    assert found is not None
-    assert time.time() - found.heartbeat_at < 60
+    stored = store.load_response("key:1", "resp_1")
+    assert stored is not None
+    assert time.time() - stored.heartbeat_at < 60
 
 
 def test_old_ones_go_with_the_bodies() -> None:
-    store.save_response(kept())
-    store.save_response(kept(id="resp_old", created_at=time.time() - 400 * 86400))
+    store.save_response(stored_response())
+    store.save_response(stored_response(id="resp_old", created_at=time.time() - 400 * 86400))
     prune()
     assert list(ResponseRow.objects.values_list("response_id", flat=True)) == ["resp_1"]
 
 
 def test_one_that_the_database_refuses_does_not_take_others_with_it() -> None:
-    bad = kept(id="resp_bad", status="x" * 30 + "\0")
+    bad = stored_response(id="resp_bad", status="x" * 30 + "\0")
     store.write(
         [
             entry(stored_response=bad),
-            LogRecord(id="req_2", started_at=time.time(), stored_response=kept()),
+            LogRecord(id="req_2", started_at=time.time(), stored_response=stored_response()),
         ]
     )
     assert store.load_response("key:1", "resp_1") is not None
 
 
 def test_times_are_aware() -> None:
-    store.save_response(kept())
-    made = ResponseRow.objects.get()
-    assert abs((timezone.now() - made.created_at).total_seconds()) < 5
+    store.save_response(stored_response())
+    response_row = ResponseRow.objects.get()
+    assert abs((timezone.now() - response_row.created_at).total_seconds()) < 5

@@ -84,11 +84,11 @@ def test_the_snapshot_has_what_the_document_compiles_to() -> None:
 def test_a_draft_in_the_snapshot_answers_to_its_names() -> None:
     row = saved()
     draft = document(name="other", aliases=("o-*",))
-    found = with_spec(load_snapshot(), draft, replaces=row.name)
-    assert found.route("o-1") is found.routes["other"]
-    assert found.route("smart") is None
+    spec = with_spec(load_snapshot(), draft, replaces=row.name)
+    assert spec.route("o-1") is spec.routes["other"]
+    assert spec.route("smart") is None
     # Its old alias is a model's name again.
-    assert "gpt-4o" not in found.aliases
+    assert "gpt-4o" not in spec.aliases
 
 
 def test_a_route_without_steps_reads_as_before_and_as_one_step() -> None:
@@ -107,7 +107,7 @@ def test_groups_of_a_weighted_route_are_steps() -> None:
     assert [step.strategy for step in spec_of(row).steps] == ["weighted", "weighted"]
 
 
-def test_the_order_within_a_step_is_kept_when_it_is_turned_round() -> None:
+def test_a_reversed_order_within_a_step_is_stored() -> None:
     row = saved()
     turned = (msgspec.structs.replace(STEPS[0], targets=STEPS[0].targets[::-1]),)
     ids = {t.model.name: t.pk for t in row.targets.filter(order=1)}
@@ -148,7 +148,7 @@ def test_a_change_from_elsewhere_is_a_version_of_its_own() -> None:
     assert [v.saved_by for v in models.RouteVersion.objects.of(row)] == ["ada", "", "ada"]
 
 
-def test_a_name_that_is_taken_is_refused_and_nothing_is_written() -> None:
+def test_a_duplicate_name_is_refused_and_nothing_is_written() -> None:
     row = saved()
     factories.route("taken")
     with pytest.raises(ValueError, match="has one of these names already"):

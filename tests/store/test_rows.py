@@ -79,7 +79,7 @@ def test_an_entry_comes_back_as_it_was_written() -> None:
     assert row.started_at.timestamp() == STARTED
 
 
-def test_attempts_and_adaptations_are_kept_as_json() -> None:
+def test_attempts_and_adaptations_are_stored_as_json() -> None:
     attempt = Attempt(target="a/b", provider="a", model="b", dialect="openai_chat", status=429)
     note = {"field": "top_k", "action": "dropped", "note": "it has no such field"}
     store.write([entry(attempts=[attempt], adaptations=[note])])
@@ -187,7 +187,7 @@ def test_a_cost_too_large_is_unknown() -> None:
     assert RequestLog.objects.get().cost_usd is None
 
 
-def test_a_log_that_can_not_be_written_is_told_to_the_caller() -> None:
+def test_a_failed_write_of_the_log_raises() -> None:
     """Else the journal would throw away what it could write later."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE gateway_requestlog RENAME TO gateway_gone")
@@ -276,9 +276,9 @@ def test_a_damaged_blob_is_a_value_error(blob: bytes) -> None:
 
 def test_a_lists_page_reads_no_body(django_assert_num_queries: Any) -> None:
     store.write([entry(f"req_{n}", bodies=Bodies(client_request=b"{}")) for n in range(3)])
-    with django_assert_num_queries(1) as seen:
+    with django_assert_num_queries(1) as queries:
         list(RequestLog.objects.newest(50))
-    assert "blob" not in seen.captured_queries[0]["sql"]
+    assert "blob" not in queries.captured_queries[0]["sql"]
 
 
 def used(key: ApiKey) -> float | None:
@@ -288,11 +288,11 @@ def used(key: ApiKey) -> float | None:
 
 def test_the_last_use_of_a_key_is_noted_in_steps_of_an_hour() -> None:
     key, _ = store.create_key("a key")
-    seen = []
+    last_uses = []
     for later in (0, 60, 3700):
         store.write([entry(f"req_{later}", key_id=key.pk, started_at=STARTED + later)])
-        seen.append(used(key))
-    assert seen == [STARTED, STARTED, STARTED + 3700]
+        last_uses.append(used(key))
+    assert last_uses == [STARTED, STARTED, STARTED + 3700]
 
 
 def test_the_last_use_of_a_key_is_no_change_of_the_registry() -> None:

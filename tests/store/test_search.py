@@ -12,12 +12,12 @@ from gateway import store
 from gateway.models import RequestBody, RequestLog, RequestText, UnindexedRequest
 from gateway.relay.exchange.log_record import Bodies
 from gateway.store.search_text import MAX_CHARS, search_text
-from tests.store.factories import STARTED, asked, bodies, entry
+from tests.store.factories import STARTED, bodies, entry, logged_exchange
 
 pytestmark = pytest.mark.django_db
 
 
-def found(text: str) -> list[str]:
+def matching_ids(text: str) -> list[str]:
     rows = RequestLog.objects.matching(text=text).newest(50)
     return [row.request_id for row in rows]
 
@@ -28,11 +28,14 @@ def log(*entries: Any) -> None:
 
 
 def test_words_of_question_and_answer_find_a_request() -> None:
-    log(asked("why is the sky blue?", "Rayleigh scattering", id="sky"), asked("hello", id="other"))
-    assert found("SKY") == ["sky"]
-    assert found("rayleigh") == ["sky"]
-    assert found("sky rayleigh") == ["sky"]
-    assert found("sky hello") == []
+    log(
+        logged_exchange("why is the sky blue?", "Rayleigh scattering", id="sky"),
+        logged_exchange("hello", id="other"),
+    )
+    assert matching_ids("SKY") == ["sky"]
+    assert matching_ids("rayleigh") == ["sky"]
+    assert matching_ids("sky rayleigh") == ["sky"]
+    assert matching_ids("sky hello") == []
 
 
 @pytest.mark.parametrize(
@@ -58,9 +61,9 @@ def test_words_of_question_and_answer_find_a_request() -> None:
     ],
     ids=str,
 )
-def test_words_are_told_apart_alike_on_every_database(text: str, query: str, hit: bool) -> None:
-    log(asked(text, id="it"))
-    assert found(query) == (["it"] if hit else [])
+def test_words_are_matched_alike_on_every_database(text: str, query: str, hit: bool) -> None:
+    log(logged_exchange(text, id="it"))
+    assert matching_ids(query) == (["it"] if hit else [])
 
 
 @pytest.mark.parametrize(
@@ -80,33 +83,33 @@ def test_words_are_told_apart_alike_on_every_database(text: str, query: str, hit
         "!",
     ],
 )
-def test_a_query_is_words_and_never_syntax(query: str) -> None:
-    log(asked("nothing of the kind", id="it"))
-    assert found(query) == []
+def test_a_query_is_text_and_never_syntax(query: str) -> None:
+    log(logged_exchange("nothing of the kind", id="it"))
+    assert matching_ids(query) == []
 
 
-def test_a_query_without_words_finds_nothing() -> None:
-    log(asked("hello", id="it"))
-    assert found("?!") == []
+def test_a_query_without_terms_finds_nothing() -> None:
+    log(logged_exchange("hello", id="it"))
+    assert matching_ids("?!") == []
 
 
 def test_newest_come_first_and_filters_hold_beside_the_text() -> None:
-    log(*(asked("same words", id=f"req_{n}", route=f"r{n % 2}") for n in range(6)))
-    assert found("words") == [f"req_{n}" for n in reversed(range(6))]
+    log(*(logged_exchange("same words", id=f"req_{n}", route=f"r{n % 2}") for n in range(6)))
+    assert matching_ids("words") == [f"req_{n}" for n in reversed(range(6))]
     odd = RequestLog.objects.matching(text="words", route="r1")
     assert [row.request_id for row in odd.newest(2)] == ["req_5", "req_3"]
     cursor = odd.newest(2)[1].pk
     assert [row.request_id for row in odd.before(cursor).newest(2)] == ["req_1"]
 
 
-def test_the_pieces_of_a_stream_are_words_again() -> None:
+def test_the_text_of_stream_chunks_is_joined_for_search() -> None:
     stream = (
         b'data: {"choices":[{"delta":{"content":"extra"}}]}\n\n'
         b'data: {"choices":[{"delta":{"content":"ordinary thing"}}]}\n\n'
         b"data: [DONE]\n\n"
     )
     log(entry("it", bodies=bodies({"messages": []}, stream)))
-    assert found('"extraordinary thing"') == ["it"]
+    assert matching_ids('"extraordinary thing"') == ["it"]
 
 
 def test_arguments_of_a_streamed_call_are_found() -> None:
@@ -115,25 +118,25 @@ def test_arguments_of_a_streamed_call_are_found() -> None:
         b'event: content_block_delta\ndata: {"delta":{"partial_json":"ty\\": \\"Reykjavik\\"}"}}\n\n'
     )
     log(entry("it", bodies=bodies({"messages": []}, stream)))
-    assert found("city reykjavik") == ["it"]
+    assert matching_ids("city reykjavik") == ["it"]
 
 
 def test_a_passed_through_answer_is_found() -> None:
     passed = Bodies(upstream_response=b'{"content":[{"text":"verbatim"}]}', same_response=True)
     log(entry("it", bodies=passed))
-    assert found("verbatim") == ["it"]
+    assert matching_ids("verbatim") == ["it"]
 
 
 def test_an_error_is_found_without_bodies() -> None:
     log(entry("it", error="the upstream said: quota exhausted"), entry("other"))
-    assert found("quota") == ["it"]
+    assert matching_ids("quota") == ["it"]
     assert RequestText.objects.count() == 1
 
 
 def test_a_body_that_is_no_json_is_found_by_its_end() -> None:
     cut = b'{"messages":[{"content":"' + b"filler " * 20_000 + b"needle"
     log(entry("it", bodies=Bodies(client_request=cut)))
-    assert found("needle") == ["it"]
+    assert matching_ids("needle") == ["it"]
 
 
 def test_of_a_long_conversation_the_end_is_indexed() -> None:
@@ -152,33 +155,42 @@ def test_base64_is_not_indexed() -> None:
 
 
 def test_a_damaged_body_does_not_block_the_queue(caplog: pytest.LogCaptureFixture) -> None:
-    store.write([asked("lost", id="bad", error="but known"), asked("kept", id="good")])
+    store.write(
+        [logged_exchange("lost", id="bad", error="but known"), logged_exchange("kept", id="good")]
+    )
     RequestBody.objects.filter(log__request_id="bad").update(blob=b"\x78nonsense")
     assert store.index_pending() == 2
     assert not UnindexedRequest.objects.exists()
-    assert (found("kept"), found("known"), found("lost")) == (["good"], ["bad"], [])
+    assert (matching_ids("kept"), matching_ids("known"), matching_ids("lost")) == (
+        ["good"],
+        ["bad"],
+        [],
+    )
     assert len(caplog.records) == 1
 
 
 def test_indexing_goes_in_steps_and_ends() -> None:
-    store.write([asked("hello", id=f"req_{n}") for n in range(7)])
+    store.write([logged_exchange("hello", id=f"req_{n}") for n in range(7)])
     assert [store.index_pending(limit=3) for _ in range(4)] == [3, 3, 1, 0]
-    assert len(found("hello")) == 7
+    assert len(matching_ids("hello")) == 7
 
 
 def test_nothing_is_indexed_twice() -> None:
-    log(asked("hello", id="it"))
+    log(logged_exchange("hello", id="it"))
     UnindexedRequest.objects.create(log=RequestLog.objects.get())
     store.index_pending()
-    assert found("hello") == ["it"]
+    assert matching_ids("hello") == ["it"]
     assert RequestText.objects.count() == 1
 
 
 def test_what_is_pruned_is_not_found_again() -> None:
-    log(asked("old words", id="old"), asked("new words", id="new", started_at=STARTED + 100))
+    log(
+        logged_exchange("old words", id="old"),
+        logged_exchange("new words", id="new", started_at=STARTED + 100),
+    )
     moment = datetime.fromtimestamp(STARTED + 50, UTC)
     assert RequestLog.objects.prune(moment, at_once=1) == 1
-    assert found("words") == ["new"]
+    assert matching_ids("words") == ["new"]
     assert RequestBody.objects.count() == RequestText.objects.count() == 1
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM gateway_requesttext")

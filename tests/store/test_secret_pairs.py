@@ -23,9 +23,9 @@ HEADERS = {"x-team": "hush-header-1", "x-env": "os.environ/PATH"}
 QUERY = {"sig": "hush-query-2", "api-version": "2024-10-21"}
 
 
-def made(**values: Any) -> Provider:
-    given = {"base_url": "http://one.test", "headers": HEADERS, "query": QUERY, **values}
-    return provider("mine", "custom", **given)
+def create_provider(**values: Any) -> Provider:
+    fields = {"base_url": "http://one.test", "headers": HEADERS, "query": QUERY, **values}
+    return provider("mine", "custom", **fields)
 
 
 def written(row: Provider, **change: Any) -> Provider:
@@ -33,7 +33,7 @@ def written(row: Provider, **change: Any) -> Provider:
 
 
 def test_no_value_stands_in_the_database_or_a_dump_of_it(dump: Callable[[], str]) -> None:
-    made()
+    create_provider()
     everything = dump() + serializers.serialize("json", Provider.objects.all())
     assert "x-team" in everything
     assert "os.environ/PATH" in everything, "the name of a variable is no secret"
@@ -42,22 +42,22 @@ def test_no_value_stands_in_the_database_or_a_dump_of_it(dump: Callable[[], str]
 
 
 def test_the_values_reach_the_snapshot() -> None:
-    made(headers={"x-team": "hush-header-1"})
-    found = store.load_snapshot().providers["mine"]
-    assert dict(found.headers)["x-team"] == "hush-header-1"
-    assert dict(found.query) == QUERY
+    create_provider(headers={"x-team": "hush-header-1"})
+    mine = store.load_snapshot().providers["mine"]
+    assert dict(mine.headers)["x-team"] == "hush-header-1"
+    assert dict(mine.query) == QUERY
 
 
 def test_another_encryption_key_leaves_the_provider_out(settings: Any) -> None:
-    made()
+    create_provider()
     settings.ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
-    found = store.load_snapshot()
-    assert "mine" not in found.providers
-    assert "another key" in found.warnings[0].why
+    snapshot = store.load_snapshot()
+    assert "mine" not in snapshot.providers
+    assert "another key" in snapshot.warnings[0].why
 
 
 def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> None:
-    made()
+    create_provider()
     fresh, old = Fernet.generate_key().decode(), settings.ENCRYPTION_KEYS[0]
     settings.ENCRYPTION_KEYS = [fresh, old]
     assert store.rotate_credentials() == 1
@@ -68,7 +68,7 @@ def test_an_older_encryption_key_still_opens_and_is_replaced(settings: Any) -> N
 
 @pytest.mark.parametrize("field", ["headers", "query"])
 def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
-    row = made(headers={"x-team": "hush-header-1"})
+    row = create_provider(headers={"x-team": "hush-header-1"})
     other = {"headers": {}, "query": {}} | {field: {"x-a": "***"}}
     row = written(row, **{field: {"x-a": "hush-3"}})
     with pytest.raises(Refused) as caught:
@@ -80,7 +80,7 @@ def test_a_hidden_value_does_not_move_to_another_server(field: str) -> None:
 
 
 def test_a_hidden_value_stays_at_its_server() -> None:
-    row = written(made(), base_url="http://one.test/v2")
+    row = written(create_provider(), base_url="http://one.test/v2")
     assert (row.headers, row.query) == (HEADERS, QUERY)
 
 
@@ -129,7 +129,7 @@ def test_the_gateways_own_secrets_are_sent_to_no_provider(
 def test_a_refusal_carries_the_field_it_is_about(change: dict[str, Any], field: str) -> None:
     """Nobody has to read the message to know where it belongs."""
     with pytest.raises(Refused) as caught:
-        written(made(headers={}, query=None), **change)
+        written(create_provider(headers={}, query=None), **change)
     assert caught.value.field == field
 
 
@@ -138,19 +138,19 @@ def test_an_error_without_a_field_has_none() -> None:
 
 
 def test_the_form_asks_again_for_what_was_hidden(admin_client: Client) -> None:
-    row = made(headers={"x-auth-team": "hush-header-1"})
+    row = create_provider(headers={"x-auth-team": "hush-header-1"})
     address = f"/console/providers/{row.pk}"
     page = admin_client.get(address).content.decode()
     assert "hush" not in page
-    given = {
+    fields = {
         "name": "mine",
         "base_url": "http://two.test",
         "mode": "none",
         "headers": "x-auth-team: ***",
         "query": "sig=***",
     }
-    answer = admin_client.post(address, given)
+    answer = admin_client.post(address, fields)
     assert answer.status_code == 422
     assert "Enter x-auth-team again" in answer.content.decode()
-    assert admin_client.post(address, {**given, "base_url": "http://one.test"}).status_code == 302
+    assert admin_client.post(address, {**fields, "base_url": "http://one.test"}).status_code == 302
     assert Provider.objects.get().headers == {"x-auth-team": "hush-header-1"}

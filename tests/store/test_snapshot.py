@@ -25,16 +25,21 @@ def snapshot() -> Snapshot:
 
 
 def test_an_empty_registry_is_an_empty_snapshot() -> None:
-    found = snapshot()
-    assert (found.routes, found.providers, found.keys, found.warnings) == ({}, {}, {}, ())
+    test_snapshot = snapshot()
+    assert (
+        test_snapshot.routes,
+        test_snapshot.providers,
+        test_snapshot.keys,
+        test_snapshot.warnings,
+    ) == ({}, {}, {}, ())
 
 
 def test_a_preset_fills_what_the_row_leaves_blank() -> None:
     provider("claude", "anthropic")
-    found = snapshot().providers["claude"]
-    assert found.dialect == "anthropic_messages"
-    assert found.base_url.startswith("https://api.anthropic.com")
-    assert found.auth == "x-api-key"
+    claude = snapshot().providers["claude"]
+    assert claude.dialect == "anthropic_messages"
+    assert claude.base_url.startswith("https://api.anthropic.com")
+    assert claude.auth == "x-api-key"
 
 
 def test_a_row_overrides_its_preset() -> None:
@@ -51,33 +56,33 @@ def test_a_row_overrides_its_preset() -> None:
         drop_params=True,
         passthrough=False,
     )
-    found = snapshot().providers["mine"]
-    assert found.base_url == "http://10.0.0.7:8000/v1"
-    assert found.auth == "api-key"
-    assert found.headers == (("X-Team", "blue"),)
-    assert found.query == (("api-version", "1"),)
-    assert found.paths == {"generate": "/chat"}
-    assert found.timeouts == Timeouts(idle_s=7.0)
-    assert found.edits[-1].path == "store"
-    assert found.drop_params
-    assert not found.passthrough
+    mine = snapshot().providers["mine"]
+    assert mine.base_url == "http://10.0.0.7:8000/v1"
+    assert mine.auth == "api-key"
+    assert mine.headers == (("X-Team", "blue"),)
+    assert mine.query == (("api-version", "1"),)
+    assert mine.paths == {"generate": "/chat"}
+    assert mine.timeouts == Timeouts(idle_s=7.0)
+    assert mine.edits[-1].path == "store"
+    assert mine.drop_params
+    assert not mine.passthrough
 
 
 def test_an_empty_query_takes_the_presets_away() -> None:
     values: dict[str, Any] = {"base_url": "https://r.openai.azure.com"}
     provider("a", "azure_openai", **values)
     provider("b", "azure_openai", **values, query={}, paths={})
-    found = snapshot().providers
-    assert found["a"].query
-    assert (found["b"].query, found["b"].paths) == ((), {})
+    providers = snapshot().providers
+    assert providers["a"].query
+    assert (providers["b"].query, providers["b"].paths) == ((), {})
 
 
 def test_traits_come_from_the_tables_then_what_was_learned_then_the_operator() -> None:
     model("gpt-5", learned={"images": False, "n_max": 3}, traits={"n_max": 2})
-    found = snapshot().models["openai/gpt-5"].traits
-    told = traits_for("openai", "gpt-5")
-    assert (found.images, found.n_max, found.efforts) == (False, 2, told.efforts)
-    assert (told.images, told.n_max != 2) == (True, True)
+    traits = snapshot().models["openai/gpt-5"].traits
+    target_traits = traits_for("openai", "gpt-5")
+    assert (traits.images, traits.n_max, traits.efforts) == (False, 2, target_traits.efforts)
+    assert (target_traits.images, target_traits.n_max != 2) == (True, True)
 
 
 def test_a_price_is_the_rows_then_the_lists() -> None:
@@ -85,13 +90,13 @@ def test_a_price_is_the_rows_then_the_lists() -> None:
     model("gpt-5", own, price_input=Decimal("0.5"))
     model("gpt-5-mini", own)
     model("unheard-of", own)
-    found = snapshot().models
+    models = snapshot().models
     listed = price_for("openai", "gpt-5")
-    assert found["openai/gpt-5"].price.input == Decimal("0.5")
-    assert found["openai/gpt-5"].price.output == listed.output
-    assert found["openai/gpt-5"].price.source == f"custom, otherwise {listed.source}"
-    assert found["openai/gpt-5-mini"].price == price_for("openai", "gpt-5-mini")
-    assert found["openai/unheard-of"].price.input is None
+    assert models["openai/gpt-5"].price.input == Decimal("0.5")
+    assert models["openai/gpt-5"].price.output == listed.output
+    assert models["openai/gpt-5"].price.source == f"custom, otherwise {listed.source}"
+    assert models["openai/gpt-5-mini"].price == price_for("openai", "gpt-5-mini")
+    assert models["openai/unheard-of"].price.input is None
 
 
 def test_a_price_of_zero_is_zero_and_not_unknown() -> None:
@@ -107,8 +112,8 @@ def test_a_route_has_its_targets_in_order() -> None:
     row = route("fast")
     for order, target in ((2, second), (1, first), (2, third)):
         Target.objects.create(route=row, model=target, order=order, weight=order)
-    found = snapshot().routes["fast"].targets
-    assert [(t.model.name, t.order, t.weight) for t in found] == [
+    targets = snapshot().routes["fast"].targets
+    assert [(t.model.name, t.order, t.weight) for t in targets] == [
         ("a", 1, 1),
         ("b", 2, 2),
         ("c", 2, 2),
@@ -126,9 +131,9 @@ def test_aliases_are_exact_or_wildcards_most_specific_first() -> None:
     row = route("fast", model())
     for pattern in ("*", "claude-*", "gpt-4o", "claude-opus-*", "claude-*-mini", "claude-?"):
         Alias.objects.create(pattern=pattern, route=row)
-    found = snapshot()
-    assert found.aliases == {"gpt-4o": "fast"}
-    patterns = [pattern for pattern, _ in found.wildcards]
+    test_snapshot = snapshot()
+    assert test_snapshot.aliases == {"gpt-4o": "fast"}
+    patterns = [pattern for pattern, _ in test_snapshot.wildcards]
     assert patterns == ["claude-opus-*", "claude-*-mini", "claude-*", "claude-?", "*"]
 
 
@@ -155,18 +160,21 @@ def test_what_is_switched_off_is_absent_and_no_mistake() -> None:
     route("hidden away", on, enabled=False)
     other = provider("other", enabled=False)
     route("base", on, model("x", other))
-    found = snapshot()
-    assert set(found.providers) == {"openai"}
-    assert set(found.models) == {"openai/on"}
-    assert {name: len(r.targets) for name, r in found.routes.items()} == {"mixed": 1, "base": 1}
-    assert found.warnings == ()
+    test_snapshot = snapshot()
+    assert set(test_snapshot.providers) == {"openai"}
+    assert set(test_snapshot.models) == {"openai/on"}
+    assert {name: len(r.targets) for name, r in test_snapshot.routes.items()} == {
+        "mixed": 1,
+        "base": 1,
+    }
+    assert test_snapshot.warnings == ()
 
 
-def test_the_switches_are_the_settings_or_what_is_given(settings: Any) -> None:
+def test_the_switches_come_from_settings_or_arguments(settings: Any) -> None:
     settings.OPEN, settings.LOG_BODIES = False, True
     assert (snapshot().open, snapshot().log_bodies) == (False, True)
-    given = store.load_snapshot(open_to_all=True, log_bodies=False)
-    assert (given.open, given.log_bodies) == (True, False)
+    test_snapshot = store.load_snapshot(open_to_all=True, log_bodies=False)
+    assert (test_snapshot.open, test_snapshot.log_bodies) == (True, False)
 
 
 def broken_provider(**values: Any) -> None:
@@ -289,13 +297,15 @@ def test_a_broken_row_is_left_out_by_name_and_the_rest_runs(
     good = provider("good", "groq")
     route("good", model("llama", good))
     make()
-    found = snapshot()
-    assert any(w.row.startswith(row) and why in w.why for w in found.warnings), found.warnings
-    assert "secret-word" not in str(found.warnings)
-    assert found.routes["good"].targets[0].model.name == "llama"
+    test_snapshot = snapshot()
+    assert any(w.row.startswith(row) and why in w.why for w in test_snapshot.warnings), (
+        test_snapshot.warnings
+    )
+    assert "secret-word" not in str(test_snapshot.warnings)
+    assert test_snapshot.routes["good"].targets[0].model.name == "llama"
 
 
-def test_what_stands_on_a_broken_row_is_named_too() -> None:
+def test_rows_that_depend_on_a_broken_row_are_named() -> None:
     broken_provider(preset="nope")
     bad = model("m", Provider.objects.get(name="bad"))
     row = route("r", bad)
@@ -319,12 +329,12 @@ def test_an_unknown_fallback_is_warned_of_and_dropped() -> None:
     own = model()
     route("a", own, fallbacks=["b", "nobody"])
     route("b", own)
-    found = snapshot()
-    assert found.routes["a"].fallbacks == ("b",)
-    assert [w.why for w in found.warnings] == ["its fallback `nobody` is not a route"]
+    test_snapshot = snapshot()
+    assert test_snapshot.routes["a"].fallbacks == ("b",)
+    assert [w.why for w in test_snapshot.warnings] == ["its fallback `nobody` is not a route"]
 
 
-def test_a_route_may_live_on_its_fallbacks() -> None:
+def test_a_route_may_have_only_fallbacks() -> None:
     route("a", fallbacks=["b"])
     route("b", model())
     assert snapshot().routes["a"].targets == ()
@@ -335,9 +345,9 @@ def test_a_missing_variable_is_warned_of_and_the_provider_stays(
 ) -> None:
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     provider("open", "openai", credential_env="NO_SUCH_KEY")
-    found = snapshot()
-    assert not found.providers["open"].credential
-    assert "NO_SUCH_KEY is not set" in found.warnings[0].why
+    test_snapshot = snapshot()
+    assert not test_snapshot.providers["open"].credential
+    assert "NO_SUCH_KEY is not set" in test_snapshot.warnings[0].why
 
 
 def test_a_variable_is_read_anew_for_each_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,6 +383,6 @@ def snapshot_fields() -> tuple[str, ...]:
 def test_a_model_row_is_optional() -> None:
     provider("openai")
     assert Model.objects.count() == 0
-    found = snapshot().route("openai/gpt-5")
-    assert found is not None
-    assert found.targets[0].model.price.input is not None
+    test_route = snapshot().route("openai/gpt-5")
+    assert test_route is not None
+    assert test_route.targets[0].model.price.input is not None

@@ -25,10 +25,12 @@ def _own_directory(tmp_path: Path, settings: Any) -> None:
 
 
 def registry() -> Any:
-    made = provider(name="openai", headers={"x-own": "secret-header"}, margin=Decimal("1.2"))
-    store.set_credential(made, "sk-upstream-credential")
-    made.save()
-    route("fast", model("gpt-5", made))
+    provider_row = provider(
+        name="openai", headers={"x-own": "secret-header"}, margin=Decimal("1.2")
+    )
+    store.set_credential(provider_row, "sk-upstream-credential")
+    provider_row.save()
+    route("fast", model("gpt-5", provider_row))
     store.create_key("mine", limit_rph=5, budget_total_usd="1.50")
     store.set_options({"masks": ["AB[0-9]{6}"]})
     return store.load_snapshot()
@@ -37,19 +39,19 @@ def registry() -> Any:
 def as_text(value: Any) -> str:
     """A value of the registry for comparison, its sets in one order."""
     return re.sub(
-        r"frozenset\(\{(.*?)\}\)", lambda found: str(sorted(found[1].split(", "))), repr(value)
+        r"frozenset\(\{(.*?)\}\)", lambda result: str(sorted(result[1].split(", "))), repr(value)
     )
 
 
-def test_a_snapshot_comes_back_whole() -> None:
+def test_a_snapshot_is_loaded_complete() -> None:
     snapshot = registry()
     store.store_snapshot(snapshot)
-    found, at = store.load_stored_snapshot()
+    test_snapshot, at = store.load_stored_snapshot()
     assert at > 0
-    assert {found.providers["openai"].credential.reveal()} == {"sk-upstream-credential"}
-    assert isinstance(found.providers["openai"].credential, Secret)
+    assert {test_snapshot.providers["openai"].credential.reveal()} == {"sk-upstream-credential"}
+    assert isinstance(test_snapshot.providers["openai"].credential, Secret)
     for name in snapshot.__struct_fields__:
-        assert as_text(getattr(found, name)) == as_text(getattr(snapshot, name)), name
+        assert as_text(getattr(test_snapshot, name)) == as_text(getattr(snapshot, name)), name
 
 
 def test_nothing_in_the_file_can_be_read(tmp_path: Path) -> None:
@@ -85,7 +87,7 @@ def _gone(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (_of_another_version, "another version"),
         (_with_another_key, "another key"),
@@ -93,10 +95,10 @@ def _gone(path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any) -> None:
         (_gone, "no registry"),
     ],
 )
-def test_one_that_can_not_be_used_says_why(
-    spoil: Any, told: str, monkeypatch: pytest.MonkeyPatch, settings: Any
+def test_an_unusable_snapshot_file_is_refused_with_the_reason(
+    spoil: Any, message: str, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     store.store_snapshot(store.load_snapshot())
     spoil(Path(configured.DATA_DIR) / "last-registry", monkeypatch, settings)
-    with pytest.raises(store.Unusable, match=told):
+    with pytest.raises(store.Unusable, match=message):
         store.load_stored_snapshot()

@@ -30,7 +30,7 @@ def key(name: str, team: Team | None = None) -> ApiKey:
 
 
 def used(id: str, *, hour: int = 1, **values: Any) -> LogRecord:
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "started_at": (DAY + dt.timedelta(hours=hour)).timestamp(),
         "provider": "openai",
         "model": "gpt-5",
@@ -39,7 +39,7 @@ def used(id: str, *, hour: int = 1, **values: Any) -> LogRecord:
         "cost_usd": Decimal("0.1"),
         "charged_usd": Decimal("0.12"),
     }
-    return entry(id, **(given | values))
+    return entry(id, **(fields | values))
 
 
 def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
@@ -53,8 +53,8 @@ def test_costs_and_charges_are_added_exactly_by_day_and_team() -> None:
         ]
     )
     rows = spend(DAY, DAY + dt.timedelta(days=2), ("day", "team"))
-    told = [(r["day"], r["team"], r["requests"], r["cost_usd"], r["charged_usd"]) for r in rows]
-    assert told == [
+    log_rows = [(r["day"], r["team"], r["requests"], r["cost_usd"], r["charged_usd"]) for r in rows]
+    assert log_rows == [
         ("2026-11-20", "search", 2, Decimal("0.3"), Decimal("0.24")),
         ("2026-11-21", "", 1, Decimal("0.1"), Decimal("0.12")),
     ]
@@ -88,7 +88,7 @@ def test_the_period_ends_with_its_last_hour() -> None:
     assert [row["requests"] for row in spend(DAY, NEXT, ("day",))] == [1]
 
 
-def test_what_has_no_price_is_counted_and_not_taken_for_nothing() -> None:
+def test_requests_without_price_are_counted_and_not_summed_as_zero() -> None:
     store.write([used("r1", cost_usd=None, charged_usd=None), used("r2")])
     (row,) = spend(DAY, NEXT, ("model",))
     assert (row["requests_without_price"], row["cost_usd"]) == (1, Decimal("0.1"))
@@ -100,7 +100,7 @@ def test_a_request_counts_for_each_of_its_tags() -> None:
     assert {row["tag"]: row["requests"] for row in rows} == {"": 1, "ci": 2, "search": 1}
 
 
-def test_by_tag_and_by_hour_say_the_same_of_the_whole() -> None:
+def test_spend_by_tag_and_by_hour_has_the_same_total() -> None:
     store.write(
         [used("r1"), used("r2", cost_usd=None, charged_usd=None), used("r3", outcome="cut")]
     )
@@ -148,5 +148,5 @@ def test_the_command_prints_both_forms(capsys: Any) -> None:
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert (row["model"], row["route"], row["charged_usd"]) == ("openai/gpt-5", "fast", "0.12")
     call_command("spend", by="day", format="json", **days)
-    (told,) = json.loads(capsys.readouterr().out)
-    assert told["cost_usd"] == "0.1"
+    (spend_row,) = json.loads(capsys.readouterr().out)
+    assert spend_row["cost_usd"] == "0.1"

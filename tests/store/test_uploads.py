@@ -9,7 +9,7 @@ from gateway import store
 pytestmark = pytest.mark.django_db
 
 
-def test_a_key_knows_its_own_again() -> None:
+def test_a_key_owns_only_its_own_files() -> None:
     store.remember_owner("openai", 1, ["file-a", "file-b"])
     store.remember_owner("openai", 1, ["file-a"])
     store.remember_owner("openai", 2, ["file-c"])
@@ -20,7 +20,7 @@ def test_a_key_knows_its_own_again() -> None:
     }
 
 
-def test_a_long_list_is_asked_in_pieces() -> None:
+def test_a_long_list_is_queried_in_batches() -> None:
     ids = [f"file-{n}" for n in range(1200)]
     store.remember_owner("openai", 1, ids)
     assert store.owned_ids("openai", 1, [*ids, "file-x"]) == set(ids)

@@ -32,7 +32,7 @@ def tried(provider: str = "openai", model: str = "gpt-5", **values: Any) -> Atte
 
 
 def answered(id: str = "req_1", **values: Any) -> LogRecord:
-    given = {
+    fields = {
         "provider": "openai",
         "model": "gpt-5",
         "key_id": 7,
@@ -44,7 +44,7 @@ def answered(id: str = "req_1", **values: Any) -> LogRecord:
         "duration_ms": 2000.0,
         "attempts": [tried()],
     }
-    return entry(id, **(given | values))
+    return entry(id, **(fields | values))
 
 
 def totals() -> Totals:
@@ -183,13 +183,13 @@ def test_spend_by_key_is_exact_and_leaves_out_what_has_no_key() -> None:
 
 def test_sums_by_dimension_and_by_hour_agree() -> None:
     store.write([answered("a"), answered("b", model="gpt-6"), answered("c", started_at=HOUR)])
-    found = UsageHour.objects.all()
-    assert {name: t.requests for name, t in found.by("model").items()} == {
+    rows = UsageHour.objects.all()
+    assert {name: t.requests for name, t in rows.by("model").items()} == {
         ("openai", "gpt-5"): 2,
         ("openai", "gpt-6"): 1,
     }
-    assert sum(t.requests for t in found.by_hour().values()) == 3
-    assert sum(t.requests for *_, t in found.by_hour_and("key")) == 3
+    assert sum(t.requests for t in rows.by_hour().values()) == 3
+    assert sum(t.requests for *_, t in rows.by_hour_and("key")) == 3
 
 
 # Quantiles
@@ -218,7 +218,7 @@ def test_every_time_has_a_bucket(ms: float) -> None:
 
 
 def story() -> list[LogRecord]:
-    draw, found = random.Random(3), []
+    draw, usage_rows = random.Random(3), []
     for n in range(200):
         failed = [tried("anthropic", "claude", error_kind="timeout")] if n % 7 == 0 else []
         values: dict[str, Any] = {
@@ -230,8 +230,8 @@ def story() -> list[LogRecord]:
             "first_token_ms": draw.uniform(20, 3000),
             "attempts": [*failed, tried(started_ms=5.0)],
         }
-        found.append(answered(f"req_{n}", **values))
-    return found
+        usage_rows.append(answered(f"req_{n}", **values))
+    return usage_rows
 
 
 def test_a_rebuild_gives_what_the_writer_gave_and_is_idempotent() -> None:
@@ -268,7 +268,7 @@ def test_a_rebuild_keeps_the_hours_whose_rows_were_pruned() -> None:
     assert state() == written
 
 
-def test_the_command_says_what_it_did() -> None:
+def test_the_command_prints_its_result() -> None:
     store.write([answered()])
     UsageHour.objects.all().delete()
     out = StringIO()
