@@ -57,8 +57,8 @@ async def post(gw: Gateway, path: str, content: bytes) -> int:
 def body(words: int, model: str, **more: Any) -> bytes:
     """A question of about so many words, in turns."""
     turns = [{"role": r, "content": "word " * 200} for r in ("user", "assistant")] * (words // 400)
-    asked = [*turns, {"role": "user", "content": "and now?"}]
-    return msgspec.json.encode({"model": model, "messages": asked, "max_tokens": 99, **more})
+    history = [*turns, {"role": "user", "content": "and now?"}]
+    return msgspec.json.encode({"model": model, "messages": history, "max_tokens": 99, **more})
 
 
 async def turn(count: int, words: int) -> dict[str, float]:
@@ -75,26 +75,26 @@ async def turn(count: int, words: int) -> dict[str, float]:
         msgspec.structs.replace(route("kept", provider("one"), cache=CachePolicy()), id=2),
     )
     seeds = itertools.count()
-    found: dict[str, float] = {}
+    process_times_by_name: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with gateway(Path(folder), known, one=says) as gw:
             gw.runtime.snapshot = msgspec.structs.replace(known, log_bodies=False)
-            kept = body(words, "kept")
+            request_body = body(words, "kept")
             kinds = {
                 "off": lambda: (CHAT, body(words, "plain", seed=next(seeds))),
                 "miss": lambda: (CHAT, body(words, "kept", seed=next(seeds))),
                 "miss, own": lambda: (CHAT, body(words, "own", seed=next(seeds))),
-                "hit": lambda: (CHAT, kept),
-                "other form": lambda: (MESSAGES, kept),
+                "hit": lambda: (CHAT, request_body),
+                "other form": lambda: (MESSAGES, request_body),
             }
             for name, make in kinds.items():
-                asked = [make() for _ in range(count)]
-                assert await post(gw, *asked[0]) == 200
+                result = [make() for _ in range(count)]
+                assert await post(gw, *result[0]) == 200
                 began = time.process_time()
-                for path, content in asked:
+                for path, content in result:
                     await post(gw, path, content)
-                found[name] = (time.process_time() - began) / count * 1e6
-    return found
+                process_times_by_name[name] = (time.process_time() - began) / count * 1e6
+    return process_times_by_name
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -104,15 +104,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("-n", "--turns", type=int, default=7)
     parser.add_argument("-c", "--count", type=int, default=1000)
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     for words in (0, 20_000):
         times: dict[str, list[float]] = defaultdict(list)
-        for _ in range(given.turns):
-            for name, us in asyncio.run(turn(given.count, words)).items():
+        for _ in range(options.turns):
+            for name, us in asyncio.run(turn(options.count, words)).items():
                 times[name].append(us)
         size = len(body(words, "kept"))
-        for name, found in times.items():
-            print(f"{size:>7} bytes  {name:<10} {statistics.median(found):8.1f} us")
+        for name, time_ in times.items():
+            print(f"{size:>7} bytes  {name:<10} {statistics.median(time_):8.1f} us")
     return 0
 
 

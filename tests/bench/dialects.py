@@ -29,12 +29,12 @@ from gateway.framing.formats import STREAM_FORMATS
 from gateway.providers.capabilities import traits_for
 from gateway.relay.exchange.usage import UsageTap
 from gateway.routing.snapshot import Route, Target, model_of
-from tests.dialects.crossing.asks import ARGUMENTS, RESULTS, WEATHER, Ask, ask_of
+from tests.dialects.crossing.asks import ARGUMENTS, RESULTS, WEATHER, FeatureRequest, request_of
 from tests.dialects.crossing.clients import CLIENTS
 from tests.dialects.crossing.readers import READERS
-from tests.dialects.crossing.spoil import one, taken
-from tests.dialects.crossing.upstreams import UPSTREAMS, answered, say_of
-from tests.fakes import Call, Say
+from tests.dialects.crossing.spoil import frame_bytes, read_frames
+from tests.dialects.crossing.upstreams import UPSTREAMS, answered, scripted_answer
+from tests.fakes import Call, ScriptedAnswer
 from tests.relay.harness import Gateway, gateway, snapshot
 
 MOST = 3.0
@@ -69,54 +69,63 @@ async def _samples() -> Samples:
     """Ask each client's question, then each provider for a long stream."""
     answers: dict[str, Any] = {}
     routes, fakes = [], {}
-    got: dict[str, bytes] = {}
+    result: dict[str, bytes] = {}
     for upstream in (UPSTREAMS[name] for name in COLUMNS):
         fake = fakes[upstream.name] = upstream.fake()
         host = upstream.name.replace("_", "-")
-        fake.script.default = say_of("text", upstream)  # type: ignore[attr-defined]
+        fake.script.default = scripted_answer("text", upstream)  # type: ignore[attr-defined]
         wordy = (Call("get_weather", {"city": TEXT}, "call_2"),) if upstream.tools else ()
-        fake.script.on("the long call", Say(calls=wordy, piece=PIECES))  # type: ignore[attr-defined]
+        fake.script.on("the long call", ScriptedAnswer(calls=wordy, piece=PIECES))  # type: ignore[attr-defined]
         call = (Call("get_weather", ARGUMENTS, "call_1"),) if upstream.tools else ()
-        fake.script.on("the long one", Say(text=TEXT, piece=PIECES))  # type: ignore[attr-defined]
-        fake.script.on("the tools please", Say(text="I look.", calls=call))  # type: ignore[attr-defined]
+        fake.script.on("the long one", ScriptedAnswer(text=TEXT, piece=PIECES))  # type: ignore[attr-defined]
+        fake.script.on("the tools please", ScriptedAnswer(text="I look.", calls=call))  # type: ignore[attr-defined]
         model = model_of(upstream.provider(host), upstream.model(""))
         traits = msgspec.structs.replace(model.traits, **upstream.changes)
         target = Target(id=1, model=msgspec.structs.replace(model, traits=traits))
         routes.append(Route(id=len(routes) + 1, name=host, targets=(target,), retries=0))
-        answers[host] = _recording(fake, got, upstream.name)
+        answers[host] = _recording(fake, result, upstream.name)
     requests: dict[str, bytes] = {}
     with tempfile.TemporaryDirectory() as folder:
         async with gateway(Path(folder), snapshot(*routes), **answers) as live:
             for client in CLIENTS.values():
-                ask = ask_of("tools" if "tools" in client.can else "text", stream=False)
+                ask = request_of("tools" if "tools" in client.can else "text", stream=False)
                 host = "anthropic-messages"
                 body = client.body(host, ask)
                 reply = await live.post(client.path(host, ask), body, headers=HEADERS)
-                heard = READERS[client.name].whole(reply.json())
-                back = tuple((i, n, w) for (i, n, _), w in zip(heard.calls, RESULTS, strict=False))
+                response = READERS[client.name].whole(reply.json())
+                back = tuple(
+                    (i, n, w) for (i, n, _), w in zip(response.calls, RESULTS, strict=False)
+                )
                 if back:
-                    ask = Ask(user=ask.user, tools=ask.tools, told=heard.native, results=back)
-                told = client.body("m", ask) | {"model": "m"}
-                requests[client.name] = msgspec.json.encode(told)
-            texts = await _streams(live, got, Ask(user="the long one", stream=True))
-            ask = Ask(user="the long call", stream=True, tools=(WEATHER,))
-            calls = await _streams(live, got, ask)
+                    ask = FeatureRequest(
+                        user=ask.user,
+                        tools=ask.tools,
+                        previous_response=response.native,
+                        results=back,
+                    )
+                request = client.body("m", ask) | {"model": "m"}
+                requests[client.name] = msgspec.json.encode(request)
+            texts = await _streams(live, result, FeatureRequest(user="the long one", stream=True))
+            ask = FeatureRequest(user="the long call", stream=True, tools=(WEATHER,))
+            calls = await _streams(live, result, ask)
     return Samples(requests, texts, {name: p if len(p) > 50 else [] for name, p in calls.items()})
 
 
-async def _streams(live: Gateway, got: dict[str, bytes], ask: Ask) -> dict[str, list[bytes]]:
+async def _streams(
+    live: Gateway, result: dict[str, bytes], ask: FeatureRequest
+) -> dict[str, list[bytes]]:
     """What each provider streams to this, event by event."""
     body = CLIENTS["openai_chat"].body
     for name in COLUMNS:
         await live.post("/v1/chat/completions", body(name.replace("_", "-"), ask))
-    return {name: _cut(UPSTREAMS[name].dialect, got[name]) for name in COLUMNS}
+    return {name: _cut(UPSTREAMS[name].dialect, result[name]) for name in COLUMNS}
 
 
-def _recording(fake: Any, got: dict[str, bytes], name: str) -> Callable[[Any], Any]:
+def _recording(fake: Any, result: dict[str, bytes], name: str) -> Callable[[Any], Any]:
     async def answer(request: Any) -> Any:
         response = await answered(fake, request)
         data = b"".join([part async for part in response.stream])
-        got[name] = data
+        result[name] = data
         headers = response.headers
         return type(response)(response.status_code, headers=headers, content=data)
 
@@ -124,7 +133,7 @@ def _recording(fake: Any, got: dict[str, bytes], name: str) -> Callable[[Any], A
 
 
 def _cut(dialect: str, data: bytes) -> list[bytes]:
-    return [one(dialect, name, value) for name, value in taken(dialect, data)]
+    return [frame_bytes(dialect, name, value) for name, value in read_frames(dialect, data)]
 
 
 # --- what is measured --------------------------------------------------------------------
@@ -167,13 +176,13 @@ def chunk_work(client: str, upstream: str, pieces: list[bytes]) -> Callable[[], 
 def best(work: Callable[[], object], *, rounds: int, times: int) -> float:
     """CPU microseconds of one run: the best round's mean."""
     work()
-    found = float("inf")
+    minimum = float("inf")
     for _ in range(rounds):
         began = time.process_time_ns()
         for _ in range(times):
             work()
-        found = min(found, (time.process_time_ns() - began) / times)
-    return found / 1000
+        minimum = min(minimum, (time.process_time_ns() - began) / times)
+    return minimum / 1000
 
 
 @dataclass(frozen=True)
@@ -187,24 +196,29 @@ class Report:
 
 def measured(rounds: int) -> Report:
     """Measure every crossing."""
-    given = samples()
+    input_samples = samples()
     report = Report({}, {}, {})
     gc.disable()
     try:
         for client in CLIENTS:
             for upstream in COLUMNS:
-                _measure(report, given, client, upstream, rounds)
+                _measure(report, input_samples, client, upstream, rounds)
             gc.collect()
     finally:
         gc.enable()
     return report
 
 
-def _measure(report: Report, given: Samples, client: str, upstream: str, rounds: int) -> None:
+def _measure(
+    report: Report, input_samples: Samples, client: str, upstream: str, rounds: int
+) -> None:
     key = (client, upstream)
-    work = request_work(client, upstream, given.requests[client])
+    work = request_work(client, upstream, input_samples.requests[client])
     report.requests[key] = best(work, rounds=rounds, times=50)
-    for times, streams in ((report.texts, given.texts), (report.calls, given.calls)):
+    for times, streams in (
+        (report.texts, input_samples.texts),
+        (report.calls, input_samples.calls),
+    ):
         if pieces := streams[upstream]:
             work = chunk_work(client, upstream, pieces)
             times[key] = best(work, rounds=rounds, times=3) / len(pieces)
@@ -248,10 +262,10 @@ def _cell(value: float | None, limit: float) -> str:
 def failures(report: Report) -> dict[str, float]:
     """What is over the ceilings, and how many times the base it costs."""
     named = (("request", report.requests), ("text", report.texts), ("call", report.calls))
-    found = {f"{what}: {k}": v for what, times in named for k, v in over(times).items()}
+    by_text = {f"{what}: {k}": v for what, times in named for k, v in over(times).items()}
     passed = passing(report.texts)
     spread = max(passed.values()) / min(passed.values())
-    return found | ({"passthrough": spread} if spread > PASSED_MOST else {})
+    return by_text | ({"passthrough": spread} if spread > PASSED_MOST else {})
 
 
 def main() -> None:
@@ -259,8 +273,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="fail over the ceilings")
     parser.add_argument("-n", "--rounds", type=int, default=7, help="rounds; the best counts")
-    wanted = parser.parse_args()
-    report = measured(wanted.rounds)
+    options = parser.parse_args()
+    report = measured(options.rounds)
     for title, times in (
         ("per request", report.requests),
         ("per chunk of text", report.texts),
@@ -272,7 +286,7 @@ def main() -> None:
     failed = failures(report)
     for what, times in failed.items():
         print(f"over the ceiling: {what} ({times:.1f} x)")
-    if wanted.check and failed:
+    if options.check and failed:
         sys.exit(1)
 
 

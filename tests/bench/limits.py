@@ -32,7 +32,7 @@ from tests.bench.measure import Rig
 MOST = 1.15
 LOOP, WHOLE = attrgetter("loop"), attrgetter("whole")
 # Longer than a process takes to see that the registry has changed.
-SEEN_S = 2.0
+SETTLE_S = 2.0
 ROOMY = 10**9
 EACH_KIND = ("limit_rpm", "limit_tpm", "limit_concurrency", "budget_month_usd")
 EVERY = (
@@ -43,7 +43,7 @@ EVERY = (
 # At a time; and the answer that the fake provider gives.
 LOAD = ("-c", "16", "-b", "n=20,d=0,s=5", "-t", "30", "-w", "0", "-U")
 
-_MADE = """
+_CREATE_KEYS = """
 import json
 from gateway import store
 from gateway.models import ApiKey
@@ -77,7 +77,7 @@ WAYS = {
     "all, own form": Way(key=1, cache="-own"),
     "all, all forms": Way(key=1, cache="-all"),
 }
-MEANT = ("all, own form", "all, all forms")
+TARGET_SERIES = ("all, own form", "all, all forms")
 # A client's dialect, and the fake provider's: what passes through, and what is translated.
 LANES = {"chat": ("chat", "mock"), "messages>chat": ("messages", "mock")}
 
@@ -86,7 +86,7 @@ def prepared(rig: Rig) -> list[str]:
     """Make the routes that look for answers, and the keys."""
     limits = [dict.fromkeys(names, ROOMY) for names in ((), EACH_KIND, EVERY)]
     done = subprocess.run(
-        [sys.executable, "manage.py", "shell", "--no-imports", "-c", _MADE % (limits,)],
+        [sys.executable, "manage.py", "shell", "--no-imports", "-c", _CREATE_KEYS % (limits,)],
         cwd=programs.ROOT,
         env={**os.environ, "DRAGOMAN_DATA_DIR": str(rig.dragoman.folder / "data")},
         check=True,
@@ -94,7 +94,7 @@ def prepared(rig: Rig) -> list[str]:
         text=True,
     )
     keys: list[str] = json.loads(done.stdout.strip().splitlines()[-1])
-    time.sleep(SEEN_S)
+    time.sleep(SETTLE_S)
     return keys
 
 
@@ -123,16 +123,16 @@ def turn(rig: Rig, lane: str, key: str, model: str, count: int) -> Cost:
     )
     loop = meter.loop_s(pid) - loop
     rig.dragoman.settle()
-    told = json.loads(done.stdout.splitlines()[-1])
-    if told["ok"] != count:
-        raise SystemExit(f"{told['ok']} of {count} requests were answered: {told}")
+    body = json.loads(done.stdout.splitlines()[-1])
+    if body["ok"] != count:
+        raise SystemExit(f"{body['ok']} of {count} requests were answered: {body}")
     return Cost(loop / count * 1e6, (meter.cpu_s(pids) - whole) / count * 1e6)
 
 
 def measured(rig: Rig, rounds: int, count: int) -> Costs:
     """What a request costs, by lane and way. Each round begins with another way."""
     keys = prepared(rig)
-    found: Costs = {lane: {name: [] for name in WAYS} for lane in LANES}
+    by_names_by_lane: Costs = {lane: {name: [] for name in WAYS} for lane in LANES}
     for number in range(rounds + 1):
         first = number % len(WAYS)
         for lane, (_, model) in LANES.items():
@@ -140,8 +140,8 @@ def measured(rig: Rig, rounds: int, count: int) -> Costs:
                 way = WAYS[name]
                 cost = turn(rig, lane, keys[way.key], model + way.cache, count)
                 if number:  # the first is practice
-                    found[lane][name].append(cost)
-    return found
+                    by_names_by_lane[lane][name].append(cost)
+    return by_names_by_lane
 
 
 def ratio(costs: dict[str, list[Cost]], name: str, of: Callable[[Cost], float]) -> float:
@@ -150,10 +150,10 @@ def ratio(costs: dict[str, list[Cost]], name: str, of: Callable[[Cost], float]) 
     return statistics.median(of(cost) / of(base) for cost, base in pairs)
 
 
-def table(found: Costs) -> list[str]:
+def table(actual_costs: Costs) -> list[str]:
     """A line for each lane and way: event loop, then the whole process."""
     lines = []
-    for lane, costs in found.items():
+    for lane, costs in actual_costs.items():
         for name, each in costs.items():
             cells = (
                 f"{statistics.median(map(of, each)):7.1f} us  x {ratio(costs, name, of):.3f}"
@@ -163,12 +163,14 @@ def table(found: Costs) -> list[str]:
     return lines
 
 
-def worst(found: Costs) -> float:
+def worst(actual_costs: Costs) -> float:
     """The highest ratio of all of them to without, over the lanes and forms.
 
     Of the whole process, by which all other goals in CPU time go.
     """
-    return max(ratio(costs, name, WHOLE) for costs in found.values() for name in MEANT)
+    return max(
+        ratio(costs, name, WHOLE) for costs in actual_costs.values() for name in TARGET_SERIES
+    )
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -178,11 +180,11 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("-n", "--rounds", type=int, default=15)
     parser.add_argument("-c", "--count", type=int, default=500)
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     with measure.running() as rig:
-        found = measured(rig, given.rounds, given.count)
-    print("\n".join(table(found)))
-    return int(worst(found) > MOST)
+        actual_measured = measured(rig, options.rounds, options.count)
+    print("\n".join(table(actual_measured)))
+    return int(worst(actual_measured) > MOST)
 
 
 if __name__ == "__main__":

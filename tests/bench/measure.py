@@ -108,9 +108,9 @@ def load(rig: Rig, program: Program, shape: Shape, lane: Lane, *, secs: float) -
         process.stdout.readline()  # from here on it counts
         before = meter.cpu_s(pids)
         peak_kb = _peak(process, pids)
-        told = json.loads(process.stdout.read() or "{}")
+        body = json.loads(process.stdout.read() or "{}")
     program.settle()
-    return _result(told, shape, meter.cpu_s(pids) - before, idle_kb, peak_kb)
+    return _result(body, shape, meter.cpu_s(pids) - before, idle_kb, peak_kb)
 
 
 def _timed(command: list[str], secs: float, warm: float) -> list[str]:
@@ -128,18 +128,20 @@ def _peak(process: subprocess.Popen[str], pids: list[int]) -> int:
             peak = max(peak, meter.memory_kb(pids))
 
 
-def _result(told: dict[str, Any], shape: Shape, used: float, idle_kb: int, peak_kb: int) -> Result:
-    units = told.get(shape.unit, 0)
-    failed = told.get("err", 1) + told.get("bad_status", 0)
-    why = f"{failed} failed, first {told.get('first_bad')} {told.get('errbody', '')[:200]}"
+def _result(
+    result: dict[str, Any], shape: Shape, used: float, idle_kb: int, peak_kb: int
+) -> Result:
+    units = result.get(shape.unit, 0)
+    failed = result.get("err", 1) + result.get("bad_status", 0)
+    why = f"{failed} failed, first {result.get('first_bad')} {result.get('errbody', '')[:200]}"
     return Result(
         units=units,
         failed=why if failed or not units else "",
         cpu_us=used / max(units, 1) * 1e6,
-        total_ms=told.get("total_ms", {}).get("p50", 0.0),
-        first_ms=told.get("first_ms", {}).get("p50", 0.0),
-        chunk99_ms=told.get("chunk_ms", {}).get("p99", 0.0),
-        peak_open=told.get("peak_open", 0),
+        total_ms=result.get("total_ms", {}).get("p50", 0.0),
+        first_ms=result.get("first_ms", {}).get("p50", 0.0),
+        chunk99_ms=result.get("chunk_ms", {}).get("p99", 0.0),
+        peak_open=result.get("peak_open", 0),
         idle_kb=idle_kb,
         peak_kb=peak_kb,
     )
@@ -150,10 +152,10 @@ def leave(rig: Rig, lane: Lane, *, stream: bool) -> float:
 
     A stream is left after its first text, any other answer while the provider thinks.
     """
-    wanted = "n=200,d=20,s=20" if stream else "n=20,d=0,s=5,l=5000"
+    text = "n=200,d=20,s=20" if stream else "n=20,d=0,s=5,l=5000"
     before = rig.mock.counts()
     with socket.create_connection(("127.0.0.1", rig.dragoman.port), timeout=5) as client:
-        client.sendall(_request(rig, lane, wanted, stream=stream))
+        client.sendall(_request(rig, lane, text, stream=stream))
         _until_under_way(rig, client, before["requests"], stream=stream)
     left = time.monotonic()
     while time.monotonic() < left + 5:
@@ -174,14 +176,14 @@ def _until_under_way(rig: Rig, client: socket.socket, count: int, *, stream: boo
         time.sleep(0.002)
 
 
-def _request(rig: Rig, lane: Lane, wanted: str, *, stream: bool) -> bytes:
+def _request(rig: Rig, lane: Lane, text: str, *, stream: bool) -> bytes:
     path = "/v1/messages" if lane.client == "messages" else "/v1/chat/completions"
     body = json.dumps(
         {
             "model": lane.model,
             "max_tokens": 100,
             "stream": stream,
-            "messages": [{"role": "user", "content": f"bench:{wanted} "}],
+            "messages": [{"role": "user", "content": f"bench:{text} "}],
         }
     ).encode()
     head = (

@@ -10,16 +10,16 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 def family(pid: int) -> list[int]:
     """The process and all its descendants."""
-    found, waiting = [], [pid]
+    currents, waiting = [], [pid]
     while waiting:
         current = waiting.pop()
-        found.append(current)
+        currents.append(current)
         for task in Path(f"/proc/{current}/task").glob("*"):
             try:
                 waiting += [int(child) for child in (task / "children").read_text().split()]
             except OSError:
                 continue
-    return found
+    return currents
 
 
 def cpu_s(pids: list[int]) -> float:

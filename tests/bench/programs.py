@@ -43,8 +43,8 @@ http {{
 
 def missing() -> list[str]:
     """What a run needs and is not installed, as Debian's packages."""
-    wanted = {"gcc": "gcc", "nginx": "nginx-light"}
-    return [package for program, package in wanted.items() if not shutil.which(program)]
+    expected = {"gcc": "gcc", "nginx": "nginx-light"}
+    return [package for program, package in expected.items() if not shutil.which(program)]
 
 
 def build(folder: Path) -> None:
@@ -187,14 +187,14 @@ class Dragoman(Program):
     @property
     def key(self) -> str:
         """The gateway key that its first start printed."""
-        found = re.search(r"sk-dgm-\S+", self.output.read_text())
-        return found.group() if found else MASTER_KEY
+        match = re.search(r"sk-dgm-\S+", self.output.read_text())
+        return match.group() if match else MASTER_KEY
 
     def unwritten(self) -> int:
         """Log rows that still wait for the database."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
-            found = re.search(rb"^dragoman_log_spool_rows (\S+)$", answer.read(), re.M)
-        return int(float(found[1])) if found else 0
+            match = re.search(rb"^dragoman_log_spool_rows (\S+)$", answer.read(), re.M)
+        return int(float(match[1])) if match else 0
 
     def settle(self) -> None:
         """Wait until the log is written: it is part of what a request costs."""

@@ -54,8 +54,8 @@ class Report(msgspec.Struct, frozen=True):
 
     def median(self, shape: str, lane: str, what: str) -> float | None:
         """The middle one of the rounds."""
-        found = self.values.get(shape, {}).get(lane, {}).get(what)
-        return statistics.median(found) if found else None
+        seconds = self.values.get(shape, {}).get(lane, {}).get(what)
+        return statistics.median(seconds) if seconds else None
 
 
 def measured(rig: Rig, options: Options) -> Report:
@@ -105,9 +105,9 @@ def _values(
 
 
 def _failures(shape: Shape, lane: Lane, nginx: Result, result: Result) -> Iterator[str]:
-    for who, found in (("nginx", nginx), ("dragoman", result)):
-        if found.failed:
-            yield f"{shape.name} {lane.name} {who}: {found.failed}"
+    for who, results in (("nginx", nginx), ("dragoman", result)):
+        if results.failed:
+            yield f"{shape.name} {lane.name} {who}: {results.failed}"
 
 
 def table(report: Report) -> Iterator[str]:
@@ -117,16 +117,16 @@ def table(report: Report) -> Iterator[str]:
     for shape in SHAPES:
         for lane in report.values.get(shape, {}):
             cells = [report.median(shape, lane, column) for column in COLUMNS]
-            shown = ["" if cell is None else f"{cell:.3g}" for cell in cells]
-            yield f"| {shape} | {lane} | " + " | ".join(shown) + " |"
+            texts = ["" if cell is None else f"{cell:.3g}" for cell in cells]
+            yield f"| {shape} | {lane} | " + " | ".join(texts) + " |"
 
 
 def judged(report: Report) -> Iterator[tuple[bool, str]]:
     """Each goal that was measured: whether it is met, and the worst lane's value."""
     for goal in goals():
         lanes = [name for name in report.values.get(goal.shape, {}) if _counts(goal, name)]
-        found = {lane: report.median(goal.shape, lane, goal.what) for lane in lanes}
-        known = {lane: value for lane, value in found.items() if value is not None}
+        medians_by_lane = {lane: report.median(goal.shape, lane, goal.what) for lane in lanes}
+        known = {lane: value for lane, value in medians_by_lane.items() if value is not None}
         if known:
             lane, value = max(known.items(), key=lambda item: item[1])
             line = f"{goal.shape} {goal.what} ({lane}): {value:.3g} of at most {goal.most:g}"
@@ -146,18 +146,18 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("-n", "--rounds", type=int, default=3)
     parser.add_argument("-t", "--secs", type=float, default=3.0)
     parser.add_argument("--check", action="store_true", help="exit with 1 where a goal is missed")
-    given = parser.parse_args(argv)
+    options = parser.parse_args(argv)
     if lacks := programs.missing():
         parser.error(f"install {' '.join(lacks)} first")
-    shapes = tuple(given.shapes.split(","))
+    shapes = tuple(options.shapes.split(","))
     with measure.running() as rig:
-        report = measured(rig, Options(shapes=shapes, rounds=given.rounds, secs=given.secs))
+        report = measured(rig, Options(shapes=shapes, rounds=options.rounds, secs=options.secs))
     verdicts = list(judged(report))
     print("\n".join([*table(report), ""]))
     print("\n".join(f"{'ok    ' if met else 'MISSED'} {line}" for met, line in verdicts))
     print("\n".join(f"FAILED {line}" for line in report.failures))
     bad = bool(report.failures) or not all(met for met, _ in verdicts)
-    return int(given.check and bad)
+    return int(options.check and bad)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ MOST = 5.0
 @pytest.mark.wide(every=0)
 def test_limits_budgets_and_cache_are_no_multiple_of_a_request() -> None:
     with measure.running() as rig:
-        found = limits.measured(rig, rounds=3, count=150)
-    lines = limits.table(found)
+        measured = limits.measured(rig, rounds=3, count=150)
+    lines = limits.table(measured)
     print("\n".join(lines))
     assert len(lines) == len(limits.LANES) * len(limits.WAYS)
-    assert limits.worst(found) < MOST
+    assert limits.worst(measured) < MOST

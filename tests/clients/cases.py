@@ -18,12 +18,12 @@ def cases(*, heavy: bool) -> list[Any]:
         for name, client in CLIENTS.items()
         if client.heavy == heavy
         for upstream in client.upstreams
-        for scenario in asked_of(client, upstream)
+        for scenario in expected_results_of(client, upstream)
     ]
 
 
-def asked_of(client: Client, upstream: str) -> tuple[str, ...]:
-    """The scenarios, and whether thoughts came back where that matters."""
+def expected_results_of(client: Client, upstream: str) -> tuple[str, ...]:
+    """The scenarios, and "memory" where reasoning must come back."""
     scenarios = scenarios_of(client, upstream)
     if "thinking" in scenarios and UPSTREAMS[upstream].state is not None:
         return (*scenarios, "memory")

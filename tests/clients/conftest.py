@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.clients.environments import Unavailable
-from tests.clients.running import Told, run
+from tests.clients.running import ClientOutput, run
 from tests.clients.table import CLIENTS
 from tests.clients.upstreams import Stand, standing
 
-Running = Callable[[str], Told]
+Running = Callable[[str], ClientOutput]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -26,26 +26,26 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    with standing(tmp_path_factory.mktemp("stand")) as made:
-        yield made
+    with standing(tmp_path_factory.mktemp("stand")) as test_stand:
+        yield test_stand
 
 
 @pytest.fixture(scope="session")
-def told(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> Running:
+def client_output(stand: Stand, tmp_path_factory: pytest.TempPathFactory) -> Running:
     """What a client saw, by its name; it is run when it is first asked for."""
-    kept: dict[str, Told | BaseException] = {}
+    completed_by_name: dict[str, ClientOutput | BaseException] = {}
 
-    def telling(name: str) -> Told:
-        if name not in kept:
+    def telling(name: str) -> ClientOutput:
+        if name not in completed_by_name:
             try:
-                kept[name] = run(CLIENTS[name], stand, tmp_path_factory.mktemp(name))
+                completed_by_name[name] = run(CLIENTS[name], stand, tmp_path_factory.mktemp(name))
             except (Unavailable, AssertionError, OSError, ValueError) as error:
-                kept[name] = error
-        found = kept[name]
-        if isinstance(found, Unavailable):
-            pytest.skip(str(found))
-        if isinstance(found, BaseException):
-            raise found
-        return found
+                completed_by_name[name] = error
+        actual_completed_by_name = completed_by_name[name]
+        if isinstance(actual_completed_by_name, Unavailable):
+            pytest.skip(str(actual_completed_by_name))
+        if isinstance(actual_completed_by_name, BaseException):
+            raise actual_completed_by_name
+        return actual_completed_by_name
 
     return telling

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-KEPT = Path.home() / ".cache" / "dragoman-tests"
+CACHE_FOLDER = Path.home() / ".cache" / "dragoman-tests"
 # What installing may take on a slow line.
 GET_S = 900.0
 
@@ -28,13 +28,13 @@ class Unavailable(Exception):
 def python_with(packages: tuple[str, ...]) -> Path:
     """The interpreter of an environment with these packages from PyPI."""
     version = "{}.{}".format(*sys.version_info)
-    place = _kept("python", (version, *packages), lambda making: _python(making, packages))
+    place = _cached_folder("python", (version, *packages), lambda making: _python(making, packages))
     return place / "bin" / "python"
 
 
 def node_modules(modules: tuple[str, ...]) -> Path:
     """A folder with these packages from npm, as `name@bounds`, below its `node_modules`."""
-    return _kept("npm", modules, lambda making: _npm(making, modules))
+    return _cached_folder("npm", modules, lambda making: _npm(making, modules))
 
 
 def _python(making: Path, packages: tuple[str, ...]) -> None:
@@ -52,14 +52,14 @@ def _npm(making: Path, named: tuple[str, ...]) -> None:
     _get(["npm", "install", *quiet, "--prefix", str(making), *named])
 
 
-def _kept(kind: str, wanted: tuple[str, ...], make: Callable[[Path], None]) -> Path:
+def _cached_folder(kind: str, texts: tuple[str, ...], make: Callable[[Path], None]) -> Path:
     """A folder that is made once for what is wanted."""
-    digest = hashlib.sha256("\n".join(wanted).encode()).hexdigest()[:12]
-    place = KEPT / f"{kind}-{digest}"
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()[:12]
+    place = CACHE_FOLDER / f"{kind}-{digest}"
     if not place.exists():
         # Made aside and moved, as two test processes may do this at once.
-        making = KEPT / f"{kind}-{digest}-{os.getpid()}"
-        KEPT.mkdir(parents=True, exist_ok=True)
+        making = CACHE_FOLDER / f"{kind}-{digest}-{os.getpid()}"
+        CACHE_FOLDER.mkdir(parents=True, exist_ok=True)
         try:
             make(making)
             making.rename(place)
@@ -73,11 +73,11 @@ def _kept(kind: str, wanted: tuple[str, ...], make: Callable[[Path], None]) -> P
 
 def _get(command: list[str]) -> None:
     try:
-        got = subprocess.run(
-            command, cwd=KEPT, capture_output=True, text=True, timeout=GET_S, check=False
+        completed = subprocess.run(
+            command, cwd=CACHE_FOLDER, capture_output=True, text=True, timeout=GET_S, check=False
         )
     except FileNotFoundError as error:
         raise Unavailable(f"`{command[0]}` is not installed") from error
-    if got.returncode != 0:
-        told = got.stderr.strip()[-600:]
-        raise Unavailable(f"`{' '.join(command)}` needs a package registry: {told}")
+    if completed.returncode != 0:
+        text = completed.stderr.strip()[-600:]
+        raise Unavailable(f"`{' '.join(command)}` needs a package registry: {text}")

@@ -40,10 +40,10 @@ _TAIL = """
 def listing() -> str:
     """The document."""
     dialects = {name: upstream.model for name, upstream in UPSTREAMS.items()}
-    told = ", ".join(f"{name} (`{model}`)" for name, model in dialects.items())
+    text = ", ".join(f"{name} (`{model}`)" for name, model in dialects.items())
     rows = "\n".join(_row(client) for client in CLIENTS.values())
     refused = "\n".join(f"| {title} | {why} |" for title, why in NOT_SERVED.items())
-    return _HEAD.format(upstreams=told) + rows + "\n" + _TAIL + refused + "\n"
+    return _HEAD.format(upstreams=text) + rows + "\n" + _TAIL + refused + "\n"
 
 
 def _row(client: Client) -> str:
@@ -55,7 +55,7 @@ def _row(client: Client) -> str:
         client.key,
         _verified(client),
         packages,
-        " ".join((*(_known(client)), client.notes)).strip(),
+        " ".join((*(_known_failures(client)), client.notes)).strip(),
     )
     return f"| {' | '.join(cells)} |"
 
@@ -69,7 +69,7 @@ def _verified(client: Client) -> str:
     return "; ".join(f"{', '.join(works)} on {', '.join(on)}" for works, on in groups.items())
 
 
-def _known(client: Client) -> list[str]:
+def _known_failures(client: Client) -> list[str]:
     """What fails for a reason of the client's own, reasons named once."""
     reasons: dict[str, list[str]] = {}
     for where, why in client.known.items():

@@ -13,17 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.clients.doors import door
 from tests.clients.environments import node_modules, python_with
 from tests.clients.table import CLIENTS, Client
 from tests.clients.upstreams import UPSTREAMS, Stand
+from tests.clients.websocket_proxy import websocket_proxy
 
 SCRIPTS = Path(__file__).resolve().parent / "scripts"
 RUN_S = 240.0
 
 
 @dataclass
-class Told:
+class ClientOutput:
     """What a client saw: `saw[model][scenario]` is `{"saw": ...}` or `{"failed": ...}`.
 
     `kept[upstream]` is whether the thoughts of both turns came back to where they are from.
@@ -34,7 +34,7 @@ class Told:
     kept: dict[str, bool] = field(default_factory=dict)
 
 
-def run(client: Client, stand: Stand, home: Path) -> Told:
+def run(client: Client, stand: Stand, home: Path) -> ClientOutput:
     """Run a client's script on all its upstreams, with `home` as its home.
 
     Raises:
@@ -43,21 +43,22 @@ def run(client: Client, stand: Stand, home: Path) -> Told:
     """
     stand.teach(client.shell)
     scenarios = {route_of(client, name): scenarios_of(client, name) for name in client.upstreams}
-    with door(stand.gateway.url) if client.socket else nullcontext(stand.gateway) as way:
-        told = drive(client, way.url, stand.gateway.key, home, scenarios)
+    proxied = websocket_proxy(stand.gateway.url) if client.socket else nullcontext(stand.gateway)
+    with proxied as server:
+        results = run_client(client, server.url, stand.gateway.key, home, scenarios)
     tool = client.shell[0] if client.shell else "get_weather"
     for name in client.upstreams:
         if UPSTREAMS[name].state is not None and "thinking" in scenarios_of(client, name):
-            told.kept[name] = all(stand.sent_back(name, number, tool) for number in (0, 1))
-    return told
+            results.kept[name] = all(stand.sent_back(name, number, tool) for number in (0, 1))
+    return results
 
 
-def drive(
+def run_client(
     client: Client, base: str, key: str, home: Path, scenarios: Mapping[str, tuple[str, ...]]
-) -> Told:
+) -> ClientOutput:
     """Run a client's script against a base URL: these scenarios of each route. Raises as `run`."""
     modules = node_modules(client.modules) if client.modules else None
-    asked = {
+    run_config = {
         "base": base,
         "key": key,
         "variant": client.variant,
@@ -65,7 +66,7 @@ def drive(
         "scenarios": scenarios,
     }
     done = subprocess.run(
-        [*_command(client, modules), json.dumps(asked)],
+        [*_command(client, modules), json.dumps(run_config)],
         cwd=home,
         env=_environment(home),
         stdin=subprocess.DEVNULL,
@@ -76,14 +77,14 @@ def drive(
     )
     output = f"{done.stdout}\n{done.stderr}"
     assert done.returncode == 0, output
-    return Told(json.loads(done.stdout.strip().splitlines()[-1]), output)
+    return ClientOutput(json.loads(done.stdout.strip().splitlines()[-1]), output)
 
 
-def saw(told: Told, name: str, upstream: str, scenario: str) -> dict[str, Any]:
+def saw(output: ClientOutput, name: str, upstream: str, scenario: str) -> dict[str, Any]:
     """What a client saw in one scenario on one upstream."""
     if scenario == "memory":
-        return {"saw": told.kept[upstream]}
-    return told.saw[route_of(CLIENTS[name], upstream)][scenario]
+        return {"saw": output.kept[upstream]}
+    return output.saw[route_of(CLIENTS[name], upstream)][scenario]
 
 
 def route_of(client: Client, upstream: str) -> str:
@@ -119,5 +120,7 @@ def _beside(modules: Path, script: Path) -> Path:
 
 def _environment(home: Path) -> dict[str, str]:
     """A clean environment: nothing of the person who runs the tests."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ}
-    return {**kept, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    environs_by_name = {
+        name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL") if name in os.environ
+    }
+    return {**environs_by_name, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"}

@@ -87,7 +87,7 @@ CLAUDE_NAMES = {
 }
 # For agents that ask otherwise where they know the model.
 HOUSE_NAMES = {name: f"house-{name}" for name in EVERY}
-NOT_ASKED = "it switches to the Responses API and does not request encrypted reasoning"
+NO_ENCRYPTED_REASONING = "it switches to the Responses API and does not request encrypted reasoning"
 # Providers of vectors, which take no chat.
 EMBEDDERS = ("embeddings", "local embeddings")
 
@@ -206,7 +206,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="chat",
         packages=LANGCHAIN_OPENAI,
-        known={"responses memory": NOT_ASKED},
+        known={"responses memory": NO_ENCRYPTED_REASONING},
         notes="Switches to the Responses API for GPT-5.4 and newer with tools.",
     ),
     "langchain-openai-responses": Client(
@@ -320,7 +320,7 @@ CLIENTS: dict[str, Client] = {
         OPENAI_KEY,
         variant="openai",
         packages=LITELLM,
-        known={"responses memory": NOT_ASKED},
+        known={"responses memory": NO_ENCRYPTED_REASONING},
         notes="Sends GPT-5.4 and newer with tools to the Responses API; an effort requires "
         '`allowed_openai_params=["reasoning_effort"]` for routes with unknown names.',
     ),

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.clients.doors import Door, Event, door
 from tests.clients.environments import Unavailable
-from tests.clients.running import drive
+from tests.clients.running import run_client
 from tests.clients.table import CLIENTS
 from tests.clients.upstreams import Stand
 from tests.clients.verdict import wrong
+from tests.clients.websocket_proxy import Event, WebSocketProxy, websocket_proxy
 
 pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)]
 
@@ -24,19 +24,21 @@ EACH = pytest.mark.parametrize("upstream", ["responses", "messages", "gemini"])
 
 
 @pytest.fixture
-def way(stand: Stand) -> Iterator[Door]:
-    with door(stand.gateway.url) as made:
-        yield made
+def proxy(stand: Stand) -> Iterator[WebSocketProxy]:
+    with websocket_proxy(stand.gateway.url) as running_proxy:
+        yield running_proxy
 
 
-def drives(way: Door, stand: Stand, home: Path, route: str, scenario: str) -> dict[str, Any]:
+def drives(
+    proxy: WebSocketProxy, stand: Stand, home: Path, route: str, scenario: str
+) -> dict[str, Any]:
     """What Codex saw in one scenario."""
     stand.teach(CODEX.shell)
     try:
-        told = drive(CODEX, way.url, stand.gateway.key, home, {route: (scenario,)})
+        results = run_client(CODEX, proxy.url, stand.gateway.key, home, {route: (scenario,)})
     except Unavailable as error:
         pytest.skip(str(error))
-    return told.saw[route][scenario]
+    return results.saw[route][scenario]
 
 
 def is_delta(event: Event) -> bool:
@@ -45,34 +47,34 @@ def is_delta(event: Event) -> bool:
 
 @EACH
 def test_it_prepares_a_turn_and_then_sends_what_is_new(
-    way: Door, stand: Stand, tmp_path: Path, upstream: str
+    proxy: WebSocketProxy, stand: Stand, tmp_path: Path, upstream: str
 ) -> None:
-    assert not wrong("tools", drives(way, stand, tmp_path, CODEX.names[upstream], "tools"))
-    ready, first, second = way.asked
-    ids = [e["response"]["id"] for e in way.told if e["type"] == "response.completed"]
+    assert not wrong("tools", drives(proxy, stand, tmp_path, CODEX.names[upstream], "tools"))
+    ready, first, second = proxy.client_events
+    ids = [e["response"]["id"] for e in proxy.gateway_events if e["type"] == "response.completed"]
     assert ready["generate"] is False
     assert [first["previous_response_id"], second["previous_response_id"]] == ids[:2]
     assert "What is the weather in Paris and Rome?" in json.dumps(first["input"])
     kinds = [item["type"] for item in second["input"]]
     assert kinds == ["function_call_output", "function_call_output"]
     # What Codex did not send again, the provider got all the same.
-    seen = json.loads(stand.servers[upstream].requests[-1].raw)
-    assert "What is the weather in Paris and Rome?" in json.dumps(seen)
+    body = json.loads(stand.servers[upstream].requests[-1].raw)
+    assert "What is the weather in Paris and Rome?" in json.dumps(body)
 
 
 @EACH
 def test_a_broken_connection_is_opened_again(
-    way: Door, stand: Stand, tmp_path: Path, upstream: str
+    proxy: WebSocketProxy, stand: Stand, tmp_path: Path, upstream: str
 ) -> None:
-    way.breaks = is_delta
-    assert not wrong("tools", drives(way, stand, tmp_path, CODEX.names[upstream], "tools"))
-    assert way.breaks is None
-    texts = [json.dumps(asked["input"]) for asked in way.asked]
+    proxy.breaks = is_delta
+    assert not wrong("tools", drives(proxy, stand, tmp_path, CODEX.names[upstream], "tools"))
+    assert proxy.breaks is None
+    texts = [json.dumps(request["input"]) for request in proxy.client_events]
     again = [text for text in texts if "What is the weather in Paris and Rome?" in text]
     assert len(again) == 2
 
 
-def test_an_error_of_the_gateway_is_told_to_the_person(
-    way: Door, stand: Stand, tmp_path: Path
+def test_codex_shows_an_error_of_the_gateway(
+    proxy: WebSocketProxy, stand: Stand, tmp_path: Path
 ) -> None:
-    assert "no-such-route" in drives(way, stand, tmp_path, "no-such-route", "text")["failed"]
+    assert "no-such-route" in drives(proxy, stand, tmp_path, "no-such-route", "text")["failed"]

@@ -18,6 +18,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.frameworks, pytest.mark.timeout(1500)
 
 @pytest.mark.parametrize(("client", "upstream", "scenario"), cases(heavy=True))
 def test_a_client_gets_what_it_asks_for(
-    told: Running, client: str, upstream: str, scenario: str
+    client_output: Running, client: str, upstream: str, scenario: str
 ) -> None:
-    assert not wrong(scenario, saw(told(client), client, upstream, scenario))
+    assert not wrong(scenario, saw(client_output(client), client, upstream, scenario))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gateway.dialects import DIALECTS
-from tests.clients.cases import asked_of
+from tests.clients.cases import expected_results_of
 from tests.clients.listing import TARGET, listing
 from tests.clients.running import SCRIPTS, route_of
 from tests.clients.table import CLIENTS, Client
@@ -22,7 +22,7 @@ def test_the_document_is_fresh() -> None:
 
 
 @EACH
-def test_a_row_is_whole(client: Client) -> None:
+def test_a_client_row_is_complete(client: Client) -> None:
     assert client.speaks in DIALECTS
     assert (SCRIPTS / client.script).is_file()
     assert set(client.upstreams) <= set(UPSTREAMS)
@@ -41,7 +41,7 @@ def test_a_known_failure_is_of_a_case_that_is_run(client: Client) -> None:
     for where in client.known:
         upstream, _, scenario = where.rpartition(" ")
         assert upstream in client.upstreams
-        assert scenario in asked_of(client, upstream)
+        assert scenario in expected_results_of(client, upstream)
 
 
 def test_a_route_leads_to_one_provider() -> None:

@@ -13,7 +13,7 @@ from tests.clients.table import CLIENTS
 from tests.e2e.rig import Gateway, configured
 from tests.fakes import (
     Call,
-    Say,
+    ScriptedAnswer,
     Server,
     StrictAnthropic,
     StrictDeepSeek,
@@ -94,9 +94,9 @@ class Stand:
         known = UPSTREAMS[upstream]
         assert known.state is not None
         server: Server = self.servers[upstream]
-        asked = [json.loads(seen.raw) for seen in server.requests if seen.raw]
+        bodies = [json.loads(request.raw) for request in server.requests if request.raw]
         # Written anew, as JSON may escape what a signature holds.
-        texts = [json.dumps(body, ensure_ascii=False) for body in asked]
+        texts = [json.dumps(body, ensure_ascii=False) for body in bodies]
         of_turn = [text for text in texts if PROMPTS[number] in text]
         if number == 0:
             of_turn = [text for text in of_turn if PROMPTS[1] not in text]
@@ -136,12 +136,14 @@ def standing(directory: Path) -> Iterator[Stand]:
 
 def _teach(server: Any, shell: tuple[str, str] | None) -> None:
     """What a provider says in the scenarios of the scripts."""
-    then = Say(text="It is: {results}")
+    then = ScriptedAnswer(text="It is: {results}")
     cities = tuple(_call(city, shell) for city in ("Paris", "Rome"))
-    server.script.on("weather in Paris and Rome", Say(text="I look.", calls=cities, then=then))
+    server.script.on(
+        "weather in Paris and Rome", ScriptedAnswer(text="I look.", calls=cities, then=then)
+    )
     for prompt, thought in zip(PROMPTS, THOUGHTS, strict=True):
         call = _call(prompt.split()[-1], shell)
-        server.script.on(prompt, Say(reasoning=thought, calls=(call,), then=then))
+        server.script.on(prompt, ScriptedAnswer(reasoning=thought, calls=(call,), then=then))
 
 
 def _call(city: str, shell: tuple[str, str] | None) -> Call:

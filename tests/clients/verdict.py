@@ -7,11 +7,11 @@ from typing import Any
 from tests.clients.upstreams import HELLO
 
 
-def wrong(scenario: str, seen: dict[str, Any]) -> str:
+def wrong(scenario: str, recorded: dict[str, Any]) -> str:
     """What is wrong with what a client saw; empty if nothing is."""
-    if "failed" in seen:
-        return str(seen["failed"])
-    return "" if _RIGHT[scenario](seen["saw"]) else f"it saw {seen['saw']!r}"
+    if "failed" in recorded:
+        return str(recorded["failed"])
+    return "" if _RIGHT[scenario](recorded["saw"]) else f"it saw {recorded['saw']!r}"
 
 
 def _streamed(pieces: list[str]) -> bool:
@@ -23,9 +23,9 @@ def _both(words: str) -> bool:
     return words.startswith("It is: ") and all(f"sun in {c}" in words for c in ("Paris", "Rome"))
 
 
-def _turns(told: list[str]) -> bool:
+def _turns(texts: list[str]) -> bool:
     cities = ("Oslo", "Lima")
-    return [[c for c in cities if f"sun in {c}" in words] for words in told] == [
+    return [[c for c in cities if f"sun in {c}" in words] for words in texts] == [
         [c] for c in cities
     ]
 

@@ -40,9 +40,9 @@ class ResponseNodes:
 
     def new_key(self, **more: Any) -> str:
         """A key of its own."""
-        made = self.run(f"print(store.create_key('e2e', **{more!r})[1])")
-        self.await_key(made)
-        return made
+        completed = self.run(f"print(store.create_key('e2e', **{more!r})[1])")
+        self.await_key(completed)
+        return completed
 
     def await_key(self, key: str) -> None:
         """Wait until both processes know a key, a few times over."""

@@ -21,8 +21,8 @@ import yaml
 
 from tests.fakes import (
     ChaosUpstream,
-    Say,
-    Seen,
+    RecordedRequest,
+    ScriptedAnswer,
     Server,
     StrictAnthropic,
     StrictDeepSeek,
@@ -159,16 +159,16 @@ class Gateway:
 
     def row(self, request_id: str) -> dict[str, Any]:
         """The log's row of a request; waits for it."""
-        found: list[httpx.Response] = []
+        rows: list[httpx.Response] = []
 
         def written() -> bool:
             headers = {"authorization": f"Bearer {self.key}"}
             url = f"{self.url}/api/requests/{request_id}"
-            found[:] = [httpx.get(url, headers=headers, timeout=30)]
-            return found[0].status_code == 200
+            rows[:] = [httpx.get(url, headers=headers, timeout=30)]
+            return rows[0].status_code == 200
 
         until(written)
-        return dict(found[0].json())
+        return dict(rows[0].json())
 
     def logged(self) -> None:
         """Wait until the log has all that was answered: no journal holds a record any more."""
@@ -223,24 +223,24 @@ class Rig:
     chaos: ChaosUpstream
     servers: list[Server] = field(default_factory=list)
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """All strict providers say this to a user's text that holds `text`."""
         for server in (self.openai, self.anthropic, self.deepseek):
             server.script.on(text, say)
 
-    def last(self, text: str) -> tuple[Server, Seen]:
+    def last(self, text: str) -> tuple[Server, RecordedRequest]:
         """The newest request with this text that reached a provider, and which."""
         for server in (self.openai, self.anthropic, self.deepseek):
-            for seen in reversed(server.requests):
-                if text.encode() in seen.raw:
-                    return server, seen
+            for request in reversed(server.requests):
+                if text.encode() in request.raw:
+                    return server, request
         raise AssertionError(f"no provider saw {text!r}")
 
     def left(self, text: str) -> bool:
         """Whether the provider of this text sees its client leave, before it has said all."""
-        _, seen = self.last(text)
-        until(lambda: seen.left_at is not None or seen.finished)
-        return seen.left_at is not None
+        _, recorded_request = self.last(text)
+        until(lambda: recorded_request.left_at is not None or recorded_request.finished)
+        return recorded_request.left_at is not None
 
 
 def strict_config(
@@ -310,17 +310,17 @@ def empty_database() -> Path:
     environment = _environment(directory) | {"DRAGOMAN_DATA_DIR": str(directory / "data")}
     migrate = [sys.executable, "manage.py", "migrate", "-v", "0"]
     subprocess.run(migrate, cwd=ROOT, env=environment, check=True)
-    (found,) = (directory / "data").glob("dragoman.sqlite3*")
-    return found
+    (path,) = (directory / "data").glob("dragoman.sqlite3*")
+    return path
 
 
 def _environment(directory: Path) -> dict[str, str]:
     """A clean environment: nothing of the person who runs the tests."""
-    kept = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL") if k in os.environ}
+    inherited = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL") if k in os.environ}
     home = directory / "home"
     home.mkdir(exist_ok=True)
     fixed = {"PYTHONDEVMODE": "0", "PYTHONUNBUFFERED": "1", "DRAGOMAN_FIND_LOCAL_SERVERS": "false"}
-    return {**kept, **fixed, "HOME": str(home)}
+    return {**inherited, **fixed, "HOME": str(home)}
 
 
 def _holds(journal: Path) -> bool:
@@ -340,6 +340,6 @@ def _serves(pid: int) -> bool:
         return False  # it was killed, and gone before it was looked at
 
 
-def found(program: str) -> bool:
+def is_installed(program: str) -> bool:
     """Whether a program is installed."""
     return shutil.which(program) is not None

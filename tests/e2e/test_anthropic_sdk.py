@@ -12,7 +12,7 @@ from anthropic.types import TextBlock, ThinkingBlock, ToolUseBlock
 from pydantic import BaseModel
 
 from tests.e2e.rig import Rig
-from tests.fakes import Call, Refusal, Say, StrictAnthropic
+from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic
 
 pytestmark = [
     pytest.mark.e2e,
@@ -53,8 +53,8 @@ class City(BaseModel):
 def client(rig: Rig) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(
         base_url=rig.gateway.url, api_key=rig.gateway.key, max_retries=0
-    ) as made:
-        yield made
+    ) as api_client:
+        yield api_client
 
 
 def user(text: Any) -> Any:
@@ -66,17 +66,17 @@ def result(id_: str, content: Any) -> dict[str, Any]:
 
 
 @BOTH
-def test_a_whole_answer_is_parsed(client: anthropic.Anthropic, model: str) -> None:
-    told = client.messages.create(model=model, max_tokens=100, messages=user("Hello there"))
-    [block] = told.content
+def test_a_complete_response_is_parsed(client: anthropic.Anthropic, model: str) -> None:
+    response = client.messages.create(model=model, max_tokens=100, messages=user("Hello there"))
+    [block] = response.content
     assert isinstance(block, TextBlock)
     assert block.text == "Hello from the strict upstream."
-    assert told.stop_reason == "end_turn"
-    assert (told.usage.input_tokens, told.usage.output_tokens) == (11, 23)
+    assert response.stop_reason == "end_turn"
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (11, 23)
 
 
 @BOTH
-def test_the_older_api_version_and_header_are_taken(rig: Rig, model: str) -> None:
+def test_the_older_api_version_and_header_are_accepted(rig: Rig, model: str) -> None:
     with anthropic.Anthropic(
         base_url=f"{rig.gateway.url}/anthropic",
         api_key="unused",
@@ -87,13 +87,13 @@ def test_the_older_api_version_and_header_are_taken(rig: Rig, model: str) -> Non
         },
         max_retries=0,
     ) as client:
-        told = client.messages.create(
+        response = client.messages.create(
             model=model,
             max_tokens=9,
             messages=user("Hello there"),
             extra_body={"temperature": 0.3},
         )
-    assert told.stop_reason == "end_turn"
+    assert response.stop_reason == "end_turn"
 
 
 @BOTH
@@ -102,10 +102,10 @@ def test_a_stream_adds_up_to_the_answer(client: anthropic.Anthropic, model: str)
         model=model, max_tokens=100, messages=user("Hello there")
     ) as stream:
         text = "".join(stream.text_stream)
-        told = stream.get_final_message()
+        message = stream.get_final_message()
     assert text == "Hello from the strict upstream."
-    assert told.stop_reason == "end_turn"
-    assert (told.usage.input_tokens, told.usage.output_tokens) == (11, 23)
+    assert message.stop_reason == "end_turn"
+    assert (message.usage.input_tokens, message.usage.output_tokens) == (11, 23)
 
 
 @BOTH
@@ -132,25 +132,28 @@ def test_parallel_tool_calls_make_a_round_trip(
     rig: Rig, client: anthropic.Anthropic, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    rig.on(prompt, Say(text="I will look.", calls=TWO_CALLS, interleaved=True, reasoning="Hm."))
-    asked: dict[str, Any] = {"model": model, "max_tokens": 4000, "tools": [WEATHER]}
+    rig.on(
+        prompt,
+        ScriptedAnswer(text="I will look.", calls=TWO_CALLS, interleaved=True, reasoning="Hm."),
+    )
+    params: dict[str, Any] = {"model": model, "max_tokens": 4000, "tools": [WEATHER]}
     if model != CHAT:
-        asked["thinking"] = {"type": "enabled", "budget_tokens": 1024}
+        params["thinking"] = {"type": "enabled", "budget_tokens": 1024}
     if stream:
-        with client.messages.stream(messages=user(prompt), **asked) as events:
-            told = events.get_final_message()
+        with client.messages.stream(messages=user(prompt), **params) as events:
+            message = events.get_final_message()
     else:
-        told = client.messages.create(messages=user(prompt), **asked)
-    assert told.stop_reason == "tool_use"
-    calls = [block for block in told.content if isinstance(block, ToolUseBlock)]
+        message = client.messages.create(messages=user(prompt), **params)
+    assert message.stop_reason == "tool_use"
+    calls = [block for block in message.content if isinstance(block, ToolUseBlock)]
     assert [(c.id, c.input) for c in calls] == [
         ("toolu_a", {"city": "Paris"}),
         ("toolu_b", {"city": "Rome"}),
     ]
     results = [result("toolu_a", "sun"), result("toolu_b", [{"type": "text", "text": "rain"}])]
-    content = [block.model_dump(exclude_none=True) for block in told.content]
+    content = [block.model_dump(exclude_none=True) for block in message.content]
     history = [*user(prompt), {"role": "assistant", "content": content}, *user(results)]
-    again = client.messages.create(messages=history, **asked)
+    again = client.messages.create(messages=history, **params)
     assert texts(again) == "The tools answered: sun | rain"
 
 
@@ -164,8 +167,8 @@ def test_an_image_reaches_the_provider(rig: Rig, client: anthropic.Anthropic, mo
     source = {"type": "base64", "media_type": "image/png", "data": PIXEL}
     blocks = [{"type": "text", "text": prompt}, {"type": "image", "source": source}]
     client.messages.create(model=model, max_tokens=9, messages=user(blocks))
-    server, seen = rig.last(prompt)
-    part = seen.body["messages"][0]["content"][1]
+    server, recorded_request = rig.last(prompt)
+    part = recorded_request.body["messages"][0]["content"][1]
     if isinstance(server, StrictAnthropic):
         assert part == blocks[1]
     else:
@@ -184,23 +187,23 @@ def test_an_image_in_a_tool_result_moves_to_where_chat_takes_it(
         {"role": "assistant", "content": [call]},
         *user([result("toolu_s", seen_by_tool)]),
     ]
-    told = client.messages.create(model=CHAT, max_tokens=9, messages=history, tools=[WEATHER])
-    assert "here" in texts(told)
-    _, seen = rig.last(prompt)
-    roles = [message["role"] for message in seen.body["messages"]]
+    response = client.messages.create(model=CHAT, max_tokens=9, messages=history, tools=[WEATHER])
+    assert "here" in texts(response)
+    _, recorded_request = rig.last(prompt)
+    roles = [message["role"] for message in recorded_request.body["messages"]]
     assert roles == ["user", "assistant", "tool", "user"]
     assert base64.b64decode(PIXEL)
-    assert PIXEL in str(seen.body["messages"][3])
+    assert PIXEL in str(recorded_request.body["messages"][3])
 
 
 @BOTH
 def test_structured_output_is_parsed(rig: Rig, client: anthropic.Anthropic, model: str) -> None:
     prompt = f"The largest city, {model}"
-    rig.on(prompt, Say(text='{"name":"Tokyo","inhabitants":37}'))
-    told = client.messages.parse(
+    rig.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
+    parsed = client.messages.parse(
         model=model, max_tokens=100, messages=user(prompt), output_format=City
     )
-    assert told.parsed_output == City(name="Tokyo", inhabitants=37)
+    assert parsed.parsed_output == City(name="Tokyo", inhabitants=37)
 
 
 @pytest.mark.parametrize("model", [MESSAGES, DEEP], ids=["on_messages", "on_deepseek"])
@@ -209,19 +212,19 @@ def test_thinking_comes_with_a_signature(
     rig: Rig, client: anthropic.Anthropic, model: str, stream: bool
 ) -> None:
     prompt = f"Think about it {model} {stream}"
-    rig.on(prompt, Say(reasoning="Let me see.", text="Done."))
-    asked: dict[str, Any] = {
+    rig.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    params: dict[str, Any] = {
         "model": model,
         "max_tokens": 4000,
         "messages": user(prompt),
         "thinking": {"type": "enabled", "budget_tokens": 2000},
     }
     if stream:
-        with client.messages.stream(**asked) as events:
-            told = events.get_final_message()
+        with client.messages.stream(**params) as events:
+            message = events.get_final_message()
     else:
-        told = client.messages.create(**asked)
-    thought, text = told.content
+        message = client.messages.create(**params)
+    thought, text = message.content
     assert isinstance(thought, ThinkingBlock)
     assert isinstance(text, TextBlock)
     assert (thought.thinking, text.text) == ("Let me see.", "Done.")
@@ -231,13 +234,13 @@ def test_thinking_comes_with_a_signature(
 def test_a_thought_of_another_provider_is_left_out(rig: Rig, client: anthropic.Anthropic) -> None:
     """A signature that Claude did not make would be refused."""
     prompt = "Think, then change the model"
-    rig.on(prompt, Say(reasoning="Deep.", text="Done."))
+    rig.on(prompt, ScriptedAnswer(reasoning="Deep.", text="Done."))
     thinking: Any = {"type": "enabled", "budget_tokens": 2000}
-    asked: dict[str, Any] = {"max_tokens": 4000, "thinking": thinking}
-    told = client.messages.create(model=DEEP, messages=user(prompt), **asked)
-    content = [block.model_dump(exclude_none=True) for block in told.content]
+    fields: dict[str, Any] = {"max_tokens": 4000, "thinking": thinking}
+    response = client.messages.create(model=DEEP, messages=user(prompt), **fields)
+    content = [block.model_dump(exclude_none=True) for block in response.content]
     history = [*user(prompt), {"role": "assistant", "content": content}, *user("And now?")]
-    again = client.messages.create(model=MESSAGES, messages=history, **asked)
+    again = client.messages.create(model=MESSAGES, messages=history, **fields)
     assert again.stop_reason == "end_turn"
 
 
@@ -247,9 +250,9 @@ def test_tokens_are_counted(client: anthropic.Anthropic, model: str) -> None:
     assert counted.input_tokens > 50
 
 
-def test_an_estimated_count_says_so(client: anthropic.Anthropic) -> None:
-    asked = {"model": "deepseek-v4-pro", "messages": user("Hello")}
-    raw = client.messages.with_raw_response.count_tokens(**asked)
+def test_an_estimated_count_is_marked(client: anthropic.Anthropic) -> None:
+    params = {"model": "deepseek-v4-pro", "messages": user("Hello")}
+    raw = client.messages.with_raw_response.count_tokens(**params)
     assert any("estimate" in f"{name}: {value}" for name, value in raw.headers.items())
 
 
@@ -309,12 +312,12 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
     rig: Rig, client: anthropic.Anthropic, model: str, kind: str, stream: bool
 ) -> None:
     prompt = f"Refuse with {kind}"
-    chat, messages, wanted, status = REFUSALS[kind]
-    rig.openai.script.on(prompt, Say(error=chat))
-    rig.anthropic.script.on(prompt, Say(error=messages))
+    chat, messages, expected_error, status = REFUSALS[kind]
+    rig.openai.script.on(prompt, ScriptedAnswer(error=chat))
+    rig.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
     with pytest.raises(anthropic.APIStatusError) as caught:
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), stream=stream)
-    assert isinstance(caught.value, wanted)
+    assert isinstance(caught.value, expected_error)
     assert caught.value.status_code == status
     if kind == "context_length":
         assert "prompt is too long" in caught.value.message
@@ -343,7 +346,10 @@ def test_a_broken_stream_raises(
 ) -> None:
     prompt = f"Break by {breaks}"
     rig.on(
-        prompt, Say(text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02)
+        prompt,
+        ScriptedAnswer(
+            text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
+        ),
     )
     with (
         pytest.raises(anthropic.APIError),
@@ -357,7 +363,7 @@ def test_leaving_a_stream_closes_the_provider(
     rig: Rig, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"Talk for long to Anthropic, {model}"
-    rig.on(prompt, Say(text="word " * 400, pace_s=0.02))
+    rig.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     with client.messages.stream(model=model, max_tokens=9, messages=user(prompt)) as stream:
         next(iter(stream.text_stream))
     assert rig.left(prompt)
@@ -368,7 +374,7 @@ def test_leaving_a_whole_answer_closes_the_provider(
     rig: Rig, client: anthropic.Anthropic, model: str
 ) -> None:
     prompt = f"Think for long, Anthropic, {model}"
-    rig.on(prompt, Say(text="late", first_s=20))
+    rig.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(anthropic.APITimeoutError):
         client.messages.create(model=model, max_tokens=9, messages=user(prompt), timeout=2)
     assert rig.left(prompt)
@@ -386,10 +392,10 @@ def test_passthrough_keeps_what_the_gateway_does_not_know(
         metadata={"user_id": "somebody"},
         extra_headers={"anthropic-beta": "context-1m-2025-08-07"},
     )
-    _, seen = rig.last(prompt)
-    assert seen.body["messages"][0]["content"] == [block]
-    assert seen.headers["anthropic-beta"] == "context-1m-2025-08-07"
-    assert seen.headers["anthropic-version"] == "2026-10-21"
+    _, recorded_request = rig.last(prompt)
+    assert recorded_request.body["messages"][0]["content"] == [block]
+    assert recorded_request.headers["anthropic-beta"] == "context-1m-2025-08-07"
+    assert recorded_request.headers["anthropic-version"] == "2026-10-21"
 
 
 def test_no_credential_of_the_client_reaches_the_provider(
@@ -397,6 +403,6 @@ def test_no_credential_of_the_client_reaches_the_provider(
 ) -> None:
     prompt = "Keep my key"
     client.messages.create(model=CHAT, max_tokens=9, messages=user(prompt))
-    _, seen = rig.last(prompt)
-    assert rig.gateway.key not in str(seen.headers)
-    assert rig.gateway.key.encode() not in seen.raw
+    _, recorded_request = rig.last(prompt)
+    assert rig.gateway.key not in str(recorded_request.headers)
+    assert rig.gateway.key.encode() not in recorded_request.raw

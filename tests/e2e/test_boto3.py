@@ -19,7 +19,7 @@ from botocore.exceptions import ClientError, EventStreamError
 from tests.authority import Authority
 from tests.e2e.rig import Gateway, configured
 from tests.e2e.test_up import up
-from tests.fakes import Call, Refusal, Say, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.bedrock import BEARER, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE
 
@@ -58,7 +58,7 @@ class Stand:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """All say this to a user's text that holds `text`."""
         for server in self.servers.values():
             server.script.on(text, say)  # type: ignore[attr-defined]
@@ -114,20 +114,20 @@ def connected(
 
 def plain(url: str, key: str, service: str = "bedrock-runtime") -> Any:
     """A client of a gateway without TLS, to which boto3 sends no Bedrock API key itself."""
-    made = connected(url, service, signature_version=UNSIGNED)
+    api_client = connected(url, service, signature_version=UNSIGNED)
 
     def add_key(request: Any, **_: Any) -> None:
         request.headers["authorization"] = f"Bearer {key}"
 
-    made.meta.events.register(f"request-created.{service}", add_key)
-    return made
+    api_client.meta.events.register(f"request-created.{service}", add_key)
+    return api_client
 
 
 @pytest.fixture(scope="module")
 def client(stand: Stand) -> Iterator[Any]:
     """The official client with the gateway's key."""
-    with closing(plain(stand.gateway.url, stand.gateway.key)) as made:
-        yield made
+    with closing(plain(stand.gateway.url, stand.gateway.key)) as api_client:
+        yield api_client
 
 
 def user(*blocks: Any) -> dict[str, Any]:
@@ -165,16 +165,16 @@ def _add_delta(block: dict[str, Any], delta: dict[str, Any]) -> None:
     elif "toolUse" in delta:
         block["toolUse"]["input"] += delta["toolUse"]["input"]
     elif "reasoningContent" in delta:
-        shown = block.setdefault("reasoningContent", {}).setdefault("reasoningText", {})
+        reasoning_text = block.setdefault("reasoningContent", {}).setdefault("reasoningText", {})
         for key, value in delta["reasoningContent"].items():
-            shown[key] = shown.get(key, "") + value
+            reasoning_text[key] = reasoning_text.get(key, "") + value
 
 
-def ask(client: Any, stream: bool, **asked: Any) -> dict[str, Any]:
+def send_converse(client: Any, stream: bool, **fields: Any) -> dict[str, Any]:
     """The response, whole or joined from its stream."""
     if not stream:
-        return dict(client.converse(**asked))
-    answer = client.converse_stream(**asked)
+        return dict(client.converse(**fields))
+    answer = client.converse_stream(**fields)
     with closing(answer["stream"]) as stream_events:
         events = list(stream_events)
     assert next(iter(events[0])) == "messageStart"
@@ -185,13 +185,13 @@ def ask(client: Any, stream: bool, **asked: Any) -> dict[str, Any]:
 @EACH
 @HOW
 def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
-    told = ask(client, stream, modelId=model, messages=[user("Hello there")])
-    assert told["output"]["message"]["content"] == [{"text": HELLO}]
-    assert told["stopReason"] == "end_turn"
-    usage = told["usage"]
+    response = send_converse(client, stream, modelId=model, messages=[user("Hello there")])
+    assert response["output"]["message"]["content"] == [{"text": HELLO}]
+    assert response["stopReason"] == "end_turn"
+    usage = response["usage"]
     assert (usage["inputTokens"], usage["outputTokens"], usage["totalTokens"]) == (11, 23, 34)
-    assert told["metrics"]["latencyMs"] >= 0
-    headers = told["ResponseMetadata"]["HTTPHeaders"]
+    assert response["metrics"]["latencyMs"] >= 0
+    headers = response["ResponseMetadata"]["HTTPHeaders"]
     assert headers["x-dragoman-target"]
 
 
@@ -201,18 +201,18 @@ def test_a_tool_is_called_and_its_result_comes_back(
     stand: Stand, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
-    stand.on(prompt, Say(text="I look.", calls=(CALL,)))
-    asked: dict[str, Any] = {"modelId": model, "toolConfig": {"tools": [WEATHER]}}
-    told = ask(client, stream, messages=[user(prompt)], **asked)
-    message = told["output"]["message"]
-    assert told["stopReason"] == "tool_use"
+    stand.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
+    params: dict[str, Any] = {"modelId": model, "toolConfig": {"tools": [WEATHER]}}
+    response = send_converse(client, stream, messages=[user(prompt)], **params)
+    message = response["output"]["message"]
+    assert response["stopReason"] == "tool_use"
     assert message["content"] == [
         {"text": "I look."},
         {"toolUse": {"toolUseId": "call_a", "name": "get_weather", "input": CALL.object}},
     ]
     result = {"toolUseId": "call_a", "content": [{"json": {"degrees": 21}}], "status": "success"}
     history = [user(prompt), message, user({"toolResult": result})]
-    again = ask(client, stream, messages=history, **asked)
+    again = send_converse(client, stream, messages=history, **params)
     assert again["stopReason"] == "end_turn"
     (block,) = again["output"]["message"]["content"]
     assert model == "bedrock-claude" or "21" in block["text"]
@@ -221,7 +221,7 @@ def test_a_tool_is_called_and_its_result_comes_back(
 @EACH
 def test_images_documents_and_settings_arrive(stand: Stand, client: Any, model: str) -> None:
     document = {"format": "txt", "name": "Notes", "source": {"bytes": b"the notes"}}
-    told = client.converse(
+    response = client.converse(
         modelId=model,
         messages=[
             user(
@@ -234,21 +234,21 @@ def test_images_documents_and_settings_arrive(stand: Stand, client: Any, model: 
         inferenceConfig={"maxTokens": 77, "temperature": 0.25, "stopSequences": ["END!"]},
         additionalModelRequestFields={"top_k": 39},
     )
-    assert told["output"]["message"]["content"] == [{"text": HELLO}]
+    assert response["output"]["message"]["content"] == [{"text": HELLO}]
     sent = str(stand.last(model))
     for mark in (base64.b64encode(PIXEL).decode()[:30], "Be brief.", "77", "0.25", "END!"):
         assert mark in sent
     assert model == "gpt-4o" or "'top_k': 39" in sent
-    headers = told["ResponseMetadata"]["HTTPHeaders"]
+    headers = response["ResponseMetadata"]["HTTPHeaders"]
     dropped = headers.get("x-dragoman-dropped", "")
     assert ("additionalModelRequestFields.top_k" in dropped) == (model == "gpt-4o")
 
 
 def test_bedrocks_guardrails_are_reported_where_they_are_lost(stand: Stand, client: Any) -> None:
     guardrail = {"guardrailIdentifier": "abc123", "guardrailVersion": "1"}
-    asked = {"messages": [user("Guarded", {"guardContent": {"text": {"text": "Mind this."}}})]}
-    told = client.converse(modelId="gpt-4o", guardrailConfig=guardrail, **asked)
-    dropped = told["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
+    params = {"messages": [user("Guarded", {"guardContent": {"text": {"text": "Mind this."}}})]}
+    response = client.converse(modelId="gpt-4o", guardrailConfig=guardrail, **params)
+    dropped = response["ResponseMetadata"]["HTTPHeaders"]["x-dragoman-dropped"]
     assert "guardrailConfig" in dropped
     assert "messages[0].content[1].guardContent" in dropped
     assert "Mind this." in str(stand.last("gpt-4o"))
@@ -259,18 +259,20 @@ def test_reasoning_is_shown_and_its_state_comes_back(
     stand: Stand, client: Any, stream: bool
 ) -> None:
     prompt = f"Think of the weather {stream}"
-    stand.on(prompt, Say(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
-    asked: dict[str, Any] = {
+    stand.on(prompt, ScriptedAnswer(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
+    params: dict[str, Any] = {
         "modelId": "claude-sonnet-4-5",
         "toolConfig": {"tools": [WEATHER]},
         "additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 2048}},
     }
-    told = ask(client, stream, messages=[user(prompt)], **asked)
-    message = told["output"]["message"]
-    shown = message["content"][0]["reasoningContent"]["reasoningText"]
-    assert shown["text"] == "Hm, let me see."
+    response = send_converse(client, stream, messages=[user(prompt)], **params)
+    message = response["output"]["message"]
+    reasoning_text = message["content"][0]["reasoningContent"]["reasoningText"]
+    assert reasoning_text["text"] == "Hm, let me see."
     result = {"toolUseId": "call_a", "content": [{"text": "21 degrees"}]}
-    ask(client, stream, messages=[user(prompt), message, user({"toolResult": result})], **asked)
+    send_converse(
+        client, stream, messages=[user(prompt), message, user({"toolResult": result})], **params
+    )
     sent = stand.last("claude-sonnet-4-5")
     (thinking,) = [b for b in sent["messages"][1]["content"] if b["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
@@ -279,20 +281,20 @@ def test_reasoning_is_shown_and_its_state_comes_back(
 
 @EACH
 def test_a_schema_binds_the_answer(stand: Stand, client: Any, model: str) -> None:
-    stand.on("A verdict", Say(text='{"city":"Rome"}'))
+    stand.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
     schema = '{"type":"object","properties":{"city":{"type":"string"}},"required":["city"],'
     schema += '"additionalProperties":false}'
     structure = {"jsonSchema": {"schema": schema, "name": "verdict"}}
     text_format = {"type": "json_schema", "structure": structure}
-    told = client.converse(
+    response = client.converse(
         modelId=model, messages=[user("A verdict")], outputConfig={"textFormat": text_format}
     )
-    assert told["output"]["message"]["content"] == [{"text": '{"city":"Rome"}'}]
+    assert response["output"]["message"]["content"] == [{"text": '{"city":"Rome"}'}]
     assert "additionalProperties" in str(stand.last(model))
 
 
 def test_cached_tokens_are_counted_apart(stand: Stand, client: Any) -> None:
-    stand.on("From the cache", Say(text="Yes.", cached_tokens=4))
+    stand.on("From the cache", ScriptedAnswer(text="Yes.", cached_tokens=4))
     for model in MODELS:
         usage = client.converse(modelId=model, messages=[user("From the cache")])["usage"]
         assert (usage["inputTokens"], usage["cacheReadInputTokens"]) == (7, 4), model
@@ -311,14 +313,14 @@ CLASSES = (
 def test_a_refusal_raises_the_class_of_its_kind(
     stand: Stand, client: Any, refusal: Refusal, name: str, stream: bool
 ) -> None:
-    stand.chat.script.on(f"Refuse {name}", Say(error=refusal))
+    stand.chat.script.on(f"Refuse {name}", ScriptedAnswer(error=refusal))
     with pytest.raises(getattr(client.exceptions, name), match=refusal.message):
-        ask(client, stream, modelId="gpt-4o", messages=[user(f"Refuse {name}")])
+        send_converse(client, stream, modelId="gpt-4o", messages=[user(f"Refuse {name}")])
 
 
 @EACH
 def test_a_stream_that_breaks_raises(stand: Stand, client: Any, model: str) -> None:
-    stand.on("Break off", Say(text="x" * 60, breaks="error", pace_s=0.03))
+    stand.on("Break off", ScriptedAnswer(text="x" * 60, breaks="error", pace_s=0.03))
     answer = client.converse_stream(modelId=model, messages=[user("Break off")])
     with closing(answer["stream"]) as stream_events, pytest.raises(EventStreamError):
         list(stream_events)
@@ -331,7 +333,7 @@ def test_errors_of_the_gateway_itself_have_their_classes(client: Any) -> None:
         client.converse(modelId="gpt-4o", messages=[])
 
 
-def test_a_signed_request_is_told_what_to_send_instead(
+def test_a_signed_request_error_names_what_to_send_instead(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("AWS_BEARER_TOKEN_BEDROCK", raising=False)
@@ -343,7 +345,7 @@ def test_a_signed_request_is_told_what_to_send_instead(
         signing.converse(modelId="gpt-4o", messages=[user("Hello")])
 
 
-def test_another_operation_is_told_which_there_are(client: Any) -> None:
+def test_an_unsupported_operation_error_lists_the_supported_ones(client: Any) -> None:
     with pytest.raises(ClientError, match="Converse"):
         client.invoke_model(modelId="gpt-4o", body=b"{}")
 
@@ -369,8 +371,8 @@ def test_the_bedrock_api_key_of_the_environment_is_the_gateways_key(
         monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", gateway.key)
         monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
         with closing(connected(gateway.base)) as secured:
-            told = ask(secured, True, modelId="demo", messages=[user("Hello there")])
-        assert told["output"]["message"]["content"][0]["text"]
+            response = send_converse(secured, True, modelId="demo", messages=[user("Hello there")])
+        assert response["output"]["message"]["content"][0]["text"]
         assert gateway.end() == 0
 
 
@@ -386,8 +388,8 @@ def test_models_are_listed(stand: Stand, client: Any) -> None:
 
 def test_a_base_path_and_an_encoded_model_work(stand: Stand, client: Any) -> None:
     with closing(plain(f"{stand.gateway.url}/bedrock", stand.gateway.key)) as below:
-        told = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
-    request_id = told["ResponseMetadata"]["HTTPHeaders"]["x-request-id"]
+        response = below.converse(modelId="gpt-4o", messages=[user("Hello there")])
+    request_id = response["ResponseMetadata"]["HTTPHeaders"]["x-request-id"]
     row = stand.gateway.row(request_id)
     assert (row["client_dialect"], row["endpoint"]) == (
         "bedrock_converse",

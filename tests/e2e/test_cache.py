@@ -17,7 +17,7 @@ from redis import Redis
 
 from gateway.relay.cache.backend import FLUSH_S
 from tests.e2e.rig import MASTER_KEY, Gateway, configured, strict_config
-from tests.fakes import Call, Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import Call, ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running
 from tests.waits import until
 
@@ -54,10 +54,10 @@ class Rig:
     anthropic: StrictAnthropic
     redis_url: str
 
-    def asked(self, words: str) -> int:
-        """How often a provider has got these words."""
-        seen = (*self.openai.requests, *self.anthropic.requests)
-        return sum(words.encode() in request.raw for request in seen)
+    def request_count(self, words: str) -> int:
+        """How many requests with these words the providers have received."""
+        recorded_requests = (*self.openai.requests, *self.anthropic.requests)
+        return sum(words.encode() in request.raw for request in recorded_requests)
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -68,11 +68,11 @@ class Rig:
 
     def _settled(self) -> int:
         """How many answers are kept, once what earlier questions left is written."""
-        seen = -1
-        while seen != (kept := self._kept()):
-            seen = kept
+        previous = -1
+        while previous != (stored_count := self._kept()):
+            previous = stored_count
             time.sleep(4 * FLUSH_S)
-        return kept
+        return stored_count
 
     def _kept(self) -> int:
         if self.redis_url:
@@ -99,10 +99,10 @@ def rig(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         deepseek = stack.enter_context(StrictDeepSeek())
         for server in (chat, claude):
             server.script.on(
-                "Weather", Say(calls=(Call("get_weather", {"city": "Rome"}, "toolu_1"),))
+                "Weather", ScriptedAnswer(calls=(Call("get_weather", {"city": "Rome"}, "toolu_1"),))
             )
-            server.script.on("Break", Say(text="begun and broken", breaks="cut"))
-            server.script.on("Slowly", Say(text="word " * 20, pace_s=0.05))
+            server.script.on("Break", ScriptedAnswer(text="begun and broken", breaks="cut"))
+            server.script.on("Slowly", ScriptedAnswer(text="word " * 20, pace_s=0.05))
         config = configured(strict_config(chat, claude, deepseek))
         config["litellm_settings"] = {"cache": True, "cache_params": {"type": "local", "ttl": 300}}
         gateway = Keeping(directory, config, url).start()
@@ -115,14 +115,14 @@ def chat(rig: Rig, words: str, *, model: str, stream: bool, **more: Any) -> tupl
     """The words, the usage and the headers of an answer, by a fresh `openai` client."""
     base = f"{rig.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
-        asked: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
-        asked |= {"max_tokens": 64, **more}
+        params: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
+        params |= {"max_tokens": 64, **more}
         if not stream:
-            raw = client.chat.completions.with_raw_response.create(**asked)
+            raw = client.chat.completions.with_raw_response.create(**params)
             whole = raw.parse()
             return whole.choices[0].message.content or "", whole.usage, raw.headers
-        asked["stream_options"] = {"include_usage": True}
-        raw = client.chat.completions.with_raw_response.create(stream=True, **asked)
+        params["stream_options"] = {"include_usage": True}
+        raw = client.chat.completions.with_raw_response.create(stream=True, **params)
         chunks = list(raw.parse())
         text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
         finishes = [c.choices[0].finish_reason for c in chunks if c.choices]
@@ -135,16 +135,16 @@ def messages(
 ) -> tuple[str, Any, Any]:
     """The same by a fresh `anthropic` client."""
     with anthropic.Anthropic(base_url=rig.gateway.url, api_key=MASTER_KEY, max_retries=0) as client:
-        asked: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
-        asked |= {"max_tokens": 64, **more}
+        params: Any = {"model": model, "messages": [{"role": "user", "content": words}]}
+        params |= {"max_tokens": 64, **more}
         if not stream:
-            raw = client.messages.with_raw_response.create(**asked)
+            raw = client.messages.with_raw_response.create(**params)
             whole = raw.parse()
             return whole.content[0].text, whole.usage, raw.headers
-        with client.messages.stream(**asked) as got:
-            whole = got.get_final_message()
+        with client.messages.stream(**params) as response:
+            whole = response.get_final_message()
             assert whole.stop_reason == "end_turn"
-            return whole.content[0].text, whole.usage, got.response.headers
+            return whole.content[0].text, whole.usage, response.response.headers
 
 
 Asking = Callable[..., tuple[str, Any, Any]]
@@ -154,11 +154,11 @@ FORMS = [(chat, False), (chat, True), (messages, False), (messages, True)]
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
 @pytest.mark.parametrize(("ask", "stream"), FORMS, ids=lambda v: getattr(v, "__name__", str(v)))
 @pytest.mark.wide(every=4)
-def test_every_worker_gives_what_one_has_kept(
+def test_every_worker_serves_what_one_has_cached(
     rig: Rig, ask: Asking, stream: bool, model: str
 ) -> None:
     words = f"Keep {ask.__name__} {stream} {model}"
-    had = rig.asked(words)
+    had = rig.request_count(words)
     with rig.shared():
         text, usage, headers = ask(rig, words, model=model, stream=stream)
     assert headers["x-dragoman-cache"] == "miss"
@@ -167,7 +167,7 @@ def test_every_worker_gives_what_one_has_kept(
         assert again[:2] == (text, usage)
         assert again[2]["x-dragoman-cache"] == "hit"
         assert int(again[2]["age"]) >= 0
-    assert rig.asked(words) - had == 1
+    assert rig.request_count(words) - had == 1
     row = rig.gateway.row(again[2]["x-request-id"])
     assert (row["cache"], row["outcome"], row["finish"]) == ("hit", "ok", "stop")
     assert float(row["cost_usd"]) == 0
@@ -178,32 +178,37 @@ def test_every_worker_gives_what_one_has_kept(
 
 
 @pytest.mark.parametrize("model", [CHAT, CLAUDE])
-def test_one_question_in_four_forms_is_asked_once(rig: Rig, model: str) -> None:
+def test_one_request_in_four_forms_calls_upstream_once(rig: Rig, model: str) -> None:
     """Both SDKs, whole and streamed: one call of the provider."""
     words = f"Four forms {model}"
     with rig.shared():
-        told = [chat(rig, words, model=model, stream=False)]
-    told += [ask(rig, words, model=model, stream=stream) for ask, stream in FORMS[1:]]
-    assert rig.asked(words) == 1
-    assert len({text for text, _, _ in told}) == 1
-    assert [headers["x-dragoman-cache"] for _, _, headers in told] == ["miss", "hit", "hit", "hit"]
-    chats = [usage for (_, usage, _), (ask, _) in zip(told, FORMS, strict=True) if ask is chat]
+        responses = [chat(rig, words, model=model, stream=False)]
+    responses += [ask(rig, words, model=model, stream=stream) for ask, stream in FORMS[1:]]
+    assert rig.request_count(words) == 1
+    assert len({text for text, _, _ in responses}) == 1
+    assert [headers["x-dragoman-cache"] for _, _, headers in responses] == [
+        "miss",
+        "hit",
+        "hit",
+        "hit",
+    ]
+    chats = [usage for (_, usage, _), (ask, _) in zip(responses, FORMS, strict=True) if ask is chat]
     assert {(u.prompt_tokens, u.completion_tokens) for u in chats} == {(11, 23)}
-    others = [u for (_, u, _), (ask, _) in zip(told, FORMS, strict=True) if ask is messages]
+    others = [u for (_, u, _), (ask, _) in zip(responses, FORMS, strict=True) if ask is messages]
     assert {(u.input_tokens, u.output_tokens) for u in others} == {(11, 23)}
 
 
 def test_tool_calls_come_again(rig: Rig) -> None:
     base = f"{rig.gateway.url}/v1"
-    asked: Any = {
+    params: Any = {
         "model": CHAT,
         "messages": [{"role": "user", "content": "Weather, please"}],
         "tools": [{"type": "function", "function": CITY}],
     }
     with openai.OpenAI(base_url=base, api_key=MASTER_KEY, max_retries=0) as client:
         with rig.shared():
-            first = client.chat.completions.create(**asked)
-        again = client.chat.completions.with_raw_response.create(**asked)
+            first = client.chat.completions.create(**params)
+        again = client.chat.completions.with_raw_response.create(**params)
         assert again.headers["x-dragoman-cache"] == "hit"
         assert again.parse() == first
         calls = first.choices[0].message.tool_calls
@@ -211,7 +216,7 @@ def test_tool_calls_come_again(rig: Rig) -> None:
     assert calls[0].function.name == "get_weather"
 
 
-def test_an_answer_that_is_stored_by_its_id_is_asked_for_each_time(rig: Rig) -> None:
+def test_a_stored_response_calls_upstream_each_time(rig: Rig) -> None:
     """Each can be gone on from; without storing, the question is the same as in Chat."""
     base = f"{rig.gateway.url}/v1"
     words, ids = "Stored by id", set()
@@ -222,38 +227,40 @@ def test_an_answer_that_is_stored_by_its_id_is_asked_for_each_time(rig: Rig) -> 
             ids.add(raw.parse().id)
         assert len(ids) == 2
         with rig.shared():
-            asked: Any = {"model": CLAUDE, "input": words, "store": False, "max_output_tokens": 64}
-            first = client.responses.create(**asked)
+            params: Any = {"model": CLAUDE, "input": words, "store": False, "max_output_tokens": 64}
+            first = client.responses.create(**params)
         assert chat(rig, words, model=CLAUDE, stream=False)[2]["x-dragoman-cache"] == "hit"
     assert first.output_text
-    assert rig.asked(words) == 3
+    assert rig.request_count(words) == 3
 
 
-def test_a_stream_that_broke_is_asked_again(rig: Rig) -> None:
+def test_a_broken_stream_is_not_cached(rig: Rig) -> None:
     for _ in range(2):
         with pytest.raises((openai.APIError, httpx.HTTPError)):
             chat(rig, "Break it", model=CHAT, stream=True)
-    assert rig.asked("Break it") == 2
+    assert rig.request_count("Break it") == 2
 
 
-def test_a_stream_that_nobody_read_to_its_end_is_asked_again(rig: Rig) -> None:
+def test_a_stream_that_was_not_read_to_its_end_is_not_cached(rig: Rig) -> None:
     body = {
         "model": CHAT,
         "messages": [{"role": "user", "content": "Slowly now"}],
         "stream": True,
     }
     url, headers = f"{rig.gateway.url}/v1/chat/completions", {"x-api-key": MASTER_KEY}
-    with httpx.stream("POST", url, json=body, headers=headers) as got:
-        next(got.iter_bytes())
-    (seen,) = (request for request in rig.openai.requests if b"Slowly now" in request.raw)
-    until(lambda: seen.left_at is not None or seen.finished)
-    with httpx.stream("POST", url, json=body, headers=headers) as got:
-        assert got.headers["x-dragoman-cache"] == "miss"
-        got.read()
-    assert rig.asked("Slowly now") == 2
+    with httpx.stream("POST", url, json=body, headers=headers) as response:
+        next(response.iter_bytes())
+    (recorded_request,) = (
+        request for request in rig.openai.requests if b"Slowly now" in request.raw
+    )
+    until(lambda: recorded_request.left_at is not None or recorded_request.finished)
+    with httpx.stream("POST", url, json=body, headers=headers) as response:
+        assert response.headers["x-dragoman-cache"] == "miss"
+        response.read()
+    assert rig.request_count("Slowly now") == 2
 
 
-def test_a_kept_stream_comes_at_once(rig: Rig) -> None:
+def test_a_cached_stream_comes_at_once(rig: Rig) -> None:
     words = "Slowly once"
     began = time.monotonic()
     with rig.shared():
@@ -295,10 +302,10 @@ def test_a_purge_reaches_every_worker(rig: Rig) -> None:
         chat(rig, words, model=CHAT, stream=False)
     for _ in range(TRIES):
         chat(rig, words, model=CHAT, stream=False)
-    assert rig.asked(words) == 1
+    assert rig.request_count(words) == 1
     rig.purge(CHAT)
     assert chat(rig, words, model=CHAT, stream=False)[2]["x-dragoman-cache"] == "miss"
-    assert rig.asked(words) == 2
+    assert rig.request_count(words) == 2
 
 
 def test_answers_outlive_the_gateway(rig: Rig) -> None:
@@ -309,4 +316,4 @@ def test_answers_outlive_the_gateway(rig: Rig) -> None:
     rig.gateway.start()
     again, _, headers = chat(rig, words, model=CHAT, stream=True)
     assert (again, headers["x-dragoman-cache"]) == (text, "hit")
-    assert rig.asked(words) == 1
+    assert rig.request_count(words) == 1

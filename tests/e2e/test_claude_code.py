@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.rig import Rig
-from tests.fakes import Call, Say
+from tests.fakes import Call, ScriptedAnswer
 
 try:
     import claude_agent_sdk
@@ -61,7 +61,7 @@ async def final(prompt: str, chosen: Any) -> Any:
 @pytest.mark.parametrize("model", ["some-model", "gpt-4o-mini"])
 async def test_claude_code_answers_a_prompt(rig: Rig, tmp_path: Path, model: str) -> None:
     prompt = f"Say the password of {model}"
-    rig.on(prompt, Say(text="The password is swordfish."))
+    rig.on(prompt, ScriptedAnswer(text="The password is swordfish."))
     result = await final(prompt, options(rig, tmp_path, model))
     assert not result.is_error
     assert result.result == "The password is swordfish."
@@ -72,10 +72,10 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(rig: Rig, tmp_path: P
     command = {"command": "echo dragon-$((40 + 2))", "description": "Print a word"}
     rig.on(
         prompt,
-        Say(
+        ScriptedAnswer(
             text="I will run it.",
             calls=(Call("Bash", command, "call_bash_1"),),
-            then=Say(text="It printed {results}"),
+            then=ScriptedAnswer(text="It printed {results}"),
         ),
     )
     chosen = options(rig, tmp_path, "some-model", allowed_tools=["Bash"])
@@ -87,7 +87,7 @@ async def test_claude_code_runs_a_tool_and_uses_its_result(rig: Rig, tmp_path: P
 async def test_claude_code_needs_one_request_a_turn(rig: Rig, tmp_path: Path) -> None:
     """A refused feature would make it ask again and again without it."""
     prompt = "Count the requests of this turn"
-    rig.on(prompt, Say(text="One."))
+    rig.on(prompt, ScriptedAnswer(text="One."))
     await final(prompt, options(rig, tmp_path, "some-model"))
-    asked = [seen for seen in rig.openai.requests if prompt.encode() in seen.raw]
-    assert len(asked) == 1
+    requests = [request for request in rig.openai.requests if prompt.encode() in request.raw]
+    assert len(requests) == 1

@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.rig import Gateway, configured
 from tests.e2e.test_claude_code import claude_agent_sdk, final, options, pytestmark
-from tests.fakes import Call, Say
+from tests.fakes import Call, ScriptedAnswer
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.templates import StrictAzure, StrictMistral, StrictVllm
 
@@ -70,19 +70,19 @@ async def test_a_turn_with_parallel_tools_and_a_next_one(
         Call("Bash", {"command": f"echo dragon-{n}", "description": "Print"}, f"call_long_id_{n}")
         for n in (1, 2)
     )
-    then = Say(text="They printed {results}")
-    stand.fakes[route].script.on(prompt, Say(text="I run them.", calls=calls, then=then))
-    stand.fakes[route].script.on("And what now", Say(text="Nothing more."))
+    then = ScriptedAnswer(text="They printed {results}")
+    stand.fakes[route].script.on(prompt, ScriptedAnswer(text="I run them.", calls=calls, then=then))
+    stand.fakes[route].script.on("And what now", ScriptedAnswer(text="Nothing more."))
     chosen = options(stand, tmp_path, route, allowed_tools=["Bash"])  # type: ignore[arg-type]
-    told = []
+    outputs = []
     async with claude_agent_sdk.ClaudeSDKClient(chosen) as session:
-        for asked in (prompt, "And what now?"):
-            await session.query(asked)
+        for query_text in (prompt, "And what now?"):
+            await session.query(query_text)
             *_, result = [message async for message in session.receive_response()]
             assert not result.is_error, result.result
-            told.append(result.result)
-    assert "dragon-1" in told[0] and "dragon-2" in told[0]
-    assert told[1] == "Nothing more."
+            outputs.append(result.result)
+    assert "dragon-1" in outputs[0] and "dragon-2" in outputs[0]
+    assert outputs[1] == "Nothing more."
 
 
 @pytest.mark.parametrize("route", PROVIDERS)
@@ -90,7 +90,9 @@ async def test_structured_output(stand: Stand, tmp_path: Path, route: str) -> No
     prompt = "Which city is it, as data"
     data = {"city": "Oslo", "people": 717_710}
     call = Call("StructuredOutput", data, "call_structured_1")
-    stand.fakes[route].script.on(prompt, Say(calls=(call,), then=Say(text="Done.")))
+    stand.fakes[route].script.on(
+        prompt, ScriptedAnswer(calls=(call,), then=ScriptedAnswer(text="Done."))
+    )
     form = {"type": "json_schema", "schema": SCHEMA}
     result = await final(prompt, options(stand, tmp_path, route, output_format=form))  # type: ignore[arg-type]
     assert not result.is_error, result.result
@@ -101,7 +103,7 @@ async def test_structured_output(stand: Stand, tmp_path: Path, route: str) -> No
 async def test_partial_messages_of_a_stream(stand: Stand, tmp_path: Path, route: str) -> None:
     prompt = "Stream a few words"
     text = "These words come one after the other."
-    stand.fakes[route].script.on(prompt, Say(text=text))
+    stand.fakes[route].script.on(prompt, ScriptedAnswer(text=text))
     chosen = options(stand, tmp_path, route, include_partial_messages=True)  # type: ignore[arg-type]
     messages = [m async for m in claude_agent_sdk.query(prompt=prompt, options=chosen)]
     events = [m.event for m in messages if isinstance(m, claude_agent_sdk.types.StreamEvent)]

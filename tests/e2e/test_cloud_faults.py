@@ -21,7 +21,7 @@ import pytest
 
 from gateway.framing.eventstream import encode
 from tests.e2e.rig import BRIEF_S, LONG_S, Gateway, configured
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.server import Out, RecordedRequest, Server
 
 pytestmark = pytest.mark.e2e
 
@@ -128,14 +128,16 @@ class Turn:
 
     async def head(self, *lines: str) -> None:
         """The head of a good answer, with these lines more."""
-        told = "\r\n".join(["HTTP/1.1 200 OK", f"content-type: {self.kind}", *lines])
-        await self.out.raw(f"{told}\r\n\r\n".encode())
+        text = "\r\n".join(["HTTP/1.1 200 OK", f"content-type: {self.kind}", *lines])
+        await self.out.raw(f"{text}\r\n\r\n".encode())
 
     async def refuse(self, status: int, **headers: str) -> None:
         """An error of this status that repeats the key."""
         message = f"no: {KEY}"
-        told = {name.replace("_", "-"): value for name, value in headers.items()}
-        await self.out.reply(status, {"error": {"message": message}, "message": message}, told)
+        reply_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        await self.out.reply(
+            status, {"error": {"message": message}, "message": message}, reply_headers
+        )
 
 
 CHUNKED = "transfer-encoding: chunked"
@@ -263,14 +265,14 @@ STATUSES = {
 class Faulty(Server):
     """Speaks four dialects by the path; the model's name names the fault."""
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer as the fault has it."""
-        path = unquote(seen.path)
+        path = unquote(request.path)
         heads = {"ollama": "/api/chat", "cohere": "/v2/chat", "bedrock": "/model/"}
         dialect = next((name for name, part in heads.items() if part in path), "gemini")
-        name = (seen.body or {}).get("model") or path
+        name = (request.body or {}).get("model") or path
         fault = next(each for each in FAULTS if f"fault-{each}" in name)
-        streamed = "stream" in path.lower() or (seen.body or {}).get("stream") is True
+        streamed = "stream" in path.lower() or (request.body or {}).get("stream") is True
         await FAULTS[fault][0](Turn(out, GOOD[dialect], streamed))
         return fault in {"interim", "bytewise"}
 
@@ -307,7 +309,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             live.kill()
 
 
-def ask(gateway: Gateway, client: str, model: str, *, stream: bool) -> httpx.Response:
+def send_request(gateway: Gateway, client: str, model: str, *, stream: bool) -> httpx.Response:
     """One request in a client's dialect; fails if it hangs or breaks off."""
     messages = [{"role": "user", "content": "Is all well?"}]
     body: Json = {"model": model, "messages": messages, "stream": stream}
@@ -322,23 +324,23 @@ def ask(gateway: Gateway, client: str, model: str, *, stream: bool) -> httpx.Res
     return httpx.post(f"{gateway.url}{path}", json=body, headers=headers, timeout=HANG_S)
 
 
-def heard(client: str, answer: httpx.Response) -> tuple[str, bool, bool]:
+def parsed_answer(client: str, answer: httpx.Response) -> tuple[str, bool, bool]:
     """The text of an answer, whether it ends well, and whether it tells an error."""
     lines = [line.removeprefix("data: ") for line in answer.text.splitlines()]
-    told = [json.loads(line) for line in lines if line.startswith("{")]
-    failed = any("error" in each or each.get("type") == "error" for each in told)
+    bodies = [json.loads(line) for line in lines if line.startswith("{")]
+    failed = any("error" in each or each.get("type") == "error" for each in bodies)
     match client:
         case "gemini":
-            found = [one for each in told for one in each.get("candidates", [])]
-            text = "".join(p["text"] for one in found for p in one["content"]["parts"])
-            return text, any("finishReason" in one for one in found), failed
+            candidates = [one for each in bodies for one in each.get("candidates", [])]
+            text = "".join(p["text"] for one in candidates for p in one["content"]["parts"])
+            return text, any("finishReason" in one for one in candidates), failed
         case "ollama":
-            text = "".join(each.get("message", {}).get("content", "") for each in told)
-            return text, any(each.get("done") for each in told), failed
+            text = "".join(each.get("message", {}).get("content", "") for each in bodies)
+            return text, any(each.get("done") for each in bodies), failed
         case _:
-            whole = [p["text"] for each in told for p in each.get("content", [])]
-            pieces = [each["delta"].get("text", "") for each in told if "delta" in each]
-            ended = any(e["type"] == "message_stop" or e.get("stop_reason") for e in told)
+            whole = [p["text"] for each in bodies for p in each.get("content", [])]
+            pieces = [each["delta"].get("text", "") for each in bodies if "delta" in each]
+            ended = any(e["type"] == "message_stop" or e.get("stop_reason") for e in bodies)
             return "".join([*whole, *pieces]), ended, failed
 
 
@@ -350,14 +352,14 @@ Key = tuple[str, str, str, bool]
 def answers(gateway: Gateway) -> dict[Key, Future[httpx.Response]]:
     """All of them, asked side by side and logged: one by one, each would wait for its row."""
     with ThreadPoolExecutor(12) as pool:
-        asked = {
+        futures = {
             (dialect, fault, client, stream): pool.submit(
-                ask, gateway, client, f"{dialect}-{fault}", stream=stream
+                send_request, gateway, client, f"{dialect}-{fault}", stream=stream
             )
             for dialect, fault, client, stream in KEYS
         }
     gateway.logged()
-    return asked
+    return futures
 
 
 @pytest.mark.wide(every=6)
@@ -370,7 +372,7 @@ def test_a_broken_answer_is_an_error_in_the_clients_dialect(
     _, fault, client, stream = key
     answer = answers[key].result()
     row = gateway.row(answer.headers["x-request-id"])
-    text, ended, failed = heard(client, answer)
+    text, ended, failed = parsed_answer(client, answer)
     fate = FAULTS[fault][1]
     if fate == "whole":
         assert (answer.status_code, text, ended, failed) == (200, TEXT, True, False)

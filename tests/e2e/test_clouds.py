@@ -19,7 +19,7 @@ from google import genai
 from google.genai import types
 
 from tests.e2e.rig import Gateway, configured
-from tests.fakes import Call, Refusal, Say, Seen, Server, StrictAnthropic
+from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer, Server, StrictAnthropic
 from tests.fakes.bedrock import BEARER, KEY_ID, SECRET, SESSION, StrictBedrock
 from tests.fakes.bedrock_rules import CLAUDE, NOVA
 from tests.fakes.cohere import StrictCohere
@@ -48,29 +48,29 @@ class VertexClaude(StrictAnthropic):
 
     token = "vertex-token-1"
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
         """Grant a token, or answer as Anthropic would."""
-        if seen.path == "/token":
+        if recorded_request.path == "/token":
             await out.reply(200, {"access_token": self.token, "expires_in": 3600})
             return True
         head = "/v1/projects/p/locations/global/publishers/anthropic/models/"
-        body = dict(seen.body or {})
-        allowed = seen.headers.get("authorization") == f"Bearer {self.token}"
-        name, _, action = seen.path.removeprefix(head).partition(":")
+        body = dict(recorded_request.body or {})
+        allowed = recorded_request.headers.get("authorization") == f"Bearer {self.token}"
+        name, _, action = recorded_request.path.removeprefix(head).partition(":")
         version = body.pop("anthropic_version", None)
-        wrong = "model" in body or seen.query or version != "vertex-2023-10-16"
+        wrong = "model" in body or recorded_request.query or version != "vertex-2023-10-16"
         if not allowed or wrong or action not in {"rawPredict", "streamRawPredict"}:
             refusal = {"error": {"code": 400, "message": "bad", "status": "INVALID_ARGUMENT"}}
             await out.reply(400 if allowed else 401, refusal)
             return True
-        seen.path = "/v1/messages"
-        seen.headers = {
-            **seen.headers,
+        recorded_request.path = "/v1/messages"
+        recorded_request.headers = {
+            **recorded_request.headers,
             "x-api-key": self.key,
-            "anthropic-version": seen.headers.get("anthropic-version", "2023-06-01"),
+            "anthropic-version": recorded_request.headers.get("anthropic-version", "2023-06-01"),
         }
-        seen.raw = json.dumps({**body, "model": name}).encode()
-        return await super().respond(seen, out)
+        recorded_request.raw = json.dumps({**body, "model": name}).encode()
+        return await super().respond(recorded_request, out)
 
 
 @dataclass
@@ -82,12 +82,12 @@ class Stand:
     cohere: StrictCohere
     vertex: VertexClaude
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """All say this to a user's text that holds `text`."""
         for server in (self.bedrock, self.cohere, self.vertex):
             server.script.on(text, say)
 
-    def last(self, model: str) -> Seen:
+    def last(self, model: str) -> RecordedRequest:
         """The newest request that reached the provider of a model."""
         server: Server = self.cohere if model.startswith("cohere") else self.bedrock
         return server.requests[-1]
@@ -161,16 +161,16 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 def chat(stand: Stand) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(
         base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key, max_retries=0
-    ) as made:
-        yield made
+    ) as client:
+        yield client
 
 
 @pytest.fixture
 def messages(stand: Stand) -> Iterator[anthropic.Anthropic]:
     with anthropic.Anthropic(
         base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
-    ) as made:
-        yield made
+    ) as client:
+        yield client
 
 
 def user(text: Any) -> Any:
@@ -178,12 +178,12 @@ def user(text: Any) -> Any:
 
 
 @EACH
-def test_chat_gets_a_whole_answer(chat: openai.OpenAI, model: str) -> None:
-    told = chat.chat.completions.create(model=model, messages=user("Hello there"))
-    assert told.choices[0].message.content == HELLO
-    assert told.choices[0].finish_reason == "stop"
-    assert told.usage is not None
-    assert (told.usage.prompt_tokens, told.usage.completion_tokens) == (11, 23)
+def test_chat_gets_a_complete_response(chat: openai.OpenAI, model: str) -> None:
+    response = chat.chat.completions.create(model=model, messages=user("Hello there"))
+    assert response.choices[0].message.content == HELLO
+    assert response.choices[0].finish_reason == "stop"
+    assert response.usage is not None
+    assert (response.usage.prompt_tokens, response.usage.completion_tokens) == (11, 23)
 
 
 @EACH
@@ -215,29 +215,32 @@ def test_messages_gets_a_stream(messages: anthropic.Anthropic, model: str) -> No
 def test_gemini_gets_an_answer(stand: Stand, model: str) -> None:
     options = types.HttpOptions(base_url=stand.gateway.url)
     with genai.Client(api_key=stand.gateway.key, http_options=options) as client:
-        told = client.models.generate_content(model=model, contents="Hello there")
-        assert told.text == HELLO
+        response = client.models.generate_content(model=model, contents="Hello there")
+        assert response.text == HELLO
         streamed = client.models.generate_content_stream(model=model, contents="Hello there")
         assert "".join(chunk.text or "" for chunk in streamed) == HELLO
 
 
 @EACH
-def test_a_tool_is_called_and_its_result_told(
+def test_a_tool_is_called_and_its_result_is_sent(
     stand: Stand, chat: openai.OpenAI, messages: anthropic.Anthropic, model: str
 ) -> None:
-    stand.on("weather", Say(text="I look.", calls=(CALL,), then=Say(text="It is {results}.")))
+    stand.on(
+        "weather",
+        ScriptedAnswer(text="I look.", calls=(CALL,), then=ScriptedAnswer(text="It is {results}.")),
+    )
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
-    asked: Any = user("the weather in Paris")
-    first = chat.chat.completions.create(model=model, messages=asked, tools=[tool])
-    said = first.choices[0].message
-    assert said.content == "I look."
-    assert said.tool_calls is not None
-    (call,) = said.tool_calls
+    user_messages: Any = user("the weather in Paris")
+    first = chat.chat.completions.create(model=model, messages=user_messages, tools=[tool])
+    message = first.choices[0].message
+    assert message.content == "I look."
+    assert message.tool_calls is not None
+    (call,) = message.tool_calls
     assert call.type == "function"
     assert json.loads(call.function.arguments) == {"city": "Paris"}
     history = [
-        *asked,
-        said.model_dump(exclude_none=True),
+        *user_messages,
+        message.model_dump(exclude_none=True),
         {"role": "tool", "tool_call_id": call.id, "content": "sunny"},
     ]
     second = chat.chat.completions.create(model=model, messages=history, tools=[tool])
@@ -245,20 +248,20 @@ def test_a_tool_is_called_and_its_result_told(
 
     own: Any = {"name": "get_weather", "input_schema": SCHEMA}
     with messages.messages.stream(
-        model=model, max_tokens=100, messages=asked, tools=[own]
+        model=model, max_tokens=100, messages=user_messages, tools=[own]
     ) as stream:
-        told = stream.get_final_message()
-    assert told.stop_reason == "tool_use"
-    text, use = told.content
+        rendered_message = stream.get_final_message()
+    assert rendered_message.stop_reason == "tool_use"
+    text, use = rendered_message.content
     assert isinstance(text, TextBlock)
     assert isinstance(use, ToolUseBlock)
     assert use.input == {"city": "Paris"}
 
 
-def test_a_thought_goes_back_to_bedrock_as_it_came(
+def test_reasoning_is_sent_back_to_bedrock_unchanged(
     stand: Stand, messages: anthropic.Anthropic
 ) -> None:
-    stand.on("Think", Say(reasoning="Let me see.", text="Done."))
+    stand.on("Think", ScriptedAnswer(reasoning="Let me see.", text="Done."))
     ask: dict[str, Any] = {
         "model": "bedrock-claude",
         "max_tokens": 4000,
@@ -276,18 +279,18 @@ def test_a_thought_goes_back_to_bedrock_as_it_came(
     ]
     messages.messages.create(**ask, messages=history)
     sent = stand.bedrock.requests[-1].body["messages"][1]["content"]
-    told = sent[0]["reasoningContent"]["reasoningText"]
-    assert told["text"] == "Let me see."
-    assert not told["signature"].startswith("dgm1.")
+    reasoning_text = sent[0]["reasoningContent"]["reasoningText"]
+    assert reasoning_text["text"] == "Let me see."
+    assert not reasoning_text["signature"].startswith("dgm1.")
 
 
 def test_coheres_thoughts_are_shown(stand: Stand, chat: openai.OpenAI) -> None:
-    stand.on("Ponder", Say(reasoning="Hm.", text="Done."))
-    told = chat.chat.completions.create(
+    stand.on("Ponder", ScriptedAnswer(reasoning="Hm.", text="Done."))
+    response = chat.chat.completions.create(
         model="cohere-thinks", messages=user("Ponder this"), reasoning_effort="low"
     )
-    assert told.choices[0].message.content == "Done."
-    assert told.choices[0].message.model_dump()["reasoning_content"] == "Hm."
+    assert response.choices[0].message.content == "Done."
+    assert response.choices[0].message.model_dump()["reasoning_content"] == "Hm."
     assert stand.cohere.requests[-1].body["thinking"]["token_budget"] == 2048
 
 
@@ -306,11 +309,9 @@ def test_a_wrong_key_is_the_gateways_trouble(stand: Stand, chat: openai.OpenAI) 
 
 
 @EACH
-def test_a_refusal_is_told_in_the_clients_words(
-    stand: Stand, chat: openai.OpenAI, model: str
-) -> None:
+def test_a_refusal_has_the_clients_dialect(stand: Stand, chat: openai.OpenAI, model: str) -> None:
     slow = Refusal(429, "ThrottlingException", "slow down", headers={"retry-after": "7"})
-    stand.on("too fast", Say(error=slow))
+    stand.on("too fast", ScriptedAnswer(error=slow))
     with pytest.raises(openai.RateLimitError) as caught:
         chat.chat.completions.create(model=model, messages=user("too fast"))
     assert caught.value.response.headers["retry-after"] == "7"
@@ -321,7 +322,9 @@ def test_a_refusal_is_told_in_the_clients_words(
 def test_a_stream_that_breaks_is_not_ended_well(
     stand: Stand, chat: openai.OpenAI, model: str, breaks: str
 ) -> None:
-    stand.on(f"break {breaks}", Say(text="A long answer that breaks off.", breaks=breaks))
+    stand.on(
+        f"break {breaks}", ScriptedAnswer(text="A long answer that breaks off.", breaks=breaks)
+    )
     with pytest.raises(openai.APIError):
         list(
             chat.chat.completions.create(model=model, messages=user(f"break {breaks}"), stream=True)
@@ -329,37 +332,37 @@ def test_a_stream_that_breaks_is_not_ended_well(
 
 
 def test_tokens_are_counted_by_bedrock(stand: Stand, messages: anthropic.Anthropic) -> None:
-    told = messages.messages.with_raw_response.count_tokens(
+    count = messages.messages.with_raw_response.count_tokens(
         model="bedrock-claude", messages=user("Count me")
     )
-    assert told.headers["x-dragoman-token-count"] == "upstream"
+    assert count.headers["x-dragoman-token-count"] == "upstream"
     assert stand.bedrock.requests[-1].path.endswith("/count-tokens")
 
 
 def test_claude_on_vertex_is_passed_through(stand: Stand, messages: anthropic.Anthropic) -> None:
-    told = messages.messages.create(
+    response = messages.messages.create(
         model="vertex-claude",
         max_tokens=50,
         messages=user("Hello there"),
         extra_query={"beta": "true"},
     )
-    (block,) = told.content
+    (block,) = response.content
     assert isinstance(block, TextBlock)
     assert block.text == HELLO
     with messages.messages.stream(
         model="vertex-claude", max_tokens=50, messages=user("Hello there")
     ) as stream:
         assert "".join(stream.text_stream) == HELLO
-    tokens = [seen for seen in stand.vertex.requests if seen.path == "/token"]
+    tokens = [request for request in stand.vertex.requests if request.path == "/token"]
     assert len(tokens) == 1, "one token serves all"
 
 
 def test_claude_on_vertex_is_translated_to(stand: Stand, chat: openai.OpenAI) -> None:
-    told = chat.chat.completions.create(model="vertex-claude", messages=user("Hello there"))
-    assert told.choices[0].message.content == HELLO
+    response = chat.chat.completions.create(model="vertex-claude", messages=user("Hello there"))
+    assert response.choices[0].message.content == HELLO
 
 
-def test_no_secret_is_told_or_logged(stand: Stand) -> None:
+def test_no_secret_is_returned_or_logged(stand: Stand) -> None:
     answer = httpx.get(
         f"{stand.gateway.url}/api/requests",
         params={"limit": 100},

@@ -21,7 +21,7 @@ from cohere.errors import (
 )
 
 from tests.e2e.rig import Gateway, configured
-from tests.fakes import Call, Refusal, Say, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.cohere import StrictCohere
 from tests.fakes.cohere_rules import PLAIN
 from tests.fakes.openai_older import StrictOlderOpenAI
@@ -53,7 +53,7 @@ class Stand:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """All say this to a user's text that holds `text`."""
         for server in self.servers.values():
             server.script.on(text, say)  # type: ignore[attr-defined]
@@ -105,20 +105,20 @@ def user(content: Any) -> dict[str, Any]:
     return {"role": "user", "content": content}
 
 
-def ask(client: Any, stream: bool, **asked: Any) -> Any:
+def send_chat(client: Any, stream: bool, **fields: Any) -> Any:
     """`(text, calls, finish reason, usage)` of a response, whole or streamed."""
     once = {"max_retries": 0}
     if not stream:
-        told = client.chat(request_options=once, **asked)
-        text = (told.message.tool_plan or "") + "".join(
-            item.text for item in told.message.content or []
+        response = client.chat(request_options=once, **fields)
+        text = (response.message.tool_plan or "") + "".join(
+            item.text for item in response.message.content or []
         )
         calls = [
-            (c.id, c.function.name, c.function.arguments) for c in told.message.tool_calls or []
+            (c.id, c.function.name, c.function.arguments) for c in response.message.tool_calls or []
         ]
-        return text, calls, told.finish_reason, told.usage
+        return text, calls, response.finish_reason, response.usage
     text, calls = "", []
-    for event in client.chat_stream(request_options=once, **asked):
+    for event in client.chat_stream(request_options=once, **fields):
         if event.type == "content-delta":
             text += event.delta.message.content.text
         elif event.type == "tool-plan-delta":
@@ -135,7 +135,9 @@ def ask(client: Any, stream: bool, **asked: Any) -> Any:
 @EACH
 @HOW
 def test_an_answer_is_read(client: Any, model: str, stream: bool) -> None:
-    text, calls, finish, usage = ask(client, stream, model=model, messages=[user("Hello there")])
+    text, calls, finish, usage = send_chat(
+        client, stream, model=model, messages=[user("Hello there")]
+    )
     assert (text, calls, finish) == (HELLO, [], "COMPLETE")
     assert (usage.tokens.input_tokens, usage.tokens.output_tokens) == (11, 23)
     assert usage.billed_units.output_tokens in {2, 23}
@@ -147,9 +149,9 @@ def test_a_tool_is_called_and_its_result_comes_back(
     stand: Stand, client: Any, model: str, stream: bool
 ) -> None:
     prompt = f"The weather, {model} {stream}"
-    stand.on(prompt, Say(text="I look.", calls=(CALL,)))
-    asked: dict[str, Any] = {"model": model, "tools": [WEATHER], "strict_tools": True}
-    text, calls, finish, _ = ask(client, stream, messages=[user(prompt)], **asked)
+    stand.on(prompt, ScriptedAnswer(text="I look.", calls=(CALL,)))
+    params: dict[str, Any] = {"model": model, "tools": [WEATHER], "strict_tools": True}
+    text, calls, finish, _ = send_chat(client, stream, messages=[user(prompt)], **params)
     assert (text, finish) == ("I look.", "TOOL_CALL")
     ((id_, name, arguments),) = calls
     assert (id_, name, json.loads(arguments)) == ("call_a", "get_weather", CALL.object)
@@ -160,7 +162,7 @@ def test_a_tool_is_called_and_its_result_comes_back(
         {"role": "assistant", "tool_plan": text, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": id_, "content": [document]},
     ]
-    again, _, finish, _ = ask(client, stream, messages=history, **asked)
+    again, _, finish, _ = send_chat(client, stream, messages=history, **params)
     assert finish == "COMPLETE"
     assert model == "command" or "21" in again
 
@@ -171,8 +173,8 @@ def test_documents_are_read_by_every_model(stand: Stand, client: Any, model: str
         {"id": "a", "data": {"title": "Penguins", "text": "Emperors are the tallest."}},
         "A plain document.",
     ]
-    told = client.chat(model=model, messages=[user("Tall penguins?")], documents=documents)
-    assert told.message.content[0].text == HELLO
+    response = client.chat(model=model, messages=[user("Tall penguins?")], documents=documents)
+    assert response.message.content[0].text == HELLO
     sent = json.dumps(stand.last(model))
     assert "Emperors are the tallest." in sent or "RW1wZXJvcnMg" in sent
     assert "A plain document." in sent or "QSBwbGFpbiBkb2N1bWVudC4" in sent
@@ -180,9 +182,9 @@ def test_documents_are_read_by_every_model(stand: Stand, client: Any, model: str
 
 @EACH
 def test_a_schema_and_settings_arrive(stand: Stand, client: Any, model: str) -> None:
-    stand.on("A verdict", Say(text='{"city":"Rome"}'))
+    stand.on("A verdict", ScriptedAnswer(text='{"city":"Rome"}'))
     schema = {**PARAMETERS, "additionalProperties": False}
-    told = client.chat(
+    response = client.chat(
         model=model,
         messages=[{"role": "system", "content": "Be brief."}, user("A verdict")],
         response_format={"type": "json_object", "json_schema": schema},
@@ -191,23 +193,25 @@ def test_a_schema_and_settings_arrive(stand: Stand, client: Any, model: str) -> 
         stop_sequences=["END!"],
         p=0.5,
     )
-    assert told.message.content[0].text == '{"city":"Rome"}'
+    assert response.message.content[0].text == '{"city":"Rome"}'
     sent = json.dumps(stand.last(model))
     for mark in ("Be brief.", "0.25", "77", "END!", "additionalProperties"):
         assert mark in sent
 
 
-def test_reasoning_is_shown_and_its_state_is_kept(stand: Stand, client: Any) -> None:
-    stand.on("Think of rain", Say(reasoning="Hm, let me see.", text="I look.", calls=(CALL,)))
-    asked: dict[str, Any] = {
+def test_reasoning_is_returned_and_its_state_preserved(stand: Stand, client: Any) -> None:
+    stand.on(
+        "Think of rain", ScriptedAnswer(reasoning="Hm, let me see.", text="I look.", calls=(CALL,))
+    )
+    params: dict[str, Any] = {
         "model": "claude-sonnet-4-5",
         "tools": [WEATHER],
         "thinking": {"type": "enabled", "token_budget": 2048},
     }
-    told = client.chat(messages=[user("Think of rain")], **asked)
-    assert told.message.content[0].thinking == "Hm, let me see."
+    response = client.chat(messages=[user("Think of rain")], **params)
+    assert response.message.content[0].thinking == "Hm, let me see."
     result = {"role": "tool", "tool_call_id": "call_a", "content": "21 degrees"}
-    client.chat(messages=[user("Think of rain"), told.message, result], **asked)
+    client.chat(messages=[user("Think of rain"), response.message, result], **params)
     sent = stand.last("claude-sonnet-4-5")["messages"][1]["content"]
     (thinking,) = [block for block in sent if block["type"] == "thinking"]
     assert thinking["thinking"] == "Hm, let me see."
@@ -235,9 +239,9 @@ CLASSES = (
 def test_a_refusal_raises_the_class_of_its_kind(
     stand: Stand, client: Any, refusal: Refusal, kind: type[ApiError], stream: bool
 ) -> None:
-    stand.chat.script.on(f"Refuse {kind.__name__}", Say(error=refusal))
+    stand.chat.script.on(f"Refuse {kind.__name__}", ScriptedAnswer(error=refusal))
     with pytest.raises(kind) as raised:
-        ask(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
+        send_chat(client, stream, model="gpt-4o", messages=[user(f"Refuse {kind.__name__}")])
     assert refusal.message in str(raised.value.body)
 
 
@@ -254,7 +258,7 @@ def test_errors_of_the_gateway_itself_have_their_classes(stand: Stand, client: A
 
 @EACH
 def test_a_stream_that_breaks_ends_as_an_error(stand: Stand, client: Any, model: str) -> None:
-    stand.on("Break off", Say(text="x" * 60, breaks="cut", pace_s=0.03))
+    stand.on("Break off", ScriptedAnswer(text="x" * 60, breaks="cut", pace_s=0.03))
     *_, last = client.chat_stream(model=model, messages=[user("Break off")])
     assert (last.type, last.delta.finish_reason) == ("message-end", "ERROR")
     assert last.delta.error
@@ -262,19 +266,19 @@ def test_a_stream_that_breaks_ends_as_an_error(stand: Stand, client: Any, model:
 
 @pytest.mark.parametrize("model", ["vectors", "own-vectors"])
 def test_texts_are_embedded(client: Any, model: str) -> None:
-    asked: dict[str, Any] = {"model": model, "texts": ["a", "bbb"], "input_type": "search_query"}
-    told = client.embed(embedding_types=["float"], **asked)
-    assert len(told.embeddings.float_) == 2
-    assert told.texts == ["a", "bbb"]
-    assert told.meta.billed_units.input_tokens > 0
+    params: dict[str, Any] = {"model": model, "texts": ["a", "bbb"], "input_type": "search_query"}
+    response = client.embed(embedding_types=["float"], **params)
+    assert len(response.embeddings.float_) == 2
+    assert response.texts == ["a", "bbb"]
+    assert response.meta.billed_units.input_tokens > 0
 
 
 def test_vectors_come_as_base64_or_are_refused(client: Any) -> None:
-    asked: dict[str, Any] = {"model": "vectors", "texts": ["a"], "input_type": "search_query"}
-    (packed,) = client.embed(embedding_types=["base64"], **asked).embeddings.base64
+    params: dict[str, Any] = {"model": "vectors", "texts": ["a"], "input_type": "search_query"}
+    (packed,) = client.embed(embedding_types=["base64"], **params).embeddings.base64
     assert isinstance(packed, str)
     with pytest.raises(BadRequestError, match="embedding_types"):
-        client.embed(embedding_types=["int8"], **asked)
+        client.embed(embedding_types=["int8"], **params)
 
 
 def test_models_are_listed(client: Any) -> None:

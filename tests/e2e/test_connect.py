@@ -21,11 +21,11 @@ def connect(rig: Rig, client: str, capsys: pytest.CaptureFixture[str], **options
 def test_a_client_is_checked_in_its_own_api(
     rig: Rig, client: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    said = connect(rig, client, capsys, model="claude-sonnet-4-5")
-    assert f"Checked: claude-sonnet-4-5 answers at {rig.gateway.url}." in said
+    connection = connect(rig, client, capsys, model="claude-sonnet-4-5")
+    assert f"Checked: claude-sonnet-4-5 answers at {rig.gateway.url}." in connection
 
 
-def test_what_is_wrong_is_told(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+def test_connect_errors_name_the_cause(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CommandError, match=r"refused the check: HTTP 404: .*`nobody`"):
         connect(rig, "claude-code", capsys, model="nobody")
     with pytest.raises(CommandError, match="HTTP 401"):

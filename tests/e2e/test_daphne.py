@@ -18,30 +18,30 @@ pytestmark = pytest.mark.e2e
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daphne]:
-    made = Daphne(tmp_path_factory.mktemp("daphne"), configured([])).start()
+    process = Daphne(tmp_path_factory.mktemp("daphne"), configured([])).start()
     try:
-        yield made
-        made.stop()
+        yield process
+        process.stop()
     finally:
-        made.kill()
+        process.kill()
 
 
-def test_a_client_is_answered_whole_and_streamed(gateway: Daphne) -> None:
-    asked = [{"role": "user", "content": "Say hello"}]
+def test_a_client_is_answered_complete_and_streamed(gateway: Daphne) -> None:
+    messages = [{"role": "user", "content": "Say hello"}]
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client:
-        whole = client.chat.completions.create(model="demo", messages=asked)
+        whole = client.chat.completions.create(model="demo", messages=messages)
         assert whole.choices[0].message.content
-        pieces = client.chat.completions.create(model="demo", messages=asked, stream=True)
+        pieces = client.chat.completions.create(model="demo", messages=messages, stream=True)
         text = "".join(c.choices[0].delta.content or "" for c in pieces if c.choices)
     assert text == whole.choices[0].message.content
 
 
 def test_the_requests_are_in_the_log(gateway: Daphne) -> None:
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=gateway.key) as client:
-        made = client.chat.completions.with_raw_response.create(
+        response = client.chat.completions.with_raw_response.create(
             model="demo", messages=[{"role": "user", "content": "log me"}]
         )
-    assert gateway.row(made.headers["x-request-id"])["status"] == 200
+    assert gateway.row(response.headers["x-request-id"])["status"] == 200
 
 
 def test_pages_are_served(gateway: Daphne) -> None:

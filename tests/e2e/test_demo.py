@@ -36,59 +36,59 @@ class City(BaseModel):
 @pytest.fixture
 def claude(rig: Rig) -> Iterator[anthropic.Anthropic]:
     url, key = rig.gateway.url, rig.gateway.key
-    with anthropic.Anthropic(base_url=url, api_key=key, max_retries=0) as made:
-        yield made
+    with anthropic.Anthropic(base_url=url, api_key=key, max_retries=0) as client:
+        yield client
 
 
 @pytest.fixture
 def chat(rig: Rig) -> Iterator[openai.OpenAI]:
     base, key = f"{rig.gateway.url}/v1", rig.gateway.key
-    with openai.OpenAI(base_url=base, api_key=key, max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=base, api_key=key, max_retries=0) as client:
+        yield client
 
 
-def say(text: str) -> Any:
+def user_messages(text: str) -> Any:
     return [{"role": "user", "content": text}]
 
 
 def test_the_route_of_the_first_start_answers(chat: openai.OpenAI) -> None:
-    told = chat.chat.completions.create(model="demo", messages=say("Anybody there?"))
-    assert "Anybody there?" in (told.choices[0].message.content or "")
+    response = chat.chat.completions.create(model="demo", messages=user_messages("Anybody there?"))
+    assert "Anybody there?" in (response.choices[0].message.content or "")
 
 
 def test_it_thinks_before_it_answers_a_claude_client(claude: anthropic.Anthropic) -> None:
     with claude.messages.stream(
         model="demo/demo-reasoning@0ms",
         max_tokens=4000,
-        messages=say("Think"),
+        messages=user_messages("Think"),
         thinking={"type": "adaptive"},
     ) as stream:
-        told = stream.get_final_message()
-    assert [block.type for block in told.content] == ["thinking", "text"]
+        message = stream.get_final_message()
+    assert [block.type for block in message.content] == ["thinking", "text"]
 
 
 def test_a_tool_makes_a_round_trip(claude: anthropic.Anthropic) -> None:
-    asked: dict[str, Any] = {"model": "demo/demo-fast", "max_tokens": 500, "tools": [WEATHER]}
-    messages = say("What is the weather in both cities?")
-    told = claude.messages.create(messages=messages, **asked)
-    calls = [block for block in told.content if isinstance(block, ToolUseBlock)]
+    params: dict[str, Any] = {"model": "demo/demo-fast", "max_tokens": 500, "tools": [WEATHER]}
+    messages = user_messages("What is the weather in both cities?")
+    response = claude.messages.create(messages=messages, **params)
+    calls = [block for block in response.content if isinstance(block, ToolUseBlock)]
     assert [call.input for call in calls] == [{"city": "Paris"}, {"city": "Rome"}]
     results = [{"type": "tool_result", "tool_use_id": c.id, "content": "sun"} for c in calls]
-    messages += [{"role": "assistant", "content": told.content}, *say(results)]  # type: ignore[arg-type]
-    answered = claude.messages.create(messages=messages, **asked).content[0]
+    messages += [{"role": "assistant", "content": response.content}, *user_messages(results)]  # type: ignore[arg-type]
+    answered = claude.messages.create(messages=messages, **params).content[0]
     assert isinstance(answered, TextBlock)
     assert answered.text == "The 2 tools answered:\n1. sun\n2. sun"
 
 
 def test_structured_output_is_an_instance(claude: anthropic.Anthropic) -> None:
-    told = claude.messages.parse(
-        model="demo/demo-fast", max_tokens=500, messages=say("A city"), output_format=City
+    parsed = claude.messages.parse(
+        model="demo/demo-fast", max_tokens=500, messages=user_messages("A city"), output_format=City
     )
-    assert isinstance(told.parsed_output, City)
+    assert isinstance(parsed.parsed_output, City)
 
 
 @pytest.mark.parametrize(
-    ("model", "wanted"),
+    ("model", "expected"),
     [
         ("demo-429", openai.RateLimitError),
         ("demo-500", openai.InternalServerError),
@@ -99,45 +99,45 @@ def test_structured_output_is_an_instance(claude: anthropic.Anthropic) -> None:
     ],
 )
 def test_faults_raise_the_exceptions_of_the_sdk(
-    chat: openai.OpenAI, model: str, wanted: type[openai.APIError]
+    chat: openai.OpenAI, model: str, expected: type[openai.APIError]
 ) -> None:
-    with pytest.raises(wanted):
-        chat.chat.completions.create(model=f"demo/{model}", messages=say("Fail"))
+    with pytest.raises(expected):
+        chat.chat.completions.create(model=f"demo/{model}", messages=user_messages("Fail"))
 
 
 @pytest.mark.parametrize("model", ["demo-cut@1ms", "demo-error-midway@1ms"])
 def test_a_stream_that_breaks_raises_after_some_text(
     claude: anthropic.Anthropic, model: str
 ) -> None:
-    seen: list[str] = []
+    pieces: list[str] = []
     with (
         pytest.raises(anthropic.APIError),
         claude.messages.stream(
-            model=f"demo/{model}", max_tokens=500, messages=say("Break")
+            model=f"demo/{model}", max_tokens=500, messages=user_messages("Break")
         ) as stream,
     ):
         for text in stream.text_stream:
-            seen.append(text)  # noqa: PERF402 - a list made at once would be lost
-    assert "".join(seen).startswith("Hello")
+            pieces.append(text)  # noqa: PERF402 - a list made at once would be lost
+    assert "".join(pieces).startswith("Hello")
 
 
-def test_malformed_tool_json_is_kept_visible(chat: openai.OpenAI) -> None:
+def test_malformed_tool_json_is_returned_unchanged(chat: openai.OpenAI) -> None:
     tool: Any = {
         "type": "function",
         "function": {"name": "get_weather", "parameters": WEATHER["input_schema"]},
     }
-    told = chat.chat.completions.create(
-        model="demo/demo-bad-tool-json", messages=say("Use the tool"), tools=[tool]
+    response = chat.chat.completions.create(
+        model="demo/demo-bad-tool-json", messages=user_messages("Use the tool"), tools=[tool]
     )
-    [call] = told.choices[0].message.tool_calls or []
+    [call] = response.choices[0].message.tool_calls or []
     assert call.type == "function"
     assert call.function.arguments.startswith('{"broken"')
 
 
 def test_samples_of_the_postman_collection_are_answered(rig: Rig) -> None:
     """As Postman sends them: with the variables filled in, otherwise unchanged."""
-    made = httpx.get(f"{rig.gateway.url}/api/postman.json").json()
-    folder = next(folder for folder in made["item"] if folder["name"] == "gateway")
+    body = httpx.get(f"{rig.gateway.url}/api/postman.json").json()
+    folder = next(folder for folder in body["item"] if folder["name"] == "gateway")
     paths = ["v1/chat/completions", "v1/messages", "v1/responses", "v1/completions", "api/chat"]
     paths += ["v1beta/models/:id:generateContent", "v1/models", "api/tags"]
     statuses = {}
@@ -160,5 +160,7 @@ def test_samples_of_the_postman_collection_are_answered(rig: Rig) -> None:
 
 
 def test_as_many_choices_are_returned_as_requested(chat: openai.OpenAI) -> None:
-    told = chat.chat.completions.create(model="demo", messages=say("Two, please"), n=2)
-    assert [choice.index for choice in told.choices] == [0, 1]
+    response = chat.chat.completions.create(
+        model="demo", messages=user_messages("Two, please"), n=2
+    )
+    assert [choice.index for choice in response.choices] == [0, 1]

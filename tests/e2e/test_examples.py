@@ -57,33 +57,33 @@ def test_the_table_of_examples_has_every_folder() -> None:
 
 
 def test_sdk_basics(gateway: Up) -> None:
-    said = run(gateway, sys.executable, "examples/sdk-basics/main.py")
-    assert re.search(r"^text: \S", said, re.M)
-    assert re.search(r"^stream: \S", said, re.M)
-    assert 'tool: get_weather {"city": "Paris"}' in said
-    assert "structured: {'city': " in said
+    completed = run(gateway, sys.executable, "examples/sdk-basics/main.py")
+    assert re.search(r"^text: \S", completed, re.M)
+    assert re.search(r"^stream: \S", completed, re.M)
+    assert 'tool: get_weather {"city": "Paris"}' in completed
+    assert "structured: {'city': " in completed
 
 
 def test_curl(gateway: Up) -> None:
-    said = run(gateway, "examples/curl/requests.sh")
+    completed = run(gateway, "examples/curl/requests.sh")
     for word in ("chat.completion", "message_stop", '"candidates"', "output_text", "eval_count"):
-        assert word in said
-    assert "x-dragoman-dropped: top_k" in said
+        assert word in completed
+    assert "x-dragoman-dropped: top_k" in completed
 
 
 def test_an_agent_calls_its_tool(gateway: Up) -> None:
     question = 'Use the tool to calculate "6 * 7".'
-    said = run(
+    completed = run(
         gateway, sys.executable, "examples/agent/agent.py", question, "demo", "demo/demo-fast"
     )
-    assert 'demo: calculate({"expression":"6 * 7"}) = 42' in said
+    assert 'demo: calculate({"expression":"6 * 7"}) = 42' in completed
 
 
 def test_models_are_compared(gateway: Up) -> None:
-    said = run(gateway, "examples/model-comparison/compare.sh", MODELS="demo,demo/demo-fast")
-    assert said.count("correct") == 4
-    assert 'get_weather({"city":"Paris"})' in said
-    assert "| demo/demo-fast | 100.0 %" in said
+    completed = run(gateway, "examples/model-comparison/compare.sh", MODELS="demo,demo/demo-fast")
+    assert completed.count("correct") == 4
+    assert 'get_weather({"city":"Paris"})' in completed
+    assert "| demo/demo-fast | 100.0 %" in completed
 
 
 def test_an_evaluation_is_a_step_of_ci(gateway: Up, tmp_path: Path) -> None:
@@ -114,9 +114,9 @@ def test_claude_code_gets_its_environment(gateway: Up, tmp_path: Path) -> None:
     stub = tmp_path / "claude"
     stub.write_text("#!/bin/sh\nenv | grep ^ANTHROPIC_ | sort\n")
     stub.chmod(0o755)
-    said = run(gateway, "examples/claude-code/run.sh", CLAUDE=str(stub), MODEL="demo")
-    assert f"ANTHROPIC_BASE_URL={gateway.base}" in said
-    assert "ANTHROPIC_MODEL=demo" in said
+    completed = run(gateway, "examples/claude-code/run.sh", CLAUDE=str(stub), MODEL="demo")
+    assert f"ANTHROPIC_BASE_URL={gateway.base}" in completed
+    assert "ANTHROPIC_MODEL=demo" in completed
 
 
 @pytest.mark.parametrize(

@@ -31,9 +31,9 @@ def database() -> Iterator[str]:
 @pytest.fixture
 def proxy(database: str) -> Iterator[SilentProxy]:
     place = urlsplit(database)
-    made = SilentProxy(place.hostname or "127.0.0.1", place.port or 5432)
-    yield made
-    made.close()
+    silent_proxy = SilentProxy(place.hostname or "127.0.0.1", place.port or 5432)
+    yield silent_proxy
+    silent_proxy.close()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def nodes(tmp_path: Path, database: str, proxy: SilentProxy) -> Iterator[tuple[N
         other.kill()
 
 
-def ask(node: Node, key: str = "") -> int:
+def request_status(node: Node, key: str = "") -> int:
     body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
     headers = {"authorization": f"Bearer {key or node.key}"}
     url = f"{node.url}/v1/chat/completions"
@@ -65,34 +65,34 @@ def ready(node: Node) -> tuple[int, list[str]]:
 
 def rows(database: str) -> int:
     with psycopg.connect(database) as connection:
-        found = connection.execute("SELECT count(*) FROM gateway_requestlog").fetchone()
-    assert found is not None
-    return int(found[0])
+        row = connection.execute("SELECT count(*) FROM gateway_requestlog").fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def new_key(node: Node) -> str:
     headers = {"authorization": f"Bearer {node.key}"}
-    made = httpx.post(f"{node.url}/api/keys", json={"name": "new"}, headers=headers)
-    return str(made.json()["key"])
+    response = httpx.post(f"{node.url}/api/keys", json={"name": "new"}, headers=headers)
+    return str(response.json()["key"])
 
 
-def test_connections_that_fall_silent_are_replaced(
+def test_silent_connections_are_replaced(
     nodes: tuple[Node, Node],
     proxy: SilentProxy,
     database: str,
 ) -> None:
     one, other = nodes
-    assert [ask(one) for _ in range(5)] == [200] * 5
+    assert [request_status(one) for _ in range(5)] == [200] * 5
     until(lambda: rows(database) == 5)
     proxy.fail_over()
     began = time.monotonic()
     key = new_key(other)
-    assert {ask(one) for _ in range(REQUESTS)} == {200}
+    assert {request_status(one) for _ in range(REQUESTS)} == {200}
     headers = {"authorization": f"Bearer {one.key}"}
-    asked = time.monotonic()
+    started_at = time.monotonic()
     assert httpx.get(f"{one.url}/api/keys", headers=headers).status_code == 200
-    api_s = time.monotonic() - asked
-    until(lambda: ask(one, key) == 200)
+    api_s = time.monotonic() - started_at
+    until(lambda: request_status(one, key) == 200)
     change_s = time.monotonic() - began
     until(lambda: rows(database) >= 5 + REQUESTS)
     rows_s = time.monotonic() - began
@@ -104,24 +104,24 @@ def test_connections_that_fall_silent_are_replaced(
 
 
 @pytest.mark.wide(every=0)
-def test_a_database_that_is_gone_is_told_and_a_node_starts_without_it(
+def test_a_lost_database_is_reported_and_a_node_starts_without_it(
     nodes: tuple[Node, Node], proxy: SilentProxy, database: str
 ) -> None:
     one, _ = nodes
-    assert ask(one) == 200
+    assert request_status(one) == 200
     until(lambda: (one.data_dir / "last-registry").exists())
     assert one.key.encode() not in (one.data_dir / "last-registry").read_bytes()
     proxy.go_silent()
     until(lambda: "database_unavailable" in ready(one)[1])
-    assert ask(one) == 200
+    assert request_status(one) == 200
     headers = {"authorization": f"Bearer {one.key}"}
-    asked = time.monotonic()
+    started_at = time.monotonic()
     assert httpx.get(f"{one.url}/api/keys", headers=headers).status_code == 503
-    assert time.monotonic() - asked < 20
+    assert time.monotonic() - started_at < 20
     one.kill()
     one.start(ready=False)
     assert "the database is unavailable" in one.output
-    assert ask(one) == 200
+    assert request_status(one) == 200
     status, reasons = ready(one)
     assert status == 200
     assert {"database_unavailable", "registry_stored"} <= set(reasons)
@@ -129,4 +129,4 @@ def test_a_database_that_is_gone_is_told_and_a_node_starts_without_it(
     proxy.speak()
     until(lambda: ready(one) == (200, []))
     until(lambda: rows(database) > before)
-    assert ask(one, new_key(one)) == 200
+    assert request_status(one, new_key(one)) == 200

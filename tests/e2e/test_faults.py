@@ -139,7 +139,7 @@ def combinations(names: Any) -> list[Any]:
     return rows
 
 
-def ask(rig: Rig, client: str, model: str, *, stream: bool = False) -> httpx.Response:
+def send_request(rig: Rig, client: str, model: str, *, stream: bool = False) -> httpx.Response:
     """One request in a client's dialect; fails if it hangs."""
     body: dict[str, Any] = {
         "model": model,
@@ -181,12 +181,12 @@ def says_nothing_it_should_not(rig: Rig, text: str) -> bool:
 
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(WHOLE))
-def test_a_whole_answer_is_right_or_an_error(
+def test_a_complete_response_is_right_or_an_error(
     rig: Rig, fault: str, client: str, upstream: str
 ) -> None:
     if fault.startswith("heal-"):
         rig.chaos.counts.clear()
-    response = ask(rig, client, f"{upstream}/{fault}")
+    response = send_request(rig, client, f"{upstream}/{fault}")
     assert response.status_code in WHOLE[fault][client], response.text
     assert response.headers["content-type"].startswith("application/json")
     if response.status_code == 200:
@@ -199,7 +199,7 @@ def test_a_whole_answer_is_right_or_an_error(
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("fault", ["refused", "not_tls", "unresolved"])
 def test_an_unreachable_upstream_is_a_bad_gateway(rig: Rig, fault: str, client: str) -> None:
-    response = ask(rig, client, f"chat-{fault}")
+    response = send_request(rig, client, f"chat-{fault}")
     assert response.status_code in BAD[client] | LATE[client], response.text
     error_of(client, response.json())
     assert says_nothing_it_should_not(rig, response.text)
@@ -208,13 +208,13 @@ def test_an_unreachable_upstream_is_a_bad_gateway(rig: Rig, fault: str, client: 
 @pytest.mark.parametrize("upstream", CLIENTS)
 @pytest.mark.parametrize("client", CLIENTS)
 def test_retry_after_is_handed_on(rig: Rig, client: str, upstream: str) -> None:
-    response = ask(rig, client, f"{upstream}/429-retry-after")
+    response = send_request(rig, client, f"{upstream}/429-retry-after")
     assert response.headers["retry-after"] == "7"
 
 
 def test_a_redirect_is_not_followed(rig: Rig) -> None:
-    ask(rig, "chat", "chat/redirect")
-    assert not any(seen.path == "/stolen" for seen in rig.chaos.requests)
+    send_request(rig, "chat", "chat/redirect")
+    assert not any(request.path == "/stolen" for request in rig.chaos.requests)
 
 
 @pytest.mark.wide(every=4)
@@ -222,7 +222,7 @@ def test_a_redirect_is_not_followed(rig: Rig) -> None:
 def test_what_fails_before_content_has_a_status(
     rig: Rig, fault: str, client: str, upstream: str
 ) -> None:
-    response = ask(rig, client, f"{upstream}/{fault}", stream=True)
+    response = send_request(rig, client, f"{upstream}/{fault}", stream=True)
     assert response.status_code in STREAM_REFUSED[fault][client], response.text
     error_of(client, response.json())
 
@@ -258,7 +258,7 @@ def streamed_text(client: str, events: list[tuple[str, str]]) -> str:
 def test_a_broken_stream_ends_in_an_error_event(
     rig: Rig, fault: str, client: str, upstream: str
 ) -> None:
-    response = ask(rig, client, f"{upstream}/{fault}", stream=True)
+    response = send_request(rig, client, f"{upstream}/{fault}", stream=True)
     assert response.status_code == 200
     events = events_of(response)
     assert streamed_text(client, events).startswith("All ")
@@ -276,7 +276,7 @@ def test_a_broken_stream_ends_in_an_error_event(
 @pytest.mark.wide(every=4)
 @pytest.mark.parametrize(("fault", "client", "upstream"), combinations(STREAM_OK))
 def test_an_odd_but_legal_stream_works(rig: Rig, fault: str, client: str, upstream: str) -> None:
-    response = ask(rig, client, f"{upstream}/{fault}", stream=True)
+    response = send_request(rig, client, f"{upstream}/{fault}", stream=True)
     assert response.status_code == 200
     events = events_of(response)
     assert streamed_text(client, events).startswith(TEXT)
@@ -289,14 +289,14 @@ def test_an_odd_but_legal_stream_works(rig: Rig, fault: str, client: str, upstre
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize("fault", ["503", "429", "rst", "invalid-json"])
 def test_another_target_takes_over(rig: Rig, fault: str, client: str) -> None:
-    response = ask(rig, client, f"saved-from-{fault}")
+    response = send_request(rig, client, f"saved-from-{fault}")
     assert response.status_code == 200
     assert text_of(client, response.json()) == TEXT
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_another_target_takes_over_a_stream_before_content(rig: Rig, client: str) -> None:
-    response = ask(rig, client, "saved-from-stream-error-first", stream=True)
+    response = send_request(rig, client, "saved-from-stream-error-first", stream=True)
     assert response.status_code == 200
     assert streamed_text(client, events_of(response)) == TEXT
 
@@ -307,14 +307,15 @@ def test_other_requests_go_on_beside_broken_ones(rig: Rig) -> None:
 
     def quick(_: int) -> float:
         started = time.perf_counter()
-        assert ask(rig, "messages", "gpt-4o").status_code == 200
+        assert send_request(rig, "messages", "gpt-4o").status_code == 200
         return time.perf_counter() - started
 
     def beside() -> list[float]:
         before = len(rig.chaos.requests)
         with ThreadPoolExecutor(16) as pool:
             broken = [
-                pool.submit(ask, rig, "messages", f"chat/{fault}", stream=True) for fault in faults
+                pool.submit(send_request, rig, "messages", f"chat/{fault}", stream=True)
+                for fault in faults
             ]
             until(lambda: len(rig.chaos.requests) >= before + len(faults))
             waits = [quick(number) for number in range(20)]
@@ -331,8 +332,8 @@ def test_other_requests_go_on_beside_broken_ones(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("fault", ["rst", "hang", "html-200", "stream-rst", "400"])
-def test_the_log_says_what_went_wrong(rig: Rig, fault: str) -> None:
-    response = ask(rig, "messages", f"chat/{fault}", stream=True)
+def test_the_log_has_the_error(rig: Rig, fault: str) -> None:
+    response = send_request(rig, "messages", f"chat/{fault}", stream=True)
     row = rig.gateway.row(response.headers["x-request-id"])
     assert row["status"] == response.status_code
     assert row["error_kind"]

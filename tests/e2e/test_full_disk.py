@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.e2e.rig import Gateway, configured, strict_config
-from tests.fakes import Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.small_disk import SmallDisk, small_disk
 from tests.waits import until
 
@@ -20,14 +20,14 @@ REQUESTS = 200
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[SmallDisk]:
-    with small_disk(tmp_path / "disk", 48) as made:
-        yield made
+    with small_disk(tmp_path / "disk", 48) as created_small_disk:
+        yield created_small_disk
 
 
 @pytest.fixture
 def gateway(tmp_path: Path, disk: SmallDisk) -> Iterator[Gateway]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        anthropic.script.on("Under load", Say(text="Yes. " * 400))
+        anthropic.script.on("Under load", ScriptedAnswer(text="Yes. " * 400))
         config = configured(strict_config(openai, anthropic, deepseek))
         started = Gateway(tmp_path, config)
         started.data_dir = disk.path / "data"
@@ -35,7 +35,7 @@ def gateway(tmp_path: Path, disk: SmallDisk) -> Iterator[Gateway]:
         started.kill()
 
 
-def ask(gateway: Gateway, number: int) -> list[str]:
+def send_requests(gateway: Gateway, number: int) -> list[str]:
     """Ask so often; the ids of what was answered."""
     headers = {"authorization": f"Bearer {gateway.key}"}
     messages = [{"role": "user", "content": "Under load"}]
@@ -62,10 +62,10 @@ def test_what_was_answered_while_the_disk_was_full_is_in_the_log_afterwards(
 ) -> None:
     gateway.start()
     assert ready(gateway) == (200, [])
-    ask(gateway, 1)
+    send_requests(gateway, 1)
     gateway.logged()
     disk.fill()
-    answered = ask(gateway, REQUESTS)
+    answered = send_requests(gateway, REQUESTS)
     until(lambda: "log_writes_failing" in ready(gateway)[1])
     gateway.stop() if ended_by == "SIGTERM" else gateway.kill()
     disk.free()
@@ -74,12 +74,12 @@ def test_what_was_answered_while_the_disk_was_full_is_in_the_log_afterwards(
     gateway.logged()
     with httpx.Client(base_url=gateway.url) as client:
         headers = {"authorization": f"Bearer {gateway.key}"}
-        found = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered]
-    lost = [answer.url for answer in found if answer.status_code != 200]
+        responses = [client.get(f"/api/requests/{id_}", headers=headers) for id_ in answered]
+    lost = [answer.url for answer in responses if answer.status_code != 200]
     assert not lost, f"{len(lost)} of {len(answered)} are lost"
 
 
-def test_a_first_start_on_a_full_disk_says_what_is_wrong(disk: SmallDisk, gateway: Gateway) -> None:
+def test_a_first_start_on_a_full_disk_reports_the_cause(disk: SmallDisk, gateway: Gateway) -> None:
     gateway.data_dir.mkdir(mode=0o700)
     disk.fill()
     with pytest.raises(RuntimeError, match="No space left|disk is full"):
@@ -88,7 +88,7 @@ def test_a_first_start_on_a_full_disk_says_what_is_wrong(disk: SmallDisk, gatewa
     assert "Traceback" not in gateway.output
 
 
-def test_a_later_start_on_a_full_disk_serves_and_says_what_is_wrong(
+def test_a_later_start_on_a_full_disk_serves_and_reports_the_cause(
     disk: SmallDisk, gateway: Gateway
 ) -> None:
     gateway.start()
@@ -96,7 +96,7 @@ def test_a_later_start_on_a_full_disk_serves_and_says_what_is_wrong(
     disk.fill()
     gateway.start(ready=False)
     until(lambda: "log_disk_full" in ready(gateway)[1])
-    ask(gateway, 3)
+    send_requests(gateway, 3)
     until(lambda: ready(gateway)[0] == 503)
     disk.free()
     until(lambda: ready(gateway) == (200, []))

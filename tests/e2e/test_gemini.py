@@ -13,7 +13,7 @@ from google import genai
 from google.genai import errors, types
 
 from tests.e2e.rig import Gateway, configured
-from tests.fakes import Call, Refusal, Say, StrictAnthropic, StrictGemini, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic, StrictGemini, StrictOpenAI
 from tests.fakes.gemini_rules import SENTINEL, signature
 
 pytestmark = [
@@ -53,7 +53,7 @@ class Upstreams:
         self.gateway = gateway
         self.servers = servers
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """All providers say this to a user's text that holds `text`."""
         for server in self.servers:
             server.script.on(text, say)
@@ -61,9 +61,9 @@ class Upstreams:
     def last(self, text: str) -> Any:
         """The newest request with this text that reached a provider."""
         for server in self.servers:
-            for seen in reversed(server.requests):
-                if text.encode() in seen.raw:
-                    return seen
+            for request in reversed(server.requests):
+                if text.encode() in request.raw:
+                    return request
         raise AssertionError(f"no provider saw {text!r}")
 
 
@@ -93,21 +93,21 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstreams]:
 @pytest.fixture
 def client(up: Upstreams) -> Iterator[genai.Client]:
     options = types.HttpOptions(base_url=up.gateway.url)
-    with genai.Client(api_key=up.gateway.key, vertexai=False, http_options=options) as made:
-        yield made
+    with genai.Client(api_key=up.gateway.key, vertexai=False, http_options=options) as api_client:
+        yield api_client
 
 
-def said(text: str) -> types.Content:
+def user_content(text: str) -> types.Content:
     return types.Content(role="user", parts=[types.Part(text=text)])
 
 
 @ALL
-def test_a_whole_answer_is_parsed(client: genai.Client, model: str) -> None:
-    told = client.models.generate_content(model=model, contents="Hello there")
-    assert told.text == "Hello from the strict upstream."
-    assert told.candidates is not None
-    assert told.candidates[0].finish_reason == types.FinishReason.STOP
-    usage = told.usage_metadata
+def test_a_complete_response_is_parsed(client: genai.Client, model: str) -> None:
+    response = client.models.generate_content(model=model, contents="Hello there")
+    assert response.text == "Hello from the strict upstream."
+    assert response.candidates is not None
+    assert response.candidates[0].finish_reason == types.FinishReason.STOP
+    usage = response.usage_metadata
     assert usage is not None
     assert usage.prompt_token_count == 11
     assert usage.total_token_count == 34
@@ -152,16 +152,18 @@ def test_parallel_calls_make_a_round_trip(
     up: Upstreams, client: genai.Client, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    up.on(prompt, Say(text="I will look.", calls=TWO_CALLS, reasoning="Hm."))
+    up.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, reasoning="Hm."))
     config = types.GenerateContentConfig(
         system_instruction="Be brief.", tools=[WEATHER], temperature=0.5, max_output_tokens=4000
     )
     config.automatic_function_calling = types.AutomaticFunctionCallingConfig(disable=True)
-    asked: dict[str, Any] = {"model": model, "config": config}
+    params: dict[str, Any] = {"model": model, "config": config}
     if stream:
-        chunks = list(client.models.generate_content_stream(contents=[said(prompt)], **asked))
+        chunks = list(
+            client.models.generate_content_stream(contents=[user_content(prompt)], **params)
+        )
     else:
-        chunks = [client.models.generate_content(contents=[said(prompt)], **asked)]
+        chunks = [client.models.generate_content(contents=[user_content(prompt)], **params)]
     parts = [p for c in chunks for p in c.candidates[0].content.parts or []]  # type: ignore[union-attr, index]
     parts = [part for part in parts if part.text != ""]
     calls = [part.function_call for part in parts if part.function_call]
@@ -174,17 +176,17 @@ def test_parallel_calls_make_a_round_trip(
         for word in ("sun", "rain")
     ]
     history = [
-        said(prompt),
+        user_content(prompt),
         types.Content(role="model", parts=parts),
         types.Content(role="user", parts=results),
     ]
-    again = client.models.generate_content(contents=history, **asked)
+    again = client.models.generate_content(contents=history, **params)
     assert again.text == "The tools answered: sun | rain"
 
 
 def test_a_signature_comes_back_to_its_model_through_a_chat_client(up: Upstreams) -> None:
     prompt = "Weather through Chat"
-    up.on(prompt, Say(calls=TWO_CALLS))
+    up.on(prompt, ScriptedAnswer(calls=TWO_CALLS))
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": {}}}
     user = {"role": "user", "content": prompt}
     body: dict[str, Any] = {"model": OWN, "messages": [user], "tools": [tool]}
@@ -209,15 +211,15 @@ def test_a_signature_comes_back_to_its_model_through_a_chat_client(up: Upstreams
     assert httpx.post(url, json=body, headers=headers).status_code == 200
     sent = up.last(prompt).body["contents"][1]["parts"]
     assert sent[0]["thoughtSignature"] == signature("get_weather")
-    told = json.dumps(body).replace("toolu_", "else_").replace(prompt, f"{prompt}, but another")
-    assert httpx.post(url, json=json.loads(told), headers=headers).status_code == 200
+    text = json.dumps(body).replace("toolu_", "else_").replace(prompt, f"{prompt}, but another")
+    assert httpx.post(url, json=json.loads(text), headers=headers).status_code == 200
     sent = up.last("but another").body["contents"][1]["parts"]
     assert sent[0]["thoughtSignature"] == SENTINEL
 
 
 def test_a_signature_comes_back_to_its_model_through_a_messages_client(up: Upstreams) -> None:
     prompt = "Weather through Messages"
-    up.on(prompt, Say(calls=TWO_CALLS, reasoning="Hm."))
+    up.on(prompt, ScriptedAnswer(calls=TWO_CALLS, reasoning="Hm."))
     tool = {"name": "get_weather", "input_schema": {"type": "object"}}
     user = {"role": "user", "content": prompt}
     body: dict[str, Any] = {
@@ -260,7 +262,7 @@ def test_an_image_reaches_the_provider(up: Upstreams, client: genai.Client, mode
 @ALL
 def test_structured_output_is_parsed(up: Upstreams, client: genai.Client, model: str) -> None:
     prompt = f"The largest city, {model}, as json"
-    up.on(prompt, Say(text='{"name":"Tokyo"}'))
+    up.on(prompt, ScriptedAnswer(text='{"name":"Tokyo"}'))
     schema = types.Schema(
         type=types.Type.OBJECT,
         properties={"name": types.Schema(type=types.Type.STRING)},
@@ -269,8 +271,8 @@ def test_structured_output_is_parsed(up: Upstreams, client: genai.Client, model:
     config = types.GenerateContentConfig(
         response_mime_type="application/json", response_schema=schema
     )
-    told = client.models.generate_content(model=model, contents=prompt, config=config)
-    assert told.parsed == {"name": "Tokyo"}
+    response = client.models.generate_content(model=model, contents=prompt, config=config)
+    assert response.parsed == {"name": "Tokyo"}
     assert b'"name"' in up.last(prompt).raw
 
 
@@ -279,15 +281,15 @@ def test_thoughts_are_shown_to_who_asks_for_them(
     up: Upstreams, client: genai.Client, model: str
 ) -> None:
     prompt = f"Think, {model}"
-    up.on(prompt, Say(text="Done.", reasoning="Let me see."))
-    for shown in (True, False):
-        thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=shown)
+    up.on(prompt, ScriptedAnswer(text="Done.", reasoning="Let me see."))
+    for include_thoughts in (True, False):
+        thinking = types.ThinkingConfig(thinking_budget=2048, include_thoughts=include_thoughts)
         config = types.GenerateContentConfig(thinking_config=thinking, max_output_tokens=5000)
-        told = client.models.generate_content(model=model, contents=prompt, config=config)
-        parts = told.candidates[0].content.parts or []  # type: ignore[union-attr, index]
+        response = client.models.generate_content(model=model, contents=prompt, config=config)
+        parts = response.candidates[0].content.parts or []  # type: ignore[union-attr, index]
         thoughts = [part.text for part in parts if part.thought and part.text]
-        assert thoughts == (["Let me see."] if shown else [])
-        assert told.text == "Done."
+        assert thoughts == (["Let me see."] if include_thoughts else [])
+        assert response.text == "Done."
 
 
 @ALL
@@ -311,11 +313,13 @@ def test_errors_are_the_sdks_own(up: Upstreams, client: genai.Client, model: str
         client.models.generate_content(model="nobody", contents="x")
     assert (missing.value.code, missing.value.status) == (404, "NOT_FOUND")
     word = {OWN: "UNAVAILABLE", CHAT: "server_error", CLAUDE: "overloaded_error"}[model]
-    up.on(f"Overloaded, {model}", Say(error=Refusal(503, word, "too many")))
+    up.on(f"Overloaded, {model}", ScriptedAnswer(error=Refusal(503, word, "too many")))
     with pytest.raises(errors.ServerError) as busy:
         client.models.generate_content(model=model, contents=f"Overloaded, {model}")
     assert (busy.value.code, busy.value.status) == (503, "UNAVAILABLE")
-    up.on(f"Slow down, {model}", Say(error=Refusal(429, "rate_limit_error", "slow down")))
+    up.on(
+        f"Slow down, {model}", ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down"))
+    )
     with pytest.raises(errors.ClientError) as slow:
         client.models.generate_content(model=model, contents=f"Slow down, {model}")
     assert slow.value.code == 429
@@ -323,7 +327,7 @@ def test_errors_are_the_sdks_own(up: Upstreams, client: genai.Client, model: str
 
 @ALL
 def test_a_stream_that_breaks_raises(up: Upstreams, client: genai.Client, model: str) -> None:
-    up.on(f"Break, {model}", Say(text="This will never be whole.", breaks="error"))
+    up.on(f"Break, {model}", ScriptedAnswer(text="This will never be whole.", breaks="error"))
     stream = client.models.generate_content_stream(model=model, contents=f"Break, {model}")
     with pytest.raises(errors.APIError):
         list(stream)
@@ -352,12 +356,12 @@ def test_what_passes_through_is_not_touched(up: Upstreams) -> None:
 
 
 def test_texts_are_embedded(up: Upstreams, client: genai.Client) -> None:
-    told = client.models.embed_content(
+    embed_content = client.models.embed_content(
         model=OWN,
-        contents=[said("a"), said("b")],
+        contents=[user_content("a"), user_content("b")],
         config=types.EmbedContentConfig(task_type="RETRIEVAL_QUERY", output_dimensionality=2),
     )
-    vectors = [item.values for item in told.embeddings or []]
+    vectors = [item.values for item in embed_content.embeddings or []]
     assert vectors == [[0.0, 1.0], [1.0, 1.0]]
     sent = up.servers[0].requests[-1].body["requests"]
     assert [one["model"] for one in sent] == [f"models/{OWN}"] * 2

@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.rig import Gateway, configured
 from tests.fakes import StrictOpenAI
-from tests.fakes.script import Say
+from tests.fakes.script import ScriptedAnswer
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e
@@ -33,11 +33,11 @@ class Stand:
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     with StrictOpenAI() as slow, StrictOpenAI() as quick:
-        slow.script.on("faster", Say(text="I am late", first_s=60))
-        quick.script.on("faster", Say(text="I am", input_tokens=321, output_tokens=3))
+        slow.script.on("faster", ScriptedAnswer(text="I am late", first_s=60))
+        quick.script.on("faster", ScriptedAnswer(text="I am", input_tokens=321, output_tokens=3))
         gateway = Gateway(tmp_path_factory.mktemp("gateway"), configured([])).start()
         try:
-            yield Stand(gateway, slow, quick, made(gateway, slow, quick))
+            yield Stand(gateway, slow, quick, create_route_and_key(gateway, slow, quick))
         finally:
             gateway.kill()
 
@@ -49,7 +49,7 @@ def post(gateway: Gateway, path: str, body: Any) -> Any:
     return answer.json()
 
 
-def made(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
+def create_route_and_key(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
     """The route `both`, and a key; its secret, once the gateway knows them."""
     for name, server in (("slow", slow), ("quick", quick)):
         row = {"name": name, "preset": "openai", "base_url": f"{server.url}/v1"}
@@ -65,7 +65,7 @@ def made(gateway: Gateway, slow: StrictOpenAI, quick: StrictOpenAI) -> str:
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_both_are_paid_and_only_one_is_heard(stand: Stand, *, streamed: bool) -> None:
+def test_both_attempts_are_charged_and_one_is_returned(stand: Stand, *, streamed: bool) -> None:
     gateway, slow, secret = stand.gateway, stand.slow, stand.secret
     spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key=secret, max_retries=0) as client:
@@ -77,10 +77,10 @@ def test_both_are_paid_and_only_one_is_heard(stand: Stand, *, streamed: bool) ->
         )
         answer = raw.parse()
         if streamed:
-            said = "".join(c.choices[0].delta.content or "" for c in answer if c.choices)  # type: ignore[union-attr]
+            text = "".join(c.choices[0].delta.content or "" for c in answer if c.choices)  # type: ignore[union-attr]
         else:
-            said = answer.choices[0].message.content  # type: ignore[union-attr]
-    assert said == "I am"
+            text = answer.choices[0].message.content  # type: ignore[union-attr]
+    assert text == "I am"
     row = gateway.row(raw.headers["x-request-id"])
     lost, won = row["attempts"]
     assert (lost["provider"], lost["error_kind"]) == ("slow", "cancelled")
@@ -91,8 +91,8 @@ def test_both_are_paid_and_only_one_is_heard(stand: Stand, *, streamed: bool) ->
     assert lost["input_tokens"] == pytest.approx(40 * 8 + 4, rel=0.25)
     beside = Decimal(lost["input_tokens"] * 4) / 1_000_000
     assert (Decimal(row["cost_usd"]), Decimal(lost["cost_usd"])) == (own, beside)
-    told = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
-    assert Decimal(told) - Decimal(spent) == (own + beside) * 2
+    reported_spent = gateway.api("/api/keys/mira/state")["budgets"][-1]["spent"]
+    assert Decimal(reported_spent) - Decimal(spent) == (own + beside) * 2
     usage = gateway.api("/api/usage", by="provider", step="all")["items"]
     requests = {one["name"]: one["requests"] for one in usage}
     assert requests["slow"] == 0 and requests["quick"] >= 1

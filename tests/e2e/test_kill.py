@@ -16,7 +16,7 @@ import pytest
 
 from gateway.management.start.restarts import MAX_DEATHS
 from tests.e2e.rig import Gateway, configured, strict_config
-from tests.fakes import Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e
@@ -48,15 +48,15 @@ def load(gateway: Gateway, over: threading.Event, answered: list[str], stream: b
                 answered.append(id_)
 
 
-def logged(gateway: Gateway, wanted: list[str]) -> set[str]:
+def logged(gateway: Gateway, texts: list[str]) -> set[str]:
     """Which of these ids the log has."""
-    found = set()
+    values = set()
     headers = {"authorization": f"Bearer {gateway.key}"}
     with httpx.Client(base_url=gateway.url, headers=headers, timeout=30) as client:
-        for id_ in wanted:
+        for id_ in texts:
             if client.get(f"/api/requests/{id_}").status_code == 200:
-                found.add(id_)
-    return found
+                values.add(id_)
+    return values
 
 
 def missing(gateway: Gateway, answered: list[str]) -> set[str]:
@@ -87,8 +87,8 @@ def loaded(gateway: Gateway) -> Iterator[list[str]]:
 @pytest.fixture
 def upstreams() -> Iterator[tuple[StrictOpenAI, StrictAnthropic, StrictDeepSeek]]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        anthropic.script.on("Under load", Say(text="Yes."))
-        openai.script.on("Finish this", Say(text="word " * 40, pace_s=0.02))
+        anthropic.script.on("Under load", ScriptedAnswer(text="Yes."))
+        openai.script.on("Finish this", ScriptedAnswer(text="word " * 40, pace_s=0.02))
         yield openai, anthropic, deepseek
 
 

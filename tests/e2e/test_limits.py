@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from tests.e2e.rig import ROOT, Gateway, configured, strict_config
-from tests.fakes import Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import ScriptedAnswer, StrictAnthropic, StrictDeepSeek, StrictOpenAI
 from tests.redis_server import running
 from tests.test_databases import POSTGRES, answers
 from tests.waits import until
@@ -34,7 +34,7 @@ MODEL = "gpt-4o"
 # About three seconds of a stream.
 SLOW = {"messages": [{"role": "user", "content": "Take your time"}], "stream": True}
 # One that is still under way when its worker is killed.
-HELD = {"messages": [{"role": "user", "content": "Hold the line"}], "stream": True}
+STREAM_REQUEST = {"messages": [{"role": "user", "content": "Hold the line"}], "stream": True}
 
 
 class Limited(Gateway):
@@ -64,11 +64,11 @@ class Limited(Gateway):
         code = f"from gateway import store; print(store.create_key('e2e', **{limits!r})[1])"
         return self.known(self.run(code))
 
-    def known(self, made: str) -> str:
+    def known(self, text: str) -> str:
         """The key, once every worker knows it."""
         # A few times over, so that each worker has been asked.
-        until(lambda: all(self.ask(made, model="nobody").status_code == 404 for _ in range(12)))
-        return made
+        until(lambda: all(self.ask(text, model="nobody").status_code == 404 for _ in range(12)))
+        return text
 
     def ask(self, key: str, client: httpx.Client | None = None, **more: Any) -> httpx.Response:
         body = {
@@ -83,21 +83,21 @@ class Limited(Gateway):
 
     def storm(self, key: str, each: int, **more: Any) -> Counter[int]:
         """All clients at once, each on connections of its own; statuses by how often."""
-        found: Counter[int] = Counter()
+        counts: Counter[int] = Counter()
         lock = threading.Lock()
 
         def one() -> None:
             for _ in range(each):
                 status = self.ask(key, **more).status_code
                 with lock:
-                    found[status] += 1
+                    counts[status] += 1
 
         threads = [threading.Thread(target=one) for _ in range(CLIENTS)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(120)
-        return found
+        return counts
 
     def tokens(self, key: str) -> int:
         """All tokens of the key's requests, as the log has them."""
@@ -126,16 +126,16 @@ class Limited(Gateway):
 @pytest.fixture(params=["sqlite", "postgresql-redis"])
 def gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Limited]:
     with StrictOpenAI() as openai, StrictAnthropic() as anthropic, StrictDeepSeek() as deepseek:
-        openai.script.on("Count me", Say(text="One."))
-        openai.script.on("Take your time", Say(text="word " * 60, pace_s=0.05))
-        openai.script.on("Hold the line", Say(text="word " * 60, pace_s=1))
+        openai.script.on("Count me", ScriptedAnswer(text="One."))
+        openai.script.on("Take your time", ScriptedAnswer(text="word " * 60, pace_s=0.05))
+        openai.script.on("Hold the line", ScriptedAnswer(text="word " * 60, pace_s=1))
         config = configured(strict_config(openai, anthropic, deepseek))
         with surroundings(request.param, tmp_path) as environment:
-            made = Limited(tmp_path, config, **environment).start()
+            process = Limited(tmp_path, config, **environment).start()
             try:
-                yield made
+                yield process
             finally:
-                made.kill()
+                process.kill()
 
 
 @contextmanager
@@ -160,14 +160,14 @@ def surroundings(kind: str, directory: Path) -> Iterator[dict[str, str]]:
 def test_limits_and_budgets_hold_over_workers(gateway: Limited) -> None:
     """Requests, concurrency and money under load; then the death of a worker."""
     key = gateway.new_key(limit_rph=60)
-    found = gateway.storm(key, 15)
-    assert found.keys() == {200, 429}
-    assert 60 <= found[200] <= 60 + WORKERS - 1
+    storm = gateway.storm(key, 15)
+    assert storm.keys() == {200, 429}
+    assert 60 <= storm[200] <= 60 + WORKERS - 1
 
     key = gateway.new_key(limit_concurrency=3)
-    found = gateway.storm(key, 2, **SLOW)
-    assert found[200] > 0
-    assert found[429] > 0
+    storm = gateway.storm(key, 2, **SLOW)
+    assert storm[200] > 0
+    assert storm[429] > 0
     assert gateway.ask(key).status_code == 200, "nothing is left reserved"
 
     _check_budget(gateway)
@@ -182,9 +182,9 @@ def _check_budget(gateway: Limited) -> None:
     assert each > 0
     # In all: a budget of a day would begin anew at midnight.
     key = gateway.new_key(budget_total_usd=str(each * 40))
-    found: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
     for _ in range(20):
-        found += gateway.storm(key, 6)
+        counts += gateway.storm(key, 6)
         if gateway.ask(key).json().get("error", {}).get("code") == "insufficient_quota":
             break
     spent = gateway.spent(key)
@@ -195,20 +195,20 @@ def _check_budget(gateway: Limited) -> None:
 def _check_death(gateway: Limited) -> None:
     """A worker that is killed amid requests leaves nothing reserved."""
     key = gateway.new_key(limit_concurrency=4)
-    held = [threading.Thread(target=_tried, args=(gateway, key)) for _ in range(4)]
-    for thread in held:
+    threads = [threading.Thread(target=_tried, args=(gateway, key)) for _ in range(4)]
+    for thread in threads:
         thread.start()
     until(lambda: gateway.ask(key).status_code == 429)
     for pid in gateway.workers():
         os.kill(pid, signal.SIGKILL)
-    for thread in held:
+    for thread in threads:
         thread.join(60)
 
     def let_in() -> bool:
         """Not while requests of processes that are dead keep the key out."""
         with suppress(httpx.HTTPError):
-            found = gateway.storm(key, 1).keys() <= {200, 429}
-            return found and gateway.ask(key).status_code == 200
+            result = gateway.storm(key, 1).keys() <= {200, 429}
+            return result and gateway.ask(key).status_code == 200
         return False
 
     until(let_in, within_s=60)
@@ -224,24 +224,24 @@ def test_teams_projects_rotation_and_cut_streams_over_workers(gateway: Limited) 
 
 def _check_project(gateway: Limited) -> None:
     """A team of one key and a project of two, all at once."""
-    made = gateway.run(
+    completed = gateway.run(
         "from gateway import store; from gateway.models import Team;"
         "team = Team.objects.create(name='blue', limit_rph=50);"
         "app = Team.objects.create(name='app', parent=team, limit_rph=30);"
         "print(*(store.create_key('k', team=t)[1] for t in (team, app, app)))"
     )
-    keys = [gateway.known(key) for key in made.split()]
-    found: dict[str, Counter[int]] = {}
+    keys = [gateway.known(key) for key in completed.split()]
+    storms_by_key: dict[str, Counter[int]] = {}
 
     def storm(key: str) -> None:
-        found[key] = gateway.storm(key, 5)
+        storms_by_key[key] = gateway.storm(key, 5)
 
     threads = [threading.Thread(target=storm, args=(key,)) for key in keys]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(150)
-    of_team, *of_project = (found[key][200] for key in keys)
+    of_team, *of_project = (storms_by_key[key][200] for key in keys)
     assert sum(of_project) <= 30 + WORKERS - 1
     assert 50 <= of_team + sum(of_project) <= 50 + WORKERS - 1
 
@@ -295,5 +295,5 @@ def _check_cut_streams(gateway: Limited) -> None:
 
 def _tried(gateway: Limited, key: str) -> None:
     with suppress(httpx.HTTPError):
-        while gateway.ask(key, **HELD).status_code == 429:
+        while gateway.ask(key, **STREAM_REQUEST).status_code == 429:
             time.sleep(0.1)

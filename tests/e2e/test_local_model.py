@@ -22,7 +22,7 @@ INDEX = {
     for name, value in os.environ.items()
     if name.startswith(("UV_", "PIP_", "SSL_", "HTTPS_", "HTTP_")) or name == "HOME"
 }
-ASK = "What is the capital of France?"
+PROMPT = "What is the capital of France?"
 
 
 def model_server(gateway: Up) -> int:
@@ -50,7 +50,7 @@ def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
         client = openai.OpenAI(base_url=f"{gateway.base}/v1", api_key=gateway.key, timeout=120)
         with client:
             answer = client.chat.completions.create(
-                model="local", messages=[{"role": "user", "content": ASK}], max_tokens=60
+                model="local", messages=[{"role": "user", "content": PROMPT}], max_tokens=60
             )
         print(f"first answer after {time.monotonic() - began:.1f} s")
         assert answer.choices[0].message.content.strip()
@@ -58,7 +58,7 @@ def test_a_real_model_answers_in_each_dialect(tmp_path: Path) -> None:
         with (
             anthropic.Anthropic(base_url=gateway.base, api_key=gateway.key, timeout=120) as other,
             other.messages.stream(
-                model="local", max_tokens=30, messages=[{"role": "user", "content": ASK}]
+                model="local", max_tokens=30, messages=[{"role": "user", "content": PROMPT}]
             ) as stream,
         ):
             assert "".join(stream.text_stream)

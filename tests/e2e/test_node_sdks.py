@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.rig import Rig, found
-from tests.fakes import Call, Refusal, Say
+from tests.e2e.rig import Rig, is_installed
+from tests.fakes import Call, Refusal, ScriptedAnswer
 
 SCRIPTS = Path(__file__).resolve().parent / "node"
-PRESENT = found("node") and found("npm")
+PRESENT = is_installed("node") and is_installed("npm")
 
 pytestmark = [
     pytest.mark.e2e,
@@ -30,8 +30,8 @@ pytestmark = [
 @pytest.fixture(scope="session")
 def scripts() -> Path:
     """The scripts beside their packages; installed once, kept between runs."""
-    wanted = hashlib.sha256((SCRIPTS / "package.json").read_bytes()).hexdigest()[:12]
-    place = Path.home() / ".cache" / "dragoman-tests" / f"node-{wanted}"
+    hexdigest = hashlib.sha256((SCRIPTS / "package.json").read_bytes()).hexdigest()[:12]
+    place = Path.home() / ".cache" / "dragoman-tests" / f"node-{hexdigest}"
     if not (place / "node_modules").exists():
         # Made aside and moved, as two test processes may do this at once.
         making = place.with_name(f"{place.name}-{os.getpid()}")
@@ -55,9 +55,9 @@ def scripts() -> Path:
 @pytest.mark.wide(every=2)
 def test_a_node_sdk_finds_all_it_needs(rig: Rig, scripts: Path, script: str, model: str) -> None:
     limited = Refusal(429, "rate_limit_error", "Slow.", headers={"retry-after": "1"})
-    rig.on("Refuse with rate_limit for node", Say(error=limited))
+    rig.on("Refuse with rate_limit for node", ScriptedAnswer(error=limited))
     calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
-    rig.on("Node weather of two cities", Say(calls=calls))
+    rig.on("Node weather of two cities", ScriptedAnswer(calls=calls))
     assert run(scripts / script, rig.gateway.url, rig.gateway.key, model) == {
         "whole": "Hello from the strict upstream.",
         "streamed": "Hello from the strict upstream.",

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.rig import ROOT, Gateway, configured
 from tests.e2e.test_ollama import row
-from tests.fakes import Refusal, Say, StrictAnthropic, StrictOpenAI
+from tests.fakes import Refusal, ScriptedAnswer, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.openai_older import StrictOlderOpenAI
 
@@ -41,7 +41,7 @@ class Stand:
     messages: StrictAnthropic
     local: StrictOllama
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """All say this to a prompt that holds `text`."""
         for server in (self.older, self.chat, self.messages, self.local):
             server.script.on(text, say)
@@ -73,17 +73,17 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 @pytest.fixture
 def client(stand: Stand) -> Iterator[openai.OpenAI]:
     base = f"{stand.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as api_client:
+        yield api_client
 
 
 @EACH
 def test_a_prompt_is_continued(client: openai.OpenAI, model: str) -> None:
-    told = client.completions.create(model=model, prompt="Hello there", max_tokens=50, user="u")
-    assert told.choices[0].text == "Hello from the strict upstream."
-    assert told.choices[0].finish_reason == "stop"
-    assert told.usage is not None
-    assert told.usage.total_tokens == 34
+    response = client.completions.create(model=model, prompt="Hello there", max_tokens=50, user="u")
+    assert response.choices[0].text == "Hello from the strict upstream."
+    assert response.choices[0].finish_reason == "stop"
+    assert response.usage is not None
+    assert response.usage.total_tokens == 34
 
 
 @EACH
@@ -104,21 +104,21 @@ def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> No
 def test_several_prompts_are_answered_in_their_order(
     stand: Stand, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
-    stand.on("Count to one", Say(text="1"))
-    stand.on("Count to two", Say(text="2"))
-    asked: Any = {"model": model, "prompt": ["Count to one", "Count to two"]}
+    stand.on("Count to one", ScriptedAnswer(text="1"))
+    stand.on("Count to two", ScriptedAnswer(text="2"))
+    params: Any = {"model": model, "prompt": ["Count to one", "Count to two"]}
     if stream:
-        chunks = list(client.completions.create(stream=True, **asked))
-        told = [(c.index, c.text) for chunk in chunks for c in chunk.choices if c.text]
+        chunks = list(client.completions.create(stream=True, **params))
+        pairs = [(c.index, c.text) for chunk in chunks for c in chunk.choices if c.text]
     else:
-        told = [(c.index, c.text) for c in client.completions.create(**asked).choices]
-    assert told == [(0, "1"), (1, "2")]
+        pairs = [(c.index, c.text) for c in client.completions.create(**params).choices]
+    assert pairs == [(0, "1"), (1, "2")]
 
 
 @EACH
 def test_a_refusal_is_the_sdks_own_error(stand: Stand, client: openai.OpenAI, model: str) -> None:
     prompt = f"Refuse {model}"
-    stand.on(prompt, Say(error=Refusal(429, "rate_limit_error", "slow down please")))
+    stand.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
     with pytest.raises(openai.RateLimitError, match="slow down"):
         client.completions.create(model=model, prompt=prompt)
 
@@ -126,15 +126,15 @@ def test_a_refusal_is_the_sdks_own_error(stand: Stand, client: openai.OpenAI, mo
 @EACH
 def test_a_broken_stream_raises(stand: Stand, client: openai.OpenAI, model: str) -> None:
     text = "A long and winding answer that never ends."
-    stand.on("Break", Say(text=text, breaks="cut", pace_s=0.02))
+    stand.on("Break", ScriptedAnswer(text=text, breaks="cut", pace_s=0.02))
     with pytest.raises(openai.APIError):
         list(client.completions.create(model=model, prompt="Break", stream=True))
 
 
 def test_a_chat_goes_to_a_model_of_completions(client: openai.OpenAI, stand: Stand) -> None:
     messages: Any = [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}]
-    told = client.chat.completions.create(model=INSTRUCT, messages=messages)
-    assert told.choices[0].message.content == "Hello from the strict upstream."
+    response = client.chat.completions.create(model=INSTRUCT, messages=messages)
+    assert response.choices[0].message.content == "Hello from the strict upstream."
     assert stand.older.requests[-1].body["prompt"] == "Be brief\n\nUser: Hi\n\nAssistant:"
 
 
@@ -142,17 +142,17 @@ def test_a_chat_goes_to_a_model_of_completions(client: openai.OpenAI, stand: Sta
 @pytest.mark.parametrize("encoding", [None, "float", "base64"])
 def test_vectors_come_in_each_encoding(client: openai.OpenAI, model: str, encoding: Any) -> None:
     more = {} if encoding is None else {"encoding_format": encoding}
-    told = client.embeddings.create(model=model, input=["a", "bbb"], dimensions=3, **more)
-    found: list[Any] = [row.embedding for row in told.data]
+    response = client.embeddings.create(model=model, input=["a", "bbb"], dimensions=3, **more)
+    embeddings: list[Any] = [row.embedding for row in response.data]
     if encoding == "base64":
-        assert all(isinstance(vector, str) for vector in found)
+        assert all(isinstance(vector, str) for vector in embeddings)
     else:
-        assert found == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
-    assert told.usage.prompt_tokens == 4
+        assert embeddings == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
+    assert response.usage.prompt_tokens == 4
 
 
 @BOTH
-def test_the_log_knows_what_was_embedded(stand: Stand, client: openai.OpenAI, model: str) -> None:
+def test_the_log_has_the_embedding_request(stand: Stand, client: openai.OpenAI, model: str) -> None:
     raw = client.embeddings.with_raw_response.create(model=model, input="a")
     row_ = stand.gateway.row(raw.headers["x-request-id"])
     assert (row_["status"], row_["endpoint"]) == (200, "/v1/embeddings")
@@ -162,21 +162,21 @@ def test_a_probe_asks_each_model_for_what_it_can(stand: Stand) -> None:
     command = [sys.executable, "manage.py", "probe", INSTRUCT, SMALL, LOCAL]
     environment = stand.gateway.environment()
     environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
-    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert [line.split()[0] for line in told.stdout.splitlines()] == ["ok"] * 3
-    assert told.stdout.count("an embedding of") == 2
+    completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    assert [line.split()[0] for line in completed.stdout.splitlines()] == ["ok"] * 3
+    assert completed.stdout.count("an embedding of") == 2
 
 
 def test_tokens_are_embedded_where_they_mean_something(client: openai.OpenAI) -> None:
-    told = client.embeddings.create(model=SMALL, input=[[1, 2, 3]], encoding_format="float")
-    assert told.data[0].embedding[0] == 3.0
+    response = client.embeddings.create(model=SMALL, input=[[1, 2, 3]], encoding_format="float")
+    assert response.data[0].embedding[0] == 3.0
     with pytest.raises(openai.BadRequestError, match="not tokens"):
         client.embeddings.create(model=LOCAL, input=[[1, 2, 3]])
 
 
 @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "no-such-model"])
-def test_a_model_without_vectors_says_so(client: openai.OpenAI, model: str) -> None:
+def test_a_model_without_embeddings_returns_an_error(client: openai.OpenAI, model: str) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.embeddings.create(model=model, input="a")
     assert caught.value.status_code in {400, 404}

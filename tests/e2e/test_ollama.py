@@ -16,7 +16,7 @@ from google import genai
 from google.genai import errors, types
 
 from tests.e2e.rig import Gateway, configured
-from tests.fakes import Call, Refusal, Say, Server, StrictAnthropic, StrictOpenAI
+from tests.fakes import Call, Refusal, ScriptedAnswer, Server, StrictAnthropic, StrictOpenAI
 from tests.fakes.ollama import StrictOllama
 
 pytestmark = pytest.mark.e2e
@@ -50,7 +50,7 @@ class Stand:
     chat: StrictOpenAI
     messages: StrictAnthropic
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """All say this to a user's text that holds `text`."""
         for server in (self.local, self.chat, self.messages):
             server.script.on(text, say)
@@ -86,8 +86,8 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 @pytest.fixture
 def client(stand: Stand) -> Iterator[ollama.Client]:
     headers = {"authorization": f"Bearer {stand.gateway.key}"}
-    with ollama.Client(host=stand.gateway.url, headers=headers) as made:
-        yield made
+    with ollama.Client(host=stand.gateway.url, headers=headers) as api_client:
+        yield api_client
 
 
 def user(text: str) -> list[dict[str, Any]]:
@@ -95,11 +95,11 @@ def user(text: str) -> list[dict[str, Any]]:
 
 
 @EACH
-def test_a_whole_answer_is_parsed(client: ollama.Client, model: str) -> None:
-    told = client.chat(model=model, messages=user("Hello there"))
-    assert told.message.content == "Hello from the strict upstream."
-    assert (told.done, told.done_reason) == (True, "stop")
-    assert (told.prompt_eval_count, told.eval_count) == (11, 23)
+def test_a_complete_response_is_parsed(client: ollama.Client, model: str) -> None:
+    response = client.chat(model=model, messages=user("Hello there"))
+    assert response.message.content == "Hello from the strict upstream."
+    assert (response.done, response.done_reason) == (True, "stop")
+    assert (response.prompt_eval_count, response.eval_count) == (11, 23)
 
 
 @EACH
@@ -118,13 +118,13 @@ def test_line_separators_in_a_text_do_not_cut_the_lines(
     """The SDK splits the body with `splitlines`, which knows more ends than JSON lines do."""
     text = "one\u2028two\u2029three\x85four é 雪"
     prompt = f"Separators, {model} {stream}"
-    stand.on(prompt, Say(text=text, calls=(Call("note", {"text": text}),)))
+    stand.on(prompt, ScriptedAnswer(text=text, calls=(Call("note", {"text": text}),)))
     tools = [{"type": "function", "function": {"name": "note", "parameters": {"type": "object"}}}]
-    asked: dict[str, Any] = {"model": model, "messages": user(prompt), "tools": tools}
+    params: dict[str, Any] = {"model": model, "messages": user(prompt), "tools": tools}
     if stream:
-        messages = [row.message for row in client.chat(stream=True, **asked)]
+        messages = [row.message for row in client.chat(stream=True, **params)]
     else:
-        messages = [client.chat(**asked).message]
+        messages = [client.chat(**params).message]
     assert "".join(message.content or "" for message in messages) == text
     (call,) = [call for message in messages for call in message.tool_calls or []]
     assert call.function.arguments == {"text": text}
@@ -134,8 +134,8 @@ def test_line_separators_in_a_text_do_not_cut_the_lines(
 def test_the_host_may_have_a_path(stand: Stand, model: str) -> None:
     headers = {"authorization": f"Bearer {stand.gateway.key}"}
     with ollama.Client(host=f"{stand.gateway.url}/ollama", headers=headers) as client:
-        told = client.chat(model=model, messages=user("Hello there"))
-    assert told.message.content == "Hello from the strict upstream."
+        response = client.chat(model=model, messages=user("Hello there"))
+    assert response.message.content == "Hello from the strict upstream."
 
 
 @EACH
@@ -145,22 +145,22 @@ def test_parallel_tool_calls_make_a_round_trip(
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
     calls = tuple(Call("get_weather", {"city": city}) for city in ("Paris", "Rome"))
-    stand.on(prompt, Say(text="I will look.", calls=calls))
-    asked: dict[str, Any] = {"model": model, "tools": [WEATHER]}
+    stand.on(prompt, ScriptedAnswer(text="I will look.", calls=calls))
+    params: dict[str, Any] = {"model": model, "tools": [WEATHER]}
     if stream:
-        rows = list(client.chat(messages=user(prompt), stream=True, **asked))
-        found = [call for r in rows for call in r.message.tool_calls or []]
+        rows = list(client.chat(messages=user(prompt), stream=True, **params))
+        tool_calls = [call for r in rows for call in r.message.tool_calls or []]
     else:
-        found = list(client.chat(messages=user(prompt), **asked).message.tool_calls or [])
-    assert [c.function.arguments for c in found] == [{"city": "Paris"}, {"city": "Rome"}]
+        tool_calls = list(client.chat(messages=user(prompt), **params).message.tool_calls or [])
+    assert [c.function.arguments for c in tool_calls] == [{"city": "Paris"}, {"city": "Rome"}]
     history = [
         *user(prompt),
-        {"role": "assistant", "content": "I will look.", "tool_calls": found},
+        {"role": "assistant", "content": "I will look.", "tool_calls": tool_calls},
         {"role": "tool", "tool_name": "get_weather", "content": "sun"},
         {"role": "tool", "tool_name": "get_weather", "content": "rain"},
     ]
-    told = client.chat(messages=history, **asked)
-    assert told.message.content == "The tools answered: sun | rain"
+    response = client.chat(messages=history, **params)
+    assert response.message.content == "The tools answered: sun | rain"
 
 
 @EACH
@@ -178,15 +178,17 @@ def test_images_and_options_arrive(stand: Stand, client: ollama.Client, model: s
     message = {"role": "user", "content": prompt, "images": [PIXEL]}
     client.chat(model=model, messages=[message], options={"num_predict": 77, "num_ctx": 4096})
     servers: tuple[Server, ...] = (stand.local, stand.chat, stand.messages)
-    seen = [s for server in servers for s in server.requests if prompt.encode() in s.raw]
-    assert PIXEL.encode() in seen[-1].raw
-    assert b"77" in seen[-1].raw
+    recorded_requests = [
+        s for server in servers for s in server.requests if prompt.encode() in s.raw
+    ]
+    assert PIXEL.encode() in recorded_requests[-1].raw
+    assert b"77" in recorded_requests[-1].raw
 
 
 @EACH
 def test_a_refusal_is_an_error(stand: Stand, client: ollama.Client, model: str) -> None:
     prompt = f"Refuse {model}"
-    stand.on(prompt, Say(error=Refusal(429, "rate_limit_error", "slow down please")))
+    stand.on(prompt, ScriptedAnswer(error=Refusal(429, "rate_limit_error", "slow down please")))
     for stream in (False, True):
         with pytest.raises(ollama.ResponseError, match="slow down") as caught:
             list(client.chat(model=model, messages=user(prompt), stream=stream))
@@ -200,18 +202,18 @@ def test_a_broken_stream_raises(
 ) -> None:
     prompt = f"Break by {breaks}"
     text = "A long and winding answer that never ends."
-    stand.on(prompt, Say(text=text, breaks=breaks, pace_s=0.02))
-    seen: list[str] = []
+    stand.on(prompt, ScriptedAnswer(text=text, breaks=breaks, pace_s=0.02))
+    recorded_requests: list[str] = []
     with pytest.raises(ollama.ResponseError):
         for part in client.chat(model=model, messages=user(prompt), stream=True):
-            seen.append(part.message.content or "")
-    assert "".join(seen).startswith("A long")
+            recorded_requests.append(part.message.content or "")
+    assert "".join(recorded_requests).startswith("A long")
 
 
 def test_thoughts_are_shown_apart(stand: Stand, client: ollama.Client) -> None:
-    stand.on("Think first", Say(reasoning="Hm.", text="Yes."))
-    told = client.chat(model="qwen3", messages=user("Think first"), think=True)
-    assert (told.message.thinking, told.message.content) == ("Hm.", "Yes.")
+    stand.on("Think first", ScriptedAnswer(reasoning="Hm.", text="Yes."))
+    response = client.chat(model="qwen3", messages=user("Think first"), think=True)
+    assert (response.message.thinking, response.message.content) == ("Hm.", "Yes.")
 
 
 def test_bad_input_never_reaches_a_provider(stand: Stand, client: ollama.Client) -> None:
@@ -234,8 +236,8 @@ def test_models_are_listed_and_shown(client: ollama.Client) -> None:
 
 
 def test_vectors_come_from_an_ollama(client: ollama.Client) -> None:
-    told = client.embed(model="nomic-embed-text", input=["a", "bbb"], dimensions=3)
-    assert [list(v) for v in told.embeddings] == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
+    response = client.embed(model="nomic-embed-text", input=["a", "bbb"], dimensions=3)
+    assert [list(v) for v in response.embeddings] == [[1.0, 0.5, 0.5], [3.0, 0.5, 0.5]]
 
 
 def test_an_unknown_key_is_refused(stand: Stand) -> None:
@@ -251,15 +253,17 @@ def test_an_unknown_key_is_refused(stand: Stand) -> None:
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_an_openai_client_calls_tools_of_an_ollama(stand: Stand, stream: bool) -> None:
     prompt = f"Weather by Chat {stream}"
-    stand.on(prompt, Say(reasoning="Hm.", calls=(Call("get_weather", {"city": "Paris"}),)))
+    stand.on(
+        prompt, ScriptedAnswer(reasoning="Hm.", calls=(Call("get_weather", {"city": "Paris"}),))
+    )
     base = f"{stand.gateway.url}/v1"
-    asked: dict[str, Any] = {"model": "qwen3", "messages": user(prompt), "tools": [WEATHER]}
+    params: dict[str, Any] = {"model": "qwen3", "messages": user(prompt), "tools": [WEATHER]}
     with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as sdk:
         if stream:
-            with sdk.chat.completions.stream(**asked) as events:
+            with sdk.chat.completions.stream(**params) as events:
                 choice = events.get_final_completion().choices[0]
         else:
-            choice = sdk.chat.completions.create(**asked).choices[0]
+            choice = sdk.chat.completions.create(**params).choices[0]
         message: Any = choice.message
         (call,) = message.tool_calls or []
         assert call.function.arguments == '{"city":"Paris"}'
@@ -269,8 +273,8 @@ def test_an_openai_client_calls_tools_of_an_ollama(stand: Stand, stream: bool) -
             {"role": "assistant", "tool_calls": [call.model_dump()]},
             {"role": "tool", "tool_call_id": call.id, "content": "sun"},
         ]
-        told = sdk.chat.completions.create(**{**asked, "messages": history})
-    assert told.choices[0].message.content == "The tools answered: sun"
+        response = sdk.chat.completions.create(**{**params, "messages": history})
+    assert response.choices[0].message.content == "The tools answered: sun"
     assert stand.local.requests[-1].body["messages"][-1]["tool_name"] == "get_weather"
 
 

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.e2e.rig import Rig
-from tests.fakes import Call, Refusal, Say, StrictAnthropic
+from tests.fakes import Call, Refusal, ScriptedAnswer, StrictAnthropic
 
 pytestmark = pytest.mark.e2e
 
@@ -50,8 +50,8 @@ class City(BaseModel):
 @pytest.fixture
 def client(rig: Rig) -> Iterator[openai.OpenAI]:
     base = f"{rig.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as api_client:
+        yield api_client
 
 
 def user(text: str) -> Any:
@@ -59,19 +59,19 @@ def user(text: str) -> Any:
 
 
 @BOTH
-def test_a_whole_answer_is_parsed(client: openai.OpenAI, model: str) -> None:
-    told = client.chat.completions.create(model=model, messages=user("Hello there"))
-    assert told.choices[0].message.content == "Hello from the strict upstream."
-    assert told.choices[0].finish_reason == "stop"
-    assert told.usage is not None
-    assert (told.usage.prompt_tokens, told.usage.completion_tokens) == (11, 23)
+def test_a_complete_response_is_parsed(client: openai.OpenAI, model: str) -> None:
+    response = client.chat.completions.create(model=model, messages=user("Hello there"))
+    assert response.choices[0].message.content == "Hello from the strict upstream."
+    assert response.choices[0].finish_reason == "stop"
+    assert response.usage is not None
+    assert (response.usage.prompt_tokens, response.usage.completion_tokens) == (11, 23)
 
 
 @BOTH
 def test_the_base_url_may_lack_v1(rig: Rig, model: str) -> None:
     with openai.OpenAI(base_url=rig.gateway.url, api_key=rig.gateway.key) as client:
-        told = client.chat.completions.create(model=model, messages=user("Hello there"))
-    assert told.choices[0].message.content == "Hello from the strict upstream."
+        response = client.chat.completions.create(model=model, messages=user("Hello there"))
+    assert response.choices[0].message.content == "Hello from the strict upstream."
 
 
 @BOTH
@@ -92,7 +92,7 @@ def test_a_stream_adds_up_to_the_answer(client: openai.OpenAI, model: str) -> No
 
 
 @BOTH
-def test_usage_is_not_streamed_unasked(client: openai.OpenAI, model: str) -> None:
+def test_usage_is_not_streamed_unless_requested(client: openai.OpenAI, model: str) -> None:
     chunks = client.chat.completions.create(model=model, messages=user("Hi"), stream=True)
     assert all(chunk.usage is None for chunk in chunks)
 
@@ -103,13 +103,13 @@ def test_parallel_tool_calls_make_a_round_trip(
     rig: Rig, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     prompt = f"Weather of two cities, {model} {stream}"
-    rig.on(prompt, Say(text="I will look.", calls=TWO_CALLS, interleaved=True))
-    asked: dict[str, Any] = {"model": model, "tools": [WEATHER]}
+    rig.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS, interleaved=True))
+    params: dict[str, Any] = {"model": model, "tools": [WEATHER]}
     if stream:
-        with client.chat.completions.stream(messages=user(prompt), **asked) as events:
+        with client.chat.completions.stream(messages=user(prompt), **params) as events:
             message = events.get_final_completion().choices[0].message
     else:
-        message = client.chat.completions.create(messages=user(prompt), **asked).choices[0].message
+        message = client.chat.completions.create(messages=user(prompt), **params).choices[0].message
     calls = message.tool_calls or []
     assert [(c.id, c.function.name) for c in calls] == [  # type: ignore[union-attr]
         ("toolu_a", "get_weather"),
@@ -122,27 +122,27 @@ def test_parallel_tool_calls_make_a_round_trip(
         {"role": "tool", "tool_call_id": "toolu_a", "content": "sun"},
         {"role": "tool", "tool_call_id": "toolu_b", "content": [{"type": "text", "text": "rain"}]},
     ]
-    told = client.chat.completions.create(messages=history, **asked)
-    assert told.choices[0].message.content == "The tools answered: sun | rain"
+    response = client.chat.completions.create(messages=history, **params)
+    assert response.choices[0].message.content == "The tools answered: sun | rain"
 
 
 @BOTH
 def test_a_forced_tool_is_forced(rig: Rig, client: openai.OpenAI, model: str) -> None:
     prompt = f"Forced on {model}"
-    rig.on(prompt, Say(calls=TWO_CALLS[:1]))
-    told = client.chat.completions.create(
+    rig.on(prompt, ScriptedAnswer(calls=TWO_CALLS[:1]))
+    response = client.chat.completions.create(
         model=model,
         messages=user(prompt),
         tools=[WEATHER],
         tool_choice={"type": "function", "function": {"name": "get_weather"}},
         parallel_tool_calls=False,
     )
-    assert told.choices[0].finish_reason == "tool_calls"
-    server, seen = rig.last(prompt)
-    choice = seen.body["tool_choice"]
+    assert response.choices[0].finish_reason == "tool_calls"
+    server, recorded_request = rig.last(prompt)
+    choice = recorded_request.body["tool_choice"]
     if isinstance(server, StrictAnthropic):
-        wanted = {"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}
-        assert choice == wanted
+        expected_error = {"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True}
+        assert choice == expected_error
     else:
         assert choice["function"]["name"] == "get_weather"
 
@@ -157,8 +157,8 @@ def test_an_image_reaches_the_provider(rig: Rig, client: openai.OpenAI, model: s
     ]
     messages: Any = [{"role": "user", "content": content}]
     client.chat.completions.create(model=model, messages=messages)
-    server, seen = rig.last(prompt)
-    parts = seen.body["messages"][0]["content"]
+    server, recorded_request = rig.last(prompt)
+    parts = recorded_request.body["messages"][0]["content"]
     if isinstance(server, StrictAnthropic):
         assert parts[1]["source"]["media_type"] == "image/png"
         assert parts[2]["source"] == {"type": "url", "url": "https://example.com/cat.jpg"}
@@ -169,11 +169,11 @@ def test_an_image_reaches_the_provider(rig: Rig, client: openai.OpenAI, model: s
 @BOTH
 def test_structured_output_is_parsed(rig: Rig, client: openai.OpenAI, model: str) -> None:
     prompt = f"The largest city, {model}"
-    rig.on(prompt, Say(text='{"name":"Tokyo","inhabitants":37}'))
-    told = client.chat.completions.parse(model=model, messages=user(prompt), response_format=City)
-    assert told.choices[0].message.parsed == City(name="Tokyo", inhabitants=37)
-    server, seen = rig.last(prompt)
-    body = seen.body
+    rig.on(prompt, ScriptedAnswer(text='{"name":"Tokyo","inhabitants":37}'))
+    parsed = client.chat.completions.parse(model=model, messages=user(prompt), response_format=City)
+    assert parsed.choices[0].message.parsed == City(name="Tokyo", inhabitants=37)
+    server, recorded_request = rig.last(prompt)
+    body = recorded_request.body
     form = body.get("output_config", {}).get("format") or body["response_format"]
     assert form["type"] == "json_schema"
 
@@ -183,19 +183,19 @@ def test_thinking_is_shown_as_reasoning_content(
     rig: Rig, client: openai.OpenAI, stream: bool
 ) -> None:
     prompt = f"Think about it {stream}"
-    rig.on(prompt, Say(reasoning="Let me see.", text="Done."))
-    asked: dict[str, Any] = {
+    rig.on(prompt, ScriptedAnswer(reasoning="Let me see.", text="Done."))
+    params: dict[str, Any] = {
         "model": MESSAGES,
         "messages": user(prompt),
         "reasoning_effort": "low",
     }
     if stream:
-        chunks = list(client.chat.completions.create(stream=True, **asked))
+        chunks = list(client.chat.completions.create(stream=True, **params))
         deltas = [c.choices[0].delta for c in chunks if c.choices]
         thought = "".join(getattr(d, "reasoning_content", None) or "" for d in deltas)
     else:
-        told = client.chat.completions.create(**asked)
-        thought = told.choices[0].message.reasoning_content  # type: ignore[attr-defined]
+        response = client.chat.completions.create(**params)
+        thought = response.choices[0].message.reasoning_content  # type: ignore[attr-defined]
     assert thought == "Let me see."
 
 
@@ -204,15 +204,15 @@ def test_a_thought_of_deepseek_may_be_forgotten_by_the_client(
 ) -> None:
     """DeepSeek wants its thoughts back, and strings; most Chat clients know of neither."""
     prompt = "Deep weather"
-    rig.on(prompt, Say(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
-    asked: dict[str, Any] = {"model": "deepseek-v4-pro", "tools": [WEATHER]}
+    rig.on(prompt, ScriptedAnswer(reasoning="I need the weather.", calls=TWO_CALLS[:1]))
+    params: dict[str, Any] = {"model": "deepseek-v4-pro", "tools": [WEATHER]}
     messages: Any = [{"role": "user", "content": [{"type": "text", "text": prompt}]}]
-    message = client.chat.completions.create(messages=messages, **asked).choices[0].message
+    message = client.chat.completions.create(messages=messages, **params).choices[0].message
     assert message.reasoning_content == "I need the weather."  # type: ignore[attr-defined]
     messages.append(message.model_dump(exclude_none=True, exclude={"reasoning_content"}))
     messages.append({"role": "tool", "tool_call_id": "toolu_a", "content": "sun"})
-    told = client.chat.completions.create(messages=messages, **asked)
-    assert told.choices[0].message.content == "The tools answered: sun"
+    response = client.chat.completions.create(messages=messages, **params)
+    assert response.choices[0].message.content == "The tools answered: sun"
 
 
 def test_what_claude_can_not_take_is_named_in_headers(client: openai.OpenAI) -> None:
@@ -229,8 +229,8 @@ def test_max_tokens_is_renamed_for_a_reasoning_model(rig: Rig, client: openai.Op
     """On Chat to Chat the body is passed on, but a known refusal is not provoked."""
     prompt = "Short please, gpt-5"
     client.chat.completions.create(model="gpt-5", messages=user(prompt), max_tokens=50)
-    _, seen = rig.last(prompt)
-    assert seen.body["max_completion_tokens"] == 50
+    _, recorded_request = rig.last(prompt)
+    assert recorded_request.body["max_completion_tokens"] == 50
 
 
 REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError]]] = {
@@ -274,10 +274,10 @@ def test_refusals_raise_the_exceptions_of_the_sdk(
     rig: Rig, client: openai.OpenAI, model: str, kind: str, stream: bool
 ) -> None:
     prompt = f"Refuse with {kind}"
-    chat, messages, wanted = REFUSALS[kind]
-    rig.openai.script.on(prompt, Say(error=chat))
-    rig.anthropic.script.on(prompt, Say(error=messages))
-    with pytest.raises(wanted) as caught:
+    chat, messages, expected_error = REFUSALS[kind]
+    rig.openai.script.on(prompt, ScriptedAnswer(error=chat))
+    rig.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    with pytest.raises(expected_error) as caught:
         client.chat.completions.create(model=model, messages=user(prompt), stream=stream)
     if kind == "context_length":
         assert caught.value.code == "context_length_exceeded"
@@ -316,20 +316,23 @@ def test_bad_input_never_reaches_the_provider(rig: Rig, client: openai.OpenAI, m
 def test_a_broken_stream_raises(rig: Rig, client: openai.OpenAI, model: str, breaks: str) -> None:
     prompt = f"Break by {breaks}"
     rig.on(
-        prompt, Say(text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02)
+        prompt,
+        ScriptedAnswer(
+            text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
+        ),
     )
-    seen: list[str] = []
+    pieces: list[str] = []
     stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
     with pytest.raises(openai.APIError):
         for chunk in stream:
-            seen.append(chunk.choices[0].delta.content or "" if chunk.choices else "")
-    assert "".join(seen).startswith("A long")
+            pieces.append(chunk.choices[0].delta.content or "" if chunk.choices else "")
+    assert "".join(pieces).startswith("A long")
 
 
 @BOTH
 def test_leaving_a_stream_closes_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
     prompt = f"Talk for long, {model}"
-    rig.on(prompt, Say(text="word " * 400, pace_s=0.02))
+    rig.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     stream = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
     next(iter(stream))
     stream.close()
@@ -341,7 +344,7 @@ def test_leaving_a_whole_answer_closes_the_provider(
     rig: Rig, client: openai.OpenAI, model: str
 ) -> None:
     prompt = f"Think for long, {model}"
-    rig.on(prompt, Say(text="late", first_s=20))
+    rig.on(prompt, ScriptedAnswer(text="late", first_s=20))
     with pytest.raises(openai.APITimeoutError):
         client.chat.completions.create(model=model, messages=user(prompt), timeout=2)
     assert rig.left(prompt)
@@ -356,7 +359,7 @@ def test_models_are_listed_and_retrieved(client: openai.OpenAI) -> None:
         client.models.retrieve("no-such-model")
 
 
-def test_the_log_knows_what_was_asked(rig: Rig, client: openai.OpenAI) -> None:
+def test_the_log_has_the_request(rig: Rig, client: openai.OpenAI) -> None:
     raw = client.chat.completions.with_raw_response.create(model=MESSAGES, messages=user("Log me"))
     row = rig.gateway.row(raw.headers["x-request-id"])
     assert row["status"] == 200
@@ -369,7 +372,7 @@ def test_many_streams_do_not_mix(rig: Rig, model: str) -> None:
 
     def one(number: int) -> bool:
         prompt = f"Marker {model} {number:04d}."
-        rig.on(prompt, Say(text=f"Echo {number:04d} " * 10, piece=3))
+        rig.on(prompt, ScriptedAnswer(text=f"Echo {number:04d} " * 10, piece=3))
         with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as client:
             chunks = client.chat.completions.create(model=model, messages=user(prompt), stream=True)
             text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)

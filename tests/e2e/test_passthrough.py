@@ -61,8 +61,8 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 @pytest.fixture
 def client(stand: Stand) -> Iterator[openai.OpenAI]:
     base = f"{stand.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=base, api_key=stand.gateway.key, max_retries=0) as api_client:
+        yield api_client
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,8 @@ def key_of(stand: Stand, name: str) -> str:
     environment = stand.gateway.environment()
     environment["DRAGOMAN_DATA_DIR"] = str(stand.gateway.data_dir)
     command = [sys.executable, "manage.py", "create_key", name]
-    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    return stand.gateway.known(made.stdout.decode().strip())
+    completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    return stand.gateway.known(completed.stdout.decode().strip())
 
 
 def test_a_picture_is_drawn_and_paid(stand: Stand, client: openai.OpenAI) -> None:
@@ -144,10 +144,10 @@ def test_speech_is_written_down(client: openai.OpenAI, stand: Stand, model: str)
 
 def test_a_form_may_be_larger_than_any_other_body(client: openai.OpenAI, stand: Stand) -> None:
     large = bytes(40 * 1024 * 1024)
-    made = client.files.create(file=("large.bin", large), purpose="user_data")
-    assert made.bytes == len(large)
-    assert client.files.content(made.id).read() == large
-    client.files.delete(made.id)
+    response = client.files.create(file=("large.bin", large), purpose="user_data")
+    assert response.bytes == len(large)
+    assert client.files.content(response.id).read() == large
+    client.files.delete(response.id)
 
 
 def test_a_transcript_is_streamed_and_may_be_plain_text(client: openai.OpenAI) -> None:
@@ -166,26 +166,26 @@ def test_a_text_is_moderated_with_and_without_a_model(client: openai.OpenAI) -> 
         assert not client.moderations.create(input="hi", **more).results[0].flagged  # type: ignore[arg-type]
 
 
-def test_a_batch_goes_from_file_to_file(client: openai.OpenAI, stand: Stand) -> None:
+def test_a_batch_runs_from_input_file_to_output_file(client: openai.OpenAI, stand: Stand) -> None:
     lines = b'{"custom_id": "1"}\n'
-    made = client.files.create(file=("in.jsonl", lines), purpose="batch")
-    assert made.id.startswith("file-dgm")
-    assert client.files.retrieve(made.id).filename == "in.jsonl"
-    assert client.files.content(made.id).read() == lines
-    assert made.id in [file.id for file in client.files.list()]
+    response = client.files.create(file=("in.jsonl", lines), purpose="batch")
+    assert response.id.startswith("file-dgm")
+    assert client.files.retrieve(response.id).filename == "in.jsonl"
+    assert client.files.content(response.id).read() == lines
+    assert response.id in [file.id for file in client.files.list()]
     batch = client.batches.create(
-        input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h"
+        input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
-    assert batch.input_file_id == made.id
+    assert batch.input_file_id == response.id
     again = client.batches.retrieve(batch.id)
     assert again.id == batch.id
     assert again.output_file_id is not None
     assert client.files.content(again.output_file_id).read() == lines
     assert client.batches.cancel(batch.id).status == "cancelling"
     assert batch.id in [b.id for b in client.batches.list(limit=5)]
-    assert client.files.delete(made.id).deleted
+    assert client.files.delete(response.id).deleted
     with pytest.raises(openai.NotFoundError):
-        client.files.retrieve(made.id)
+        client.files.retrieve(response.id)
 
 
 def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
@@ -195,7 +195,7 @@ def batch_rows(gateway: Gateway, batch: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("counts", [False, True], ids=["by its results", "by its status"])
-def test_a_batch_is_billed_once_to_the_key_that_made_it(
+def test_a_batch_is_billed_once_to_the_key_that_created_it(
     stand: Stand, billed_key: str, *, counts: bool
 ) -> None:
     """Two requests of 100,000 tokens at 2 dollars a million and 10,000 at 8, for half of it."""
@@ -206,14 +206,14 @@ def test_a_batch_is_billed_once_to_the_key_that_made_it(
         if one["preset"] == "openai"
     )
     bodies = [{"model": model, "messages": []} for model in ("my-gpt", f"{here}/gpt-4.1")]
-    asked = [{"custom_id": str(n), "body": body} for n, body in enumerate(bodies)]
-    lines = b"".join(json.dumps(one).encode() + b"\n" for one in asked)
+    requested_lines = [{"custom_id": str(n), "body": body} for n, body in enumerate(bodies)]
+    lines = b"".join(json.dumps(one).encode() + b"\n" for one in requested_lines)
     spent = stand.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
     base = f"{stand.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=billed_key, max_retries=0) as own:
-        made = own.files.create(file=("in.jsonl", lines), purpose="batch")
+        response = own.files.create(file=("in.jsonl", lines), purpose="batch")
         batch = own.batches.create(
-            input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h"
+            input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
         for _ in range(2):
             again = own.batches.retrieve(batch.id)
@@ -222,13 +222,13 @@ def test_a_batch_is_billed_once_to_the_key_that_made_it(
             results = own.files.content(again.output_file_id).read().splitlines()
     answers = [json.loads(line)["response"]["body"]["model"] for line in results]
     assert answers == ["gpt-4.1-2025-04-14"] * 2
-    found = batch_rows(stand.gateway, list(stand.media.batches)[-1])
+    rows = batch_rows(stand.gateway, list(stand.media.batches)[-1])
     usd = Decimal(2 * (100_000 * 2 + 10_000 * 8)) / 1_000_000 / 2
-    assert [(Decimal(row["cost_usd"]), row["model"], row["service_tier"]) for row in found] == [
+    assert [(Decimal(row["cost_usd"]), row["model"], row["service_tier"]) for row in rows] == [
         (usd, "gpt-4.1", "batch")
     ]
-    told = stand.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
-    assert Decimal(told) - Decimal(spent) == usd
+    reported_spent = stand.gateway.api("/api/keys/billed/state")["budgets"][0]["spent"]
+    assert Decimal(reported_spent) - Decimal(spent) == usd
 
 
 def test_a_batch_spends_the_budget_of_its_key(stand: Stand) -> None:
@@ -236,19 +236,19 @@ def test_a_batch_spends_the_budget_of_its_key(stand: Stand) -> None:
     line = {"custom_id": "1", "body": {"model": "my-gpt", "messages": []}}
     base, secret = f"{stand.gateway.url}/v1", key_of(stand, "frugal")
     with openai.OpenAI(base_url=base, api_key=secret, max_retries=0) as own:
-        made = own.files.create(file=("in.jsonl", json.dumps(line).encode()), purpose="batch")
+        response = own.files.create(file=("in.jsonl", json.dumps(line).encode()), purpose="batch")
         batch = own.batches.create(
-            input_file_id=made.id, endpoint="/v1/chat/completions", completion_window="24h"
+            input_file_id=response.id, endpoint="/v1/chat/completions", completion_window="24h"
         )
         output = own.batches.retrieve(batch.id).output_file_id
         assert output is not None
         own.files.content(output).read()
         url, budget = f"{stand.gateway.url}/api/keys/frugal", {"budget": {"total_usd": "0.05"}}
         httpx.patch(url, json=budget, headers=admin, timeout=10).raise_for_status()
-        until_spent(own)
+        send_until_refused(own)
 
 
-def until_spent(client: openai.OpenAI) -> None:
+def send_until_refused(client: openai.OpenAI) -> None:
     """Ask until the budget refuses it: the counters learn of it from the database."""
 
     def refused() -> bool:
@@ -261,7 +261,7 @@ def until_spent(client: openai.OpenAI) -> None:
     until(refused)
 
 
-def test_a_line_with_an_unknown_model_is_told_by_its_number(client: openai.OpenAI) -> None:
+def test_an_unknown_model_is_reported_with_its_line_number(client: openai.OpenAI) -> None:
     lines = b'{"body": {"model": "my-gpt"}}\n{"body": {"model": "my-gtp"}}\n'
     with pytest.raises(openai.BadRequestError, match="line 2 of the file: body.model: `my-gtp`"):
         client.files.create(file=("in.jsonl", lines), purpose="batch")
@@ -298,30 +298,30 @@ def test_claudes_batches(stand: Stand) -> None:
     ) as client:
         params: Any = {"model": "my-claude", "max_tokens": 5}
         params |= {"messages": [{"role": "user", "content": "hi"}]}
-        made = client.messages.batches.create(requests=[{"custom_id": "1", "params": params}])
-        assert made.id.startswith("msgbatch_dgm")
+        response = client.messages.batches.create(requests=[{"custom_id": "1", "params": params}])
+        assert response.id.startswith("msgbatch_dgm")
         sent = stand.keeper.requests[-1].body
         assert sent["requests"][0]["params"]["model"] == "claude-sonnet-4-5"
-        results = client.messages.batches.results(made.id)
+        results = client.messages.batches.results(response.id)
         assert [line.custom_id for line in results] == ["1"]
         results.close()
-        assert client.messages.batches.cancel(made.id).processing_status == "canceling"
-        assert made.id in [batch.id for batch in client.messages.batches.list()]
-        client.messages.batches.delete(made.id)
+        assert client.messages.batches.cancel(response.id).processing_status == "canceling"
+        assert response.id in [batch.id for batch in client.messages.batches.list()]
+        client.messages.batches.delete(response.id)
         with pytest.raises(anthropic.NotFoundError):
-            client.messages.batches.retrieve(made.id)
+            client.messages.batches.retrieve(response.id)
 
 
 def test_claudes_files(stand: Stand) -> None:
     with anthropic.Anthropic(
         base_url=stand.gateway.url, api_key=stand.gateway.key, max_retries=0
     ) as client:
-        made = client.beta.files.upload(file=("a.txt", io.BytesIO(b"words"), "text/plain"))
-        assert made.id.startswith("file_dgm")
-        assert client.beta.files.download(made.id).read() == b"words"
-        assert client.beta.files.retrieve_metadata(made.id).filename == "a.txt"
-        assert made.id in [file.id for file in client.beta.files.list()]
-        assert client.beta.files.delete(made.id).id == made.id
+        upload = client.beta.files.upload(file=("a.txt", io.BytesIO(b"words"), "text/plain"))
+        assert upload.id.startswith("file_dgm")
+        assert client.beta.files.download(upload.id).read() == b"words"
+        assert client.beta.files.retrieve_metadata(upload.id).filename == "a.txt"
+        assert upload.id in [file.id for file in client.beta.files.list()]
+        assert client.beta.files.delete(upload.id).id == upload.id
 
 
 def test_coheres_rerank(stand: Stand) -> None:
@@ -332,8 +332,8 @@ def test_coheres_rerank(stand: Stand) -> None:
 def _reranked(stand: Stand, pool: httpx.Client) -> None:
     key, base = stand.gateway.key, stand.gateway.url
     client = cohere.ClientV2(api_key=key, base_url=base, max_retries=0, httpx_client=pool)
-    told = client.rerank(model="my-rerank", query="q", documents=["a", "ccc", "bb"], top_n=2)
-    assert [result.index for result in told.results] == [1, 2]
+    response = client.rerank(model="my-rerank", query="q", documents=["a", "ccc", "bb"], top_n=2)
+    assert [result.index for result in response.results] == [1, 2]
     with pytest.raises(cohere.errors.BadRequestError, match="list of documents"):
         client.rerank(model="my-rerank", query="q", documents=[])
     with pytest.raises(cohere.errors.NotFoundError, match="does not exist"):

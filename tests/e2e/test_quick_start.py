@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.e2e.test_up import Up, up
-from tests.fakes import Say, StrictOpenAI
+from tests.fakes import ScriptedAnswer, StrictOpenAI
 
 try:
     import claude_agent_sdk
@@ -34,8 +34,8 @@ BLOCKS = re.findall(r"^```(sh|python)\n(.*?)^```", PAGE, re.M | re.S)
 
 def block(start: str) -> str:
     """The only block that begins with this text."""
-    (found,) = [code for _, code in BLOCKS if code.startswith(start)]
-    return found
+    (actual_code,) = [code for _, code in BLOCKS if code.startswith(start)]
+    return actual_code
 
 
 class Newcomer:
@@ -115,14 +115,14 @@ def test_the_page_leads_to_first_answers(tmp_path: Path) -> None:
             assert "Create account" in browser.get(setup[1]).text
         assert gateway.end() == 0
     with StrictOpenAI() as openai:
-        openai.script.default = Say(text="Ready.")
+        openai.script.default = ScriptedAnswer(text="Ready.")
         credentials = {"OPENAI_API_KEY": openai.key, "OPENAI_BASE_URL": f"{openai.url}/v1"}
         with up(tmp_path / "data", **credentials) as gateway:
             assert "openai" in gateway.output
             assert gateway.key is None  # shown once
             newcomer = Newcomer(gateway, tmp_path, key)
-            said = newcomer.run(block("uv run manage.py connect claude-code"))
-            assert f"Checked: gpt-4.1 answers at {gateway.base}." in said
+            completed = newcomer.run(block("uv run manage.py connect claude-code"))
+            assert f"Checked: gpt-4.1 answers at {gateway.base}." in completed
             settings = tmp_path / ".claude" / "settings.json"
             assert gateway.base in settings.read_text(encoding="utf-8")
             times["Claude Code"] = run_claude_code(tmp_path)

@@ -67,24 +67,24 @@ class Site:
     def __init__(self, gateway: Port) -> None:
         self.gateway = gateway
         admin = {"authorization": f"Bearer {MASTER_KEY}"}
-        made = httpx.post(f"{gateway.url}/api/keys", json={"name": "other"}, headers=admin)
-        assert made.status_code == 201, made.text
-        self.key = gateway.known(made.json()["key"])
+        response = httpx.post(f"{gateway.url}/api/keys", json={"name": "other"}, headers=admin)
+        assert response.status_code == 201, response.text
+        self.key = gateway.known(response.json()["key"])
         person = {"name": "ada", "password": "correct horse battery", "role": "admin"}
         added = httpx.post(f"{gateway.url}/api/users", json=person, headers=admin)
         assert added.status_code == 201, added.text
-        with self.probed() as found:
+        with self.probed() as measurement:
             time.sleep(0.5)
         # What this machine takes without an attack.
-        self.quiet_s = float(found["p99_s"])
+        self.quiet_s = float(measurement["p99_s"])
 
     def connect(self, *, receive_bytes: int = 0) -> socket.socket:
-        made = socket.socket()
+        raw_socket = socket.socket()
         if receive_bytes:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
-        made.settimeout(10)
-        made.connect(("127.0.0.1", self.gateway.port))
-        return made
+            raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        raw_socket.settimeout(10)
+        raw_socket.connect(("127.0.0.1", self.gateway.port))
+        return raw_socket
 
     def memory_mb(self, what: str) -> float:
         status = Path(f"/proc/{self.gateway.pid}/status").read_text()
@@ -102,15 +102,15 @@ class Site:
             assert prober.stdout.readline() == "ready\n"
             Path(f"/proc/{self.gateway.pid}/clear_refs").write_text("5")  # the peak starts anew
             before = self.memory_mb("VmRSS")
-            found: dict[str, Any] = {}
+            measurement: dict[str, Any] = {}
             try:
-                yield found
+                yield measurement
             finally:
-                told = json.loads(prober.communicate("")[0])
-            took = sorted(told["took"])
-            found |= {
+                body = json.loads(prober.communicate("")[0])
+            took = sorted(body["took"])
+            measurement |= {
                 "requests": len(took),
-                "failed": told["failed"],
+                "failed": body["failed"],
                 "p99_s": took[int(len(took) * 0.99)],
                 "stall_s": took[-1],
                 "grown_mb": self.memory_mb("VmHWM") - before,
@@ -159,7 +159,7 @@ def small_headers(site: Site) -> set[int]:
     return {answer_to(site.connect(), head(), MANY, times=FLOOD // PIECE)}
 
 
-def one_header(site: Site) -> set[int]:
+def send_header_bytes(site: Site) -> set[int]:
     return {answer_to(site.connect(), head() + b"x: ", b"a" * PIECE, times=FLOOD // PIECE)}
 
 
@@ -186,36 +186,36 @@ def model_body(site: Site) -> set[int]:
 
 def half_heads(site: Site) -> set[int]:
     """More of them than there may be connections."""
-    held = [site.connect() for _ in range(CONNECTIONS)]
-    for number, each in enumerate(held):
+    connections = [site.connect() for _ in range(CONNECTIONS)]
+    for number, each in enumerate(connections):
         if number % 2:
             with suppress(OSError):
                 each.sendall(head())
-    found = {status_of(each) for each in held}
-    for each in held:
+    statuses = {status_of(each) for each in connections}
+    for each in connections:
         each.close()
-    return found
+    return statuses
 
 
 def slow_bodies(site: Site) -> set[int]:
     """A byte now and then, to the edge and to the console."""
     key = f"authorization: Bearer {MASTER_KEY}"
-    found: set[int] = set()
+    statuses: set[int] = set()
     with ExitStack() as stack:
-        held = [stack.enter_context(site.connect()) for _ in range(8)]
-        for number, each in enumerate(held):
+        connections = [stack.enter_context(site.connect()) for _ in range(8)]
+        for number, each in enumerate(connections):
             path = "/console/sign-in" if number % 2 else "/v1/chat/completions"
             each.sendall(head(path, "content-length: 1000", key, ""))
             each.settimeout(0.01)
         ends = time.monotonic() + PATIENCE_S
-        while held and time.monotonic() < ends:
-            for each in list(held):
+        while connections and time.monotonic() < ends:
+            for each in list(connections):
                 with suppress(TimeoutError):
-                    found.add(status_of(each))
-                    held.remove(each)
+                    statuses.add(status_of(each))
+                    connections.remove(each)
                 with suppress(OSError):
                     each.sendall(b"a")
-    return found | ({1} if held else set())
+    return statuses | ({1} if connections else set())
 
 
 def early_leavers(site: Site) -> set[int]:
@@ -242,7 +242,7 @@ def early_leavers(site: Site) -> set[int]:
 
 def sign_ins(site: Site) -> set[int]:
     """Each costs a hash."""
-    found = set()
+    statuses = set()
     with httpx.Client(base_url=site.gateway.url, follow_redirects=False) as client:
         for _ in range(3):
             page = client.get("/console/sign-in")
@@ -252,13 +252,13 @@ def sign_ins(site: Site) -> set[int]:
                 "password": "x",
                 "csrfmiddlewaretoken": token[1] if token else "",
             }
-            found.add(client.post("/console/sign-in", data=data).status_code)
-    return found
+            statuses.add(client.post("/console/sign-in", data=data).status_code)
+    return statuses
 
 
 ATTACKS: dict[Callable[[Site], set[int]], set[int]] = {
     small_headers: {431, 0},
-    one_header: {431, 0},
+    send_header_bytes: {431, 0},
     trailers: {431, 0},
     console_body: {413, 0},
     model_body: {401, 0},
@@ -273,24 +273,24 @@ ATTACKS: dict[Callable[[Site], set[int]], set[int]] = {
 @pytest.mark.wide(every=3)
 def test_the_other_key_is_answered(site: Site, attack: Callable[[Site], set[int]]) -> None:
     for left in reversed(range(TRIES)):
-        with site.probed() as found, ThreadPoolExecutor(ATTACKERS) as pool:
+        with site.probed() as measurement, ThreadPoolExecutor(ATTACKERS) as pool:
             ends = time.monotonic() + LEAST_S
             statuses = attack(site)
             while time.monotonic() < ends:
                 statuses = statuses.union(*pool.map(attack, [site] * ATTACKERS))
         print(
-            f"{attack.__name__}: {statuses}, +{found['grown_mb']:.0f} MB, longest stall "
-            f"{found['stall_s'] * 1e3:.0f} ms, p99 {found['p99_s'] * 1e3:.0f} ms "
-            f"of {found['requests']}"
+            f"{attack.__name__}: {statuses}, +{measurement['grown_mb']:.0f} MB, longest stall "
+            f"{measurement['stall_s'] * 1e3:.0f} ms, p99 {measurement['p99_s'] * 1e3:.0f} ms "
+            f"of {measurement['requests']}"
         )
-        assert not found["failed"], found["failed"][:3]
+        assert not measurement["failed"], measurement["failed"][:3]
         # A refusal may be lost to a client that goes on to send (a reset); it is not every time.
         assert statuses <= ATTACKS[attack]
         assert statuses or not ATTACKS[attack]
-        assert found["grown_mb"] < GROWTH_MB + HASH_MB * (attack is sign_ins)
-        if found["p99_s"] < max(P99_S, TIMES * site.quiet_s):
+        assert measurement["grown_mb"] < GROWTH_MB + HASH_MB * (attack is sign_ins)
+        if measurement["p99_s"] < max(P99_S, TIMES * site.quiet_s):
             break
-        assert left, f"p99 was {found['p99_s']:.2f} s"
+        assert left, f"p99 was {measurement['p99_s']:.2f} s"
 
 
 def test_nothing_is_left_behind(site: Site) -> None:

@@ -35,18 +35,18 @@ def post(gateway: Gateway, path: str, body: object, key: str = "") -> httpx.Resp
     return httpx.post(f"{gateway.url}{path}", json=body, headers=headers)
 
 
-def ask(gateway: Gateway, model: str, key: str) -> int:
+def request_status(gateway: Gateway, model: str, key: str) -> int:
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
     return post(gateway, "/v1/chat/completions", body, key).status_code
 
 
-def test_what_was_made_is_used_right_after(gateway: Gateway, openai: StrictOpenAI) -> None:
+def test_a_created_key_works_immediately(gateway: Gateway, openai: StrictOpenAI) -> None:
     answers: list[int] = []
     for number in range(6):
-        made = post(gateway, "/api/keys", {"name": f"key {number}"})
-        assert made.status_code in {200, 201}, made.text
-        key = made.json()["key"]
-        answers += [ask(gateway, "gpt-4o", key) for _ in range(2)]
+        response = post(gateway, "/api/keys", {"name": f"key {number}"})
+        assert response.status_code in {200, 201}, response.text
+        key = response.json()["key"]
+        answers += [request_status(gateway, "gpt-4o", key) for _ in range(2)]
         name = f"own-{number}"
         provider = {
             "name": name,
@@ -54,13 +54,13 @@ def test_what_was_made_is_used_right_after(gateway: Gateway, openai: StrictOpenA
             "base_url": f"{openai.url}/v1",
             "credential": openai.key,
         }
-        made = post(gateway, "/api/providers", provider)
-        assert made.status_code in {200, 201}, made.text
-        answers += [ask(gateway, f"{name}/gpt-4o", key) for _ in range(2)]
+        response = post(gateway, "/api/providers", provider)
+        assert response.status_code in {200, 201}, response.text
+        answers += [request_status(gateway, f"{name}/gpt-4o", key) for _ in range(2)]
         gone = httpx.delete(
             f"{gateway.url}/api/keys/key {number}",
             headers={"authorization": f"Bearer {gateway.key}"},
         )
         assert gone.status_code in {200, 204}, gone.text
-        answers += [ask(gateway, "gpt-4o", key) for _ in range(2)]
+        answers += [request_status(gateway, "gpt-4o", key) for _ in range(2)]
     assert answers == [200, 200, 200, 200, 401, 401] * 6

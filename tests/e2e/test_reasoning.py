@@ -22,8 +22,8 @@ from google.genai import types
 from tests.e2e.rig import ROOT, Gateway, configured
 from tests.fakes import (
     Call,
-    Say,
-    Seen,
+    RecordedRequest,
+    ScriptedAnswer,
     StrictAnthropic,
     StrictDeepSeek,
     StrictGemini,
@@ -60,14 +60,14 @@ class Stand:
             call = Call(
                 "get_weather", {"city": f"Paris {number}"}, f"call_{number:04}_{len(prompt)}"
             )
-            say = Say(reasoning=f"{THOUGHT} {number}", calls=(call,))
+            say = ScriptedAnswer(reasoning=f"{THOUGHT} {number}", calls=(call,))
             if number == 1:
                 script.on(prompt, say)
             else:
                 script.after(f"{prompt}: {number - 1};", say)
-        script.after(f"{prompt}: {ROUNDS};", Say(text="It is sunny everywhere."))
+        script.after(f"{prompt}: {ROUNDS};", ScriptedAnswer(text="It is sunny everywhere."))
 
-    def last(self, name: str) -> Seen:
+    def last(self, name: str) -> RecordedRequest:
         """The newest request to a provider."""
         return self.servers[name].requests[-1]
 
@@ -127,16 +127,16 @@ def _good(name: str, body: dict[str, Any]) -> list[bool]:
 def _chat(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     with openai.OpenAI(base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key) as client:
-        asked: Any = {"model": model, "messages": history, "tools": [tool]}
-        asked["reasoning_effort"] = "high"
+        params: Any = {"model": model, "messages": history, "tools": [tool]}
+        params["reasoning_effort"] = "high"
         if stream:
-            with client.chat.completions.stream(**asked) as events:
+            with client.chat.completions.stream(**params) as events:
                 message = events.get_final_completion().choices[0].message
         else:
-            message = client.chat.completions.create(**asked).choices[0].message
+            message = client.chat.completions.create(**params).choices[0].message
     calls = message.tool_calls or []
     # As the SDK's examples do it: the fields of the SDK's own types.
-    told = [
+    functions = [
         {
             "id": c.id,
             "type": "function",
@@ -144,21 +144,23 @@ def _chat(stand: Stand, model: str, history: list[Any], result: str, *, stream: 
         }  # type: ignore[union-attr]
         for c in calls
     ]
-    history.append({"role": "assistant", "content": message.content, "tool_calls": told or None})
+    history.append(
+        {"role": "assistant", "content": message.content, "tool_calls": functions or None}
+    )
     history += [{"role": "tool", "tool_call_id": call.id, "content": result} for call in calls]
     return bool(calls)
 
 
 def _messages(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
     with anthropic.Anthropic(base_url=stand.gateway.url, api_key=stand.gateway.key) as client:
-        asked: Any = {"model": model, "messages": history, "max_tokens": 9000}
-        asked["tools"] = [{"name": "get_weather", "input_schema": SCHEMA}]
-        asked["thinking"] = {"type": "adaptive"}
+        params: Any = {"model": model, "messages": history, "max_tokens": 9000}
+        params["tools"] = [{"name": "get_weather", "input_schema": SCHEMA}]
+        params["thinking"] = {"type": "adaptive"}
         if stream:
-            with client.messages.stream(**asked) as events:
+            with client.messages.stream(**params) as events:
                 message = events.get_final_message()
         else:
-            message = client.messages.create(**asked)
+            message = client.messages.create(**params)
     history.append({"role": "assistant", "content": message.content})
     calls = [block for block in message.content if block.type == "tool_use"]
     results = [{"type": "tool_result", "tool_use_id": call.id, "content": result} for call in calls]
@@ -171,14 +173,14 @@ def _ollama(stand: Stand, model: str, history: list[Any], result: str, *, stream
     headers = {"authorization": f"Bearer {stand.gateway.key}"}
     client = ollama.Client(host=stand.gateway.url, headers=headers)
     tool = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
-    asked: Any = {"model": model, "messages": history, "tools": [tool], "think": True}
+    params: Any = {"model": model, "messages": history, "tools": [tool], "think": True}
     if stream:
-        pieces = list(client.chat(**asked, stream=True))
-        said = "".join(piece.message.content or "" for piece in pieces)
+        pieces = list(client.chat(**params, stream=True))
+        answer_text = "".join(piece.message.content or "" for piece in pieces)
         calls = [call for piece in pieces for call in piece.message.tool_calls or ()]
-        message = ollama.Message(role="assistant", content=said, tool_calls=calls or None)
+        message = ollama.Message(role="assistant", content=answer_text, tool_calls=calls or None)
     else:
-        message = client.chat(**asked).message
+        message = client.chat(**params).message
     client._client.close()
     history.append(message)
     called = message.tool_calls or []
@@ -191,13 +193,13 @@ def _ollama(stand: Stand, model: str, history: list[Any], result: str, *, stream
 def _responses(stand: Stand, model: str, history: list[Any], result: str, *, stream: bool) -> bool:
     tool: Any = {"type": "function", "name": "get_weather", "parameters": SCHEMA, "strict": False}
     with openai.OpenAI(base_url=f"{stand.gateway.url}/v1", api_key=stand.gateway.key) as client:
-        asked: Any = {"model": model, "input": history, "tools": [tool], "store": False}
-        asked["reasoning"] = {"effort": "high"}
+        params: Any = {"model": model, "input": history, "tools": [tool], "store": False}
+        params["reasoning"] = {"effort": "high"}
         if stream:
-            with client.responses.stream(**asked) as events:
+            with client.responses.stream(**params) as events:
                 output = events.get_final_response().output
         else:
-            output = client.responses.create(**asked).output
+            output = client.responses.create(**params).output
     calls = [item for item in output if item.type == "function_call"]
     history += [item.to_dict() for item in output]
     history += [
@@ -215,11 +217,11 @@ def _gemini(stand: Stand, model: str, history: list[Any], result: str, *, stream
     )
     options = types.HttpOptions(base_url=stand.gateway.url)
     with genai.Client(api_key=stand.gateway.key, http_options=options) as client:
-        asked: Any = {"model": model, "contents": history, "config": config}
+        params: Any = {"model": model, "contents": history, "config": config}
         if stream:
-            chunks = list(client.models.generate_content_stream(**asked))
+            chunks = list(client.models.generate_content_stream(**params))
         else:
-            chunks = [client.models.generate_content(**asked)]
+            chunks = [client.models.generate_content(**params)]
     # As the SDK's own chats keep a stream: each chunk a content of its own.
     contents = [c.candidates[0].content for c in chunks if c.candidates]
     history += [c for c in contents if c is not None and c.parts]
@@ -260,8 +262,8 @@ def another_key(gateway: Gateway) -> str:
     """A key that is no admin's, made as an operator makes one."""
     environment = {**gateway.environment(), "DRAGOMAN_DATA_DIR": str(gateway.data_dir)}
     command = [sys.executable, "manage.py", "create_key", "another"]
-    made = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
-    return gateway.known(made.stdout.decode().strip())
+    completed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    return gateway.known(completed.stdout.decode().strip())
 
 
 def _opening(client: str, prompt: str) -> Any:
@@ -290,7 +292,7 @@ def test_a_long_loop_keeps_its_thoughts_on_both_workers(
 
 
 @pytest.mark.parametrize(("client", "model"), [("chat", "gpt"), ("ollama", "google")])
-def test_a_loop_goes_on_after_a_restart(stand: Stand, client: str, model: str) -> None:
+def test_a_tool_loop_continues_after_a_restart(stand: Stand, client: str, model: str) -> None:
     prompt = f"weather before and after a restart by {client}"
     stand.plan(model, prompt)
     history = [_opening(client, prompt)]
@@ -308,8 +310,8 @@ def test_nobody_else_gets_the_thoughts(stand: Stand) -> None:
     stand.plan("gpt", prompt)
     history = [_opening("chat", prompt)]
     assert _chat(stand, "gpt", history, f"{prompt}: 1;", stream=False)
-    made = another_key(stand.gateway)
-    owner, stand.gateway.key = stand.gateway.key, made
+    key = another_key(stand.gateway)
+    owner, stand.gateway.key = stand.gateway.key, key
     try:
         assert _chat(stand, "gpt", history, f"{prompt}: 2;", stream=False)
     finally:

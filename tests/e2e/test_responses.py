@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests.e2e.rig import Rig
-from tests.fakes import Call, Refusal, Say, Seen
+from tests.fakes import Call, RecordedRequest, Refusal, ScriptedAnswer
 
 pytestmark = pytest.mark.e2e
 
@@ -56,19 +56,19 @@ class City(BaseModel):
 @pytest.fixture
 def client(rig: Rig) -> Iterator[openai.OpenAI]:
     base = f"{rig.gateway.url}/v1"
-    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as made:
-        yield made
+    with openai.OpenAI(base_url=base, api_key=rig.gateway.key, max_retries=0) as api_client:
+        yield api_client
 
 
-def ask(client: openai.OpenAI, *, stream: bool, **asked: Any) -> Any:
+def send_request(client: openai.OpenAI, *, stream: bool, **fields: Any) -> Any:
     """The answer, whole or as the SDK adds it up."""
     if not stream:
-        return client.responses.create(**asked)
-    with client.responses.stream(**asked) as events:
+        return client.responses.create(**fields)
+    with client.responses.stream(**fields) as events:
         return events.get_final_response()
 
 
-def saw(rig: Rig, text: str) -> Seen:
+def saw(rig: Rig, text: str) -> RecordedRequest:
     """The newest request with this text that a provider got."""
     return rig.last(text)[1]
 
@@ -76,11 +76,13 @@ def saw(rig: Rig, text: str) -> Seen:
 @ALL
 @STREAM
 def test_an_answer_is_read(client: openai.OpenAI, model: str, stream: bool) -> None:
-    told = ask(client, stream=stream, model=model, input="Hello there", instructions="Be brief")
-    assert told.output_text == "Hello from the strict upstream."
-    assert told.status == "completed"
-    assert told.usage is not None
-    assert (told.usage.input_tokens, told.usage.output_tokens) == (11, 23)
+    response = send_request(
+        client, stream=stream, model=model, input="Hello there", instructions="Be brief"
+    )
+    assert response.output_text == "Hello from the strict upstream."
+    assert response.status == "completed"
+    assert response.usage is not None
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (11, 23)
 
 
 @FOREIGN
@@ -96,17 +98,17 @@ def test_the_events_of_a_stream_are_the_services_own(client: openai.OpenAI, mode
 
 
 @FOREIGN
-def test_the_answer_tells_back_what_was_asked(client: openai.OpenAI, model: str) -> None:
-    told = client.responses.create(
+def test_the_response_echoes_the_request_fields(client: openai.OpenAI, model: str) -> None:
+    response = client.responses.create(
         model=model,
         input="Hello there",
         instructions="Be brief",
         metadata={"a": "b"},
         tools=[WEATHER],
     )
-    assert told.model == model
-    assert (told.instructions, told.metadata) == ("Be brief", {"a": "b"})
-    assert told.tools[0].name == "get_weather"  # type: ignore[union-attr]
+    assert response.model == model
+    assert (response.instructions, response.metadata) == ("Be brief", {"a": "b"})
+    assert response.tools[0].name == "get_weather"  # type: ignore[union-attr]
 
 
 @ALL
@@ -117,14 +119,14 @@ def test_a_loop_with_thoughts_and_parallel_calls(
     prompt = f"Weather of two cities, {model} {stream}"
     rig.on(
         prompt,
-        Say(
+        ScriptedAnswer(
             reasoning="Two cities, two calls",
             calls=TWO_CALLS,
-            then=Say(text="It is: {results}"),
+            then=ScriptedAnswer(text="It is: {results}"),
             interleaved=model == CHAT,
         ),
     )
-    asked: dict[str, Any] = {
+    params: dict[str, Any] = {
         "model": model,
         "tools": [WEATHER],
         "reasoning": {"effort": "high", "summary": "auto"},
@@ -132,7 +134,7 @@ def test_a_loop_with_thoughts_and_parallel_calls(
         "store": False,
     }
     history: list[Any] = [{"role": "user", "content": prompt}]
-    first = ask(client, stream=stream, input=history, **asked)
+    first = send_request(client, stream=stream, input=history, **params)
     thoughts = [item for item in first.output if item.type == "reasoning"]
     calls = [item for item in first.output if item.type == "function_call"]
     assert thoughts[0].summary[0].text == "Two cities, two calls"
@@ -142,7 +144,7 @@ def test_a_loop_with_thoughts_and_parallel_calls(
         {"type": "function_call_output", "call_id": call.call_id, "output": f"sun {n}"}
         for n, call in enumerate(calls)
     ]
-    second = ask(client, stream=stream, input=history, **asked)
+    second = send_request(client, stream=stream, input=history, **params)
     assert second.output_text == "It is: sun 0 | sun 1"
     sent = saw(rig, prompt).raw
     assert (b"Two cities, two calls" in sent) or (b'"gAAAA-' in sent)
@@ -156,23 +158,23 @@ def test_a_free_text_tool_makes_a_round_trip(
 ) -> None:
     prompt = f"Patch it, {model} {stream}"
     free = "*** Begin" if model == OWN else {"input": "*** Begin"}
-    rig.on(prompt, Say(calls=(Call("apply_patch", free, "toolu_p"),)))
+    rig.on(prompt, ScriptedAnswer(calls=(Call("apply_patch", free, "toolu_p"),)))
     history: list[Any] = [{"role": "user", "content": prompt}]
-    first = ask(client, stream=stream, model=model, input=history, tools=[PATCH])
+    first = send_request(client, stream=stream, model=model, input=history, tools=[PATCH])
     (call,) = [item for item in first.output if item.type == "custom_tool_call"]
     assert (call.name, call.input) == ("apply_patch", "*** Begin")
     history.append(call.model_dump(exclude_none=True, exclude={"status"}))
     done = {"type": "custom_tool_call_output", "call_id": call.call_id, "output": "Done"}
-    second = ask(client, stream=stream, model=model, input=[*history, done], tools=[PATCH])
+    second = send_request(client, stream=stream, model=model, input=[*history, done], tools=[PATCH])
     assert "Done" in second.output_text
 
 
 @ALL
 def test_structured_output_is_parsed(rig: Rig, client: openai.OpenAI, model: str) -> None:
     prompt = f"A city as JSON, {model}"
-    rig.on(prompt, Say(text='{"name":"Rome","inhabitants":2800000}'))
-    told = client.responses.parse(model=model, input=prompt, text_format=City)
-    assert told.output_parsed == City(name="Rome", inhabitants=2_800_000)
+    rig.on(prompt, ScriptedAnswer(text='{"name":"Rome","inhabitants":2800000}'))
+    parsed = client.responses.parse(model=model, input=prompt, text_format=City)
+    assert parsed.output_parsed == City(name="Rome", inhabitants=2_800_000)
 
 
 @pytest.mark.parametrize("model", [OWN, MESSAGES])
@@ -186,12 +188,12 @@ def test_an_image_arrives(rig: Rig, client: openai.OpenAI, model: str) -> None:
     assert b"iVBORw0KGgo" in saw(rig, prompt).raw
 
 
-def test_a_cut_answer_says_so(rig: Rig, client: openai.OpenAI) -> None:
-    rig.anthropic.script.on("Cut me", Say(text="Once", finish="max_tokens"))
-    told = client.responses.create(model=MESSAGES, input="Cut me", max_output_tokens=16)
-    assert told.status == "incomplete"
-    assert told.incomplete_details is not None
-    assert told.incomplete_details.reason == "max_output_tokens"
+def test_an_incomplete_answer_is_marked(rig: Rig, client: openai.OpenAI) -> None:
+    rig.anthropic.script.on("Cut me", ScriptedAnswer(text="Once", finish="max_tokens"))
+    response = client.responses.create(model=MESSAGES, input="Cut me", max_output_tokens=16)
+    assert response.status == "incomplete"
+    assert response.incomplete_details is not None
+    assert response.incomplete_details.reason == "max_output_tokens"
 
 
 REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError], str | None]] = {
@@ -216,13 +218,13 @@ REFUSALS: dict[str, tuple[Refusal, Refusal, type[openai.APIStatusError], str | N
 def test_a_refusal_is_the_sdks_own_error(
     rig: Rig, client: openai.OpenAI, model: str, stream: bool, kind: str
 ) -> None:
-    chat, messages, wanted, code = REFUSALS[kind]
+    chat, messages, expected_error, code = REFUSALS[kind]
     prompt = f"Refuse with {kind}"
-    rig.openai.script.on(prompt, Say(error=chat))
-    rig.deepseek.script.on(prompt, Say(error=chat))
-    rig.anthropic.script.on(prompt, Say(error=messages))
-    with pytest.raises(wanted) as caught:
-        ask(client, stream=stream, model=model, input=prompt)
+    rig.openai.script.on(prompt, ScriptedAnswer(error=chat))
+    rig.deepseek.script.on(prompt, ScriptedAnswer(error=chat))
+    rig.anthropic.script.on(prompt, ScriptedAnswer(error=messages))
+    with pytest.raises(expected_error) as caught:
+        send_request(client, stream=stream, model=model, input=prompt)
     assert caught.value.code == code  # type: ignore[attr-defined]
 
 
@@ -233,7 +235,10 @@ def test_a_broken_stream_ends_in_a_failed_answer(
 ) -> None:
     prompt = f"Break by {breaks}"
     rig.on(
-        prompt, Say(text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02)
+        prompt,
+        ScriptedAnswer(
+            text="A long and winding answer that never ends.", breaks=breaks, pace_s=0.02
+        ),
     )
     *_, last = client.responses.create(model=model, input=prompt, stream=True)
     assert last.type == "response.failed"
@@ -243,7 +248,7 @@ def test_a_broken_stream_ends_in_a_failed_answer(
 @ALL
 def test_leaving_a_stream_closes_the_provider(rig: Rig, client: openai.OpenAI, model: str) -> None:
     prompt = f"Talk for long in Responses, {model}"
-    rig.on(prompt, Say(text="word " * 400, pace_s=0.02))
+    rig.on(prompt, ScriptedAnswer(text="word " * 400, pace_s=0.02))
     stream = client.responses.create(model=model, input=prompt, stream=True)
     next(iter(stream))
     stream.close()
@@ -251,7 +256,7 @@ def test_leaving_a_stream_closes_the_provider(rig: Rig, client: openai.OpenAI, m
 
 
 @FOREIGN
-def test_what_is_kept_nowhere_is_not_found(client: openai.OpenAI, model: str) -> None:
+def test_an_unknown_previous_response_is_not_found(client: openai.OpenAI, model: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model=model, input="and now?", previous_response_id="resp_0")
     assert caught.value.code == "previous_response_not_found"
@@ -283,15 +288,15 @@ def test_a_chat_client_with_tools_is_sent_to_responses(
     rig: Rig, client: openai.OpenAI, stream: bool
 ) -> None:
     prompt = f"Chat with tools on a new model {stream}"
-    rig.on(prompt, Say(text="I will look.", calls=TWO_CALLS))
+    rig.on(prompt, ScriptedAnswer(text="I will look.", calls=TWO_CALLS))
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
-    asked: dict[str, Any] = {"model": OWN, "tools": [tool]}
+    params: dict[str, Any] = {"model": OWN, "tools": [tool]}
     history: list[Any] = [{"role": "user", "content": prompt}]
     if stream:
-        with client.chat.completions.stream(messages=history, **asked) as events:
+        with client.chat.completions.stream(messages=history, **params) as events:
             message: Any = events.get_final_completion().choices[0].message
     else:
-        message = client.chat.completions.create(messages=history, **asked).choices[0].message
+        message = client.chat.completions.create(messages=history, **params).choices[0].message
     assert message.content == "I will look."
     assert [call.id for call in message.tool_calls] == ["toolu_a", "toolu_b"]
     assert saw(rig, prompt).path == "/v1/responses"
@@ -299,23 +304,30 @@ def test_a_chat_client_with_tools_is_sent_to_responses(
     history += [
         {"role": "tool", "tool_call_id": call.id, "content": "sun"} for call in message.tool_calls
     ]
-    told = client.chat.completions.create(messages=history, **asked)
-    assert told.choices[0].message.content == "The tools answered: sun | sun"
+    response = client.chat.completions.create(messages=history, **params)
+    assert response.choices[0].message.content == "The tools answered: sun | sun"
 
 
 def test_without_tools_or_reasoning_chat_stays_chat(rig: Rig, client: openai.OpenAI) -> None:
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
-    asked: Any = [{"role": "user", "content": "Plain chat on a new model"}]
-    client.chat.completions.create(model=OWN, messages=asked)
+    messages: Any = [{"role": "user", "content": "Plain chat on a new model"}]
+    client.chat.completions.create(model=OWN, messages=messages)
     assert saw(rig, "Plain chat on a new model").path == "/v1/chat/completions"
-    client.chat.completions.create(model=OWN, messages=asked, tools=[tool], reasoning_effort="none")
+    client.chat.completions.create(
+        model=OWN, messages=messages, tools=[tool], reasoning_effort="none"
+    )
     assert saw(rig, "Plain chat on a new model").path == "/v1/chat/completions"
 
 
 def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
     prompt = "Claude's client on a new model"
-    rig.on(prompt, Say(reasoning="Let me look", calls=TWO_CALLS[:1], then=Say(text="Sun.")))
-    asked: dict[str, Any] = {
+    rig.on(
+        prompt,
+        ScriptedAnswer(
+            reasoning="Let me look", calls=TWO_CALLS[:1], then=ScriptedAnswer(text="Sun.")
+        ),
+    )
+    params: dict[str, Any] = {
         "model": OWN,
         "max_tokens": 4000,
         "thinking": {"type": "adaptive", "display": "summarized"},
@@ -325,13 +337,13 @@ def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
     with anthropic.Anthropic(
         base_url=rig.gateway.url, api_key=rig.gateway.key, max_retries=0
     ) as client:
-        first = client.messages.create(messages=history, **asked)
+        first = client.messages.create(messages=history, **params)
         thought, call = first.content
         assert thought.thinking == "Let me look"  # type: ignore[union-attr]
         history.append({"role": "assistant", "content": first.content})
         result = {"type": "tool_result", "tool_use_id": call.id, "content": "sun"}  # type: ignore[union-attr]
         history.append({"role": "user", "content": [result]})
-        second = client.messages.create(messages=history, **asked)
+        second = client.messages.create(messages=history, **params)
     assert second.content[0].text == "Sun."  # type: ignore[union-attr]
     sent = saw(rig, prompt)
     kinds = [item["type"] for item in sent.body["input"]]
@@ -339,7 +351,7 @@ def test_a_messages_client_keeps_openais_state(rig: Rig) -> None:
     assert sent.body["input"][1]["id"].startswith("rs_up_")
 
 
-def test_the_log_says_which_dialect_was_spoken(rig: Rig, client: openai.OpenAI) -> None:
+def test_the_log_has_the_dialect(rig: Rig, client: openai.OpenAI) -> None:
     tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
     raw = client.chat.completions.with_raw_response.create(
         model=OWN, messages=[{"role": "user", "content": "Log me"}], tools=[tool]

@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
 from tests.e2e.rig import Daphne, Gateway
-from tests.fakes import Call, Say
+from tests.fakes import Call, ScriptedAnswer
 from tests.waits import PATIENCE_S, until
 
 pytestmark = pytest.mark.e2e
@@ -39,8 +39,8 @@ EXEC: Any = {
 def site(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ResponseNodes]:
-    with response_nodes(tmp_path_factory.mktemp("sockets"), request.param) as made:
-        yield made
+    with response_nodes(tmp_path_factory.mktemp("sockets"), request.param) as nodes:
+        yield nodes
 
 
 @contextmanager
@@ -54,8 +54,8 @@ def opened(gateway: Gateway, **more: Any) -> Iterator[ClientConnection]:
         **more.pop("headers", {}),
     }
     url = gateway.url.replace("http", "ws") + more.pop("path", "/v1/responses")
-    with connect(url, additional_headers=headers, compression=None, **more) as made:
-        yield made
+    with connect(url, additional_headers=headers, compression=None, **more) as connection:
+        yield connection
 
 
 def message(text: str, model: str, **more: Any) -> dict[str, Any]:
@@ -77,21 +77,21 @@ def message(text: str, model: str, **more: Any) -> dict[str, Any]:
     }
 
 
-def ask(socket: ClientConnection, body: Any) -> list[dict[str, Any]]:
+def send_turn(socket: ClientConnection, body: Any) -> list[dict[str, Any]]:
     """The events of one turn, to its last."""
     socket.send(body if isinstance(body, str) else json.dumps(body))
-    return heard(socket)
+    return turn_events(socket)
 
 
-def heard(socket: ClientConnection) -> list[dict[str, Any]]:
+def turn_events(socket: ClientConnection) -> list[dict[str, Any]]:
     """The next events, to one that ends a turn."""
-    events = [told(socket)]
+    events = [next_event(socket)]
     while events[-1]["type"] not in ENDS:
-        events.append(told(socket))
+        events.append(next_event(socket))
     return events
 
 
-def told(socket: ClientConnection) -> dict[str, Any]:
+def next_event(socket: ClientConnection) -> dict[str, Any]:
     """The next event."""
     event: dict[str, Any] = json.loads(socket.recv(timeout=PATIENCE_S))
     return event
@@ -100,13 +100,18 @@ def told(socket: ClientConnection) -> dict[str, Any]:
 def saw(site: ResponseNodes, text: str) -> Any:
     """The newest request with this text that a provider got; None if there is none yet."""
     servers = (site.openai, site.deepseek, site.anthropic)
-    seen = [s for server in servers for s in server.requests if text.encode() in s.raw]
-    return max(seen, key=lambda each: each.at, default=None)
+    recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
+    return max(recorded_requests, key=lambda each: each.at, default=None)
 
 
 def left(site: ResponseNodes, text: str) -> bool:
     """Whether the provider of this text sees its client leave, before it has said all."""
-    until(lambda: (seen := saw(site, text)) and (seen.left_at is not None or seen.finished))
+    until(
+        lambda: (
+            (recorded_request := saw(site, text))
+            and (recorded_request.left_at is not None or recorded_request.finished)
+        )
+    )
     return saw(site, text).left_at is not None
 
 
@@ -123,9 +128,9 @@ def test_the_sdk_holds_a_conversation(site: ResponseNodes, model: str) -> None:
         client.responses.connect() as connection,
     ):
         for turn in range(3):
-            asked = f"socket turn {turn} on {model}"
+            text = f"socket turn {turn} on {model}"
             connection.response.create(
-                model=model, input=asked, store=False, previous_response_id=previous
+                model=model, input=text, store=False, previous_response_id=previous
             )
             for event in connection:
                 assert event.type != "error", event
@@ -140,20 +145,20 @@ def test_the_sdk_holds_a_conversation(site: ResponseNodes, model: str) -> None:
 @ALL
 def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
     text = f"List the files, {model}"
-    say = Say(
+    say = ScriptedAnswer(
         reasoning="I look first",
         calls=(Call("exec_command", {"cmd": "ls"}, "toolu_ws"),),
-        then=Say(text="Found: {results}"),
+        then=ScriptedAnswer(text="Found: {results}"),
     )
     for server in (site.openai, site.deepseek, site.anthropic):
         server.script.on(text, say)
     thinking = {"reasoning": {"effort": "high", "summary": "auto"}}
     with opened(site.gateway) as socket:
-        ready = ask(socket, message(text, model, generate=False, **thinking))
+        ready = send_turn(socket, message(text, model, generate=False, **thinking))
         assert [event["type"] for event in ready] == ["response.created", "response.completed"]
         assert ready[-1]["response"]["output"] == []
         prepared = ready[-1]["response"]["id"]
-        first = ask(
+        first = send_turn(
             socket,
             message("", model, **thinking) | {"input": [], "previous_response_id": prepared},
         )
@@ -166,37 +171,47 @@ def test_a_tool_loop_as_codex_runs_it(site: ResponseNodes, model: str) -> None:
             "output": "README.md",
         }
         more = {"input": [result], "previous_response_id": first[-1]["response"]["id"]}
-        second = ask(socket, message("", model, **thinking) | more)
-    said = second[-1]["response"]["output"][-1]["content"][0]["text"]
-    assert said == "Found: README.md"
+        second = send_turn(socket, message("", model, **thinking) | more)
+    output_text = second[-1]["response"]["output"][-1]["content"][0]["text"]
+    assert output_text == "Found: README.md"
 
 
 def test_what_was_in_memory_ends_with_the_connection(site: ResponseNodes) -> None:
     with opened(site.gateway) as socket:
-        made = ask(socket, message("only here", MESSAGES))[-1]["response"]["id"]
-        ask(socket, message("still here", MESSAGES, previous_response_id=made))
+        previous_response_id = send_turn(socket, message("only here", MESSAGES))[-1]["response"][
+            "id"
+        ]
+        send_turn(
+            socket, message("still here", MESSAGES, previous_response_id=previous_response_id)
+        )
     with opened(site.gateway) as socket:
-        (event,) = ask(socket, message("and now?", MESSAGES, previous_response_id=made))
+        (event,) = send_turn(
+            socket, message("and now?", MESSAGES, previous_response_id=previous_response_id)
+        )
         assert (event["type"], event["status"]) == ("error", 400)
         assert event["error"]["code"] == "previous_response_not_found"
         assert event["error"]["param"] == "previous_response_id"
-        assert ask(socket, message("a new story", MESSAGES))[-1]["type"] == "response.completed"
+        assert (
+            send_turn(socket, message("a new story", MESSAGES))[-1]["type"] == "response.completed"
+        )
 
 
 @ALL
 def test_a_stored_response_goes_on_elsewhere(site: ResponseNodes, model: str) -> None:
     with opened(site.gateway) as socket:
-        made = ask(socket, message(f"stored on {model}", model, store=True))[-1]["response"]
+        response = send_turn(socket, message(f"stored on {model}", model, store=True))[-1][
+            "response"
+        ]
     with site.client() as client:
-        assert client.responses.retrieve(made["id"]).status == "completed"
+        assert client.responses.retrieve(response["id"]).status == "completed"
     with opened(site.gateway) as socket:
-        again = message("from elsewhere", model, previous_response_id=made["id"])
-        assert ask(socket, again)[-1]["type"] == "response.completed"
+        again = message("from elsewhere", model, previous_response_id=response["id"])
+        assert send_turn(socket, again)[-1]["type"] == "response.completed"
 
 
 def test_lanes_run_side_by_side_and_each_in_its_order(site: ResponseNodes) -> None:
     overtaken = threading.Event()
-    site.anthropic.script.on("Take long", Say(text="slow", once=overtaken))
+    site.anthropic.script.on("Take long", ScriptedAnswer(text="slow", once=overtaken))
     with opened(site.gateway) as socket:
         slow = message("Take long", MESSAGES, stream_id="slow")
         after = message("after the slow one", MESSAGES, stream_id="slow")
@@ -205,7 +220,7 @@ def test_lanes_run_side_by_side_and_each_in_its_order(site: ResponseNodes) -> No
             socket.send(json.dumps(body))
         ended: list[str] = []
         while len(ended) < 3:
-            event = told(socket)
+            event = next_event(socket)
             assert event["stream_id"] in {"slow", "quick"}
             if event["type"] == "response.completed":
                 text = event["response"]["output"][0]["content"][0]["text"]
@@ -230,30 +245,32 @@ BAD: dict[str, tuple[Any, str | None]] = {
 
 
 @pytest.mark.parametrize("kind", list(BAD))
-def test_a_bad_message_is_told_and_the_connection_stays(site: ResponseNodes, kind: str) -> None:
+def test_a_bad_message_gets_an_error_and_the_connection_stays(
+    site: ResponseNodes, kind: str
+) -> None:
     body, param = BAD[kind]
     with opened(site.gateway) as socket:
-        (event,) = ask(socket, body)
+        (event,) = send_turn(socket, body)
         assert event["type"] == "error"
         assert event["status"] in {400, 404}
         assert event["error"].get("param") == param
         assert event["error"]["message"]
-        assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
+        assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
 def test_an_acknowledgement_needs_no_answer(site: ResponseNodes) -> None:
     with opened(site.gateway) as socket:
         socket.send(json.dumps({"type": "response.processed", "response_id": "resp_1"}))
-        assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
+        assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
-def test_too_many_requests_at_once_are_told(site: ResponseNodes) -> None:
+def test_too_many_concurrent_requests_get_an_error(site: ResponseNodes) -> None:
     refused = threading.Event()
-    site.anthropic.script.on("Wait for it", Say(text="late", once=refused))
+    site.anthropic.script.on("Wait for it", ScriptedAnswer(text="late", once=refused))
     with opened(site.gateway) as socket:
         for _ in range(17):
             socket.send(json.dumps(message("Wait for it", MESSAGES)))
-        event = told(socket)
+        event = next_event(socket)
         refused.set()
         assert (event["type"], event["status"]) == ("error", 429)
 
@@ -266,24 +283,29 @@ def test_a_frame_that_is_too_large_closes_the_connection(site: ResponseNodes) ->
         # The rest of it is not read, so the reason may be lost with a reset.
         assert socket.close_code in {1009, 4009, 1006}
     with opened(site.gateway) as socket:
-        assert ask(socket, message("small again", MESSAGES))[-1]["type"] == "response.completed"
+        assert (
+            send_turn(socket, message("small again", MESSAGES))[-1]["type"] == "response.completed"
+        )
 
 
 def test_leaving_ends_the_call_of_the_provider(site: ResponseNodes) -> None:
-    site.anthropic.script.on("Talk over the socket", Say(text="word " * 400, pace_s=0.02))
+    site.anthropic.script.on(
+        "Talk over the socket", ScriptedAnswer(text="word " * 400, pace_s=0.02)
+    )
     with opened(site.gateway) as socket:
         socket.send(json.dumps(message("Talk over the socket", MESSAGES)))
-        told(socket)
+        next_event(socket)
     assert left(site, "Talk over the socket")
 
 
 def test_a_provider_that_breaks_ends_the_turn_not_the_connection(site: ResponseNodes) -> None:
-    site.anthropic.script.on("Break on the socket", Say(text="x" * 60, breaks="cut"))
+    site.anthropic.script.on("Break on the socket", ScriptedAnswer(text="x" * 60, breaks="cut"))
     with opened(site.gateway) as socket:
         assert (
-            ask(socket, message("Break on the socket", MESSAGES))[-1]["type"] == "response.failed"
+            send_turn(socket, message("Break on the socket", MESSAGES))[-1]["type"]
+            == "response.failed"
         )
-        assert ask(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
+        assert send_turn(socket, message("fine", MESSAGES))[-1]["type"] == "response.completed"
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null"], ids=["foreign", "sandbox"])
@@ -301,13 +323,13 @@ def test_a_page_of_another_site_is_refused(site: ResponseNodes, origin: str) -> 
     ],
     ids=["wrong_key", "another_path"],
 )
-def test_a_refusal_says_why(
+def test_a_refusal_has_its_reason(
     site: ResponseNodes, wrong: dict[str, Any], status: int, words: str
 ) -> None:
     """Daphne puts no words into a refused handshake, so they come as the only event."""
     try:
         with opened(site.gateway, **wrong) as socket:
-            event = told(socket)
+            event = next_event(socket)
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=PATIENCE_S)
             assert socket.close_code == 4008
@@ -321,33 +343,37 @@ def test_a_refusal_says_why(
 def test_a_page_of_this_site_may_connect(site: ResponseNodes) -> None:
     origin = site.gateway.url
     with opened(site.gateway, headers={"origin": origin}) as socket:
-        assert ask(socket, message("from a page", MESSAGES))[-1]["type"] == "response.completed"
+        assert (
+            send_turn(socket, message("from a page", MESSAGES))[-1]["type"] == "response.completed"
+        )
 
 
 def test_a_limit_counts_each_response(site: ResponseNodes) -> None:
     key = site.new_key(limit_rpm=2)
     with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
         for _ in range(2):
-            assert ask(socket, message("limited", MESSAGES))[-1]["type"] == "response.completed"
-        (event,) = ask(socket, message("one too many", MESSAGES))
+            assert (
+                send_turn(socket, message("limited", MESSAGES))[-1]["type"] == "response.completed"
+            )
+        (event,) = send_turn(socket, message("one too many", MESSAGES))
         assert (event["type"], event["status"]) == ("error", 429)
         assert int(event["headers"]["retry-after"]) > 0
         row = site.gateway.row(event["headers"]["x-request-id"])
         assert (row["status"], row["endpoint"]) == (429, "/v1/responses")
         # The connection goes on, for what is no response too.
-        ready = ask(socket, message("", MESSAGES, generate=False))
+        ready = send_turn(socket, message("", MESSAGES, generate=False))
         assert ready[-1]["type"] == "response.completed"
 
 
 def test_a_revoked_key_ends_with_its_next_message(site: ResponseNodes) -> None:
     key = site.new_key()
     with opened(site.gateway, headers={"authorization": f"Bearer {key}"}) as socket:
-        assert ask(socket, message("allowed", MESSAGES))[-1]["type"] == "response.completed"
+        assert send_turn(socket, message("allowed", MESSAGES))[-1]["type"] == "response.completed"
         site.run("from gateway.models import ApiKey; ApiKey.objects.revoke()")
         events: list[dict[str, Any]] = []
 
         def refused() -> bool:
-            events.append(ask(socket, message("and now?", MESSAGES))[-1])
+            events.append(send_turn(socket, message("and now?", MESSAGES))[-1])
             return events[-1]["type"] == "error"
 
         until(refused)
@@ -357,8 +383,8 @@ def test_a_revoked_key_ends_with_its_next_message(site: ResponseNodes) -> None:
 def test_each_turn_has_its_row(site: ResponseNodes) -> None:
     own = "session-of-two-turns"
     with opened(site.gateway, headers={"session-id": own}) as socket:
-        ask(socket, message("row one", MESSAGES))
-        ask(socket, message("row two", MESSAGES))
+        send_turn(socket, message("row one", MESSAGES))
+        send_turn(socket, message("row two", MESSAGES))
     site.gateway.logged()
     rows = site.gateway.api("/api/requests", session=own, limit=100)["items"]
     assert [row["endpoint"] for row in rows] == ["/v1/responses"] * 2
@@ -368,7 +394,7 @@ def test_each_turn_has_its_row(site: ResponseNodes) -> None:
 def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
     with response_nodes(tmp_path) as site:
         ending = threading.Event()
-        site.anthropic.script.on("Finish this", Say(text="done " * 20, once=ending))
+        site.anthropic.script.on("Finish this", ScriptedAnswer(text="done " * 20, once=ending))
         with opened(site.gateway) as socket, opened(site.gateway) as idle:
             socket.send(json.dumps(message("Finish this", MESSAGES)))
             until(lambda: saw(site, "Finish this"))
@@ -377,7 +403,7 @@ def test_what_is_under_way_at_a_shutdown_is_finished(tmp_path: Any) -> None:
             with pytest.raises(ConnectionClosed):
                 idle.recv(timeout=PATIENCE_S)
             ending.set()
-            assert heard(socket)[-1]["type"] == "response.completed"
+            assert turn_events(socket)[-1]["type"] == "response.completed"
             with pytest.raises(ConnectionClosed):
                 socket.recv(timeout=PATIENCE_S)
             assert [each.close_code for each in (socket, idle)] == [1012, 1012]
@@ -405,10 +431,12 @@ def test_the_async_sdk_connects_too(site: ResponseNodes) -> None:
 
 def test_daphne_ends_what_is_under_way(tmp_path: Path) -> None:
     with response_nodes(tmp_path, Daphne) as site:
-        site.anthropic.script.on("Never finish this", Say(text="go " * 2000, pace_s=0.02))
+        site.anthropic.script.on(
+            "Never finish this", ScriptedAnswer(text="go " * 2000, pace_s=0.02)
+        )
         with opened(site.gateway) as socket:
             socket.send(json.dumps(message("Never finish this", MESSAGES)))
-            assert told(socket)["type"] == "response.created"
+            assert next_event(socket)["type"] == "response.created"
             assert site.gateway.stop() in {0, -signal.SIGTERM}
             with pytest.raises(ConnectionClosed):
                 while True:

@@ -26,7 +26,7 @@ pytestmark = [
 WAIT_S = 2
 LEAST = 2000
 CLIENTS = 12
-ASK = {"messages": [{"role": "user", "content": "Hello"}]}
+REQUEST = {"messages": [{"role": "user", "content": "Hello"}]}
 # The demo's at 1 ms a word; now and then a stream that takes a second, so that some are cut
 # into by each drain.
 QUICK, SLOW = "demo/demo@1ms", "demo/demo@50ms"
@@ -113,7 +113,7 @@ class Load:
     def _ask(self, client: httpx.Client, model: str, *, stream: bool) -> str:
         """Why it failed; empty if it did not."""
         try:
-            answer = client.post(self.url, json={**ASK, "model": model, "stream": stream})
+            answer = client.post(self.url, json={**REQUEST, "model": model, "stream": stream})
         except httpx.HTTPError as error:
             return repr(error)
         if answer.status_code != 200:

@@ -17,9 +17,7 @@ pytestmark = pytest.mark.e2e
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_all_is_answered_while_others_are_told_to_go_elsewhere(
-    tmp_path: Path, workers: str
-) -> None:
+def test_a_draining_gateway_answers_but_is_not_ready(tmp_path: Path, workers: str) -> None:
     with up(tmp_path / "data", "--workers", workers, DRAGOMAN_DRAIN_WAIT="60") as gateway:
         with httpx.Client(base_url=gateway.base) as client:
             assert client.get("/health/ready").headers.get("connection") != "close"
@@ -54,11 +52,11 @@ def _runs(pid: int) -> bool:
 
 
 def test_only_a_trusted_proxy_is_believed(tmp_path: Path) -> None:
-    told = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
+    headers = {"x-forwarded-for": "203.0.113.9", "x-forwarded-proto": "https"}
     with up(tmp_path / "data", DRAGOMAN_TRUSTED_PROXIES="127.0.0.2, 10.0.0.0/8") as gateway:
         for proxy, believed in (("127.0.0.2", True), ("127.0.0.1", False)):
             through = httpx.HTTPTransport(local_address=proxy)
-            with httpx.Client(transport=through, base_url=gateway.base, headers=told) as client:
+            with httpx.Client(transport=through, base_url=gateway.base, headers=headers) as client:
                 answer = client.get("/docs")
                 assert ("strict-transport-security" in answer.headers) is believed
                 # Metrics are open to this machine, and not to whom a proxy brings.

@@ -12,7 +12,7 @@ import openai
 import pytest
 
 from tests.e2e.response_nodes import CHAT, MESSAGES, OWN, ResponseNodes, response_nodes
-from tests.fakes import Refusal, Say
+from tests.fakes import Refusal, ScriptedAnswer
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e
@@ -26,29 +26,29 @@ STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ResponseNodes]:
-    with response_nodes(tmp_path_factory.mktemp("response_nodes")) as made:
-        yield made
+    with response_nodes(tmp_path_factory.mktemp("response_nodes")) as nodes:
+        yield nodes
 
 
 @pytest.fixture
 def client(site: ResponseNodes) -> Iterator[openai.OpenAI]:
-    with site.client() as made:
-        yield made
+    with site.client() as api_client:
+        yield api_client
 
 
-def ask(client: openai.OpenAI, *, stream: bool = False, **asked: Any) -> Any:
+def create_response(client: openai.OpenAI, *, stream: bool = False, **fields: Any) -> Any:
     """The answer, whole or as the SDK adds it up."""
     if not stream:
-        return client.responses.create(**asked)
-    with client.responses.stream(**asked) as events:
+        return client.responses.create(**fields)
+    with client.responses.stream(**fields) as events:
         return events.get_final_response()
 
 
 def saw(site: ResponseNodes, text: str) -> Any:
     """The body of the newest request with this text that a provider got."""
     servers = (site.openai, site.deepseek, site.anthropic)
-    seen = [s for server in servers for s in server.requests if text.encode() in s.raw]
-    return max(seen, key=lambda each: each.at)
+    recorded_requests = [s for server in servers for s in server.requests if text.encode() in s.raw]
+    return max(recorded_requests, key=lambda each: each.at)
 
 
 def done(client: openai.OpenAI, response_id: str) -> Any:
@@ -66,14 +66,16 @@ def sees(site: ResponseNodes, text: str) -> None:
 
 @ALL
 @STREAM
-def test_a_conversation_goes_on_from_its_last_answer(
+def test_a_conversation_continues_from_its_last_answer(
     site: ResponseNodes, client: openai.OpenAI, model: str, stream: bool
 ) -> None:
     first = f"My name is Ada, {model} {stream}"
-    last = ask(client, stream=stream, model=model, input=first)
+    last = create_response(client, stream=stream, model=model, input=first)
     for turn in range(4):  # straight on, in whichever process
-        asked = f"turn {turn} of {model} {stream}"
-        last = ask(client, stream=stream, model=model, input=asked, previous_response_id=last.id)
+        text = f"turn {turn} of {model} {stream}"
+        last = create_response(
+            client, stream=stream, model=model, input=text, previous_response_id=last.id
+        )
         assert last.status == "completed"
     sent = saw(site, f"turn 3 of {model} {stream}")
     if model == OWN:
@@ -89,54 +91,56 @@ def test_a_conversation_goes_on_from_its_last_answer(
 def test_instructions_hold_for_their_own_answer_only(
     site: ResponseNodes, client: openai.OpenAI, model: str
 ) -> None:
-    first = ask(client, model=model, input="old rules", instructions="Speak like a pirate")
-    asked = f"new rules on {model}"
-    told = ask(
-        client, model=model, input=asked, instructions="Be brief", previous_response_id=first.id
+    first = create_response(
+        client, model=model, input="old rules", instructions="Speak like a pirate"
     )
-    assert told.previous_response_id == first.id
-    sent = saw(site, asked).raw
+    text = f"new rules on {model}"
+    response = create_response(
+        client, model=model, input=text, instructions="Be brief", previous_response_id=first.id
+    )
+    assert response.previous_response_id == first.id
+    sent = saw(site, text).raw
     assert b"Be brief" in sent
     assert b"pirate" not in sent
 
 
 @ALL
-def test_a_kept_response_is_read_and_deleted(client: openai.OpenAI, model: str) -> None:
-    made = ask(client, model=model, input="keep me", metadata={"a": "b"})
-    read = client.responses.retrieve(made.id)
-    assert read.output_text == made.output_text
-    assert (read.id, read.metadata) == (made.id, {"a": "b"})
-    client.responses.delete(made.id)
+def test_a_stored_response_is_read_and_deleted(client: openai.OpenAI, model: str) -> None:
+    response = create_response(client, model=model, input="keep me", metadata={"a": "b"})
+    read = client.responses.retrieve(response.id)
+    assert read.output_text == response.output_text
+    assert (read.id, read.metadata) == (response.id, {"a": "b"})
+    client.responses.delete(response.id)
     for call in (client.responses.retrieve, client.responses.input_items.list):
         with pytest.raises(openai.NotFoundError) as caught:
-            call(made.id)
+            call(response.id)
         assert caught.value.body == {
-            "message": f"Response with id '{made.id}' not found.",
+            "message": f"Response with id '{response.id}' not found.",
             "type": "invalid_request_error",
             "param": "response_id",
             "code": None,
         }
     with pytest.raises(openai.BadRequestError) as refused:
-        ask(client, model=model, input="and now?", previous_response_id=made.id)
+        create_response(client, model=model, input="and now?", previous_response_id=response.id)
     assert refused.value.code == "previous_response_not_found"
 
 
-def test_deleting_reaches_the_provider_that_keeps_it_too(
-    site: ResponseNodes, client: openai.OpenAI
-) -> None:
-    made = ask(client, model=OWN, input="delete me everywhere")
-    assert made.id in site.openai.stored
-    client.responses.delete(made.id)
-    assert made.id not in site.openai.stored
+def test_deleting_also_deletes_at_the_provider(site: ResponseNodes, client: openai.OpenAI) -> None:
+    response = create_response(client, model=OWN, input="delete me everywhere")
+    assert response.id in site.openai.stored
+    client.responses.delete(response.id)
+    assert response.id not in site.openai.stored
 
 
 def test_what_a_provider_has_forgotten_comes_from_the_store(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
-    made = ask(client, model=OWN, input="You will forget this")
-    site.openai.stored.discard(made.id)
-    told = ask(client, model=OWN, input="Remember now", previous_response_id=made.id)
-    assert told.status == "completed"
+    response = create_response(client, model=OWN, input="You will forget this")
+    site.openai.stored.discard(response.id)
+    reply = create_response(
+        client, model=OWN, input="Remember now", previous_response_id=response.id
+    )
+    assert reply.status == "completed"
     assert b"You will forget this" in saw(site, "Remember now").raw
 
 
@@ -144,17 +148,21 @@ def test_a_conversation_stays_with_the_provider_that_keeps_it(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     """The route's other target stands first, but only one knows the id."""
-    made = ask(client, model=OWN, input="first at its own")
+    response = create_response(client, model=OWN, input="first at its own")
     for turn in range(4):
         text = f"sticky turn {turn}"
-        made = ask(client, model="mixed", input=text, previous_response_id=made.id)
+        response = create_response(
+            client, model="mixed", input=text, previous_response_id=response.id
+        )
         assert saw(site, text).body.get("previous_response_id", "").startswith("resp_remembered")
 
 
 def test_a_conversation_can_change_providers(site: ResponseNodes, client: openai.OpenAI) -> None:
-    made = ask(client, model=OWN, input="I was made by Responses")
-    told = ask(client, model=MESSAGES, input="go on elsewhere", previous_response_id=made.id)
-    back = ask(client, model=OWN, input="and back again", previous_response_id=told.id)
+    response = create_response(client, model=OWN, input="I was made by Responses")
+    reply = create_response(
+        client, model=MESSAGES, input="go on elsewhere", previous_response_id=response.id
+    )
+    back = create_response(client, model=OWN, input="and back again", previous_response_id=reply.id)
     assert back.status == "completed"
     for text in ("go on elsewhere", "and back again"):
         assert b"I was made by Responses" in saw(site, text).raw
@@ -162,20 +170,20 @@ def test_a_conversation_can_change_providers(site: ResponseNodes, client: openai
 
 @ALL
 def test_what_is_not_to_be_stored_is_not(client: openai.OpenAI, model: str) -> None:
-    made = ask(client, model=model, input="forget me", store=False)
+    response = create_response(client, model=model, input="forget me", store=False)
     with pytest.raises(openai.NotFoundError):
-        client.responses.retrieve(made.id)
+        client.responses.retrieve(response.id)
 
 
 def test_a_response_is_for_its_key_alone(site: ResponseNodes, client: openai.OpenAI) -> None:
     with site.client(site.new_key()) as one, site.client(site.new_key()) as other:
         for model in (OWN, MESSAGES):
-            made = ask(one, model=model, input="a secret of one key")
-            assert one.responses.retrieve(made.id).id == made.id
+            response = create_response(one, model=model, input="a secret of one key")
+            assert one.responses.retrieve(response.id).id == response.id
             # All at once: for an id that is news each looks again for a while.
             with ThreadPoolExecutor() as pool:
                 tried = [
-                    pool.submit(call, made.id)
+                    pool.submit(call, response.id)
                     for stranger in (other, client)
                     for call in (
                         stranger.responses.retrieve,
@@ -185,72 +193,76 @@ def test_a_response_is_for_its_key_alone(site: ResponseNodes, client: openai.Ope
                 ]
             assert [type(each.exception()) for each in tried] == [openai.NotFoundError] * 6
             with pytest.raises(openai.BadRequestError) as caught:
-                ask(other, model=model, input="tell me", previous_response_id=made.id)
+                create_response(
+                    other, model=model, input="tell me", previous_response_id=response.id
+                )
             assert caught.value.code == "previous_response_not_found"
             assert "send the conversation in `input`" in caught.value.message
-            assert one.responses.retrieve(made.id).id == made.id
+            assert one.responses.retrieve(response.id).id == response.id
 
 
 def test_keys_of_one_team_share_their_responses(site: ResponseNodes) -> None:
     code = (
         "from gateway.models import Team, ApiKey; t = Team.objects.create(name='readers');"
-        "made = [store.create_key('e2e') for _ in range(2)];"
-        "[setattr(k, 'team', t) or k.save() for k, _ in made]; store.bump();"
-        "print(' '.join(plain for _, plain in made))"
+        "created = [store.create_key('e2e') for _ in range(2)];"
+        "[setattr(k, 'team', t) or k.save() for k, _ in created]; store.bump();"
+        "print(' '.join(plain for _, plain in created))"
     )
     keys = site.run(code).split()
     for key in keys:
         site.await_key(key)
     with site.client(keys[0]) as one, site.client(keys[1]) as other:
-        made = ask(one, model=MESSAGES, input="for the team")
-        assert other.responses.retrieve(made.id).output_text == made.output_text
+        response = create_response(one, model=MESSAGES, input="for the team")
+        assert other.responses.retrieve(response.id).output_text == response.output_text
 
 
-def test_without_bodies_nothing_is_kept_and_the_answer_says_so(site: ResponseNodes) -> None:
+def test_without_bodies_nothing_is_stored_and_store_is_false(site: ResponseNodes) -> None:
     with site.client(site.new_key(log_bodies=False)) as client:
         raw = client.responses.with_raw_response.create(model=MESSAGES, input="no traces")
         assert "store" in raw.headers["x-dragoman-dropped"]
-        made: Any = raw.parse()
-        assert made.store is False
+        parsed: Any = raw.parse()
+        assert parsed.store is False
         with pytest.raises(openai.NotFoundError):
-            client.responses.retrieve(made.id)
+            client.responses.retrieve(parsed.id)
         with pytest.raises(openai.BadRequestError) as caught:
-            ask(client, model=MESSAGES, input="x", background=True)
+            create_response(client, model=MESSAGES, input="x", background=True)
         assert caught.value.param == "background"
         # A provider that keeps its answers itself needs no copy of ours to go on.
-        own = ask(client, model=OWN, input="kept upstream only")
-        told = ask(client, model=OWN, input="go on upstream", previous_response_id=own.id)
-        assert told.status == "completed"
+        own = create_response(client, model=OWN, input="kept upstream only")
+        response = create_response(
+            client, model=OWN, input="go on upstream", previous_response_id=own.id
+        )
+        assert response.status == "completed"
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(own.id)
 
 
 @ALL
 def test_input_items_come_in_pages(client: openai.OpenAI, model: str) -> None:
-    first = ask(
+    first = create_response(
         client, model=model, input=[{"role": "user", "content": f"item {n}"} for n in range(3)]
     )
-    last = ask(client, model=model, input="item 4", previous_response_id=first.id)
+    last = create_response(client, model=model, input="item 4", previous_response_id=first.id)
     items = client.responses.input_items
     newest = items.list(last.id, limit=2)
     assert newest.data[0].content[0].text == "item 4"  # type: ignore[union-attr]
     assert newest.has_more
     # The SDK asks for page after page.
-    seen: list[Any] = list(items.list(last.id, limit=2, order="asc"))
-    texts = [part.text for item in seen for part in item.content]
+    page_items: list[Any] = list(items.list(last.id, limit=2, order="asc"))
+    texts = [part.text for item in page_items for part in item.content]
     assert texts == ["item 0", "item 1", "item 2", "Hello from the strict upstream.", "item 4"]
-    after = items.list(last.id, order="asc", after=seen[3].id)
-    assert [item.id for item in after.data] == [seen[4].id]
+    after = items.list(last.id, order="asc", after=page_items[3].id)
+    assert [item.id for item in after.data] == [page_items[4].id]
 
 
 def test_an_item_can_be_referred_to(site: ResponseNodes, client: openai.OpenAI) -> None:
-    made = ask(client, model=MESSAGES, input="Refer to me later")
-    (item,) = client.responses.input_items.list(made.id).data
-    asked: Any = [
+    response = create_response(client, model=MESSAGES, input="Refer to me later")
+    (item,) = client.responses.input_items.list(response.id).data
+    requested_input: Any = [
         {"type": "item_reference", "id": item.id},
         {"role": "user", "content": "That was a reference"},
     ]
-    ask(client, model=MESSAGES, input=asked, store=False)
+    create_response(client, model=MESSAGES, input=requested_input, store=False)
     assert b"Refer to me later" in saw(site, "That was a reference").raw
 
 
@@ -266,8 +278,8 @@ BAD = {
 @pytest.mark.parametrize("path", list(BAD))
 def test_bad_questions_name_the_field(site: ResponseNodes, path: str) -> None:
     headers = {"authorization": f"Bearer {site.gateway.key}"}
-    told = httpx.get(site.gateway.url + path, headers=headers)
-    assert (told.status_code, told.json()["error"]["param"]) == (400, BAD[path])
+    response = httpx.get(site.gateway.url + path, headers=headers)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, BAD[path])
 
 
 def test_methods_and_keys_are_checked(site: ResponseNodes) -> None:
@@ -284,12 +296,14 @@ def test_methods_and_keys_are_checked(site: ResponseNodes) -> None:
 
 @ALL
 def test_a_background_response_is_polled(client: openai.OpenAI, model: str) -> None:
-    begun = ask(client, model=model, input=f"in the background on {model}", background=True)
+    begun = create_response(
+        client, model=model, input=f"in the background on {model}", background=True
+    )
     assert begun.status == "queued"
-    told = done(client, begun.id)
-    assert (told.status, told.background) == ("completed", True)
-    assert told.output_text == "Hello from the strict upstream."
-    after = ask(client, model=model, input="after that", previous_response_id=begun.id)
+    response = done(client, begun.id)
+    assert (response.status, response.background) == ("completed", True)
+    assert response.output_text == "Hello from the strict upstream."
+    after = create_response(client, model=model, input="after that", previous_response_id=begun.id)
     assert after.status == "completed"
 
 
@@ -299,57 +313,59 @@ def test_a_background_response_is_cancelled(
 ) -> None:
     text = f"Think for very long, {model}"
     for server in (site.openai, site.deepseek, site.anthropic):
-        server.script.on(text, Say(text="late", first_s=60))
-    begun = ask(client, model=model, input=text, background=True)
+        server.script.on(text, ScriptedAnswer(text="late", first_s=60))
+    begun = create_response(client, model=model, input=text, background=True)
     sees(site, text)
     assert client.responses.cancel(begun.id).status == "cancelled"
     assert client.responses.retrieve(begun.id).status == "cancelled"
     until(lambda: saw(site, text).left_at is not None)  # else it works for nobody
     # Once more changes nothing; and one that never ran in the background is told apart.
     assert client.responses.cancel(begun.id).status == "cancelled"
-    plain = ask(client, model=model, input="plain")
+    plain = create_response(client, model=model, input="plain")
     with pytest.raises(openai.BadRequestError):
         client.responses.cancel(plain.id)
 
 
-def test_a_background_response_that_fails_says_why(
+def test_a_failed_background_response_has_its_reason(
     site: ResponseNodes, client: openai.OpenAI
 ) -> None:
     why = Refusal(400, "invalid_request_error", "not found")
-    site.anthropic.script.on("Break in the background", Say(error=why))
-    begun = ask(client, model=MESSAGES, input="Break in the background", background=True)
-    told = done(client, begun.id)
-    assert told.status == "failed"
-    assert told.error is not None
-    assert "not found" in told.error.message
+    site.anthropic.script.on("Break in the background", ScriptedAnswer(error=why))
+    begun = create_response(
+        client, model=MESSAGES, input="Break in the background", background=True
+    )
+    response = done(client, begun.id)
+    assert response.status == "failed"
+    assert response.error is not None
+    assert "not found" in response.error.message
 
 
 @ALL
 def test_the_events_of_a_background_stream_come_again(client: openai.OpenAI, model: str) -> None:
-    asked: Any = {"model": model, "input": f"stream in the background on {model}"}
-    stream = client.responses.create(**asked, background=True, stream=True)
-    seen = []
+    params: Any = {"model": model, "input": f"stream in the background on {model}"}
+    stream = client.responses.create(**params, background=True, stream=True)
+    events = []
     for event in stream:
-        seen.append(event)
-        if len(seen) == 4:
+        events.append(event)
+        if len(events) == 4:
             break
     stream.close()  # it goes on without its client
-    response_id = seen[0].response.id
+    response_id = events[0].response.id
     rest = client.responses.retrieve(
-        response_id, stream=True, starting_after=seen[-1].sequence_number
+        response_id, stream=True, starting_after=events[-1].sequence_number
     )
-    seen += list(rest)
-    assert [event.sequence_number for event in seen] == list(range(len(seen)))
-    assert seen[-1].type == "response.completed"
-    assert seen[-1].response.id == response_id
+    events += list(rest)
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert events[-1].type == "response.completed"
+    assert events[-1].response.id == response_id
     again = list(client.responses.retrieve(response_id, stream=True))
-    assert [event.type for event in again] == [event.type for event in seen]
+    assert [event.type for event in again] == [event.type for event in events]
 
 
 def test_what_was_no_background_stream_is_not_streamed_again(client: openai.OpenAI) -> None:
-    made = ask(client, model=MESSAGES, input="plain answer")
+    response = create_response(client, model=MESSAGES, input="plain answer")
     with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.retrieve(made.id, stream=True)
+        client.responses.retrieve(response.id, stream=True)
     assert caught.value.param == "stream"
 
 
@@ -357,44 +373,46 @@ def test_what_was_no_background_stream_is_not_streamed_again(client: openai.Open
 
 
 def test_compact_passes_through_where_the_provider_has_it(client: openai.OpenAI) -> None:
-    made = client.responses.compact(model=OWN, input="a long story")
-    assert made.object == "response.compaction"
-    assert made.output[0].type == "compaction"
+    compacted_response = client.responses.compact(model=OWN, input="a long story")
+    assert compacted_response.object == "response.compaction"
+    assert compacted_response.output[0].type == "compaction"
 
 
 @FOREIGN
-def test_compact_is_refused_in_words_elsewhere(client: openai.OpenAI, model: str) -> None:
+def test_compact_is_refused_with_a_message_elsewhere(client: openai.OpenAI, model: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.compact(model=model, input="a long story")
     assert "openai_responses" in caught.value.message
 
 
 @FOREIGN
-def test_conversations_are_refused_in_words(client: openai.OpenAI, model: str) -> None:
+def test_conversations_are_refused_with_a_message(client: openai.OpenAI, model: str) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        ask(client, model=model, input="x", conversation="conv_1")
+        create_response(client, model=model, input="x", conversation="conv_1")
     assert caught.value.param == "conversation"
 
 
 @pytest.mark.wide(every=0)
 def test_what_runs_in_the_background_at_a_shutdown_is_finished(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
-        site.anthropic.script.on("Finish in peace", Say(text="done in peace", first_s=2))
+        site.anthropic.script.on("Finish in peace", ScriptedAnswer(text="done in peace", first_s=2))
         with site.client() as client:
-            begun = ask(client, model=MESSAGES, input="Finish in peace", background=True)
+            begun = create_response(
+                client, model=MESSAGES, input="Finish in peace", background=True
+            )
             sees(site, "Finish in peace")
             assert site.gateway.stop() == 0
             site.gateway.start()
-            told = client.responses.retrieve(begun.id)
-        assert (told.status, told.output_text) == ("completed", "done in peace")
+            response = client.responses.retrieve(begun.id)
+        assert (response.status, response.output_text) == ("completed", "done in peace")
 
 
 @pytest.mark.wide(every=0)
 def test_what_a_killed_process_ran_has_failed(tmp_path: Path) -> None:
     with response_nodes(tmp_path) as site:
-        site.anthropic.script.on("Die with me", Say(text="late", first_s=60))
+        site.anthropic.script.on("Die with me", ScriptedAnswer(text="late", first_s=60))
         with site.client() as client:
-            begun = ask(client, model=MESSAGES, input="Die with me", background=True)
+            begun = create_response(client, model=MESSAGES, input="Die with me", background=True)
             site.gateway.kill()
             site.gateway.start()
             long_ago = "timezone.now() - timedelta(hours=1)"
@@ -403,6 +421,6 @@ def test_what_a_killed_process_ran_has_failed(tmp_path: Path) -> None:
                 "from gateway.models import StoredResponse;"
                 f"StoredResponse.objects.update(heartbeat_at={long_ago}); print()"
             )
-            told = client.responses.retrieve(begun.id)
-        assert told.status == "failed"
-        assert told.error is not None
+            response = client.responses.retrieve(begun.id)
+        assert response.status == "failed"
+        assert response.error is not None

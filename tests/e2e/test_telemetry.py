@@ -56,10 +56,10 @@ def test_an_expiring_key_raises_an_alert(tmp_path: Path) -> None:
         admin = (tmp_path / "data" / "admin_key").read_text()
         headers = {"authorization": f"Bearer {admin}"}
         soon = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-        made = httpx.post(
+        response = httpx.post(
             f"{gateway.base}/api/keys", json={"name": "ci", "expires_at": soon}, headers=headers
         )
-        assert made.status_code == 201
+        assert response.status_code == 201
         database = sqlite3.connect(tmp_path / "data" / "dragoman.sqlite3")
 
         def subjects() -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.rig import Rig
-from tests.fakes import Call, Say
+from tests.fakes import Call, ScriptedAnswer
 from tests.waits import until
 
 pytestmark = pytest.mark.e2e
@@ -40,7 +40,7 @@ def run(rig: Rig, *arguments: str, stdin: str = "") -> subprocess.CompletedProce
 
 
 def test_models_are_compared_in_a_table(rig: Rig, tmp_path: Path) -> None:
-    rig.on("Compare tools {{x}}", Say(calls=(Call("get_weather", {"city": "Paris"}),)))
+    rig.on("Compare tools {{x}}", ScriptedAnswer(calls=(Call("get_weather", {"city": "Paris"}),)))
     tools = tmp_path / "tools.json"
     function = {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}
     tools.write_text(json.dumps([{"type": "function", "function": function}]))
@@ -79,21 +79,21 @@ def test_bad_input_of_compare_is_named(rig: Rig, arguments: list[str], reason: s
 
 
 def test_a_conversation_keeps_its_turns(rig: Rig) -> None:
-    rig.on("My name is Ada", Say(text="Hello \x1b[31mAda."))
-    rig.on("What is my name", Say(text="It is Ada."))
-    seen = len(rig.anthropic.requests)
+    rig.on("My name is Ada", ScriptedAnswer(text="Hello \x1b[31mAda."))
+    rig.on("What is my name", ScriptedAnswer(text="It is Ada."))
+    count = len(rig.anthropic.requests)
     prompts = "My name is Ada\n/model claude-sonnet-4-5\nWhat is my name?\n/exit\n"
     done = run(rig, "chat", "gpt-4o", "--system", "Be brief.", stdin=prompts)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "Hello [31mAda.\nIt is Ada.\n"
     assert "claude-sonnet-4-5, " in done.stderr
-    (request,) = rig.anthropic.requests[seen:]
-    said: list[Any] = [message["content"] for message in request.body["messages"]]
-    assert json.dumps(said).count("Ada") == 2
+    (request,) = rig.anthropic.requests[count:]
+    contents: list[Any] = [message["content"] for message in request.body["messages"]]
+    assert json.dumps(contents).count("Ada") == 2
     assert "Be brief." in json.dumps(request.body["system"])
 
 
-def test_a_chat_that_fails_says_why(rig: Rig) -> None:
+def test_a_failed_chat_shows_its_reason(rig: Rig) -> None:
     done = run(rig, "chat", "no-such-model", stdin="Hi\n")
     assert done.returncode == 1
     assert "no-such-model" in done.stderr

@@ -45,7 +45,7 @@ def nodes(
         other.kill()
 
 
-def ask(node: Node) -> int:
+def request_status(node: Node) -> int:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "hi"}]}
     headers = {"authorization": f"Bearer {node.key}"}
     url = f"{node.url}/v1/chat/completions"
@@ -54,25 +54,25 @@ def ask(node: Node) -> int:
 
 def failed(chaos: ChaosUpstream) -> int:
     """How often the target was called that always fails."""
-    return sum(b'"model":"503"' in seen.raw for seen in chaos.requests)
+    return sum(b'"model":"503"' in request.raw for request in chaos.requests)
 
 
 def rests(node: Node) -> Any:
     """The label of the target that rests on a node; None if none does."""
     items = node.api("/api/health/targets")["items"]
-    found = [item["target"] for item in items if item["state"] == "cooldown"]
-    return found[0] if found else None
+    targets = [item["target"] for item in items if item["state"] == "cooldown"]
+    return targets[0] if targets else None
 
 
 def test_a_target_that_rests_on_one_node_is_spared_by_the_other(
     nodes: tuple[Node, Node], chaos: ChaosUpstream
 ) -> None:
     one, other = nodes
-    until(lambda: ask(one) == 200 and rests(one))
+    until(lambda: request_status(one) == 200 and rests(one))
     label = rests(one)
     until(lambda: rests(other) == label)
     called = failed(chaos)
-    assert ask(other) == 200
+    assert request_status(other) == 200
     assert failed(chaos) == called, "a target that rests was called"
     headers = {"authorization": f"Bearer {other.key}"}
     url = f"{other.url}/api/health/targets/reset"
@@ -96,9 +96,9 @@ def add_admin(node: Node) -> None:
 
 def send(person: httpx.Client, url: str, page: str, **fields: str) -> httpx.Response:
     """Send a form, with the token that the page has."""
-    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', person.get(page).text)
-    assert found, page
-    fields |= {"csrfmiddlewaretoken": found[1]}
+    match = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', person.get(page).text)
+    assert match, page
+    fields |= {"csrfmiddlewaretoken": match[1]}
     return person.post(url, data=fields)
 
 

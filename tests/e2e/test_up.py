@@ -26,7 +26,7 @@ from tests.ports import free_port
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ASK = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
+REQUEST = {"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}
 
 
 class Up:
@@ -48,8 +48,8 @@ class Up:
 
     @property
     def key(self) -> str | None:
-        found = re.search(r"Gateway key\s+(sk-dgm-\S+)", self.output)
-        return found[1] if found else None
+        match = re.search(r"Gateway key\s+(sk-dgm-\S+)", self.output)
+        return match[1] if match else None
 
     @property
     def line(self) -> str:
@@ -75,7 +75,7 @@ class Up:
         headers = {"authorization": f"Bearer {key}"} if key else {}
         url = f"{self.base}/v1/chat/completions"
         return httpx.post(
-            url, json={**ASK, **body}, headers=headers, timeout=30, verify=self.verify
+            url, json={**REQUEST, **body}, headers=headers, timeout=30, verify=self.verify
         )
 
     def end(self, number: int = signal.SIGTERM) -> int:
@@ -98,8 +98,8 @@ def command(data: Path, *options: str, port: int) -> list[str]:
 
 def environ(**more: str) -> dict[str, str]:
     """Nothing of the person who runs the tests, no keys above all."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
-    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+    inherited = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
+    return {**inherited, "PYTHONUNBUFFERED": "1", **more}
 
 
 @contextmanager
@@ -193,11 +193,9 @@ def test_the_first_answer_comes_soon(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_running_stream_ends_well_when_the_gateway_is_told_to(
-    tmp_path: Path, workers: str
-) -> None:
+def test_a_running_stream_completes_at_shutdown(tmp_path: Path, workers: str) -> None:
     with up(tmp_path / "data", "--workers", workers) as gateway:
-        body = {**ASK, "model": "demo/demo@50ms", "stream": True}
+        body = {**REQUEST, "model": "demo/demo@50ms", "stream": True}
         headers = {"authorization": f"Bearer {gateway.key}"}
         url = f"{gateway.base}/v1/chat/completions"
         with httpx.stream("POST", url, json=body, headers=headers, timeout=30) as answer:
@@ -255,8 +253,8 @@ def test_the_report_of_a_configuration_is_printed(tmp_path: Path) -> None:
             "azure-gpt-4 is left out: names the environment variable AZURE_API_BASE"
             in gateway.output
         )
-        told = r"litellm_config.yaml:\d+: general_settings.cache: not supported: "
-        assert re.search(told, gateway.output)
+        text = r"litellm_config.yaml:\d+: general_settings.cache: not supported: "
+        assert re.search(text, gateway.output)
 
 
 def test_without_a_master_key_any_token_does_on_loopback(tmp_path: Path) -> None:
@@ -281,10 +279,10 @@ def test_a_weak_master_key_is_refused_where_others_can_reach_it(tmp_path: Path) 
 
 
 def test_a_file_that_is_not_yaml_ends_the_start(tmp_path: Path) -> None:
-    said = "litellm_config.yaml:1: is not valid YAML"
+    text = "litellm_config.yaml:1: is not valid YAML"
     status, words = refused(tmp_path / "data", "--config", configured(tmp_path, "model_list: ["))
     assert status == 2
-    assert said in words
+    assert text in words
 
 
 def test_a_setting_that_makes_no_sense_is_a_clear_message(tmp_path: Path) -> None:
@@ -294,10 +292,10 @@ def test_a_setting_that_makes_no_sense_is_a_clear_message(tmp_path: Path) -> Non
 
 
 def test_a_port_in_use_is_a_clear_message(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = str(taken.getsockname()[1])
+    with socket.socket() as raw_socket:
+        raw_socket.bind(("127.0.0.1", 0))
+        raw_socket.listen()
+        port = str(raw_socket.getsockname()[1])
         status, words = refused(tmp_path / "data", "--port", port)
     assert status == 1
     assert "another program uses this port" in words

@@ -75,16 +75,16 @@ class Sink:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         length = left = int(head.partition("content-length: ")[2].partition("\r\n")[0])
-        told = hashlib.sha256()
+        digest = hashlib.sha256()
         while left:
             data = await reader.read(min(left, MB))
             if not data:
                 raise asyncio.IncompleteReadError(b"", left)
-            told.update(data)
+            digest.update(data)
             left -= len(data)
             while self.holds:
                 await asyncio.sleep(0.01)
-        self.got.append((length, told.hexdigest()))
+        self.got.append((length, digest.hexdigest()))
         answer = {"id": f"file-{len(self.got)}", "object": "file", "bytes": length}
         body = json.dumps(answer).encode()
         status = "503 Busy" if self.refuses else "200 OK"
@@ -115,8 +115,8 @@ def standing(directory: Path) -> Iterator[tuple[Gateway, Sink, Sink]]:
 
 @pytest.fixture(scope="module")
 def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, Sink, Sink]]:
-    with standing(tmp_path_factory.mktemp("uploads")) as made:
-        yield made
+    with standing(tmp_path_factory.mktemp("uploads")) as test_stand:
+        yield test_stand
 
 
 def framed(model: str, size: int) -> tuple[bytes, int, bytes]:
@@ -151,16 +151,16 @@ def upload(gateway: Gateway, model: str, size: int) -> httpx.Response:
 def begun(gateway: Gateway, size: int, sent: int, key: str = "") -> socket.socket:
     """A connection on which so much of an upload has been sent."""
     before, length, _ = framed("ears", size)
-    made = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
+    connection = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     head = (
         "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: x\r\n"
         f"authorization: Bearer {key or gateway.key}\r\ncontent-length: {length}\r\n"
         f"content-type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
     )
-    made.sendall(head.encode() + before)
+    connection.sendall(head.encode() + before)
     for at in range(0, sent, len(BLOCK)):
-        made.sendall(BLOCK[: sent - at])
-    return made
+        connection.sendall(BLOCK[: sent - at])
+    return connection
 
 
 def serving(gateway: Gateway) -> int:
@@ -176,13 +176,13 @@ def memory(gateway: Gateway) -> int:
 
 def spooled(gateway: Gateway) -> int:
     """How many files of uploads it has open."""
-    found = 0
+    spooled_bytes = 0
     for link in Path(f"/proc/{serving(gateway)}/fd").iterdir():
         try:
-            found += "/uploads/" in str(link.readlink())
+            spooled_bytes += "/uploads/" in str(link.readlink())
         except FileNotFoundError:
             continue
-    return found
+    return spooled_bytes
 
 
 def until(holds: Callable[[], Any], seconds: float = 30.0) -> None:
@@ -241,11 +241,11 @@ def test_a_client_that_leaves_while_it_sends_leaves_nothing(
     stand: tuple[Gateway, Sink, Sink],
 ) -> None:
     gateway, sink, _ = stand
-    got, broken = len(sink.got), sink.broken
+    received_count, broken = len(sink.got), sink.broken
     with begun(gateway, 30 * MB, 20 * MB):
         until(lambda: spooled(gateway) == 1)
     until(lambda: spooled(gateway) == 0)
-    assert (len(sink.got), sink.broken) == (got, broken)
+    assert (len(sink.got), sink.broken) == (received_count, broken)
 
 
 def test_a_client_that_leaves_ends_the_call_of_the_provider(

@@ -13,7 +13,7 @@ import openai
 import pytest
 
 from tests.e2e.rig import Gateway, configured
-from tests.fakes import Call, Say, Seen, Server
+from tests.fakes import Call, RecordedRequest, ScriptedAnswer, Server
 from tests.fakes.ollama import StrictOllama
 from tests.fakes.search import searxng
 from tests.fakes.server import Out
@@ -28,11 +28,18 @@ QUERY = Call("web_search", {"query": "Oslo population"}, "call_1")
 class StrictSearxng(Server):
     """SearXNG over HTTP."""
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, recorded_request: RecordedRequest, out: Out) -> bool:
         """Answer as `tests.fakes.search` does."""
-        url = f"http://search{seen.path}?{seen.query}"
-        found = searxng(httpx.Request(seen.method, url, headers=seen.headers, content=seen.raw))
-        await out.reply(found.status_code, found.content)
+        url = f"http://search{recorded_request.path}?{recorded_request.query}"
+        response = searxng(
+            httpx.Request(
+                recorded_request.method,
+                url,
+                headers=recorded_request.headers,
+                content=recorded_request.raw,
+            )
+        )
+        await out.reply(response.status_code, response.content)
         return True
 
 
@@ -71,9 +78,9 @@ def stand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
 @pytest.mark.parametrize("stream", [False, True])
 def test_anthropics_sdk(stand: Stand, stream: bool) -> None:
     prompt = f"How many people live in Oslo ({stream})?"
-    said = f"See [Oslo]({OSLO})."
-    stand.local.script.on(prompt, Say(calls=(QUERY,), then=Say(text=said)))
-    asked: Any = {
+    text = f"See [Oslo]({OSLO})."
+    stand.local.script.on(prompt, ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=text)))
+    params: Any = {
         "model": MODEL,
         "max_tokens": 300,
         "messages": [{"role": "user", "content": prompt}],
@@ -81,22 +88,24 @@ def test_anthropics_sdk(stand: Stand, stream: bool) -> None:
     }
     with anthropic.Anthropic(base_url=stand.gateway.url, api_key=stand.gateway.key) as client:
         if stream:
-            with client.messages.stream(**asked) as reading:
+            with client.messages.stream(**params) as reading:
                 message = reading.get_final_message()
         else:
-            message = client.messages.create(**asked)
+            message = client.messages.create(**params)
     assert [block.type for block in message.content] == [
         "server_tool_use",
         "web_search_tool_result",
         "text",
     ]
-    assert message.content[2].text == said
+    assert message.content[2].text == text
     assert message.usage.server_tool_use.web_search_requests == 1
 
 
 def test_openais_sdk_continues_a_stored_response(stand: Stand) -> None:
-    stand.local.script.on("Where is Oslo?", Say(calls=(QUERY,), then=Say(text=f"See {OSLO}")))
-    stand.local.script.on("And Bergen?", Say(text="It is there too."))
+    stand.local.script.on(
+        "Where is Oslo?", ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=f"See {OSLO}"))
+    )
+    stand.local.script.on("And Bergen?", ScriptedAnswer(text="It is there too."))
     tools: Any = [{"type": "web_search"}]
     base = f"{stand.gateway.url}/v1"
     with openai.OpenAI(base_url=base, api_key=stand.gateway.key) as client:
@@ -114,9 +123,12 @@ async def test_claude_codes_web_search(stand: Stand, tmp_path: Path) -> None:
 
     prompt = "Find the population of Oslo on the web"
     outer = Call("WebSearch", {"query": "Oslo population 2026"}, "call_outer")
-    stand.local.script.on(prompt, Say(calls=(outer,), then=Say(text="Found: {results}")))
     stand.local.script.on(
-        "Oslo population 2026", Say(calls=(QUERY,), then=Say(text=f"717,710 people, see {OSLO}"))
+        prompt, ScriptedAnswer(calls=(outer,), then=ScriptedAnswer(text="Found: {results}"))
+    )
+    stand.local.script.on(
+        "Oslo population 2026",
+        ScriptedAnswer(calls=(QUERY,), then=ScriptedAnswer(text=f"717,710 people, see {OSLO}")),
     )
     chosen = options(stand, tmp_path, MODEL, allowed_tools=["WebSearch"])  # type: ignore[arg-type]
     messages = [m async for m in claude_agent_sdk.query(prompt=prompt, options=chosen)]
@@ -124,4 +136,4 @@ async def test_claude_codes_web_search(stand: Stand, tmp_path: Path) -> None:
     assert not result.is_error, result.result
     assert "717,710 people" in result.result
     assert OSLO in result.result
-    assert any("Oslo" in seen.query for seen in stand.search.requests)
+    assert any("Oslo" in request.query for request in stand.search.requests)
