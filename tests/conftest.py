@@ -49,15 +49,21 @@ if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
     sys.pycache_prefix = os.environ["PYTHONPYCACHEPREFIX"]
     sys.dont_write_bytecode = False
 
-# Where tests start servers, browsers and a whole run on PostgreSQL.
-LONG = {"bench", "browser", "clients", "e2e", "test_databases.py"}
-# Of these, what runs without `--wide` and without a path: each SDK, the quick start, all pages.
+# Where tests start servers, browsers and a whole run on PostgreSQL, or measure for long.
+LONG = {
+    *("bench", "browser", "clients", "e2e", "test_databases.py", "test_package.py"),
+    *("backup/test_restore.py", "console/test_missing_sso.py", "console/test_roles.py"),
+    *("dialects/test_scaling.py", "relay/test_loop_stalls.py", "relay/test_simulation.py"),
+    *("store/test_batches.py", "store/test_both_databases.py", "store/test_log_export.py"),
+    "store/test_usage.py",
+}
+# Of these, what runs without `--wide` and without a path: each SDK, the quick start, some pages.
 EVERYDAY = {
     *("test_anthropic_sdk.py", "test_openai_sdk.py", "test_gemini.py", "test_ollama.py"),
     *("test_responses.py", "test_demo.py", "test_claude_code.py", "test_quick_start.py"),
     *("test_connect.py", "test_faults.py", "test_clouds.py", "test_light.py", "test_listing.py"),
-    *("test_first_answer.py", "test_pages.py", "test_playground.py", "test_requests.py"),
-    *("test_sign_in.py", "test_keys.py", "test_console_basics.py"),
+    *("test_accessibility.py", "test_first_answer.py", "test_pages.py", "test_sign_in.py"),
+    "test_console_basics.py",
 }
 
 TESTS = Path(__file__).resolve().parent
@@ -92,6 +98,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def is_long(path: Path) -> bool:
+    """Whether it is, or is in, what LONG names."""
+    name = path.relative_to(TESTS)
+    return name.as_posix() in LONG or name.parts[0] in LONG
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: many tests wait for a socket."""
+    return (os.cpu_count() or 1) + 1
+
+
 def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave every n-th row of a `wide` test, as its mark says, 0 for none, and of LONG EVERYDAY.
 
@@ -104,7 +121,7 @@ def thin_out(config: pytest.Config, items: list[pytest.Item]) -> None:
     rows: dict[str, int] = {}
     deselected = []
     for item in items:
-        if whole and LONG & set(item.path.parts) and item.path.name not in EVERYDAY:
+        if whole and is_long(item.path) and item.path.name not in EVERYDAY:
             deselected.append(item)
             continue
         mark = item.get_closest_marker("wide")
@@ -138,7 +155,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     files = dict.fromkeys(item.path for item in items)
     place: dict[Path, float] = {}
     for long, end in ((True, 0.6), (False, 1.0)):
-        of = [path for path in files if bool(LONG & set(path.parts)) is long]
+        of = [path for path in files if is_long(path) is long]
         place |= {path: end * number / len(of) for number, path in enumerate(of)}
     items.sort(key=lambda item: place[item.path])
 

@@ -29,8 +29,8 @@ def first_load(template: str) -> dict[str, int]:
         files[f"templates/{name}"] = _size(path)
         for asset in _TAG.findall(text):
             _add(STATIC / asset, files)
-        found = _EXTENDS.search(text)
-        name = found.group(1) if found else None
+        match = _EXTENDS.search(text)
+        name = match.group(1) if match else None
     for sprite in ("icons/icons.svg", "logos/logos.svg"):
         _add(STATIC / "vendor" / sprite, files)
     return files

@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _FIRST, _STRETCH = 16_000, 1_000
-_GIVEN_AWAY = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def _stretch() -> range:
     """The ports of this process: workers of pytest-xdist are numbered gw0, gw1 and so on."""
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    ends = int(_GIVEN_AWAY.read_text().split()[0]) if _GIVEN_AWAY.exists() else 32_768
+    ends = int(_EPHEMERAL_RANGE.read_text().split()[0]) if _EPHEMERAL_RANGE.exists() else 32_768
     start = _FIRST + worker * _STRETCH % max(_STRETCH, ends - _FIRST - _STRETCH)
     return range(start, start + _STRETCH)
 

@@ -41,14 +41,14 @@ def size(node: Definition) -> int:
 
 def stale_documentation(source: str) -> list[str]:
     """Names in an `Attributes:` or `Args:` section that the class or function does not have."""
-    found = []
+    texts = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, Definition) and (text := ast.get_docstring(node)):
             names = _bound_names(node)
-            found += [
+            texts += [
                 f"{node.name}: {name}" for name in _documented_names(text) if name not in names
             ]
-    return found
+    return texts
 
 
 def _documented_names(text: str) -> Iterator[str]:
@@ -78,9 +78,9 @@ def unannotated(source: str) -> list[str]:
 
 
 def _untyped(function: Function) -> bool:
-    given = function.args
-    arguments = [*given.posonlyargs, *given.args, *given.kwonlyargs]
-    arguments += [a for a in (given.vararg, given.kwarg) if a is not None]
+    args = function.args
+    arguments = [*args.posonlyargs, *args.args, *args.kwonlyargs]
+    arguments += [a for a in (args.vararg, args.kwarg) if a is not None]
     if arguments and arguments[0].arg in {"self", "cls"}:
         arguments = arguments[1:]
     return function.returns is None or any(a.annotation is None for a in arguments)
@@ -89,11 +89,11 @@ def _untyped(function: Function) -> bool:
 def undocumented(source: str) -> list[str]:
     """Public names without a docstring, and docstrings whose first line says too much."""
     tree = ast.parse(source)
-    found = [] if _documented(tree) else ["1 the module"]
+    texts = [] if _documented(tree) else ["1 the module"]
     for node in _public(tree):
         if not _documented(node):
-            found.append(f"{node.lineno} {node.name}")
-    return found
+            texts.append(f"{node.lineno} {node.name}")
+    return texts
 
 
 def _documented(node: ast.Module | Definition) -> bool:
@@ -175,18 +175,18 @@ def trusting(text: str) -> list[str]:
 def of_one_machine(text: str) -> list[str]:
     """Package registries, and paths that only the authors' machines have."""
     hosts = ("pypi", "files.pythonhosted", "pythonhosted", "npmjs", "registry.npmjs")
-    found = [f"{host}.org" for host in hosts if f"{host}.org" in text]
-    found += re.findall(r"\b(?:deb|security|archive)\.(?:debian\.org|ubuntu\.com)", text)
-    return found + re.findall(r"(?<![\w.*])/(?:work|farm|root)/", text)
+    texts = [f"{host}.org" for host in hosts if f"{host}.org" in text]
+    texts += re.findall(r"\b(?:deb|security|archive)\.(?:debian\.org|ubuntu\.com)", text)
+    return texts + re.findall(r"(?<![\w.*])/(?:work|farm|root)/", text)
 
 
 def test_habits(source: str) -> list[str]:
     """Test classes, and mocks of our own code."""
-    found = []
+    texts = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
-            found.append(f"{node.lineno} class {node.name}")
+            texts.append(f"{node.lineno} class {node.name}")
         if isinstance(node, ast.Import | ast.ImportFrom):
             names = [getattr(node, "module", "") or "", *(alias.name for alias in node.names)]
-            found += [f"{node.lineno} {name}" for name in names if "mock" in name.split(".")]
-    return found
+            texts += [f"{node.lineno} {name}" for name in names if "mock" in name.split(".")]
+    return texts

@@ -45,10 +45,10 @@ class SilentProxy:
         # Closing alone wakes no thread that waits in `accept` or `recv`.
         self._listener.shutdown(socket.SHUT_RDWR)
         self._accepting.join()
-        for held in [self._listener, *self._sockets]:
+        for listener in [self._listener, *self._sockets]:
             with contextlib.suppress(OSError):
-                held.shutdown(socket.SHUT_RDWR)
-            held.close()
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
 
     def _accept(self) -> None:
         while True:

@@ -26,36 +26,36 @@ TOP_LEVEL |= {"gateway", "console", "templates", "static", "tests", "deploy", "d
 
 def sources() -> list[Path]:
     """The product's Python, but for what Django writes."""
-    found = [
+    paths = [
         path
         for package in ("gateway", "console")
         for path in (ROOT / package).rglob("*.py")
         if "migrations" not in path.parts
     ]
-    assert len(found) > 50
-    return found
+    assert len(paths) > 50
+    return paths
 
 
 def tracked(*patterns: str) -> list[Path]:
     """The files of the project; a copy of it without git has no others."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns]
     out = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    found = [ROOT / line for line in out.splitlines() if (ROOT / line).is_file()]
-    assert found
-    return found
+    roots = [ROOT / line for line in out.splitlines() if (ROOT / line).is_file()]
+    assert roots
+    return roots
 
 
 def offenders(rule: Callable[[str], list], paths: list[Path]) -> dict[str, list]:
     """What a rule finds in these files, by file."""
-    found = {}
+    wrongs_by_relative_to = {}
     for path in paths:
         try:
             text = path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             continue
         if wrong := rule(text):
-            found[str(path.relative_to(ROOT))] = wrong
-    return found
+            wrongs_by_relative_to[str(path.relative_to(ROOT))] = wrong
+    return wrongs_by_relative_to
 
 
 def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -100,7 +100,7 @@ def test_nobody_imports_upwards() -> None:
     passes("lint-imports", "--no-cache", "--no-logo")
 
 
-def test_imports_against_the_layers_would_be_found(tmp_path: Path) -> None:
+def test_imports_against_the_layers_are_detected(tmp_path: Path) -> None:
     for package in ("gateway", "console"):
         shutil.copytree(ROOT / package, tmp_path / package)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -124,13 +124,13 @@ def test_imports_against_the_layers_would_be_found(tmp_path: Path) -> None:
 
 def configured(*path: str) -> list[dict]:
     """A part of pyproject.toml's tool table."""
-    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    tool = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
     for name in path:
-        found = found[name]
-    return found
+        tool = tool[name]
+    return tool
 
 
-def test_every_module_stands_in_a_layer() -> None:
+def test_every_module_is_in_a_layer() -> None:
     layers, *_, independent = [
         contract
         for contract in configured("importlinter", "contracts")
@@ -202,7 +202,7 @@ def test_docstrings_name_what_is_there() -> None:
     "bad",
     ["def f(x) -> int: ...", "def f(x: int): ...", "def f(*a) -> int: ...", "async def f(): ..."],
 )
-def test_a_missing_annotation_would_be_found(bad: str) -> None:
+def test_a_missing_annotation_is_detected(bad: str) -> None:
     assert rules.unannotated(bad)
     assert not rules.unannotated("class A:\n    def f(self, x: int, **kw: str) -> None: ...")
 
@@ -211,16 +211,16 @@ def test_a_missing_annotation_would_be_found(bad: str) -> None:
     "bad",
     ["x = 1", '"""M."""\ndef f(): ...', '"""M."""\nclass A:\n    """A."""\n    def f(self): ...'],
 )
-def test_a_missing_docstring_would_be_found(bad: str) -> None:
+def test_a_missing_docstring_is_detected(bad: str) -> None:
     assert rules.undocumented(bad)
     assert not rules.undocumented('"""M."""\ndef _f(): ...\n')
 
 
-def test_no_file_has_a_name_that_says_nothing() -> None:
+def test_no_file_has_a_meaningless_name() -> None:
     assert not [p for p in tracked("*.py") if BAD_NAMES & {p.stem, p.parent.name}]
 
 
-def test_the_top_level_holds_what_the_layout_says() -> None:
+def test_the_top_level_has_only_documented_entries() -> None:
     top = {path.relative_to(ROOT).parts[0] for path in tracked()}
     assert {name for name in top if not name.startswith(".")} <= TOP_LEVEL
 
@@ -240,7 +240,7 @@ def test_the_top_level_holds_what_the_layout_says() -> None:
         'while a.b("x") or name in ["groq"]: ...',
     ],
 )
-def test_a_branch_on_a_provider_would_be_found(bad: str) -> None:
+def test_a_branch_on_a_provider_is_detected(bad: str) -> None:
     assert rules.branches_on_a_provider(bad) == [1]
 
 

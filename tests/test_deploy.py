@@ -109,7 +109,7 @@ QUERIES = [query for panel in DASHBOARD["panels"] for query in panel.get("target
 
 
 def test_the_dashboard_shows_every_metric_with_labels_that_exist() -> None:
-    shown = set()
+    values = set()
     for query in QUERIES:
         text = query["expr"]
         names = {
@@ -118,13 +118,13 @@ def test_the_dashboard_shows_every_metric_with_labels_that_exist() -> None:
         }
         assert names
         assert names <= set(METRICS), text
-        shown |= names
+        values |= names
         known = {"le", "instance"}.union(*(METRICS[name].labels for name in names))
         for group in re.findall(r"by \(([^)]*)\)", text):
             assert set(re.split(r",\s*", group)) <= known, text
         assert set(re.findall(r"(\w+)(?:=~|=|!=)\"", text)) <= known, text
         assert set(re.findall(r"\{\{(\w+)\}\}", query["legendFormat"])) <= known, text
-    assert shown == set(METRICS)
+    assert values == set(METRICS)
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:

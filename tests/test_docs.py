@@ -91,13 +91,13 @@ def test_the_variable_of_a_key_has_one_name() -> None:
     assert named == {"DRAGOMAN_API_KEY"}
 
 
-def test_no_words_are_repeated_by_a_slip() -> None:
+def test_no_words_are_repeated_by_mistake() -> None:
     repeated = re.compile(r"\b(\w+(?: \w+){2,5}) \1\b")
     assert repeated.search("a call that updates it that updates it")
     assert [match[0] for match in repeated.finditer(DOCS)] == []
 
 
-def test_channels_routes_what_the_readme_says() -> None:
+def test_channels_classes_of_the_readme_are_in_use() -> None:
     named = set(re.findall(r"`(ProtocolTypeRouter|OriginValidator|URLRouter)`", README))
     assert named == {"ProtocolTypeRouter", "OriginValidator", "URLRouter"}
     assert isinstance(asgi.application, ProtocolTypeRouter)

@@ -75,10 +75,10 @@ def test_pages_load_nothing_from_other_hosts_and_links_lead_somewhere(site: Path
     assert wrong == []
 
 
-def test_every_client_provider_and_word_is_found(site: Path) -> None:
+def test_every_client_provider_and_term_is_found(site: Path) -> None:
     index = json.loads((site / "search" / "search_index.json").read_text(encoding="utf-8"))
-    found = {entry["location"].partition("#")[0] for entry in index["docs"]}
-    assert {"guides/claude-code.html", "presets/groq.html", "endpoints.html"} <= found
+    parts = {entry["location"].partition("#")[0] for entry in index["docs"]}
+    assert {"guides/claude-code.html", "presets/groq.html", "endpoints.html"} <= parts
     text = " ".join(entry["text"] for entry in index["docs"])
     for word in ("ANTHROPIC_BASE_URL", "GROQ_API_KEY", "/v1/responses", "Retry-After"):
         assert word in text

@@ -43,11 +43,11 @@ def test_only_a_table_that_is_skipped_as_a_whole_is_skipped() -> None:
         check_one()
 
 
-SEEN: list[int] = []
+RECORDED: list[int] = []
 
 
 @each("number", [1, 2])
 async def test_fixtures_and_coroutines_work(number: int, tmp_path: Path) -> None:
     assert tmp_path
-    SEEN.append(number)
-    assert list(range(1, number + 1)) == SEEN
+    RECORDED.append(number)
+    assert list(range(1, number + 1)) == RECORDED

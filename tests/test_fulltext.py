@@ -55,8 +55,9 @@ def test_what_is_normal_stays_as_it_is(text: str) -> None:
 
 
 @given(st.text(max_size=40))
-def test_a_text_is_found_by_its_own_words(text: str) -> None:
-    held = f" {index_text(text)} "
+def test_a_text_is_found_by_its_own_terms(text: str) -> None:
+    output_text = f" {index_text(text)} "
     assert all(
-        f" {phrase} " in held for phrase in parse_phrases(text.replace('"', " "))[:MAX_PHRASES]
+        f" {phrase} " in output_text
+        for phrase in parse_phrases(text.replace('"', " "))[:MAX_PHRASES]
     )

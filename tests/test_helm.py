@@ -87,8 +87,10 @@ def manifests(render: Any) -> Callable[..., dict[str, Any]]:
     def read(values: dict[str, Any]) -> dict[str, Any]:
         done = render(values)
         assert done.returncode == 0, done.stderr
-        objects = [found for found in yaml.safe_load_all(done.stdout) if found]
-        by_kind = {found["kind"]: found for found in objects}
+        objects = [
+            safe_load_all for safe_load_all in yaml.safe_load_all(done.stdout) if safe_load_all
+        ]
+        by_kind = {actual_object["kind"]: actual_object for actual_object in objects}
         assert len(by_kind) == len(objects)
         return by_kind
 
@@ -102,10 +104,10 @@ def test_every_object_is_valid_kubernetes(manifests: Any, values: dict[str, Any]
     validator = pytest.importorskip("kubernetes_validate", reason="uv sync --group manifests")
     objects = manifests(values)
     assert "Deployment" in objects
-    for kind, found in objects.items():
+    for kind, value in objects.items():
         if kind not in CUSTOM:
             for version in VERSIONS:
-                validator.validate(found, version, strict=True)
+                validator.validate(value, version, strict=True)
 
 
 def test_sqlite_has_one_pod_and_a_volume(manifests: Any) -> None:
@@ -151,8 +153,10 @@ def test_migrations_run_before_the_pods_with_the_same_secret(manifests: Any) -> 
     objects = manifests({"database": {"kind": "postgresql"}, "secrets": {"values": SECRETS}})
     job, secret = objects["Job"], objects["Secret"]
     annotations = job["metadata"]["annotations"], secret["metadata"]["annotations"]
-    assert [found["helm.sh/hook"] for found in annotations] == ["pre-install,pre-upgrade"] * 2
-    weights = [int(found.get("helm.sh/hook-weight", 0)) for found in annotations]
+    assert [annotation["helm.sh/hook"] for annotation in annotations] == [
+        "pre-install,pre-upgrade"
+    ] * 2
+    weights = [int(annotation.get("helm.sh/hook-weight", 0)) for annotation in annotations]
     assert weights[1] < weights[0]
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["args"] == ["migrate", "--no-input"]
@@ -164,10 +168,10 @@ def test_migrations_run_before_the_pods_with_the_same_secret(manifests: Any) -> 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["sqlite", "all"])
 def test_every_container_is_confined(manifests: Any, values: dict[str, Any]) -> None:
-    for kind, found in manifests(values).items():
+    for kind, manifest in manifests(values).items():
         if kind not in {"Deployment", "Job"}:
             continue
-        pod = found["spec"]["template"]["spec"]
+        pod = manifest["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert pod["automountServiceAccountToken"] is False
@@ -229,13 +233,13 @@ def test_every_value_has_a_schema() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     schema = json.loads((CHART / "values.schema.json").read_text())
 
-    def compare(found: Any, described: Any, path: str) -> list[str]:
-        if not isinstance(found, dict) or "properties" not in described:
+    def compare(result: Any, described: Any, path: str) -> list[str]:
+        if not isinstance(result, dict) or "properties" not in described:
             return []
         names = described["properties"]
-        wrong = [f"{path}.{name}" for name in set(found) ^ (set(names) - {"global", "claims"})]
-        for name in set(found) & set(names):
-            wrong += compare(found[name], names[name], f"{path}.{name}")
+        wrong = [f"{path}.{name}" for name in set(result) ^ (set(names) - {"global", "claims"})]
+        for name in set(result) & set(names):
+            wrong += compare(result[name], names[name], f"{path}.{name}")
         return wrong
 
     assert compare(values, schema, "") == []

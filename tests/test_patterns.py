@@ -35,7 +35,7 @@ ANCHORED = {
 
 def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
     """All compiled patterns in the modules' namespaces, one level of containers deep."""
-    seen: set[tuple[Any, int]] = set()
+    values: set[tuple[Any, int]] = set()
     for package in (gateway, console):
         for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if ".migrations" in info.name or ".management.commands" in info.name:
@@ -43,8 +43,8 @@ def patterns() -> Iterator[tuple[str, re.Pattern[Any]]]:
             module = importlib.import_module(info.name)
             for name, pattern in in_module(module):
                 key = pattern.pattern, pattern.flags
-                if key not in seen:
-                    seen.add(key)
+                if key not in values:
+                    values.add(key)
                     yield f"{info.name}.{name}", pattern
 
 

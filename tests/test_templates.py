@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from console import icons
 from tests.each import each
 
@@ -14,8 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 SCRIPTS = sorted(p for p in (ROOT / "static/js").rglob("*.js"))
 STYLES = sorted((ROOT / "static/css").rglob("*.css"))
-# It restyles Swagger UI, whose rules are in no layer and whose classes no template has.
-OWN_STYLES = [path for path in STYLES if path.name != "docs.css"]
 FIRST_LOAD_BYTES = 150_000
 MAX_TEMPLATE_LINE = 160
 MAX_SCRIPT_LINES = 400
@@ -38,12 +38,12 @@ FORBIDDEN = {
 
 
 @each("path", TEMPLATES, ids=lambda p: str(p.relative_to(ROOT)))
-def test_a_template_keeps_to_the_policy(path: Path) -> None:
+def test_a_template_has_no_forbidden_constructs(path: Path) -> None:
     text = re.sub(
         r"\{#.*?#\}|\{% comment %\}.*?\{% endcomment %\}", "", path.read_text(), flags=re.S
     )
-    found = [why for pattern, why in FORBIDDEN.items() if re.search(pattern, text, re.I)]
-    assert found == []
+    whies = [why for pattern, why in FORBIDDEN.items() if re.search(pattern, text, re.I)]
+    assert whies == []
 
 
 @each(
@@ -96,22 +96,22 @@ def test_scripts_are_short_enough_to_read() -> None:
 
 def test_no_htmx_2_idiom_is_left() -> None:
     checker = ROOT / "tests/browser/vendor/upgrade-check.py"
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(checker), str(ROOT / "templates")],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert found.returncode == 0, found.stdout
+    assert completed.returncode == 0, completed.stdout
 
 
 def test_the_htmx_check_finds_an_old_idiom(tmp_path: Path) -> None:
     (tmp_path / "old.html").write_text('<div hx-vars="a:1" hx-ext="sse"></div>')
     checker = ROOT / "tests/browser/vendor/upgrade-check.py"
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, str(checker), str(tmp_path)], check=False, capture_output=True
     )
-    assert found.returncode == 1
+    assert completed.returncode == 1
 
 
 def test_every_icon_is_in_the_sprite() -> None:
@@ -125,7 +125,7 @@ def test_every_icon_is_in_the_sprite() -> None:
 def test_every_stylesheet_is_in_a_layer_and_remote_free() -> None:
     for path in STYLES:
         text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S).strip()
-        assert text.startswith("@layer") or path not in OWN_STYLES, path
+        assert text.startswith("@layer"), path
         assert not re.search(r"url\([\"']?https?:", text), path
 
 
@@ -135,7 +135,7 @@ FOREIGN_CLASSES = re.compile(r"htmx-request|u-over|c\d|in\d+")
 
 def test_every_class_of_a_stylesheet_is_used() -> None:
     """A class that only a stylesheet has was renamed on the page, which has lost its style."""
-    rules = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in OWN_STYLES]
+    rules = [re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S) for path in STYLES]
     selectors = [selector for text in rules for selector in re.findall(r"([^{}]+)\{", text)]
     styled = {name for text in selectors for name in re.findall(r"\.([A-Za-z_][\w-]*)", text)}
     sources = [*TEMPLATES, *SCRIPTS, *(ROOT / "console").rglob("*.py")]
@@ -151,8 +151,7 @@ def test_the_first_load_of_every_page_is_small() -> None:
     pages = [
         str(path.relative_to(ROOT / "templates"))
         for path in (ROOT / "templates/console").rglob("*.html")
-        # The API reference is django-ninja's own page.
-        if path.parent.name != "docs" and "{% extends" in path.read_text(encoding="utf-8")
+        if "{% extends" in path.read_text(encoding="utf-8")
     ]
     totals = {page: sum(first_load(page).values()) for page in pages}
     assert len(totals) > 50
@@ -168,3 +167,43 @@ def test_vendored_files_are_named() -> None:
     readme = (ROOT / "tests/browser/vendor/README.md").read_text()
     for path in (ROOT / "tests/browser/vendor").iterdir():
         assert f"`{path.name}`" in readme or path.name == "README.md", path.name
+
+
+# Names and abbreviations that are the same in every language.
+_UNTRANSLATED = frozenset(
+    {"CSV", "Django", "Dragoman", "HTTP", "JSON", "POST", "Python", "UTC", "YAML", "expected"}
+)
+
+
+def _untranslated(text: str) -> list[str]:
+    """Words of a template outside `translate` and `blocktranslate`, code and markup."""
+    attributes = r'\s(?:title|aria-label|placeholder|alt|data-label)="([^"{]*[A-Za-z]{3}[^"{]*)"'
+    for pattern in (
+        r"\{#.*?#\}|\{% comment.*?endcomment %\}|<!--.*?-->",
+        r"\{% blocktranslate.*?endblocktranslate %\}",
+        r"\{% block (?:width|form_attributes) %\}.*?\{% endblock %\}",  # classes and attributes
+        r"<(code|pre|kbd|samp|script|svg)\b.*?</\1>",
+    ):
+        text = re.sub(pattern, " ", text, flags=re.S)
+    values = re.findall(attributes, text)
+    text = re.sub(r"\{%.*?%\}|\{\{.*?\}\}", " ", text, flags=re.S)
+    text = re.sub(r"<[^>]*>", " ", text, flags=re.S)
+    words = [word for word in re.findall(r"[A-Za-z]{3,}", text) if word not in _UNTRANSLATED]
+    return words + [value for value in values if value != "provider/model"]
+
+
+def test_every_text_of_a_template_can_be_translated() -> None:
+    found = {
+        str(path.relative_to(ROOT)): words
+        for path in TEMPLATES
+        if (words := _untranslated(path.read_text(encoding="utf-8")))
+    }
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["<p>Save it</p>", '<input placeholder="Your name">', "{% if a %}Yes, delete{% endif %}"],
+)
+def test_an_untranslated_text_is_found(text: str) -> None:
+    assert _untranslated(text) != []

@@ -106,7 +106,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """Lines of a page or script without its comments."""
     text = path.read_text(encoding="utf-8")
     comments = r"\{#.*?#\}" if path.suffix == ".html" else r"/\*.*?\*/|(?<!:)//[^\n]*"
-    blank = re.sub(comments, lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL)
+    blank = re.sub(comments, lambda result: "\n" * result[0].count("\n"), text, flags=re.DOTALL)
     yield from enumerate(blank.splitlines(), 1)
 
 
@@ -132,9 +132,9 @@ def _instead(text: str) -> str:
 @pytest.mark.parametrize("folder", ["gateway", "console", "templates", "static/js"])
 def test_texts_use_plain_terms(folder: str) -> None:
     offenders = [
-        f"{name}:{line}: “{found[0]}”: write {_instead(text)}"
+        f"{name}:{line}: “{match[0]}”: write {_instead(text)}"
         for name, line, text in _texts(folder)
-        if (found := _ANY.search(text.lower()))
+        if (match := _ANY.search(text.lower()))
     ]
     assert not offenders, "\n".join(offenders)
 

@@ -95,17 +95,17 @@ class Node:
         self.tracker = AlertTracker(name, clock=lambda: self.now)
 
     def check(self, **changes: Any) -> None:
-        self.tracker.update(found(**changes))
+        self.tracker.update(open_conditions(**changes))
         self.now += 30
 
 
-def found(**changes: Any) -> list[Condition]:
+def open_conditions(**changes: Any) -> list[Condition]:
     thresholds = store.load_options().alert_thresholds
     return current_conditions(figures(**changes), timezone.now(), thresholds)
 
 
 def conditions(**changes: Any) -> list[tuple[AlertEvent, str]]:
-    return [(c.event, c.subject) for c in found(**changes)]
+    return [(c.event, c.subject) for c in open_conditions(**changes)]
 
 
 def test_no_conditions() -> None:
@@ -224,7 +224,7 @@ def test_certificates_that_expire_soon(
     file.write_bytes(certificate(days))
     settings.WATCH_CERTIFICATE = str(file)
     factories.provider("acme", ca_certificates=certificate(days).decode())
-    messages = [condition.message for condition in found()]
+    messages = [condition.message for condition in open_conditions()]
     if verb is None:
         assert messages == []
         return
@@ -326,7 +326,7 @@ def test_what_all_nodes_see_is_sent_by_one(receiver: Receiver) -> None:
     assert len(receiver.received) == 1
 
 
-def test_channels_get_what_they_ask_for(receiver: Receiver) -> None:
+def test_channels_get_the_events_they_subscribe_to(receiver: Receiver) -> None:
     channel(receiver.url, name="budgets", events=["budget"])
     channel(receiver.url, name="off", enabled=False)
     channel(receiver.url, name="slack", kind="slack")

@@ -110,7 +110,7 @@ def test_googles_lists_have_paths_of_their_own(path: str, action: str, arg: str)
     assert is_edge_path(path)
 
 
-def test_a_model_id_may_hold_slashes() -> None:
+def test_a_model_id_may_contain_slashes() -> None:
     endpoint = find_endpoint("/v1/models/openrouter/meta/llama-3:free")
     assert endpoint is not None
     assert endpoint.arg == "openrouter/meta/llama-3:free"
@@ -132,7 +132,7 @@ def test_the_console_keeps_its_paths(path: str) -> None:
     assert not is_edge_path(path)
 
 
-def test_an_error_is_told_in_the_clients_dialect() -> None:
+def test_the_dialect_of_an_error_follows_path_and_headers() -> None:
     assert dialect_of("/v1/nothing", {}) == "openai_chat"
     assert dialect_of("/v1/nothing", {"anthropic-version": "2023-06-01"}) == "anthropic_messages"
     assert dialect_of("/anthropic/v1/x", {}) == "anthropic_messages"

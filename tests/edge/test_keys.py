@@ -42,7 +42,9 @@ PLACES: dict[str, tuple[Headers, bytes, str]] = {
 
 
 @pytest.mark.parametrize(("headers", "query", "token"), PLACES.values(), ids=PLACES)
-def test_a_token_is_taken_from_its_first_place(headers: Headers, query: bytes, token: str) -> None:
+def test_a_token_is_read_from_its_first_location(
+    headers: Headers, query: bytes, token: str
+) -> None:
     assert admission.token_from(headers, query) == token
 
 
@@ -60,15 +62,15 @@ def test_a_fresh_key_has_its_form_and_checksum() -> None:
 
 def test_a_digest_depends_on_all_of_token_and_pepper() -> None:
     token = admission.generate_key()
-    seen = {
+    key_digests = {
         admission.key_digest(token, b"pepper"),
         admission.key_digest(token + "x", b"pepper"),
         admission.key_digest(token[:-1], b"pepper"),
         admission.key_digest(token, b"salt"),
         admission.key_digest("", b"pepper"),
     }
-    assert len(seen) == 5
-    assert {len(digest) for digest in seen} == {32}
+    assert len(key_digests) == 5
+    assert {len(digest) for digest in key_digests} == {32}
 
 
 def test_any_text_has_a_digest() -> None:

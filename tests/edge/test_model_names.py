@@ -82,20 +82,20 @@ def test_a_hostile_name_has_a_fault(name: str) -> None:
 
 def _templates() -> list[tuple[str, str, str]]:
     """(preset, verb, what the path begins with) for each path that holds the model's name."""
-    found = []
+    rows = []
     for name, preset in PRESETS.items():
         paths = {**passthrough_catalog.PASSTHROUGH_PATHS.get(name, {}), **preset.paths}
-        found += [
+        rows += [
             (name, verb, template.partition("{model}")[0])
             for verb, template in paths.items()
             if "{model}" in template
         ]
         if preset.dialect == "gemini" and not preset.paths:
             starts = ("generate", "stream", "count_tokens", "embed")
-            found += [(name, verb, "/v1beta/") for verb in starts]
+            rows += [(name, verb, "/v1beta/") for verb in starts]
         if preset.dialect == "bedrock_converse":
-            found += [(name, verb, "/model/") for verb in ("generate", "stream", "count_tokens")]
-    return found
+            rows += [(name, verb, "/model/") for verb in ("generate", "stream", "count_tokens")]
+    return rows
 
 
 TEMPLATES = _templates()
@@ -119,9 +119,9 @@ def _path(preset: str, verb: str, name: str) -> tuple[Provider, str]:
         assert template is not None
         return at, model_names.expand_path_template(template, name)
     if verb in ("generate", "stream", "count_tokens"):
-        asked: Any = "generate" if verb == "stream" else verb
+        verb_name: Any = "generate" if verb == "stream" else verb
         return at, prepare.url_path(
-            DIALECTS[row.dialect], target, stream=verb == "stream", verb=asked
+            DIALECTS[row.dialect], target, stream=verb == "stream", verb=verb_name
         )
     return at, model_names.expand_path_template(row.paths[verb], name)
 
@@ -191,9 +191,9 @@ async def test_each_way_in_refuses_a_hostile_name(
     async with gateway(tmp_path, snapshot(route("r", _azure()))) as served:
         answers = {}
         for name in HOSTILE:
-            wanted = f"az/{name}"
-            content = {k: wanted if v == "{}" else v for k, v in body.items()}
-            reply = await served.post(path.replace("{}", wanted), content)
+            model_name = f"az/{name}"
+            content = {k: model_name if v == "{}" else v for k, v in body.items()}
+            reply = await served.post(path.replace("{}", model_name), content)
             answers[name] = reply.status
         # Some of them make another path of the URL, at which there is nothing.
         refused = {400, 404, 405} if "{}" in path else {400}
@@ -263,9 +263,9 @@ def _with_row(at: Provider, name: str) -> Snapshot:
 )
 def test_each_spelling_of_a_model_is_the_one_with_a_price(name: str) -> None:
     at = _azure("azure_openai" if name.startswith("azure/") else "az")
-    found = find_route(_with_row(at, "gpt-4o"), None, name)
-    assert found.name == f"{at.name}/gpt-4o"
-    assert found.targets[0].model.id == 7
+    test_route = find_route(_with_row(at, "gpt-4o"), None, name)
+    assert test_route.name == f"{at.name}/gpt-4o"
+    assert test_route.targets[0].model.id == 7
 
 
 def test_models_that_differ_only_in_case_stay_apart() -> None:
@@ -277,7 +277,7 @@ def test_models_that_differ_only_in_case_stay_apart() -> None:
     assert [find_route(registry, None, f"az/{n}").targets[0].model.id for n in "mM"] == [1, 2]
 
 
-def test_a_keys_rule_is_not_met_by_a_word_that_is_taken_off_the_name() -> None:
+def test_a_keys_rule_does_not_match_a_removed_name_prefix() -> None:
     at = provider("openai", preset="openai")
     key = ApiKey(id=1, prefix="k", name="k", digest=b"", routes=("openai/chat*",))
     with pytest.raises(GatewayError) as failure:
@@ -298,9 +298,9 @@ def test_a_wildcard_makes_no_unsafe_name() -> None:
         route("star", at, model="*"), wildcards=(("pre*", "star"), ("other-*", "star"))
     )
     assert registry.route("pre/x") is None
-    found = registry.route("other-x")
-    assert found is not None
-    assert found.targets[0].model.name == "x"
+    test_route = registry.route("other-x")
+    assert test_route is not None
+    assert test_route.targets[0].model.name == "x"
 
 
 # --- through the edge ---------------------------------------------------------------------

@@ -45,7 +45,9 @@ async def test_no_client_chooses_the_id_of_its_row(
 
 
 @pytest.mark.parametrize("answers", [completion, lambda: refusal(400)], ids=["answer", "error"])
-async def test_a_clients_id_is_told_back_beside_the_rows_own(tmp_path: Path, answers: Any) -> None:
+async def test_a_clients_request_id_is_returned_beside_the_rows_id(
+    tmp_path: Path, answers: Any
+) -> None:
     registry = snapshot(route("r", provider("up")))
     async with gateway(tmp_path, registry, up=lambda _: answers()) as served:
         reply = await served.post(

@@ -9,16 +9,16 @@ from tests.fakes.anthropic import StrictAnthropic
 from tests.fakes.chaos import ChaosUpstream
 from tests.fakes.gemini import StrictGemini
 from tests.fakes.openai import StrictDeepSeek, StrictOpenAI
-from tests.fakes.script import Call, Refusal, Say, Script
-from tests.fakes.server import Seen, Server
+from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
+from tests.fakes.server import RecordedRequest, Server
 
 __all__ = [
     "Call",
     "ChaosUpstream",
+    "RecordedRequest",
     "Refusal",
-    "Say",
     "Script",
-    "Seen",
+    "ScriptedAnswer",
     "Server",
     "StrictAnthropic",
     "StrictDeepSeek",

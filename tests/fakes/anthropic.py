@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes import anthropic_rules as rules
-from tests.fakes.script import Refusal, Say, Script
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.server import Out, RecordedRequest, Server
 
 KEY = "sk-ant-upstream-0123456789abcdef"
 REQUEST_ID = "req_011upstream"
@@ -25,21 +25,21 @@ class StrictAnthropic(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        refusal = self._at_the_door(seen)
-        if refusal is None and seen.path.startswith("/v1/models"):
-            await self._models(seen, out)
+        refusal = self._at_the_door(request)
+        if refusal is None and request.path.startswith("/v1/models"):
+            await self._models(request, out)
             return True
-        refusal = refusal or self._in_the_body(seen)
+        refusal = refusal or self._in_the_body(request)
         if refusal is not None:
             await _refuse(out, refusal)
             return True
-        body = seen.body
-        if seen.path.endswith("/count_tokens"):
-            await out.reply(200, {"input_tokens": len(seen.raw) // 4}, _headers())
+        body = request.body
+        if request.path.endswith("/count_tokens"):
+            await out.reply(200, {"input_tokens": len(request.raw) // 4}, _headers())
             return True
-        say = self.script.answer(*_heard(body["messages"]))
+        say = self.script.answer(*_prompts_and_results(body["messages"]))
         await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
@@ -49,29 +49,31 @@ class StrictAnthropic(Server):
         await out.reply(200, _whole(body, say), _headers())
         return True
 
-    def _at_the_door(self, seen: Seen) -> Refusal | None:
-        headers = seen.headers
-        given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        if given != self.key:
-            return Refusal(401, "authentication_error", f"invalid x-api-key: {given}")
-        posts = seen.method == "POST" and seen.path in {
+    def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
+        headers = request.headers
+        x_api_key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix(
+            "Bearer "
+        )
+        if x_api_key != self.key:
+            return Refusal(401, "authentication_error", f"invalid x-api-key: {x_api_key}")
+        posts = request.method == "POST" and request.path in {
             "/v1/messages",
             "/v1/messages/count_tokens",
         }
-        if not posts and not (seen.method == "GET" and seen.path.startswith("/v1/models")):
+        if not posts and not (request.method == "GET" and request.path.startswith("/v1/models")):
             return Refusal(404, "not_found_error", "Not Found")
         return rules.header_refusal(headers)
 
-    def _in_the_body(self, seen: Seen) -> Refusal | None:
-        body = seen.body
+    def _in_the_body(self, request: RecordedRequest) -> Refusal | None:
+        body = request.body
         if not isinstance(body, dict):
             message = "The request body is not valid JSON"
             return Refusal(400, "invalid_request_error", message)
-        if len(seen.raw) > 32 * 1024 * 1024:
+        if len(request.raw) > 32 * 1024 * 1024:
             return Refusal(413, "request_too_large", "Request exceeds the maximum size")
-        return rules.refusal(body, seen.headers, counting=seen.path.endswith("/count_tokens"))
+        return rules.refusal(body, request.headers, counting=request.path.endswith("/count_tokens"))
 
-    async def _models(self, seen: Seen, out: Out) -> None:
+    async def _models(self, request: RecordedRequest, out: Out) -> None:
         rows = [
             {
                 "type": "model",
@@ -81,7 +83,7 @@ class StrictAnthropic(Server):
             }
             for name in rules.MODELS
         ]
-        name = seen.path.removeprefix("/v1/models").strip("/")
+        name = request.path.removeprefix("/v1/models").strip("/")
         if not name:
             ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]}
             await out.reply(200, {"data": rows, "has_more": False, **ends}, _headers())
@@ -92,7 +94,7 @@ class StrictAnthropic(Server):
             return
         await out.reply(200, row, _headers())
 
-    async def _stream(self, body: dict[str, Any], say: Say, out: Out) -> bool:
+    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
         events = list(_events(body, say))
         if say.breaks:
             events = events[: len(events) // 2]
@@ -110,7 +112,7 @@ class StrictAnthropic(Server):
         return True
 
 
-def _heard(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """What users wrote, the last first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     since = 0
@@ -128,13 +130,13 @@ def _text(content: Any) -> str:
     return "\n".join(block.get("text", "") for block in content if block["type"] == "text")
 
 
-def _blocks(body: dict[str, Any], say: Say) -> list[dict[str, Any]]:
+def _blocks(body: dict[str, Any], say: ScriptedAnswer) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = []
     thinking = body.get("thinking") or {}
     if say.reasoning and thinking.get("type") in {"enabled", "adaptive", "between_tools"}:
-        shown = "" if thinking.get("display") == "omitted" else say.reasoning
+        text = "" if thinking.get("display") == "omitted" else say.reasoning
         signature = rules.signature(say.reasoning)
-        blocks.append({"type": "thinking", "thinking": shown, "signature": signature})
+        blocks.append({"type": "thinking", "thinking": text, "signature": signature})
     if say.text or not say.calls:
         blocks.append({"type": "text", "text": say.text, "citations": None})
     for number, call in enumerate(say.calls):
@@ -149,7 +151,7 @@ def _head(body: dict[str, Any]) -> dict[str, Any]:
     return {"id": name, "type": "message", "role": "assistant", "model": body["model"]}
 
 
-def _whole(body: dict[str, Any], say: Say) -> dict[str, Any]:
+def _whole(body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
     return {
         **_head(body),
         "content": _blocks(body, say),
@@ -159,11 +161,11 @@ def _whole(body: dict[str, Any], say: Say) -> dict[str, Any]:
     }
 
 
-def _stop_reason(say: Say) -> str:
+def _stop_reason(say: ScriptedAnswer) -> str:
     return say.finish or ("tool_use" if say.calls else "end_turn")
 
 
-def _usage(say: Say) -> dict[str, Any]:
+def _usage(say: ScriptedAnswer) -> dict[str, Any]:
     return {
         "input_tokens": say.input_tokens - say.cached_tokens,
         "cache_creation_input_tokens": 0,
@@ -174,7 +176,7 @@ def _usage(say: Say) -> dict[str, Any]:
     }
 
 
-def _events(body: dict[str, Any], say: Say) -> Iterator[dict[str, Any]]:
+def _events(body: dict[str, Any], say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
     usage = {**_usage(say), "output_tokens": 1}
     message = {**_head(body), "content": [], "stop_reason": None, "stop_sequence": None}
     yield {"type": "message_start", "message": {**message, "usage": usage}}

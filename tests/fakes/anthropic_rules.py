@@ -100,17 +100,17 @@ def _betas(headers: Mapping[str, str]) -> list[str]:
 
 def refusal(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) -> Refusal | None:
     """Why the service would refuse this body; None if it would not."""
-    found = _shape(body, headers, counting=counting)
-    if found is not None:
-        return found
+    problem = _shape(body, headers, counting=counting)
+    if problem is not None:
+        return problem
     ability = MODELS.get(body["model"])
     if ability is None:
         return Refusal(404, "not_found_error", f"model: {body['model']}")
-    found = _sampling(body, headers["anthropic-version"], ability)
+    problem = _sampling(body, headers["anthropic-version"], ability)
     checks = (_thinking, _tools, _cache_marks, _turns, _content)
     for check in checks:
-        found = found or check(body, ability)
-    return found or (_new_version(body) if headers["anthropic-version"] == _NEW else None)
+        problem = problem or check(body, ability)
+    return problem or (_new_version(body) if headers["anthropic-version"] == _NEW else None)
 
 
 def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) -> Refusal | None:
@@ -120,13 +120,15 @@ def _shape(body: dict[str, Any], headers: Mapping[str, str], *, counting: bool) 
     for name in _NOT_IN_BODY:
         if name in body:
             return bad(f"{name}: Extra inputs are not permitted")
-    taken = {"stream": bool, **dict.fromkeys(_SAMPLING, object)}
-    rest = {k: v for k, v in body.items() if counting or k not in taken}
-    found = problems(rest, MessageCountTokensParams if counting else MessageCreateParamsBase)
-    return _told(found[0]) if found else None
+    field_types = {"stream": bool, **dict.fromkeys(_SAMPLING, object)}
+    rest = {k: v for k, v in body.items() if counting or k not in field_types}
+    found_problems = problems(
+        rest, MessageCountTokensParams if counting else MessageCreateParamsBase
+    )
+    return _to_refusal(found_problems[0]) if found_problems else None
 
 
-def _told(problem: Problem) -> Refusal:
+def _to_refusal(problem: Problem) -> Refusal:
     where = problem.dotted()
     if problem.kind == "extra":
         return bad(f"{where}: Extra inputs are not permitted")
@@ -326,8 +328,8 @@ def _content(body: dict[str, Any], ability: Ability) -> Refusal | None:
     omitted = (body.get("thinking") or {}).get("display") == "omitted"
     for where, block in _all_blocks(body):
         for item in (block, *_inner(block)):
-            if found := _block(where, item, omitted=omitted):
-                return found
+            if actual_refusal := _block(where, item, omitted=omitted):
+                return actual_refusal
     return None
 
 

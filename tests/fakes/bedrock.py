@@ -13,8 +13,8 @@ from urllib.parse import quote, unquote
 
 from gateway.framing.eventstream import encode
 from tests.fakes import bedrock_rules as rules
-from tests.fakes.script import Refusal, Say, Script
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.server import Out, RecordedRequest, Server
 
 Json = dict[str, Any]
 
@@ -31,47 +31,47 @@ class StrictBedrock(Server):
         super().__init__()
         self.script = Script()
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        refusal = self._at_the_door(seen)
-        route = _ROUTE.fullmatch(seen.path)
+        refusal = self._at_the_door(request)
+        route = _ROUTE.fullmatch(request.path)
         model = unquote(route[1]) if route else ""
         action = route[2] if route else ""
-        if refusal is None and not isinstance(seen.body, dict):
+        if refusal is None and not isinstance(request.body, dict):
             refusal = Refusal(400, "SerializationException", "no JSON object")
         if refusal is None:
             check = rules.count_refusal if action == "count-tokens" else rules.refusal
-            refusal = check(model, seen.body)
+            refusal = check(model, request.body)
         if refusal is None and not any(model in name for name in rules.MODELS):
             refusal = rules.bad("The provided model identifier is invalid.")
         if refusal is not None:
             await _refuse(out, refusal)
             return True
         if action == "count-tokens":
-            await out.reply(200, {"inputTokens": len(seen.raw) // 4}, _headers())
+            await out.reply(200, {"inputTokens": len(request.raw) // 4}, _headers())
             return True
-        say = self.script.answer(*_heard(seen.body["messages"]))
+        say = self.script.answer(*_prompts_and_results(request.body["messages"]))
         await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True
         if action == "converse-stream":
-            return await self._stream(seen.body, say, out)
-        await out.reply(200, _whole(seen.body, say), _headers())
+            return await self._stream(request.body, say, out)
+        await out.reply(200, _whole(request.body, say), _headers())
         return True
 
-    def _at_the_door(self, seen: Seen) -> Refusal | None:
-        if seen.method != "POST" or _ROUTE.fullmatch(seen.path) is None:
+    def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
+        if request.method != "POST" or _ROUTE.fullmatch(request.path) is None:
             return Refusal(404, "UnknownOperationException", "")
-        given = seen.headers.get("authorization", "")
-        if given.startswith("AWS4-HMAC-SHA256 "):
-            return signature_refusal(seen, given)
-        if given != f"Bearer {BEARER}":
+        authorization = request.headers.get("authorization", "")
+        if authorization.startswith("AWS4-HMAC-SHA256 "):
+            return signature_refusal(request, authorization)
+        if authorization != f"Bearer {BEARER}":
             message = "The security token included in the request is invalid."
             return Refusal(403, "UnrecognizedClientException", message)
         return None
 
-    async def _stream(self, body: Json, say: Say, out: Out) -> bool:
+    async def _stream(self, body: Json, say: ScriptedAnswer, out: Out) -> bool:
         events = list(_events(body, say))
         if say.breaks:
             events = events[: len(events) // 2]
@@ -86,8 +86,8 @@ class StrictBedrock(Server):
             out.reset()
             return False
         if say.breaks == "error":
-            told = json.dumps({"message": "Too many requests, please wait."}).encode()
-            await out.write(encode(told, "throttlingException", exception=True))
+            error_body = json.dumps({"message": "Too many requests, please wait."}).encode()
+            await out.write(encode(error_body, "throttlingException", exception=True))
         await out.end()
         return True
 
@@ -95,34 +95,38 @@ class StrictBedrock(Server):
 # --- signatures --------------------------------------------------------------------------
 
 
-def signature_refusal(seen: Seen, given: str, scoped_to: str = "bedrock") -> Refusal | None:
+def signature_refusal(
+    request: RecordedRequest, authorization: str, scoped_to: str = "bedrock"
+) -> Refusal | None:
     """Check a signature by the book (Signature Version 4), not by anybody's library."""
-    told = dict(part.strip().split("=", 1) for part in given.split(" ", 1)[1].split(","))
-    key_id, date, region, service, _ = told["Credential"].split("/")
-    names = told["SignedHeaders"].split(";")
+    auth_fields = dict(
+        part.strip().split("=", 1) for part in authorization.split(" ", 1)[1].split(",")
+    )
+    key_id, date, region, service, _ = auth_fields["Credential"].split("/")
+    names = auth_fields["SignedHeaders"].split(";")
     if key_id != KEY_ID or service != scoped_to or "host" not in names:
         return Refusal(403, "UnrecognizedClientException", "The security token is invalid.")
-    if seen.headers.get("x-amz-security-token", SESSION) != SESSION:
+    if request.headers.get("x-amz-security-token", SESSION) != SESSION:
         return Refusal(403, "ExpiredTokenException", "The security token is expired")
     canonical = "\n".join(
         (
-            seen.method,
-            quote(seen.path, safe="/-_.~"),
-            seen.query,
-            *(f"{name}:{' '.join(seen.headers[name].split())}" for name in names),
+            request.method,
+            quote(request.path, safe="/-_.~"),
+            request.query,
+            *(f"{name}:{' '.join(request.headers[name].split())}" for name in names),
             "",
             ";".join(names),
-            hashlib.sha256(seen.raw).hexdigest(),
+            hashlib.sha256(request.raw).hexdigest(),
         )
     )
     scope = f"{date}/{region}/{service}/aws4_request"
     digest = hashlib.sha256(canonical.encode()).hexdigest()
-    to_sign = f"AWS4-HMAC-SHA256\n{seen.headers['x-amz-date']}\n{scope}\n{digest}"
+    to_sign = f"AWS4-HMAC-SHA256\n{request.headers['x-amz-date']}\n{scope}\n{digest}"
     key = f"AWS4{SECRET}".encode()
     for part in (date, region, service, "aws4_request"):
         key = hmac.digest(key, part.encode(), "sha256")
-    wanted = hmac.digest(key, to_sign.encode(), "sha256").hex()
-    if told["Signature"] != wanted:
+    expected = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    if auth_fields["Signature"] != expected:
         message = "The request signature we calculated does not match the signature you provided."
         return Refusal(403, "InvalidSignatureException", message)
     return None
@@ -141,7 +145,7 @@ async def _refuse(out: Out, refusal: Refusal) -> None:
     await out.reply(refusal.status, body, {**headers, **refusal.headers})
 
 
-def _heard(messages: list[Json]) -> tuple[list[str], list[str]]:
+def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
     """What users wrote, the last first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results = [b["toolResult"]["content"] for b in messages[-1]["content"] if "toolResult" in b]
@@ -152,12 +156,12 @@ def _text(blocks: list[Json]) -> str:
     return "\n".join(block["text"] for block in blocks if "text" in block)
 
 
-def _blocks(body: Json, say: Say) -> list[Json]:
+def _blocks(body: Json, say: ScriptedAnswer) -> list[Json]:
     blocks: list[Json] = []
     more = body.get("additionalModelRequestFields", {})
     if say.reasoning and {"thinking", "reasoningConfig"} & more.keys():
-        told = {"text": say.reasoning, "signature": rules.signature(say.reasoning)}
-        blocks.append({"reasoningContent": {"reasoningText": told}})
+        reasoning_block = {"text": say.reasoning, "signature": rules.signature(say.reasoning)}
+        blocks.append({"reasoningContent": {"reasoningText": reasoning_block}})
     if say.text or not say.calls:
         blocks.append({"text": say.text})
     for number, call in enumerate(say.calls):
@@ -166,11 +170,11 @@ def _blocks(body: Json, say: Say) -> list[Json]:
     return blocks
 
 
-def _stop(say: Say) -> str:
+def _stop(say: ScriptedAnswer) -> str:
     return say.finish or ("tool_use" if say.calls else "end_turn")
 
 
-def _usage(say: Say) -> Json:
+def _usage(say: ScriptedAnswer) -> Json:
     return {
         "inputTokens": say.input_tokens - say.cached_tokens,
         "outputTokens": say.output_tokens,
@@ -180,7 +184,7 @@ def _usage(say: Say) -> Json:
     }
 
 
-def _whole(body: Json, say: Say) -> Json:
+def _whole(body: Json, say: ScriptedAnswer) -> Json:
     return {
         "output": {"message": {"role": "assistant", "content": _blocks(body, say)}},
         "stopReason": _stop(say),
@@ -189,7 +193,7 @@ def _whole(body: Json, say: Say) -> Json:
     }
 
 
-def _events(body: Json, say: Say) -> Iterator[tuple[str, Json]]:
+def _events(body: Json, say: ScriptedAnswer) -> Iterator[tuple[str, Json]]:
     yield "messageStart", {"role": "assistant", "p": "abcd"}
     for place, block in enumerate(_blocks(body, say)):
         at = {"contentBlockIndex": place}
@@ -208,10 +212,10 @@ def _deltas(block: Json, size: int) -> Iterator[Json]:
         words = json.dumps(call["input"]) if call["input"] else ""
         yield from ({"toolUse": {"input": piece}} for piece in _pieces(words, size))
     elif thought := block.get("reasoningContent"):
-        told = thought["reasoningText"]
-        for piece in _pieces(told["text"], size):
+        reasoning_text = thought["reasoningText"]
+        for piece in _pieces(reasoning_text["text"], size):
             yield {"reasoningContent": {"text": piece}}
-        yield {"reasoningContent": {"signature": told["signature"]}}
+        yield {"reasoningContent": {"signature": reasoning_text["signature"]}}
     else:
         yield from ({"text": piece} for piece in _pieces(block["text"], size))
 

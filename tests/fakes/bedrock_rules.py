@@ -41,21 +41,21 @@ def _service() -> Any:
 
 def shape(name: str) -> Shape:
     """A shape of the service's model."""
-    found: Shape = _service().shape_for(name)
-    return found
+    actual_shape: Shape = _service().shape_for(name)
+    return actual_shape
 
 
 def refusal(model: str, body: Json, request: str = "ConverseRequest") -> Refusal | None:
     """Why the service would refuse this body; None if it would not."""
     try:
-        given = _decoded({**body, "modelId": model}, shape(request), "")
+        decoded = _decoded({**body, "modelId": model}, shape(request), "")
     except ValueError as error:
         return bad(str(error))
-    report = ParamValidator().validate(given, shape(request))
+    report = ParamValidator().validate(decoded, shape(request))
     if report.has_errors():
         return bad(report.generate_report())
     checks = (_roles, _texts, _documents, _calls, _marks, _thoughts, _by_model)
-    return next((found for check in checks if (found := check(model, body))), None)
+    return next((problem for check in checks if (problem := check(model, body))), None)
 
 
 def count_refusal(model: str, body: Json) -> Refusal | None:
@@ -158,12 +158,12 @@ def _texts(model: str, body: Json) -> Refusal | None:
 def _documents(model: str, body: Json) -> Refusal | None:
     names: list[str] = []
     for message in body["messages"]:
-        found = [block["document"] for block in message["content"] if "document" in block]
-        if found and not any("text" in block for block in message["content"]):
+        documents = [block["document"] for block in message["content"] if "document" in block]
+        if documents and not any("text" in block for block in message["content"]):
             return bad("A text block must be included when a document is.")
-        if len(found) > 5:
+        if len(documents) > 5:
             return bad("At most 5 documents are accepted")
-        names += [document["name"] for document in found]
+        names += [document["name"] for document in documents]
     for result in _blocks(body, "toolResult"):
         names += [b["document"]["name"] for b in result["content"] if "document" in b]
     for name in names:
@@ -199,8 +199,8 @@ def _calls(model: str, body: Json) -> Refusal | None:
         names = [tool["toolSpec"]["name"] for tool in config["tools"] if "toolSpec" in tool]
         if len(names) != len(set(names)):
             return bad("The tool names must be unique")
-        wanted = config.get("toolChoice", {}).get("tool", {}).get("name")
-        if wanted is not None and wanted not in names:
+        expected = config.get("toolChoice", {}).get("tool", {}).get("name")
+        if expected is not None and expected not in names:
             return bad("The tool of toolChoice is not among the tools")
         for tool in config["tools"]:
             spec = tool.get("toolSpec", {})
@@ -236,8 +236,10 @@ def signature(text: str) -> str:
 def _thoughts(model: str, body: Json) -> Refusal | None:
     for number, message in enumerate(body["messages"]):
         for place, block in enumerate(message["content"]):
-            told = block.get("reasoningContent", {}).get("reasoningText")
-            if told is not None and told.get("signature") != signature(told["text"]):
+            reasoning_text = block.get("reasoningContent", {}).get("reasoningText")
+            if reasoning_text is not None and reasoning_text.get("signature") != signature(
+                reasoning_text["text"]
+            ):
                 where = f"messages.{number}.content.{place}"
                 return bad(
                     "The model returned the following errors: "

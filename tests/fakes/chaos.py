@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.server import Out, RecordedRequest, Server
 from tests.fakes.wires import CHAT, MESSAGES, Wire
 from tests.ports import free_port
 
@@ -31,7 +31,7 @@ class Turn:
     out: Out
     wire: Wire
     stream: bool
-    seen: Seen
+    seen: RecordedRequest
     count: int
 
     async def ok(self) -> None:
@@ -162,8 +162,8 @@ async def _redirect(turn: Turn) -> None:
 
 
 async def _echo_key(turn: Turn) -> None:
-    given = turn.seen.headers.get("authorization") or turn.seen.headers.get("x-api-key", "")
-    message = f"Incorrect API key provided: {given.removeprefix('Bearer ')}"
+    authorization = turn.seen.headers.get("authorization") or turn.seen.headers.get("x-api-key", "")
+    message = f"Incorrect API key provided: {authorization.removeprefix('Bearer ')}"
     await turn.out.reply(401, turn.wire.refusal("authentication_error", message))
 
 
@@ -443,11 +443,11 @@ class ChaosUpstream(Server):
         """A base URL whose host does not exist."""
         return "http://no-such-host.invalid"
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Break, or answer."""
-        wire = MESSAGES if seen.path.endswith(("/messages", "/count_tokens")) else CHAT
-        body: Any = seen.body if isinstance(seen.body, dict) else {}
-        prefix = seen.path.split("/")[1]
+        wire = MESSAGES if request.path.endswith(("/messages", "/count_tokens")) else CHAT
+        body: Any = request.body if isinstance(request.body, dict) else {}
+        prefix = request.path.split("/")[1]
         name = prefix if prefix in FAULTS else str(body.get("model", "ok"))
         self.counts[name] = self.counts.get(name, 0) + 1
         fault = FAULTS.get(name)
@@ -455,5 +455,5 @@ class ChaosUpstream(Server):
             refusal = wire.refusal("not_found_error", f"no fault is called {name[:50]}")
             await out.reply(404, refusal)
             return True
-        await fault(Turn(out, wire, bool(body.get("stream")), seen, self.counts[name]))
+        await fault(Turn(out, wire, bool(body.get("stream")), request, self.counts[name]))
         return name in _KEEPS

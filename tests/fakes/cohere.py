@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes import cohere_rules as rules
-from tests.fakes.script import Call, Refusal, Say, Script
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
+from tests.fakes.server import Out, RecordedRequest, Server
 
 Json = dict[str, Any]
 EMBED = "/v2/embed"
@@ -24,17 +24,17 @@ class StrictCohere(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        refusal = self._refusal(seen)
+        refusal = self._refusal(request)
         if refusal is not None:
             await _refuse(out, refusal)
             return True
-        body = seen.body
-        if seen.path == EMBED:
+        body = request.body
+        if request.path == EMBED:
             await out.reply(200, _vectors(body), {"x-debug-trace-id": "co-1"})
             return True
-        say = self.script.answer(*_heard(body["messages"]))
+        say = self.script.answer(*_prompts_and_results(body["messages"]))
         await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
@@ -44,21 +44,21 @@ class StrictCohere(Server):
         await out.reply(200, _whole(body, say), {"x-debug-trace-id": "co-1"})
         return True
 
-    def _refusal(self, seen: Seen) -> Refusal | None:
-        if seen.headers.get("authorization") != f"Bearer {self.key}":
+    def _refusal(self, request: RecordedRequest) -> Refusal | None:
+        if request.headers.get("authorization") != f"Bearer {self.key}":
             return rules.bad("invalid api token", 401)
-        if seen.method != "POST" or seen.path not in {"/v2/chat", EMBED}:
+        if request.method != "POST" or request.path not in {"/v2/chat", EMBED}:
             return rules.bad("404 page not found", 404)
-        if not isinstance(seen.body, dict):
+        if not isinstance(request.body, dict):
             return rules.bad("invalid json syntax")
-        embeds = seen.path == EMBED
-        refused = rules.embed_refusal(seen.body) if embeds else rules.refusal(seen.body)
+        embeds = request.path == EMBED
+        refused = rules.embed_refusal(request.body) if embeds else rules.refusal(request.body)
         known = rules.EMBEDDERS if embeds else rules.MODELS
-        if refused is None and seen.body["model"] not in known:
-            return rules.bad(f"model '{seen.body['model']}' not found", 404)
+        if refused is None and request.body["model"] not in known:
+            return rules.bad(f"model '{request.body['model']}' not found", 404)
         return refused
 
-    async def _stream(self, body: Json, say: Say, out: Out) -> bool:
+    async def _stream(self, body: Json, say: ScriptedAnswer, out: Out) -> bool:
         events = list(_events(body, say))
         if say.breaks == "error":
             events = events[: len(events) // 2]
@@ -86,10 +86,10 @@ async def _refuse(out: Out, refusal: Refusal) -> None:
 
 def _vectors(body: Json) -> Json:
     """A vector of two numbers for each input: its place, and how long it is."""
-    given = next(body[name] for name in ("texts", "images", "inputs") if name in body)
-    vectors = [[float(n), float(len(json.dumps(item)))] for n, item in enumerate(given)]
+    inputs = next(body[name] for name in ("texts", "images", "inputs") if name in body)
+    vectors = [[float(n), float(len(json.dumps(item)))] for n, item in enumerate(inputs)]
     kind = body.get("embedding_types", ["float"])[0]
-    units = {"input_tokens": 3 * len(given)} if "images" not in body else {"image_tokens": 7}
+    units = {"input_tokens": 3 * len(inputs)} if "images" not in body else {"image_tokens": 7}
     return {
         "response_type": "embeddings_by_type",
         "id": "co-embed-1",
@@ -99,7 +99,7 @@ def _vectors(body: Json) -> Json:
     }
 
 
-def _heard(messages: list[Json]) -> tuple[list[str], list[str]]:
+def _prompts_and_results(messages: list[Json]) -> tuple[list[str], list[str]]:
     """What users wrote, the last first, and the tool results since the last answer."""
     users = [_text(m["content"]) for m in reversed(messages) if m["role"] == "user"]
     results: list[str] = []
@@ -116,7 +116,7 @@ def _text(content: Any) -> str:
     return "\n".join(item.get("text", "") for item in content)
 
 
-def _usage(say: Say) -> Json:
+def _usage(say: ScriptedAnswer) -> Json:
     return {
         "billed_units": {"input_tokens": 1, "output_tokens": 2},
         "tokens": {"input_tokens": say.input_tokens, "output_tokens": say.output_tokens},
@@ -124,11 +124,11 @@ def _usage(say: Say) -> Json:
     }
 
 
-def _finish(say: Say) -> str:
+def _finish(say: ScriptedAnswer) -> str:
     return say.finish or ("TOOL_CALL" if say.calls else "COMPLETE")
 
 
-def _content(body: Json, say: Say) -> list[Json]:
+def _content(body: Json, say: ScriptedAnswer) -> list[Json]:
     content: list[Json] = []
     if say.reasoning and body.get("thinking", {}).get("type") == "enabled":
         content.append({"type": "thinking", "thinking": say.reasoning})
@@ -142,7 +142,7 @@ def _call(call: Call, number: int) -> Json:
     return {"id": call.id or f"{call.name}_{number}", "type": "function", "function": function}
 
 
-def _whole(body: Json, say: Say) -> Json:
+def _whole(body: Json, say: ScriptedAnswer) -> Json:
     message: Json = {"role": "assistant", "content": _content(body, say)}
     if say.calls:
         message["tool_plan"] = say.text
@@ -150,7 +150,7 @@ def _whole(body: Json, say: Say) -> Json:
     return {"id": "co-1", "finish_reason": _finish(say), "message": message, "usage": _usage(say)}
 
 
-def _events(body: Json, say: Say) -> Iterator[Json]:
+def _events(body: Json, say: ScriptedAnswer) -> Iterator[Json]:
     yield {"type": "message-start", "id": "co-1", "delta": {"message": {"role": "assistant"}}}
     for place, item in enumerate(_content(body, say)):
         kind = item["type"]

@@ -83,21 +83,21 @@ def embed_refusal(body: Json) -> Refusal | None:
 
 def embed_type_refusal(body: Json) -> Refusal | None:
     """Why a field of it would be refused by itself, whatever the model; None if none would."""
-    return _known(body, _EMBED_FIELDS, _EMBED_TYPES)
+    return _field_refusal(body, _EMBED_FIELDS, _EMBED_TYPES)
 
 
 def _embedded(body: Json) -> Refusal | None:
-    given = [name for name in ("texts", "images", "inputs") if name in body]
-    if "model" not in body or "input_type" not in body or len(given) != 1:
+    names = [name for name in ("texts", "images", "inputs") if name in body]
+    if "model" not in body or "input_type" not in body or len(names) != 1:
         return bad("model, input_type and one of texts, images, inputs are required")
-    inputs, newest = body[given[0]], body["model"] == EMBEDDERS[0]
+    inputs, newest = body[names[0]], body["model"] == EMBEDDERS[0]
     if not inputs:
-        return bad(f"invalid request: {given[0]} must not be empty")
+        return bad(f"invalid request: {names[0]} must not be empty")
     if len(inputs) > 96:
-        return bad(f"invalid request: number of {given[0]} must be at most 96")
-    if (given == ["images"]) != (body["input_type"] == "image"):
+        return bad(f"invalid request: number of {names[0]} must be at most 96")
+    if (names == ["images"]) != (body["input_type"] == "image"):
         return bad("invalid request: input_type image is for images, and they for it")
-    if given == ["images"] and not newest and len(inputs) > 1:
+    if names == ["images"] and not newest and len(inputs) > 1:
         return bad("invalid request: number of images must be at most 1")
     if any(not _PICTURE.fullmatch(image) for image in body.get("images", ())):
         return bad("invalid request: an image must be a data URI")
@@ -116,16 +116,16 @@ def bad(message: str, status: int = 400) -> Refusal:
 def refusal(body: Json) -> Refusal | None:
     """Why the service would refuse this body; None if it would not."""
     checks = (_fields, _ranges, _messages, _tools, _output)
-    return next((found for check in checks if (found := check(body))), None)
+    return next((problem for check in checks if (problem := check(body))), None)
 
 
 def _fields(body: Json) -> Refusal | None:
     if "model" not in body or "messages" not in body or "stream" not in body:
         return bad("model, messages and stream are required")
-    return _known(body, _FIELDS | {"stream"}, _TYPES)
+    return _field_refusal(body, _FIELDS | {"stream"}, _TYPES)
 
 
-def _known(body: Json, fields: set[str], types: Json) -> Refusal | None:
+def _field_refusal(body: Json, fields: set[str], types: Json) -> Refusal | None:
     """Why a field would be refused by itself."""
     unknown = body.keys() - fields
     if unknown:
@@ -134,10 +134,10 @@ def _known(body: Json, fields: set[str], types: Json) -> Refusal | None:
         if name not in body:
             continue
         try:
-            made = pydantic.TypeAdapter(kind).validate_python(body[name], strict=False)
+            parsed = pydantic.TypeAdapter(kind).validate_python(body[name], strict=False)
         except pydantic.ValidationError as error:
             return bad(f"invalid request: {name}: {error}", 422)
-        if extra := _extra(made, name):
+        if extra := _extra(parsed, name):
             return bad(f"unknown field: {extra}", 422)
     return None
 
@@ -150,10 +150,12 @@ def _extra(value: Any, at: str) -> str:
         if extras:
             return f"{at}.{extras[0]}"
         fields = ((name, getattr(value, name)) for name in type(value).model_fields)
-        return next((found for n, v in fields if (found := _extra(v, f"{at}.{n}"))), "")
+        return next(
+            (unknown_field for n, v in fields if (unknown_field := _extra(v, f"{at}.{n}"))), ""
+        )
     if isinstance(value, list):
-        found = (_extra(item, f"{at}[{i}]") for i, item in enumerate(value))
-        return next((path for path in found if path), "")
+        unknown_field = (_extra(item, f"{at}[{i}]") for i, item in enumerate(value))
+        return next((path for path in unknown_field if path), "")
     return ""
 
 

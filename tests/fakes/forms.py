@@ -6,14 +6,14 @@ import email
 from email.message import Message
 from typing import Any
 
-from tests.fakes.server import Seen
+from tests.fakes.server import RecordedRequest
 
 
-def form_of(seen: Seen) -> dict[str, Any]:
+def form_of(request: RecordedRequest) -> dict[str, Any]:
     """The fields of a form: texts, and of files `(name, content type, bytes)`; lists as lists."""
-    head = f"content-type: {seen.headers['content-type']}\r\n\r\n".encode()
-    message = email.message_from_bytes(head + seen.raw)
-    found: dict[str, Any] = {}
+    head = f"content-type: {request.headers['content-type']}\r\n\r\n".encode()
+    message = email.message_from_bytes(head + request.raw)
+    fields: dict[str, Any] = {}
     for part in message.get_payload():
         assert isinstance(part, Message)
         name = str(part.get_param("name", header="content-disposition"))
@@ -24,8 +24,8 @@ def form_of(seen: Seen) -> dict[str, Any]:
             data.decode() if filename is None else (filename, part.get_content_type(), data)
         )
         if name.endswith("[]"):
-            found.setdefault(name[:-2], []).append(value)
+            fields.setdefault(name[:-2], []).append(value)
         else:
-            assert name not in found, f"{name} is given twice"
-            found[name] = value
-    return found
+            assert name not in fields, f"{name} is given twice"
+            fields[name] = value
+    return fields

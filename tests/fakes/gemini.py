@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from tests.fakes import gemini_rules as rules
-from tests.fakes.script import Refusal, Say, Script
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.server import Out, RecordedRequest, Server
 
 KEY = "AIza-upstream-0123456789abcdef"
 
@@ -23,54 +23,58 @@ class StrictGemini(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        refusal = self._at_the_door(seen)
-        name, _, verb = seen.path.removeprefix("/v1beta/models").strip("/").rpartition(":")
-        if refusal is None and seen.method == "GET":
+        refusal = self._at_the_door(request)
+        name, _, verb = request.path.removeprefix("/v1beta/models").strip("/").rpartition(":")
+        if refusal is None and request.method == "GET":
             await out.reply(200, {"models": [_model(name) for name in rules.MODELS]})
             return True
         if refusal is None and name not in rules.MODELS:
             refusal = Refusal(
                 404, "NOT_FOUND", f"models/{name} is not found for API version v1beta"
             )
-        refusal = refusal or _in_the_body(seen, name, verb)
+        refusal = refusal or _in_the_body(request, name, verb)
         if refusal is not None:
             await _refuse(out, refusal)
             return True
         if verb == "countTokens":
-            await out.reply(200, {"totalTokens": len(seen.raw) // 4})
+            await out.reply(200, {"totalTokens": len(request.raw) // 4})
             return True
         if verb == "batchEmbedContents":
-            vectors = [{"values": [float(n), 1.0]} for n in range(len(seen.body["requests"]))]
+            vectors = [{"values": [float(n), 1.0]} for n in range(len(request.body["requests"]))]
             await out.reply(200, {"embeddings": vectors})
             return True
-        say = self.script.answer(*_heard(seen.body["contents"]))
+        say = self.script.answer(*_prompts_and_results(request.body["contents"]))
         await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
             return True
         if verb == "streamGenerateContent":
-            return await self._stream(seen, name, say, out)
+            return await self._stream(request, name, say, out)
         await out.reply(
-            200, {**_candidate(_parts(seen.body, say), _reason(say)), **_tail(say, name)}
+            200, {**_candidate(_parts(request.body, say), _reason(say)), **_tail(say, name)}
         )
         return True
 
-    def _at_the_door(self, seen: Seen) -> Refusal | None:
-        given = seen.headers.get("x-goog-api-key") or parse_qs(seen.query).get("key", [""])[0]
-        if given != self.key:
+    def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
+        x_goog_api_key = (
+            request.headers.get("x-goog-api-key") or parse_qs(request.query).get("key", [""])[0]
+        )
+        if x_goog_api_key != self.key:
             message = "API key not valid. Please pass a valid API key."
             return Refusal(400, "INVALID_ARGUMENT", message)
-        if not seen.path.startswith("/v1beta/models"):
+        if not request.path.startswith("/v1beta/models"):
             return Refusal(404, "NOT_FOUND", "Not Found")
         return None
 
-    async def _stream(self, seen: Seen, name: str, say: Say, out: Out) -> bool:
-        if parse_qs(seen.query).get("alt") != ["sse"]:
+    async def _stream(
+        self, request: RecordedRequest, name: str, say: ScriptedAnswer, out: Out
+    ) -> bool:
+        if parse_qs(request.query).get("alt") != ["sse"]:
             await _refuse(out, Refusal(400, "INVALID_ARGUMENT", "the fake streams SSE only"))
             return True
-        chunks = list(_chunks(seen.body, say, name))
+        chunks = list(_chunks(request.body, say, name))
         if say.breaks:
             chunks = chunks[: len(chunks) // 2]
         await out.begin(200, {"content-type": "text/event-stream"})
@@ -91,8 +95,8 @@ def _model(name: str) -> dict[str, Any]:
     return {"name": f"models/{name}", "displayName": name, "inputTokenLimit": 1_048_576}
 
 
-def _in_the_body(seen: Seen, name: str, verb: str) -> Refusal | None:
-    body = seen.body
+def _in_the_body(request: RecordedRequest, name: str, verb: str) -> Refusal | None:
+    body = request.body
     if not isinstance(body, dict):
         return Refusal(400, "INVALID_ARGUMENT", "Invalid JSON payload received.")
     if verb == "countTokens":
@@ -109,7 +113,7 @@ def _in_the_body(seen: Seen, name: str, verb: str) -> Refusal | None:
     return rules.refusal(body, name)
 
 
-def _heard(contents: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+def _prompts_and_results(contents: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """What users wrote, the last first, and the tool results since the last answer."""
     users = [_text(c) for c in reversed(contents) if c["role"] == "user"]
     last = contents[-1]["parts"]
@@ -121,7 +125,7 @@ def _text(content: dict[str, Any]) -> str:
     return "\n".join(part.get("text", "") for part in content["parts"])
 
 
-def _parts(body: dict[str, Any], say: Say) -> list[dict[str, Any]]:
+def _parts(body: dict[str, Any], say: ScriptedAnswer) -> list[dict[str, Any]]:
     thinking = rules.config_of(body).get("thinkingConfig") or {}
     parts: list[dict[str, Any]] = []
     if say.reasoning and thinking.get("includeThoughts"):
@@ -138,7 +142,7 @@ def _parts(body: dict[str, Any], say: Say) -> list[dict[str, Any]]:
     return parts
 
 
-def _reason(say: Say) -> str:
+def _reason(say: ScriptedAnswer) -> str:
     return say.finish or "STOP"
 
 
@@ -149,7 +153,7 @@ def _candidate(parts: list[dict[str, Any]], reason: str | None = None) -> dict[s
     return {"candidates": [candidate]}
 
 
-def _tail(say: Say, name: str) -> dict[str, Any]:
+def _tail(say: ScriptedAnswer, name: str) -> dict[str, Any]:
     usage: dict[str, Any] = {
         "promptTokenCount": say.input_tokens,
         "candidatesTokenCount": say.output_tokens - say.reasoning_tokens,
@@ -161,7 +165,7 @@ def _tail(say: Say, name: str) -> dict[str, Any]:
     return {"usageMetadata": usage, "modelVersion": name, "responseId": "up1"}
 
 
-def _chunks(body: dict[str, Any], say: Say, name: str) -> Iterator[dict[str, Any]]:
+def _chunks(body: dict[str, Any], say: ScriptedAnswer, name: str) -> Iterator[dict[str, Any]]:
     head = {"modelVersion": name, "responseId": "up1"}
     for part in _parts(body, say):
         if "text" not in part:

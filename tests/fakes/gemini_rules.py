@@ -30,6 +30,8 @@ _FIELDS: dict[str, TypeAdapter[Any]] = {
     "tools": TypeAdapter(list[types.Tool]),
     "toolConfig": TypeAdapter(types.ToolConfig),
     "generationConfig": TypeAdapter(types.GenerationConfig),
+    # Inside `generationConfig`, whose type in the SDK does not have it.
+    "imageConfig": TypeAdapter(types.ImageConfig),
     "safetySettings": TypeAdapter(list[types.SafetySetting]),
     "cachedContent": TypeAdapter(str),
     "serviceTier": TypeAdapter(types.ServiceTier),
@@ -71,8 +73,8 @@ def signature(text: str) -> str:
 
 def refusal(body: dict[str, Any], model: str) -> Refusal | None:
     """Why the service would refuse this body for this model; None if it would not."""
-    for found in _problems(body, model):
-        return Refusal(400, "INVALID_ARGUMENT", found)
+    for problem in _problems(body, model):
+        return Refusal(400, "INVALID_ARGUMENT", problem)
     return None
 
 
@@ -85,6 +87,10 @@ def _problems(body: dict[str, Any], model: str) -> Iterator[str]:
 
 
 def _shape(body: dict[str, Any]) -> Iterator[str]:
+    config = dict(body.get("generationConfig") or {})
+    if "imageConfig" in config:
+        image_config = config.pop("imageConfig")
+        body = {**body, "generationConfig": config, "imageConfig": image_config}
     for key, value in body.items():
         adapter = _FIELDS.get(key)
         if adapter is None:
@@ -100,8 +106,10 @@ def _shape(body: dict[str, Any]) -> Iterator[str]:
 
 def config_of(body: dict[str, Any]) -> dict[str, Any]:
     """The generation config in one spelling; `snake_case` is legal on the wire too."""
-    told = types.GenerationConfig.model_validate(body.get("generationConfig") or {})
-    return told.model_dump(by_alias=True, exclude_none=True, mode="json")
+    config = dict(body.get("generationConfig") or {})
+    config.pop("imageConfig", None)
+    generation_config = types.GenerationConfig.model_validate(config)
+    return generation_config.model_dump(by_alias=True, exclude_none=True, mode="json")
 
 
 # --- contents ----------------------------------------------------------------------------
@@ -187,11 +195,13 @@ def _signed(contents: list[dict[str, Any]]) -> Iterator[str]:
             name = first["functionCall"]["name"]
             yield f"Function call `{name}` is missing a `thought_signature`."
         for part in content["parts"]:
-            told = part.get("thoughtSignature", SENTINEL)
+            thought_signature = part.get("thoughtSignature", SENTINEL)
             call = part.get("functionCall")
-            if not decoded(told).startswith((b"sig:", b"skip_thought_signature")):
+            if not decoded(thought_signature).startswith((b"sig:", b"skip_thought_signature")):
                 yield "Corrupted thought signature."
-            elif call and decoded(told) not in map(decoded, (SENTINEL, signature(call["name"]))):
+            elif call and decoded(thought_signature) not in map(
+                decoded, (SENTINEL, signature(call["name"]))
+            ):
                 yield "Invalid thought signature: it belongs to another part."
 
 

@@ -11,7 +11,7 @@ from tests.fakes import anthropic_rules
 from tests.fakes.anthropic import KEY
 from tests.fakes.cohere import KEY as COHERE_KEY
 from tests.fakes.forms import form_of
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.server import Out, RecordedRequest, Server
 from tests.fakes.shape import problems
 
 _COUNTS = {"processing": 0, "succeeded": 1, "errored": 0, "canceled": 0, "expired": 0}
@@ -27,35 +27,37 @@ class StrictKeeper(Server):
         self.things: dict[str, dict[str, Any]] = {}
         self.contents: dict[str, bytes] = {}
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        headers = seen.headers
-        given = headers.get("x-api-key") or headers.get("authorization", "").removeprefix("Bearer ")
-        if given != self.key:
+        headers = request.headers
+        x_api_key = headers.get("x-api-key") or headers.get("authorization", "").removeprefix(
+            "Bearer "
+        )
+        if x_api_key != self.key:
             return await _refuse(out, 401, "authentication_error", "invalid x-api-key")
         if "anthropic-version" not in headers:
             return await _refuse(
                 out, 400, "invalid_request_error", "anthropic-version: header is required"
             )
         batches, files = "/v1/messages/batches", "/v1/files"
-        if seen.path.startswith(batches):
-            return await self._batches(seen, out, seen.path.removeprefix(batches).strip("/"))
-        if not seen.path.startswith(files):
+        if request.path.startswith(batches):
+            return await self._batches(request, out, request.path.removeprefix(batches).strip("/"))
+        if not request.path.startswith(files):
             return await _refuse(out, 404, "not_found_error", "Not Found")
-        return await self._files(seen, out, seen.path.removeprefix(files).strip("/"))
+        return await self._files(request, out, request.path.removeprefix(files).strip("/"))
 
-    async def _batches(self, seen: Seen, out: Out, rest: str) -> bool:
-        if seen.method == "POST" and not rest:
-            found = problems(seen.body, BatchCreateParams)
-            for request in seen.body.get("requests", []) if not found else []:
+    async def _batches(self, request_body: RecordedRequest, out: Out, rest: str) -> bool:
+        if request_body.method == "POST" and not rest:
+            found_problems = problems(request_body.body, BatchCreateParams)
+            for request in request_body.body.get("requests", []) if not found_problems else []:
                 if request["params"]["model"] not in anthropic_rules.MODELS:
                     return await _refuse(out, 404, "not_found_error", "model: unknown")
-            if found:
-                message = f"{found[0].dotted()}: {found[0].detail}"
+            if found_problems:
+                message = f"{found_problems[0].dotted()}: {found_problems[0].detail}"
                 return await _refuse(out, 400, "invalid_request_error", message)
-            await out.reply(200, self._made(f"msgbatch_{len(self.things) + 1:08d}"))
+            await out.reply(200, self._stored_object(f"msgbatch_{len(self.things) + 1:08d}"))
             return True
-        if seen.method == "GET" and not rest:
+        if request_body.method == "GET" and not rest:
             return await self._list(out, "msgbatch_")
         id_, _, what = rest.partition("/")
         if id_ not in self.things:
@@ -64,7 +66,7 @@ class StrictKeeper(Server):
             line = {"custom_id": "1", "result": {"type": "canceled"}}
             body = json.dumps(line).encode() + b"\n"
             await out.reply(200, body, {"content-type": "application/x-jsonl"})
-        elif seen.method == "DELETE":
+        elif request_body.method == "DELETE":
             del self.things[id_]
             await out.reply(200, {"id": id_, "type": "message_batch_deleted"})
         else:
@@ -73,36 +75,36 @@ class StrictKeeper(Server):
             await out.reply(200, self.things[id_])
         return True
 
-    def _made(self, id_: str) -> dict[str, Any]:
+    def _stored_object(self, id_: str) -> dict[str, Any]:
         times = dict.fromkeys(("archived_at", "cancel_initiated_at"))
         times |= dict.fromkeys(("created_at", "ended_at", "expires_at"), _TIME)
         url = f"https://api.anthropic.com/v1/messages/batches/{id_}/results"
-        made = {"id": id_, "type": "message_batch", "processing_status": "ended", **times}
-        self.things[id_] = {**made, "request_counts": _COUNTS, "results_url": url}
+        fields = {"id": id_, "type": "message_batch", "processing_status": "ended", **times}
+        self.things[id_] = {**fields, "request_counts": _COUNTS, "results_url": url}
         return self.things[id_]
 
-    async def _files(self, seen: Seen, out: Out, rest: str) -> bool:
-        if seen.method == "POST" and not rest:
-            name, kind, data = form_of(seen)["file"]
+    async def _files(self, request: RecordedRequest, out: Out, rest: str) -> bool:
+        if request.method == "POST" and not rest:
+            name, kind, data = form_of(request)["file"]
             id_ = f"file_{len(self.things) + 1:08d}"
             self.contents[id_] = data
-            made = {"id": id_, "type": "file", "filename": name, "mime_type": kind}
+            stored_file = {"id": id_, "type": "file", "filename": name, "mime_type": kind}
             self.things[id_] = {
-                **made,
+                **stored_file,
                 "size_bytes": len(data),
                 "created_at": _TIME,
                 "downloadable": True,
             }
             await out.reply(200, self.things[id_])
             return True
-        if seen.method == "GET" and not rest:
+        if request.method == "GET" and not rest:
             return await self._list(out, "file_")
         id_, _, what = rest.partition("/")
         if id_ not in self.things:
             return await _refuse(out, 404, "not_found_error", f"File not found: {id_}")
         if what == "content":
             await out.reply(200, self.contents[id_], {"content-type": "text/plain"})
-        elif seen.method == "DELETE":
+        elif request.method == "DELETE":
             del self.things[id_]
             await out.reply(200, {"id": id_, "type": "file_deleted"})
         else:
@@ -124,13 +126,13 @@ class StrictRerank(Server):
         super().__init__()
         self.key = key
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
         known = {"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"}
-        body = seen.body
-        if seen.headers.get("authorization") != f"Bearer {self.key}":
+        body = request.body
+        if request.headers.get("authorization") != f"Bearer {self.key}":
             await out.reply(401, {"id": "1", "message": "invalid api token"})
-        elif (seen.method, seen.path) != ("POST", "/v2/rerank"):
+        elif (request.method, request.path) != ("POST", "/v2/rerank"):
             await out.reply(404, {"id": "1", "message": "404 page not found"})
         elif not isinstance(body, dict) or body.keys() - known or not body.get("documents"):
             await out.reply(400, {"id": "1", "message": "invalid request: list of documents"})

@@ -108,13 +108,13 @@ class Maker:
         return {"role": "user", "content": content, **self.some({"name": "bob"})}
 
     def _chat_step(self, name: str) -> list[Json]:
-        said = self.one("Yes", [{"type": "text", "text": "b"}])
+        content = self.one("Yes", [{"type": "text", "text": "b"}])
         refused = [{"type": "refusal", "refusal": "no"}]
         match self.one("user", "user", "assistant", "refusal", "system", "tools"):
             case "user":
                 return [self._chat_user()]
             case "assistant":
-                return [{"role": "assistant", "content": said, **self.some({"refusal": None})}]
+                return [{"role": "assistant", "content": content, **self.some({"refusal": None})}]
             case "refusal":
                 return [{"role": "assistant", "content": refused}]
             case "system":
@@ -232,8 +232,12 @@ class Maker:
             case "assistant":
                 return [{"role": "assistant", "content": self.one("Ok", [self._text()])}, more]
             case "system":
-                said = {"role": "assistant", "content": "ok"}
-                return [{"role": "system", "content": self.one("Env", [self._text()])}, said, more]
+                message = {"role": "assistant", "content": "ok"}
+                return [
+                    {"role": "system", "content": self.one("Env", [self._text()])},
+                    message,
+                    more,
+                ]
             case "thought":
                 return [{"role": "assistant", "content": [thought, self._text()]}, more]
             case _:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes.ollama_rules import bad, refusal
-from tests.fakes.script import Refusal, Say, Script
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.server import Out, RecordedRequest, Server
 from tests.fakes.templates import template_refusal
 
 MODELS = ("llama3.2", "qwen3", "gpt-oss:20b", "nomic-embed-text")
@@ -27,47 +27,47 @@ class StrictOllama(Server):
         super().__init__()
         self.script = Script()
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        if (seen.method, seen.path) == ("GET", "/api/tags"):
+        if (request.method, request.path) == ("GET", "/api/tags"):
             rows = [{"name": name, "model": name} for name in self.models]
             await out.reply(200, {"models": rows})
             return True
-        refused = self._refused(seen)
+        refused = self._refused(request)
         if refused is not None:
             await out.reply(refused.status, {"error": refused.message})
             return True
-        if seen.path == "/api/embed":
-            await out.reply(200, _embeddings(seen.body))
+        if request.path == "/api/embed":
+            await out.reply(200, _embeddings(request.body))
             return True
-        return await self._answer(seen, out)
+        return await self._answer(request, out)
 
-    def _refused(self, seen: Seen) -> Refusal | None:
-        if seen.method != "POST" or seen.path not in _PATHS:
+    def _refused(self, request: RecordedRequest) -> Refusal | None:
+        if request.method != "POST" or request.path not in _PATHS:
             return Refusal(404, "", "404 page not found")
-        if not isinstance(seen.body, dict):
+        if not isinstance(request.body, dict):
             return Refusal(400, "", "invalid character")
-        name = str(seen.body.get("model", "")).removesuffix(":latest")
+        name = str(request.body.get("model", "")).removesuffix(":latest")
         if name not in self.models:
             return Refusal(404, "", f"model '{name}' not found")
-        why = template_refusal(name, seen.body.get("messages") or [])
-        return bad(why) if why else refusal(seen.path, seen.body, _THINKING)
+        why = template_refusal(name, request.body.get("messages") or [])
+        return bad(why) if why else refusal(request.path, request.body, _THINKING)
 
-    async def _answer(self, seen: Seen, out: Out) -> bool:
-        body = seen.body
-        prompts, results = _heard(body)
+    async def _answer(self, request: RecordedRequest, out: Out) -> bool:
+        body = request.body
+        prompts, results = _prompts_and_results(body)
         say = self.script.answer(prompts, results)
         await say.due()
         if say.error is not None:
             await out.reply(say.error.status, {"error": say.error.message})
             return True
         if body.get("stream") is False:
-            await out.reply(200, _whole(seen.path, body, say))
+            await out.reply(200, _whole(request.path, body, say))
             return True
-        return await _stream(seen.path, body, say, out)
+        return await _stream(request.path, body, say, out)
 
 
-def _heard(body: dict[str, Any]) -> tuple[list[str], list[str]]:
+def _prompts_and_results(body: dict[str, Any]) -> tuple[list[str], list[str]]:
     """What users wrote, the last first, and the tool results since the last answer."""
     if "messages" not in body:
         return [body.get("prompt", "")], []
@@ -80,39 +80,39 @@ def _heard(body: dict[str, Any]) -> tuple[list[str], list[str]]:
     return users, [m["content"] for m in messages[since:] if m["role"] == "tool"]
 
 
-def _figures(say: Say) -> dict[str, Any]:
+def _figures(say: ScriptedAnswer) -> dict[str, Any]:
     counts = {"prompt_eval_count": say.input_tokens, "eval_count": say.output_tokens}
     names = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
     return {**counts, **dict.fromkeys(names, 1_000_000)}
 
 
-def _row(path: str, body: dict[str, Any], **said: Any) -> dict[str, Any]:
+def _row(path: str, body: dict[str, Any], **fields: Any) -> dict[str, Any]:
     head = {"model": body["model"], "created_at": _CREATED}
     if path == "/api/generate":
-        return {**head, "response": said.pop("content", ""), **said, "done": False}
-    message = {"role": "assistant", "content": "", **said}
+        return {**head, "response": fields.pop("content", ""), **fields, "done": False}
+    message = {"role": "assistant", "content": "", **fields}
     return {**head, "message": message, "done": False}
 
 
-def _calls(say: Say) -> list[dict[str, Any]]:
+def _calls(say: ScriptedAnswer) -> list[dict[str, Any]]:
     return [{"function": {"name": call.name, "arguments": call.object}} for call in say.calls]
 
 
-def _thought(body: dict[str, Any], say: Say) -> str:
+def _thought(body: dict[str, Any], say: ScriptedAnswer) -> str:
     return say.reasoning if body.get("think") is not False else ""
 
 
-def _whole(path: str, body: dict[str, Any], say: Say) -> dict[str, Any]:
-    said: dict[str, Any] = {"content": say.text}
+def _whole(path: str, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
+    fields: dict[str, Any] = {"content": say.text}
     if thought := _thought(body, say):
-        said["thinking"] = thought
+        fields["thinking"] = thought
     if say.calls:
-        said["tool_calls"] = _calls(say)
+        fields["tool_calls"] = _calls(say)
     end = {"done": True, "done_reason": say.finish or "stop", **_figures(say)}
-    return {**_row(path, body, **said), **end}
+    return {**_row(path, body, **fields), **end}
 
 
-def _lines(path: str, body: dict[str, Any], say: Say) -> Iterator[dict[str, Any]]:
+def _lines(path: str, body: dict[str, Any], say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
     for name, text in (("thinking", _thought(body, say)), ("content", say.text)):
         for start in range(0, len(text), say.piece):
             yield _row(path, body, **{name: text[start : start + say.piece]})
@@ -122,7 +122,7 @@ def _lines(path: str, body: dict[str, Any], say: Say) -> Iterator[dict[str, Any]
     yield {**_row(path, body), **end}
 
 
-async def _stream(path: str, body: dict[str, Any], say: Say, out: Out) -> bool:
+async def _stream(path: str, body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
     lines = list(_lines(path, body, say))
     if say.breaks:
         lines = lines[: len(lines) // 2]

@@ -46,8 +46,8 @@ def refusal(path: str, body: dict[str, Any], thinks: tuple[str, ...] = ()) -> Re
     if body.get("think") and thinks and not body["model"].startswith(thinks):
         return bad(f'"{body["model"]}" does not support thinking')
     for message in body.get("messages") or ():
-        if (found := _message(message)) is not None:
-            return found
+        if (rendered_message := _message(message)) is not None:
+            return rendered_message
     return None
 
 

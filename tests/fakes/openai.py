@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.fakes import openai_rules as rules
 from tests.fakes import responses, responses_rules
-from tests.fakes.script import Call, Refusal, Say, Script
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.script import Call, Refusal, Script, ScriptedAnswer
+from tests.fakes.server import Out, RecordedRequest, Server
 
 KEY = "sk-upstream-openai-0123456789abcdef"
 CREATED = 1_790_000_000
@@ -34,24 +34,24 @@ class StrictOpenAI(Server):
         """Why the service would refuse this body; None if it would not."""
         return rules.refusal(body)
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        refusal = self._at_the_door(seen)
-        if refusal is None and seen.path.startswith("/v1/models"):
-            await self._models(seen, out)
+        refusal = self._at_the_door(request)
+        if refusal is None and request.path.startswith("/v1/models"):
+            await self._models(request, out)
             return True
-        refusal = refusal or self._in_the_body(seen)
+        refusal = refusal or self._in_the_body(request)
         if refusal is not None:
             await _refuse(out, refusal)
             return True
-        body = seen.body
-        if seen.path.endswith("/input_tokens"):
-            tokens = len(seen.raw) // 4
+        body = request.body
+        if request.path.endswith("/input_tokens"):
+            tokens = len(request.raw) // 4
             await out.reply(200, {"object": "response.input_tokens", "input_tokens": tokens})
             return True
-        if seen.path == "/v1/responses":
+        if request.path == "/v1/responses":
             return await self._respond(body, out)
-        say = self.script.answer(*_heard(body["messages"]))
+        say = self.script.answer(*_prompts_and_results(body["messages"]))
         await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
@@ -63,7 +63,7 @@ class StrictOpenAI(Server):
 
     async def _respond(self, body: dict[str, Any], out: Out) -> bool:
         """Answer a request of Responses that is not refused for its form."""
-        say = self.script.answer(*responses.heard(body))
+        say = self.script.answer(*responses.prompts_and_results(body))
         await say.due()
         if say.error is not None:
             await _refuse(out, say.error)
@@ -83,28 +83,30 @@ class StrictOpenAI(Server):
         await out.reply(200, answer, {"x-request-id": "req_upstream_1"})
         return True
 
-    def _at_the_door(self, seen: Seen) -> Refusal | None:
-        if seen.headers.get("authorization") != f"Bearer {self.key}":
-            given = seen.headers.get("authorization", "")
-            message = f"Incorrect API key provided: {given}. You can find your API key at ..."
+    def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
+        if request.headers.get("authorization") != f"Bearer {self.key}":
+            authorization = request.headers.get("authorization", "")
+            message = (
+                f"Incorrect API key provided: {authorization}. You can find your API key at ..."
+            )
             return Refusal(401, "invalid_request_error", message, "invalid_api_key")
         paths = {"/v1/chat/completions"}
         if self.responses:
             paths |= {"/v1/responses", "/v1/responses/input_tokens"}
-        known = seen.path in paths and seen.method == "POST"
-        if known or (seen.path.startswith("/v1/models") and seen.method == "GET"):
+        known = request.path in paths and request.method == "POST"
+        if known or (request.path.startswith("/v1/models") and request.method == "GET"):
             return None
-        message = f"Invalid URL ({seen.method} {seen.path})"
+        message = f"Invalid URL ({request.method} {request.path})"
         return Refusal(404, "invalid_request_error", message)
 
-    def _in_the_body(self, seen: Seen) -> Refusal | None:
-        if "application/json" not in seen.headers.get("content-type", ""):
+    def _in_the_body(self, request: RecordedRequest) -> Refusal | None:
+        if "application/json" not in request.headers.get("content-type", ""):
             return Refusal(415, "invalid_request_error", "Unsupported content type")
-        body = seen.body
+        body = request.body
         if not isinstance(body, dict):
             return Refusal(400, "invalid_request_error", "We could not parse the JSON body.")
-        if seen.path.startswith("/v1/responses"):
-            counts = seen.path.endswith("/input_tokens")
+        if request.path.startswith("/v1/responses"):
+            counts = request.path.endswith("/input_tokens")
             check = responses_rules.count_refusal if counts else responses_rules.refusal
             refused = check(body)
         else:
@@ -114,19 +116,19 @@ class StrictOpenAI(Server):
             return Refusal(404, "invalid_request_error", message, "model_not_found")
         return refused
 
-    async def _models(self, seen: Seen, out: Out) -> None:
+    async def _models(self, request: RecordedRequest, out: Out) -> None:
         rows = [
             {"id": name, "object": "model", "created": CREATED, "owned_by": "openai"}
             for name in self.models
         ]
-        name = seen.path.removeprefix("/v1/models").strip("/")
+        name = request.path.removeprefix("/v1/models").strip("/")
         if not name:
             await out.reply(200, {"object": "list", "data": rows})
             return
         row = next((row for row in rows if row["id"] == name), None)
         await out.reply(200 if row else 404, row or {"error": {"message": "no such model"}})
 
-    def whole(self, body: dict[str, Any], say: Say) -> dict[str, Any]:
+    def whole(self, body: dict[str, Any], say: ScriptedAnswer) -> dict[str, Any]:
         """The answer as one object."""
         message: dict[str, Any] = {
             "role": "assistant",
@@ -149,7 +151,7 @@ class StrictOpenAI(Server):
         """The fields that show reasoning; OpenAI's Chat has none."""
         return {}
 
-    def usage(self, say: Say) -> dict[str, Any]:
+    def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
         """The usage object."""
         return {
             "prompt_tokens": say.input_tokens,
@@ -164,7 +166,7 @@ class StrictOpenAI(Server):
             },
         }
 
-    async def _stream(self, body: dict[str, Any], say: Say, out: Out) -> bool:
+    async def _stream(self, body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
         options = body.get("stream_options") or {}
         counted = bool(options.get("include_usage"))
         chunks = list(self._chunks(body, say, counted=counted))
@@ -187,7 +189,9 @@ class StrictOpenAI(Server):
         await out.end()
         return True
 
-    def _chunks(self, body: dict[str, Any], say: Say, *, counted: bool) -> Iterator[dict[str, Any]]:
+    def _chunks(
+        self, body: dict[str, Any], say: ScriptedAnswer, *, counted: bool
+    ) -> Iterator[dict[str, Any]]:
         head = _head(body, "chat.completion.chunk")
         if counted:
             head["usage"] = None
@@ -198,13 +202,13 @@ class StrictOpenAI(Server):
         if counted:
             yield {**head, "choices": [], "usage": self.usage(say)}
 
-    def deltas(self, say: Say) -> Iterator[dict[str, Any]]:
+    def deltas(self, say: ScriptedAnswer) -> Iterator[dict[str, Any]]:
         """The deltas of one choice, first to last."""
         first: dict[str, Any] = {"role": "assistant", "refusal": None}
         yield {**first, "content": None if say.calls and not say.text else ""}
         for piece in _pieces(say.reasoning, say.piece):
-            if shown := self.reasoning(piece):
-                yield shown
+            if reasoning_fields := self.reasoning(piece):
+                yield reasoning_fields
         for piece in _pieces(say.text, say.piece):
             yield {"content": piece}
         if say.refusal is not None:
@@ -228,7 +232,7 @@ class StrictDeepSeek(StrictOpenAI):
         """The field that shows reasoning."""
         return {"reasoning_content": text} if text else {}
 
-    def usage(self, say: Say) -> dict[str, Any]:
+    def usage(self, say: ScriptedAnswer) -> dict[str, Any]:
         """The usage object, with DeepSeek's own counts of the cache."""
         return {
             **super().usage(say),
@@ -237,7 +241,7 @@ class StrictDeepSeek(StrictOpenAI):
         }
 
 
-def _heard(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+def _prompts_and_results(messages: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
     """What users wrote, the last first, and the tool results since the last answer."""
     users = [_text(m) for m in reversed(messages) if m["role"] == "user"]
     since = 0
@@ -280,7 +284,7 @@ def _choice(index: int, delta: dict[str, Any], finish: str | None) -> dict[str, 
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
 
 
-def _finish(say: Say) -> str:
+def _finish(say: ScriptedAnswer) -> str:
     return say.finish or ("tool_calls" if say.calls else "stop")
 
 

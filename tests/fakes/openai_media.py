@@ -23,7 +23,7 @@ from tests.fakes.forms import form_of
 from tests.fakes.openai import CREATED, KEY
 from tests.fakes.openai_rules import bad
 from tests.fakes.script import Refusal
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.server import Out, RecordedRequest, Server
 from tests.fakes.shape import problems
 
 PICTURE = base64.b64encode(b"\x89PNG-picture").decode()
@@ -70,14 +70,14 @@ class StrictMedia(Server):
         self.contents: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        if seen.headers.get("authorization") != f"Bearer {self.key}":
+        if request.headers.get("authorization") != f"Bearer {self.key}":
             refused = Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
             return await _refuse(out, refused)
-        if seen.path.startswith(("/v1/files", "/v1/batches")):
-            return await self._keep(seen, out)
-        fields, refused = _fields(seen)
+        if request.path.startswith(("/v1/files", "/v1/batches")):
+            return await self._keep(request, out)
+        fields, refused = _fields(request)
         if refused is not None:
             return await _refuse(out, refused)
         if fields.get("model", "dall-e-2") not in MODELS:
@@ -85,11 +85,11 @@ class StrictMedia(Server):
             return await _refuse(
                 out, Refusal(404, "invalid_request_error", message, "model_not_found")
             )
-        if seen.path.startswith("/v1/images/"):
+        if request.path.startswith("/v1/images/"):
             return await _picture(fields, out)
-        if seen.path == "/v1/audio/speech":
+        if request.path == "/v1/audio/speech":
             return await _speech(out)
-        if seen.path.startswith("/v1/audio/"):
+        if request.path.startswith("/v1/audio/"):
             return await _words(fields, out)
         result = {"flagged": False, "categories": {}, "category_scores": {}}
         await out.reply(
@@ -97,47 +97,47 @@ class StrictMedia(Server):
         )
         return True
 
-    async def _keep(self, seen: Seen, out: Out) -> bool:
-        _, _, what, *rest = seen.path.split("/")
+    async def _keep(self, request: RecordedRequest, out: Out) -> bool:
+        _, _, what, *rest = request.path.split("/")
         shelf = self.files if what == "files" else self.batches
-        if seen.method == "POST" and not rest:
-            fields, refused = _fields(seen)
+        if request.method == "POST" and not rest:
+            fields, refused = _fields(request)
             if refused is not None:
                 return await _refuse(out, refused)
-            made = self._file(fields) if what == "files" else self._batch(fields)
-            if made is None:
+            file = self._file(fields) if what == "files" else self._batch(fields)
+            if file is None:
                 return await _refuse(out, bad("Invalid input_file_id.", "input_file_id"))
-            shelf[made["id"]] = made
-            await out.reply(200, made)
+            shelf[file["id"]] = file
+            await out.reply(200, file)
             return True
-        if seen.method == "GET" and not rest:
+        if request.method == "GET" and not rest:
             rows = list(shelf.values())
             await out.reply(200, {"object": "list", "data": rows, "has_more": False})
             return True
-        found = shelf.get(rest[0])
-        if found is None:
+        stored_object = shelf.get(rest[0])
+        if stored_object is None:
             message = f"No such {what.title()} object: {rest[0]}"
             return await _refuse(out, Refusal(404, "invalid_request_error", message))
         if rest[1:] == ["content"]:
             kind = {"content-type": "application/octet-stream"}
             await out.reply(200, self.contents[rest[0]], kind)
-        elif rest[1:] == ["cancel"] and seen.method == "POST":
-            found["status"] = "cancelling"
-            await out.reply(200, found)
-        elif seen.method == "DELETE" and what == "files":
+        elif rest[1:] == ["cancel"] and request.method == "POST":
+            stored_object["status"] = "cancelling"
+            await out.reply(200, stored_object)
+        elif request.method == "DELETE" and what == "files":
             del shelf[rest[0]]
             await out.reply(200, {"id": rest[0], "object": "file", "deleted": True})
         else:
-            await out.reply(200, found)
+            await out.reply(200, stored_object)
         return True
 
     def _file(self, fields: dict[str, Any]) -> dict[str, Any]:
         name, _, data = fields["file"]
         id_ = f"file-Up{len(self.contents) + 1}"
         self.contents[id_] = data
-        made = {"id": id_, "object": "file", "bytes": len(data), "created_at": CREATED}
+        file_object = {"id": id_, "object": "file", "bytes": len(data), "created_at": CREATED}
         more = {"filename": name, "purpose": fields["purpose"], "status": "processed"}
-        return {**made, **more}
+        return {**file_object, **more}
 
     def _batch(self, fields: dict[str, Any]) -> dict[str, Any] | None:
         if fields["input_file_id"] not in self.files:
@@ -154,23 +154,23 @@ class StrictMedia(Server):
             "purpose": "batch_output",
             "status": "processed",
         }
-        made = {"id": f"batch_Up{len(self.batches) + 1}", "object": "batch", "errors": None}
+        batch_object = {"id": f"batch_Up{len(self.batches) + 1}", "object": "batch", "errors": None}
         more = {"status": "completed", "output_file_id": output, "error_file_id": None}
         answers = [line["response"]["body"] for line in lines if line.get("response")]
         if self.counts and answers:
             more |= {"model": answers[0]["model"], "usage": _together(answers)}
-        return {**made, **fields, **more, "created_at": CREATED}
+        return {**batch_object, **fields, **more, "created_at": CREATED}
 
 
 def _batched(text: bytes) -> dict[str, Any]:
     """The answer to a line of a batch; one for a model that the service does not know fails."""
-    asked = json.loads(text)
-    line = {"custom_id": asked.get("custom_id")}
-    if "body" not in asked:
+    request = json.loads(text)
+    line = {"custom_id": request.get("custom_id")}
+    if "body" not in request:
         return line
-    if asked["body"]["model"] not in BATCHED:
+    if request["body"]["model"] not in BATCHED:
         return line | {"response": None, "error": {"code": "model_not_found", "message": "no"}}
-    body = {"id": "chatcmpl-1", "model": f"{asked['body']['model']}-2025-04-14", "usage": USED}
+    body = {"id": "chatcmpl-1", "model": f"{request['body']['model']}-2025-04-14", "usage": USED}
     return line | {"response": {"status_code": 200, "request_id": "r", "body": body}, "error": None}
 
 
@@ -186,17 +186,19 @@ def _together(answers: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _fields(seen: Seen) -> tuple[dict[str, Any], Refusal | None]:
-    if (shape := _JSON.get(seen.path)) is not None:
-        if not isinstance(seen.body, dict):
+def _fields(request: RecordedRequest) -> tuple[dict[str, Any], Refusal | None]:
+    if (shape := _JSON.get(request.path)) is not None:
+        if not isinstance(request.body, dict):
             return {}, bad("We could not parse the JSON body.")
-        rest = {name: value for name, value in seen.body.items() if name != "stream"}
-        found = problems(rest, shape)
-        return seen.body, bad(found[0].detail, found[0].bracketed()) if found else None
-    shape = _FORMS.get(seen.path)
-    if shape is None or not seen.headers.get("content-type", "").startswith("multipart/"):
-        return {}, Refusal(404, "invalid_request_error", f"Invalid URL ({seen.path})")
-    fields = form_of(seen)
+        rest = {name: value for name, value in request.body.items() if name != "stream"}
+        found_problems = problems(rest, shape)
+        return request.body, bad(
+            found_problems[0].detail, found_problems[0].bracketed()
+        ) if found_problems else None
+    shape = _FORMS.get(request.path)
+    if shape is None or not request.headers.get("content-type", "").startswith("multipart/"):
+        return {}, Refusal(404, "invalid_request_error", f"Invalid URL ({request.path})")
+    fields = form_of(request)
     unknown = fields.keys() - shape.__annotations__.keys() - {"stream"}
     missing = shape.__required_keys__ - fields.keys()
     if unknown or missing:
@@ -233,8 +235,8 @@ async def _speech(out: Out) -> bool:
 
 
 async def _words(fields: dict[str, Any], out: Out) -> bool:
-    told = {"type": "tokens", "input_tokens": 14, "output_tokens": 4, "total_tokens": 18}
-    usage = {**told, "input_token_details": {"text_tokens": 0, "audio_tokens": 14}}
+    token_usage = {"type": "tokens", "input_tokens": 14, "output_tokens": 4, "total_tokens": 18}
+    usage = {**token_usage, "input_token_details": {"text_tokens": 0, "audio_tokens": 14}}
     if fields["model"] == "whisper-1":
         usage = {"type": "duration", "seconds": 60}
     if fields.get("stream") == "true":

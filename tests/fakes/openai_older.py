@@ -13,8 +13,8 @@ from openai.types.embedding_create_params import EmbeddingCreateParams
 
 from tests.fakes.openai import CREATED, KEY
 from tests.fakes.openai_rules import bad
-from tests.fakes.script import Refusal, Say, Script
-from tests.fakes.server import Out, Seen, Server
+from tests.fakes.script import Refusal, Script, ScriptedAnswer
+from tests.fakes.server import Out, RecordedRequest, Server
 from tests.fakes.shape import problems
 
 COMPLETION_MODELS = ("gpt-3.5-turbo-instruct", "davinci-002")
@@ -24,9 +24,12 @@ EMBEDDING_MODELS = ("text-embedding-3-small", "text-embedding-ada-002")
 def completion_refusal(body: dict[str, Any]) -> Refusal | None:
     """Why the service would refuse a completion; None if it would not."""
     rest = {name: value for name, value in body.items() if name != "stream"}
-    found = problems(rest, CompletionCreateParamsBase)
-    if found:
-        return bad(f"{found[0].bracketed()}: {found[0].detail}", found[0].bracketed())
+    found_problems = problems(rest, CompletionCreateParamsBase)
+    if found_problems:
+        return bad(
+            f"{found_problems[0].bracketed()}: {found_problems[0].detail}",
+            found_problems[0].bracketed(),
+        )
     if body.get("stream_options") is not None and not body.get("stream"):
         return bad("'stream_options' is only allowed when 'stream' is enabled.", "stream_options")
     stop = body.get("stop")
@@ -39,9 +42,12 @@ def completion_refusal(body: dict[str, Any]) -> Refusal | None:
 
 def embedding_refusal(body: dict[str, Any]) -> Refusal | None:
     """Why the service would refuse to make embeddings; None if it would not."""
-    found = problems(body, EmbeddingCreateParams)
-    if found:
-        return bad(f"{found[0].bracketed()}: {found[0].detail}", found[0].bracketed())
+    found_problems = problems(body, EmbeddingCreateParams)
+    if found_problems:
+        return bad(
+            f"{found_problems[0].bracketed()}: {found_problems[0].detail}",
+            found_problems[0].bracketed(),
+        )
     inputs = body["input"] if isinstance(body["input"], list) else [body["input"]]
     if not inputs or any(item in ("", []) for item in inputs) or len(inputs) > 2048:
         return bad("'$.input' is invalid. Please check the API reference.", "input")
@@ -58,46 +64,46 @@ class StrictOlderOpenAI(Server):
         self.key = key
         self.script = Script()
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        refused = self._refused(seen)
+        refused = self._refused(request)
         if refused is not None:
             fields = {"type": refused.type, "param": refused.param, "code": refused.code}
             error = {"message": refused.message, **fields}
             await out.reply(refused.status, {"error": error}, dict(refused.headers))
             return True
-        if seen.path == "/v1/embeddings":
-            await out.reply(200, _embeddings(seen.body))
+        if request.path == "/v1/embeddings":
+            await out.reply(200, _embeddings(request.body))
             return True
-        prompts = seen.body["prompt"]
+        prompts = request.body["prompt"]
         prompts = prompts if isinstance(prompts, list) else [prompts]
         say = self.script.answer([str(prompts[-1])], [])
         await say.due()
         if say.error is not None:
             fields = {"type": say.error.type, "param": None, "code": say.error.code}
-            told = {"error": {"message": say.error.message, **fields}}
-            await out.reply(say.error.status, told, dict(say.error.headers))
+            error_body = {"error": {"message": say.error.message, **fields}}
+            await out.reply(say.error.status, error_body, dict(say.error.headers))
             return True
-        if seen.body.get("stream"):
-            return await _stream(seen.body, say, out)
+        if request.body.get("stream"):
+            return await _stream(request.body, say, out)
         choices = [_choice(n, say.text, say.finish or "stop") for n in range(len(prompts))]
-        await out.reply(200, {**_head(seen.body), "choices": choices, "usage": _usage(say)})
+        await out.reply(200, {**_head(request.body), "choices": choices, "usage": _usage(say)})
         return True
 
-    def _refused(self, seen: Seen) -> Refusal | None:
-        if seen.headers.get("authorization") != f"Bearer {self.key}":
+    def _refused(self, request: RecordedRequest) -> Refusal | None:
+        if request.headers.get("authorization") != f"Bearer {self.key}":
             return Refusal(401, "invalid_request_error", "Incorrect API key", "invalid_api_key")
-        if not isinstance(seen.body, dict):
+        if not isinstance(request.body, dict):
             return bad("We could not parse the JSON body.")
-        model = str(seen.body.get("model"))
+        model = str(request.body.get("model"))
         served = {"/v1/completions": COMPLETION_MODELS, "/v1/embeddings": EMBEDDING_MODELS}
-        if seen.path not in served:
-            return Refusal(404, "invalid_request_error", f"Invalid URL (POST {seen.path})")
-        if model not in served[seen.path]:
+        if request.path not in served:
+            return Refusal(404, "invalid_request_error", f"Invalid URL (POST {request.path})")
+        if model not in served[request.path]:
             message = f"The model `{model}` does not exist or you do not have access to it."
             return Refusal(404, "invalid_request_error", message, "model_not_found")
-        check = completion_refusal if seen.path == "/v1/completions" else embedding_refusal
-        return check(seen.body)
+        check = completion_refusal if request.path == "/v1/completions" else embedding_refusal
+        return check(request.body)
 
 
 def _head(body: dict[str, Any]) -> dict[str, Any]:
@@ -109,13 +115,13 @@ def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
     return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
 
 
-def _usage(say: Say) -> dict[str, Any]:
+def _usage(say: ScriptedAnswer) -> dict[str, Any]:
     total = say.input_tokens + say.output_tokens
     counts = {"prompt_tokens": say.input_tokens, "completion_tokens": say.output_tokens}
     return {**counts, "total_tokens": total}
 
 
-async def _stream(body: dict[str, Any], say: Say, out: Out) -> bool:
+async def _stream(body: dict[str, Any], say: ScriptedAnswer, out: Out) -> bool:
     pieces = [say.text[n : n + say.piece] for n in range(0, len(say.text), say.piece)]
     chunks = [{**_head(body), "choices": [_choice(0, piece, None)]} for piece in pieces]
     chunks.append({**_head(body), "choices": [_choice(0, "", say.finish or "stop")]})

@@ -34,7 +34,7 @@ def bad(message: str, param: str | None = None, code: str | None = None) -> Refu
 def refusal(body: dict[str, Any]) -> Refusal | None:
     """Why the service would refuse this body; None if it would not."""
     checks = (_shape, _ranges, _model, _tools, _options, _output, _messages)
-    return next((found for check in checks if (found := check(body))), None)
+    return next((problem for check in checks if (problem := check(body))), None)
 
 
 # Preset -> what a provider of OpenAI's format refuses: fields of its own choice, and
@@ -112,15 +112,15 @@ def _shape(body: dict[str, Any]) -> Refusal | None:
     rest = {k: v for k, v in body.items() if k not in allowed}
     if not isinstance(body.get("stream"), bool | None):
         return bad("Invalid type for 'stream': expected a boolean.", "stream", "invalid_type")
-    found = [
+    found_problems = [
         problem
         for problem in problems(rest, CompletionCreateParamsBase)
         if not (problem.kind == "extra" and problem.path[-1] in _ECHOED)
     ]
-    return _told(found[0]) if found else None
+    return _to_refusal(found_problems[0]) if found_problems else None
 
 
-def _told(problem: Problem) -> Refusal:
+def _to_refusal(problem: Problem) -> Refusal:
     where = problem.bracketed()
     if problem.kind == "extra" and len(problem.path) == 1:
         return bad(f"Unrecognized request argument supplied: {where}")
@@ -203,10 +203,10 @@ def _tools(body: dict[str, Any]) -> Refusal | None:
         if schema is not None and (refused := _parameters(schema, name)):
             return refused
     choice = body.get("tool_choice")
-    wanted = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
+    expected = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
     names = [(tool.get("function") or tool.get("custom"))["name"] for tool in tools]
-    if wanted is not None and wanted not in names:
-        return bad(f"Tool choice '{wanted}' not found in 'tools' parameter.", "tool_choice")
+    if expected is not None and expected not in names:
+        return bad(f"Tool choice '{expected}' not found in 'tools' parameter.", "tool_choice")
     if _RESPONSES_ONLY.match(body["model"]) and body.get("reasoning_effort") != "none":
         return bad(
             f"Function tools with reasoning_effort are not supported for {body['model']} in "
@@ -277,8 +277,8 @@ def _output(body: dict[str, Any]) -> Refusal | None:
 def strict_schema_problem(schema: Any, where: str = "()") -> str | None:
     """Why strict mode refuses a schema; None if it does not."""
     if isinstance(schema, list):
-        found = (strict_schema_problem(item, where) for item in schema)
-        return next((why for why in found if why), None)
+        schema_problems = (strict_schema_problem(item, where) for item in schema)
+        return next((why for why in schema_problems if why), None)
     if not isinstance(schema, dict):
         return None
     properties = schema.get("properties")
@@ -316,7 +316,7 @@ def _messages(body: dict[str, Any]) -> Refusal | None:
             continue
         if waiting:
             return _unanswered(waiting, where)
-        if refused := _one_message(message, where):
+        if refused := _message_refusal(message, where):
             return refused
         waiting = [call["id"] for call in message.get("tool_calls") or ()]
     return _unanswered(waiting, f"messages[{len(messages)}]") if waiting else None
@@ -331,7 +331,7 @@ def _unanswered(waiting: list[str], where: str) -> Refusal:
     )
 
 
-def _one_message(message: dict[str, Any], where: str) -> Refusal | None:
+def _message_refusal(message: dict[str, Any], where: str) -> Refusal | None:
     content = message.get("content")
     if message["role"] != "assistant":
         if content == []:
@@ -348,8 +348,8 @@ def _one_message(message: dict[str, Any], where: str) -> Refusal | None:
     if message.get("tool_calls") == []:
         message_ = f"Invalid '{where}.tool_calls': empty array. Expected at least one."
         return bad(message_, f"{where}.tool_calls", "empty_array")
-    said = content is not None or message.get("tool_calls") or message.get("refusal")
-    if not said and not message.get("function_call") and not message.get("audio"):
+    tool_calls = content is not None or message.get("tool_calls") or message.get("refusal")
+    if not tool_calls and not message.get("function_call") and not message.get("audio"):
         message_ = "Invalid value for 'content': expected a string, got null."
         return bad(message_, f"{where}.content")
     return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.fakes.openai import StrictOpenAI
 from tests.fakes.script import Refusal
-from tests.fakes.server import Out, Seen
+from tests.fakes.server import Out, RecordedRequest
 
 _PATH = "/v1/responses/"
 
@@ -21,25 +21,27 @@ class RememberingOpenAI(StrictOpenAI):
         self.stored: set[str] = set()
         self._count = itertools.count(1)
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer one request as the service would."""
-        if seen.path == _PATH + "compact" and seen.method == "POST":
-            await out.reply(200, self._compacted(seen.body))
+        if request.path == _PATH + "compact" and request.method == "POST":
+            await out.reply(200, self._compacted(request.body))
             return True
-        if seen.method == "DELETE" and seen.path.startswith(_PATH):
-            name = seen.path.removeprefix(_PATH)
-            found = name in self.stored
+        if request.method == "DELETE" and request.path.startswith(_PATH):
+            name = request.path.removeprefix(_PATH)
+            is_stored = name in self.stored
             self.stored.discard(name)
-            await out.reply(200 if found else 404, {"id": name, "deleted": found})
+            await out.reply(200 if is_stored else 404, {"id": name, "deleted": is_stored})
             return True
-        return await super().respond(seen, out)
+        return await super().respond(request, out)
 
-    def _in_the_body(self, seen: Seen) -> Refusal | None:
-        body = seen.body
+    def _in_the_body(self, request: RecordedRequest) -> Refusal | None:
+        body = request.body
         if isinstance(body, dict) and body.get("previous_response_id") in self.stored:
             rest = {k: v for k, v in body.items() if k != "previous_response_id"}
-            seen = Seen(seen.method, seen.path, seen.query, seen.headers, _json(rest))
-        return super()._in_the_body(seen)
+            request = RecordedRequest(
+                request.method, request.path, request.query, request.headers, _json(rest)
+            )
+        return super()._in_the_body(request)
 
     async def _respond(self, body: dict[str, Any], out: Out) -> bool:
         name = f"resp_remembered_{next(self._count)}"

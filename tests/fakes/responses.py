@@ -9,22 +9,22 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.fakes.responses_rules import items_of, state_of
-from tests.fakes.script import Call, Say
+from tests.fakes.script import Call, ScriptedAnswer
 from tests.fakes.server import Out
 
 CREATED = 1_790_000_000
 _RESULTS = {"function_call_output", "custom_tool_call_output"}
-_MADE = {"reasoning", "function_call", "custom_tool_call"}
+_OUTPUT_KINDS = {"reasoning", "function_call", "custom_tool_call"}
 Json = dict[str, Any]
 
 
-def heard(body: Json) -> tuple[list[str], list[str]]:
+def prompts_and_results(body: Json) -> tuple[list[str], list[str]]:
     """What users wrote, the last first, and the tool results since the last answer."""
     items = items_of(body)
     users = [_text(item["content"]) for item in reversed(items) if item.get("role") == "user"]
     since = 0
     for number, item in enumerate(items):
-        if item.get("role") == "assistant" or item.get("type") in _MADE:
+        if item.get("role") == "assistant" or item.get("type") in _OUTPUT_KINDS:
             since = number + 1
     fresh = [item for item in items[since:] if item.get("type") in _RESULTS]
     return users, [_text(item["output"]) for item in fresh]
@@ -36,7 +36,7 @@ def _text(content: Any) -> str:
     return "\n".join(part.get("text", "") for part in content)
 
 
-def whole(body: Json, say: Say, usage: Json) -> Json:
+def whole(body: Json, say: ScriptedAnswer, usage: Json) -> Json:
     """The answer as one object."""
     status = "incomplete" if say.finish else "completed"
     details = {"reason": say.finish} if say.finish else None
@@ -69,7 +69,7 @@ def _answer(body: Json, status: str, **fields: Any) -> Json:
     }
 
 
-def output(body: Json, say: Say) -> list[Json]:
+def output(body: Json, say: ScriptedAnswer) -> list[Json]:
     """The items of the answer."""
     customs = {t["name"] for t in body.get("tools") or [] if t["type"] == "custom"}
     items: list[Json] = []
@@ -82,11 +82,11 @@ def output(body: Json, say: Say) -> list[Json]:
     return items
 
 
-def _reasoning(body: Json, say: Say) -> Json:
+def _reasoning(body: Json, say: ScriptedAnswer) -> Json:
     """A thought: its words only for who asked for a summary, its state for who asked for that."""
-    shown = (body.get("reasoning") or {}).get("summary")
+    summary = (body.get("reasoning") or {}).get("summary")
     item: Json = {"id": _id("rs", say.reasoning), "type": "reasoning", "summary": []}
-    if shown:
+    if summary:
         item["summary"] = [{"type": "summary_text", "text": say.reasoning}]
     if "reasoning.encrypted_content" in (body.get("include") or []):
         item["encrypted_content"] = state_of(say.reasoning)
@@ -98,7 +98,7 @@ def _id(stem: str, text: str) -> str:
     return f"{stem}_up_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _message(say: Say) -> Json:
+def _message(say: ScriptedAnswer) -> Json:
     part: Json = {"type": "output_text", "text": say.text, "annotations": [], "logprobs": []}
     if say.refusal is not None:
         part = {"type": "refusal", "refusal": say.refusal}
@@ -134,7 +134,7 @@ def _call(item_id: str, number: int, call: Call, customs: set[str]) -> Json:
 # --- streams -----------------------------------------------------------------------------
 
 
-async def stream(body: Json, say: Say, usage: Json, out: Out) -> bool:
+async def stream(body: Json, say: ScriptedAnswer, usage: Json, out: Out) -> bool:
     """Send the answer as events; false where the connection is to be closed."""
     events = list(_events(body, say, usage))
     if say.breaks:
@@ -152,8 +152,8 @@ async def stream(body: Json, say: Say, usage: Json, out: Out) -> bool:
         error = {"code": "server_error", "message": "The server had an error"}
         failed = _answer(body, "failed", error=error)
         number = len(events)
-        told = {"type": "response.failed", "sequence_number": number, "response": failed}
-        await out.write(_event(told))
+        result = {"type": "response.failed", "sequence_number": number, "response": failed}
+        await out.write(_event(result))
     await out.end()
     return True
 
@@ -163,7 +163,7 @@ def _event(data: Json) -> bytes:
     return f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
 
 
-def _events(body: Json, say: Say, usage: Json) -> Iterator[Json]:
+def _events(body: Json, say: ScriptedAnswer, usage: Json) -> Iterator[Json]:
     begun = _answer(body, "in_progress")
     yield {"type": "response.created", "response": begun}
     yield {"type": "response.in_progress", "response": begun}

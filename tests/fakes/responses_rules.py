@@ -44,7 +44,7 @@ def is_own(state: str) -> bool:
 def refusal(body: dict[str, Any]) -> Refusal | None:
     """Why the service would refuse this body; None if it would not."""
     checks = (_needed, _shape, _ranges, _model, _tools, _output, _calls, _reasoning)
-    return next((found for check in checks if (found := check(body))), None)
+    return next((problem for check in checks if (problem := check(body))), None)
 
 
 def count_refusal(body: dict[str, Any]) -> Refusal | None:
@@ -54,10 +54,10 @@ def count_refusal(body: dict[str, Any]) -> Refusal | None:
 
 def items_of(body: dict[str, Any]) -> list[dict[str, Any]]:
     """The input as items."""
-    given = body.get("input")
-    if isinstance(given, str):
-        return [{"type": "message", "role": "user", "content": given}]
-    return [{"type": "message", **item} if "role" in item else item for item in given or []]
+    input_items = body.get("input")
+    if isinstance(input_items, str):
+        return [{"type": "message", "role": "user", "content": input_items}]
+    return [{"type": "message", **item} if "role" in item else item for item in input_items or []]
 
 
 def _needed(body: dict[str, Any]) -> Refusal | None:
@@ -87,13 +87,13 @@ def _completed(body: dict[str, Any]) -> dict[str, Any]:
     (openai/openai-java#585, vercel/ai#20828), and takes what OpenAI's own Codex sends:
     `client_metadata`, an id on each message, and `content: null` in a thought.
     """
-    given, tools = body.get("input"), body.get("tools")
+    input_items, tools = body.get("input"), body.get("tools")
     body = {name: value for name, value in body.items() if name != "client_metadata"}
-    if isinstance(given, list):
-        body["input"] = [_answered(item) for item in given]
+    if isinstance(input_items, list):
+        body["input"] = [_answered(item) for item in input_items]
     if isinstance(tools, list):
-        wanted = {"strict": None, "parameters": None}
-        body["tools"] = [_with(wanted, tool, "function") for tool in tools]
+        expected = {"strict": None, "parameters": None}
+        body["tools"] = [_with(expected, tool, "function") for tool in tools]
     return body
 
 
@@ -114,9 +114,9 @@ def _with(fields: dict[str, Any], node: Any, kind: str) -> Any:
     return {**fields, **node} if fits else node
 
 
-def _first(found: list[Problem]) -> Refusal | None:
-    kept = (p for p in found if not (p.kind == "extra" and p.path[-1] in _ECHOED))
-    problem = next(kept, None)
+def _first(actual_problems: list[Problem]) -> Refusal | None:
+    nones = (p for p in actual_problems if not (p.kind == "extra" and p.path[-1] in _ECHOED))
+    problem = next(nones, None)
     if problem is None:
         return None
     where = problem.bracketed()
@@ -151,10 +151,10 @@ def _ranges(body: dict[str, Any]) -> Refusal | None:
 
 
 def _model(body: dict[str, Any]) -> Refusal | None:
-    model, asked = body["model"], body.get("reasoning") or {}
-    effort = asked.get("effort")
+    model, reasoning = body["model"], body.get("reasoning") or {}
+    effort = reasoning.get("effort")
     if not _REASONING.match(model):
-        if asked:
+        if reasoning:
             message = "Unsupported parameter: 'reasoning.effort' is not supported with this model."
             return bad(message, "reasoning.effort", "unsupported_parameter")
         return None
@@ -205,8 +205,8 @@ def _choice(body: dict[str, Any], names: set[str]) -> Refusal | None:
         )
     if not isinstance(choice, dict):
         return None
-    wanted = choice["tools"] if choice["type"] == "allowed_tools" else [choice]
-    for item in wanted:
+    tools = choice["tools"] if choice["type"] == "allowed_tools" else [choice]
+    for item in tools:
         if item["type"] in {"function", "custom"} and item["name"] not in names:
             message = f"Tool choice '{item['name']}' not found in 'tools' parameter."
             return bad(message, "tool_choice")
@@ -215,8 +215,8 @@ def _choice(body: dict[str, Any], names: set[str]) -> Refusal | None:
 
 def _output(body: dict[str, Any]) -> Refusal | None:
     form = (body.get("text") or {}).get("format") or {}
-    said = str(body.get("input")) + str(body.get("instructions"))
-    if form.get("type") == "json_object" and "json" not in said.lower():
+    instructions = str(body.get("input")) + str(body.get("instructions"))
+    if form.get("type") == "json_object" and "json" not in instructions.lower():
         message = (
             "Response input messages must contain the word 'json' in some form to use "
             "'text.format' of type 'json_object'."
@@ -241,8 +241,8 @@ def _calls(body: dict[str, Any]) -> Refusal | None:
         if kind in _CALLS:
             open_calls[item["call_id"]] = _CALLS[kind]
         elif kind in _CALLS.values():
-            wanted = open_calls.pop(item["call_id"], None)
-            if wanted != kind:
+            expected = open_calls.pop(item["call_id"], None)
+            if expected != kind:
                 message = (
                     f"No tool call found for function call output with call_id {item['call_id']}."
                 )

@@ -21,14 +21,22 @@ class Call:
     @property
     def text(self) -> str:
         """The arguments as the wire has them."""
-        given = self.arguments
-        return given if isinstance(given, str) else json.dumps(given, separators=(",", ":"))
+        arguments_value = self.arguments
+        return (
+            arguments_value
+            if isinstance(arguments_value, str)
+            else json.dumps(arguments_value, separators=(",", ":"))
+        )
 
     @property
     def object(self) -> dict[str, Any]:
         """The arguments as an object."""
-        given = self.arguments
-        return json.loads(given) if isinstance(given, str) else dict(given)
+        arguments_value = self.arguments
+        return (
+            json.loads(arguments_value)
+            if isinstance(arguments_value, str)
+            else dict(arguments_value)
+        )
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,7 @@ class Refusal:
 
 
 @dataclass(frozen=True)
-class Say:
+class ScriptedAnswer:
     """One answer.
 
     Attributes:
@@ -63,7 +71,7 @@ class Say:
     calls: tuple[Call, ...] = ()
     finish: str | None = None
     refusal: str | None = None
-    then: Say | None = None
+    then: ScriptedAnswer | None = None
     error: Refusal | None = None
     first_s: float = 0.0
     pace_s: float = 0.0
@@ -87,19 +95,19 @@ class Script:
     """Rules by a piece of the user's text; the newest that fits wins."""
 
     def __init__(self) -> None:
-        self._rules: list[tuple[str, Say]] = []
-        self._after: dict[str, Say] = {}
-        self.default = Say(text="Hello from the strict upstream.")
+        self._rules: list[tuple[str, ScriptedAnswer]] = []
+        self._after: dict[str, ScriptedAnswer] = {}
+        self.default = ScriptedAnswer(text="Hello from the strict upstream.")
 
-    def on(self, text: str, say: Say) -> None:
+    def on(self, text: str, say: ScriptedAnswer) -> None:
         """When the user's last words hold `text`, say this."""
         self._rules.insert(0, (text, say))
 
-    def after(self, result: str, say: Say) -> None:
+    def after(self, result: str, say: ScriptedAnswer) -> None:
         """When a fresh tool result holds `result`, say this."""
         self._after[result] = say
 
-    def answer(self, prompts: list[str], results: list[str]) -> Say:
+    def answer(self, prompts: list[str], results: list[str]) -> ScriptedAnswer:
         """The answer to user texts (the last first); `results` are fresh tool results."""
         say = self._matching(prompts)
         if not results:
@@ -109,13 +117,13 @@ class Script:
             if text in joined:
                 return later
         if say.then is None:
-            return Say(text=f"The tools answered: {joined}")
+            return ScriptedAnswer(text=f"The tools answered: {joined}")
         if say.then.text:
-            told = say.then.text.replace("{results}", joined)
-            return Say(**{**vars(say.then), "text": told})
+            output_text = say.then.text.replace("{results}", joined)
+            return ScriptedAnswer(**{**vars(say.then), "text": output_text})
         return say.then
 
-    def _matching(self, prompts: list[str]) -> Say:
+    def _matching(self, prompts: list[str]) -> ScriptedAnswer:
         for prompt in prompts:
             for text, say in self._rules:
                 if text in prompt:

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 
 @dataclass
-class Seen:
+class RecordedRequest:
     """A request as it arrived. `left_at` is when its client went away, unanswered."""
 
     method: str
@@ -87,7 +87,7 @@ class Server:
     """Listens on a free port of loopback; subclasses say how to `respond`."""
 
     def __init__(self) -> None:
-        self.requests: list[Seen] = []
+        self.requests: list[RecordedRequest] = []
         self.port = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -95,7 +95,7 @@ class Server:
         self._over: asyncio.Event | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def respond(self, seen: Seen, out: Out) -> bool:
+    async def respond(self, request: RecordedRequest, out: Out) -> bool:
         """Answer; false closes the connection afterwards."""
         await out.reply(200, {})
         return True
@@ -160,21 +160,21 @@ class Server:
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         early = b""
         while True:
-            seen, early = await _request(reader, early)
-            if seen is None:
+            recorded_request, early = await _request(reader, early)
+            if recorded_request is None:
                 return
-            self.requests.append(seen)
-            answering = asyncio.ensure_future(self.respond(seen, Out(writer)))
+            self.requests.append(recorded_request)
+            answering = asyncio.ensure_future(self.respond(recorded_request, Out(writer)))
             watching = asyncio.ensure_future(reader.read(1))
             try:
                 await asyncio.wait({answering, watching}, return_when=asyncio.FIRST_COMPLETED)
                 if not answering.done() and watching.result() == b"":
-                    seen.left_at = time.monotonic()
+                    recorded_request.left_at = time.monotonic()
                     return
                 keep = await answering
-                seen.finished = True
+                recorded_request.finished = True
             except (ConnectionError, OSError):
-                seen.left_at = time.monotonic()
+                recorded_request.left_at = time.monotonic()
                 return
             finally:
                 early = await _ended(answering, watching)
@@ -190,7 +190,9 @@ async def _ended(answering: asyncio.Future[bool], watching: asyncio.Future[bytes
     return read if isinstance(read, bytes) else b""
 
 
-async def _request(reader: asyncio.StreamReader, early: bytes) -> tuple[Seen | None, bytes]:
+async def _request(
+    reader: asyncio.StreamReader, early: bytes
+) -> tuple[RecordedRequest | None, bytes]:
     try:
         head = early + await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:
@@ -204,7 +206,7 @@ async def _request(reader: asyncio.StreamReader, early: bytes) -> tuple[Seen | N
     else:
         raw = await reader.readexactly(int(headers.get("content-length", "0")))
     url = urlsplit(target)
-    return Seen(method, url.path, url.query, headers, raw), b""
+    return RecordedRequest(method, url.path, url.query, headers, raw), b""
 
 
 async def _chunks(reader: asyncio.StreamReader) -> bytes:

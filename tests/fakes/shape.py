@@ -79,15 +79,19 @@ def _plain(value: Any, shape: Any, path: Path) -> list[Problem]:
     if shape in (int, (int, float)) and isinstance(value, bool):
         return [Problem(path, "type", "expected a number, got a boolean")]
     if isinstance(shape, type | tuple):
-        wanted = getattr(shape, "__name__", "number")
-        return [] if isinstance(value, shape) else [Problem(path, "type", f"expected {wanted}")]
+        expected_getattr = getattr(shape, "__name__", "number")
+        return (
+            []
+            if isinstance(value, shape)
+            else [Problem(path, "type", f"expected {expected_getattr}")]
+        )
     return []
 
 
 def _best(value: Any, branches: tuple[Any, ...], path: Path) -> list[Problem]:
     """The problems of the branch that was most likely meant."""
-    found = [problems(value, branch, path) for branch in branches]
-    return min(found, key=lambda listed: (_mismatch(listed, path), len(listed)))
+    found_problems = [problems(value, branch, path) for branch in branches]
+    return min(found_problems, key=lambda listed: (_mismatch(listed, path), len(listed)))
 
 
 def _mismatch(listed: list[Problem], path: Path) -> int:

@@ -10,7 +10,7 @@ from tests.fakes import openai_rules
 from tests.fakes.openai import StrictOpenAI
 from tests.fakes.openai_rules import bad
 from tests.fakes.script import Refusal
-from tests.fakes.server import Seen
+from tests.fakes.server import RecordedRequest
 
 _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 # mistral_common.protocol.instruct.validator: what may follow a role.
@@ -132,11 +132,11 @@ class StrictAzure(StrictOpenAI):
     responses = False
     models = ("gpt-4o",)
 
-    def _at_the_door(self, seen: Seen) -> Refusal | None:
-        if seen.headers.get("api-key") != self.key:
+    def _at_the_door(self, request: RecordedRequest) -> Refusal | None:
+        if request.headers.get("api-key") != self.key:
             message = "Access denied due to invalid subscription key or wrong API endpoint."
             return Refusal(401, "", message, "401")
-        if seen.path in {f"/openai/deployments/{name}/chat/completions" for name in self.models}:
+        if request.path in {f"/openai/deployments/{name}/chat/completions" for name in self.models}:
             return None
         return Refusal(404, "", "Resource not found", "404")
 

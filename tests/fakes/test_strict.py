@@ -10,7 +10,14 @@ import httpx
 import openai
 import pytest
 
-from tests.fakes import Call, ChaosUpstream, Say, StrictAnthropic, StrictDeepSeek, StrictOpenAI
+from tests.fakes import (
+    Call,
+    ChaosUpstream,
+    ScriptedAnswer,
+    StrictAnthropic,
+    StrictDeepSeek,
+    StrictOpenAI,
+)
 from tests.fakes.chaos import FAULTS
 from tests.fakes.openai_rules import strict_schema_problem
 
@@ -19,7 +26,7 @@ CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "
 LONG_CALL = {"role": "assistant", "content": None, "tool_calls": [{**CALL, "id": "c" * 41}]}
 EITHER = {"type": "object", "anyOf": [{"required": ["a"]}]}
 ANY_OF = {"type": "function", "function": {"name": "f", "parameters": EITHER}}
-ASKED = {"role": "user", "content": "Hi"}
+USER_MESSAGE = {"role": "user", "content": "Hi"}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [CALL]}
 IMAGE = {"type": "image_url", "image_url": {"url": "https://example.com/x.png"}}
 LOOSE = {"type": "object", "properties": {"a": {}}}
@@ -42,10 +49,10 @@ def messages() -> Iterator[StrictAnthropic]:
         yield server
 
 
-def ask_chat(server: StrictOpenAI, **body: Any) -> httpx.Response:
-    asked = {"model": server.models[0], "messages": [ASKED], **body}
+def post_chat(server: StrictOpenAI, **body: Any) -> httpx.Response:
+    request_body = {"model": server.models[0], "messages": [USER_MESSAGE], **body}
     headers = {"authorization": f"Bearer {server.key}"}
-    return httpx.post(f"{server.url}/v1/chat/completions", json=asked, headers=headers)
+    return httpx.post(f"{server.url}/v1/chat/completions", json=request_body, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +61,7 @@ def ask_chat(server: StrictOpenAI, **body: Any) -> httpx.Response:
         ({"top_k": 3}, "Unrecognized request argument supplied: top_k"),
         ({"user": "u" * 65}, "'user': string too long"),
         ({"safety_identifier": "u" * 65}, "'safety_identifier': string too long"),
-        ({"messages": [ASKED, LONG_CALL, result()]}, "with maximum length 40"),
+        ({"messages": [USER_MESSAGE, LONG_CALL, result()]}, "with maximum length 40"),
         ({"tools": [ANY_OF]}, "at the top level"),
         ({"tools": []}, "[] is too short - 'tools'"),
         ({"messages": []}, "[] is too short - 'messages'"),
@@ -69,19 +76,22 @@ def ask_chat(server: StrictOpenAI, **body: Any) -> httpx.Response:
         ({"model": "gpt-5.1", "reasoning_effort": "minimal"}, "does not support 'minimal'"),
         ({"model": "gpt-5.6-sol", "tools": [TOOL]}, "use /v1/responses"),
         ({"model": "nobody"}, "does not exist"),
-        ({"messages": [ASKED, result()]}, "must be a response to a preceeding message"),
-        ({"messages": [ASKED, CALLED]}, "did not have response messages: c1"),
-        ({"messages": [ASKED, CALLED, ASKED, result()]}, "did not have response messages"),
-        ({"messages": [ASKED, CALLED, result([IMAGE])]}, "messages[2].content[0]"),
-        ({"messages": [ASKED, {"role": "assistant", "content": None}]}, "expected a string"),
-        ({"messages": [{**ASKED, "cache_control": {}}]}, "Unknown parameter"),
+        ({"messages": [USER_MESSAGE, result()]}, "must be a response to a preceeding message"),
+        ({"messages": [USER_MESSAGE, CALLED]}, "did not have response messages: c1"),
+        (
+            {"messages": [USER_MESSAGE, CALLED, USER_MESSAGE, result()]},
+            "did not have response messages",
+        ),
+        ({"messages": [USER_MESSAGE, CALLED, result([IMAGE])]}, "messages[2].content[0]"),
+        ({"messages": [USER_MESSAGE, {"role": "assistant", "content": None}]}, "expected a string"),
+        ({"messages": [{**USER_MESSAGE, "cache_control": {}}]}, "Unknown parameter"),
         ({"messages": [{"role": "user", "content": 5}]}, "Invalid type"),
         ({"response_format": FORM}, "Invalid schema"),
         ({"response_format": {"type": "json_object"}}, "must contain the word 'json'"),
     ],
 )
 def test_openai_refuses(chat: StrictOpenAI, body: dict[str, Any], words: str) -> None:
-    response = ask_chat(chat, **body)
+    response = post_chat(chat, **body)
     assert response.status_code in {400, 404}
     assert words in response.json()["error"]["message"]
 
@@ -90,8 +100,11 @@ def test_openai_refuses(chat: StrictOpenAI, body: dict[str, Any], words: str) ->
     "body",
     [
         {"tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": True},
-        {"messages": [ASKED, CALLED, result()], "tools": [TOOL]},
-        {"messages": [ASKED, CALLED, result([{"type": "text", "text": "x"}])], "tools": [TOOL]},
+        {"messages": [USER_MESSAGE, CALLED, result()], "tools": [TOOL]},
+        {
+            "messages": [USER_MESSAGE, CALLED, result([{"type": "text", "text": "x"}])],
+            "tools": [TOOL],
+        },
         {"messages": [{"role": "user", "content": [IMAGE]}]},
         {"model": "gpt-5", "max_completion_tokens": 9, "reasoning_effort": "minimal"},
         {"model": "gpt-5.6-sol", "tools": [TOOL], "reasoning_effort": "none"},
@@ -100,7 +113,7 @@ def test_openai_refuses(chat: StrictOpenAI, body: dict[str, Any], words: str) ->
     ],
 )
 def test_openai_takes(chat: StrictOpenAI, body: dict[str, Any]) -> None:
-    assert ask_chat(chat, **body).status_code == 200
+    assert post_chat(chat, **body).status_code == 200
 
 
 def test_openai_wants_its_key(chat: StrictOpenAI) -> None:
@@ -114,7 +127,7 @@ def test_openai_wants_its_key(chat: StrictOpenAI) -> None:
 @pytest.mark.parametrize("interleaved", [False, True], ids=["in_turn", "interleaved"])
 def test_the_openai_sdk_adds_up_its_streams(chat: StrictOpenAI, interleaved: bool) -> None:
     calls = (Call("f", {"a": "first"}), Call("f", {"a": "second"}))
-    chat.script.on(f"Two {interleaved}", Say(calls=calls, interleaved=interleaved))
+    chat.script.on(f"Two {interleaved}", ScriptedAnswer(calls=calls, interleaved=interleaved))
     with (
         openai.OpenAI(base_url=f"{chat.url}/v1", api_key=chat.key) as client,
         client.chat.completions.stream(
@@ -123,30 +136,37 @@ def test_the_openai_sdk_adds_up_its_streams(chat: StrictOpenAI, interleaved: boo
             tools=[TOOL],  # type: ignore[list-item]
         ) as stream,
     ):
-        told = stream.get_final_completion().choices[0].message.tool_calls or []
-    assert [c.function.arguments for c in told] == ['{"a":"first"}', '{"a":"second"}']
+        tool_calls = stream.get_final_completion().choices[0].message.tool_calls or []
+    assert [c.function.arguments for c in tool_calls] == ['{"a":"first"}', '{"a":"second"}']
 
 
 def test_deepseek_wants_its_thoughts_back() -> None:
     with StrictDeepSeek() as server:
         model = "deepseek-v4-pro"
-        history = [ASKED, CALLED, result()]
-        refused = ask_chat(server, model=model, messages=history, tools=[TOOL])
+        history = [USER_MESSAGE, CALLED, result()]
+        refused = post_chat(server, model=model, messages=history, tools=[TOOL])
         thought = {**CALLED, "reasoning_content": "Hm."}
-        taken = ask_chat(server, model=model, messages=[ASKED, thought, result()], tools=[TOOL])
+        response = post_chat(
+            server, model=model, messages=[USER_MESSAGE, thought, result()], tools=[TOOL]
+        )
     assert "must be passed back" in refused.json()["error"]["message"]
-    assert taken.status_code == 200
+    assert response.status_code == 200
 
 
-def ask_messages(server: StrictAnthropic, headers: dict[str, str], **body: Any) -> httpx.Response:
-    asked = {"model": "claude-opus-5-5", "max_tokens": 2000, "messages": [ASKED], **body}
+def post_messages(server: StrictAnthropic, headers: dict[str, str], **body: Any) -> httpx.Response:
+    request_body = {
+        "model": "claude-opus-5-5",
+        "max_tokens": 2000,
+        "messages": [USER_MESSAGE],
+        **body,
+    }
     sent = {"x-api-key": server.key, "anthropic-version": "2023-06-01", **headers}
-    return httpx.post(f"{server.url}/v1/messages", json=asked, headers=sent)
+    return httpx.post(f"{server.url}/v1/messages", json=request_body, headers=sent)
 
 
 SYSTEM = {"role": "system", "content": "Be brief"}
 USE = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
-GOT = {"type": "tool_result", "tool_use_id": "t1", "content": "x"}
+TOOL_RESULT = {"type": "tool_result", "tool_use_id": "t1", "content": "x"}
 TEXT = {"type": "text", "text": "x"}
 USED = {"role": "assistant", "content": [USE]}
 TOOLS = [{"name": "f", "input_schema": {"type": "object"}}]
@@ -171,26 +191,35 @@ BUDGET = {"type": "enabled", "budget_tokens": 1024}
         ({**OLD, "thinking": BUDGET, "tools": TOOLS, "tool_choice": {"type": "any"}}, "forces"),
         ({"messages": []}, "at least one message"),
         ({"messages": [{"role": "assistant", "content": "x"}]}, "first message must use"),
-        ({"messages": [ASKED, {"role": "assistant", "content": "x"}]}, "prefill"),
-        ({**OLD, "messages": [ASKED, SYSTEM]}, "messages.1.role"),
-        ({"messages": [ASKED, SYSTEM, ASKED]}, "a system message must follow"),
+        ({"messages": [USER_MESSAGE, {"role": "assistant", "content": "x"}]}, "prefill"),
+        ({**OLD, "messages": [USER_MESSAGE, SYSTEM]}, "messages.1.role"),
+        ({"messages": [USER_MESSAGE, SYSTEM, USER_MESSAGE]}, "a system message must follow"),
         ({"messages": [{"role": "user", "content": ""}]}, "non-empty"),
         ({"messages": [{"role": "user", "content": [{**TEXT, "text": " "}]}]}, "non-whitespace"),
-        ({"messages": [ASKED, USED, ASKED], "tools": TOOLS}, "without `tool_result` blocks"),
         (
-            {"messages": [ASKED, USED, {"role": "user", "content": [TEXT, GOT]}], "tools": TOOLS},
+            {"messages": [USER_MESSAGE, USED, USER_MESSAGE], "tools": TOOLS},
+            "without `tool_result` blocks",
+        ),
+        (
+            {
+                "messages": [USER_MESSAGE, USED, {"role": "user", "content": [TEXT, TOOL_RESULT]}],
+                "tools": TOOLS,
+            },
             "without `tool_result` blocks immediately",
         ),
-        ({"messages": [{"role": "user", "content": [GOT]}], "tools": TOOLS}, "unexpected"),
+        ({"messages": [{"role": "user", "content": [TOOL_RESULT]}], "tools": TOOLS}, "unexpected"),
         ({"messages": [{"role": "user", "content": [MARK] * 5}]}, "maximum of 4 blocks"),
-        ({"messages": [ASKED, {"role": "assistant", "content": [THOUGHT]}, ASKED]}, "signature"),
+        (
+            {"messages": [USER_MESSAGE, {"role": "assistant", "content": [THOUGHT]}, USER_MESSAGE]},
+            "signature",
+        ),
         ({"model": "nobody"}, "model: nobody"),
         ({"max_tokens": None}, "max_tokens"),
         ({"stop_sequences": [" "]}, "non-whitespace"),
     ],
 )
 def test_anthropic_refuses(messages: StrictAnthropic, body: dict[str, Any], words: str) -> None:
-    response = ask_messages(messages, {}, **body)
+    response = post_messages(messages, {}, **body)
     assert response.status_code in {400, 404}
     assert words in response.json()["error"]["message"]
 
@@ -206,22 +235,32 @@ def test_anthropic_refuses(messages: StrictAnthropic, body: dict[str, Any], word
 def test_anthropic_refuses_headers(
     messages: StrictAnthropic, headers: dict[str, str], words: str
 ) -> None:
-    assert words in ask_messages(messages, headers).json()["error"]["message"]
+    assert words in post_messages(messages, headers).json()["error"]["message"]
 
 
 def test_the_new_version_refuses_sampling_at_its_default(messages: StrictAnthropic) -> None:
     newer = {"anthropic-version": "2026-10-21"}
-    assert ask_messages(messages, newer, **OLD, temperature=1).status_code == 400
-    assert ask_messages(messages, {}, **OLD, temperature=1).status_code == 200
+    assert post_messages(messages, newer, **OLD, temperature=1).status_code == 400
+    assert post_messages(messages, {}, **OLD, temperature=1).status_code == 200
 
 
 @pytest.mark.parametrize(
     "body",
     [
-        {"messages": [ASKED, SYSTEM]},
-        {"messages": [ASKED, ASKED, {"role": "assistant", "content": "x"}, ASKED]},
-        {**OLD, "messages": [ASKED, {"role": "assistant", "content": "x"}]},
-        {"messages": [ASKED, USED, {"role": "user", "content": [GOT, TEXT]}], "tools": TOOLS},
+        {"messages": [USER_MESSAGE, SYSTEM]},
+        {
+            "messages": [
+                USER_MESSAGE,
+                USER_MESSAGE,
+                {"role": "assistant", "content": "x"},
+                USER_MESSAGE,
+            ]
+        },
+        {**OLD, "messages": [USER_MESSAGE, {"role": "assistant", "content": "x"}]},
+        {
+            "messages": [USER_MESSAGE, USED, {"role": "user", "content": [TOOL_RESULT, TEXT]}],
+            "tools": TOOLS,
+        },
         {
             "thinking": {"type": "adaptive", "display": "omitted"},
             "output_config": {"effort": "max"},
@@ -231,12 +270,14 @@ def test_the_new_version_refuses_sampling_at_its_default(messages: StrictAnthrop
     ],
 )
 def test_anthropic_takes(messages: StrictAnthropic, body: dict[str, Any]) -> None:
-    response = ask_messages(messages, {}, **body)
+    response = post_messages(messages, {}, **body)
     assert response.status_code == 200, response.text
 
 
 def test_the_anthropic_sdk_adds_up_its_streams(messages: StrictAnthropic) -> None:
-    messages.script.on("Two", Say(reasoning="Hm.", calls=(Call("f", {"a": 1}), Call("f"))))
+    messages.script.on(
+        "Two", ScriptedAnswer(reasoning="Hm.", calls=(Call("f", {"a": 1}), Call("f")))
+    )
     with (
         anthropic.Anthropic(base_url=messages.url, api_key=messages.key) as client,
         client.messages.stream(
@@ -247,13 +288,13 @@ def test_the_anthropic_sdk_adds_up_its_streams(messages: StrictAnthropic) -> Non
             tools=TOOLS,  # type: ignore[arg-type]
         ) as stream,
     ):
-        told = stream.get_final_message()
-    assert [block.type for block in told.content] == ["thinking", "tool_use", "tool_use"]
-    assert told.stop_reason == "tool_use"
+        message = stream.get_final_message()
+    assert [block.type for block in message.content] == ["thinking", "tool_use", "tool_use"]
+    assert message.stop_reason == "tool_use"
 
 
 def test_it_notices_a_client_that_leaves(chat: StrictOpenAI) -> None:
-    chat.script.on("Slowly", Say(text="x" * 500, pace_s=0.05))
+    chat.script.on("Slowly", ScriptedAnswer(text="x" * 500, pace_s=0.05))
     headers = {"authorization": f"Bearer {chat.key}"}
     body = {"model": "gpt-4o", "stream": True, "messages": [{"role": "user", "content": "Slowly"}]}
     url = f"{chat.url}/v1/chat/completions"

@@ -34,9 +34,9 @@ CALL = {"function": {"name": "f", "arguments": "{}"}}
     ],
 )
 def test_an_ollama_refuses(path: str, body: dict[str, Any], words: str) -> None:
-    asked = {"model": "llama3.2", **({"messages": [USER]} if path == "chat" else {}), **body}
+    request_body = {"model": "llama3.2", **({"messages": [USER]} if path == "chat" else {}), **body}
     with StrictOllama() as server:
-        response = httpx.post(f"{server.url}/api/{path}", json=asked)
+        response = httpx.post(f"{server.url}/api/{path}", json=request_body)
     assert response.status_code in {400, 404}
     assert words in response.json()["error"]
 
@@ -67,8 +67,8 @@ def test_openai_refuses(path: str, body: dict[str, Any], words: str) -> None:
     models = {"completions": "davinci-002", "embeddings": "text-embedding-3-small"}
     with StrictOlderOpenAI() as server:
         headers = {"authorization": f"Bearer {server.key}"}
-        asked = {"model": models[path], **body}
-        response = httpx.post(f"{server.url}/v1/{path}", json=asked, headers=headers)
+        request_body = {"model": models[path], **body}
+        response = httpx.post(f"{server.url}/v1/{path}", json=request_body, headers=headers)
     assert response.status_code in {400, 404}
     assert words in response.json()["error"]["message"]
 
@@ -78,7 +78,7 @@ def test_the_openai_sdk_is_served() -> None:
         StrictOlderOpenAI() as server,
         openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key) as client,
     ):
-        told = client.embeddings.create(model="text-embedding-3-small", input=["a", "bb"])
+        response = client.embeddings.create(model="text-embedding-3-small", input=["a", "bb"])
         text = client.completions.create(model="davinci-002", prompt="x").choices[0].text
-    assert [row.embedding[0] for row in told.data] == [1.0, 2.0]
+    assert [row.embedding[0] for row in response.data] == [1.0, 2.0]
     assert text == "Hello from the strict upstream."

@@ -10,7 +10,7 @@ HI = {"role": "user", "content": "Hi"}
 
 
 @pytest.mark.parametrize(
-    ("preset", "model", "name", "value", "taken"),
+    ("preset", "model", "name", "value", "selected_value"),
     [
         ("xai", "grok-4", "stop", ["x"], False),
         ("xai", "grok-4", "presence_penalty", 1, False),
@@ -28,7 +28,7 @@ HI = {"role": "user", "content": "Hi"}
     ],
 )
 def test_a_parameter_is_refused_where_the_provider_refuses_it(
-    preset: str, model: str, name: str, value: object, taken: bool
+    preset: str, model: str, name: str, value: object, selected_value: bool
 ) -> None:
     body = {"model": model, "messages": [HI], name: value}
-    assert (openai_rules.compatible_refusal(preset, body) is None) is taken
+    assert (openai_rules.compatible_refusal(preset, body) is None) is selected_value

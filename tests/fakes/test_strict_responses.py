@@ -9,13 +9,13 @@ import httpx
 import openai
 import pytest
 
-from tests.fakes import Call, Say, StrictOpenAI
+from tests.fakes import Call, ScriptedAnswer, StrictOpenAI
 from tests.fakes.responses_rules import state_of
 
 TOOL = {"type": "function", "name": "f", "strict": False, "parameters": {"type": "object"}}
 CALL = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
 RESULT = {"type": "function_call_output", "call_id": "c1", "output": "ok"}
-ASKED = {"role": "user", "content": "Hi"}
+USER_MESSAGE = {"role": "user", "content": "Hi"}
 THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": state_of("x")}
 
 
@@ -25,10 +25,10 @@ def server() -> Iterator[StrictOpenAI]:
         yield fake
 
 
-def ask(server: StrictOpenAI, **body: Any) -> httpx.Response:
-    asked = {"model": "gpt-5.6-sol", "input": [ASKED], **body}
+def post_responses(server: StrictOpenAI, **body: Any) -> httpx.Response:
+    request_body = {"model": "gpt-5.6-sol", "input": [USER_MESSAGE], **body}
     headers = {"authorization": f"Bearer {server.key}"}
-    return httpx.post(f"{server.url}/v1/responses", json=asked, headers=headers)
+    return httpx.post(f"{server.url}/v1/responses", json=request_body, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -40,23 +40,23 @@ def ask(server: StrictOpenAI, **body: Any) -> httpx.Response:
         {
             "input": [
                 {"role": "assistant", "content": [{"type": "output_text", "text": "a"}]},
-                ASKED,
+                USER_MESSAGE,
             ]
         },
-        {"input": [ASKED, {**THOUGHT, "content": None}, CALL, RESULT]},
+        {"input": [USER_MESSAGE, {**THOUGHT, "content": None}, CALL, RESULT]},
     ],
     ids=["bare_tool", "client_metadata", "message_id", "own_answer", "null_content"],
 )
 def test_it_takes_what_clients_of_the_service_send(
     server: StrictOpenAI, body: dict[str, Any]
 ) -> None:
-    assert ask(server, **body).status_code == 200
+    assert post_responses(server, **body).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"messages": [ASKED]}, "Unknown parameter: 'messages'"),
+        ({"messages": [USER_MESSAGE]}, "Unknown parameter: 'messages'"),
         ({"input": []}, "must be provided"),
         ({"input": [{"role": "wizard", "content": "x"}]}, "input[0]"),
         ({"input": [{"type": "message", "role": "user", "content": [{"type": "text"}]}]}, "input"),
@@ -65,17 +65,17 @@ def test_it_takes_what_clients_of_the_service_send(
         ({"tools": [{**TOOL, "strict": True}]}, "additionalProperties"),
         ({"max_output_tokens": 5}, "below minimum value"),
         ({"temperature": 0}, "not supported with this model"),
-        ({"input": [ASKED, CALL]}, "No tool output found"),
-        ({"input": [ASKED, RESULT]}, "No tool call found"),
-        ({"input": [ASKED, THOUGHT]}, "without its required following item"),
+        ({"input": [USER_MESSAGE, CALL]}, "No tool output found"),
+        ({"input": [USER_MESSAGE, RESULT]}, "No tool call found"),
+        ({"input": [USER_MESSAGE, THOUGHT]}, "without its required following item"),
         (
-            {"input": [ASKED, {**THOUGHT, "encrypted_content": "dgm1.x"}, CALL, RESULT]},
+            {"input": [USER_MESSAGE, {**THOUGHT, "encrypted_content": "dgm1.x"}, CALL, RESULT]},
             "could not be verified",
         ),
         (
             {
                 "input": [
-                    ASKED,
+                    USER_MESSAGE,
                     {k: v for k, v in THOUGHT.items() if k[0] != "e"},
                     CALL,
                     RESULT,
@@ -93,15 +93,22 @@ def test_it_takes_what_clients_of_the_service_send(
 def test_what_the_service_refuses_is_refused(
     server: StrictOpenAI, body: dict[str, Any], words: str
 ) -> None:
-    answer = ask(server, **body)
+    answer = post_responses(server, **body)
     assert answer.status_code == 400
     assert words in answer.json()["error"]["message"]
 
 
-def test_what_the_service_takes_is_taken(server: StrictOpenAI) -> None:
-    answer = ask(
+def test_valid_requests_are_accepted(server: StrictOpenAI) -> None:
+    answer = post_responses(
         server,
-        input=[ASKED, THOUGHT, CALL, RESULT, {"role": "assistant", "content": "so"}, ASKED],
+        input=[
+            USER_MESSAGE,
+            THOUGHT,
+            CALL,
+            RESULT,
+            {"role": "assistant", "content": "so"},
+            USER_MESSAGE,
+        ],
         tools=[TOOL, {"type": "namespace", "name": "n", "description": "d", "tools": [TOOL]}],
         tool_choice="required",
         reasoning={"effort": "low", "summary": "auto"},
@@ -113,9 +120,9 @@ def test_what_the_service_takes_is_taken(server: StrictOpenAI) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_sdk_reads_what_it_answers(server: StrictOpenAI, stream: bool) -> None:
-    say = Say(text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),))
+    say = ScriptedAnswer(text="Hm.", reasoning="Let me see", calls=(Call("f", {"a": 1}),))
     server.script.on("Everything", say)
-    asked: dict[str, Any] = {
+    params: dict[str, Any] = {
         "model": "gpt-5.6-sol",
         "input": "Everything",
         "reasoning": {"summary": "auto"},
@@ -123,10 +130,10 @@ def test_the_sdk_reads_what_it_answers(server: StrictOpenAI, stream: bool) -> No
     }
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key=server.key) as client:
         if stream:
-            with client.responses.stream(**asked) as events:
+            with client.responses.stream(**params) as events:
                 answer: Any = events.get_final_response()
         else:
-            answer = client.responses.create(**asked)
+            answer = client.responses.create(**params)
     thought, message, call = answer.output
     assert thought.summary[0].text == "Let me see"
     assert message.content[0].text == answer.output_text == "Hm."

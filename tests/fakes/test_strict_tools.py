@@ -31,13 +31,15 @@ DIRECT = {"allowed_callers": ["direct"]}
 def test_gemini_combines_tools_only_as_documented(
     model: str, tools: list[Any], config: dict[str, Any], words: str
 ) -> None:
-    asked = {"role": "user", "parts": [{"text": "hi"}]}
-    found = gemini_rules.refusal({"contents": [asked], "tools": tools, "toolConfig": config}, model)
-    assert (words in found.message) if found is not None else not words
+    message = {"role": "user", "parts": [{"text": "hi"}]}
+    refusal = gemini_rules.refusal(
+        {"contents": [message], "tools": tools, "toolConfig": config}, model
+    )
+    assert (words in refusal.message) if refusal is not None else not words
 
 
 @pytest.mark.parametrize(
-    ("model", "tool", "taken"),
+    ("model", "tool", "selected_value"),
     [
         ("claude-haiku-4-5", {"type": "web_search_20260318"}, False),
         ("claude-haiku-4-5", {"type": "web_search_20260209"}, False),
@@ -47,7 +49,7 @@ def test_gemini_combines_tools_only_as_documented(
     ],
 )
 def test_a_model_that_is_not_called_from_code_refuses_newer_searches(
-    model: str, tool: dict[str, Any], taken: bool
+    model: str, tool: dict[str, Any], selected_value: bool
 ) -> None:
     body = {
         "model": model,
@@ -55,6 +57,6 @@ def test_a_model_that_is_not_called_from_code_refuses_newer_searches(
         "messages": [{"role": "user", "content": "hi"}],
         "tools": [{**tool, "name": "web_search"}],
     }
-    found = anthropic_rules.refusal(body, VERSION, counting=False)
-    assert (found is None) is taken
-    assert found is None or "does not support programmatic tool calling" in found.message
+    refusal = anthropic_rules.refusal(body, VERSION, counting=False)
+    assert (refusal is None) is selected_value
+    assert refusal is None or "does not support programmatic tool calling" in refusal.message

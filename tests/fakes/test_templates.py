@@ -9,23 +9,29 @@ import pytest
 from tests.fakes.templates import azure_refusal, mistral_refusal, template_refusal
 
 SYSTEM = {"role": "system", "content": "Be kind."}
-ASKED = {"role": "user", "content": "Hi"}
+USER_MESSAGE = {"role": "user", "content": "Hi"}
 CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 CALLED = {"role": "assistant", "tool_calls": [CALL]}
 RESULT = {"role": "tool", "tool_call_id": "abcdefghi", "content": "42"}
-SAID = {"role": "assistant", "content": "Yes."}
+ASSISTANT_MESSAGE = {"role": "assistant", "content": "Yes."}
 
 
 @pytest.mark.parametrize(
     ("messages", "words"),
     [
-        ([ASKED, SYSTEM], "Expected last role User or Tool"),
-        ([ASKED, SAID], "but got assistant"),
-        ([ASKED, SAID, SYSTEM, ASKED], "Unexpected role 'system' after role 'assistant'"),
-        ([ASKED, CALLED, RESULT, ASKED], "Unexpected role 'user' after role 'tool'"),
-        ([ASKED, CALLED, RESULT, SYSTEM], "Unexpected role 'system' after role 'tool'"),
-        ([ASKED, CALLED, {**RESULT, "tool_call_id": "call_1"}], "with a length of 9"),
-        ([ASKED, {"role": "assistant", "content": ""}, ASKED], "either content or tool_calls"),
+        ([USER_MESSAGE, SYSTEM], "Expected last role User or Tool"),
+        ([USER_MESSAGE, ASSISTANT_MESSAGE], "but got assistant"),
+        (
+            [USER_MESSAGE, ASSISTANT_MESSAGE, SYSTEM, USER_MESSAGE],
+            "Unexpected role 'system' after role 'assistant'",
+        ),
+        ([USER_MESSAGE, CALLED, RESULT, USER_MESSAGE], "Unexpected role 'user' after role 'tool'"),
+        ([USER_MESSAGE, CALLED, RESULT, SYSTEM], "Unexpected role 'system' after role 'tool'"),
+        ([USER_MESSAGE, CALLED, {**RESULT, "tool_call_id": "call_1"}], "with a length of 9"),
+        (
+            [USER_MESSAGE, {"role": "assistant", "content": ""}, USER_MESSAGE],
+            "either content or tool_calls",
+        ),
     ],
 )
 def test_mistral_refuses_an_order_of_messages(messages: list[Any], words: str) -> None:
@@ -34,25 +40,33 @@ def test_mistral_refuses_an_order_of_messages(messages: list[Any], words: str) -
 
 
 def test_mistral_refuses_fields_it_does_not_know() -> None:
-    refused = mistral_refusal({"model": "m", "messages": [ASKED], "user": "u"})
+    refused = mistral_refusal({"model": "m", "messages": [USER_MESSAGE], "user": "u"})
     assert refused is not None and refused.status == 422
 
 
 @pytest.mark.parametrize(
-    "messages", [[SYSTEM, ASKED], [SYSTEM, ASKED, CALLED, RESULT], [ASKED, SAID, ASKED]]
+    "messages",
+    [
+        [SYSTEM, USER_MESSAGE],
+        [SYSTEM, USER_MESSAGE, CALLED, RESULT],
+        [USER_MESSAGE, ASSISTANT_MESSAGE, USER_MESSAGE],
+    ],
 )
-def test_an_ordinary_conversation_is_taken(messages: list[Any]) -> None:
+def test_an_ordinary_conversation_is_accepted(messages: list[Any]) -> None:
     assert mistral_refusal({"model": "m", "messages": messages}) is None
     assert template_refusal("qwen3", messages) is None
 
 
 @pytest.mark.parametrize("model", ["Qwen/Qwen3-32B", "llama3.3", "google/gemma-3-27b-it"])
 def test_a_template_refuses_later_system_messages(model: str) -> None:
-    assert template_refusal(model, [ASKED, SYSTEM]) == "System message must be at the beginning."
-    assert template_refusal("gpt-oss", [ASKED, SYSTEM]) is None
+    assert (
+        template_refusal(model, [USER_MESSAGE, SYSTEM])
+        == "System message must be at the beginning."
+    )
+    assert template_refusal("gpt-oss", [USER_MESSAGE, SYSTEM]) is None
 
 
 @pytest.mark.parametrize("field", ["safety_identifier", "prompt_cache_key", "store"])
 def test_azure_refuses_fields_newer_than_its_version(field: str) -> None:
-    refused = azure_refusal({"model": "gpt-4o", "messages": [ASKED], field: "x"})
+    refused = azure_refusal({"model": "gpt-4o", "messages": [USER_MESSAGE], field: "x"})
     assert refused is not None and field in refused.message

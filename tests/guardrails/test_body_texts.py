@@ -163,5 +163,5 @@ def test_a_body_without_changes_is_the_same_object() -> None:
     assert map_texts(CHAT, lambda text: text) is CHAT
 
 
-def test_a_field_that_nobody_knows_is_checked() -> None:
+def test_an_unknown_field_is_checked() -> None:
     assert texts_of({"messages": [], "new_field": {"hidden": "one"}}) == ["one"]

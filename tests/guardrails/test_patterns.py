@@ -15,7 +15,7 @@ from gateway.guardrails.patterns import (
     mask_matches,
 )
 
-FOUND = {
+MATCHES_BY_KIND = {
     "email": ["ada@example.com", "first.last+tag@mail.example.co.uk"],
     "phone": ["+49 30 1234567", "(555) 123-4567", "555-123-4567"],
     "credit_card": ["4111 1111 1111 1111", "5555555555554444"],
@@ -41,7 +41,7 @@ CLEAN = {
 
 @pytest.mark.parametrize("name", PII)
 def test_a_type_finds_its_samples_and_nothing_else(name: str) -> None:
-    for sample in FOUND[name]:
+    for sample in MATCHES_BY_KIND[name]:
         text = f"before {sample}, after"
         matches = find_matches(text, [(name, PII[name])])
         assert [text[m.start : m.end] for m in matches] == [sample]

@@ -37,16 +37,16 @@ def entries(
     return config(directory, yaml.safe_dump({"model_list": listed, **sections}), environ)
 
 
-def only_target(found: Config) -> TargetRow:
-    (route,) = found.routes.values()
+def only_target(parsed_config: Config) -> TargetRow:
+    (route,) = parsed_config.routes.values()
     (target,) = route.targets
     return target
 
 
-def only_provider(found: Config) -> tuple[str, ProviderRow]:
-    (item,) = found.providers.items()
+def only_provider(parsed_config: Config) -> tuple[str, ProviderRow]:
+    (item,) = parsed_config.providers.items()
     return item
 
 
-def route(found: Config, name: str = "fast") -> RouteRow:
-    return found.routes[name]
+def route(parsed_config: Config, name: str = "fast") -> RouteRow:
+    return parsed_config.routes[name]

@@ -12,8 +12,8 @@ from gateway.routing.cache_policy import parse_cache_policy
 from tests.litellm.make import entries, route
 
 
-def read(tmp_path: Path, **said: Any) -> Any:
-    return entries(tmp_path, {"model": "gpt-4o"}, litellm_settings=said)
+def read(tmp_path: Path, **fields: Any) -> Any:
+    return entries(tmp_path, {"model": "gpt-4o"}, litellm_settings=fields)
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def read(tmp_path: Path, **said: Any) -> Any:
         ({"type": "qdrant-semantic"}, {"ttl_s": 600, "semantic": "text-embedding-ada-002"}),
     ],
 )
-def test_it_says_how_routes_keep_answers(
+def test_cache_params_become_the_cache_policy_of_routes(
     tmp_path: Path, params: dict[str, Any] | None, cache: dict[str, Any]
 ) -> None:
     more = {} if params is None else {"cache_params": params}
-    found = route(read(tmp_path, cache=True, **more)).cache
-    assert found == cache
-    parse_cache_policy(found)  # the hot path can read it
+    actual_cache = route(read(tmp_path, cache=True, **more)).cache
+    assert actual_cache == cache
+    parse_cache_policy(actual_cache)  # the hot path can read it
 
 
-def test_without_the_switch_nothing_is_kept(tmp_path: Path) -> None:
+def test_without_cache_true_the_route_has_no_cache(tmp_path: Path) -> None:
     assert route(read(tmp_path, cache_params={"ttl": 5})).cache == {}
     assert route(read(tmp_path, cache=False, cache_params={"ttl": 5})).cache == {}
     assert route(read(tmp_path)).cache == {}
@@ -66,8 +66,25 @@ def test_what_can_not_be_read_stops_the_start(tmp_path: Path, params: dict[str, 
         read(tmp_path, cache=True, cache_params=params)
 
 
-def test_what_does_nothing_is_told(tmp_path: Path) -> None:
-    found = read(tmp_path, cache=True, cache_params={"type": "redis", "host": "x", "tttl": 5})
-    told = "\n".join(found.notes)
-    assert found.redis_url == "redis://x:6379"
-    assert "cache_params.tttl: unknown key; did you mean ttl?" in told
+def test_parameters_without_effect_are_noted(tmp_path: Path) -> None:
+    response = read(tmp_path, cache=True, cache_params={"type": "redis", "host": "x", "tttl": 5})
+    text = "\n".join(response.notes)
+    assert response.redis_url == "redis://x:6379"
+    assert "cache_params.tttl: unknown key; did you mean ttl?" in text
+
+
+@pytest.mark.parametrize(
+    ("params", "url"),
+    [
+        ({"host": "os.environ/NO_SUCH_HOST", "port": 6380}, ""),
+        ({"host": "x", "password": "os.environ/NO_SUCH_WORD"}, "redis://x:6379"),
+        ({"redis_url": "os.environ/NO_SUCH_URL", "host": "x"}, "redis://x:6379"),
+    ],
+)
+def test_an_unset_variable_of_redis_does_not_stop_the_start(
+    tmp_path: Path, params: dict[str, Any], url: str
+) -> None:
+    response = read(tmp_path, cache=True, cache_params={"type": "redis", **params})
+    assert response.redis_url == url
+    (note,) = response.notes
+    assert "which is not set; it is ignored" in note

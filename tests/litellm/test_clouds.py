@@ -98,7 +98,7 @@ def test_an_entry_is_called_where_its_cloud_is(
     assert (provider.preset, provider.base_url) == (preset, base)
 
 
-def test_region_and_project_may_be_said_by_the_environment(tmp_path: Path) -> None:
+def test_region_and_project_may_come_from_the_environment(tmp_path: Path) -> None:
     _, provider = only_provider(
         entries(tmp_path, {"model": "bedrock/x"}, environ={"AWS_REGION": "ap-south-1"})
     )
@@ -110,6 +110,8 @@ def test_region_and_project_may_be_said_by_the_environment(tmp_path: Path) -> No
         entries(tmp_path, {"model": "cloudflare/x"}, environ={"CLOUDFLARE_ACCOUNT_ID": "acc"})
     )
     assert provider.base_url == "https://api.cloudflare.com/client/v4/accounts/acc/ai/v1"
+    (note,) = entries(tmp_path, {"model": "cloudflare/x"}).notes
+    assert "needs CLOUDFLARE_ACCOUNT_ID in the environment, or an api_base" in note
 
 
 @pytest.mark.parametrize("place", ["variable", "key file", "default file", "entry", "entry path"])
@@ -146,14 +148,14 @@ def test_an_endpoint_of_sagemaker_is_called_by_its_messages_api(
     tmp_path: Path, prefix: str
 ) -> None:
     row = {"model": f"{prefix}/tgi-1", "aws_region_name": "eu-west-1", "model_id": "part-1", **AWS}
-    found = entries(tmp_path, row)
-    _, provider = only_provider(found)
+    parsed_config = entries(tmp_path, row)
+    _, provider = only_provider(parsed_config)
     assert (provider.preset, provider.base_url) == ("sagemaker", SAGEMAKER)
     assert json.loads(provider.key) == AWS
     assert provider.headers == {"X-Amzn-SageMaker-Inference-Component": "part-1"}
-    assert only_target(found).model == "tgi-1"
-    noted = [note for note in found.notes if "Messages API" in note]
-    assert len(noted) == (prefix == "sagemaker"), found.notes
+    assert only_target(parsed_config).model == "tgi-1"
+    noted = [note for note in parsed_config.notes if "Messages API" in note]
+    assert len(noted) == (prefix == "sagemaker"), parsed_config.notes
     bedrock = {"model": "bedrock/x", "model_id": "arn:aws:bedrock:..."}
     assert only_provider(entries(tmp_path, bedrock))[1].headers == {}
 
@@ -163,40 +165,42 @@ def test_the_url_of_a_sagemaker_endpoint_is_whole(tmp_path: Path) -> None:
     url = "https://vpce.example/endpoints/m/invocations"
     _, provider = only_provider(entries(tmp_path, {**row, "sagemaker_base_url": url}))
     assert provider.base_url == "https://vpce.example"
-    found = entries(tmp_path, {**row, "sagemaker_base_url": "https://vpce.example"})
-    assert found.routes == {}
-    assert any("must end with /endpoints/m/invocations" in note for note in found.notes)
+    parsed_config = entries(tmp_path, {**row, "sagemaker_base_url": "https://vpce.example"})
+    assert parsed_config.routes == {}
+    assert any("must end with /endpoints/m/invocations" in note for note in parsed_config.notes)
 
 
 def test_predibase_needs_a_tenant_and_serves_base_models(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "predibase/m", "api_key": "pb"})
-    assert found.routes == {}
-    assert any("needs a tenant_id (or PREDIBASE_TENANT_ID)" in note for note in found.notes)
+    parsed_config = entries(tmp_path, {"model": "predibase/m", "api_key": "pb"})
+    assert parsed_config.routes == {}
+    assert any("needs a tenant_id (or PREDIBASE_TENANT_ID)" in note for note in parsed_config.notes)
     environ = {"PREDIBASE_TENANT_ID": "t2", "PREDIBASE_API_KEY": "pb"}
     _, provider = only_provider(entries(tmp_path, {"model": "predibase/m"}, environ=environ))
     assert provider.base_url == "https://serving.app.predibase.com/t2"
     assert provider.key_env == "PREDIBASE_API_KEY"
-    found = entries(tmp_path, {"model": "predibase/m", "tenant_id": "t", "adapter_id": "a/1"})
-    assert found.routes == {}
-    assert any("its adapter_id is not supported yet" in note for note in found.notes)
+    parsed_config = entries(
+        tmp_path, {"model": "predibase/m", "tenant_id": "t", "adapter_id": "a/1"}
+    )
+    assert parsed_config.routes == {}
+    assert any("its adapter_id is not supported yet" in note for note in parsed_config.notes)
 
 
 def test_vertex_without_a_project_is_left_out(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "vertex_ai/gemini-3"})
-    assert found.routes == {}
-    assert any("needs a vertex_project" in note for note in found.notes)
+    parsed_config = entries(tmp_path, {"model": "vertex_ai/gemini-3"})
+    assert parsed_config.routes == {}
+    assert any("needs a vertex_project" in note for note in parsed_config.notes)
 
 
-def test_an_aws_key_is_kept_whole(tmp_path: Path) -> None:
+def test_an_aws_credential_is_stored_as_json(tmp_path: Path) -> None:
     _, provider = only_provider(entries(tmp_path, {"model": "bedrock/x", **AWS}))
     assert json.loads(provider.key) == AWS
     assert provider.auth == ""
 
 
 def test_half_an_aws_key_is_a_mistake(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "bedrock/x", "aws_access_key_id": "AKIA"})
-    assert found.routes == {}
-    assert "needs both aws_access_key_id and aws_secret_access_key" in found.notes[0]
+    parsed_config = entries(tmp_path, {"model": "bedrock/x", "aws_access_key_id": "AKIA"})
+    assert parsed_config.routes == {}
+    assert "needs both aws_access_key_id and aws_secret_access_key" in parsed_config.notes[0]
 
 
 def test_the_variables_of_awss_own_chain_are_left_to_it(tmp_path: Path) -> None:
@@ -206,10 +210,10 @@ def test_the_variables_of_awss_own_chain_are_left_to_it(tmp_path: Path) -> None:
         "aws_secret_access_key": "os.environ/AWS_SECRET_ACCESS_KEY",
     }
     environ = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "very-secret"}
-    found = entries(tmp_path, row, environ=environ)
-    _, provider = only_provider(found)
+    parsed_config = entries(tmp_path, row, environ=environ)
+    _, provider = only_provider(parsed_config)
     assert (provider.key, provider.key_env) == ("", "")
-    assert "very-secret" not in repr(found)
+    assert "very-secret" not in repr(parsed_config)
 
 
 def test_a_bearer_key_of_bedrock_stays_a_variable(tmp_path: Path) -> None:
@@ -240,6 +244,6 @@ def test_azure_takes_a_token_or_an_applications_secret(tmp_path: Path) -> None:
     assert (provider.key, provider.auth) == ("eyJ", "bearer")
     _, provider = only_provider(entries(tmp_path, {**row, **ENTRA}))
     assert (json.loads(provider.key), provider.auth) == (ENTRA, "entra")
-    found = entries(tmp_path, {**row, "tenant_id": "t"})
-    assert found.routes == {}
-    assert "all of them; fast is left out" in found.notes[0]
+    parsed_config = entries(tmp_path, {**row, "tenant_id": "t"})
+    assert parsed_config.routes == {}
+    assert "all of them; fast is left out" in parsed_config.notes[0]

@@ -65,7 +65,7 @@ def key_of(token: str) -> Key | None:
     return store.find_key(store.load_snapshot(), token)
 
 
-def held(token: str) -> Key:
+def imported_key(token: str) -> Key:
     key = key_of(token)
     assert key is not None
     return key
@@ -73,7 +73,7 @@ def held(token: str) -> Key:
 
 def test_clients_keep_their_keys(proxy: Proxy) -> None:
     report = imported(proxy[0])
-    key = held("sk-ci")
+    key = imported_key("sk-ci")
     assert (key.name, key.routes, key.tags) == ("ci", ("smart",), ("batch",))
     assert (key.budget.month_usd, key.limits.requests_per_minute) == (Decimal(20), 60)
     assert (key.limits.tokens_per_minute, key.limits.concurrency) == (5000, 3)
@@ -90,14 +90,14 @@ def test_clients_keep_their_keys(proxy: Proxy) -> None:
 
 def test_models_of_teams_and_users_and_aliases_apply(proxy: Proxy) -> None:
     report = imported(proxy[0])
-    assert held("sk-old").routes == ("no-default-models",)  # bob may use `fast` only
+    assert imported_key("sk-old").routes == ("no-default-models",)  # bob may use `fast` only
     assert "key old: may use no model" in report
     assert Alias.objects.get(pattern="gpt-4").route.name == "smart"
 
 
 def test_teams_keep_their_budgets(proxy: Proxy) -> None:
     report = imported(proxy[0])
-    team = held("sk-ci").team
+    team = imported_key("sk-ci").team
     assert team is not None
     assert (team.name, team.budget.week_usd) == ("search", Decimal(50))
     assert team.limits.tokens_per_minute == 100_000
@@ -106,7 +106,7 @@ def test_teams_keep_their_budgets(proxy: Proxy) -> None:
     assert Team.objects.filter(name="search (t2-other)").exists()
     assert "team search: is named `search (t2-other)` here" in report
     # A user's budget is for the keys that are in no team.
-    own = held("sk-ann")
+    own = imported_key("sk-ann")
     assert own.team is not None
     assert (own.team.name, own.team.budget.month_usd) == ("user ann", Decimal(9))
     assert (own.limits.requests_per_minute, own.budget.total_usd) == (7, Decimal(2))
@@ -116,7 +116,7 @@ def test_spend_continues(proxy: Proxy) -> None:
     imported(proxy[0])
     snapshot = store.load_snapshot()
     spent = {name: units for name, _, units in store.recorded_spend(snapshot)}
-    ci, ann = held("sk-ci"), held("sk-ann")
+    ci, ann = imported_key("sk-ci"), imported_key("sk-ann")
     # LiteLLM's counter has half a dollar more than the days.
     assert spent[f"key:{ci.id}/usd/month"] == 3_500_000_000_0
     assert spent[f"key:{ann.id}/usd/total"] == 1_250_000_000_0
@@ -156,9 +156,9 @@ def test_a_second_import_adds_what_is_new(proxy: Proxy) -> None:
     connection.execute('UPDATE "LiteLLM_DailyUserSpend" SET spend = 2.5 WHERE id = %s', ("d0",))
     connection.execute("UPDATE \"LiteLLM_VerificationToken\" SET spend = 4 WHERE key_alias = 'ci'")
     report = imported(url)
-    assert held("sk-new").name.startswith("ci (litellm-")
+    assert imported_key("sk-new").name.startswith("ci (litellm-")
     assert "is named `ci (litellm-" in report
-    assert held("sk-ci").limits.requests_per_minute == 1
+    assert imported_key("sk-ci").limits.requests_per_minute == 1
     assert Team.objects.filter(name="search").count() == 0
     key = ApiKey.objects.get(name="ci")
     assert UsageHour.objects.filter(key_id=key.pk).totals().cost == Decimal(4)
@@ -184,7 +184,7 @@ def test_without_the_salt_key_only_models_are_left_out(
     report = imported(proxy[0])
     assert f"model smart: left out: {why}" in report.replace("it cannot", "cannot")
     assert not Route.objects.exists()
-    assert held("sk-ci").routes == ("smart",)
+    assert imported_key("sk-ci").routes == ("smart",)
     assert "key ci: the model smart does not exist here yet" in report
 
 
@@ -263,7 +263,7 @@ def test_decrypting_without_its_extra_names_the_command(monkeypatch: pytest.Monk
         call_command("import_litellm", "postgres://localhost/llm")
 
 
-def test_a_database_made_by_litellms_own_migrations() -> None:
+def test_a_database_created_by_litellms_own_migrations() -> None:
     spec = importlib.util.find_spec("litellm_proxy_extras")
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("litellm-proxy-extras is not installed; it is in the group `dev`")
@@ -275,7 +275,7 @@ def test_a_database_made_by_litellms_own_migrations() -> None:
     with new_database(statements) as (url, connection):
         fill(connection, timezone.now())
         report = imported(url)
-        assert held("sk-ci").routes == ("smart",)
-        assert held("sk-ann").team is not None
+        assert imported_key("sk-ci").routes == ("smart",)
+        assert imported_key("sk-ann").team is not None
         assert "cannot be read" not in report
         assert "existing" in imported(url)

@@ -15,15 +15,15 @@ from tests.litellm.make import config, entries, only_provider, only_target, rout
 
 
 def test_a_plain_model_is_called_at_the_preset_itself(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", "api_key": "os.environ/OPENAI_API_KEY"})
-    name, provider = only_provider(found)
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "api_key": "os.environ/OPENAI_API_KEY"})
+    name, provider = only_provider(parsed_config)
     assert (name, provider.preset, provider.key_env, provider.key) == (
         "openai",
         "openai",
         "OPENAI_API_KEY",
         "",
     )
-    assert found.notes == []
+    assert parsed_config.notes == []
 
 
 def test_without_an_api_key_the_usual_variable_counts(tmp_path: Path) -> None:
@@ -39,9 +39,9 @@ def test_the_value_of_a_variable_is_nowhere_in_the_rows(tmp_path: Path) -> None:
         "organization": "os.environ/MY_ORG",
         "extra_headers": {"x-token": "os.environ/MY_KEY"},
     }
-    found = entries(tmp_path, row, environ=environ)
-    assert "secret" not in repr(found)
-    _, provider = only_provider(found)
+    parsed_config = entries(tmp_path, row, environ=environ)
+    assert "secret" not in repr(parsed_config)
+    _, provider = only_provider(parsed_config)
     assert provider.headers == {
         "x-token": "os.environ/MY_KEY",
         "OpenAI-Organization": "os.environ/MY_ORG",
@@ -57,15 +57,15 @@ def test_a_literal_key_makes_a_provider_of_its_own(tmp_path: Path) -> None:
 
 def test_a_secret_header_in_clear_is_remarked(tmp_path: Path) -> None:
     headers = {"x-api-token": "abc", "x-team": "blue"}
-    found = entries(tmp_path, {"model": "gpt-4o", "extra_headers": headers})
-    (note,) = found.notes
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "extra_headers": headers})
+    (note,) = parsed_config.notes
     assert "extra_headers.x-api-token: is stored in the database as written" in note
 
 
 def test_a_header_whose_variable_is_not_set_is_not_sent(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", "organization": "os.environ/ORG"})
-    assert only_provider(found)[0] == "openai"
-    assert "the variable ORG is not set" in found.notes[0]
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "organization": "os.environ/ORG"})
+    assert only_provider(parsed_config)[0] == "openai"
+    assert "the variable ORG is not set" in parsed_config.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_header_whose_variable_is_not_set_is_not_sent(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_an_api_base_is_kept_without_the_dialects_path(
+def test_the_dialects_path_is_removed_from_an_api_base(
     tmp_path: Path, row: dict[str, Any], name: str, base: str
 ) -> None:
     found_name, provider = only_provider(entries(tmp_path, row))
@@ -146,7 +146,7 @@ def test_azure_takes_base_and_version_from_the_entry_or_the_environment(tmp_path
 
 
 def test_a_version_that_yaml_takes_for_a_date_is_text(tmp_path: Path) -> None:
-    found = config(
+    parsed_config = config(
         tmp_path,
         """
         model_list:
@@ -154,13 +154,13 @@ def test_a_version_that_yaml_takes_for_a_date_is_text(tmp_path: Path) -> None:
           litellm_params: {model: azure/d, api_base: https://x.example, api_version: 2024-02-01}
         """,
     )
-    assert only_provider(found)[1].query == {"api-version": "2024-02-01"}
+    assert only_provider(parsed_config)[1].query == {"api-version": "2024-02-01"}
 
 
 def test_only_azure_has_versions(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", "api_version": "v1"})
-    assert only_provider(found)[1].query == {}
-    assert "has no API versions" in found.notes[0]
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "api_version": "v1"})
+    assert only_provider(parsed_config)[1].query == {}
+    assert "has no API versions" in parsed_config.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -183,16 +183,18 @@ def test_only_azure_has_versions(tmp_path: Path) -> None:
 def test_what_can_not_run_is_left_out_and_the_rest_runs(
     tmp_path: Path, row: dict[str, Any], why: str
 ) -> None:
-    found = entries(tmp_path, {"model_name": "a", **row}, {"model_name": "b", "model": "gpt-4o"})
-    assert list(found.routes) == ["b"]
-    (note,) = [note for note in found.notes if "left out" in note]
+    parsed_config = entries(
+        tmp_path, {"model_name": "a", **row}, {"model_name": "b", "model": "gpt-4o"}
+    )
+    assert list(parsed_config.routes) == ["b"]
+    (note,) = [note for note in parsed_config.notes if "left out" in note]
     assert note.startswith("litellm_config.yaml:")
     assert "model_list[0].model_name: a is left out: " in note
     assert why in note
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         pytest.param("model_list: gpt-4o", ":1: model_list: must be a list", id="no list"),
         pytest.param(
@@ -255,33 +257,33 @@ def test_what_can_not_run_is_left_out_and_the_rest_runs(
         ),
     ],
 )
-def test_a_mistake_names_file_line_and_field(tmp_path: Path, text: str, said: str) -> None:
+def test_a_mistake_names_file_line_and_field(tmp_path: Path, text: str, expected: str) -> None:
     """A mistake in an entry leaves it out; one in a section stops the start."""
     good = "- model_name: good\n  litellm_params: {model: gpt-4o}\n"
     try:
         listed = text.startswith("model_list:\n-")
-        found = config(tmp_path, f"{text}\n{good}" if listed else text)
+        parsed_config = config(tmp_path, f"{text}\n{good}" if listed else text)
     except Mistake as mistake:
         assert not listed
         (remark,) = [str(mistake)]
     else:
-        assert list(found.routes) == ["good"]
-        (remark,) = found.notes
+        assert list(parsed_config.routes) == ["good"]
+        (remark,) = parsed_config.notes
         assert "left out" in remark
     assert remark.startswith("litellm_config.yaml:")
-    assert said in remark
+    assert expected in remark
 
 
 def test_timeouts_never_cut_a_stream_that_flows(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", "timeout": 60, "stream_timeout": 5})
-    assert only_target(found).timeouts == {"first_byte_s": 60, "idle_s": 5, "total_s": 900}
-    found = entries(tmp_path, {"model": "gpt-4o", "timeout": 6000})
-    assert only_target(found).timeouts["total_s"] == 6000
-    found = entries(tmp_path, {"model": "gpt-4o", "stream_timeout": 5})
-    assert only_target(found).timeouts == {"idle_s": 5}
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "timeout": 60, "stream_timeout": 5})
+    assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 5, "total_s": 900}
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "timeout": 6000})
+    assert only_target(parsed_config).timeouts["total_s"] == 6000
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "stream_timeout": 5})
+    assert only_target(parsed_config).timeouts == {"idle_s": 5}
 
 
-def test_defaults_become_edits_in_the_providers_own_words(tmp_path: Path) -> None:
+def test_defaults_become_edits_of_the_providers_fields(tmp_path: Path) -> None:
     row = {"temperature": 0.1, "stop": "END", "seed": 7}
     chat = only_target(entries(tmp_path, {"model": "gpt-4o", **row})).edits
     assert chat == [
@@ -289,12 +291,12 @@ def test_defaults_become_edits_in_the_providers_own_words(tmp_path: Path) -> Non
         {"op": "default", "path": "seed", "value": 7},
         {"op": "default", "path": "stop", "value": "END"},
     ]
-    found = entries(tmp_path, {"model": "claude-sonnet-4-5", **row})
-    assert only_target(found).edits == [
+    parsed_config = entries(tmp_path, {"model": "claude-sonnet-4-5", **row})
+    assert only_target(parsed_config).edits == [
         {"op": "default", "path": "temperature", "value": 0.1},
         {"op": "default", "path": "stop_sequences", "value": ["END"]},
     ]
-    assert "seed: is not sent: the provider has no such parameter" in found.notes[0]
+    assert "seed: is not sent: the provider has no such parameter" in parsed_config.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -305,12 +307,12 @@ def test_defaults_become_edits_in_the_providers_own_words(tmp_path: Path) -> Non
         ("claude-sonnet-4-5", "max_tokens"),
     ],
 )
-def test_a_limit_goes_by_the_name_that_the_model_takes(
+def test_a_token_limit_is_sent_by_the_models_field_name(
     tmp_path: Path, model: str, field: str
 ) -> None:
-    found = entries(tmp_path, {"model": model, "max_tokens": 300})
-    assert only_target(found).edits == [{"op": "default", "path": field, "value": 300}]
-    assert route(found).default_max_output == 300
+    parsed_config = entries(tmp_path, {"model": model, "max_tokens": 300})
+    assert only_target(parsed_config).edits == [{"op": "default", "path": field, "value": 300}]
+    assert route(parsed_config).default_max_output == 300
 
 
 def test_extra_body_and_dropped_parameters_become_edits(tmp_path: Path) -> None:
@@ -336,18 +338,18 @@ def test_costs_become_prices_for_a_million_exactly(tmp_path: Path) -> None:
     assert model.prices == {"input": Decimal("0.15"), "output": Decimal("0.6")}
 
 
-def test_a_price_of_a_million_tokens_is_not_taken_for_that_of_one(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", "input_cost_per_token": 15})
-    assert [model.prices for model in found.models.values()] == [{}]
-    assert "input_cost_per_token: is the price of one token" in found.notes[0]
+def test_a_price_per_million_tokens_is_not_used_as_price_per_token(tmp_path: Path) -> None:
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "input_cost_per_token": 15})
+    assert [model.prices for model in parsed_config.models.values()] == [{}]
+    assert "input_cost_per_token: is the price of one token" in parsed_config.notes[0]
 
 
 def test_a_provider_without_a_model_takes_the_public_name(tmp_path: Path) -> None:
     """Azure's first image API had no deployment: files write `azure/`."""
     row = {"model_name": "dall-e-2", "model": "azure/", "api_base": "https://r.openai.azure.com"}
-    found = entries(tmp_path, row)
-    assert route(found, "dall-e-2").targets[0].model == "dall-e-2"
-    assert "`dall-e-2` is used" in found.notes[0]
+    parsed_config = entries(tmp_path, row)
+    assert route(parsed_config, "dall-e-2").targets[0].model == "dall-e-2"
+    assert "`dall-e-2` is used" in parsed_config.notes[0]
 
 
 def test_every_mode_is_served(tmp_path: Path) -> None:
@@ -356,10 +358,10 @@ def test_every_mode_is_served(tmp_path: Path) -> None:
         {"model_name": mode, "model": f"openai/{mode}", "model_info": {"mode": mode}}
         for mode in modes
     ]
-    found = entries(tmp_path, *rows, {"model": "gpt-4o", "model_info": {"mode": "dance"}})
-    assert [*found.routes] == [*modes, "fast"]
-    assert "`dance` is not a mode" in found.notes[0]
-    assert len(found.notes) == 1
+    parsed_config = entries(tmp_path, *rows, {"model": "gpt-4o", "model_info": {"mode": "dance"}})
+    assert [*parsed_config.routes] == [*modes, "fast"]
+    assert "`dance` is not a mode" in parsed_config.notes[0]
+    assert len(parsed_config.notes) == 1
 
 
 def test_model_info_becomes_traits(tmp_path: Path) -> None:
@@ -372,15 +374,15 @@ def test_model_info_becomes_traits(tmp_path: Path) -> None:
         "mode": "chat",
         "id": "my-id",
     }
-    found = entries(tmp_path, {"model": "openai/x", "model_info": info})
-    (model,) = found.models.values()
+    parsed_config = entries(tmp_path, {"model": "openai/x", "model_info": info})
+    (model,) = parsed_config.models.values()
     assert model.traits == {
         "context_window": 1000,
         "max_output": 200,
         "images": False,
         "structured": "json",
     }
-    assert [note.partition(": ")[2] for note in found.notes] == [
+    assert [note.partition(": ")[2] for note in parsed_config.notes] == [
         "model_info.id: not supported: managed by the gateway"
     ]
 
@@ -397,13 +399,14 @@ def test_a_base_model_lends_its_abilities_and_prices(tmp_path: Path) -> None:
     assert model.prices["input"] > 0
 
 
-def test_two_entries_that_say_other_things_of_one_model_are_remarked(tmp_path: Path) -> None:
+def test_contradicting_entries_of_one_model_are_noted(tmp_path: Path) -> None:
     rows = [{"model": "gpt-4o", "model_info": {"max_tokens": n}} for n in (1, 2)]
-    found = entries(tmp_path, *rows)
-    (model,) = found.models.values()
+    parsed_config = entries(tmp_path, *rows)
+    (model,) = parsed_config.models.values()
     assert model.traits == {"max_output": 1}
     assert any(
-        "in prices or capabilities of gpt-4o; litellm_config.yaml:" in note for note in found.notes
+        "in prices or capabilities of gpt-4o; litellm_config.yaml:" in note
+        for note in parsed_config.notes
     )
 
 
@@ -420,21 +423,21 @@ def test_prices_of_reasoning_and_sound(tmp_path: Path) -> None:
 
 def test_a_mock_response_needs_no_provider_and_costs_what_the_model_does(tmp_path: Path) -> None:
     row = {"model": "azure/gpt-4o", "mock_response": "It is a mock.", "temperature": 1}
-    found = entries(tmp_path, row, environ={})
-    name, provider = only_provider(found)
-    (model,) = found.models.values()
+    parsed_config = entries(tmp_path, row, environ={})
+    name, provider = only_provider(parsed_config)
+    (model,) = parsed_config.models.values()
     assert (name, provider.preset, model.name) == ("demo", "demo", "gpt-4o")
     assert model.prices["input"] > 0
-    assert only_target(found).edits == [
+    assert only_target(parsed_config).edits == [
         {"op": "set", "path": "mock_response", "value": "It is a mock."}
     ]
-    assert found.notes == []
+    assert parsed_config.notes == []
 
 
 def test_a_mock_response_that_is_no_text_is_reported(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", "mock_response": [0.1, 0.2]})
-    assert only_provider(found)[0] == "openai"
-    assert "only a text can be returned" in found.notes[0]
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "mock_response": [0.1, 0.2]})
+    assert only_provider(parsed_config)[0] == "openai"
+    assert "only a text can be returned" in parsed_config.notes[0]
 
 
 SHARED = """
@@ -458,16 +461,16 @@ SHARED = """
 """
 
 
-def test_an_entry_leaves_to_others_what_it_does_not_say(tmp_path: Path) -> None:
-    found = config(tmp_path, SHARED, {"AZURE_EU_KEY": "k", "OPENAI_API_KEY": "o"})
-    fast = found.routes["fast"]
-    provider = next(row for row in found.providers.values() if row.preset == "azure_openai")
+def test_an_entry_uses_defaults_for_missing_fields(tmp_path: Path) -> None:
+    parsed_config = config(tmp_path, SHARED, {"AZURE_EU_KEY": "k", "OPENAI_API_KEY": "o"})
+    fast = parsed_config.routes["fast"]
+    provider = next(row for row in parsed_config.providers.values() if row.preset == "azure_openai")
     assert (provider.key_env, provider.query) == ("AZURE_EU_KEY", {"api-version": "2024-06-01"})
     assert provider.base_url.startswith("https://eu.example")
     defaults = {edit["path"]: edit["value"] for edit in fast.targets[0].edits}
     assert defaults["temperature"] == 0.5
     assert fast.default_max_output == 100
-    assert [note.split(": ", 1)[1] for note in found.notes] == [
+    assert [note.split(": ", 1)[1] for note in parsed_config.notes] == [
         "model_list[1].litellm_params.litellm_credential_name: "
         "there is no `nobodys` in credential_list"
     ]
@@ -494,12 +497,12 @@ def test_ssl_verify_of_the_library_applies_to_entries_without_their_own(tmp_path
         {"model_name": "a", "model": "gpt-4o"},
         {"model_name": "b", "model": "gpt-4o", "ssl_verify": True},
     ]
-    found = entries(tmp_path, *rows, litellm_settings={"ssl_verify": "False"})
-    assert sorted(str(provider.tls) for provider in found.providers.values()) == [
+    parsed_config = entries(tmp_path, *rows, litellm_settings={"ssl_verify": "False"})
+    assert sorted(str(provider.tls) for provider in parsed_config.providers.values()) == [
         "{'ssl_verify': False}",
         "{}",
     ]
-    assert found.notes == []
+    assert parsed_config.notes == []
 
 
 @pytest.mark.parametrize(
@@ -519,18 +522,18 @@ def test_an_entry_whose_certificates_are_unusable_is_left_out(
     for name, value in params.items():
         if value.endswith(".pem") and not value.startswith("/"):
             params = {name: str(tmp_path / value)}
-    found = entries(tmp_path, {"model": "gpt-4o", **params})
-    assert not found.routes
-    (note,) = found.notes
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", **params})
+    assert not parsed_config.routes
+    (note,) = parsed_config.notes
     assert reason in note
     assert "fast is left out" in note
 
 
 def test_an_openai_model_of_the_older_completions_api(tmp_path: Path) -> None:
     row = {"model": "text-completion-openai/gpt-3.5-turbo-instruct"}
-    found = entries(tmp_path, row)
-    _, provider = only_provider(found)
+    parsed_config = entries(tmp_path, row)
+    _, provider = only_provider(parsed_config)
     assert PRESETS[provider.preset].dialect == "openai_completions"
     assert (provider.base_url, provider.key_env) == ("https://api.openai.com/v1", "OPENAI_API_KEY")
-    assert only_target(found).model == "gpt-3.5-turbo-instruct"
-    assert found.notes == []
+    assert only_target(parsed_config).model == "gpt-3.5-turbo-instruct"
+    assert parsed_config.notes == []

@@ -63,12 +63,12 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_any_content_is_understood_or_a_mistake(path: Path, content: dict[str, Any]) -> None:
     path.write_text(yaml.safe_dump(content), encoding="utf-8")
     try:
-        found = read(path, {"SET": "x"})
+        response = read(path, {"SET": "x"})
     except Mistake as mistake:
         assert str(mistake).startswith("c.yaml:")
     else:
-        assert all(len(name) <= 63 for name in found.providers)
-        assert all(note.startswith("c.yaml:") for note in found.notes)
+        assert all(len(name) <= 63 for name in response.providers)
+        assert all(note.startswith("c.yaml:") for note in response.notes)
 
 
 @settings(max_examples=200, deadline=None)

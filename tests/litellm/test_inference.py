@@ -58,19 +58,19 @@ def text(value: str) -> Node:
     ],
 )
 def test_a_model_names_its_provider(model: str, preset: str, name: str) -> None:
-    found = resolve_model(model, None, "")
-    assert (found.preset.name, found.model) == (preset, name)
+    resolved = resolve_model(model, None, "")
+    assert (resolved.preset.name, resolved.model) == (preset, name)
 
 
-def test_the_provider_may_be_said_apart() -> None:
+def test_the_provider_may_be_a_separate_parameter() -> None:
     for model in ("x/y", "groq/x/y"):
-        found = resolve_model(model, text("groq"), "")
-        assert (found.preset.name, found.model) == ("groq", "x/y")
+        resolved = resolve_model(model, text("groq"), "")
+        assert (resolved.preset.name, resolved.model) == ("groq", "x/y")
 
 
 def test_a_known_host_names_its_provider() -> None:
-    found = resolve_model("deepseek-chat", None, "https://api.deepseek.com/v1")
-    assert (found.preset.name, found.model) == ("deepseek", "deepseek-chat")
+    resolved = resolve_model("deepseek-chat", None, "https://api.deepseek.com/v1")
+    assert (resolved.preset.name, resolved.model) == ("deepseek", "deepseek-chat")
 
 
 def test_a_server_of_ones_own_needs_no_prefix() -> None:
@@ -87,7 +87,7 @@ def test_a_server_of_ones_own_needs_no_prefix() -> None:
         ("my-model", "write it as provider/model"),
     ],
 )
-def test_what_can_not_run_says_why(model: str, why: str) -> None:
+def test_an_unsupported_model_has_the_reason(model: str, why: str) -> None:
     with pytest.raises(NotYet, match=why):
         resolve_model(model, None, "")
 

@@ -16,7 +16,7 @@ from gateway.compat.litellm.config.defaults import DEFAULTS, LIMITS
 from gateway.compat.litellm.config.deployment import _CAPABILITIES, _COSTS, SHARES
 from gateway.compat.litellm.config.key_lookup import SECTIONS, find_key, suggest_key
 from gateway.compat.litellm.config.table import markdown
-from tests.e2e.test_litellm_files import KEPT, RELIABLE, RESTING, RETRIED
+from tests.e2e.test_litellm_files import RELIABLE, RESTING, RETRIED, SAVED_CONFIG
 from tests.litellm.test_seeds import SEVERAL, SIMPLE, SWITCHABLE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,7 +28,7 @@ def test_the_documentation_shows_the_table() -> None:
     )
 
 
-def test_what_is_not_supported_says_why() -> None:
+def test_every_unsupported_key_has_a_reason() -> None:
     silent = [
         name
         for section in SECTIONS.values()
@@ -72,7 +72,7 @@ def test_all_that_is_read_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize(
-    ("section", "name", "meant"),
+    ("section", "name", "expected"),
     [
         ("", "modellist", "model_list"),
         ("litellm_params", "apikey", "api_key"),
@@ -80,8 +80,8 @@ def test_all_that_is_read_is_in_the_table() -> None:
         ("router_settings", "quite-another-thing", ""),
     ],
 )
-def test_an_unknown_key_is_told_what_it_may_have_meant(section: str, name: str, meant: str) -> None:
-    assert suggest_key(section, name) == meant
+def test_an_unknown_key_gets_a_suggestion(section: str, name: str, expected: str) -> None:
+    assert suggest_key(section, name) == expected
 
 
 def _written(node: Any, section: str) -> Iterator[tuple[str, str]]:
@@ -99,22 +99,22 @@ def _written(node: Any, section: str) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(
     "text",
-    [SIMPLE, SEVERAL, SWITCHABLE, RELIABLE, RETRIED, RESTING, KEPT],
-    ids=["simple", "several", "switchable", "reliable", "retried", "resting", "kept"],
+    [SIMPLE, SEVERAL, SWITCHABLE, RELIABLE, RETRIED, RESTING, SAVED_CONFIG],
+    ids=["simple", "several", "switchable", "reliable", "retried", "cooldown", "cached"],
 )
 def test_every_key_of_the_files_is_in_the_table(text: str) -> None:
     fields = dict.fromkeys(("one", "two", "primary", "backup", "larger", "tolerant", "key"), "x")
-    found = yaml.safe_load(dedent(text.format(**fields) if "{key}" in text else text))
+    document = yaml.safe_load(dedent(text.format(**fields) if "{key}" in text else text))
     unknown = [
-        (where, name) for where, name in _written(found, "") if find_key(where, name) is None
+        (where, name) for where, name in _written(document, "") if find_key(where, name) is None
     ]
     assert unknown == []
 
 
-def test_every_key_that_the_reader_asks_for_is_in_the_table() -> None:
+def test_every_key_the_reader_reads_is_in_the_table() -> None:
     """Literals in `node.get(...)`; but for parts of values, such as `hidden` of an alias."""
     parts = {"*", "model", "hidden"}
-    told = {name for section in SECTIONS.values() for name in section} | parts
+    actual_names = {name for section in SECTIONS.values() for name in section} | parts
     folder = ROOT / "gateway" / "compat" / "litellm" / "config"
     # The parameters of a guardrail depend on its kind, and are checked by guardrails.py.
     modules = [path for path in folder.glob("*.py") if path.name != "guardrails.py"]
@@ -127,7 +127,7 @@ def test_every_key_that_the_reader_asks_for_is_in_the_table() -> None:
             if getattr(owner, "id", "") not in {"params", "info", "section", "node", "file"}:
                 continue
             names = {arg.value for arg in call.args if isinstance(arg, ast.Constant)}
-            assert names <= told, (module.name, names - told)
+            assert names <= actual_names, (module.name, names - actual_names)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_every_key_that_the_reader_asks_for_is_in_the_table() -> None:
     ],
 )
 def test_a_key_is_same_different_not_yet_or_no(section: str, name: str, word: str) -> None:
-    found = find_key(section, name)
-    assert found is not None
-    assert found.status_label == word
+    match = find_key(section, name)
+    assert match is not None
+    assert match.status_label == word
 
 
-def test_what_differs_says_how() -> None:
+def test_every_different_key_has_an_explanation() -> None:
     silent = [
         name
         for keys in SECTIONS.values()

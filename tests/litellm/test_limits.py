@@ -42,12 +42,12 @@ RPM, TPM = {"requests_per_minute": 60}, {"tokens_per_minute": 9000}
 def test_rates_are_limits_where_litellm_makes_them_so(
     tmp_path: Path, router: dict[str, Any], limits: dict[str, int]
 ) -> None:
-    found = entries(tmp_path, RATED, router_settings=router)
-    assert only_target(found).limits == limits
-    assert found.notes == []
+    parsed_config = entries(tmp_path, RATED, router_settings=router)
+    assert only_target(parsed_config).limits == limits
+    assert parsed_config.notes == []
 
 
-def test_rates_may_stand_in_model_info(tmp_path: Path) -> None:
+def test_rates_may_be_in_model_info(tmp_path: Path) -> None:
     row = {**GPT, "rpm": 5, "model_info": {"rpm": 9, "tpm": 100}}
     router = {"routing_strategy": "usage-based-routing-v2"}
     limits = only_target(entries(tmp_path, row, router_settings=router)).limits
@@ -71,19 +71,21 @@ def test_requests_at_a_time_come_from_the_nearest_place(
     general: dict[str, Any],
     most: int | None,
 ) -> None:
-    found = entries(tmp_path, {**GPT, **entry}, router_settings=router, general_settings=general)
-    assert only_target(found).limits.get("concurrency") == most
+    parsed_config = entries(
+        tmp_path, {**GPT, **entry}, router_settings=router, general_settings=general
+    )
+    assert only_target(parsed_config).limits.get("concurrency") == most
 
 
 def test_each_key_has_the_lowest_default_of_a_models_entries(tmp_path: Path) -> None:
-    found = entries(
+    parsed_config = entries(
         tmp_path,
         {**GPT, "default_api_key_rpm_limit": 9, "default_api_key_tpm_limit": 50},
         {"model": "gpt-4o-mini", "default_api_key_rpm_limit": 3},
         {"model_name": "other", "model": "gpt-4o"},
     )
-    assert route(found).key_limits == {"requests_per_minute": 3, "tokens_per_minute": 50}
-    assert route(found, "other").key_limits == {}
+    assert route(parsed_config).key_limits == {"requests_per_minute": 3, "tokens_per_minute": 50}
+    assert route(parsed_config, "other").key_limits == {}
 
 
 @pytest.mark.parametrize(
@@ -105,21 +107,21 @@ def test_each_key_has_the_lowest_default_of_a_models_entries(tmp_path: Path) -> 
 def test_the_window_of_a_budget_is_the_calendars(
     tmp_path: Path, duration: str | None, field: str | None, noted: str
 ) -> None:
-    said = {"max_budget": 12.5} | ({"budget_duration": duration} if duration else {})
-    found = entries(tmp_path, {**GPT, **said})
-    assert only_target(found).budget == ({field: Decimal("12.5")} if field else {})
-    assert all(noted in note for note in found.notes)
-    assert len(found.notes) == bool(noted)
+    fields = {"max_budget": 12.5} | ({"budget_duration": duration} if duration else {})
+    parsed_config = entries(tmp_path, {**GPT, **fields})
+    assert only_target(parsed_config).budget == ({field: Decimal("12.5")} if field else {})
+    assert all(noted in note for note in parsed_config.notes)
+    assert len(parsed_config.notes) == bool(noted)
 
 
 def test_a_budget_too_small_for_its_column_lets_one_call_in(tmp_path: Path) -> None:
     """LiteLLM's own example has one of 0.000000000001 USD: the second call is refused."""
-    found = entries(tmp_path, {**GPT, "max_budget": 1e-12, "budget_duration": "1d"})
-    assert only_target(found).budget == {"day_usd": Decimal("0.000001")}
+    parsed_config = entries(tmp_path, {**GPT, "max_budget": 1e-12, "budget_duration": "1d"})
+    assert only_target(parsed_config).budget == {"day_usd": Decimal("0.000001")}
 
 
 @pytest.mark.parametrize(
-    ("said", "why"),
+    ("fields", "why"),
     [
         ({"max_budget": 10**10}, "must be below"),
         ({"max_budget": -1}, "not negative"),
@@ -127,10 +129,10 @@ def test_a_budget_too_small_for_its_column_lets_one_call_in(tmp_path: Path) -> N
         ({"max_parallel_requests": "many"}, "must be a number"),
     ],
 )
-def test_what_is_no_limit_is_refused(tmp_path: Path, said: dict[str, Any], why: str) -> None:
-    found = entries(tmp_path, {**GPT, **said})
-    assert found.routes == {}
-    assert why in found.notes[0]
+def test_what_is_no_limit_is_refused(tmp_path: Path, fields: dict[str, Any], why: str) -> None:
+    parsed_config = entries(tmp_path, {**GPT, **fields})
+    assert parsed_config.routes == {}
+    assert why in parsed_config.notes[0]
 
 
 PROVIDERS = """
@@ -147,39 +149,43 @@ PROVIDERS = """
 
 
 def test_a_providers_budget_is_that_of_its_row(tmp_path: Path) -> None:
-    found = config(tmp_path, PROVIDERS)
-    budgets = {name: row.budget for name, row in found.providers.items()}
+    parsed_config = config(tmp_path, PROVIDERS)
+    budgets = {name: row.budget for name, row in parsed_config.providers.items()}
     assert budgets == {"openai": {"day_usd": Decimal(100)}, "anthropic": {}}
     # The environment's own row can not have it.
-    assert [row.shareable for row in found.providers.values()] == [False, True]
-    assert [note.split(": ", 1)[1] for note in found.notes] == [
+    assert [row.shareable for row in parsed_config.providers.values()] == [False, True]
+    assert [note.split(": ", 1)[1] for note in parsed_config.notes] == [
         "router_settings.provider_budget_config.gemini: has no effect: no model of `gemini` is in this file"
     ]
 
 
-def test_a_provider_with_two_keys_has_the_budget_twice_and_it_is_said(tmp_path: Path) -> None:
+def test_a_provider_with_two_keys_has_the_budget_twice_with_a_note(tmp_path: Path) -> None:
     rows = [{"model": "openai/gpt-4o", "api_key": key} for key in ("sk-one", "sk-two")]
     budgets = {"openai": {"budget_limit": 100, "time_period": "1mo"}}
-    found = entries(tmp_path, *rows, router_settings={"provider_budget_config": budgets})
-    assert [row.budget for row in found.providers.values()] == [{"month_usd": Decimal(100)}] * 2
-    assert "separately" in found.notes[0]
+    parsed_config = entries(tmp_path, *rows, router_settings={"provider_budget_config": budgets})
+    assert [row.budget for row in parsed_config.providers.values()] == [
+        {"month_usd": Decimal(100)}
+    ] * 2
+    assert "separately" in parsed_config.notes[0]
 
 
-def test_what_holds_for_all_requests_is_a_setting(tmp_path: Path) -> None:
-    found = entries(
+def test_global_limits_become_settings(tmp_path: Path) -> None:
+    parsed_config = entries(
         tmp_path,
         GPT,
         litellm_settings={"max_budget": 100, "budget_duration": "30d"},
         general_settings={"global_max_parallel_requests": 50},
     )
-    assert {name: row.value for name, row in found.settings.items()} == {
+    assert {name: row.value for name, row in parsed_config.settings.items()} == {
         "budget": {"month_usd": "100"},
         "limits": {"concurrency": 50},
     }
-    assert found.notes == []
+    assert parsed_config.notes == []
 
 
 def test_a_budget_of_nothing_for_all_requests_is_none(tmp_path: Path) -> None:
-    found = entries(tmp_path, GPT, litellm_settings={"max_budget": 0, "budget_duration": "30d"})
-    assert found.settings == {}
-    assert "0 is not a budget" in found.notes[0]
+    parsed_config = entries(
+        tmp_path, GPT, litellm_settings={"max_budget": 0, "budget_duration": "30d"}
+    )
+    assert parsed_config.settings == {}
+    assert "0 is not a budget" in parsed_config.notes[0]

@@ -14,9 +14,12 @@ from tests.litellm.make import config, entries, route, written
 
 
 def test_entries_of_one_name_are_one_route(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o"}, {"model": "claude-sonnet-4-5"})
-    assert [target.model for target in route(found).targets] == ["gpt-4o", "claude-sonnet-4-5"]
-    assert route(found).strategy == "weighted"
+    parsed_config = entries(tmp_path, {"model": "gpt-4o"}, {"model": "claude-sonnet-4-5"})
+    assert [target.model for target in route(parsed_config).targets] == [
+        "gpt-4o",
+        "claude-sonnet-4-5",
+    ]
+    assert route(parsed_config).strategy == "weighted"
 
 
 @pytest.mark.parametrize(
@@ -33,13 +36,13 @@ def test_entries_of_one_name_are_one_route(tmp_path: Path) -> None:
 def test_shares_are_drawn_as_simple_shuffle_does(
     tmp_path: Path, rows: list[dict[str, Any]], weights: list[float]
 ) -> None:
-    found = entries(tmp_path, *({"model": "gpt-4o", **row} for row in rows))
-    assert [target.weight for target in route(found).targets] == weights
+    parsed_config = entries(tmp_path, *({"model": "gpt-4o", **row} for row in rows))
+    assert [target.weight for target in route(parsed_config).targets] == weights
 
 
-def test_order_is_kept(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", "order": 2}, {"model": "o1", "order": 1})
-    assert [target.order for target in route(found).targets] == [2, 1]
+def test_order_becomes_the_order_of_the_target(tmp_path: Path) -> None:
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "order": 2}, {"model": "o1", "order": 1})
+    assert [target.order for target in route(parsed_config).targets] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -54,40 +57,40 @@ def test_order_is_kept(tmp_path: Path) -> None:
 def test_a_wildcard_is_a_hidden_route_with_a_pattern(
     tmp_path: Path, public: str, model: str, upstream: str
 ) -> None:
-    found = entries(tmp_path, {"model_name": public, "model": model})
-    assert found.routes[public].hidden
-    assert found.aliases[public].route == public
-    assert found.routes[public].targets[0].model == upstream
+    parsed_config = entries(tmp_path, {"model_name": public, "model": model})
+    assert parsed_config.routes[public].hidden
+    assert parsed_config.aliases[public].route == public
+    assert parsed_config.routes[public].targets[0].model == upstream
 
 
 def test_the_bare_wildcard_gives_each_family_its_provider(tmp_path: Path) -> None:
-    found = entries(
+    parsed_config = entries(
         tmp_path,
         {"model_name": "*", "model": "*"},
         {"model_name": "claude-*", "model": "openai/gpt-4o"},
     )
-    assert found.routes["gpt-*"].targets[0].model == "gpt-*"
-    assert found.routes["gemini-*"].targets[0].model == "gemini-*"
-    assert [target.model for target in found.routes["claude-*"].targets] == ["gpt-4o"]
-    assert "*" not in found.routes
+    assert parsed_config.routes["gpt-*"].targets[0].model == "gpt-*"
+    assert parsed_config.routes["gemini-*"].targets[0].model == "gemini-*"
+    assert [target.model for target in parsed_config.routes["claude-*"].targets] == ["gpt-4o"]
+    assert "*" not in parsed_config.routes
 
 
 def test_the_bare_wildcard_with_an_own_server_is_that_server(tmp_path: Path) -> None:
     row = {"model_name": "*", "model": "*", "api_base": "http://gpu:8000/v1", "api_key": "none"}
-    found = entries(tmp_path, row)
-    assert list(found.providers) == ["openai-gpu-8000"]
-    assert found.routes["*"].targets[0].model == "*"
+    parsed_config = entries(tmp_path, row)
+    assert list(parsed_config.providers) == ["openai-gpu-8000"]
+    assert parsed_config.routes["*"].targets[0].model == "*"
 
 
 def test_the_bare_wildcard_without_any_key_is_left_out(tmp_path: Path) -> None:
-    found = entries(tmp_path, {"model_name": "*", "model": "*"}, environ={})
-    assert found.routes == {}
-    assert "no key of a provider" in found.notes[0]
+    parsed_config = entries(tmp_path, {"model_name": "*", "model": "*"}, environ={})
+    assert parsed_config.routes == {}
+    assert "no key of a provider" in parsed_config.notes[0]
 
 
 def test_providers_differ_by_what_they_are_called_with(tmp_path: Path) -> None:
     own = {"model": "openai/x", "api_base": "http://gpu:8000/v1"}
-    found = entries(
+    parsed_config = entries(
         tmp_path,
         {"model": "gpt-4o"},
         {"model": "gpt-4o", "api_key": "os.environ/OTHER_KEY"},
@@ -95,7 +98,7 @@ def test_providers_differ_by_what_they_are_called_with(tmp_path: Path) -> None:
         {**own, "api_key": "b"},
         {**own, "api_key": "a", "model": "openai/y"},
     )
-    names = list(found.providers)
+    names = list(parsed_config.providers)
     assert names[:3] == ["openai", "openai-other_key", "openai-gpu-8000"]
     assert names[3].startswith("openai-gpu-8000-")
     assert len(names) == 4
@@ -117,10 +120,14 @@ def test_variables_of_the_file_are_known_in_the_file(tmp_path: Path) -> None:
         - model_name: fast
           litellm_params: {model: openai/x, api_base: os.environ/MY_BASE, rpm: os.environ/COUNT}
     """
-    found = config(tmp_path, text)
-    assert found.environment == {"MY_BASE": "http://gpu:8000/v1", "FLAG": "True", "COUNT": "3"}
-    assert list(found.providers) == ["openai-gpu-8000"]
-    assert route(found).targets[0].shares == {"rpm": 3}
+    parsed_config = config(tmp_path, text)
+    assert parsed_config.environment == {
+        "MY_BASE": "http://gpu:8000/v1",
+        "FLAG": "True",
+        "COUNT": "3",
+    }
+    assert list(parsed_config.providers) == ["openai-gpu-8000"]
+    assert route(parsed_config).targets[0].shares == {"rpm": 3}
 
 
 def test_a_variable_that_is_set_already_wins(tmp_path: Path) -> None:
@@ -130,8 +137,8 @@ def test_a_variable_that_is_set_already_wins(tmp_path: Path) -> None:
         - model_name: fast
           litellm_params: {model: openai/x, api_base: os.environ/MY_BASE}
     """
-    found = config(tmp_path, text, {"MY_BASE": "http://shell:2/v1"})
-    assert list(found.providers) == ["openai-shell-2"]
+    parsed_config = config(tmp_path, text, {"MY_BASE": "http://shell:2/v1"})
+    assert list(parsed_config.providers) == ["openai-shell-2"]
 
 
 def test_reading_a_file_sets_nothing_in_the_process(tmp_path: Path) -> None:
@@ -145,9 +152,9 @@ def test_included_files_count_as_written_here(tmp_path: Path) -> None:
     model = "model_list:\n- model_name: {0}\n  litellm_params: {{model: {0}}}\n"
     written(tmp_path / "more", model.format("o1") + "include: [third.yaml]", "second.yaml")
     written(tmp_path / "more", model.format("o3") + "  bad_key: 1\n", "third.yaml")
-    found = config(tmp_path, "include: [more/second.yaml]\n" + model.format("gpt-4o"))
-    assert list(found.routes) == ["gpt-4o", "o1", "o3"]
-    assert found.notes == ["third.yaml:4: model_list[].bad_key: unknown key"]
+    parsed_config = config(tmp_path, "include: [more/second.yaml]\n" + model.format("gpt-4o"))
+    assert list(parsed_config.routes) == ["gpt-4o", "o1", "o3"]
+    assert parsed_config.notes == ["third.yaml:4: model_list[].bad_key: unknown key"]
 
 
 def test_a_circle_of_includes_is_refused(tmp_path: Path) -> None:
@@ -197,13 +204,13 @@ def test_the_report_names_each_key_once_in_the_files_order(tmp_path: Path) -> No
     ]
 
 
-def test_a_key_that_stands_twice_is_in_the_report(tmp_path: Path) -> None:
-    found = config(tmp_path, "general_settings: {}\ngeneral_settings: {}\n")
-    assert found.notes == [
+def test_a_duplicate_key_is_reported(tmp_path: Path) -> None:
+    parsed_config = config(tmp_path, "general_settings: {}\ngeneral_settings: {}\n")
+    assert parsed_config.notes == [
         "litellm_config.yaml:2: general_settings: is a duplicate key; only the last one counts"
     ]
 
 
 @pytest.mark.parametrize("text", ["", "model_list: []", "model_list:", "general_settings:"])
-def test_a_file_may_say_nothing(tmp_path: Path, text: str) -> None:
+def test_an_empty_file_gives_no_routes(tmp_path: Path, text: str) -> None:
     assert config(tmp_path, text).routes == {}

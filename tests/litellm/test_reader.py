@@ -16,19 +16,19 @@ from gateway.compat.litellm.config.reader import (
 from tests.litellm.make import written
 
 
-def test_a_value_knows_its_file_line_and_path(tmp_path: Path) -> None:
+def test_a_value_has_its_file_line_and_path(tmp_path: Path) -> None:
     root = read_file(written(tmp_path, "a:\n  b:\n  - c: 1\n    d: 2\n")).root
     node = root.get("a").get("b").list()[0].get("d")
     assert (node.location, node.path, node.value) == ("litellm_config.yaml:4", "a.b[0].d", 2)
 
 
-def test_a_mapping_stands_where_its_key_does(tmp_path: Path) -> None:
+def test_a_mapping_has_the_line_of_its_key(tmp_path: Path) -> None:
     root = read_file(written(tmp_path, "\n\na:\n\n  b: 1\n")).root
     assert root.get("a").line == 1
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         pytest.param("a: [1", "litellm_config.yaml:1: is not valid YAML", id="unclosed"),
         pytest.param("a:\n\tb: 1\n", "never tabs", id="tab"),
@@ -48,16 +48,16 @@ def test_a_mapping_stands_where_its_key_does(tmp_path: Path) -> None:
         pytest.param("<<: &a {<<: *a}", "too many nodes", id="a merge in a circle"),
     ],
 )
-def test_bad_yaml_is_a_mistake_that_says_where(tmp_path: Path, text: str, said: str) -> None:
+def test_bad_yaml_is_an_error_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     path = tmp_path / "litellm_config.yaml"
     path.write_text(text, encoding="utf-8")
     try:
         read_file(path)
     except Mistake as mistake:
-        assert said in str(mistake)
+        assert expected in str(mistake)
         assert "litellm_config.yaml" in str(mistake)
     else:
-        assert not said
+        assert not expected
 
 
 def test_a_bomb_of_aliases_is_refused(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_what_is_written_wins_over_what_a_merge_brings(tmp_path: Path) -> None:
     assert read_file(written(tmp_path, text)).root.get("c").to_python() == {"x": 3, "y": 1, "z": 2}
 
 
-def test_a_key_that_stands_twice_is_told_and_the_last_counts(tmp_path: Path) -> None:
+def test_a_repeated_key_is_reported_and_the_last_one_counts(tmp_path: Path) -> None:
     file = read_file(written(tmp_path, "a: 1\nb: 2\na: 3\n"))
     assert file.root.get("a").value == 3
     assert [node.line for node in file.repeated] == [3]
@@ -110,7 +110,7 @@ def test_a_key_that_stands_twice_is_told_and_the_last_counts(tmp_path: Path) -> 
         ("x y", "x y"),
     ],
 )
-def test_text_is_taken_as_written(tmp_path: Path, written_as: str, text: str) -> None:
+def test_text_is_read_as_written(tmp_path: Path, written_as: str, text: str) -> None:
     assert read_file(written(tmp_path, f"a: {written_as}\n")).root.get("a").text() == text
 
 
@@ -134,7 +134,9 @@ def test_a_number_is_finite_and_not_negative(tmp_path: Path, value: str) -> None
 @pytest.mark.parametrize(
     ("value", "why"), [("1.5", "whole number"), ("1e12", "at most 2147483647")]
 )
-def test_a_whole_number_is_one_and_fits(tmp_path: Path, value: str, why: str) -> None:
+def test_an_invalid_integer_is_refused_with_the_reason(
+    tmp_path: Path, value: str, why: str
+) -> None:
     with pytest.raises(Mistake, match=why):
         read_file(written(tmp_path, f"a: {value}\n")).root.get("a").integer()
 

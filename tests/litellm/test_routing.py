@@ -14,44 +14,44 @@ from tests.litellm.make import entries, route
 A, B = ({"model_name": name, "model": "gpt-4o"} for name in "ab")
 
 
-def made(tmp_path: Path, *rows: dict[str, Any], **router: Any) -> RouteRow:
-    found = entries(tmp_path, *(rows or (A, B)), router_settings=router)
-    return route(found, "a")
+def make_route(tmp_path: Path, *rows: dict[str, Any], **router: Any) -> RouteRow:
+    parsed_config = entries(tmp_path, *(rows or (A, B)), router_settings=router)
+    return route(parsed_config, "a")
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_each_strategy_has_one_here(tmp_path: Path, name: str) -> None:
-    assert made(tmp_path, routing_strategy=name).strategy == STRATEGIES[name]
+    assert make_route(tmp_path, routing_strategy=name).strategy == STRATEGIES[name]
 
 
 def test_an_unknown_strategy_is_reported(tmp_path: Path) -> None:
-    found = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
-    assert route(found, "a").strategy == "weighted"
-    assert any("lar1" in note for note in found.notes)
+    parsed_config = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
+    assert route(parsed_config, "a").strategy == "weighted"
+    assert any("lar1" in note for note in parsed_config.notes)
 
 
 def test_weights_count_for_nothing_where_litellm_looks_at_none(tmp_path: Path) -> None:
     rows = ({**A, "weight": 9}, {**A, "weight": 1})
-    weights = [t.weight for t in made(tmp_path, *rows, routing_strategy="least-busy").targets]
+    weights = [t.weight for t in make_route(tmp_path, *rows, routing_strategy="least-busy").targets]
     assert weights == [1.0, 1.0]
 
 
 @pytest.mark.parametrize("section", ["router_settings", "litellm_settings"])
 def test_fallbacks_by_kind_of_error(tmp_path: Path, section: str) -> None:
-    said = {
+    text = {
         "context_window_fallbacks": [{"a": ["b"]}],
         "content_policy_fallbacks": [{"a": ["b"]}, {"nobody": ["b"]}],
     }
-    found = entries(tmp_path, A, B, **{section: said})
+    parsed_config = entries(tmp_path, A, B, **{section: text})
     expected = {"context_length": ["b"], "content_policy": ["b"]}
-    assert route(found, "a").policy["fallbacks_by_kind"] == expected
-    assert route(found, "a").fallbacks == []
-    assert any("nobody" in note for note in found.notes)
+    assert route(parsed_config, "a").policy["fallbacks_by_kind"] == expected
+    assert route(parsed_config, "a").fallbacks == []
+    assert any("nobody" in note for note in parsed_config.notes)
 
 
 def test_retries_by_kind_of_error(tmp_path: Path) -> None:
     policy = {"RateLimitErrorRetries": 2, "TimeoutErrorRetries": 0, "BadRequestErrorRetries": 1}
-    found = entries(
+    parsed_config = entries(
         tmp_path,
         A,
         B,
@@ -60,28 +60,34 @@ def test_retries_by_kind_of_error(tmp_path: Path) -> None:
             "model_group_retry_policy": {"b": {"InternalServerErrorRetries": 4}},
         },
     )
-    assert route(found, "a").policy["retries_by_kind"] == {"rate_limit": 2, "timeout": 0}
-    assert route(found, "b").policy["retries_by_kind"] == {"upstream_error": 4}
-    assert any("BadRequestErrorRetries" in note for note in found.notes)
+    assert route(parsed_config, "a").policy["retries_by_kind"] == {"rate_limit": 2, "timeout": 0}
+    assert route(parsed_config, "b").policy["retries_by_kind"] == {"upstream_error": 4}
+    assert any("BadRequestErrorRetries" in note for note in parsed_config.notes)
 
 
 def test_a_deployment_rests_with_the_failure_after_those_allowed(tmp_path: Path) -> None:
-    found = made(tmp_path, allowed_fails=2, allowed_fails_policy={"RateLimitErrorAllowedFails": 9})
-    assert (found.policy["cooldown_after"], found.policy["cooldown_after_by_kind"]) == (
+    test_route = make_route(
+        tmp_path, allowed_fails=2, allowed_fails_policy={"RateLimitErrorAllowedFails": 9}
+    )
+    assert (test_route.policy["cooldown_after"], test_route.policy["cooldown_after_by_kind"]) == (
         3,
         {"rate_limit": 10},
     )
 
 
 def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
-    found = made(
+    test_route = make_route(
         tmp_path,
         retry_after=1,
         enable_pre_call_checks=True,
         max_fallbacks=1,
         fallbacks=[{"a": ["b", "c"]}],
     )
-    assert (found.policy["backoff_s"], found.policy["require_capabilities"], found.fallbacks) == (
+    assert (
+        test_route.policy["backoff_s"],
+        test_route.policy["require_capabilities"],
+        test_route.fallbacks,
+    ) == (
         2.0,
         True,
         ["b"],
@@ -99,26 +105,28 @@ def test_pauses_checks_and_bounds(tmp_path: Path) -> None:
 def test_tags_choose_where_that_is_switched_on(
     tmp_path: Path, router: dict[str, Any], tags: tuple[str, ...], match: str | None
 ) -> None:
-    found = made(tmp_path, {**A, "tags": ["paid"]}, **router)
-    assert (found.targets[0].tags, found.policy.get("tag_match")) == (tags, match)
+    test_route = make_route(tmp_path, {**A, "tags": ["paid"]}, **router)
+    assert (test_route.targets[0].tags, test_route.policy.get("tag_match")) == (tags, match)
 
 
 @pytest.mark.parametrize("check", ["session_affinity", "prompt_caching"])
 def test_sessions_stick_where_that_is_checked(tmp_path: Path, check: str) -> None:
-    assert made(tmp_path, optional_pre_call_checks=[check]).strategy == "sticky"
+    assert make_route(tmp_path, optional_pre_call_checks=[check]).strategy == "sticky"
 
 
 def test_background_health_checks(tmp_path: Path) -> None:
-    said = {"background_health_checks": True, "health_check_interval": 60}
+    general_settings = {"background_health_checks": True, "health_check_interval": 60}
     assert (
-        route(entries(tmp_path, A, general_settings=said), "a").policy["health_check_interval_s"]
+        route(entries(tmp_path, A, general_settings=general_settings), "a").policy[
+            "health_check_interval_s"
+        ]
         == 60
     )
     assert "health_check_interval_s" not in route(entries(tmp_path, A), "a").policy
 
 
 def test_a_model_is_retried_before_its_fallbacks(tmp_path: Path) -> None:
-    assert made(tmp_path).policy["retry_before_fallback"] is True
+    assert make_route(tmp_path).policy["retry_before_fallback"] is True
 
 
 @pytest.mark.parametrize(
@@ -131,5 +139,5 @@ def test_a_model_is_retried_before_its_fallbacks(tmp_path: Path) -> None:
 def test_cache_control_injection_points(
     tmp_path: Path, points: list[dict[str, Any]], expected: str
 ) -> None:
-    row = made(tmp_path, {**A, "cache_control_injection_points": points})
+    row = make_route(tmp_path, {**A, "cache_control_injection_points": points})
     assert row.policy["prompt_cache"] == expected

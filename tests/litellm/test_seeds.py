@@ -89,23 +89,23 @@ SWITCHABLE = """
 
 
 def test_a_simple_configuration_has_nothing_to_report(tmp_path: Path) -> None:
-    found = config(tmp_path, SIMPLE)
-    assert list(found.routes) == ["gpt-4o", "gpt-4o-mini", "o1", "o1-mini"]
-    assert list(found.providers) == ["openai"]
-    assert found.master_key == "sk-1234"
-    assert found.notes == []
+    parsed_config = config(tmp_path, SIMPLE)
+    assert list(parsed_config.routes) == ["gpt-4o", "gpt-4o-mini", "o1", "o1-mini"]
+    assert list(parsed_config.providers) == ["openai"]
+    assert parsed_config.master_key == "sk-1234"
+    assert parsed_config.notes == []
 
 
 def test_several_providers(tmp_path: Path) -> None:
     environ = {"AZURE_API_BASE": "https://x.openai.azure.com", "AZURE_API_KEY": "k"}
-    found = config(tmp_path, SEVERAL, environ)
-    assert list(found.routes) == ["gpt-4o", "azure-gpt-4", "llama3"]
-    assert [provider.preset for provider in found.providers.values()] == [
+    parsed_config = config(tmp_path, SEVERAL, environ)
+    assert list(parsed_config.routes) == ["gpt-4o", "azure-gpt-4", "llama3"]
+    assert [provider.preset for provider in parsed_config.providers.values()] == [
         "openai",
         "azure_openai",
         "ollama",
     ]
-    keys = [note.split(": ")[1] for note in found.notes]
+    keys = [note.split(": ")[1] for note in parsed_config.notes]
     assert keys == [
         f"general_settings.{name}"
         for name in ("database_url", "cache", "cache_type", "redis_host", "redis_port")
@@ -113,16 +113,17 @@ def test_several_providers(tmp_path: Path) -> None:
 
 
 def test_without_its_variables_one_model_is_left_out(tmp_path: Path) -> None:
-    found = config(tmp_path, SEVERAL, {})
-    assert list(found.routes) == ["gpt-4o", "llama3"]
+    parsed_config = config(tmp_path, SEVERAL, {})
+    assert list(parsed_config.routes) == ["gpt-4o", "llama3"]
     assert (
-        "azure-gpt-4 is left out: names the environment variable AZURE_API_BASE" in found.notes[0]
+        "azure-gpt-4 is left out: names the environment variable AZURE_API_BASE"
+        in parsed_config.notes[0]
     )
 
 
 @pytest.mark.parametrize("environ", [{}, {"DEEPSEEK_API_KEY": "k"}], ids=["no keys", "a key"])
 def test_models_to_switch_between(tmp_path: Path, environ: dict[str, str]) -> None:
-    found = config(tmp_path, SWITCHABLE, environ)
-    assert list(found.routes) == ["gpt-4o", "deepseek-chat", "llama3"]
-    assert list(found.providers) == ["openai", "deepseek", "ollama-localhost-11434"]
-    assert (found.notes, found.master_key) == ([], "")
+    parsed_config = config(tmp_path, SWITCHABLE, environ)
+    assert list(parsed_config.routes) == ["gpt-4o", "deepseek-chat", "llama3"]
+    assert list(parsed_config.providers) == ["openai", "deepseek", "ollama-localhost-11434"]
+    assert (parsed_config.notes, parsed_config.master_key) == ([], "")

@@ -14,8 +14,8 @@ from tests.litellm.make import config, entries, only_provider, only_target, rout
 A, B, C = ({"model_name": name, "model": "gpt-4o"} for name in "abc")
 
 
-def fallbacks(found: Config) -> dict[str, list[str]]:
-    return {name: each.fallbacks for name, each in found.routes.items()}
+def fallbacks(parsed_config: Config) -> dict[str, list[str]]:
+    return {name: each.fallbacks for name, each in parsed_config.routes.items()}
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_retries_come_from_the_nearest_place(
     library: dict[str, Any],
     retries: int,
 ) -> None:
-    found = entries(
+    parsed_config = entries(
         tmp_path, {"model": "gpt-4o", **entry}, router_settings=router, litellm_settings=library
     )
-    assert route(found).retries == retries
+    assert route(parsed_config).retries == retries
 
 
 def test_times_come_from_the_nearest_place(tmp_path: Path) -> None:
@@ -48,10 +48,10 @@ def test_times_come_from_the_nearest_place(tmp_path: Path) -> None:
         "router_settings": {"stream_timeout": 7},
         "litellm_settings": {"request_timeout": 60},
     }
-    found = entries(tmp_path, {"model": "gpt-4o"}, **sections)
-    assert only_target(found).timeouts == {"first_byte_s": 60, "idle_s": 7, "total_s": 900}
-    found = entries(tmp_path, {"model": "gpt-4o", "timeout": 5}, **sections)
-    assert only_target(found).timeouts == {"first_byte_s": 5, "idle_s": 5, "total_s": 900}
+    parsed_config = entries(tmp_path, {"model": "gpt-4o"}, **sections)
+    assert only_target(parsed_config).timeouts == {"first_byte_s": 60, "idle_s": 7, "total_s": 900}
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", "timeout": 5}, **sections)
+    assert only_target(parsed_config).timeouts == {"first_byte_s": 5, "idle_s": 5, "total_s": 900}
 
 
 @pytest.mark.parametrize(
@@ -63,29 +63,29 @@ def test_times_come_from_the_nearest_place(tmp_path: Path) -> None:
     ],
 )
 def test_cooldown(tmp_path: Path, router: dict[str, Any], cooldown: float) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o"}, router_settings=router)
-    assert route(found).cooldown_s == cooldown
+    parsed_config = entries(tmp_path, {"model": "gpt-4o"}, router_settings=router)
+    assert route(parsed_config).cooldown_s == cooldown
 
 
 def test_fallbacks_are_the_routes_own(tmp_path: Path) -> None:
-    found = entries(tmp_path, A, B, C, litellm_settings={"fallbacks": [{"a": ["b", "c"]}]})
-    assert fallbacks(found) == {"a": ["b", "c"], "b": [], "c": []}
+    parsed_config = entries(tmp_path, A, B, C, litellm_settings={"fallbacks": [{"a": ["b", "c"]}]})
+    assert fallbacks(parsed_config) == {"a": ["b", "c"], "b": [], "c": []}
 
 
 def test_default_fallbacks_are_for_routes_without_their_own(tmp_path: Path) -> None:
     settings = {"fallbacks": [{"a": ["b"]}], "default_fallbacks": ["c"]}
-    found = entries(tmp_path, A, B, C, litellm_settings=settings)
-    assert fallbacks(found) == {"a": ["b"], "b": ["c"], "c": []}
+    parsed_config = entries(tmp_path, A, B, C, litellm_settings=settings)
+    assert fallbacks(parsed_config) == {"a": ["b"], "b": ["c"], "c": []}
 
 
-def test_a_star_stands_for_all_routes_wherever_it_stands(tmp_path: Path) -> None:
+def test_a_star_means_all_routes_at_any_position(tmp_path: Path) -> None:
     settings = {"fallbacks": [{"*": ["c"]}, {"a": ["b"]}]}
-    found = entries(tmp_path, A, B, C, router_settings=settings)
-    assert fallbacks(found) == {"a": ["b"], "b": ["c"], "c": []}
+    parsed_config = entries(tmp_path, A, B, C, router_settings=settings)
+    assert fallbacks(parsed_config) == {"a": ["b"], "b": ["c"], "c": []}
 
 
 def test_the_routers_fallbacks_win(tmp_path: Path) -> None:
-    found = entries(
+    parsed_config = entries(
         tmp_path,
         A,
         B,
@@ -93,52 +93,54 @@ def test_the_routers_fallbacks_win(tmp_path: Path) -> None:
         litellm_settings={"fallbacks": [{"a": ["c"]}]},
         router_settings={"fallbacks": [{"a": ["b"]}]},
     )
-    assert fallbacks(found)["a"] == ["b"]
+    assert fallbacks(parsed_config)["a"] == ["b"]
 
 
 def test_a_fallback_of_nobody_is_remarked(tmp_path: Path) -> None:
-    found = entries(tmp_path, A, litellm_settings={"fallbacks": [{"x": ["a"]}]})
-    assert "there is no model_name `x`" in found.notes[0]
+    parsed_config = entries(tmp_path, A, litellm_settings={"fallbacks": [{"x": ["a"]}]})
+    assert "there is no model_name `x`" in parsed_config.notes[0]
 
 
 def test_a_fallback_with_parameters_is_remarked(tmp_path: Path) -> None:
     settings = {"fallbacks": [{"a": [{"model": "b", "temperature": 0}, "c"]}]}
-    found = entries(tmp_path, A, B, C, litellm_settings=settings)
-    assert fallbacks(found)["a"] == ["c"]
-    assert "its own parameters" in found.notes[0]
+    parsed_config = entries(tmp_path, A, B, C, litellm_settings=settings)
+    assert fallbacks(parsed_config)["a"] == ["c"]
+    assert "its own parameters" in parsed_config.notes[0]
 
 
 def test_a_model_group_may_have_other_names(tmp_path: Path) -> None:
     alias = {"gpt-4": "a", "secret": {"model": "b", "hidden": True}}
     settings = {"model_group_alias": alias, "fallbacks": [{"gpt-4": ["b"]}]}
-    found = entries(tmp_path, A, B, router_settings=settings)
-    assert {name: each.route for name, each in found.aliases.items()} == {
+    parsed_config = entries(tmp_path, A, B, router_settings=settings)
+    assert {name: each.route for name, each in parsed_config.aliases.items()} == {
         "gpt-4": "a",
         "secret": "b",
     }
-    assert fallbacks(found)["a"] == ["b"]
-    assert "secret.hidden: has no effect" in found.notes[0]
+    assert fallbacks(parsed_config)["a"] == ["b"]
+    assert "secret.hidden: has no effect" in parsed_config.notes[0]
 
 
 def test_an_alias_of_nothing_and_one_that_is_a_name_are_remarked(tmp_path: Path) -> None:
-    found = entries(tmp_path, A, B, router_settings={"model_group_alias": {"x": "y", "a": "b"}})
-    assert found.aliases == {}
-    assert [note.partition(": ")[2] for note in found.notes] == [
+    parsed_config = entries(
+        tmp_path, A, B, router_settings={"model_group_alias": {"x": "y", "a": "b"}}
+    )
+    assert parsed_config.aliases == {}
+    assert [note.partition(": ")[2] for note in parsed_config.notes] == [
         "router_settings.model_group_alias.a: has no effect: `a` is also a model_name, which takes precedence",
         "router_settings.model_group_alias.x: there is no model_name `y`",
     ]
 
 
 def test_other_strategies_are_remarked(tmp_path: Path) -> None:
-    found = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
-    assert "`lar1` is not supported yet" in found.notes[0]
+    parsed_config = entries(tmp_path, A, router_settings={"routing_strategy": "lar1"})
+    assert "`lar1` is not supported yet" in parsed_config.notes[0]
     assert entries(tmp_path, A, router_settings={"routing_strategy": "simple-shuffle"}).notes == []
 
 
 def test_bodies_can_be_switched_off(tmp_path: Path) -> None:
     assert entries(tmp_path, A).log_bodies is None
-    found = entries(tmp_path, A, litellm_settings={"turn_off_message_logging": True})
-    assert found.log_bodies is False
+    parsed_config = entries(tmp_path, A, litellm_settings={"turn_off_message_logging": True})
+    assert parsed_config.log_bodies is False
 
 
 @pytest.mark.parametrize(
@@ -155,23 +157,23 @@ def test_bodies_can_be_switched_off(tmp_path: Path) -> None:
 def test_what_a_model_does_not_take_is_dropped_as_the_file_says(
     tmp_path: Path, library: dict[str, Any], entry: dict[str, Any], drops: bool
 ) -> None:
-    found = entries(tmp_path, {"model": "gpt-4o", **entry}, litellm_settings=library)
-    _, provider = only_provider(found)
+    parsed_config = entries(tmp_path, {"model": "gpt-4o", **entry}, litellm_settings=library)
+    _, provider = only_provider(parsed_config)
     assert provider.drop_params is drops
-    assert found.notes == []
+    assert parsed_config.notes == []
 
 
 def test_entries_that_drop_and_that_do_not_are_different_providers(tmp_path: Path) -> None:
-    found = entries(tmp_path, A, {**B, "drop_params": False})
-    assert sorted(p.drop_params for p in found.providers.values()) == [False, True]
+    parsed_config = entries(tmp_path, A, {**B, "drop_params": False})
+    assert sorted(p.drop_params for p in parsed_config.providers.values()) == [False, True]
 
 
 def test_the_most_requests_at_a_time(tmp_path: Path) -> None:
     assert entries(tmp_path, A).max_requests is None
     general = {"max_in_flight_requests_per_worker": 64, "max_queued_requests_per_worker": 9}
-    found = entries(tmp_path, A, general_settings=general)
-    assert found.max_requests == 64
-    (note,) = found.notes
+    parsed_config = entries(tmp_path, A, general_settings=general)
+    assert parsed_config.max_requests == 64
+    (note,) = parsed_config.notes
     assert "max_queued_requests_per_worker: not supported: requests are not queued" in note
 
 
@@ -187,6 +189,17 @@ def test_the_master_key(tmp_path: Path, written: str, key: str) -> None:
 def test_a_master_key_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
     with pytest.raises(Mistake, match="master_key: names the environment variable MASTER"):
         config(tmp_path, "general_settings: {master_key: os.environ/MASTER}", {})
+
+
+@pytest.mark.parametrize("variable", ["DRAGOMAN_MASTER_KEY", "DRAGOMAN_MASTER_KEY_FILE"])
+def test_the_master_key_of_the_environment_replaces_that_of_the_file(
+    tmp_path: Path, variable: str
+) -> None:
+    text = "general_settings: {master_key: os.environ/MASTER}"
+    parsed_config = config(tmp_path, text, {variable: "sk-of-the-environment"})
+    assert parsed_config.master_key == ""
+    (note,) = parsed_config.notes
+    assert "MASTER, which is not set; DRAGOMAN_MASTER_KEY applies" in note
 
 
 def test_the_database_of_litellm_is_not_touched(tmp_path: Path) -> None:

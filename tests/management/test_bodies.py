@@ -18,21 +18,23 @@ from gateway.config.bodies import Bounded, limit_of
 MIB = 1024 * 1024
 
 
-async def asked(path: str, *pieces: bytes, declared: int | None = None) -> tuple[int, bytes, int]:
+async def send_body(
+    path: str, *pieces: bytes, declared: int | None = None
+) -> tuple[int, bytes, int]:
     """Status and body of the answer, and how many bytes the application was given."""
-    given = 0
+    received_bytes = 0
     waiting = [
         {"type": "http.request", "body": piece, "more_body": index < len(pieces) - 1}
         for index, piece in enumerate(pieces)
     ]
-    told: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
-        nonlocal given
+        nonlocal received_bytes
         more = True
         while more:
             message = await receive()
-            given += len(message["body"])
+            received_bytes += len(message["body"])
             more = message["more_body"]
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"ok"})
@@ -43,12 +45,12 @@ async def asked(path: str, *pieces: bytes, declared: int | None = None) -> tuple
         return waiting.pop(0)
 
     async def send(message: dict[str, Any]) -> None:
-        told.append(message)
+        messages.append(message)
 
     length = (b"content-length", b"%d" % declared) if declared is not None else None
     scope = {"path": path, "headers": [length or (b"transfer-encoding", b"chunked")]}
     await Bounded(application)(scope, receive, send)
-    return told[0]["status"], told[1]["body"], given
+    return messages[0]["status"], messages[1]["body"], received_bytes
 
 
 PATHS = {
@@ -66,19 +68,19 @@ PATHS = {
 @pytest.mark.parametrize(("path", "limit"), PATHS.items(), ids=PATHS)
 async def test_a_body_is_bounded_by_its_path(path: str, limit: int) -> None:
     assert limit_of(path) == limit
-    status, body, given = await asked(path, b"", declared=limit + 1)
-    assert (status, given) == (413, 0)
+    status, body, received_bytes = await send_body(path, b"", declared=limit + 1)
+    assert (status, received_bytes) == (413, 0)
     assert str(limit).encode() in body
     piece = b"a" * (limit // 4)
-    assert (await asked(path, *[piece] * 4))[0] == 200
-    status, _, given = await asked(path, *[piece] * 40)
-    assert (status, given) == (413, limit)
+    assert (await send_body(path, *[piece] * 4))[0] == 200
+    status, _, received_bytes = await send_body(path, *[piece] * 40)
+    assert (status, received_bytes) == (413, limit)
 
 
 async def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies.settings, "BODY_TIMEOUT_S", 0.05)
     scope = {"path": "/console/sign-in", "headers": [(b"content-length", b"10")]}
-    told: list[dict[str, Any]] = []
+    messages: list[dict[str, Any]] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         while True:
@@ -89,10 +91,10 @@ async def test_a_body_has_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
         return {"type": "http.request", "body": b"", "more_body": True}
 
     async def send(message: dict[str, Any]) -> None:
-        told.append(message)
+        messages.append(message)
 
     await Bounded(application)(scope, receive, send)
-    assert told[0]["status"] == 408
+    assert messages[0]["status"] == 408
 
 
 class Site:
@@ -110,14 +112,14 @@ class Site:
 
     async def ask(self, path: str = "/console/sign-in", **headers: str) -> tuple[int, Any]:
         """Status and headers of the answer."""
-        told: list[dict[str, Any]] = []
+        messages: list[dict[str, Any]] = []
 
         async def send(message: dict[str, Any]) -> None:
-            told.append(message)
+            messages.append(message)
 
-        given = [(name.encode(), value.encode()) for name, value in headers.items()]
-        await self.bounded({"path": path, "headers": given}, asyncio.Event().wait, send)
-        return told[0]["status"], dict(told[0]["headers"])
+        pairs = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await self.bounded({"path": path, "headers": pairs}, asyncio.Event().wait, send)
+        return messages[0]["status"], dict(messages[0]["headers"])
 
 
 @pytest.mark.parametrize(
@@ -127,8 +129,8 @@ async def test_anonymous_callers_do_not_take_all_threads(headers: dict[str, str]
     site = Site()
     waiting = [asyncio.create_task(site.ask(**headers)) for _ in range(bodies.MAX_ANONYMOUS)]
     await asyncio.sleep(0)
-    status, told = await site.ask("/api/routes", **headers)
-    assert (status, told[b"retry-after"]) == (503, b"1")
+    status, result = await site.ask("/api/routes", **headers)
+    assert (status, result[b"retry-after"]) == (503, b"1")
     site.go_on.set()
     assert {status for status, _ in await asyncio.gather(*waiting)} == {200}
     assert (await site.ask(**headers))[0] == 200
@@ -160,7 +162,7 @@ async def test_an_accepted_credential_is_forgotten_in_time(
 @pytest.mark.parametrize(
     ("token", "accepted"), [("sk-the-master-key-of-tests", True), ("sk-another", False)]
 )
-async def test_django_says_whose_credential_it_accepted(
+async def test_django_returns_whose_credential_it_accepted(
     settings: Any, token: str, *, accepted: bool
 ) -> None:
     settings.MASTER_KEY = "sk-the-master-key-of-tests"
@@ -170,7 +172,7 @@ async def test_django_says_whose_credential_it_accepted(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("signed_in", [True, False])
-def test_django_says_whose_session_it_accepted(*, signed_in: bool) -> None:
+def test_django_returns_whose_session_it_accepted(*, signed_in: bool) -> None:
     client = Client()
     if signed_in:
         client.force_login(User.objects.create_superuser("ada", password="x"))

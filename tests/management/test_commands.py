@@ -62,12 +62,12 @@ def test_a_probe_takes_other_names_and_models_without_a_row() -> None:
     assert [target.model.label for target in targets] == ["p/a", "p/new"]
 
 
-def test_a_probe_of_nothing_says_so() -> None:
+def test_a_probe_of_an_unknown_route_is_refused() -> None:
     with pytest.raises(CommandError, match="there is no route `gone`"):
         select_targets(snapshot(fast=["a"]), ["gone"])
 
 
-def test_a_failure_is_told_on_one_line() -> None:
+def test_a_failure_is_printed_on_one_line() -> None:
     result = ProbeResult(target="p/a", ok=False, ms=12.3, detail="no\nsuch  key")
     assert line(result) == "failed  p/a  12 ms  no such key"
 
@@ -81,9 +81,9 @@ def test_a_failure_is_told_on_one_line() -> None:
     ],
 )
 def test_a_key_expires_after_the_time_given(text: str, span: dt.timedelta) -> None:
-    found = parse_expiry(text)
-    assert found is not None
-    assert abs(found - timezone.now() - span) < dt.timedelta(seconds=5)
+    expiry = parse_expiry(text)
+    assert expiry is not None
+    assert abs(expiry - timezone.now() - span) < dt.timedelta(seconds=5)
 
 
 def test_a_key_need_not_expire() -> None:
@@ -97,20 +97,32 @@ def test_a_lifetime_that_makes_no_sense_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("argv", "directory"),
+    ("argv", "directory", "left"),
     [
-        (["manage.py", "up", "--data-dir", "here"], "here"),
-        (["manage.py", "up", "--port", "1", "--data-dir=here"], "here"),
-        (["manage.py", "up"], None),
-        (["manage.py", "up", "--data-dir"], None),
-        (["manage.py", "routes", "--data-dir", "here"], None),
+        (["up", "--data-dir", "here"], "here", ["up", "--data-dir", "here"]),
+        (
+            ["up", "--port", "1", "--data-dir=here"],
+            "here",
+            ["up", "--port", "1", "--data-dir=here"],
+        ),
+        (["up"], None, ["up"]),
+        (["up", "--data-dir"], None, ["up", "--data-dir"]),
+        (["check", "--data-dir", "here", "--deploy"], "here", ["check", "--deploy"]),
+        (["create_key", "--data-dir=here", "ci"], "here", ["create_key", "ci"]),
+        ([], None, []),
     ],
 )
 def test_the_data_directory_is_known_before_the_settings(
-    argv: list[str], directory: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    argv: list[str],
+    directory: str | None,
+    left: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DRAGOMAN_DATA_DIR")
-    cli.set_data_dir(argv)
+    arguments = ["manage.py", *argv]
+    cli.set_data_dir(arguments)
+    assert arguments == ["manage.py", *left]
     expected = str(tmp_path / directory) if directory else None
     assert os.environ.pop("DRAGOMAN_DATA_DIR", None) == expected

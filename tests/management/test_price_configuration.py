@@ -30,16 +30,16 @@ def as_carried() -> Iterator[None]:
     apply_updates({})
 
 
-def said(*args: str, **options: Any) -> str:
+def command_output(*args: str, **options: Any) -> str:
     out = StringIO()
     call_command(*args, stdout=out, **options)
     return out.getvalue()
 
 
 def exported() -> dict[str, Any]:
-    found = yaml.safe_load(said("export"))
-    assert isinstance(found, dict)
-    return found
+    document = yaml.safe_load(command_output("export"))
+    assert isinstance(document, dict)
+    return document
 
 
 def written(tmp_path: Path, document: Any, name: str = "gateway.yaml") -> Path:
@@ -50,7 +50,7 @@ def written(tmp_path: Path, document: Any, name: str = "gateway.yaml") -> Path:
 
 def applied(tmp_path: Path, *prices: Any, **options: Any) -> list[str]:
     path = written(tmp_path, {"prices": list(prices)} if prices else {})
-    return said("apply", str(path), **options).splitlines()
+    return command_output("apply", str(path), **options).splitlines()
 
 
 def accept(input_usd: str, name: str = "newer.json") -> PriceUpdate:
@@ -86,7 +86,7 @@ def test_what_was_accepted_is_exported_and_makes_the_same_prices_elsewhere(
     tmp_path: Path,
 ) -> None:
     accept("2.5")
-    told = {
+    by_model = {
         model: (apply_accepted_updates(), price_for("openai", model))[1]
         for model in ("gpt-5", "gpt-of-tomorrow")
     }
@@ -107,7 +107,7 @@ def test_what_was_accepted_is_exported_and_makes_the_same_prices_elsewhere(
     lines = applied(tmp_path, *prices)
     assert lines[:2] == ["+ price openai/gpt-5", "+ price openai/gpt-of-tomorrow"]
     apply_accepted_updates()
-    assert {model: price_for("openai", model) for model in told} == told
+    assert {model: price_for("openai", model) for model in by_model} == by_model
     assert exported()["prices"] == prices
     assert PriceUpdate.objects.get().source == Source.CODE
 
@@ -119,7 +119,7 @@ def test_a_second_application_changes_nothing(tmp_path: Path) -> None:
     assert PriceUpdate.objects.get().updated_at == row.updated_at
 
 
-def test_a_changed_price_is_told_by_its_field_and_one_that_is_gone_is_undone(
+def test_a_changed_price_is_listed_by_field_and_a_removed_one_reset(
     tmp_path: Path,
 ) -> None:
     carried = now()
@@ -133,7 +133,7 @@ def test_a_changed_price_is_told_by_its_field_and_one_that_is_gone_is_undone(
     assert not PriceUpdate.objects.exists()
 
 
-def test_what_a_person_accepted_is_overruled_only_where_it_is_taken(tmp_path: Path) -> None:
+def test_an_accepted_price_is_replaced_only_with_take(tmp_path: Path) -> None:
     accept("2.5")
     with pytest.raises(CommandError, match=r"gateway\.yaml:3.*--take"):
         applied(tmp_path, OWN)
@@ -188,9 +188,9 @@ def test_the_console_leaves_a_files_prices_alone(tmp_path: Path, admin_client: A
     assert PriceUpdate.objects.get().accepted == [0]
 
 
-def test_the_example_of_the_documentation_holds(tmp_path: Path) -> None:
+def test_the_example_of_the_documentation_is_applied(tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "cost.md").read_text()
-    (example,) = re.findall(r"```yaml\n(prices:.*?)```", text, re.DOTALL)
+    (example,) = re.findall(r"```yaml\n(dragoman: 1\nprices:.*?)```", text, re.DOTALL)
     applied(tmp_path, *yaml.safe_load(example)["prices"])
     assert now() == Decimal("1.25")
     ((_, long),) = price_for("openai", "gpt-5").above

@@ -23,11 +23,11 @@ def test_files_are_private_in_a_data_directory_that_was_there(tmp_path: Path) ->
         "DRAGOMAN_DATA_DIR": str(data),
         "DJANGO_SETTINGS_MODULE": "gateway.config.settings",
     }
-    made = "import os; os.umask(0o022); import django; django.setup(); "
-    made += "from django.db import connection; c = connection.cursor(); "
-    made += "c.execute('CREATE TABLE t (a)'); open(r'%s', 'w')" % (data / "other")
-    subprocess.run([sys.executable, "-c", made], cwd=ROOT, env=env, check=True, timeout=60)
+    text = "import os; os.umask(0o022); import django; django.setup(); "
+    text += "from django.db import connection; c = connection.cursor(); "
+    text += "c.execute('CREATE TABLE t (a)'); open(r'%s', 'w')" % (data / "other")
+    subprocess.run([sys.executable, "-c", text], cwd=ROOT, env=env, check=True, timeout=60)
     files = [path for path in data.rglob("*") if path.is_file()]
     assert database in files
-    shown = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files}
-    assert set(shown.values()) == {"0o600"}, shown
+    octs_by_name = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in files}
+    assert set(octs_by_name.values()) == {"0o600"}, octs_by_name

@@ -58,7 +58,7 @@ async def test_what_is_written_in_one_turn_is_one_write() -> None:
     assert wire.writes == [HEAD + b"ok", b"data: 1\n\n"]
 
 
-async def test_a_head_that_is_held_waits_for_its_body() -> None:
+async def test_a_buffered_head_waits_for_its_body() -> None:
     cork, wire = corked()
     cork.buffer(HEAD)
     await asyncio.sleep(0)
@@ -78,7 +78,7 @@ async def test_much_does_not_wait() -> None:
     assert wire.writes == [HEAD + b"x" * 65_536, b"ok"]
 
 
-async def test_one_that_has_gone_does_not_keep_the_others_from_theirs() -> None:
+async def test_a_closed_connection_does_not_block_the_others() -> None:
     corks = [corked() for _ in range(3)]
     for cork, _ in corks:
         cork.write(HEAD)
@@ -87,7 +87,7 @@ async def test_one_that_has_gone_does_not_keep_the_others_from_theirs() -> None:
     assert [wire.writes for _, wire in corks] == [[HEAD], [], [HEAD]]
 
 
-async def test_closing_sends_what_is_held() -> None:
+async def test_close_sends_the_buffered_head() -> None:
     cork, wire = corked()
     cork.write(HEAD)
     cork.close()
@@ -178,9 +178,9 @@ async def answered(
         while state.tasks:
             await asyncio.wait(state.tasks)
         await asyncio.sleep(0)
-    found = b"".join(wire.writes), wire.closed
+    result = b"".join(wire.writes), wire.closed
     protocol.connection_lost(None)
-    return found
+    return result
 
 
 @pytest.mark.parametrize("messages", ANSWERS.values(), ids=ANSWERS)
@@ -191,7 +191,7 @@ async def test_an_answer_is_the_one_that_uvicorn_sends(messages: Any, request_: 
     assert ours == theirs
 
 
-async def test_a_whole_answer_is_one_write() -> None:
+async def test_a_complete_response_is_one_write() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send(start(KIND, FIVE))
         await asyncio.sleep(0)
@@ -209,7 +209,7 @@ async def test_a_whole_answer_is_one_write() -> None:
     assert wire.writes[0].endswith(b"\r\n\r\nhello")
 
 
-async def told(messages: Any, request: bytes, wire: Wire, **config: Any) -> Protocol:
+async def answered_protocol(messages: Any, request: bytes, wire: Wire, **config: Any) -> Protocol:
     """A connection that has had one answer."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -228,8 +228,8 @@ async def told(messages: Any, request: bytes, wire: Wire, **config: Any) -> Prot
 
 async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> None:
     idle, busy = Wire(), Wire()
-    await told(WHOLE, REQUESTS["1.1"], idle, timeout_keep_alive=0.2)
-    working = await told(WHOLE, REQUESTS["1.1"], busy, timeout_keep_alive=0.2)
+    await answered_protocol(WHOLE, REQUESTS["1.1"], idle, timeout_keep_alive=0.2)
+    working = await answered_protocol(WHOLE, REQUESTS["1.1"], busy, timeout_keep_alive=0.2)
     while not idle.closed:
         # A request whose end has not come: nothing is idle.
         working.data_received(
@@ -242,7 +242,7 @@ async def test_a_connection_that_idles_is_closed_and_one_that_works_is_not() -> 
 
 async def test_a_request_puts_the_end_of_its_connection_off() -> None:
     wire = Wire()
-    protocol = await told(WHOLE, REQUESTS["1.1"], wire, timeout_keep_alive=0.3)
+    protocol = await answered_protocol(WHOLE, REQUESTS["1.1"], wire, timeout_keep_alive=0.3)
     loop = asyncio.get_running_loop()
     last = begun = loop.time()
     while last - begun < 0.5:
@@ -257,6 +257,6 @@ async def test_a_request_puts_the_end_of_its_connection_off() -> None:
 
 async def test_what_comes_at_once_is_answered_in_turn() -> None:
     wire = Wire()
-    protocol = await told(WHOLE, REQUESTS["1.1"] * 3, wire)
+    protocol = await answered_protocol(WHOLE, REQUESTS["1.1"] * 3, wire)
     assert b"".join(wire.writes).count(b"hello") == 3
     protocol.connection_lost(None)

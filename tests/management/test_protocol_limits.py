@@ -194,7 +194,7 @@ DIALECT_KEYS: dict[str, tuple[bytes, bytes, tuple[str, ...], str]] = {
 
 
 @pytest.mark.parametrize("dialect", DIALECT_KEYS)
-async def test_each_dialect_tells_a_binary_key_as_its_sdk_expects(dialect: str) -> None:
+async def test_each_dialect_reports_a_binary_key_as_its_sdk_expects(dialect: str) -> None:
     path, name, where, code = DIALECT_KEYS[dialect]
     wire = await Stand().send(
         b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" % path,
@@ -205,10 +205,10 @@ async def test_each_dialect_tells_a_binary_key_as_its_sdk_expects(dialect: str) 
     assert (wire.status, wire.closed) == (401, True)
     assert b"content-type: application/json" in head
     assert "API key" in body.decode()
-    found = answer
+    response = answer
     for field in where:
-        found = found[field]
-    assert found == code if where else isinstance(answer["error"], str)
+        response = response[field]
+    assert response == code if where else isinstance(answer["error"], str)
 
 
 @pytest.mark.parametrize(
@@ -315,7 +315,7 @@ async def test_who_does_not_read_makes_room(
     stand.hold.set()
 
 
-async def test_where_all_connections_are_busy_the_next_one_is_told() -> None:
+async def test_a_connection_above_the_limit_gets_503_with_retry_after() -> None:
     stand = Stand(connections=3)
     stand.hold.clear()
     for _ in range(3):

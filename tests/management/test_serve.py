@@ -67,7 +67,7 @@ def connects(listener: socket.socket) -> bool:
     return True
 
 
-def test_a_port_that_is_taken_during_the_start_ends_it(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_port_occupied_during_the_start_ends_it(caplog: pytest.LogCaptureFixture) -> None:
     async def start(listener: socket.socket) -> None:
         application = Application()
         application.ready.set()
@@ -83,7 +83,7 @@ def test_a_port_that_is_taken_during_the_start_ends_it(caplog: pytest.LogCapture
     assert "cannot listen" in caplog.text
 
 
-def test_a_port_in_use_says_what_to_do() -> None:
+def test_a_port_in_use_error_names_the_remedy() -> None:
     with bind("127.0.0.1", 0) as first:
         first.listen()
         port = first.getsockname()[1]
@@ -107,13 +107,17 @@ def test_an_address_that_can_not_be_is_a_clear_message(host: str, port: int, why
 
 
 def test_the_server_is_set_up_for_the_job() -> None:
-    found = config("127.0.0.1", 4000, 2, 30.0)
+    parsed_config = config("127.0.0.1", 4000, 2, 30.0)
     # httptools refuses a body with two lengths; h11 carries it out.
-    assert isinstance(found.http, type)
-    assert issubclass(found.http, HttpToolsProtocol)
-    assert (found.ws, found.lifespan) == (SocketProtocol, "on")
-    assert (found.access_log, found.server_header, found.proxy_headers) == (False, False, False)
-    assert (found.workers, found.timeout_graceful_shutdown) == (2, 30)
+    assert isinstance(parsed_config.http, type)
+    assert issubclass(parsed_config.http, HttpToolsProtocol)
+    assert (parsed_config.ws, parsed_config.lifespan) == (SocketProtocol, "on")
+    assert (parsed_config.access_log, parsed_config.server_header, parsed_config.proxy_headers) == (
+        False,
+        False,
+        False,
+    )
+    assert (parsed_config.workers, parsed_config.timeout_graceful_shutdown) == (2, 30)
 
 
 def test_a_shutdown_reads_what_arrived_while_the_process_was_stalled() -> None:

@@ -162,7 +162,7 @@ def imported(place: str, *options: str) -> str:
     return out.getvalue()
 
 
-def held(secret: str) -> Key:
+def imported_key(secret: str) -> Key:
     key = store.find_key(store.load_snapshot(), secret)
     assert key is not None
     return key
@@ -170,9 +170,9 @@ def held(secret: str) -> Key:
 
 def test_clients_keep_their_keys(database: str) -> None:
     report = imported(database)
-    key = held(f"sk-{KEY_1}")
+    key = imported_key(f"sk-{KEY_1}")
     assert (key.name, key.routes, key.budget.total_usd) == ("app", ("gpt-4o",), Decimal("1.5"))
-    other = held(f"sk-{KEY_2}")
+    other = imported_key(f"sk-{KEY_2}")
     assert (other.name, other.budget.total_usd) == ("app (root 2)", None)
     assert other.expires_at == pytest.approx(timezone.now().timestamp() + 86_400, abs=60)
     # Its group has no channel of Claude.
@@ -205,11 +205,11 @@ def test_channels_are_targets_by_priority_and_weight(database: str) -> None:
 def test_quotas_continue(database: str) -> None:
     imported(database)
     spent = {name: units for name, _, units in store.recorded_spend(store.load_snapshot())}
-    key = held(f"sk-{KEY_1}")
+    key = imported_key(f"sk-{KEY_1}")
     assert spent[f"key:{key.id}/usd/total"] == UNITS // 2
     assert key.team is not None
     assert (key.team.name, key.team.budget.total_usd) == ("user ann", Decimal("2.5"))
-    assert held(f"sk-{KEY_2}").team is None  # a quota beyond any budget
+    assert imported_key(f"sk-{KEY_2}").team is None  # a quota beyond any budget
 
 
 def test_a_second_import_changes_nothing(database: str) -> None:

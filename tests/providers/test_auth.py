@@ -51,7 +51,7 @@ AWS_KEY = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG"
 
 
 @pytest.mark.parametrize(
-    ("auth", "credential", "made"),
+    ("auth", "credential", "result"),
     [
         ("bearer", '{"type": "x"}', False),
         ("google", "ya29.token", False),
@@ -68,14 +68,14 @@ AWS_KEY = "AKIAIOSFODNN7EXAMPLE:wJalrXUtnFEMI/K7MDENG"
         ("entra", "", False),
     ],
 )
-def test_a_header_is_made_or_sent_as_it_is(auth: str, credential: str, made: bool) -> None:
-    assert derives_header(auth, Secret(credential)) is made
+def test_a_header_is_generated_or_sent_unchanged(auth: str, credential: str, result: bool) -> None:
+    assert derives_header(auth, Secret(credential)) is result
     sent = headers_for(auth, Secret(credential))
-    assert bool(sent) is (not made and bool(credential))
+    assert bool(sent) is (not result and bool(credential))
 
 
 @pytest.mark.parametrize(
-    ("auth", "credential", "said"),
+    ("auth", "credential", "match"),
     [
         ("sigv4", '{"aws_access_key_id": "A"}', "aws_secret_access_key"),
         ("google", '{"project": "p"}', "type"),
@@ -84,13 +84,13 @@ def test_a_header_is_made_or_sent_as_it_is(auth: str, credential: str, made: boo
     ],
 )
 def test_a_credential_that_lacks_something_is_refused_by_name(
-    auth: str, credential: str, said: str
+    auth: str, credential: str, match: str
 ) -> None:
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=match):
         headers_for(auth, Secret(credential))
 
 
-def test_an_aws_key_in_one_line_is_taken_apart() -> None:
+def test_an_aws_key_in_one_line_is_split() -> None:
     assert fields_of("sigv4", f"{AWS_KEY}:tok/en=") == {
         "aws_access_key_id": "AKIAIOSFODNN7EXAMPLE",
         "aws_secret_access_key": "wJalrXUtnFEMI/K7MDENG",

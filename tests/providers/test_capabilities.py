@@ -20,7 +20,7 @@ def facts(preset: str, model: str, *names: str) -> tuple[Any, ...]:
     return tuple(getattr(traits, name) for name in names)
 
 
-def test_traits_know_whose_they_are() -> None:
+def test_traits_have_their_provider_kind_and_model() -> None:
     assert facts("deepseek", "deepseek-v4-pro", "kind", "model") == ("deepseek", "deepseek-v4-pro")
 
 
@@ -52,8 +52,8 @@ def test_traits_know_whose_they_are() -> None:
 def test_claude_models_think_and_sample_as_documented(
     model: str, sampling: bool, modes: tuple[str, ...], efforts: tuple[str, ...]
 ) -> None:
-    found = facts("anthropic", model, "sampling", "thinking_modes", "efforts")
-    assert found == (sampling, modes, efforts)
+    features = facts("anthropic", model, "sampling", "thinking_modes", "efforts")
+    assert features == (sampling, modes, efforts)
 
 
 @each(
@@ -101,8 +101,8 @@ def test_system_turns_in_between_are_for_some_claudes(model: str, mid_system: bo
     ],
 )
 def test_the_largest_claudes_always_think(model: str, always_on: bool, forced_tools: bool) -> None:
-    found = facts("anthropic", model, "thinking_always_on", "forced_tools")
-    assert found == (always_on, forced_tools)
+    features = facts("anthropic", model, "thinking_always_on", "forced_tools")
+    assert features == (always_on, forced_tools)
 
 
 @each(
@@ -140,8 +140,8 @@ def test_structured_output_came_with_claude_4_1(model: str, structured: str) -> 
 
 def test_a_claude_elsewhere_keeps_what_is_the_models_own() -> None:
     names = ("sampling", "prefill", "mid_system", "max_tokens_field")
-    found = facts("openrouter", "anthropic/claude-sonnet-5", *names)
-    assert found == (False, False, True, "max_completion_tokens")
+    features = facts("openrouter", "anthropic/claude-sonnet-5", *names)
+    assert features == (False, False, True, "max_completion_tokens")
 
 
 @each(
@@ -199,8 +199,8 @@ def test_openai_models_have_their_limits(model: str, most: int, window: int) -> 
 
 @each("model", ["gpt-4o", "gpt-4.1", "gpt-5-chat-latest", "gpt-3.5-turbo"])
 def test_openais_chat_models_do_not_reason(model: str) -> None:
-    found = facts("openai", model, "reasoning", "efforts", "sampling", "system_role")
-    assert found[:3] == (False, (), True)
+    features = facts("openai", model, "reasoning", "efforts", "sampling", "system_role")
+    assert features[:3] == (False, (), True)
 
 
 @each(
@@ -234,7 +234,7 @@ def test_an_older_name_of_the_output_limit_is_renamed_for_reasoning_models() -> 
 
 
 def test_mistral_is_as_case_14_needs_it() -> None:
-    found = facts(
+    features = facts(
         "mistral",
         "mistral-large-latest",
         "tool_id_rule",
@@ -246,8 +246,8 @@ def test_mistral_is_as_case_14_needs_it() -> None:
         "prefill_field",
         "efforts",
     )
-    assert found[:7] == ("mistral9", "max_tokens", "any", False, "none", False, "prefix")
-    assert "high" in found[7]
+    assert features[:7] == ("mistral9", "max_tokens", "any", False, "none", False, "prefix")
+    assert "high" in features[7]
 
 
 def test_deepseek_is_as_case_18_needs_it() -> None:
@@ -260,11 +260,11 @@ def test_deepseek_is_as_case_18_needs_it() -> None:
 
 
 @each(
-    ("asked", "sent"),
+    ("requested", "sent"),
     [("minimal", "low"), ("medium", "high"), ("xhigh", "high"), ("ultra", "max")],
 )
-def test_deepseek_maps_the_efforts_it_does_not_have(asked: str, sent: str) -> None:
-    assert traits_for("deepseek", "deepseek-flash").effort_map[asked] == sent
+def test_deepseek_maps_the_efforts_it_does_not_have(requested: str, sent: str) -> None:
+    assert traits_for("deepseek", "deepseek-flash").effort_map[requested] == sent
 
 
 @each(
@@ -297,7 +297,7 @@ def test_an_open_model_reasons_wherever_it_runs(preset: str, model: str) -> None
 
 
 @each(("preset", "model"), [("ollama", "llama3.1"), ("custom", "my-model"), ("vllm", "phi-4")])
-def test_a_model_that_nobody_knows_is_not_said_to_reason(preset: str, model: str) -> None:
+def test_an_unknown_model_has_no_reasoning(preset: str, model: str) -> None:
     assert facts(preset, model, "reasoning", "efforts", "max_output") == (False, (), None)
 
 
@@ -340,7 +340,7 @@ def test_a_name_is_the_same_whoever_serves_it(written: str, plain: str) -> None:
 
 
 @each("family", FAMILIES, ids=lambda family: family.model or "any")
-def test_every_row_of_the_table_holds_traits(family: Any) -> None:
+def test_every_row_of_the_table_has_traits(family: Any) -> None:
     assert family.traits or family.edits
     merge(Traits(), family.traits)
 

@@ -24,7 +24,7 @@ rows = each("preset", PRESETS.values(), ids=PRESETS)
 
 
 @rows
-def test_a_row_says_what_the_provider_speaks(preset: Preset) -> None:
+def test_a_preset_has_a_known_dialect(preset: Preset) -> None:
     assert preset.dialect in DIALECTS
 
 
@@ -74,7 +74,7 @@ def test_the_edits_of_a_row_can_be_carried_out(preset: Preset) -> None:
 
 
 @rows
-def test_an_edit_that_loses_something_says_why(preset: Preset) -> None:
+def test_an_edit_that_loses_something_has_a_reason(preset: Preset) -> None:
     assert all(edit.why for edit in preset.edits if edit.op in {"drop", "min", "max"})
 
 
@@ -89,7 +89,7 @@ def test_a_row_is_found_by_each_of_its_names(preset: Preset) -> None:
         assert resolve(name) is preset
 
 
-def test_a_name_stands_for_one_row_only() -> None:
+def test_a_provider_name_is_unique() -> None:
     names = [
         name.replace("-", "_")
         for preset in PRESETS.values()
@@ -118,9 +118,9 @@ def test_a_name_stands_for_one_row_only() -> None:
     ],
 )
 def test_the_names_of_cases_and_of_litellm_resolve(name: str, preset: str) -> None:
-    found = resolve(name)
-    assert found is not None
-    assert found.name == preset
+    actual_preset = resolve(name)
+    assert actual_preset is not None
+    assert actual_preset.name == preset
 
 
 @each("name", ["", "no-such-provider", "openai/gpt-4o"])
@@ -161,7 +161,7 @@ def test_a_row_that_keeps_the_model_out_of_the_body_has_it_in_the_path(preset: P
         assert "{model}" in preset.paths["stream" if verb == "generate" else verb]
 
 
-def test_there_are_many_that_speak_openais_chat() -> None:
+def test_at_least_40_presets_use_openai_chat() -> None:
     spoken = [preset for preset in PRESETS.values() if preset.dialect == "openai_chat"]
     assert len(spoken) >= 40
 
@@ -183,9 +183,9 @@ def test_there_are_many_that_speak_openais_chat() -> None:
 )
 def test_names_as_litellm_writes_them(written: str, preset: str, model: str, region: str) -> None:
     prefix, _, name = written.partition("/")
-    found = match_prefix(prefix, name)
-    assert found is not None
-    assert (found.preset.name, found.model, found.region) == (preset, model, region)
+    match = match_prefix(prefix, name)
+    assert match is not None
+    assert (match.preset.name, match.model, match.region) == (preset, model, region)
 
 
 def test_an_unknown_prefix_means_nothing() -> None:

@@ -103,12 +103,12 @@ CASES = [
 
 
 @pytest.mark.parametrize(
-    ("edit", "body", "wanted"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+    ("edit", "body", "expected"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
-def test_an_edit_changes_what_it_says(
-    edit: Edit, body: dict[str, Any], wanted: dict[str, Any]
+def test_an_edit_changes_its_field(
+    edit: Edit, body: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert edited(edit, body) == wanted
+    assert edited(edit, body) == expected
 
 
 def test_edits_run_in_order() -> None:
@@ -154,13 +154,13 @@ def test_a_clamp_is_reported_with_both_values() -> None:
     assert [(r.action, r.before, r.after) for r in report] == [("approximated", 3, 1)]
 
 
-def test_a_value_that_was_not_asked_for_is_reported_as_defaulted() -> None:
+def test_a_value_that_was_not_requested_is_reported_as_defaulted() -> None:
     for op in ("default", "set"):
         _, report = apply((Edit(op=op, path="a", value=1),), {})
         assert [r.action for r in report] == ["defaulted"]
 
 
-def test_another_word_for_the_same_is_no_loss() -> None:
+def test_a_renamed_field_is_not_reported_as_lost() -> None:
     edits = (
         Edit(op="rename", path="seed", value="random_seed"),
         Edit(op="map", path="tool_choice", value={"required": "any"}),
@@ -226,6 +226,6 @@ def test_edits_are_done_after_one_go(body: dict[str, Any], preset: Any) -> None:
     ],
     ids=["no path", "empty name", "index", "no new name", "text", "flag", "no object"],
 )
-def test_an_edit_that_can_not_be_meant_is_refused(edit: Edit) -> None:
+def test_an_invalid_edit_is_refused(edit: Edit) -> None:
     with pytest.raises(ValueError, match="edit"):
         check(edit)

@@ -36,9 +36,9 @@ def test_each_generation_thinks_in_its_own_way(
 def test_the_chat_surface_keeps_its_own_facts() -> None:
     assert PRESETS["gemini-openai"].dialect == "openai_chat"
     assert traits_for("gemini-openai", "gemini-3.8-flash").replay_reasoning == "ignored"
-    found = resolve("gemini_native")
-    assert found is not None
-    assert found.name == "gemini"
+    preset = resolve("gemini_native")
+    assert preset is not None
+    assert preset.name == "gemini"
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_the_chat_surface_keeps_its_own_facts() -> None:
 def test_vertex_has_paths_of_its_own(stream: bool, tail: str) -> None:
     body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
     body["stream"] = stream
-    found = translate.request("openai_chat", "vertex", body, {}, "gemini-2.5-pro")
-    assert found["path"] == f"/publishers/google/models/gemini-2.5-pro{tail}"
-    assert "model" not in found["body"]
+    translation = translate.request("openai_chat", "vertex", body, {}, "gemini-2.5-pro")
+    assert translation["path"] == f"/publishers/google/models/gemini-2.5-pro{tail}"
+    assert "model" not in translation["body"]
 
 
 def test_googles_key_has_a_header_of_its_own() -> None:

@@ -12,15 +12,15 @@ from gateway.providers.masks import apply_masks, compile_mask, mask_text
 
 def test_what_matches_becomes_asterisks_of_the_same_length() -> None:
     body = b'{"content":"call acme-4711 now"}'
-    found = apply_masks(body, [compile_mask(r"acme-\d{1,9}")])
-    assert found == b'{"content":"call ********* now"}'
-    assert len(found) == len(body)
+    masks = apply_masks(body, [compile_mask(r"acme-\d{1,9}")])
+    assert masks == b'{"content":"call ********* now"}'
+    assert len(masks) == len(body)
 
 
 def test_a_greedy_pattern_leaves_the_form_of_the_body() -> None:
     body = json.dumps({"password": "hunter2", "next": ["a", "b"]}).encode()
-    found = json.loads(apply_masks(body, [compile_mask(r"password.+")]))
-    assert list(found.values()) == ["*******", ["*", "*"]]
+    payload = json.loads(apply_masks(body, [compile_mask(r"password.+")]))
+    assert list(payload.values()) == ["*******", ["*", "*"]]
 
 
 def test_an_escape_in_a_body_stays_an_escape() -> None:
@@ -37,7 +37,7 @@ def test_text_is_masked_too() -> None:
     "pattern",
     [r"\b\d{3}-\d{2}-\d{4}\b", r"(?:\d{4}[- ]?){3}\d{4}", r"acme-\w+", r"(?i)bearer [a-z]{8,64}"],
 )
-def test_usual_patterns_are_taken(pattern: str) -> None:
+def test_usual_patterns_are_accepted(pattern: str) -> None:
     assert compile_mask(pattern)
 
 

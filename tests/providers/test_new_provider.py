@@ -11,7 +11,7 @@ from gateway.models import Provider
 from gateway.providers import catalog
 from gateway.providers.profile import Preset
 from gateway.relay.upstream.client import Upstreams
-from tests.fakes import Say, StrictOpenAI
+from tests.fakes import ScriptedAnswer, StrictOpenAI
 from tests.relay.harness import gateway, route, snapshot
 
 URL = "http://127.0.0.1:9/v1"
@@ -26,7 +26,7 @@ async def test_a_new_provider_is_four_lines(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with StrictOpenAI() as upstream:
-        upstream.script.default = Say(text="Hello from Acme.")
+        upstream.script.default = ScriptedAnswer(text="Hello from Acme.")
         monkeypatch.setitem(catalog._BY_NAME, "acme", ACME)
         monkeypatch.setenv("ACME_API_KEY", upstream.key)
         row = Provider(name="acme", preset="acme", credential_env=ACME.env[0])
@@ -34,9 +34,9 @@ async def test_a_new_provider_is_four_lines(
         known = snapshot(route("acme", store.provider_value(row), model="gpt-4o"))
         async with gateway(tmp_path, known) as gw:
             gw.runtime.upstreams = Upstreams()
-            asked = {"model": "acme", "messages": [{"role": "user", "content": "Hi"}]}
-            chat = await gw.post("/v1/chat/completions", asked)
-            other = await gw.post("/v1/messages", {**asked, "max_tokens": 50})
+            params = {"model": "acme", "messages": [{"role": "user", "content": "Hi"}]}
+            chat = await gw.post("/v1/chat/completions", params)
+            other = await gw.post("/v1/messages", {**params, "max_tokens": 50})
             await gw.runtime.upstreams.close()
     assert chat.json()["choices"][0]["message"]["content"] == "Hello from Acme."
     assert other.json()["content"][0]["text"] == "Hello from Acme."

@@ -35,13 +35,13 @@ def test_a_row_has_families_and_paths(name: str) -> None:
         assert not PRESETS[name].base_url.endswith(path)
 
 
-def test_a_preset_that_stands_for_any_server_offers_something() -> None:
+def test_generic_server_presets_have_passthrough_paths() -> None:
     assert all(
         PASSTHROUGH_PATHS[name] for name in ("custom", "custom-completions", "custom-embeddings")
     )
 
 
-def test_claudes_things_are_at_providers_that_speak_as_it_does() -> None:
+def test_anthropic_paths_are_only_at_anthropic_messages_providers() -> None:
     for name, offered in PASSTHROUGH_PATHS.items():
         if any(family.startswith("anthropic/") for family in offered):
             assert PRESETS[name].dialect == "anthropic_messages"
@@ -55,13 +55,13 @@ def test_an_operation_is_found_at_its_path(operation: Operation, prefix: str) ->
     endpoint = endpoint_at(path)
     assert endpoint is not None
     assert endpoint.action == "passthrough"
-    asked = operation.path.replace("{id}", "file-1")
-    found, id_, _ = find_operation(operation.method, asked, operation.dialect)
-    assert (found, id_) == (operation, "file-1" if "{id}" in operation.path else "")
+    text = operation.path.replace("{id}", "file-1")
+    actual_operation, id_, _ = find_operation(operation.method, text, operation.dialect)
+    assert (actual_operation, id_) == (operation, "file-1" if "{id}" in operation.path else "")
 
 
 @operations
-def test_an_operation_tells_errors_in_a_known_dialect(operation: Operation) -> None:
+def test_an_operation_has_a_known_error_dialect(operation: Operation) -> None:
     assert operation.dialect in DIALECTS or operation.dialect == "rerank"
 
 

@@ -36,11 +36,11 @@ def test_a_known_model_has_its_list_price(
     preset: str, model: str, usd: tuple[str | None, ...]
 ) -> None:
     price = price_for(preset, model)
-    found = (price.input, price.output, price.cache_read, price.cache_write)
-    assert found == tuple(None if text is None else Decimal(text) for text in usd)
+    listed_prices = (price.input, price.output, price.cache_read, price.cache_write)
+    assert listed_prices == tuple(None if text is None else Decimal(text) for text in usd)
 
 
-def test_a_price_says_who_said_so() -> None:
+def test_a_price_has_its_source() -> None:
     assert price_for("openai", "gpt-4o").source == price_book().source
 
 
@@ -54,7 +54,7 @@ def test_sound_has_a_price_of_its_own() -> None:
     assert price_for("gemini", "gemini-2.5-flash").input_audio == 1
 
 
-def test_a_price_that_changes_by_the_hour_says_so() -> None:
+def test_the_source_of_a_price_by_the_hour_names_the_hours() -> None:
     assert "hours" in price_for("deepseek", "deepseek-v4-pro").source
 
 
@@ -123,12 +123,12 @@ def test_prices_are_those_that_the_source_computes(preset: str) -> None:
     for model in provider.models:
         if not model.is_match(model.id):
             continue
-        told = provider.find_model(model.id).get_prices(noon)
-        wanted = [_base(getattr(told, name, None)) for name in PRICES]
-        if wanted[0] is None and wanted[1] is None:
+        prices = provider.find_model(model.id).get_prices(noon)
+        bases = [_base(getattr(prices, name, None)) for name in PRICES]
+        if bases[0] is None and bases[1] is None:
             continue
         price = price_for(preset, model.id)
-        assert [getattr(price, rate) for rate in RATES] == wanted, model.id
+        assert [getattr(price, rate) for rate in RATES] == bases, model.id
 
 
 def _base(price: Any) -> Any:
@@ -139,6 +139,6 @@ def _base(price: Any) -> Any:
     ("preset", "model"), [("ollama", "llama3.1"), ("demo", "demo"), ("vllm", "x")]
 )
 def test_what_runs_on_your_own_machine_costs_nothing(preset: str, model: str):
-    found = price_for(preset, model)
-    assert (found.input, found.output) == (0, 0)
-    assert found.source
+    price = price_for(preset, model)
+    assert (price.input, price.output) == (0, 0)
+    assert price.source

@@ -27,10 +27,10 @@ from gateway.relay.exchange.recorder import Recorder
     ],
 )
 def test_what_looks_like_a_key_is_masked(text: str) -> None:
-    shown = scrub(text)
-    assert "***" in shown
+    output_text = scrub(text)
+    assert "***" in output_text
     for word in ("123456", "wxyz", "bbbb1234", "abcdefghijkl", "opensesame1", "IOSFODNN7"):
-        assert word not in shown
+        assert word not in output_text
 
 
 @pytest.mark.parametrize(
@@ -54,14 +54,14 @@ def test_a_configured_secret_is_masked_whatever_it_looks_like() -> None:
     )
 
 
-def test_a_short_secret_does_not_mask_words() -> None:
+def test_a_short_secret_does_not_mask_ordinary_text() -> None:
     assert scrub("no key at all", ["key"]) == "no key at all"
 
 
 def test_a_secret_across_the_cut_leaves_no_half() -> None:
     secret = "correct-horse-battery-staple"
-    shown = scrub("x" * (MAX_CHARS - 5) + secret, [secret])
-    assert "correct" not in shown
+    text = scrub("x" * (MAX_CHARS - 5) + secret, [secret])
+    assert "correct" not in text
 
 
 def test_a_message_is_cut() -> None:
@@ -81,8 +81,8 @@ def test_masking_takes_time_in_proportion_to_the_text(piece: str) -> None:
 
 def test_a_stored_body_loses_configured_secrets_and_nothing_else() -> None:
     body = b'{"content":"my key is sk-abc123456789 and correct-horse"}'
-    shown = scrub_bytes(body, [b"correct-horse"])
-    assert shown == b'{"content":"my key is sk-abc123456789 and *************"}'
+    data = scrub_bytes(body, [b"correct-horse"])
+    assert data == b'{"content":"my key is sk-abc123456789 and *************"}'
 
 
 def test_headers_that_carry_credentials_are_masked() -> None:

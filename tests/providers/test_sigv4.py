@@ -28,7 +28,7 @@ def test_the_region_is_the_hosts(host: str, region: str) -> None:
     assert sigv4.region_of(host) == region
 
 
-def test_a_host_without_a_region_takes_the_one_told() -> None:
+def test_a_host_without_a_region_uses_the_configured_region() -> None:
     assert sigv4.region_of("proxy.example", "eu-west-3") == "eu-west-3"
 
 
@@ -39,14 +39,14 @@ def test_the_service_is_the_hosts() -> None:
 
 
 @pytest.mark.parametrize("token", [None, "a-session"])
-def test_a_signature_holds_for_body_and_url(token: str | None) -> None:
+def test_a_signature_covers_body_and_url(token: str | None) -> None:
     key = sigv4.Key(KEY.id, KEY.secret, token)
-    made = dict(sigv4.sign_headers(key, "eu-central-1", "POST", URL, HEADERS, b'{"a":1}'))
-    assert made.get(b"x-amz-security-token") == (token.encode() if token else None)
-    theirs = _expected(key, URL, b'{"a":1}', made[b"x-amz-date"].decode())
-    assert made[b"authorization"].decode() == theirs
-    other = _expected(key, URL, b'{"a":2}', made[b"x-amz-date"].decode())
-    assert made[b"authorization"].decode() != other
+    sign_headers = dict(sigv4.sign_headers(key, "eu-central-1", "POST", URL, HEADERS, b'{"a":1}'))
+    assert sign_headers.get(b"x-amz-security-token") == (token.encode() if token else None)
+    theirs = _expected(key, URL, b'{"a":1}', sign_headers[b"x-amz-date"].decode())
+    assert sign_headers[b"authorization"].decode() == theirs
+    other = _expected(key, URL, b'{"a":2}', sign_headers[b"x-amz-date"].decode())
+    assert sign_headers[b"authorization"].decode() != other
 
 
 class _Untouched(SigV4Auth):

@@ -146,15 +146,15 @@ async def test_sampling(
 
 def counted(target: Any, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Replaces a constructor by itself with a count: the list grows by one for each call."""
-    made: list[str] = []
+    names: list[str] = []
     construct = getattr(target, name)
 
     def count(*values: Any, **named: Any) -> Any:
-        made.append(name)
+        names.append(name)
         return construct(*values, **named)
 
     monkeypatch.setattr(target, name, count)
-    return made
+    return names
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
@@ -237,7 +237,7 @@ async def test_content(
     ]
 
 
-async def test_a_collector_that_is_away_holds_nothing_up(
+async def test_an_unreachable_collector_blocks_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
