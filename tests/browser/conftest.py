@@ -35,6 +35,7 @@ AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 AXE_TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 DESKTOP = {"width": 1440, "height": 900}
 WIDE = {"width": 1920, "height": 1080}
+TABLET = {"width": 1024, "height": 768}
 PHONE = {"width": 390, "height": 844}
 _LOCAL = re.compile(
     r"^(?:https?|wss?)://(?:127\.0\.0\.1|localhost)(?::\d+)?/|^(?:data|blob|about):"

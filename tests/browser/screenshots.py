@@ -1,8 +1,8 @@
-"""Pictures of every page, in both themes and both sizes.
+"""Screenshots of every page, in both themes and at four widths.
 
     uv run python -m tests.browser.screenshots DIRECTORY [NAME ...]
 
-Runs a site of its own, lets some clients call it, and writes NAME-{desktop,phone}-{light,dark}.png.
+Runs a site of its own, lets some clients call it, and writes NAME-{390,1024,1440,1920}-{light,dark}.png.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 
 import httpx
 
-from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE
+from tests.browser.conftest import CHROMIUM, DESKTOP, FLAGS, PHONE, TABLET, WIDE
 from tests.browser.pages import PLACES, Place
 from tests.browser.site import Site
 from tests.waits import until
 
-SIZES = {"desktop": (DESKTOP, 1), "phone": (PHONE, 2)}
+# The size of the window, and how many pixels of the screenshot one CSS pixel has.
+SIZES = ((PHONE, 2), (TABLET, 1), (DESKTOP, 1), (WIDE, 1))
 _CALLS = (
     ("demo", "What is the capital of France?"),
     ("demo", "Write three lines about a river."),
@@ -69,8 +70,8 @@ def path_of(site: Site, place: Place) -> str:
 
 
 def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:
-    """Four pictures of one page."""
-    for size, (viewport, scale) in SIZES.items():
+    """Screenshots of one page: every width in both themes."""
+    for viewport, scale in SIZES:
         for theme in ("light", "dark"):
             context = browser.new_context(
                 base_url=site.url,
@@ -85,7 +86,7 @@ def shoot(site: Site, browser: Any, place: Place, folder: Path) -> None:
             page = context.new_page()
             page.goto(path_of(site, place))
             page.wait_for_timeout(400)
-            page.screenshot(path=folder / f"{place.name}-{size}-{theme}.png")
+            page.screenshot(path=folder / f"{place.name}-{viewport['width']}-{theme}.png")
             context.close()
 
 

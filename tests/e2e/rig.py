@@ -35,6 +35,7 @@ from tests.waits import until
 ROOT = Path(__file__).resolve().parent.parent.parent
 MASTER_KEY = "sk-1234-e2e-master-key"
 START_S = 60.0
+STOP_S = 60.0
 # As README tells: Daphne would end a connection at a message of more than a megabyte.
 # More than the gateway takes, so that the gateway's own limit is met here.
 DAPHNE_OPTIONS = ("--websocket-max-message-size", "67108864")
@@ -119,17 +120,24 @@ class Gateway:
         raise RuntimeError(f"the gateway did not start:\n{self.output}")
 
     def stop(self) -> int:
-        """End it as a service manager would; gives its exit status."""
+        """End it as a service manager would; returns its exit status.
+
+        Raises:
+            RuntimeError: with its output and the stacks of its threads, if it does not stop.
+        """
         process = self._process
         if process is None:
             return 0
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
         try:
-            status = process.wait(60)
+            status = process.wait(STOP_S)
         except subprocess.TimeoutExpired:
+            # Python's fault handler prints what each thread was doing.
+            os.killpg(process.pid, signal.SIGABRT)
+            time.sleep(1)
             self.kill()
-            raise
+            raise RuntimeError(f"it did not stop within {STOP_S:g} s:\n{self.output}") from None
         self._process = None
         return status
 
@@ -319,7 +327,12 @@ def _environment(directory: Path) -> dict[str, str]:
     inherited = {k: os.environ[k] for k in ("PATH", "LANG", "LC_ALL") if k in os.environ}
     home = directory / "home"
     home.mkdir(exist_ok=True)
-    fixed = {"PYTHONDEVMODE": "0", "PYTHONUNBUFFERED": "1", "DRAGOMAN_FIND_LOCAL_SERVERS": "false"}
+    fixed = {
+        "PYTHONDEVMODE": "0",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONFAULTHANDLER": "1",
+        "DRAGOMAN_FIND_LOCAL_SERVERS": "false",
+    }
     return {**inherited, **fixed, "HOME": str(home)}
 
 
