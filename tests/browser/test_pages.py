@@ -23,11 +23,16 @@ def used(site: Site) -> Site:
     return site
 
 
-# What is wider than its window or is laid over another field, on the page of a moment.
+# What is wider than its window or its table cell, or covers another field, at this moment.
 _MISPLACED = """() => {
     const found = [];
     const root = document.documentElement;
     if (root.scrollWidth > root.clientWidth) found.push(`${root.scrollWidth} px in ${root.clientWidth}`);
+    for (const cell of document.querySelectorAll("#main :is(td, th)")) {
+        if (!cell.checkVisibility() || getComputedStyle(cell).overflowX !== "visible") continue;
+        const excess = cell.scrollWidth - cell.clientWidth;
+        if (excess > 2) found.push(`${cell.textContent.trim().slice(0, 40)}: ${excess} px over its cell`);
+    }
     const fields = [...document.querySelectorAll("#main :is(input, select, textarea):not([type=hidden])")]
         .filter((field) => field.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
         .filter((field) => !field.closest(".ticks"))  // a list that scrolls: rows out of sight overlap

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import reverse
 
 from console.dialects import OFFERED, title
+from console.pages.routes.labels import changes
 from gateway import models
 from gateway.routing.route_spec import RouteSpec, StepSpec, TargetSpec
 from gateway.store import set_credential
@@ -216,6 +217,11 @@ def test_changes_are_described_in_text(ada: Client) -> None:
     page = press(ada, "down:t1")
     assert page.context["changes"] == ["moved deepseek-chat"]
     assert b"1 unsaved change" in page.content
+
+
+def test_changed_guardrails_are_listed_by_name() -> None:
+    before, after = RouteSpec(name="r"), RouteSpec(name="r", guardrails=("email", "keys"))
+    assert changes(before, after) == ["guardrails: none → email, keys"]
 
 
 def test_an_unreadable_value_stays_with_its_error(ada: Client) -> None:

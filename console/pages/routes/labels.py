@@ -143,6 +143,8 @@ def _value_text(column: str, value: object) -> str:
         return _("yes") if value else _("no")
     if value is None:
         return _("default")
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or _("none")
     if isinstance(value, dict):
         labelled = {
             str(_KEY_LABELS.get(name, name)): " ".join(setting)

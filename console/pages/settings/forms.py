@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from console.limit_fields import limit_and_budget_fields
 from console.pages.settings.pattern_speed import is_slow
+from gateway.models.limits import BUDGETS, LIMITS
 from gateway.providers.masks import compile_mask
 from gateway.routing.limits import Budget, Limits
 from gateway.store.options import MAX_DAYS, MAX_MASKS, Options
@@ -117,6 +118,16 @@ class EndUserForm(forms.Form):
         for name, field in self.fields.items():
             option = limits if name in Limits.__struct_fields__ else budget
             field.disabled = not option.editable
+
+    @property
+    def limit_fields(self) -> list[forms.BoundField]:
+        """The fields of limits, for the page."""
+        return [self[name] for name in LIMITS.values()]
+
+    @property
+    def budget_fields(self) -> list[forms.BoundField]:
+        """The fields of budgets, for the page."""
+        return [self[name] for name in BUDGETS.values()]
 
     def values(self) -> dict[str, dict[str, Any]]:
         """The two settings to store."""
