@@ -3,15 +3,20 @@
 Costs are stored as integers, UNITS to a US dollar, since SQLite would sum decimals as floating
 point; here they become exact decimals. Requests of unknown cost are counted separately, never
 as 0.
+
+`UsageHour.objects.in_range(since, until)` is the usual way to sum a range: it reads the daily
+roll-ups of whole UTC days, and the hourly ones for the rest.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Self, TypeVar
+from itertools import chain
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from django.db import models
@@ -144,19 +149,20 @@ def quantile(counts: Mapping[int, int], share: float) -> float | None:
 
 
 class _Step(models.Func):
-    """The UTC day (`2026-11-21`) or month (`2026-11`) of the column `hour`.
+    """The UTC day (`2026-11-21`) or month (`2026-11`) of the column `hour` or `day`.
 
     Faster than Django's `Trunc`, which calls Python for every row of SQLite.
     """
 
     output_field = models.CharField()
 
-    def __init__(self, step: str) -> None:
-        super().__init__(models.F("hour"))
+    def __init__(self, column: str, step: str) -> None:
+        super().__init__(models.F(column))
+        self._is_date = column == "day"
         self._length = len("2026-11-21") if step == "day" else len("2026-11")
 
     def as_sqlite(self, compiler: Any, connection: Any, **context: Any) -> Any:
-        """SQLite stores times as text, in UTC."""
+        """SQLite stores dates and times as text, in UTC."""
         column, params = compiler.compile(self.source_expressions[0])
         return f"substr({column}, 1, {self._length})", params
 
@@ -164,24 +170,24 @@ class _Step(models.Func):
         """PostgreSQL formats the time."""
         column, params = compiler.compile(self.source_expressions[0])
         form = "YYYY-MM-DD"[: self._length]
-        return f"to_char({column} AT TIME ZONE 'UTC', '{form}')", params
+        zone = "" if self._is_date else " AT TIME ZONE 'UTC'"
+        return f"to_char({column}{zone}, '{form}')", params
 
 
-class HourQuerySet(models.QuerySet[Row]):
-    """Roll-up rows, each of one hour."""
+class RollupQuerySet(models.QuerySet[Row]):
+    """Roll-up rows, each of one hour; of one UTC day if `start` is `day`."""
 
-    def between(self, since: datetime | None, until: datetime | None = None) -> Self:
-        """Rows of hours that begin at or after `since` and before `until`."""
-        rows = self if since is None else self.filter(hour__gte=since)
-        return rows if until is None else rows.filter(hour__lt=until)
+    # The column of the time when a row begins.
+    start = "hour"
 
-    def of_keys(self, key_ids: Sequence[int] | None) -> Self:
-        """Rows of these keys; None is every key."""
-        return self if key_ids is None else self.filter(key_id__in=key_ids)
+    def between(self, since: date | None, until: date | None = None) -> Self:
+        """Rows that begin at or after `since` and before `until`: times, or dates for days."""
+        rows = self if since is None else self.filter(**{f"{self.start}__gte": since})
+        return rows if until is None else rows.filter(**{f"{self.start}__lt": until})
 
 
-class UsageHourQuerySet(HourQuerySet[Row]):
-    """Roll-ups of requests, tokens and cost."""
+class UsageSumsQuerySet(RollupQuerySet[Row]):
+    """Sums of requests, tokens and cost over roll-up rows."""
 
     # The requests that `requests`, `errors` and `client_closed` count; None for all.
     counted: Q | None = ~Q(key_prefix=HEALTH_CHECK_KEY)
@@ -192,9 +198,44 @@ class UsageHourQuerySet(HourQuerySet[Row]):
             for name in _SUMS
         }
 
+    def of_keys(self, key_ids: Sequence[int] | None) -> Self:
+        """Rows of these keys; None is every key."""
+        return self if key_ids is None else self.filter(key_id__in=key_ids)
+
     def totals(self) -> Totals:
         """Totals of all rows."""
         return _totals(self.aggregate(**self._sums()))
+
+    def by(self, dimension: str) -> dict[Name, Totals]:
+        """Totals by model, key, provider or route (a key of DIMENSIONS)."""
+        return self.by_columns(*DIMENSIONS[dimension])
+
+    def by_columns(self, *names: str) -> dict[Name, Totals]:
+        """Totals by the values of these columns."""
+        rows = self.order_by().values(*names).annotate(**self._sums())
+        return {tuple(row[name] for name in names): _totals(row) for row in rows}
+
+    def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
+        """Totals by UTC `day` or `month`, and by model, key, provider or route."""
+        names = DIMENSIONS[dimension]
+        stepped = self.order_by().annotate(step=_Step(self.start, step))
+        rows = stepped.values("step", *names).annotate(**self._sums()).order_by("step")
+        for row in rows:
+            start = datetime.fromisoformat(f"{row['step']}-01"[:10]).replace(tzinfo=UTC)
+            yield start, tuple(row[name] for name in names), _totals(row)
+
+    def units_by(self, column: str, *names: str) -> dict[Name, int]:
+        """The sum of `cost_units` or `charged_units` by the values of these columns."""
+        rows = self.order_by().values_list(*names).annotate(Sum(column))
+        return {tuple(values): int(units) for *values, units in rows}
+
+
+class UsageHourQuerySet(UsageSumsQuerySet[Row]):
+    """Hourly roll-ups of requests, tokens and cost."""
+
+    def in_range(self, since: datetime | None, until: datetime | None = None) -> UsageRange[Row]:
+        """Usage of the hours that begin at or after `since` and before `until`."""
+        return UsageRange.of(self, since, until)
 
     def logged(self) -> int:
         """The number of log rows counted, health checks included."""
@@ -209,62 +250,21 @@ class UsageHourQuerySet(HourQuerySet[Row]):
         rows = self.order_by("hour").values("hour").annotate(**self._sums())
         return {row["hour"]: _totals(row) for row in rows}
 
-    def by(self, dimension: str) -> dict[Name, Totals]:
-        """Totals by model, key, provider or route (a key of DIMENSIONS)."""
-        names = DIMENSIONS[dimension]
-        rows = self.order_by().values(*names).annotate(**self._sums())
-        return {tuple(row[name] for name in names): _totals(row) for row in rows}
-
-    def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
-        """Totals by `hour`, or UTC `day` or `month`, and by model, key, provider or route."""
-        if step == "hour":
-            yield from self.by_hour_and(dimension)
-            return
-        names = DIMENSIONS[dimension]
-        stepped = self.order_by().annotate(step=_Step(step))
-        rows = stepped.values("step", *names).annotate(**self._sums()).order_by("step")
-        for row in rows:
-            start = datetime.fromisoformat(f"{row['step']}-01"[:10]).replace(tzinfo=UTC)
-            yield start, tuple(row[name] for name in names), _totals(row)
-
-    def by_target_without_checks(self) -> dict[tuple[str, str, str], Totals]:
-        """Totals by (requested route, provider, model), without the gateway's health checks."""
-        rows = self.exclude(key_prefix=HEALTH_CHECK_KEY).order_by()
-        summed = rows.values("route", "provider", "model").annotate(**self._sums())
-        return {(row["route"], row["provider"], row["model"]): _totals(row) for row in summed}
-
-    def cost_by_provider(self) -> dict[str, int]:
-        """The cost of each provider, in units."""
-        rows = self.exclude(provider="").order_by().values_list("provider")
-        return dict(rows.annotate(Sum("cost_units")))
-
     def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
         """Totals by hour and by model, key, provider or route, oldest first."""
         names = DIMENSIONS[dimension]
         rows = self.order_by("hour").values("hour", *names).annotate(**self._sums())
         return ((row["hour"], tuple(row[n] for n in names), _totals(row)) for row in rows)
 
-    def spend_by_key(
-        self, *, since: datetime | None = None, until: datetime | None = None
-    ) -> dict[int, Decimal]:
-        """US dollars charged to each key (by row id), as far as known, in whole hours."""
-        spent = self.between(since, until).exclude(key_id=0)
-        rows = spent.order_by().values_list("key_id").annotate(Sum("charged_units"))
-        return {key_id: dollars(units) for key_id, units in rows}
 
-    def spend_by_target(
-        self, *, since: datetime | None = None
-    ) -> dict[tuple[str, str, str], Decimal]:
-        """US dollars charged, by (requested route, provider, model) of the target that answered."""
-        rows = self.between(since).order_by().values_list("route", "provider", "model")
-        return {
-            (route, provider, model): dollars(units)
-            for route, provider, model, units in rows.annotate(Sum("charged_units"))
-        }
+class UsageDayQuerySet(UsageSumsQuerySet[Row]):
+    """Daily roll-ups of requests, tokens and cost."""
+
+    start = "day"
 
 
 class EndUserHourQuerySet(UsageHourQuerySet[Row]):
-    """Roll-ups of requests that name an end user; health checks name none."""
+    """Hourly roll-ups of requests that name an end user; health checks name none."""
 
     counted = None
 
@@ -276,7 +276,114 @@ class EndUserHourQuerySet(UsageHourQuerySet[Row]):
         return {end_user: dollars(usd) for end_user, usd in spent}
 
 
-class TargetHourQuerySet(HourQuerySet[Row]):
+class EndUserDayQuerySet(UsageDayQuerySet[Row]):
+    """Daily roll-ups of requests that name an end user; health checks name none."""
+
+    counted = None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRange(Generic[Row]):
+    """Usage of a range of hours: daily roll-ups of its whole UTC days, hourly ones of the rest.
+
+    A day has a twenty-fourth of the rows of its hours, if each hour has the same keys and models.
+    """
+
+    parts: tuple[UsageSumsQuerySet[Any], ...]
+
+    @classmethod
+    def of(
+        cls, hours: UsageHourQuerySet[Row], since: datetime | None, until: datetime | None
+    ) -> UsageRange[Row]:
+        """The rows of a table of hours, all of it if both times are None."""
+        days: UsageDayQuerySet[Any] = hours.model.DAILY.objects.all()  # type: ignore[attr-defined]
+        first = None if since is None else _day_start(since + _DAY - _RESOLUTION)
+        last = None if until is None else _day_start(until)
+        if first is not None and last is not None and first >= last:
+            return cls((hours.between(since, until),))
+        parts: list[UsageSumsQuerySet[Any]] = [
+            days.between(first and first.date(), last and last.date())
+        ]
+        if since is not None and since != first:
+            parts.append(hours.between(since, first))
+        if until is not None and until != last:
+            parts.append(hours.between(last, until))
+        return cls(tuple(parts))
+
+    def filter(self, **values: Any) -> UsageRange[Row]:
+        """The rows with these values of columns."""
+        return UsageRange(tuple(part.filter(**values) for part in self.parts))
+
+    def of_keys(self, key_ids: Sequence[int] | None) -> UsageRange[Row]:
+        """The rows of these keys; None is every key."""
+        return UsageRange(tuple(part.of_keys(key_ids) for part in self.parts))
+
+    def totals(self) -> Totals:
+        """Totals of all rows."""
+        return sum_totals(part.totals() for part in self.parts)
+
+    def by(self, dimension: str) -> dict[Name, Totals]:
+        """Totals by model, key, provider or route (a key of DIMENSIONS)."""
+        return self._by_columns(*DIMENSIONS[dimension])
+
+    def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
+        """Totals by UTC `day` or `month`, and by model, key, provider or route.
+
+        A step that is not a whole number of days may come several times, with a part of its sums.
+        """
+        return chain.from_iterable(part.by_step_and(step, dimension) for part in self.parts)
+
+    def by_target_without_checks(self) -> dict[Name, Totals]:
+        """Totals by (requested route, provider, model), without the gateway's health checks."""
+        without_checks = (part.exclude(key_prefix=HEALTH_CHECK_KEY) for part in self.parts)
+        return UsageRange(tuple(without_checks))._by_columns("route", "provider", "model")
+
+    def rows(self, *names: str) -> Iterator[tuple[date, Name]]:
+        """The UTC day of each row, and its values of these columns; a day has several rows."""
+        for part in self.parts:
+            for start, *values in part.values_list(part.start, *names).iterator():
+                yield start.date() if isinstance(start, datetime) else start, tuple(values)
+
+    def cost_by_provider(self) -> dict[str, int]:
+        """The cost of each provider, in units."""
+        costs = self._units_by("cost_units", "provider")
+        return {provider: units for (provider,), units in costs.items() if provider}
+
+    def spend_by_key(self) -> dict[int, Decimal]:
+        """US dollars charged to each key (by row id), as far as known."""
+        spent = self._units_by("charged_units", "key_id")
+        return {key_id: dollars(units) for (key_id,), units in spent.items() if key_id}
+
+    def spend_by_target(self) -> dict[Name, Decimal]:
+        """US dollars charged, by (requested route, provider, model) of the target that answered."""
+        spent = self._units_by("charged_units", "route", "provider", "model")
+        return {name: dollars(units) for name, units in spent.items()}
+
+    def _by_columns(self, *names: str) -> dict[Name, Totals]:
+        merged: dict[Name, Totals] = {}
+        for part in self.parts:
+            for name, totals in part.by_columns(*names).items():
+                merged[name] = sum_totals([merged[name], totals]) if name in merged else totals
+        return merged
+
+    def _units_by(self, column: str, *names: str) -> dict[Name, int]:
+        merged: dict[Name, int] = {}
+        for part in self.parts:
+            for name, units in part.units_by(column, *names).items():
+                merged[name] = merged.get(name, 0) + units
+        return merged
+
+
+_DAY = timedelta(days=1)
+# Of times in Python and in both databases.
+_RESOLUTION = timedelta(microseconds=1)
+
+
+def _day_start(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+class TargetHourQuerySet(RollupQuerySet[Row]):
     """Roll-ups of attempts at targets, failed attempts before a fallback included."""
 
     def by_target(self) -> dict[tuple[str, str], dict[str, int]]:
@@ -305,7 +412,7 @@ class TargetHourQuerySet(HourQuerySet[Row]):
         return priced, dollars(units), broken
 
 
-class LatencyHourQuerySet(HourQuerySet[Row]):
+class LatencyHourQuerySet(RollupQuerySet[Row]):
     """Latency histograms."""
 
     def of_measure(self, measure: str) -> Self:

@@ -111,12 +111,12 @@ def usage(
     starts = step_starts(span, now)
     cells: dict[Name, dict[dt.datetime, list[Totals]]] = {}
     step_of: dict[dt.datetime, dt.datetime] = {}
-    # The database sums days and months of UTC, usable only if that is the console's time zone.
+    # The daily roll-ups are of UTC days, usable only if that is the console's time zone.
     step = span.step if timezone.get_current_timezone_name() == "UTC" else "hour"
-    for hour, name, totals in _hourly_totals(step, dimension, starts[0]):
-        if hour not in step_of:
-            step_of[hour] = step_start(span.step, hour)
-        cells.setdefault(name, {}).setdefault(step_of[hour], []).append(totals)
+    for start, name, totals in _totals_by_step(step, dimension, starts[0]):
+        if start not in step_of:
+            step_of[start] = step_start(span.step, start)
+        cells.setdefault(name, {}).setdefault(step_of[start], []).append(totals)
     sums = {
         name: {step: sum_totals(hour_totals) for step, hour_totals in steps.items()}
         for name, steps in cells.items()
@@ -124,7 +124,7 @@ def usage(
     totals_by_name = {name: sum_totals(steps.values()) for name, steps in sums.items()}
     ranked = _rank_names(totals_by_name)
     table = EndUserHour if dimension == "end_user" else UsageHour
-    previous = table.objects.between(previous_start(span, starts[0]), starts[0]).totals()
+    previous = table.objects.in_range(previous_start(span, starts[0]), starts[0]).totals()
     return Usage(
         span=span,
         dimension=dimension,
@@ -136,20 +136,25 @@ def usage(
     )
 
 
-def _hourly_totals(
+def _totals_by_step(
     step: str, dimension: str, since: dt.datetime
 ) -> Iterable[tuple[dt.datetime, Name, Totals]]:
-    if dimension == "end_user":
-        return EndUserHour.objects.between(since).by_step_and(step, dimension)
-    rows = UsageHour.objects.between(since)
+    table = EndUserHour if dimension == "end_user" else UsageHour
+    column_dimension = "key" if dimension in _KEY_DIMENSIONS else dimension
+    totals_by_step = (
+        table.objects.between(since).by_hour_and(column_dimension)
+        if step == "hour"
+        else table.objects.in_range(since).by_step_and(step, column_dimension)
+    )
     if dimension not in _KEY_DIMENSIONS:
-        return rows.by_step_and(step, dimension)
+        return totals_by_step
     value_by_key = {
         key.pk: _key_dimension_value(key, dimension)
         for key in ApiKey.objects.select_related("team__parent")
     }
-    by_key = rows.by_step_and(step, "key")
-    return ((hour, (value_by_key.get(name[0], ""),), totals) for hour, name, totals in by_key)
+    return (
+        (start, (value_by_key.get(name[0], ""),), totals) for start, name, totals in totals_by_step
+    )
 
 
 def _key_dimension_value(key: ApiKey, dimension: str) -> str:

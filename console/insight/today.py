@@ -163,7 +163,7 @@ def _hour_label(begin: dt.datetime, totals: Totals) -> str:
 
 
 def _routes(midnight: dt.datetime) -> tuple[RouteShare, ...]:
-    totals_by_route = UsageHour.objects.between(midnight).by("route")
+    totals_by_route = UsageHour.objects.in_range(midnight).by("route")
     routes_with_requests = [item for item in totals_by_route.items() if item[1].requests]
     ranked = sorted(routes_with_requests, key=lambda item: -item[1].requests)
     max_requests = ranked[0][1].requests if ranked else 0

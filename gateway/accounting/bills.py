@@ -226,7 +226,7 @@ def _computed_totals(
     provider: str, since: dt.datetime, until: dt.datetime
 ) -> dict[tuple[dt.date, str], Totals]:
     parts: dict[tuple[dt.date, str], list[Totals]] = {}
-    rows = UsageHour.objects.between(since, until).filter(provider=provider)
+    rows = UsageHour.objects.in_range(since, until).filter(provider=provider)
     for day, name, totals in rows.by_step_and("day", "model"):
         parts.setdefault((day.astimezone(dt.UTC).date(), name[1]), []).append(totals)
     return {name: sum_totals(totals) for name, totals in parts.items()}

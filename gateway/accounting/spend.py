@@ -3,7 +3,7 @@
     spend(since, until, ("day", "team"))  -> [{"day": "2026-11-21", "team": "search", ...}]
     as_csv(rows, by)                      -> the rows as CSV
 
-Computed from the hourly roll-ups, which outlive the log; grouping by tag or end user uses the
+Computed from the roll-ups, which outlive the log; grouping by tag or end user uses the
 log itself, as far back as it reaches. Costs are exact decimals; requests without a known price are
 counted separately.
 """
@@ -92,7 +92,7 @@ def spend(
         raise ValueError(f"by: must be one or more of {', '.join(DIMENSIONS)}, separated by commas")
     sums: dict[tuple[Any, ...], list[int]] = {}
     from_log = not {"tag", "end_user"}.isdisjoint(by)
-    items = _from_log(since, until, key_ids) if from_log else _by_hour(since, until, key_ids)
+    items = _from_log(since, until, key_ids) if from_log else _from_rollups(since, until, key_ids)
     for used in items:
         for tag in used.tags:
             line_sums = sums.setdefault(
@@ -115,14 +115,14 @@ def _row(by: Sequence[str], name: tuple[Any, ...], sums: list[int]) -> Row:
     }
 
 
-def _by_hour(
+def _from_rollups(
     since: dt.datetime, until: dt.datetime, key_ids: Sequence[int] | None
 ) -> Iterator[_UsageItem]:
     names = _Names()
-    fields = (*UsageHour.KEYS, *_COUNTS, "cost_units", "charged_units")
-    rows = UsageHour.objects.between(since, until).of_keys(key_ids).values_list(*fields)
-    for hour, key_id, prefix, route, provider, model, *counts, cost, charged in rows.iterator():
-        where = names.where(hour, key_id, prefix, route, provider, model)
+    columns = (*UsageHour.KEYS[1:], *_COUNTS, "cost_units", "charged_units")
+    rows = UsageHour.objects.in_range(since, until).of_keys(key_ids).rows(*columns)
+    for day, (key_id, prefix, route, provider, model, *counts, cost, charged) in rows:
+        where = names.where(day, key_id, prefix, route, provider, model)
         yield _UsageItem(where, tuple(counts), cost, charged)
 
 
@@ -136,16 +136,17 @@ def _from_log(
             :-3
         ]
         end_user, tags, attempts = row[-3], tuple(row[-2]) or ("",), row[-1]
+        day = started_at.astimezone(dt.UTC).date()
         used = [token or 0 for token in tokens]
         unpriced = int(cost is None and (any(used) or outcome == "ok"))
         counts = (1, int(outcome in ("error", "cut")), *used, unpriced)
-        where = names.where(started_at, key_id or 0, prefix, route, provider, model, end_user)
+        where = names.where(day, key_id or 0, prefix, route, provider, model, end_user)
         units = _units(cost)
         charge = units if charged is None else _units(charged)
         yield _UsageItem(where, counts, units, charge, tags)
         for loser in hedge_losers_in(attempts):
             where = names.where(
-                started_at, key_id or 0, prefix, route, loser.provider, loser.model, end_user
+                day, key_id or 0, prefix, route, loser.provider, loser.model, end_user
             )
             into, read, written, out = lost_counts(loser)
             counts = (0, 0, into, read, written, out, 0, int(loser.cost_usd is None))
@@ -167,7 +168,7 @@ class _Names:
 
     def where(
         self,
-        started_at: dt.datetime,
+        day: dt.date,
         key_id: int,
         prefix: str,
         route: str,
@@ -179,7 +180,7 @@ class _Names:
         key = self.keys.get(key_id)
         project, team = parts(key.team) if key is not None else ("", "")
         return {
-            "day": started_at.astimezone(dt.UTC).date().isoformat(),
+            "day": day.isoformat(),
             "team": team,
             "project": project,
             "key": key.name if key is not None else prefix,

@@ -115,7 +115,7 @@ def candidate(name: str, snapshot: Snapshot) -> Candidate | None:
 
 def what_if(since: dt.datetime, until: dt.datetime, candidates: Sequence[Candidate]) -> Comparison:
     """The usage of whole hours from `since` to before `until`, on each of the candidates."""
-    used = UsageHour.objects.between(since, until).by_target_without_checks()
+    used = UsageHour.objects.in_range(since, until).by_target_without_checks()
     cached = _cached_responses(since, until)
     lines = [
         _line(name, _without(totals, cached.get(name)), candidates) for name, totals in used.items()

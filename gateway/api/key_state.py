@@ -104,7 +104,7 @@ def _budgets(owner: str, row: Any, keys: list[int], now: dt.datetime) -> Iterato
     columns = {span: f"budget_{span}_usd" for span in CALENDAR}
     assert BUDGETS.keys() >= set(columns.values())
     for span, column in columns.items():
-        by_key = UsageHour.objects.spend_by_key(since=window_start(now.timestamp(), span))
+        by_key = UsageHour.objects.in_range(window_start(now.timestamp(), span)).spend_by_key()
         spent = sum((by_key.get(key, Decimal(0)) for key in keys), Decimal(0))
         budget: Decimal | None = getattr(row, column)
         ends = calendar_window(now.timestamp(), span)[1]
@@ -142,7 +142,7 @@ def _used(metric: str, keys: list[int], since: dt.datetime) -> int:
     """
     end = since.replace(minute=0, second=0, microsecond=0) + dt.timedelta(hours=1)
     rows = RequestLog.objects.started_between(since, end).filter(key_id__in=keys)
-    totals = UsageHour.objects.between(end).filter(key_id__in=keys).totals()
+    totals = UsageHour.objects.in_range(end).of_keys(keys).totals()
     if metric == "requests":
         return totals.requests + int(rows.aggregate(requests=Count("pk"))["requests"])
     sums = rows.aggregate(**{name: Sum(name) for name in _TOKENS})

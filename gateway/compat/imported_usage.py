@@ -1,4 +1,4 @@
-"""Usage at another gateway, in the hourly roll-ups, so that budgets continue.
+"""Usage at another gateway, in the hourly and daily roll-ups, so that budgets continue.
 
 The `provider` of such a row begins with the name of that gateway and a slash, as no provider here
 does: a repeated import finds and corrects its own rows and no others.
@@ -6,14 +6,18 @@ does: a repeated import finds and corrects its own rows and no others.
 
 from __future__ import annotations
 
+from operator import sub
 from typing import Any
+
+from django.db import connection, transaction
 
 from gateway.compat.import_report import ImportReport
 from gateway.models import UsageHour
+from gateway.store import usage
 from gateway.usage_querysets import IMPORTED
 
 Name = tuple[Any, ...]
-_BATCH = 1000
+_NONE = [0] * len(UsageHour.SUMS)
 
 
 def mark_of(gateway: str) -> str:
@@ -23,28 +27,23 @@ def mark_of(gateway: str) -> str:
 
 def write_usage(sums: dict[Name, list[int]], mark: str, report: ImportReport) -> None:
     """Write sums by `UsageHour.KEYS`, in the order of its SUMS; unchanged rows are not written."""
-    stored = {
-        tuple(row[: len(UsageHour.KEYS)]): list(row[len(UsageHour.KEYS) :])
-        for row in UsageHour.objects.filter(provider__startswith=mark).values_list(
-            *UsageHour.KEYS, *UsageHour.SUMS
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Two imports at the same time would both add what is missing.
+        usage.lock_tables(cursor)
+        rows = UsageHour.objects.filter(provider__startswith=mark)
+        stored = {
+            row[: len(UsageHour.KEYS)]: row[len(UsageHour.KEYS) :]
+            for row in rows.values_list(*UsageHour.KEYS, *UsageHour.SUMS)
+        }
+        differences = {
+            name: list(map(sub, new, stored.get(name, _NONE))) for name, new in sums.items()
+        }
+        usage.add(
+            cursor,
+            {name: by for name, by in differences.items() if name not in stored or any(by)},
         )
-    }
-    new = [name for name in sums if name not in stored]
-    changed = [name for name in sums if name in stored and stored[name] != sums[name]]
-    UsageHour.objects.bulk_create(
-        [
-            UsageHour(
-                **dict(zip(UsageHour.KEYS, name, strict=True)),
-                **dict(zip(UsageHour.SUMS, sums[name], strict=True)),
-            )
-            for name in [*new, *changed]
-        ],
-        batch_size=_BATCH,
-        update_conflicts=True,
-        unique_fields=list(UsageHour.KEYS),
-        update_fields=list(UsageHour.SUMS),
-    )
-    report.count("days of usage", "added", len(new))
-    report.count("days of usage", "existing", len(sums) - len(new))
+    changed = sum(any(differences[name]) for name in sums.keys() & stored.keys())
+    report.count("days of usage", "added", len(sums.keys() - stored.keys()))
+    report.count("days of usage", "existing", len(sums.keys() & stored.keys()))
     if changed:
-        report.note("", f"{len(changed)} days of usage were brought up to date")
+        report.note("", f"{changed} days of usage were brought up to date")

@@ -1522,6 +1522,35 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="UsageDay",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("key_id", models.BigIntegerField(default=0)),
+                ("key_prefix", models.CharField(blank=True, max_length=32)),
+                ("route", models.CharField(blank=True, max_length=200)),
+                ("provider", models.CharField(blank=True, max_length=63)),
+                ("model", models.CharField(blank=True, max_length=200)),
+                ("requests", models.BigIntegerField(default=0)),
+                ("errors", models.BigIntegerField(default=0)),
+                ("client_closed", models.BigIntegerField(default=0)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("cache_read_tokens", models.BigIntegerField(default=0)),
+                ("cache_write_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                ("reasoning_tokens", models.BigIntegerField(default=0)),
+                ("priced_requests", models.BigIntegerField(default=0)),
+                ("unpriced_requests", models.BigIntegerField(default=0)),
+                ("cost_units", models.BigIntegerField(default=0)),
+                ("charged_units", models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.CreateModel(
             name="EndUserHour",
             fields=[
                 (
@@ -1531,6 +1560,32 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("hour", models.DateTimeField()),
+                ("end_user", models.CharField(max_length=128)),
+                ("key_id", models.BigIntegerField(default=0)),
+                ("requests", models.BigIntegerField(default=0)),
+                ("errors", models.BigIntegerField(default=0)),
+                ("client_closed", models.BigIntegerField(default=0)),
+                ("input_tokens", models.BigIntegerField(default=0)),
+                ("cache_read_tokens", models.BigIntegerField(default=0)),
+                ("cache_write_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0)),
+                ("reasoning_tokens", models.BigIntegerField(default=0)),
+                ("priced_requests", models.BigIntegerField(default=0)),
+                ("unpriced_requests", models.BigIntegerField(default=0)),
+                ("cost_units", models.BigIntegerField(default=0)),
+                ("charged_units", models.BigIntegerField(default=0)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="EndUserDay",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("day", models.DateField()),
                 ("end_user", models.CharField(max_length=128)),
                 ("key_id", models.BigIntegerField(default=0)),
                 ("requests", models.BigIntegerField(default=0)),
@@ -1976,9 +2031,22 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddConstraint(
+            model_name="usageday",
+            constraint=models.UniqueConstraint(
+                fields=("day", "key_id", "key_prefix", "route", "provider", "model"),
+                name="gateway_usage_day_once",
+            ),
+        ),
+        migrations.AddConstraint(
             model_name="enduserhour",
             constraint=models.UniqueConstraint(
                 fields=("hour", "end_user", "key_id"), name="gateway_end_user_hour_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="enduserday",
+            constraint=models.UniqueConstraint(
+                fields=("day", "end_user", "key_id"), name="gateway_end_user_day_once"
             ),
         ),
         migrations.AddConstraint(

@@ -25,7 +25,14 @@ from gateway.models.score import RequestScore
 from gateway.models.setting import Setting
 from gateway.models.team import Team
 from gateway.models.upload import ProviderResource
-from gateway.models.usage import EndUserHour, LatencyHour, TargetHour, UsageHour
+from gateway.models.usage import (
+    EndUserDay,
+    EndUserHour,
+    LatencyHour,
+    TargetHour,
+    UsageDay,
+    UsageHour,
+)
 
 __all__ = [
     "Account",
@@ -41,6 +48,7 @@ __all__ = [
     "Change",
     "ClientSpan",
     "ClientTrace",
+    "EndUserDay",
     "EndUserHour",
     "Fingerprint",
     "Guardrail",
@@ -70,5 +78,6 @@ __all__ = [
     "TargetHour",
     "Team",
     "UnindexedRequest",
+    "UsageDay",
     "UsageHour",
 ]

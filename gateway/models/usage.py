@@ -1,7 +1,8 @@
-"""Hourly roll-ups of the request log, updated as rows are written; they outlive the log's rows.
+"""Hourly and daily roll-ups of the request log, updated as rows are written; they outlive its rows.
 
 `KEYS` are the columns of the unique key, `SUMS` the counters. Key columns are never null: a
-unique constraint treats nulls as distinct.
+unique constraint treats nulls as distinct. A daily row is the sum of the hourly rows of its UTC
+day; `gateway.store.usage` writes both in one transaction.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from typing import ClassVar
 from django.db import models
 
 from gateway.usage_querysets import (
+    EndUserDayQuerySet,
     EndUserHourQuerySet,
     LatencyHourQuerySet,
     TargetHourQuerySet,
+    UsageDayQuerySet,
     UsageHourQuerySet,
 )
 
@@ -23,7 +26,7 @@ def _sum() -> models.BigIntegerField[int, int]:
 
 
 class UsageSums(models.Model):
-    """What is counted of the requests of one hour.
+    """What is counted of the requests of one hour or day.
 
     `cost_units` and `charged_units` are exact integers: `usage_querysets.UNITS` to a US dollar.
     """
@@ -60,6 +63,32 @@ class UsageSums(models.Model):
         abstract = True
 
 
+class UsageDay(UsageSums):
+    """Usage of one key, route and model on one UTC day: the sum of its rows of `UsageHour`."""
+
+    KEYS: ClassVar = ("day", "key_id", "key_prefix", "route", "provider", "model")
+
+    day = models.DateField()
+    key_id = models.BigIntegerField(default=0)
+    key_prefix = models.CharField(max_length=32, blank=True)
+    route = models.CharField(max_length=200, blank=True)
+    provider = models.CharField(max_length=63, blank=True)
+    model = models.CharField(max_length=200, blank=True)
+
+    objects = UsageDayQuerySet["UsageDay"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["day", "key_id", "key_prefix", "route", "provider", "model"],
+                name="gateway_usage_day_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.key_prefix} {self.route} {self.model}"
+
+
 class UsageHour(UsageSums):
     """Usage of one key, route and model in one hour, by the target that answered.
 
@@ -67,6 +96,7 @@ class UsageHour(UsageSums):
     """
 
     KEYS: ClassVar = ("hour", "key_id", "key_prefix", "route", "provider", "model")
+    DAILY: ClassVar = UsageDay
 
     hour = models.DateTimeField()
     key_id = models.BigIntegerField(default=0)
@@ -90,10 +120,33 @@ class UsageHour(UsageSums):
         return f"{self.hour:%Y-%m-%d %H}h {self.key_prefix} {self.route} {self.model}"
 
 
+class EndUserDay(UsageSums):
+    """Usage of one end user with one key on one UTC day: the sum of its rows of `EndUserHour`."""
+
+    KEYS: ClassVar = ("day", "end_user", "key_id")
+
+    day = models.DateField()
+    end_user = models.CharField(max_length=128)
+    key_id = models.BigIntegerField(default=0)
+
+    objects = EndUserDayQuerySet["EndUserDay"].as_manager()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                fields=["day", "end_user", "key_id"], name="gateway_end_user_day_once"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.day} {self.end_user}"
+
+
 class EndUserHour(UsageSums):
     """Usage of one end user with one key in one hour; only of requests that name an end user."""
 
     KEYS: ClassVar = ("hour", "end_user", "key_id")
+    DAILY: ClassVar = EndUserDay
 
     hour = models.DateTimeField()
     end_user = models.CharField(max_length=128)

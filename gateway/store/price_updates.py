@@ -214,7 +214,7 @@ def _rate_changes(old: Price, new: Price, where: str = "") -> list[RateChange]:
 def effects(changes: list[Change], now: dt.datetime | None = None) -> dict[int, list[Effect]]:
     """The models in use whose price each change sets, by the index of the change."""
     since = (now or timezone.now()) - dt.timedelta(days=EFFECT_DAYS)
-    used = UsageHour.objects.between(since).by("model")
+    used = UsageHour.objects.in_range(since).by("model")
     rows = list(Model.objects.live().select_related("provider"))
     effects_by_change: dict[int, list[Effect]] = {}
     by_key = {(c.list, c.old.key): n for n, c in enumerate(changes) if c.old and c.new}

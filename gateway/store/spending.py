@@ -94,7 +94,7 @@ def _target_budgets(snapshot: Snapshot) -> Iterator[Rule]:
 
 def _by_key(since: datetime | None) -> dict[str, Decimal]:
     members = ApiKey.objects.memberships()
-    by_key = UsageHour.objects.spend_by_key(since=since)
+    by_key = UsageHour.objects.in_range(since).spend_by_key()
     sums = {f"key:{pk}": usd for pk, usd in by_key.items()}
     for pk, usd in by_key.items():
         for team_id in members.get(pk, ()):
@@ -118,7 +118,8 @@ def _by_target(snapshot: Snapshot) -> Sums:
 
     def sums(since: datetime | None) -> dict[str, Decimal]:
         spend: dict[str, Decimal] = {}
-        for (route, provider, model), usd in UsageHour.objects.spend_by_target(since=since).items():
+        spent = UsageHour.objects.in_range(since).spend_by_target()
+        for (route, provider, model), usd in spent.items():
             targets = targets_by_label.get((provider, model), [])
             matching = [target for name, target in targets if name == route or len(targets) == 1]
             owners = ["all", f"provider:{providers.get(provider, 0)}"]

@@ -1,23 +1,32 @@
-"""Hourly roll-ups of the log: updated in the rows' own transaction, or rebuilt from the log.
+"""Roll-ups of the log: updated in the rows' own transaction, or rebuilt from the log.
 
 Both use `Tally`, so that they agree. A batch touches few hours and targets, hence few rows: the
-sums are computed here, and the database only adds.
+sums are computed here, and the database only adds. Whatever changes an hour of usage changes its
+day in the same transaction: a daily row is always the sum of its hourly rows.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from math import isfinite
-from operator import itemgetter
 from typing import Any
 
 import msgspec
 from django.db import connection, transaction
 
-from gateway.models import EndUserHour, LatencyHour, RequestLog, TargetHour, UsageHour
+from gateway.models import (
+    EndUserDay,
+    EndUserHour,
+    LatencyHour,
+    RequestLog,
+    TargetHour,
+    UsageDay,
+    UsageHour,
+)
 from gateway.relay.exchange.log_record import Attempt
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
 from gateway.store.columns import Row, columns
@@ -63,9 +72,13 @@ _COLUMNS = (
     "first_token_ms",
     "duration_ms",
 )
-_TABLES: tuple[type[UsageHour | EndUserHour | TargetHour | LatencyHour], ...] = (
+Table = type[UsageHour | UsageDay | EndUserHour | EndUserDay | TargetHour | LatencyHour]
+# In the order in which transactions write and lock them.
+_TABLES: tuple[Table, ...] = (
     UsageHour,
+    UsageDay,
     EndUserHour,
+    EndUserDay,
     TargetHour,
     LatencyHour,
 )
@@ -210,7 +223,7 @@ def _clean(text: str, max_length: int) -> str:
 @lru_cache(maxsize=1)
 def _column_values() -> Any:
     names = columns().names
-    return itemgetter(*(names.index(name) for name in _COLUMNS))
+    return operator.itemgetter(*(names.index(name) for name in _COLUMNS))
 
 
 def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
@@ -221,10 +234,19 @@ def count(cursor: Any, rows: Iterable[tuple[Row, list[Attempt]]]) -> None:
     _save(cursor, tally)
 
 
+def add(cursor: Any, usage: Sums) -> None:
+    """Add sums by `UsageHour.KEYS`, in the order of its SUMS; negative numbers subtract."""
+    tally = Tally()
+    tally.usage = usage
+    _save(cursor, tally)
+
+
 def _save(cursor: Any, tally: Tally) -> None:
-    tables = (
+    tables: tuple[tuple[Table, Sums], ...] = (
         (UsageHour, tally.usage),
+        (UsageDay, _by_day(tally.usage)),
         (EndUserHour, tally.end_users),
+        (EndUserDay, _by_day(tally.end_users)),
         (TargetHour, tally.targets),
         (LatencyHour, tally.latency),
     )
@@ -234,12 +256,25 @@ def _save(cursor: Any, tally: Tally) -> None:
             cursor.executemany(_add_sql(model), rows)
 
 
-def _stored(hour: Hour) -> Any:
-    return hour if isinstance(hour, str) else connection.ops.adapt_datetimefield_value(hour)
+def _by_day(hourly: Sums) -> Sums:
+    daily: Sums = {}
+    for (hour, *name), sums in hourly.items():
+        day = hour[:10] if isinstance(hour, str) else hour.astimezone(UTC).date()
+        others = daily.get((day, *name))
+        daily[day, *name] = sums if others is None else list(map(operator.add, others, sums))
+    return daily
+
+
+def _stored(start: Hour | date) -> Any:
+    if isinstance(start, str):
+        return start
+    if isinstance(start, datetime):
+        return connection.ops.adapt_datetimefield_value(start)
+    return connection.ops.adapt_datefield_value(start)
 
 
 @lru_cache(maxsize=len(_TABLES))
-def _add_sql(model: type[UsageHour | EndUserHour | TargetHour | LatencyHour]) -> str:
+def _add_sql(model: Table) -> str:
     table, names = model._meta.db_table, (*model.KEYS, *model.SUMS)
     listed = ", ".join(f'"{name}"' for name in names)
     marks = ", ".join(["%s"] * len(names))
@@ -260,7 +295,7 @@ def rebuild() -> tuple[int, int]:
     """Rebuild every hour from the log; return the numbers of hours rebuilt and left unchanged.
 
     An hour with fewer requests in the log than were counted is left unchanged: its rows have
-    been pruned.
+    been pruned. Each day is summed from its hours again.
     """
     first = RequestLog.objects.earliest_start()
     rebuilt = unchanged = 0
@@ -282,25 +317,56 @@ def _hours(first: datetime) -> Iterator[datetime]:
 def _rebuild_hour(hour: datetime) -> bool:
     """Rebuild one hour in one transaction; False if the log no longer has all its rows."""
     until = hour + _HOUR
-    tally = Tally()
+    logged = RequestLog.objects.started_between(hour, until)
+    if not logged.exists() and not UsageHour.objects.between(hour, until).exists():
+        return True
     with transaction.atomic(), connection.cursor() as cursor:
-        _lock_tables(cursor)
-        rows = RequestLog.objects.started_between(hour, until).values_list(*_COLUMNS, "attempts")
-        for *facts, attempts in rows.iterator():
-            tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
-        logged = sum(sums[0] for sums in tally.usage.values())
-        counted = UsageHour.objects.without_imports().between(hour, until)
-        if logged < counted.logged():
-            return False
-        for model in _TABLES:
-            if model is not UsageHour:
-                model.objects.between(hour, until).delete()
-        counted.delete()
-        _save(cursor, tally)
+        lock_tables(cursor)
+        complete = _rebuild_hourly(cursor, hour)
+        day = hour.replace(hour=0)
+        _rebuild_day(cursor, UsageHour, UsageDay, day)
+        _rebuild_day(cursor, EndUserHour, EndUserDay, day)
+    return complete
+
+
+def _rebuild_hourly(cursor: Any, hour: datetime) -> bool:
+    until = hour + _HOUR
+    tally = Tally()
+    rows = RequestLog.objects.started_between(hour, until).values_list(*_COLUMNS, "attempts")
+    for *facts, attempts in rows.iterator():
+        tally.add(tuple(facts), msgspec.convert(attempts, list[Attempt]))
+    logged = sum(sums[0] for sums in tally.usage.values())
+    counted = UsageHour.objects.without_imports().between(hour, until)
+    if logged < counted.logged():
+        return False
+    for model in (EndUserHour, TargetHour, LatencyHour):
+        model.objects.between(hour, until).delete()
+    counted.delete()
+    _save(cursor, tally)
     return True
 
 
-def _lock_tables(cursor: Any) -> None:
+def _rebuild_day(
+    cursor: Any,
+    hourly: type[UsageHour | EndUserHour],
+    daily: type[UsageDay | EndUserDay],
+    start: datetime,
+) -> None:
+    """Replace the rows of a UTC day by the sums of its hours."""
+    daily.objects.filter(day=start.date()).delete()
+    keys = ", ".join(f'"{name}"' for name in hourly.KEYS[1:])
+    names = ", ".join(f'"{name}"' for name in daily.SUMS)
+    sums = ", ".join(f'SUM("{name}")' for name in hourly.SUMS)
+    cursor.execute(
+        f'INSERT INTO {daily._meta.db_table} ("day", {keys}, {names}) '  # noqa: S608
+        f"SELECT %s, {keys}, {sums} FROM {hourly._meta.db_table} "
+        f'WHERE "hour" >= %s AND "hour" < %s GROUP BY {keys}',
+        [_stored(start.date()), _stored(start), _stored(start + timedelta(days=1))],
+    )
+
+
+def lock_tables(cursor: Any) -> None:
+    """Let no other transaction write roll-ups until this one ends."""
     # SQLite's transaction is the only writer anyway. A writer on PostgreSQL adds its sums last:
     # one that waits for this lock has rows that are not visible here yet.
     if connection.vendor == "postgresql":

@@ -12,8 +12,8 @@ from django.test import Client
 
 from gateway import store
 from gateway.edge.endpoints import is_edge_path
-from gateway.models import Alias, Model, Provider, RequestLog, Route, Target, UsageHour
-from gateway.usage_querysets import UNITS
+from gateway.models import Alias, Model, Provider, RequestLog, Route, Target
+from tests.store.factories import add_usage
 
 SECRET = "sk-canary-0123456789abcdef"
 
@@ -127,20 +127,15 @@ def logged_spend(api: Client) -> Client:
             cost_usd=cost,
             charged_usd=cost,
         )
-        UsageHour.objects.update_or_create(
-            hour=start,
+        add_usage(
+            start,
+            float(cost or 0),
             key_id=row.pk,
             key_prefix=row.prefix,
             route="fast",
             provider="openai",
             model="gpt-4o-mini",
-            defaults={
-                "priced_requests": 1,
-                "cost_units": int((cost or 0) * UNITS),
-                "charged_units": int((cost or 0) * UNITS),
-            }
-            if cost
-            else {},
+            priced_requests=int(cost is not None),
         )
     return api
 

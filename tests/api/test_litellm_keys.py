@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from gateway import store
 from gateway.compat.litellm.api.fields import REFUSED
-from gateway.models import Alias, ApiKey, Change, Provider, Route, Source, Team, UsageHour
-from gateway.usage_querysets import UNITS
+from gateway.models import Alias, ApiKey, Change, Provider, Route, Source, Team
+from tests.store.factories import add_usage
 
 FULL = {
     "key_alias": "ci",
@@ -251,10 +251,7 @@ def test_info_tells_what_was_spent_in_the_window(api: Client) -> None:
     row = ApiKey.objects.get()
     now = timezone.now().replace(minute=0, second=0, microsecond=0)
     for hour, usd in ((now, 2), (now - dt.timedelta(days=40), 9)):
-        units = usd * UNITS
-        UsageHour.objects.create(
-            hour=hour, key_id=row.pk, cost_units=units, charged_units=units, priced_requests=1
-        )
+        add_usage(hour, usd, key_id=row.pk, priced_requests=1)
     answer = api.get("/key/info", {"key": key["key"]}).json()
     info = answer["info"]
     assert (answer["key"], info["spend"], info["total_spend"]) == (key["key"], 2.0, 11.0)

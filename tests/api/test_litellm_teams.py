@@ -11,9 +11,9 @@ from django.test import Client
 from django.utils import timezone
 
 from gateway import store
-from gateway.models import ApiKey, Source, Team, UsageHour
-from gateway.usage_querysets import UNITS
+from gateway.models import ApiKey, Source, Team
 from tests.each import each
+from tests.store.factories import add_usage
 
 OWN_ID = "45e3e396-ee08-4a61-a88e-16b3ce7e0849"
 
@@ -31,13 +31,8 @@ def get(api: Client, path: str, status: int = 200, **query: Any) -> Any:
 
 
 def spend(key: ApiKey, usd: int) -> None:
-    units = usd * UNITS
-    UsageHour.objects.create(
-        hour=timezone.now().replace(minute=0, second=0, microsecond=0),
-        key_id=key.pk,
-        cost_units=units,
-        charged_units=units,
-    )
+    hour = timezone.now().replace(minute=0, second=0, microsecond=0)
+    add_usage(hour, usd, key_id=key.pk)
 
 
 # --- teams ------------------------------------------------------------------------------

@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from console import accounts
 from gateway import store
-from gateway.models import ApiKey, Change, RequestLog, UsageHour
+from gateway.models import ApiKey, Change, RequestLog
 from tests.api.conformity import Conforming
-from tests.store.factories import entry
+from tests.store.factories import add_usage, entry
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -45,10 +45,7 @@ def with_secret(secret: str) -> Client:
 
 def spend(key: int, usd: int) -> None:
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
-    units = usd * 10**10
-    UsageHour.objects.create(
-        key_id=key, hour=hour, requests=1, charged_units=units, cost_units=units
-    )
+    add_usage(hour, usd, key_id=key, requests=1)
 
 
 def test_a_key_is_created_rotated_and_revoked(member: Client, mia: User) -> None:

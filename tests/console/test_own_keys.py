@@ -18,8 +18,8 @@ from console.pages.own.limits import limits_of_user, unassigned_usd
 from gateway import store
 from gateway.client_spans.span import ClientSpan as ClientSpanValue
 from gateway.client_spans.span import ClientTrace, SpanBatch
-from gateway.models import ApiKey, Change, ClientSpan, RequestLog, Team, UsageHour
-from tests.store.factories import model, route
+from gateway.models import ApiKey, Change, ClientSpan, RequestLog, Team
+from tests.store.factories import add_usage, model, route
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("noon")]
 
@@ -44,8 +44,7 @@ def create(client: Client, **values: Any) -> Any:
 
 def spend(key: ApiKey, usd: int) -> None:
     hour = timezone.now().replace(minute=0, second=0, microsecond=0)
-    values = {"key_id": key.pk, "hour": hour, "requests": 1}
-    UsageHour.objects.create(**values, charged_units=usd * 10**10, cost_units=usd * 10**10)
+    add_usage(hour, usd, key_id=key.pk, requests=1)
 
 
 def log_row(key: ApiKey | None, **values: Any) -> RequestLog:

@@ -14,7 +14,15 @@ from django.core.management import call_command
 from django.db import connection, connections
 
 from gateway import store
-from gateway.models import LatencyHour, RequestLog, TargetHour, UsageHour
+from gateway.models import (
+    EndUserDay,
+    EndUserHour,
+    LatencyHour,
+    RequestLog,
+    TargetHour,
+    UsageDay,
+    UsageHour,
+)
 from gateway.relay.exchange.log_record import Attempt, LogRecord
 from gateway.store import usage
 from gateway.usage_querysets import Totals, bucket_of, quantile
@@ -52,8 +60,8 @@ def totals() -> Totals:
 
 
 def state() -> list[Any]:
-    """All rows of the three tables."""
-    tables = (UsageHour, TargetHour, LatencyHour)
+    """All rows of the roll-ups."""
+    tables = (UsageHour, UsageDay, EndUserHour, EndUserDay, TargetHour, LatencyHour)
     return [sorted(t.objects.values_list(*t.KEYS, *t.SUMS)) for t in tables]
 
 
@@ -176,9 +184,10 @@ def test_spend_by_key_is_exact_and_leaves_out_what_has_no_key() -> None:
             answered("d", key_id=None, key_prefix="playground", cost_usd=Decimal(5)),
         ]
     )
-    assert UsageHour.objects.spend_by_key() == {1: Decimal("0.375"), 2: Decimal(0)}
+    spent = UsageHour.objects.in_range(None).spend_by_key()
+    assert spent == {1: Decimal("0.375"), 2: Decimal(0)}
     later = dt.datetime.fromtimestamp(STARTED, dt.UTC) + dt.timedelta(hours=1)
-    assert UsageHour.objects.spend_by_key(since=later) == {}
+    assert UsageHour.objects.in_range(later).spend_by_key() == {}
 
 
 def test_sums_by_dimension_and_by_hour_agree() -> None:

@@ -139,7 +139,8 @@ def _period(request: HttpRequest) -> tuple[dt.datetime, dt.datetime]:
 def _providers() -> dict[str, int]:
     """Current and earlier providers by name, each with its cost."""
     names = Provider.objects.values_list("name", flat=True)
-    return dict(sorted((dict.fromkeys(names, 0) | UsageHour.objects.cost_by_provider()).items()))
+    costs = UsageHour.objects.in_range(None).cost_by_provider()
+    return dict(sorted((dict.fromkeys(names, 0) | costs).items()))
 
 
 def _page(request: HttpRequest, form: BillForm | None, status: int = 200) -> HttpResponse:

@@ -79,7 +79,7 @@ def provider_gauges(rows: Sequence[Provider], now: datetime) -> dict[int, list[G
     """Return the spend of each provider by row id, from the charges of its responses."""
     spent = {}
     for span, _label in SPANS:
-        sums = UsageHour.objects.between(window_start(now.timestamp(), span)).by("provider")
+        sums = UsageHour.objects.in_range(window_start(now.timestamp(), span)).by("provider")
         spent[span] = {row.pk: _charged(sums.get((row.name,), Totals())) for row in rows}
     return _gauges(rows, spent)
 
@@ -90,7 +90,7 @@ def global_gauges(budget: Budget, now: datetime) -> list[Gauge]:
         Gauge(
             span,
             label,
-            _charged(UsageHour.objects.between(window_start(now.timestamp(), span)).totals()),
+            _charged(UsageHour.objects.in_range(window_start(now.timestamp(), span)).totals()),
             getattr(budget, f"{span}_usd"),
             budget.soft_percent or DEFAULT_WARNING_PERCENT,
         )
@@ -131,7 +131,7 @@ def tightest(gauges: Sequence[Gauge]) -> Gauge:
 
 
 def _spent(span: str, now: datetime) -> dict[int, Decimal]:
-    return UsageHour.objects.spend_by_key(since=window_start(now.timestamp(), span))
+    return UsageHour.objects.in_range(window_start(now.timestamp(), span)).spend_by_key()
 
 
 def _budget(row: ApiKey | Team | Provider, span: str) -> Decimal | None:

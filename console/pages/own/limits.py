@@ -60,7 +60,7 @@ def unassigned_usd(user: User, limits: OwnLimits, now: datetime) -> Decimal | No
     """
     if limits.month_usd is None:
         return None
-    spent = UsageHour.objects.spend_by_key(since=window_start(now.timestamp(), "month"))
+    spent = UsageHour.objects.in_range(window_start(now.timestamp(), "month")).spend_by_key()
     taken = Decimal(0)
     for key in ApiKey.objects.owned_by(user):
         used = spent.get(key.pk, Decimal(0))

@@ -1,4 +1,4 @@
-"""Rebuild the hourly roll-ups from the request log."""
+"""Rebuild the hourly and daily roll-ups from the request log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gateway.store import usage
 class Command(BaseCommand):
     """`manage.py rollup`."""
 
-    help = "Recompute the hourly usage from the request log, as far back as the log reaches."
+    help = "Recompute hourly and daily usage from the request log, as far back as the log reaches."
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Rebuild them; idempotent."""

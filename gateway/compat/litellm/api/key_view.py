@@ -32,7 +32,7 @@ class Spending:
         """Return the known spend of a key in a window, in US dollars."""
         if span not in self._sums:
             since = window_start(self._now, span) if span != "total" else None
-            self._sums[span] = UsageHour.objects.spend_by_key(since=since)
+            self._sums[span] = UsageHour.objects.in_range(since).spend_by_key()
         return float(self._sums[span].get(row.pk, Decimal(0)))
 
     def resets_at(self, span: str) -> dt.datetime | None:

@@ -106,20 +106,20 @@ def _summary(filters: SpendFilters, since: dt.datetime, until: dt.datetime) -> l
         raise Wrong(400, f"end_date: must be 0 to {_DAYS} days after start_date", "end_date")
     if filters.request_id:
         raise Wrong(400, "request_id: requires summarize=false", "request_id")
-    hours = UsageHour.objects.between(since, until)
+    rows = UsageHour.objects.in_range(since, until)
     if filters.api_key:
-        hours = hours.filter(key_prefix=token_of_key(filters.api_key))
+        rows = rows.filter(key_prefix=token_of_key(filters.api_key))
     owners = _owners()
     if filters.user_id:
-        hours = hours.filter(key_id__in=_keys_of(filters.user_id, owners))
+        rows = rows.of_keys(_keys_of(filters.user_id, owners))
     days: dict[dt.date, dict[str, Any]] = {}
-    for hour, (_, model), sums in hours.by_hour_and("model"):
-        day, usd = hour.date(), float(sums.charged or 0)
+    for start, (_, model), sums in rows.by_step_and("day", "model"):
+        day, usd = start.date(), float(sums.charged or 0)
         row = days.setdefault(day, _empty(day))
         row["spend"] += usd
         row["models"][model] = row["models"].get(model, 0.0) + usd
-    for hour, (key_id, prefix), sums in hours.by_hour_and("key"):
-        row, usd = days[hour.date()], float(sums.charged or 0)
+    for start, (key_id, prefix), sums in rows.by_step_and("day", "key"):
+        row, usd = days[start.date()], float(sums.charged or 0)
         if prefix:
             row[prefix] = row.get(prefix, 0.0) + usd
         if user := owners.get(key_id, ("", ""))[0]:
