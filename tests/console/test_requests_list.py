@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from django.test import Client
 from django.utils import timezone
 
@@ -46,16 +47,19 @@ def test_the_list_is_sorted_by_an_amount_within_its_search(ada: Client) -> None:
     assert "data-tail" not in text
 
 
-def test_the_largest_are_found_in_every_window(db: None, monkeypatch: Any) -> None:
-    """Each window gives its largest rows only; together they are the largest of all."""
+@pytest.mark.parametrize("query", ["", "provider:x", "provider:x outcome:ok"])
+def test_the_largest_are_found_in_every_batch(db: None, monkeypatch: Any, query: str) -> None:
+    """Each batch gives its largest rows only; together they are the largest of all."""
     monkeypatch.setattr(log_search, "_FIRST_BATCH", 3)
+    monkeypatch.setattr(log_search, "_LAST_BATCH", 12)
     monkeypatch.setattr(log_search, "_SORT_WINDOW_IDS", 5)
     costs = [(n * 7) % 40 for n in range(40)]
     for n, cost in enumerate(costs):
-        logged(f"req_{n}", cost_usd=Decimal(cost) if cost % 3 else None)
-    page = log_search.largest(parse("", "24h", timezone.now()), "cost", 8)
-    expected = sorted((cost for cost in costs if cost % 3), reverse=True)[:8]
-    assert [row.cost_usd for row in page.rows] == expected
+        provider = "x" if n % 5 else "y"
+        logged(f"req_{n}", cost_usd=Decimal(cost) if cost % 3 else None, provider=provider)
+    page = log_search.largest(parse(query, "24h", timezone.now()), "cost", 4)
+    matching = (cost for n, cost in enumerate(costs) if cost % 3 and (n % 5 or not query))
+    assert [row.cost_usd for row in page.rows] == sorted(matching, reverse=True)[:4]
     assert page.reached is None
 
 
