@@ -20,7 +20,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from django.db import models
-from django.db.models import Q, Sum
+from django.db.models import Case, F, Q, Sum, Value, When
 
 from gateway.canon.response import sum_prompt_tokens
 from gateway.routing.circuit_breaker import HEALTH_CHECK_KEY
@@ -157,7 +157,7 @@ class _Step(models.Func):
     output_field = models.CharField()
 
     def __init__(self, column: str, step: str) -> None:
-        super().__init__(models.F(column))
+        super().__init__(F(column))
         self._is_date = column == "day"
         self._length = len("2026-11-21") if step == "day" else len("2026-11")
 
@@ -217,12 +217,29 @@ class UsageSumsQuerySet(RollupQuerySet[Row]):
 
     def by_step_and(self, step: str, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
         """Totals by UTC `day` or `month`, and by model, key, provider or route."""
-        names = DIMENSIONS[dimension]
-        stepped = self.order_by().annotate(step=_Step(self.start, step))
-        rows = stepped.values("step", *names).annotate(**self._sums()).order_by("step")
-        for row in rows:
-            start = datetime.fromisoformat(f"{row['step']}-01"[:10]).replace(tzinfo=UTC)
-            yield start, tuple(row[name] for name in names), _totals(row)
+        return self._by_step_and_columns(step, DIMENSIONS[dimension])
+
+    def by_step_and_condition(
+        self, step: str, conditions: Sequence[Q]
+    ) -> Iterator[tuple[datetime, int, Totals]]:
+        """Totals by `hour`, or UTC `day` or `month`, and by the first condition that rows fulfil.
+
+        Conditions are numbered from 1; 0 is of rows that fulfil none.
+        """
+        number = Case(
+            *(When(condition, then=Value(n)) for n, condition in enumerate(conditions, 1)),
+            default=Value(0),
+        )
+        rows = self.annotate(condition=number)._by_step_and_columns(step, ("condition",))
+        return ((start, number, totals) for start, (number,), totals in rows)
+
+    def _by_step_and_columns(
+        self, step: str, names: Sequence[str]
+    ) -> Iterator[tuple[datetime, Name, Totals]]:
+        start = F("hour") if step == "hour" else _Step(self.start, step)
+        rows = self.order_by().annotate(step=start).values("step", *names)
+        for row in rows.annotate(**self._sums()).order_by("step"):
+            yield _step_start(row["step"]), tuple(row[name] for name in names), _totals(row)
 
     def units_by(self, column: str, *names: str) -> dict[Name, int]:
         """The sum of `cost_units` or `charged_units` by the values of these columns."""
@@ -252,9 +269,7 @@ class UsageHourQuerySet(UsageSumsQuerySet[Row]):
 
     def by_hour_and(self, dimension: str) -> Iterator[tuple[datetime, Name, Totals]]:
         """Totals by hour and by model, key, provider or route, oldest first."""
-        names = DIMENSIONS[dimension]
-        rows = self.order_by("hour").values("hour", *names).annotate(**self._sums())
-        return ((row["hour"], tuple(row[n] for n in names), _totals(row)) for row in rows)
+        return self._by_step_and_columns("hour", DIMENSIONS[dimension])
 
 
 class UsageDayQuerySet(UsageSumsQuerySet[Row]):
@@ -333,6 +348,14 @@ class UsageRange(Generic[Row]):
         """
         return chain.from_iterable(part.by_step_and(step, dimension) for part in self.parts)
 
+    def by_step_and_condition(
+        self, step: str, conditions: Sequence[Q]
+    ) -> Iterator[tuple[datetime, int, Totals]]:
+        """Totals by UTC `day` or `month`, in parts like `by_step_and`, and by condition."""
+        return chain.from_iterable(
+            part.by_step_and_condition(step, conditions) for part in self.parts
+        )
+
     def by_target_without_checks(self) -> dict[Name, Totals]:
         """Totals by (requested route, provider, model), without the gateway's health checks."""
         without_checks = (part.exclude(key_prefix=HEALTH_CHECK_KEY) for part in self.parts)
@@ -377,6 +400,13 @@ class UsageRange(Generic[Row]):
 _DAY = timedelta(days=1)
 # Of times in Python and in both databases.
 _RESOLUTION = timedelta(microseconds=1)
+
+
+def _step_start(step: datetime | str) -> datetime:
+    """The start of an hour, or of a day or month as `_Step` returns it."""
+    if isinstance(step, datetime):
+        return step
+    return datetime.fromisoformat(f"{step}-01"[:10]).replace(tzinfo=UTC)
 
 
 def _day_start(moment: datetime) -> datetime:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterator
 from decimal import Decimal
+from itertools import chain
 from typing import Any
 
 import msgspec
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -18,7 +20,8 @@ from console.insight.spans import Span, caption, previous_start, step_start, ste
 from console.templatetags.ui import count, tokens, usd
 from gateway.accounting.spend import parts
 from gateway.models import ApiKey, EndUserHour, Provider, UsageHour
-from gateway.usage_querysets import Name, Totals, sum_totals
+from gateway.usage_querysets import DIMENSIONS as COLUMNS
+from gateway.usage_querysets import Name, Totals, UsageRange, sum_totals
 
 DIMENSIONS: dict[str, str | Promise] = {
     "model": gettext_lazy("Model"),
@@ -44,6 +47,8 @@ _EMPTY_LABELS: dict[str, Promise] = {
 }
 # Number of distinguishable colours; further series are combined.
 MAX_SERIES = 7
+# Number of rows of the table; the CSV file has all of them.
+MAX_ROWS = 100
 
 
 class Cell(msgspec.Struct, frozen=True):
@@ -56,7 +61,8 @@ class Cell(msgspec.Struct, frozen=True):
 class UsageRow(msgspec.Struct, frozen=True):
     """One model, key, provider or route over the whole range.
 
-    `colour` is its number in the charts, from 1; 0 is what they sum up as others.
+    `colour` is its number in the charts, from 1; 0 is what they sum up as others. The last row
+    may be the sum of others.
     """
 
     name: str
@@ -104,57 +110,81 @@ class Usage(msgspec.Struct, frozen=True):
         return [sum_totals(column) for column in zip(*(s.totals for s in self.series), strict=True)]
 
 
-def usage(
-    span: Span, dimension: str, now: dt.datetime | None = None, *, combine_small: bool = True
-) -> Usage:
-    """Usage of a range that ends now; `combine_small` combines small series into one."""
+def usage(span: Span, dimension: str, now: dt.datetime | None = None) -> Usage:
+    """Usage of a range that ends now; small rows are combined, in the table and in the charts."""
     starts = step_starts(span, now)
-    cells: dict[Name, dict[dt.datetime, list[Totals]]] = {}
-    step_of: dict[dt.datetime, dt.datetime] = {}
-    # The daily roll-ups are of UTC days, usable only if that is the console's time zone.
-    step = span.step if timezone.get_current_timezone_name() == "UTC" else "hour"
-    for start, name, totals in _totals_by_step(step, dimension, starts[0]):
-        if start not in step_of:
-            step_of[start] = step_start(span.step, start)
-        cells.setdefault(name, {}).setdefault(step_of[start], []).append(totals)
-    sums = {
-        name: {step: sum_totals(hour_totals) for step, hour_totals in steps.items()}
-        for name, steps in cells.items()
-    }
-    totals_by_name = {name: sum_totals(steps.values()) for name, steps in sums.items()}
-    ranked = _rank_names(totals_by_name)
     table = EndUserHour if dimension == "end_user" else UsageHour
-    previous = table.objects.in_range(previous_start(span, starts[0]), starts[0]).totals()
+    value_by_key = _value_by_key(dimension)
+    totals_by_name = _totals_by_name(table.objects.in_range(starts[0]), dimension, value_by_key)
+    ranked = _rank_names(totals_by_name)
     return Usage(
         span=span,
         dimension=dimension,
         starts=tuple(starts),
         rows=_usage_rows(dimension, ranked, totals_by_name),
-        series=_series(dimension, ranked, sums, starts, combine_small=combine_small),
+        series=_series(span, dimension, ranked, value_by_key, starts),
         total=sum_totals(totals_by_name.values()),
-        previous=previous,
+        previous=table.objects.in_range(previous_start(span, starts[0]), starts[0]).totals(),
     )
 
 
-def _totals_by_step(
-    step: str, dimension: str, since: dt.datetime
-) -> Iterable[tuple[dt.datetime, Name, Totals]]:
-    table = EndUserHour if dimension == "end_user" else UsageHour
-    column_dimension = "key" if dimension in _KEY_DIMENSIONS else dimension
-    totals_by_step = (
-        table.objects.between(since).by_hour_and(column_dimension)
-        if step == "hour"
-        else table.objects.in_range(since).by_step_and(step, column_dimension)
-    )
-    if dimension not in _KEY_DIMENSIONS:
-        return totals_by_step
-    value_by_key = {
-        key.pk: _key_dimension_value(key, dimension)
-        for key in ApiKey.objects.select_related("team__parent")
+def every_step(
+    span: Span, dimension: str, now: dt.datetime | None = None
+) -> Iterator[tuple[str, dt.datetime, Totals]]:
+    """Name, start and totals of each step with usage; rows by cost, none of them combined."""
+    since, value_by_key = step_starts(span, now)[0], _value_by_key(dimension)
+    cells: dict[Name, dict[dt.datetime, list[Totals]]] = {}
+    for start, name, totals in _by_step_and_name(_query_step(span), dimension, since):
+        steps = cells.setdefault(_name_of(name, value_by_key), {})
+        steps.setdefault(step_start(span.step, start), []).append(totals)
+    totals_by_name = {
+        name: sum_totals(chain.from_iterable(steps.values())) for name, steps in cells.items()
     }
-    return (
-        (start, (value_by_key.get(name[0], ""),), totals) for start, name, totals in totals_by_step
-    )
+    ranked = _rank_names(totals_by_name)
+    names = _names(dimension, ranked)
+    for name in ranked:
+        for start in sorted(cells[name]):
+            yield names[name], start, sum_totals(cells[name][start])
+
+
+def _query_step(span: Span) -> str:
+    """The step in which the database sums: its days and months are those of UTC."""
+    return span.step if timezone.get_current_timezone_name() == "UTC" else "hour"
+
+
+def _by_step_and_name(
+    step: str, dimension: str, since: dt.datetime
+) -> Iterator[tuple[dt.datetime, Name, Totals]]:
+    table = EndUserHour if dimension == "end_user" else UsageHour
+    if step == "hour":
+        return table.objects.between(since).by_hour_and(_column_dimension(dimension))
+    return table.objects.in_range(since).by_step_and(step, _column_dimension(dimension))
+
+
+def _column_dimension(dimension: str) -> str:
+    """The dimension that the roll-ups have columns for."""
+    return "key" if dimension in _KEY_DIMENSIONS else dimension
+
+
+def _totals_by_name(
+    rows: UsageRange[Any], dimension: str, value_by_key: dict[int, str] | None
+) -> dict[Name, Totals]:
+    totals_by_name: dict[Name, list[Totals]] = {}
+    for name, totals in rows.by(_column_dimension(dimension)).items():
+        totals_by_name.setdefault(_name_of(name, value_by_key), []).append(totals)
+    return {name: sum_totals(totals) for name, totals in totals_by_name.items()}
+
+
+def _name_of(name: Name, value_by_key: dict[int, str] | None) -> Name:
+    return name if value_by_key is None else (value_by_key.get(name[0], ""),)
+
+
+def _value_by_key(dimension: str) -> dict[int, str] | None:
+    """The team, project or user of each key by row id; None for other dimensions."""
+    if dimension not in _KEY_DIMENSIONS:
+        return None
+    keys = ApiKey.objects.select_related("team__parent")
+    return {key.pk: _key_dimension_value(key, dimension) for key in keys}
 
 
 def _key_dimension_value(key: ApiKey, dimension: str) -> str:
@@ -180,12 +210,13 @@ def _rank_names(totals_by_name: dict[Name, Totals]) -> list[Name]:
 def _usage_rows(
     dimension: str, ranked: list[Name], totals_by_name: dict[Name, Totals]
 ) -> tuple[UsageRow, ...]:
-    names = _names(dimension, ranked)
+    shown = ranked[: _count_shown(ranked, MAX_ROWS)]
+    names = _names(dimension, shown)
     presets = dict(Provider.objects.values_list("name", "preset"))
     max_cost = max((totals.cost_units for totals in totals_by_name.values()), default=0)
     max_tokens = max((totals.tokens for totals in totals_by_name.values()), default=0)
     rows = []
-    for index, name in enumerate(ranked):
+    for index, name in enumerate(shown):
         totals = totals_by_name[name]
         share = (
             percent(totals.cost_units, max_cost) if max_cost else percent(totals.tokens, max_tokens)
@@ -196,41 +227,71 @@ def _usage_rows(
             UsageRow(
                 name=names[name],
                 totals=totals,
-                colour=_colour(index, len(ranked)),
+                colour=index + 1 if index < _count_shown(ranked, MAX_SERIES) else 0,
                 share=share,
                 preset=presets.get(provider, provider),
                 query=_log_query(dimension, name),
             )
         )
+    if others := ranked[len(shown) :]:
+        totals = sum_totals(totals_by_name[name] for name in others)
+        rows.append(UsageRow(_others_label(len(others)), totals, 0, 0))
     return tuple(rows)
 
 
-def _colour(index: int, count: int) -> int:
-    max_shown = MAX_SERIES if count <= MAX_SERIES else MAX_SERIES - 1
-    return index + 1 if index < max_shown else 0
+def _count_shown(ranked: list[Name], max_shown: int) -> int:
+    """How many rows or series are shown; one is for the others, if they are more."""
+    return len(ranked) if len(ranked) <= max_shown else max_shown - 1
+
+
+def _others_label(count_: int) -> str:
+    return _("%(n)d others") % {"n": count_}
 
 
 def _series(
+    span: Span,
     dimension: str,
     ranked: list[Name],
-    sums: dict[Name, dict[dt.datetime, Totals]],
-    step_starts: list[dt.datetime],
-    *,
-    combine_small: bool,
+    value_by_key: dict[int, str] | None,
+    starts: list[dt.datetime],
 ) -> tuple[Series, ...]:
-    names, none = _names(dimension, ranked), Totals()
-    series, small_rows = [], []
-    for index, name in enumerate(ranked):
-        row = tuple(sums[name].get(start, none) for start in step_starts)
-        colour = _colour(index, len(ranked))
-        if colour or not combine_small:
-            series.append(Series(names[name], colour, row))
-        else:
-            small_rows.append(row)
-    if small_rows:
-        combined = tuple(sum_totals(column) for column in zip(*small_rows, strict=True))
-        series.append(Series(_("%(n)d others") % {"n": len(small_rows)}, 0, combined))
-    return tuple(series)
+    """The charts' series: the first rows, and the others as one."""
+    shown = ranked[: _count_shown(ranked, MAX_SERIES)]
+    if not shown:
+        return ()
+    conditions = [_condition(dimension, name, value_by_key) for name in shown]
+    cells: dict[int, dict[dt.datetime, list[Totals]]] = {}
+    for start, number, totals in _by_step_and_condition(span, dimension, starts[0], conditions):
+        steps = cells.setdefault(number, {})
+        steps.setdefault(step_start(span.step, start), []).append(totals)
+    names = _names(dimension, shown)
+    labels = {number: names[name] for number, name in enumerate(shown, 1)}
+    if len(ranked) > len(shown):
+        labels[0] = _others_label(len(ranked) - len(shown))
+    return tuple(
+        Series(label, number, tuple(sum_totals(cells.get(number, {}).get(at, ())) for at in starts))
+        for number, label in labels.items()
+    )
+
+
+def _by_step_and_condition(
+    span: Span, dimension: str, since: dt.datetime, conditions: list[Q]
+) -> Iterator[tuple[dt.datetime, int, Totals]]:
+    table = EndUserHour if dimension == "end_user" else UsageHour
+    if (step := _query_step(span)) == "hour":
+        return table.objects.between(since).by_step_and_condition(step, conditions)
+    return table.objects.in_range(since).by_step_and_condition(step, conditions)
+
+
+def _condition(dimension: str, name: Name, value_by_key: dict[int, str] | None) -> Q:
+    """What selects the roll-up rows of a name."""
+    if value_by_key is None:
+        return Q(**dict(zip(COLUMNS[dimension], name, strict=True)))
+    (value,) = name
+    if value:
+        return Q(key_id__in=[pk for pk, of_key in value_by_key.items() if of_key == value])
+    # Also requests without a key, and with one that was deleted.
+    return ~Q(key_id__in=[pk for pk, of_key in value_by_key.items() if of_key])
 
 
 def _names(dimension: str, ranked: list[Name]) -> dict[Name, str]:

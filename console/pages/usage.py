@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 
 from console.access import viewer
 from console.insight import series
-from console.insight.spans import SPANS, span_of
+from console.insight.spans import SPANS, Span, span_of
 from console.insight.variants import compare_variants
 from gateway.models import UsageHour
 from gateway.usage_querysets import UNITS, Totals
@@ -47,7 +47,7 @@ _COLUMNS = (
 @viewer
 def usage(request: HttpRequest) -> HttpResponse:
     """The page for a range and a dimension."""
-    usage_data = _usage(request)
+    usage_data = series.usage(*_span_and_dimension(request))
     context = {
         "page": PAGE,
         "usage": usage_data,
@@ -66,18 +66,15 @@ def usage(request: HttpRequest) -> HttpResponse:
 @viewer
 def usage_csv(request: HttpRequest) -> HttpResponse:
     """Every step and series of the range as CSV; an unknown cost is an empty cell."""
-    usage_data = _usage(request, everything=True)
+    span, dimension = _span_and_dimension(request)
     response = HttpResponse(content_type="text/csv; charset=utf-8")
-    name = f"usage-{usage_data.dimension}-{usage_data.span.name}.csv"
+    name = f"usage-{dimension}-{span.name}.csv"
     response["Content-Disposition"] = f'attachment; filename="{name}"'
     writer = csv.writer(response)
-    writer.writerow(
-        ["start", usage_data.dimension, *_COLUMNS, "cost_usd", "requests_without_price"]
-    )
-    for line in usage_data.series:
-        for start, totals in zip(usage_data.starts, line.totals, strict=True):
-            if totals.requests or totals.tokens:
-                writer.writerow([timezone.localtime(start).isoformat(), *_cells(line.name, totals)])
+    writer.writerow(["start", dimension, *_COLUMNS, "cost_usd", "requests_without_price"])
+    for name, start, totals in series.every_step(span, dimension):
+        if totals.requests or totals.tokens:
+            writer.writerow([timezone.localtime(start).isoformat(), *_cells(name, totals)])
     return response
 
 
@@ -88,13 +85,10 @@ def _cells(name: str, totals: Totals) -> list[Any]:
     return [safe, *(getattr(totals, column) for column in _COLUMNS), cost, totals.unpriced_requests]
 
 
-def _usage(request: HttpRequest, *, everything: bool = False) -> series.Usage:
+def _span_and_dimension(request: HttpRequest) -> tuple[Span, str]:
     dimension = request.GET.get("by", "")
-    return series.usage(
-        span_of(request.GET.get("span", "")),
-        dimension if dimension in series.DIMENSIONS else "model",
-        combine_small=not everything,
-    )
+    dimension = dimension if dimension in series.DIMENSIONS else "model"
+    return span_of(request.GET.get("span", "")), dimension
 
 
 def _charts(usage_data: series.Usage) -> list[dict[str, Any]]:

@@ -154,6 +154,27 @@ def test_many_small_ones_are_summed_up_and_none_is_lost(viewer: Client) -> None:
     assert sum(sum(row["values"]) for row in actual_series) == pytest.approx(3.0)
 
 
+def test_a_long_table_ends_with_the_sum_of_the_others(
+    viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series, "MAX_ROWS", 4)
+    store.write([used(f"r{n}", model=f"m{n}", cost_usd=Decimal(n)) for n in range(1, 7)])
+    table = page(viewer).partition('id="lines-title"')[2]
+    names = re.findall(r'class="trunc"[^>]*>([^<]*)<', table)
+    assert names == ["openai/m6", "openai/m5", "openai/m4", "3 others"]
+    assert "$6.00" in table.rpartition("3 others")[2], "1 + 2 + 3"
+    rows = series.usage(spans.span_of("24h"), "model").rows
+    assert sum(row.totals.requests for row in rows) == 6
+
+
+def test_a_page_of_many_names_runs_no_more_queries(
+    viewer: Client, django_assert_max_num_queries: Any
+) -> None:
+    store.write([used(f"r{n}", model=f"m{n}") for n in range(150)])
+    with django_assert_max_num_queries(16):
+        page(viewer)
+
+
 def test_a_hostile_model_name_can_not_leave_its_place(viewer: Client) -> None:
     store.write([used(model="</script><img src=x onerror=alert(1)>")])
     text = page(viewer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -17,7 +18,15 @@ from gateway.accounting.bills import reconcile
 from gateway.accounting.spend import spend
 from gateway.compat.import_report import ImportReport
 from gateway.compat.imported_usage import mark_of, write_usage
-from gateway.models import EndUserDay, EndUserHour, RequestLog, UsageDay, UsageHour
+from gateway.models import (
+    ApiKey,
+    EndUserDay,
+    EndUserHour,
+    RequestLog,
+    Team,
+    UsageDay,
+    UsageHour,
+)
 from gateway.relay.exchange.log_record import HEDGE_LOSER, Attempt, LogRecord
 from gateway.store import usage
 from gateway.usage_querysets import UNITS, Totals, sum_totals
@@ -172,31 +181,77 @@ def test_a_range_has_the_sums_of_its_rows(seed: int) -> None:
         assert by_end_user == grouped(named, lambda use: (use[1].end_user,))
 
 
-@pytest.mark.parametrize("zone", ZONES)
-@pytest.mark.parametrize("span", ["7d", "30d", "12m"])
-def test_the_usage_page_has_the_sums_of_the_rows(zone: str, span: str) -> None:
-    store.write(requests_of(random.Random(f"{zone} {span}"), 400, days=64))
-    with timezone.override(zone):
-        page = series.usage(spans.SPANS[span], "model", NOW, combine_small=False)
-        starts = spans.step_starts(spans.SPANS[span], NOW)
-        first = spans.previous_start(spans.SPANS[span], starts[0])
-        uses = [use for use in log_usage() if use[0] >= starts[0]]
-        before = [use for use in log_usage() if first <= use[0] < starts[0]]
-
-        def model_and_step(use: Use) -> tuple[str, dt.datetime]:
-            name = "/".join(part for part in use[2] if part)
-            return name, spans.step_start(spans.SPANS[span].step, use[0])
-
-        expected = grouped(uses, model_and_step)
-    shown = {
-        (line.name, start): totals
-        for line in page.series
-        for start, totals in zip(page.starts, line.totals, strict=True)
-        if totals != Totals()
+@pytest.fixture
+def named_keys() -> dict[int | None, dict[str, str]]:
+    """The team, project and user of the keys of the requests, by row id."""
+    search = Team.objects.create(name="search")
+    api = Team.objects.create(name="api", parent=search)
+    ApiKey.objects.create(pk=1, name="one", prefix="sk-dgm-1", digest=b"1", team=api, user="ann")
+    ApiKey.objects.create(pk=2, name="two", prefix="sk-dgm-2", digest=b"2", team=search)
+    return {
+        1: {"team": "search", "project": "api", "user": "ann"},
+        2: {"team": "search", "project": "", "user": ""},
     }
-    assert shown == expected
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("span_name", ["24h", "7d", "30d", "12m"])
+def test_the_usage_page_has_the_sums_of_the_rows(
+    zone: str,
+    span_name: str,
+    named_keys: dict[int | None, dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    span = spans.SPANS[span_name]
+    days = {"24h": 2, "7d": 14}.get(span_name, 64)
+    store.write(requests_of(random.Random(f"{zone} {span_name}"), 200, days=days))
+    uses = log_usage()
+    with timezone.override(zone):
+        for dimension, max_series in itertools.product(PAGE_DIMENSIONS, (2, 3, 7)):
+            monkeypatch.setattr(series, "MAX_SERIES", max_series)
+            monkeypatch.setattr(series, "MAX_ROWS", max_series + 1)
+            check_usage(span, dimension, uses, named_keys)
+
+
+PAGE_DIMENSIONS = ("model", "provider", "route", "team", "project", "user")
+
+
+def check_usage(
+    span: spans.Span, dimension: str, uses: list[Use], named_keys: dict[int | None, dict[str, str]]
+) -> None:
+    """Compare the rows, series and totals of the page with the usage in the log."""
+
+    def name_of(use: Use) -> str:
+        _hour, row, target, _totals = use
+        if dimension in ("team", "project", "user"):
+            return named_keys.get(row.key_id, {}).get(dimension, "") or f"no {dimension}"
+        if dimension == "route":
+            return row.route
+        return "/".join(filter(None, target if dimension == "model" else target[:1])) or (
+            "no provider was called"
+        )
+
+    page = series.usage(span, dimension, NOW)
+    steps = list(series.every_step(span, dimension, NOW))
+    first = spans.previous_start(span, page.starts[0])
+    before = [use for use in uses if first <= use[0] < page.starts[0]]
+    uses = [use for use in uses if use[0] >= page.starts[0]]
+    by_step = grouped(uses, lambda use: (name_of(use), spans.step_start(span.step, use[0])))
+    by_name = grouped(uses, name_of)
+    assert {(name, start): totals for name, start, totals in steps} == by_step
     assert page.total == sum_totals(use[-1] for use in uses)
     assert page.previous == sum_totals(use[-1] for use in before)
+    assert sum_totals(row.totals for row in page.rows) == page.total
+    assert len(page.rows) == min(len(by_name), series.MAX_ROWS)
+    assert len(page.series) == min(len(by_name), series.MAX_SERIES)
+    for row in page.rows if len(by_name) <= series.MAX_ROWS else page.rows[:-1]:
+        assert row.totals == by_name[row.name]
+    for line in page.series:
+        if line.colour:
+            expected = [by_step.get((line.name, start), Totals()) for start in page.starts]
+            assert list(line.totals) == expected
+    by_start = grouped(uses, lambda use: spans.step_start(span.step, use[0]))
+    assert page.by_step == [by_start.get(start, Totals()) for start in page.starts]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
