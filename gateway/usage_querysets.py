@@ -36,6 +36,8 @@ IMPORTED = "/"
 PER_DOUBLING = 3
 LAST_BUCKET = 61
 DIMENSIONS: dict[str, tuple[str, ...]] = {
+    # One sum of all.
+    "": (),
     "model": ("provider", "model"),
     "key": ("key_id", "key_prefix"),
     "provider": ("provider",),

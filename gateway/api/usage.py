@@ -157,10 +157,9 @@ def list_usage(request: HttpRequest, filters: Query[UsageFilters]) -> Any:
     if (refusal := _range_error(since, until, filters.step)) is not None:
         return refusal
     sums: dict[tuple[dt.datetime, Line], list[Totals]] = {}
-    table = EndUserHour if filters.by == "end_user" else UsageHour
-    rows = table.objects.between(since, until)
-    for hour, line, totals in _lines(rows, filters.by):
-        sums.setdefault((_start(hour, filters.step, since), line), []).append(totals)
+    for start, line, totals in _lines(since, until, filters.step, filters.by):
+        step = since if filters.step == "all" else start
+        sums.setdefault((step, line), []).append(totals)
     lines = sorted(sums.items(), key=lambda item: (item[0][0], item[0][1][0], item[0][1][1] or 0))
     lines_page = page(lines, filters.cursor, filters.limit, MAX_LINES)
     items = [
@@ -232,29 +231,29 @@ def _range_error(since: dt.datetime, until: dt.datetime, step: str) -> HttpRespo
     return None
 
 
-def _lines(rows: Any, by: str) -> Iterator[tuple[dt.datetime, Line, Totals]]:
-    if not by:
-        for hour, totals in rows.by_hour().items():
-            yield hour, ("", None), totals
-        return
+def _lines(
+    since: dt.datetime, until: dt.datetime, step: str, by: str
+) -> Iterator[tuple[dt.datetime, Line, Totals]]:
+    """Totals by hour, or else by UTC day; a day or a line may come several times."""
+    table = EndUserHour if by == "end_user" else UsageHour
+    columns = "key" if by == "team" else by
+    rows = (
+        table.objects.between(since, until).by_hour_and(columns)
+        if step == "hour"
+        else table.objects.in_range(since, until).by_step_and("day", columns)
+    )
     keys = dict(ApiKey.objects.values_list("pk", "name")) if by == "key" else {}
     teams = dict(Team.objects.values_list("pk", "name")) if by == "team" else {}
     members = ApiKey.objects.memberships() if by == "team" else {}
-    for hour, name, totals in rows.by_hour_and("key" if by == "team" else by):
+    for start, name, totals in rows:
         if by == "key":
-            yield hour, (keys.get(name[0], name[1]), name[0] or None), totals
+            key_id, prefix = name
+            yield start, (str(keys.get(key_id, prefix)), key_id or None), totals
         elif by == "team":
             for pk in members.get(name[0], ()) or (None,):
-                yield hour, (teams.get(pk, "") if pk is not None else "", pk), totals
+                yield start, (teams.get(pk, "") if pk is not None else "", pk), totals
         else:
-            yield hour, ("/".join(str(part) for part in name if part), None), totals
-
-
-def _start(hour: dt.datetime, step: str, since: dt.datetime) -> dt.datetime:
-    if step == "all":
-        return since
-    moment = hour.astimezone(dt.UTC)
-    return moment if step == "hour" else moment.replace(hour=0)
+            yield start, ("/".join(str(part) for part in name if part), None), totals
 
 
 def _usage_item(start: dt.datetime, line: Line, totals: Totals) -> dict[str, Any]:

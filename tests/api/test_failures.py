@@ -56,7 +56,7 @@ def test_a_database_that_is_away_is_503(api: Client, monkeypatch: pytest.MonkeyP
     def away(*_args: Any, **_kwargs: Any) -> None:
         raise OperationalError("could not connect to 10.0.0.7")
 
-    monkeypatch.setattr(UsageHour.objects.__class__, "between", away)
+    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", away)
     answer = send(api, "GET", "usage")
     assert shape(answer) == (503, "")
     assert answer["Retry-After"]
@@ -69,7 +69,7 @@ def test_an_internal_error_is_logged_and_hidden_from_the_client(
     def broken(*_args: Any, **_kwargs: Any) -> None:
         raise KeyError("sk-canary")
 
-    monkeypatch.setattr(UsageHour.objects.__class__, "between", broken)
+    monkeypatch.setattr(UsageHour.objects.__class__, "in_range", broken)
     answer = send(api, "GET", "usage")
     assert shape(answer) == (500, "")
     assert "canary" not in answer.content.decode()
