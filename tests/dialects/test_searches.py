@@ -154,6 +154,54 @@ def test_searches_in_a_row_and_one_that_failed_keep_their_order(stream: bool) ->
     assert output[2] == item("Bergen", URL, place=2)
 
 
+def ran(number: int) -> list[Json]:
+    """A run of code and its result."""
+    run_id = f"srvtoolu_9{number}"
+    call_input = {"code": f"print({number})"}
+    content = {"type": "code_execution_result", "stdout": f"{number}\n", "return_code": 0}
+    use = {"type": "server_tool_use", "id": run_id, "name": "code_execution", "input": call_input}
+    return [use, {"type": "code_execution_tool_result", "tool_use_id": run_id, "content": content}]
+
+
+def called(number: int) -> list[Json]:
+    """A call of an MCP server, which fails, and its result."""
+    use = {"type": "mcp_tool_use", "id": f"mcptoolu_{number}", "name": "f", "server_name": "s"}
+    content = [{"type": "text", "text": f"no {number}"}]
+    result = {"type": "mcp_tool_result", "is_error": True, "content": content}
+    return [{**use, "input": {"n": number}}, {**result, "tool_use_id": use["id"]}]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 1, 3, 2)], ids=["in order", "crossed"])
+def test_parallel_searches_of_claudes_keep_their_results(
+    stream: bool, order: tuple[int, ...]
+) -> None:
+    blocks = [asks(), asks(2, "Bergen"), finds(1, URL), finds(2, f"{URL}/2")]
+    output, report = for_responses(stream, *(blocks[index] for index in order), SAYS)
+    assert output[:2] == [item("Oslo", URL), item("Bergen", f"{URL}/2", place=1)]
+    assert output[2]["content"][0]["text"] == SAYS["text"]
+    assert {row.action for row in report} == {"approximated"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_parallel_calls_of_other_tools_keep_their_results(stream: bool) -> None:
+    (run, printed), (first, failed), (second, failed_too) = ran(1), called(1), called(2)
+    content = [first, second, failed, failed_too, run, asks(), finds(1, URL), printed, SAYS]
+    output, report = for_responses(stream, *content)
+    assert [entry.get("error") for entry in output[:2]] == ["no 1", "no 2"]
+    assert [entry["status"] for entry in output[:2]] == ["failed", "failed"]
+    assert output[2]["outputs"] == [{"type": "logs", "logs": "1\n"}]
+    assert output[3] == item("Oslo", URL, place=3)
+    assert [row.action for row in report] == ["approximated"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_of_two_searches_only_one_has_a_result(stream: bool) -> None:
+    output, _ = for_responses(stream, asks(), asks(2, "Bergen"), finds(2, URL), SAYS)
+    assert output[:2] == [item("Oslo"), item("Bergen", URL, place=1)]
+    assert len(output) == 3
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("after", [[], [SAYS]], ids=["at the end", "before a text"])
 def test_a_search_without_a_result_is_rendered_too(stream: bool, after: list[Json]) -> None:

@@ -303,14 +303,21 @@ class ToolCallWriter:
         return call_item(self._id, block.id, block.name, arguments, custom=block.custom)
 
 
-class _CallInput:
-    """The block of a call that a provider runs; its input arrives in fragments."""
+class _ServerCall:
+    """A call that a provider runs: its input arrives in fragments, its result in a later block.
+
+    Attributes:
+        announced: whether its item was started.
+        result: the block of its result; None while there is none.
+    """
 
     def __init__(self, events: OutputEvents, block: Json) -> None:
         self._events = events
         self._block = block
         self._input_fragments: list[str] = []
+        self._id = ""
         self.announced = False
+        self.result: Json | None = None
 
     def add(self, delta: Json) -> None:
         """Add a fragment of the call's input."""
@@ -318,25 +325,24 @@ class _CallInput:
         if isinstance(fragment, str):
             self._input_fragments.append(fragment)
 
-    def _whole_block(self) -> Json:
-        """The block with its whole input."""
+    def _start(self, kind: str) -> Json:
+        """Assign the id of the item, and return the block with its whole input."""
+        self.announced, self._id = True, self._events.new_id(kind)
         if not self._input_fragments:
             return self._block
         return {**self._block, "input": parse_arguments("".join(self._input_fragments))[0]}
 
 
-class SearchWriter(_CallInput):
+class SearchWriter(_ServerCall):
     """A search in a client's stream: started when its query is known, ended by its result."""
 
     def __init__(self, events: OutputEvents, block: Json) -> None:
         super().__init__(events, block)
-        self._id = events.new_id(WEB_SEARCH_CALL)
-        self._search = Search()
+        self._search = read_call(block) or Search()
 
     def announce(self) -> bytes:
         """Start the item."""
-        self.announced = True
-        self._search = read_call(self._whole_block()) or self._search
+        self._search = read_call(self._start(WEB_SEARCH_CALL)) or self._search
         item = {"id": self._id, **search_item(self._search, "in_progress")}
         out = self._events.item_added(item)
         out += self._events.item_event("response.web_search_call.in_progress", self._id)
@@ -345,29 +351,27 @@ class SearchWriter(_CallInput):
     def is_answered_by(self, block: Json) -> bool:
         """Whether a block is the result of this search."""
         result = read_result(block)
-        return self.announced and result is not None and result.id == self._search.id
+        return self.result is None and result is not None and result.id == self._search.id
 
-    def close(self, block: Json | None) -> bytes:
-        """End the item, with the block of its result if there is one."""
-        result = read_result(block) if block is not None else None
+    def close(self) -> bytes:
+        """End the item, with its result if there is one."""
+        result = read_result(self.result) if self.result is not None else None
         if result is not None:
             self._search = with_result(self._search, result)
         out = self._events.item_event("response.web_search_call.completed", self._id)
         return out + self._events.item_done({"id": self._id, **search_item(self._search)})
 
 
-class McpCallWriter(_CallInput):
+class McpCallWriter(_ServerCall):
     """A call of an MCP server in a client's stream, ended by its result."""
 
     def __init__(self, events: OutputEvents, block: Json) -> None:
         super().__init__(events, block)
-        self._id = events.new_id(MCP_CALL)
         self._call = mcp.read_call(block)
 
     def announce(self) -> bytes:
         """Start the item, with its arguments."""
-        self.announced = True
-        call = self._call = mcp.read_call(self._whole_block())
+        call = self._call = mcp.read_call(self._start(MCP_CALL))
         assert call is not None
         item = mcp.call_item(call)
         added = {**item, "id": self._id, "arguments": "", "status": "in_progress"}
@@ -379,15 +383,16 @@ class McpCallWriter(_CallInput):
 
     def is_answered_by(self, block: Json) -> bool:
         """Whether a block is the result of this call."""
-        result = mcp.read_result(block)
-        call = self._call
-        return self.announced and result is not None and call is not None and result[0] == call.id
+        result, call = mcp.read_result(block), self._call
+        if self.result is not None or result is None or call is None:
+            return False
+        return result[0] == call.id
 
-    def close(self, block: Json | None) -> bytes:
-        """End the item, with the block of its result if there is one."""
+    def close(self) -> bytes:
+        """End the item, with its result if there is one."""
         call = self._call
         assert call is not None
-        result = mcp.read_result(block) if block is not None else None
+        result = mcp.read_result(self.result) if self.result is not None else None
         if result is not None:
             call = replace(call, output=result[1], failed=result[2])
         state = "failed" if call.failed else "completed"
@@ -395,18 +400,17 @@ class McpCallWriter(_CallInput):
         return out + self._events.item_done({"id": self._id, **mcp.call_item(call)})
 
 
-class CodeRunWriter(_CallInput):
+class CodeRunWriter(_ServerCall):
     """Code that a provider ran, in a client's stream: ended by its result."""
 
     def __init__(self, events: OutputEvents, block: Json) -> None:
         super().__init__(events, block)
-        self._id = events.new_id(code_execution.OPENAI_CALL)
-        self._run = code_execution.CodeRun(code="")
+        self._run = code_execution.read_call(block) or code_execution.CodeRun(code="")
 
     def announce(self) -> bytes:
         """Start the item, with its code."""
-        self.announced = True
-        self._run = code_execution.read_call(self._whole_block()) or self._run
+        block = self._start(code_execution.OPENAI_CALL)
+        self._run = code_execution.read_call(block) or self._run
         item = {**self._item(), "id": self._id, "code": "", "outputs": None}
         out = self._events.item_added({**item, "status": "in_progress"})
         stem, code = "response.code_interpreter_call", self._run.code
@@ -419,11 +423,11 @@ class CodeRunWriter(_CallInput):
     def is_answered_by(self, block: Json) -> bool:
         """Whether a block is the result of this run."""
         result = code_execution.read_result(block)
-        return self.announced and result is not None and result.id == self._run.id
+        return self.result is None and result is not None and result.id == self._run.id
 
-    def close(self, block: Json | None) -> bytes:
-        """End the item, with the block of its result if there is one."""
-        result = code_execution.read_result(block) if block is not None else None
+    def close(self) -> bytes:
+        """End the item, with its result if there is one."""
+        result = code_execution.read_result(self.result) if self.result is not None else None
         if result is not None:
             self._run = replace(self._run, result=result)
         out = self._events.item_event("response.code_interpreter_call.completed", self._id)
@@ -454,7 +458,10 @@ class ResponsesStreamRenderer:
         self._usage: Usage | None = None
         self._message: MessageWriter | None = None
         self._item: MessageWriter | ReasoningWriter | ToolCallWriter | None = None
-        self._search: ServerCallWriter | None = None
+        # Calls that the provider runs and that have not ended; the item of the first has started.
+        self._server_calls: list[ServerCallWriter] = []
+        # The one whose input arrives.
+        self._open_call: ServerCallWriter | None = None
         self._signature: Signature | None = None
         self._refused = False
         self._ended = False
@@ -483,8 +490,8 @@ class ResponsesStreamRenderer:
                     self._message.add_citation(event.citation)
                 return b""
             case NativeDelta():
-                if self._search is not None and not self._search.announced:
-                    self._search.add(event.data)
+                if self._open_call is not None:
+                    self._open_call.add(event.data)
                 return b""
             case End():
                 return self._end(event.finish)
@@ -513,22 +520,21 @@ class ResponsesStreamRenderer:
     # --- blocks ------------------------------------------------------------------------
 
     def _open_block(self, block: BlockStart) -> bytes:
-        self._signature = None
-        if self._search is not None:
-            return self._after_search(self._search, block)
+        self._signature = self._item = self._open_call = None
+        if block.kind == "native":
+            return self._end_message() + self._native(block)
+        out = self._end_server_calls()
         match block.kind:
             case "text" | "refusal":
-                return self._open_message(block.kind)
+                return out + self._open_message(block.kind)
             case "reasoning":
-                out = self._end_message()
+                out += self._end_message()
                 reasoning = self._item = ReasoningWriter(self._events)
                 return out + reasoning.open()
             case "tool_call":
-                out = self._end_message()
+                out += self._end_message()
                 call = self._item = ToolCallWriter(self._events, block)
                 return out + call.open()
-            case "native":
-                return self._end_message() + self._native(block)
             case _:
                 assert_never(block.kind)
 
@@ -540,22 +546,31 @@ class ResponsesStreamRenderer:
         return self._message.open(kind)
 
     def _native(self, block: BlockStart) -> bytes:
-        self._item = None
+        native = block.native
+        for call in self._server_calls:
+            if call.is_answered_by(native):
+                return self._add_result(call, native)
+        if block.dialect != NAME and (writer := self._server_call_writer(native)) is not None:
+            self._server_calls.append(writer)
+            self._open_call = writer
+            return b""
+        out = self._end_server_calls()
         if block.dialect == NAME:
-            return self._events.item_added(block.native) + self._events.item_done(block.native)
-        if read_call(block.native) is not None:
-            self._search = SearchWriter(self._events, block.native)
-            return b""
-        if mcp.read_call(block.native) is not None:
-            self._search = McpCallWriter(self._events, block.native)
-            return b""
-        if code_execution.read_call(block.native) is not None:
-            self._search = CodeRunWriter(self._events, block.native)
-            return b""
-        if image := image_generation.read_image(block.native):
-            return self._image(image)
-        self._record_loss(unsupported_part_drop(block.native))
-        return b""
+            return out + self._events.item_added(native) + self._events.item_done(native)
+        if image := image_generation.read_image(native):
+            return out + self._image(image)
+        self._record_loss(unsupported_part_drop(native))
+        return out
+
+    def _server_call_writer(self, native: Json) -> ServerCallWriter | None:
+        """A writer for a call that another dialect's provider runs; None for any other block."""
+        if read_call(native) is not None:
+            return SearchWriter(self._events, native)
+        if mcp.read_call(native) is not None:
+            return McpCallWriter(self._events, native)
+        if code_execution.read_call(native) is not None:
+            return CodeRunWriter(self._events, native)
+        return None
 
     def _image(self, image: str) -> bytes:
         """The item of an image, which arrives complete."""
@@ -567,23 +582,38 @@ class ResponsesStreamRenderer:
             out += events.item_event(f"response.{image_generation.CALL}.{state}", item_id)
         return out + events.item_done(item)
 
-    def _after_search(self, search: ServerCallWriter, block: BlockStart) -> bytes:
-        """End the call with the block that follows it, which may be its result."""
-        self._search, self._item = None, None
-        if not search.is_answered_by(block.native):
-            return search.close(None) + self._open_block(block)
-        result = read_result(block.native)
-        if result is not None and not result.failed:
-            self._record_loss(page_contents_drop(block.native))
-        for adaptation in code_losses(block.native):
+    def _add_result(self, call: ServerCallWriter, native: Json) -> bytes:
+        """Add the result of a call, and end the calls that wait for no other result.
+
+        A provider may run several calls at once; their items follow one another.
+        """
+        call.result = native
+        search_result = read_result(native)
+        if search_result is not None and not search_result.failed:
+            self._record_loss(page_contents_drop(native))
+        for adaptation in code_losses(native):
             self._record_loss(adaptation)
-        return search.close(block.native)
+        out = b""
+        while self._server_calls and self._server_calls[0].result is not None:
+            out += self._end_server_call()
+        if self._server_calls and not self._server_calls[0].announced:
+            out += self._server_calls[0].announce()
+        return out
+
+    def _end_server_call(self) -> bytes:
+        """End the first of the calls."""
+        call = self._server_calls.pop(0)
+        return (b"" if call.announced else call.announce()) + call.close()
+
+    def _end_server_calls(self) -> bytes:
+        """End all calls, with the results that they have."""
+        return b"".join([self._end_server_call() for _ in list(self._server_calls)])
 
     def _close_block(self) -> bytes:
         item, self._item = self._item, None
         if item is None:
-            search = self._search
-            return search.announce() if search is not None and not search.announced else b""
+            call, self._open_call = self._open_call, None
+            return call.announce() if call is not None and call is self._server_calls[0] else b""
         if not isinstance(item, MessageWriter):
             return item.close(self._signature)
         out, all_cited = item.end_block()
@@ -600,8 +630,7 @@ class ResponsesStreamRenderer:
     def _end(self, finish: Finish) -> bytes:
         if finish.reason == "malformed":
             return self._fail(malformed_output_error(finish))
-        search, self._search = self._search, None
-        out = search.close(None) if search is not None else b""
+        out = self._end_server_calls()
         if not self._refused and finish.explanation and finish.reason in {"filter", "refusal"}:
             out += self._open_message("refusal") + self._write_text(finish.explanation)
         if finish.reason == "pause":
