@@ -360,7 +360,9 @@ class ConverseStreamRenderer:
         if self._block.custom:
             rest = '"}' if self._fragments else '{"input":""}'
             return self._delta({"toolUse": {"input": rest}})
-        if not self._fragments or self._fragments[0].lstrip().startswith("{"):
+        if not self._fragments:
+            return self._delta({"toolUse": {"input": "{}"}})
+        if self._fragments[0].lstrip().startswith("{"):
             return b""
         arguments, raw = parse_arguments("".join(self._fragments))
         if arguments is None:

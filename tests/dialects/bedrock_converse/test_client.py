@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.canon.errors import GatewayError
-from gateway.canon.events import End, Start, UsageUpdate
+from gateway.canon.events import BlockEnd, BlockStart, Delta, End, Start, UsageUpdate
 from gateway.canon.request import CacheBreakpoint, Request, Text, Thinking, without_paths
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse import DIALECT
+from gateway.framing.eventstream import Decoder
 from gateway.providers.capabilities import traits_for
 from tests.dialects.anthropic_messages.test_sdk import requests
 from tests.fakes.bedrock_rules import CLAUDE
@@ -164,3 +165,14 @@ def test_the_service_tier_that_comes_with_the_tokens_is_in_the_last_event() -> N
     usage = UsageUpdate(Usage(input=3, output=4), service_tier="flex")
     data = b"".join(renderer.feed(event) for event in (Start(), usage, End(Finish(reason="stop"))))
     assert b'"serviceTier":{"type":"flex"}' in data
+
+
+@pytest.mark.parametrize("pieces", [(), ("{}",), ("null",)])
+def test_a_streamed_call_without_arguments_has_an_empty_object(pieces: tuple[str, ...]) -> None:
+    """Clients parse the fragments of a call together; AWS's own examples lose one without any."""
+    renderer = DIALECT.client.stream_renderer(CONTEXT)
+    call = [BlockStart(kind="tool_call", id="c", name="f"), *map(Delta, pieces), BlockEnd()]
+    data = b"".join(map(renderer.feed, [Start(), *call, End(Finish(reason="tool"))]))
+    frames = [json.loads(frame.data) for frame in Decoder().feed(data)]
+    inputs = [frame["delta"]["toolUse"]["input"] for frame in frames if "delta" in frame]
+    assert inputs == ["{}"]
