@@ -41,6 +41,7 @@ from gateway.dialects.gemini.errors import (
     render_blocked_prompt,
     render_error_body,
 )
+from gateway.dialects.gemini.partial_arguments import PartialArguments
 from gateway.dialects.gemini.response import (
     GroundedText,
     GroundingSearches,
@@ -67,6 +68,7 @@ from gateway.framing.sse import Frame
 # --- a provider's stream --------------------------------------------------------------------------
 #
 # Text arrives in fragments, calls arrive complete, and a part ends when the next one begins.
+# A call whose arguments are streamed in fragments is collected until it is complete.
 # A signature on a call belongs to the reasoning before it: that block stays open for it, or
 # an empty one is created. There is no final frame, so the response ends with the stream.
 
@@ -99,6 +101,8 @@ class GeminiStreamParser:
         self._open_kind = ""  # the kind of the open block
         self._open_text: list[str] = []
         self._pending_signature: Signature | None = None
+        # The call whose fragments arrive: its first part, signature and arguments.
+        self._partial_call: tuple[Json, str, PartialArguments] | None = None
         self._sources: Any = None  # sources of the open text, emitted when it ends
         self._searches = GroundingSearches()
         self._usage: Json = {}
@@ -160,7 +164,7 @@ class GeminiStreamParser:
             )
         except GatewayError as failure:
             return self._fail(failure.error)
-        events = self._end_block()
+        events = self._end_partial_call() + self._end_block()
         self._ended = True
         for data in self._searches.items(self._response_id):
             events += [BlockStart(kind="native", dialect=NAME, native=data), BlockEnd()]
@@ -246,14 +250,32 @@ class GeminiStreamParser:
         )
         call = part.get("functionCall")
         if isinstance(call, dict):
-            return self._tool_call_events(call, signature_value)
+            return self._read_call(call, signature_value)
+        events = self._end_partial_call()
         if isinstance(part.get("text"), str):
             if part.get("thought") is True:
-                return self._reasoning_events(part["text"], signature_value)
-            return self._text_events(part["text"], signature_value)
+                return events + self._reasoning_events(part["text"], signature_value)
+            return events + self._text_events(part["text"], signature_value)
         if signature_value and part.keys() <= {*_SIGNATURE_FIELDS, "thought"}:
-            return self._trailing_signature_events(signature_value)
-        return self._native_events(part)
+            return events + self._trailing_signature_events(signature_value)
+        return events + self._native_events(part)
+
+    def _read_call(self, call: Json, signature_value: str) -> list[Event]:
+        """A complete call, or a part of one whose arguments arrive in fragments."""
+        events: list[Event] = []
+        if string_or_empty(call.get("name")):
+            events = self._end_partial_call()
+            self._partial_call = call, signature_value, PartialArguments(call.get("args"))
+        if self._partial_call is None:
+            return []
+        self._partial_call[2].add(call.get("partialArgs"))
+        return events if call.get("willContinue") is True else events + self._end_partial_call()
+
+    def _end_partial_call(self) -> list[Event]:
+        if self._partial_call is None:
+            return []
+        (call, signature_value, arguments), self._partial_call = self._partial_call, None
+        return self._tool_call_events({**call, "args": arguments.value}, signature_value)
 
     # --- blocks ------------------------------------------------------------------------
 
@@ -317,8 +339,6 @@ class GeminiStreamParser:
 
     def _tool_call_events(self, call: Json, signature_value: str) -> list[Event]:
         sent_name = string_or_empty(call.get("name"))
-        if not sent_name:
-            return []  # an argument fragment, which the gateway does not request
         self._has_content = True
         events: list[Event] = []
         if signature_value:

@@ -79,6 +79,50 @@ def test_a_signature_under_the_last_text_follows_it():
     )
 
 
+def partial(*fragments: Any, more: bool = True, **fields: Any) -> dict[str, Any]:
+    """A part of a call whose arguments Vertex AI streams in fragments."""
+    call = {**fields, **({"partialArgs": list(fragments)} if fragments else {})}
+    return {"functionCall": {**call, "willContinue": True} if more else call}
+
+
+def at(path: str, *, more: bool = False, **value: Any) -> dict[str, Any]:
+    return {"jsonPath": path, **value, **({"willContinue": True} if more else {})}
+
+
+def test_arguments_streamed_in_fragments_are_one_call():
+    response = answer(
+        chunk(text("plan", thought=True)),
+        chunk({**partial(name="f", id="c9"), "thoughtSignature": STATE}),
+        chunk(partial(at("$.city", stringValue="Os", more=True))),
+        chunk(partial(at("$.city", stringValue="lo"), at("$.n", numberValue=2))),
+        chunk(partial(at("$.stops[1]['a.b']", boolValue=True))),
+        chunk(partial(at("$.stops[0]", nullValue="NULL_VALUE"), at('$["x"].y', stringValue=""))),
+        chunk(partial(more=False)),
+        chunk(partial(at("$.z", numberValue=1), name="g")),
+        chunk(text(""), reason="STOP"),
+    )
+    arguments = {"city": "Oslo", "n": 2, "stops": [None, {"a.b": True}], "x": {"y": ""}}
+    assert response.parts == (
+        Reasoning(text="plan", signature=signature_of_kind(NEXT_PART_SIGNATURE)),
+        ToolCall(
+            id="c9",
+            name="f",
+            arguments=arguments,
+            signature=signature_of_kind(SAME_PART_SIGNATURE),
+        ),
+        ToolCall(id="call_r1_1", name="g", arguments={"z": 1}),
+    )
+    assert response.finish == Finish(reason="tool")
+
+
+@pytest.mark.parametrize("path", ["", "city", "$", "$.", "$.a[", "$[999999]", "$.a[5000]", "$.s.t"])
+def test_a_fragment_without_a_valid_path_fails(path: str):
+    first = partial(at("$.s", stringValue="x"), name="f")
+    produced = events(chunk(first), chunk(partial(at(path, numberValue=1))))
+    assert isinstance(produced[-1], Failed)
+    assert "fragment" in produced[-1].error.message
+
+
 @pytest.mark.parametrize(
     ("word", "reason"),
     [

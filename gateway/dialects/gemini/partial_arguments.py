@@ -1,0 +1,82 @@
+"""Arguments of a call that Vertex AI streams in fragments (`streamFunctionCallArguments`).
+
+The first part of the call has its name, later ones have `partialArgs`: values by JSON path, the
+text of a string in pieces. The call is complete with the first part without `willContinue`.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Any
+
+from gateway.canon.errors import bad_upstream
+from gateway.dialects.gemini.context import Json
+from gateway.dialects.shared.fields import list_or_empty, string_or_empty
+
+_STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,5})\]|\['([^']*)'\]|\["([^"]*)"\]""")
+_VALUES = ("stringValue", "numberValue", "boolValue")
+# More items than any call has; an index beyond the end of its list is filled up with nulls.
+_MAX_GAP = 1000
+
+
+class PartialArguments:
+    """Collects the fragments of one call's arguments."""
+
+    def __init__(self, args: Any) -> None:
+        self.value: Json = dict(args) if isinstance(args, dict) else {}
+        # Paths of strings that continue in a later fragment.
+        self._unfinished: set[str] = set()
+
+    def add(self, fragments: Any) -> None:
+        """Add the `partialArgs` of a part. Raises GatewayError for a path that leads nowhere."""
+        for fragment in list_or_empty(fragments):
+            if not isinstance(fragment, dict):
+                raise _invalid_fragment()
+            path = string_or_empty(fragment.get("jsonPath"))
+            steps = _parse_path(path)
+            holder: Any = self.value
+            for step, next_step in pairwise(steps):
+                holder = _descend(holder, step, [] if isinstance(next_step, int) else {})
+            value = next((fragment[name] for name in _VALUES if name in fragment), None)
+            if isinstance(value, str) and path in self._unfinished:
+                value = string_or_empty(_descend(holder, steps[-1], "")) + value
+            _store(holder, steps[-1], value)
+            if fragment.get("willContinue") is True:
+                self._unfinished.add(path)
+            else:
+                self._unfinished.discard(path)
+
+
+def _parse_path(path: str) -> list[str | int]:
+    """The keys and indexes in a path such as `$.stops[0].city`."""
+    steps: list[str | int] = []
+    position = 1
+    while match := _STEP.match(path, position):
+        key, index, *quoted = match.groups()
+        steps.append(int(index) if index else key or quoted[0] or quoted[1] or "")
+        position = match.end()
+    if not steps or not path.startswith("$") or position != len(path):
+        raise _invalid_fragment()
+    return steps
+
+
+def _descend(holder: Any, step: str | int, default: Any) -> Any:
+    """The value at a step, created as the default if there is none."""
+    if isinstance(holder, dict) and isinstance(step, str):
+        return holder.setdefault(step, default)
+    if isinstance(holder, list) and isinstance(step, int) and step < len(holder) + _MAX_GAP:
+        holder += [None] * (step + 1 - len(holder))
+        if holder[step] is None:
+            holder[step] = default
+        return holder[step]
+    raise _invalid_fragment()
+
+
+def _store(holder: Any, step: str | int, value: Any) -> None:
+    _descend(holder, step, value)
+    holder[step] = value
+
+
+def _invalid_fragment() -> Exception:
+    return bad_upstream("the upstream sent a fragment of a call's arguments without a valid path")
