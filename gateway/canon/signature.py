@@ -26,6 +26,8 @@ FOREIGN_SEARCH = "srvtoolu_dgm_"
 FOREIGN_CONTAINER = "cntr_dgm_"
 # The beginning of a token in JSON: plain, in base64 (for fields with bytes), and of such ids.
 TOKEN_STARTS = (b'"dgm1.', b'"ZGdtMS', b'"srvtoolu_dgm_', b'"cntr_dgm_')
+# The beginning of a citation's index in a Messages body, where another provider found the source.
+FOREIGN_CITATIONS = (b'"encrypted_index":""', b'"encrypted_index": ""')
 TOKEN = re.compile(b"|".join(map(re.escape, TOKEN_STARTS)))
 _READABLE = re.compile(r"^\{([^,{}]*),([^,{}]*),([^,{}]*),(.*)\}$", re.S)
 _SNAPSHOT_DATE = re.compile(r"[-@](20\d{6}|20\d\d-\d\d-\d\d|latest)$")

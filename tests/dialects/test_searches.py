@@ -387,6 +387,20 @@ def test_searches_of_openais_do_not_go_to_claude(passes: bool) -> None:
     assert anthropic_rules.refusal({**body, "model": CLAUDE}, VERSION, counting=False) is None
 
 
+@pytest.mark.parametrize("own", [[], [{"encrypted_index": "E"}]], ids=["alone", "beside its own"])
+def test_sources_of_others_are_not_passed_to_claude(own: list[Json]) -> None:
+    """A source without Anthropic's index is shown to the client, which sends it back."""
+    source = {"type": "web_search_result_location", "url": URL, "title": "A", "cited_text": ""}
+    indexes = [{"encrypted_index": ""}, *own]
+    said = {**SAYS, "citations": [{**source, **index} for index in indexes]}
+    request = conversation(said)
+    out = translate.request("anthropic_messages", "anthropic", request, VERSION, CLAUDE)
+    assert out["passthrough"]
+    (block,) = out["body"]["messages"][1]["content"]
+    assert block == ({**SAYS, "citations": [{**source, **own[0]}]} if own else SAYS)
+    assert reported_fields(out) == [("messages[1].content[0].citations", "dropped")]
+
+
 def test_a_responses_clients_searches_are_reported_for_claude() -> None:
     """Anthropic takes only results that hold its own encrypted content."""
     request = {

@@ -125,6 +125,10 @@ def _render_location(citation: Citation, location: QuoteLocation) -> Json:
     }
 
 
+# The report of sources in a history.
+FOREIGN_CITATIONS_DROPPED = "citations that Anthropic did not create"
+
+
 def can_be_replayed(block: Json) -> bool:
     """Whether the provider would take the citation back in a history."""
     return block.get("type") != _WEB_LOCATION or bool(block.get("encrypted_index"))
@@ -467,7 +471,7 @@ def render_text(context: RenderContext, part: Text) -> list[Json]:
         if replayable_citations:
             block["citations"] = replayable_citations
         if len(replayable_citations) < len(rendered_citations):
-            context.drop(f"{part.path}.citations", "citations that Anthropic did not create")
+            context.drop(f"{part.path}.citations", FOREIGN_CITATIONS_DROPPED)
     return [block if part.cache is None else context.add_cache_breakpoint(block, part.cache)]
 
 

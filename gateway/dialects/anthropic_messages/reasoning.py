@@ -11,6 +11,10 @@ from gateway.canon.errors import invalid
 from gateway.canon.request import Thinking
 from gateway.canon.signature import is_from_target, recover_reasoning_text, unwrap_signature
 from gateway.canon.traits import Traits
+from gateway.dialects.anthropic_messages.blocks import (
+    FOREIGN_CITATIONS_DROPPED,
+    can_be_replayed,
+)
 from gateway.dialects.anthropic_messages.context import (
     DISPLAY_BY_VISIBILITY,
     NAME,
@@ -319,6 +323,8 @@ def _replace_block_token(
     block: Json, path: str, traits: Traits, report: list[Adaptation]
 ) -> Json | None:
     block_type = block.get("type")
+    if block_type == "text":
+        return _without_foreign_citations(block, path, report)
     if is_foreign(block):
         if text := code_execution.history_text(block):
             report.append(approximated(path, code_execution.SENT_AS_TEXT))
@@ -339,3 +345,16 @@ def _replace_block_token(
     if block_type == "redacted_thinking":
         return {**block, "data": signature.value}
     return {**block, "thinking": thinking_text, "signature": signature.value}
+
+
+def _without_foreign_citations(block: Json, path: str, report: list[Adaptation]) -> Json:
+    """The text without the sources that another provider found."""
+    citations = block.get("citations")
+    if not isinstance(citations, list):
+        return block
+    own = [item for item in citations if not isinstance(item, dict) or can_be_replayed(item)]
+    if len(own) == len(citations):
+        return block
+    report.append(dropped(f"{path}.citations", FOREIGN_CITATIONS_DROPPED))
+    fields = {key: value for key, value in block.items() if key != "citations"}
+    return {**fields, "citations": own} if own else fields

@@ -41,7 +41,7 @@ from gateway.dialects.gemini.errors import (
     render_blocked_prompt,
     render_error_body,
 )
-from gateway.dialects.gemini.partial_arguments import PartialArguments
+from gateway.dialects.gemini.partial_calls import PartialCalls
 from gateway.dialects.gemini.response import (
     GroundedText,
     GroundingSearches,
@@ -101,8 +101,7 @@ class GeminiStreamParser:
         self._open_kind = ""  # the kind of the open block
         self._open_text: list[str] = []
         self._pending_signature: Signature | None = None
-        # The call whose fragments arrive: its first part, signature and arguments.
-        self._partial_call: tuple[Json, str, PartialArguments] | None = None
+        self._partial_calls = PartialCalls()
         self._sources: Any = None  # sources of the open text, emitted when it ends
         self._searches = GroundingSearches()
         self._usage: Json = {}
@@ -250,7 +249,8 @@ class GeminiStreamParser:
         )
         call = part.get("functionCall")
         if isinstance(call, dict):
-            return self._read_call(call, signature_value)
+            complete_calls = self._partial_calls.add(call, signature_value)
+            return [event for each in complete_calls for event in self._tool_call_events(*each)]
         events = self._end_partial_call()
         if isinstance(part.get("text"), str):
             if part.get("thought") is True:
@@ -260,22 +260,10 @@ class GeminiStreamParser:
             return events + self._trailing_signature_events(signature_value)
         return events + self._native_events(part)
 
-    def _read_call(self, call: Json, signature_value: str) -> list[Event]:
-        """A complete call, or a part of one whose arguments arrive in fragments."""
-        events: list[Event] = []
-        if string_or_empty(call.get("name")):
-            events = self._end_partial_call()
-            self._partial_call = call, signature_value, PartialArguments(call.get("args"))
-        if self._partial_call is None:
-            return []
-        self._partial_call[2].add(call.get("partialArgs"))
-        return events if call.get("willContinue") is True else events + self._end_partial_call()
-
     def _end_partial_call(self) -> list[Event]:
-        if self._partial_call is None:
-            return []
-        (call, signature_value, arguments), self._partial_call = self._partial_call, None
-        return self._tool_call_events({**call, "args": arguments.value}, signature_value)
+        return [
+            event for each in self._partial_calls.close() for event in self._tool_call_events(*each)
+        ]
 
     # --- blocks ------------------------------------------------------------------------
 

@@ -13,14 +13,22 @@ from typing import Any
 import msgspec
 
 from gateway.canon.adaptation import Adaptation, dropped
-from gateway.canon.signature import FOREIGN_CONTAINER, FOREIGN_SEARCH, PREFIX
+from gateway.canon.signature import (
+    FOREIGN_CITATIONS,
+    FOREIGN_CONTAINER,
+    FOREIGN_SEARCH,
+    PREFIX,
+)
 from gateway.canon.traits import Traits
 
 Fields = dict[str, msgspec.Raw]
 # One message or item -> itself, a changed one, or None if nothing remains of it.
 ReplaceState = Callable[[dict[str, Any], str, Traits, list[Adaptation]], dict[str, Any] | None]
 
-_TOKENS = tuple(f'"{start}'.encode() for start in (PREFIX, FOREIGN_SEARCH, FOREIGN_CONTAINER))
+_TOKENS = (
+    *(f'"{start}'.encode() for start in (PREFIX, FOREIGN_SEARCH, FOREIGN_CONTAINER)),
+    *FOREIGN_CITATIONS,
+)
 REASONING_REFUSED = "the upstream did not accept the reasoning state; sent again without it"
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 

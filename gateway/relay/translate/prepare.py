@@ -17,7 +17,7 @@ from gateway.canon import model_names
 from gateway.canon.adaptation import Adaptation
 from gateway.canon.errors import Error, GatewayError
 from gateway.canon.request import Request, Thinking, Tool
-from gateway.canon.signature import TOKEN_STARTS
+from gateway.canon.signature import FOREIGN_CITATIONS, TOKEN_STARTS
 from gateway.canon.traits import Traits
 from gateway.dialects import DIALECTS
 from gateway.dialects.base import Dialect, RenderedRequest, Verb
@@ -56,6 +56,8 @@ PASSTHROUGH_HEADERS = (
 )
 _IDEMPOTENCY = "idempotency-key"
 _searched = SearchedBodies(offload.contains)
+# What only the gateway writes: a provider would refuse it.
+_OWN_MARKS = (*TOKEN_STARTS, *FOREIGN_CITATIONS)
 _ANTHROPIC = "anthropic_messages"
 _OLLAMA = "ollama"
 # Dialect -> another one that the same base URL may serve (`Traits.responses`).
@@ -333,9 +335,9 @@ def passes_unparsed(call: Call, target: Target, dialect: Dialect) -> bool:
 
 
 def _has_tokens(body: bytes) -> bool:
-    """Whether a body contains state tokens of the gateway."""
+    """Whether a body contains state tokens of the gateway, or sources that others found."""
     search = offload.contains if len(body) < LARGE_BYTES else _searched.contains
-    return search(body, TOKEN_STARTS)
+    return search(body, _OWN_MARKS)
 
 
 def _checks_choices(call: Call, guard: GuardState) -> bool:

@@ -1,4 +1,4 @@
-"""Arguments of a call that Vertex AI streams in fragments (`streamFunctionCallArguments`).
+"""Calls whose arguments Vertex AI streams in fragments (`streamFunctionCallArguments`).
 
 The first part of the call has its name, later ones have `partialArgs`: values by JSON path, the
 text of a string in pieces. The call is complete with the first part without `willContinue`.
@@ -18,6 +18,32 @@ _STEP = re.compile(r"""\.([^.\[\]]+)|\[(\d{1,5})\]|\['([^']*)'\]|\["([^"]*)"\]""
 _VALUES = ("stringValue", "numberValue", "boolValue")
 # More items than any call has; an index beyond the end of its list is filled up with nulls.
 _MAX_GAP = 1000
+
+
+class PartialCalls:
+    """Collects the fragments of a call; calls that arrive whole pass through."""
+
+    def __init__(self) -> None:
+        # The call that will continue: its first part, signature and arguments.
+        self._open: tuple[Json, str, PartialArguments] | None = None
+
+    def add(self, call: Json, signature_value: str) -> list[tuple[Json, str]]:
+        """The calls that this part completes, each with its signature."""
+        complete: list[tuple[Json, str]] = []
+        if string_or_empty(call.get("name")):
+            complete = self.close()
+            self._open = call, signature_value, PartialArguments(call.get("args"))
+        if self._open is None:
+            return []
+        self._open[2].add(call.get("partialArgs"))
+        return complete if call.get("willContinue") is True else complete + self.close()
+
+    def close(self) -> list[tuple[Json, str]]:
+        """The open call, if there is one."""
+        if self._open is None:
+            return []
+        (call, signature_value, arguments), self._open = self._open, None
+        return [({**call, "args": arguments.value}, signature_value)]
 
 
 class PartialArguments:
