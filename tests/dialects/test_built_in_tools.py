@@ -264,6 +264,47 @@ def test_only_a_search_with_options_is_approximated(target: str, options: Json) 
     assert fields == ({"web_search_options"} if options else set())
 
 
+GOOGLE_SEARCH: Json = {
+    "excludeDomains": ["b.org"],
+    "timeRangeFilter": {"startTime": "2026-01-01T00:00:00Z"},
+}
+
+
+@each(
+    ("target", "tool", "lost"),
+    [
+        ("anthropic", {"blocked_domains": ["b.org"]}, {"timeRangeFilter"}),
+        ("openrouter", {"excluded_domains": ["b.org"]}, {"timeRangeFilter"}),
+        ("openai", {}, {"timeRangeFilter", "excludeDomains"}),
+    ],
+)
+def test_domains_that_google_excludes(target: str, tool: Json, lost: set[str]) -> None:
+    model, refusal = RULES[target]
+    request = {
+        "contents": [{"parts": [{"text": "hi"}]}],
+        "tools": [{"googleSearch": GOOGLE_SEARCH}],
+    }
+    request["generationConfig"] = {"maxOutputTokens": 99}
+    translation = translate.request("gemini", target, {"model": "gw", **request}, {}, model)
+    body, report = translation["body"], translation["report"]
+    (sent_tool,) = body["tools"]
+    assert sent_tool.get("parameters", sent_tool).items() >= tool.items()
+    assert target == "openai" or refusal(body) is None
+    fields = {(row["field"], row["action"]) for row in report}
+    assert fields == {(f"tools[0].googleSearch.{field}", "dropped") for field in lost}
+
+
+@each("target", ["anthropic", "gemini"])
+def test_sources_that_are_always_shown_are_no_loss(target: str) -> None:
+    """A Responses client gets the URLs of a search whether it includes them or not."""
+    include = ["web_search_call.action.sources"]
+    request = {"tools": [LIVE_SEARCH], "include": include, "max_output_tokens": 99}
+    _, report = sent(target, RULES[target][0], request)
+    assert report == set()
+    _, report = sent(target, RULES[target][0], {**request, "tools": [CALLED]})
+    assert report == {("include", "dropped")}
+
+
 # --- limits ---------------------------------------------------------------------------------------
 
 

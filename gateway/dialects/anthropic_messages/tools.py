@@ -167,6 +167,8 @@ def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) ->
     tool_object: Json = {"type": context.traits.web_search, "name": web_search.NAME}
     if search.allowed:
         tool_object["allowed_domains"] = search.allowed
+    elif search.blocked:
+        tool_object["blocked_domains"] = search.blocked
     if (limit := web_search.max_tool_calls(context.request)) is not None and limit > 0:
         # Anthropic limits each tool, OpenAI all of them together.
         tool_object["max_uses"] = limit
@@ -174,6 +176,7 @@ def _render_web_search(context: RenderContext, tool: Tool, search: WebSearch) ->
             why = "the limit applies to web searches only"
             context.approximate(web_search.MAX_TOOL_CALLS, why, before=limit)
         context.request = web_search.without_max_tool_calls(context.request)
+    context.request = web_search.without_included_sources(context.request)
     if search.size is not None:
         context.drop(f"{tool.path}.search_context_size", "no equivalent")
     return tool_object | user_location(search.location)

@@ -19,7 +19,7 @@ from gateway.dialects.shared.fields import (
     text,
 )
 from gateway.dialects.shared.free_text_tools import TEXT_INPUT_SCHEMA, describe_free_text_tool
-from gateway.dialects.shared.web_search import has_options
+from gateway.dialects.shared.web_search import has_options, without_included_sources
 
 # --- schemas --------------------------------------------------------------------------------------
 #
@@ -387,6 +387,7 @@ def _render_server_tool(context: RenderContext, tool: Tool) -> Json | None:
         return None
     if has_options(tool):
         context.approximate(tool.path, "Google Search does not support these options")
+    context.request = without_included_sources(context.request)
     return {context.traits.web_search: {}}
 
 

@@ -207,9 +207,10 @@ def _web_search_out(
         domain_fields = {name: domain_list for name, domain_list in domains.items() if domain_list}
         parameters = domain_fields | size_fields | user_location(search.location)
         return {"type": context.traits.web_search, "parameters": parameters}
-    for name, domain_list in (("allowed", search.allowed), ("blocked", search.blocked)):
-        if domain_list:
-            context.drop(f"{tool.path}.{name}_domains", "no equivalent")
+    if search.allowed:
+        context.drop(f"{tool.path}.allowed_domains", "no equivalent")
+    if search.blocked:
+        context.drop(f"{tool.path}.{search.blocked_field}", "no equivalent")
     location = {"user_location": {"type": "approximate", "approximate": search.location}}
     body[_SEARCH_OPTIONS] = size_fields | (location if search.location else {})
     return None

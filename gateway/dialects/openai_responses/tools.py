@@ -340,7 +340,8 @@ def _web_search_out(
     if search.size is not None:
         out["search_context_size"] = search.size
     if search.blocked:
-        context.drop(f"{tool.path}.blocked_domains", "no equivalent")
+        context.drop(f"{tool.path}.{search.blocked_field}", "no equivalent")
+    context.drop_search_losses(tool, search)
     if search.uses is not None:
         body["max_tool_calls"] = search.uses
         why = "max_tool_calls counts all built-in tools"

@@ -248,7 +248,13 @@ class BaseRenderContext:
             why = "external_web_access is false; the provider can only search the live web"
             self.drop(tool.path, why)
             return None
+        self.drop_search_losses(tool, search)
         return search
+
+    def drop_search_losses(self, tool: Tool, search: WebSearch) -> None:
+        """Report the options of a search that no other provider understands."""
+        for field in search.losses:
+            self.drop(f"{tool.path}.{field}", "no equivalent")
 
     def requests_code_execution(self, tool: Tool) -> bool:
         """Whether the target runs code for this server tool; its other options are reported."""

@@ -22,6 +22,8 @@ _LOCATION_FIELDS = ("city", "region", "country", "timezone")
 # Fields of a search tool that request nothing besides the search.
 _OPTIONLESS_FIELDS = frozenset({"type", "name", "external_web_access"})
 _SIZES = ("low", "medium", "high")
+# What a Responses client includes to get the URLs of a search.
+_INCLUDE, _SOURCES = "include", "web_search_call.action.sources"
 
 
 class WebSearch(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,18 +31,22 @@ class WebSearch(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         allowed, blocked: domains to search, and domains to exclude.
+        blocked_field: the client's field with the domains to exclude.
         location: the user's location, as far as provided: `city`, `region`, `country`, `timezone`.
         size: how much of the results the model reads: `low`, `medium` or `high`.
         uses: the maximum number of searches.
         live: whether pages may be fetched; else only the provider's index is used.
+        losses: the client's fields that only its own provider understands.
     """
 
     allowed: list[str] = []
     blocked: list[str] = []
+    blocked_field: str = "blocked_domains"
     location: dict[str, str] = {}
     size: str | None = None
     uses: int | None = None
     live: bool = True
+    losses: tuple[str, ...] = ()
 
 
 def parse_web_search(tool: Tool) -> WebSearch | None:
@@ -48,6 +54,8 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
     if not tool.name.startswith(NAME):
         return None
     native = tool.native or {}
+    if "googleSearch" in native:
+        return _parse_google_search(object_or_empty(native["googleSearch"]))
     # Chat nests the options, and the location in them, one level deeper.
     options = object_or_empty(native.get("web_search_options", native))
     location = object_or_empty(options.get("user_location"))
@@ -63,6 +71,15 @@ def parse_web_search(tool: Tool) -> WebSearch | None:
         size=size if size in _SIZES else None,
         uses=uses if type(uses) is int else None,
         live=options.get("external_web_access") is not False,
+    )
+
+
+def _parse_google_search(options: dict[str, Any]) -> WebSearch:
+    time_range = "timeRangeFilter"
+    return WebSearch(
+        blocked=_strings(options.get("excludeDomains")),
+        blocked_field="excludeDomains",
+        losses=(time_range,) if options.get(time_range) else (),
     )
 
 
@@ -85,6 +102,17 @@ def without_max_tool_calls(request: Request) -> Request:
     if max_tool_calls(request) is None:
         return request
     fields = {k: v for k, v in request.extra[_OPENAI].items() if k != MAX_TOOL_CALLS}
+    return replace(request, extra={**request.extra, _OPENAI: fields})
+
+
+def without_included_sources(request: Request) -> Request:
+    """The request without OpenAI's `include` of sources, for a target that always shows them."""
+    include = request.extra.get(_OPENAI, {}).get(_INCLUDE)
+    if not isinstance(include, list) or _SOURCES not in include:
+        return request
+    fields = {k: v for k, v in request.extra[_OPENAI].items() if k != _INCLUDE}
+    if others := [value for value in include if value != _SOURCES]:
+        fields[_INCLUDE] = others
     return replace(request, extra={**request.extra, _OPENAI: fields})
 
 
