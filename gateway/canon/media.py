@@ -22,6 +22,25 @@ _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _ISO = {b"heic": "image/heic", b"heix": "image/heic", b"mif1": "image/heif", b"avif": "image/avif"}
 
 
+# Media type -> the extension of such files, where it is not the second half of the type.
+_OFFICE = "application/vnd.openxmlformats-officedocument"
+_EXTENSIONS = {
+    "text/plain": "txt",
+    "text/markdown": "md",
+    "application/msword": "doc",
+    "application/vnd.ms-excel": "xls",
+    "application/vnd.ms-powerpoint": "ppt",
+    f"{_OFFICE}.wordprocessingml.document": "docx",
+    f"{_OFFICE}.spreadsheetml.sheet": "xlsx",
+    f"{_OFFICE}.presentationml.presentation": "pptx",
+}
+
+
+def default_file_name(media_type: str) -> str:
+    """A name for a file without one; its extension shows its type."""
+    return f"document.{_EXTENSIONS.get(media_type) or media_type.rpartition('/')[2]}"
+
+
 def registered_media_type(media_type: str | None) -> str | None:
     """A media type by its registered name, which providers require."""
     return _REGISTERED.get(media_type, media_type) if media_type is not None else None

@@ -13,6 +13,7 @@ from gateway.canon.errors import GatewayError, invalid, unsupported
 from gateway.canon.media import (
     data_url,
     decode_text_file,
+    default_file_name,
     guess_file_type,
     parse_data_url,
     resolve_media_type,
@@ -342,7 +343,7 @@ def _document_out(context: ChatRenderContext, document: Document) -> list[Json]:
 def _file_out(context: ChatRenderContext, document: Document) -> Json:
     if document.data is not None:
         media_type = document.media_type or sniff_base64(document.data) or "application/pdf"
-        name = document.title or f"document.{media_type.rpartition('/')[2]}"
+        name = document.title or default_file_name(media_type)
         return {"filename": name, "file_data": data_url(media_type, document.data)}
     # `version` is set for Anthropic clients only: their file ids do not exist upstream.
     if document.file_id is not None and context.request.version is None:

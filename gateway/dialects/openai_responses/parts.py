@@ -11,6 +11,7 @@ from gateway.canon.errors import invalid, unsupported
 from gateway.canon.media import (
     data_url,
     decode_text_file,
+    default_file_name,
     parse_data_url,
     resolve_media_type,
     sniff_base64,
@@ -288,7 +289,7 @@ def _file_out(context: ResponsesRenderContext, document: Document) -> Json:
             out["filename"] = document.title
         return {**out, "file_url": document.url or ""}
     media_type = document.media_type or sniff_base64(document.data) or "application/pdf"
-    name = document.title or f"document.{media_type.rpartition('/')[2]}"
+    name = document.title or default_file_name(media_type)
     return {**out, "filename": name, "file_data": data_url(media_type, document.data)}
 
 

@@ -389,9 +389,21 @@ def test_audio_is_sent_where_supported():
     assert content == {"type": "input_audio", "input_audio": {"data": "QQ==", "format": "wav"}}
 
 
-def test_a_document_goes_as_a_file():
-    content, report = only_part(user(Document(data=PDF, media_type="application/pdf")))
-    file = {"filename": "document.pdf", "file_data": f"data:application/pdf;base64,{PDF}"}
+@pytest.mark.parametrize(
+    ("media_type", "name"),
+    [
+        ("application/pdf", "document.pdf"),
+        ("text/plain", "document.txt"),
+        ("text/csv", "document.csv"),
+        (
+            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+            "document.docx",
+        ),
+    ],
+)
+def test_a_document_goes_as_a_file(media_type: str, name: str):
+    content, report = only_part(user(Document(data=PDF, media_type=media_type)))
+    file = {"filename": name, "file_data": f"data:{media_type};base64,{PDF}"}
     assert content == {"type": "file", "file": file}
     assert report == []
 
