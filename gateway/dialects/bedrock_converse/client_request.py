@@ -120,7 +120,7 @@ def parse_request(body: Json, headers: Mapping[str, str]) -> Request:
         meta=Meta(metadata=_parse_metadata(body), service_tier=_parse_tier(body)),
         betas=strings(model_fields, "anthropic_beta", MODEL_FIELDS),
         extra={NAME: extra} if extra else {},
-        client_paths=dict(FIELD_PATHS),
+        client_paths=FIELD_PATHS | _reasoning_paths(model_fields, output_config),
     )
 
 
@@ -253,6 +253,16 @@ def _parse_thinking(model_fields: Json, output_config: Json) -> Thinking | None:
         effort=effort,
         visible=None if visible is None else _VISIBILITY[visible],
     )
+
+
+def _reasoning_paths(model_fields: Json, output_config: Json) -> dict[str, str]:
+    """Where this client requests reasoning, if not in the fields of `FIELD_PATHS`."""
+    if model_fields.get("reasoningConfig") is not None:
+        path = f"{MODEL_FIELDS}.reasoningConfig"
+        return {"thinking": path, "effort": f"{path}.maxReasoningEffort"}
+    if not output_config.get("effort") and model_fields.get("reasoning_effort") is not None:
+        return {"effort": f"{MODEL_FIELDS}.reasoning_effort"}
+    return {}
 
 
 def _parse_nova_reasoning(model_fields: Json) -> Thinking:

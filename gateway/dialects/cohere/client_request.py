@@ -150,6 +150,8 @@ def _parse_turn(message: Json, path: str, extra: Json) -> Turn:
 def _parse_assistant(message: Json, path: str, extra: Json) -> tuple[Part, ...]:
     """Reasoning and text, the plan, and the calls that it led to."""
     parts = list(_parse_content(message, path, extra, _CONTENT_PARSERS))
+    if message.get("citations"):
+        extra[f"{path}.citations"] = message["citations"]
     plan = text(message, "tool_plan", path)
     if plan:
         parts.append(Text(text=plan, path=f"{path}.tool_plan"))

@@ -162,8 +162,7 @@ def _render_thinking(context: RenderContext, body: Json) -> None:
         return
     if thinking.effort == "none":
         thinking = msgspec.structs.replace(thinking, mode="off", effort=None)
-    field_paths = context.request.client_paths
-    path = field_paths.get("thinking") or field_paths.get("effort") or "thinking"
+    path = context.thinking_path
     if not context.traits.reasoning:
         if thinking.mode != "off":
             context.drop(path, f"{context.model} does not support reasoning")

@@ -98,7 +98,9 @@ class BaseRenderContext:
     @property
     def thinking_path(self) -> str:
         """The path of the client's field that requests reasoning."""
-        field_paths = self.request.client_paths
+        field_paths, thinking = self.request.client_paths, self.request.thinking
+        if thinking is not None and thinking.mode is None and thinking.visible is None:
+            return field_paths.get("effort") or field_paths.get("thinking") or "thinking"
         return field_paths.get("thinking") or field_paths.get("effort") or "thinking"
 
     @property

@@ -15,8 +15,10 @@ from gateway.canon.request import CacheBreakpoint, Request, Text, Thinking, with
 from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.bedrock_converse import DIALECT
+from gateway.dialects.bedrock_converse.context import MODEL_FIELDS
 from gateway.framing.eventstream import Decoder
 from gateway.providers.capabilities import traits_for
+from gateway.simulate import translate
 from tests.dialects.anthropic_messages.test_sdk import requests
 from tests.fakes.bedrock_rules import CLAUDE
 
@@ -176,3 +178,30 @@ def test_a_streamed_call_without_arguments_has_an_empty_object(pieces: tuple[str
     frames = [json.loads(frame.data) for frame in Decoder().feed(data)]
     inputs = [frame["delta"]["toolUse"]["input"] for frame in frames if "delta" in frame]
     assert inputs == ["{}"]
+
+
+@pytest.mark.parametrize("target", ["cohere", "anthropic", "openai_chat"])
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"outputConfig": {"effort": "high"}}, "outputConfig.effort"),
+        ({MODEL_FIELDS: {"reasoning_effort": "high"}}, f"{MODEL_FIELDS}.reasoning_effort"),
+        (
+            {MODEL_FIELDS: {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": "low"}}},
+            f"{MODEL_FIELDS}.reasoningConfig.maxReasoningEffort",
+        ),
+        (
+            {MODEL_FIELDS: {"thinking": {"type": "enabled", "budget_tokens": 2000}}},
+            f"{MODEL_FIELDS}.thinking",
+        ),
+    ],
+)
+def test_dropped_reasoning_is_reported_by_the_field_that_requests_it(
+    target: str, fields: Any, path: str
+) -> None:
+    """None of the models reasons, or has the tokens for it."""
+    models = {"anthropic": "claude-haiku-4-5", "openai_chat": "gpt-4.1", "cohere": "command-r"}
+    body = {"model": "gw", "messages": [{"role": "user", "content": [{"text": "hi"}]}], **fields}
+    body["inferenceConfig"] = {"maxTokens": 99}
+    translation = translate.request("bedrock_converse", target, body, {}, models[target])
+    assert [(row["field"], row["action"]) for row in translation["report"]] == [(path, "dropped")]

@@ -16,6 +16,7 @@ from gateway.canon.response import Finish, Response, Usage
 from gateway.dialects.base import ResponseContext
 from gateway.dialects.cohere import DIALECT
 from gateway.framing.sse import Decoder
+from gateway.simulate import translate
 
 CONTEXT = ResponseContext(id="1", created=1, model="gw")
 JUNK = st.recursive(
@@ -130,3 +131,14 @@ def test_what_cannot_be_embedded_is_refused_by_name(body: dict[str, Any], param:
     with pytest.raises(GatewayError) as refused:
         DIALECT.embed_client.parse_embed({"model": "gw", "input_type": "search_query", **body})
     assert refused.value.error.param == param
+
+
+def test_sources_of_an_earlier_answer_are_reported() -> None:
+    source = {"start": 0, "end": 2, "text": "an", "sources": [{"type": "document", "id": "d0"}]}
+    said = {"role": "assistant", "content": "an answer", "citations": [source]}
+    asked = {"role": "user", "content": "And?"}
+    body = {"model": "gw", "messages": [asked, said, asked]}
+    translation = translate.request("cohere", "openai_chat", body, {}, "gpt-4.1")
+    assert [(row["field"], row["action"]) for row in translation["report"]] == [
+        ("messages[1].citations", "dropped")
+    ]
