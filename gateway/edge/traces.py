@@ -219,7 +219,7 @@ def pack_content(content: dict[str, Any], masks: tuple[Mask, ...], limit: int) -
     fields: dict[str, msgspec.Raw] = {}
     budget = limit
     for name, value in content.items():
-        encoded = mask_secrets(msgspec.json.encode(value), masks)
+        encoded = _mask_json(value, masks)
         if len(encoded) <= budget:
             fields[name] = msgspec.Raw(encoded)
             budget -= len(encoded)
@@ -234,10 +234,22 @@ def pack_content(content: dict[str, Any], masks: tuple[Mask, ...], limit: int) -
 def _mask_span(span: ClientSpan, masks: tuple[Mask, ...]) -> None:
     span.name = _mask_text(span.name, masks)
     span.error = scrub(_mask_text(span.error, masks))
-    encoded = msgspec.json.encode(span.attributes)
+    span.attributes = {
+        _mask_text(name, masks): msgspec.json.decode(_mask_json(value, masks))
+        for name, value in span.attributes.items()
+    }
+
+
+def _mask_json(value: Any, masks: tuple[Mask, ...]) -> bytes:
+    """The value as JSON with masks applied; as JSON of its text if they broke its syntax."""
+    encoded = msgspec.json.encode(value)
     masked = mask_secrets(encoded, masks)
     if masked != encoded:
-        span.attributes = msgspec.json.decode(masked)
+        try:
+            msgspec.json.decode(masked)
+        except msgspec.MsgspecError:  # a number or `true`, replaced by asterisks
+            return msgspec.json.encode(masked.decode("utf-8", "replace"))
+    return masked
 
 
 def _mask_text(text: str, masks: tuple[Mask, ...]) -> str:

@@ -21,6 +21,11 @@ Mask = re.Pattern[bytes]
 # Python's own parser of patterns, more reliable than parsing their text here.
 _parser: Any = importlib.import_module("re._parser")
 _REPEATS = {"MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"}
+# A number of JSON that is no part of a word, and what is before it: a name, or a list of numbers
+# (also of masked ones).
+_NUMBER = re.compile(rb"(?<![\w.+-])-?\d[\d.eE+-]*(?=\s*[,\]}]|\s*\Z)")
+_NUMBER_CONTEXT = re.compile(rb'(?:":|\[(?:\s*-?\d[\d.eE+-]*\s*,)*)\s*\Z')
+_DIGITS = re.compile(rb"\d")
 _PLAIN = {"LITERAL", "NOT_LITERAL", "ANY", "IN", "CATEGORY", "RANGE", "AT"}
 # Escapes and structural characters: masking them would break JSON or the stream's format.
 _CONTENT = re.compile(rb'(\\(?:u[0-9a-fA-F]{0,4}|.)?|["{}\[\],:\s])|.', re.DOTALL)
@@ -63,6 +68,18 @@ def mask_text(text: str, masks: Iterable[Mask]) -> str:
 
 
 def _stars(match: re.Match[bytes]) -> bytes:
+    masked = _text_stars(match)
+    # Asterisks in a number would not be JSON: its digits become 1.
+    start, whole = match.start(), match.string
+    for number in _NUMBER.finditer(whole, max(0, start - 64), match.end() + 64):
+        first, last = max(number.start(), start), min(number.end(), match.end())
+        if first < last and _NUMBER_CONTEXT.search(whole, max(0, first - 256), number.start()):
+            digits = _DIGITS.sub(b"1", whole[first:last])
+            masked = masked[: first - start] + digits + masked[last - start :]
+    return masked
+
+
+def _text_stars(match: re.Match[bytes]) -> bytes:
     # The same length, since the log records the chunks of a stream by their lengths.
     secret, prefix = match.group(), b""
     before = match.string[max(0, match.start() - 64) : match.start()]

@@ -327,6 +327,20 @@ async def test_secrets_are_masked_everywhere(live: Gateway, stored: Stored) -> N
     assert json.loads(stored[0].packed[0] or b"")["input"]["b"].startswith("****")
 
 
+async def test_masked_numbers_stay_readable(live: Gateway, stored: Stored) -> None:
+    masks = (compile_mask("[0-9]{13,16}"), compile_mask("tru[e]"))
+    live.runtime.snapshot = msgspec.structs.replace(live.runtime.snapshot, masks=masks)
+    data = {"type": "function", "tools": [4111111111111111], "card": 4111111111111111, "ok": True}
+    reply = await live.post(INGEST, {"data": [span({**data, "usage": {"ok": True}})]})
+    assert reply.status == 204
+    content = json.loads(stored[0].packed[0] or b"")
+    assert "4111111111111111" not in json.dumps(content)
+    assert content["ok"] == "****"
+    attributes = stored[0].spans[0].attributes
+    assert attributes["tools"] == [1111111111111111]
+    assert attributes["usage"] == '{"ok":****}'
+
+
 @pytest.mark.parametrize(
     ("own", "model", "stores_content"),
     [

@@ -29,6 +29,23 @@ def test_an_escape_in_a_body_stays_an_escape() -> None:
         assert set(json.loads(apply_masks(body, [compile_mask(pattern)]))) == {"content"}
 
 
+def test_a_masked_number_stays_a_number() -> None:
+    body = json.dumps({"card": 4111111111111111, "more": [-55000055.5, 7], "text": "4000"})
+    masked = apply_masks(body.encode(), [compile_mask(r"\d{4,16}")])
+    assert json.loads(masked) == {
+        "card": 1111111111111111,
+        "more": [-11111111.5, 7],
+        "text": "****",
+    }
+    assert len(masked) == len(body)
+
+
+def test_numbers_in_a_text_become_asterisks() -> None:
+    body = json.dumps({"text": "cards: 4111111111111111, 5500005555555559"}).encode()
+    masked = json.loads(apply_masks(body, [compile_mask(r"\d{13,16}")]))
+    assert masked == {"text": f"cards: {'*' * 16}, {'*' * 16}"}
+
+
 def test_text_is_masked_too() -> None:
     assert mask_text("bill acme-1 é", [compile_mask(r"acme-\w")]) == "bill ****** é"
 

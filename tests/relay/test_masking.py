@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from gateway.dialects import DIALECTS
 from gateway.providers.masks import compile_mask
+from gateway.relay.exchange.call import Call, Exchange
 from gateway.relay.exchange.log_record import LogRecord
+from gateway.relay.exchange.stored_response import StoredResponse
 from gateway.relay.run.playground_calls import run_playground_call
+from gateway.relay.run.store_policy import mask_stored_response
 from tests.relay.harness import (
     DONE,
     chunk,
@@ -62,6 +66,16 @@ async def test_a_stream_keeps_the_lengths_of_its_pieces(tmp_path: Path) -> None:
     assert json.loads(first.removeprefix(b"data: "))["choices"][0]["delta"]["content"]
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages"])
+async def test_what_is_split_across_deltas_is_masked(tmp_path: Path, path: str) -> None:
+    parts = (chunk("hello ac"), chunk("me-47"), chunk("11, bye"), chunk(finish="stop"), DONE)
+    async with gateway(tmp_path, registry(), up=lambda _: sse(*parts)) as live:
+        await live.post(path, {**REQUEST, "stream": True, "max_tokens": 9})
+        entry = await live.entry()
+    assert "me-47" not in stored(entry)
+    assert "hello **" in stored(entry) and "**, bye" in stored(entry)
+
+
 async def test_an_upstreams_words_are_masked_in_the_row(tmp_path: Path) -> None:
     async with gateway(
         tmp_path, registry(), up=lambda _: refusal(400, f"what is {SECRET}?")
@@ -84,3 +98,37 @@ async def test_the_playgrounds_calls_are_masked_too(tmp_path: Path) -> None:
         )
         entry = await live.entry()
     assert SECRET not in stored(entry)
+
+
+def test_stored_events_are_masked_across_their_deltas() -> None:
+    """Those of a background response, which a client can read again."""
+    exchange = Exchange(
+        request_id="req_1",
+        endpoint="/v1/responses",
+        verb="generate",
+        dialect=DIALECTS["openai_responses"],
+        snapshot=snapshot(),
+        headers={},
+        started=0.0,
+    )
+    call = Call(exchange)
+    call.recorder.masks = MASKS
+    pieces = ("I am ac", "me-47", "11, bye ", "sk-a1a1", "a1a1a1a1a1a1a1a1")
+    events = [
+        b'{"type":"response.output_text.delta","delta":"%s"}' % piece.encode() for piece in pieces
+    ]
+    stored = StoredResponse(
+        id="resp_1",
+        owner="",
+        created_at=0.0,
+        status="completed",
+        provider="",
+        native_provider="",
+        previous_items=b"[]",
+        input=b'""',
+        response=b"{}",
+        events=events,
+    )
+    masked = mask_stored_response(call, stored).events
+    texts = [json.loads(event)["delta"] for event in masked]
+    assert texts == ["I am **", "*****", "**, bye ", "*" * 7, "*" * 16]

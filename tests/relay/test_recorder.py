@@ -76,6 +76,31 @@ def test_a_text_that_ends_like_a_key_prefix_is_stored() -> None:
     assert stored.upstream_request == request("gpt-5", text=text)
 
 
+@pytest.mark.parametrize("before", ["\n", "\t", "\x01", '"', "= "])
+def test_a_key_after_an_escape_is_masked(before: str) -> None:
+    key = "sk-" + "a1" * 16
+    body = json.dumps({"messages": [{"role": "user", "content": f"keys:{before}{key}"}]})
+    # A tool's arguments are JSON within JSON.
+    for text in (body, json.dumps({"arguments": body})):
+        bodies = recorded(text.encode(), text.encode())
+        assert key.encode() not in (bodies.client_request or b"")
+        assert json.loads(bodies.client_request or b"")
+
+
+def test_a_key_across_the_deltas_of_a_provider_without_a_credential_is_masked() -> None:
+    recorder = Recorder()
+    recorder.enabled, recorder.limit, recorder.passthrough = True, 10**6, True
+    recorder.client_request = request("route", text="hello")
+    for piece in ("A key: sk-", "a1" * 8, "a1" * 8, " and more"):
+        recorder.record_upstream(
+            b'data: {"choices":[{"delta":{"content":"%s"}}]}\n\n' % piece.encode()
+        )
+    bodies = recorder.bodies({}, [], stream=True)
+    assert bodies is not None
+    assert b"a1a1" not in (bodies.upstream_response or b"")
+    assert b" and more" in (bodies.upstream_response or b"")
+
+
 def test_shared_ends_do_not_overlap() -> None:
     first, second = b"ab" * 4096, b"ab" * 5000
     start, end = shared_ends(first, second)

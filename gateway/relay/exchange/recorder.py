@@ -16,7 +16,10 @@ from gateway.relay.exchange.searched_bodies import SearchedBodies, shared_ends, 
 # Key-like text is never written to disk, wherever it comes from.
 _PREFIXES = (rb"sk-", rb"AIza", rb"xai-", rb"gsk_", rb"hf_")
 _KEY_CHARS = rb"[A-Za-z0-9_\-]{16,}"
-_KEY = re.compile(rb"\b(?:%b)%b" % (b"|".join(_PREFIXES), _KEY_CHARS))
+# An escape before a key (`\n`, `\u0001`) ends with a letter or digit.
+_KEY = re.compile(
+    rb"(?:\b|(?<=\\[bfnrt])|(?<=\\u[0-9A-Fa-f]{4}))(?:%b)%b" % (b"|".join(_PREFIXES), _KEY_CHARS)
+)
 # Together as fast as five searches for a text, which a pattern of alternatives is not. They also
 # match inside words (`task-...`).
 _KEYS_BY_PREFIX = tuple(re.compile(prefix + _KEY_CHARS) for prefix in _PREFIXES)
@@ -118,8 +121,9 @@ class Recorder:
             return None
         truncated: list[str] = []
         upstream, client = b"".join(self._upstream), b"".join(self._client)
-        if stream and self._redactors:
-            upstream, client = self._mask_split(upstream), self._mask_split(client)
+        if stream:
+            upstream = mask_split(upstream, self._redactors, self.masks)
+            client = mask_split(client, self._redactors, self.masks)
         client_request: bytes | None = self.client_request
         upstream_request = self.upstream_request
         parts = (self.client_request, upstream_request or b"", upstream, client)
@@ -175,29 +179,6 @@ class Recorder:
             or _searched.contains(without_ends(upstream_request, *ends, secrets), secrets)
             or may_contain_secret(b"\n".join(responses), secrets)
         )
-
-    def _mask_split(self, stream: bytes) -> bytes:
-        """Masks secrets that are split across the deltas of a stream; the length is unchanged."""
-        for spans in [*interleaved_spans(stream), delta_spans(stream)]:
-            stream = self._mask_text(stream, spans)
-        return stream
-
-    def _mask_text(self, stream: bytes, spans: list[Span]) -> bytes:
-        """Masks the secrets in a text whose pieces are at `spans`."""
-        text = b"".join([stream[start:end] for start, end in spans])
-        if not may_contain_secret(text, self._forms):
-            return stream
-        clean = text
-        for redactor in self._redactors:
-            clean = redactor.clean(clean)
-        clean = _KEY.sub(lambda key: b"*" * len(key[0]), clean)
-        if clean == text:
-            return stream
-        masked, offset = bytearray(stream), 0
-        for start, end in spans:
-            masked[start:end] = clean[offset : offset + end - start]
-            offset += end - start
-        return bytes(masked)
 
     def _cut(self, name: str, data: bytes | None, truncated: list[str]) -> bytes | None:
         """The body within the limit, without secrets."""
@@ -273,3 +254,30 @@ def mask_secrets(data: bytes, masks: tuple[Mask, ...]) -> bytes:
     if may_contain_secret(data):
         data = _KEY.sub(b"***", data)
     return without(data, masks) if masks else data
+
+
+def mask_split(stream: bytes, redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]) -> bytes:
+    """Masks what is split across the deltas of a stream; the length is unchanged."""
+    for spans in [*interleaved_spans(stream), delta_spans(stream)]:
+        stream = _mask_pieces(stream, spans, redactors, masks)
+    return stream
+
+
+def _mask_pieces(
+    stream: bytes, spans: list[Span], redactors: tuple[Redactor, ...], masks: tuple[Mask, ...]
+) -> bytes:
+    """Masks secrets, keys and matches of masks in a text whose pieces are at `spans`."""
+    text = b"".join([stream[start:end] for start, end in spans])
+    clean = text
+    if may_contain_secret(text, tuple(form for each in redactors for form in each.forms)):
+        for redactor in redactors:
+            clean = redactor.clean(clean)
+        clean = _KEY.sub(lambda key: b"*" * len(key[0]), clean)
+    clean = without(clean, masks)
+    if clean == text:
+        return stream
+    masked, offset = bytearray(stream), 0
+    for start, end in spans:
+        masked[start:end] = clean[offset : offset + end - start]
+        offset += end - start
+    return bytes(masked)

@@ -33,8 +33,10 @@ from gateway.dialects.openai_responses.stored_responses import (
     self_contained_body,
 )
 from gateway.providers.auth import MAKERS
+from gateway.providers.masks import Mask
 from gateway.relay.event_loop import offload
 from gateway.relay.exchange.recorder import mask_secrets as without_secrets
+from gateway.relay.exchange.recorder import mask_split
 from gateway.relay.exchange.stored_response import NativeRequest, StoredResponse, StorePolicy
 from gateway.routing.snapshot import ApiKey
 
@@ -250,8 +252,18 @@ def mask_stored_response(call: Call, stored: StoredResponse) -> StoredResponse:
         previous_items=without_secrets(stored.previous_items, masks),
         input=without_secrets(stored.input, masks),
         response=without_secrets(stored.response, masks),
-        events=[without_secrets(event, masks) for event in stored.events],
+        events=_mask_events(stored.events, masks),
     )
+
+
+def _mask_events(events: list[bytes], masks: tuple[Mask, ...]) -> list[bytes]:
+    """The events with masks applied, also to what is split across their deltas."""
+    stream = mask_split(b"\n".join(events), (), masks)
+    masked, offset = [], 0
+    for event in events:
+        masked.append(without_secrets(stream[offset : offset + len(event)], masks))
+        offset += len(event) + 1
+    return masked
 
 
 def recover_missing_state(call: Call, error: GatewayError) -> bool:
