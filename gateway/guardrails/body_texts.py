@@ -1,12 +1,14 @@
 """The texts in a JSON body of a request or response, in any dialect.
 
 `map_texts` visits the text of messages, instructions, tool arguments and tool results, and
-descriptions of tools. It skips parameters, ids, names, URLs and base64 data. A field that it does
-not know counts as text, so that nothing escapes a check because a dialect has added a field.
+descriptions of tools and of JSON schemas. It skips parameters, ids, names, URLs and base64 data. A
+field that it does not know counts as text, so that nothing escapes a check because a dialect has
+added a field.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -23,10 +25,10 @@ SKIPPED_FIELDS = frozenset(
         *("previous_response_id", "conversation", "prompt_cache_options", "client_metadata"),
         *("max_tokens", "max_completion_tokens", "max_output_tokens", "n", "best_of", "seed"),
         *("temperature", "top_p", "top_k", "stop", "stop_sequences", "logit_bias", "logprobs"),
-        *("tool_choice", "toolConfig", "tool_config", "parallel_tool_calls", "function_call"),
-        *("response_format", "text_format", "reasoning", "reasoning_effort", "thinking", "think"),
-        *("generationConfig", "generation_config", "safetySettings", "safety_settings"),
-        *("cachedContent", "options", "keep_alive", "format", "encoding_format", "dimensions"),
+        *("tool_choice", "tool_config", "parallel_tool_calls", "function_call"),
+        *("reasoning", "reasoning_effort", "thinking", "think"),
+        *("safetySettings", "safety_settings"),
+        *("cachedContent", "options", "keep_alive", "encoding_format", "dimensions"),
         *("anthropic_version", "anthropic_beta", "betas", "modalities", "audio", "container"),
         *("size", "quality", "style", "voice", "response_mime_type", "inferenceConfig"),
         # Of responses.
@@ -35,7 +37,13 @@ SKIPPED_FIELDS = frozenset(
         *("provider", "done", "done_reason", "incomplete_details"),
     }
 )
-_TOOL_FIELDS = frozenset({"tools", "functions"})
+# Tools, and formats of the response: they reach the model, with the descriptions in their schemas.
+_TOOL_FIELDS = frozenset(
+    {
+        *("tools", "functions", "response_format", "text_format", "format", "output_config"),
+        *("output_format", "generationConfig", "generation_config", "toolConfig"),
+    }
+)
 # Strings that are no text, below the top level.
 _STRUCTURAL = frozenset(
     {
@@ -49,7 +57,21 @@ _STRUCTURAL = frozenset(
     }
 )
 # Objects with values of the model or a tool: each string in them is text, whatever its name.
-_FREE = frozenset({"arguments", "input", "args", "response", "output", "parameters"})
+_FREE = frozenset(
+    {
+        *("arguments", "input", "args", "response", "output", "parameters"),
+        # A tool's result in Converse, a document of Cohere, values of a stored prompt.
+        *("json", "data", "variables"),
+    }
+)
+# Base64 with its media type; other text may begin with `data:` too.
+_DATA_URL = re.compile(r"data:[\w.+-]{0,100}/?[\w.+-]{0,100}(?:;[\w.+=-]{1,100}){0,8};base64,")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_-]*")
+# Fields beside `data` if that is base64.
+_MEDIA_FIELDS = ("media_type", "mime_type", "mimeType", "format")
+_ENCODED_TYPES = frozenset({"base64", "redacted_thinking", "reasoning.encrypted"})
+# Prompts, and Ollama's conversation, may be token ids instead of text.
+_TOKEN_FIELDS = ("prompt", "input", "context")
 
 
 def map_texts(document: Any, change: Change) -> Any:
@@ -61,11 +83,12 @@ def map_texts(document: Any, change: Change) -> Any:
         return _map(document, "", None, change)
     changed = {}
     for name, value in document.items():
-        if name in SKIPPED_FIELDS or (name == "text" and isinstance(value, dict)):
-            continue  # an object `text` is the format of a Responses request
+        if name in SKIPPED_FIELDS:
+            continue
+        # An object `text` is the format of a Responses request.
         mapped = (
             _map_descriptions(value, change)
-            if name in _TOOL_FIELDS
+            if name in _TOOL_FIELDS or (name == "text" and isinstance(value, dict))
             else _map(value, name, document, change)
         )
         if mapped is not value:
@@ -83,6 +106,21 @@ def texts_of(document: Any) -> list[str]:
 
     map_texts(document, collect)
     return texts
+
+
+def has_token_ids(document: Any) -> bool:
+    """Whether a prompt is given as token ids, whose text cannot be checked."""
+    if not isinstance(document, dict):
+        return False
+    values = (document.get(name) for name in _TOKEN_FIELDS)
+    return any(isinstance(value, list) and _contains_integers(value) for value in values)
+
+
+def _contains_integers(items: list[Any]) -> bool:
+    return any(
+        isinstance(item, int) or (isinstance(item, list) and any(isinstance(i, int) for i in item))
+        for item in items
+    )
 
 
 def replace_texts(document: Any, texts: list[str]) -> Any:
@@ -110,14 +148,26 @@ def _map_member(name: str, value: Any, parent: dict[str, Any], change: Change) -
 
 
 def _map_string(value: str, name: str, parent: Any, change: Change) -> str:
-    if not value or name in _STRUCTURAL or value.startswith("data:"):
+    if not value or name in _STRUCTURAL or _is_data_url(value):
         return value
-    if name == "data":  # base64, unless it is the text of a document
-        is_text = isinstance(parent, dict) and parent.get("type") == "text"
-        return change(value) if is_text else value
+    if name == "data" and _has_base64(parent):
+        return value
     if name == "arguments":
         return map_argument_text(value, change)
     return change(value)
+
+
+def _is_data_url(value: str) -> bool:
+    if not value.startswith("data:") or (head := _DATA_URL.match(value)) is None:
+        return False
+    return _BASE64.fullmatch(value, head.end()) is not None
+
+
+def _has_base64(parent: Any) -> bool:
+    """Whether the `data` of an object is base64: that of media, or of redacted reasoning."""
+    if not isinstance(parent, dict) or parent.get("type") == "text":
+        return False
+    return parent.get("type") in _ENCODED_TYPES or any(name in parent for name in _MEDIA_FIELDS)
 
 
 def map_argument_text(value: str, change: Change) -> str:
@@ -135,7 +185,7 @@ def map_argument_text(value: str, change: Change) -> str:
 def _map_all(value: Any, change: Change) -> Any:
     """The value with `change` applied to all of its strings."""
     if isinstance(value, str):
-        return change(value) if value and not value.startswith("data:") else value
+        return change(value) if value and not _is_data_url(value) else value
     if isinstance(value, list):
         return _same_or(value, [_map_all(item, change) for item in value])
     if isinstance(value, dict):

@@ -8,6 +8,7 @@ takes longer than `time_limit_s` fails.
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -20,6 +21,11 @@ MAX_CHARS = 1000
 TIMEOUT_S = 0.5
 MAX_TIMEOUT_S = 5.0
 _CHARS_PER_S = 1_000_000
+# Format characters that take no space: soft hyphen, zero-width characters, directions, tags.
+_INVISIBLE = regex.compile(
+    r"[\u00AD\u034F\u061C\u180E\u200B-\u200F\u202A-\u202E\u2060-\u206F\uFE00-\uFE0F\uFEFF"
+    r"\U000E0000-\U000E0FFF]"
+)
 
 
 class PatternTimeoutError(Exception):
@@ -125,13 +131,49 @@ def find_matches(
 ) -> list[Match]:
     """Matches of all detectors from `start` on, without overlaps: the first and longest ones.
 
-    Text before `start` counts only for look-behind and word boundaries.
+    Invisible characters, such as zero-width spaces and soft hyphens, do not hide a match. Text
+    before `start` counts only for look-behind and word boundaries.
 
     Raises:
         PatternTimeoutError: the search took longer than `budget_s`.
     """
-    found: list[Match] = []
+    detectors = list(detectors)
     deadline = time.monotonic() + budget_s
+    found = _search(text, detectors, start, deadline)
+    if (visible := _visible_part(text)) is not None:
+        positions, visible_text = visible
+        found += [
+            Match(positions[match.start], positions[match.end - 1] + 1, match.name)
+            for match in _search(visible_text, detectors, bisect_left(positions, start), deadline)
+        ]
+    found.sort(key=lambda match: (match.start, -match.end))
+    distinct: list[Match] = []
+    for match in found:
+        if not distinct or match.start >= distinct[-1].end:
+            distinct.append(match)
+    return distinct
+
+
+def _visible_part(text: str) -> tuple[list[int], str] | None:
+    """The text without invisible characters, and where its characters are; None without any."""
+    positions: list[int] = []
+    parts: list[str] = []
+    end = 0
+    for invisible in _INVISIBLE.finditer(text):
+        positions.extend(range(end, invisible.start()))
+        parts.append(text[end : invisible.start()])
+        end = invisible.end()
+    if not end:
+        return None
+    positions.extend(range(end, len(text)))
+    return positions, "".join([*parts, text[end:]])
+
+
+def _search(
+    text: str, detectors: Sequence[tuple[str, Detector]], start: int, deadline: float
+) -> list[Match]:
+    """Matches of all detectors. Raises PatternTimeoutError."""
+    found: list[Match] = []
     for name, detector in detectors:
         remaining_s = deadline - time.monotonic()
         if remaining_s <= 0:
@@ -147,12 +189,7 @@ def find_matches(
             ]
         except TimeoutError:
             raise PatternTimeoutError from None
-    found.sort(key=lambda match: (match.start, -match.end))
-    distinct: list[Match] = []
-    for match in found:
-        if not distinct or match.start >= distinct[-1].end:
-            distinct.append(match)
-    return distinct
+    return found
 
 
 def mask_matches(text: str, matches: Sequence[Match]) -> str:

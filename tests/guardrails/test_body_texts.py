@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gateway.guardrails.body_texts import map_texts, replace_texts, texts_of
+from gateway.guardrails.body_texts import has_token_ids, map_texts, replace_texts, texts_of
 
 CHAT = {
     "model": "SECRET-model",
@@ -165,3 +165,64 @@ def test_a_body_without_changes_is_the_same_object() -> None:
 
 def test_an_unknown_field_is_checked() -> None:
     assert texts_of({"messages": [], "new_field": {"hidden": "one"}}) == ["one"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["data: a secret", "data:text/plain,a secret", "data:text/plain;base64,a secret", "data:"],
+)
+def test_a_text_that_only_begins_like_a_data_url_is_checked(text: str) -> None:
+    assert texts_of({"messages": [{"role": "user", "content": text}]}) == [text]
+    assert texts_of({"messages": [{"content": [{"tool_use": {"input": {"a": text}}}]}]}) == [text]
+
+
+def test_a_data_url_is_skipped() -> None:
+    for url in (
+        "data:image/png;base64,iVBORw0KGgo=",
+        "data:;base64,",
+        "data:a/b;charset=x;base64,AA",
+    ):
+        assert texts_of({"input": [{"output": url}]}) == []
+
+
+def test_results_and_documents_with_fields_of_any_name_are_checked() -> None:
+    values = {"name": "one", "id": "two", "url": "three"}
+    converse = {"toolResult": {"toolUseId": "t", "content": [{"json": values}]}}
+    assert texts_of({"messages": [{"content": [converse]}]}) == ["one", "two", "three"]
+    assert texts_of({"documents": [{"id": "d", "data": values}]}) == ["one", "two", "three"]
+    assert texts_of({"prompt": {"id": "p", "variables": values}}) == ["one", "two", "three"]
+    cohere = {"type": "document", "document": {"data": '{"a": "one"}'}}
+    assert texts_of({"messages": [{"role": "tool", "content": [cohere]}]}) == ['{"a": "one"}']
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": "SCHEMA"}}},
+        {"text": {"format": {"type": "json_schema", "schema": "SCHEMA"}}},
+        {"generationConfig": {"responseSchema": "SCHEMA", "temperature": 1}},
+        {"format": "SCHEMA", "model": "m"},
+        {"output_config": {"format": {"schema": "SCHEMA"}, "effort": "low"}},
+        {"toolConfig": {"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": "SCHEMA"}}}]}},
+    ],
+    ids=lambda body: next(iter(body)),
+)
+def test_descriptions_in_schemas_are_checked(body: dict[str, Any]) -> None:
+    schema = '{"type": "object", "properties": {"a": {"description": "one", "enum": ["x"]}}}'
+    filled = json.loads(json.dumps(body).replace('"SCHEMA"', schema))
+    assert texts_of(filled) == ["one"]
+
+
+@pytest.mark.parametrize(
+    ("body", "has_ids"),
+    [
+        ({"prompt": [1, 2]}, True),
+        ({"prompt": ["a", [1, 2]]}, True),
+        ({"input": [[1], [2]]}, True),
+        ({"context": [1]}, True),
+        ({"prompt": ["a"], "input": "b", "n": 1}, False),
+        ([1], False),
+    ],
+)
+def test_prompts_of_token_ids_are_recognized(body: Any, has_ids: bool) -> None:
+    assert has_token_ids(body) is has_ids

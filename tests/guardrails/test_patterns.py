@@ -83,3 +83,21 @@ def test_a_pattern_that_backtracks_is_stopped() -> None:
 def test_a_pattern_that_is_unusable_is_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match=r"pattern|expression|empty"):
         compile_pattern(pattern)
+
+
+def test_invisible_characters_do_not_hide_a_match() -> None:
+    text = "mail a\u200bda@exam\u00adple.com\u200d, now \ufeff4111\u2060111111111111"
+    detectors = list(PII.items())
+    matches = find_matches(text, detectors)
+    assert [match.name for match in matches] == ["email", "credit_card"]
+    assert mask_matches(text, matches) == "mail [EMAIL]\u200d, now \ufeff[CREDIT_CARD]"
+    # After the end of what has been checked already.
+    assert [match.name for match in find_matches(text, detectors, text.index("now"))] == [
+        "credit_card"
+    ]
+
+
+def test_a_pattern_can_find_invisible_characters() -> None:
+    hidden = Detector(r"[\U000E0020-\U000E007E]{2,}")
+    text = "hello \U000e0068\U000e0069"
+    assert [match[:2] for match in find_matches(text, [("tags", hidden)])] == [(6, 8)]

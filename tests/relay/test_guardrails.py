@@ -88,6 +88,26 @@ async def test_a_masked_request_reaches_the_target_without_the_text(tmp_path: Pa
     assert b"ada@example.com" not in msgspec.json.encode(live.entries[0])
 
 
+@pytest.mark.parametrize("text", [f"data: {CARD}", "4111\u200b 1111\u00ad 1111 1111\ufeff"])
+async def test_a_disguised_text_is_blocked(tmp_path: Path, text: str) -> None:
+    guard = Guardrail(name="cards", settings=PII)
+    async with gateway(tmp_path, registry(guard), one=lambda _: completion()) as live:
+        assert (await live.post(CHAT, chat(text))).status == 400
+    assert not live.upstreams.requests
+
+
+@pytest.mark.parametrize("action", ["block", "mask", "log"])
+async def test_token_ids_cannot_be_checked(tmp_path: Path, action: Any) -> None:
+    guard = Guardrail(name="cards", settings=PII, action=action)
+    body = {"model": "r", "prompt": [[15339, 1917]], "max_tokens": 5}
+    async with gateway(tmp_path, registry(guard), one=lambda _: completion()) as live:
+        reply = await live.post("/v1/completions", body)
+    if action != "log":
+        assert reply.status == 400
+        assert "token ids cannot be checked" in reply.json()["error"]["message"]
+        assert not live.upstreams.requests
+
+
 async def test_a_guardrail_of_a_key_or_of_all_requests_applies_too(tmp_path: Path) -> None:
     guard = Guardrail(name="cards", settings=PII)
     plain = snapshot(route("r", provider("one")), guardrails={"cards": guard})

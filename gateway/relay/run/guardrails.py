@@ -22,7 +22,7 @@ import msgspec
 from gateway.canon.errors import Error, GatewayError, invalid
 from gateway.dialects import DIALECTS
 from gateway.guardrails import services
-from gateway.guardrails.body_texts import replace_texts, texts_of
+from gateway.guardrails.body_texts import has_token_ids, replace_texts, texts_of
 from gateway.guardrails.guardrail import (
     REWRITES,
     Guardrail,
@@ -79,6 +79,7 @@ async def guard_request(runtime: Runtime, call: Call) -> None:
     size = len(exchange.body)
     try:
         document = await offload.run(size, _decode_body, exchange.body)
+        reject_token_ids(call.guard, document)
         texts = await offload.run(size, texts_of, document)
         if not texts:
             return
@@ -96,6 +97,13 @@ async def guard_request(runtime: Runtime, call: Call) -> None:
         exchange.fields.pop(name, None)
     exchange.body = msgspec.json.encode(exchange.fields)
     call.recorder.client_request = exchange.body
+
+
+def reject_token_ids(guard: GuardState, document: Any) -> None:
+    """Raises GatewayError if a prompt is token ids and a guardrail would block or mask its text."""
+    if any(guardrail.action != "log" for guardrail in guard.before) and has_token_ids(document):
+        message = "token ids cannot be checked by the guardrails of this request; send text"
+        raise GatewayError(Error(kind="content_policy", message=message, code=BLOCKED_CODE))
 
 
 def _decode_body(body: bytes) -> dict[str, Any]:
