@@ -174,6 +174,8 @@ async def test_a_late_reply_does_not_answer_the_next_request(program: Any) -> No
         assert match["entity_type"] == "fast"
         with pytest.raises(PresidioError, match="more than 1,000,000 characters"):
             await process.analyze("x" * 1_000_001, **QUESTION)
+        with pytest.raises(PresidioError, match="more than 50,000 characters, too many for 1 s"):
+            await process.analyze("x" * 50_001, **{**QUESTION, "timeout_s": 1})
     finally:
         await process.close()
 
@@ -191,6 +193,76 @@ async def test_a_process_that_has_ended_is_started_again(program: Any) -> None:
             running = process._process
             assert running is not None
             await running.wait()
+    finally:
+        await process.close()
+
+
+ECHO = (
+    "print('{}', flush=True)\n"
+    "for line in sys.stdin:\n"
+    "    r = json.loads(line)\n"
+    "    if r['text'] == 'hang': time.sleep(60)\n"
+    "    text = 'not JSON' if r['text'] == 'damaged' else json.dumps({'id': r['id'], 'entities': []})\n"
+    "    print(text + ' ' * (9_000_000 if r['text'] == 'long' else 0), flush=True)"
+)
+
+
+@pytest.mark.parametrize("text", ["long", "damaged"])
+async def test_a_reply_that_cannot_be_read_fails_only_its_own_check(
+    program: Any, text: str
+) -> None:
+    program(ECHO)
+    process = PresidioProcess()
+    try:
+        await process.start()
+        with pytest.raises(PresidioError, match="ended"):
+            async with asyncio.timeout(10):
+                await process.analyze(text, **QUESTION)
+        await process.start()
+        async with asyncio.timeout(10):
+            assert await process.analyze("next", **QUESTION) == []
+    finally:
+        await process.close()
+
+
+async def test_a_process_that_is_stuck_with_a_text_is_replaced(
+    program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program(ECHO)
+    monkeypatch.setattr(presidio_process, "STUCK_S", 0.5)
+    process = PresidioProcess()
+    brief = {**QUESTION, "timeout_s": 0.1}
+    try:
+        await process.start()
+        for text in ("hang", "waits"):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.1):
+                    await process.analyze(text, **brief)
+        stuck = process._process
+        await process.start()
+        assert process._process is stuck, "it may still finish"
+        await asyncio.sleep(0.6)
+        await process.start()
+        assert process._process is not stuck
+        async with asyncio.timeout(10):
+            assert await process.analyze("next", **QUESTION) == []
+    finally:
+        await process.close()
+
+
+async def test_few_texts_wait_for_a_process_that_reads_none(
+    program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program("print('{}', flush=True); time.sleep(60)")
+    monkeypatch.setattr(presidio_process, "_MAX_PENDING_BYTES", 100_000)
+    process = PresidioProcess()
+    try:
+        await process.start()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await process.analyze("x" * 900_000, **QUESTION)
+        with pytest.raises(PresidioError, match="too many texts wait"):
+            await process.analyze("next", **QUESTION)
     finally:
         await process.close()
 

@@ -1,7 +1,7 @@
 """Presidio's analyzer in a process of its own, started at the first check that needs it.
 
 One process analyzes the texts of this gateway process, one after the other. It ends with the
-gateway, and is started again if it has ended by itself.
+gateway, and is started again if it has ended by itself, or is stuck with a text.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ _WORKER = Path(gateway.guardrails.__file__).with_name("presidio_worker.py")
 START_S = 60.0
 _MAX_REPLY_BYTES = 8 * 1024 * 1024
 _MAX_CHARS = 1_000_000
+# More than fast machines analyze: a longer text would not be ready in time, and delay others.
+_MAX_CHARS_PER_S = 50_000
+# Texts that the process has not read yet.
+_MAX_PENDING_BYTES = 8 * 1024 * 1024
+# A text that takes so much longer than it may is given up, with the process.
+STUCK_S = 10.0
 
 
 class PresidioError(Exception):
@@ -37,12 +43,14 @@ class PresidioProcess:
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
         self._replies: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        # Until when each text that was sent should be analyzed (unix seconds), oldest first.
+        self._deadlines: dict[int, float] = {}
         self._numbers = itertools.count(1)
 
     async def start(self) -> None:
         """Starts the process unless it runs. Raises PresidioError."""
         async with self._starting:
-            if self._process is not None and self._process.returncode is None:
+            if self._is_running():
                 return
             await self.close()
             try:
@@ -54,6 +62,14 @@ class PresidioProcess:
             except BaseException:
                 await self.close()
                 raise
+
+    def _is_running(self) -> bool:
+        if self._process is None or self._process.returncode is not None:
+            return False
+        if self._reader is None or self._reader.done():
+            return False
+        oldest = next(iter(self._deadlines.values()), None)
+        return oldest is None or time.time() < oldest + STUCK_S
 
     async def _start(self) -> None:
         # Without -P, modules beside the program would hide packages of the same name.
@@ -86,12 +102,18 @@ class PresidioProcess:
 
         Call `start` first. Raises PresidioError.
         """
-        if len(text) > _MAX_CHARS:
-            raise PresidioError(f"the text has more than {_MAX_CHARS:,} characters")
+        max_chars = min(_MAX_CHARS, int(timeout_s * _MAX_CHARS_PER_S))
+        if len(text) > max_chars:
+            message = (
+                f"the text has more than {max_chars:,} characters, too many for {timeout_s:g} s"
+            )
+            raise PresidioError(message)
         process = self._process
         if process is None or process.stdin is None or self._reader is None:
             raise PresidioError("the analyzer's process ended")
-        number = next(self._numbers)
+        if process.stdin.transport.get_write_buffer_size() > _MAX_PENDING_BYTES:
+            raise PresidioError("too many texts wait for the analyzer")
+        number, until = next(self._numbers), time.time() + timeout_s
         request = {
             "id": number,
             "text": text,
@@ -99,8 +121,9 @@ class PresidioProcess:
             "spacy_model": spacy_model,
             "entities": entities,
             "min_score": min_score,
-            "until": time.time() + timeout_s,
+            "until": until,
         }
+        self._deadlines[number] = until
         future = self._replies[number] = asyncio.get_running_loop().create_future()
         try:
             process.stdin.write(msgspec.json.encode(request) + b"\n")
@@ -117,20 +140,26 @@ class PresidioProcess:
 
     async def _read(self, output: asyncio.StreamReader) -> None:
         """Passes replies to their requests; a reply that nobody waits for is discarded."""
-        with contextlib.suppress(ValueError, ConnectionError):
-            while line := await output.readline():
-                reply: dict[str, Any] = msgspec.json.decode(line)
-                future = self._replies.get(reply["id"])
-                if future is not None and not future.done():
-                    future.set_result(reply)
-        for future in self._replies.values():
-            if not future.done():
-                future.set_exception(PresidioError("the analyzer's process ended"))
+        try:
+            # A reply that is too long or no JSON ends the task, and `start` starts another process.
+            with contextlib.suppress(ValueError, ConnectionError, msgspec.MsgspecError):
+                while line := await output.readline():
+                    reply = msgspec.json.decode(line, type=dict[str, Any])
+                    number = reply.get("id", 0)
+                    self._deadlines.pop(number, None)
+                    future = self._replies.get(number)
+                    if future is not None and not future.done():
+                        future.set_result(reply)
+        finally:
+            for future in self._replies.values():
+                if not future.done():
+                    future.set_exception(PresidioError("the analyzer's process ended"))
 
     async def close(self) -> None:
         """Ends the process; it can be started again."""
         process, reader = self._process, self._reader
         self._process = self._reader = None
+        self._deadlines.clear()
         if process is not None and process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
