@@ -19,6 +19,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from console.access import editor, is_editor, viewer
 from console.htmx import is_partial
+from console.numbers import number_in
 from gateway import store
 from gateway.doctor import PROBES, TRAIT_OF, VERDICTS, Advice, estimate
 from gateway.models import CapabilityReport, Model, Provider
@@ -49,8 +50,8 @@ def model_doctor(request: HttpRequest, pk: int) -> HttpResponse:
     """The latest report of a model, or an older one; while it runs, its progress."""
     row = get_object_or_404(Model.objects.select_related("provider"), pk=pk)
     reports = CapabilityReport.objects.of(row.provider, row.name)
-    report_id = request.GET.get("report", "")
-    report = get_object_or_404(reports, pk=report_id) if report_id.isdigit() else reports.first()
+    report_id = number_in(request.GET.get("report", ""))
+    report = get_object_or_404(reports, pk=report_id) if report_id is not None else reports.first()
     if not is_partial(request):
         return _page(request, row, report)
     if report is None or not report.running:
@@ -281,7 +282,7 @@ def doctor_apply(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isdigit() and len(text) < 19 else 0
+    return number_in(text or "") or 0
 
 
 @require_safe

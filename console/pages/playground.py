@@ -33,6 +33,7 @@ from console.access import (
 )
 from console.dialects import OFFERED
 from console.models import PlaygroundPreset, PlaygroundRun, Vote
+from console.numbers import number_in
 from console.pages.routes.yamltext import line_difference
 from console.playground import (
     boot,
@@ -230,13 +231,14 @@ def _requested_settings(request: HttpRequest) -> Json | None:
     query = request.GET
     if (row := prefill.logged_request(query.get("request", ""))) is not None:
         return prefill.from_log(row) if _may_read(request.user, row) else None
-    if query.get("preset", "").isdigit():
+    if (preset_id := number_in(query.get("preset", ""))) is not None:
         presets = PlaygroundPreset.objects.owned_by(request.user)
-        preset = presets.with_id(int(query["preset"])).first()
+        preset = presets.with_id(preset_id).first()
         return None if preset is None else preset.document
-    if query.get("stored_prompt", "").isdecimal() and has_permission(request.user, "view"):
+    prompt_id = number_in(query.get("stored_prompt", ""))
+    if prompt_id is not None and has_permission(request.user, "view"):
         values = {name[6:]: query[name] for name in query if name.startswith("value.")}
-        return prefill.from_stored_prompt(int(query["stored_prompt"]), values)
+        return prefill.from_stored_prompt(prompt_id, values)
     return prefill.from_query(query.get("models", ""), query.get("prompt", ""))
 
 
@@ -301,7 +303,7 @@ async def run_events(request: HttpRequest, user: Any, run: UUID) -> HttpResponse
     """The events of a run after one, stored or live."""
     row = await _row(user, run)
     last_event = request.GET.get("after") or request.headers.get("Last-Event-ID") or "0"
-    after = int(last_event) if last_event.isdigit() else 0
+    after = number_in(last_event) or 0
     live = active_runs.active_run(str(row.uuid))
     return await _stream(live.log.follow(after) if live is not None else _follow_stored(row, after))
 
@@ -419,11 +421,9 @@ async def _rename(row: PlaygroundRun, name: Any) -> HttpResponse:
 @json_view("playground")
 async def run_history(request: HttpRequest, user: Any) -> HttpResponseBase:
     """A page of the runs visible to a user, newest first."""
-    before = request.GET.get("before", "")
+    before = number_in(request.GET.get("before", ""))
     text = request.GET.get("q", "")[:200].replace("\0", "")
-    page = history.page(
-        user, int(before) if before.isdecimal() and len(before) < 19 else None, text
-    )
+    page = history.page(user, before, text)
     return json_response(await sync_to_async(page)())
 
 

@@ -18,6 +18,8 @@ from gateway.api.resources import reply
 from gateway.models.alert import Alert, AlertChannel, AlertSilence
 
 router = Router(tags=["alerts"])
+# An offset beyond all alerts.
+_MAX_ROWS = 2**31
 
 
 class AlertOut(Schema):
@@ -123,7 +125,7 @@ def list_alerts(
 ) -> Any:
     """Active or past alerts, newest first."""
     alerts = Alert.objects.active() if state == "active" else Alert.objects.resolved()
-    start, size = max(cursor, 0), min(max(limit, 1), MAX_PAGE)
+    start, size = min(max(cursor, 0), _MAX_ROWS), min(max(limit, 1), MAX_PAGE)
     rows = list(alerts[start : start + size + 1])
     return {"items": rows[:size], "next": start + size if len(rows) > size else None}
 

@@ -28,6 +28,7 @@ router = Router(tags=["usage"])
 MAX_LINES = 1000
 # The longest range per step, to bound the rows that one response has to add up.
 MAX_DAYS = {"hour": 31, "day": 366, "all": 366}
+_FIRST, _LAST = dt.datetime(2000, 1, 1, tzinfo=dt.UTC), dt.datetime(9000, 1, 1, tzinfo=dt.UTC)
 _HOUR = dt.timedelta(hours=1)
 
 
@@ -269,6 +270,8 @@ def _hour(moment: dt.datetime, *, up: bool = False) -> dt.datetime:
 
 
 def _aware(moment: dt.datetime | None) -> dt.datetime | None:
-    if moment is None or moment.tzinfo is not None:
-        return moment
-    return moment.replace(tzinfo=dt.UTC)
+    if moment is None:
+        return None
+    aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    # No zone and no period leaves the range of `datetime` from there.
+    return min(max(aware, _FIRST), _LAST)

@@ -44,7 +44,8 @@ def _anthropic_page(snapshot: Snapshot, names: list[str], query: str) -> dict[st
 
 
 def _int_or_default(text: str | None, default: int) -> int:
-    return int(text) if text is not None and text.isdigit() else default
+    is_number = text is not None and text.isascii() and text.isdigit() and len(text) < 10
+    return int(text) if text is not None and is_number else default
 
 
 def model_entry(

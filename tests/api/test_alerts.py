@@ -102,3 +102,9 @@ def test_thresholds_over_the_api(api: Client, value: Any, why: str) -> None:
     sent = {"alert_thresholds": {"error_rate_percent": 40, "cooldown_s": None}}
     assert send(api, "PATCH", "settings", sent).status_code == 200
     assert store.load_options().alert_thresholds.error_rate_percent == 40
+
+
+@pytest.mark.parametrize("cursor", [2**31, 10**19])
+def test_a_page_beyond_all_alerts_is_empty(api: Client, cursor: int) -> None:
+    reply = api.get(f"/api/alerts?cursor={cursor}")
+    assert (reply.status_code, reply.json()["items"]) == (200, [])

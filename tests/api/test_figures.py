@@ -72,6 +72,13 @@ def test_usage_is_summed_by_what_one_asks(api: Client, team_key: ApiKey) -> None
     assert [r for _, r, _ in lines(api, f"step=all&since={since}")] == [2]
 
 
+@pytest.mark.parametrize("path", ["usage?step=all", "usage/what-if?models=demo/demo"])
+@pytest.mark.parametrize("moment", ["0001-01-01", "9999-12-31T23:59:59Z"])
+def test_periods_at_the_ends_of_time_are_no_error(api: Client, path: str, moment: str) -> None:
+    for name in ("since", "until"):
+        assert api.get(f"/api/{path}&{name}={moment}").status_code < 500
+
+
 def test_usage_comes_in_pages(api: Client, team_key: ApiKey) -> None:
     spend(("a", 0, "1", 1), ("b", 0, "1", 1), ("c", 0, "1", 1))
     first = send(api, "GET", "usage?step=all&by=route&limit=2").json()

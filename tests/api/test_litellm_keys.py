@@ -359,3 +359,8 @@ def test_computed_dollars_are_stored_to_the_millionth(api: Client) -> None:
     answer = generate_key(api, max_budget=0.1 + 0.2)
     assert answer["max_budget"] == 0.3
     assert ApiKey.objects.get().budget_total_usd == Decimal("0.3")
+
+
+def test_a_page_beyond_all_keys_is_empty(api: Client) -> None:
+    reply = api.get("/key/list?page=9999999999999999999")
+    assert (reply.status_code, reply.json()["keys"]) == (200, [])

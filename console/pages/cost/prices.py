@@ -12,6 +12,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from console.access import editor
+from console.numbers import number_in
 from console.pages.cost.forms import PriceListForm
 from gateway.models import PriceUpdate
 from gateway.providers.prices import price_book
@@ -91,8 +92,8 @@ def price_accept(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("List discarded. The previous prices apply."))
         return redirect("prices")
     acceptable = [n for n, change in enumerate(changes_of(row)) if change.new is not None]
-    chosen = {int(text) for text in request.POST.getlist("index") if text.isdecimal()}
-    displayed = {int(text) for text in request.POST.getlist("shown") if text.isdecimal()}
+    chosen = set(map(number_in, request.POST.getlist("index")))
+    displayed = set(map(number_in, request.POST.getlist("shown")))
     # Changes that were not on the page keep their state.
     retained = {n for n in row.accepted if n not in displayed}
     accepted = acceptable if action == "all" else [n for n in acceptable if n in chosen | retained]

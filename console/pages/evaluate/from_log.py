@@ -18,6 +18,7 @@ from console.dialects import OFFERED, as_read
 from console.evaluate.chat import DIALECT
 from console.evaluate.definition import Case, Definition, InvalidDefinition, parse_definition
 from console.models import Evaluation
+from console.numbers import number_in
 from console.pages.evaluate.views import (
     PAGE,
     append_cases,
@@ -95,8 +96,8 @@ def request_to_case(request: HttpRequest, request_pk: int) -> HttpResponse:
         messages.error(request, str(unusable))
         return redirect("request", request_id=row.request_id)
     if request.method == "POST":
-        chosen = request.POST.get("evaluation", "")
-        target = evaluation_of(request, int(chosen)) if chosen.isdigit() else None
+        chosen = number_in(request.POST.get("evaluation", ""))
+        target = evaluation_of(request, chosen) if chosen is not None else None
         return _added(request, row, logged, target)
     evaluations = Evaluation.objects.visible_to(request.user).listed().defer("document")[:200]
     context = {"page": PAGE, "row": row, "logged": logged, "evaluations": evaluations}
@@ -143,7 +144,8 @@ def log_to_cases(request: HttpRequest, pk: int) -> HttpResponse:
         raise PermissionDenied
     evaluation = evaluation_of(request, pk)
     if request.method == "POST":
-        chosen = [int(pk) for pk in request.POST.getlist("request") if pk.isdigit()]
+        numbers = map(number_in, request.POST.getlist("request"))
+        chosen = [number for number in numbers if number is not None]
         return _add_chosen(request, evaluation, chosen[:LIST_ROWS])
     state = state_of(request)
     search = search_of(state, request.user)

@@ -25,6 +25,7 @@ from console.evaluate.scores import (
 from console.evaluate.steps import Item
 from console.evaluation_runs import store
 from console.models import EvaluationRun
+from console.numbers import number_in
 
 PAGE_CASES = 50
 FILTERS: dict[str, Promise] = {
@@ -61,11 +62,11 @@ class View(NamedTuple):
 def view_of(query: QueryDict) -> View:
     """The view that a URL requests; unknown values are the defaults."""
     filter_, sort = query.get("filter", ""), query.get("sort", "")
-    page = query.get("page", "")
+    page = number_in(query.get("page", ""), 5)
     return View(
         filter=filter_ if filter_ in FILTERS else "all",
         sort=sort if sort in SORTS else "case",
-        page=max(int(page), 1) if page.isdigit() and len(page) < 6 else 1,
+        page=max(page or 1, 1),
         baseline=query.get("baseline", ""),
     )
 

@@ -25,6 +25,7 @@ from console.evaluate.definition import (
 from console.evaluate.file_format import dump_file
 from console.evaluate.report import case_title
 from console.models import Evaluation
+from console.numbers import number_in
 from console.pages.evaluate.forms import (
     CaseForm,
     CasesForm,
@@ -176,8 +177,8 @@ def _page(
     request: HttpRequest, row: Evaluation, form: CasesForm, *, errors: tuple[str, ...] = ()
 ) -> HttpResponse:
     definition = parse_definition(row.document)
-    page = request.GET.get("cases", "")
-    first = (max(int(page), 1) - 1) * PAGE_CASES if page.isdigit() and len(page) < 6 else 0
+    page = number_in(request.GET.get("cases", ""), 5)
+    first = (max(page or 1, 1) - 1) * PAGE_CASES
     shown = definition.cases[first : first + PAGE_CASES]
     runs = [*row.runs.listed().with_progress()[:RUN_ROWS]]
     context = {

@@ -16,6 +16,7 @@ from console import access
 from console.access import viewer
 from console.htmx import redirect_to
 from console.insight.targets import circuit_states
+from console.numbers import number_in
 from console.pages.requests.query import with_term
 from console.pages.routes import clients, editor, labels, presentation, yamltext
 from console.pages.routes.metrics import traffic
@@ -97,9 +98,10 @@ def _respond(request: HttpRequest, state: editor.EditorState) -> HttpResponse:
     action, _colon, number = request.POST.get("do", "").partition(":")
     if action == "save":
         return editor.save(request, state, state.number)
-    if action == editor.SAVE_OVER and number.isdigit():
+    base = number_in(number, 9)
+    if action == editor.SAVE_OVER and base is not None:
         # The user has seen the conflicting version, which becomes the base of the draft.
-        return editor.save(request, state, int(number))
+        return editor.save(request, state, base)
     return editor.render_editor(request, state)
 
 
@@ -163,10 +165,8 @@ def versions(request: HttpRequest, name: str) -> HttpResponse:
         newest_document = from_json(stored_versions[0].spec) if stored_versions else None
         changes = labels.changes(newest_document, current_version.spec) if newest_document else []
         version_entries.insert(0, Version(current_version.number, None, changes, latest=True))
-    selected = request.GET.get("show", "")
-    document = (
-        restore_spec(row, int(selected)) if selected.isdigit() and len(selected) < 9 else None
-    )
+    selected = number_in(request.GET.get("show", ""), 9)
+    document = restore_spec(row, selected) if selected is not None else None
     lines = yamltext.difference(document, current_version.spec) if document else []
     context: dict[str, object] = {
         "page": "routes",
@@ -201,15 +201,16 @@ def restore(request: HttpRequest, name: str) -> HttpResponse:
     row = _row(name)
     if row.read_only:
         return _read_only(request, row)
-    number, expected = request.POST.get("number", ""), request.POST.get("version", "")
-    if not (number.isdigit() and expected.isdigit()):
+    number = number_in(request.POST.get("number", ""), 9)
+    expected = number_in(request.POST.get("version", ""), 9)
+    if number is None or expected is None:
         raise Http404
-    document = restore_spec(row, int(number))
+    document = restore_spec(row, number)
     if document is None:
         raise Http404
     who, note = request.user.get_username(), _("restored version %s") % number
     try:
-        saved = save_route(document, route=row, number=int(expected), who=who, note=note)
+        saved = save_route(document, route=row, number=expected, who=who, note=note)
     except Conflict:
         messages.error(
             request, _("The route has been changed in the meantime. Review it and try again.")

@@ -324,7 +324,7 @@ def _listed(filters: KeyFilters, unknown: Iterable[str]) -> HttpResponse:
         raise Wrong(400, f"page must be at least 1 and size 1 to {MAX_PAGE}", "size")
     rows = _sorted(_matching(filters), filters)
     count = rows.count()
-    start = (filters.page - 1) * filters.size
+    start = min((filters.page - 1) * filters.size, count)
     page = list(rows[start : start + filters.size])
     spending = Spending()
     keys = [key_info(row, spending) if filters.return_full_object else row.prefix for row in page]
