@@ -93,6 +93,91 @@ def test_another_provider_does_not_get_the_old_credential(api: Client) -> None:
     assert provider.base_url != "https://proxy.example.com/v1"
 
 
+def updated(api: Client, added: Any, **params: Any) -> Target:
+    post(api, "/model/update", {"litellm_params": params, "model_info": {"id": added["model_id"]}})
+    return Target.objects.get()
+
+
+def test_parameters_of_the_request_are_changed_one_by_one(api: Client) -> None:
+    own = {
+        "temperature": 0.1,
+        "max_tokens": 100,
+        "extra_body": {"seed_bank": 1, "zone": "a"},
+        "additional_drop_params": ["user"],
+    }
+    params = {**AZURE["litellm_params"], **own}  # type: ignore[dict-item]
+    added = post(api, "/model/new", {**AZURE, "litellm_params": params})
+    target = updated(api, added, temperature=0.9, max_completion_tokens=200, top_p=0.5)
+    assert _edits(target) == {
+        ("default", "temperature", 0.9),
+        ("default", "top_p", 0.5),
+        ("default", target.edits[-1]["path"], 200),
+        ("set", "seed_bank", 1),
+        ("set", "zone", "a"),
+        ("drop", "user", None),
+    }
+    target = updated(
+        api, added, extra_body={"zone": "b"}, additional_drop_params=["stop"], top_p=None
+    )
+    assert _edits(target) == {
+        ("default", "temperature", 0.9),
+        ("default", target.edits[1]["path"], 200),
+        ("set", "zone", "b"),
+        ("drop", "stop", None),
+    }
+    assert target.weight == 2
+
+
+def _edits(target: Target) -> set[tuple[Any, ...]]:
+    return {(edit["op"], edit["path"], edit.get("value")) for edit in target.edits}
+
+
+def test_a_translated_parameter_is_replaced_whole(api: Client) -> None:
+    """Its values have other fields in the provider's API: no field of the old one stays."""
+    params = {"model": "anthropic/claude-sonnet-4-5", "api_key": SECRET, "reasoning_effort": "high"}
+    added = post(api, "/model/new", {"model_name": "a", "litellm_params": params})
+    assert Target.objects.get().edits
+    assert updated(api, added, reasoning_effort=None).edits == []
+
+
+def test_what_an_update_does_not_send_stays_with_the_provider(
+    api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROXY_KEY", SECRET)
+    params = {
+        "model": "openai/gpt-4o",
+        "api_key": "os.environ/PROXY_KEY",
+        "api_base": "https://proxy.example.com/v1",
+        "extra_headers": {"x-zone": "a"},
+        "drop_params": False,
+    }
+    added = post(api, "/model/new", {"model_name": "a", "litellm_params": params})
+    for changes in ({"weight": 5}, {"temperature": 0.5}, {"model": "openai/gpt-4.1"}):
+        provider = updated(api, added, **changes).model.provider
+        assert provider.credential_env == "PROXY_KEY"
+        assert provider.base_url == "https://proxy.example.com/v1"
+        assert provider.headers == {"x-zone": "a"}
+        assert provider.drop_params is False
+    assert Target.objects.get().model.name == "gpt-4.1"
+
+
+def test_a_stored_key_is_not_sent_to_another_server(api: Client) -> None:
+    info = {"id": post(api, "/model/new", AZURE)["model_id"]}
+    moved = {"api_base": "https://attacker.example.com/v1"}
+    body = {"litellm_params": moved, "model_info": info}
+    error = post(api, "/model/update", body, 400)["error"]
+    assert error["param"] == "litellm_params.api_key"
+    assert "enter the key again" in error["message"]
+    assert Target.objects.get().model.provider.base_url == "https://proxy.example.com/v1"
+    assert Provider.objects.count() == 1
+    # Another path of the same server, or with a new key.
+    post(
+        api, "/model/update", {**body, "litellm_params": {"api_base": "https://proxy.example.com"}}
+    )
+    post(api, "/model/update", {**body, "litellm_params": {**moved, "api_key": "sk-new-key"}})
+    assert store.credential_of(Target.objects.get().model.provider) == "sk-new-key"
+
+
 @each(
     ("body", "text"),
     [

@@ -283,18 +283,23 @@ def test_timeouts_never_cut_a_stream_that_flows(tmp_path: Path) -> None:
     assert only_target(parsed_config).timeouts == {"idle_s": 5}
 
 
+def default(name: str, path: str, value: Any) -> dict[str, Any]:
+    """The edit of a default parameter."""
+    return {"op": "default", "path": path, "value": value, "why": f"litellm_params.{name}"}
+
+
 def test_defaults_become_edits_of_the_providers_fields(tmp_path: Path) -> None:
     row = {"temperature": 0.1, "stop": "END", "seed": 7}
     chat = only_target(entries(tmp_path, {"model": "gpt-4o", **row})).edits
     assert chat == [
-        {"op": "default", "path": "temperature", "value": 0.1},
-        {"op": "default", "path": "seed", "value": 7},
-        {"op": "default", "path": "stop", "value": "END"},
+        default("temperature", "temperature", 0.1),
+        default("seed", "seed", 7),
+        default("stop", "stop", "END"),
     ]
     parsed_config = entries(tmp_path, {"model": "claude-sonnet-4-5", **row})
     assert only_target(parsed_config).edits == [
-        {"op": "default", "path": "temperature", "value": 0.1},
-        {"op": "default", "path": "stop_sequences", "value": ["END"]},
+        default("temperature", "temperature", 0.1),
+        default("stop", "stop_sequences", ["END"]),
     ]
     assert "seed: is not sent: the provider has no such parameter" in parsed_config.notes[0]
 
@@ -311,7 +316,7 @@ def test_a_token_limit_is_sent_by_the_models_field_name(
     tmp_path: Path, model: str, field: str
 ) -> None:
     parsed_config = entries(tmp_path, {"model": model, "max_tokens": 300})
-    assert only_target(parsed_config).edits == [{"op": "default", "path": field, "value": 300}]
+    assert only_target(parsed_config).edits == [default("max_tokens", field, 300)]
     assert route(parsed_config).default_max_output == 300
 
 

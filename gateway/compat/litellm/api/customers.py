@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
 from gateway import store
-from gateway.api.auth import Editor, Reader
+from gateway.api.auth import Admin, Reader
 from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply
 from gateway.compat.litellm.api.fields import (
     LIMITS,
@@ -69,7 +69,7 @@ _IDS = _wants({"user_ids": {"type": "array", "items": _TEXT}})
 
 
 @router.post(
-    "/customer/new", auth=Editor(), operation_id="litellm_customer_new", openapi_extra=_CUSTOMER
+    "/customer/new", auth=Admin(), operation_id="litellm_customer_new", openapi_extra=_CUSTOMER
 )
 def new(request: HttpRequest) -> HttpResponse:
     """Create a customer with a budget, limits, an alias or a block; others need no creation."""
@@ -78,7 +78,7 @@ def new(request: HttpRequest) -> HttpResponse:
 
 @router.post(
     "/customer/update",
-    auth=Editor(),
+    auth=Admin(),
     operation_id="litellm_customer_update",
     openapi_extra=_CUSTOMER,
 )
@@ -88,7 +88,7 @@ def update(request: HttpRequest) -> HttpResponse:
 
 
 @router.post(
-    "/customer/block", auth=Editor(), operation_id="litellm_customer_block", openapi_extra=_IDS
+    "/customer/block", auth=Admin(), operation_id="litellm_customer_block", openapi_extra=_IDS
 )
 def block(request: HttpRequest) -> HttpResponse:
     """Reject all requests that name these end users."""
@@ -96,7 +96,7 @@ def block(request: HttpRequest) -> HttpResponse:
 
 
 @router.post(
-    "/customer/unblock", auth=Editor(), operation_id="litellm_customer_unblock", openapi_extra=_IDS
+    "/customer/unblock", auth=Admin(), operation_id="litellm_customer_unblock", openapi_extra=_IDS
 )
 def unblock(request: HttpRequest) -> HttpResponse:
     """Accept requests of these end users again."""
@@ -104,7 +104,7 @@ def unblock(request: HttpRequest) -> HttpResponse:
 
 
 @router.post(
-    "/customer/delete", auth=Editor(), operation_id="litellm_customer_delete", openapi_extra=_IDS
+    "/customer/delete", auth=Admin(), operation_id="litellm_customer_delete", openapi_extra=_IDS
 )
 def delete(request: HttpRequest) -> HttpResponse:
     """Remove what these end users have of their own; their spend stays in the log."""

@@ -18,13 +18,16 @@ from gateway.api.idempotency import run_once
 from gateway.compat.litellm.api.failures import Wrong, body_of, guarded, reply, reshaped
 from gateway.compat.litellm.api.models import entry_of
 from gateway.compat.litellm.config.apply import add_deployments
+from gateway.compat.litellm.config.defaults import edit_reason
+from gateway.compat.litellm.config.deployment import EDIT_PARAMETERS
 from gateway.compat.litellm.config.parse import read_files
-from gateway.compat.litellm.config.reader import File, Mistake, to_node
+from gateway.compat.litellm.config.reader import REFERENCE, File, Mistake, to_node
 from gateway.compat.litellm.config.upload import open_environment
 from gateway.models import Route, Target
 from gateway.models.limits import BUDGETS, LIMITS
 from gateway.routing import snapshot
 from gateway.store.documents import Owned, owned
+from gateway.store.documents.provider import is_moved, recipient_of
 
 router = Router(tags=["litellm"])
 
@@ -46,6 +49,8 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "max_budget": tuple(BUDGETS),
     "budget_duration": tuple(BUDGETS),
 }
+# Parameters that change neither the provider nor the model.
+_TARGET_PARAMETERS = frozenset({*_COLUMNS, *EDIT_PARAMETERS})
 
 
 def _wants(properties: dict[str, Any], *required: str) -> dict[str, Any]:
@@ -152,15 +157,23 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
     if not isinstance(given, dict):
         raise Wrong(400, "litellm_params: must be a mapping", "litellm_params")
     target = _find(info.get("id"), "model_info.id")
+    old_provider, old_route = target.model.provider, target.route
     with transaction.atomic():
         entry = {
-            "model_name": fields.get("model_name") or target.route.name,
+            "model_name": fields.get("model_name") or old_route.name,
             "litellm_params": {**_params_of(target, given), **given},
             "model_info": info,
         }
         added, notes = _add(entry)
-        old_route = target.route
-        target.route, target.model = added.route, added.model
+        new_provider = added.model.provider
+        is_secret_sent = given.get("api_key") is None and bool(new_provider.credential)
+        if is_secret_sent and is_moved(recipient_of(old_provider), recipient_of(new_provider)):
+            why = "the server has changed: enter the key again to confirm sending it there"
+            raise Wrong(400, f"litellm_params.api_key: {why}", "litellm_params.api_key")
+        target.route = added.route
+        if not (given.keys() <= _TARGET_PARAMETERS and info.keys() <= {"id"}):
+            target.model = added.model
+        target.edits = _updated_edits(target.edits, added.edits, given)
         for parameter, columns in _COLUMNS.items():
             if parameter in given:
                 for column in columns:
@@ -170,6 +183,20 @@ def _update(fields: dict[str, Any]) -> HttpResponse:
         if not old_route.targets.exists():
             old_route.delete()
         return _answer(target, notes)
+
+
+def _updated_edits(
+    old: list[dict[str, Any]], new: list[dict[str, Any]], given: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Return the edits of a deployment: those of given parameters, and the others as they were."""
+    reasons = {edit_reason(name) for name in given}
+    changed = {(edit["op"], edit["path"]) for edit in new}
+    kept = [
+        edit
+        for edit in old
+        if edit.get("why") not in reasons and (edit["op"], edit["path"]) not in changed
+    ]
+    return [*kept, *new]
 
 
 def _params_of(target: Target, given: dict[str, Any]) -> dict[str, Any]:
@@ -183,11 +210,18 @@ def _params_of(target: Target, given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(model, str) and model.partition("/")[0] != params["model"].partition("/")[0]:
         return params  # another provider: neither its address nor its key stay
     credential = store.credential_of(provider)
-    return {
-        **params,
-        **({"api_base": provider.base_url} if provider.base_url else {}),
-        **({"api_key": credential} if credential else {}),
+    if provider.credential_env:
+        credential = f"{REFERENCE}{provider.credential_env}"
+    version = (provider.query or {}).get("api-version")
+    carried = {
+        "api_base": provider.base_url,
+        "api_key": credential,
+        "extra_headers": provider.headers,
+        "api_version": version,
+        "ssl_verify": None if provider.ssl_verify else False,
+        "drop_params": None if provider.drop_params else False,
     }
+    return {**params, **{name: value for name, value in carried.items() if value not in ("", None)}}
 
 
 def _delete(fields: dict[str, Any]) -> HttpResponse:

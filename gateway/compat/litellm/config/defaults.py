@@ -122,7 +122,7 @@ _LISTS = frozenset(
         "generationConfig.stopSequences",
     }
 )
-_ALL_DEFAULTS = tuple(
+ALL_DEFAULTS = tuple(
     dict.fromkeys(
         name for names in DEFAULTS.values() for name in names if name not in {"max_tokens"}
     )
@@ -141,7 +141,7 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
     """Return edits that set parameters which the client leaves out. Raises Mistake."""
     parameters = DEFAULTS.get(model.preset.dialect, {})
     edits: list[dict[str, Any]] = []
-    for name in _ALL_DEFAULTS:
+    for name in ALL_DEFAULTS:
         node = params.get(name)
         if node is None:
             continue
@@ -151,22 +151,27 @@ def default_edits(params: Node, model: ResolvedModel, report: Report) -> list[di
             translated = _translate(name, value, model)
             if not translated:
                 report.add(node, "is not sent: the provider has no such parameter")
-            edits += [_default_edit(path, value) for path, value in translated.items()]
+            edits += [_default_edit(name, path, value) for path, value in translated.items()]
             continue
         if path in _LISTS and isinstance(value, str):
             value = [value]
-        edits.append(_default_edit(path, value))
+        edits.append(_default_edit(name, path, value))
     limit = params.get(*LIMITS)
     if limit is not None:
         # Chat has two names for this limit, and each model accepts one of them.
         traits = traits_for(model.preset.name, model.model)
         path = parameters.get("max_tokens") or traits.max_tokens_field
-        edits.append(_default_edit(path, limit.integer()))
+        edits.append(_default_edit("max_tokens", path, limit.integer()))
     return edits
 
 
-def _default_edit(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "default", "path": path, "value": value}
+def edit_reason(name: str) -> str:
+    """Return the reason of edits that a parameter of an entry has become."""
+    return f"litellm_params.{'max_tokens' if name in LIMITS else name}"
+
+
+def _default_edit(name: str, path: str, value: Any) -> dict[str, Any]:
+    return {"op": "default", "path": path, "value": value, "why": edit_reason(name)}
 
 
 def _translate(name: str, value: Any, model: ResolvedModel) -> dict[str, Any]:

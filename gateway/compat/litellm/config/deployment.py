@@ -10,7 +10,12 @@ import msgspec
 
 from gateway.canon.traits import Traits
 from gateway.compat.litellm.config.clouds import resolve_preset
-from gateway.compat.litellm.config.defaults import default_edits
+from gateway.compat.litellm.config.defaults import (
+    ALL_DEFAULTS,
+    LIMITS,
+    default_edits,
+    edit_reason,
+)
 from gateway.compat.litellm.config.endpoint import endpoint, explicit_base_url
 from gateway.compat.litellm.config.inference import (
     ELSEWHERE,
@@ -46,6 +51,8 @@ MODES = frozenset(
         "batch",
     }
 )
+# Parameters that become edits of the request.
+EDIT_PARAMETERS = (*ALL_DEFAULTS, *LIMITS, "extra_body", "additional_drop_params")
 
 MAX_NAME = 200
 # The preset that answers with a `mock_response`.
@@ -187,11 +194,15 @@ def timeouts(node: Node) -> dict[str, float]:
 def _edits(params: Node, model: ResolvedModel, report: Report) -> list[dict[str, Any]]:
     edits = default_edits(params, model, report)
     if (node := params.get("extra_body")) is not None:
-        edits += [{"op": "set", "path": n, "value": v.to_python()} for n, v in node.items()]
+        why = edit_reason("extra_body")
+        edits += [
+            {"op": "set", "path": n, "value": v.to_python(), "why": why} for n, v in node.items()
+        ]
     if (node := params.get("additional_drop_params")) is not None:
         # LiteLLM writes `tools[*].strict`, edits here write `tools[].strict`.
         paths = [item.text().replace("[*]", "[]") for item in node.list()]
-        edits += [{"op": "drop", "path": path, "why": "additional_drop_params"} for path in paths]
+        why = edit_reason("additional_drop_params")
+        edits += [{"op": "drop", "path": path, "why": why} for path in paths]
     return edits
 
 
