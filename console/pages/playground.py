@@ -336,6 +336,8 @@ async def run_translation(request: HttpRequest, user: Any, run: UUID) -> HttpRes
     results = await sync_to_async(run_store.results_of)(row)
     answer = next(iter(results.of(column.id)), None)
     snapshot = await _snapshot(request)
+    if not await sync_to_async(own_keys.may_use_model)(user, snapshot, column.model):
+        raise Invalid({"col": _("None of your keys may use this model.")})
     return json_response(await sync_to_async(_translation)(snapshot, dialect, column, answer))
 
 

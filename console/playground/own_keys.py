@@ -41,6 +41,15 @@ def key_of_run(user: Any, document: Json) -> int | None:
     return int(chosen)
 
 
+def may_use_model(user: Any, snapshot: Snapshot, model: str) -> bool:
+    """Whether a user may learn how requests for a model are sent; may query the database."""
+    if not needs_own_key(user):
+        return True
+    route = snapshot.route(model)
+    keys = (snapshot.key_with_id(row.pk) for row in own_keys(user))
+    return route is not None and any(key is not None and may_use(key, route) for key in keys)
+
+
 def with_usable_keys(models: list[Json], snapshot: Snapshot, rows: list[ApiKey]) -> list[Json]:
     """The models that at least one of these keys may call; `keys` are the ids of those."""
     keys = [key for row in rows if (key := snapshot.key_with_id(row.pk)) is not None]

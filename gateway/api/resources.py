@@ -28,8 +28,10 @@ from gateway.api.auth import Admin, Editor, Reader
 from gateway.api.failures import failure
 from gateway.api.idempotency import run_once
 from gateway.models import ApiKey
+from gateway.roles import has_permission
 from gateway.store import end_grace, rotate_key
 from gateway.store.documents import KINDS, Document, Kind, Owned, Refused, merge_patch, owned
+from gateway.store.documents.shape import HIDDEN
 from gateway.store.keys import new_key_row
 
 MAX_PAGE = 200
@@ -45,6 +47,8 @@ METADATA_FIELDS = (
     "revoked_at",
     "last_used_at",
 )
+# What a guardrail's service gets, which may include keys.
+_SERVICE_FIELDS = frozenset({"parameters", "metadata"})
 MAX_GRACE_S = 366 * 86_400
 
 
@@ -53,6 +57,22 @@ def row_item(kind: Kind, row: Any) -> Document:
     metadata = {"id": row.pk}
     metadata |= {name: getattr(row, name) for name in METADATA_FIELDS[1:] if hasattr(row, name)}
     return {**kind.read(row), **metadata}
+
+
+def _readable_item(request: HttpRequest, kind: Kind, row: Any) -> Document:
+    """A row as JSON for a caller who may not change it: a guardrail without possible secrets."""
+    item = row_item(kind, row)
+    caller = request.auth  # type: ignore[attr-defined]
+    if kind.name == "guardrails" and not (
+        isinstance(caller, str) or has_permission(caller, "administer")
+    ):
+        settings = dict(item["settings"])
+        for name in _SERVICE_FIELDS & settings.keys():
+            settings[name] = dict.fromkeys(settings[name], HIDDEN)
+        if "url" in settings:
+            settings["url"] = settings["url"].partition("?")[0]
+        item["settings"] = settings
+    return item
 
 
 def reply(status: int, value: Any) -> HttpResponse:
@@ -108,7 +128,7 @@ def resource(kind: Kind) -> Router:
         size = min(max(limit, 1), MAX_PAGE)
         rows = list(kind.rows().filter(pk__gt=max(cursor, 0)).order_by("pk")[: size + 1])
         more = len(rows) > size
-        items = [row_item(kind, row) for row in rows[:size]]
+        items = [_readable_item(request, kind, row) for row in rows[:size]]
         return reply(200, {"items": items, "next": rows[size - 1].pk if more else None})
 
     @router.post(list_path, operation_id=f"make_{kind.name}", openapi_extra=_row_request(kind, 201))
@@ -122,7 +142,9 @@ def resource(kind: Kind) -> Router:
     def get(request: HttpRequest, name: str) -> HttpResponse:
         """Get a row by name."""
         row = kind.find(name)
-        return missing(kind, name) if row is None else reply(200, row_item(kind, row))
+        return (
+            missing(kind, name) if row is None else reply(200, _readable_item(request, kind, row))
+        )
 
     @router.put(row_path, operation_id=f"replace_{kind.name}", openapi_extra=_row_request(kind))
     def replace(request: HttpRequest, name: str) -> HttpResponse:

@@ -74,3 +74,5 @@ def _check(settings: Settings) -> None:
         case _:
             if not settings.url.startswith(("http://", "https://")):
                 raise ValueError("settings.url: must be a URL with http:// or https://")
+            if "@" in settings.url.split("/", 3)[2]:
+                raise ValueError("settings.url: must contain no password; set the credential")

@@ -170,3 +170,26 @@ def test_what_was_spent_is_for_admins(path: str) -> None:
     assert CLIENTS["viewer"]().get(path).status_code == 403
     User.objects.all().delete()
     assert CLIENTS["admin"]().get(path).status_code == 200
+
+
+def test_only_admins_read_what_services_of_guardrails_get(api: Client) -> None:
+    """LiteLLM's parameters and a webhook's metadata may include keys, and a URL a token."""
+    body = {
+        "name": "hook",
+        "kind": "litellm",
+        "settings": {"url": "https://x.test/hook?token=SECRET", "parameters": {"key": "SECRET"}},
+    }
+    created = api.post("/api/guardrails", body, content_type="application/json")
+    assert created.status_code == 201, created.content
+    viewer = Client()
+    viewer.force_login(User.objects.create_user("vic"))
+    for path in ("/api/guardrails", "/api/guardrails/hook"):
+        assert b"SECRET" in api.get(path).content
+        reply = viewer.get(path)
+        assert reply.status_code == 200
+        assert b"SECRET" not in reply.content
+        assert b"https://x.test/hook" in reply.content
+    body |= {"name": "other", "settings": {"url": "https://ada:SECRET@x.test/"}}
+    refused = api.post("/api/guardrails", body, content_type="application/json")
+    assert refused.status_code == 422
+    assert b"set the credential" in refused.content

@@ -98,6 +98,10 @@ def test_a_key_limits_models_and_spend_of_its_runs(site: Site) -> None:
         assert [model["id"] for model in boot(lena)["models"]] == ["demo"]
         _run, events = ran(lena, document("demo/demo-fast"))
         assert ended(events)["error_kind"] == "not_allowed"
+        # Nor does the page show to whom such a request would have been sent.
+        run = dict(events)["run"]["id"]
+        reply = lena.get(f"{PATH}/runs/{run}/translation?col=A")
+        assert (reply.status_code, list(reply.json()["errors"])) == (400, ["col"])
         # A second key: the page says which models each may call, and the run says which pays.
         site.known(new_key(lena, "no money", month_usd="0"))
         models = {model["id"]: model["keys"] for model in boot(lena)["models"]}
