@@ -67,6 +67,11 @@ LANGCHAIN_OPENAI = ("langchain-openai>=1.7,<2",)
 LLAMA_OPENAI = ("llama-index-llms-openai>=0.8,<0.9", "llama-index-llms-openai-like>=0.8,<0.9")
 # 1.82.7, 1.82.8 and 1.107.0 were malicious releases.
 LITELLM = ("litellm>=1.83,<1.84",)
+PYDANTIC_AI = ("pydantic-ai-slim[openai,anthropic]>=2.68,<3",)
+PYDANTIC_THINKING = (
+    "Leaves out its setting `thinking` for models whose names it does not know: set "
+    "`openai_reasoning_effort`."
+)
 AGENTS = ("openai-agents>=0.24,<0.25", *LITELLM)
 VERCEL = (
     "ai@^7.0.173",
@@ -311,6 +316,35 @@ CLIENTS: dict[str, Client] = {
         },
         notes="Use `litellm_proxy/ROUTE`: with `openai/ROUTE` LiteLLM rejects an effort for model "
         "names that it does not know.",
+    ),
+    "pydantic-ai-chat": Client(
+        "Pydantic AI `OpenAIChatModel`",
+        "drive_pydantic_ai.py",
+        CHAT,
+        AT_V1,
+        OPENAI_KEY,
+        variant="chat",
+        packages=PYDANTIC_AI,
+        notes=PYDANTIC_THINKING,
+    ),
+    "pydantic-ai-responses": Client(
+        "Pydantic AI `OpenAIResponsesModel`",
+        "drive_pydantic_ai.py",
+        RESPONSES,
+        AT_V1,
+        OPENAI_KEY,
+        variant="responses",
+        packages=PYDANTIC_AI,
+        notes=PYDANTIC_THINKING,
+    ),
+    "pydantic-ai-anthropic": Client(
+        "Pydantic AI `AnthropicModel`",
+        "drive_pydantic_ai.py",
+        MESSAGES,
+        AT_ROOT,
+        ANTHROPIC_KEY,
+        variant="anthropic",
+        packages=PYDANTIC_AI,
     ),
     "litellm-openai": Client(
         "LiteLLM, `openai/ROUTE`",

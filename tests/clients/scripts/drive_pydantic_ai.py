@@ -1,0 +1,73 @@
+"""Pydantic AI: its models for Chat, Responses and Anthropic's API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic_ai import Agent, ModelSettings
+from walk import BASE, BOTH_CITIES, HELLO, KEY, VARIANT, main, think, weather
+
+
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return weather(city)
+
+
+def agent(model: str, *, thinks: bool = False, **more: Any) -> Any:
+    """An agent on the model of this variant; made anew for every event loop."""
+    settings: dict[str, Any] = {"thinking": "high"} if thinks else {}
+    if thinks and VARIANT != "anthropic":
+        # It leaves `thinking` out for models of whose names it does not know that they think.
+        settings["openai_reasoning_effort"] = "high"
+    if thinks and VARIANT == "responses":
+        settings |= {"openai_reasoning_summary": "auto", "openai_store": False}
+    return Agent(
+        variant_model(model),
+        instructions="Be brief.",
+        model_settings=ModelSettings(**settings),
+        **more,
+    )
+
+
+def variant_model(model: str) -> Any:
+    """The model of this variant."""
+    if VARIANT == "anthropic":
+        from pydantic_ai.models.anthropic import AnthropicModel
+        from pydantic_ai.providers.anthropic import AnthropicProvider
+
+        return AnthropicModel(model, provider=AnthropicProvider(base_url=BASE, api_key=KEY))
+    from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    provider = OpenAIProvider(base_url=f"{BASE}/v1", api_key=KEY)
+    kind = OpenAIResponsesModel if VARIANT == "responses" else OpenAIChatModel
+    return kind(model, provider=provider)
+
+
+async def text(model: str) -> str:
+    """A whole answer."""
+    return str((await agent(model).run(HELLO)).output)
+
+
+async def stream(model: str) -> list[str]:
+    """The pieces of a streamed answer."""
+    async with agent(model).run_stream(HELLO) as result:
+        return [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
+
+
+async def tools(model: str) -> str:
+    """The last words of a tool round trip."""
+    return str((await agent(model, tools=[get_weather]).run(BOTH_CITIES)).output)
+
+
+async def thinking(model: str) -> list[str]:
+    """The last words of two turns with thoughts and tools."""
+    thinker = agent(model, thinks=True, tools=[get_weather])
+    prompts = think(model)
+    first = await thinker.run(prompts[0])
+    second = await thinker.run(prompts[1], message_history=first.all_messages())
+    return [str(first.output), str(second.output)]
+
+
+if __name__ == "__main__":
+    main(text=text, stream=stream, tools=tools, thinking=thinking)
