@@ -15,7 +15,13 @@ from console.pages.overview import overview
 from console.pages.palette import palette
 from console.pages.routes.urls import urlpatterns as routes
 from console.pages.session.views import password, sign_in, sign_out
-from console.pages.settings.views import end_users, export_configuration
+from console.pages.settings.end_users import (
+    end_user_add,
+    end_user_delete,
+    end_user_edit,
+    end_users,
+)
+from console.pages.settings.views import export_configuration
 from console.pages.settings.views import settings as settings_page
 from console.pages.setup import (
     account,
@@ -65,6 +71,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("settings", settings_page, name="settings"),
     path("settings/configuration.yaml", export_configuration, name="settings-export"),
     path("settings/end-users", end_users, name="settings-end-users"),
+    path("settings/end-users/add", end_user_add, name="settings-end-user-add"),
+    path("settings/end-users/edit", end_user_edit, name="settings-end-user"),
+    path("settings/end-users/delete", end_user_delete, name="settings-end-user-delete"),
     path("changes", changes, name="changes"),
     path("connect", connect, name="connect"),
     path("connect/key", connect_key, name="connect-key"),

@@ -285,6 +285,10 @@ class EndUserHourQuerySet(UsageHourQuerySet[Row]):
 
     counted = None
 
+    def of_end_users(self, names: Sequence[str]) -> Self:
+        """Those of these end users."""
+        return self.filter(end_user__in=names)
+
     def spend_by_end_user(self, key_id: int, limit: int) -> dict[str, Decimal]:
         """US dollars charged to end users of a key (0: of all keys), the highest ones."""
         rows = self.filter(key_id=key_id) if key_id else self

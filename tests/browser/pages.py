@@ -104,6 +104,8 @@ PLACES = (
     Place("changes", "/console/changes"),
     Place("settings", "/console/settings"),
     Place("settings-end-users", "/console/settings/end-users"),
+    Place("settings-end-user", "/console/settings/end-users/edit?name={end_user}"),
+    Place("settings-end-user-add", "/console/settings/end-users/add"),
     Place("connect", "/console/connect"),
     Place("import", "/console/import"),
     Place("password", "/console/password"),

@@ -24,7 +24,7 @@ TEXT = "Rules of the house. " * 300
 def main() -> None:
     """Providers, teams, keys, routes, requests, a bill, newer prices, a broken prompt cache."""
     django.setup()
-    names = registry() | alerts() | guardrails() | prompts()
+    names = registry() | alerts() | guardrails() | prompts() | end_users()
     from gateway import store
 
     store.write([*weeks(names), *session(), *oddities(), *checks(), own_request()])
@@ -250,6 +250,26 @@ def evaluation() -> dict[str, Any]:
         runs.save_results(run.pk, definition.models, results)
         runs.store_summary(run)
     return {"evaluation": row.pk, "evaluation_run": str(run.uuid)}
+
+
+def end_users() -> dict[str, Any]:
+    """End users with limits of their own, one of them blocked."""
+    from gateway import store
+
+    entries = {
+        "ada@example.com": {
+            "alias": "Ada Lovelace",
+            "budget": {"month_usd": "50", "day_usd": "5"},
+            "limits": {"requests_per_minute": 60, "tokens_per_day": 2_000_000},
+        },
+        "mallory": {"blocked": True},
+        "a-very-long-name-of-an-end-user-as-some-identity-providers-make-them/0123456789abcdef": {
+            "limits": {"concurrency": 2}
+        },
+    }
+    entries |= {f"user-{number:03}": {"alias": f"Person {number}"} for number in range(60)}
+    store.set_options({"end_users": entries})
+    return {"end_user": "ada%40example.com"}
 
 
 def weeks(names: dict[str, Any]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ import yaml
 from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
-from django.urls import reverse
+from django.urls import reverse, reverse_lazy
 from django.utils import timezone
 
 from console.pages.settings.views import ROWS
@@ -244,6 +244,80 @@ def test_limits_of_end_users_are_edited(admin: Client) -> None:
     assert 'value="5.5' in page
     assert admin.post(url, {}).status_code == 302
     assert origins()["end_user_limits"] == origins()["end_user_budget"] == "default"
+
+
+ADD, EDIT = reverse_lazy("settings-end-user-add"), reverse_lazy("settings-end-user")
+
+
+def test_a_single_end_user_is_added_changed_and_removed(admin: Client) -> None:
+    listing = reverse("settings-end-users")
+    assert "Add end user" in admin.get(listing).content.decode()
+    assert admin.get(f"{ADD}?name=ada%40x.test").context["form"]["name"].value() == "ada@x.test"
+    name = "ada & <b>co</b>/1"
+    body = {"name": name, "alias": "Ada", "month_usd": "50", "requests_per_minute": "60"}
+    assert admin.post(ADD, body).status_code == 302
+    own = load_options().end_users[name]
+    assert (own.alias, own.blocked) == ("Ada", False)
+    assert own.budget == Budget(month_usd=Decimal(50))
+    assert own.limits == Limits(requests_per_minute=60)
+    assert admin.post(ADD, body).status_code == 422, "it is in the list already"
+    page = admin.get(listing).content.decode()
+    assert "ada &amp; &lt;b&gt;co&lt;/b&gt;/1" in page
+    (link,) = re.findall(r'href="([^"]+/end-users/edit[^"]+)"', page)
+    form = admin.get(link)
+    assert 'value="60"' in form.content.decode()
+    assert admin.post(link, {"blocked": "on"}).status_code == 302
+    own = load_options().end_users[name]
+    assert own.blocked and own.limits == Limits() and own.budget == Budget()
+    assert "Blocked" in admin.get(listing).content.decode()
+    assert admin.post(reverse("settings-end-user-delete"), {"name": name}).status_code == 302
+    assert load_options().end_users == {}
+    assert admin.get(link).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({}, "name"),
+        ({"name": "ada"}, "__all__"),
+        ({"name": "a" * 129, "alias": "x"}, "name"),
+        ({"name": "ada", "requests_per_minute": "0"}, "requests_per_minute"),
+        ({"name": "ada", "month_usd": "-1"}, "month_usd"),
+    ],
+)
+def test_a_wrong_single_end_user_is_not_stored(
+    admin: Client, values: dict[str, str], field: str
+) -> None:
+    reply = admin.post(ADD, values)
+    assert (reply.status_code, list(reply.context["form"].errors)) == (422, [field])
+    assert load_options().end_users == {}
+
+
+def test_many_end_users_are_found_and_paged(admin: Client) -> None:
+    entries = {f"user-{number:03}": {"alias": f"Person {number}"} for number in range(120)}
+    store.set_options({"end_users": entries})
+    url = reverse("settings-end-users")
+
+    def names(query: str) -> list[str]:
+        return [line.name for line in admin.get(f"{url}?{query}").context["lines"]]
+
+    assert names("") == [f"user-{number:03}" for number in range(50)]
+    assert names("page=3")[0] == "user-100"
+    assert names("page=99999")[0] == "user-100"
+    assert names("q=PERSON+119") == ["user-119"]
+    assert names("q=nobody") == []
+
+
+def test_single_end_users_of_a_file_are_shown_and_unchanged(admin: Client) -> None:
+    source = {"source": Source.FILE, "source_ref": "gateway.yaml:3"}
+    Setting.objects.create(name="end_users", value={"ada": {"blocked": True}}, **source)
+    url = reverse("settings-end-users")
+    page = admin.get(url).content.decode()
+    assert "gateway.yaml:3" in page and "Add end user" not in page
+    assert admin.post(f"{EDIT}?name=ada", {"alias": "x"}).status_code == 422
+    assert admin.post(ADD, {"name": "bob", "blocked": "on"}).status_code == 422
+    admin.post(reverse("settings-end-user-delete"), {"name": "ada"})
+    assert load_options().end_users["ada"].blocked
 
 
 def test_limits_of_end_users_from_a_file_are_shown_and_unchanged(admin: Client) -> None:

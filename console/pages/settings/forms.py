@@ -1,18 +1,14 @@
-"""Settings of the request log, and limits of end users."""
+"""Settings of the request log."""
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from console.limit_fields import limit_and_budget_fields
 from console.pages.settings.pattern_speed import is_slow
-from gateway.models.limits import BUDGETS, LIMITS
 from gateway.providers.masks import compile_mask
-from gateway.routing.limits import Budget, Limits
 from gateway.store.options import MAX_DAYS, MAX_MASKS, Options
 
 DAYS = {"class": "input", "inputmode": "numeric", "min": 0, "max": MAX_DAYS}
@@ -105,38 +101,3 @@ class RetentionForm(LogForm):
     """Log settings of the setup wizard, without patterns."""
 
     masks = None  # type: ignore[assignment]
-
-
-class EndUserForm(forms.Form):
-    """Limits and budgets of each end user; an empty field is no limit."""
-
-    def __init__(self, *args: Any, options: Options, **kwargs: Any) -> None:
-        limits, budget = options.values["end_user_limits"], options.values["end_user_budget"]
-        kwargs.setdefault("initial", {**limits.value, **budget.value})
-        super().__init__(*args, **kwargs)
-        self.fields |= limit_and_budget_fields()
-        for name, field in self.fields.items():
-            option = limits if name in Limits.__struct_fields__ else budget
-            field.disabled = not option.editable
-
-    @property
-    def limit_fields(self) -> list[forms.BoundField]:
-        """The fields of limits, for the page."""
-        return [self[name] for name in LIMITS.values()]
-
-    @property
-    def budget_fields(self) -> list[forms.BoundField]:
-        """The fields of budgets, for the page."""
-        return [self[name] for name in BUDGETS.values()]
-
-    def values(self) -> dict[str, dict[str, Any]]:
-        """The two settings to store."""
-        given = {name: value for name, value in self.cleaned_data.items() if value is not None}
-        return {
-            "end_user_limits": {n: v for n, v in given.items() if n in Limits.__struct_fields__},
-            "end_user_budget": {
-                name: str(value) if isinstance(value, Decimal) else value
-                for name, value in given.items()
-                if name in Budget.__struct_fields__
-            },
-        }

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_safe
 
 from console.access import admin
-from console.pages.settings.forms import EndUserForm, LogForm
+from console.pages.settings.forms import LogForm
 from gateway import store
 from gateway.store.configuration import export_yaml
 from gateway.store.options import origin_of
@@ -406,18 +406,3 @@ def export_configuration(request: HttpRequest) -> HttpResponse:
     response["Content-Disposition"] = 'attachment; filename="dragoman.yaml"'
     response["Cache-Control"] = "no-store"
     return response
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@admin
-def end_users(request: HttpRequest) -> HttpResponse:
-    """Limits and budgets of each end user, over all keys."""
-    options = store.load_options()
-    form = EndUserForm(request.POST if request.method == "POST" else None, options=options)
-    if form.is_valid():
-        store.set_options(form.values())
-        messages.success(request, _("Saved. Takes effect within a second."))
-        return redirect("settings")
-    context = {"page": PAGE, "form": form}
-    status = 422 if form.is_bound else 200
-    return render(request, "console/settings/end_users.html", context, status=status)

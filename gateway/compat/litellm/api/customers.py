@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from ninja import Router
 
@@ -25,9 +24,10 @@ from gateway.compat.litellm.api.fields import (
     limits_of,
     text_of,
 )
-from gateway.models import EndUserHour, Setting
+from gateway.models import EndUserHour
 from gateway.routing.limits import Budget, Limits
 from gateway.store.documents import Owned
+from gateway.store.end_users import Entries, change_end_users
 
 router = Router(tags=["litellm"])
 
@@ -43,8 +43,6 @@ _REFUSED = {
 }
 _TEXT = {"type": "string"}
 _NUMBER, _COUNT = {"type": "number"}, {"type": "integer"}
-# Name of an end user -> its entry in the setting.
-Entries = dict[str, dict[str, Any]]
 
 
 def _wants(properties: dict[str, Any]) -> dict[str, Any]:
@@ -167,18 +165,13 @@ def _flag(value: Any) -> bool:
 
 
 def _change_entries(change: Callable[[Entries], None]) -> None:
-    """Change the setting `end_users` while no other request does. Raises Wrong, Owned."""
-    with transaction.atomic():
-        list(Setting.objects.select_for_update().filter(name="end_users"))
-        current = store.load_options().values["end_users"]
-        entries: Entries = dict(current.value)
-        change(entries)
-        if not current.editable:
-            raise Owned("", f"{current.ref} sets end_users: change it there")
-        try:
-            store.set_options({"end_users": entries})
-        except ValueError as error:
-            raise Wrong(400, f"user_id: {error}", "user_id") from None
+    """Change the setting `end_users`. Raises Wrong, Owned."""
+    try:
+        change_end_users(change)
+    except Owned:
+        raise
+    except ValueError as error:
+        raise Wrong(400, f"user_id: {error}", "user_id") from None
 
 
 def _block(fields: dict[str, Any], *, blocked: bool) -> HttpResponse:

@@ -1,0 +1,32 @@
+"""The setting `end_users`: what single end users have of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+
+from gateway.models import Setting
+from gateway.store.documents import Owned
+from gateway.store.options import load_options, set_options
+
+# By name; each has the fields of `EndUser` that are set.
+Entries = dict[str, dict[str, Any]]
+
+
+def change_end_users(change: Callable[[Entries], None]) -> None:
+    """Change the entries in place, while no other request does.
+
+    Raises:
+        Owned: a file has the setting.
+        ValueError: an entry is not valid.
+    """
+    with transaction.atomic():
+        list(Setting.objects.select_for_update().filter(name="end_users"))
+        current = load_options().values["end_users"]
+        entries: Entries = dict(current.value)
+        change(entries)
+        if not current.editable:
+            raise Owned("", f"{current.ref} sets end_users: change it there")
+        set_options({"end_users": entries})
