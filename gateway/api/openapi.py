@@ -5,33 +5,91 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from gateway.api import model_request_fields as fields
 from gateway.providers.passthrough_catalog import OPERATIONS, Operation
 
 _ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+_TEXT = {"type": "string"}
 _JSON, _FORM = "application/json", "multipart/form-data"
 _KEY: list[dict[str, list[str]]] = [{"GatewayKey": []}, {"XApiKey": []}]
 
-# Suffix of a path -> the required field with the model's input.
-_MAIN = {
-    "/messages": "messages",
-    "/chat/completions": "messages",
-    "/count_tokens": "messages",
-    "/api/chat": "messages",
-    ":generateContent": "contents",
-    ":streamGenerateContent": "contents",
-    ":countTokens": "contents",
-    "/embeddings": "input",
-    "/api/embed": "input",
-    "/v1/responses": "input",
-    "/completions": "prompt",
-    "/api/generate": "prompt",
+# End of a path -> the fields of its body, those that are required, and the vendor's reference.
+_OPENAI_DOCS = "https://platform.openai.com/docs/api-reference"
+_OLLAMA_DOCS = "https://docs.ollama.com/api"
+_GOOGLE_DOCS = "https://ai.google.dev/api"
+_BEDROCK_DOCS = "https://docs.aws.amazon.com/bedrock/latest/APIReference"
+_ANTHROPIC_DOCS = "https://platform.claude.com/docs/en/api"
+_BODIES: dict[str, tuple[fields.Schema, tuple[str, ...], str]] = {
+    "/chat/completions": (fields.CHAT, ("model", "messages"), f"{_OPENAI_DOCS}/chat/create"),
+    "/completions": (fields.COMPLETIONS, ("model", "prompt"), f"{_OPENAI_DOCS}/completions/create"),
+    "/v2/embed": (
+        fields.COHERE_EMBED,
+        ("model", "texts", "input_type"),
+        "https://docs.cohere.com/reference/embed",
+    ),
+    "/api/embed": (fields.OLLAMA_EMBED, ("model", "input"), f"{_OLLAMA_DOCS}/embed"),
+    "/api/embeddings": (fields.OLLAMA_EMBEDDINGS, ("model", "prompt"), f"{_OLLAMA_DOCS}/embed"),
+    "/v1/embeddings": (fields.EMBEDDINGS, ("model", "input"), f"{_OPENAI_DOCS}/embeddings/create"),
+    "/embeddings": (fields.EMBEDDINGS, ("model", "input"), f"{_OPENAI_DOCS}/embeddings/create"),
+    "/v1/responses": (fields.RESPONSES, ("model", "input"), f"{_OPENAI_DOCS}/responses/create"),
+    "/v1/messages": (
+        fields.MESSAGES,
+        ("model", "messages", "max_tokens"),
+        f"{_ANTHROPIC_DOCS}/messages",
+    ),
+    "/messages/count_tokens": (
+        fields.COUNT_TOKENS,
+        ("model", "messages"),
+        f"{_ANTHROPIC_DOCS}/messages-count-tokens",
+    ),
+    ":generateContent": (
+        fields.GENERATE_CONTENT,
+        ("contents",),
+        f"{_GOOGLE_DOCS}/generate-content",
+    ),
+    ":streamGenerateContent": (
+        fields.GENERATE_CONTENT,
+        ("contents",),
+        f"{_GOOGLE_DOCS}/generate-content",
+    ),
+    ":countTokens": (
+        {"contents": fields.GENERATE_CONTENT["contents"]},
+        ("contents",),
+        f"{_GOOGLE_DOCS}/tokens",
+    ),
+    "/v2/chat": (
+        fields.COHERE_CHAT,
+        ("model", "messages"),
+        "https://docs.cohere.com/reference/chat",
+    ),
+    "/converse": (fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_Converse.html"),
+    "/converse-stream": (fields.CONVERSE, (), f"{_BEDROCK_DOCS}/API_runtime_ConverseStream.html"),
+    "/api/chat": (fields.OLLAMA_CHAT, ("model", "messages"), f"{_OLLAMA_DOCS}/chat"),
+    "/api/generate": (fields.OLLAMA_GENERATE, ("model", "prompt"), f"{_OLLAMA_DOCS}/generate"),
 }
-_TURNS = {"type": "array", "items": {"type": "object"}}
-_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
-_MESSAGES = {**_TURNS, "example": [{"role": "user", "content": "Hello"}]}
-_CONTENTS = {**_TURNS, "example": [{"role": "user", "parts": [{"text": "Hello"}]}]}
-_INPUT = {**_TEXTS, "example": "Hello"}
-_FIELDS = {"messages": _MESSAGES, "contents": _CONTENTS, "input": _INPUT, "prompt": _INPUT}
+# Headers of model requests and responses; docs/headers.md has all of them.
+_HEADERS = [
+    {"name": name, "in": "header", "required": False, "description": text, "schema": _TEXT}
+    for name, text in {
+        "x-dragoman-session": "Id of the conversation: for sticky routing and the request log.",
+        "x-dragoman-end-user": "Id of the end user: for limits, budgets and the request log.",
+        "x-dragoman-tags": "Tags, separated by commas: they select targets.",
+        "x-request-id": "The client's id of the request; it is returned and logged.",
+    }.items()
+]
+_RESPONSE_HEADERS = {
+    name: {"description": text, "schema": _TEXT}
+    for name, text in {
+        "x-request-id": "Id of the request: the client's, else the gateway's.",
+        "x-dragoman-target": "The provider and model that answered.",
+        "x-dragoman-attempts": "Number of attempts, if there were several.",
+        "x-dragoman-cost-usd": "The charge in US dollars; not of streams.",
+        "x-dragoman-cache": "`hit`, `semantic`, `miss` or `bypass`, on routes with a cache.",
+        "x-dragoman-dropped": "Fields of the request that the provider's API does not have.",
+        "x-dragoman-approximated": "Fields that were translated with a different effect.",
+    }.items()
+}
+_MODEL_ONLY = {"model": fields.CHAT["model"]}
 # Path of traces -> the field with the items.
 _TRACES = {"/v1/traces": "resourceSpans", "/v1/traces/ingest": "data"}
 _STREAMS = re.compile(r"(completions|messages|api/chat|api/generate|streamGenerateContent)$")
@@ -165,6 +223,10 @@ def _operation(path: str, method: str, summary: str, tag: str) -> dict[str, Any]
         operation["parameters"] = [_ID]
     if tag == "gateway" and method == "post":
         operation["requestBody"] = {"required": True, "content": _body(path)}
+        if body := _body_of(path):
+            operation["parameters"] = [*operation.get("parameters", ()), *_HEADERS]
+            operation["responses"]["200"]["headers"] = _RESPONSE_HEADERS
+            operation["externalDocs"] = {"url": body[2]}
         error = {
             "type": "object",
             "description": "In the format of the path's dialect.",
@@ -190,7 +252,7 @@ def _response_content(path: str, tag: str) -> dict[str, Any]:
 
 
 def _body(path: str) -> dict[str, Any]:
-    """The required fields of a request body; other fields of the dialect are allowed."""
+    """The fields of a request body; other fields of the dialect are allowed."""
     if path in _TRACES:
         items = {"type": "array", "items": {"type": "object"}, "example": []}
         properties = {_TRACES[path]: items}
@@ -198,21 +260,19 @@ def _body(path: str) -> dict[str, Any]:
         binary = {"schema": {"type": "string", "format": "binary"}}
         protobuf = {"application/x-protobuf": binary} if path == "/v1/traces" else {}
         return {_JSON: {"schema": document}, **protobuf}
-    description = "Name of a route."
-    fields: dict[str, Any] = {
-        "model": {"type": "string", "description": description, "example": "demo"}
-    }
-    what = next((name for end, name in _MAIN.items() if path.endswith(end)), "")
-    if path.startswith(("/v1beta/", "/openai/", "/engines/", "/model/")):
-        fields = {}  # the model is in the path
-    if what:
-        fields[what] = _FIELDS[what]
-    if path == "/v1/messages":
-        fields["max_tokens"] = {"type": "integer", "example": 1024}
+    known, required, _reference = _body_of(path) or (_MODEL_ONLY, ("model",), "")
+    if path.startswith(
+        ("/v1beta/", "/openai/", "/engines/", "/model/")
+    ):  # the model is in the path
+        known = {name: field for name, field in known.items() if name != "model"}
     schema = {
         "type": "object",
-        "properties": fields,
-        "required": sorted(fields),
+        "properties": known,
+        "required": sorted(set(required) & set(known)),
         "additionalProperties": True,
     }
     return {"application/json": {"schema": schema}}
+
+
+def _body_of(path: str) -> tuple[fields.Schema, tuple[str, ...], str] | None:
+    return next((body for end, body in _BODIES.items() if path.endswith(end)), None)

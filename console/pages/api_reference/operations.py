@@ -83,17 +83,18 @@ class FieldTable:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response: its status, or `default` for all others, and the fields of a JSON body."""
+    """A response: its status, or `default` for all others, its headers and a JSON body's fields."""
 
     status: str
     description: str
     formats: tuple[str, ...]
     fields: tuple[Field, ...]
+    headers: tuple[Field, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A method of a path."""
+    """A method of a path; `reference` is the URL of the vendor's documentation, or empty."""
 
     id: str
     method: str
@@ -105,6 +106,7 @@ class Operation:
     requests: tuple[FieldTable, ...]
     responses: tuple[Response, ...]
     curl: str
+    reference: str
 
     @property
     def search_text(self) -> str:
@@ -150,6 +152,7 @@ def _operation(document: Any, method: str, path: str, entry: Any) -> Operation:
         requests=tuple(_requests(document, entry)),
         responses=tuple(_responses(document, entry)),
         curl=_curl(document, method, path, entry, schemes),
+        reference=entry.get("externalDocs", {}).get("url", ""),
     )
 
 
@@ -175,7 +178,12 @@ def _responses(document: Any, entry: Any) -> Iterator[Response]:
         schema = content.get("application/json", {}).get("schema", {})
         is_success = str(status).startswith("2")
         fields = _fields(document, schema) if is_success else ()
-        yield Response(str(status), response.get("description", ""), tuple(content), fields)
+        headers = tuple(
+            _field(document, name, each["schema"], required=False, description=each["description"])
+            for name, each in response.get("headers", {}).items()
+        )
+        text = response.get("description", "")
+        yield Response(str(status), text, tuple(content), fields, headers)
 
 
 def _fields(document: Any, schema: Any) -> tuple[Field, ...]:
