@@ -21,12 +21,15 @@ from gateway.client_spans.span import (
     ParsedSpans,
     Rejection,
     TooManyItems,
+    TooManyValues,
     describe_rejections,
 )
 
 SOURCE = "otlp"
 # Nested values of an attribute: deeper ones are left out.
 MAX_DEPTH = 8
+# Attributes and their values in one protobuf request: more than 8 MB of usual ones.
+MAX_VALUES = 250_000
 # Codes of google.rpc.Status by HTTP status.
 _STATUS_CODES = {400: 3, 401: 16, 403: 7, 413: 3, 415: 3, 429: 8, 501: 12, 503: 14}
 
@@ -203,8 +206,9 @@ def decode_protobuf(body: bytes) -> Iterator[OtelSpan | Rejection]:
 
 
 def _protobuf_spans(request: Any) -> Iterator[OtelSpan | Rejection]:
+    values = _ProtobufValues()
     for resource_spans in request.resource_spans:
-        service = _protobuf_attributes(resource_spans.resource.attributes).get("service.name")
+        service = values.attributes(resource_spans.resource.attributes).get("service.name")
         for scope in resource_spans.scope_spans:
             for span in scope.spans:
                 yield OtelSpan(
@@ -216,31 +220,48 @@ def _protobuf_spans(request: Any) -> Iterator[OtelSpan | Rejection]:
                     ended_ns=span.end_time_unix_nano,
                     status=span.status.code,
                     status_message=span.status.message,
-                    attributes=_protobuf_attributes(span.attributes),
-                    events=[(e.name, _protobuf_attributes(e.attributes)) for e in span.events],
+                    attributes=values.attributes(span.attributes),
+                    events=[(e.name, values.attributes(e.attributes)) for e in span.events],
                     service=service if isinstance(service, str) else "",
                 )
 
 
-def _protobuf_attributes(items: Any) -> dict[str, Any]:
-    return {item.key: _protobuf_value(item.value, 0) for item in items}
+class _ProtobufValues:
+    """Converts the attributes of one request, at most MAX_VALUES: an empty one takes two bytes.
 
+    Raises TooManyValues.
+    """
 
-def _protobuf_value(value: Any, depth: int) -> Any:
-    name = value.WhichOneof("value")
-    if name is None or depth == MAX_DEPTH:
-        return None
-    inner = getattr(value, name)
-    match name:
-        case "array_value":
-            return [_protobuf_value(item, depth + 1) for item in inner.values]
-        case "kvlist_value":
-            return {item.key: _protobuf_value(item.value, depth + 1) for item in inner.values}
-        case "bytes_value":
-            return b64encode(inner).decode()
-        case "double_value" if not math.isfinite(inner):
+    def __init__(self) -> None:
+        self._count = 0
+
+    def attributes(self, items: Any) -> dict[str, Any]:
+        """Attributes by name."""
+        self._take(len(items))
+        return {item.key: self._value(item.value, 0) for item in items}
+
+    def _value(self, value: Any, depth: int) -> Any:
+        name = value.WhichOneof("value")
+        if name is None or depth == MAX_DEPTH:
             return None
-    return inner
+        inner = getattr(value, name)
+        match name:
+            case "array_value":
+                self._take(len(inner.values))
+                return [self._value(item, depth + 1) for item in inner.values]
+            case "kvlist_value":
+                self._take(len(inner.values))
+                return {item.key: self._value(item.value, depth + 1) for item in inner.values}
+            case "bytes_value":
+                return b64encode(inner).decode()
+            case "double_value" if not math.isfinite(inner):
+                return None
+        return inner
+
+    def _take(self, count: int) -> None:
+        self._count += count
+        if self._count > MAX_VALUES:
+            raise TooManyValues
 
 
 # --- responses --------------------------------------------------------------------------

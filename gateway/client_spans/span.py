@@ -117,6 +117,15 @@ class InvalidItem(ValueError):
         self.path = path
 
 
+class TooManyValues(ValueError):
+    """A request has more attributes than are converted."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "too many attributes in one request; set a smaller batch size in the exporter"
+        )
+
+
 class TooManyItems(ValueError):
     """A request has more than MAX_ITEMS items."""
 

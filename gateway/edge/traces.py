@@ -23,6 +23,7 @@ from gateway.client_spans.span import (
     ParsedSpans,
     SpanBatch,
     TooManyItems,
+    TooManyValues,
     describe_rejections,
 )
 from gateway.dialects import DIALECTS
@@ -158,7 +159,7 @@ def _build_batch(
     """Parses a body, and masks what is stored of it. Raises GatewayError; may run in a thread."""
     try:
         parsed = parse(_decompress(body, encoding))
-    except TooManyItems as error:
+    except (TooManyItems, TooManyValues) as error:
         raise GatewayError(Error(kind="too_large", message=str(error))) from None
     except (MalformedBody, otlp.MissingPackage) as error:
         raise invalid(str(error)) from None

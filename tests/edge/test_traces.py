@@ -276,6 +276,35 @@ async def test_ids_of_wrong_length_are_a_partial_success(
     assert len(stored[0].spans) == 1
 
 
+@pytest.mark.parametrize("where", ["span", "resource", "array"])
+async def test_protobuf_of_many_empty_attributes_is_refused(
+    live: Gateway, stored: Stored, where: str
+) -> None:
+    """An empty attribute takes two bytes: compressed, a few kB are millions of them."""
+    empty = b"\x4a\x00" * 300_000  # of a span; in other messages the field has another number
+    if where == "span":
+        body = _field(1, _field(2, _field(2, empty)))
+    elif where == "resource":
+        body = _field(1, _field(1, b"\x0a\x00" * 300_000) + _field(2, _field(2, b"")))
+    else:
+        array = _field(5, b"\x0a\x00" * 300_000)
+        body = _field(1, _field(2, _field(2, _field(9, _field(2, array)))))
+    headers = {**PROTOBUF, "content-encoding": "gzip"}
+    reply = await live.post(OTLP, gzip.compress(body), headers=headers)
+    assert reply.status == 413
+    assert b"too many attributes" in reply.body
+    assert not stored
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """A length-delimited field of protobuf."""
+    size, length = len(data), bytearray()
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([number << 3 | 2, *length, size]) + data
+
+
 async def test_protobuf_that_is_none_is_refused(live: Gateway) -> None:
     reply = await live.post(OTLP, b"\xff\xff\xff", headers=PROTOBUF)
     assert reply.status == 400
