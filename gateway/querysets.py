@@ -17,7 +17,7 @@ from django.apps import apps
 from django.db import connections, models, transaction
 from django.db.models import F, Q, Value
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Cast, Coalesce, Concat
+from django.db.models.functions import Cast, Coalesce, Concat, NullIf
 from django.utils import timezone
 
 from gateway import audit
@@ -447,12 +447,12 @@ class RequestLogQuerySet(models.QuerySet[Row]):
         failed = Q(outcome__in=("error", "cut"))
         rows = (
             self.filter(started_at__gte=since)
-            .exclude(provider="")
             .order_by()
-            .values_list("provider")
+            # Grouped by the column itself, SQLite reads the whole log in the order of its index.
+            .values_list(NullIf("provider", Value("")))
             .annotate(calls=models.Count("pk"), bad=models.Count("pk", filter=failed))
         )
-        return {name: (calls, bad) for name, calls, bad in rows}
+        return {name: (calls, bad) for name, calls, bad in rows if name is not None}
 
     def served_from_cache(self, routes: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Responses of the response cache: `requests` and tokens by route, provider and model."""

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
+from console.insight.spans import SPANS
 from gateway.management.seed_requests import seed
 
 ROWS = int(os.environ.get("BENCH_ROWS", "20000"))
@@ -37,14 +38,20 @@ _SEARCHES = (
     "zzzz",
     "the provider:groq",
 )
+_SORTS = ("cost", "latency", "ttft", "tokens")
 PAGES = (
     "/console/",
     *(f"/console/requests?range={span}&q={q}" for span in ("24h", "30d") for q in _SEARCHES),
-    *(f"/console/requests?range=30d&sort={name}" for name in ("cost", "latency", "ttft", "tokens")),
+    *(f"/console/requests?range=30d&sort={name}" for name in _SORTS),
+    *(f"/console/requests?range=30d&sort={name}&q={q}" for name in _SORTS for q in ("status:4xx", "key:sk-dgm-mira", "the")),
     "/console/requests?range=30d&group=session",
-    *(f"/console/usage?span={span}&by={by}" for span in ("24h", "30d", "12m") for by in ("model", "key", "team")),
+    *(f"/console/usage?span={span}&by={by}" for span in SPANS for by in ("model", "key", "team", "end_user")),
+    "/console/usage.csv?span=30d&by=model",
     "/console/cost",
     "/console/cost?provider=openai",
+    "/console/cost/spend?by=day&by=model",
+    "/console/cost/compare?days=30&model=openai/gpt-5-mini",
+    "/console/teams",
     "/console/health",
 )  # fmt: skip
 
